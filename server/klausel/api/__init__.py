@@ -1,0 +1,1 @@
+"""The HTTP door: reads a request, asks the core, writes the answer."""

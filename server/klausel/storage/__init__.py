@@ -1,0 +1,1 @@
+"""Files, SQL and git; no rule of access lives here."""
