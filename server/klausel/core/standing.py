@@ -1,0 +1,84 @@
+"""Standing: all the names (roles, `any` roles, `anyone`) under which grants reach a subject in a domain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from klausel.core.assignment import effective_assignments
+from klausel.core.roles import ANY_PREFIX, ANYONE, RoleModel, depth_of, top_domain
+
+ROLES_OF_NOBODY = frozenset({ANYONE})
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a name in a standing comes from: the role assignment and the chain from its role to the name."""
+
+    role: str
+    domain: str
+    chain: tuple[str, ...]
+
+
+class Standing:
+    """One subject's role assignments, resolved for every domain that they say something about; immutable."""
+
+    __slots__ = ("_in_domains", "held")
+
+    def __init__(self, held: tuple[tuple[str, str], ...], in_domains: dict[str, frozenset[str]]) -> None:
+        self.held = held
+        self._in_domains = in_domains
+
+    @classmethod
+    def of(cls, roles: RoleModel, held: Iterable[tuple[str, str]]) -> Standing:
+        """The standing of a subject that holds these (role, domain) pairs; pairs that do not count are left out."""
+        counting = tuple(effective_assignments(roles, tuple(held)))
+        own: dict[str, set[str]] = {}
+        for role, domain in counting:
+            own.setdefault(domain, {ANYONE}).update(roles.closure[role])
+            if roles.level_of(role).depth > 1:
+                own.setdefault(top_domain(domain), {ANYONE}).update(roles.closure[ANY_PREFIX + role])
+        in_domains: dict[str, frozenset[str]] = {}
+        for domain in sorted(own, key=depth_of):
+            names = set(own[domain])
+            for above in _domains_above(domain):
+                names |= own.get(above, set())
+            in_domains[domain] = frozenset(names)
+        return cls(counting, in_domains)
+
+    def roles_in(self, domain: str | None) -> frozenset[str]:
+        """All names held in a domain; `anyone` alone where the subject holds nothing, and for no domain (None)."""
+        while domain:
+            names = self._in_domains.get(domain)
+            if names is not None:
+                return names
+            domain = domain.rpartition("/")[0]
+        return ROLES_OF_NOBODY
+
+    def source_of(self, roles: RoleModel, name: str, domain: str | None) -> Source | None:
+        """How the subject comes by a name in a domain: shortest chain first, then the higher level, then by order.
+
+        None for `anyone` and for a name that is not held there.
+        """
+        if domain is None:
+            return None
+        sources = []
+        for role, where in self.held:
+            start = role
+            if not (domain == where or domain.startswith(where + "/")):
+                if top_domain(where) != top_domain(domain) or depth_of(where) == 1:
+                    continue
+                start = ANY_PREFIX + role
+            chain = roles.chain(start, name)
+            if chain:
+                sources.append(Source(role, where, chain if start == role else (role, *chain)))
+        return min(sources, key=lambda source: (len(source.chain), depth_of(source.domain), source.domain), default=None)
+
+
+NOBODY = Standing((), {})
+
+
+def _domains_above(domain: str) -> Iterable[str]:
+    while "/" in domain:
+        domain = domain.rpartition("/")[0]
+        yield domain
