@@ -46,7 +46,17 @@ def meaning_digest(policy: PolicySet) -> str:
     roles = policy.roles
     lines = [repr((row.kind, row.fields)) for row in [*grant_rows(policy), *inheritance_rows(policy)]]
     lines += [
-        repr(("level", level.name, level.depth, level.named_by, level.identified_by, level.constant, level.requires_role_above))
+        repr(
+            (
+                "level",
+                level.name,
+                level.depth,
+                level.named_by,
+                level.identified_by,
+                level.constant,
+                level.requires_role_above,
+            )
+        )
         for level in roles.levels
     ]
     lines += [repr(("role", role.name, role.level, role.keep_one)) for role in roles.roles.values()]

@@ -7,6 +7,7 @@ than the comparison needs. `and`, `or` and `not` are Kleene's.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from operator import eq, ge, gt, le, lt, ne
@@ -34,7 +35,9 @@ _COMPARE: Mapping[str, Callable[[Any, Any], Any]] = {
     ">=": ge,
 }
 Scalar = str | bool | int | float
+_PLAIN_NAME = re.compile(r"[^\W\d]\w*")
 
+_MIRRORED: Mapping[str, Operator] = {"==": "==", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 _NEGATED: Mapping[Operator, Operator] = {
     "==": "!=",
     "!=": "==",
@@ -55,7 +58,9 @@ class Attribute:
     path: tuple[str, ...]
 
     def __str__(self) -> str:
-        parts = [f".{name}" if name.isidentifier() else f"[{json.dumps(name)}]" for name in self.path]
+        parts = [
+            f".{name}" if _PLAIN_NAME.fullmatch(name) else f"[{json.dumps(name, ensure_ascii=False)}]" for name in self.path
+        ]
         return self.root + "".join(parts)
 
 
@@ -158,6 +163,32 @@ def negate(condition: Condition) -> Condition:
             return Match(matcher, attribute, pattern, not wanted)
 
 
+def with_one_spelling(condition: Condition) -> Condition:
+    """The same condition for all spellings that differ in order, repetition, direction or a comparison with true and false.
+
+    Conditions with the same result mean the same; the converse need not hold.
+    """
+    match condition:
+        case AllOf(parts) | AnyOf(parts):
+            spelled = {str(part): part for part in map(with_one_spelling, parts)}
+            sorted_parts = tuple(spelled[text] for text in sorted(spelled))
+            return sorted_parts[0] if len(sorted_parts) == 1 else type(condition)(sorted_parts)
+        case Comparison(operator, left, right):
+            if operator in _MIRRORED and (
+                isinstance(left, Literal) or (isinstance(right, Attribute) and str(right) < str(left))
+            ):
+                operator, left, right = _MIRRORED[operator], right, left
+            if operator in ("==", "!=") and isinstance(left, Attribute) and isinstance(right, Literal):
+                if isinstance(right.value, bool):
+                    return Truth(left, right.value == (operator == "=="))
+            elif isinstance(right, ListOf):
+                items = {str(item): item for item in right.items}
+                right = ListOf(tuple(items[text] for text in sorted(items)))
+            return Comparison(operator, left, right)
+        case _:
+            return condition
+
+
 def atoms(condition: Condition) -> Iterator[Atom]:
     """The atoms of a condition, in the order of the text, repeated ones too."""
     if isinstance(condition, AllOf | AnyOf):
@@ -247,11 +278,11 @@ def _contained(item: object, container: object) -> bool | None:
 
 
 def _kind(value: object) -> str | None:
-    """`string`, `boolean` or `number`; None for anything that cannot be compared."""
+    """`string`, `boolean` or `number`; None for anything that cannot be compared, such as NaN."""
     if isinstance(value, str):
         return "string"
     if isinstance(value, bool):
         return "boolean"
     if isinstance(value, int | float):
-        return "number"
+        return "number" if value == value else None
     return None

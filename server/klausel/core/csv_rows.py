@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import re
 
+from klausel.core.places import places_of_csv_field
 from klausel.core.problem import Place, Problem
 from klausel.core.yaml_nodes import Text
 
 _UNQUOTED = re.compile(r'[^,"\r\n]*')
-_QUOTED = re.compile(r'"((?:[^"]|"")*)"')
+_QUOTED = re.compile(r'"([^"]*(?:""[^"]*)*)"')
+_BLANKS = re.compile(r"[ \t]*")
+_COMMENT_HINT = 'put the comment on a line of its own, or the field in "quotes"'
 
 
 def read_csv(text: str, file: str) -> tuple[list[list[Text]], list[Problem]]:
-    """The rows of a CSV file, with every problem found; a row with a problem is left out.
+    """The rows of a CSV file, with every problem found; a row with a problem is left out. Never raises.
 
-    Blanks around unquoted fields do not count. A line that starts with `#` is a comment, an empty line is nothing.
+    Blanks around fields do not count. A line that starts with `#` is a comment, an empty line is nothing. Line ends are
+    LF or CRLF; `klausel.core.decoding` refuses others.
     """
     rows: list[list[Text]] = []
     problems: list[Problem] = []
@@ -22,63 +26,73 @@ def read_csv(text: str, file: str) -> tuple[list[list[Text]], list[Problem]]:
     line = 1
     while position < len(text):
         end = _end_of_line(text, position)
-        whole_line = text[position:end]
-        if not whole_line.strip() or whole_line.lstrip().startswith("#"):
-            position, line = _next_line(text, end), line + 1
-            continue
-        row, after, problem = _row(text, position, file, line)
-        if problem is None:
-            rows.append(row)
-        else:
-            problems.append(problem)
-            after = _end_of_line(text, max(after, position))
-        line += text.count("\n", position, after) + 1
-        position = _next_line(text, after)
+        whole_line = text[position:end].strip()
+        if whole_line and not whole_line.startswith("#"):
+            row, after, problem = _row(text, position, file, line)
+            if problem is None:
+                rows.append(row)
+            else:
+                problems.append(problem)
+            end = _end_of_line(text, after)
+        line += text.count("\n", position, end) + 1
+        position = end + 1
     return rows, problems
 
 
 def _row(text: str, start: int, file: str, line: int) -> tuple[list[Text], int, Problem | None]:
-    """The fields from `start` to the end of the record, the position after them, and the first problem."""
+    """The fields from `start` to the end of the record, where to read on, and the first problem."""
     row: list[Text] = []
     position = start
     line_start = start
+    over_lines: tuple[Place, int] | None = None
     while True:
-        while position < len(text) and text[position] in " \t":
-            position += 1
+        position = _skip_blanks(text, position)
         place = Place(file, line, position - line_start + 1)
         if text.startswith('"', position):
             match = _QUOTED.match(text, position)
             if match is None:
                 return row, position, Problem(place, "csv-quoting", "the quoted field is not closed", 'end it with "')
-            row.append(Text(match[1].replace('""', '"'), Place(file, line, place.column + 1), '""' not in match[1]))
-            if "\n" in match[0]:
-                line += match[0].count("\n")
+            value = match[1].replace('""', '"')
+            is_exact = value == match[1] and "\n" not in value
+            inside = Place(file, line, place.column + 1)
+            row.append(Text(value, inside, () if is_exact else places_of_csv_field(match[0], value, place)))
+            if "\n" in value:
+                over_lines = over_lines or (place, position)
+                line += value.count("\n")
                 line_start = match.start() + match[0].rfind("\n") + 1
-            position = match.end()
-            while position < len(text) and text[position] in " \t":
-                position += 1
+            position = _skip_blanks(text, match.end())
         else:
             match = _UNQUOTED.match(text, position)
-            value = match.group().rstrip() if match else ""
+            value = match.group().rstrip(" \t") if match else ""
             if "#" in value:
-                hash_place = Place(file, line, place.column + value.index("#"))
-                hint = 'put the comment on a line of its own, or the field in "quotes"'
-                return row, position, Problem(hash_place, "csv-comment", "a comment stands behind values", hint)
+                return row, position, _comment(Place(file, line, place.column + value.index("#")))
             row.append(Text(value, place))
             position = match.end() if match else position
-        if position >= len(text) or text[position] in "\r\n":
+        if position >= len(text) or text.startswith(("\n", "\r\n"), position):
             return row, position, None
         if text[position] != ",":
             place = Place(file, line, position - line_start + 1)
+            if over_lines:
+                message = (
+                    "the quoted field that starts here goes on over the end of the line, to a quote that does not end it"
+                )
+                return row, over_lines[1], Problem(over_lines[0], "csv-quoting", message, 'end it with "')
+            if text[position] == "#":
+                return row, position, _comment(place)
             hint = 'put the whole field in "quotes" and write a quote inside it twice'
             return row, position, Problem(place, "csv-quoting", "a quote stands inside or behind a field", hint)
         position += 1
 
 
+def _comment(place: Place) -> Problem:
+    return Problem(place, "csv-comment", "a comment stands behind values", _COMMENT_HINT)
+
+
+def _skip_blanks(text: str, position: int) -> int:
+    match = _BLANKS.match(text, position)
+    return match.end() if match else position
+
+
 def _end_of_line(text: str, position: int) -> int:
-    ends = [end for end in (text.find("\n", position), text.find("\r", position)) if end >= 0]
-    return min(ends, default=len(text))
-
-
-def _next_line(text: str, end: int) -> int:
-    return end + 2 if text.startswith("\r\n", end) else end + 1
+    end = text.find("\n", position)
+    return len(text) if end < 0 else end

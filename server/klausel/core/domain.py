@@ -17,7 +17,7 @@ class BadDomain:
     reason: str
 
 
-def domain_of(roles: RoleModel, declared: ResourceType | None, action: str, resource: Resource) -> str | None | BadDomain:
+def domain_of(roles: RoleModel, declared: ResourceType | None, action: str, resource: Resource) -> str | BadDomain | None:
     """The domain (`acme`, `acme/support`), None when the resource names none, or why it is not clear.
 
     `declared` is the resource's type, None when no file declares it.
@@ -43,7 +43,7 @@ def domain_of(roles: RoleModel, declared: ResourceType | None, action: str, reso
     return domain
 
 
-def _part(level: Level, resource: Resource, id_may_name: bool) -> str | None | BadDomain:
+def _part(level: Level, resource: Resource, id_may_name: bool) -> str | BadDomain | None:
     """The id of one level that the resource names; None when it names none."""
     if level.constant is not None:
         return level.constant

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple, NoReturn, cast
 
 from klausel.core.condition import (
+    OWN_ATTRIBUTES,
     ROOTS,
     AllOf,
     AnyOf,
@@ -26,18 +27,22 @@ from klausel.core.condition import (
     Operand,
     Operator,
     Truth,
+    atoms,
     negate,
 )
 from klausel.core.problem import did_you_mean
 
 LONGEST_EXPRESSION = 4_000
 DEEPEST_NESTING = 30
+MOST_COMPARISONS = 1_000
+CONDITION_FAULTY = "condition-faulty"
+"""The id of a fault that is another condition's, which has its own problem; it is not reported."""
 MATCHERS = ("matches_glob", "matches_path")
 KEYWORDS = frozenset({"and", "or", "not", "in", "true", "false", "null", *ROOTS, *MATCHERS})
 
 _TOKEN = re.compile(
     r"""(?P<space>\s+)
-    | (?P<number>-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)
+    | (?P<number>-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)
     | (?P<name>[^\W\d]\w*)
     | (?P<string>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')
     | (?P<operator>==|!=|<=|>=|<|>|\(|\)|\[|\]|,|\.)""",
@@ -54,8 +59,22 @@ _INSTEAD = {
     "AND": "write `and`",
     "OR": "write `or`",
     "NOT": "write `not`",
+    "&": "write `and`",
+    "|": "write `or`",
+    "is": "write `==`",
+    "equals": "write `==`",
+    "contains": 'turn it round: `"a" in resource.names`',
+    "≠": "write `!=`",
+    "≤": "write `<=`",
+    "≥": "write `>=`",
+    "−": "write a plain minus, `-`",
+    **dict.fromkeys("“”„‟«»", 'use the straight quote, `"`'),
+    **dict.fromkeys("‘’‚‛`´", "use the straight quote, `'`"),
+    **dict.fromkeys("+-*/%", "conditions do not calculate; send the result as an attribute"),
 }
-_ESCAPES = {"n": "\n", "t": "\t", '"': '"', "'": "'", "\\": "\\", "/": "/"}
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", '"': '"', "'": "'", "\\": "\\", "/": "/"}
+_LONGEST_WHOLE_NUMBER = 300
+_EXACT_WHOLE_NUMBERS = 2.0**53
 
 
 class ExpressionFault(Exception):
@@ -91,6 +110,30 @@ def parse_condition(text: str, named: Callable[[str], Condition | None], known_n
     return _Parser(text, named, known_names).parse()
 
 
+def named_conditions_in(text: str, known_names: Mapping[str, object]) -> dict[str, int]:
+    """The named conditions that a text uses, each with the offset of its first use; raises `ExpressionFault`.
+
+    Checks all of the text but how large it becomes with the conditions that it uses.
+    """
+    stand_in = Truth(Attribute("context", ("stand_in",)))
+    if len(text) > LONGEST_EXPRESSION:
+        parse_condition(text, lambda name: stand_in, known_names)
+    parser = _Parser(text, lambda name: stand_in if name in known_names else None, known_names)
+    parser.parse()
+    return parser.used
+
+
+def _flat(kind: type[AllOf] | type[AnyOf], parts: list[Condition]) -> Condition:
+    """One condition of all parts; a part of the same kind gives its own, so that brackets without effect leave no trace."""
+    if len(parts) == 1:
+        return parts[0]
+    return kind(tuple(inner for part in parts for inner in (part.parts if isinstance(part, kind) else (part,))))
+
+
+def _depth(condition: Condition) -> int:
+    return 1 + max(map(_depth, condition.parts)) if isinstance(condition, AllOf | AnyOf) else 1
+
+
 class _Parser:
     def __init__(self, text: str, named: Callable[[str], Condition | None], known: Mapping[str, object]) -> None:
         self._tokens = _tokens(text)
@@ -98,11 +141,19 @@ class _Parser:
         self._named = named
         self._known = known
         self._depth = 0
+        self._comparisons = 0
+        self.used: dict[str, int] = {}
 
     def parse(self) -> Condition:
         condition = self._alternatives()
         if self._token.kind != "end":
-            self._fail(f"`{self._token.text}` is not expected here", "join conditions with `and` or `or`")
+            hint = _INSTEAD.get(self._token.text, "join conditions with `and` or `or`")
+            if self._token.text in ("==", "!=", "<", "<=", ">", ">=", "in"):
+                hint = "brackets and named conditions are true or false already; compare attributes, without brackets"
+            self._fail(f"`{self._token.text}` is not expected here", hint)
+        if _depth(condition) > DEEPEST_NESTING:
+            message = f"the condition, with those that it uses, is nested deeper than {DEEPEST_NESTING} levels"
+            self._fail(message, "make it simpler", 0)
         return condition
 
     @property
@@ -132,13 +183,13 @@ class _Parser:
         while self._take("or"):
             parts.append(self._conjunction())
         self._depth -= 1
-        return parts[0] if len(parts) == 1 else AnyOf(tuple(parts))
+        return _flat(AnyOf, parts)
 
     def _conjunction(self) -> Condition:
         parts = [self._negation()]
         while self._take("and"):
             parts.append(self._negation())
-        return parts[0] if len(parts) == 1 else AllOf(tuple(parts))
+        return _flat(AllOf, parts)
 
     def _negation(self) -> Condition:
         negated = False
@@ -153,11 +204,19 @@ class _Parser:
             self._expect(")", "close the bracket")
             return condition
         token = self._token
-        if token.kind == "name" and token.text in MATCHERS:
-            return self._match()
         if token.kind == "name" and token.text not in KEYWORDS:
-            return self._named_condition()
-        return self._comparison()
+            return self._counted(self._named_condition(), token)
+        is_match = token.kind == "name" and token.text in MATCHERS
+        return self._counted(self._match() if is_match else self._comparison(), token)
+
+    def _counted(self, condition: Condition, token: _Token) -> Condition:
+        """The same condition; a fault when the whole, with what it uses, grows too large."""
+        for _ in atoms(condition):
+            self._comparisons += 1
+            if self._comparisons > MOST_COMPARISONS:
+                message = f"the condition, with those that it uses, has more than {MOST_COMPARISONS} comparisons"
+                self._fail(message, "make it simpler", token.offset)
+        return condition
 
     def _named_condition(self) -> Condition:
         token = self._token
@@ -171,12 +230,13 @@ class _Parser:
             )
         if self._token.text == "(":
             self._fail(f'unknown function "{token.text}"', "there are matches_glob and matches_path", token.offset)
-        if token.text in _INSTEAD:
+        if token.text in _INSTEAD and token.text not in self._known:
             self._fail(f"`{token.text}` is not a word of conditions", _INSTEAD[token.text], token.offset)
+        self.used.setdefault(token.text, token.offset)
         condition = self._named(token.text)
         if condition is None:
             if token.text in self._known:
-                raise ExpressionFault("condition-faulty", f'condition "{token.text}" has a problem', "", token.offset)
+                raise ExpressionFault(CONDITION_FAULTY, f'condition "{token.text}" has a problem', "", token.offset)
             self._fail(
                 f'unknown condition "{token.text}"',
                 f"{did_you_mean(token.text, self._known)}Conditions are declared in policies/conditions.yaml; "
@@ -268,10 +328,7 @@ class _Parser:
         if token.kind == "string":
             return Literal(_unquoted(token))
         if token.kind == "number":
-            number = int(token.text) if re.fullmatch(r"-?\d{1,300}", token.text) else float(token.text)
-            if number in (float("inf"), float("-inf")):
-                self._fail(f"the number `{token.text}` is too large", "use a smaller one", token.offset)
-            return Literal(number)
+            return Literal(self._number(token))
         if token.kind == "name" and token.text in ("true", "false"):
             return Literal(token.text == "true")
         if token.text == "null" and token.kind == "name":
@@ -289,6 +346,21 @@ class _Parser:
                 self._fail(f'unknown attribute root "{token.text}"', hint, token.offset, "unknown-attribute-root")
             hint = f'a text stands in quotes: "{token.text}"'
         self._fail(f"`{token.text}` is not a value", hint, token.offset)
+
+    def _number(self, token: _Token) -> int | float:
+        """The exact value of a number; a whole number is an int however it is written."""
+        if re.match(r"-?0[0-9]", token.text):
+            hint = f'a number does not start with 0, and a text stands in quotes: "{token.text}"'
+            self._fail(f"`{token.text}` is not a value", hint, token.offset)
+        if not set(token.text) & set(".eE"):
+            if len(token.text) > _LONGEST_WHOLE_NUMBER:
+                self._fail(f"the number `{token.text[:20]}…` is too long", "use a shorter one", token.offset)
+            return int(token.text)
+        number = float(token.text)
+        is_zero = not re.search(r"[1-9]", re.split("[eE]", token.text)[0])
+        if number in (float("inf"), float("-inf")) or (number == 0) != is_zero:
+            self._fail(f"the number `{token.text[:20]}` is too large or too near to zero", "use another", token.offset)
+        return int(number) if number.is_integer() and abs(number) <= _EXACT_WHOLE_NUMBERS else number
 
     def _attribute(self) -> Attribute:
         root = self._token
@@ -314,6 +386,8 @@ class _Parser:
             if path == ["properties"] and root.text != "context":
                 rest = f"{root.text}.name"
                 self._fail(f"`{root.text}.properties` is not needed", f"write {rest}", token.offset)
+        if len(path) > 1 and path[0] in OWN_ATTRIBUTES[root.text]:
+            self._fail(f"`{root.text}.{path[0]}` has no parts", f"compare `{root.text}.{path[0]}` itself", root.offset)
         if not path:
             self._fail(f"`{root.text}` alone is not a value", f"name an attribute of it: {root.text}.name", root.offset)
         return Attribute(root.text, tuple(path))
@@ -328,7 +402,7 @@ def _tokens(text: str) -> list[_Token]:
             wrong = next((sign for sign in ("&&", "||", "=", "!") if text.startswith(sign, at)), text[at])
             if wrong in ("'", '"'):
                 raise ExpressionFault("condition-syntax", "a text is not closed", f"end it with {wrong}", at)
-            hint = _INSTEAD.get(wrong, "remove it")
+            hint = _INSTEAD.get(wrong, "remove it, or put the text that it belongs to in quotes")
             raise ExpressionFault("condition-syntax", f"`{wrong}` has no meaning in conditions", hint, at)
         if match.lastgroup != "space":
             tokens.append(_Token(match.lastgroup or "", match.group(), at))
@@ -338,6 +412,8 @@ def _tokens(text: str) -> list[_Token]:
 
 def _unquoted(token: _Token) -> str:
     def unescape(match: re.Match[str]) -> str:
+        if len(match[1]) == 5 and not "d800" <= match[1][1:].lower() <= "dfff":
+            return chr(int(match[1][1:], 16))
         if match[1] not in _ESCAPES:
             raise ExpressionFault(
                 "condition-syntax",
@@ -347,4 +423,4 @@ def _unquoted(token: _Token) -> str:
             )
         return _ESCAPES[match[1]]
 
-    return re.sub(r"\\(.)", unescape, token.text[1:-1], flags=re.DOTALL)
+    return re.sub(r"\\(u[0-9a-fA-F]{4}|.)", unescape, token.text[1:-1], flags=re.DOTALL)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from klausel.core.condition import Condition
 from klausel.core.csv_rows import read_csv
-from klausel.core.expression import KEYWORDS, ExpressionFault, parse_condition
+from klausel.core.decoding import decode
 from klausel.core.form import ProblemList
-from klausel.core.identifiers import is_name
+from klausel.core.load_conditions import NamedConditions
 from klausel.core.load_features import (
     FEATURE_KEYS,
     Vocabulary,
@@ -21,15 +20,16 @@ from klausel.core.load_features import (
     read_resource_types,
     report_contradictions,
 )
-from klausel.core.load_roles import join_roles, read_levels, read_roles
+from klausel.core.load_roles import ROLES_KEYS, check_identified_by, join_roles, read_levels, read_roles
 from klausel.core.policy import Grant, NamedCondition, PolicySet, ResourceType
 from klausel.core.problem import Place, PolicyError, Problem
-from klausel.core.roles import RoleModel
-from klausel.core.yaml_nodes import Fields, Text, decode, read_yaml
+from klausel.core.roles import Level, Role, RoleModel
+from klausel.core.yaml_nodes import Fields, Text, read_yaml
 
 ROLES_FILE = "roles.yaml"
 CONDITIONS_FILE = "conditions.yaml"
 FEATURES_FOLDER = "features/"
+LONGEST_MESSAGE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,15 +85,24 @@ class _Loader:
             name: self._rows(text, shown[name]) for name, text in texts.items() if name.endswith(".csv") and text is not None
         }
         roles, declared_roles = self._roles(roots.get(ROLES_FILE), csv_rows)
-        conditions = _Conditions(roots.get(CONDITIONS_FILE), self.problems)
+        conditions_root = roots.get(CONDITIONS_FILE)
+        conditions = NamedConditions(
+            conditions_root, conditions_root is not None or CONDITIONS_FILE not in shown, self.problems
+        )
         types: dict[str, ResourceType] = {}
         declared_types: set[str] = set()
         features = {name: root for name, root in roots.items() if name.startswith(FEATURES_FOLDER) and root is not None}
-        for root in features.values():
+        for name, root in features.items():
+            if not root.entries:
+                self._report_empty(shown[name])
             self.problems.check_keys(root, FEATURE_KEYS, "a feature file")
             self.problems.text(root.get("description"), "description")
             declared_types.update(read_resource_types(root, types, roles, self.problems))
-        vocabulary = Vocabulary(roles, declared_roles, types, frozenset(declared_types), conditions.parse)
+        is_complete = all(name in features for name in shown if name.startswith(FEATURES_FOLDER) and name.endswith(".yaml"))
+        roles_root = roots.get(ROLES_FILE)
+        if roles_root is not None and is_complete:
+            check_identified_by(roles_root, declared_types, self.problems)
+        vocabulary = Vocabulary(roles, declared_roles, types, frozenset(declared_types), conditions.parse, is_complete)
         grants: list[Grant] = []
         for name in sorted({*features, *csv_rows}):
             if name in features:
@@ -110,7 +119,7 @@ class _Loader:
         conditions: Mapping[str, NamedCondition],
         grants: list[Grant],
     ) -> LoadResult:
-        problems = tuple(sorted(set(self.problems.found)))
+        problems = tuple(sorted({_printable(problem) for problem in self.problems.found}))
         if any(problem.severity == "error" for problem in problems):
             return LoadResult(None, problems)
         digest = files_digest((file.name, file.content) for file in self.files)
@@ -131,91 +140,59 @@ class _Loader:
 
     def _rows(self, text: str, shown_as: str) -> list[list[Text]]:
         rows, problems = read_csv(text, shown_as)
+        if not rows and not problems:
+            self._report_empty(shown_as)
         self.problems.found += problems
         return rows
 
-    def _roles(self, root: Fields | None, csv_rows: Mapping[str, list[list[Text]]]) -> tuple[RoleModel, frozenset[str]]:
-        if root is None:
-            return RoleModel(()), frozenset()
-        self.problems.check_keys(root, ("levels", "roles"), "roles.yaml")
-        levels = read_levels(root, self.problems)
-        declared = read_roles(root, levels, self.problems)
-        roles_node = root.get("roles")
-        names = frozenset(key.value for key, _ in roles_node.entries) if isinstance(roles_node, Fields) else frozenset()
-        links = [link for rows in csv_rows.values() for link in read_csv_links(rows, names, self.problems)]
-        return join_roles(levels, declared, set(names), links, self.problems), names
+    def _report_empty(self, shown_as: str) -> None:
+        hint = "delete it, or bring back what was in it"
+        self.problems.add(Place(shown_as, 1, 1), "empty-file", "the file says nothing", hint)
 
-
-class _Conditions:
-    """The named conditions, each parsed once, whatever the order in which they use each other."""
-
-    def __init__(self, root: Fields | None, problems: ProblemList) -> None:
-        self.named: dict[str, NamedCondition] = {}
-        self._problems = problems
-        self._texts: dict[str, tuple[Text, Text]] = {}
-        self._being_read: list[str] = []
-        self._faulty: set[str] = set()
-        for name, node in (root or Fields((), Place("", 1, 1))).entries:
-            if name.value in KEYWORDS:
-                message = f'"{name.value}" cannot name a condition; the word has a meaning'
-                problems.add(name.place, "bad-name", message, "choose another")
-            elif not name.value.isidentifier():
-                hint = "start with a letter; letters, digits and `_` may follow"
-                problems.add(name.place, "bad-name", f'"{name.value}" cannot name a condition', hint)
-            elif problems.name(name, "a condition", is_name):
-                text = problems.text(node, f"condition {name.value}")
-                if text is None:
-                    self._faulty.add(name.value)
-                else:
-                    self._texts[name.value] = (name, text)
-                    continue
-            self._faulty.add(name.value)
-        for name_ in self._texts:
-            self._tree_of(name_)
-        self.named = {name_: self.named[name_] for name_ in self._texts if name_ in self.named}
-
-    def parse(self, text: Text) -> Condition:
-        """The tree of a condition's text; raises `ExpressionFault`."""
-        known = dict.fromkeys([*self._texts, *self._faulty])
-        return parse_condition(text.value, self._tree_of, known)
-
-    def _tree_of(self, name: str) -> Condition | None:
-        if name in self.named:
-            return self.named[name].tree
-        if name not in self._texts or name in self._faulty:
-            return None
-        if name in self._being_read:
-            place = self._texts[self._being_read[-1]][1].place
-            members = " uses ".join([*self._being_read[self._being_read.index(name) :], name])
-            hint = "write one of them without the other"
-            self._problems.add(place, "condition-cycle", f"conditions use each other: {members}", hint)
-            self._faulty.add(name)
-            return None
-        self._being_read.append(name)
-        label, text = self._texts[name]
-        try:
-            tree = self.parse(text)
-        except ExpressionFault as fault:
-            self._faulty.add(name)
-            if fault.id != "condition-faulty":
-                self._problems.add(text.place_at(fault.offset), fault.id, fault.message, fault.hint)
-            return None
-        finally:
-            self._being_read.pop()
-        if name in self._faulty:
-            return None
-        self.named[name] = NamedCondition(name, text.value, tree, label.place)
-        return tree
+    def _roles(
+        self, root: Fields | None, csv_rows: Mapping[str, list[list[Text]]]
+    ) -> tuple[RoleModel, frozenset[str] | None]:
+        """The role model, and the names of all roles, also of faulty ones; None where they are not to be known."""
+        levels: tuple[Level, ...] = ()
+        declared: dict[str, Role] = {}
+        links: list[tuple[Text, Text]] = []
+        names: frozenset[str] | None = None
+        if root is not None:
+            meant = self.problems.check_keys(root, ROLES_KEYS, ROLES_FILE)
+            levels = read_levels(root, "levels" in meant, self.problems)
+            declared, links = read_roles(root, levels, self.problems)
+            roles_node = root.get("roles")
+            if isinstance(roles_node, Fields):
+                names = frozenset(key.value for key, _ in roles_node.entries)
+            elif roles_node is None and "roles" not in meant:
+                names = frozenset()
+        for rows in csv_rows.values():
+            links += read_csv_links(rows, names, self.problems)
+        return join_roles(levels, declared, names or frozenset(), links, self.problems), names
 
 
 def files_digest(files: Iterable[tuple[str, bytes]]) -> str:
     """A digest over the sorted (name, bytes) of files, as `sha256:…`; any change of any byte or name changes it."""
     digest = hashlib.sha256()
     for name, content in sorted(files):
-        for part in (name.encode(), content):
+        for part in (name.encode(errors="surrogatepass"), content):
             digest.update(len(part).to_bytes(8, "big"))
             digest.update(part)
     return f"sha256:{digest.hexdigest()}"
+
+
+def _printable(problem: Problem) -> Problem:
+    """The same problem, so that one line of a terminal shows it, whatever the files hold."""
+    place = replace(problem.place, file=_on_one_line(problem.place.file))
+    return replace(problem, place=place, message=_on_one_line(problem.message), hint=_on_one_line(problem.hint))
+
+
+def _on_one_line(text: str) -> str:
+    if len(text) > LONGEST_MESSAGE:
+        text = f"{text[: LONGEST_MESSAGE // 2]} … {text[-LONGEST_MESSAGE // 2 :]}"
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def _folder(files: list[SourceFile]) -> str:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from klausel.core.condition import Condition
-from klausel.core.expression import ExpressionFault
-from klausel.core.form import ProblemList
+from klausel.core.condition import Condition, with_one_spelling
+from klausel.core.expression import CONDITION_FAULTY, ExpressionFault
+from klausel.core.form import ProblemList, is_empty
 from klausel.core.identifiers import fault_in_domain, is_action_name, is_name
 from klausel.core.policy import EVERYWHERE, Effect, Grant, ResourceType, Scope
 from klausel.core.problem import Place, did_you_mean
@@ -24,13 +24,18 @@ CSV_LINK = "g, role, contained role, *"
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """The names that grants may use; `declared_*` also holds names whose declaration has a problem, reported already."""
+    """The names that grants may use; `declared_*` also holds names whose declaration has a problem, reported already.
+
+    `declared_roles` is None when the roles could not be read, `is_complete` False when a file that may declare further
+    resource types could not.
+    """
 
     roles: RoleModel
-    declared_roles: frozenset[str]
+    declared_roles: frozenset[str] | None
     resource_types: Mapping[str, ResourceType]
     declared_types: frozenset[str]
     read_condition: Callable[[Text], Condition]
+    is_complete: bool = True
 
 
 def read_resource_types(
@@ -38,32 +43,31 @@ def read_resource_types(
 ) -> Iterator[str]:
     """Adds the resource types that a feature file declares to `known`; yields every name, also of faulty ones."""
     for name, node in problems.entries(root.get("resource_types"), "resource_types"):
+        yield name.value
         if not problems.name(name, "a resource type", is_name):
             continue
-        yield name.value
         if name.value in known:
             message = f'resource type "{name.value}" is declared already, in {known[name.value].place}'
             problems.add(name.place, "repeated-resource-type", message, "declare it once; any file may grant on it")
             continue
-        fields = problems.fields(node, f"resource type {name.value}") or Fields((), name.place)
-        problems.check_keys(fields, TYPE_KEYS, "a resource type")
-        actions = [
-            text.value for text in problems.texts(fields.get("actions"), "actions") if _is_good_action(text, problems)
-        ]
-        if not actions and fields.get("actions") is None:
+        fields = problems.fields(node, f"resource type {name.value}")
+        is_readable = fields is not None or is_empty(node)
+        fields = fields or Fields((), name.place)
+        meant = problems.check_keys(fields, TYPE_KEYS, "a resource type")
+        actions = []
+        for text in problems.texts(fields.get("actions"), "actions"):
+            problems.name(text, "an action", is_action_name)
+            actions.append(text.value)
+        if is_readable and fields.get("actions") is None and "actions" not in meant:
             problems.add(name.place, "missing-key", f"resource type {name.value} has no actions", "add actions: [view]")
         asked_in = dict(_asked_in(fields.get("asked_in"), actions, roles, problems))
         known[name.value] = ResourceType(name.value, tuple(actions), MappingProxyType(asked_in), name.place)
 
 
-def _is_good_action(text: Text, problems: ProblemList) -> bool:
-    return problems.name(text, "an action", is_action_name)
-
-
 def _asked_in(node: Node | None, actions: list[str], roles: RoleModel, problems: ProblemList) -> Iterator[tuple[str, str]]:
     for action, value in problems.entries(node, "asked_in"):
-        level = problems.text(value, "asked_in")
-        if action.value not in actions:
+        level = problems.text(value, f"the level of {action.value}")
+        if actions and action.value not in actions:
             hint = f"{did_you_mean(action.value, actions)}Name one of the actions above"
             problems.add(action.place, "unknown-action", f'unknown action "{action.value}"', hint)
         if level is not None and _is_known_level(level, roles, problems):
@@ -90,17 +94,17 @@ def read_grants(root: Fields, vocabulary: Vocabulary, problems: ProblemList) -> 
 
 
 def _grants_of_entry(fields: Fields, vocabulary: Vocabulary, problems: ProblemList) -> Iterator[Grant]:
-    problems.check_keys(fields, GRANT_KEYS, "a grant")
     before = len(problems.found)
+    meant = problems.check_keys(fields, GRANT_KEYS, "a grant")
     effects = [(key, value) for key, value in fields.entries if key.value in ("allow", "deny")]
     if len(effects) > 1:
         hint = "write two grants"
         problems.add(effects[1][0].place, "bad-effect", "the grant both allows and denies", hint)
-    if not effects:
+    if not effects and not meant & {"allow", "deny"}:
         hint = "add allow: (or deny:) with the roles"
         problems.add(fields.place, "missing-key", "the grant has no allow and no deny", hint)
     for key, example in (("to", "to: view"), ("resource", "resource: <type>")):
-        if fields.get(key) is None:
+        if fields.get(key) is None and key not in meant:
             problems.add(fields.place, "missing-key", f'the grant has no "{key}"', f"add {example}")
     resource_type = problems.text(fields.get("resource"), "resource")
     because = problems.text(fields.get("because"), "because")
@@ -108,7 +112,7 @@ def _grants_of_entry(fields: Fields, vocabulary: Vocabulary, problems: ProblemLi
     level = problems.text(fields.get("at_level"), "at_level")
     scope = _scope(domain, level, vocabulary.roles, problems)
     condition_text = problems.text(fields.get("when"), "when")
-    condition = _condition(condition_text, vocabulary, problems)
+    condition, is_readable = _condition(condition_text, vocabulary, problems)
     actions = problems.texts(fields.get("to"), "to")
     if resource_type:
         for action in actions:
@@ -117,7 +121,7 @@ def _grants_of_entry(fields: Fields, vocabulary: Vocabulary, problems: ProblemLi
     effect: Effect = "deny" if effects and effects[0][0].value == "deny" else "allow"
     for grantee in grantees:
         _check_grantee(grantee, effect, vocabulary, problems)
-    if len(problems.found) > before and any(found.severity == "error" for found in problems.found[before:]):
+    if not is_readable or any(found.severity == "error" for found in problems.found[before:]):
         return
     for grantee in grantees:
         for action in actions:
@@ -141,6 +145,8 @@ def _scope(domain: Text | None, level: Text | None, roles: RoleModel, problems: 
         fault = fault_in_domain(domain.value)
         if fault is None and roles.levels and depth_of(domain.value) > len(roles.levels):
             fault = f"has more parts than there are levels ({len(roles.levels)})"
+        if fault is None:
+            fault = next(_unmet_constants(domain.value, roles), None)
         if fault is None and level is not None:
             named = roles.level_named(level.value)
             if named is not None and depth_of(domain.value) > named.depth:
@@ -152,26 +158,32 @@ def _scope(domain: Text | None, level: Text | None, roles: RoleModel, problems: 
     return Scope(None if unlimited or domain is None else domain.value, level.value if level else None)
 
 
-def _condition(text: Text | None, vocabulary: Vocabulary, problems: ProblemList) -> Condition | None:
+def _unmet_constants(domain: str, roles: RoleModel) -> Iterator[str]:
+    for level, part in zip(roles.levels, domain.split("/"), strict=False):
+        if level.constant is not None and part != level.constant:
+            yield f'can never be asked in; the only domain of level {level.name} is "{level.constant}"'
+
+
+def _condition(text: Text | None, vocabulary: Vocabulary, problems: ProblemList) -> tuple[Condition | None, bool]:
+    """The condition's tree, None for no text; and whether it could be read."""
     if text is None:
-        return None
+        return None, True
     try:
-        return vocabulary.read_condition(text)
+        return vocabulary.read_condition(text), True
     except ExpressionFault as fault:
-        problems.add(text.place_at(fault.offset), fault.id, fault.message, fault.hint)
-        return None
+        if fault.id != CONDITION_FAULTY:
+            problems.add(text.place_at(fault.offset), fault.id, fault.message, fault.hint)
+        return None, False
 
 
 def _check_action(resource_type: Text, action: Text, vocabulary: Vocabulary, problems: ProblemList) -> None:
     known = vocabulary.resource_types.get(resource_type.value)
     if known is None:
-        if resource_type.value not in vocabulary.declared_types and not any(
-            problem.place == resource_type.place and problem.id == "unknown-resource-type" for problem in problems.found
-        ):
+        if resource_type.value not in vocabulary.declared_types and vocabulary.is_complete:
             hint = f"{did_you_mean(resource_type.value, vocabulary.resource_types)}Declare it under resource_types"
             message = f'unknown resource type "{resource_type.value}"'
             problems.add(resource_type.place, "unknown-resource-type", message, hint)
-    elif action.value not in known.actions:
+    elif known.actions and action.value not in known.actions:
         hint = f"{did_you_mean(action.value, known.actions)}Its actions are {', '.join(known.actions)} ({known.place})"
         message = f'unknown action "{action.value}" of resource type {known.name}'
         problems.add(action.place, "unknown-action", message, hint)
@@ -184,10 +196,16 @@ def _check_grantee(grantee: Text, effect: Effect, vocabulary: Vocabulary, proble
     anywhere = grantee.value.startswith(ANY_PREFIX)
     role = grantee.value.removeprefix(ANY_PREFIX) if anywhere else grantee.value
     if role not in roles.roles:
-        if role in vocabulary.declared_roles or not roles.levels:
+        declared = vocabulary.declared_roles
+        if declared is None or role in declared:
             return
-        hint = f"{did_you_mean(role, [*roles.roles, ANYONE])}Roles are declared in policies/roles.yaml"
-        problems.add(grantee.place, "unknown-role", f'unknown role "{role}"', hint)
+        if anywhere:
+            hint = f"{did_you_mean(role, declared)}Behind `any` stands a role that policies/roles.yaml declares"
+        else:
+            known = [*declared, ANYONE, *(ANY_PREFIX + name for name in roles.roles if roles.is_earned_anywhere(name))]
+            hint = f"{did_you_mean(role, known)}Roles are declared in policies/roles.yaml"
+        place = grantee.place_at(len(ANY_PREFIX)) if anywhere else grantee.place
+        problems.add(place, "unknown-role", f'unknown role "{role}"', hint)
         return
     if anywhere and not roles.is_earned_anywhere(role):
         message = f'"{grantee.value}" reaches nobody; {role} is of the top level'
@@ -196,13 +214,19 @@ def _check_grantee(grantee: Text, effect: Effect, vocabulary: Vocabulary, proble
     if effect == "deny":
         stronger = [name for name, names in roles.closure.items() if name in roles.roles and role in names and name != role]
         if stronger:
-            message = f"this deny reaches {', '.join(stronger)} too, because they contain {role}"
+            verb = "it contains" if len(stronger) == 1 else "they contain"
+            message = f"this deny reaches {', '.join(stronger)} too, because {verb} {role}"
             hint = "a deny beats every allow; if that is meant, leave it so"
             problems.warn(grantee.place, "deny-reaches-stronger-role", message, hint)
 
 
-def read_csv_links(rows: list[list[Text]], declared: frozenset[str], problems: ProblemList) -> list[tuple[Text, Text]]:
-    """The role inheritance of a CSV file, as (role, contained role), of the `g` rows that are well formed."""
+def read_csv_links(
+    rows: list[list[Text]], declared: frozenset[str] | None, problems: ProblemList
+) -> list[tuple[Text, Text]]:
+    """The role inheritance of a CSV file, as (role, contained role), of the `g` rows that are well formed.
+
+    `declared` is None when nobody knows which roles there are.
+    """
     links = []
     for row in rows:
         if row[0].value != "g":
@@ -210,6 +234,8 @@ def read_csv_links(rows: list[list[Text]], declared: frozenset[str], problems: P
         if len(row) != 4:
             message = f"a g row has 4 fields, this one has {len(row)}"
             problems.add(row[0].place, "csv-field-count", message, f"write {CSV_LINK}")
+            continue
+        if declared is None:
             continue
         _, container, contained, domain = row
         if container.value not in declared:
@@ -235,12 +261,12 @@ def read_csv_grants(rows: list[list[Text]], vocabulary: Vocabulary, problems: Pr
         if row[0].value == "g":
             continue
         if row[0].value != "p":
-            hint = f"{did_you_mean(row[0].value, 'pg')}Rows are {CSV_GRANT}, or {CSV_LINK}"
+            hint = f"{did_you_mean(row[0].value.lower(), 'pg')}Rows are {CSV_GRANT}, or {CSV_LINK}"
             problems.add(row[0].place, "csv-row-type", f'unknown row type "{row[0].value}"', hint)
             continue
         if len(row) != 7:
             message = f"a p row has 7 fields, this one has {len(row)}"
-            problems.add(row[0].place, "csv-field-count", message, f"write {CSV_GRANT}")
+            problems.add(row[0].place, "csv-field-count", message, f'write {CSV_GRANT}; a field with a comma in "quotes"')
             continue
         grant = _csv_grant(row, vocabulary, problems)
         if grant:
@@ -251,40 +277,47 @@ def _csv_grant(row: list[Text], vocabulary: Vocabulary, problems: ProblemList) -
     kind, grantee, domain, resource_type, action, condition, effect = row
     before = len(problems.found)
     named = (("grantee", grantee), ("domain", domain), ("resource type", resource_type), ("action", action))
-    for name, field in named:
+    for name, field in (*named, ("effect", effect)):
         if not field.value:
-            problems.add(field.place, "csv-field-count", f"the {name} is empty", f"write {CSV_GRANT}")
+            problems.add(field.place, "csv-empty-field", f"the {name} is empty", f"write {CSV_GRANT}")
+    if not condition.value.strip():
+        hint = "write true for a grant without a condition"
+        problems.add(condition.place, "csv-empty-field", "the condition is empty", hint)
     known_effect = effect.value in ("allow", "deny")
-    if not known_effect:
+    if effect.value and not known_effect:
         hint = f"{did_you_mean(effect.value.lower(), ('allow', 'deny'))}Write allow or deny"
         problems.add(effect.place, "bad-effect", f'unknown effect "{effect.value}"', hint)
     scope = _csv_scope(domain, vocabulary, problems) if domain.value else Scope()
-    tree = None
-    if condition.value and condition.value != "true":
-        tree = _condition(condition, vocabulary, problems)
+    tree, is_readable = None, True
+    if condition.value.strip() not in ("", "true"):
+        tree, is_readable = _condition(condition, vocabulary, problems)
     if resource_type.value and action.value:
         _check_action(resource_type, action, vocabulary, problems)
     if grantee.value:
         _check_grantee(grantee, "deny" if effect.value == "deny" else "allow", vocabulary, problems)
-    if any(found.severity == "error" for found in problems.found[before:]):
+    if not is_readable or any(found.severity == "error" for found in problems.found[before:]):
         return None
-    text = condition.value if tree is not None else ""
+    text = condition.value.strip() if tree is not None else ""
     meant: Effect = "deny" if effect.value == "deny" else "allow"
     return Grant(meant, grantee.value, action.value, resource_type.value, scope, tree, text, "", kind.place)
 
 
 def _csv_scope(text: Text, vocabulary: Vocabulary, problems: ProblemList) -> Scope:
     domain, slashes, level = text.value.partition("//")
-    where = Text(domain, text.place, text.on_one_line)
-    at_level = Text(level, text.place_at(len(domain) + 2), text.on_one_line) if slashes else None
+    where = Text(domain, text.place, text.places)
+    at_level = text.after(len(text.value) - len(level)) if slashes else None
     return _scope(where, at_level, vocabulary.roles, problems)
 
 
 def report_contradictions(grants: list[Grant], problems: ProblemList) -> None:
     """Reports each grant whose opposite (same grantee, type, action, scope and condition) stands before it."""
     seen: dict[tuple[object, ...], dict[str, Place]] = {}
+    spellings: dict[int, str] = {}
     for grant in grants:
-        key = (grant.grantee, grant.resource_type, grant.action, grant.scope, str(grant.condition or ""))
+        if id(grant.condition) not in spellings:
+            spellings[id(grant.condition)] = str(with_one_spelling(grant.condition)) if grant.condition else ""
+        condition = spellings[id(grant.condition)]
+        key = (grant.grantee, grant.resource_type, grant.action, grant.scope, condition)
         effects = seen.setdefault(key, {})
         effects.setdefault(grant.effect, grant.place)
         opposite = effects.get("deny" if grant.effect == "allow" else "allow")

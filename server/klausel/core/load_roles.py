@@ -2,34 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
 
-from klausel.core.form import ProblemList
+from klausel.core.form import ProblemList, is_empty
 from klausel.core.identifiers import fault_in_domain_id, is_name
 from klausel.core.problem import Place, did_you_mean
 from klausel.core.roles import LONGEST_CHAIN, Level, Role, RoleModel
 from klausel.core.yaml_nodes import Fields, Node, Text
 
-LEVEL_KEYS = ("named_by", "identified_by", "constant", "requires_role_above")
+ROLES_KEYS = ("levels", "roles")
+NAMING_KEYS = ("named_by", "identified_by", "constant")
+LEVEL_KEYS = (*NAMING_KEYS, "requires_role_above")
 ROLE_KEYS = ("level", "contains", "keep_one")
 
 
-def read_levels(root: Fields, problems: ProblemList) -> tuple[Level, ...]:
-    """The levels of `roles.yaml`, top first."""
+def read_levels(root: Fields, is_misspelt: bool, problems: ProblemList) -> tuple[Level, ...]:
+    """The levels of `roles.yaml`, top first; `is_misspelt` says that another key seems to stand for `levels`."""
+    written = root.get("levels")
     levels: list[Level] = []
-    for name, node in problems.entries(root.get("levels"), "levels"):
+    for name, node in problems.entries(written, "levels"):
         if problems.name(name, "a level", is_name):
-            fields = problems.fields(node, f"level {name.value}") or Fields((), name.place)
-            levels.append(_level(name, fields, len(levels) + 1, levels, problems))
-    if not levels:
+            fields = problems.fields(node, f"level {name.value}")
+            is_readable = fields is not None or is_empty(node)
+            levels.append(_level(name, fields or Fields((), name.place), is_readable, levels, problems))
+    if not is_misspelt and (written is None or (isinstance(written, Text) and not written.value)):
         hint = "declare at least one level, the top one first; see policies/README.md"
         problems.add(root.place, "missing-key", "there are no levels", hint)
     return tuple(levels)
 
 
-def _level(name: Text, fields: Fields, depth: int, above: list[Level], problems: ProblemList) -> Level:
-    problems.check_keys(fields, LEVEL_KEYS, "a level")
+def check_identified_by(root: Fields, declared_types: Collection[str], problems: ProblemList) -> None:
+    """Reports each `identified_by` of a level that is no declared resource type."""
+    levels = root.get("levels")
+    for _, level in levels.entries if isinstance(levels, Fields) else ():
+        text = level.get("identified_by") if isinstance(level, Fields) else None
+        if isinstance(text, Text) and text.value.strip() and text.value not in declared_types:
+            hint = f"{did_you_mean(text.value, declared_types)}Declare it under resource_types of a feature file"
+            problems.add(text.place, "unknown-resource-type", f'unknown resource type "{text.value}"', hint)
+
+
+def _level(name: Text, fields: Fields, is_readable: bool, above: list[Level], problems: ProblemList) -> Level:
+    depth = len(above) + 1
+    meant = problems.check_keys(fields, LEVEL_KEYS, "a level")
     named_by = problems.text(fields.get("named_by"), "named_by")
     identified_by = problems.text(fields.get("identified_by"), "identified_by")
     constant = problems.text(fields.get("constant"), "constant")
@@ -37,7 +52,7 @@ def _level(name: Text, fields: Fields, depth: int, above: list[Level], problems:
     if constant and (named_by or identified_by):
         hint = "keep constant, or keep named_by and identified_by"
         problems.add(constant.place, "level-naming", f"level {name.value} is both constant and named by requests", hint)
-    if not (constant or named_by or identified_by):
+    if is_readable and not any(fields.get(key) for key in NAMING_KEYS) and not meant.intersection(NAMING_KEYS):
         hint = "add named_by (a property of the resource), identified_by (a resource type), or constant"
         problems.add(name.place, "level-naming", f"nothing says which {name.value} a request is asked in", hint)
     if constant:
@@ -63,32 +78,45 @@ def _level(name: Text, fields: Fields, depth: int, above: list[Level], problems:
     )
 
 
-def read_roles(root: Fields, levels: tuple[Level, ...], problems: ProblemList) -> dict[str, tuple[Role, list[Text]]]:
-    """The declared roles by name, each with the places of the names that it contains; those are not yet checked."""
-    known_levels = {level.name: level for level in levels}
-    roles: dict[str, tuple[Role, list[Text]]] = {}
+def read_roles(
+    root: Fields, levels: tuple[Level, ...], problems: ProblemList
+) -> tuple[dict[str, Role], list[tuple[Text, Text]]]:
+    """The declared roles without a problem, by name, and every link (container, contained), which is not yet checked."""
+    known_levels = {level.name for level in levels}
+    written = root.get("levels")
+    declared_levels = {name.value for name, _ in written.entries} if isinstance(written, Fields) else set()
+    roles: dict[str, Role] = {}
+    links: list[tuple[Text, Text]] = []
     for name, node in problems.entries(root.get("roles"), "roles"):
-        if not problems.name(name, "a role", is_name):
-            continue
-        fields = problems.fields(node, f"role {name.value}") or Fields((), name.place)
-        problems.check_keys(fields, ROLE_KEYS, "a role")
-        level = _level_of(name, fields.get("level"), known_levels, problems)
+        is_good = problems.name(name, "a role", is_name)
+        fields = problems.fields(node, f"role {name.value}")
+        if fields is None:
+            if not is_empty(node):
+                continue
+            fields = Fields((), name.place)
+        meant = problems.check_keys(fields, ROLE_KEYS, "a role")
+        level = None
+        if fields.get("level") is not None:
+            level = _level_of(fields.get("level"), known_levels, declared_levels, problems)
+        elif "level" not in meant:
+            example = levels[0].name if levels else "<name>"
+            problems.add(name.place, "missing-key", f"role {name.value} has no level", f"add level: {example}")
         contains = problems.texts(fields.get("contains"), "contains")
         keep_one = problems.flag(fields.get("keep_one"), "keep_one")
-        if level:
-            role = Role(name.value, level, tuple(text.value for text in contains), keep_one, name.place)
-            roles[name.value] = (role, contains)
-    return roles
+        links += [(name, text) for text in contains]
+        if level and is_good:
+            roles[name.value] = Role(name.value, level, tuple(text.value for text in contains), keep_one, name.place)
+    return roles, links
 
 
-def _level_of(name: Text, node: Node | None, levels: Mapping[str, Level], problems: ProblemList) -> str | None:
-    if node is None:
-        problems.add(name.place, "missing-key", f"role {name.value} has no level", f"add level: {next(iter(levels), '')}")
-        return None
+def _level_of(node: Node | None, levels: set[str], declared: set[str], problems: ProblemList) -> str | None:
+    """The name of a known level; None, with a problem unless levels themselves have one, for any other."""
     level = problems.text(node, "level")
     if level is None:
         return None
     if level.value not in levels:
+        if level.value in declared or not declared:
+            return None
         hint = f"{did_you_mean(level.value, levels)}Levels are declared in policies/roles.yaml"
         problems.add(level.place, "unknown-level", f'unknown level "{level.value}"', hint)
         return None
@@ -97,40 +125,39 @@ def _level_of(name: Text, node: Node | None, levels: Mapping[str, Level], proble
 
 def join_roles(
     levels: tuple[Level, ...],
-    declared: Mapping[str, tuple[Role, list[Text]]],
-    declared_names: set[str],
-    further_links: list[tuple[Text, Text]],
+    declared: Mapping[str, Role],
+    declared_names: Collection[str],
+    links: list[tuple[Text, Text]],
     problems: ProblemList,
 ) -> RoleModel:
-    """The role model of the declared roles and further links (container, contained); faulty links are left out.
+    """The role model of the declared roles and their links (container, contained); faulty links are left out.
 
     `declared_names` also holds roles whose own declaration has a problem, so that they are not called unknown.
     """
     depths = {level.name: level.depth for level in levels}
     contained: dict[str, dict[str, Place]] = {name: {} for name in declared}
-    links = [(name, text) for name, (_, texts) in declared.items() for text in texts]
-    links += [(container.value, text) for container, text in further_links]
-    for name, text in links:
+    for container, text in links:
+        name = container.value
         if text.value not in declared_names:
-            hint = f"{did_you_mean(text.value, declared)}Roles are declared in policies/roles.yaml"
+            hint = f"{did_you_mean(text.value, declared_names)}Roles are declared in policies/roles.yaml"
             problems.add(text.place, "unknown-role", f'unknown role "{text.value}"', hint)
         elif name in declared and text.value in declared:
-            if depths[declared[text.value][0].level] < depths[declared[name][0].level]:
+            if depths[declared[text.value].level] < depths[declared[name].level]:
                 message = f"role {name} would contain {text.value} of a higher level"
                 problems.add(text.place, "contains-higher-level", message, "a role contains roles of its level or below")
             else:
                 contained[name].setdefault(text.value, text.place)
-    _remove_cycles(contained, problems)
-    _check_chains(contained, problems)
+    if not _remove_cycles(contained, problems):
+        _check_chains(contained, problems)
     roles = {
-        name: Role(name, role.level, tuple(contained[name]), role.keep_one, role.place)
-        for name, (role, _) in declared.items()
+        name: Role(name, role.level, tuple(contained[name]), role.keep_one, role.place) for name, role in declared.items()
     }
     return RoleModel(levels, MappingProxyType(roles))
 
 
-def _remove_cycles(contained: dict[str, dict[str, Place]], problems: ProblemList) -> None:
-    """Reports each link that closes a cycle, and takes it out so that what follows can be read."""
+def _remove_cycles(contained: dict[str, dict[str, Place]], problems: ProblemList) -> bool:
+    """Reports each link that closes a cycle, and takes it out so that what follows can be read; whether there was one."""
+    before = len(problems.found)
     done: set[str] = set()
     for start in contained:
         path: list[str] = []
@@ -142,7 +169,8 @@ def _remove_cycles(contained: dict[str, dict[str, Place]], problems: ProblemList
             for inner, place in links:
                 if inner in path:
                     members = " contains ".join([*path[path.index(inner) :], inner])
-                    problems.add(place, "role-cycle", f"roles contain each other: {members}", "remove one of the links")
+                    message = f"roles contain each other: {members}" if inner != name else f"role {name} contains itself"
+                    problems.add(place, "role-cycle", message, "remove one of the links")
                     del contained[name][inner]
                 elif inner not in done:
                     path.append(inner)
@@ -152,15 +180,17 @@ def _remove_cycles(contained: dict[str, dict[str, Place]], problems: ProblemList
                 done.add(name)
                 path.pop()
                 work.pop()
+    return len(problems.found) > before
 
 
 def _check_chains(contained: Mapping[str, Mapping[str, Place]], problems: ProblemList) -> None:
     """Reports the first role from which a chain of too many links starts; `contained` has no cycles."""
     starts = list(contained)
+    still_long = set(starts)
     for _ in range(LONGEST_CHAIN + 1):
         still_long = set(starts)
         starts = [name for name in contained if any(inner in still_long for inner in contained[name])]
     if starts:
-        place = next(iter(contained[starts[0]].values()))
+        place = next(place for inner, place in contained[starts[0]].items() if inner in still_long)
         message = f"role {starts[0]} starts an inheritance chain of more than {LONGEST_CHAIN} links"
         problems.add(place, "role-chain-too-long", message, "shorten the chain")

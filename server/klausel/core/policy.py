@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from klausel.core.condition import Condition
@@ -90,7 +91,7 @@ class Grant:
         return f"{self.effect} {self.grantee} to {self.action} {self.resource_type}{where}{when}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PolicySet:
     """Roles, resource types, conditions and grants (in the order of the files), and the warnings found on the way."""
 
@@ -100,3 +101,14 @@ class PolicySet:
     grants: tuple[Grant, ...]
     warnings: tuple[Problem, ...]
     files_digest: str
+
+    def grants_about(self, resource_type: str, action: str) -> tuple[Grant, ...]:
+        """The grants about one type and action, in the order of the files."""
+        return self._grants_by_question.get((resource_type, action), ())
+
+    @cached_property
+    def _grants_by_question(self) -> Mapping[tuple[str, str], tuple[Grant, ...]]:
+        found: dict[tuple[str, str], list[Grant]] = {}
+        for grant in self.grants:
+            found.setdefault((grant.resource_type, grant.action), []).append(grant)
+        return {question: tuple(grants) for question, grants in found.items()}

@@ -7,25 +7,60 @@ from typing import NoReturn
 
 import yaml
 
+from klausel.core.places import places_of_block, places_of_flow
 from klausel.core.problem import Place, Problem
 
 DEEPEST_NESTING = 20
 _Loader: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_NULLS = ("~", "null", "Null", "NULL")
+_QUOTES = ("'", '"')
+_IN_PLAIN_WORDS = {
+    "mapping values are not allowed": (
+        "a colon stands where none can",
+        "a text with a colon in it stands in quotes; or the lines are indented unequally",
+    ),
+    "block sequence entries are not allowed": ("a dash stands where no list can start", "start the list on the next line"),
+    "cannot start any token": ("a text cannot start with this character", "put the whole text in quotes"),
+    "expected alphabetic": ("a star or ampersand stands without quotes", 'write it in quotes: "*"'),
+    "could not find expected ':'": ("this line has no colon", "write it as `key: value`"),
+    "unexpected end of stream": ("the quoted text that starts here is not closed", "close the quote"),
+    "unknown escape character": ("this backslash has no meaning", "write it twice, or put the text in single quotes"),
+    "expected key": (
+        "this does not belong to the lines above it",
+        "indent keys that belong together equally; a text that starts with a quote stands in quotes as a whole",
+    ),
+    "expected '-' indicator": ("this does not belong to the list above it", "indent it like the lines that it belongs to"),
+    "expected ',' or": (
+        "the bracket that starts here is not closed, or a comma is missing",
+        "separate values with commas, and close the bracket; in brackets, a text with brackets or commas stands in quotes",
+    ),
+    "expected node content": ("a value is missing", "write it, or close what is open"),
+    "<document start>": ("text stands behind the end of the document", "remove it, or what ends the text before it"),
+    "incompatible YAML": ("the file asks for another version of YAML", "remove the %YAML line"),
+}
+_AT_THEIR_START = ("end of stream", "could not find expected ':'", "expected ',' or")
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A scalar; `place` is where its first character stands (inside the quotes), `on_one_line` whether offsets hold."""
+    """A scalar; `place` is where its first character stands, inside the quotes.
+
+    `places` has the place of each character, and of the end, where they do not just stand side by side.
+    """
 
     value: str
     place: Place
-    on_one_line: bool = True
+    places: tuple[Place, ...] = ()
 
     def place_at(self, offset: int) -> Place:
-        """The place of the character with this offset; the start where the text spans lines."""
-        if not self.on_one_line:
-            return self.place
+        """The place of the character with this offset; the last place for any offset behind the end."""
+        if self.places:
+            return self.places[min(offset, len(self.places) - 1)]
         return Place(self.place.file, self.place.line, self.place.column + offset)
+
+    def after(self, offset: int) -> Text:
+        """The rest of the text from this offset on."""
+        return Text(self.value[offset:], self.place_at(offset), self.places[offset:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,37 +91,21 @@ class _Refused(Exception):
         self.problem = problem
 
 
-def decode(content: bytes, file: str) -> tuple[str | None, list[Problem]]:
-    """The text of a file, or None with the problem that makes it unreadable (not UTF-8, a byte order mark)."""
-    if content.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
-        hint = "save it as UTF-8 without a byte order mark"
-        return None, [Problem(Place(file, 1, 1), "byte-order-mark", "the file starts with a byte order mark", hint)]
-    try:
-        return content.decode("utf-8"), []
-    except UnicodeDecodeError as error:
-        before = content[: error.start].decode("utf-8")
-        place = Place(file, before.count("\n") + 1, len(before) - before.rfind("\n"))
-        return None, [Problem(place, "not-utf8", "the file is not UTF-8 from here on", "save it as UTF-8")]
-
-
 def read_yaml(text: str, file: str) -> tuple[Fields | None, list[Problem]]:
-    """The mapping that a YAML file holds, or None, with every problem found on the way."""
+    """The mapping that a YAML file holds, or None, with every problem found on the way; never raises.
+
+    A file that says nothing gives a mapping without entries.
+    """
     problems: list[Problem] = []
     try:
         node = _Reader(text, file, problems).read()
     except _Refused as refused:
         return None, [*problems, refused.problem]
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = Place(file, mark.line + 1, mark.column + 1) if mark else Place(file, 1, 1)
-        what = (error.problem or error.context or "cannot be read").replace("'", "`")
-        hint = "indent with spaces" if "\\t" in what else "look at this line and the one above it"
-        return None, [*problems, Problem(place, "yaml-syntax", f"this is not YAML: {what}", hint)]
-    except yaml.reader.ReaderError as error:
-        before = text[: error.position] if isinstance(error.position, int) else ""
-        place = Place(file, before.count("\n") + 1, len(before) - before.rfind("\n"))
-        hint = "remove the control character"
-        return None, [*problems, Problem(place, "yaml-syntax", "this character is not allowed in YAML", hint)]
+        return None, [*problems, _syntax_problem(error, text, file)]
+    except yaml.YAMLError as error:
+        hint = "look for a character that cannot be seen"
+        return None, [*problems, Problem(Place(file, 1, 1), "yaml-syntax", f"this is not YAML: {error}", hint)]
     if node is None:
         return Fields((), Place(file, 1, 1)), problems
     if not isinstance(node, Fields):
@@ -95,10 +114,23 @@ def read_yaml(text: str, file: str) -> tuple[Fields | None, list[Problem]]:
     return node, problems
 
 
+def _syntax_problem(error: yaml.MarkedYAMLError, text: str, file: str) -> Problem:
+    what = error.problem or error.context or "it cannot be read"
+    is_at_the_start = any(part in what for part in _AT_THEIR_START)
+    mark = (error.context_mark if is_at_the_start else None) or error.problem_mark or error.context_mark
+    place = Place(file, mark.line + 1, mark.column + 1) if mark else Place(file, 1, 1)
+    hint = "look at this line and the one above it"
+    what, hint = next((words for part, words in _IN_PLAIN_WORDS.items() if part in what), (what, hint))
+    if mark and text[mark.index : mark.index + 1] == "\t":
+        what, hint = "a tab stands where the line is indented", "indent with spaces"
+    return Problem(place, "yaml-syntax", f"this is not YAML: {what}", hint)
+
+
 class _Reader:
     """Builds nodes from the parser's events; keeps going after repeated keys, stops at what cannot be understood."""
 
     def __init__(self, text: str, file: str, problems: list[Problem]) -> None:
+        self._text = text
         self._file = file
         self._problems = problems
         self._events = yaml.parse(text, Loader=_Loader)
@@ -115,22 +147,17 @@ class _Reader:
                 root = self._node(event, 1)
         return root
 
-    def _node(self, event: yaml.Event, depth: int) -> Node:
+    def _node(self, event: yaml.Event, depth: int, is_key: bool = False) -> Node:
         if depth > DEEPEST_NESTING:
             self._refuse(event, f"this is nested deeper than {DEEPEST_NESTING} levels", "flatten it")
-        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+        if isinstance(event, yaml.AliasEvent):
             self._refuse(
-                event, "anchors and aliases (`&`, `*`) are not used in policies", "write the value out, or quote it"
+                event, "aliases (`*name`) are not used in policies", 'write the value out; a star stands in quotes: "*"'
             )
-        if getattr(event, "tag", None):
-            self._refuse(event, f"tags such as `{event.tag}` are not used in policies", "remove the tag, or quote the text")
-        place = self._place(event)
+        self._check_properties(event)
         if isinstance(event, yaml.ScalarEvent):
-            quoted = event.style in ("'", '"')
-            start, end = event.start_mark, event.end_mark
-            width = end.column - start.column if start and end and start.line == end.line else -1
-            exact = width == len(event.value) + (2 if quoted else 0)
-            return Text(event.value, Place(place.file, place.line, place.column + quoted) if exact else place, exact)
+            return self._scalar(event, is_key)
+        place = self._place(event)
         if isinstance(event, yaml.SequenceStartEvent):
             items = []
             for inner in self._events:
@@ -140,12 +167,38 @@ class _Reader:
             return Items(tuple(items), place)
         return self._fields(place, depth)
 
+    def _check_properties(self, event: yaml.Event) -> None:
+        """Reports an anchor and a tag, and reads on as if they were not there."""
+        if isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent):
+            if event.anchor:
+                hint = "remove it, or put the whole text in quotes"
+                self._report(event, f"anchors such as `&{event.anchor}` are not used in policies", hint)
+            if event.tag:
+                hint = "remove the tag, or put the whole text in quotes; in conditions, write `not` for `!`"
+                self._report(event, f"tags such as `{event.tag}` are not used in policies", hint)
+
+    def _scalar(self, event: yaml.ScalarEvent, is_key: bool) -> Text:
+        start = self._place(event)
+        is_plain = event.style not in (*_QUOTES, "|", ">")
+        if is_plain and event.value in _NULLS and not is_key:
+            return Text("", start)
+        if event.start_mark is None or event.end_mark is None or event.anchor or event.tag:
+            return Text(event.value, start)
+        source = self._text[event.start_mark.index : event.end_mark.index]
+        if is_plain and source == event.value:
+            return Text(event.value, start)
+        if event.style in _QUOTES and source[1:-1] == event.value:
+            return Text(event.value, Place(start.file, start.line, start.column + 1))
+        read_places = places_of_flow if is_plain or event.style in _QUOTES else places_of_block
+        places = read_places(source, event.value, start)
+        return Text(event.value, places[0], places)
+
     def _fields(self, place: Place, depth: int) -> Fields:
         entries: dict[str, tuple[Text, Node]] = {}
         for inner in self._events:
             if isinstance(inner, yaml.MappingEndEvent):
                 break
-            key = self._node(inner, depth + 1)
+            key = self._node(inner, depth + 1, is_key=True)
             if not isinstance(key, Text):
                 self._refuse(inner, "a list or mapping stands where a key is expected", "quote texts that start with [ or {")
             value = self._node(next(self._events), depth + 1)
@@ -160,6 +213,9 @@ class _Reader:
     def _place(self, event: yaml.Event) -> Place:
         mark = event.start_mark
         return Place(self._file, mark.line + 1, mark.column + 1) if mark else Place(self._file, 1, 1)
+
+    def _report(self, event: yaml.Event, message: str, hint: str) -> None:
+        self._problems.append(Problem(self._place(event), "yaml-feature", message, hint))
 
     def _refuse(self, event: yaml.Event, message: str, hint: str) -> NoReturn:
         raise _Refused(Problem(self._place(event), "yaml-feature", message, hint))

@@ -1,0 +1,107 @@
+"""The role assignment routes: one atomic write, pages, and taking everything from a leaver."""
+
+from __future__ import annotations
+
+from klausel.api.authzen_requests import Json
+from klausel.api.errors import ApiError
+from klausel.api.service import Service
+from klausel.core.assignment import Assignment
+from klausel.storage.assignment_store import ForbiddenState, InvalidAssignments, InvalidCursor
+
+DEFAULT_LIMIT = 100
+LARGEST_LIMIT = 1000
+_FIELDS = ("subject", "role", "domain")
+
+
+def change_assignments(service: Service, body: Json) -> Json:
+    """The answer to `POST /v1/assignments`: the new revision; raises `ApiError` (400, 409) with every row at fault."""
+    unknown = [key for key in body if key not in ("grant", "revoke")]
+    if unknown:
+        raise ApiError(400, f'unknown field "{unknown[0]}"; there are grant and revoke')
+    grant, revoke = _rows(body, "grant"), _rows(body, "revoke")
+    if not grant and not revoke:
+        raise ApiError(400, "there is nothing to change; name rows in grant or revoke")
+    if len(grant) + len(revoke) > service.settings.max_batch:
+        most = service.settings.max_batch
+        raise ApiError(400, f"more than {most} rows in one request; send several, or use klausel assignments import")
+    try:
+        revision = service.store.write(service.policy.compiled.policy.roles, grant, revoke)
+    except InvalidAssignments as error:
+        faults = [
+            {"list": fault.list, "index": fault.index, **_as_json(fault.assignment), "message": fault.message}
+            for fault in error.faults
+        ]
+        first = error.faults[0]
+        raise ApiError(400, f"{first.list}[{first.index}]: {first.message}", faults=faults) from None
+    except ForbiddenState as error:
+        raise _conflict(error) from None
+    return {"revision": revision}
+
+
+def list_assignments(service: Service, parameters: dict[str, str]) -> Json:
+    """The answer to `GET /v1/assignments`: rows in order, and the cursor of the next page where there is one."""
+    text = parameters.get("limit", str(DEFAULT_LIMIT))
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= LARGEST_LIMIT):
+        raise ApiError(400, f"limit is not a number from 1 to {LARGEST_LIMIT}")
+    filters = {name: parameters.get(name) for name in _FIELDS}
+    try:
+        page = service.store.page(**filters, limit=int(text), cursor=parameters.get("cursor"))
+    except InvalidCursor:
+        message = "the cursor is not one that was given for this query; start again without it"
+        raise ApiError(400, message) from None
+    answer: Json = {"assignments": [_as_json(assignment) for assignment in page.assignments]}
+    if page.next_cursor is not None:
+        answer["next_cursor"] = page.next_cursor
+    return answer
+
+
+def remove_subject(service: Service, parameters: dict[str, str]) -> Json:
+    """The answer to `DELETE /v1/assignments`: how many rows went, and the revision; raises `ApiError` (400, 409)."""
+    for name in ("subject", "account"):
+        if not parameters.get(name):
+            raise ApiError(400, f"parameter {name} is missing; write ?subject=user:ann&account=acme")
+    roles = service.policy.compiled.policy.roles
+    try:
+        revision, removed = service.store.remove_subject(roles, parameters["subject"], parameters["account"])
+    except ForbiddenState as error:
+        raise _conflict(error) from None
+    except InvalidAssignments as error:
+        raise ApiError(400, error.faults[0].message) from None
+    return {"revision": revision, "removed": removed}
+
+
+def _rows(body: Json, name: str) -> list[Assignment]:
+    rows = body.get(name, [])
+    if not isinstance(rows, list):
+        raise ApiError(400, f"{name} is not a list")
+    read = []
+    for index, row in enumerate(rows):
+        if not isinstance(row, dict):
+            raise ApiError(400, f"{name}[{index}] is not an object")
+        for field in _FIELDS:
+            if not isinstance(row.get(field), str):
+                why = "is not a string" if field in row else "is missing"
+                raise ApiError(400, f"{name}[{index}].{field} {why}")
+        unknown = [key for key in row if key not in _FIELDS]
+        if unknown:
+            raise ApiError(400, f'{name}[{index}] has an unknown field "{unknown[0]}"')
+        read.append(Assignment(row["subject"], row["role"], row["domain"]))
+    return read
+
+
+def _as_json(assignment: Assignment) -> Json:
+    return {"subject": assignment.subject, "role": assignment.role, "domain": assignment.domain}
+
+
+def _conflict(error: ForbiddenState) -> ApiError:
+    violations = [
+        {
+            **({"subject": violation.subject} if violation.subject is not None else {}),
+            "role": violation.role,
+            "domain": violation.domain,
+            "rule": violation.rule,
+            "message": violation.message,
+        }
+        for violation in error.violations
+    ]
+    return ApiError(409, error.violations[0].message, violations=violations)

@@ -1,0 +1,98 @@
+"""Reading AuthZEN requests: JSON values to core values, every missing or wrongly typed field named in the error.
+
+Source: OpenID AuthZEN Authorization API 1.0, sections on the information model and the evaluation APIs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from klausel.api.errors import ApiError
+from klausel.core.request import NO_PROPERTIES, Action, Request, Resource, Subject
+
+SEMANTICS = ("execute_all", "deny_on_first_deny", "permit_on_first_permit")
+
+Json = dict[str, Any]
+
+
+def read_evaluation(body: Json) -> Request:
+    """The request of one evaluation; raises `ApiError` (400). Unknown fields are ignored."""
+    try:
+        subject, action, resource = body["subject"], body["action"], body["resource"]
+        read = Request(
+            Subject(subject["type"], subject["id"], subject.get("properties", NO_PROPERTIES)),
+            Action(action["name"], action.get("properties", NO_PROPERTIES)),
+            Resource(resource["type"], resource["id"], resource.get("properties", NO_PROPERTIES)),
+            body.get("context", NO_PROPERTIES),
+        )
+    except (KeyError, TypeError, AttributeError):
+        raise _first_fault(body) from None
+    (subject_type, subject_id, subject_properties, _), (name, action_properties), resource_read, context = read
+    if (
+        type(subject_type) is not str
+        or type(subject_id) is not str
+        or type(name) is not str
+        or type(resource_read.type) is not str
+        or type(resource_read.id) is not str
+        or not _is_object(subject_properties)
+        or not _is_object(action_properties)
+        or not _is_object(resource_read.properties)
+        or not _is_object(context)
+    ):
+        raise _first_fault(body)
+    return read
+
+
+def _is_object(value: object) -> bool:
+    return type(value) is dict or value is NO_PROPERTIES
+
+
+def _first_fault(body: Json) -> ApiError:
+    for entity, fields in (("subject", ("type", "id")), ("action", ("name",)), ("resource", ("type", "id"))):
+        if entity not in body:
+            return ApiError(400, f"{entity} is missing")
+        if not isinstance(body[entity], dict):
+            return ApiError(400, f"{entity} is not an object")
+        for field in fields:
+            if field not in body[entity]:
+                return ApiError(400, f"{entity}.{field} is missing")
+            if not isinstance(body[entity][field], str):
+                return ApiError(400, f"{entity}.{field} is not a string")
+        if not isinstance(body[entity].get("properties", {}), dict):
+            return ApiError(400, f"{entity}.properties is not an object")
+    return ApiError(400, "context is not an object")
+
+
+def read_semantic(body: Json) -> str:
+    """The semantic of a batch; raises `ApiError` (400) for one that does not exist."""
+    options = body.get("options", {})
+    if not isinstance(options, dict):
+        raise ApiError(400, "options is not an object")
+    semantic = options.get("evaluations_semantic", SEMANTICS[0])
+    if semantic not in SEMANTICS:
+        raise ApiError(400, f"options.evaluations_semantic is none of {', '.join(SEMANTICS)}")
+    return str(semantic)
+
+
+def read_items(body: Json, most: int) -> list[object]:
+    """The items of a batch, empty when the body is to be read as one evaluation; raises `ApiError` (400)."""
+    items = body.get("evaluations", [])
+    if not isinstance(items, list):
+        raise ApiError(400, "evaluations is not a list")
+    if len(items) > most:
+        raise ApiError(400, f"evaluations has {len(items)} items, more than {most}; send several requests")
+    return items
+
+
+def read_merged_items(body: Json, items: list[object]) -> Iterator[Request | ApiError]:
+    """Each item joined with the defaults of the body, or the error of that item; a key in an item replaces the whole."""
+    defaults: Mapping[str, object] = {key: body[key] for key in ("subject", "action", "resource", "context") if key in body}
+    for item in items:
+        if not isinstance(item, dict):
+            yield ApiError(400, "the item is not an object")
+            continue
+        try:
+            yield read_evaluation({**defaults, **item})
+        except ApiError as error:
+            yield error

@@ -1,0 +1,120 @@
+"""What every route shares: strict JSON in, JSON out, one shape of errors, request ids, and who may be addressed."""
+
+from __future__ import annotations
+
+import json
+import logging
+from urllib.parse import urlsplit
+
+import orjson
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException
+
+from klausel.api.authzen_requests import Json
+from klausel.api.errors import ApiError
+from klausel.api.json_body import BodyError, BodyLimits, check_content_type, read_json_object
+from klausel.settings import LOOPBACK_NAMES, Settings
+
+_log = logging.getLogger(__name__)
+
+
+def json_answer(body: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """A JSON answer; members keep their order."""
+    return Response(to_json(body), status, headers, mimetype="application/json")
+
+
+def to_json(body: object) -> bytes:
+    """JSON text; integers of any size."""
+    try:
+        return orjson.dumps(body)
+    except TypeError:
+        return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def body_limits(settings: Settings) -> BodyLimits:
+    """The bounds of request bodies that the settings ask for."""
+    return BodyLimits(settings.max_body_bytes, settings.max_nesting_depth, settings.max_string_characters)
+
+
+def read_body(limits: BodyLimits) -> Json:
+    """The JSON object in the body of the current request; raises `BodyError`."""
+    check_content_type(request.headers.get("Content-Type"))
+    if request.content_length is not None and request.content_length > limits.body_bytes:
+        raise BodyError(413, f"the body is larger than {limits.body_bytes} bytes")
+    return read_json_object(request.stream.read(limits.body_bytes + 1), limits)
+
+
+def query_parameters(*known: str) -> dict[str, str]:
+    """The parameters of the current request's query; raises `ApiError` (400) for unknown and repeated ones."""
+    found = {}
+    for name, values in request.args.lists():
+        if name not in known:
+            raise ApiError(400, f'unknown parameter "{name}"; there are {", ".join(known)}')
+        if len(values) > 1:
+            raise ApiError(400, f'parameter "{name}" is repeated; give it once')
+        found[name] = values[0]
+    return found
+
+
+def fault_in_request_id(value: str, most: int) -> str | None:
+    """Why a value of X-Request-ID is refused, as a sentence; None when it is good."""
+    if len(value) <= most and value.isascii() and value.isprintable():
+        return None
+    return f"X-Request-ID has more than {most} characters, or others than printable ASCII"
+
+
+def fault_in_host(value: str | None, settings: Settings) -> str | None:
+    """Why a Host header is refused, as a sentence: on loopback, a page of another site may not address the service."""
+    if value is None or not settings.is_loopback:
+        return None
+    try:
+        name = urlsplit(f"//{value}").hostname
+    except ValueError:
+        name = None
+    if name in LOOPBACK_NAMES or name == settings.host:
+        return None
+    return "the Host header names no loopback address; call the service by localhost or 127.0.0.1"
+
+
+def share(app: Flask, settings: Settings) -> None:
+    """Gives every route of an app the checks before and the headers after, and every error its one shape."""
+
+    @app.before_request
+    def check_request() -> None:
+        request_id = request.headers.get("X-Request-ID")
+        if request_id is not None:
+            fault = fault_in_request_id(request_id, settings.max_request_id_characters)
+            if fault:
+                raise ApiError(400, fault)
+        fault = fault_in_host(request.headers.get("Host"), settings)
+        if fault:
+            raise ApiError(403, fault)
+
+    @app.after_request
+    def send_request_id_back(response: Response) -> Response:
+        request_id = request.headers.get("X-Request-ID")
+        if request_id is not None and not fault_in_request_id(request_id, settings.max_request_id_characters):
+            response.headers["X-Request-ID"] = request_id
+        return response
+
+    @app.errorhandler(ApiError)
+    def answer_api_error(error: ApiError) -> Response:
+        return json_answer(error.body(), error.status, error.headers)
+
+    @app.errorhandler(BodyError)
+    def answer_body_error(error: BodyError) -> Response:
+        return json_answer(ApiError(error.status, error.message).body(), error.status)
+
+    @app.errorhandler(HTTPException)
+    def answer_http_error(error: HTTPException) -> Response:
+        status = error.code or 500
+        messages = {404: f"there is nothing at {request.path}", 405: f"{request.method} is not allowed here"}
+        allowed = getattr(error, "valid_methods", None)
+        headers = {"Allow": ", ".join(sorted(allowed))} if allowed else {}
+        message = messages.get(status, error.description or error.name)
+        return json_answer(ApiError(status, message).body(), status, headers)
+
+    @app.errorhandler(Exception)
+    def answer_unexpected_error(error: Exception) -> Response:
+        _log.error("a request failed", exc_info=error)
+        return json_answer(ApiError(500, "the service failed; its log says why").body(), 500)

@@ -1,0 +1,112 @@
+"""The routes: AuthZEN evaluation and discovery, explanations, role assignments, the policy in force, health."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from flask import Blueprint, Response
+
+from klausel.api.assignments import change_assignments, list_assignments, remove_subject
+from klausel.api.authzen_requests import Json, read_evaluation
+from klausel.api.errors import ApiError
+from klausel.api.evaluations import answer_evaluation, answer_evaluations
+from klausel.api.http import body_limits, json_answer, query_parameters, read_body
+from klausel.api.service import Service
+from klausel.core.explanation_format import explanation_as_json
+
+EVALUATION_PATH = "/access/v1/evaluation"
+EVALUATIONS_PATH = "/access/v1/evaluations"
+DISCOVERY_PATH = "/.well-known/authzen-configuration"
+DISCOVERY_CACHING = {"Cache-Control": "public, max-age=3600"}
+
+
+def authzen_routes(service: Service) -> Blueprint:
+    """The routes of the AuthZEN Authorization API 1.0."""
+    blueprint = Blueprint("authzen", __name__)
+    limits = body_limits(service.settings)
+
+    @blueprint.post(EVALUATION_PATH, provide_automatic_options=False)
+    def evaluation() -> Response:
+        return json_answer(answer_evaluation(service, read_body(limits)))
+
+    @blueprint.post(EVALUATIONS_PATH, provide_automatic_options=False)
+    def evaluations() -> Response:
+        return json_answer(answer_evaluations(service, read_body(limits)))
+
+    @blueprint.get(DISCOVERY_PATH, provide_automatic_options=False)
+    @blueprint.get(DISCOVERY_PATH + "/<path:tenant>", provide_automatic_options=False)
+    def discovery(tenant: str = "") -> Response:
+        base = service.settings.base_url
+        if urlsplit(base).path.strip("/") != tenant.strip("/"):
+            raise ApiError(404, f"the metadata of this service is at {_discovery_url(base)}")
+        metadata = {
+            "policy_decision_point": base,
+            "access_evaluation_endpoint": base + EVALUATION_PATH,
+            "access_evaluations_endpoint": base + EVALUATIONS_PATH,
+        }
+        return json_answer(metadata, headers=DISCOVERY_CACHING)
+
+    return blueprint
+
+
+def _discovery_url(base: str) -> str:
+    parts = urlsplit(base)
+    return f"{parts.scheme}://{parts.netloc}{DISCOVERY_PATH}{parts.path}"
+
+
+def klausel_routes(service: Service) -> Blueprint:
+    """The routes of Klausel itself, under `/v1/`, and those for operators."""
+    blueprint = Blueprint("klausel", __name__)
+    limits = body_limits(service.settings)
+
+    @blueprint.post("/v1/explain", provide_automatic_options=False)
+    def explain() -> Response:
+        request = read_evaluation(read_body(limits))
+        return json_answer(explanation_as_json(service.explain(request)))
+
+    @blueprint.get("/v1/policy", provide_automatic_options=False)
+    def policy() -> Response:
+        return json_answer(describe_policy(service))
+
+    @blueprint.post("/v1/assignments", provide_automatic_options=False)
+    def change() -> Response:
+        return json_answer(change_assignments(service, read_body(limits)))
+
+    @blueprint.get("/v1/assignments", provide_automatic_options=False)
+    def show() -> Response:
+        parameters = query_parameters("subject", "role", "domain", "limit", "cursor")
+        return json_answer(list_assignments(service, parameters))
+
+    @blueprint.delete("/v1/assignments", provide_automatic_options=False)
+    def remove() -> Response:
+        return json_answer(remove_subject(service, query_parameters("subject", "account")))
+
+    @blueprint.get("/healthz", provide_automatic_options=False)
+    def health() -> Response:
+        return json_answer({"status": "ok"})
+
+    @blueprint.get("/readyz", provide_automatic_options=False)
+    def readiness() -> Response:
+        if service.is_ready():
+            return json_answer({"status": "ready"})
+        raise ApiError(503, "the database of role assignments does not answer")
+
+    return blueprint
+
+
+def describe_policy(service: Service) -> Json:
+    """The version of the policy in force and what it holds."""
+    loaded = service.policy
+    policy = loaded.compiled.policy
+    version: Json = {"files_digest": loaded.files_digest, "meaning_digest": loaded.compiled.meaning_digest}
+    if loaded.commit is not None:
+        version |= {"commit": loaded.commit.id, "dirty": loaded.commit.dirty}
+    counts = {
+        "levels": len(policy.roles.levels),
+        "roles": len(policy.roles.roles),
+        "resource_types": len(policy.resource_types),
+        "actions": sum(len(declared.actions) for declared in policy.resource_types.values()),
+        "conditions": len(policy.conditions),
+        "grants": len(policy.grants),
+    }
+    return {**version, "counts": counts, "warnings": [str(problem) for problem in loaded.warnings]}

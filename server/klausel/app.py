@@ -1,0 +1,54 @@
+"""The one place where the parts are joined: settings in, a WSGI application out. Nothing happens at import."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from flask import Flask
+from sqlalchemy import text
+
+from klausel.api.http import share
+from klausel.api.routes import authzen_routes, klausel_routes
+from klausel.api.service import Service
+from klausel.settings import ENVIRONMENT_VARIABLE, Settings
+from klausel.storage.assignment_store import AssignmentStore
+from klausel.storage.database import open_database
+from klausel.storage.installation import check_installation
+from klausel.storage.policy_files import open_policy
+from klausel.storage.standing_cache import StandingCache
+
+
+def create_app(settings: Settings) -> Flask:
+    """The application; raises `PolicyError` for a broken policy set and `StorageError` for an unusable database."""
+    check_installation()
+    service = create_service(settings)
+    app = Flask("klausel")
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    share(app, settings)
+    app.register_blueprint(authzen_routes(service))
+    app.register_blueprint(klausel_routes(service))
+    return app
+
+
+def create_service(settings: Settings) -> Service:
+    """The parts behind the routes."""
+    policy = open_policy(Path(settings.policies), Path(settings.model))
+    engine = open_database(settings.database)
+    store = AssignmentStore(engine)
+    standings = StandingCache(store, policy.compiled.policy.roles)
+
+    def is_ready() -> bool:
+        try:
+            with engine.connect() as connection:
+                connection.execute(text("SELECT 1"))
+        except Exception:
+            return False
+        return True
+
+    return Service(settings, policy, store, standings, is_ready)
+
+
+def create_app_from_environment() -> Flask:
+    """The application of a worker process, with the settings that its parent left in the environment."""
+    return create_app(Settings.from_text(os.environ[ENVIRONMENT_VARIABLE]))

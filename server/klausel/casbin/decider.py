@@ -1,0 +1,225 @@
+"""Decisions over one list of rows under one matcher; immutable but for caches that any thread may fill."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from casbin.core_enforcer import EnforceContext
+from klausel.casbin.decide_code import DecideCode
+from klausel.casbin.effects import ALLOW, Answer, Effect, row_effect
+from klausel.casbin.matcher_code import Test
+from klausel.casbin.matcher_tests import MatcherTests, Row, accepts
+from klausel.casbin.role_snapshot import RoleSnapshot
+
+Values = tuple[Any, ...]
+
+MAX_ROWS_TRIED = 12
+"""Where more rows than this share a key, they are also told apart by a role."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledMatcher:
+    """What does not depend on the rows: made once for a matcher, an effect, a function map and the kinds of role managers."""
+
+    tests: MatcherTests
+    effect: Effect
+    code: DecideCode
+    keys: Test
+    """The request's values for the keys of the index, by the rules of Casbin's interpreter."""
+
+
+class RowsByRole:
+    """Many rows of one key, in policy order, found by the role field that tells them apart best."""
+
+    def __init__(self, rows: tuple[Any, ...], role_fields: int) -> None:
+        self._rows = rows
+        self._field = max(range(role_fields), key=lambda field: len({row[field] for row in rows}))
+        by_role: dict[str, list[Any]] = {}
+        for row in rows:
+            by_role.setdefault(row[self._field], []).append(row)
+        self._by_role = {role: tuple(rows) for role, rows in by_role.items()}
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._rows)
+
+    def among(self, held: Sequence[frozenset[str]]) -> Sequence[Any]:
+        """The rows whose role is held, in policy order; `held` has the roles for each role field."""
+        roles, by_role = held[self._field], self._by_role
+        if len(roles) > len(by_role):
+            found = [rows for role, rows in by_role.items() if role in roles]
+        else:
+            found = [by_role[role] for role in roles if role in by_role]
+        if len(found) == 1:
+            return found[0]
+        return sorted(itertools.chain.from_iterable(found), key=_place)
+
+
+def _place(entry: Any) -> int:
+    place: int = entry[-1][1]
+    return place
+
+
+Bucket = tuple[Any, ...] | RowsByRole
+
+
+class Decider:
+    """Decides requests: by index where it can, else row by row in the order of the policy as stock does."""
+
+    def __init__(
+        self,
+        matcher: CompiledMatcher,
+        rows: Sequence[Row],
+        role_functions: Sequence[Callable[..., Any]],
+        snapshots: Mapping[str, RoleSnapshot],
+        odd: Callable[[Values], Answer],
+    ) -> None:
+        self.rows = rows
+        self.matcher = matcher
+        self.role_functions = tuple(role_functions)
+        self._tests = matcher.tests
+        self._effect = matcher.effect
+        self._nothing: Answer = (matcher.effect.allowed_by_none, None)
+        self._odd = odd
+        fields = matcher.tests.policy
+        self._size = len(fields)
+        self._effect_field = next((n for n, field in enumerate(fields) if field.partition("_")[2] == "eft"), None)
+        self._key_fields = tuple(key.field for key in matcher.tests.parts.keys)
+        self.why_no_index: str | None = None
+        self.index = self._index() if rows else None
+        self.decide: Callable[..., Answer]
+        """The decision for a request's values, and the place of the row that explains it."""
+        if not rows:
+            self.decide = lambda *values: self._decide_without_rows(values)
+        elif self.index is None:
+            self.decide = lambda *values: self._decide_in_order(values)
+        else:
+            names = {f"closed_{name}": snapshot.closed for name, snapshot in snapshots.items()}
+            names |= {f"roles_{name}": snapshot.roles_of for name, snapshot in snapshots.items()}
+            self.decide = matcher.code.bind({
+                **names,
+                "bucket_of": self.index.get,
+                "rows_of": self._rows_of,
+                "careful": self._careful,
+                "odd": odd,
+                "nothing": self._nothing,
+                "everything": self._everything(),
+                "g": self.role_functions,
+            })
+
+    def _index(self) -> dict[Any, Any] | None:
+        """The places of the rows by their key fields; None when a row is of a wrong size, or holds what is no text."""
+        texts = [*self._key_fields, *(test.field for test in self._tests.parts.role_tests)]
+        index: dict[Any, Any] = {}
+        size = self._size
+        evals = bool(self._tests.parts.evals)
+        for number, row in enumerate(self.rows):
+            if len(row) != size:
+                self.why_no_index = f"row {number} has {len(row)} fields where {size} are needed"
+                return None
+            for field in texts:
+                if type(row[field]) is not str:
+                    self.why_no_index = f"row {number} holds a {type(row[field]).__name__} where others hold texts"
+                    return None
+            if evals and not self._tests.stays_in_brackets(row):
+                self.why_no_index = f"the rule of row {number} may reach out of the brackets that Casbin puts around it"
+                return None
+            index.setdefault(self._key(row), []).append(number)
+        return index
+
+    def _key(self, values: Sequence[Any]) -> Any:
+        fields = self._key_fields
+        return values[fields[0]] if len(fields) == 1 else tuple([values[field] for field in fields])
+
+    def _effect_of(self, row: Row) -> int:
+        return ALLOW if self._effect_field is None else row_effect(row[self._effect_field])
+
+    def _rows_of(self, key: Any, held: Sequence[frozenset[str]]) -> Sequence[Any]:
+        """The rows under a key that the compiled loop is to try, when these roles are held."""
+        assert self.index is not None
+        bucket = self.index[key]
+        if isinstance(bucket, list):
+            bucket = self.index[key] = self._prepared(bucket)
+        return bucket.among(held) if isinstance(bucket, RowsByRole) else bucket
+
+    def _prepared(self, numbers: Sequence[int]) -> Bucket:
+        """The rows of these places as the compiled loop takes them: role fields, test, row, effect and answer."""
+        role_fields = [test.field for test in self._tests.parts.role_tests]
+        prepared = []
+        for number in numbers:
+            row = tuple(self.rows[number])
+            effect = self._effect_of(row)
+            answer = self._effect.answer_of(effect, number)
+            prepared.append((*(row[field] for field in role_fields), self._tests.quick_test(row), row, effect, answer))
+        if role_fields and len(prepared) > MAX_ROWS_TRIED:
+            return RowsByRole(tuple(prepared), len(role_fields))
+        return tuple(prepared)
+
+    def _everything(self) -> Answer:
+        """The answer when every row matches."""
+        return self._effect.decide((self._effect_of(row), number) for number, row in enumerate(self.rows))
+
+    def _careful(self, values: Values) -> Answer:
+        """The answer to a request that the compiled loop left: the rows under its key, or all, tried as stock tries them."""
+        if self._is_odd(values):
+            return self._odd(values)
+        try:
+            return self._effect.decide(self._matching(values, self._candidates(values)))
+        except Exception:
+            pass
+        return self._decide_in_order(values)
+
+    def _candidates(self, values: Values) -> Iterable[int]:
+        """The places of the rows whose keys equal the request's; raises when that cannot be said without trying them."""
+        assert self.index is not None
+        if self._tests.parts.whole:
+            return range(len(self.rows))
+        keys = [_text(key) for key in self.matcher.keys(*values, (), self.role_functions)]
+        if None in keys:
+            return ()
+        bucket = self.index.get(keys[0] if len(keys) == 1 else tuple(keys), ())
+        return bucket if isinstance(bucket, list) else [entry[-1][1] for entry in bucket]
+
+    def _matching(self, values: Values, numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
+        for number in numbers:
+            row = tuple(self.rows[number])
+            if len(row) != self._size:
+                raise RuntimeError("invalid policy size")
+            value = self._tests.exact_test(row)(*values, row, self.role_functions)
+            if value is True or (value is not False and accepts(value)):
+                yield self._effect_of(row), number
+
+    def _decide_in_order(self, values: Values) -> Answer:
+        if self._is_odd(values):
+            return self._odd(values)
+        return self._effect.decide(self._matching(values, range(len(self.rows))))
+
+    def _decide_without_rows(self, values: Values) -> Answer:
+        if self._is_odd(values):
+            return self._odd(values)
+        if self._tests.parts.evals:
+            raise RuntimeError("please make sure rule exists in policy when using eval() in matcher")
+        row = ("",) * self._size
+        if not self._tests.exact_test(row)(*values, row, self.role_functions):
+            return self._nothing
+        return self._effect.decide([(ALLOW, -1)])[0], None
+
+    def _is_odd(self, values: Values) -> bool:
+        return len(values) != len(self._tests.request) or isinstance(values[0], EnforceContext)
+
+
+def _text(value: Any) -> str | None:
+    """The text that a value equals; None when it equals no text; raises when its class may say so of any."""
+    if type(value) is str:
+        return value
+    kind = type(value)
+    if isinstance(value, str) and kind.__eq__ is str.__eq__:
+        return str.__str__(value)
+    if kind.__eq__ is object.__eq__ or kind in _NEVER_TEXT:
+        return None
+    raise TypeError(f"{kind.__name__} may equal a text")
+
+
+_NEVER_TEXT = (int, float, complex, bool, type(None), bytes, tuple, list, dict, set, frozenset)

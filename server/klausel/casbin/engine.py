@@ -1,0 +1,76 @@
+"""From a policy set to an enforcer that decides: the model, its rows, the role manager and the functions, joined."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import casbin
+
+from klausel.casbin.compiled_enforcer import CompiledEnforcer
+from klausel.casbin.condition_text import FUNCTIONS
+from klausel.casbin.model_shape import problems_in_model, read_model
+from klausel.casbin.role_manager import StandingRoleManager
+from klausel.casbin.rows import grant_rows, inheritance_rows, meaning_digest
+from klausel.core.policy import EVERYWHERE, PolicySet
+from klausel.core.problem import Place, PolicyError, Problem
+from klausel.core.request import Action, Request, Resource, Subject
+from klausel.core.roles import RoleModel
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledPolicy:
+    """A policy set together with the plan that decides by it; immutable, safe to share between threads."""
+
+    policy: PolicySet
+    enforcer: casbin.Enforcer
+    meaning_digest: str
+    _decide: Callable[..., tuple[bool, int | None]]
+
+    def decide(self, request: Request, domain: str | None) -> tuple[bool, int | None]:
+        """See `klausel.core.decision.Plan`."""
+        subject, action, resource, context = request
+        return self._decide(subject, domain or "", resource, action, context)
+
+
+def compile_policy(policy: PolicySet, model_text: str, model_file: str = "model.conf") -> CompiledPolicy:
+    """The compiled form of a policy set under a Casbin model; raises `PolicyError` for a model that does not fit."""
+    problems = problems_in_model(model_text, model_file)
+    if problems:
+        raise PolicyError(problems)
+    enforcer = join_enforcer(CompiledEnforcer, policy, model_text)
+    compiled = CompiledPolicy(policy, enforcer, meaning_digest(policy), enforcer.current_plan().decide)
+    nobody = Request(Subject("user", "nobody"), Action("nothing"), Resource("nothing", "nothing"))
+    try:
+        compiled.decide(nobody, None)
+    except Exception as error:
+        hint = "keep to the names of the request, of the grant, and the functions named in docs/policies.md"
+        raise PolicyError([Problem(Place(model_file, 1, 1), "model-shape", f"the matcher fails: {error}", hint)]) from error
+    return compiled
+
+
+def join_enforcer(kind: type[casbin.Enforcer], policy: PolicySet, model_text: str) -> casbin.Enforcer:
+    """An enforcer of this class over the rows of a policy set; `casbin.Enforcer` itself gives the stock answers."""
+    enforcer = kind(read_model(model_text))
+    enforcer.auto_save = False
+    enforcer.rm_map["g"] = StandingRoleManager()
+    for name, function in FUNCTIONS.items():
+        enforcer.add_function(name, function)
+    enforcer.add_function("within", within_function(policy.roles))
+    enforcer.model.add_policies("p", "p", [list(row.fields) for row in grant_rows(policy)])
+    enforcer.model.add_policies("g", "g", [list(row.fields) for row in inheritance_rows(policy)])
+    enforcer.build_role_links()
+    return enforcer
+
+
+def within_function(roles: RoleModel) -> Callable[[str, str], bool]:
+    """The function `within(domain, scope)`: whether a domain lies in a grant's scope, written as in `Scope`."""
+    depths = {level.name: level.depth for level in roles.levels}
+
+    def within(domain: str, scope: str) -> bool:
+        where, slashes, level = scope.partition("//")
+        if where != EVERYWHERE and domain != where and not domain.startswith(where + "/"):
+            return False
+        return not slashes or (domain != "" and domain.count("/") + 1 == depths[level])
+
+    return within

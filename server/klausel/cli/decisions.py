@@ -1,0 +1,154 @@
+"""Commands that ask: `can` and `explain`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from klausel.cli.options import (
+    Command,
+    EXIT_DENIED,
+    database_option,
+    explains_storage_errors,
+    load_or_exit,
+    model_option,
+    open_existing_database,
+    policies_option,
+)
+from klausel.core.explanation import Explanation
+from klausel.core.explanation import explain as explain_request
+from klausel.core.explanation_format import explanation_as_json, explanation_as_text, reason
+from klausel.core.identifiers import split_subject_key
+from klausel.core.request import Action, Request, Resource, Subject
+from klausel.core.roles import RoleModel
+from klausel.core.standing import Standing
+from klausel.storage.assignment_store import AssignmentStore
+
+_ENTITIES = ("subject", "resource", "action", "context")
+
+
+def _question(command: Command) -> Command:
+    """Adds the arguments of a question to a command."""
+    for decorate in (
+        click.option(
+            "--set",
+            "values",
+            multiple=True,
+            metavar="NAME=VALUE",
+            help="Property of the resource; of another entity with its name before: subject.team=blue, context.ip=::1. "
+            "true, false, numbers and JSON are read as such, anything else is text.",
+        ),
+        click.option("--in", "domain", metavar="DOMAIN", help="Where it is asked: acme, or acme/support."),
+        click.argument("resource", metavar="TYPE[:ID]"),
+        click.argument("action"),
+        click.argument("subject"),
+        policies_option,
+        model_option,
+        database_option,
+    ):
+        command = decorate(command)
+    return command
+
+
+@click.command()
+@_question
+@explains_storage_errors
+def can(**options: object) -> None:
+    """Say whether SUBJECT may do ACTION to a resource: exit 0 for yes, 3 for no.
+
+    SUBJECT is written type:id. The role assignments come from the database.
+
+    \b
+    Examples:
+      klausel can user:leo edit quiz --in acme/support --set status=published
+      klausel can user:ann view review:7 --in acme/support --set reviewee=ann
+    """
+    explanation = _ask(**options)  # type: ignore[arg-type]
+    click.echo(reason(explanation))
+    raise SystemExit(0 if explanation.decision.allowed else EXIT_DENIED)
+
+
+@click.command()
+@_question
+@click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@explains_storage_errors
+def explain(format_: str, **options: object) -> None:
+    """Say why SUBJECT may or may not do ACTION to a resource: role, inheritance, grant, condition, nearest grants.
+
+    Takes the arguments of `klausel can` and exits like it.
+
+    \b
+    Examples:
+      klausel explain user:leo delete quiz --in acme/support --set creator=ann
+      klausel explain user:max edit billing --in acme --format json
+    """
+    explanation = _ask(**options)  # type: ignore[arg-type]
+    if format_ == "json":
+        click.echo(json.dumps(explanation_as_json(explanation), indent=2, ensure_ascii=False))
+    else:
+        click.echo(explanation_as_text(explanation))
+    raise SystemExit(0 if explanation.decision.allowed else EXIT_DENIED)
+
+
+def _ask(
+    subject: str,
+    action: str,
+    resource: str,
+    domain: str | None,
+    values: tuple[str, ...],
+    policies: Path,
+    model: Path | None,
+    database: str,
+) -> Explanation:
+    loaded = load_or_exit(policies, model)
+    policy = loaded.compiled.policy
+    request = _request(policy.roles, subject, action, resource, domain, values)
+    store = AssignmentStore(open_existing_database(database))
+
+    def standing_of(key: str) -> Standing:
+        return Standing.of(policy.roles, store.held_by(key))
+
+    return explain_request(policy, loaded.compiled, standing_of, request)
+
+
+def _request(
+    roles: RoleModel, subject: str, action: str, resource: str, domain: str | None, values: tuple[str, ...]
+) -> Request:
+    parts = split_subject_key(subject)
+    if parts is None:
+        raise click.BadParameter(f'write it as type:id, such as "user:{subject}"', param_hint="SUBJECT")
+    properties: dict[str, dict[str, object]] = {entity: {} for entity in _ENTITIES}
+    type_, _, id_ = resource.partition(":")
+    ids = domain.split("/") if domain else []
+    named = [level for level in roles.levels if level.constant is None]
+    if len(ids) > len(named):
+        form = "/".join(level.name for level in named) or "nothing; the policies have one constant domain"
+        raise click.BadParameter(f'"{domain}" has more parts than there are levels; write {form}', param_hint="--in")
+    for level, part in zip(named, ids, strict=False):
+        if level.named_by is not None:
+            properties["resource"][level.named_by] = part
+        if level.identified_by == type_ and not id_:
+            id_ = part
+    for value in values:
+        _set(properties, value)
+    return Request(
+        Subject(parts[0], parts[1], properties["subject"]),
+        Action(action, properties["action"]),
+        Resource(type_, id_, properties["resource"]),
+        properties["context"],
+    )
+
+
+def _set(properties: dict[str, dict[str, object]], text: str) -> None:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise click.BadParameter(f'"{text}" is not NAME=VALUE, such as owner=ann', param_hint="--set")
+    entity, dot, rest = name.partition(".")
+    if not dot or entity not in _ENTITIES:
+        entity, rest = "resource", name
+    try:
+        properties[entity][rest] = json.loads(value)
+    except ValueError:
+        properties[entity][rest] = value

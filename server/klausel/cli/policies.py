@@ -1,0 +1,106 @@
+"""Commands for policy editors: `check` and `compile`."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from klausel.casbin.rows import grant_rows, inheritance_rows
+from klausel.cli.options import EXIT_PROBLEMS, load_or_exit, model_beside, model_option, policies_option
+from klausel.core.problem import Problem
+from klausel.storage.policy_files import check_policy
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path), default="policies", envvar="KLAUSEL_POLICIES")
+@model_option
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["text", "json", "github"]),
+    default="text",
+    show_default=True,
+    help="github: annotations on the lines of a pull request.",
+)
+def check(folder: Path, model: Path | None, format_: str) -> None:
+    """Check the policy set in FOLDER (default: policies) and print every problem with its place.
+
+    Exits with 1 when there is an error; warnings alone exit with 0.
+
+    \b
+    Examples:
+      klausel check
+      klausel check policies --format github
+    """
+    problems = check_policy(folder, model_beside(folder, model))
+    errors = sum(problem.severity == "error" for problem in problems)
+    if format_ == "json":
+        click.echo(json.dumps({"problems": [_as_json(problem) for problem in problems]}, indent=2, ensure_ascii=False))
+    else:
+        for problem in problems:
+            click.echo(_annotation(problem) if format_ == "github" else str(problem))
+        warnings = len(problems) - errors
+        click.echo(f"{folder}: {_count(errors, 'error')}, {_count(warnings, 'warning')}", err=True)
+    raise SystemExit(EXIT_PROBLEMS if errors else 0)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" + ("" if number == 1 else "s")
+
+
+def _as_json(problem: Problem) -> dict[str, object]:
+    return {
+        "file": problem.place.file,
+        "line": problem.place.line,
+        "column": problem.place.column,
+        "severity": problem.severity,
+        "id": problem.id,
+        "message": problem.message,
+        "hint": problem.hint,
+    }
+
+
+def _annotation(problem: Problem) -> str:
+    def escaped(text: str) -> str:
+        return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+    place = problem.place
+    file = escaped(place.file).replace(":", "%3A").replace(",", "%2C")
+    text = problem.message + (f"; {problem.hint}" if problem.hint else "")
+    return f"::{problem.severity} file={file},line={place.line},col={place.column},title={problem.id}::{escaped(text)}"
+
+
+@click.command("compile")
+@policies_option
+@model_option
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["text", "csv", "json"]),
+    default="text",
+    show_default=True,
+    help="csv: the rows alone, for Casbin itself.",
+)
+def compile_(policies: Path, model: Path | None, format_: str) -> None:
+    """Print the Casbin rows that the policy files mean, each with the place it comes from.
+
+    \b
+    Examples:
+      klausel compile
+      klausel compile --format csv > policy.csv
+    """
+    policy = load_or_exit(policies, model).compiled.policy
+    rows = [*grant_rows(policy), *inheritance_rows(policy)]
+    if format_ == "json":
+        listed = [{"type": row.kind, "fields": row.fields, "source": str(row.place)} for row in rows]
+        click.echo(json.dumps({"rows": listed}, indent=2, ensure_ascii=False))
+        return
+    if format_ == "csv":
+        csv.writer(sys.stdout, lineterminator="\n").writerows((row.kind, *row.fields) for row in rows)
+        return
+    for row in rows:
+        click.echo(f"{row.place}: {', '.join((row.kind, *row.fields))}")

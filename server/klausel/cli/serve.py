@@ -1,0 +1,130 @@
+"""The command `serve`."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import click
+from granian import Granian
+from granian.constants import Interfaces
+from granian.log import LogLevels
+from sqlalchemy import make_url
+
+from klausel.cli.assignments import import_file
+from klausel.cli.options import (
+    database_option,
+    explains_storage_errors,
+    fail,
+    load_or_exit,
+    model_beside,
+    model_option,
+    policies_option,
+)
+from klausel.settings import ENVIRONMENT_VARIABLE, Settings, fault_in_public_url
+from klausel.storage.assignment_store import AssignmentStore
+from klausel.storage.database import is_in_memory, open_database
+from klausel.storage.installation import check_installation
+from klausel.storage.policy_files import LoadedPolicy
+
+THREADS_PER_WORKER = 4
+WAITING_PER_WORKER = 256
+DEMO_FILE = "demo/assignments.csv"
+_DEFAULTS = Settings()
+
+
+@click.command()
+@policies_option
+@model_option
+@database_option
+@click.option("--host", default=_DEFAULTS.host, show_default=True, help="Address to listen on.")
+@click.option("--port", default=_DEFAULTS.port, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--public-url", help="The https address under which callers reach the service, for its metadata.")
+@click.option("--demo", is_flag=True, help=f"Load the people of {DEMO_FILE} into an empty database first.")
+@click.option("--workers", default=_DEFAULTS.workers, show_default=True, type=click.IntRange(1, 64), help="Processes.")
+@click.option(
+    "--insecure-no-authentication",
+    "open_to_all",
+    is_flag=True,
+    help="Listen beyond this machine although callers are not authenticated.",
+)
+@click.option("--max-body-bytes", default=_DEFAULTS.max_body_bytes, show_default=True, type=click.IntRange(1))
+@click.option("--max-nesting-depth", default=_DEFAULTS.max_nesting_depth, show_default=True, type=click.IntRange(3, 500))
+@click.option("--max-string-characters", default=_DEFAULTS.max_string_characters, show_default=True, type=click.IntRange(1))
+@click.option(
+    "--max-batch", default=_DEFAULTS.max_batch, show_default=True, type=click.IntRange(1), help="Items in one request."
+)
+@click.option(
+    "--max-request-id-characters", default=_DEFAULTS.max_request_id_characters, show_default=True, type=click.IntRange(1)
+)
+@explains_storage_errors
+def serve(policies: Path, model: Path | None, demo: bool, open_to_all: bool, **options: object) -> None:
+    """Answer decisions over HTTP.
+
+    \b
+    Examples:
+      klausel serve --demo
+      klausel serve --policies policies --database postgresql://localhost/klausel --public-url https://pdp.example.com
+    """
+    check_installation()
+    found_model = model_beside(policies, model)
+    settings = Settings(policies=str(policies), model=str(found_model), demo=demo, **options)  # type: ignore[arg-type]
+    _check_address(settings, open_to_all)
+    loaded = load_or_exit(policies, found_model)
+    _prepare_database(settings, loaded, policies)
+    _check_port(settings)
+    os.environ[ENVIRONMENT_VARIABLE] = settings.as_text()
+    counts = f"{len(loaded.compiled.policy.grants)} grants"
+    click.echo(f"Klausel answers at {settings.base_url} ({counts} from {policies}); stop it with Ctrl-C")
+    Granian(
+        "klausel.app:create_app_from_environment",
+        factory=True,
+        address=settings.host,
+        port=settings.port,
+        interface=Interfaces.WSGI,
+        workers=settings.workers,
+        blocking_threads=THREADS_PER_WORKER,
+        backpressure=WAITING_PER_WORKER,
+        log_level=LogLevels.warning,
+        log_access=False,
+        websockets=False,
+    ).serve()
+
+
+def _check_address(settings: Settings, open_to_all: bool) -> None:
+    if not settings.is_loopback and not open_to_all:
+        raise click.UsageError(
+            f"callers are not authenticated, so on {settings.host} anybody who reaches it could ask, and change role "
+            "assignments. Listen on 127.0.0.1, behind a proxy that authenticates, or give --insecure-no-authentication."
+        )
+    if settings.public_url is not None:
+        fault = fault_in_public_url(settings.public_url)
+        if fault:
+            raise click.BadParameter(f'"{settings.public_url}" {fault}', param_hint="--public-url")
+
+
+def _prepare_database(settings: Settings, loaded: LoadedPolicy, policies: Path) -> None:
+    store = AssignmentStore(open_database(settings.database))
+    if is_in_memory(make_url(settings.database)):
+        raise click.BadParameter("a database in memory is lost between processes; name a file", param_hint="--database")
+    if settings.demo:
+        if store.is_empty():
+            file = policies / DEMO_FILE
+            if not file.is_file():
+                fail(f"there are no demo people in {file}; start without --demo")
+            result = import_file(store, loaded.compiled.policy.roles, file)
+            click.echo(f"{result.added} role assignments of demo people loaded into {settings.database}")
+        else:
+            click.echo("the database has role assignments already, so the demo people were not loaded")
+    store.engine.dispose()
+
+
+def _check_port(settings: Settings) -> None:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            fail(f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; choose another with --port")

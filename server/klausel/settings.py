@@ -1,0 +1,68 @@
+"""The settings of the service, with their defaults; the command line turns options into them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+ENVIRONMENT_VARIABLE = "KLAUSEL_SETTINGS"
+LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the service is started with. Bounds: bytes of a body, levels of nesting in it, characters of a string in it,
+    evaluations or changes in one request, characters of an `X-Request-ID`."""
+
+    policies: str = "policies"
+    model: str = "model.conf"
+    database: str = "sqlite:///klausel.db"
+    host: str = "127.0.0.1"
+    port: int = 8080
+    public_url: str | None = None
+    demo: bool = False
+    workers: int = 1
+    max_body_bytes: int = 1_048_576
+    max_nesting_depth: int = 32
+    max_string_characters: int = 1024
+    max_batch: int = 1000
+    max_request_id_characters: int = 128
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether the service listens on this machine alone."""
+        return self.host in LOOPBACK_NAMES or self.host.startswith("127.")
+
+    @property
+    def base_url(self) -> str:
+        """The address under which callers reach the service, without a slash at its end; never read from a request."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return (self.public_url or f"http://{host}:{self.port}").rstrip("/")
+
+    def as_text(self) -> str:
+        """The settings as text, for the environment of worker processes."""
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def from_text(cls, text: str) -> Settings:
+        """The settings that `as_text` wrote."""
+        return cls(**json.loads(text))
+
+
+def fault_in_public_url(url: str) -> str | None:
+    """What is wrong with a public URL, as the end of a sentence; None when it is good."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+        _ = parts.port
+    except ValueError:
+        return "is not a URL"
+    if parts.scheme not in ("https", "http") or not host:
+        return "is not an https URL"
+    if parts.scheme == "http" and host not in LOOPBACK_NAMES:
+        return "is not https, which every address but this machine's own needs"
+    if parts.query or parts.fragment or parts.username or parts.password:
+        return "has a query, a fragment or credentials"
+    return None

@@ -1,0 +1,134 @@
+"""Reading a policy set and its model from a folder, with the commit that the folder stands at."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from klausel.casbin.engine import CompiledPolicy, compile_policy
+from klausel.core.load import CONDITIONS_FILE, FEATURES_FOLDER, ROLES_FILE, SourceFile, load_policy
+from klausel.core.problem import Place, PolicyError, Problem, did_you_mean
+
+MODEL_NAME = "model.conf"
+LARGEST_FILE = 4 * 1024 * 1024
+_IGNORED_FOLDERS = ("demo/",)
+_GIT_SECONDS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """The commit that the files come from; `dirty` when they differ from it."""
+
+    id: str
+    dirty: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedPolicy:
+    """A policy set ready to decide, and the names of its version; `commit` is None outside a git repository."""
+
+    compiled: CompiledPolicy
+    files_digest: str
+    commit: Commit | None
+    warnings: tuple[Problem, ...]
+
+
+def open_policy(folder: Path, model: Path) -> LoadedPolicy:
+    """The policy set in a folder, compiled under a model; raises `PolicyError` with every problem found."""
+    files, problems = read_files(folder, model)
+    result = load_policy(files, problems)
+    policy = result.or_raise()
+    model_text = next(file.content for file in files if file.name == MODEL_NAME).decode("utf-8")
+    compiled = compile_policy(policy, model_text, shown(model))
+    return LoadedPolicy(compiled, policy.files_digest, commit_of(folder, model), result.problems)
+
+
+def check_policy(folder: Path, model: Path) -> tuple[Problem, ...]:
+    """Every problem in a folder and its model, warnings too, sorted; empty when all is well."""
+    try:
+        return open_policy(folder, model).warnings
+    except PolicyError as error:
+        return error.problems
+
+
+def read_files(folder: Path, model: Path) -> tuple[list[SourceFile], list[Problem]]:
+    """The files of a policy set and the model, and a problem for each file that has no meaning where it stands."""
+    files: list[SourceFile] = []
+    problems: list[Problem] = []
+    if not folder.is_dir():
+        hint = "name the folder with --policies"
+        return files, [Problem(Place(shown(folder), 1, 1), "missing-file", "there is no such folder", hint)]
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if not path.is_file() or name.startswith(_IGNORED_FOLDERS) or _is_hidden(name) or name.endswith(".md"):
+            continue
+        if not _has_meaning(name):
+            problems.append(Problem(Place(shown(path), 1, 1), "unknown-file", *_unknown_file(name)))
+            continue
+        _read(path, name, files, problems)
+    if model.is_file():
+        _read(model, MODEL_NAME, files, problems)
+    else:
+        hint = "name the Casbin model with --model"
+        problems.append(Problem(Place(shown(model), 1, 1), "missing-file", "there is no such file", hint))
+    return files, problems
+
+
+def _is_hidden(name: str) -> bool:
+    return any(part.startswith(".") for part in name.split("/")) or name.endswith("~")
+
+
+def _has_meaning(name: str) -> bool:
+    return name in (ROLES_FILE, CONDITIONS_FILE) or (name.startswith(FEATURES_FOLDER) and name.endswith((".yaml", ".csv")))
+
+
+def _unknown_file(name: str) -> tuple[str, str]:
+    near = did_you_mean(name, (ROLES_FILE, CONDITIONS_FILE, FEATURES_FOLDER + name.rpartition("/")[2]))
+    hint = f"{near}Policies are roles.yaml, conditions.yaml, and .yaml and .csv files in features/"
+    return "this file has no meaning here, so what it says would be lost", hint
+
+
+def _read(path: Path, name: str, files: list[SourceFile], problems: list[Problem]) -> None:
+    place = Place(shown(path), 1, 1)
+    try:
+        if path.stat().st_size > LARGEST_FILE:
+            hint = "split it into several files"
+            problems.append(Problem(place, "unreadable-file", f"the file is larger than {LARGEST_FILE} bytes", hint))
+            return
+        files.append(SourceFile(name, shown(path), path.read_bytes()))
+    except OSError as error:
+        why = (error.strerror or "it cannot be read").lower()
+        problems.append(Problem(place, "unreadable-file", f"the file cannot be read: {why}", "give the reader access to it"))
+
+
+def shown(path: Path) -> str:
+    """A path as people should see it: relative to the working directory when it lies inside."""
+    try:
+        return path.resolve().relative_to(Path.cwd().resolve()).as_posix()
+    except ValueError:
+        return path.as_posix()
+
+
+def commit_of(folder: Path, model: Path) -> Commit | None:
+    """The commit of the repository that a folder lies in; None outside one, before its first commit, or without git."""
+    head = _git(folder, "rev-parse", "--verify", "HEAD")
+    if head is None:
+        return None
+    changed = _git(folder, "status", "--porcelain", "--untracked-files=all", "--", ".", str(model.resolve()))
+    if changed is None:
+        changed = _git(folder, "status", "--porcelain", "--untracked-files=all", "--", ".")
+    return Commit(head.strip(), changed is None or bool(changed.strip()))
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    command = ["git", "-C", str(folder), *arguments]
+    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=_GIT_SECONDS, env=environment, stdin=subprocess.DEVNULL
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout if done.returncode == 0 else None

@@ -1,0 +1,72 @@
+"""Reading the cases of `tests/cases/problems`: a policy set in one text, with the problems that it must give.
+
+The first block holds a remark (lines that start with `#`) and the expected problems, in order, one a line:
+`file:line:column id part of the message`; no such line for a set without problems. Then each file follows behind its name,
+`-- features/x.yaml --`. `(bytes)` behind the name: the text has Python's escapes for bytes, such as `\\xef`. `(absent)`:
+there is no such file. Files that a case does not name are those of `_base.txt`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from klausel.casbin.model_shape import problems_in_model
+from klausel.core.load import LoadResult, SourceFile, load_policy
+from klausel.core.problem import Problem
+
+FOLDER = Path(__file__).parent.parent / "cases" / "problems"
+BASE = "_base.txt"
+_FILE = re.compile(r"^-- (\S+?)(?: \((bytes|absent)\))? --\n", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One case; `expected` are the lines of its first block, `files` the bytes by name inside the folder."""
+
+    name: str
+    expected: tuple[str, ...]
+    files: dict[str, bytes]
+
+    def load(self) -> LoadResult:
+        """What the loader says, with the problems of the model when the case has one."""
+        model = self.files.get("model.conf")
+        of_model = problems_in_model(model.decode(), shown("model.conf")) if model is not None else []
+        return load_policy(source_files(self.files), of_model)
+
+
+def shown(name: str) -> str:
+    """The name of a file of a case as problems show it."""
+    return f"policies/{name}"
+
+
+def source_files(files: dict[str, bytes]) -> list[SourceFile]:
+    """The files as the loader takes them."""
+    return [SourceFile(name, shown(name), content) for name, content in files.items()]
+
+
+def as_expected(problem: Problem) -> str:
+    """A problem as the first block of a case has it."""
+    place = problem.place
+    return f"{place.file.removeprefix('policies/')}:{place.line}:{place.column} {problem.id} {problem.message}"
+
+
+def read_case(path: Path) -> Case:
+    """The case in a file."""
+    head, *parts = _FILE.split(path.read_text(encoding="utf-8"))
+    expected = tuple(line for line in head.splitlines() if line.strip() and not line.startswith("#"))
+    files = dict(read_case(FOLDER / BASE).files) if path.name != BASE else {}
+    for name, flag, text in zip(parts[::3], parts[1::3], parts[2::3], strict=True):
+        if flag == "absent":
+            files.pop(name)
+        elif flag == "bytes":
+            files[name] = text.encode("ascii").decode("unicode_escape").encode("latin-1")
+        else:
+            files[name] = text.encode()
+    return Case(path.stem, expected, files)
+
+
+def all_cases() -> list[Case]:
+    """Every case, by name."""
+    return [read_case(path) for path in sorted(FOLDER.glob("*.txt")) if path.name != BASE]
