@@ -9,6 +9,7 @@ from flask import Flask
 from sqlalchemy import text
 
 from klausel.api.http import share
+from klausel.api.lane import EvaluationLane
 from klausel.api.routes import authzen_routes, klausel_routes
 from klausel.api.service import Service
 from klausel.settings import ENVIRONMENT_VARIABLE, Settings
@@ -23,8 +24,16 @@ def create_app(settings: Settings) -> Flask:
     """The application; raises `PolicyError` for a broken policy set and `StorageError` for an unusable database."""
     check_installation()
     service = create_service(settings)
+    app = create_flask_app(service)
+    if settings.fast_lane:
+        app.wsgi_app = EvaluationLane(service, app.wsgi_app)  # type: ignore[method-assign]
+    return app
+
+
+def create_flask_app(service: Service) -> Flask:
+    """The routes over the parts behind them."""
+    settings = service.settings
     app = Flask("klausel")
-    app.json.sort_keys = False  # type: ignore[attr-defined]
     share(app, settings)
     app.register_blueprint(authzen_routes(service))
     app.register_blueprint(klausel_routes(service))
