@@ -7,10 +7,19 @@ if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
   exit 1
 fi
 stamp=$root/.venv/installed-$1
-made_from="$root $("$python" -c 'import sys; print(sys.version)') $(cat "$root/setup.cfg" "$root/pyproject.toml")"
-if [ ! -x "$root/.venv/bin/python" ] || [ "$(cat "$stamp" 2>/dev/null)" != "$made_from" ]; then
-  echo "Setting up the virtual environment in .venv (only when requirements change) ..." >&2
-  "$python" -m venv "$root/.venv"
+version=$root/.venv/made-by
+made_by="$root $("$python" -c 'import sys; print(sys.version)')"
+made_from=$(cat "$root/setup.cfg" "$root/pyproject.toml")
+if [ ! -x "$root/.venv/bin/python" ] || [ "$(cat "$version" 2>/dev/null)" != "$made_by" ]; then
+  echo "Setting up the virtual environment in .venv (once) ..." >&2
+  if ! "$python" -m venv --clear "$root/.venv"; then
+    echo "$python cannot make virtual environments; on Debian and Ubuntu: apt install python3-venv" >&2
+    exit 1
+  fi
+  printf '%s' "$made_by" >"$version"
+fi
+if [ "$(cat "$stamp" 2>/dev/null)" != "$made_from" ]; then
+  echo "Installing what scripts/$1 needs into .venv (again only when requirements change) ..." >&2
   "$root/.venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable "$root[$1]" >&2
   printf '%s' "$made_from" >"$stamp"
 fi

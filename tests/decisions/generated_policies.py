@@ -9,7 +9,7 @@ from typing import NamedTuple
 from klausel.core.request import Action, Request, Resource, Subject
 
 LEVELS = ("company", "site", "team")
-IDS = ("a", "b")
+IDS = ("a", "ab")
 SUBJECTS = ("user:ann", "user:bob", "service:ann", "user:ghost")
 TEXTS = ("ann", "bob", "user", "night", "a/b/c", "p.sub && !r.obj", 'quote " and \\', "#1", "")
 ATTRIBUTES = (
@@ -201,7 +201,7 @@ class _Generator:
                 properties[level] = self.random.choice(IDS)
             elif self.random.random() < 0.3:
                 properties[level] = self.random.choice((None, 5, "a/b", "", "a\n", ["a"], True))
-        resource = Resource(resource_type, self.random.choice(("a", "b", "ann", "a/b/c")), properties)
+        resource = Resource(resource_type, self.random.choice((*IDS, "ann", "a/b/c")), properties)
         return Request(
             Subject(type_, id_, self._properties(("team", "id"))),
             Action(action, self._properties(("channel", "name"))),

@@ -41,7 +41,7 @@ def change_assignments(service: Service, body: Json) -> Json:
 def list_assignments(service: Service, parameters: dict[str, str]) -> Json:
     """The answer to `GET /v1/assignments`: rows in order, and the cursor of the next page where there is one."""
     text = parameters.get("limit", str(DEFAULT_LIMIT))
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= LARGEST_LIMIT):
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= LARGEST_LIMIT):
         raise ApiError(400, f"limit is not a number from 1 to {LARGEST_LIMIT}")
     filters = {name: parameters.get(name) for name in _FIELDS}
     try:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from klausel.api.authzen_requests import Json, read_evaluation, read_items, read_merged_items, read_semantic
 from klausel.api.errors import ApiError, error_object
-from klausel.api.service import Service
+from klausel.api.service import Decide, Service
 from klausel.core.request import Request
 
 
 def answer_evaluation(service: Service, body: Json) -> Json:
     """The answer to `POST /access/v1/evaluation`; raises `ApiError`."""
-    request = read_evaluation(body)
-    service.standings.refresh()
-    return _answer(service, request)
+    return _answer(service.decider(), read_evaluation(body))
 
 
 def answer_evaluations(service: Service, body: Json) -> Json:
@@ -21,18 +19,18 @@ def answer_evaluations(service: Service, body: Json) -> Json:
     items = read_items(body, service.settings.max_batch)
     if not items:
         return answer_evaluation(service, body)
-    service.standings.refresh()
+    decide = service.decider()
     answers = []
     for item in read_merged_items(body, items):
-        answer = _answer(service, item) if isinstance(item, Request) else _answer_to_fault(item)
+        answer = _answer(decide, item) if isinstance(item, Request) else _answer_to_fault(item)
         answers.append(answer)
         if answer["decision"] is (semantic == "permit_on_first_permit") and semantic != "execute_all":
             break
     return {"evaluations": answers}
 
 
-def _answer(service: Service, request: Request) -> Json:
-    decision = service.decide(request)
+def _answer(decide: Decide, request: Request) -> Json:
+    decision = decide(request)
     if decision.failure is not None:
         return {"decision": False, "context": {"reason": decision.failure}}
     return {"decision": decision.allowed}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import re
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import orjson
@@ -15,7 +17,11 @@ from klausel.api.errors import ApiError
 from klausel.api.json_body import BodyError, BodyLimits, check_content_type, read_json_object
 from klausel.settings import LOOPBACK_NAMES, Settings
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
 _log = logging.getLogger(__name__)
+_NOT_IN_A_HOST = re.compile(r"[@/\\?#\s]")
 
 
 def json_answer(body: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -57,18 +63,26 @@ def query_parameters(*known: str) -> dict[str, str]:
 
 
 def fault_in_request_id(value: str, most: int) -> str | None:
-    """Why a value of X-Request-ID is refused, as a sentence; None when it is good."""
-    if len(value) <= most and value.isascii() and value.isprintable():
+    """Why a value of X-Request-ID is refused, as a sentence; None when it is good.
+
+    Granian shows a header that is not ASCII as an empty one, so empty ones are refused.
+    """
+    if 0 < len(value) <= most and value.isascii() and value.isprintable():
         return None
-    return f"X-Request-ID has more than {most} characters, or others than printable ASCII"
+    return f"X-Request-ID is empty, has more than {most} characters, or others than printable ASCII"
 
 
-def fault_in_host(value: str | None, settings: Settings) -> str | None:
-    """Why a Host header is refused, as a sentence: on loopback, a page of another site may not address the service."""
-    if value is None or not settings.is_loopback:
+def fault_in_host(environ: WSGIEnvironment, settings: Settings) -> str | None:
+    """Why a Host header is refused, as a sentence: on loopback, a page of another site may not address the service.
+
+    HTTP/1.0, which no browser speaks, needs no Host; Granian calls it HTTP/1 and shows none as an empty one.
+    """
+    value: str | None = environ.get("HTTP_HOST")
+    is_old = environ.get("SERVER_PROTOCOL") in ("HTTP/1.0", "HTTP/1")
+    if not settings.is_loopback or value is None or (value == "" and is_old):
         return None
     try:
-        name = urlsplit(f"//{value}").hostname
+        name = None if _NOT_IN_A_HOST.search(value) else urlsplit(f"//{value}").hostname
     except ValueError:
         name = None
     if name in LOOPBACK_NAMES or name == settings.host:
@@ -79,6 +93,9 @@ def fault_in_host(value: str | None, settings: Settings) -> str | None:
 def share(app: Flask, settings: Settings) -> None:
     """Gives every route of an app the checks before and the headers after, and every error its one shape."""
 
+    # Flask would answer `//` in a path with a redirect, in HTML.
+    app.url_map.merge_slashes = False
+
     @app.before_request
     def check_request() -> None:
         request_id = request.headers.get("X-Request-ID")
@@ -86,7 +103,7 @@ def share(app: Flask, settings: Settings) -> None:
             fault = fault_in_request_id(request_id, settings.max_request_id_characters)
             if fault:
                 raise ApiError(400, fault)
-        fault = fault_in_host(request.headers.get("Host"), settings)
+        fault = fault_in_host(request.environ, settings)
         if fault:
             raise ApiError(403, fault)
 

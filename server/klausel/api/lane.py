@@ -47,7 +47,7 @@ class EvaluationLane:
         """Answers one request."""
         answer = self._answers.get(environ["PATH_INFO"])
         length = environ.get("CONTENT_LENGTH", "")
-        if answer is None or environ["REQUEST_METHOD"] != "POST" or not (length.isascii() and length.isdigit()):
+        if answer is None or environ["REQUEST_METHOD"] != "POST" or not _is_number(length):
             return self._otherwise(environ, start_response)
         request_id: str | None = environ.get("HTTP_X_REQUEST_ID")
         headers = [("Content-Type", "application/json")]
@@ -58,9 +58,8 @@ class EvaluationLane:
                     request_id = None
                     raise ApiError(400, fault)
                 headers.append(("X-Request-ID", request_id))
-            host = environ.get("HTTP_HOST")
-            if host not in self._good_hosts:
-                fault = fault_in_host(host, self._settings)
+            if environ.get("HTTP_HOST") not in self._good_hosts:
+                fault = fault_in_host(environ, self._settings)
                 if fault:
                     raise ApiError(403, fault)
             body = to_json(answer(self._service, self._read(environ, length)))
@@ -80,7 +79,11 @@ class EvaluationLane:
         if content_type != "application/json":
             check_content_type(content_type)
         most = self._limits.body_bytes
-        announced = int(length[:20])
+        announced = int(length)
         if announced > most:
             raise BodyError(413, f"the body is larger than {most} bytes")
         return read_json_object(environ["wsgi.input"].read(announced), self._limits)
+
+
+def _is_number(length: str) -> bool:
+    return length.isascii() and length.isdigit() and len(length) < 20

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from flask import Blueprint, Response
 
@@ -37,7 +37,7 @@ def authzen_routes(service: Service) -> Blueprint:
     @blueprint.get(DISCOVERY_PATH + "/<path:tenant>", provide_automatic_options=False)
     def discovery(tenant: str = "") -> Response:
         base = service.settings.base_url
-        if urlsplit(base).path.strip("/") != tenant.strip("/"):
+        if unquote(urlsplit(base).path) != (f"/{tenant}" if tenant else ""):
             raise ApiError(404, f"the metadata of this service is at {_discovery_url(base)}")
         metadata = {
             "policy_decision_point": base,

@@ -7,15 +7,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from klausel.core.decision import Decision, RolesHeld, decide
+from klausel.core.decision import Decision, decide
 from klausel.core.explanation import Explanation, explain
 from klausel.core.request import Request
 from klausel.core.standing import Standing
 from klausel.settings import Settings
 from klausel.storage.assignment_store import AssignmentStore
+from klausel.storage.database import StorageError
 from klausel.storage.policy_files import LoadedPolicy
 
+Decide = Callable[[Request], Decision]
+"""Answers one question; never raises."""
+
 _log = logging.getLogger(__name__)
+_FAILED = Decision(False, None, None, "the decision failed inside the service; its log says why")
+
+
+class _FailedBefore(Exception):
+    """The database failed at an earlier question of the same request."""
 
 
 class StandingReader(Protocol):
@@ -38,15 +47,38 @@ class Service:
     standings: StandingReader
     is_ready: Callable[[], bool]
 
-    def decide(self, request: Request) -> Decision:
-        """The decision; whatever fails on the way is a deny with its reason."""
-        compiled = self.policy.compiled
-        roles_held: RolesHeld = self.standings.roles_in
-        try:
-            return decide(compiled.policy, compiled, roles_held, request)
-        except Exception:
-            _log.exception("a decision failed and was answered with deny")
-            return Decision(False, None, None, "the decision failed inside the service; its log says why")
+    def decider(self) -> Decide:
+        """What answers the questions of one HTTP request; whatever fails on the way is a deny with its reason.
+
+        Standings are refreshed when the first question needs one. Where the database fails, it is asked no more: nothing is
+        decided by standings that may be old, and a long batch does not wait for it again and again.
+        """
+        policy, plan, standings = self.policy.compiled.policy, self.policy.compiled, self.standings
+        answers: bool | None = None  # whether the database does; None before it was asked
+
+        def roles_held(subject_key: str, domain: str | None) -> frozenset[str]:
+            nonlocal answers
+            if answers is False:
+                raise _FailedBefore
+            try:
+                if answers is None:
+                    standings.refresh()
+                    answers = True
+                return standings.roles_in(subject_key, domain)
+            except StorageError:
+                answers = False
+                raise
+
+        def decide_one(request: Request) -> Decision:
+            try:
+                return decide(policy, plan, roles_held, request)
+            except _FailedBefore:
+                return _FAILED
+            except Exception:
+                _log.exception("a decision failed and was answered with deny")
+                return _FAILED
+
+        return decide_one
 
     def explain(self, request: Request) -> Explanation:
         """The explanation of the decision; errors of the database pass."""

@@ -1,7 +1,8 @@
-"""Who is told when a Casbin model, a role manager or a function map changes, also by hand (`model.add_policy`, `policy.append`).
+"""Who is told when a model, a role manager or a function map changes, also by hand (`model.add_policy`, `policy.append`).
 
-The parts of a model are given watching classes in place; they behave as before, and copies of them are plain again. What cannot be
-seen is a change *inside* a row (`rows[0][1] = "x"`): replace the row instead, or call `CompiledEnforcer.refresh`.
+The parts of a model are given watching classes in place; they behave as before, and copies of them are plain again. Two
+things cannot be seen: a change *inside* a row (`rows[0][1] = "x"`), and a change of a list after it was assigned as the rows
+(the assertion has a copy of it). Change `assertion.policy` itself, or call `CompiledEnforcer.refresh` afterwards.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any, Protocol
 
 from casbin.model import Assertion, Model
 from casbin.rbac.default_role_manager import DomainManager, RoleManager
+
 from klausel.casbin.role_snapshot import DomainGraphs, RoleSnapshot, graph_of
 
 _EDIT = threading.RLock()

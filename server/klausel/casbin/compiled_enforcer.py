@@ -11,9 +11,11 @@ from typing import Any
 
 import casbin
 from casbin.core_enforcer import EnforceContext
+
 from klausel.casbin.change_feed import watch_functions, watch_managers, watch_model
 from klausel.casbin.compiled_plan import USUAL, CompiledPlan, MatcherShelf
 from klausel.casbin.effects import Answer
+from klausel.casbin.interpreter import interpreted
 from klausel.casbin.live_plan import LivePlan, OffPlan
 from klausel.casbin.model_snapshot import take_snapshot
 from klausel.casbin.plan import PlanDescription
@@ -28,8 +30,9 @@ _EDITS = ("add_", "build_", "clear_", "delete_", "enable_", "init_rm", "load_", 
 class CompiledEnforcer(casbin.Enforcer):  # type: ignore[misc]
     """Decides as `casbin.Enforcer` does, in microseconds, also while another thread edits it.
 
-    Readers take no lock: until an edit is done they use the plan from before it, and the first question after it makes the new
-    one. Every way of editing that Casbin has is noticed, also changes of the model by hand; see `klausel.casbin.change_feed`.
+    Readers take no lock: until an edit is done they use the plan from before it, and the first question after it makes the
+    new one. Every way of editing that Casbin has is noticed, also changes of the model by hand; see `change_feed`. Where it
+    differs from stock is listed, each with its test, in `tests/enforcer/test_divergences.py`.
     """
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
@@ -44,6 +47,8 @@ class CompiledEnforcer(casbin.Enforcer):  # type: ignore[misc]
         self._decide: Callable[..., Answer] = self._decide_anew
         with self.editing():
             super().__init__(*arguments, **named)
+
+    _get_expression = staticmethod(interpreted)
 
     def enforce(self, *rvals: Any) -> bool:
         """Whether the request is allowed; as in stock, an `EnforceContext` may come first."""

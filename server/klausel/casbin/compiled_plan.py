@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from casbin.core_enforcer import EnforceContext
+
 from klausel.casbin.decide_code import DecideCode
 from klausel.casbin.decider import CompiledMatcher, Decider
 from klausel.casbin.effects import Answer, Effect, effect_of
@@ -169,6 +170,7 @@ class CompiledPlan:
             snapshot.rows[context[1]],
             [role.ask for role in snapshot.roles.values()],
             {name: role.snapshot for name, role in snapshot.roles.items() if role.snapshot is not None},
+            f"{context[1]}_eft",
             self._odd,
         )
 
@@ -219,5 +221,5 @@ def _compile(
     parts = split(text, request, policy, sets)
     names = list(ways)
     tests = MatcherTests(parts, request, policy, functions, names)
-    code = DecideCode(parts, effect, Writer(request, policy, functions, names, quick=True), ways)
+    code = DecideCode(parts, effect, Writer(request, policy, functions, names, True, text), ways)
     return CompiledMatcher(tests, effect, code, tests.asked_keys())

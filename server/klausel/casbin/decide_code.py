@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from casbin.core_enforcer import EnforceContext
+
 from klausel.casbin.effects import Effect
 from klausel.casbin.matcher_code import Writer
 from klausel.casbin.matcher_split import Parts, RoleTest
@@ -54,7 +55,7 @@ def given(values: tuple[Any, ...], more: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _source(parts: Parts, effect: Effect, writer: Writer, ways: Mapping[str, str]) -> str:
-    """Names in the code: r0… request values, k0… keys, s0… subjects, d0… domains, h0… roles held, q0… the row's role fields."""
+    """Names in it: r0… request values, k0… keys, s0… subjects, d0… domains, h0… roles held, q0… the row's role fields."""
     arguments = writer.arguments.removesuffix(", p, g").split(", ")
     values = f"({', '.join(arguments)},)"
     lines = [f"if more or {arguments[-1]} is MISSING:", f"    return odd(given({values}, more))"]
@@ -69,7 +70,10 @@ def _source(parts: Parts, effect: Effect, writer: Writer, ways: Mapping[str, str
         keys.append(f"k{n}")
         body += [f"k{n} = {writer.write(key.request)}", f"if type(k{n}) is not str: {careful}"]
     key_source = keys[0] if len(keys) == 1 else f"({', '.join(keys)})"
-    body += [f"bucket = bucket_of({key_source})", f"if bucket is None: return odd({values}) if isinstance(r0, EnforceContext) else nothing"]
+    body += [
+        f"bucket = bucket_of({key_source})",
+        f"if bucket is None: return odd({values}) if isinstance(r0, EnforceContext) else nothing",
+    ]
     for n, test in enumerate(parts.role_tests):
         body += _held(n, test, writer, ways, careful)
     fields = [f"q{n}" for n in range(len(parts.role_tests))]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from casbin.core_enforcer import EnforceContext
+
 from klausel.casbin.decide_code import DecideCode
 from klausel.casbin.effects import ALLOW, Answer, Effect, row_effect
 from klausel.casbin.matcher_code import Test
@@ -22,7 +24,7 @@ MAX_ROWS_TRIED = 12
 
 @dataclass(frozen=True, slots=True)
 class CompiledMatcher:
-    """What does not depend on the rows: made once for a matcher, an effect, a function map and the kinds of role managers."""
+    """What does not depend on rows: made once for a matcher, an effect, a function map and the kinds of role managers."""
 
     tests: MatcherTests
     effect: Effect
@@ -74,8 +76,10 @@ class Decider:
         rows: Sequence[Row],
         role_functions: Sequence[Callable[..., Any]],
         snapshots: Mapping[str, RoleSnapshot],
+        effect_field: str,
         odd: Callable[[Values], Answer],
     ) -> None:
+        """`odd` answers a request with an `EnforceContext` or another number of values."""
         self.rows = rows
         self.matcher = matcher
         self.role_functions = tuple(role_functions)
@@ -85,7 +89,7 @@ class Decider:
         self._odd = odd
         fields = matcher.tests.policy
         self._size = len(fields)
-        self._effect_field = next((n for n, field in enumerate(fields) if field.partition("_")[2] == "eft"), None)
+        self._effect_field = fields.index(effect_field) if effect_field in fields else None
         self._key_fields = tuple(key.field for key in matcher.tests.parts.keys)
         self.why_no_index: str | None = None
         self.index = self._index() if rows else None
@@ -96,7 +100,7 @@ class Decider:
         elif self.index is None:
             self.decide = lambda *values: self._decide_in_order(values)
         else:
-            names = {f"closed_{name}": snapshot.closed for name, snapshot in snapshots.items()}
+            names: dict[str, Any] = {f"closed_{name}": snapshot.closed for name, snapshot in snapshots.items()}
             names |= {f"roles_{name}": snapshot.roles_of for name, snapshot in snapshots.items()}
             self.decide = matcher.code.bind({
                 **names,
@@ -105,33 +109,39 @@ class Decider:
                 "careful": self._careful,
                 "odd": odd,
                 "nothing": self._nothing,
-                "everything": self._everything(),
+                "everything": self._everything() if matcher.tests.parts.whole else None,
                 "g": self.role_functions,
             })
 
     def _index(self) -> dict[Any, Any] | None:
-        """The places of the rows by their key fields; None when a row is of a wrong size, or holds what is no text."""
-        texts = [*self._key_fields, *(test.field for test in self._tests.parts.role_tests)]
+        """The places of the rows by their key fields; None when they must be tried one by one, see `why_no_index`."""
+        rows = self.rows
+        self.why_no_index = self._why_no_index()
+        if self.why_no_index is not None:
+            return None
+        if not self._key_fields:
+            return {(): list(range(len(rows)))}
         index: dict[Any, Any] = {}
-        size = self._size
-        evals = bool(self._tests.parts.evals)
-        for number, row in enumerate(self.rows):
-            if len(row) != size:
-                self.why_no_index = f"row {number} has {len(row)} fields where {size} are needed"
-                return None
-            for field in texts:
-                if type(row[field]) is not str:
-                    self.why_no_index = f"row {number} holds a {type(row[field]).__name__} where others hold texts"
-                    return None
-            if evals and not self._tests.stays_in_brackets(row):
-                self.why_no_index = f"the rule of row {number} may reach out of the brackets that Casbin puts around it"
-                return None
-            index.setdefault(self._key(row), []).append(number)
+        for number, key in enumerate(map(operator.itemgetter(*self._key_fields), rows)):
+            if key in index:
+                index[key].append(number)
+            else:
+                index[key] = [number]
         return index
 
-    def _key(self, values: Sequence[Any]) -> Any:
-        fields = self._key_fields
-        return values[fields[0]] if len(fields) == 1 else tuple([values[field] for field in fields])
+    def _why_no_index(self) -> str | None:
+        rows, parts = self.rows, self._tests.parts
+        if set(map(len, rows)) != {self._size}:
+            number = next(number for number, row in enumerate(rows) if len(row) != self._size)
+            return f"row {number} has {len(rows[number])} fields where {self._size} are needed"
+        evaluated = parts.evaluated(self._tests.policy)
+        for field in {*self._key_fields, *evaluated, *(test.field for test in parts.role_tests)}:
+            if set(map(type, map(operator.itemgetter(field), rows))) != {str}:
+                return f"some row holds in {self._tests.policy[field]} what is no text"
+        for field in evaluated:
+            if not self._tests.stay_in_brackets(set(map(operator.itemgetter(field), rows))):
+                return "the rule of some row may reach out of the brackets that Casbin puts around it"
+        return None
 
     def _effect_of(self, row: Row) -> int:
         return ALLOW if self._effect_field is None else row_effect(row[self._effect_field])
@@ -214,7 +224,7 @@ def _text(value: Any) -> str | None:
     """The text that a value equals; None when it equals no text; raises when its class may say so of any."""
     if type(value) is str:
         return value
-    kind = type(value)
+    kind: Any = type(value)
     if isinstance(value, str) and kind.__eq__ is str.__eq__:
         return str.__str__(value)
     if kind.__eq__ is object.__eq__ or kind in _NEVER_TEXT:

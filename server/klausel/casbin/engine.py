@@ -39,7 +39,9 @@ def compile_policy(policy: PolicySet, model_text: str, model_file: str = "model.
     if problems:
         raise PolicyError(problems)
     enforcer = join_enforcer(CompiledEnforcer, policy, model_text)
-    compiled = CompiledPolicy(policy, enforcer, meaning_digest(policy), enforcer.current_plan().decide)
+    # Without a single row Casbin raises where the matcher has an eval; what nothing allows is denied.
+    decide = enforcer.current_plan().decide if policy.grants else _deny_everything
+    compiled = CompiledPolicy(policy, enforcer, meaning_digest(policy), decide)
     nobody = Request(Subject("user", "nobody"), Action("nothing"), Resource("nothing", "nothing"))
     try:
         compiled.decide(nobody, None)
@@ -47,6 +49,10 @@ def compile_policy(policy: PolicySet, model_text: str, model_file: str = "model.
         hint = "keep to the names of the request, of the grant, and the functions named in docs/policies.md"
         raise PolicyError([Problem(Place(model_file, 1, 1), "model-shape", f"the matcher fails: {error}", hint)]) from error
     return compiled
+
+
+def _deny_everything(*_: object) -> tuple[bool, int | None]:
+    return False, None
 
 
 def join_enforcer(kind: type[casbin.Enforcer], policy: PolicySet, model_text: str) -> casbin.Enforcer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import itertools
 import operator
 import types
@@ -22,7 +23,10 @@ from klausel.casbin.matcher_tree import is_call_of
 Test = Callable[..., Any]
 """A compiled expression: called with the request's values, then the row's fields, then the role functions."""
 
-_WRITTEN = {ast.Eq: "==", ast.NotEq: "!=", ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.In: "in", ast.NotIn: "not in"}
+_WRITTEN = {
+    ast.Eq: "==", ast.NotEq: "!=", ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=",
+    ast.In: "in", ast.NotIn: "not in",
+}
 _PREFIXES = {ast.Not: "not ", ast.USub: "-", ast.UAdd: "+", ast.Invert: "~"}
 
 
@@ -39,14 +43,17 @@ class Writer:
         functions: Mapping[str, Callable[..., Any]],
         role_functions: Sequence[str],
         quick: bool,
+        text: str,
     ) -> None:
+        """`text` is what errors name as the expression."""
         self.names = {name: f"r{n}" for n, name in enumerate(request_fields)}
         self.names |= {name: f"p[{n}]" for n, name in enumerate(policy_fields)}
         self.arguments = ", ".join([*(f"r{n}" for n in range(len(request_fields))), "p", "g"])
         self.functions = functions
         self.role_functions = role_functions
         self.quick = quick
-        self.values: dict[str, Any] = {"attribute": attribute, "item": operator.getitem}
+        self._text = text
+        self.values: dict[str, Any] = {"attribute": functools.partial(attribute, text), "item": operator.getitem}
         self._links = itertools.count()
 
     def compile(self, tree: ast.expr) -> Test:
@@ -125,7 +132,7 @@ class Writer:
     def _function(self, name: str) -> str:
         function = self.functions.get(name)
         if function is None:
-            function = _undefined(name)
+            function = functools.partial(_undefined, name, self._text)
         return self._value(function)
 
     def _value(self, value: Any) -> str:
@@ -137,8 +144,8 @@ class Writer:
         return name
 
 
-def attribute(holder: Any, name: str) -> Any:
-    """What `holder.name` means to Casbin: an attribute, else an item of a mapping; never a module or a forbidden function."""
+def attribute(text: str, holder: Any, name: str) -> Any:
+    """What `holder.name` means to Casbin: an attribute, else an item of a mapping; no module and no forbidden function."""
     if isinstance(holder, types.ModuleType):
         raise FeatureNotAvailable("Sorry, modules are not allowed")
     try:
@@ -147,7 +154,7 @@ def attribute(holder: Any, name: str) -> Any:
         try:
             value = holder[name]
         except (KeyError, TypeError):
-            raise AttributeDoesNotExist(name, "") from None
+            raise AttributeDoesNotExist(name, text) from None
     if isinstance(value, types.ModuleType):
         raise FeatureNotAvailable("Sorry, modules are not allowed in attribute access")
     if callable(value) and value in DISALLOW_FUNCTIONS:
@@ -155,8 +162,5 @@ def attribute(holder: Any, name: str) -> Any:
     return value
 
 
-def _undefined(name: str) -> Callable[..., Any]:
-    def undefined(*_: Any, **__: Any) -> Any:
-        raise FunctionNotDefined(name, "")
-
-    return undefined
+def _undefined(name: str, text: str, *_: Any, **__: Any) -> Any:
+    raise FunctionNotDefined(name, text)

@@ -12,9 +12,10 @@ _PURE = (ast.Compare, ast.BoolOp, ast.UnaryOp, ast.Constant, ast.Name, ast.Tuple
 
 def row_conditions(trees: Iterable[ast.expr], policy_fields: Collection[str]) -> list[ast.expr]:
     """The largest parts that compare only the row's fields and literals; calls may read a clock, and are none."""
-    found = []
+    found: list[ast.expr] = []
+    fields = set(policy_fields)
     for tree in trees:
-        if isinstance(tree, ast.Compare | ast.BoolOp | ast.UnaryOp) and _is_pure(tree) and names_in(tree) <= set(policy_fields):
+        if isinstance(tree, ast.Compare | ast.BoolOp | ast.UnaryOp) and _is_pure(tree) and names_in(tree) <= fields:
             found.append(tree)
         else:
             found += row_conditions(parts(tree), policy_fields)
@@ -42,9 +43,9 @@ def simplified(tree: ast.expr) -> ast.expr:
         return tree
     neutral = isinstance(tree.op, ast.And)
     kept: list[ast.expr] = []
-    for value in map(simplified, tree.values):
-        kept.append(value)
-        if is_constant(value, not neutral):
+    for part in map(simplified, tree.values):
+        kept.append(part)
+        if is_constant(part, not neutral):
             break
-    kept = [value for value in kept[:-1] if not is_constant(value, neutral)] + kept[-1:]
+    kept = [part for part in kept[:-1] if not is_constant(part, neutral)] + kept[-1:]
     return kept[0] if len(kept) == 1 else ast.BoolOp(tree.op, kept)

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from casbin.core_enforcer import CoreEnforcer
+from klausel.casbin.interpreter import interpreted
 from klausel.casbin.matcher_code import Test, Writer
 from klausel.casbin.matcher_fold import is_constant, row_conditions, simplified
 from klausel.casbin.matcher_split import Parts
@@ -45,7 +45,7 @@ class MatcherTests:
 
     def _writer(self, quick: bool) -> Writer:
         """A writer of functions over this matcher's fields."""
-        return Writer(self.request, self.policy, self.functions, self.role_functions, quick)
+        return Writer(self.request, self.policy, self.functions, self.role_functions, quick, self.parts.text)
 
     def quick_test(self, row: Row) -> Test | None:
         """What is left to be asked about a row once its keys and its roles fit; None when nothing is."""
@@ -53,7 +53,8 @@ class MatcherTests:
             return None
         rules = self._rules(row)
         known = tuple([self._condition_holds(test, row) for test in self._condition_tests])
-        return self._kept(self._quick, (known, rules), lambda: self._make_quick(known, rules))
+        test: Test | None = self._kept(self._quick, (known, rules), lambda: self._make_quick(known, rules))
+        return test
 
     def exact_test(self, row: Row) -> Test:
         """The whole matcher for a row, evaluated in the order and by the rules of Casbin's interpreter."""
@@ -65,17 +66,12 @@ class MatcherTests:
         """The request's values for the keys of the index, as a list, by the rules of Casbin's interpreter."""
         return self._writer(quick=False).compile(ast.List([key.request for key in self.parts.keys]))
 
-    def stays_in_brackets(self, row: Row) -> bool:
-        """Whether the rules of a row surely leave the rest of the matcher as it is."""
-        for rule in self._rules(row):
-            if not isinstance(rule, str):
-                return False
-            if rule not in self._sure:
-                if not stays_in_brackets(rule):
-                    return False
-                if len(self._sure) >= MAX_FUNCTIONS:
-                    self._sure.clear()
-                self._sure.add(rule)
+    def stay_in_brackets(self, rules: set[str]) -> bool:
+        """Whether these rules surely leave the rest of the matcher as it is; the sure ones are remembered."""
+        new = rules - self._sure
+        if not all(map(stays_in_brackets, new)):
+            return False
+        self._sure = rules if len(rules) >= len(self._sure) else self._sure | new
         return True
 
     def why_interpreted(self, row: Row) -> str | None:
@@ -137,7 +133,7 @@ class MatcherTests:
             functions = self.functions | dict(zip(self.role_functions, role_functions, strict=True))
             text = with_rules(self.parts.text, list(rules))
             names = dict(zip(self.request, asked, strict=True)) | dict(zip(self.policy, row, strict=True))
-            return CoreEnforcer._get_expression(text, functions).eval(names)
+            return interpreted(text, functions).eval(names)
 
         return ask
 

@@ -7,6 +7,8 @@ import re
 
 from casbin.util import util
 
+from klausel.casbin.interpreter import rewritten, statements
+
 MAX_TEXT_LENGTH = 20_000
 MAX_NODES = 4_000
 
@@ -49,8 +51,8 @@ def parse_rule(rule: str) -> ast.expr:
 def stays_in_brackets(rule: str) -> bool:
     """Whether a rule, put in brackets by stock, surely leaves the matcher around them as it is.
 
-    Stock puts texts together: `True) || (True` makes any matcher true. Such a rule, and any that cannot be told apart from one
-    by looking at its brackets, quotes and comments, is not sure.
+    Stock puts texts together: `True) || (True` makes any matcher true. Such a rule, and any that cannot be told apart from
+    one by looking at its brackets, quotes and comments, is not sure.
     """
     depth = 0
     for token in _TOKENS.findall(rule):
@@ -68,17 +70,17 @@ def stays_in_brackets(rule: str) -> bool:
 def _python_text(text: str) -> str:
     if len(text) > MAX_TEXT_LENGTH:
         raise NotCompilable(f"longer than {MAX_TEXT_LENGTH} characters")
-    return re.sub(r"!(?!=)", "not ", text.replace("&&", "and").replace("||", "or"))
+    return rewritten(text)
 
 
 def _one_expression(python: str) -> ast.expr:
     try:
-        statements = ast.parse(python.strip()).body
+        parsed = statements(python)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise NotCompilable(f"does not parse: {error}") from error
-    if len(statements) != 1 or not isinstance(statements[0], ast.Expr):
+    if len(parsed) != 1 or not isinstance(parsed[0], ast.Expr):
         raise NotCompilable("is not one expression")
-    tree = statements[0].value
+    tree = parsed[0].value
     if sum(1 for _ in ast.walk(tree)) > MAX_NODES:
         raise NotCompilable(f"has more than {MAX_NODES} parts")
     return tree

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 from simpleeval import DEFAULT_OPERATORS, DISALLOW_METHODS, DISALLOW_PREFIXES, MAX_STRING_LENGTH
 
@@ -27,15 +27,15 @@ def check(tree: ast.expr, names: Collection[str], depth: int = 0) -> None:
             if name not in names:
                 raise NotCompilable(f"unknown name {name}")
         case ast.Constant(value=value):
-            if hasattr(value, "__len__") and len(value) > MAX_STRING_LENGTH:
+            if isinstance(value, str | bytes) and len(value) > MAX_STRING_LENGTH:
                 raise NotCompilable("a literal is too long")
         case ast.Attribute(attr=name):
             if name.startswith(tuple(DISALLOW_PREFIXES)) or name in DISALLOW_METHODS:
                 raise NotCompilable(f"the attribute {name} is forbidden")
         case ast.Compare(ops=operators):
             _check_operators(operators)
-        case ast.UnaryOp(op=operator) | ast.BinOp(op=operator):
-            _check_operators([operator])
+        case ast.UnaryOp() | ast.BinOp():
+            _check_operators([tree.op])
         case ast.Call(func=function, keywords=keywords):
             if not isinstance(function, ast.Name | ast.Attribute):
                 raise NotCompilable("calls something that has no name")
@@ -113,7 +113,7 @@ def _with_parts_in(item: object, replaced: dict[int, ast.expr]) -> object:
     return with_parts(item, replaced) if isinstance(item, ast.expr) else item
 
 
-def _check_operators(operators: list[ast.AST] | list[ast.cmpop]) -> None:
+def _check_operators(operators: Sequence[ast.AST]) -> None:
     for operator in operators:
         if type(operator) not in DEFAULT_OPERATORS:
             raise NotCompilable(f"the operator {type(operator).__name__} is unknown")

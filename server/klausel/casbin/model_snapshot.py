@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from casbin.util import generate_conditional_g_function, generate_g_function
+from simpleeval import DISALLOW_FUNCTIONS
+
 from klausel.casbin.change_feed import WatchedDomainManager, WatchedRoleManager
 from klausel.casbin.role_snapshot import RoleSnapshot
-from simpleeval import DISALLOW_FUNCTIONS
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,21 +79,26 @@ class PlanDescription:
 
     def __str__(self) -> str:
         head = f"{self.way}: {self.matcher}" if self.matcher else f"{self.way}: no matcher"
-        lines = [head, f"  effect {self.effect}, {self.rows} rows"]
+        lines = [head, f"  effect {self.effect}, {_counted(self.rows, 'row')}"]
         if self.why_stock:
             lines.append(f"  stock decides, because the matcher {self.why_stock}")
-        for part in self.request_only:
-            lines.append(f"  once a request: {part}, which makes every row match")
+        for asked in self.request_only:
+            lines.append(f"  once a request: {asked}, which makes every row match")
         if self.index:
             lines.append("  looked up: " + " and ".join(f"{field.request} == {field.policy}" for field in self.index))
         if self.why_no_index:
             lines.append(f"  rows are tried one by one, because {self.why_no_index}")
         lines += [f"  {role.function}(…): {_ROLE_WAYS[role.way]}" for role in self.roles]
-        lines += [f"  eval({field.policy}): {field.distinct_texts} distinct texts, each compiled once" for field in self.evals]
+        for part in self.evals:
+            lines.append(f"  eval({part.policy}): {_counted(part.distinct_texts, 'distinct text')}, each compiled once")
         if self.rest:
             lines.append("  asked of each row that is left: " + ", and ".join(self.rest))
         lines += [f"  row {row.number} goes to Casbin's interpreter, because its rule {row.why}" for row in self.interpreted]
         return "\n".join(lines)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def expression_text(tree: ast.expr, fields: Iterable[str]) -> str:

@@ -1,8 +1,8 @@
 """What the role managers of stock say at one moment, as values that no later edit changes.
 
-Stock's role managers are not safe to read while another thread edits them, and keep every name they are asked about; so a plan
-never asks them. A snapshot gives the same answers: the same reach (`max_hierarchy_level` names in a chain), the same matching
-functions, the same domains. All caches are bounded.
+Stock's role managers are not safe to read while another thread edits them, and keep every name they are asked about; so a
+plan never asks them. A snapshot gives the same answers: the same reach (`max_hierarchy_level` names in a chain), the same
+matching functions, the same domains. All caches are bounded.
 """
 
 from __future__ import annotations
@@ -144,6 +144,7 @@ class DomainGraphs:
         matching = manager.matching_func
         plain = matching is None or getattr(matching, "__code__", None) is _SAME_NAME
         self.is_set = plain
+        self._same_name = matching
         self.closed: dict[Any, frozenset[str]] = {}
         self._links: dict[Any, tuple[Link, ...]] = {
             domain: tuple(links) for domain, links in list(manager.all_links.items()) if links
@@ -171,7 +172,10 @@ class DomainGraphs:
         """Whether the second name is within reach of the first in the domain; without a domain, in the domain ""."""
         if len(domain) > 1:
             raise RuntimeError("error: domain should be 1 parameter")
-        return self._graph(domain[0] if domain else "").has_link(name1, name2)
+        where = domain[0] if domain else ""
+        if type(name1) is str and type(name2) is str:
+            return self._graph(where).has_link(name1, name2)
+        return bool(_manager_of(self._links_in(where), self._rules[0], self._same_name).has_link(name1, name2))
 
     def _graph(self, domain: str) -> RoleGraph | MatchedRoles:
         graph = self._graphs.get(domain)
@@ -198,11 +202,7 @@ class DomainGraphs:
             for name, role in links:
                 above.setdefault(name, []).append(role)
             return RoleGraph(above, reach)
-        manager = RoleManager(reach)
-        manager.add_matching_func(same_name)
-        for name, role in links:
-            manager.add_link(name, role)
-        return MatchedRoles(manager)
+        return MatchedRoles(_manager_of(links, reach, same_name))
 
 
 def closure(name: Any, roles_above: Callable[[Any], Iterable[Any]], reach: int) -> frozenset[Any]:
@@ -233,6 +233,14 @@ def graph_of(manager: Any, earlier: object = None, touched: Iterable[str] | None
         else:
             links.pop(name, None)
     return RoleGraph(links, reach)
+
+
+def _manager_of(links: Iterable[Link], reach: int, same_name: Any) -> Any:
+    manager = RoleManager(reach)
+    manager.add_matching_func(same_name)
+    for name, role in links:
+        manager.add_link(name, role)
+    return manager
 
 
 def _roles_above(node: Any) -> list[str]:

@@ -6,7 +6,9 @@ import logging
 from typing import Any
 
 from casbin.core_enforcer import CoreEnforcer, EnforceContext
+
 from klausel.casbin.effects import Answer
+from klausel.casbin.interpreter import interpreted
 from klausel.casbin.model_snapshot import ModelSnapshot
 
 _SILENT = logging.Logger("klausel.casbin.stock", logging.CRITICAL + 1)
@@ -32,6 +34,10 @@ class _Definition:
         self.value = value
 
 
+class _Stock(CoreEnforcer):  # type: ignore[misc]
+    _get_expression = staticmethod(interpreted)
+
+
 class StockDecider:
     """Decides as `casbin.CoreEnforcer.enforce_ex` does."""
 
@@ -42,7 +48,7 @@ class StockDecider:
             numbered.append(_NumberedRow(row))
             numbered[-1].number = number
         functions = dict(snapshot.functions) | {name: role.ask for name, role in snapshot.roles.items()}
-        stock = CoreEnforcer.__new__(CoreEnforcer)
+        stock = _Stock.__new__(_Stock)
         stock.model = {
             "r": {request: _Definition(snapshot.requests[request])},
             "p": {policy: _Definition(snapshot.policies[policy], numbered)},

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import csv
+import io
 import sys
-from array import array
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn, TextIO
 
 import click
 from tqdm import tqdm
 
+from klausel.cli.assignment_file import HEADER, AssignmentFile, BrokenFile
 from klausel.cli.options import (
     EXIT_PROBLEMS,
     database_option,
@@ -22,12 +23,10 @@ from klausel.cli.options import (
     open_existing_database,
     policies_option,
 )
-from klausel.core.assignment import Assignment
 from klausel.core.roles import RoleModel
 from klausel.storage.assignment_store import AssignmentStore, ForbiddenState, ImportResult, InvalidAssignments
 from klausel.storage.database import open_database
 
-HEADER = ["subject", "role", "domain"]
 MOST_SHOWN = 20
 
 
@@ -43,13 +42,13 @@ def assignments() -> None:
 
 
 @assignments.command("import")
-@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False, allow_dash=True))
 @policies_option
 @model_option
 @database_option
 @explains_storage_errors
 def import_(file: Path, policies: Path, model: Path | None, database: str) -> None:
-    """Add the role assignments in FILE to the database: all of them, or none when a row or a rule is broken.
+    """Add the role assignments in FILE (- for standard input) to the database: all, or none when a row or rule is broken.
 
     Rows that are there already stay as they are.
 
@@ -64,47 +63,38 @@ def import_(file: Path, policies: Path, model: Path | None, database: str) -> No
 
 def import_file(store: AssignmentStore, roles: RoleModel, file: Path) -> ImportResult:
     """Adds the rows of a CSV file; prints every fault with its line and exits with 1 when there is one."""
-    lines = array("L")
+    rows = AssignmentFile(file)
     try:
-        with file.open("rb") as raw:
-            total = sum(chunk.count(b"\n") for chunk in iter(lambda: raw.read(1 << 20), b""))
-        bar = tqdm(total=total, unit=" rows", unit_scale=True, disable=None, desc=file.name, leave=False)
-        with file.open(encoding="utf-8", newline="") as text, bar:
-            return store.import_rows(roles, _rows(text, file, lines), lambda rows: None if bar.update(rows) else None)
-    except UnicodeDecodeError:
-        fail(f"{file}: the file is not UTF-8; save it as UTF-8")
+        with tqdm(total=rows.lines(), unit=" rows", unit_scale=True, disable=None, desc=rows.name, leave=False) as bar:
+
+            def show(rows_read: int) -> None:
+                bar.update(rows_read - bar.n)
+
+            return store.import_rows(roles, rows, show)
+    except BrokenFile as error:
+        faults = [(error.line, error.message)]
     except InvalidAssignments as error:
-        for fault in error.faults[:MOST_SHOWN]:
-            click.echo(f"{file}:{lines[fault.index]}: error: {fault.message}", err=True)
-        _fail_unchanged(file, len(error.faults))
+        faults = [(rows.line_of[fault.index], rows.faults.get(fault.index, fault.message)) for fault in error.faults]
     except ForbiddenState as error:
-        for violation in error.violations[:MOST_SHOWN]:
-            click.echo(f"{file}: error: {violation.message} ({violation.rule})", err=True)
-        _fail_unchanged(file, len(error.violations))
+        places = rows.find_lines(error.violations)
+        faults = [
+            (line, f"{violation.message} ({violation.rule})")
+            for line, violation in zip(places, error.violations, strict=True)
+        ]
+    _fail_unchanged(rows.name, sorted(faults))
 
 
-def _fail_unchanged(file: Path, faults: int) -> NoReturn:
-    more = f" ({faults - MOST_SHOWN} more not shown)" if faults > MOST_SHOWN else ""
-    click.echo(f"{file}: nothing was imported{more}", err=True)
+def _fail_unchanged(name: str, faults: Sequence[tuple[int, str]]) -> NoReturn:
+    for line, message in faults[:MOST_SHOWN]:
+        where = f"{name}:{line}" if line else name
+        click.echo(f"{where}: error: {_printable(message)}", err=True)
+    more = f"; these are the first {MOST_SHOWN} faults" if len(faults) > MOST_SHOWN else ""
+    click.echo(f"{name}: nothing was imported{more}", err=True)
     raise SystemExit(EXIT_PROBLEMS)
 
 
-def _rows(text: TextIO, file: Path, lines: array[int]) -> Iterator[Assignment]:
-    reader = csv.reader(text, strict=True)
-    try:
-        header = next(reader, None)
-        if header != HEADER:
-            found = ",".join(header or [])
-            fail(f'{file}:1: the header is "{found}"; the first line must be {",".join(HEADER)}')
-        for row in reader:
-            if not row:
-                continue
-            if len(row) != len(HEADER):
-                fail(f"{file}:{reader.line_num}: a row has 3 fields, this one has {len(row)}; nothing was imported")
-            lines.append(reader.line_num)
-            yield Assignment(*row)
-    except csv.Error as error:
-        fail(f"{file}:{reader.line_num}: this is not CSV: {error}; nothing was imported")
+def _printable(text: str) -> str:
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 @assignments.command()
@@ -116,23 +106,26 @@ def export(file: Path | None, database: str) -> None:
 
     \b
     Example:
-      klausel assignments export people.csv
+      klausel assignments export people.csv --database postgresql://localhost/klausel
     """
     store = AssignmentStore(open_existing_database(database))
-    if file is None:
-        _write(store, sys.stdout)
+    if file is None or str(file) == "-":
+        text = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8", newline="")
+        try:
+            _write(store, text, shows_progress=False)
+        finally:
+            text.detach()
         return
     try:
-        with file.open("w", encoding="utf-8", newline="") as text:
-            _write(store, text)
+        with file.open("w", encoding="utf-8", newline="") as written:
+            _write(store, written, shows_progress=True)
     except OSError as error:
         fail(f"{file} cannot be written: {error.strerror}")
 
 
-def _write(store: AssignmentStore, text: TextIO) -> None:
+def _write(store: AssignmentStore, text: TextIO, shows_progress: bool) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(HEADER)
-    shows_progress = text is not sys.stdout
     bar = tqdm(total=store.count(), unit=" rows", unit_scale=True, disable=None if shows_progress else True, leave=False)
     with bar:
         for row in store.export_rows():

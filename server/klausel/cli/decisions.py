@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from klausel.cli.options import (
-    Command,
     EXIT_DENIED,
+    Command,
     database_option,
     explains_storage_errors,
     load_or_exit,
@@ -17,6 +17,7 @@ from klausel.cli.options import (
     open_existing_database,
     policies_option,
 )
+from klausel.core.condition import OWN_ATTRIBUTES
 from klausel.core.explanation import Explanation
 from klausel.core.explanation import explain as explain_request
 from klausel.core.explanation_format import explanation_as_json, explanation_as_text, reason
@@ -27,6 +28,7 @@ from klausel.core.standing import Standing
 from klausel.storage.assignment_store import AssignmentStore
 
 _ENTITIES = ("subject", "resource", "action", "context")
+_ARGUMENTS = {"subject": "SUBJECT", "resource": "TYPE[:ID]", "action": "ACTION"}
 
 
 def _question(command: Command) -> Command:
@@ -38,7 +40,8 @@ def _question(command: Command) -> Command:
             multiple=True,
             metavar="NAME=VALUE",
             help="Property of the resource; of another entity with its name before: subject.team=blue, context.ip=::1. "
-            "true, false, numbers and JSON are read as such, anything else is text.",
+            "A dot leads into an object: team.name=blue. true, false, numbers and JSON are read as such, anything else is "
+            "text; text that looks like one of these needs quotes: 'owner=\"12\"'.",
         ),
         click.option("--in", "domain", metavar="DOMAIN", help="Where it is asked: acme, or acme/support."),
         click.argument("resource", metavar="TYPE[:ID]"),
@@ -121,7 +124,9 @@ def _request(
         raise click.BadParameter(f'write it as type:id, such as "user:{subject}"', param_hint="SUBJECT")
     properties: dict[str, dict[str, object]] = {entity: {} for entity in _ENTITIES}
     type_, _, id_ = resource.partition(":")
-    ids = domain.split("/") if domain else []
+    ids = [] if domain is None else domain.split("/")
+    if not all(ids):
+        raise click.BadParameter(f'"{domain}" has an empty part; write it as acme, or acme/support', param_hint="--in")
     named = [level for level in roles.levels if level.constant is None]
     if len(ids) > len(named):
         form = "/".join(level.name for level in named) or "nothing; the policies have one constant domain"
@@ -143,12 +148,27 @@ def _request(
 
 def _set(properties: dict[str, dict[str, object]], text: str) -> None:
     name, equals, value = text.partition("=")
-    if not equals or not name:
+    path = name.split(".")
+    if not equals or not all(path):
         raise click.BadParameter(f'"{text}" is not NAME=VALUE, such as owner=ann', param_hint="--set")
-    entity, dot, rest = name.partition(".")
-    if not dot or entity not in _ENTITIES:
-        entity, rest = "resource", name
+    entity = path.pop(0) if path[0] in _ENTITIES and len(path) > 1 else "resource"
+    if len(path) == 1 and path[0] in OWN_ATTRIBUTES.get(entity, ()):
+        message = f'{entity}.{path[0]} is no property; say it in the argument {_ARGUMENTS[entity]} instead of "{text}"'
+        raise click.BadParameter(message, param_hint="--set")
+    holder: object = properties[entity]
+    for part in path[:-1]:
+        holder = holder.setdefault(part, {}) if isinstance(holder, dict) else None
+    if not isinstance(holder, dict) or path[-1] in holder:
+        message = f"{entity}.{'.'.join(path)} is given twice; --in and each --set say different things"
+        raise click.BadParameter(message, param_hint="--set")
+    holder[path[-1]] = _value(value)
+
+
+def _value(text: str) -> object:
+    def refuse(constant: str) -> object:
+        raise ValueError(f"{constant} is not JSON")
+
     try:
-        properties[entity][rest] = json.loads(value)
-    except ValueError:
-        properties[entity][rest] = value
+        return json.loads(text, parse_constant=refuse)
+    except (ValueError, RecursionError):
+        return text

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import csv
 import json
-import sys
 from pathlib import Path
 
 import click
 
-from klausel.casbin.rows import grant_rows, inheritance_rows
-from klausel.cli.options import EXIT_PROBLEMS, load_or_exit, model_beside, model_option, policies_option
+from klausel.casbin.rows import Row, grant_rows, inheritance_rows
+from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit, model_beside, model_option, policies_option
 from klausel.core.problem import Problem
 from klausel.storage.policy_files import check_policy
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path), default="policies", envvar="KLAUSEL_POLICIES")
+@click.argument("folder", metavar="[DIR]", type=click.Path(path_type=Path), default="policies", envvar="KLAUSEL_POLICIES")
 @model_option
 @click.option(
     "--format",
@@ -27,9 +25,10 @@ from klausel.storage.policy_files import check_policy
     help="github: annotations on the lines of a pull request.",
 )
 def check(folder: Path, model: Path | None, format_: str) -> None:
-    """Check the policy set in FOLDER (default: policies) and print every problem with its place.
+    """Check the policy set in DIR and print every problem with its place.
 
-    Exits with 1 when there is an error; warnings alone exit with 0.
+    Without DIR it is KLAUSEL_POLICIES, or the folder policies. Exits with 1 when there is an error; warnings alone exit
+    with 0.
 
     \b
     Examples:
@@ -74,6 +73,14 @@ def _annotation(problem: Problem) -> str:
     return f"::{problem.severity} file={file},line={place.line},col={place.column},title={problem.id}::{escaped(text)}"
 
 
+def _casbin_line(row: Row) -> str:
+    """A row as Casbin's file adapter reads it, which knows no quotes, but keeps commas inside brackets together."""
+    domain = row.fields[1]
+    if row.kind == "p" and (domain != domain.strip() or any(sign in domain for sign in ",()[]")):
+        fail(f'{row.place}: Casbin cannot read the domain "{domain}" from a file; use --format json')
+    return ", ".join((row.kind, *row.fields))
+
+
 @click.command("compile")
 @policies_option
 @model_option
@@ -83,7 +90,7 @@ def _annotation(problem: Problem) -> str:
     type=click.Choice(["text", "csv", "json"]),
     default="text",
     show_default=True,
-    help="csv: the rows alone, for Casbin itself.",
+    help="csv: the rows alone, as the file adapter of Casbin reads them.",
 )
 def compile_(policies: Path, model: Path | None, format_: str) -> None:
     """Print the Casbin rows that the policy files mean, each with the place it comes from.
@@ -100,7 +107,8 @@ def compile_(policies: Path, model: Path | None, format_: str) -> None:
         click.echo(json.dumps({"rows": listed}, indent=2, ensure_ascii=False))
         return
     if format_ == "csv":
-        csv.writer(sys.stdout, lineterminator="\n").writerows((row.kind, *row.fields) for row in rows)
+        for line in [_casbin_line(row) for row in rows]:
+            click.echo(line)
         return
     for row in rows:
         click.echo(f"{row.place}: {', '.join((row.kind, *row.fields))}")

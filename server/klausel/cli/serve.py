@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import errno
 import os
 import socket
 from pathlib import Path
@@ -10,7 +12,6 @@ import click
 from granian import Granian
 from granian.constants import Interfaces
 from granian.log import LogLevels
-from sqlalchemy import make_url
 
 from klausel.cli.assignments import import_file
 from klausel.cli.options import (
@@ -25,7 +26,6 @@ from klausel.cli.options import (
 from klausel.settings import ENVIRONMENT_VARIABLE, Settings, fault_in_public_url
 from klausel.storage.assignment_store import AssignmentStore
 from klausel.storage.database import is_in_memory, open_database
-from klausel.storage.installation import check_installation
 from klausel.storage.policy_files import LoadedPolicy
 
 THREADS_PER_WORKER = 4
@@ -39,7 +39,7 @@ _DEFAULTS = Settings()
 @model_option
 @database_option
 @click.option("--host", default=_DEFAULTS.host, show_default=True, help="Address to listen on.")
-@click.option("--port", default=_DEFAULTS.port, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--port", default=_DEFAULTS.port, show_default=True, type=click.IntRange(1, 65535), help="Port to listen on.")
 @click.option("--public-url", help="The https address under which callers reach the service, for its metadata.")
 @click.option("--demo", is_flag=True, help=f"Load the people of {DEMO_FILE} into an empty database first.")
 @click.option("--workers", default=_DEFAULTS.workers, show_default=True, type=click.IntRange(1, 64), help="Processes.")
@@ -49,14 +49,40 @@ _DEFAULTS = Settings()
     is_flag=True,
     help="Listen beyond this machine although callers are not authenticated.",
 )
-@click.option("--max-body-bytes", default=_DEFAULTS.max_body_bytes, show_default=True, type=click.IntRange(1))
-@click.option("--max-nesting-depth", default=_DEFAULTS.max_nesting_depth, show_default=True, type=click.IntRange(3, 500))
-@click.option("--max-string-characters", default=_DEFAULTS.max_string_characters, show_default=True, type=click.IntRange(1))
 @click.option(
-    "--max-batch", default=_DEFAULTS.max_batch, show_default=True, type=click.IntRange(1), help="Items in one request."
+    "--max-body-bytes",
+    default=_DEFAULTS.max_body_bytes,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Bytes in the body of a request.",
 )
 @click.option(
-    "--max-request-id-characters", default=_DEFAULTS.max_request_id_characters, show_default=True, type=click.IntRange(1)
+    "--max-nesting-depth",
+    default=_DEFAULTS.max_nesting_depth,
+    show_default=True,
+    type=click.IntRange(3, 500),
+    help="Objects and lists inside each other in a body.",
+)
+@click.option(
+    "--max-string-characters",
+    default=_DEFAULTS.max_string_characters,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Characters in a string of a body.",
+)
+@click.option(
+    "--max-batch",
+    default=_DEFAULTS.max_batch,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Evaluations, or changes of role assignments, in one request.",
+)
+@click.option(
+    "--max-request-id-characters",
+    default=_DEFAULTS.max_request_id_characters,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Characters in an X-Request-ID.",
 )
 @explains_storage_errors
 def serve(policies: Path, model: Path | None, demo: bool, open_to_all: bool, **options: object) -> None:
@@ -67,11 +93,13 @@ def serve(policies: Path, model: Path | None, demo: bool, open_to_all: bool, **o
       klausel serve --demo
       klausel serve --policies policies --database postgresql://localhost/klausel --public-url https://pdp.example.com
     """
-    check_installation()
     found_model = model_beside(policies, model)
     settings = Settings(policies=str(policies), model=str(found_model), demo=demo, **options)  # type: ignore[arg-type]
+    settings = dataclasses.replace(settings, host=_address_of(settings))
     _check_address(settings, open_to_all)
     loaded = load_or_exit(policies, found_model)
+    for warning in loaded.warnings:
+        click.echo(str(warning), err=True)
     _prepare_database(settings, loaded, policies)
     _check_port(settings)
     os.environ[ENVIRONMENT_VARIABLE] = settings.as_text()
@@ -92,6 +120,17 @@ def serve(policies: Path, model: Path | None, demo: bool, open_to_all: bool, **o
     ).serve()
 
 
+def _address_of(settings: Settings) -> str:
+    """The IP address of the host to listen on, of version 4 where it has both."""
+    try:
+        found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError):
+        message = f'"{settings.host}" is no address of this machine; write one such as 127.0.0.1, ::1 or localhost'
+        raise click.BadParameter(message, param_hint="--host") from None
+    address = min(found, key=lambda one: one[0] != socket.AF_INET)[4][0]
+    return str(address)
+
+
 def _check_address(settings: Settings, open_to_all: bool) -> None:
     if not settings.is_loopback and not open_to_all:
         raise click.UsageError(
@@ -106,7 +145,7 @@ def _check_address(settings: Settings, open_to_all: bool) -> None:
 
 def _prepare_database(settings: Settings, loaded: LoadedPolicy, policies: Path) -> None:
     store = AssignmentStore(open_database(settings.database))
-    if is_in_memory(make_url(settings.database)):
+    if is_in_memory(store.engine.url):
         raise click.BadParameter("a database in memory is lost between processes; name a file", param_hint="--database")
     if settings.demo:
         if store.is_empty():
@@ -114,7 +153,7 @@ def _prepare_database(settings: Settings, loaded: LoadedPolicy, policies: Path) 
             if not file.is_file():
                 fail(f"there are no demo people in {file}; start without --demo")
             result = import_file(store, loaded.compiled.policy.roles, file)
-            click.echo(f"{result.added} role assignments of demo people loaded into {settings.database}")
+            click.echo(f"{result.added} role assignments of demo people loaded into the empty database")
         else:
             click.echo("the database has role assignments already, so the demo people were not loaded")
     store.engine.dispose()
@@ -127,4 +166,5 @@ def _check_port(settings: Settings) -> None:
         try:
             probe.bind((settings.host, settings.port))
         except OSError as error:
-            fail(f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; choose another with --port")
+            cure = "another address with --host" if error.errno == errno.EADDRNOTAVAIL else "another port with --port"
+            fail(f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; choose {cure}")

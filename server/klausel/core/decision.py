@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from klausel.core.domain import BadDomain, domain_of
-from klausel.core.identifiers import fault_in_subject, subject_key
+from klausel.core.identifiers import SUBJECT_CHARACTERS, fault_in_subject
 from klausel.core.policy import Grant, PolicySet
 from klausel.core.request import Request, Subject
 
@@ -25,8 +24,7 @@ class Plan(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """An answer: allowed or not, the grant that decided, the domain; `failure` says why a request could not be judged."""
 
     allowed: bool
@@ -37,15 +35,16 @@ class Decision:
 
 def decide(policy: PolicySet, plan: Plan, roles_held: RolesHeld, request: Request) -> Decision:
     """The answer to a request. Denies whatever is malformed, without asking `roles_held`; errors of `roles_held` pass."""
-    subject, action, resource, context = request
-    if not (subject.type.isidentifier() and subject.id.isidentifier() and len(subject.id) < 128 > len(subject.type)):
-        fault = fault_in_subject(subject.type, subject.id)
+    (type_, id_, properties, _), action, resource, context = request
+    if not (type(type_) is type(id_) is type(action.name) is type(resource.type) is str):
+        return Decision(False, None, None, "a type, an id or the name of the action is not a string")
+    if not (type_.isidentifier() and id_.isidentifier() and len(id_) + len(type_) < SUBJECT_CHARACTERS):
+        fault = fault_in_subject(type_, id_)
         if fault:
             return Decision(False, None, None, f"the subject {fault}")
     domain = domain_of(policy.roles, policy.resource_types.get(resource.type), action.name, resource)
     if isinstance(domain, BadDomain):
         return Decision(False, None, None, domain.reason)
-    roles = roles_held(subject_key(subject.type, subject.id), domain)
-    asked = Request(Subject(subject.type, subject.id, subject.properties, roles), action, resource, context)
-    allowed, position = plan.decide(asked, domain)
-    return Decision(allowed, policy.grants[position] if position is not None else None, domain)
+    roles = roles_held(f"{type_}:{id_}", domain)
+    allowed, position = plan.decide(Request(Subject(type_, id_, properties, roles), action, resource, context), domain)
+    return Decision(allowed, None if position is None else policy.grants[position], domain)

@@ -25,8 +25,11 @@ def domain_of(roles: RoleModel, declared: ResourceType | None, action: str, reso
     asked_in = declared.asked_in.get(action) if declared is not None and declared.asked_in else None
     domain: str | None = None
     unnamed: Level | None = None
+    type_, _, properties = resource
     for level in roles.levels:
-        part = _part(level, resource, asked_in is None)
+        part = properties.get(level.named_by) if level.identified_by != type_ else None  # type: ignore[arg-type]
+        if type(part) is not str or not part.isidentifier():
+            part = _part(level, resource, asked_in is None)
         if isinstance(part, BadDomain):
             return part
         if part is None:

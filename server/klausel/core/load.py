@@ -183,8 +183,11 @@ def files_digest(files: Iterable[tuple[str, bytes]]) -> str:
 
 def _printable(problem: Problem) -> Problem:
     """The same problem, so that one line of a terminal shows it, whatever the files hold."""
-    place = replace(problem.place, file=_on_one_line(problem.place.file))
-    return replace(problem, place=place, message=_on_one_line(problem.message), hint=_on_one_line(problem.hint))
+    texts = (problem.place.file, problem.message, problem.hint)
+    file, message, hint = shown = tuple(map(_on_one_line, texts))
+    if shown == texts:
+        return problem
+    return replace(problem, place=replace(problem.place, file=file), message=message, hint=hint)
 
 
 def _on_one_line(text: str) -> str:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-
 from klausel.core.condition import Condition
+from klausel.core.cycles import used_first
 from klausel.core.expression import CONDITION_FAULTY, KEYWORDS, ExpressionFault, named_conditions_in, parse_condition
 from klausel.core.form import ProblemList
 from klausel.core.identifiers import is_name
@@ -31,7 +30,7 @@ class NamedConditions:
                 if text is not None:
                     self._texts[label.value] = (label, text)
         uses = {name: self._uses_of(name) for name in self._texts}
-        for name in _used_first(uses, self._report_cycle):
+        for name in used_first(uses, self._report_cycle):
             tree = self._tree(self._texts[name][1])
             if tree is not None:
                 self._trees[name] = tree
@@ -86,29 +85,3 @@ def _is_good_condition_name(name: Text, problems: ProblemList) -> bool:
         problems.add(name.place, "bad-name", f'"{name.value}" cannot name a condition', hint)
         return False
     return problems.name(name, "a condition", is_name)
-
-
-def _used_first(uses: Mapping[str, Mapping[str, int]], report_cycle: Callable[[list[str], int], None]) -> list[str]:
-    """All names, each behind those that it uses; those in a cycle and those that use them are left to be faulty.
-
-    `report_cycle` is told each cycle that is met, as the names from the first to the first again, and the offset of
-    the name that closes it.
-    """
-    ordered: dict[str, None] = {}
-    for start in uses:
-        if start in ordered:
-            continue
-        path = {start: iter(uses[start].items())}
-        while path:
-            name = next(reversed(path))
-            for used, offset in path[name]:
-                if used in path:
-                    members = list(path)
-                    report_cycle([*members[members.index(used) :], used], offset)
-                elif used not in ordered:
-                    path[used] = iter(uses[used].items())
-                    break
-            else:
-                ordered[name] = None
-                del path[name]
-    return list(ordered)

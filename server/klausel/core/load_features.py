@@ -279,10 +279,7 @@ def _csv_grant(row: list[Text], vocabulary: Vocabulary, problems: ProblemList) -
     named = (("grantee", grantee), ("domain", domain), ("resource type", resource_type), ("action", action))
     for name, field in (*named, ("effect", effect)):
         if not field.value:
-            problems.add(field.place, "csv-empty-field", f"the {name} is empty", f"write {CSV_GRANT}")
-    if not condition.value.strip():
-        hint = "write true for a grant without a condition"
-        problems.add(condition.place, "csv-empty-field", "the condition is empty", hint)
+            problems.add(field.place, "csv-field-count", f"the {name} is empty", f"write {CSV_GRANT}")
     known_effect = effect.value in ("allow", "deny")
     if effect.value and not known_effect:
         hint = f"{did_you_mean(effect.value.lower(), ('allow', 'deny'))}Write allow or deny"

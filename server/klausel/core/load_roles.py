@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Collection, Mapping
 from types import MappingProxyType
 
+from klausel.core.cycles import used_first
 from klausel.core.form import ProblemList, is_empty
 from klausel.core.identifiers import fault_in_domain_id, is_name
 from klausel.core.problem import Place, did_you_mean
@@ -14,6 +16,7 @@ from klausel.core.yaml_nodes import Fields, Node, Text
 ROLES_KEYS = ("levels", "roles")
 NAMING_KEYS = ("named_by", "identified_by", "constant")
 LEVEL_KEYS = (*NAMING_KEYS, "requires_role_above")
+_MISSPELT = 0.8
 ROLE_KEYS = ("level", "contains", "keep_one")
 
 
@@ -33,13 +36,23 @@ def read_levels(root: Fields, is_misspelt: bool, problems: ProblemList) -> tuple
 
 
 def check_identified_by(root: Fields, declared_types: Collection[str], problems: ProblemList) -> None:
-    """Reports each `identified_by` of a level that is no declared resource type."""
+    """Reports each `identified_by` of a level that is no declared resource type.
+
+    A misspelt one is an error. One without a resemblance is a warning: requests about a type that nobody declares are
+    denied whatever they name.
+    """
     levels = root.get("levels")
     for _, level in levels.entries if isinstance(levels, Fields) else ():
         text = level.get("identified_by") if isinstance(level, Fields) else None
         if isinstance(text, Text) and text.value.strip() and text.value not in declared_types:
-            hint = f"{did_you_mean(text.value, declared_types)}Declare it under resource_types of a feature file"
-            problems.add(text.place, "unknown-resource-type", f'unknown resource type "{text.value}"', hint)
+            near = difflib.get_close_matches(text.value, sorted(declared_types), n=1, cutoff=_MISSPELT)
+            hint = "declare it under resource_types of a feature file, or leave identified_by out"
+            if near:
+                message = f'unknown resource type "{text.value}"'
+                problems.add(text.place, "unknown-resource-type", message, f'did you mean "{near[0]}"? {hint.capitalize()}')
+            else:
+                message = f'unknown resource type "{text.value}", so nothing that is asked is about one'
+                problems.warn(text.place, "unknown-resource-type", message, hint)
 
 
 def _level(name: Text, fields: Fields, is_readable: bool, above: list[Level], problems: ProblemList) -> Level:
@@ -147,7 +160,7 @@ def join_roles(
                 problems.add(text.place, "contains-higher-level", message, "a role contains roles of its level or below")
             else:
                 contained[name].setdefault(text.value, text.place)
-    if not _remove_cycles(contained, problems):
+    if not _has_cycles(contained, problems):
         _check_chains(contained, problems)
     roles = {
         name: Role(name, role.level, tuple(contained[name]), role.keep_one, role.place) for name, role in declared.items()
@@ -155,32 +168,21 @@ def join_roles(
     return RoleModel(levels, MappingProxyType(roles))
 
 
-def _remove_cycles(contained: dict[str, dict[str, Place]], problems: ProblemList) -> bool:
-    """Reports each link that closes a cycle, and takes it out so that what follows can be read; whether there was one."""
-    before = len(problems.found)
-    done: set[str] = set()
-    for start in contained:
-        path: list[str] = []
-        work = [(start, iter(list(contained[start].items())))] if start not in done else []
-        if work:
-            path.append(start)
-        while work:
-            name, links = work[-1]
-            for inner, place in links:
-                if inner in path:
-                    members = " contains ".join([*path[path.index(inner) :], inner])
-                    message = f"roles contain each other: {members}" if inner != name else f"role {name} contains itself"
-                    problems.add(place, "role-cycle", message, "remove one of the links")
-                    del contained[name][inner]
-                elif inner not in done:
-                    path.append(inner)
-                    work.append((inner, iter(list(contained[inner].items()))))
-                    break
-            else:
-                done.add(name)
-                path.pop()
-                work.pop()
-    return len(problems.found) > before
+def _has_cycles(contained: dict[str, dict[str, Place]], problems: ProblemList) -> bool:
+    """Whether roles contain each other; reports each link that closes a cycle, and takes it out."""
+    closing: list[tuple[str, str]] = []
+
+    def report(members: list[str], place: Place) -> None:
+        message = f"roles contain each other: {' contains '.join(members)}"
+        if len(members) == 2:
+            message = f"role {members[0]} contains itself"
+        problems.add(place, "role-cycle", message, "remove one of the links")
+        closing.append((members[-2], members[-1]))
+
+    used_first(contained, report)
+    for container, inner in closing:
+        del contained[container][inner]
+    return bool(closing)
 
 
 def _check_chains(contained: Mapping[str, Mapping[str, Place]], problems: ProblemList) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain, islice
 from typing import Any
 
@@ -135,17 +136,22 @@ def _stage(
 ) -> int:
     faults: list[RowFault] = []
     read = 0
-    for some in _in_steps(rows):
-        new_faults, needs = check.faults_and_needs(some, read)
-        faults += new_faults
-        read += len(some)
-        if len(faults) >= MOST_FAULTS:
-            break
-        if not faults:
-            _put(connection, "klausel_stage", some)
-            _put(connection, "klausel_need", needs)
-        if on_progress is not None:
-            on_progress(read)
+    # While one step's rows are stored by a second thread, the next step's are checked.
+    with ThreadPoolExecutor(1) as storing:
+        stored: Future[None] | None = None
+        for some in _in_steps(rows):
+            new_faults, needs = check.faults_and_needs(some, read)
+            faults += new_faults
+            read += len(some)
+            if stored is not None:
+                stored.result()
+            if len(faults) >= MOST_FAULTS:
+                break
+            stored = storing.submit(_put_step, connection, some, needs) if not faults else None
+            if on_progress is not None:
+                on_progress(read)
+        if stored is not None:
+            stored.result()
     if faults:
         raise InvalidAssignments(tuple(faults[:MOST_FAULTS]))
     _put(connection, "klausel_kept", sorted(check.kept))
@@ -166,6 +172,9 @@ def _insert_and_judge(connection: Connection, roles: RoleModel, read: int) -> tu
     violations = _without_role_above(connection, roles) + _without_keeper(connection, roles)
     if violations:
         raise ForbiddenState(tuple(violations[:MOST_FAULTS]))
+    if added >= ROWS_PER_STEP and connection.dialect.name == "postgresql":
+        # Until it has statistics, PostgreSQL plans for a small table.
+        connection.execute(text("ANALYZE casbin_rule"))
     change = log_change(connection, _subjects_staged(connection)) if added else None
     return ImportResult(added, read - added, revision_now(connection)), change
 
@@ -220,7 +229,7 @@ def _drop_slow_indexes(connection: Connection, read: int) -> list[Index]:
     """
     is_sqlite = connection.dialect.name == "sqlite"
     few = text("SELECT count(*) FROM (SELECT 1 FROM casbin_rule LIMIT :few) AS first_rows")
-    limit = read if is_sqlite else 1
+    limit = 4 * read if is_sqlite else 1
     if read < ROWS_PER_STEP or connection.execute(few, {"few": limit}).scalar_one() >= limit:
         return []
     table = CasbinRule.__table__
@@ -234,7 +243,7 @@ def _drop_slow_indexes(connection: Connection, read: int) -> list[Index]:
 def _make_stages(connection: Connection) -> None:
     is_sqlite = connection.dialect.name == "sqlite"
     if is_sqlite and not is_in_memory(connection.engine.url):
-        for setting in ("cache_size = -200000", "temp_store = MEMORY", "threads = 2"):
+        for setting in ("cache_size = -200000", "temp.cache_size = -100000", "threads = 2"):
             connection.exec_driver_sql(f"PRAGMA {setting}")
     if not is_sqlite:
         for setting in ("work_mem = '256MB'", "maintenance_work_mem = '256MB'"):
@@ -250,6 +259,11 @@ def _drop_stages(connection: Connection) -> None:
     schema = "temp" if connection.dialect.name == "sqlite" else "pg_temp"
     for name in _STAGES:
         connection.exec_driver_sql(f"DROP TABLE IF EXISTS {schema}.{name}")
+
+
+def _put_step(connection: Connection, rows: Sequence[Assignment], needs: Sequence[_Need]) -> None:
+    _put(connection, "klausel_stage", rows)
+    _put(connection, "klausel_need", needs)
 
 
 def _put(connection: Connection, table: str, rows: Sequence[tuple[str, ...]]) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from klausel.casbin.engine import CompiledPolicy, compile_policy
+from klausel.casbin.model_shape import problems_in_model
+from klausel.core.decoding import decode
 from klausel.core.load import CONDITIONS_FILE, FEATURES_FOLDER, ROLES_FILE, SourceFile, load_policy
 from klausel.core.problem import Place, PolicyError, Problem, did_you_mean
 
@@ -37,12 +40,28 @@ class LoadedPolicy:
 
 def open_policy(folder: Path, model: Path) -> LoadedPolicy:
     """The policy set in a folder, compiled under a model; raises `PolicyError` with every problem found."""
+    if not folder.is_dir():
+        what = "this is a file, not the folder of a policy set" if folder.exists() else "there is no such folder"
+        hint = "name the folder that holds roles.yaml and features/"
+        raise PolicyError([Problem(Place(shown(folder), 1, 1), "missing-file", what, hint)])
     files, problems = read_files(folder, model)
+    model_text = _model_text(files)
+    if model_text is not None:
+        problems += problems_in_model(model_text, shown(model))
     result = load_policy(files, problems)
     policy = result.or_raise()
-    model_text = next(file.content for file in files if file.name == MODEL_NAME).decode("utf-8")
+    assert model_text is not None
     compiled = compile_policy(policy, model_text, shown(model))
     return LoadedPolicy(compiled, policy.files_digest, commit_of(folder, model), result.problems)
+
+
+def _model_text(files: Iterable[SourceFile]) -> str | None:
+    """The text of the model; None when there is none, or when loading will report its bytes."""
+    for file in files:
+        if file.name == MODEL_NAME:
+            text, problems = decode(file.content, file.shown_as)
+            return None if problems else text
+    return None
 
 
 def check_policy(folder: Path, model: Path) -> tuple[Problem, ...]:
@@ -57,23 +76,47 @@ def read_files(folder: Path, model: Path) -> tuple[list[SourceFile], list[Proble
     """The files of a policy set and the model, and a problem for each file that has no meaning where it stands."""
     files: list[SourceFile] = []
     problems: list[Problem] = []
-    if not folder.is_dir():
-        hint = "name the folder with --policies"
-        return files, [Problem(Place(shown(folder), 1, 1), "missing-file", "there is no such folder", hint)]
-    for path in sorted(folder.rglob("*")):
+    for path in _everything_in(folder, problems):
         name = path.relative_to(folder).as_posix()
-        if not path.is_file() or name.startswith(_IGNORED_FOLDERS) or _is_hidden(name) or name.endswith(".md"):
+        if name.startswith(_IGNORED_FOLDERS) or _is_hidden(name) or name.endswith(".md"):
             continue
-        if not _has_meaning(name):
+        if not path.is_file():
+            problems.append(Problem(Place(shown(path), 1, 1), "unreadable-file", *_unreadable(path)))
+        elif not _has_meaning(name):
             problems.append(Problem(Place(shown(path), 1, 1), "unknown-file", *_unknown_file(name)))
-            continue
-        _read(path, name, files, problems)
+        else:
+            _read(path, name, files, problems)
     if model.is_file():
         _read(model, MODEL_NAME, files, problems)
     else:
         hint = "name the Casbin model with --model"
         problems.append(Problem(Place(shown(model), 1, 1), "missing-file", "there is no such file", hint))
     return files, problems
+
+
+def _everything_in(folder: Path, problems: list[Problem]) -> list[Path]:
+    """All that is no folder, sorted, links to folders included; a problem for each folder that cannot be read."""
+
+    def report(error: OSError) -> None:
+        why = (error.strerror or "it cannot be read").lower()
+        place = Place(shown(Path(error.filename)), 1, 1)
+        problems.append(
+            Problem(place, "unreadable-file", f"the folder cannot be read: {why}", "give the reader access to it")
+        )
+
+    found = []
+    for place, folders, names in os.walk(folder, onerror=report):
+        links = [name for name in folders if os.path.islink(os.path.join(place, name))]
+        found += [Path(place, name) for name in (*names, *links)]
+    return sorted(found)
+
+
+def _unreadable(path: Path) -> tuple[str, str]:
+    if path.is_dir():
+        return "this is a link to a folder, and such are not followed", "put the files themselves here"
+    if path.is_symlink():
+        return "this is a link to a file that is not there", "bring the file back, or delete the link"
+    return "this is not a regular file", "put a file here, or delete it"
 
 
 def _is_hidden(name: str) -> bool:
@@ -86,7 +129,8 @@ def _has_meaning(name: str) -> bool:
 
 def _unknown_file(name: str) -> tuple[str, str]:
     near = did_you_mean(name, (ROLES_FILE, CONDITIONS_FILE, FEATURES_FOLDER + name.rpartition("/")[2]))
-    hint = f"{near}Policies are roles.yaml, conditions.yaml, and .yaml and .csv files in features/"
+    start = f"{near}Policies" if near else "policies"
+    hint = f"{start} are roles.yaml, conditions.yaml, and .yaml and .csv files in features/"
     return "this file has no meaning here, so what it says would be lost", hint
 
 
@@ -106,7 +150,7 @@ def _read(path: Path, name: str, files: list[SourceFile], problems: list[Problem
 def shown(path: Path) -> str:
     """A path as people should see it: relative to the working directory when it lies inside."""
     try:
-        return path.resolve().relative_to(Path.cwd().resolve()).as_posix()
+        return Path(os.path.abspath(path)).relative_to(Path.cwd()).as_posix()
     except ValueError:
         return path.as_posix()
 

@@ -7,13 +7,14 @@ import threading
 import weakref
 from collections import OrderedDict
 
-from klausel.core.roles import RoleModel, parent_domain
+from klausel.core.roles import RoleModel
 from klausel.core.standing import NOBODY, Standing
 from klausel.storage.assignment_store import AssignmentStore
 from klausel.storage.store_answers import StoreChange
 
 DEFAULT_ENTRIES = 100_000
 DEFAULT_BYTES = 32 * 1024 * 1024
+_BYTES_PER_ENTRY = 500
 
 
 class StandingCache:
@@ -41,6 +42,8 @@ class StandingCache:
         self._keeps = self._watches_other_processes or self._reader.shares_one_connection or single_process
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
         self._bytes = 0
+        # Each assignment brings a text, a pair and at most one set, which is never larger than one of all names.
+        self._bytes_per_assignment = 150 + sys.getsizeof(frozenset(roles.inheritance))
         # Counts the times that something was dropped. What was read before a drop may be old, and is not kept.
         self._drops = 0
         self._counter = self._reader.counter() if self._watches_other_processes else 0
@@ -104,7 +107,10 @@ class StandingCache:
         return standing
 
     def _keep(self, subject_key: str, standing: Standing, drops: int) -> None:
-        entry = _Entry(standing, _approximate_bytes(subject_key, standing))
+        size = _BYTES_PER_ENTRY + len(subject_key)
+        for _, domain in standing.held:
+            size += self._bytes_per_assignment + len(domain)
+        entry = _Entry(standing, size)
         if entry.bytes > self._max_bytes // 2:
             return
         with self._lock:
@@ -161,12 +167,3 @@ def _listen(store: AssignmentStore, cache: StandingCache) -> None:
             living.forget(change)
 
     store.add_listener(on_change)
-
-
-def _approximate_bytes(subject_key: str, standing: Standing) -> int:
-    size = 500 + len(subject_key)
-    domains = {domain for _, domain in standing.held}
-    for domain in domains | {parent_domain(domain) for domain in domains}:
-        if domain is not None:
-            size += 200 + len(domain) + sys.getsizeof(standing.roles_in(domain))
-    return size + 100 * len(standing.held)

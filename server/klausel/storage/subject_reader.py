@@ -16,7 +16,6 @@ from klausel.storage.tables import CasbinRule
 Pairs = tuple[tuple[str, str], ...]
 
 _BY_SUBJECT = "SELECT v1, v2 FROM casbin_rule WHERE v0 = "
-_IN_ORDER = " ORDER BY v1, v2"
 
 
 class SubjectReader:
@@ -28,9 +27,9 @@ class SubjectReader:
         self.is_sqlite_file = engine.dialect.name == "sqlite" and not self.shares_one_connection
         self._query: str | None = None
         if self.is_sqlite_file:
-            self._query = f"{_BY_SUBJECT}?{_IN_ORDER}"
+            self._query = _BY_SUBJECT + "?"
         elif engine.dialect.name == "postgresql" and engine.dialect.driver == "psycopg":
-            self._query = f"{_BY_SUBJECT}%s{_IN_ORDER}"
+            self._query = _BY_SUBJECT + "%s"
         self._held_engine = make_engine(engine.url, hold_connections=True) if self._query else None
         self._local = threading.local()
 
@@ -42,7 +41,8 @@ class SubjectReader:
             query = select(CasbinRule.v1, CasbinRule.v2).where(CasbinRule.v0 == subject)
             with reading(self._engine) as connection:
                 return tuple(sorted((role, domain) for role, domain in connection.execute(query)))
-        return tuple(self._ask(self._query, (subject,)))
+        # Sorted here: ORDER BY can lure PostgreSQL, while it has no statistics, to another index and all its rows.
+        return tuple(sorted(self._ask(self._query, (subject,))))
 
     def data_version(self) -> tuple[int, int]:
         """What changes when anyone else than this thread's held connection commits; SQLite files only."""

@@ -1,7 +1,7 @@
 """The compiled enforcer against stock pycasbin on generated models, rows, requests and edits.
 
-`KLAUSEL_DIFFERENTIAL_DECISIONS=1000000 pytest tests/casbin/test_differential.py` is the nightly run; `KLAUSEL_DIFFERENTIAL_SEED`
-moves it to other cases.
+`KLAUSEL_DIFFERENTIAL_DECISIONS=1000000 pytest tests/enforcer/test_differential.py` is the nightly run;
+`KLAUSEL_DIFFERENTIAL_SEED` moves it to other cases.
 """
 
 from __future__ import annotations
@@ -11,7 +11,16 @@ from random import Random
 from typing import Any
 
 import casbin
-from generated_cases import Anyone, Case, answer_without_excluded_rows, make_case, make_link, make_request, make_row, outcome_of
+from generated_cases import (
+    Anyone,
+    Case,
+    answer_without_excluded_rows,
+    make_case,
+    make_link,
+    make_request,
+    make_row,
+    outcome_of,
+)
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

@@ -1,0 +1,1 @@
+"""Measures Klausel beside its peers; run by `scripts/bench`."""

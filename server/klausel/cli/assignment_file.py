@@ -1,0 +1,114 @@
+"""Reading a CSV file of role assignments, so that each row and each fault keeps its line."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from array import array
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from klausel.core.assignment import Assignment, Violation
+
+HEADER = ["subject", "role", "domain"]
+_BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
+_STANDARD_INPUT = Path("-")
+# Stands for a row with another number of fields; no store takes it.
+_NO_ASSIGNMENT = Assignment("", "", "")
+
+
+class BrokenFile(Exception):
+    """The file cannot be read to its end: the line at fault (0: none), and a sentence with its cure."""
+
+    def __init__(self, line: int, message: str) -> None:
+        super().__init__(message)
+        self.line = line
+        self.message = message
+
+
+class AssignmentFile:
+    """The rows of a CSV file with the header `subject,role,domain`, to be read once; raises BrokenFile.
+
+    `line_of` has the first line of each row that was read, by its index. A row with another number of fields is read as
+    one that no store takes, and `faults` says why, by its index.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self.name = "standard input" if file == _STANDARD_INPUT else str(file)
+        self.line_of = array("L")
+        self.faults: dict[int, str] = {}
+        self._file = file
+
+    def lines(self) -> int | None:
+        """How many lines there are; None for what can be read only once."""
+        if not self._file.is_file():
+            return None
+        with self._open() as raw:
+            return sum(chunk.count(b"\n") for chunk in iter(lambda: raw.read(1 << 20), b""))
+
+    def __iter__(self) -> Iterator[Assignment]:
+        """The rows in their order."""
+        for index, (line, row) in enumerate(self._rows()):
+            self.line_of.append(line)
+            if len(row) != len(HEADER):
+                self.faults[index] = f"a row has {len(HEADER)} fields, {','.join(HEADER)}; this one has {len(row)}"
+            yield _NO_ASSIGNMENT if index in self.faults else Assignment(*row)
+
+    def find_lines(self, violations: Sequence[Violation]) -> list[int]:
+        """The first line that brings each violation about; 0 where it is not to be found again."""
+        if not self._file.is_file():
+            return [0] * len(violations)
+        keys = [_key(violation) for violation in violations]
+        first_lines: dict[tuple[str, ...], int] = dict.fromkeys(keys, 0)
+        for line, row in self._rows():
+            parts = row[-1].split("/")
+            for key in (tuple(row), *((("/".join(parts[:depth])),) for depth in range(1, len(parts) + 1))):
+                if first_lines.get(key) == 0:
+                    first_lines[key] = line
+        return [first_lines[key] for key in keys]
+
+    def _rows(self) -> Iterator[tuple[int, list[str]]]:
+        """Each row that is not blank, with the line it begins in."""
+        with self._open() as raw:
+            reader = csv.reader(self._text(raw), strict=True)
+            line = 1
+            try:
+                header = next(reader, None)
+                if header != HEADER:
+                    found = f'the header is "{",".join(header)}"' if header else "there is no header"
+                    raise BrokenFile(1, f"{found}; the first line must be {','.join(HEADER)}")
+                line = reader.line_num + 1
+                for row in reader:
+                    if row:
+                        yield line, row
+                    line = reader.line_num + 1
+            except csv.Error as error:
+                raise BrokenFile(
+                    line,
+                    f"this is not CSV: {error}; put fields with commas or quotes in quotes, and double the quotes inside",
+                ) from None
+            except UnicodeDecodeError:
+                raise BrokenFile(line, "this row is not UTF-8; save the file as UTF-8") from None
+
+    def _open(self) -> BinaryIO:
+        try:
+            return io.BytesIO(sys.stdin.buffer.read()) if self._file == _STANDARD_INPUT else self._file.open("rb")
+        except OSError as error:
+            raise BrokenFile(
+                0, f"the file cannot be read: {error.strerror}; name another, or give the reader access to it"
+            ) from None
+
+    def _text(self, raw: BinaryIO) -> Iterator[str]:
+        """The text line by line, so that a fault in its bytes is met in its own line."""
+        for number, line in enumerate(raw, start=1):
+            if number == 1 and line.startswith(_BYTE_ORDER_MARKS):
+                raise BrokenFile(1, "the file starts with a byte order mark; save it as UTF-8 without one")
+            yield line.decode("utf-8")
+
+
+def _key(violation: Violation) -> tuple[str, ...]:
+    """The row at fault, or the domain alone where no row is."""
+    domain = violation.domain
+    return (domain,) if violation.subject is None else (violation.subject, violation.role, domain)

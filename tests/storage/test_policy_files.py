@@ -1,0 +1,63 @@
+"""Reading the folder of a policy set: every file is read, or is a problem."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from klausel.storage.policy_files import LARGEST_FILE, check_policy, read_files
+
+ROOT = Path(__file__).parents[2]
+
+
+def write(folder: Path, names: list[str]) -> None:
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}\n")
+
+
+def ids_and_names(folder: Path) -> list[tuple[str, str]]:
+    _, problems = read_files(folder, ROOT / "model.conf")
+    return [(problem.id, problem.place.file.removeprefix(folder.as_posix() + "/")) for problem in problems]
+
+
+def test_files_of_a_policy_set_are_read_in_order_with_the_model(tmp_path: Path) -> None:
+    names = ["conditions.yaml", "features/a.csv", "features/b.yaml", "features/more/c.yaml", "roles.yaml"]
+    write(tmp_path, names)
+    files, problems = read_files(tmp_path, ROOT / "model.conf")
+    assert [file.name for file in files] == [*names, "model.conf"]
+    assert problems == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["features/x.yml", "feature/x.yaml", "x.yaml", "Roles.yaml", "features/x.YAML", "features/x.CSV", "features/x", "x.csv"],
+)
+def test_a_file_that_nobody_would_read_is_reported(tmp_path: Path, name: str) -> None:
+    write(tmp_path, [name])
+    assert ids_and_names(tmp_path) == [("unknown-file", name)]
+
+
+@pytest.mark.parametrize("name", ["README.md", "demo/assignments.csv", ".gitkeep", "features/.x.yaml.swp", "roles.yaml~"])
+def test_documents_demo_data_and_what_editors_leave_are_passed_over(tmp_path: Path, name: str) -> None:
+    write(tmp_path, [name])
+    assert ids_and_names(tmp_path) == []
+
+
+def test_a_file_that_is_too_large_is_reported_and_not_read(tmp_path: Path) -> None:
+    (tmp_path / "features").mkdir()
+    with (tmp_path / "features" / "x.csv").open("wb") as file:
+        file.truncate(LARGEST_FILE + 1)
+    assert ids_and_names(tmp_path) == [("unreadable-file", "features/x.csv")]
+
+
+def test_a_folder_or_model_that_is_not_there_is_reported(tmp_path: Path) -> None:
+    assert [problem.id for problem in check_policy(tmp_path / "none", ROOT / "model.conf")].count("missing-file") >= 1
+    _, problems = read_files(tmp_path, tmp_path / "model.conf")
+    assert [(problem.id, problem.message) for problem in problems] == [("missing-file", "there is no such file")]
+
+
+def test_the_shipped_policies_are_free_of_problems() -> None:
+    assert check_policy(ROOT / "policies", ROOT / "model.conf") == ()
