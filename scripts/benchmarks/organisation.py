@@ -51,15 +51,12 @@ def people(roles: RoleModel, count: int, seed: int = 1) -> Iterator[Assignment]:
                 yield Assignment(subject, other, workspaces[(place + 7) % WORKSPACES])
 
 
-def holdings(roles: RoleModel, count: int, working_set: int) -> dict[str, tuple[tuple[str, str], ...]]:
-    """What a working set of people, taken evenly from all, holds: (role, domain) pairs by subject id."""
-    step = max(1, count // working_set)
-    wanted = {f"user:{subject_id(person)}" for person in range(0, count, step)}
+def holdings(roles: RoleModel, count: int) -> dict[str, tuple[tuple[str, str], ...]]:
+    """What the first people hold: (role, domain) pairs by subject id."""
     found: dict[str, list[tuple[str, str]]] = {}
     for subject, role, domain in people(roles, count):
-        if subject in wanted:
-            found.setdefault(subject.partition(":")[2], []).append((role, domain))
-    return {subject: tuple(held) for subject, held in list(found.items())[:working_set]}
+        found.setdefault(subject.partition(":")[2], []).append((role, domain))
+    return {subject: tuple(held) for subject, held in found.items()}
 
 
 def _wheel(names: list[str], steepness: int) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 
-from benchmarks.organisation import WORKSPACES, account_of, holdings
+from benchmarks.organisation import WORKSPACES, account_of
 from klausel.core.condition import Attribute, Comparison, ListOf, Literal, atoms
 from klausel.core.domain import BadDomain, domain_of
 from klausel.core.policy import PolicySet, ResourceType
@@ -56,10 +56,11 @@ def model_text() -> str:
     return MODEL.read_text(encoding="utf-8")
 
 
-def make_questions(policy: PolicySet, people: int, working_set: int, count: int, seed: int = 1) -> list[Question]:
-    """So many questions of a working set out of so many people, every type and action about equally often."""
+def make_questions(
+    policy: PolicySet, held_by: Mapping[str, tuple[tuple[str, str], ...]], people: int, count: int, seed: int = 1
+) -> list[Question]:
+    """So many questions of these subjects out of so many people, every type and action about equally often."""
     random = Random(seed)
-    held_by = holdings(policy.roles, people, working_set)
     subjects = list(held_by)
     standings = {subject: Standing.of(policy.roles, held) for subject, held in held_by.items()}
     values = {name: _values_of(policy, name) for name in policy.resource_types}

@@ -40,6 +40,11 @@ def literals(texts: st.SearchStrategy[str]) -> st.SearchStrategy[Literal]:
     return st.one_of(texts, st.booleans(), st.integers(), fractions).map(Literal)
 
 
+def joined(kind: type[AllOf] | type[AnyOf], inner: st.SearchStrategy[Condition]) -> st.SearchStrategy[Condition]:
+    """Two or three parts that are not of the same kind."""
+    return st.lists(inner.filter(lambda part: not isinstance(part, kind)), min_size=2, max_size=3).map(tuple).map(kind)
+
+
 def trees(names: st.SearchStrategy[str], texts: st.SearchStrategy[str]) -> st.SearchStrategy[Condition]:
     """Trees as the parser makes them: no `and` directly in an `and`, no `or` in an `or`."""
     attribute, literal = attributes(names), literals(texts)
@@ -59,10 +64,7 @@ def trees(names: st.SearchStrategy[str], texts: st.SearchStrategy[str]) -> st.Se
     )
     return st.recursive(
         atom,
-        lambda inner: st.one_of(
-            st.lists(inner.filter(lambda part: not isinstance(part, kind)), min_size=2, max_size=3).map(tuple).map(kind)
-            for kind in (AllOf, AnyOf)
-        ),
+        lambda inner: st.one_of(joined(AllOf, inner), joined(AnyOf, inner)),
         max_leaves=6,
     )
 

@@ -119,7 +119,7 @@ class _WatchedManager:
     def delete_link(self, name1: str, name2: str, *domain: str) -> None:
         """As stock, but every copy of the link goes, so that nothing brings it back."""
         with _EDIT:
-            super().delete_link(name1, name2, *domain)  # type: ignore[misc]
+            self._delete_link(name1, name2, *domain)
             links = self._links_beside(*domain)
             links[:] = [link for link in links if tuple(link) != (name1, name2)]
             self._touch(name1)
@@ -144,6 +144,9 @@ class _WatchedManager:
         if self._touched is not None:
             self._touched.add(name)
 
+    def _delete_link(self, name1: str, name2: str, *domain: str) -> None:
+        super().delete_link(name1, name2, *domain)  # type: ignore[misc]
+
     def _links_beside(self, *domain: str) -> list[Any]:
         raise NotImplementedError
 
@@ -153,6 +156,12 @@ class _WatchedManager:
 
 class WatchedRoleManager(_WatchedManager, RoleManager):  # type: ignore[misc]
     """A `RoleManager` that tells of its changes."""
+
+    def _delete_link(self, name1: str, name2: str, *domain: str) -> None:
+        if self.matching_func is not None:
+            super()._delete_link(name1, name2, *domain)
+        elif (name1, name2) in self.all_links:  # what stock does, without looking for matches among all names
+            self._get_role(name1).remove_role(self._get_role(name2))
 
     def _links_beside(self, *domain: str) -> list[Any]:
         links: list[Any] = self.all_links

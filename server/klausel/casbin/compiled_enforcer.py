@@ -103,7 +103,8 @@ class CompiledEnforcer(casbin.Enforcer):  # type: ignore[misc]
     def note_change(self) -> None:
         """Called after each change of what decides; at the end of an edit the plan is made anew."""
         if self._editor == threading.get_ident():
-            self._changed_in_edit = True
+            if not self._changed_in_edit:
+                self._changed_in_edit = True
         else:
             self.refresh()
 

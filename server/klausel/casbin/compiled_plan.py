@@ -12,7 +12,6 @@ from klausel.casbin.decide_code import DecideCode
 from klausel.casbin.decider import CompiledMatcher, Decider
 from klausel.casbin.effects import Answer, Effect, effect_of
 from klausel.casbin.matcher_code import Writer
-from klausel.casbin.matcher_fold import is_constant
 from klausel.casbin.matcher_split import split
 from klausel.casbin.matcher_tests import MatcherTests
 from klausel.casbin.matcher_text import NotCompilable, parse
@@ -128,7 +127,7 @@ class CompiledPlan:
                 )
                 for field in parts.evaluated(tests.policy)
             ),
-            rest=tuple(expression_text(tree, fields) for tree in parts.rest if not is_constant(tree, True)),
+            rest=tuple(expression_text(tree, fields) for tree in parts.left),
             request_only=tuple(expression_text(tree, fields) for tree in parts.whole),
             interpreted=tuple(interpreted),
         )

@@ -38,6 +38,9 @@ class Parts:
     keys: tuple[Key, ...]
     role_tests: tuple[RoleTest, ...]
     rest: tuple[ast.expr, ...]
+    """What is left, with what it takes to have the value that the whole matcher has."""
+    left: tuple[ast.expr, ...]
+    """What is left, as written."""
     evals: tuple[ast.Call, ...]
     """The `eval(p_x)` calls of the tree, in the order of the text."""
 
@@ -75,11 +78,12 @@ def split(text: str, request: Sequence[str], policy: Sequence[str], set_function
             tests.append(test)
         else:
             rest.append(conjunct)
+    left = tuple(rest)
     if rest and rest[-1] is not conjunct:
         rest.append(ast.Constant(True))  # the value of a conjunction is that of its last part, and that one holds
     if rest and branches[-1] in whole:  # the value of a disjunction is that of its last part, and that one is False
         rest = [ast.BoolOp(ast.Or(), [ast.BoolOp(ast.And(), rest), ast.Constant(False)])]
-    return Parts(text, tree, tuple(whole), tuple(keys), tuple(tests), tuple(rest), tuple(evals))
+    return Parts(text, tree, tuple(whole), tuple(keys), tuple(tests), tuple(rest), left, tuple(evals))
 
 
 def _key(tree: ast.expr, request: Sequence[str], policy: Sequence[str]) -> Key | None:

@@ -6,6 +6,7 @@ import csv
 import io
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import NoReturn, TextIO
 
@@ -57,7 +58,8 @@ def import_(file: Path, policies: Path, model: Path | None, database: str) -> No
       klausel assignments import people.csv --database postgresql://localhost/klausel
     """
     roles = load_or_exit(policies, model).compiled.policy.roles
-    result = import_file(AssignmentStore(open_database(database)), roles, file)
+    with closing(AssignmentStore(open_database(database))) as store:
+        result = import_file(store, roles, file)
     click.echo(f"{result.added} added, {result.already_there} there already; revision {result.revision}")
 
 
@@ -108,19 +110,23 @@ def export(file: Path | None, database: str) -> None:
     Example:
       klausel assignments export people.csv --database postgresql://localhost/klausel
     """
-    store = AssignmentStore(open_existing_database(database))
-    if file is None or str(file) == "-":
-        text = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8", newline="")
+    with closing(AssignmentStore(open_existing_database(database))) as store:
+        if file is None or str(file) == "-":
+            _write_to_standard_output(store)
+            return
         try:
-            _write(store, text, shows_progress=False)
-        finally:
-            text.detach()
-        return
+            with file.open("w", encoding="utf-8", newline="") as text:
+                _write(store, text, shows_progress=True)
+        except OSError as error:
+            fail(f"{file} cannot be written: {error.strerror}; name another file, or give the writer access to it")
+
+
+def _write_to_standard_output(store: AssignmentStore) -> None:
+    text = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8", newline="")
     try:
-        with file.open("w", encoding="utf-8", newline="") as written:
-            _write(store, written, shows_progress=True)
-    except OSError as error:
-        fail(f"{file} cannot be written: {error.strerror}")
+        _write(store, text, shows_progress=False)
+    finally:
+        text.detach()
 
 
 def _write(store: AssignmentStore, text: TextIO, shows_progress: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from pathlib import Path
 
 import click
@@ -108,12 +109,12 @@ def _ask(
     loaded = load_or_exit(policies, model)
     policy = loaded.compiled.policy
     request = _request(policy.roles, subject, action, resource, domain, values)
-    store = AssignmentStore(open_existing_database(database))
+    with closing(AssignmentStore(open_existing_database(database))) as store:
 
-    def standing_of(key: str) -> Standing:
-        return Standing.of(policy.roles, store.held_by(key))
+        def standing_of(key: str) -> Standing:
+            return Standing.of(policy.roles, store.held_by(key))
 
-    return explain_request(policy, loaded.compiled, standing_of, request)
+        return explain_request(policy, loaded.compiled, standing_of, request)
 
 
 def _request(

@@ -8,6 +8,7 @@ import klausel
 from klausel.cli.assignments import assignments
 from klausel.cli.decisions import can, explain
 from klausel.cli.policies import check, compile_
+from klausel.cli.prove import prove_command
 from klausel.cli.serve import serve
 
 
@@ -27,5 +28,5 @@ def main() -> None:
     """
 
 
-for command in (serve, check, compile_, can, explain, assignments):
+for command in (serve, check, compile_, prove_command, can, explain, assignments):
     main.add_command(command)

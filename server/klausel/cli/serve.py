@@ -6,6 +6,7 @@ import dataclasses
 import errno
 import os
 import socket
+from contextlib import closing
 from pathlib import Path
 
 import click
@@ -144,19 +145,20 @@ def _check_address(settings: Settings, open_to_all: bool) -> None:
 
 
 def _prepare_database(settings: Settings, loaded: LoadedPolicy, policies: Path) -> None:
-    store = AssignmentStore(open_database(settings.database))
-    if is_in_memory(store.engine.url):
-        raise click.BadParameter("a database in memory is lost between processes; name a file", param_hint="--database")
-    if settings.demo:
-        if store.is_empty():
-            file = policies / DEMO_FILE
-            if not file.is_file():
-                fail(f"there are no demo people in {file}; start without --demo")
-            result = import_file(store, loaded.compiled.policy.roles, file)
-            click.echo(f"{result.added} role assignments of demo people loaded into the empty database")
-        else:
+    with closing(AssignmentStore(open_database(settings.database))) as store:
+        if is_in_memory(store.engine.url):
+            message = "a database in memory is lost between processes; name a file, such as sqlite:///klausel.db"
+            raise click.BadParameter(message, param_hint="--database")
+        if not settings.demo:
+            return
+        if not store.is_empty():
             click.echo("the database has role assignments already, so the demo people were not loaded")
-    store.engine.dispose()
+            return
+        file = policies / DEMO_FILE
+        if not file.is_file():
+            fail(f"there are no demo people in {file}; start without --demo")
+        result = import_file(store, loaded.compiled.policy.roles, file)
+        click.echo(f"{result.added} role assignments of demo people loaded into the empty database")
 
 
 def _check_port(settings: Settings) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -99,7 +99,20 @@ def subject_violations(roles: RoleModel, subject: str, held: Iterable[tuple[str,
             continue
         message = f"{subject} would be {role} in {domain} without a role of level {above.name} in {parent_domain(domain)}"
         violations.append(Violation(subject, role, domain, "requires-role-above", message))
-    return violations
+    return violations + list(_separation_violations(roles, subject, sorted(counting)))
+
+
+def _separation_violations(
+    roles: RoleModel, subject: str, pairs: Iterable[tuple[str, str]]
+) -> Iterator[Violation]:
+    for first, second in roles.separate:
+        holding = [
+            [(role, domain) for role, domain in pairs if wanted in roles.closure[role]] for wanted in (first, second)
+        ]
+        if all(holding):
+            role, domain = holding[1][0]
+            message = f"{subject} would be {first} in {holding[0][0][1]} and {second} in {domain}; nobody may hold both"
+            yield Violation(subject, role, domain, "separate-roles", message)
 
 
 def keeper_violation(role: str, domain: str) -> Violation:

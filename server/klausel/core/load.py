@@ -10,6 +10,7 @@ from types import MappingProxyType
 from klausel.core.csv_rows import read_csv
 from klausel.core.decoding import decode
 from klausel.core.form import ProblemList
+from klausel.core.invariant import Invariant
 from klausel.core.load_conditions import NamedConditions
 from klausel.core.load_features import (
     FEATURE_KEYS,
@@ -20,6 +21,7 @@ from klausel.core.load_features import (
     read_resource_types,
     report_contradictions,
 )
+from klausel.core.load_invariants import read_invariants
 from klausel.core.load_roles import ROLES_KEYS, check_identified_by, join_roles, read_levels, read_roles
 from klausel.core.policy import Grant, NamedCondition, PolicySet, ResourceType
 from klausel.core.problem import Place, PolicyError, Problem
@@ -28,6 +30,7 @@ from klausel.core.yaml_nodes import Fields, Text, read_yaml
 
 ROLES_FILE = "roles.yaml"
 CONDITIONS_FILE = "conditions.yaml"
+INVARIANTS_FILE = "invariants.yaml"
 FEATURES_FOLDER = "features/"
 LONGEST_MESSAGE = 500
 
@@ -110,21 +113,25 @@ class _Loader:
             else:
                 grants += read_csv_grants(csv_rows[name], vocabulary, self.problems)
         report_contradictions(grants, self.problems)
-        return self._result(roles, types, conditions.named, grants)
+        invariants_root = roots.get(INVARIANTS_FILE)
+        invariants = tuple(read_invariants(invariants_root, vocabulary, self.problems)) if invariants_root else ()
+        separate = tuple((pair[0], pair[1]) for pair in (rule.who for rule in invariants if rule.kind == "separate") if pair)
+        return self._result(replace(roles, separate=separate), types, conditions.named, grants, invariants)
 
     def _result(
         self,
         roles: RoleModel,
-        types: Mapping[str, ResourceType],
-        conditions: Mapping[str, NamedCondition],
+        types: dict[str, ResourceType],
+        conditions: dict[str, NamedCondition],
         grants: list[Grant],
+        invariants: tuple[Invariant, ...],
     ) -> LoadResult:
         problems = tuple(sorted({_printable(problem) for problem in self.problems.found}))
         if any(problem.severity == "error" for problem in problems):
             return LoadResult(None, problems)
         digest = files_digest((file.name, file.content) for file in self.files)
         policy = PolicySet(
-            roles, MappingProxyType(dict(types)), MappingProxyType(dict(conditions)), tuple(grants), problems, digest
+            roles, MappingProxyType(types), MappingProxyType(conditions), tuple(grants), problems, digest, invariants
         )
         return LoadResult(policy, problems)
 

@@ -110,9 +110,9 @@ def _grants_of_entry(fields: Fields, vocabulary: Vocabulary, problems: ProblemLi
     because = problems.text(fields.get("because"), "because")
     domain = problems.text(fields.get("in"), "in")
     level = problems.text(fields.get("at_level"), "at_level")
-    scope = _scope(domain, level, vocabulary.roles, problems)
+    scope = read_scope(domain, level, vocabulary.roles, problems)
     condition_text = problems.text(fields.get("when"), "when")
-    condition, is_readable = _condition(condition_text, vocabulary, problems)
+    condition, is_readable = read_condition(condition_text, vocabulary, problems)
     actions = problems.texts(fields.get("to"), "to")
     if resource_type:
         for action in actions:
@@ -138,7 +138,8 @@ def _grants_of_entry(fields: Fields, vocabulary: Vocabulary, problems: ProblemLi
             )
 
 
-def _scope(domain: Text | None, level: Text | None, roles: RoleModel, problems: ProblemList) -> Scope:
+def read_scope(domain: Text | None, level: Text | None, roles: RoleModel, problems: ProblemList) -> Scope:
+    """The scope that `in` and `at_level` give; problems where it can never be."""
     if level is not None:
         _is_known_level(level, roles, problems)
     if domain is not None and domain.value != EVERYWHERE:
@@ -150,7 +151,7 @@ def _scope(domain: Text | None, level: Text | None, roles: RoleModel, problems: 
         if fault is None and level is not None:
             named = roles.level_named(level.value)
             if named is not None and depth_of(domain.value) > named.depth:
-                fault = f"is below level {named.name}, so the grant could never hold"
+                fault = f"is below level {named.name}, so it could never hold"
         if fault:
             hint = f"write it as {'/'.join(known.name for known in roles.levels) or 'a name'}, or part of it from the left"
             problems.add(domain.place, "bad-domain", f'domain "{domain.value}" {fault}', hint)
@@ -164,7 +165,7 @@ def _unmet_constants(domain: str, roles: RoleModel) -> Iterator[str]:
             yield f'can never be asked in; the only domain of level {level.name} is "{level.constant}"'
 
 
-def _condition(text: Text | None, vocabulary: Vocabulary, problems: ProblemList) -> tuple[Condition | None, bool]:
+def read_condition(text: Text | None, vocabulary: Vocabulary, problems: ProblemList) -> tuple[Condition | None, bool]:
     """The condition's tree, None for no text; and whether it could be read."""
     if text is None:
         return None, True
@@ -287,7 +288,7 @@ def _csv_grant(row: list[Text], vocabulary: Vocabulary, problems: ProblemList) -
     scope = _csv_scope(domain, vocabulary, problems) if domain.value else Scope()
     tree, is_readable = None, True
     if condition.value.strip() not in ("", "true"):
-        tree, is_readable = _condition(condition, vocabulary, problems)
+        tree, is_readable = read_condition(condition, vocabulary, problems)
     if resource_type.value and action.value:
         _check_action(resource_type, action, vocabulary, problems)
     if grantee.value:
@@ -303,7 +304,7 @@ def _csv_scope(text: Text, vocabulary: Vocabulary, problems: ProblemList) -> Sco
     domain, slashes, level = text.value.partition("//")
     where = Text(domain, text.place, text.places)
     at_level = text.after(len(text.value) - len(level)) if slashes else None
-    return _scope(where, at_level, vocabulary.roles, problems)
+    return read_scope(where, at_level, vocabulary.roles, problems)
 
 
 def report_contradictions(grants: list[Grant], problems: ProblemList) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from klausel.core.condition import Condition
 from klausel.core.form import ProblemList
 from klausel.core.invariant import EVERY, OUTSIDER, Invariant, Kind, Thing
 from klausel.core.load_features import Vocabulary, read_condition, read_scope
@@ -25,9 +24,9 @@ def read_invariants(root: Fields, vocabulary: Vocabulary, problems: ProblemList)
             if isinstance(node, Text) and not node.value:
                 problems.add(node.place, "wrong-kind", "an invariant is empty", "remove the dash, or write an invariant")
             continue
-        before = problems.count_errors()
+        before = len(problems.found)
         invariant = _invariant(fields, vocabulary, problems)
-        if invariant is not None and problems.count_errors() == before:
+        if invariant is not None and len(problems.found) == before:
             yield invariant
 
 
@@ -41,7 +40,9 @@ def _invariant(fields: Fields, vocabulary: Vocabulary, problems: ProblemList) ->
         return None
     kind, node = kinds[0]
     condition_text = problems.text(fields.get("when"), "when")
-    condition: Condition | None = read_condition(condition_text, vocabulary, problems) if condition_text else None
+    condition, is_readable = read_condition(condition_text, vocabulary, problems)
+    if not is_readable:
+        return None
     domain, level = problems.text(fields.get("in"), "in"), problems.text(fields.get("at_level"), "at_level")
     scope = read_scope(domain, level, vocabulary.roles, problems)
     who: list[str] = []
@@ -73,7 +74,9 @@ def _separate(node: Node, vocabulary: Vocabulary, problems: ProblemList) -> tupl
             problems.check_keys(fields, ("to", "resource"), "a thing to separate")
             found = list(_things(fields, vocabulary, problems))
             if len(found) > 1:
-                problems.add(fields.place, "wrong-kind", "separate names more than one action", "name one action on one type")
+                problems.add(
+                    fields.place, "wrong-kind", "separate names more than one action", "name one action on one type"
+                )
             things += found[:1]
     return [], things
 
@@ -96,23 +99,23 @@ def _is_who(text: Text, kind: Kind, vocabulary: Vocabulary, problems: ProblemLis
 def _is_role(text: Text, vocabulary: Vocabulary, problems: ProblemList) -> bool:
     if text.value in vocabulary.roles.roles:
         return True
-    if text.value not in vocabulary.declared_roles and vocabulary.roles.levels:
+    if vocabulary.declared_roles is not None and text.value not in vocabulary.declared_roles:
         known = [*vocabulary.roles.roles, ANYONE, OUTSIDER]
         hint = f"{did_you_mean(text.value, known)}Roles are declared in policies/roles.yaml"
         problems.add(text.place, "unknown-role", f'unknown role "{text.value}"', hint)
     return False
 
 
-def _things(
-    fields: Fields, vocabulary: Vocabulary, problems: ProblemList, may_be_left_out: bool = False
-) -> Iterator[Thing]:
+def _things(fields: Fields, vocabulary: Vocabulary, problems: ProblemList, may_be_left_out: bool = False) -> Iterator[Thing]:
     """The actions on types that an invariant names; `*` stands for all. All, where they may be left out."""
     types = problems.texts(fields.get("resource"), "resource")
     actions = problems.texts(fields.get("to"), "to")
     if not may_be_left_out:
         for key in ("to", "resource"):
             if fields.get(key) is None:
-                problems.add(fields.place, "missing-key", f'the invariant has no "{key}"', f'add {key}, or {key}: "*" for all')
+                problems.add(
+                    fields.place, "missing-key", f'the invariant has no "{key}"', f'add {key}, or {key}: "*" for all'
+                )
     known = vocabulary.resource_types
     all_types = may_be_left_out and not types
     if all_types or any(text.value == EVERY for text in types):
@@ -120,14 +123,16 @@ def _things(
     else:
         names = [text.value for text in types if text.value in known]
     for text in types:
-        if text.value not in (EVERY, *known) and text.value not in vocabulary.declared_types:
+        if text.value not in (EVERY, *known, *vocabulary.declared_types) and vocabulary.is_complete:
             hint = f"{did_you_mean(text.value, known)}Name a declared type, or *"
             problems.add(text.place, "unknown-resource-type", f'unknown resource type "{text.value}"', hint)
     every = (may_be_left_out and not actions) or any(text.value == EVERY for text in actions)
     for text in actions:
         if names and text.value != EVERY and not any(text.value in known[name].actions for name in names):
             hint = did_you_mean(text.value, {action for name in names for action in known[name].actions})
-            problems.add(text.place, "unknown-action", f'unknown action "{text.value}"', f"{hint}Name a declared action, or *")
+            problems.add(
+                text.place, "unknown-action", f'unknown action "{text.value}"', f"{hint}Name a declared action, or *"
+            )
     for name in names:
         for action in known[name].actions:
             if every or any(text.value == action for text in actions):

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from klausel.core.condition import Condition
 from klausel.core.problem import Place, Problem
 from klausel.core.roles import RoleModel, depth_of
+
+if TYPE_CHECKING:
+    from klausel.core.invariant import Invariant
 
 Effect = Literal["allow", "deny"]
 EVERYWHERE = "*"
@@ -101,6 +104,7 @@ class PolicySet:
     grants: tuple[Grant, ...]
     warnings: tuple[Problem, ...]
     files_digest: str
+    invariants: tuple[Invariant, ...] = ()
 
     def grants_about(self, resource_type: str, action: str) -> tuple[Grant, ...]:
         """The grants about one type and action, in the order of the files."""

@@ -98,9 +98,7 @@ class _Proof:
             "monotone": self._broken_monotone,
             "separate": self._broken_separate,
         }
-        found = min(
-            checks[self._invariant.kind](), key=lambda case: (len(case.held), len(case.values)), default=None
-        )
+        found = min(checks[self._invariant.kind](), key=lambda case: (len(case.held), len(case.values)), default=None)
         return Verdict(self._invariant, found is None, self._combinations, self._free_matches, found)
 
     def _broken_never(self) -> Iterator[Counterexample]:
@@ -289,4 +287,3 @@ def _stronger_names(roles: RoleModel, who: str) -> frozenset[str]:
 def _reaching_pairs(roles: RoleModel, who: Collection[str]) -> tuple[frozenset[str], frozenset[str]]:
     one, other = (frozenset({role, ANY_PREFIX + role}) for role in who)
     return one, other
-

@@ -45,10 +45,14 @@ class Role:
 
 @dataclass(frozen=True)
 class RoleModel:
-    """The levels, top first, and the roles, in the order of the file; immutable, without cycles, all names known."""
+    """The levels, top first, and the roles, in the order of the file; immutable, without cycles, all names known.
+
+    `separate` are pairs of roles that no one subject may hold inside one domain of the top level.
+    """
 
     levels: tuple[Level, ...]
     roles: Mapping[str, Role] = field(default_factory=lambda: MappingProxyType({}))
+    separate: tuple[tuple[str, str], ...] = ()
 
     def level_of(self, role: str) -> Level:
         """The level of a declared role; KeyError for another name."""

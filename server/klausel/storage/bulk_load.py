@@ -170,6 +170,7 @@ def _insert_and_judge(connection: Connection, roles: RoleModel, read: int) -> tu
     for index in dropped:
         index.create(connection)
     violations = _without_role_above(connection, roles) + _without_keeper(connection, roles)
+    violations += _holding_separate_roles(connection, roles)
     if violations:
         raise ForbiddenState(tuple(violations[:MOST_FAULTS]))
     if added >= ROWS_PER_STEP and connection.dialect.name == "postgresql":
@@ -196,6 +197,25 @@ def _without_role_above(connection: Connection, roles: RoleModel) -> list[Violat
         for violation in subject_violations(roles, subject, pairs):
             if Assignment(subject, violation.role, violation.domain) in staged:
                 blamed.append(violation)
+    return blamed
+
+
+def _holding_separate_roles(connection: Connection, roles: RoleModel) -> list[Violation]:
+    query = text(
+        "SELECT DISTINCT one.v0 FROM klausel_stage AS stage JOIN casbin_rule AS one ON one.v0 = stage.subject "
+        "JOIN casbin_rule AS other ON other.v0 = one.v0 WHERE one.v1 IN :ones AND other.v1 IN :others "
+        f"ORDER BY one.v0 LIMIT {MOST_FAULTS}"
+    ).bindparams(bindparam("ones", expanding=True), bindparam("others", expanding=True))
+    blamed: list[Violation] = []
+    for pair in roles.separate:
+        ones, others = ([name for name in roles.roles if wanted in roles.closure[name]] for wanted in pair)
+        for (subject,) in connection.execute(query, {"ones": ones, "others": others}).all():
+            held = connection.execute(text("SELECT v1, v2 FROM casbin_rule WHERE v0 = :subject"), {"subject": subject})
+            pairs = [(role, domain) for role, domain in held]
+            for account in sorted({top_domain(domain) for _, domain in pairs}):
+                inside = [(role, domain) for role, domain in pairs if top_domain(domain) == account]
+                found = subject_violations(roles, subject, inside)
+                blamed += [violation for violation in found if violation.rule == "separate-roles"]
     return blamed
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from klausel.casbin.engine import CompiledPolicy, compile_policy
 from klausel.casbin.model_shape import problems_in_model
 from klausel.core.decoding import decode
-from klausel.core.load import CONDITIONS_FILE, FEATURES_FOLDER, ROLES_FILE, SourceFile, load_policy
+from klausel.core.load import CONDITIONS_FILE, FEATURES_FOLDER, INVARIANTS_FILE, ROLES_FILE, SourceFile, load_policy
 from klausel.core.problem import Place, PolicyError, Problem, did_you_mean
 
 MODEL_NAME = "model.conf"
@@ -124,7 +124,7 @@ def _is_hidden(name: str) -> bool:
 
 
 def _has_meaning(name: str) -> bool:
-    return name in (ROLES_FILE, CONDITIONS_FILE) or (name.startswith(FEATURES_FOLDER) and name.endswith((".yaml", ".csv")))
+    return name in (ROLES_FILE, CONDITIONS_FILE, INVARIANTS_FILE) or (name.startswith(FEATURES_FOLDER) and name.endswith((".yaml", ".csv")))
 
 
 def _unknown_file(name: str) -> tuple[str, str]:

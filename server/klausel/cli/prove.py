@@ -1,0 +1,77 @@
+"""The command `prove`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from klausel.cli.options import EXIT_PROBLEMS, load_or_exit, model_option, policies_option
+from klausel.core.explanation import show_value
+from klausel.core.proof import Verdict, prove_all
+
+
+@click.command("prove")
+@policies_option
+@model_option
+@click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def prove_command(policies: Path, model: Path | None, format_: str) -> None:
+    """Decide every invariant of invariants.yaml exactly, over all combinations of roles and conditions.
+
+    Exits with 1 when one does not hold, and shows the smallest case that breaks it.
+
+    \b
+    Example:
+      klausel prove
+    """
+    verdicts = list(prove_all(load_or_exit(policies, model).compiled.policy))
+    if format_ == "json":
+        click.echo(json.dumps({"verdicts": [_as_json(verdict) for verdict in verdicts]}, indent=2, ensure_ascii=False))
+    else:
+        for verdict in verdicts:
+            for line in _lines(verdict):
+                click.echo(line)
+        broken = sum(not verdict.holds for verdict in verdicts)
+        click.echo(f"{len(verdicts) - broken} of {len(verdicts)} invariants hold", err=True)
+    raise SystemExit(EXIT_PROBLEMS if any(not verdict.holds for verdict in verdicts) else 0)
+
+
+def _lines(verdict: Verdict) -> Iterator[str]:
+    invariant, found = verdict.invariant, verdict.counterexample
+    free = "; pattern matches were taken as free" if verdict.has_free_matches else ""
+    if found is None:
+        yield f"holds   {invariant.name} (for {verdict.combinations} combinations{free})"
+        return
+    yield f"BROKEN  {invariant.name}"
+    yield f"        {invariant.place}: {found.message}{free}"
+    yield f"        who holds: {', '.join(f'{role} in {domain}' for role, domain in found.held) or 'no role'}"
+    if found.thing is not None:
+        yield f"        asked in: {found.domain or 'no domain'}"
+    for name, value in found.values:
+        yield f"        with: {name} = {show_value(value)}"
+    for grant in found.grants:
+        yield f"        because of: {grant.source}: {grant}"
+    if found.thing is not None and not found.grants:
+        yield "        because no grant allows it"
+
+
+def _as_json(verdict: Verdict) -> dict[str, object]:
+    found = verdict.counterexample
+    return {
+        "name": verdict.invariant.name,
+        "source": f"{verdict.invariant.place.file}:{verdict.invariant.place.line}",
+        "holds": verdict.holds,
+        "combinations": verdict.combinations,
+        "pattern_matches_taken_as_free": verdict.has_free_matches,
+        "counterexample": found
+        and {
+            "message": found.message,
+            "held": [{"role": role, "domain": domain} for role, domain in found.held],
+            "thing": str(found.thing) if found.thing else None,
+            "domain": found.domain,
+            "values": dict(found.values),
+            "grants": [{"grant": str(grant), "source": grant.source} for grant in found.grants],
+        },
+    }

@@ -1,0 +1,18 @@
+"""What all tests share: PostgreSQL must be there where `KLAUSEL_REQUIRE_POSTGRES` says so."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Iterator[None]:
+    """Turns a test that was skipped for want of PostgreSQL into a failure."""
+    report: pytest.TestReport = yield  # type: ignore[assignment,misc]
+    if report.skipped and "PostgreSQL" in str(report.longrepr) and os.environ.get("KLAUSEL_REQUIRE_POSTGRES"):
+        report.outcome = "failed"
+        report.longrepr = f"KLAUSEL_REQUIRE_POSTGRES is set, but {report.longrepr[2]}"  # type: ignore[index]
+    return report
