@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import casbin
 
@@ -11,7 +12,7 @@ from klausel.casbin.compiled_enforcer import CompiledEnforcer
 from klausel.casbin.condition_text import FUNCTIONS
 from klausel.casbin.model_shape import problems_in_model, read_model
 from klausel.casbin.role_manager import StandingRoleManager
-from klausel.casbin.rows import grant_rows, inheritance_rows, meaning_digest
+from klausel.casbin.rows import Row, grant_rows, inheritance_rows, meaning_digest
 from klausel.core.policy import EVERYWHERE, PolicySet
 from klausel.core.problem import Place, PolicyError, Problem
 from klausel.core.request import Action, Request, Resource, Subject
@@ -57,16 +58,24 @@ def _deny_everything(*_: object) -> tuple[bool, int | None]:
 
 def join_enforcer(kind: type[casbin.Enforcer], policy: PolicySet, model_text: str) -> casbin.Enforcer:
     """An enforcer of this class over the rows of a policy set; `casbin.Enforcer` itself gives the stock answers."""
-    enforcer = kind(read_model(model_text))
+    model = read_model(model_text)
+    # Casbin's own way of adding rows looks through all rows for each, and leaves out one that is there already.
+    fill(model["p"]["p"], grant_rows(policy))
+    fill(model["g"]["g"], inheritance_rows(policy))
+    enforcer = kind(model)
     enforcer.auto_save = False
     enforcer.rm_map["g"] = StandingRoleManager()
     for name, function in FUNCTIONS.items():
         enforcer.add_function(name, function)
     enforcer.add_function("within", within_function(policy.roles))
-    enforcer.model.add_policies("p", "p", [list(row.fields) for row in grant_rows(policy)])
-    enforcer.model.add_policies("g", "g", [list(row.fields) for row in inheritance_rows(policy)])
     enforcer.build_role_links()
     return enforcer
+
+
+def fill(assertion: Any, rows: list[Row]) -> None:
+    """Gives a section of a Casbin model its rows: all of them, in this order."""
+    assertion.policy = [list(row.fields) for row in rows]
+    assertion.policy_map = {",".join(fields): place for place, fields in enumerate(assertion.policy)}
 
 
 def within_function(roles: RoleModel) -> Callable[[str, str], bool]:

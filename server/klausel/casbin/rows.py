@@ -24,8 +24,12 @@ class Row:
 def grant_rows(policy: PolicySet) -> list[Row]:
     """The `p` rows, one for each grant, in the order of `policy.grants`."""
     rows = []
+    texts: dict[tuple[int, str], str] = {}
     for grant in policy.grants:
-        condition = certain_text(grant.condition) if grant.effect == "allow" else possible_text(grant.condition)
+        key = (id(grant.condition), grant.effect)
+        if key not in texts:
+            texts[key] = certain_text(grant.condition) if grant.effect == "allow" else possible_text(grant.condition)
+        condition = texts[key]
         fields = (grant.grantee, str(grant.scope), grant.resource_type, grant.action, condition, grant.effect)
         rows.append(Row("p", fields, grant.place))
     return rows
