@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import casbin
@@ -19,14 +20,18 @@ from klausel.core.request import Action, Request, Resource, Subject
 from klausel.core.roles import RoleModel
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CompiledPolicy:
     """A policy set together with the plan that decides by it; immutable, safe to share between threads."""
 
     policy: PolicySet
     enforcer: casbin.Enforcer
-    meaning_digest: str
     _decide: Callable[..., tuple[bool, int | None]]
+
+    @cached_property
+    def meaning_digest(self) -> str:
+        """See `klausel.casbin.rows.meaning_digest`."""
+        return meaning_digest(self.policy)
 
     def decide(self, request: Request, domain: str | None) -> tuple[bool, int | None]:
         """See `klausel.core.decision.Plan`."""
@@ -42,7 +47,7 @@ def compile_policy(policy: PolicySet, model_text: str, model_file: str = "model.
     enforcer = join_enforcer(CompiledEnforcer, policy, model_text)
     # Without a single row Casbin raises where the matcher has an eval; what nothing allows is denied.
     decide = enforcer.current_plan().decide if policy.grants else _deny_everything
-    compiled = CompiledPolicy(policy, enforcer, meaning_digest(policy), decide)
+    compiled = CompiledPolicy(policy, enforcer, decide)
     nobody = Request(Subject("user", "nobody"), Action("nothing"), Resource("nothing", "nothing"))
     try:
         compiled.decide(nobody, None)

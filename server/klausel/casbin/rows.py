@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from klausel.casbin.condition_text import certain_text, possible_text
 from klausel.core.policy import EVERYWHERE, PolicySet
@@ -12,8 +12,7 @@ from klausel.core.problem import Place
 GRANT_FIELDS = ("sub", "dom", "obj", "act", "cond", "eft")
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One Casbin row: its type (`p` or `g`), its fields, and the place in the policy files that it comes from."""
 
     kind: str

@@ -68,21 +68,21 @@ def effective_assignments(roles: RoleModel, held: Iterable[tuple[str, str]]) -> 
     A pair counts when its role is declared, its domain is of the role's level, and, where the level requires it, the
     subject has a pair that counts in the domain above.
     """
-    by_domain: dict[str, list[str]] = {}
-    for role, domain in held:
-        if role in roles.roles and roles.level_of(role).depth == depth_of(domain):
-            by_domain.setdefault(domain, []).append(role)
-    counts: dict[str, bool] = {}
-
-    def domain_counts(domain: str) -> bool:
-        if domain not in counts:
-            level = roles.levels[depth_of(domain) - 1]
-            above = parent_domain(domain)
-            needed = level.requires_role_above and above is not None
-            counts[domain] = not needed or (above in by_domain and domain_counts(above))
-        return counts[domain]
-
-    return [(role, domain) for role, domain in held if role in by_domain.get(domain, ()) and domain_counts(domain)]
+    depths, levels = roles.depths, roles.levels
+    fitting = [pair for pair in held if depths.get(pair[0]) == pair[1].count("/") + 1]
+    peopled = {domain for _, domain in fitting}
+    counting = []
+    for pair in fitting:
+        domain = pair[1]
+        above = domain.count("/")
+        while above and levels[above].requires_role_above:
+            domain = domain.rpartition("/")[0]
+            above -= 1
+            if domain not in peopled:
+                break
+        else:
+            counting.append(pair)
+    return counting
 
 
 def subject_violations(roles: RoleModel, subject: str, held: Iterable[tuple[str, str]]) -> list[Violation]:
@@ -102,13 +102,9 @@ def subject_violations(roles: RoleModel, subject: str, held: Iterable[tuple[str,
     return violations + list(_separation_violations(roles, subject, sorted(counting)))
 
 
-def _separation_violations(
-    roles: RoleModel, subject: str, pairs: Iterable[tuple[str, str]]
-) -> Iterator[Violation]:
+def _separation_violations(roles: RoleModel, subject: str, pairs: Iterable[tuple[str, str]]) -> Iterator[Violation]:
     for first, second in roles.separate:
-        holding = [
-            [(role, domain) for role, domain in pairs if wanted in roles.closure[role]] for wanted in (first, second)
-        ]
+        holding = [[(role, domain) for role, domain in pairs if wanted in roles.closure[role]] for wanted in (first, second)]
         if all(holding):
             role, domain = holding[1][0]
             message = f"{subject} would be {first} in {holding[0][0][1]} and {second} in {domain}; nobody may hold both"

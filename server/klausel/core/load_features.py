@@ -37,6 +37,12 @@ class Vocabulary:
     read_condition: Callable[[Text], Condition]
     is_complete: bool = True
 
+    def names(self) -> tuple[object, ...]:
+        """Everything here but the conditions, as one value: grants that were read with equal names need no second reading."""
+        types = ((one.name, one.actions, tuple(one.asked_in.items()), one.place) for one in self.resource_types.values())
+        roles = (self.roles.levels, tuple(self.roles.roles.values()), self.declared_roles)
+        return (roles, tuple(types), self.declared_types, self.is_complete)
+
 
 def read_resource_types(
     root: Fields, known: dict[str, ResourceType], roles: RoleModel, problems: ProblemList
@@ -311,7 +317,10 @@ def report_contradictions(grants: list[Grant], problems: ProblemList) -> None:
     """Reports each grant whose opposite (same grantee, type, action, scope and condition) stands before it."""
     seen: dict[tuple[object, ...], dict[str, Place]] = {}
     spellings: dict[int, str] = {}
+    denied = {(grant.resource_type, grant.action) for grant in grants if grant.effect == "deny"}
     for grant in grants:
+        if (grant.resource_type, grant.action) not in denied:
+            continue
         if id(grant.condition) not in spellings:
             spellings[id(grant.condition)] = str(with_one_spelling(grant.condition)) if grant.condition else ""
         condition = spellings[id(grant.condition)]

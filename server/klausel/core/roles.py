@@ -13,6 +13,7 @@ from klausel.core.problem import Place
 ANYONE = "anyone"
 ANY_PREFIX = "any "
 LONGEST_CHAIN = 10
+MOST_COMBINATIONS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,25 @@ class RoleModel:
     @cached_property
     def _levels_by_name(self) -> Mapping[str, Level]:
         return {level.name: level for level in self.levels}
+
+    @cached_property
+    def depths(self) -> Mapping[str, int]:
+        """The depth of the level of each role."""
+        return {name: self.level_of(name).depth for name in self.roles}
+
+    def names_of(self, held: frozenset[str]) -> frozenset[str]:
+        """All names that these roles and `any` roles stand for together, and `anyone`; one value for the same names held."""
+        names = self._names_together.get(held)
+        if names is None:
+            names = frozenset({ANYONE}).union(*(self.closure[name] for name in held))
+            if len(self._names_together) >= MOST_COMBINATIONS:
+                self._names_together.clear()
+            self._names_together[held] = names
+        return names
+
+    @cached_property
+    def _names_together(self) -> dict[frozenset[str], frozenset[str]]:
+        return {}
 
     @cached_property
     def inheritance(self) -> Mapping[str, tuple[str, ...]]:

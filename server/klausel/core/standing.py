@@ -32,19 +32,21 @@ class Standing:
     @classmethod
     def of(cls, roles: RoleModel, held: Iterable[tuple[str, str]]) -> Standing:
         """The standing of a subject that holds these (role, domain) pairs; pairs that do not count are left out."""
-        counting = tuple(effective_assignments(roles, tuple(held)))
-        own: dict[str, set[str]] = {}
+        counting = effective_assignments(roles, held)
+        names: dict[str, list[str]] = {}
         for role, domain in counting:
-            own.setdefault(domain, {ANYONE}).update(roles.closure[role])
-            if roles.level_of(role).depth > 1:
-                own.setdefault(top_domain(domain), {ANYONE}).update(roles.closure[ANY_PREFIX + role])
+            names.setdefault(domain, []).append(role)
+            if "/" in domain:
+                names.setdefault(top_domain(domain), []).append(ANY_PREFIX + role)
         in_domains: dict[str, frozenset[str]] = {}
-        for domain in sorted(own, key=depth_of):
-            names = set(own[domain])
-            for above in _domains_above(domain):
-                names |= own.get(above, set())
-            in_domains[domain] = frozenset(names)
-        return cls(counting, in_domains)
+        for domain, here in names.items():
+            together = list(here)
+            above = domain.rpartition("/")[0]
+            while above:
+                together += names.get(above, ())
+                above = above.rpartition("/")[0]
+            in_domains[domain] = roles.names_of(frozenset(together))
+        return cls(tuple(counting), in_domains)
 
     def roles_in(self, domain: str | None) -> frozenset[str]:
         """All names held in a domain; `anyone` alone where the subject holds nothing, and for no domain (None)."""
@@ -76,9 +78,3 @@ class Standing:
 
 
 NOBODY = Standing((), {})
-
-
-def _domains_above(domain: str) -> Iterable[str]:
-    while "/" in domain:
-        domain = domain.rpartition("/")[0]
-        yield domain
