@@ -132,9 +132,7 @@ CASES = (
         "ABAC rule with eval",
         _text("eval(p.sub_rule) && r.obj == p.obj && r.act == p.act", policy="sub_rule, obj, act"),
         lambda rules: {
-            "p": [
-                [f"r.sub.age > {18 + number % 40} && r.sub.age < 80", f"data{number}", "read"] for number in range(rules)
-            ]
+            "p": [[f"r.sub.age > {18 + number % 40} && r.sub.age < 80", f"data{number}", "read"] for number in range(rules)]
         },
         lambda rules: _asked(rules, lambda at, good: (Person("alice", 70 if good else 10), f"data{at}", "read")),
     ),

@@ -21,9 +21,7 @@ MOST_REQUESTS = 2_000_000
 
 def run(task: dict[str, Any]) -> dict[str, Any]:
     """Sends requests for some seconds; the number answered, the wrong answers, and the share of one core that it took."""
-    requests = [
-        (base64.b64decode(request), allows, denies) for request, allows, denies in task["requests"]
-    ]
+    requests = [(base64.b64decode(request), allows, denies) for request, allows, denies in task["requests"]]
     allow, deny = task["allow"].encode(), task["deny"].encode()
     seconds = min(task["seconds"], LONGEST_SECONDS)
     selector = selectors.DefaultSelector()
@@ -56,7 +54,7 @@ def run(task: dict[str, Any]) -> dict[str, Any]:
             if not received:
                 raise SystemExit("the server closed a connection")
             answer = state[2] + received if state[2] else received
-            if not _is_whole(answer):
+            if not is_whole(answer):
                 state[2] = answer
                 continue
             state[2] = b""
@@ -83,7 +81,8 @@ def run(task: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _is_whole(answer: bytes) -> bool:
+def is_whole(answer: bytes) -> bool:
+    """Whether an HTTP answer has arrived to its end, by its length or its last chunk."""
     end = answer.find(b"\r\n\r\n")
     if end < 0:
         return False

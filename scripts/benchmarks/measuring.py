@@ -72,6 +72,7 @@ class Section:
 
     title: str
     note: str
+    in_one_table: bool = False
     comparisons: list[Comparison] = field(default_factory=list)
     targets: list[Target] = field(default_factory=list)
     curves: dict[str, list[Curve]] = field(default_factory=dict)
@@ -81,12 +82,10 @@ class Section:
 def seconds_per_call(function: Callable[..., Any], calls: Sequence[tuple[Any, ...]], seconds: float) -> float:
     """The mean over whole passes through the calls, for about this long; at least one call, never many more."""
     started = perf_counter()
-    first = 0
-    for values in calls:
+    for number, values in enumerate(calls, start=1):
         function(*values)
-        first += 1
         if perf_counter() - started > seconds:
-            return (perf_counter() - started) / first
+            return (perf_counter() - started) / number
     passes = max(1, int(seconds / max(perf_counter() - started, 1e-9)))
     gc.collect()
     started = perf_counter()
@@ -101,7 +100,9 @@ def caller(function: Callable[..., Any], calls: Sequence[tuple[Any, ...]], secon
     return lambda: seconds_per_call(function, calls, seconds)
 
 
-def alternate(contestants: Mapping[str, Round], rounds: int, step: Callable[[str], None] = lambda text: None) -> dict[str, Reading]:
+def alternate(
+    contestants: Mapping[str, Round], rounds: int, step: Callable[[str], None] = lambda text: None
+) -> dict[str, Reading]:
     """Each contestant measured once a round, the order turned from round to round."""
     names = list(contestants)
     found: dict[str, list[float]] = {name: [] for name in names}
@@ -131,7 +132,13 @@ def shown(value: float, unit: str) -> str:
     for factor, name in ((1e-9, "ns"), (1e-6, "µs"), (1e-3, "ms")):
         if value < factor * 1000:
             number = value / factor
-            return f"{number:,.0f} {name}" if number >= 100 else f"{number:.2f} {name}" if number < 10 else f"{number:.1f} {name}"
+            return (
+                f"{number:,.0f} {name}"
+                if number >= 100
+                else f"{number:.2f} {name}"
+                if number < 10
+                else f"{number:.1f} {name}"
+            )
     return f"{value:.2f} s"
 
 

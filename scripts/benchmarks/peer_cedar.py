@@ -10,7 +10,7 @@ from benchmarks.peers import python_peer
 from benchmarks.translation import Language, Untranslatable, translate
 from benchmarks.workload import Question
 from klausel.core.policy import Grant, PolicySet
-from klausel.core.roles import ANYONE
+from klausel.core.roles import ANYONE, depth_of
 
 _ROOTS = {"subject": "principal", "resource": "resource"}
 CEDAR = Language(
@@ -37,7 +37,7 @@ def cedar(policy: PolicySet) -> InPython:
     def ask(request: dict[str, Any], entities: str) -> bool:
         return cedarpy.is_authorized(request, policies, entities).allowed
 
-    return InPython(ask, _ready)
+    return InPython(ask, lambda question: _ready(policy, question))
 
 
 def cedar_policies(policy: PolicySet) -> str:
@@ -64,11 +64,11 @@ def _policy(grant: Grant) -> str:
     return f"{effect} ({who}, {what}, resource is {grant.resource_type}){when};"
 
 
-def _ready(question: Question) -> tuple[dict[str, Any], str]:
+def _ready(policy: PolicySet, question: Question) -> tuple[dict[str, Any], str]:
     subject, action, resource, _ = question.request
     principal = {"type": "User", "id": f"{subject.type}:{subject.id}"}
     target = {"type": resource.type, "id": resource.id}
-    level = ("", "account", "workspace")[0 if question.domain is None else question.domain.count("/") + 1]
+    level = None if question.domain is None else policy.roles.level_at(depth_of(question.domain))
     entities = [
         {
             "uid": principal,
@@ -85,6 +85,6 @@ def _ready(question: Question) -> tuple[dict[str, Any], str]:
         "principal": f'User::"{principal["id"]}"',
         "action": f"Action::{json.dumps(action.name)}",
         "resource": f'{resource.type}::"{resource.id}"',
-        "context": json.dumps({"domain": question.domain or "", "level": level}),
+        "context": json.dumps({"domain": question.domain or "", "level": level.name if level else ""}),
     }
     return request, json.dumps(entities)

@@ -76,7 +76,11 @@ class Cerbos:
     def _resource(self, question: Question) -> dict[str, Any]:
         _, action, resource, _ = question.request
         level = None if question.domain is None else self._policy.roles.level_at(depth_of(question.domain))
-        attributes = {**resource.properties, "asked_domain": question.domain or "", "asked_level": level.name if level else ""}
+        attributes = {
+            **resource.properties,
+            "asked_domain": question.domain or "",
+            "asked_level": level.name if level else "",
+        }
         return {"actions": [action.name], "resource": {"kind": resource.type, "id": resource.id, "attr": attributes}}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import json
 import platform
@@ -21,9 +22,17 @@ class Missing(Exception):
     """A peer that cannot be had here; the text says why."""
 
 
+def cache_folder() -> Path:
+    """The folder of the peers, which tells git to leave it alone."""
+    if not FOLDER.is_dir():
+        FOLDER.mkdir()
+        (FOLDER / ".gitignore").write_text("*\n", encoding="utf-8")
+    return FOLDER
+
+
 def python_peer(name: str) -> None:
     """Makes a package importable that is a peer, not a dependency; raises `Missing`."""
-    folder = FOLDER / "python"
+    folder = cache_folder() / "python"
     if str(folder) not in sys.path:
         sys.path.append(str(folder))
     if not (folder / name).is_dir():
@@ -39,12 +48,12 @@ def python_version(name: str) -> str:
 
 def npm_package(name: str) -> Path:
     """The folder of a package from npm; raises `Missing`."""
-    root = FOLDER / "npm"
+    root = cache_folder() / "npm"
     found = root / "node_modules" / name
     if not (found / "package.json").is_file():
         if shutil.which("npm") is None:
             raise Missing("there is no npm on this machine")
-        root.mkdir(parents=True, exist_ok=True)
+        root.mkdir(exist_ok=True)
         if not (root / "package.json").is_file():
             (root / "package.json").write_text('{"private": true}\n', encoding="utf-8")
         command = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", "--no-package-lock", name]
@@ -85,11 +94,8 @@ def node_program() -> str:
 
 
 def _run(command: list[str], folder: Path, failure: str) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
     try:
-        subprocess.run(
-            command, cwd=folder, check=True, timeout=SETUP_SECONDS, stdin=subprocess.DEVNULL, capture_output=True
-        )
+        subprocess.run(command, cwd=folder, check=True, timeout=SETUP_SECONDS, stdin=subprocess.DEVNULL, capture_output=True)
     except subprocess.TimeoutExpired:
         raise Missing(f"{failure} within {SETUP_SECONDS} s") from None
     except (OSError, subprocess.CalledProcessError):

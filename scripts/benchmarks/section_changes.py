@@ -13,19 +13,26 @@ from benchmarks.scale import Scale
 from benchmarks.section_rules import enlarged, other_types
 from benchmarks.workload import MODEL, POLICIES, Question, model_text
 from klausel.casbin import CompiledEnforcer
-from klausel.casbin.engine import compile_policy, join_enforcer
+from klausel.casbin.engine import CompiledPolicy, compile_policy, join_enforcer
 from klausel.core.explanation import explain
+from klausel.core.load import load_policy
+from klausel.core.load_cache import LoadCache
 from klausel.core.policy import PolicySet
-from klausel.core.request import Action, Resource, Subject
+from klausel.core.request import Action, Request, Resource, Subject
 from klausel.core.standing import Standing
-from klausel.storage.policy_files import open_policy
+from klausel.storage.policy_files import read_files
 
 RULES_A_FILE = 100
 LIVE_SECONDS = 0.05
+FILE_ROUNDS = 5
 
 
 def measure_explanation(
-    policy: PolicySet, questions: Sequence[Question], standings: Mapping[str, Standing], scale: Scale, step: Callable[[str], None]
+    policy: PolicySet,
+    questions: Sequence[Question],
+    standings: Mapping[str, Standing],
+    scale: Scale,
+    step: Callable[[str], None],
 ) -> Section:
     """The explanation of a decision, beside the decision itself."""
     plan = compile_policy(policy, model_text())
@@ -37,7 +44,7 @@ def measure_explanation(
     )
     contestants = {"klausel": decided.round(questions, scale.seconds), "explanation": explained}
     comparison = Comparison("decision and explanation", alternate(contestants, scale.rounds, step))
-    section = Section("Explanation", "Both with domain and standing; of allows and denies alike.", [comparison])
+    section = Section("Explanation", "Both with domain and standing; of allows and denies alike.", comparisons=[comparison])
     section.targets.append(at_most("explanation: × the decision", comparison.ratio("explanation"), 20))
     return section
 
@@ -45,7 +52,8 @@ def measure_explanation(
 def measure_changes(policy: PolicySet, folder: Path, scale: Scale, step: Callable[[str], None]) -> Section:
     """From a change of one rule to the first decision by it."""
     section = Section(
-        f"Change of one rule among {scale.changed_rules:,}", "From the call, or the edit of a file, to the first decision by it."
+        f"Change of one rule among {scale.changed_rules:,}",
+        "From the call, or the edit of a file, to the first decision by it.",
     )
     step("management calls")
     calls = _management_calls(enlarged(policy, scale.changed_rules, other_types), scale.changes)
@@ -85,23 +93,29 @@ def _edited_files(policy: PolicySet, folder: Path, scale: Scale, step: Callable[
     """A rule in one of many files changed, the folder loaded again, and one decision."""
     step(f"writing {scale.changed_rules:,} rules to files")
     shutil.copytree(POLICIES, folder)
-    shutil.copy(MODEL, folder.parent / "model.conf")
+    shutil.copy(MODEL, folder.parent / MODEL.name)
     first = _write_features(folder, max(1, scale.changed_rules - len(policy.grants)))
     text = first.read_text(encoding="utf-8")
-    open_policy(folder, folder.parent / "model.conf")
+    cache = LoadCache()
+    _load(folder, cache)
     lead = Subject("user", "somebody", roles=frozenset({"lead", "anyone"}))
+    question = Request(lead, Action("use"), Resource("generated_0_0", "r1"))
     seconds = []
-    for number in range(3):
-        step(f"file edited, round {number + 1} of 3")
+    for number in range(FILE_ROUNDS):
+        step(f"file edited, round {number + 1} of {FILE_ROUNDS}")
         is_open = number % 2 == 0
         first.write_text(text.replace("[agent]", "[lead]", 1) if is_open else text, encoding="utf-8")
         started = perf_counter()
-        loaded = open_policy(folder, folder.parent / "model.conf")
-        question = (lead, "account0", Resource("generated_0_0", "r1"), Action("use"), {})
-        if loaded.compiled.enforcer.enforce(*question) != is_open:
+        if _load(folder, cache).decide(question, "account0")[0] != is_open:
             raise RuntimeError("a change was not live")
         seconds.append(perf_counter() - started)
     return Reading(tuple(seconds))
+
+
+def _load(folder: Path, cache: LoadCache) -> CompiledPolicy:
+    """The policy set in a folder, read as the service reads it, but for the commit it stands at."""
+    files, problems = read_files(folder, folder.parent / MODEL.name)
+    return compile_policy(load_policy(files, problems, cache).or_raise(), model_text())
 
 
 def _write_features(folder: Path, rules: int) -> Path:

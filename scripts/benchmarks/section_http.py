@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 from benchmarks import plain_apps
 from benchmarks.children import SCRIPTS, child, end, free_port, python, python_code, wait_for
-from benchmarks.measuring import Comparison, Section, alternate, at_least
+from benchmarks.contestants import compiled
+from benchmarks.measuring import Comparison, Round, Section, alternate, at_least
 from benchmarks.organisation import people
 from benchmarks.peer_cerbos import ALLOW, DENY, PATH, Cerbos
 from benchmarks.scale import Scale
@@ -57,7 +58,16 @@ def klausel_server(policy: PolicySet, folder: Path, count: int) -> Iterator[Door
     store.import_rows(policy.roles, people(policy.roles, count))
     store.close()
     port = free_port()
-    command = python_code("from klausel.cli.main import main; main()", "serve", "--policies", str(POLICIES), "--model", str(MODEL), "--database", url)
+    command = python_code(
+        "from klausel.cli.main import main; main()",
+        "serve",
+        "--policies",
+        str(POLICIES),
+        "--model",
+        str(MODEL),
+        "--database",
+        url,
+    )
     log = folder / "klausel.log"
     with child([*command, "--port", str(port), "--workers", str(cores())], log) as process:
         wait_for(port, "/readyz", process, log)
@@ -69,7 +79,9 @@ def plain_server(kind: str, folder: Path) -> Iterator[Door]:
     """One of `plain_apps` under the settings of `klausel serve`."""
     port = free_port()
     log = folder / f"{kind}.log"
-    with child(python_code("from benchmarks.plain_apps import serve; serve()", kind, str(port), str(cores())), log) as process:
+    with child(
+        python_code("from benchmarks.plain_apps import serve; serve()", kind, str(port), str(cores())), log
+    ) as process:
         wait_for(port, "/", process, log)
         yield Door(port, plain_apps.PATH, deny="never sent")
 
@@ -79,19 +91,36 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def klausel_answers(door: Door, questions: Sequence[Question]) -> Iterator[bool]:
-    """The decisions of a running service."""
-    connection = HTTPConnection("127.0.0.1", door.port, timeout=10)
-    try:
-        for question in questions:
-            connection.request("POST", door.path, json.dumps(question.as_authzen()), {"Content-Type": "application/json"})
-            yield json.loads(connection.getresponse().read())["decision"]
-    finally:
-        connection.close()
+class Service(NamedTuple):
+    """A running service, as a contestant that is asked one request at a time."""
+
+    door: Door
+
+    def answers(self, questions: Sequence[Question]) -> Iterator[bool]:
+        """See `Contestant`."""
+        connection = HTTPConnection("127.0.0.1", self.door.port, timeout=10)
+        try:
+            for question in questions:
+                body = json.dumps(question.as_authzen())
+                connection.request("POST", self.door.path, body, {"Content-Type": "application/json"})
+                yield json.loads(connection.getresponse().read())["decision"]
+        finally:
+            connection.close()
+
+    def round(self, questions: Sequence[Question], seconds: float) -> Round:
+        """Not in process; see `measure_http`."""
+        raise NotImplementedError
 
 
 def measure_http(
-    policy: PolicySet, questions: list[Question], wanted: list[bool], cerbos: Cerbos | None, folder: Path, scale: Scale, step: Step
+    policy: PolicySet,
+    service: Door,
+    questions: list[Question],
+    wanted: list[bool],
+    cerbos: Cerbos | None,
+    folder: Path,
+    scale: Scale,
+    step: Step,
 ) -> Section:
     """Requests and decisions in a second, each server with as many workers as cores; all on this machine alone."""
     section = Section(
@@ -99,11 +128,9 @@ def measure_http(
         f"{cores()} cores for server and load generator together, {cores()} workers, {scale.connections} keep-alive connections. "
         "Klausel looks the roles of the subject up; Cerbos is told them.",
     )
-    asked = [one for one in zip(questions, wanted, strict=True) if _fits(one[0])]
-    singles = [([question], [answer]) for question, answer in asked]
+    singles = [([question], [answer]) for question, answer in zip(questions, wanted, strict=True)]
     batches = _answered_batches(policy, questions, scale.batch)
     with ExitStack() as stack:
-        service = stack.enter_context(klausel_server(policy, folder, 1_000))
         flask = stack.enter_context(plain_server("flask", folder))
         bare = stack.enter_context(plain_server("bare", folder))
         own = [Exchange(json.dumps(asked[0].as_authzen()).encode(), *_counts(answers)) for asked, answers in singles]
@@ -122,7 +149,9 @@ def measure_http(
         single = _compare("single checks", doors, scale, step, shares)
         batch = _compare(f"batches of {scale.batch}", batch_doors, scale, step, shares)
     section.comparisons += [single, batch]
-    section.remarks.append(f"The load generator took {min(shares):.0%} to {max(shares):.0%} of one core, and checked every answer.")
+    section.remarks.append(
+        f"The load generator took {min(shares):.0%} to {max(shares):.0%} of one core, and checked every answer."
+    )
     flask_ratio = single.ratio("plain Flask route")
     why = "Cerbos could not be had"
     section.targets += [
@@ -187,13 +216,7 @@ def _counts(answers: Sequence[bool]) -> tuple[int, int]:
     return sum(answers), len(answers) - sum(answers)
 
 
-def _fits(question: Question) -> bool:
-    return question.domain is not None
-
-
 def _answered_batches(policy: PolicySet, questions: list[Question], size: int) -> list[tuple[list[Question], list[bool]]]:
-    from benchmarks.contestants import compiled
-
     contestant = compiled(policy)
     return [(batch, list(contestant.answers(batch))) for batch in make_batches(questions, size)]
 

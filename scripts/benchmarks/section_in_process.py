@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from benchmarks.contestants import Contestant
-from benchmarks.measuring import Comparison, Section, alternate, at_least, times
-from benchmarks.measuring import Target
+from benchmarks.measuring import Comparison, Section, Target, alternate, at_least, times
 from benchmarks.scale import Scale
 from benchmarks.workload import Question
 
@@ -15,6 +14,7 @@ WHOLE = "klausel, with domain and standing"
 STOCK = "stock pycasbin"
 NODE = "node-casbin"
 CEDAR = "cedarpy"
+VAKT = "vakt"
 FLOOR = "floor"
 
 

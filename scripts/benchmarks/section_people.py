@@ -105,7 +105,13 @@ def fill(url: str, count: int, policy: PolicySet, scale: Scale, step: Step) -> F
     store.close()
     questions = make_questions(policy, held, count, 2 * scale.working_set)
     requests = [
-        [request.subject.id, request.action.name, request.resource.type, request.resource.id, dict(request.resource.properties)]
+        [
+            request.subject.id,
+            request.action.name,
+            request.resource.type,
+            request.resource.id,
+            dict(request.resource.properties),
+        ]
         for request in (question.request for question in questions)
     ]
     step_between = max(2, count // (2 * scale.first_decisions))
@@ -137,7 +143,9 @@ def _compare_sizes(section: Section, filled: list[Filled], readings: list[dict[s
         named = {name: reading[key] for name, reading in zip(names, readings, strict=True)}
         section.comparisons.append(Comparison(what, named, unit, base=names[0]))
     imports = {
-        f"SQLite, {database.rows:,} rows": Reading((database.rows_per_second,)) for database in filled if database.rows > 10_000
+        f"SQLite, {database.rows:,} rows": Reading((database.rows_per_second,))
+        for database in filled
+        if database.rows > 10_000
     }
     if imports:
         section.comparisons.append(Comparison("bulk import, role assignments", imports, "/s", base=""))
@@ -157,9 +165,7 @@ def _compare_sizes(section: Section, filled: list[Filled], readings: list[dict[s
     if filled[-1].rows >= 100_000:
         speed = filled[-1].rows_per_second
         section.targets.append(Target("bulk import, SQLite", "≥ 100,000 /s", shown(speed, "/s"), speed >= 100_000))
-    points = tuple(
-        (database.people, reading["warm"].median) for database, reading in zip(filled, readings, strict=True)
-    )
+    points = tuple((database.people, reading["warm"].median) for database, reading in zip(filled, readings, strict=True))
     section.curves[PLOT] = [Curve("klausel, whole decision", points)]
 
 

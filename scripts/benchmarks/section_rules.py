@@ -11,7 +11,7 @@ from benchmarks.scale import Scale
 from benchmarks.workload import Question
 from klausel.core.policy import Grant, PolicySet, Scope
 
-ROUNDS = 3
+ROUNDS = 5
 PLOT = "rules"
 
 

@@ -68,7 +68,7 @@ def _condition(condition: Condition, language: Language) -> str:
 def _guarded(operands: tuple[Operand, ...], test: str, language: Language) -> str:
     guards = []
     for operand in operands:
-        if isinstance(operand, Attribute) and not _is_own(operand) and language.present is not None:
+        if isinstance(operand, Attribute) and not is_own(operand) and language.present is not None:
             guards.append(language.present(operand.root, operand.path[0]))
     return " && ".join([*guards, test])
 
@@ -82,7 +82,7 @@ def _operand(operand: Operand, language: Language) -> str:
         case ListOf(items):
             return "[" + ", ".join(_operand(item, language) for item in items) + "]"
         case Attribute(root, path):
-            if _is_own(operand):
+            if is_own(operand):
                 if (root, path[0]) not in language.own:
                     raise Untranslatable(f"the attribute {operand}")
                 return language.own[root, path[0]]
@@ -91,5 +91,6 @@ def _operand(operand: Operand, language: Language) -> str:
             return language.read(root, path[0])
 
 
-def _is_own(attribute: Attribute) -> bool:
+def is_own(attribute: Attribute) -> bool:
+    """Whether it is the entity's own attribute, such as `subject.id`, and no property."""
     return len(attribute.path) == 1 and attribute.path[0] in OWN_ATTRIBUTES[attribute.root]

@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 
 from flask import Flask
-from sqlalchemy import text
 
 from klausel.api.http import share
 from klausel.api.lane import EvaluationLane
@@ -14,7 +13,7 @@ from klausel.api.routes import authzen_routes, klausel_routes
 from klausel.api.service import Service
 from klausel.settings import ENVIRONMENT_VARIABLE, Settings
 from klausel.storage.assignment_store import AssignmentStore
-from klausel.storage.database import open_database
+from klausel.storage.database import StorageError, open_database
 from klausel.storage.installation import check_installation
 from klausel.storage.policy_files import open_policy
 from klausel.storage.standing_cache import StandingCache
@@ -33,7 +32,7 @@ def create_app(settings: Settings) -> Flask:
 def create_flask_app(service: Service) -> Flask:
     """The routes over the parts behind them."""
     settings = service.settings
-    app = Flask("klausel")
+    app = Flask("klausel", static_folder=None)
     share(app, settings)
     app.register_blueprint(authzen_routes(service))
     app.register_blueprint(klausel_routes(service))
@@ -49,9 +48,8 @@ def create_service(settings: Settings) -> Service:
 
     def is_ready() -> bool:
         try:
-            with engine.connect() as connection:
-                connection.execute(text("SELECT 1"))
-        except Exception:
+            store.revision()
+        except StorageError:
             return False
         return True
 

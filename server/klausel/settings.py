@@ -54,16 +54,20 @@ class Settings:
 
 def fault_in_public_url(url: str) -> str | None:
     """What is wrong with a public URL, as the end of a sentence; None when it is good."""
+    if not url.isascii() or not url.isprintable() or " " in url:
+        return "holds characters that a URL cannot; percent-encode them"
     try:
         parts = urlsplit(url)
         host = parts.hostname
-        _ = parts.port
+        port = parts.port
     except ValueError:
         return "is not a URL"
-    if parts.scheme not in ("https", "http") or not host:
+    if parts.scheme not in ("https", "http") or not host or port == 0:
         return "is not an https URL"
     if parts.scheme == "http" and host not in LOOPBACK_NAMES:
         return "is not https, which every address but this machine's own needs"
-    if parts.query or parts.fragment or parts.username or parts.password:
+    if "?" in url or "#" in url or "@" in parts.netloc:
         return "has a query, a fragment or credentials"
+    if parts.path.strip("/") and any(part in ("", ".", "..") for part in parts.path.strip("/").split("/")):
+        return "has an empty part, or `.` or `..`, in its path"
     return None

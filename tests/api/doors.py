@@ -40,7 +40,7 @@ class Answer:
     """What came back; `json` is the body."""
 
     status: int
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] | Headers | http.client.HTTPMessage
     body: bytes
 
     @property

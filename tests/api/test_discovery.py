@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
-from doors import DISCOVERY, EVALUATION, EVALUATIONS, Door, Doors
+from doors import DISCOVERY, EVALUATION, EVALUATIONS, Door, Doors, open_doors
 
 FORGED = {
     "X-Forwarded-Host": "evil.example",
@@ -14,6 +14,12 @@ FORGED = {
     "Forwarded": "host=evil.example;proto=http",
     "X-Original-URL": "http://evil.example/",
 }
+
+
+@pytest.fixture(scope="module")
+def tenant1(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
+    with open_doors(tmp_path_factory.mktemp("tenant") / "klausel.db", public_url="https://pdp.example.com/tenant1") as doors:
+        yield doors.lane
 
 
 def test_the_metadata_names_what_is_offered_and_nothing_else(opened: Callable[..., Doors]) -> None:
@@ -75,9 +81,11 @@ def test_the_path_of_the_tenant_follows_the_well_known_segment(
     assert told["access_evaluation_endpoint"] == public_url.rstrip("/") + EVALUATION
 
 
-@pytest.mark.parametrize("path", ["", "/", "/tenant2", "/tenant1/more", "/tenant", "/Tenant1", "//tenant1", "/tenant1//", "/x/../tenant1"])
-def test_the_metadata_of_another_tenant_is_a_404(opened: Callable[..., Doors], path: str) -> None:
-    answer = opened(public_url="https://pdp.example.com/tenant1").lane.get(DISCOVERY + path)
+@pytest.mark.parametrize(
+    "path", ["", "/", "/tenant2", "/tenant1/more", "/tenant", "/Tenant1", "//tenant1", "/tenant1//", "/x/../tenant1"]
+)
+def test_the_metadata_of_another_tenant_is_a_404(tenant1: Door, path: str) -> None:
+    answer = tenant1.get(DISCOVERY + path)
     assert answer.status == 404
     assert "pdp.example.com" in answer.message or "nothing at" in answer.message
 

@@ -58,7 +58,8 @@ def test_the_context_of_an_item_replaces_the_whole_context(opened: Callable[...,
 
 
 def test_a_default_of_the_wrong_kind_that_every_item_overrides_is_no_error(client: Door) -> None:
-    for wrong in (None, 12, "leo", [], {}, {"type": 1}):
+    values: list[object] = [None, 12, "leo", [], {}, {"type": 1}]
+    for wrong in values:
         defaults = dict.fromkeys(("subject", "action", "resource", "context"), wrong)
         assert client.decisions({**defaults, "evaluations": [{**ALLOWED, "context": {}}] * 2}) == [True, True]
 
@@ -108,7 +109,9 @@ def test_the_answer_of_a_semantic_that_stops_ends_with_the_item_it_stopped_at(
 
 
 @pytest.mark.parametrize(
-    "semantic", ["", "EXECUTE_ALL", "execute_all ", "first", None, 1, True, [], ["execute_all"], {}, {"execute_all": 1}], ids=repr
+    "semantic",
+    ["", "EXECUTE_ALL", "execute_all ", "first", None, 1, True, [], ["execute_all"], {}, {"execute_all": 1}],
+    ids=repr,
 )
 def test_another_semantic_is_a_400(client: Door, semantic: object) -> None:
     for request in ({"evaluations": [ALLOWED]}, {**ALLOWED, "evaluations": []}, ALLOWED):

@@ -37,9 +37,7 @@ def test_an_allow_names_the_grant_its_line_the_role_and_what_the_condition_saw(c
     assert decided_by["inheritance"] == ["lead"]
     assert decided_by["condition"] == {
         "text": "is_published",
-        "comparisons": [
-            {"text": 'resource.status == "published"', "value": True, "read": {"resource.status": "published"}}
-        ],
+        "comparisons": [{"text": 'resource.status == "published"', "value": True, "read": {"resource.status": "published"}}],
     }
     assert decided_by["source"] in told["reason"]
 
@@ -158,7 +156,7 @@ def test_other_grants_that_hold_too_are_shown(documents: Doors) -> None:
     assert all(seen.keys() == GRANT_SEEN and seen["effect"] == "allow" for seen in told["also"])
 
 
-values = st.sampled_from([None, True, False, 0, 3, 4, 4.5, 10**30, "leo", "ann", "", [], {"a": 1}])
+values: st.SearchStrategy[Any] = st.sampled_from([None, True, False, 0, 3, 4, 4.5, 10**30, "leo", "ann", "", [], {"a": 1}])
 ids = st.sampled_from(["ada", "leo", "ann", "grace", "stranger", "", "a\nb"])
 domains: st.SearchStrategy[Any] = st.sampled_from(["acme", "globex", "support", "sales", "", "a/b", None, 7])
 requests = st.builds(

@@ -88,7 +88,9 @@ def test_a_malformed_id_is_denied_without_a_query(
     assert statements == []
 
 
-def test_a_request_that_is_no_request_asks_no_query(statements: list[str], opened: Callable[..., Doors], door_name: str) -> None:
+def test_a_request_that_is_no_request_asks_no_query(
+    statements: list[str], opened: Callable[..., Doors], door_name: str
+) -> None:
     door = opened().named(door_name)
     statements.clear()
     for request in ({}, {"subject": "leo"}, {**ALLOWED, "action": {"name": 1}}):

@@ -26,6 +26,17 @@ def folder(tmp_path: Path) -> Path:
     return copy
 
 
+@pytest.fixture(scope="module")
+def before(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What a service over unchanged files tells, outside any repository."""
+    copy = tmp_path_factory.mktemp("unchanged")
+    shutil.copytree(ROOT / "policies", copy / "policies")
+    shutil.copy(ROOT / "model.conf", copy / "model.conf")
+    with open_doors(copy / "klausel.db", policies=str(copy / "policies"), model=str(copy / "model.conf")) as doors:
+        told: dict[str, Any] = doors.lane.get(POLICY).json
+        return told
+
+
 @pytest.fixture
 def version(folder: Path, tmp_path: Path) -> PolicyOf:
     """What a service that starts now tells of its policy."""
@@ -67,12 +78,12 @@ def test_the_version_is_told_with_its_counts(service: Door, demo: Doors) -> None
     assert told["warnings"] == []
 
 
-def test_two_starts_over_the_same_files_tell_the_same(version: PolicyOf) -> None:
-    assert version() == version()
+def test_two_services_over_the_same_files_tell_the_same(before: dict[str, Any], version: PolicyOf) -> None:
+    assert version() == before
 
 
-def test_outside_a_repository_there_is_no_commit(version: PolicyOf) -> None:
-    assert set(version()) == NAMES
+def test_outside_a_repository_there_is_no_commit(before: dict[str, Any]) -> None:
+    assert set(before) == NAMES
 
 
 QUIZZES = "policies/features/quizzes.yaml"
@@ -85,7 +96,11 @@ QUIZZES = "policies/features/quizzes.yaml"
         (QUIZZES, "description: Quizzes", "description: All about quizzes"),
         (QUIZZES, "    because: Who leads in", "    because: Because who leads in"),
         (QUIZZES, "[edit, view_draft, publish, archive, delete]", "[delete, archive, publish, view_draft, edit]"),
-        (QUIZZES, "  - allow: agent\n    to: take\n    resource: quiz\n", "  - resource: quiz\n    allow: agent\n    to: take\n"),
+        (
+            QUIZZES,
+            "  - allow: agent\n    to: take\n    resource: quiz\n",
+            "  - resource: quiz\n    allow: agent\n    to: take\n",
+        ),
         (QUIZZES, "grants:\n", "grants:\n\n"),
         (QUIZZES, "    when: is_published\n", '    when: resource.status == "published"\n'),
         ("policies/conditions.yaml", "is_published:", "is_published: "),
@@ -94,15 +109,13 @@ QUIZZES = "policies/features/quizzes.yaml"
     ],
 )
 def test_a_change_of_bytes_alone_changes_the_files_digest_alone(
-    version: PolicyOf, folder: Path, file: str, old: str, new: str
+    before: dict[str, Any], version: PolicyOf, folder: Path, file: str, old: str, new: str
 ) -> None:
-    before = version()
     edit(folder / file, old, new)
     assert changed(before, version()) == {"files_digest"}
 
 
-def test_another_order_of_the_grants_keeps_the_meaning(version: PolicyOf, folder: Path) -> None:
-    before = version()
+def test_another_order_of_the_grants_keeps_the_meaning(before: dict[str, Any], version: PolicyOf, folder: Path) -> None:
     file = folder / QUIZZES
     head, grants = file.read_text(encoding="utf-8").split("grants:\n")
     blocks = [block.strip("\n") for block in grants.split("\n\n")]
@@ -110,8 +123,7 @@ def test_another_order_of_the_grants_keeps_the_meaning(version: PolicyOf, folder
     assert changed(before, version()) == {"files_digest"}
 
 
-def test_another_name_of_a_file_keeps_the_meaning(version: PolicyOf, folder: Path) -> None:
-    before = version()
+def test_another_name_of_a_file_keeps_the_meaning(before: dict[str, Any], version: PolicyOf, folder: Path) -> None:
     (folder / QUIZZES).rename(folder / "policies" / "features" / "tests_for_agents.yaml")
     assert changed(before, version()) == {"files_digest"}
 
@@ -131,15 +143,13 @@ def test_another_name_of_a_file_keeps_the_meaning(version: PolicyOf, folder: Pat
     ],
 )
 def test_a_change_of_meaning_changes_both_digests(
-    version: PolicyOf, folder: Path, file: str, old: str, new: str
+    before: dict[str, Any], version: PolicyOf, folder: Path, file: str, old: str, new: str
 ) -> None:
-    before = version()
     edit(folder / file, old, new)
     assert changed(before, version()) == {"files_digest", "meaning_digest"}
 
 
-def test_what_is_no_policy_file_changes_nothing(version: PolicyOf, folder: Path) -> None:
-    before = version()
+def test_what_is_no_policy_file_changes_nothing(before: dict[str, Any], version: PolicyOf, folder: Path) -> None:
     edit(folder / "policies" / "README.md", "#", "##")
     edit(folder / "policies" / "demo" / "assignments.csv", "user:ada", "user:eva")
     (folder / "policies" / ".hidden").write_text("x")
@@ -172,7 +182,9 @@ def git(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
 
     def run(*arguments: str) -> str:
         who = ("-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "commit.gpgsign=false")
-        done = subprocess.run(["git", "-C", str(folder), *who, *arguments], capture_output=True, text=True, check=True, timeout=20)
+        done = subprocess.run(
+            ["git", "-C", str(folder), *who, *arguments], capture_output=True, text=True, check=True, timeout=20
+        )
         return done.stdout.strip()
 
     run("init", "--quiet")

@@ -4,6 +4,8 @@ The first block holds a remark (lines that start with `#`) and the expected prob
 `file:line:column id part of the message`; no such line for a set without problems. Then each file follows behind its name,
 `-- features/x.yaml --`. `(bytes)` behind the name: the text has Python's escapes for bytes, such as `\\xef`. `(absent)`:
 there is no such file. Files that a case does not name are those of `_base.txt`.
+
+`python tests/core/problem_cases.py` writes the first blocks anew, from what the loader says; read the difference in git.
 """
 
 from __future__ import annotations
@@ -70,3 +72,18 @@ def read_case(path: Path) -> Case:
 def all_cases() -> list[Case]:
     """Every case, by name."""
     return [read_case(path) for path in sorted(FOLDER.glob("*.txt")) if path.name != BASE]
+
+
+def write_expected() -> None:
+    """Writes what the loader says into every case."""
+    for case in all_cases():
+        path = FOLDER / f"{case.name}.txt"
+        text = path.read_text(encoding="utf-8")
+        head = text[: text.index("-- ")]
+        remarks = [line for line in head.splitlines() if line.startswith("#")]
+        block = "\n".join([*remarks, *map(as_expected, case.load().problems)])
+        path.write_text(f"{block}\n\n{text[len(head) :]}" if block else text[len(head) :], encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write_expected()

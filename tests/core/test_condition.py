@@ -39,9 +39,10 @@ OR = {
 NOT = {TRUE: FALSE, FALSE: TRUE, UNKNOWN: UNKNOWN}
 
 
-def request(
-    subject: dict[str, object] | None = None, context: dict[str, object] | None = None, **resource: object
-) -> Request:
+Values = dict[str, object]
+
+
+def request(subject: Values | None = None, context: Values | None = None, **resource: object) -> Request:
     return Request(
         Subject("user", "ann", subject or {}), Action("view", {"depth": 2}), Resource("quiz", "q1", resource), context or {}
     )
@@ -185,13 +186,8 @@ def test_truth_is_only_for_booleans() -> None:
 
 def test_matchers_are_unknown_for_anything_but_texts() -> None:
     condition = parse('matches_glob(resource.a, "x*")')
-    assert [evaluate(condition, request(a=value)) for value in ("xy", "y", 1, None, ["xy"])] == [
-        True,
-        False,
-        None,
-        None,
-        None,
-    ]
+    assert [evaluate(condition, request(a=value)) for value in ("xy", "y")] == [True, False]
+    assert [evaluate(condition, request(a=value)) for value in (1, None, ["xy"])] == [None, None, None]
     assert evaluate(negate(condition), request(a=1)) is None
     assert evaluate(parse('not matches_path(resource.a, "a/*")'), request(a="a/b")) is False
 

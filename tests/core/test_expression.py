@@ -101,7 +101,9 @@ def test_any_words_parse_to_a_tree_that_reads_back_or_are_a_fault(words: list[st
 
 
 @pytest.mark.parametrize(
-    "text", ["(" * 10_000, "((((" + "a" * 100_000, "not " * 10**6, "a" * 10**6, '"' + "x" * 10**6, "a and " * 10**5]
+    "text",
+    ["(" * 10_000, "((((" + "a" * 100_000, "not " * 10**6, "a" * 10**6, '"' + "x" * 10**6, "a and " * 10**5],
+    ids=len,
 )
 def test_a_long_text_is_refused_at_its_start(text: str) -> None:
     assert (fault(text).offset, fault(text).id) == (0, "condition-syntax")
@@ -197,7 +199,8 @@ def test_a_literal_has_this_value(text: str, value: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["１", "١", "²", "0x10", "1_000", "00", "-01", "1e400", "1e-400", "9" * 301, "inf", "nan", "NaN", ".5", "1."]
+    "text",
+    ["１", "١", "²", "0x10", "1_000", "00", "-01", "1e400", "1e-400", "9" * 301, "inf", "nan", "NaN", ".5", "1."],
 )
 def test_a_number_is_not_guessed(text: str) -> None:
     assert fault(f"resource.x == {text}").id == "condition-syntax"

@@ -137,18 +137,20 @@ def make_case(random: Random) -> Case:
     elif extra < 0.16:
         matcher, parts = f"!({matcher})", ()
     effect = random.choice(EFFECTS[:4]) if "g" not in roles or has_domain else random.choice(EFFECTS)
-    model = "\n".join([
-        "[request_definition]",
-        f"r = {', '.join(request)}",
-        "[policy_definition]",
-        f"p = {', '.join(fields)}",
-        *(["[role_definition]"] if roles else []),
-        *(f"{name} = _, _{', _' if has_domain and name == 'g' else ''}" for name in roles),
-        "[policy_effect]",
-        f"e = {effect}",
-        "[matchers]",
-        f"m = {matcher}",
-    ])
+    model = "\n".join(
+        [
+            "[request_definition]",
+            f"r = {', '.join(request)}",
+            "[policy_definition]",
+            f"p = {', '.join(fields)}",
+            *(["[role_definition]"] if roles else []),
+            *(f"{name} = _, _{', _' if has_domain and name == 'g' else ''}" for name in roles),
+            "[policy_effect]",
+            f"e = {effect}",
+            "[matchers]",
+            f"m = {matcher}",
+        ]
+    )
     subjects = (*SUBJECTS, Named.FIRST, None, 7, ["alice"]) if random.random() < 0.3 else SUBJECTS
     if has_rule or random.random() < 0.15:
         subjects = (*(Person(name, age) for name in ("alice", "bob") for age in (16, 30, 70)), {"name": "alice", "age": 20})

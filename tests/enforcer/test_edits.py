@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import pytest
 from casbin.effect import DenyOverrideEffector, Effector
 from casbin.persist.adapters import StringAdapter
 from casbin.rbac import RoleManager
-from casbin_models import EXAMPLES, Example
+from casbin_models import ALLOW, EXAMPLES, Example
 
 from klausel.casbin import CompiledEnforcer
 
@@ -257,6 +259,38 @@ def test_an_effector_of_ones_own_goes_to_stock() -> None:
     assert compiled.plan().why_stock == "has an effector that is not Casbin's own"
 
 
+def test_a_model_of_another_class_goes_to_stock_itself() -> None:
+    model = casbin.FastModel([2, 1])
+    for section, key, value in (
+        ("r", "r", "sub, obj, act"),
+        ("p", "p", "sub, obj, act"),
+        ("e", "e", ALLOW),
+        ("m", "m", "r.sub == p.sub && r.obj == p.obj && r.act == p.act"),
+    ):
+        model.add_def(section, key, value)
+    enforcer = CompiledEnforcer(model)
+    enforcer.add_policy("alice", "data1", "read")
+    assert enforcer.enforce_ex("alice", "data1", "read") == (True, ["alice", "data1", "read"])
+    plan = enforcer.current_plan()
+    enforcer.model.add_policy("p", "p", ["bob", "data1", "read"])
+    assert enforcer.enforce("bob", "data1", "read") and not enforcer.enforce("bob", "data1", "write")
+    assert enforcer.plan().why_stock == "the rows are in no list"
+    assert enforcer.current_plan() is plan
+
+
+def test_a_subclass_may_have_its_own_enforce_ex() -> None:
+    class Counting(CompiledEnforcer):
+        asked = 0
+
+        def enforce_ex(self, *rvals: Any) -> Any:
+            self.asked += 1
+            return super().enforce_ex(*rvals)
+
+    enforcer = EXAMPLES["basic"].enforcer(Counting)
+    assert enforcer.enforce("alice", "data1", "read")
+    assert enforcer.asked == 1
+
+
 def test_a_watcher_is_told_and_may_reload() -> None:
     told = []
 
@@ -291,6 +325,19 @@ def test_two_enforcers_of_one_model_both_see_its_changes() -> None:
     assert not any(enforcer.enforce("alice", "data1", "read") for enforcer in enforcers)
     model.add_policy("p", "p", ["alice", "data1", "read"])
     assert all(enforcer.enforce("alice", "data1", "read") for enforcer in enforcers)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda enforcer: pickle.loads(pickle.dumps(enforcer))])
+def test_a_copy_goes_its_own_way(copied: Callable[[Any], Any]) -> None:
+    enforcer = EXAMPLES["rbac"].enforcer(CompiledEnforcer)
+    enforcer.enable_auto_save(False)
+    assert enforcer.enforce("alice", "data2", "write")
+    other = copied(enforcer)
+    assert other.enforce("alice", "data2", "write")
+    other.remove_grouping_policy("alice", "admin")
+    enforcer.add_policy("carol", "data1", "read")
+    assert [one.enforce("alice", "data2", "write") for one in (enforcer, other)] == [True, False]
+    assert [one.enforce("carol", "data1", "read") for one in (enforcer, other)] == [True, False]
 
 
 def test_a_plan_that_is_held_goes_on_giving_the_answers_of_its_moment() -> None:

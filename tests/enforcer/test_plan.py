@@ -83,6 +83,19 @@ def test_what_cannot_be_compiled_goes_to_stock_and_says_why(matcher: str, why: s
     assert plan.why_stock.startswith(why)
 
 
+def test_a_rule_of_any_depth_costs_no_more_than_its_own_row() -> None:
+    example = Example("sub, obj", "obj, rule", "r.obj == p.obj && eval(p.rule)", "", ((), ()))
+    enforcer = example.enforcer(CompiledEnforcer)
+    rules = ("-" * 900 + "1 == 1", "1" + " + 1" * 1500 + " == 1501", "(" * 150 + "True" + ")" * 150, "True")
+    for number, rule in enumerate(rules):
+        enforcer.add_policy(f"data{number}", rule)
+    assert [row.number for row in enforcer.plan().interpreted] == [0, 1]
+    assert enforcer.enforce("alice", "data2") and enforcer.enforce("alice", "data3")
+    for number in (0, 1):
+        with pytest.raises(RecursionError):
+            enforcer.enforce("alice", f"data{number}")
+
+
 @pytest.mark.parametrize(
     "matcher",
     [

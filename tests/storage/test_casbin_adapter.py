@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import casbin
 import pytest
 from sqlalchemy_adapter.adapter import Filter
 from storage_people import row
 
-import casbin
 from klausel.core.assignment import Assignment
 from klausel.core.roles import RoleModel
 from klausel.storage.assignment_store import AssignmentStore, ForbiddenState, InvalidAssignments

@@ -60,6 +60,8 @@ def remove_subject(service: Service, parameters: dict[str, str]) -> Json:
     for name in ("subject", "account"):
         if not parameters.get(name):
             raise ApiError(400, f"parameter {name} is missing; write ?subject=user:ann&account=acme")
+    if ":" not in parameters["subject"]:
+        raise ApiError(400, f'subject "{parameters["subject"]}" has no type; write it as type:id, such as user:ann')
     roles = service.policy.compiled.policy.roles
     try:
         revision, removed = service.store.remove_subject(roles, parameters["subject"], parameters["account"])

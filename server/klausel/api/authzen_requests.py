@@ -88,11 +88,45 @@ def read_items(body: Json, most: int) -> list[object]:
 def read_merged_items(body: Json, items: list[object]) -> Iterator[Request | ApiError]:
     """Each item joined with the defaults of the body, or the error of that item; a key in an item replaces the whole."""
     defaults: Mapping[str, object] = {key: body[key] for key in ("subject", "action", "resource", "context") if key in body}
+    subject = _whole_subject(defaults.get("subject"))
     for item in items:
-        if not isinstance(item, dict):
+        if type(item) is not dict:
             yield ApiError(400, "the item is not an object")
             continue
+        if subject is not None and "subject" not in item:
+            read = _with_subject(subject, defaults, item)
+            if read is not None:
+                yield read
+                continue
         try:
             yield read_evaluation({**defaults, **item})
         except ApiError as error:
             yield error
+
+
+def _whole_subject(value: object) -> Subject | None:
+    """The subject that a body gives to its items, read once; None when it is missing or at fault."""
+    if not isinstance(value, dict):
+        return None
+    type_, id_, properties = value.get("type"), value.get("id"), value.get("properties", NO_PROPERTIES)
+    if isinstance(type_, str) and isinstance(id_, str) and _is_object(properties):
+        return Subject(type_, id_, properties)
+    return None
+
+
+def _with_subject(subject: Subject, defaults: Mapping[str, Any], item: Json) -> Request | None:
+    """The request of an item that leaves out the subject; None when it has a fault, to be named by `read_evaluation`."""
+    try:
+        action = item["action"] if "action" in item else defaults["action"]
+        resource = item["resource"] if "resource" in item else defaults["resource"]
+        name, type_, id_ = action["name"], resource["type"], resource["id"]
+        action_properties = action.get("properties", NO_PROPERTIES)
+        properties = resource.get("properties", NO_PROPERTIES)
+        context = item["context"] if "context" in item else defaults.get("context", NO_PROPERTIES)
+    except (KeyError, TypeError, AttributeError):
+        return None
+    if type(name) is type(type_) is type(id_) is str and (
+        _is_object(action_properties) and _is_object(properties) and _is_object(context)
+    ):
+        return Request(subject, Action(name, action_properties), Resource(type_, id_, properties), context)
+    return None

@@ -16,6 +16,7 @@ from klausel.api.authzen_requests import Json
 from klausel.api.errors import ApiError
 from klausel.api.json_body import BodyError, BodyLimits, check_content_type, read_json_object
 from klausel.settings import LOOPBACK_NAMES, Settings
+from klausel.storage.database import StorageError
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -130,6 +131,11 @@ def share(app: Flask, settings: Settings) -> None:
         headers = {"Allow": ", ".join(sorted(allowed))} if allowed else {}
         message = messages.get(status, error.description or error.name)
         return json_answer(ApiError(status, message).body(), status, headers)
+
+    @app.errorhandler(StorageError)
+    def answer_storage_error(error: StorageError) -> Response:
+        _log.error("the database failed", exc_info=error)
+        return json_answer(ApiError(503, "the database of role assignments fails; the log says why").body(), 503)
 
     @app.errorhandler(Exception)
     def answer_unexpected_error(error: Exception) -> Response:

@@ -36,6 +36,9 @@ class StandingReader(Protocol):
     def roles_in(self, subject_key: str, domain: str | None) -> frozenset[str]:
         """The names that a subject holds in a domain."""
 
+    def standing_of(self, subject_key: str) -> Standing:
+        """A subject's whole standing."""
+
 
 @dataclass(frozen=True, slots=True)
 class Service:
@@ -82,9 +85,10 @@ class Service:
 
     def explain(self, request: Request) -> Explanation:
         """The explanation of the decision; errors of the database pass."""
-        policy = self.policy.compiled.policy
+        compiled, standings = self.policy.compiled, self.standings
 
         def standing_of(subject: str) -> Standing:
-            return Standing.of(policy.roles, self.store.held_by(subject))
+            standings.refresh()
+            return standings.standing_of(subject)
 
-        return explain(policy, self.policy.compiled, standing_of, request)
+        return explain(compiled.policy, compiled, standing_of, request)

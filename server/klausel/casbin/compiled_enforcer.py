@@ -1,4 +1,19 @@
-"""A drop-in `casbin.Enforcer` that compiles its model and rows into an immutable plan."""
+"""A drop-in `casbin.Enforcer` that compiles its model and rows into an immutable plan.
+
+Decisions, explained rows and exceptions are those of stock pycasbin 2.8, but for this list (each with its tests in
+`tests/enforcer/test_divergences.py`):
+
+1. *An error in a row that is out of the question is not met.* Comparisons `request == field` and role tests are tried first,
+   and a disjunct about the request alone before all; stock goes from left to right, and raises.
+2. *Values are not searched for modules and forbidden functions*, except where they, or their attributes, are called.
+3. *A role link that was added twice is gone when it is removed once.* In stock it depends on what was asked before.
+4. *Role managers do not remember what they were asked*: names that nobody has linked neither stay nor change later answers,
+   and a domain that is reached by two patterns keeps its role when one of them goes.
+5. *Decisions are right while another thread edits*; stock raises or answers wrongly. See `test_threads.py`.
+6. *In the middle of an edit decisions come from before it*, also in the thread that edits (`with enforcer.editing():`).
+7. *A change inside a row, and of a list after it was assigned as rows, is not seen* before `refresh()`.
+8. *A function that raises may be called again* for the same row: the decision starts anew, to raise what stock raises.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +34,16 @@ from klausel.casbin.interpreter import interpreted
 from klausel.casbin.live_plan import LivePlan, OffPlan
 from klausel.casbin.model_snapshot import take_snapshot
 from klausel.casbin.plan import PlanDescription
+from klausel.casbin.stock_decider import FreshFunctions
 
 Values = tuple[Any, ...]
 Plan = CompiledPlan | LivePlan | OffPlan
 
 _DECISIVE = frozenset({"model", "fm", "eft", "rm_map", "cond_rm_map", "enabled"})
+_OWN = frozenset({
+    *("_edit_lock", "_publish_lock", "_editor", "_edits_under_way", "_changed_in_edit"),
+    *("_version", "_shelf", "_plan", "_decide"),
+})
 _EDITS = ("add_", "build_", "clear_", "delete_", "enable_", "init_rm", "load_", "remove_", "set_", "update_")
 
 
@@ -31,11 +51,15 @@ class CompiledEnforcer(casbin.Enforcer):  # type: ignore[misc]
     """Decides as `casbin.Enforcer` does, in microseconds, also while another thread edits it.
 
     Readers take no lock: until an edit is done they use the plan from before it, and the first question after it makes the
-    new one. Every way of editing that Casbin has is noticed, also changes of the model by hand; see `change_feed`. Where it
-    differs from stock is listed, each with its test, in `tests/enforcer/test_divergences.py`.
+    new one. Every way of editing that Casbin has is noticed, also changes of the model by hand; see `change_feed`.
     """
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
+        self._begin()
+        with self.editing():
+            super().__init__(*arguments, **named)
+
+    def _begin(self) -> None:
         self._edit_lock = threading.RLock()
         self._publish_lock = threading.Lock()
         self._editor: int | None = None
@@ -45,8 +69,20 @@ class CompiledEnforcer(casbin.Enforcer):  # type: ignore[misc]
         self._shelf = MatcherShelf()
         self._plan: Plan | None = None
         self._decide: Callable[..., Answer] = self._decide_anew
+
+    def __init_subclass__(cls, **named: Any) -> None:
+        super().__init_subclass__(**named)
+        if "enforce_ex" in cls.__dict__ and "enforce" not in cls.__dict__:
+            cls.enforce = casbin.Enforcer.enforce  # type: ignore[method-assign] # it asks the subclass's `enforce_ex`
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name not in _OWN}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._begin()
         with self.editing():
-            super().__init__(*arguments, **named)
+            for name, value in state.items():
+                setattr(self, name, value)
 
     _get_expression = staticmethod(interpreted)
 
@@ -153,7 +189,7 @@ class CompiledEnforcer(casbin.Enforcer):  # type: ignore[misc]
         try:
             snapshot = take_snapshot(self)
         except Exception as error:
-            return LivePlan(super().enforce_ex, str(error), self._edit_lock)
+            return LivePlan(self._ask_stock, str(error), self._edit_lock)
         return CompiledPlan(snapshot, self._shelf, self._edit_lock)
 
     def _decide_anew(self, *rvals: Any) -> Answer:
@@ -164,6 +200,15 @@ class CompiledEnforcer(casbin.Enforcer):  # type: ignore[misc]
         """The answer of a plan that asks something which edits change; so it is asked while no edit is under way."""
         with self._edit_lock:
             return self._current().decide(*rvals)
+
+    def _ask_stock(self, *rvals: Any) -> Any:
+        """Stock's decision on the model itself; the edit lock is held."""
+        functions = self.fm
+        super().__setattr__("fm", FreshFunctions(functions.get_functions()))
+        try:
+            return super().enforce_ex(*rvals)
+        finally:
+            super().__setattr__("fm", functions)
 
     def _log(self, rvals: Values, allowed: bool) -> None:
         level = logging.INFO if allowed else logging.WARNING

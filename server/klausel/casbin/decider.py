@@ -17,6 +17,7 @@ from klausel.casbin.matcher_tests import MatcherTests, Row, accepts
 from klausel.casbin.role_snapshot import RoleSnapshot
 
 Values = tuple[Any, ...]
+Prepared = tuple[Any, ...]
 
 MAX_ROWS_TRIED = 12
 """Where more rows than this share a key, they are also told apart by a role."""
@@ -34,37 +35,48 @@ class CompiledMatcher:
 
 
 class RowsByRole:
-    """Many rows of one key, in policy order, found by the role field that tells them apart best."""
+    """Many rows of one key, found by the role field that tells them apart best; the rows of a role are prepared when asked."""
 
-    def __init__(self, rows: tuple[Any, ...], role_fields: int) -> None:
-        self._rows = rows
-        self._field = max(range(role_fields), key=lambda field: len({row[field] for row in rows}))
-        by_role: dict[str, list[Any]] = {}
-        for row in rows:
-            by_role.setdefault(row[self._field], []).append(row)
-        self._by_role = {role: tuple(rows) for role, rows in by_role.items()}
+    def __init__(
+        self,
+        numbers: Sequence[int],
+        rows: Sequence[Row],
+        role_fields: Sequence[int],
+        prepare: Callable[[Sequence[int]], Prepared],
+    ) -> None:
+        self.numbers = numbers
+        self._prepare = prepare
+        by_field: list[dict[str, Any]] = []
+        for field in role_fields:
+            by_role: dict[str, Any] = {}
+            for number in numbers:
+                by_role.setdefault(rows[number][field], []).append(number)
+            by_field.append(by_role)
+        self._place = max(range(len(role_fields)), key=lambda place: len(by_field[place]))
+        self._by_role = by_field[self._place]
 
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self._rows)
-
-    def among(self, held: Sequence[frozenset[str]]) -> Sequence[Any]:
+    def among(self, held: Sequence[frozenset[str]]) -> Prepared:
         """The rows whose role is held, in policy order; `held` has the roles for each role field."""
-        roles, by_role = held[self._field], self._by_role
+        roles, by_role = held[self._place], self._by_role
         if len(roles) > len(by_role):
-            found = [rows for role, rows in by_role.items() if role in roles]
+            found = [self._rows(role) for role in by_role if role in roles]
         else:
-            found = [by_role[role] for role in roles if role in by_role]
+            found = [self._rows(role) for role in roles if role in by_role]
         if len(found) == 1:
             return found[0]
-        return sorted(itertools.chain.from_iterable(found), key=_place)
+        return tuple(sorted(itertools.chain.from_iterable(found), key=_place))
+
+    def _rows(self, role: str) -> Prepared:
+        rows = self._by_role[role]
+        if isinstance(rows, list):
+            rows = self._by_role[role] = self._prepare(rows)
+        prepared: Prepared = rows
+        return prepared
 
 
 def _place(entry: Any) -> int:
     place: int = entry[-1][1]
     return place
-
-
-Bucket = tuple[Any, ...] | RowsByRole
 
 
 class Decider:
@@ -91,6 +103,7 @@ class Decider:
         self._size = len(fields)
         self._effect_field = fields.index(effect_field) if effect_field in fields else None
         self._key_fields = tuple(key.field for key in matcher.tests.parts.keys)
+        self._role_fields = tuple(test.field for test in matcher.tests.parts.role_tests)
         self.why_no_index: str | None = None
         self.index = self._index() if rows else None
         self.decide: Callable[..., Answer]
@@ -135,7 +148,7 @@ class Decider:
             number = next(number for number, row in enumerate(rows) if len(row) != self._size)
             return f"row {number} has {len(rows[number])} fields where {self._size} are needed"
         evaluated = parts.evaluated(self._tests.policy)
-        for field in {*self._key_fields, *evaluated, *(test.field for test in parts.role_tests)}:
+        for field in {*self._key_fields, *self._role_fields, *evaluated}:
             if set(map(type, map(operator.itemgetter(field), rows))) != {str}:
                 return f"some row holds in {self._tests.policy[field]} what is no text"
         for field in evaluated:
@@ -146,25 +159,26 @@ class Decider:
     def _effect_of(self, row: Row) -> int:
         return ALLOW if self._effect_field is None else row_effect(row[self._effect_field])
 
-    def _rows_of(self, key: Any, held: Sequence[frozenset[str]]) -> Sequence[Any]:
+    def _rows_of(self, key: Any, held: Sequence[frozenset[str]]) -> Prepared:
         """The rows under a key that the compiled loop is to try, when these roles are held."""
         assert self.index is not None
         bucket = self.index[key]
         if isinstance(bucket, list):
-            bucket = self.index[key] = self._prepared(bucket)
+            if held and len(bucket) > MAX_ROWS_TRIED:
+                bucket = RowsByRole(bucket, self.rows, self._role_fields, self._prepared)
+            else:
+                bucket = self._prepared(bucket)
+            self.index[key] = bucket
         return bucket.among(held) if isinstance(bucket, RowsByRole) else bucket
 
-    def _prepared(self, numbers: Sequence[int]) -> Bucket:
+    def _prepared(self, numbers: Sequence[int]) -> Prepared:
         """The rows of these places as the compiled loop takes them: role fields, test, row, effect and answer."""
-        role_fields = [test.field for test in self._tests.parts.role_tests]
         prepared = []
         for number in numbers:
             row = tuple(self.rows[number])
             effect = self._effect_of(row)
             answer = self._effect.answer_of(effect, number)
-            prepared.append((*(row[field] for field in role_fields), self._tests.quick_test(row), row, effect, answer))
-        if role_fields and len(prepared) > MAX_ROWS_TRIED:
-            return RowsByRole(tuple(prepared), len(role_fields))
+            prepared.append((*(row[field] for field in self._role_fields), self._tests.quick_test(row), row, effect, answer))
         return tuple(prepared)
 
     def _everything(self) -> Answer:
@@ -190,7 +204,9 @@ class Decider:
         if None in keys:
             return ()
         bucket = self.index.get(keys[0] if len(keys) == 1 else tuple(keys), ())
-        return bucket if isinstance(bucket, list) else [entry[-1][1] for entry in bucket]
+        if isinstance(bucket, RowsByRole):
+            return bucket.numbers
+        return bucket if isinstance(bucket, list) else map(_place, bucket)
 
     def _matching(self, values: Values, numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
         for number in numbers:

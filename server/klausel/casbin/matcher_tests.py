@@ -14,7 +14,7 @@ from klausel.casbin.matcher_split import Parts
 from klausel.casbin.matcher_text import NotCompilable, parse_rule, stays_in_brackets, with_rules
 from klausel.casbin.matcher_tree import check, with_parts
 
-MAX_FUNCTIONS = 50_000
+MAX_FUNCTIONS = 20_000
 
 Row = Sequence[Any]
 

@@ -43,8 +43,13 @@ def parse_rule(rule: str) -> ast.expr:
     """
     python = _python_text(util.escape_assertion(rule))
     alone = _one_expression(python)
-    if ast.dump(alone) != ast.dump(_one_expression(f"({python})")):
-        raise NotCompilable("the rule means something else in brackets")
+    bracketed = _one_expression(f"({python})")
+    try:
+        is_same = ast.dump(alone) == ast.dump(bracketed)
+    except RecursionError as error:
+        raise NotCompilable("is nested too deep") from error
+    if not is_same:
+        raise NotCompilable("means something else in brackets")
     return alone
 
 
@@ -55,7 +60,8 @@ def stays_in_brackets(rule: str) -> bool:
     one by looking at its brackets, quotes and comments, is not sure.
     """
     depth = 0
-    for token in _TOKENS.findall(rule):
+    for found in _TOKENS.finditer(rule):
+        token = found[0]
         if token in "([{":
             depth += 1
         elif token in ")]}":

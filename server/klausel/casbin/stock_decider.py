@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from casbin.core_enforcer import CoreEnforcer, EnforceContext
@@ -18,12 +19,14 @@ class _NumberedRow(list[Any]):
     number: int
 
 
-class _Functions:
-    def __init__(self, functions: dict[str, Any]) -> None:
+class FreshFunctions:
+    """A function map that stays as it is, though stock writes into what it is given."""
+
+    def __init__(self, functions: Mapping[str, Any]) -> None:
         self._functions = functions
 
     def get_functions(self) -> dict[str, Any]:
-        """A fresh map each time, because stock writes into it."""
+        """A new map each time."""
         return dict(self._functions)
 
 
@@ -54,7 +57,7 @@ class StockDecider:
             "p": {policy: _Definition(snapshot.policies[policy], numbered)},
             "m": {name: _Definition(value=value) for name, value in snapshot.matchers.items()},
         }
-        stock.fm = _Functions(functions)
+        stock.fm = FreshFunctions(functions)
         stock.eft = snapshot.effector
         stock.rm_map = stock.cond_rm_map = {}
         stock.enabled = True

@@ -7,9 +7,11 @@ import click
 import klausel
 from klausel.cli.assignments import assignments
 from klausel.cli.decisions import can, explain
+from klausel.cli.mutate import mutate
 from klausel.cli.policies import check, compile_
 from klausel.cli.prove import prove_command
 from klausel.cli.serve import serve
+from klausel.cli.test import test_command
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -28,5 +30,5 @@ def main() -> None:
     """
 
 
-for command in (serve, check, compile_, prove_command, can, explain, assignments):
+for command in (serve, check, compile_, test_command, mutate, prove_command, can, explain, assignments):
     main.add_command(command)

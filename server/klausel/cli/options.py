@@ -59,10 +59,10 @@ def model_beside(policies: Path, model: Path | None) -> Path:
     return next((place for place in places if place.is_file()), here)
 
 
-def load_or_exit(policies: Path, model: Path | None) -> LoadedPolicy:
+def load_or_exit(policies: Path, model: Path | None, with_tests: bool = False) -> LoadedPolicy:
     """The policy set; prints every problem and exits with 1 when there is none."""
     try:
-        return open_policy(policies, model_beside(policies, model))
+        return open_policy(policies, model_beside(policies, model), with_tests)
     except PolicyError as error:
         for problem in error.problems:
             click.echo(str(problem), err=True)

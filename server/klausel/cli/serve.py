@@ -101,8 +101,8 @@ def serve(policies: Path, model: Path | None, demo: bool, open_to_all: bool, **o
     loaded = load_or_exit(policies, found_model)
     for warning in loaded.warnings:
         click.echo(str(warning), err=True)
-    _prepare_database(settings, loaded, policies)
     _check_port(settings)
+    _prepare_database(settings, loaded, policies)
     os.environ[ENVIRONMENT_VARIABLE] = settings.as_text()
     counts = f"{len(loaded.compiled.policy.grants)} grants"
     click.echo(f"Klausel answers at {settings.base_url} ({counts} from {policies}); stop it with Ctrl-C")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -60,8 +61,8 @@ class Explanation:
     `decided_by` is the grant that decided (None when no grant holds), `also` the others with the same effect that hold,
     `nearest` (only on a deny that no grant decided, at most five) the allows that came nearest: those about the asked type
     and action, or, when there are none, of the asked type; fewest unmet parts first, then in the order of the files.
-    `held` are the subject's role assignments that count, as (role, domain). `unknown` says which name of the request no
-    policy file declares.
+    `held` are the subject's role assignments that count, as (role, domain), inside the asked domain of the top level.
+    `unknown` says which name of the request no policy file declares.
     """
 
     request: Request
@@ -84,7 +85,7 @@ def explain(policy: PolicySet, plan: Plan, standing_of: Callable[[str], Standing
     decision = decide(policy, plan, roles_held, request)
     if not standings:
         return Explanation(request, decision, None, (), (), ())
-    standing = standings[0]
+    standing = standings[0].inside(decision.domain)
     roles = standing.roles_in(decision.domain)
     if decision.grant is None:
         nearest = _nearest(policy, standing, roles, decision.domain, request)
@@ -197,9 +198,8 @@ def show_truth(value: bool | None) -> str:
 
 
 def show_value(value: object) -> str:
-    """A value of a request as people and JSON write it; `missing` for none."""
+    """A value of a request as JSON writes it, on one line, without control characters; `missing` for none."""
     if value is None:
         return "missing"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f'"{value}"' if isinstance(value, str) else str(value)
+    text = json.dumps(value, ensure_ascii=False)
+    return text if text.isprintable() else json.dumps(value)

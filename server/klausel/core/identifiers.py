@@ -11,8 +11,8 @@ DOMAIN_CHARACTERS = 255
 
 _ALL_PRINTABLE_ASCII = re.compile(r"[\x20-\x7e]+")
 _UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp"}
-_NAME = re.compile(r"[^\W\d][\w.\-]*")
-_ACTION = re.compile(r"[^\W\d][\w.:/\-]*")
+_NAME = re.compile(r"[\w.\-]+")
+_ACTION = re.compile(r"[\w.:/\-]+")
 
 
 def is_printable(text: str) -> bool:
@@ -24,12 +24,16 @@ def is_printable(text: str) -> bool:
 
 def is_name(text: str) -> bool:
     """Whether `text` may name a role, level, resource type, condition or feature (letters, digits, `_`, `-`, `.`)."""
-    return len(text) <= ROLE_CHARACTERS and _NAME.fullmatch(text) is not None
+    return _starts_with_a_letter(text) and _NAME.fullmatch(text) is not None
 
 
 def is_action_name(text: str) -> bool:
     """Whether `text` may name an action: a name that may also hold `:` and `/`."""
-    return len(text) <= ROLE_CHARACTERS and _ACTION.fullmatch(text) is not None
+    return _starts_with_a_letter(text) and _ACTION.fullmatch(text) is not None
+
+
+def _starts_with_a_letter(text: str) -> bool:
+    return len(text) <= ROLE_CHARACTERS and (text[:1].isalpha() or text[:1] == "_")
 
 
 def fault_in_domain_id(text: object) -> str | None:

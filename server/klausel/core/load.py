@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from types import MappingProxyType
 
 from klausel.core.csv_rows import read_csv
 from klausel.core.decoding import decode
 from klausel.core.form import ProblemList
 from klausel.core.invariant import Invariant
+from klausel.core.load_cache import LoadCache
 from klausel.core.load_conditions import NamedConditions
 from klausel.core.load_features import (
     FEATURE_KEYS,
@@ -23,7 +25,9 @@ from klausel.core.load_features import (
 )
 from klausel.core.load_invariants import read_invariants
 from klausel.core.load_roles import ROLES_KEYS, check_identified_by, join_roles, read_levels, read_roles
+from klausel.core.load_tests import read_tests
 from klausel.core.policy import Grant, NamedCondition, PolicySet, ResourceType
+from klausel.core.policy_test import PolicyTest
 from klausel.core.problem import Place, PolicyError, Problem
 from klausel.core.roles import Level, Role, RoleModel
 from klausel.core.yaml_nodes import Fields, Text, read_yaml
@@ -32,6 +36,8 @@ ROLES_FILE = "roles.yaml"
 CONDITIONS_FILE = "conditions.yaml"
 INVARIANTS_FILE = "invariants.yaml"
 FEATURES_FOLDER = "features/"
+TESTS_FOLDER = "tests/"
+TESTS_ENDING = "_test.yaml"
 LONGEST_MESSAGE = 500
 
 
@@ -46,10 +52,14 @@ class SourceFile:
 
 @dataclass(frozen=True, slots=True)
 class LoadResult:
-    """A policy set with its warnings, or no policy set and at least one error; problems are sorted by place."""
+    """A policy set with its warnings, or no policy set and at least one error; problems are sorted by place.
+
+    `tests` are those of the test files that were given, sorted by file, in the order of each.
+    """
 
     policy: PolicySet | None
     problems: tuple[Problem, ...]
+    tests: tuple[PolicyTest, ...] = ()
 
     def or_raise(self) -> PolicySet:
         """The policy set; raises `PolicyError` when there is none."""
@@ -58,17 +68,22 @@ class LoadResult:
         return self.policy
 
 
-def load_policy(files: Iterable[SourceFile], further_problems: Iterable[Problem] = ()) -> LoadResult:
+def load_policy(
+    files: Iterable[SourceFile], further_problems: Iterable[Problem] = (), cache: LoadCache | None = None
+) -> LoadResult:
     """Reads the files of one policy set; never raises on what they hold.
 
     `further_problems` were found before (while reading the folder, or in model.conf); an error among them refuses too.
+    With a `cache`, files that did not change since the last loading with it are not read again.
     """
-    return _Loader(sorted(files, key=lambda file: file.name), list(further_problems)).load()
+    return _Loader(sorted(files, key=lambda file: file.name), list(further_problems), cache or LoadCache()).load()
 
 
 class _Loader:
-    def __init__(self, files: list[SourceFile], further_problems: list[Problem]) -> None:
+    def __init__(self, files: list[SourceFile], further_problems: list[Problem], cache: LoadCache) -> None:
         self.files = files
+        self.cache = cache
+        cache.begin()
         self.problems = ProblemList()
         self.problems.found += further_problems
 
@@ -107,16 +122,25 @@ class _Loader:
             check_identified_by(roles_root, declared_types, self.problems)
         vocabulary = Vocabulary(roles, declared_roles, types, frozenset(declared_types), conditions.parse, is_complete)
         grants: list[Grant] = []
+        words = self.cache.remembered(("words", vocabulary.names(), texts.get(CONDITIONS_FILE)), object)
         for name in sorted({*features, *csv_rows}):
-            if name in features:
-                grants += read_grants(features[name], vocabulary, self.problems)
-            else:
-                grants += read_csv_grants(csv_rows[name], vocabulary, self.problems)
+            read = partial(self._grants, features.get(name), csv_rows.get(name, []), vocabulary)
+            found, problems = self.cache.remembered(("grants", shown[name], texts[name], words), read)
+            grants += found
+            self.problems.found += problems
         report_contradictions(grants, self.problems)
         invariants_root = roots.get(INVARIANTS_FILE)
         invariants = tuple(read_invariants(invariants_root, vocabulary, self.problems)) if invariants_root else ()
         separate = tuple((pair[0], pair[1]) for pair in (rule.who for rule in invariants if rule.kind == "separate") if pair)
-        return self._result(replace(roles, separate=separate), types, conditions.named, grants, invariants)
+        roles = replace(roles, separate=separate)
+        vocabulary = replace(vocabulary, roles=roles)
+        tests: list[PolicyTest] = []
+        for name, tests_root in roots.items():
+            if is_test_file(name) and tests_root is not None:
+                if not tests_root.entries:
+                    self._report_empty(shown[name])
+                tests += read_tests(tests_root, vocabulary, grants, self.problems)
+        return self._result(roles, types, conditions.named, grants, invariants, tests)
 
     def _result(
         self,
@@ -125,15 +149,16 @@ class _Loader:
         conditions: dict[str, NamedCondition],
         grants: list[Grant],
         invariants: tuple[Invariant, ...],
+        tests: list[PolicyTest],
     ) -> LoadResult:
         problems = tuple(sorted({_printable(problem) for problem in self.problems.found}))
         if any(problem.severity == "error" for problem in problems):
             return LoadResult(None, problems)
-        digest = files_digest((file.name, file.content) for file in self.files)
+        digest = files_digest((file.name, file.content) for file in self.files if not is_test_file(file.name))
         policy = PolicySet(
             roles, MappingProxyType(types), MappingProxyType(conditions), tuple(grants), problems, digest, invariants
         )
-        return LoadResult(policy, problems)
+        return LoadResult(policy, problems, tuple(tests))
 
     def _decoded(self, file: SourceFile) -> str | None:
         text, problems = decode(file.content, file.shown_as)
@@ -141,16 +166,23 @@ class _Loader:
         return text
 
     def _mapping(self, text: str, shown_as: str) -> Fields | None:
-        root, problems = read_yaml(text, shown_as)
+        root, problems = self.cache.remembered(("yaml", shown_as, text), lambda: read_yaml(text, shown_as))
         self.problems.found += problems
         return root
 
     def _rows(self, text: str, shown_as: str) -> list[list[Text]]:
-        rows, problems = read_csv(text, shown_as)
+        rows, problems = self.cache.remembered(("csv", shown_as, text), lambda: read_csv(text, shown_as))
         if not rows and not problems:
             self._report_empty(shown_as)
         self.problems.found += problems
         return rows
+
+    @staticmethod
+    def _grants(root: Fields | None, rows: list[list[Text]], vocabulary: Vocabulary) -> tuple[list[Grant], list[Problem]]:
+        """The grants of one feature file, and the problems in them."""
+        problems = ProblemList()
+        read = read_csv_grants(rows, vocabulary, problems) if root is None else read_grants(root, vocabulary, problems)
+        return list(read), problems.found
 
     def _report_empty(self, shown_as: str) -> None:
         hint = "delete it, or bring back what was in it"
@@ -176,6 +208,11 @@ class _Loader:
         for rows in csv_rows.values():
             links += read_csv_links(rows, names, self.problems)
         return join_roles(levels, declared, names or frozenset(), links, self.problems), names
+
+
+def is_test_file(name: str) -> bool:
+    """Whether a file of a policy set holds policy tests, which say nothing about decisions and enter no digest."""
+    return name.startswith(TESTS_FOLDER) and name.count("/") == 1 and name.endswith(TESTS_ENDING)
 
 
 def files_digest(files: Iterable[tuple[str, bytes]]) -> str:

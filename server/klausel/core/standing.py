@@ -57,6 +57,12 @@ class Standing:
             domain = domain.rpartition("/")[0]
         return ROLES_OF_NOBODY
 
+    def inside(self, domain: str | None) -> Standing:
+        """The part of the standing inside the domain of the top level that a domain lies in; nothing for no domain."""
+        top = None if domain is None else top_domain(domain)
+        held = tuple((role, where) for role, where in self.held if top_domain(where) == top)
+        return Standing(held, {where: names for where, names in self._in_domains.items() if top_domain(where) == top})
+
     def source_of(self, roles: RoleModel, name: str, domain: str | None) -> Source | None:
         """How the subject comes by a name in a domain: shortest chain first, then the higher level, then by order.
 

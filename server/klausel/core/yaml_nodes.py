@@ -14,6 +14,7 @@ DEEPEST_NESTING = 20
 _Loader: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NULLS = ("~", "null", "Null", "NULL")
 _QUOTES = ("'", '"')
+# By parts of what libyaml, or PyYAML where it stands alone, says.
 _IN_PLAIN_WORDS = {
     "mapping values are not allowed": (
         "a colon stands where none can",
@@ -29,12 +30,17 @@ _IN_PLAIN_WORDS = {
         "this does not belong to the lines above it",
         "indent keys that belong together equally; a text that starts with a quote stands in quotes as a whole",
     ),
+    "expected <block end>": (
+        "this does not belong to the lines above it",
+        "indent keys that belong together equally; a text that starts with a quote stands in quotes as a whole",
+    ),
     "expected '-' indicator": ("this does not belong to the list above it", "indent it like the lines that it belongs to"),
     "expected ',' or": (
         "the bracket that starts here is not closed, or a comma is missing",
         "separate values with commas, and close the bracket; in brackets, a text with brackets or commas stands in quotes",
     ),
     "expected node content": ("a value is missing", "write it, or close what is open"),
+    "expected the node content": ("a value is missing", "write it, or close what is open"),
     "<document start>": ("text stands behind the end of the document", "remove it, or what ends the text before it"),
     "incompatible YAML": ("the file asks for another version of YAML", "remove the %YAML line"),
 }
@@ -45,12 +51,14 @@ _AT_THEIR_START = ("end of stream", "could not find expected ':'", "expected ','
 class Text:
     """A scalar; `place` is where its first character stands, inside the quotes.
 
-    `places` has the place of each character, and of the end, where they do not just stand side by side.
+    `places` has the place of each character, and of the end, where they do not just stand side by side. `is_quoted` tells
+    `"12"` from `12`, for the few places where that matters.
     """
 
     value: str
     place: Place
     places: tuple[Place, ...] = ()
+    is_quoted: bool = False
 
     def place_at(self, offset: int) -> Place:
         """The place of the character with this offset; the last place for any offset behind the end."""
@@ -183,15 +191,15 @@ class _Reader:
         if is_plain and event.value in _NULLS and not is_key:
             return Text("", start)
         if event.start_mark is None or event.end_mark is None or event.anchor or event.tag:
-            return Text(event.value, start)
+            return Text(event.value, start, is_quoted=not is_plain)
         source = self._text[event.start_mark.index : event.end_mark.index]
         if is_plain and source == event.value:
             return Text(event.value, start)
         if event.style in _QUOTES and source[1:-1] == event.value:
-            return Text(event.value, Place(start.file, start.line, start.column + 1))
+            return Text(event.value, Place(start.file, start.line, start.column + 1), is_quoted=True)
         read_places = places_of_flow if is_plain or event.style in _QUOTES else places_of_block
         places = read_places(source, event.value, start)
-        return Text(event.value, places[0], places)
+        return Text(event.value, places[0], places, not is_plain)
 
     def _fields(self, place: Place, depth: int) -> Fields:
         entries: dict[str, tuple[Text, Node]] = {}

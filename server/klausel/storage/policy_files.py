@@ -11,7 +11,18 @@ from pathlib import Path
 from klausel.casbin.engine import CompiledPolicy, compile_policy
 from klausel.casbin.model_shape import problems_in_model
 from klausel.core.decoding import decode
-from klausel.core.load import CONDITIONS_FILE, FEATURES_FOLDER, INVARIANTS_FILE, ROLES_FILE, SourceFile, load_policy
+from klausel.core.load import (
+    CONDITIONS_FILE,
+    FEATURES_FOLDER,
+    INVARIANTS_FILE,
+    ROLES_FILE,
+    TESTS_ENDING,
+    TESTS_FOLDER,
+    SourceFile,
+    is_test_file,
+    load_policy,
+)
+from klausel.core.policy_test import PolicyTest
 from klausel.core.problem import Place, PolicyError, Problem, did_you_mean
 
 MODEL_NAME = "model.conf"
@@ -30,16 +41,23 @@ class Commit:
 
 @dataclass(frozen=True, slots=True)
 class LoadedPolicy:
-    """A policy set ready to decide, and the names of its version; `commit` is None outside a git repository."""
+    """A policy set ready to decide, and the names of its version; `commit` is None outside a git repository.
+
+    `tests` are the policy tests beside it, empty when they were not asked for.
+    """
 
     compiled: CompiledPolicy
     files_digest: str
     commit: Commit | None
     warnings: tuple[Problem, ...]
+    tests: tuple[PolicyTest, ...] = ()
 
 
-def open_policy(folder: Path, model: Path) -> LoadedPolicy:
-    """The policy set in a folder, compiled under a model; raises `PolicyError` with every problem found."""
+def open_policy(folder: Path, model: Path, with_tests: bool = False) -> LoadedPolicy:
+    """The policy set in a folder, compiled under a model; raises `PolicyError` with every problem found.
+
+    Test files are read only `with_tests`: no decision depends on them.
+    """
     if not folder.is_dir():
         what = "this is a file, not the folder of a policy set" if folder.exists() else "there is no such folder"
         hint = "name the folder that holds roles.yaml and features/"
@@ -48,11 +66,11 @@ def open_policy(folder: Path, model: Path) -> LoadedPolicy:
     model_text = _model_text(files)
     if model_text is not None:
         problems += problems_in_model(model_text, shown(model))
-    result = load_policy(files, problems)
+    result = load_policy((file for file in files if with_tests or not is_test_file(file.name)), problems)
     policy = result.or_raise()
     assert model_text is not None
     compiled = compile_policy(policy, model_text, shown(model))
-    return LoadedPolicy(compiled, policy.files_digest, commit_of(folder, model), result.problems)
+    return LoadedPolicy(compiled, policy.files_digest, commit_of(folder, model), result.problems, result.tests)
 
 
 def _model_text(files: Iterable[SourceFile]) -> str | None:
@@ -67,7 +85,7 @@ def _model_text(files: Iterable[SourceFile]) -> str | None:
 def check_policy(folder: Path, model: Path) -> tuple[Problem, ...]:
     """Every problem in a folder and its model, warnings too, sorted; empty when all is well."""
     try:
-        return open_policy(folder, model).warnings
+        return open_policy(folder, model, with_tests=True).warnings
     except PolicyError as error:
         return error.problems
 
@@ -124,13 +142,18 @@ def _is_hidden(name: str) -> bool:
 
 
 def _has_meaning(name: str) -> bool:
-    return name in (ROLES_FILE, CONDITIONS_FILE, INVARIANTS_FILE) or (name.startswith(FEATURES_FOLDER) and name.endswith((".yaml", ".csv")))
+    if name in (ROLES_FILE, CONDITIONS_FILE, INVARIANTS_FILE) or is_test_file(name):
+        return True
+    return name.startswith(FEATURES_FOLDER) and name.endswith((".yaml", ".csv"))
 
 
 def _unknown_file(name: str) -> tuple[str, str]:
-    near = did_you_mean(name, (ROLES_FILE, CONDITIONS_FILE, FEATURES_FOLDER + name.rpartition("/")[2]))
+    near = did_you_mean(name, (ROLES_FILE, CONDITIONS_FILE, INVARIANTS_FILE, FEATURES_FOLDER + name.rpartition("/")[2]))
     start = f"{near}Policies" if near else "policies"
-    hint = f"{start} are roles.yaml, conditions.yaml, and .yaml and .csv files in features/"
+    hint = (
+        f"{start} are roles.yaml, conditions.yaml, invariants.yaml, .yaml and .csv files in features/, "
+        f"and tests in {TESTS_FOLDER}*{TESTS_ENDING}"
+    )
     return "this file has no meaning here, so what it says would be lost", hint
 
 

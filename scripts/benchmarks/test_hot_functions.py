@@ -1,0 +1,115 @@
+"""Micro-benchmarks of the hot functions: `scripts/bench --micro`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.contestants import compiled, whole_decision
+from benchmarks.organisation import holdings, people
+from benchmarks.workload import Question, make_questions, model_text, shipped_policy
+from klausel.api.json_body import BodyLimits, read_json_object
+from klausel.casbin.engine import compile_policy
+from klausel.core.domain import domain_of
+from klausel.core.explanation import explain
+from klausel.core.policy import PolicySet
+from klausel.core.standing import Standing
+from klausel.storage.assignment_store import AssignmentStore
+from klausel.storage.database import open_database
+from klausel.storage.standing_cache import StandingCache
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def policy() -> PolicySet:
+    """The shipped policies."""
+    return shipped_policy()
+
+
+@pytest.fixture(scope="module")
+def questions(policy: PolicySet) -> list[Question]:
+    """Questions of 200 people."""
+    return make_questions(policy, holdings(policy.roles, 200), 200, 500)
+
+
+@pytest.fixture(scope="module")
+def store(policy: PolicySet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AssignmentStore]:
+    """The same people in an SQLite file."""
+    folder: Path = tmp_path_factory.mktemp("people")
+    opened = AssignmentStore(open_database(f"sqlite:///{folder}/people.db"))
+    opened.import_rows(policy.roles, people(policy.roles, 200))
+    yield opened
+    opened.close()
+
+
+def over(function: Run, calls: list[tuple[Any, ...]]) -> Callable[[], Any]:
+    """The function called with the next values each time."""
+    following = cycle(calls)
+    return lambda: function(*next(following))
+
+
+def test_enforce(benchmark: Run, policy: PolicySet, questions: list[Question]) -> None:
+    """`CompiledEnforcer.enforce`."""
+    benchmark(over(compiled(policy).function, [question.casbin_values() for question in questions]))
+
+
+def test_decide_with_domain_and_standing(
+    benchmark: Run, policy: PolicySet, questions: list[Question], store: AssignmentStore
+) -> None:
+    """The whole decision, standings in the cache."""
+    cache = StandingCache(store, policy.roles)
+    decision = whole_decision(policy, cache.roles_in).function
+    benchmark(over(decision, [(question.request,) for question in questions]))
+
+
+def test_read_the_domain_off_a_resource(benchmark: Run, policy: PolicySet, questions: list[Question]) -> None:
+    """`domain_of`."""
+    calls = [
+        (policy.roles, policy.resource_types[request.resource.type], request.action.name, request.resource)
+        for request in (question.request for question in questions)
+    ]
+    benchmark(over(domain_of, calls))
+
+
+def test_resolve_a_standing(benchmark: Run, policy: PolicySet, questions: list[Question]) -> None:
+    """`Standing.of`, as after a change of a subject."""
+    benchmark(over(Standing.of, [(policy.roles, question.held) for question in questions]))
+
+
+def test_look_up_a_cached_standing(
+    benchmark: Run, policy: PolicySet, questions: list[Question], store: AssignmentStore
+) -> None:
+    """`StandingCache.roles_in` of a known subject."""
+    cache = StandingCache(store, policy.roles)
+    benchmark(over(cache.roles_in, [(f"user:{one.request.subject.id}", one.domain) for one in questions]))
+
+
+def test_read_a_subject_from_sqlite(benchmark: Run, questions: list[Question], store: AssignmentStore) -> None:
+    """The one indexed query."""
+    benchmark(over(store.held_by, [(f"user:{question.request.subject.id}",) for question in questions]))
+
+
+def test_explain(benchmark: Run, policy: PolicySet, questions: list[Question]) -> None:
+    """An explanation, standings at hand."""
+    plan = compile_policy(policy, model_text())
+    standings = {f"user:{question.request.subject.id}": Standing.of(policy.roles, question.held) for question in questions}
+    calls = [(policy, plan, standings.__getitem__, question.request) for question in questions]
+    benchmark(over(explain, calls))
+
+
+def test_read_a_body(benchmark: Run, questions: list[Question]) -> None:
+    """A JSON body with its checks for repeated names, depth and size."""
+    import orjson
+
+    limits = BodyLimits(1_048_576, 32, 1024)
+    benchmark(over(read_json_object, [(orjson.dumps(question.as_authzen()), limits) for question in questions]))
+
+
+def test_compile_the_shipped_policies(benchmark: Run, policy: PolicySet) -> None:
+    """From a policy set to a plan that decides."""
+    benchmark(compile_policy, policy, model_text())

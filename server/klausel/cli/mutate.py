@@ -1,0 +1,164 @@
+"""The command `mutate`."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import click
+from tqdm import tqdm
+
+from klausel.casbin.engine import CompiledPolicy, compile_policy
+from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit, model_beside, model_option, policies_option
+from klausel.cli.test import run_tests
+from klausel.core.equivalence import Difference
+from klausel.core.explanation import show_value
+from klausel.core.mutation import Judge, Mutant, Verdict, mutants, score
+from klausel.core.policy import PolicySet
+from klausel.core.problem import Place
+from klausel.storage.policy_files import LoadedPolicy, open_policy
+
+FEWEST_FOR_PROCESSES = 1000
+_CHUNK = 50
+
+
+@click.command()
+@policies_option
+@model_option
+@click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option("--processes", type=click.IntRange(1), help="How many work at once; without it, one for each processor.")
+def mutate(policies: Path, model: Path | None, format_: str, processes: int | None) -> None:
+    """Change the policies a little, in every way, and name the changes that no policy test notices.
+
+    A grant is dropped, given to the next stronger or weaker role, its condition or a part of it dropped, or negated, its
+    place changed; a link of inheritance is dropped. What changes no decision at all, whoever asks for whatever, is proved
+    to be equivalent and does not count. Nothing is written. Exits with 1 when a change goes unnoticed.
+
+    \b
+    Example:
+      klausel mutate
+    """
+    loaded = load_or_exit(policies, model, with_tests=True)
+    failed = sum(bool(outcome.failures) for outcome in run_tests(loaded, loaded.tests))
+    if failed:
+        fail(f"{failed} of {len(loaded.tests)} policy tests fail already; run klausel test and mend them first")
+    model = model_beside(policies, model)
+    everything = list(mutants(loaded.compiled.policy))
+    verdicts = list(
+        tqdm(
+            _verdicts(loaded, everything, policies, model, processes or os.cpu_count() or 1),
+            total=len(everything),
+            unit="mutant",
+            leave=False,
+            disable=None,
+        )
+    )
+    if format_ == "json":
+        click.echo(json.dumps(_as_json(everything, verdicts), indent=2, ensure_ascii=False))
+    else:
+        for line in _lines(everything, verdicts):
+            click.echo(line)
+    click.echo(_summary(verdicts), err=True)
+    raise SystemExit(EXIT_PROBLEMS if any(verdict.fate == "survived" for verdict in verdicts) else 0)
+
+
+def _verdicts(
+    loaded: LoadedPolicy, everything: Sequence[Mutant], policies: Path, model: Path, processes: int
+) -> Iterator[Verdict]:
+    """The verdicts on all mutants, in their order."""
+    if processes == 1 or len(everything) < FEWEST_FOR_PROCESSES:
+        judge = judge_of(loaded, model)
+        yield from map(judge.verdict, everything)
+        return
+    # Policy sets do not travel between processes; each worker reads the same files and makes the same mutants.
+    context = multiprocessing.get_context("spawn")
+    arguments = (policies, model, loaded.files_digest)
+    with ProcessPoolExecutor(processes, context, initializer=_Worker.start, initargs=arguments) as pool:
+        yield from pool.map(_Worker.verdict, range(len(everything)), chunksize=_CHUNK)
+
+
+def judge_of(loaded: LoadedPolicy, model: Path) -> Judge:
+    """The judge over the tests of a policy set."""
+    model_text = model.read_text(encoding="utf-8")
+
+    def compile_(policy: PolicySet) -> CompiledPolicy:
+        return compile_policy(policy, model_text)
+
+    return Judge(loaded.compiled.policy, loaded.tests, compile_)
+
+
+class _Worker:
+    """What a worker process holds."""
+
+    judge: Judge
+    mutants: Sequence[Mutant]
+
+    @classmethod
+    def start(cls, policies: Path, model: Path, files_digest: str) -> None:
+        loaded = open_policy(policies, model, with_tests=True)
+        if loaded.files_digest != files_digest:
+            raise RuntimeError("the policies have changed meanwhile; start again")
+        cls.judge = judge_of(loaded, model)
+        cls.mutants = list(mutants(loaded.compiled.policy))
+
+    @classmethod
+    def verdict(cls, position: int) -> Verdict:
+        return cls.judge.verdict(cls.mutants[position])
+
+
+def _lines(everything: Sequence[Mutant], verdicts: Sequence[Verdict]) -> Iterator[str]:
+    for mutant, verdict in zip(everything, verdicts, strict=True):
+        if verdict.fate == "equivalent":
+            yield f"equivalent  {_line(mutant.place)}: {mutant.what}"
+            yield f"            changes no decision, in none of {verdict.combinations} combinations"
+    for mutant, verdict in zip(everything, verdicts, strict=True):
+        if verdict.difference is not None:
+            yield f"SURVIVED    {_line(mutant.place)}: {mutant.what}"
+            yield f"            add a test: {_case(verdict.difference)}"
+
+
+def _line(place: Place) -> str:
+    return f"{place.file}:{place.line}"
+
+
+def _case(case: Difference) -> str:
+    """A case that would notice a mutant, in words."""
+    held = ", ".join(f"{role} in {domain}" for role, domain in case.held)
+    values = "".join(f", {name} = {show_value(value)}" for name, value in case.values)
+    may = "may" if case.allowed_by_first else "may not"
+    asked = f"{case.action} {case.resource_type} in {case.domain or 'no domain'}"
+    return f"somebody {f'who is {held}' if held else 'without a role'} {may} {asked}{values}"
+
+
+def _summary(verdicts: Sequence[Verdict]) -> str:
+    fates = [verdict.fate for verdict in verdicts]
+    counts = ", ".join(f"{fates.count(fate)} {fate}" for fate in ("killed", "survived", "equivalent"))
+    return f"{len(fates)} mutants: {counts}; mutation score {score(fates):.1f} %"
+
+
+def _as_json(everything: Sequence[Mutant], verdicts: Sequence[Verdict]) -> dict[str, object]:
+    fates = [verdict.fate for verdict in verdicts]
+    return {
+        "score": round(score(fates), 2),
+        "killed": fates.count("killed"),
+        "survived": fates.count("survived"),
+        "equivalent": fates.count("equivalent"),
+        "mutants": [
+            {
+                "kind": mutant.kind,
+                "what": mutant.what,
+                "file": mutant.place.file,
+                "line": mutant.place.line,
+                "fate": verdict.fate,
+                "noticed_by": verdict.noticed_by,
+                "noticed_at": _line(verdict.noticed_at) if verdict.noticed_at else None,
+                "combinations": verdict.combinations or None,
+                "missing_test": _case(verdict.difference) if verdict.difference else None,
+            }
+            for mutant, verdict in zip(everything, verdicts, strict=True)
+        ],
+    }

@@ -1,0 +1,199 @@
+"""The command `test`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+import click
+
+from klausel.cli.options import EXIT_PROBLEMS, load_or_exit, model_option, policies_option
+from klausel.core.policy_coverage import Coverage, Touchable, coverage_of
+from klausel.core.policy_test import Failure, PolicyTest, Standings, failures
+from klausel.storage.policy_files import LoadedPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A test that was run, and what it found wrong: nothing when it passed."""
+
+    test: PolicyTest
+    failures: tuple[Failure, ...]
+
+
+@click.command("test")
+@policies_option
+@model_option
+@click.option("-k", "word", metavar="NAME", help="Only tests with this in their name or the name of their file.")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["text", "json", "junit"]),
+    default="text",
+    show_default=True,
+    help="junit: the XML that build servers read.",
+)
+@click.option("--coverage", is_flag=True, help="Also say which grants, conditions, roles and inheritance no test touches.")
+@click.option(
+    "--fail-under",
+    type=click.FloatRange(0, 100),
+    metavar="PERCENT",
+    help="With --coverage: exit with 1 when less is touched.",
+)
+def test_command(
+    policies: Path, model: Path | None, word: str | None, format_: str, coverage: bool, fail_under: float | None
+) -> None:
+    """Run the policy tests, policies/tests/*_test.yaml: who may do what, as you expect it.
+
+    Exits with 1 when a test fails.
+
+    \b
+    Examples:
+      klausel test
+      klausel test -k quiz
+      klausel test --coverage --fail-under 100
+    """
+    if fail_under is not None and not coverage:
+        raise click.UsageError("--fail-under needs --coverage")
+    loaded = load_or_exit(policies, model, with_tests=True)
+    chosen = chosen_tests(loaded.tests, word)
+    outcomes = list(run_tests(loaded, chosen))
+    touched = coverage_of(loaded.compiled.policy, chosen) if coverage else None
+    if format_ == "json":
+        click.echo(json.dumps(_as_json(outcomes, touched), indent=2, ensure_ascii=False))
+    elif format_ == "junit":
+        click.echo(_as_junit(outcomes))
+    else:
+        for line in _lines(outcomes, touched):
+            click.echo(line)
+    if format_ == "junit" and touched is not None:
+        click.echo(_in_short(touched), err=True)
+    click.echo(_summary(outcomes), err=True)
+    has_failed = any(outcome.failures for outcome in outcomes)
+    is_under = touched is not None and fail_under is not None and touched.percent < fail_under
+    if touched is not None and is_under:
+        click.echo(f"klausel: {touched.percent:.1f} % is touched, less than {fail_under:g} %", err=True)
+    raise SystemExit(EXIT_PROBLEMS if has_failed or is_under else 0)
+
+
+def chosen_tests(tests: Sequence[PolicyTest], word: str | None) -> tuple[PolicyTest, ...]:
+    """The tests with a word in their name or that of their file, in any case; all without one."""
+    if word is None:
+        return tuple(tests)
+    chosen = tuple(
+        test for test in tests if word.lower() in test.name.lower() or word.lower() in Path(test.place.file).name.lower()
+    )
+    if not chosen:
+        raise click.UsageError(f'no test has "{word}" in its name or that of its file')
+    return chosen
+
+
+def run_tests(loaded: LoadedPolicy, tests: Sequence[PolicyTest]) -> Iterator[Outcome]:
+    """The outcomes of tests, in their order."""
+    policy = loaded.compiled.policy
+    standings = Standings(policy)
+    for test in tests:
+        yield Outcome(test, failures(policy, loaded.compiled, test, standings))
+
+
+def failure_lines(failure: Failure) -> Iterator[str]:
+    """A failure for people: where it is expected, the question, both answers, and the reason of the one that came."""
+    asked = failure.expectation
+    domain = failure.explanation.decision.domain
+    where = f" in {domain}" if domain else ""
+    yield f"{asked.place.file}:{asked.place.line}: {asked.person} {asked.action} {asked.resource}{where}"
+    yield f"  expected: {failure.expected}"
+    yield f"  got:      {failure.got}"
+    yield f"  reason:   {failure.reason}"
+
+
+def _lines(outcomes: Sequence[Outcome], touched: Coverage | None) -> Iterator[str]:
+    for outcome in outcomes:
+        if outcome.failures:
+            yield f"FAILED  {outcome.test.name} ({outcome.test.place.file}:{outcome.test.place.line})"
+            for failure in outcome.failures:
+                yield from (f"  {line}" for line in failure_lines(failure))
+    if touched is not None:
+        for missed in touched.missed:
+            yield f"{missed.place.file}:{missed.place.line}: no test touches this: {missed.what}"
+        yield _in_short(touched)
+
+
+def _in_short(touched: Coverage) -> str:
+    counts = ", ".join(f"{done} of {all_} {kind}" for kind, done, all_ in touched.by_kind)
+    return f"coverage {touched.percent:.1f} %: {counts}"
+
+
+def _summary(outcomes: Sequence[Outcome]) -> str:
+    if not outcomes:
+        return "there are no tests; write the first in tests/<feature>_test.yaml (docs/policies.md, Tests)"
+    failed = sum(bool(outcome.failures) for outcome in outcomes)
+    answers = sum(len(outcome.test.expectations) for outcome in outcomes)
+    return f"{len(outcomes) - failed} of {len(outcomes)} tests passed, with {answers} answers"
+
+
+def _as_json(outcomes: Sequence[Outcome], touched: Coverage | None) -> dict[str, object]:
+    answer: dict[str, object] = {
+        "passed": sum(not outcome.failures for outcome in outcomes),
+        "failed": sum(bool(outcome.failures) for outcome in outcomes),
+        "tests": [
+            {
+                "name": outcome.test.name,
+                "file": outcome.test.place.file,
+                "line": outcome.test.place.line,
+                "answers": len(outcome.test.expectations),
+                "passed": not outcome.failures,
+                "failures": [_failure_as_json(failure) for failure in outcome.failures],
+            }
+            for outcome in outcomes
+        ],
+    }
+    if touched is not None:
+        answer["coverage"] = {
+            "percent": round(touched.percent, 2),
+            "kinds": {kind: {"touched": done, "all": all_} for kind, done, all_ in touched.by_kind},
+            "missed": [_missed_as_json(missed) for missed in touched.missed],
+        }
+    return answer
+
+
+def _missed_as_json(missed: Touchable) -> dict[str, object]:
+    return {"kind": missed.kind, "what": missed.what, "file": missed.place.file, "line": missed.place.line}
+
+
+def _failure_as_json(failure: Failure) -> dict[str, object]:
+    expectation = failure.expectation
+    return {
+        "file": expectation.place.file,
+        "line": expectation.place.line,
+        "person": expectation.person,
+        "action": expectation.action,
+        "resource": expectation.resource,
+        "domain": failure.explanation.decision.domain,
+        "expected": failure.expected,
+        "got": failure.got,
+        "reason": failure.reason,
+    }
+
+
+def _as_junit(outcomes: Sequence[Outcome]) -> str:
+    root = ElementTree.Element("testsuites")
+    files = dict.fromkeys(outcome.test.place.file for outcome in outcomes)
+    for file in files:
+        of_file = [outcome for outcome in outcomes if outcome.test.place.file == file]
+        failed = sum(bool(outcome.failures) for outcome in of_file)
+        counts = {"name": file, "tests": str(len(of_file)), "failures": str(failed), "errors": "0", "skipped": "0"}
+        suite = ElementTree.SubElement(root, "testsuite", counts)
+        for outcome in of_file:
+            place = {"file": file, "line": str(outcome.test.place.line)}
+            case = ElementTree.SubElement(suite, "testcase", {"classname": file, "name": outcome.test.name, **place})
+            if outcome.failures:
+                count = len(outcome.failures)
+                message = f"{count} answer{'s are' if count > 1 else ' is'} not as expected"
+                element = ElementTree.SubElement(case, "failure", {"message": message})
+                element.text = "\n".join(line for failure in outcome.failures for line in failure_lines(failure))
+    ElementTree.indent(root)
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, encoding="unicode")

@@ -1,0 +1,41 @@
+"""Running `klausel`: in this process, and as people do."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from click.testing import CliRunner, Result
+
+from klausel.cli.main import main
+
+ROOT = Path(__file__).parents[2]
+DEMO = ROOT / "policies" / "demo" / "assignments.csv"
+INSTALLED = str(Path(sys.executable).with_name("klausel"))
+LONGEST_SECONDS = 60
+
+Klausel = Callable[..., Result]
+Change = Callable[[str, str, str], None]
+
+
+def run(*arguments: object, stdin: str | bytes | None = None) -> Result:
+    """Runs a command in this process; any end that is not one of its own is a failure of the test."""
+    result = CliRunner().invoke(main, [str(argument) for argument in arguments], input=stdin)
+    assert result.exception is None or isinstance(result.exception, SystemExit), repr(result.exception)
+    return result
+
+
+def run_installed(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Runs the command that pip installed."""
+    return subprocess.run([INSTALLED, *arguments], capture_output=True, text=True, timeout=LONGEST_SECONDS)
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,283 @@
+"""`klausel serve`: what it refuses before it listens, and that it answers when it does."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command_line import DEMO, INSTALLED, LONGEST_SECONDS, Change, Klausel, free_port
+
+from klausel.settings import ENVIRONMENT_VARIABLE, Settings
+
+
+class Server:
+    """Stands where Granian would listen, and keeps what it was given."""
+
+    given: dict[str, Any]
+
+    def __init__(self, target: str, **given: Any) -> None:
+        Server.given = {"target": target, **given}
+
+    def serve(self) -> None:
+        Server.given["settings"] = Settings.from_text(os.environ[ENVIRONMENT_VARIABLE])
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> type[Server]:
+    monkeypatch.setattr("klausel.cli.serve.Granian", Server)
+    monkeypatch.setenv(ENVIRONMENT_VARIABLE, "")
+    Server.given = {}
+    return Server
+
+
+@pytest.fixture
+def serve(klausel: Klausel, server: type[Server]) -> Klausel:
+    port = free_port()
+    return lambda *arguments: klausel("serve", "--port", port, *arguments)
+
+
+def test_it_listens_on_this_machine_alone_unless_told_otherwise(serve: Klausel, server: type[Server]) -> None:
+    result = serve()
+    assert result.exit_code == 0
+    assert server.given["address"] == "127.0.0.1"
+    port = server.given["port"]
+    assert result.stdout == f"Klausel answers at http://127.0.0.1:{port} (74 grants from policies); stop it with Ctrl-C\n"
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
+def test_it_refuses_to_listen_beyond_this_machine_and_says_why(serve: Klausel, server: type[Server], host: str) -> None:
+    result = serve("--host", host)
+    assert (result.exit_code, server.given) == (2, {})
+    said = " ".join(result.stderr.split())
+    assert "callers are not authenticated, so on " in said
+    assert "Listen on 127.0.0.1, behind a proxy that authenticates, or give --insecure-no-authentication." in said
+    assert not Path("klausel.db").exists()
+
+
+def test_it_listens_beyond_this_machine_when_told_that_it_is_insecure(serve: Klausel, server: type[Server]) -> None:
+    assert serve("--host", "0.0.0.0", "--insecure-no-authentication").exit_code == 0
+    assert server.given["address"] == "0.0.0.0"
+
+
+@pytest.mark.parametrize(("host", "address"), [("localhost", "127.0.0.1"), ("127.1.2.3", "127.1.2.3")])
+def test_a_name_becomes_the_address_to_listen_on(serve: Klausel, server: type[Server], host: str, address: str) -> None:
+    assert serve("--host", host).exit_code == 0
+    assert server.given["address"] == address
+
+
+def test_a_name_that_only_looks_like_loopback_is_judged_by_its_address(
+    serve: Klausel, server: type[Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.7", 80))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *arguments, **options: found)
+    result = serve("--host", "127.0.0.1.example.com")
+    assert (result.exit_code, server.given) == (2, {})
+    assert "so on 192.0.2.7 anybody" in " ".join(result.stderr.split())
+
+
+@pytest.mark.parametrize("host", ["", "no host at all", "x" * 70 + ".example"])
+def test_a_name_without_an_address_is_wrong_usage(serve: Klausel, host: str) -> None:
+    result = serve("--host", host)
+    assert result.exit_code == 2
+    assert "write one such as 127.0.0.1, ::1 or localhost" in " ".join(result.stderr.split())
+
+
+def test_it_refuses_a_broken_policy_set_with_the_words_of_check(klausel: Klausel, serve: Klausel, change: Change) -> None:
+    change("policies/features/quizzes.yaml", "to: take", "to: tke")
+    change("model.conf", "g = _, _, _", "g = _, _")
+    result = serve()
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith(klausel("check").stdout)
+    assert result.stderr.endswith("klausel: the policies in policies have problems; mend them first\n")
+    assert not Path("klausel.db").exists()
+
+
+def test_it_refuses_a_folder_that_is_not_there_with_the_words_of_check(klausel: Klausel, serve: Klausel) -> None:
+    result = serve("--policies", "nowhere")
+    assert result.exit_code == 1
+    assert result.stderr.startswith(klausel("check", "nowhere").stdout)
+
+
+def test_it_prints_the_warnings_and_serves(serve: Klausel, server: type[Server], tmp_path: Path) -> None:
+    (tmp_path / "policies/features/more.yaml").write_text("grants: [{deny: lead, to: take, resource: quiz}]\n")
+    result = serve()
+    assert result.exit_code == 0
+    assert "policies/features/more.yaml:1:17: warning: " in result.stderr
+    assert server.given["settings"].policies == "policies"
+
+
+def test_a_port_that_is_taken_is_told_before_anything_is_written(klausel: Klausel, server: type[Server]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        result = klausel("serve", "--demo", "--port", port)
+    assert (result.exit_code, server.given) == (1, {})
+    assert result.stderr == (
+        f"klausel: cannot listen on 127.0.0.1:{port}: Address already in use; choose another port with --port\n"
+    )
+    assert not Path("klausel.db").exists()
+
+
+def test_an_address_of_another_machine_is_told(serve: Klausel) -> None:
+    result = serve("--host", "192.0.2.1", "--insecure-no-authentication")
+    assert result.exit_code == 1
+    assert "Cannot assign requested address; choose another address with --host" in result.stderr
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "http", "-1"])
+def test_a_port_that_is_none_is_wrong_usage(klausel: Klausel, port: str) -> None:
+    assert klausel("serve", "--port", port).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("nonsense", "the database URL cannot be read; write it as sqlite:////folder/klausel.db or postgresql://user@host"),
+        ("", "the database URL cannot be read"),
+        ("postgresql://u:geheim@127.0.0.1:port/x", "the database URL cannot be read"),
+        ("postgresql://u:geheim@127.0.0.1:1/x", "check that the server runs and that host, port, user, password and name"),
+        ("nosuch://u:geheim@h/x", 'no driver for databases of kind "nosuch" is installed'),
+        ("sqlite:////nonexistent/klausel.db", "the folder /nonexistent of the SQLite file klausel.db does not exist"),
+    ],
+)
+def test_an_unusable_database_is_told_in_one_line_without_its_password(serve: Klausel, url: str, said: str) -> None:
+    result = serve("--database", url, "--demo")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert said in result.stderr
+    assert "geheim" not in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_database_in_memory_is_wrong_usage(serve: Klausel) -> None:
+    result = serve("--database", "sqlite://")
+    assert result.exit_code == 2
+    assert "a database in memory is lost between processes; name a file" in " ".join(result.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("http://pdp.example.com", "is not https, which every address but this machine's own needs"),
+        ("ftp://pdp.example.com", "is not an https URL"),
+        ("pdp.example.com", "is not an https URL"),
+        ("", "is not an https URL"),
+        ("https://", "is not an https URL"),
+        ("https://pdp.example.com:port", "is not a URL"),
+        ("https://ann:secret@pdp.example.com", "has a query, a fragment or credentials"),
+        ("https://pdp.example.com/?tenant=1", "has a query, a fragment or credentials"),
+        ("https://pdp.example.com/#x", "has a query, a fragment or credentials"),
+    ],
+)
+def test_a_bad_public_url_is_wrong_usage(serve: Klausel, server: type[Server], url: str, said: str) -> None:
+    result = serve("--public-url", url)
+    assert (result.exit_code, server.given) == (2, {})
+    assert said in " ".join(result.stderr.split())
+
+
+@pytest.mark.parametrize("url", ["https://pdp.example.com/tenant1", "http://127.0.0.1:9000", "http://localhost"])
+def test_a_good_public_url_is_what_the_service_says_it_is_reached_by(serve: Klausel, server: type[Server], url: str) -> None:
+    assert url in serve("--public-url", url).stdout
+    assert server.given["settings"].base_url == url
+
+
+def test_demo_people_go_into_an_empty_database(klausel: Klausel, serve: Klausel) -> None:
+    result = serve("--demo")
+    assert result.stdout.startswith("17 role assignments of demo people loaded into the empty database\n")
+    exported = klausel("assignments", "export").stdout
+    assert sorted(exported.splitlines()) == sorted(DEMO.read_text().splitlines())
+    assert serve("--demo").stdout.startswith(
+        "the database has role assignments already, so the demo people were not loaded\n"
+    )
+
+
+def test_demo_people_never_join_real_people(klausel: Klausel, serve: Klausel) -> None:
+    klausel("assignments", "import", "-", stdin="subject,role,domain\nuser:real,admin,realco\n")
+    assert "the demo people were not loaded" in serve("--demo").stdout
+    assert klausel("assignments", "export").stdout == "subject,role,domain\nuser:real,admin,realco\n"
+
+
+def test_without_demo_nobody_is_loaded(klausel: Klausel, serve: Klausel) -> None:
+    assert "demo" not in serve().stdout
+    assert klausel("assignments", "export").stdout == "subject,role,domain\n"
+
+
+def test_demo_without_demo_people_is_told(serve: Klausel, server: type[Server], tmp_path: Path) -> None:
+    (tmp_path / "policies/demo/assignments.csv").unlink()
+    result = serve("--demo")
+    assert (result.exit_code, server.given) == (1, {})
+    assert result.stderr == "klausel: there are no demo people in policies/demo/assignments.csv; start without --demo\n"
+
+
+def test_demo_people_that_do_not_fit_the_policies_are_told_with_their_line(serve: Klausel, change: Change) -> None:
+    change("policies/demo/assignments.csv", "user:leo,lead,", "user:leo,led,")
+    result = serve("--demo")
+    assert result.exit_code == 1
+    assert result.stderr.startswith('policies/demo/assignments.csv:7: error: unknown role "led"; did you mean "lead"?')
+
+
+def test_every_option_reaches_the_service(serve: Klausel, server: type[Server]) -> None:
+    bounds = {
+        "max_body_bytes": 11,
+        "max_nesting_depth": 12,
+        "max_string_characters": 13,
+        "max_batch": 14,
+        "max_request_id_characters": 15,
+    }
+    options = [part for name, value in bounds.items() for part in (f"--{name.replace('_', '-')}", value)]
+    result = serve("--workers", 2, "--database", "sqlite:///other.db", "--model", "model.conf", *options)
+    assert result.exit_code == 0, result.output
+    settings: Settings = server.given["settings"]
+    assert {name: getattr(settings, name) for name in bounds} == bounds
+    assert (settings.database, settings.model, settings.workers) == ("sqlite:///other.db", "model.conf", 2)
+    assert server.given["workers"] == 2
+    assert Path("other.db").exists()
+
+
+@pytest.fixture
+def listening() -> Iterator[Callable[..., tuple[subprocess.Popen[str], str]]]:
+    """Starts the installed command and gives the process and its address once it answers."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: str) -> tuple[subprocess.Popen[str], str]:
+        address = f"http://127.0.0.1:{free_port()}"
+        command = [INSTALLED, "serve", "--port", address.rpartition(":")[2], *arguments]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        started.append(process)
+        give_up_at = time.monotonic() + LONGEST_SECONDS
+        while process.poll() is None and time.monotonic() < give_up_at:
+            try:
+                urllib.request.urlopen(f"{address}/readyz", timeout=5).close()
+                return process, address
+            except OSError:
+                time.sleep(0.05)
+        raise AssertionError(process.communicate(timeout=5))
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def test_the_installed_command_answers_until_it_is_stopped(
+    listening: Callable[..., tuple[subprocess.Popen[str], str]],
+) -> None:
+    process, address = listening("--demo", "--host", "localhost")
+    body = {
+        "subject": {"type": "user", "id": "max"},
+        "action": {"name": "create"},
+        "resource": {"type": "quiz", "id": "q1", "properties": {"account": "acme"}},
+    }
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(f"{address}/access/v1/evaluation", json.dumps(body).encode(), headers)
+    with urllib.request.urlopen(request, timeout=LONGEST_SECONDS) as answer:
+        assert json.load(answer) == {"decision": True}
+    process.send_signal(signal.SIGINT)
+    said, faults = process.communicate(timeout=LONGEST_SECONDS)
+    assert f"Klausel answers at {address} (" in said
+    assert (process.returncode, faults) == (0, "")

@@ -1,0 +1,123 @@
+"""Nothing that people can use is missing from the documentation, and nothing in it leads nowhere."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from doc_blocks import PAGES, ROOT
+from flask import Flask
+
+from klausel.app import create_app
+from klausel.cli.main import main
+from klausel.settings import Settings
+
+TEXT = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+POLICIES = (ROOT / "docs" / "policies.md").read_text(encoding="utf-8")
+
+_ID = re.compile(r"[a-z]+\d*(-[a-z0-9]+)+|contradiction")
+_NO_IDS = {"rev-parse", "utf-8"}
+_PLACES_OF_IDS = ("core/*.py", "casbin/model_shape.py", "casbin/engine.py", "storage/policy_files.py")
+_RULES = {"keep-one", "requires-role-above", "separate-roles"}
+
+
+def commands(group: click.Group = main, path: str = "klausel") -> Iterator[tuple[str, click.Command]]:
+    for name, command in group.commands.items():
+        yield f"{path} {name}", command
+        if isinstance(command, click.Group):
+            yield from commands(command, f"{path} {name}")
+
+
+@pytest.mark.parametrize(("name", "command"), [pytest.param(*one, id=one[0]) for one in commands()])
+def test_a_command_is_documented_with_its_options_and_its_help_has_an_example(name: str, command: click.Command) -> None:
+    assert name.removeprefix("klausel ") in TEXT
+    assert re.search(rf"Examples?:\n +{name}", str(command.help)), f"no example in {name} --help"
+    for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            assert f"`{parameter.opts[0]}" in TEXT or f" {parameter.opts[0]}" in TEXT, f"{name} {parameter.opts[0]}"
+
+
+@pytest.mark.parametrize(("name", "command"), [pytest.param(*one, id=one[0]) for one in commands()])
+def test_every_option_says_what_it_does_in_the_help(name: str, command: click.Command) -> None:
+    for parameter in command.params:
+        if isinstance(parameter, click.Option) and parameter.name != "format_":
+            assert parameter.help, f"{name} {parameter.opts[0]}"
+
+
+def test_every_setting_of_the_service_has_a_row_for_operators_with_its_default() -> None:
+    rows = dict(re.findall(r"^\| `(--[\w-]+).*?\|.*?\| (.*?) \|", OPERATIONS, re.MULTILINE))
+    (serve,) = (command for name, command in commands() if name == "klausel serve")
+    options = {parameter.opts[0]: parameter for parameter in serve.params if isinstance(parameter, click.Option)}
+    assert set(rows) == set(options)
+    for name, option in options.items():
+        if isinstance(option.default, (str, int, Path)) and not option.is_flag:
+            assert rows[name] == f"`{option.default}`"
+
+
+def test_every_environment_variable_is_documented() -> None:
+    files = [*(ROOT / "server").rglob("*.py"), *(ROOT / ".ci").iterdir()]
+    files += [ROOT / "scripts" / name for name in ("serve", "test", "lint", "environment.sh")]
+    used = {name for file in files for name in re.findall(r"\bKLAUSEL_[A-Z]+\b", file.read_text(encoding="utf-8"))}
+    used.add("KLAUSEL_TEST_POSTGRES")
+    assert {name for name in used if f"`{name}" not in OPERATIONS} == set()
+    assert (
+        set(re.findall(r"\bKLAUSEL_[A-Z_]+\b", TEXT)) - used - {"KLAUSEL_TEST_POSTGRES", "KLAUSEL_REQUIRE_POSTGRES"} == set()
+    )
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Flask:
+    database = f"sqlite:///{tmp_path_factory.mktemp('routes')}/klausel.db"
+    return create_app(Settings(policies=str(ROOT / "policies"), model=str(ROOT / "model.conf"), database=database))
+
+
+def test_every_route_is_documented_with_its_method(app: Flask) -> None:
+    text = (ROOT / "docs" / "http.md").read_text(encoding="utf-8")
+    for rule in app.url_map.iter_rules():
+        if rule.endpoint == "static":
+            continue
+        path = rule.rule.partition("<")[0].rstrip("/")
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
+            assert f"{method} {path}" in text, f"{method} {rule.rule} is not in docs/http.md"
+
+
+def ids_of_problems() -> set[str]:
+    files = [file for pattern in _PLACES_OF_IDS for file in (ROOT / "server" / "klausel").glob(pattern)]
+    texts = {
+        node.value
+        for file in files
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    return {text for text in texts if _ID.fullmatch(text)} - _NO_IDS - _RULES
+
+
+def test_every_id_of_a_problem_has_a_row_and_every_row_an_id() -> None:
+    documented = set(re.findall(r"^\| `([\w-]+)` \|", POLICIES.partition("## Problems")[2], re.MULTILINE))
+    assert documented == ids_of_problems()
+
+
+def test_the_rows_of_problems_are_sorted() -> None:
+    rows = re.findall(r"^\| `([\w-]+)` \|", POLICIES.partition("## Problems")[2], re.MULTILINE)
+    assert rows == sorted(rows)
+
+
+@pytest.mark.parametrize("rule", sorted(_RULES))
+def test_every_rule_on_role_assignments_is_documented(rule: str) -> None:
+    assert f"`{rule}`" in TEXT
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        if target.startswith("https://"):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path) if path else page
+        assert file.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", file.read_text(encoding="utf-8"), re.MULTILINE)
+            assert anchor in {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}, target

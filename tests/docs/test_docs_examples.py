@@ -1,0 +1,134 @@
+"""What the documentation shows is loaded, run and posted, and does what is shown."""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from doc_blocks import ROOT, Block, Example, blocks, blocks_of, examples_of, matches
+from flask.testing import FlaskClient
+
+from klausel.app import create_app, create_service
+from klausel.core.assignment import Assignment
+from klausel.settings import Settings
+from klausel.storage.policy_files import check_policy
+
+NOT_RUN = ("scripts/serve", "scripts/test")
+GOOD_ENDS = (0, 3)
+LONGEST_SECONDS = 60
+
+
+@pytest.mark.parametrize("block", blocks("yaml", "csv"), ids=str)
+def test_an_example_of_a_policy_file_loads(block: Block, tmp_path: Path) -> None:
+    folder = tmp_path / "policies"
+    shutil.copytree(ROOT / "policies", folder, ignore=shutil.ignore_patterns("tests"))
+    _put(block, folder)
+    problems = check_policy(folder, ROOT / "model.conf")
+    assert not [str(problem) for problem in problems if problem.severity == "error"]
+
+
+def _put(block: Block, folder: Path) -> None:
+    """Puts an example where it belongs, and takes away what it would repeat."""
+    if block.kind == "csv":
+        (folder / "features" / "example.csv").write_text(block.text)
+        return
+    keys = set(yaml.load(block.text, yaml.BaseLoader))
+    if keys <= {"levels", "roles"}:
+        for name in ("features", "conditions.yaml", "invariants.yaml"):
+            _remove(folder / name)
+        (folder / "roles.yaml").write_text(block.text)
+        return
+    if keys == {"invariants"}:
+        (folder / "invariants.yaml").write_text(block.text)
+    elif keys <= {"description", "resource_types", "grants"}:
+        if "resource_types" in keys:
+            _remove(folder / "features")
+            _remove(folder / "invariants.yaml")
+            (folder / "features").mkdir()
+        (folder / "features" / "example.yaml").write_text(block.text)
+    else:
+        for name in ("features", "invariants.yaml"):
+            _remove(folder / name)
+        (folder / "conditions.yaml").write_text(block.text)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+@pytest.mark.parametrize("block", blocks("console"), ids=str)
+def test_commands_do_what_is_shown(block: Block, served: tuple[Path, int], environment: dict[str, str]) -> None:
+    for example in examples_of(block):
+        if example.command.startswith(NOT_RUN):
+            assert os.access(ROOT / example.command.split()[0], os.X_OK)
+        else:
+            _run(example, served, environment)
+
+
+def _run(example: Example, served: tuple[Path, int], environment: dict[str, str]) -> None:
+    folder, port = served
+    if example.command.startswith("curl") and shutil.which("curl") is None:
+        pytest.skip("curl is not installed")
+    command = ["bash", "-c", example.command.replace("127.0.0.1:8080", f"127.0.0.1:{port}")]
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, encoding="utf-8", timeout=LONGEST_SECONDS
+    )
+    if example.output is None:
+        assert done.returncode in GOOD_ENDS, done.stderr
+    else:
+        assert matches(example.output, done.stdout + done.stderr), done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlaskClient]:
+    database = f"sqlite:///{tmp_path_factory.mktemp('json')}/klausel.db"
+    settings = Settings(policies=str(ROOT / "policies"), model=str(ROOT / "model.conf"), database=database)
+    service = create_service(settings)
+    lines = (ROOT / "policies" / "demo" / "assignments.csv").read_text().splitlines()[1:]
+    service.store.write(service.policy.compiled.policy.roles, [Assignment(*line.split(",")) for line in lines], [])
+    service.store.close()
+    yield create_app(settings).test_client()
+
+
+@pytest.mark.parametrize("block", blocks("json"), ids=str)
+def test_a_json_example_is_accepted_or_is_what_the_service_answers(block: Block, client: FlaskClient) -> None:
+    def post(path: str, body: object) -> tuple[int, Any]:
+        answer = client.post(path, json=body)
+        return answer.status_code, answer.get_json()
+
+    body = json.loads(block.text)
+    if "error" in body:
+        asked = {"subject": {"type": "user"}, "action": {"name": "edit"}, "resource": {"type": "quiz", "id": "q1"}}
+        assert post("/access/v1/evaluation", asked) == (400, body)
+    elif "evaluations" in body:
+        status, answer = post("/access/v1/evaluations", body)
+        assert (status, [one["decision"] for one in answer["evaluations"]]) == (200, [True, False])
+    elif "subject" in body:
+        assert post("/access/v1/evaluation", body) == (200, {"decision": True})
+        assert post("/v1/explain", body)[1]["decision"] is True
+    else:
+        assert set(body) <= {"grant", "revoke"}, "no test knows what to do with this example"
+        status, answer = post("/v1/assignments", body)
+        assert (status, set(answer)) == (200, {"revision"})
+
+
+def test_every_fenced_block_is_of_a_kind_that_is_tested() -> None:
+    for page in {block.place.partition(":")[0] for block in blocks("", "yaml", "csv", "json", "console", "text")}:
+        for block in blocks_of(ROOT / page):
+            assert block.kind in {"yaml", "csv", "json", "console"}, block.place
+
+
+def test_a_line_of_dots_stands_for_any_lines_and_nothing_else_does() -> None:
+    assert matches("a\n…\nb", "a\nx\ny\nb\n")
+    assert matches("a\n…", "a")
+    assert matches("revision …", "revision 12")
+    assert not matches("a\nb", "a\nx\nb")
+    assert not matches("a", "a\nb")
