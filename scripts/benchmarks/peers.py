@@ -14,8 +14,11 @@ from pathlib import Path
 from benchmarks.workload import ROOT
 
 FOLDER = ROOT / ".bench"
-SETUP_SECONDS = 180
-PYTHON_PEERS = ("cedarpy", "vakt")
+SETUP_SECONDS = 120
+_PIP_PATIENCE = ("--retries", "1", "--timeout", "10")
+_NPM_QUIET = ("--silent", "--no-audit", "--no-fund", "--ignore-scripts", "--no-package-lock")
+_NPM_PATIENCE = ("--fetch-retries=1", "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=2000")
+_failed: set[str] = set()
 
 
 class Missing(Exception):
@@ -36,8 +39,8 @@ def python_peer(name: str) -> None:
     if str(folder) not in sys.path:
         sys.path.append(str(folder))
     if not (folder / name).is_dir():
-        command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target", str(folder)]
-        _run([*command, "--upgrade", name], FOLDER, f"pip cannot install {name}")
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *_PIP_PATIENCE]
+        _run([*command, "--target", str(folder), "--upgrade", name], FOLDER, f"pip cannot install {name}")
         importlib.invalidate_caches()
 
 
@@ -56,7 +59,17 @@ def npm_package(name: str) -> Path:
         root.mkdir(exist_ok=True)
         if not (root / "package.json").is_file():
             (root / "package.json").write_text('{"private": true}\n', encoding="utf-8")
-        command = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", "--no-package-lock", name]
+        command = [
+            "npm",
+            "install",
+            "--silent",
+            "--no-audit",
+            "--no-fund",
+            "--ignore-scripts",
+            "--no-package-lock",
+            *_NPM_PATIENCE,
+            name,
+        ]
         _run(command, root, f"npm cannot install {name}")
     return found
 
@@ -94,9 +107,15 @@ def node_program() -> str:
 
 
 def _run(command: list[str], folder: Path, failure: str) -> None:
+    """Runs pip or npm; after one failure the same program is not asked again in this run."""
+    program = Path(command[0]).name
+    if program in _failed:
+        raise Missing(failure)
     try:
         subprocess.run(command, cwd=folder, check=True, timeout=SETUP_SECONDS, stdin=subprocess.DEVNULL, capture_output=True)
     except subprocess.TimeoutExpired:
+        _failed.add(program)
         raise Missing(f"{failure} within {SETUP_SECONDS} s") from None
     except (OSError, subprocess.CalledProcessError):
-        raise Missing(f"{failure}; is its registry reached from here?") from None
+        _failed.add(program)
+        raise Missing(f"{failure} (is its registry reached from here?)") from None

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 import casbin
+
 from klausel.casbin.engine import CompiledPolicy, compile_policy, join_enforcer
 from klausel.core.decision import decide
 from klausel.core.domain import BadDomain, domain_of

@@ -113,7 +113,7 @@ def run(
         reader.start()
     end = time.monotonic() + seconds
     number = 0
-    while time.monotonic() < end and not watch.wrong:
+    while (time.monotonic() < end or number < period) and not watch.wrong:
         watch.begun = number + 1
         edits[number % period](compiled)
         watch.done = number = number + 1
@@ -128,7 +128,7 @@ def run(
 def test_eight_readers_are_right_while_another_thread_edits(pause_seconds: float) -> None:
     watch = run(DENY, EDITS, SECONDS / 2, pause_seconds=pause_seconds)
     assert watch.wrong == []
-    assert watch.done >= 3 and watch.answers > 100
+    assert watch.answers > 100
 
 
 def test_readers_are_right_while_roles_with_domains_and_patterns_change() -> None:
@@ -143,7 +143,7 @@ def test_readers_are_right_while_roles_with_domains_and_patterns_change() -> Non
         reload(*EXAMPLES["rbac with domains"].lines().splitlines()),
     ]
     watch = run(EXAMPLES["rbac with domains"], edits, SECONDS / 4, match)
-    assert watch.wrong == [] and watch.done >= 3
+    assert watch.wrong == []
 
 
 def test_readers_are_right_where_stock_or_a_live_role_manager_decides() -> None:
@@ -151,7 +151,7 @@ def test_readers_are_right_where_stock_or_a_live_role_manager_decides() -> None:
         pass
 
     watch = run(DENY, EDITS, SECONDS / 4, lambda e: e.set_effector(OwnEffector()))
-    assert watch.wrong == [] and watch.done >= 1
+    assert watch.wrong == []
 
     example = Example(
         "sub, obj, act",
@@ -171,4 +171,4 @@ def test_readers_are_right_where_stock_or_a_live_role_manager_decides() -> None:
         reload(*example.lines().splitlines()),
     ]
     watch = run(example, edits, SECONDS / 4)
-    assert watch.wrong == [] and watch.done >= 1
+    assert watch.wrong == []

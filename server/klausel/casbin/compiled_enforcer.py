@@ -40,10 +40,12 @@ Values = tuple[Any, ...]
 Plan = CompiledPlan | LivePlan | OffPlan
 
 _DECISIVE = frozenset({"model", "fm", "eft", "rm_map", "cond_rm_map", "enabled"})
-_OWN = frozenset({
-    *("_edit_lock", "_publish_lock", "_editor", "_edits_under_way", "_changed_in_edit"),
-    *("_version", "_shelf", "_plan", "_decide"),
-})
+_OWN = frozenset(
+    {
+        *("_edit_lock", "_publish_lock", "_editor", "_edits_under_way", "_changed_in_edit"),
+        *("_version", "_shelf", "_plan", "_earlier", "_decide"),
+    }
+)
 _EDITS = ("add_", "build_", "clear_", "delete_", "enable_", "init_rm", "load_", "remove_", "set_", "update_")
 
 
@@ -68,6 +70,7 @@ class CompiledEnforcer(casbin.Enforcer):  # type: ignore[misc]
         self._version = 0
         self._shelf = MatcherShelf()
         self._plan: Plan | None = None
+        self._earlier: CompiledPlan | None = None
         self._decide: Callable[..., Answer] = self._decide_anew
 
     def __init_subclass__(cls, **named: Any) -> None:
@@ -134,7 +137,7 @@ class CompiledEnforcer(casbin.Enforcer):  # type: ignore[misc]
                     self._editor = None
                     if self._changed_in_edit:
                         self._changed_in_edit = False
-                        self.refresh()
+                        self._make_stale()
 
     def note_change(self) -> None:
         """Called after each change of what decides; at the end of an edit the plan is made anew."""
@@ -142,10 +145,15 @@ class CompiledEnforcer(casbin.Enforcer):  # type: ignore[misc]
             if not self._changed_in_edit:
                 self._changed_in_edit = True
         else:
-            self.refresh()
+            self._make_stale()
 
     def refresh(self) -> None:
         """Forgets the plan; only needed after a change inside a row (`rows[0][1] = "x"`), which cannot be noticed."""
+        with self._edit_lock:
+            self._earlier = None
+            self._make_stale()
+
+    def _make_stale(self) -> None:
         with self._publish_lock:
             self._version += 1
             self._plan = None
@@ -180,6 +188,7 @@ class CompiledEnforcer(casbin.Enforcer):  # type: ignore[misc]
                 with self._publish_lock:
                     if version == self._version:
                         self._plan = plan
+                        self._earlier = plan if isinstance(plan, CompiledPlan) else None
                         self._decide = self._decide_one_at_a_time if plan.is_live else plan.decide
                         return plan
 
@@ -190,7 +199,7 @@ class CompiledEnforcer(casbin.Enforcer):  # type: ignore[misc]
             snapshot = take_snapshot(self)
         except Exception as error:
             return LivePlan(self._ask_stock, str(error), self._edit_lock)
-        return CompiledPlan(snapshot, self._shelf, self._edit_lock)
+        return CompiledPlan(snapshot, self._shelf, self._edit_lock, self._earlier)
 
     def _decide_anew(self, *rvals: Any) -> Answer:
         plan = self._current()

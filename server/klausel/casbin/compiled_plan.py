@@ -70,14 +70,20 @@ class MatcherShelf:
 class CompiledPlan:
     """Decides requests by a model as it was when the plan was made; may be held and shared between threads."""
 
-    def __init__(self, snapshot: ModelSnapshot, shelf: MatcherShelf, one_at_a_time: threading.RLock) -> None:
-        """`one_at_a_time` is held during decisions that ask a live role manager."""
+    def __init__(
+        self,
+        snapshot: ModelSnapshot,
+        shelf: MatcherShelf,
+        one_at_a_time: threading.RLock,
+        earlier: CompiledPlan | None = None,
+    ) -> None:
+        """`one_at_a_time` is held during decisions that ask a live role manager; what fits is taken from an earlier plan."""
         self._snapshot = snapshot
         self._shelf = shelf
         self._one_at_a_time = one_at_a_time
         self._deciders: dict[Context, Decider | StockDecider] = {}
         self.is_live = snapshot.is_live
-        self.decide: Callable[..., Answer] = self._usual_decide()
+        self.decide: Callable[..., Answer] = self._usual_decide(earlier)
         """The decision for `*rvals`, and the place in policy order of the row that explains it (None when no row does)."""
 
     def explain(self, rvals: Values) -> tuple[bool, list[Any]]:
@@ -132,9 +138,10 @@ class CompiledPlan:
             interpreted=tuple(interpreted),
         )
 
-    def _usual_decide(self) -> Callable[..., Answer]:
+    def _usual_decide(self, earlier: CompiledPlan | None) -> Callable[..., Answer]:
         try:
-            decide = self._decider(USUAL).decide
+            usual = self._deciders[USUAL] = self._make(USUAL, earlier._deciders.get(USUAL) if earlier else None)
+            decide = usual.decide
         except KeyError:  # the model has no `r` or no `p`, only others for contexts
 
             def decide(*rvals: Any) -> Answer:
@@ -155,7 +162,7 @@ class CompiledPlan:
             decider = self._deciders[context] = self._make(context)
         return decider
 
-    def _make(self, context: Context) -> Decider | StockDecider:
+    def _make(self, context: Context, earlier: Decider | StockDecider | None = None) -> Decider | StockDecider:
         snapshot = self._snapshot
         effect = effect_of(snapshot.effector)
         if effect is None:
@@ -171,6 +178,7 @@ class CompiledPlan:
             {name: role.snapshot for name, role in snapshot.roles.items() if role.snapshot is not None},
             f"{context[1]}_eft",
             self._odd,
+            earlier if isinstance(earlier, Decider) else None,
         )
 
     def _odd(self, rvals: Values) -> Answer:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,11 +12,21 @@ from casbin.core_enforcer import EnforceContext
 from klausel.casbin.decide_code import DecideCode
 from klausel.casbin.effects import ALLOW, Answer, Effect, row_effect
 from klausel.casbin.matcher_code import Test
-from klausel.casbin.matcher_tests import MatcherTests, Row, accepts
+from klausel.casbin.matcher_tests import MatcherTests, accepts
 from klausel.casbin.role_snapshot import RoleSnapshot
+from klausel.casbin.row_index import (
+    Index,
+    Prepared,
+    Row,
+    RowsByRole,
+    changed_index,
+    changed_places,
+    index_of,
+    key_of,
+    numbers_in,
+)
 
 Values = tuple[Any, ...]
-Prepared = tuple[Any, ...]
 
 MAX_ROWS_TRIED = 12
 """Where more rows than this share a key, they are also told apart by a role."""
@@ -34,51 +43,6 @@ class CompiledMatcher:
     """The request's values for the keys of the index, by the rules of Casbin's interpreter."""
 
 
-class RowsByRole:
-    """Many rows of one key, found by the role field that tells them apart best; the rows of a role are prepared when asked."""
-
-    def __init__(
-        self,
-        numbers: Sequence[int],
-        rows: Sequence[Row],
-        role_fields: Sequence[int],
-        prepare: Callable[[Sequence[int]], Prepared],
-    ) -> None:
-        self.numbers = numbers
-        self._prepare = prepare
-        by_field: list[dict[str, Any]] = []
-        for field in role_fields:
-            by_role: dict[str, Any] = {}
-            for number in numbers:
-                by_role.setdefault(rows[number][field], []).append(number)
-            by_field.append(by_role)
-        self._place = max(range(len(role_fields)), key=lambda place: len(by_field[place]))
-        self._by_role = by_field[self._place]
-
-    def among(self, held: Sequence[frozenset[str]]) -> Prepared:
-        """The rows whose role is held, in policy order; `held` has the roles for each role field."""
-        roles, by_role = held[self._place], self._by_role
-        if len(roles) > len(by_role):
-            found = [self._rows(role) for role in by_role if role in roles]
-        else:
-            found = [self._rows(role) for role in roles if role in by_role]
-        if len(found) == 1:
-            return found[0]
-        return tuple(sorted(itertools.chain.from_iterable(found), key=_place))
-
-    def _rows(self, role: str) -> Prepared:
-        rows = self._by_role[role]
-        if isinstance(rows, list):
-            rows = self._by_role[role] = self._prepare(rows)
-        prepared: Prepared = rows
-        return prepared
-
-
-def _place(entry: Any) -> int:
-    place: int = entry[-1][1]
-    return place
-
-
 class Decider:
     """Decides requests: by index where it can, else row by row in the order of the policy as stock does."""
 
@@ -90,8 +54,12 @@ class Decider:
         snapshots: Mapping[str, RoleSnapshot],
         effect_field: str,
         odd: Callable[[Values], Answer],
+        earlier: Decider | None = None,
     ) -> None:
-        """`odd` answers a request with an `EnforceContext` or another number of values."""
+        """`odd` answers a request with an `EnforceContext` or another number of values.
+
+        Where `earlier` decided by the same matcher, the index is made from its own, in which few rows may have changed.
+        """
         self.rows = rows
         self.matcher = matcher
         self.role_functions = tuple(role_functions)
@@ -105,7 +73,7 @@ class Decider:
         self._key_fields = tuple(key.field for key in matcher.tests.parts.keys)
         self._role_fields = tuple(test.field for test in matcher.tests.parts.role_tests)
         self.why_no_index: str | None = None
-        self.index = self._index() if rows else None
+        self.index = self._index(earlier) if rows else None
         self.decide: Callable[..., Answer]
         """The decision for a request's values, and the place of the row that explains it."""
         if not rows:
@@ -115,41 +83,40 @@ class Decider:
         else:
             names: dict[str, Any] = {f"closed_{name}": snapshot.closed for name, snapshot in snapshots.items()}
             names |= {f"roles_{name}": snapshot.roles_of for name, snapshot in snapshots.items()}
-            self.decide = matcher.code.bind({
-                **names,
-                "bucket_of": self.index.get,
-                "rows_of": self._rows_of,
-                "careful": self._careful,
-                "odd": odd,
-                "nothing": self._nothing,
-                "everything": self._everything() if matcher.tests.parts.whole else None,
-                "g": self.role_functions,
-            })
+            self.decide = matcher.code.bind(
+                {
+                    **names,
+                    "bucket_of": self.index.get,
+                    "rows_of": self._rows_of,
+                    "careful": self._careful,
+                    "odd": odd,
+                    "nothing": self._nothing,
+                    "everything": self._everything() if matcher.tests.parts.whole else None,
+                    "g": self.role_functions,
+                }
+            )
 
-    def _index(self) -> dict[Any, Any] | None:
+    def _index(self, earlier: Decider | None) -> Index | None:
         """The places of the rows by their key fields; None when they must be tried one by one, see `why_no_index`."""
-        rows = self.rows
-        self.why_no_index = self._why_no_index()
-        if self.why_no_index is not None:
-            return None
-        if not self._key_fields:
-            return {(): list(range(len(rows)))}
-        index: dict[Any, Any] = {}
-        for number, key in enumerate(map(operator.itemgetter(*self._key_fields), rows)):
-            if key in index:
-                index[key].append(number)
-            else:
-                index[key] = [number]
-        return index
+        if earlier is not None and earlier.matcher is self.matcher and earlier.index is not None:
+            places = changed_places(earlier.rows, self.rows)
+            if places is not None and self._why_no_index([place for place in places if place < len(self.rows)]) is None:
+                index = changed_index(earlier.index, earlier.rows, self.rows, places, self._key_fields)
+                if index is not None:
+                    return index
+        self.why_no_index = self._why_no_index(range(len(self.rows)))
+        return index_of(self.rows, self._key_fields) if self.why_no_index is None else None
 
-    def _why_no_index(self) -> str | None:
-        rows, parts = self.rows, self._tests.parts
-        if set(map(len, rows)) != {self._size}:
-            number = next(number for number, row in enumerate(rows) if len(row) != self._size)
-            return f"row {number} has {len(rows[number])} fields where {self._size} are needed"
+    def _why_no_index(self, places: Sequence[int]) -> str | None:
+        """Why the rows at these places cannot be looked up; None when they can."""
+        rows = self.rows if len(places) == len(self.rows) else [self.rows[place] for place in places]
+        parts = self._tests.parts
+        if not set(map(len, rows)) <= {self._size}:
+            place, row = next((place, row) for place, row in zip(places, rows, strict=True) if len(row) != self._size)
+            return f"row {place} has {len(row)} fields where {self._size} are needed"
         evaluated = parts.evaluated(self._tests.policy)
         for field in {*self._key_fields, *self._role_fields, *evaluated}:
-            if set(map(type, map(operator.itemgetter(field), rows))) != {str}:
+            if not set(map(type, map(operator.itemgetter(field), rows))) <= {str}:
                 return f"some row holds in {self._tests.policy[field]} what is no text"
         for field in evaluated:
             if not self._tests.stay_in_brackets(set(map(operator.itemgetter(field), rows))):
@@ -162,14 +129,14 @@ class Decider:
     def _rows_of(self, key: Any, held: Sequence[frozenset[str]]) -> Prepared:
         """The rows under a key that the compiled loop is to try, when these roles are held."""
         assert self.index is not None
-        bucket = self.index[key]
+        bucket: Any = self.index[key]
         if isinstance(bucket, list):
             if held and len(bucket) > MAX_ROWS_TRIED:
-                bucket = RowsByRole(bucket, self.rows, self._role_fields, self._prepared)
+                bucket = RowsByRole(bucket, self.rows, self._role_fields)
             else:
                 bucket = self._prepared(bucket)
             self.index[key] = bucket
-        return bucket.among(held) if isinstance(bucket, RowsByRole) else bucket
+        return bucket.among(held, self._prepared) if isinstance(bucket, RowsByRole) else bucket
 
     def _prepared(self, numbers: Sequence[int]) -> Prepared:
         """The rows of these places as the compiled loop takes them: role fields, test, row, effect and answer."""
@@ -203,10 +170,7 @@ class Decider:
         keys = [_text(key) for key in self.matcher.keys(*values, (), self.role_functions)]
         if None in keys:
             return ()
-        bucket = self.index.get(keys[0] if len(keys) == 1 else tuple(keys), ())
-        if isinstance(bucket, RowsByRole):
-            return bucket.numbers
-        return bucket if isinstance(bucket, list) else map(_place, bucket)
+        return numbers_in(self.index.get(key_of(keys, range(len(keys))), ()))
 
     def _matching(self, values: Values, numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
         for number in numbers:

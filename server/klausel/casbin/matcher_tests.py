@@ -13,10 +13,9 @@ from klausel.casbin.matcher_fold import is_constant, row_conditions, simplified
 from klausel.casbin.matcher_split import Parts
 from klausel.casbin.matcher_text import NotCompilable, parse_rule, stays_in_brackets, with_rules
 from klausel.casbin.matcher_tree import check, with_parts
+from klausel.casbin.row_index import Row
 
 MAX_FUNCTIONS = 20_000
-
-Row = Sequence[Any]
 
 
 class MatcherTests:
@@ -71,7 +70,9 @@ class MatcherTests:
         new = rules - self._sure
         if not all(map(stays_in_brackets, new)):
             return False
-        self._sure = rules if len(rules) >= len(self._sure) else self._sure | new
+        if len(self._sure) + len(new) > 2 * max(len(rules), MAX_FUNCTIONS):
+            self._sure = set()
+        self._sure = self._sure | rules if new else self._sure
         return True
 
     def why_interpreted(self, row: Row) -> str | None:

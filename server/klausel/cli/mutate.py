@@ -23,6 +23,7 @@ from klausel.core.problem import Place
 from klausel.storage.policy_files import LoadedPolicy, open_policy
 
 FEWEST_FOR_PROCESSES = 1000
+"""Below so many mutants, starting processes takes longer than one needs for all."""
 _CHUNK = 50
 
 
@@ -30,7 +31,11 @@ _CHUNK = 50
 @policies_option
 @model_option
 @click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True)
-@click.option("--processes", type=click.IntRange(1), help="How many work at once; without it, one for each processor.")
+@click.option(
+    "--processes",
+    type=click.IntRange(1),
+    help="How many work at once; without it, one, or for many mutants one for each processor.",
+)
 def mutate(policies: Path, model: Path | None, format_: str, processes: int | None) -> None:
     """Change the policies a little, in every way, and name the changes that no policy test notices.
 
@@ -48,9 +53,11 @@ def mutate(policies: Path, model: Path | None, format_: str, processes: int | No
         fail(f"{failed} of {len(loaded.tests)} policy tests fail already; run klausel test and mend them first")
     model = model_beside(policies, model)
     everything = list(mutants(loaded.compiled.policy))
+    if processes is None:
+        processes = 1 if len(everything) < FEWEST_FOR_PROCESSES else os.cpu_count() or 1
     verdicts = list(
         tqdm(
-            _verdicts(loaded, everything, policies, model, processes or os.cpu_count() or 1),
+            _verdicts(loaded, everything, policies, model, processes),
             total=len(everything),
             unit="mutant",
             leave=False,
@@ -70,7 +77,7 @@ def _verdicts(
     loaded: LoadedPolicy, everything: Sequence[Mutant], policies: Path, model: Path, processes: int
 ) -> Iterator[Verdict]:
     """The verdicts on all mutants, in their order."""
-    if processes == 1 or len(everything) < FEWEST_FOR_PROCESSES:
+    if processes == 1:
         judge = judge_of(loaded, model)
         yield from map(judge.verdict, everything)
         return
@@ -118,14 +125,14 @@ def _lines(everything: Sequence[Mutant], verdicts: Sequence[Verdict]) -> Iterato
     for mutant, verdict in zip(everything, verdicts, strict=True):
         if verdict.difference is not None:
             yield f"SURVIVED    {_line(mutant.place)}: {mutant.what}"
-            yield f"            add a test: {_case(verdict.difference)}"
+            yield f"            add a test: {case_in_words(verdict.difference)}"
 
 
 def _line(place: Place) -> str:
     return f"{place.file}:{place.line}"
 
 
-def _case(case: Difference) -> str:
+def case_in_words(case: Difference) -> str:
     """A case that would notice a mutant, in words."""
     held = ", ".join(f"{role} in {domain}" for role, domain in case.held)
     values = "".join(f", {name} = {show_value(value)}" for name, value in case.values)
@@ -157,7 +164,7 @@ def _as_json(everything: Sequence[Mutant], verdicts: Sequence[Verdict]) -> dict[
                 "noticed_by": verdict.noticed_by,
                 "noticed_at": _line(verdict.noticed_at) if verdict.noticed_at else None,
                 "combinations": verdict.combinations or None,
-                "missing_test": _case(verdict.difference) if verdict.difference else None,
+                "missing_test": case_in_words(verdict.difference) if verdict.difference else None,
             }
             for mutant, verdict in zip(everything, verdicts, strict=True)
         ],

@@ -48,7 +48,7 @@ def compare(first: PolicySet, second: PolicySet, questions: Iterable[tuple[str, 
         size, found = _compare_about(first, second, question)
         combinations += size
         differences += found
-    smallest = min(differences, key=lambda case: (len(case.held), len(case.values)), default=None)
+    smallest = min(differences, key=lambda case: (case.domain is None, len(case.held), len(case.values)), default=None)
     return Comparison(combinations, smallest)
 
 
