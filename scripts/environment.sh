@@ -20,7 +20,7 @@ if [ ! -x "$root/.venv/bin/python" ] || [ "$(cat "$version" 2>/dev/null)" != "$m
 fi
 if [ "$(cat "$stamp" 2>/dev/null)" != "$made_from" ]; then
   echo "Installing what scripts/$1 needs into .venv (again only when requirements change) ..." >&2
-  "$root/.venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable "$root[$1]" >&2
+  "$root/.venv/bin/python" -m pip install -qq --disable-pip-version-check --editable "$root[$1]" >&2
   printf '%s' "$made_from" >"$stamp"
 fi
 export PATH="$root/.venv/bin:$PATH" VIRTUAL_ENV="$root/.venv"

@@ -39,20 +39,22 @@ def _put(block: Block, folder: Path) -> None:
         return
     keys = set(yaml.load(block.text, yaml.BaseLoader))
     if keys <= {"levels", "roles"}:
-        for name in ("features", "conditions.yaml", "invariants.yaml"):
+        for name in ("features", "conditions.yaml", "invariants.yaml", "tests"):
             _remove(folder / name)
         (folder / "roles.yaml").write_text(block.text)
         return
     if keys == {"invariants"}:
         (folder / "invariants.yaml").write_text(block.text)
+    elif keys <= {"description", "people", "resources", "tests"}:
+        (folder / "tests" / "example_test.yaml").write_text(block.text)
     elif keys <= {"description", "resource_types", "grants"}:
         if "resource_types" in keys:
-            _remove(folder / "features")
-            _remove(folder / "invariants.yaml")
+            for name in ("features", "invariants.yaml", "tests"):
+                _remove(folder / name)
             (folder / "features").mkdir()
         (folder / "features" / "example.yaml").write_text(block.text)
     else:
-        for name in ("features", "invariants.yaml"):
+        for name in ("features", "invariants.yaml", "tests"):
             _remove(folder / name)
         (folder / "conditions.yaml").write_text(block.text)
 

@@ -11,7 +11,7 @@ Decisions, explained rows and exceptions are those of stock pycasbin 2.8, but fo
    and a domain that is reached by two patterns keeps its role when one of them goes.
 5. *Decisions are right while another thread edits*; stock raises or answers wrongly. See `test_threads.py`.
 6. *In the middle of an edit decisions come from before it*, also in the thread that edits (`with enforcer.editing():`).
-7. *A change inside a row, and of a list after it was assigned as rows, is not seen* before `refresh()`.
+7. *A change inside a row is not seen* before the next edit or `refresh()`; *a list that is assigned as rows* is copied.
 8. *A function that raises may be called again* for the same row: the decision starts anew, to raise what stock raises.
 """
 
@@ -137,7 +137,7 @@ class CompiledEnforcer(casbin.Enforcer):  # type: ignore[misc]
                     self._editor = None
                     if self._changed_in_edit:
                         self._changed_in_edit = False
-                        self._make_stale()
+                        self.refresh()
 
     def note_change(self) -> None:
         """Called after each change of what decides; at the end of an edit the plan is made anew."""
@@ -145,15 +145,10 @@ class CompiledEnforcer(casbin.Enforcer):  # type: ignore[misc]
             if not self._changed_in_edit:
                 self._changed_in_edit = True
         else:
-            self._make_stale()
+            self.refresh()
 
     def refresh(self) -> None:
-        """Forgets the plan; only needed after a change inside a row (`rows[0][1] = "x"`), which cannot be noticed."""
-        with self._edit_lock:
-            self._earlier = None
-            self._make_stale()
-
-    def _make_stale(self) -> None:
+        """Makes the plan anew; only needed after a change inside a row (`rows[0][1] = "x"`), which cannot be noticed."""
         with self._publish_lock:
             self._version += 1
             self._plan = None

@@ -60,7 +60,7 @@ class Decider:
 
         Where `earlier` decided by the same matcher, the index is made from its own, in which few rows may have changed.
         """
-        self.rows = rows
+        self.rows: tuple[tuple[Any, ...], ...] = tuple(map(tuple, rows))
         self.matcher = matcher
         self.role_functions = tuple(role_functions)
         self._tests = matcher.tests
@@ -101,9 +101,7 @@ class Decider:
         if earlier is not None and earlier.matcher is self.matcher and earlier.index is not None:
             places = changed_places(earlier.rows, self.rows)
             if places is not None and self._why_no_index([place for place in places if place < len(self.rows)]) is None:
-                index = changed_index(earlier.index, earlier.rows, self.rows, places, self._key_fields)
-                if index is not None:
-                    return index
+                return changed_index(earlier.index, earlier.rows, self.rows, places, self._key_fields)
         self.why_no_index = self._why_no_index(range(len(self.rows)))
         return index_of(self.rows, self._key_fields) if self.why_no_index is None else None
 
@@ -142,7 +140,7 @@ class Decider:
         """The rows of these places as the compiled loop takes them: role fields, test, row, effect and answer."""
         prepared = []
         for number in numbers:
-            row = tuple(self.rows[number])
+            row = self.rows[number]
             effect = self._effect_of(row)
             answer = self._effect.answer_of(effect, number)
             prepared.append((*(row[field] for field in self._role_fields), self._tests.quick_test(row), row, effect, answer))
@@ -174,7 +172,7 @@ class Decider:
 
     def _matching(self, values: Values, numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
         for number in numbers:
-            row = tuple(self.rows[number])
+            row = self.rows[number]
             if len(row) != self._size:
                 raise RuntimeError("invalid policy size")
             value = self._tests.exact_test(row)(*values, row, self.role_functions)

@@ -83,7 +83,7 @@ def index_of(rows: Sequence[Row], fields: Sequence[int]) -> Index:
 
 def changed_places(earlier: Sequence[Row], rows: Sequence[Row]) -> list[int] | None:
     """The places where another row stands than before, those beyond the shorter end among them; None when there are many."""
-    different = (place for place, (one, other) in enumerate(zip(earlier, rows, strict=False)) if one is not other)
+    different = (place for place, (one, other) in enumerate(zip(earlier, rows, strict=False)) if one != other)
     ends = range(min(len(earlier), len(rows)), max(len(earlier), len(rows)))
     found = list(itertools.islice(itertools.chain(different, ends), MAX_CHANGES + 1))
     return None if len(found) > MAX_CHANGES else found
@@ -95,16 +95,13 @@ def changed_index(
     rows: Sequence[Row],
     places: Sequence[int],
     fields: Sequence[int],
-) -> Index | None:
-    """The index after the rows at these places changed; the given one stays. None when `earlier` is not what it was made of."""
+) -> Index:
+    """The index after the rows at these places changed; the given one, made of `earlier`, stays as it is."""
     changed = dict(index)
     for place in places:
         if place < len(earlier):
             key = key_of(earlier[place], fields)
-            numbers = list(numbers_in(changed.get(key, ())))
-            if place not in numbers:
-                return None
-            numbers.remove(place)
+            numbers = [number for number in numbers_in(changed[key]) if number != place]
             if numbers:
                 changed[key] = numbers
             else:
