@@ -10,6 +10,7 @@ from typing import NoReturn
 
 import click
 
+from benchmarks.children import RunFailed
 from benchmarks.documentation import write_documentation
 from benchmarks.peers import cache_folder
 from benchmarks.plots import draw
@@ -36,7 +37,7 @@ def main(
 ) -> None:
     """Measures Klausel beside its peers, in under five minutes on two cores.
 
-    Exit codes: 0 measured, 1 a peer decides otherwise or gave wrong answers, 2 wrong usage.
+    Exit codes: 0 measured, 1 a peer decides otherwise or the run failed, 2 wrong usage.
     """
     signal.signal(signal.SIGTERM, _stop)
     if large and quick:
@@ -47,6 +48,9 @@ def main(
         found = run(scale, sections)
     except (Difference, WrongAnswers) as difference:
         click.echo(f"The decisions are not the same, so nothing is reported.\n{difference}", err=True)
+        sys.exit(1)
+    except RunFailed as failure:
+        click.echo(f"The run failed, so nothing is reported.\n{failure}", err=True)
         sys.exit(1)
     except KeyboardInterrupt:
         click.echo("stopped", err=True)

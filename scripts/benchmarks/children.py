@@ -18,6 +18,10 @@ STOP_SECONDS = 5
 SCRIPTS = Path(__file__).resolve().parents[1]
 
 
+class RunFailed(Exception):
+    """A child process failed, so that the run cannot go on; the text says what it said last."""
+
+
 @contextlib.contextmanager
 def child(command: list[str], log: Path, environment: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
     """A process in a group of its own, whose output goes to a file; the whole group is ended when the block is left."""
@@ -68,7 +72,7 @@ def free_port() -> int:
 
 
 def wait_for(port: int, path: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    """Waits until a server answers at all; raises RuntimeError with the end of its log."""
+    """Waits until a server answers at all; raises `RunFailed` with the end of its log."""
     give_up_at = time.monotonic() + START_SECONDS
     while time.monotonic() < give_up_at and process.poll() is None:
         connection = HTTPConnection("127.0.0.1", port, timeout=2)
@@ -80,5 +84,9 @@ def wait_for(port: int, path: str, process: subprocess.Popen[bytes], log: Path) 
             time.sleep(0.05)
         finally:
             connection.close()
-    tail = log.read_text(encoding="utf-8", errors="replace")[-1500:]
-    raise RuntimeError(f"the server did not start within {START_SECONDS} s; its log ends:\n{tail}")
+    raise RunFailed(f"the server did not start within {START_SECONDS} s; its log ends:\n{end_of(log)}")
+
+
+def end_of(log: Path) -> str:
+    """The last lines of a log."""
+    return log.read_text(encoding="utf-8", errors="replace")[-1500:].strip()

@@ -11,8 +11,8 @@ _HEAD = """# Performance
 This page is written by `scripts/bench --write-docs`; do not edit it by hand. To repeat it, on any machine with Python 3.11 or
 later:
 
-```console
-$ scripts/bench
+```sh
+scripts/bench
 ```
 
 It takes under five minutes on two cores and needs no arguments. It gets the peers by itself (node-casbin and the Cerbos server

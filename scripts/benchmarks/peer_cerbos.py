@@ -44,8 +44,9 @@ CEL = Language(
 class Cerbos:
     """A running server, as a contestant that is asked one request at a time."""
 
-    def __init__(self, port: int, policy: PolicySet) -> None:
+    def __init__(self, port: int, log: Path, policy: PolicySet) -> None:
         self.port = port
+        self.log = log
         self._policy = policy
 
     def answers(self, questions: Sequence[Question]) -> Iterator[bool]:
@@ -89,7 +90,7 @@ def cerbos(policy: PolicySet, folder: Path) -> Iterator[Cerbos]:
     """A Cerbos server with the policy set on a free port of 127.0.0.1; raises `Missing` or `Untranslatable`."""
     binary = cerbos_binary()
     policies = folder / "cerbos"
-    policies.mkdir()
+    policies.mkdir(exist_ok=True)
     for name, content in cerbos_policies(policy).items():
         (policies / name).write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
     port = free_port()
@@ -104,7 +105,7 @@ def cerbos(policy: PolicySet, folder: Path) -> Iterator[Cerbos]:
     log = folder / "cerbos.log"
     with child([str(binary), "server", "--log-level=error", f"--config={file}"], log) as process:
         wait_for(port, "/_cerbos/health", process, log)
-        yield Cerbos(port, policy)
+        yield Cerbos(port, log, policy)
 
 
 def cerbos_policies(policy: PolicySet) -> Mapping[str, Any]:

@@ -59,17 +59,7 @@ def npm_package(name: str) -> Path:
         root.mkdir(exist_ok=True)
         if not (root / "package.json").is_file():
             (root / "package.json").write_text('{"private": true}\n', encoding="utf-8")
-        command = [
-            "npm",
-            "install",
-            "--silent",
-            "--no-audit",
-            "--no-fund",
-            "--ignore-scripts",
-            "--no-package-lock",
-            *_NPM_PATIENCE,
-            name,
-        ]
+        command = ["npm", "install", *_NPM_QUIET, *_NPM_PATIENCE, name]
         _run(command, root, f"npm cannot install {name}")
     return found
 

@@ -66,7 +66,7 @@ def as_text(run: Run) -> str:
 def as_markdown(run: Run) -> str:
     """The tables for docs/performance.md."""
     parts = ["## Targets", "", *_table([("what", "target", "this run", ""), *map(_target_row, run.targets)])]
-    parts += ["", *(f"Missing: {name}, because {reason}." for name, reason in run.missing.items())]
+    parts += [text for name, reason in run.missing.items() for text in ("", f"Missing: {name}, because {reason}.")]
     for section in run.sections:
         parts += ["", f"## {section.title}", "", section.note]
         for table in _tables(section):

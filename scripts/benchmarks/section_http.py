@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks import plain_apps
-from benchmarks.children import SCRIPTS, child, end, free_port, python, python_code, wait_for
+from benchmarks.children import SCRIPTS, RunFailed, child, end, end_of, free_port, python, python_code, wait_for
 from benchmarks.contestants import compiled
 from benchmarks.measuring import Comparison, Round, Section, alternate, at_least
 from benchmarks.organisation import people
@@ -33,6 +33,7 @@ class Door(NamedTuple):
     """A route of one server with the words of its answers."""
 
     port: int
+    log: Path
     path: str
     allow: str = '"decision":true'
     deny: str = '"decision":false'
@@ -71,7 +72,7 @@ def klausel_server(policy: PolicySet, folder: Path, count: int) -> Iterator[Door
     log = folder / "klausel.log"
     with child([*command, "--port", str(port), "--workers", str(cores())], log) as process:
         wait_for(port, "/readyz", process, log)
-        yield Door(port, EVALUATION)
+        yield Door(port, log, EVALUATION)
 
 
 @contextmanager
@@ -83,7 +84,7 @@ def plain_server(kind: str, folder: Path) -> Iterator[Door]:
         python_code("from benchmarks.plain_apps import serve; serve()", kind, str(port), str(cores())), log
     ) as process:
         wait_for(port, "/", process, log)
-        yield Door(port, plain_apps.PATH, deny="never sent")
+        yield Door(port, log, plain_apps.PATH, deny="never sent")
 
 
 def cores() -> int:
@@ -139,7 +140,7 @@ def measure_http(
         doors = {"klausel": (service, own), "plain Flask route": (flask, plain), "bare WSGI function": (bare, plain)}
         batch_doors = {"klausel": (service._replace(path=EVALUATIONS), in_batches)}
         if cerbos is not None:
-            door = Door(cerbos.port, PATH, ALLOW.decode(), DENY.decode())
+            door = Door(cerbos.port, cerbos.log, PATH, ALLOW.decode(), DENY.decode())
             doors["Cerbos"] = (door, [Exchange(cerbos.body(asked), *_counts(answers)) for asked, answers in singles])
             batch_doors["Cerbos"] = (door, [Exchange(cerbos.body(asked), *_counts(answers)) for asked, answers in batches])
         for name, (door, exchanges) in [*doors.items(), *batch_doors.items()]:
@@ -200,7 +201,8 @@ def _load(door: Door, exchanges: list[Exchange], connections: int, seconds: floa
     finally:
         end(process)
     if process.returncode:
-        raise WrongAnswers(f"{door.path}: {errors.decode(errors='replace').strip()[-400:]}")
+        last_words = errors.decode(errors="replace").strip()[-400:]
+        raise RunFailed(f"asking {door.path} failed: {last_words}\nThe server's log ends:\n{end_of(door.log)}")
     found: dict[str, Any] = json.loads(output)
     if found["wrong"]:
         raise WrongAnswers(f"{door.path}: {found['wrong']} wrong answers under load")

@@ -16,7 +16,7 @@ from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from benchmarks.casbin_models import CASES
-from benchmarks.children import SCRIPTS, end, python
+from benchmarks.children import SCRIPTS, RunFailed, end, python
 from benchmarks.measuring import Comparison, Curve, Reading, Section, Target, at_most, shown, times
 from benchmarks.organisation import people, subject_id
 from benchmarks.peers import Missing
@@ -207,7 +207,7 @@ def _measure_stock(section: Section, policy: PolicySet, folder: Path, scale: Sca
 
 
 def run_worker(task: dict[str, Any]) -> dict[str, float]:
-    """What `people_worker` finds; raises RuntimeError with its last words."""
+    """What `people_worker` finds; raises `RunFailed` with its last words."""
     process = subprocess.Popen(
         python("people_worker"),
         stdin=subprocess.PIPE,
@@ -221,6 +221,6 @@ def run_worker(task: dict[str, Any]) -> dict[str, float]:
     finally:
         end(process)
     if process.returncode:
-        raise RuntimeError(f"a worker failed: {errors.decode(errors='replace')[-1500:]}")
+        raise RunFailed(f"a worker failed: {errors.decode(errors='replace')[-1500:]}")
     found: dict[str, float] = json.loads(output)
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from benchmarks.peer_vakt import vakt
 from benchmarks.progress import Progress
 from benchmarks.scale import Scale
 from benchmarks.section_changes import measure_changes, measure_explanation
-from benchmarks.section_http import Service, klausel_server, measure_http
+from benchmarks.section_http import Door, Service, klausel_server, measure_http
 from benchmarks.section_in_process import CEDAR, FLOOR, KLAUSEL, NODE, STOCK, VAKT, WHOLE, measure_in_process
 from benchmarks.section_models import measure_models
 from benchmarks.section_people import measure_people
@@ -35,6 +35,7 @@ from klausel.storage.database import open_database
 from klausel.storage.standing_cache import StandingCache
 
 SECTIONS = ("decision", "models", "rules", "people", "http", "explanation", "changes")
+CERBOS = "Cerbos"
 _PEOPLE = 1_000
 
 
@@ -54,8 +55,7 @@ class Session:
         self._held = holdings(self._policy.roles, _PEOPLE)
         self._questions = make_questions(self._policy, self._held, _PEOPLE, scale.questions)
         self._contestants: dict[str, Contestant] = {}
-        self._cerbos: Cerbos | None = None
-        self._service: Service | None = None
+        self._asks_servers = False
         self._wanted: list[bool] = []
         self.agreements: list[Agreement] = []
         self.missing: dict[str, str] = {}
@@ -77,18 +77,19 @@ class Session:
                 lambda: self._stack.enter_context(node_casbin(self._policy)),
                 lambda: peers.npm_version("casbin"),
             )
-        if "http" in sections:
-            server = klausel_server(self._policy, self._folder, _PEOPLE)
-            self._service = Service(self._stack.enter_context(server))
-            self._try("Cerbos", self._start_cerbos, peers.cerbos_version)
+        self._asks_servers = "http" in sections
+        if self._asks_servers:
+            self._try(CERBOS, self._prove_cerbos, peers.cerbos_version)
 
     def compare_answers(self) -> None:
         """All contestants on the same questions; raises `Difference`."""
         contestants = {name: one for name, one in self._contestants.items() if name not in (KLAUSEL, FLOOR)}
-        if self._service is not None:
-            contestants["klausel over HTTP"] = self._service
-        if self._cerbos is not None:
-            contestants["Cerbos"] = self._cerbos
+        self._compare(contestants)
+        if self._asks_servers:
+            with self._servers() as (service, cerbos_server):
+                self._compare({"klausel over HTTP": Service(service), **({CERBOS: cerbos_server} if cerbos_server else {})})
+
+    def _compare(self, contestants: Mapping[str, Contestant]) -> None:
         for name, contestant in contestants.items():
             self._progress.step(name)
             self.note(agreement_of(name, contestant, self._questions, self._wanted, self._scale.stock_seconds))
@@ -114,9 +115,8 @@ class Session:
         if section == "people":
             return measure_people(policy, self._folder, scale, step)
         if section == "http":
-            assert self._service is not None
-            door = self._service.door
-            return measure_http(policy, door, questions, self._wanted, self._cerbos, self._folder, scale, step)
+            with self._servers() as (service, cerbos_server):
+                return measure_http(policy, service, questions, self._wanted, cerbos_server, self._folder, scale, step)
         if section == "explanation":
             standings = {f"user:{subject}": Standing.of(policy.roles, held) for subject, held in self._held.items()}
             return measure_explanation(policy, questions, standings, scale, step)
@@ -141,8 +141,18 @@ class Session:
                 self._contestants[name] = made
             self.versions[name] = version()
 
-    def _start_cerbos(self) -> None:
-        self._cerbos = self._stack.enter_context(cerbos(self._policy, self._folder))
+    def _prove_cerbos(self) -> None:
+        """Sees that Cerbos is there and takes the policies."""
+        with cerbos(self._policy, self._folder):
+            pass
+
+    @contextmanager
+    def _servers(self) -> Iterator[tuple[Door, Cerbos | None]]:
+        """Klausel's service and, where it can be had, Cerbos; both only run while they are asked."""
+        with ExitStack() as stack:
+            service = stack.enter_context(klausel_server(self._policy, self._folder, _PEOPLE))
+            is_missing = CERBOS in self.missing
+            yield service, None if is_missing else stack.enter_context(cerbos(self._policy, self._folder))
 
 
 @contextmanager

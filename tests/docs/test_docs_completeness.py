@@ -10,7 +10,7 @@ import pytest
 from doc_blocks import PAGES, ROOT
 from flask import Flask
 
-from klausel.app import create_app
+from klausel.app import create_flask_app, create_service
 from klausel.cli.main import main
 from klausel.settings import Settings
 
@@ -70,9 +70,12 @@ def test_every_environment_variable_is_documented() -> None:
 
 
 @pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory) -> Flask:
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
     database = f"sqlite:///{tmp_path_factory.mktemp('routes')}/klausel.db"
-    return create_app(Settings(policies=str(ROOT / "policies"), model=str(ROOT / "model.conf"), database=database))
+    settings = Settings(policies=str(ROOT / "policies"), model=str(ROOT / "model.conf"), database=database)
+    service = create_service(settings)
+    yield create_flask_app(service)
+    service.store.close()
 
 
 def test_every_route_is_documented_with_its_method(app: Flask) -> None:

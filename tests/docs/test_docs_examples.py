@@ -13,7 +13,7 @@ import yaml
 from doc_blocks import ROOT, Block, Example, blocks, blocks_of, examples_of, matches
 from flask.testing import FlaskClient
 
-from klausel.app import create_app, create_service
+from klausel.app import create_flask_app, create_service
 from klausel.core.assignment import Assignment
 from klausel.settings import Settings
 from klausel.storage.policy_files import check_policy
@@ -33,37 +33,29 @@ def test_an_example_of_a_policy_file_loads(block: Block, tmp_path: Path) -> None
 
 
 def _put(block: Block, folder: Path) -> None:
-    """Puts an example where it belongs, and takes away what it would repeat."""
+    """Puts an example where it belongs, and takes away what it would repeat, and what speaks of what is gone then."""
     if block.kind == "csv":
         (folder / "features" / "example.csv").write_text(block.text)
         return
     keys = set(yaml.load(block.text, yaml.BaseLoader))
-    if keys <= {"levels", "roles"}:
-        for name in ("features", "conditions.yaml", "invariants.yaml", "tests"):
-            _remove(folder / name)
-        (folder / "roles.yaml").write_text(block.text)
-        return
     if keys == {"invariants"}:
         (folder / "invariants.yaml").write_text(block.text)
     elif keys <= {"description", "people", "resources", "tests"}:
+        (folder / "tests").mkdir()
         (folder / "tests" / "example_test.yaml").write_text(block.text)
-    elif keys <= {"description", "resource_types", "grants"}:
-        if "resource_types" in keys:
-            for name in ("features", "invariants.yaml", "tests"):
-                _remove(folder / name)
-            (folder / "features").mkdir()
+    elif keys == {"grants"}:
         (folder / "features" / "example.yaml").write_text(block.text)
     else:
-        for name in ("features", "invariants.yaml", "tests"):
-            _remove(folder / name)
-        (folder / "conditions.yaml").write_text(block.text)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink()
+        shutil.rmtree(folder / "features")
+        (folder / "features").mkdir()
+        (folder / "invariants.yaml").unlink()
+        if keys <= {"levels", "roles"}:
+            (folder / "conditions.yaml").unlink()
+            (folder / "roles.yaml").write_text(block.text)
+        elif keys <= {"description", "resource_types", "grants"}:
+            (folder / "features" / "example.yaml").write_text(block.text)
+        else:
+            (folder / "conditions.yaml").write_text(block.text)
 
 
 @pytest.mark.parametrize("block", blocks("console"), ids=str)
@@ -96,8 +88,8 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlaskClient]:
     service = create_service(settings)
     lines = (ROOT / "policies" / "demo" / "assignments.csv").read_text().splitlines()[1:]
     service.store.write(service.policy.compiled.policy.roles, [Assignment(*line.split(",")) for line in lines], [])
+    yield create_flask_app(service).test_client()
     service.store.close()
-    yield create_app(settings).test_client()
 
 
 @pytest.mark.parametrize("block", blocks("json"), ids=str)
