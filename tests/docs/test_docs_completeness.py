@@ -26,7 +26,9 @@ _RULES = {"keep-one", "requires-role-above", "separate-roles"}
 
 
 def commands(group: click.Group = main, path: str = "klausel") -> Iterator[tuple[str, click.Command]]:
-    for name, command in group.commands.items():
+    for name in group.list_commands(click.Context(group)):
+        command = group.get_command(click.Context(group), name)
+        assert command is not None
         yield f"{path} {name}", command
         if isinstance(command, click.Group):
             yield from commands(command, f"{path} {name}")

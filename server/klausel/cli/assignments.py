@@ -14,16 +14,8 @@ import click
 from tqdm import tqdm
 
 from klausel.cli.assignment_file import HEADER, AssignmentFile, BrokenFile
-from klausel.cli.options import (
-    EXIT_PROBLEMS,
-    database_option,
-    explains_storage_errors,
-    fail,
-    load_or_exit,
-    model_option,
-    open_existing_database,
-    policies_option,
-)
+from klausel.cli.database_options import database_option, explains_storage_errors, open_existing_database
+from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit, model_option, policies_option
 from klausel.core.roles import RoleModel
 from klausel.storage.assignment_store import AssignmentStore, ForbiddenState, ImportResult, InvalidAssignments
 from klausel.storage.database import open_database

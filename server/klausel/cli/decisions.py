@@ -8,16 +8,8 @@ from pathlib import Path
 
 import click
 
-from klausel.cli.options import (
-    EXIT_DENIED,
-    Command,
-    database_option,
-    explains_storage_errors,
-    load_or_exit,
-    model_option,
-    open_existing_database,
-    policies_option,
-)
+from klausel.cli.database_options import Command, database_option, explains_storage_errors, open_existing_database
+from klausel.cli.options import EXIT_DENIED, load_or_exit, model_option, policies_option
 from klausel.core.condition import OWN_ATTRIBUTES
 from klausel.core.explanation import Explanation
 from klausel.core.explanation import explain as explain_request

@@ -2,19 +2,43 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import click
 
 import klausel
-from klausel.cli.assignments import assignments
-from klausel.cli.decisions import can, explain
-from klausel.cli.mutate import mutate
-from klausel.cli.policies import check, compile_
-from klausel.cli.prove import prove_command
-from klausel.cli.serve import serve
-from klausel.cli.test import test_command
+
+COMMANDS = {
+    "serve": ("serve", "serve"),
+    "check": ("policies", "check"),
+    "compile": ("policies", "compile_"),
+    "test": ("test", "test_command"),
+    "mutate": ("mutate", "mutate"),
+    "prove": ("prove", "prove_command"),
+    "can": ("decisions", "can"),
+    "explain": ("decisions", "explain"),
+    "assignments": ("assignments", "assignments"),
+}
+"""Each command, with the module and the name that it is written under."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class LazyGroup(click.Group):
+    """Imports a command's module only when it is used, so that `klausel check` does not wait for the database and the server."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, in the order in which help shows them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of a name; None for an unknown one."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, name = COMMANDS[cmd_name]
+        command: click.Command = getattr(import_module(f"klausel.cli.{module}"), name)
+        return command
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(klausel.__version__, prog_name="klausel")
 def main() -> None:
     """Who may do what: policies in text files, people in a database, decisions in between.
@@ -28,7 +52,3 @@ def main() -> None:
       klausel can user:leo edit quiz --in acme/support --set status=published
       klausel serve --demo
     """
-
-
-for command in (serve, check, compile_, test_command, mutate, prove_command, can, explain, assignments):
-    main.add_command(command)

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import NoReturn
 
 import click
-from sqlalchemy import Engine, make_url
-from sqlalchemy.exc import ArgumentError
 
 from klausel.core.problem import PolicyError
 from klausel.settings import Settings
-from klausel.storage.database import StorageError, is_in_memory, open_database
-from klausel.storage.installation import InstallationError, check_installation
 from klausel.storage.policy_files import LoadedPolicy, open_policy
 
 EXIT_PROBLEMS = 1
@@ -22,7 +16,6 @@ EXIT_DENIED = 3
 
 _DEFAULTS = Settings()
 _CLONE = Path(__file__).resolve().parents[3]
-Command = TypeVar("Command", bound=Callable[..., object])
 
 policies_option = click.option(
     "--policies",
@@ -39,14 +32,6 @@ model_option = click.option(
     envvar="KLAUSEL_MODEL",
     show_envvar=True,
     help="Casbin model; without it, model.conf beside the policies folder, in the working directory, or of Klausel itself.",
-)
-database_option = click.option(
-    "--database",
-    default=_DEFAULTS.database,
-    show_default=True,
-    envvar="KLAUSEL_DATABASE",
-    show_envvar=True,
-    help="SQLAlchemy URL of the role assignments.",
 )
 
 
@@ -73,31 +58,3 @@ def fail(message: str) -> NoReturn:
     """Prints a message and exits with 1."""
     click.echo(f"klausel: {message}", err=True)
     raise SystemExit(EXIT_PROBLEMS)
-
-
-def open_existing_database(url: str) -> Engine:
-    """The database at a URL; exits with 1 instead of creating an SQLite file that does not exist."""
-    try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError):
-        return open_database(url)
-    if is_in_memory(parsed):
-        fail("a database in memory is empty at every start; name a file, such as --database sqlite:///klausel.db")
-    name = parsed.database or ""
-    if parsed.get_backend_name() == "sqlite" and not name.startswith("file:") and not Path(name).exists():
-        fail(f"there is no database at {name}; start the service once, import people, or name another --database")
-    return open_database(url)
-
-
-def explains_storage_errors(command: Command) -> Command:
-    """Makes a command that meets an unusable database or installation say so in one line and exit with 1."""
-
-    @functools.wraps(command)
-    def guarded(*arguments: object, **options: object) -> object:
-        try:
-            check_installation()
-            return command(*arguments, **options)
-        except (InstallationError, StorageError) as error:
-            fail(str(error))
-
-    return guarded  # type: ignore[return-value]

@@ -15,15 +15,8 @@ from granian.constants import Interfaces
 from granian.log import LogLevels
 
 from klausel.cli.assignments import import_file
-from klausel.cli.options import (
-    database_option,
-    explains_storage_errors,
-    fail,
-    load_or_exit,
-    model_beside,
-    model_option,
-    policies_option,
-)
+from klausel.cli.database_options import database_option, explains_storage_errors
+from klausel.cli.options import fail, load_or_exit, model_beside, model_option, policies_option
 from klausel.settings import ENVIRONMENT_VARIABLE, Settings, fault_in_public_url
 from klausel.storage.assignment_store import AssignmentStore
 from klausel.storage.database import is_in_memory, open_database

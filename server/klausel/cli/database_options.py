@@ -1,0 +1,56 @@
+"""What commands share that use the database of role assignments."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import click
+from sqlalchemy import Engine, make_url
+from sqlalchemy.exc import ArgumentError
+
+from klausel.cli.options import fail
+from klausel.settings import Settings
+from klausel.storage.database import StorageError, is_in_memory, open_database
+from klausel.storage.installation import InstallationError, check_installation
+
+Command = TypeVar("Command", bound=Callable[..., object])
+
+database_option = click.option(
+    "--database",
+    default=Settings().database,
+    show_default=True,
+    envvar="KLAUSEL_DATABASE",
+    show_envvar=True,
+    help="SQLAlchemy URL of the role assignments.",
+)
+
+
+def open_existing_database(url: str) -> Engine:
+    """The database at a URL; exits with 1 instead of creating an SQLite file that does not exist."""
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        return open_database(url)
+    if is_in_memory(parsed):
+        fail("a database in memory is empty at every start; name a file, such as --database sqlite:///klausel.db")
+    name = parsed.database or ""
+    if parsed.get_backend_name() == "sqlite" and not name.startswith("file:") and not Path(name).exists():
+        fail(f"there is no database at {name}; start the service once, import people, or name another --database")
+    return open_database(url)
+
+
+def explains_storage_errors(command: Command) -> Command:
+    """Makes a command that meets an unusable database or installation say so in one line and exit with 1."""
+
+    @functools.wraps(command)
+    def guarded(*arguments: object, **options: object) -> object:
+        try:
+            check_installation()
+            return command(*arguments, **options)
+        except (InstallationError, StorageError) as error:
+            fail(str(error))
+
+    return guarded  # type: ignore[return-value]
