@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 ENVIRONMENT_VARIABLE = "KLAUSEL_SETTINGS"
@@ -34,7 +35,10 @@ class Settings:
     @property
     def is_loopback(self) -> bool:
         """Whether the service listens on this machine alone."""
-        return self.host in LOOPBACK_NAMES or self.host.startswith("127.")
+        try:
+            return self.host in LOOPBACK_NAMES or ip_address(self.host).is_loopback
+        except ValueError:
+            return False
 
     @property
     def base_url(self) -> str:

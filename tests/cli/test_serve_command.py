@@ -25,7 +25,7 @@ class Server:
     def __init__(self, target: str, **given: Any) -> None:
         Server.given = {"target": target, **given}
 
-    def serve(self) -> None:
+    def serve(self, target_loader: object) -> None:
         Server.given["settings"] = Settings.from_text(os.environ[ENVIRONMENT_VARIABLE])
 
 

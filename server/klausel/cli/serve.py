@@ -7,7 +7,9 @@ import errno
 import os
 import socket
 from contextlib import closing
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import click
 from granian import Granian
@@ -111,7 +113,7 @@ def serve(policies: Path, model: Path | None, demo: bool, open_to_all: bool, **o
         log_level=LogLevels.warning,
         log_access=False,
         websockets=False,
-    ).serve()
+    ).serve(target_loader=_load_application)
 
 
 def _address_of(settings: Settings) -> str:
@@ -163,3 +165,9 @@ def _check_port(settings: Settings) -> None:
         except OSError as error:
             cure = "another address with --host" if error.errno == errno.EADDRNOTAVAIL else "another port with --port"
             fail(f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; choose {cure}")
+
+
+def _load_application(target: str) -> Any:
+    """The application of a worker process; Granian's own way of finding it depends on the folder that it is started in."""
+    module, _, name = target.partition(":")
+    return getattr(import_module(module), name)()
