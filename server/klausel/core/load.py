@@ -17,6 +17,7 @@ from klausel.core.load_conditions import NamedConditions
 from klausel.core.load_features import (
     FEATURE_KEYS,
     Vocabulary,
+    join_resource_types,
     read_csv_grants,
     read_csv_links,
     read_grants,
@@ -115,7 +116,12 @@ class _Loader:
                 self._report_empty(shown[name])
             self.problems.check_keys(root, FEATURE_KEYS, "a feature file")
             self.problems.text(root.get("description"), "description")
-            declared_types.update(read_resource_types(root, types, roles, self.problems))
+            read_types = partial(self._types, root, roles)
+            key = ("types", shown[name], texts[name], roles.levels)
+            names, found_types, type_problems = self.cache.remembered(key, read_types)
+            declared_types.update(names)
+            join_resource_types(types, found_types, self.problems)
+            self.problems.found += type_problems
         is_complete = all(name in features for name in shown if name.startswith(FEATURES_FOLDER) and name.endswith(".yaml"))
         roles_root = roots.get(ROLES_FILE)
         if roles_root is not None and is_complete:
@@ -176,6 +182,13 @@ class _Loader:
             self._report_empty(shown_as)
         self.problems.found += problems
         return rows
+
+    @staticmethod
+    def _types(root: Fields, roles: RoleModel) -> tuple[list[str], list[ResourceType], list[Problem]]:
+        """The names of the resource types of one feature file, those without fault, and the problems in them."""
+        problems = ProblemList()
+        found: list[ResourceType] = []
+        return list(read_resource_types(root, found, roles, problems)), found, problems.found
 
     @staticmethod
     def _grants(root: Fields | None, rows: list[list[Text]], vocabulary: Vocabulary) -> tuple[list[Grant], list[Problem]]:

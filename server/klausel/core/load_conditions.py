@@ -23,6 +23,8 @@ class NamedConditions:
         self._texts: dict[str, tuple[Text, Text]] = {}
         self._known: dict[str, None] = {} if is_readable else _AnyName()
         self._trees: dict[str, Condition] = {}
+        self._parsed: dict[str, Condition] = {}
+        self._is_whole = False
         for label, node in root.entries if root else ():
             self._known[label.value] = None
             if _is_good_condition_name(label, problems):
@@ -34,6 +36,7 @@ class NamedConditions:
             tree = self._tree(self._texts[name][1])
             if tree is not None:
                 self._trees[name] = tree
+        self._is_whole = True
         self.named = {
             name: NamedCondition(name, text.value.strip(), self._trees[name], label.place)
             for name, (label, text) in self._texts.items()
@@ -41,8 +44,13 @@ class NamedConditions:
         }
 
     def parse(self, text: Text) -> Condition:
-        """The tree of a condition's text; raises `ExpressionFault`."""
-        return parse_condition(text.value, self._trees.get, self._known)
+        """The tree of a condition's text, one and the same for equal texts; raises `ExpressionFault`."""
+        tree = self._parsed.get(text.value)
+        if tree is None:
+            tree = parse_condition(text.value, self._trees.get, self._known)
+            if self._is_whole:
+                self._parsed[text.value] = tree
+        return tree
 
     def _uses_of(self, name: str) -> dict[str, int]:
         text = self._texts[name][1]

@@ -44,17 +44,20 @@ class Vocabulary:
         return (roles, tuple(types), self.declared_types, self.is_complete)
 
 
-def read_resource_types(
-    root: Fields, known: dict[str, ResourceType], roles: RoleModel, problems: ProblemList
-) -> Iterator[str]:
-    """Adds the resource types that a feature file declares to `known`; yields every name, also of faulty ones."""
+def join_resource_types(known: dict[str, ResourceType], found: list[ResourceType], problems: ProblemList) -> None:
+    """Adds the resource types of one file to those of others; a problem for each that is declared already."""
+    for one in found:
+        first = known.setdefault(one.name, one)
+        if first is not one:
+            message = f'resource type "{one.name}" is declared already, in {first.place}'
+            problems.add(one.place, "repeated-resource-type", message, "declare it once; any file may grant on it")
+
+
+def read_resource_types(root: Fields, found: list[ResourceType], roles: RoleModel, problems: ProblemList) -> Iterator[str]:
+    """Adds the resource types that a feature file declares to `found`; yields every name, also of faulty ones."""
     for name, node in problems.entries(root.get("resource_types"), "resource_types"):
         yield name.value
         if not problems.name(name, "a resource type", is_name):
-            continue
-        if name.value in known:
-            message = f'resource type "{name.value}" is declared already, in {known[name.value].place}'
-            problems.add(name.place, "repeated-resource-type", message, "declare it once; any file may grant on it")
             continue
         fields = problems.fields(node, f"resource type {name.value}")
         is_readable = fields is not None or is_empty(node)
@@ -67,7 +70,7 @@ def read_resource_types(
         if is_readable and fields.get("actions") is None and "actions" not in meant:
             problems.add(name.place, "missing-key", f"resource type {name.value} has no actions", "add actions: [view]")
         asked_in = dict(_asked_in(fields.get("asked_in"), actions, roles, problems))
-        known[name.value] = ResourceType(name.value, tuple(actions), MappingProxyType(asked_in), name.place)
+        found.append(ResourceType(name.value, tuple(actions), MappingProxyType(asked_in), name.place))
 
 
 def _asked_in(node: Node | None, actions: list[str], roles: RoleModel, problems: ProblemList) -> Iterator[tuple[str, str]]:
