@@ -17,6 +17,8 @@ COMMANDS = {
     "prove": ("prove", "prove_command"),
     "can": ("decisions", "can"),
     "explain": ("decisions", "explain"),
+    "who-can": ("search", "who_can_command"),
+    "what-can": ("search", "what_can_command"),
     "assignments": ("assignments", "assignments"),
 }
 """Each command, with the module and the name that it is written under."""

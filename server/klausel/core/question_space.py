@@ -57,6 +57,14 @@ def spots(
     return tuple(found.values())
 
 
+def spot_in(policy: PolicySet, resource_type: str, action: str, domain: str | None) -> Spot | BadDomain:
+    """The spot of a question about something in a domain: its own domain is that, or one above where the action is asked."""
+    ids = () if domain is None else domain.split("/")
+    known = _known(_levels_looked_at(policy, resource_type, action), resource_type, action, ids)
+    asked = _domain_when(policy, resource_type, action, known)
+    return asked if isinstance(asked, BadDomain) else Spot(asked, known)
+
+
 def _domains_from_top(domain: str) -> Iterator[str]:
     parts = domain.split("/")
     for length in range(1, len(parts) + 1):
