@@ -5,8 +5,9 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator, Sequence
 from itertools import chain, groupby, islice
+from typing import Any
 
-from sqlalchemy import Engine, Select, func, literal, select
+from sqlalchemy import Engine, Select, func, select
 
 from klausel.core.search import Holders
 from klausel.storage.database import reading
@@ -59,9 +60,9 @@ def _anywhere_below(engine: Engine, holders: Holders, after: str) -> Iterator[st
     while True:
         firsts = []
         with reading(engine) as connection:
-            for role in holders.anywhere:
-                rows = connection.execute(_first_holders(holders.top, role, after))
-                firsts += [(first, role, place) for place, first in rows if first is not None]
+            for place, *subjects in connection.execute(_first_holders(holders, after)):
+                named = zip(subjects, holders.anywhere, strict=True)
+                firsts += [(first, role, place) for first, role in named if first is not None]
         firsts.sort()
         if len(firsts) <= FEW_PLACES:
             yield from heapq.merge(
@@ -83,20 +84,18 @@ def _anywhere_below(engine: Engine, holders: Holders, after: str) -> Iterator[st
         after = bound
 
 
-def _first_holders(top: str, role: str, after: str) -> Select[str, str | None]:
-    """For each domain below the top one the first subject with a role; goes from domain to domain along the index."""
+def _first_holders(holders: Holders, after: str) -> Select[Any]:
+    """Each domain below the top one, with the first subject with each role; goes from domain to domain along the index."""
     other = CasbinRule.__table__.alias()
     # "0" is the character after "/".
-    first = select(func.min(other.c.v2)).where(other.c.v2 > top + "/", other.c.v2 < top + "0").scalar_subquery()
+    beyond, end = holders.top + "/", holders.top + "0"
+    first = select(func.min(other.c.v2)).where(other.c.v2 > beyond, other.c.v2 < end).scalar_subquery()
     places = select(first.label("place")).cte("places", recursive=True)
-    following = select(func.min(other.c.v2)).where(other.c.v2 > places.c.place, other.c.v2 < top + "0").scalar_subquery()
+    following = select(func.min(other.c.v2)).where(other.c.v2 > places.c.place, other.c.v2 < end).scalar_subquery()
     places = places.union_all(select(following).where(places.c.place.is_not(None)))
-    holder = (
-        select(func.min(CasbinRule.v0))
-        .where(CasbinRule.v2 == places.c.place, CasbinRule.v1 == role, CasbinRule.v0 > literal(after, CasbinRule.v0.type))
-        .scalar_subquery()
-    )
-    return select(places.c.place, holder).where(places.c.place.is_not(None))
+    here = select(func.min(CasbinRule.v0)).where(CasbinRule.v2 == places.c.place, CasbinRule.v0 > after)
+    subjects = [here.where(CasbinRule.v1 == role).scalar_subquery() for role in holders.anywhere]
+    return select(places.c.place, *subjects).where(places.c.place.is_not(None))
 
 
 def _held_by_each(engine: Engine, subjects: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
