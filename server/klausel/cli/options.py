@@ -15,7 +15,8 @@ EXIT_PROBLEMS = 1
 EXIT_DENIED = 3
 
 _DEFAULTS = Settings()
-_CLONE = Path(__file__).resolve().parents[3]
+STARTER = Path(__file__).with_name("starter")
+"""The policy repository that `klausel init` writes, with the model that is used where none is nearby."""
 
 policies_option = click.option(
     "--policies",
@@ -36,11 +37,11 @@ model_option = click.option(
 
 
 def model_beside(policies: Path, model: Path | None) -> Path:
-    """The model to use: the one named, else `model.conf` beside the policies, in the working directory, in this clone."""
+    """The model to use: the one named, else `model.conf` beside the policies, in the working directory, of Klausel itself."""
     if model is not None:
         return model
     here = Path(_DEFAULTS.model)
-    places = (policies.resolve().parent / here, here, _CLONE / here)
+    places = (policies.resolve().parent / here, here, STARTER / here)
     return next((place for place in places if place.is_file()), here)
 
 
