@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from klausel.core.load import (
     CONDITIONS_FILE,
     FEATURES_FOLDER,
@@ -14,6 +16,8 @@ from klausel.core.load import (
 from klausel.core.problem import Place, Problem, did_you_mean
 
 MODEL_NAME = "model.conf"
+DEFAULT_MODEL = Path(__file__).resolve().parents[3] / MODEL_NAME
+"""The model that comes with Klausel."""
 LARGEST_FILE = 4 * 1024 * 1024
 _IGNORED_FOLDERS = ("demo/",)
 

@@ -96,6 +96,11 @@ class GitRepository:
         work_tree = _output([*command, "--show-toplevel"], environment).removesuffix("\n")
         return cls(Path(git_dir), Path(work_tree))
 
+    @classmethod
+    def objects_of(cls, path: Path) -> GitRepository:
+        """The repository that a path lies in, read as if it were bare: places are named by their paths in its trees."""
+        return cls(cls.containing(path).git_dir, None)
+
     def __enter__(self) -> Self:
         return self
 
@@ -110,14 +115,20 @@ class GitRepository:
 
     def tree_path(self, path: Path) -> str:
         """The path of a file or folder in the trees of the repository; raises `GitError` for one outside its work tree."""
-        if self.work_tree is not None:
-            try:
-                inside = path.resolve().relative_to(self.work_tree.resolve())
-            except ValueError:
-                pass
-            else:
-                return "" if inside == Path() else inside.as_posix()
-        raise GitError(f"{path} does not lie in the work tree of the repository {self.work_tree or self.git_dir}")
+        found = self.tree_path_or_none(path)
+        if found is None:
+            raise GitError(f"{path} does not lie in the work tree of the repository {self.work_tree or self.git_dir}")
+        return found
+
+    def tree_path_or_none(self, path: Path) -> str | None:
+        """The path of a file or folder in the trees of the repository; None for one outside its work tree."""
+        if self.work_tree is None:
+            return None
+        try:
+            inside = path.resolve().relative_to(self.work_tree.resolve())
+        except ValueError:
+            return None
+        return "" if inside == Path() else inside.as_posix()
 
     def shown(self, tree_path: str) -> str:
         """A path of a tree as people see it in the work tree; as it is where there is none."""

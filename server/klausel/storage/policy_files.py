@@ -6,7 +6,7 @@ import os
 import subprocess
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from klausel.casbin.engine import CompiledPolicy, compile_policy
 from klausel.casbin.model_shape import problems_in_model
@@ -16,6 +16,7 @@ from klausel.core.load_cache import LoadCache
 from klausel.core.policy_test import PolicyTest
 from klausel.core.problem import Place, PolicyError, Problem
 from klausel.storage.file_rules import (
+    DEFAULT_MODEL,
     LARGEST_FILE,
     MODEL_NAME,
     is_passed_over,
@@ -68,18 +69,22 @@ def open_policy_at(
     repository: GitRepository,
     revision: str,
     folder: str,
-    model: str | Path,
+    model: str | Path | None = None,
     with_tests: bool = False,
     cache: LoadCache | None = None,
 ) -> LoadedPolicy:
     """The policy set in a folder of a commit, compiled under a model; nothing is checked out.
 
     `folder` is a path in the trees of the repository, and so is a `model` that is a text; a `Path` is a file outside of
-    them. With a `cache`, files that are as in the last loading are not parsed again. Raises `PolicyError` with every
-    problem found, and `GitError` when git cannot answer.
+    them, None is `model.conf` beside the folder or at the root of that commit, else the one that comes with Klausel.
+    With a `cache`, files that are as in the last loading are not parsed again. Raises `PolicyError` with every problem
+    found, and `GitError` when git cannot answer.
     """
     commit = repository.commit(revision)
     files, problems = repository.files_at(commit, folder)
+    if model is None:
+        places = (str(PurePosixPath(folder).parent / MODEL_NAME), MODEL_NAME)
+        model = next((place for place in places if repository.entry(commit, place)), DEFAULT_MODEL)
     if isinstance(model, Path):
         model_shown = shown(model)
         _read_model(model, files, problems)
