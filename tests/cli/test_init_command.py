@@ -6,7 +6,7 @@ import pytest
 import yaml
 from command_line import ROOT, Klausel
 
-STARTER = ROOT / "server" / "klausel" / "cli" / "starter"
+STARTER = ROOT / "server" / "klausel" / "starter"
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from klausel.cli.options import STARTER, fail
+from klausel.cli.options import fail
+from klausel.storage.file_rules import STARTER
 
 _HIDDEN = {"github": ".github"}
 """Folders of the starter that are hidden where they are written; packaging leaves hidden files out."""

@@ -19,8 +19,6 @@ EXIT_PROBLEMS = 1
 EXIT_DENIED = 3
 
 _DEFAULTS = Settings()
-STARTER = Path(__file__).with_name("starter")
-"""The policy repository that `klausel init` writes, with the model that is used where none is nearby."""
 
 policies_option = click.option(
     "--policies",
