@@ -12,7 +12,7 @@ import click
 
 from klausel.cli.database_options import database_option, explains_storage_errors, open_existing_database
 from klausel.cli.decisions import ENTITIES, set_option, set_property
-from klausel.cli.options import load_or_exit, model_option, policies_option
+from klausel.cli.options import at_option, load_or_exit, model_option, policies_option
 from klausel.core.domain import BadDomain
 from klausel.core.identifiers import fault_in_domain, fault_in_subject, split_subject_key
 from klausel.core.permission import Question, given_values, question_in
@@ -44,6 +44,7 @@ format_option = click.option(
 @click.option("--after", default="", metavar="SUBJECT", help="Go on after this subject, as type:id.")
 @click.option("--limit", type=click.IntRange(min=1), help="Show at most so many; without it, all.")
 @format_option
+@at_option
 @policies_option
 @model_option
 @database_option
@@ -56,6 +57,7 @@ def who_can_command(
     after: str,
     limit: int | None,
     format_: str,
+    at: str | None,
     policies: Path,
     model: Path | None,
     database: str,
@@ -70,7 +72,7 @@ def who_can_command(
       klausel who-can edit quiz --in acme/support
       klausel who-can edit quiz --in acme/support --set status=published --limit 20
     """
-    policy = load_or_exit(policies, model).compiled.policy
+    policy = load_or_exit(policies, model, at=at).compiled.policy
     question = _question(policy, action, resource, domain, values)
     with closing(AssignmentStore(open_existing_database(database))) as store:
         holders = holders_that_matter(policy.roles, question)
@@ -109,6 +111,7 @@ def _line(found: Found) -> str:
 @domain_option
 @set_option
 @format_option
+@at_option
 @policies_option
 @model_option
 @database_option
@@ -118,6 +121,7 @@ def what_can_command(
     domain: str,
     values: tuple[str, ...],
     format_: str,
+    at: str | None,
     policies: Path,
     model: Path | None,
     database: str,
@@ -132,7 +136,7 @@ def what_can_command(
       klausel what-can user:ann --in acme/support
       klausel what-can user:ann --in acme --format json
     """
-    policy = load_or_exit(policies, model).compiled.policy
+    policy = load_or_exit(policies, model, at=at).compiled.policy
     parts = split_subject_key(subject)
     if parts is None or fault_in_subject(*parts):
         fault = f"the subject {fault_in_subject(*parts)}" if parts else f'write it as type:id, such as "user:{subject}"'
