@@ -20,6 +20,8 @@ COMMANDS = {
     "explain": ("decisions", "explain"),
     "who-can": ("search", "who_can_command"),
     "what-can": ("search", "what_can_command"),
+    "matrix": ("review", "matrix"),
+    "review": ("review", "review"),
     "assignments": ("assignments", "assignments"),
 }
 """Each command, with the module and the name that it is written under."""

@@ -13,8 +13,10 @@ import click
 from klausel.cli.database_options import database_option, explains_storage_errors, open_existing_database
 from klausel.cli.decisions import ENTITIES, set_option, set_property
 from klausel.cli.options import at_option, load_or_exit, model_option, policies_option
+from klausel.core.condition_words import names_used
 from klausel.core.domain import BadDomain
 from klausel.core.identifiers import fault_in_domain, fault_in_subject, split_subject_key
+from klausel.core.matrix import matrix_row
 from klausel.core.permission import Question, given_values, question_in
 from klausel.core.policy import PolicySet
 from klausel.core.problem import did_you_mean
@@ -25,7 +27,6 @@ from klausel.core.standing import Standing
 from klausel.storage.assignment_store import AssignmentStore
 from klausel.storage.holders import people_who_hold
 
-domain_option = click.option("--in", "domain", metavar="DOMAIN", required=True, help="Where: acme, or acme/support.")
 format_option = click.option(
     "--format",
     "format_",
@@ -39,7 +40,7 @@ format_option = click.option(
 @click.command("who-can")
 @click.argument("action")
 @click.argument("resource", metavar="TYPE[:ID]")
-@domain_option
+@click.option("--in", "domain", metavar="DOMAIN", help="Where: acme, or acme/support. Without it, roles are listed.")
 @set_option
 @click.option("--after", default="", metavar="SUBJECT", help="Go on after this subject, as type:id.")
 @click.option("--limit", type=click.IntRange(min=1), help="Show at most so many; without it, all.")
@@ -52,7 +53,7 @@ format_option = click.option(
 def who_can_command(
     action: str,
     resource: str,
-    domain: str,
+    domain: str | None,
     values: tuple[str, ...],
     after: str,
     limit: int | None,
@@ -65,15 +66,24 @@ def who_can_command(
     """List everyone who may do ACTION to a resource in a domain: always, or when a condition holds, and why.
 
     Sorted by subject and shown as they are found. What is not said by --set, or by an id, is left open, and the
-    conditions about it are shown.
+    conditions about it are shown. Without --in the roles are listed that may; that needs no database.
 
     \b
     Examples:
+      klausel who-can edit quiz
       klausel who-can edit quiz --in acme/support
       klausel who-can edit quiz --in acme/support --set status=published --limit 20
     """
     policy = load_or_exit(policies, model, at=at).compiled.policy
-    question = _question(policy, action, resource, domain, values)
+    type_, _, id_ = resource.partition(":")
+    _check_declared(policy, action, type_)
+    if domain is None:
+        _show_roles(policy, type_, action, format_)
+        return
+    where = domain_named(policy.roles, domain)
+    question = question_in(policy, type_, action, where, given_values(id_, _properties(policy.roles, values)))
+    if isinstance(question, BadDomain):
+        raise click.BadParameter(question.reason, param_hint="--in")
     with closing(AssignmentStore(open_existing_database(database))) as store:
         holders = holders_that_matter(policy.roles, question)
         people = ((key, Standing.of(policy.roles, held)) for key, held in people_who_hold(store.engine, holders, after))
@@ -108,7 +118,7 @@ def _line(found: Found) -> str:
 
 @click.command("what-can")
 @click.argument("subject")
-@domain_option
+@click.option("--in", "domain", metavar="DOMAIN", required=True, help="Where: acme, or acme/support.")
 @set_option
 @format_option
 @at_option
@@ -159,20 +169,26 @@ def what_can_command(
         click.echo("nothing", err=True)
 
 
-def _question(policy: PolicySet, action: str, resource: str, domain: str, values: tuple[str, ...]) -> Question:
-    type_, _, id_ = resource.partition(":")
+def _check_declared(policy: PolicySet, action: str, type_: str) -> None:
     declared = policy.resource_types.get(type_)
     if declared is None:
-        hint = did_you_mean(type_, policy.resource_types).rstrip("; ")
+        hint = did_you_mean(type_, policy.resource_types)
         raise click.BadParameter(f'no policy file declares "{type_}"; {hint}'.rstrip("; "), param_hint="TYPE")
     if action not in declared.actions:
-        hint = did_you_mean(action, declared.actions).rstrip("; ")
+        hint = did_you_mean(action, declared.actions)
         raise click.BadParameter(f'{type_} has no action "{action}"; {hint}'.rstrip("; "), param_hint="ACTION")
-    where = domain_named(policy.roles, domain)
-    question = question_in(policy, type_, action, where, given_values(id_, _properties(policy.roles, values)))
-    if isinstance(question, BadDomain):
-        raise click.BadParameter(question.reason, param_hint="--in")
-    return question
+
+
+def _show_roles(policy: PolicySet, type_: str, action: str, format_: str) -> None:
+    row = matrix_row(policy, type_, action)
+    for role, cell in row.cells.items():
+        if format_ == "json":
+            click.echo(json.dumps({"role": role, "action": action, "type": type_, "may": cell.text}, ensure_ascii=False))
+        elif not cell.is_no:
+            click.echo(f"{role}  {cell.text}")
+    if format_ == "text":
+        for one in names_used((cell.text for cell in row.cells.values()), policy.conditions):
+            click.echo(f"  {one.name}: {one.text}")
 
 
 def _properties(roles: RoleModel, values: tuple[str, ...]) -> Mapping[str, Mapping[str, object]]:

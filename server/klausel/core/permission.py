@@ -20,10 +20,11 @@ from klausel.core.condition import (
     evaluate_atom,
     negate,
     value_of,
+    with_one_spelling,
 )
 from klausel.core.domain import BadDomain
 from klausel.core.policy import Grant, PolicySet
-from klausel.core.question_space import spot_in
+from klausel.core.question_space import Spot, spot_in
 from klausel.core.request import Action, Request, Resource, Subject
 from klausel.core.truth_space import Known, TruthSpace, positive, truth_space
 
@@ -144,8 +145,11 @@ def question_in(
 ) -> Question | BadDomain:
     """The question about something in a domain; `given` holds the properties, and the id, that are known of the request."""
     spot = spot_in(policy, resource_type, action, domain)
-    if isinstance(spot, BadDomain):
-        return spot
+    return spot if isinstance(spot, BadDomain) else question_at(policy, resource_type, action, spot, given)
+
+
+def question_at(policy: PolicySet, resource_type: str, action: str, spot: Spot, given: Request | None = None) -> Question:
+    """The question about something in one kind of place."""
     grants = tuple(
         grant for grant in policy.grants_about(resource_type, action) if grant.scope.covers(spot.domain, policy.roles)
     )
@@ -209,6 +213,17 @@ def _permission(grants: Sequence[Grant], known: Known) -> Permission:
     condition = _fold(condition, lambda atom: _constant(atom, space)) if not isinstance(condition, bool) else condition
     assert not isinstance(condition, bool)
     return Permission("when", condition, tuple(allows), tuple(denies))
+
+
+def same_condition(one: Condition | None, other: Condition | None) -> bool:
+    """Whether two conditions are certainly true for the same requests; where that is too much to look at, by their spelling."""
+    if one is None or other is None:
+        return one is other
+    both = [*atoms(one), *atoms(other)]
+    if not is_small(both):
+        return with_one_spelling(one) == with_one_spelling(other)
+    space = truth_space(both)
+    return _outcomes(space, [one], ()) == _outcomes(space, [other], ())
 
 
 def is_small(open_atoms: Iterable[Atom]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from klausel.core.condition import Condition
@@ -52,21 +52,26 @@ class Holders:
 
 def holders_that_matter(roles: RoleModel, question: Question) -> Holders:
     """Whose roles make a difference to the answer: those that reach an allow; where anyone may, those that reach a deny too."""
-    if question.domain is None:
+    everybody_may = question.permission({ANYONE}).verdict != "never"
+    return holders_of(roles, question.domain, question.grantees if everybody_may else question.allowed_names)
+
+
+def holders_of(roles: RoleModel, domain: str | None, names: Collection[str]) -> Holders:
+    """Who has any of these names in a domain, apart from `anyone`."""
+    if domain is None:
         return Holders((), (), "")
-    wanted = question.grantees if question.permission({ANYONE}).verdict != "never" else question.allowed_names
-    wanted -= {ANYONE}
-    above = [question.domain]
+    wanted = frozenset(names) - {ANYONE}
+    above = [domain]
     while "/" in above[-1]:
         above.append(above[-1].rpartition("/")[0])
     exactly = [
-        (role.name, domain)
-        for domain in reversed(above)
-        for role in roles.roles.values()
-        if roles.depths[role.name] == depth_of(domain) and roles.closure[role.name] & wanted
+        (role, place)
+        for place in reversed(above)
+        for role, depth in roles.depths.items()
+        if depth == depth_of(place) and roles.closure[role] & wanted
     ]
     anywhere = [role for role, depth in roles.depths.items() if depth > 1 and roles.closure[ANY_PREFIX + role] & wanted]
-    return Holders(tuple(exactly), tuple(anywhere), top_domain(question.domain))
+    return Holders(tuple(exactly), tuple(anywhere), top_domain(domain))
 
 
 def who_can(
