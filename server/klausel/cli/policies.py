@@ -9,8 +9,15 @@ import click
 
 from klausel.casbin.rows import Row, grant_rows, inheritance_rows
 from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit, model_beside, model_option, policies_option
+from klausel.core.lint import RULES, page
 from klausel.core.problem import Problem
 from klausel.storage.policy_files import check_policy
+
+
+def _print_page(ctx: click.Context, _: click.Parameter, rule: str | None) -> None:
+    if rule is not None:
+        click.echo(page(rule))
+        ctx.exit()
 
 
 @click.command()
@@ -24,16 +31,26 @@ from klausel.storage.policy_files import check_policy
     show_default=True,
     help="github: annotations on the lines of a pull request.",
 )
-def check(folder: Path, model: Path | None, format_: str) -> None:
+@click.option("--strict", is_flag=True, help="Exit with 1 on warnings too.")
+@click.option(
+    "--explain",
+    type=click.Choice(list(RULES)),
+    is_eager=True,
+    expose_value=False,
+    callback=_print_page,
+    help="Print the manual page of a warning, and nothing else.",
+)
+def check(folder: Path, model: Path | None, format_: str, strict: bool) -> None:
     """Check the policy set in DIR and print every problem with its place.
 
-    Without DIR it is KLAUSEL_POLICIES, or the folder policies. Exits with 1 when there is an error; warnings alone exit
-    with 0.
+    Errors refuse the set. Warnings are what may stand but is most often a mistake. Without DIR it is KLAUSEL_POLICIES, or the
+    folder policies. Exits with 1 when there is an error; warnings alone exit with 0, or with 1 under --strict.
 
     \b
     Examples:
       klausel check
-      klausel check policies --format github
+      klausel check policies --strict --format github
+      klausel check --explain covered-grant
     """
     problems = check_policy(folder, model_beside(folder, model))
     errors = sum(problem.severity == "error" for problem in problems)
@@ -44,7 +61,7 @@ def check(folder: Path, model: Path | None, format_: str) -> None:
             click.echo(_annotation(problem) if format_ == "github" else str(problem))
         warnings = len(problems) - errors
         click.echo(f"{folder}: {_count(errors, 'error')}, {_count(warnings, 'warning')}", err=True)
-    raise SystemExit(EXIT_PROBLEMS if errors else 0)
+    raise SystemExit(EXIT_PROBLEMS if errors or (strict and problems) else 0)
 
 
 def _count(number: int, what: str) -> str:

@@ -11,6 +11,8 @@ from pathlib import Path
 from klausel.casbin.engine import CompiledPolicy, compile_policy
 from klausel.casbin.model_shape import problems_in_model
 from klausel.core.decoding import decode
+from klausel.core.lint import WARNINGS, lint
+from klausel.core.lint.switch_off import MARK, without_switched_off
 from klausel.core.load import (
     CONDITIONS_FILE,
     FEATURES_FOLDER,
@@ -18,6 +20,7 @@ from klausel.core.load import (
     ROLES_FILE,
     TESTS_ENDING,
     TESTS_FOLDER,
+    LoadResult,
     SourceFile,
     is_test_file,
     load_policy,
@@ -56,8 +59,15 @@ class LoadedPolicy:
 def open_policy(folder: Path, model: Path, with_tests: bool = False) -> LoadedPolicy:
     """The policy set in a folder, compiled under a model; raises `PolicyError` with every problem found.
 
-    Test files are read only `with_tests`: no decision depends on them.
+    Test files are read only `with_tests`: no decision depends on them. Warnings that comments switch off are left out.
     """
+    result, compiled, files = _load(folder, model, with_tests)
+    warnings = tuple(without_switched_off(result.problems, _texts(files))) if result.problems else ()
+    return LoadedPolicy(compiled, compiled.policy.files_digest, commit_of(folder, model), warnings, result.tests)
+
+
+def _load(folder: Path, model: Path, with_tests: bool) -> tuple[LoadResult, CompiledPolicy, list[SourceFile]]:
+    """What the loader found without an error, and the files that it was given; raises `PolicyError`."""
     if not folder.is_dir():
         what = "this is a file, not the folder of a policy set" if folder.exists() else "there is no such folder"
         hint = "name the folder that holds roles.yaml and features/"
@@ -66,11 +76,11 @@ def open_policy(folder: Path, model: Path, with_tests: bool = False) -> LoadedPo
     model_text = _model_text(files)
     if model_text is not None:
         problems += problems_in_model(model_text, shown(model))
-    result = load_policy((file for file in files if with_tests or not is_test_file(file.name)), problems)
+    files = [file for file in files if with_tests or not is_test_file(file.name)]
+    result = load_policy(files, problems)
     policy = result.or_raise()
     assert model_text is not None
-    compiled = compile_policy(policy, model_text, shown(model))
-    return LoadedPolicy(compiled, policy.files_digest, commit_of(folder, model), result.problems, result.tests)
+    return result, compile_policy(policy, model_text, shown(model)), files
 
 
 def _model_text(files: Iterable[SourceFile]) -> str | None:
@@ -82,12 +92,21 @@ def _model_text(files: Iterable[SourceFile]) -> str | None:
     return None
 
 
+def _texts(files: Iterable[SourceFile]) -> dict[str, str]:
+    """The texts of the files of the policy set itself, by the names that people see."""
+    mark = MARK.encode()
+    with_mark = [file for file in files if file.name != MODEL_NAME and mark in file.content]
+    return {file.shown_as: decode(file.content, file.shown_as)[0] or "" for file in with_mark}
+
+
 def check_policy(folder: Path, model: Path) -> tuple[Problem, ...]:
-    """Every problem in a folder and its model, warnings too, sorted; empty when all is well."""
+    """Every problem in a folder and its model, sorted, with the warnings of the loader and of lint; empty when all is well."""
     try:
-        return open_policy(folder, model, with_tests=True).warnings
+        result, compiled, files = _load(folder, model, with_tests=True)
     except PolicyError as error:
         return error.problems
+    found = [*result.problems, *lint(compiled.policy)]
+    return tuple(without_switched_off(found, _texts(files), known=WARNINGS))
 
 
 def read_files(folder: Path, model: Path) -> tuple[list[SourceFile], list[Problem]]:
