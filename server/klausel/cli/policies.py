@@ -9,9 +9,9 @@ import click
 
 from klausel.casbin.rows import Row, grant_rows, inheritance_rows
 from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit, model_beside, model_option, policies_option
-from klausel.core.lint import RULES, page
+from klausel.core.lint.rules import RULES, page
 from klausel.core.problem import Problem
-from klausel.storage.policy_files import check_policy
+from klausel.storage.policy_check import check_policy
 
 
 def _print_page(ctx: click.Context, _: click.Parameter, rule: str | None) -> None:

@@ -11,7 +11,6 @@ from pathlib import Path
 from klausel.casbin.engine import CompiledPolicy, compile_policy
 from klausel.casbin.model_shape import problems_in_model
 from klausel.core.decoding import decode
-from klausel.core.lint import WARNINGS, lint
 from klausel.core.lint.switch_off import MARK, without_switched_off
 from klausel.core.load import (
     CONDITIONS_FILE,
@@ -61,12 +60,12 @@ def open_policy(folder: Path, model: Path, with_tests: bool = False) -> LoadedPo
 
     Test files are read only `with_tests`: no decision depends on them. Warnings that comments switch off are left out.
     """
-    result, compiled, files = _load(folder, model, with_tests)
-    warnings = tuple(without_switched_off(result.problems, _texts(files))) if result.problems else ()
+    result, compiled, files = load_folder(folder, model, with_tests)
+    warnings = tuple(without_switched_off(result.problems, texts_with_switch_offs(files))) if result.problems else ()
     return LoadedPolicy(compiled, compiled.policy.files_digest, commit_of(folder, model), warnings, result.tests)
 
 
-def _load(folder: Path, model: Path, with_tests: bool) -> tuple[LoadResult, CompiledPolicy, list[SourceFile]]:
+def load_folder(folder: Path, model: Path, with_tests: bool) -> tuple[LoadResult, CompiledPolicy, list[SourceFile]]:
     """What the loader found without an error, and the files that it was given; raises `PolicyError`."""
     if not folder.is_dir():
         what = "this is a file, not the folder of a policy set" if folder.exists() else "there is no such folder"
@@ -92,21 +91,11 @@ def _model_text(files: Iterable[SourceFile]) -> str | None:
     return None
 
 
-def _texts(files: Iterable[SourceFile]) -> dict[str, str]:
-    """The texts of the files of the policy set itself, by the names that people see."""
+def texts_with_switch_offs(files: Iterable[SourceFile]) -> dict[str, str]:
+    """The texts of the files of the policy set that may hold a comment that switches off a warning, by their names for people."""
     mark = MARK.encode()
     with_mark = [file for file in files if file.name != MODEL_NAME and mark in file.content]
     return {file.shown_as: decode(file.content, file.shown_as)[0] or "" for file in with_mark}
-
-
-def check_policy(folder: Path, model: Path) -> tuple[Problem, ...]:
-    """Every problem in a folder and its model, sorted, with the warnings of the loader and of lint; empty when all is well."""
-    try:
-        result, compiled, files = _load(folder, model, with_tests=True)
-    except PolicyError as error:
-        return error.problems
-    found = [*result.problems, *lint(compiled.policy)]
-    return tuple(without_switched_off(found, _texts(files), known=WARNINGS))
 
 
 def read_files(folder: Path, model: Path) -> tuple[list[SourceFile], list[Problem]]:

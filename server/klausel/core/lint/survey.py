@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 
-from klausel.core.equivalence import everything_asked
 from klausel.core.lint.cases import CaseFinder, Cases
 from klausel.core.lint.redundancy import Redundant, redundant_grants
 from klausel.core.policy import Grant, PolicySet
@@ -25,12 +24,12 @@ class Survey:
     @cached_property
     def cases(self) -> Mapping[tuple[str, str], Cases]:
         """The cases of each (resource type, action) that something grants."""
-        asked = [question for question in everything_asked(self.policy) if self.policy.grants_about(*question)]
+        asked = dict.fromkeys((grant.resource_type, grant.action) for grant in self.policy.grants)
         return {question: self.finder.cases(*question) for question in asked}
 
     @cached_property
     def redundant(self) -> Sequence[Redundant]:
-        """Every grant that decides nothing, in the order of the types and their actions."""
+        """Every grant that decides nothing, question by question."""
         return [found for cases in self.cases.values() for found in redundant_grants(cases)]
 
     @cached_property
