@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from klausel.core.lint.cases import Cases, Mask, union
+from klausel.core.lint.cases import Cases
+from klausel.core.lint.states import Mask, union
 from klausel.core.policy import Grant
 
 Why = Literal["never holds", "always denied", "denies nothing", "covered"]
@@ -27,12 +28,11 @@ def redundant_grants(cases: Cases) -> Iterator[Redundant]:
     What stands beside one that covers it alone comes before what several cover together.
     """
     held = union(cases.alone)
-    relevant = {
-        bit: [mask for mask in cases.paired if mask & bit and mask & cases.allows] for bit in _bits(cases.denies & held)
-    }
-    denying = _kept(cases.denies & held, relevant)
     permitted = [mask for mask in cases.alone if not mask & cases.denies]
-    relevant |= {bit: [mask for mask in permitted if mask & bit] for bit in _bits(cases.allows & held)}
+    relevant = _with_each(mask for mask in cases.paired if mask & cases.allows)
+    denying = _kept(cases.denies & held, relevant)
+    relevant |= {bit: masks for bit, masks in _with_each(permitted).items() if bit & cases.allows}
+    relevant = {bit: relevant.get(bit, []) for bit in _bits(held)}
     kept = denying | _kept(cases.allows & held, relevant)
     for position, grant in enumerate(cases.grants):
         bit = 1 << position
@@ -50,7 +50,7 @@ def redundant_grants(cases: Cases) -> Iterator[Redundant]:
 
 def _kept(candidates: Mask, relevant: dict[Mask, list[Mask]]) -> Mask:
     """What is left of grants with one effect when those are dropped that others cover, the later ones first."""
-    kept = union(bit for bit in _bits(candidates) if relevant[bit])
+    kept = union(bit for bit in _bits(candidates) if relevant.get(bit))
     later_first = sorted(_bits(kept), reverse=True)
     for bit in later_first:
         if _and(relevant[bit]) & kept & ~bit:
@@ -70,6 +70,15 @@ def _cover(masks: Collection[Mask], choice: Mask, cases: Cases) -> tuple[Grant, 
         chosen |= best
         left = [mask for mask in left if not mask & best]
     return tuple(cases.grants[bit.bit_length() - 1] for bit in _bits(chosen))
+
+
+def _with_each(masks: Iterable[Mask]) -> dict[Mask, list[Mask]]:
+    """The masks with each bit; a bit that none has is left out."""
+    found: dict[Mask, list[Mask]] = {}
+    for mask in masks:
+        for bit in _bits(mask):
+            found.setdefault(bit, []).append(mask)
+    return found
 
 
 def _bits(mask: Mask) -> Iterator[Mask]:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 
-from klausel.core.lint.cases import Mask
+from klausel.core.lint.states import Mask, everything_together
 from klausel.core.lint.survey import Survey, warning
 from klausel.core.problem import Problem
 from klausel.core.roles import Role
@@ -66,14 +66,13 @@ def _same_answers(survey: Survey, question: tuple[str, str], first: str, second:
             one, other = (standings.names_of(role, is_above, here.grantees) for role in (first, second))
             if one == other:
                 continue
-            if here.holding is None:
+            holding = everything_together(here.states)
+            if holding is None:
                 return False
             for needed in standings.required(level, is_above, here.depth, here.grantees):
                 for more in standings.least(here.depth, here.grantees):
                     with_one, with_other = here.reached(one | needed | more), here.reached(other | needed | more)
-                    if any(
-                        _allowed(mask & with_one, allows) is not _allowed(mask & with_other, allows) for mask in here.holding
-                    ):
+                    if any(_allowed(mask & with_one, allows) is not _allowed(mask & with_other, allows) for mask in holding):
                         return False
     return True
 

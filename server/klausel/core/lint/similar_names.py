@@ -72,11 +72,12 @@ def _attributes(survey: Survey) -> dict[str, Place]:
 def _similar(names: Mapping[str, Place]) -> Iterator[tuple[str, str]]:
     """Each name with the first before it that is similar. Similar ones share what is left when one letter is taken out."""
     shorter: dict[str, list[str]] = {}
+    order = {name: number for number, name in enumerate(names)}
     for name in names:
         folded = name.casefold()
         variants = {folded, *(folded[:at] + folded[at + 1 :] for at in range(len(folded)))}
-        near = {other: None for variant in variants for other in shorter.get(variant, ())}
-        similar = next((other for other in names if other in near and is_similar(name, other)), None) if near else None
+        near = {other for variant in variants for other in shorter.get(variant, ()) if is_similar(name, other)}
+        similar = min(near, key=order.__getitem__, default=None)
         if similar:
             yield name, similar
         for variant in variants:
