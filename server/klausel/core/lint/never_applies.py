@@ -2,7 +2,8 @@
 
 No request and no role assignment makes it decide: its condition contradicts itself, its type is never asked about at the level
 that it names, nobody holds its role there, or a deny beats it in every case. This is exact: every combination of roles,
-places and conditions is gone through. The editor meant something, and it does not happen.
+places and conditions is gone through. The editor meant something, and it does not happen. Grants for a role that nobody can
+hold anywhere are not named here; `unused-role` and `any-never-earned` name it.
 
     grants:
       - allow: lead
@@ -24,7 +25,6 @@ from klausel.core.lint.redundancy import Redundant
 from klausel.core.lint.survey import Survey, by_entry, role_of, warning
 from klausel.core.policy import Grant
 from klausel.core.problem import Problem
-from klausel.core.roles import ANY_PREFIX
 
 ID = "never-applies"
 
@@ -36,8 +36,7 @@ def find(survey: Survey) -> Iterator[Problem]:
         yield warning(place, ID, message, "remove it, or narrow the deny")
     reasons: dict[str, list[Redundant]] = {}
     for one in survey.redundant:
-        unearned = one.grant.grantee.startswith(ANY_PREFIX) and one.grant.grantee not in survey.names_reached
-        if one.why == "never holds" and not unearned:
+        if one.why == "never holds" and one.grant.grantee in survey.names_reached:
             reasons.setdefault(_reason(survey, one.grant), []).append(one)
     for reason, together in reasons.items():
         for place, what, is_one, _ in by_entry(together):
@@ -51,8 +50,6 @@ def _applies(is_one: bool) -> str:
 def _reason(survey: Survey, grant: Grant) -> str:
     roles = survey.policy.roles
     role = role_of(grant.grantee)
-    if grant.grantee not in survey.names_reached:
-        return f"{role} can be held by nobody, because {survey.unheld_roles[role]}"
     everywhere = survey.finder.situations(grant.resource_type, grant.action)
     here = [situation for situation in everywhere if grant.scope.covers(situation.spot.domain, roles)]
     if not here:

@@ -28,11 +28,10 @@ def redundant_grants(cases: Cases) -> Iterator[Redundant]:
     What stands beside one that covers it alone comes before what several cover together.
     """
     held = union(cases.alone)
-    permitted = [mask for mask in cases.alone if not mask & cases.denies]
-    relevant = _with_each(mask for mask in cases.paired if mask & cases.allows)
+    denied = _with_each(mask for mask in cases.paired if mask & cases.allows)
+    allowed = _with_each(mask for mask in cases.alone if not mask & cases.denies)
+    relevant = {bit: (denied if bit & cases.denies else allowed).get(bit, []) for bit in _bits(held)}
     denying = _kept(cases.denies & held, relevant)
-    relevant |= {bit: masks for bit, masks in _with_each(permitted).items() if bit & cases.allows}
-    relevant = {bit: relevant.get(bit, []) for bit in _bits(held)}
     kept = denying | _kept(cases.allows & held, relevant)
     for position, grant in enumerate(cases.grants):
         bit = 1 << position
@@ -50,7 +49,7 @@ def redundant_grants(cases: Cases) -> Iterator[Redundant]:
 
 def _kept(candidates: Mask, relevant: dict[Mask, list[Mask]]) -> Mask:
     """What is left of grants with one effect when those are dropped that others cover, the later ones first."""
-    kept = union(bit for bit in _bits(candidates) if relevant.get(bit))
+    kept = union(bit for bit in _bits(candidates) if relevant[bit])
     later_first = sorted(_bits(kept), reverse=True)
     for bit in later_first:
         if _and(relevant[bit]) & kept & ~bit:

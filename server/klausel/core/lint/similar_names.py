@@ -7,8 +7,8 @@ depends on an attribute which nobody sends is a deny.
     owner_is_self: resource.owner == subject.id
     creator_is_self: resource.creater == subject.id     # and resource.creator elsewhere
 
-Not reported: names under five letters, unless they differ only in case; a digit for a digit (`step_1`, `step_2`); parts of one or
-two letters for each other (`view_a`, `view_b`).
+Not reported: names under five letters, unless they differ only in case; digits (`step_1`, `step_2`); and where the part that
+differs has one or two letters (`view_a`, `view_b`).
 
 If both are meant: `# klausel: off similar-names because <reason>` behind the line or above it.
 """
@@ -23,8 +23,10 @@ from klausel.core.lint.survey import Survey, warning
 from klausel.core.problem import Place, Problem
 
 ID = "similar-names"
-SHORTEST = 5
-_PARTS = re.compile(r"[_\-.:/]")
+SHORTEST_NAME = 5
+SHORTEST_PART = 3
+_DOT = re.compile(r"\.")
+_PARTS = re.compile(r"[_\-:/.]")
 
 
 def find(survey: Survey) -> Iterator[Problem]:
@@ -95,10 +97,18 @@ def is_similar(one: str, other: str) -> bool:
     swapped = len(middle[0]) == 2 and middle[0] == middle[1][::-1]
     if not (swapped or max(map(len, middle)) <= 1):
         return False
-    if any(part.isdigit() for part in middle) or any(_PARTS.search(part) for part in middle):
+    if any(part.isdigit() for part in middle):
         return False
-    parts = zip(_PARTS.split(one_folded), _PARTS.split(other_folded), strict=False)
-    return all(one_part == other_part or max(len(one_part), len(other_part)) >= SHORTEST for one_part, other_part in parts)
+    if any(_PARTS.search(part) for part in middle):
+        return max(len(one), len(other)) >= SHORTEST_NAME
+    names, parts = _apart(one_folded, other_folded, _DOT), _apart(one_folded, other_folded, _PARTS)
+    return names >= SHORTEST_NAME and parts >= SHORTEST_PART
+
+
+def _apart(one: str, other: str, signs: re.Pattern[str]) -> int:
+    """How long the longer of the parts that differ is, when both are split at some signs."""
+    parts = zip(signs.split(one), signs.split(other), strict=False)
+    return max((max(len(left), len(right)) for left, right in parts if left != right), default=0)
 
 
 def _length_in_common(one: str, other: str) -> int:

@@ -55,7 +55,7 @@ def switch_offs(files: Mapping[str, str]) -> tuple[list[SwitchOff], list[Problem
             form = _FORM.match(said[1]) if said else None
             if form is None:
                 problems.append(
-                    Problem(place, ID, "this comment switches off nothing, it is not of the form", _HINT, "warning")
+                    Problem(place, ID, "this comment is not of the form that switches off a warning", _HINT, "warning")
                 )
                 continue
             ids = tuple(dict.fromkeys(re.split(r"[ \t]*,[ \t]*", form[1])))
@@ -97,8 +97,8 @@ def _needless(comments: Iterable[SwitchOff], used: set[tuple[SwitchOff, str]], k
                 message = f'no warning has the id "{id_}", so this switches off nothing'
                 yield Problem(comment.place, ID, message, hint[:1].lower() + hint[1:], "warning")
             elif (comment, id_) not in used:
-                where = "this file" if comment.line is None else f"line {comment.line}"
-                message = f"there is no {id_} in {where} to switch off"
+                where = "in this file" if comment.line is None else f"on line {comment.line}"
+                message = f"there is no {id_} {where} to switch off"
                 yield Problem(
                     comment.place, ID, message, "remove the comment, or put it behind the line or right above it", "warning"
                 )
