@@ -218,3 +218,14 @@ def test_places_that_many_grants_name_are_looked_at_one_by_one() -> None:
         ["allow worker to view task in c7"],
     )
     assert len(CaseFinder(policy).situations("task", "view")) >= 50
+
+
+def test_conditions_that_name_too_many_places_are_not_told_apart_by_place() -> None:
+    companies = ", ".join(f'"c{number}"' for number in range(150))
+    grants = f"""
+  - {{allow: worker, to: view, resource: task, when: 'resource.company in [{companies}] and resource.team in [{companies}]'}}
+  - {{allow: worker, to: view, resource: task, when: 'resource.company == "c1" and resource.company == "c2"'}}
+  - {{allow: member, to: view, resource: task}}
+"""
+    policy = load_files(ROLE_FILES[0], TYPES.replace(", asked_in: {make: LEVEL}", "") + f"grants:{grants}")
+    assert [one.why for one in Survey(policy).redundant] == ["covered", "never holds"]
