@@ -16,5 +16,5 @@ def check_policy(folder: Path, model: Path) -> tuple[Problem, ...]:
         result, compiled, files = load_folder(folder, model, with_tests=True)
     except PolicyError as error:
         return error.problems
-    found = [*result.problems, *lint(compiled.policy)]
+    found = [*result.problems, *lint(compiled.policy, result.tests)]
     return tuple(without_switched_off(found, texts_with_switch_offs(files), known=WARNINGS))
