@@ -16,7 +16,7 @@ from flask.testing import FlaskClient
 from klausel.app import create_flask_app, create_service
 from klausel.core.assignment import Assignment
 from klausel.settings import Settings
-from klausel.storage.policy_files import check_policy
+from klausel.storage.policy_check import check_policy
 
 NOT_RUN = ("scripts/serve", "scripts/test")
 GOOD_ENDS = (0, 3)
