@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from klausel.core.condition import atoms
+from klausel.core.condition import Atom, Attribute, Comparison, atoms
 from klausel.core.lint.least_standings import LeastStandings
 from klausel.core.lint.states import Mask, StateFinder, States, together, union
 from klausel.core.policy import Grant, PolicySet
 from klausel.core.question_space import Spot, spots
 from klausel.core.roles import depth_of, top_domain
 
-MOST_STANDINGS = 200
+MOST_STANDINGS = 50
+MOST_SPOTS = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +102,26 @@ class CaseFinder:
             positions = sorted([*everywhere, *inside])
             domains = {domain for position in inside if (domain := grants[position].scope.domain) is not None}
             all_atoms = [atom for position in positions if (tree := grants[position].condition) for atom in atoms(tree)]
-            for spot in spots(self._policy, resource_type, action, domains, dict.fromkeys(all_atoms)):
+            for spot in self._spots(resource_type, action, domains, dict.fromkeys(all_atoms), len(by_top)):
                 covering = [
                     position for position in positions if grants[position].scope.covers(spot.domain, self._policy.roles)
                 ]
                 yield self._situation(spot, [(1 << position, grants[position]) for position in covering])
+
+    def _spots(
+        self, resource_type: str, action: str, domains: Collection[str], all_atoms: Collection[Atom], times: int
+    ) -> Iterator[Spot]:
+        """The spots of a question. Where conditions name too many domains, these are not told apart, and any id may be there."""
+        size = max(times, 1)
+        for level in self._policy.roles.levels:
+            named = Attribute("resource", (level.named_by or "id",))
+            size *= 1 + sum(_literals_beside(named, atom) for atom in all_atoms)
+        if size <= MOST_SPOTS:
+            yield from spots(self._policy, resource_type, action, domains, all_atoms)
+            return
+        for spot in spots(self._policy, resource_type, action, domains, ()):
+            sure = (Attribute("resource", ("type",)), Attribute("action", ("name",)))
+            yield Spot(spot.domain, {name: spot.known[name] for name in sure})
 
     def _situation(self, spot: Spot, here: Sequence[tuple[Mask, Grant]]) -> Situation:
         by_grantee: dict[str, Mask] = {}
@@ -129,3 +145,10 @@ class CaseFinder:
         if found is None:
             self._pairs[depth, wanted] = found = frozenset(one | other for one in least for other in least)
         return found
+
+
+def _literals_beside(attribute: Attribute, atom: Atom) -> int:
+    """With how many values an atom compares an attribute."""
+    if not isinstance(atom, Comparison) or attribute not in (atom.left, atom.right):
+        return 0
+    return sum(len(getattr(side, "items", (side,))) for side in (atom.left, atom.right)) - 1

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from klausel.core.roles import ANY_PREFIX, ANYONE, Level, RoleModel
 
+MOST_WAYS = 10_000
 Names = frozenset[str]
 
 
@@ -23,7 +24,10 @@ class LeastStandings:
         self._found: dict[tuple[int, Names], frozenset[Names]] = {}
 
     def least(self, depth: int, wanted: Names) -> frozenset[Names]:
-        """The wanted names that each gives in a domain with so many parts (0: in no domain), and those of nobody."""
+        """The wanted names that each gives in a domain with so many parts (0: in no domain), and those of nobody.
+
+        Where there are too many ways to hold what roles require, that is taken to give no names.
+        """
         found = self._found.get((depth, wanted))
         if found is None:
             everyone = wanted & {ANYONE}
@@ -32,7 +36,7 @@ class LeastStandings:
                 for level in self._roles.levels
                 for is_above in self.where(level, depth)
                 for names in self._names(level, is_above, wanted)
-                for needed in self.required(level, is_above, depth, wanted)
+                for needed in self._few_required(level, is_above, depth, wanted)
             }
             self._found[depth, wanted] = found = frozenset({everyone, *grown})
         return found
@@ -63,6 +67,11 @@ class LeastStandings:
             for names in self._names(above, place, wanted)
             for needed in self.required(above, place, depth, wanted)
         )
+
+    def _few_required(self, level: Level, is_above: bool, depth: int, wanted: Names) -> frozenset[Names]:
+        found = self.required(level, is_above, depth, wanted)
+        is_few = len(found) * len(self._by_level[level.name]) <= MOST_WAYS
+        return found if is_few else frozenset({frozenset()})
 
     def _names(self, level: Level, is_above: bool, wanted: Names) -> set[Names]:
         return {self.names_of(role.name, is_above, wanted) for role in self._by_level[level.name]}
