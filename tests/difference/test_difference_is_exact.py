@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 
 import pytest
 from exhaustive import compared, example_is_real, flip_by_deciding
@@ -11,6 +12,17 @@ from policy_sets import EDITIONS, policy_of, read_policy
 
 from klausel.core.difference import PolicyDifference
 from klausel.core.mutation import mutants
+from klausel.core.policy import PolicySet
+
+
+def can_be_stored(before: PolicySet, after: PolicySet, held: Iterable[tuple[str, str]]) -> bool:
+    """Whether no role is held in a domain that cannot be, where both sides call the one domain of a level the same."""
+    constants = [[level.constant for level in policy.roles.levels] for policy in (before, after)]
+    return constants[0] != constants[1] or all(
+        constant in (None, part)
+        for _, domain in held
+        for part, constant in zip(domain.split("/"), constants[0], strict=False)
+    )
 
 
 def assert_real(difference: PolicyDifference) -> None:
@@ -28,6 +40,8 @@ def test_the_difference_of_generated_policies_is_what_deciding_on_both_sides_fin
     held_sets = everyone_held()
     for request in requests(random_, 30):
         for held in random_.sample(held_sets, 40):
+            if not can_be_stored(before, after, held):
+                continue
             expected = flip_by_deciding(before, after, held, request)
             assert difference.flip(held, request) is expected, (held, request)
             assert expected is None or difference.verdict != "same"

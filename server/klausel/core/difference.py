@@ -58,14 +58,6 @@ class Change:
     parts: tuple[Row, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Rename:
-    """A role of one side that does, under another name, what a role of the other side did."""
-
-    before: str
-    after: str
-
-
 @dataclass(frozen=True)
 class PolicyDifference:
     """The exact difference between two policy sets, and everything that it was read off.
@@ -77,7 +69,6 @@ class PolicyDifference:
     after: PolicySet
     changes: tuple[Change, ...]
     views: Mapping[Question, tuple[View, ...]]
-    renames: tuple[Rename, ...] = ()
 
     @property
     def verdict(self) -> Verdict:
