@@ -16,6 +16,7 @@ COMMANDS = {
     "test": ("test", "test_command"),
     "mutate": ("mutate", "mutate"),
     "prove": ("prove", "prove_command"),
+    "diff": ("diff", "diff"),
     "can": ("decisions", "can"),
     "explain": ("decisions", "explain"),
     "assignments": ("assignments", "assignments"),
