@@ -15,6 +15,8 @@ COMMANDS = {
     "test": ("test", "test_command"),
     "mutate": ("mutate", "mutate"),
     "prove": ("prove", "prove_command"),
+    "fmt": ("fmt", "fmt"),
+    "schema": ("schema", "schema"),
     "can": ("decisions", "can"),
     "explain": ("decisions", "explain"),
     "assignments": ("assignments", "assignments"),

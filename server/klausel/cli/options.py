@@ -10,6 +10,7 @@ import click
 from klausel.core.problem import PolicyError
 from klausel.settings import Settings
 from klausel.storage.policy_files import LoadedPolicy, open_policy
+from klausel.storage.replace_file import replace_file
 
 EXIT_PROBLEMS = 1
 EXIT_DENIED = 3
@@ -52,6 +53,15 @@ def load_or_exit(policies: Path, model: Path | None, with_tests: bool = False) -
         for problem in error.problems:
             click.echo(str(problem), err=True)
         fail(f"the policies in {policies} have problems; mend them first")
+
+
+def write_or_exit(path: Path, content: bytes) -> None:
+    """Gives a file this content at once, in a folder that is made when it is not there; exits with 1 when it cannot."""
+    try:
+        path.parent.mkdir(exist_ok=True)
+        replace_file(path, content)
+    except OSError as error:
+        fail(f"{path}: it cannot be written: {(error.strerror or str(error)).lower()}")
 
 
 def fail(message: str) -> NoReturn:

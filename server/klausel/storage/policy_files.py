@@ -27,7 +27,8 @@ from klausel.core.problem import Place, PolicyError, Problem, did_you_mean
 
 MODEL_NAME = "model.conf"
 LARGEST_FILE = 4 * 1024 * 1024
-_IGNORED_FOLDERS = ("demo/",)
+SCHEMAS_FOLDER = "schemas/"
+_IGNORED_FOLDERS = ("demo/", SCHEMAS_FOLDER)
 _GIT_SECONDS = 10
 
 
