@@ -59,9 +59,9 @@ def test_a_failure_prints_line_person_action_resource_both_answers_and_the_reaso
     result = klausel("test", "-k", "what is published")
     assert result.exit_code == 1
     lines = result.stdout.splitlines()
-    assert lines[0] == f"FAILED  Leads edit what is published in their workspace, account managers everything ({QUIZZES}:53)"
+    assert lines[0] == f"FAILED  Leads edit what is published in their workspace, account managers everything ({QUIZZES}:54)"
     assert lines[1:5] == [
-        f"  {QUIZZES}:60: leo delete published quiz in acme/support",
+        f"  {QUIZZES}:61: leo delete published quiz in acme/support",
         "    expected: allowed",
         "    got:      denied",
         "    reason:   denied, because no grant allows it",

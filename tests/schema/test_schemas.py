@@ -1,6 +1,7 @@
 """Schemas for editors: what is shipped and shown fits them, and so does whatever the loader takes."""
 
 import json
+from copy import deepcopy
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -121,7 +122,7 @@ def edit(data: Any, kind: str, where: float, word: str) -> None:
             value[word] = word
         case "copy":
             other, other_key = places[int((where * 7919) % 1 * len(places))]
-            holder[key] = other[other_key]
+            holder[key] = deepcopy(other[other_key])
         case "rename" if isinstance(holder, dict):
             holder[word] = holder.pop(key)
 
