@@ -1,8 +1,8 @@
 """Schemas for editors: what is shipped and shown fits them, and so does whatever the loader takes."""
 
 import json
-from copy import deepcopy
 from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
