@@ -17,6 +17,8 @@ COMMANDS = {
     "mutate": ("mutate", "mutate"),
     "prove": ("prove", "prove_command"),
     "diff": ("diff", "diff"),
+    "fmt": ("fmt", "fmt"),
+    "schema": ("schema", "schema"),
     "can": ("decisions", "can"),
     "explain": ("decisions", "explain"),
     "assignments": ("assignments", "assignments"),

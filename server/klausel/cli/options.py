@@ -14,6 +14,7 @@ from klausel.storage.git_objects import GitError
 from klausel.storage.git_repository import GitRepository
 from klausel.storage.git_source import git_address
 from klausel.storage.policy_files import LoadedPolicy, PolicyFiles, load_files, read_at, read_folder
+from klausel.storage.replace_file import replace_file
 
 EXIT_PROBLEMS = 1
 EXIT_DENIED = 3
@@ -84,6 +85,15 @@ def read_policies(policies: Path, model: Path | None, at: str | None = None) -> 
     with GitRepository.containing(policies) as repository:
         inside = None if model is None else repository.tree_path_or_none(model)
         return read_at(repository, at, repository.tree_path(policies), inside or model)
+
+
+def write_or_exit(path: Path, content: bytes) -> None:
+    """Gives a file this content at once, in a folder that is made when it is not there; exits with 1 when it cannot."""
+    try:
+        path.parent.mkdir(exist_ok=True)
+        replace_file(path, content)
+    except OSError as error:
+        fail(f"{path}: it cannot be written: {(error.strerror or str(error)).lower()}")
 
 
 def fail(message: str) -> NoReturn:
