@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from klausel.storage.live_policy import LivePolicy
@@ -17,7 +17,7 @@ def metrics_text(live: LivePolicy) -> tuple[bytes, int, dict[str, str]]:
     """Body, status and headers of the answer to `GET /metrics`."""
     registry = CollectorRegistry()
     registry.register(_PolicyMetrics(live))
-    return generate_latest(registry), 200, {"Content-Type": CONTENT_TYPE_PLAIN_0_0_4}
+    return generate_latest(registry), 200, {"Content-Type": CONTENT_TYPE_LATEST}
 
 
 class _PolicyMetrics(Collector):
