@@ -44,6 +44,9 @@ class _PolicyMetrics(Collector):
             refusal is not None,
         )
         yield _gauge(
+            "klausel_policy_too_old", "1 while the policies are too old and deny everything", process, live.is_too_old
+        )
+        yield _gauge(
             "klausel_policy_confirmed_timestamp_seconds",
             "When the files were last known to be those in force",
             process,
