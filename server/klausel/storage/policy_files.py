@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from klausel.casbin.engine import CompiledPolicy, compile_policy
@@ -52,33 +52,43 @@ class LoadedPolicy:
     tests: tuple[PolicyTest, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class PolicyFiles:
+    """The files of a policy set as they were read in one go, the model among them, with the problems of reading them.
+
+    Two are equal when every byte and every problem is. `model` is the name of the model for people; `find_commit` looks
+    up the commit that the files come from.
+    """
+
+    files: tuple[SourceFile, ...]
+    problems: tuple[Problem, ...]
+    model: str
+    find_commit: Callable[[], Commit | None] = field(compare=False)
+
+
 def open_policy(folder: Path, model: Path, with_tests: bool = False) -> LoadedPolicy:
     """The policy set in a folder, compiled under a model; raises `PolicyError` with every problem found.
 
     Test files are read only `with_tests`: no decision depends on them.
     """
+    return load_files(read_folder(folder, model), with_tests)
+
+
+def read_folder(folder: Path, model: Path) -> PolicyFiles:
+    """What stands in a folder and in its model; raises `PolicyError` when there is no such folder."""
     if not folder.is_dir():
         what = "this is a file, not the folder of a policy set" if folder.exists() else "there is no such folder"
         hint = "name the folder that holds roles.yaml and features/"
         raise PolicyError([Problem(Place(shown(folder), 1, 1), "missing-file", what, hint)])
     files, problems = read_files(folder, model)
-    return _compile(files, problems, shown(model), lambda: commit_of(folder, model), with_tests)
+    return PolicyFiles(tuple(files), tuple(problems), shown(model), lambda: commit_of(folder, model))
 
 
-def open_policy_at(
-    repository: GitRepository,
-    revision: str,
-    folder: str,
-    model: str | Path | None = None,
-    with_tests: bool = False,
-    cache: LoadCache | None = None,
-) -> LoadedPolicy:
-    """The policy set in a folder of a commit, compiled under a model; nothing is checked out.
+def read_commit(repository: GitRepository, revision: str, folder: str, model: str | Path | None = None) -> PolicyFiles:
+    """What stood in a folder and in its model at a commit; nothing is checked out. Raises `GitError` when git cannot answer.
 
     `folder` is a path in the trees of the repository, and so is a `model` that is a text; a `Path` is a file outside of
     them, None is `model.conf` beside the folder or at the root of that commit, else the one that comes with Klausel.
-    With a `cache`, files that are as in the last loading are not parsed again. Raises `PolicyError` with every problem
-    found, and `GitError` when git cannot answer.
     """
     commit = repository.commit(revision)
     files, problems = repository.files_at(commit, folder)
@@ -95,25 +105,38 @@ def open_policy_at(
             files.append(SourceFile(MODEL_NAME, model_shown, content))
         else:
             problems.append(problem or no_model(model_shown))
-    return _compile(files, problems, model_shown, lambda: Commit(commit.id, dirty=False), with_tests, cache)
+    return PolicyFiles(tuple(files), tuple(problems), model_shown, lambda: Commit(commit.id, dirty=False))
 
 
-def _compile(
-    files: list[SourceFile],
-    problems: list[Problem],
-    model_shown: str,
-    commit: Callable[[], Commit | None],
-    with_tests: bool,
+def open_policy_at(
+    repository: GitRepository,
+    revision: str,
+    folder: str,
+    model: str | Path | None = None,
+    with_tests: bool = False,
     cache: LoadCache | None = None,
 ) -> LoadedPolicy:
-    model_text = _model_text(files)
+    """The policy set of `read_commit`, compiled; with a `cache`, files that are as in its last loading are not parsed.
+
+    Raises `PolicyError` with every problem found, and `GitError` when git cannot answer.
+    """
+    return load_files(read_commit(repository, revision, folder, model), with_tests, cache)
+
+
+def load_files(found: PolicyFiles, with_tests: bool = False, cache: LoadCache | None = None) -> LoadedPolicy:
+    """The policy set that files say, compiled under the model among them; raises `PolicyError` with every problem.
+
+    With a `cache`, files that did not change since the last loading with it are not read again.
+    """
+    problems = list(found.problems)
+    model_text = _model_text(found.files)
     if model_text is not None:
-        problems += problems_in_model(model_text, model_shown)
-    result = load_policy((file for file in files if with_tests or not is_test_file(file.name)), problems, cache)
+        problems += problems_in_model(model_text, found.model)
+    result = load_policy((file for file in found.files if with_tests or not is_test_file(file.name)), problems, cache)
     policy = result.or_raise()
     assert model_text is not None
-    compiled = compile_policy(policy, model_text, model_shown)
-    return LoadedPolicy(compiled, policy.files_digest, commit(), result.problems, result.tests)
+    compiled = compile_policy(policy, model_text, found.model)
+    return LoadedPolicy(compiled, policy.files_digest, found.find_commit(), result.problems, result.tests)
 
 
 def _model_text(files: Iterable[SourceFile]) -> str | None:
