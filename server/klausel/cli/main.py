@@ -17,6 +17,7 @@ COMMANDS = {
     "prove": ("prove", "prove_command"),
     "can": ("decisions", "can"),
     "explain": ("decisions", "explain"),
+    "blame": ("blame", "blame"),
     "assignments": ("assignments", "assignments"),
 }
 """Each command, with the module and the name that it is written under."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
@@ -55,8 +57,15 @@ def model_beside(policies: Path, model: Path | None) -> Path:
 
 def load_or_exit(policies: Path, model: Path | None, with_tests: bool = False, at: str | None = None) -> LoadedPolicy:
     """The policy set, `at` a commit if one is named; prints every problem and exits with 1 when there is none."""
-    try:
+    with exits_on_problems(policies, at):
         return open_policies(policies, model, with_tests, at)
+
+
+@contextmanager
+def exits_on_problems(policies: Path, at: str | None) -> Iterator[None]:
+    """Prints the problems of a policy set that cannot be read inside, or why git cannot answer, and exits with 1."""
+    try:
+        yield
     except GitError as error:
         fail(str(error))
     except PolicyError as error:

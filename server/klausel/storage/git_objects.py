@@ -27,7 +27,7 @@ class GitError(Exception):
 class GitCommit:
     """One commit: who wrote it when, the first paragraph of its message on one line, and its parents, main line first.
 
-    Texts hold printable characters only. `tree` is the id of its folder.
+    Texts hold printable characters only. `tree` is the id of its folder, `committed` when it was made as it is.
     """
 
     id: str
@@ -36,6 +36,7 @@ class GitCommit:
     author: str
     email: str
     date: datetime
+    committed: datetime
     subject: str
 
 
@@ -67,10 +68,11 @@ def read_commit(id: str, content: bytes) -> GitCommit:
         fields.setdefault(key, []).append(value)
     encoding = fields.get(b"encoding", [b"utf-8"])[0].decode("ascii", "replace")
     name, email, date = _person(fields.get(b"author", [b""])[0], encoding)
+    committed = _person(fields.get(b"committer", [b""])[0], encoding)[2]
     lines = _text(message, encoding).lstrip("\n").partition("\n\n")[0].split("\n")
     parents = tuple(parent.decode("ascii") for parent in fields.get(b"parent", ()))
     subject = " ".join(line.strip() for line in lines).strip()
-    return GitCommit(id, fields[b"tree"][0].decode("ascii"), parents, name, email, date, printable(subject))
+    return GitCommit(id, fields[b"tree"][0].decode("ascii"), parents, name, email, date, committed, printable(subject))
 
 
 def _person(written: bytes, encoding: str) -> tuple[str, str, datetime]:
