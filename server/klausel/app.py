@@ -15,9 +15,11 @@ from klausel.api.service import Service
 from klausel.settings import ENVIRONMENT_VARIABLE, Settings
 from klausel.storage.assignment_store import AssignmentStore
 from klausel.storage.database import StorageError, open_database
+from klausel.storage.git_source import GitFolder, git_address
 from klausel.storage.installation import check_installation
 from klausel.storage.live_policy import LivePolicy
 from klausel.storage.policy_folder import PolicyFolder
+from klausel.storage.policy_source import PolicySource
 from klausel.storage.standing_cache import StandingCache
 
 
@@ -45,8 +47,7 @@ def create_service(settings: Settings) -> Service:
     """The parts behind the routes."""
     engine = open_database(settings.database)
     store = AssignmentStore(engine)
-    source = PolicyFolder(Path(settings.policies), Path(settings.model))
-    live = LivePolicy(source, partial(StandingCache, store), settings.max_policy_age_seconds)
+    live = LivePolicy(_source_of(settings), partial(StandingCache, store), settings.max_policy_age_seconds)
 
     def is_ready() -> bool:
         try:
@@ -56,6 +57,13 @@ def create_service(settings: Settings) -> Service:
         return True
 
     return Service(settings, live, store, is_ready)
+
+
+def _source_of(settings: Settings) -> PolicySource:
+    address = git_address(settings.policies)
+    if address is None:
+        return PolicyFolder(Path(settings.policies), Path(settings.model))
+    return GitFolder(address, Path(settings.model) if settings.model else None, settings.poll_seconds)
 
 
 def create_app_from_environment() -> Flask:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from threading import Lock
 from typing import IO, Literal
+from weakref import finalize
 
 LARGEST_OBJECT = 64 * 1024 * 1024
 NO_GIT = "git is not installed, or not on the PATH; the history of policies is read with it"
@@ -131,6 +132,7 @@ class ObjectReader:
         self._command = [*command, "cat-file", "--batch"]
         self._environment = environment
         self._process: subprocess.Popen[bytes] | None = None
+        self._end: finalize[..., ObjectReader] | None = None
         self._lock = Lock()
 
     def read(self, name: str, largest: int = LARGEST_OBJECT) -> GitObject | None:
@@ -181,18 +183,23 @@ class ObjectReader:
                 stderr=subprocess.DEVNULL,
                 env=dict(self._environment),
             )
+            self._end = finalize(self, _end, self._process)
         return self._process
 
     def close(self) -> None:
-        """Ends the process; the next reading starts another."""
+        """Ends the process; the next reading starts another. Who forgets the reader ends it too."""
         with self._lock:
             self._stop()
 
     def _stop(self) -> None:
-        process, self._process = self._process, None
-        if process is not None:
-            process.kill()
-            process.communicate()
+        self._process = None
+        if self._end is not None:
+            self._end()
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.communicate()
 
 
 def _pass_over(stream: IO[bytes], size: int) -> None:
