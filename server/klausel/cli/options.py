@@ -47,7 +47,7 @@ at_option = click.option(
 
 
 def model_beside(policies: Path, model: Path | None) -> Path:
-    """The model to use: the one named, else `model.conf` beside the policies, in the working directory, in this clone."""
+    """The model to use: the one named, else `model.conf` beside the policies, in the working directory, of Klausel itself."""
     if model is not None:
         return model
     here = Path(_DEFAULTS.model)

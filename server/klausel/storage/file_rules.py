@@ -16,8 +16,10 @@ from klausel.core.load import (
 from klausel.core.problem import Place, Problem, did_you_mean
 
 MODEL_NAME = "model.conf"
-DEFAULT_MODEL = Path(__file__).resolve().parents[3] / MODEL_NAME
-"""The model that comes with Klausel."""
+STARTER = Path(__file__).resolve().parents[1] / "starter"
+"""The policy repository that `klausel init` writes."""
+DEFAULT_MODEL = STARTER / MODEL_NAME
+"""The model that comes with Klausel, used where none is nearby."""
 LARGEST_FILE = 4 * 1024 * 1024
 _IGNORED_FOLDERS = ("demo/",)
 

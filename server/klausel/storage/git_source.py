@@ -10,7 +10,7 @@ from pathlib import Path
 from klausel.core.problem import Place, PolicyError, Problem
 from klausel.storage.git_objects import GitError
 from klausel.storage.git_repository import GitRepository
-from klausel.storage.policy_files import PolicyFiles, read_commit
+from klausel.storage.policy_files import PolicyFiles, read_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class GitFolder:
     """The policy set at an address, and its model, for a running service; a `PolicySource` that needs no work tree.
 
     The ref is looked up anew every `poll_seconds`; whoever fetches into the repository need not tell. Without a `model`
-    it is that of the commit; see `read_commit`.
+    it is that of the commit; see `read_at`.
     """
 
     def __init__(self, address: GitAddress, model: Path | None, poll_seconds: float) -> None:
@@ -68,7 +68,7 @@ class GitFolder:
         try:
             if self._repository is None:
                 self._repository = GitRepository.objects_of(self._address.repository)
-            return read_commit(self._repository, self._address.revision, self._address.folder, self._model)
+            return read_at(self._repository, self._address.revision, self._address.folder, self._model)
         except GitError as error:
             self.close()
             hint = "klausel check REPO@REF:DIR says the same on the command line"

@@ -84,11 +84,17 @@ def read_folder(folder: Path, model: Path) -> PolicyFiles:
     return PolicyFiles(tuple(files), tuple(problems), shown(model), lambda: commit_of(folder, model))
 
 
-def read_commit(repository: GitRepository, revision: str, folder: str, model: str | Path | None = None) -> PolicyFiles:
-    """What stood in a folder and in its model at a commit; nothing is checked out. Raises `GitError` when git cannot answer.
+def read_at(
+    repository: GitRepository,
+    revision: str,
+    folder: str,
+    model: str | Path | None = None,
+) -> PolicyFiles:
+    """The files of a policy set in a folder of a commit, and its model; nothing is checked out.
 
     `folder` is a path in the trees of the repository, and so is a `model` that is a text; a `Path` is a file outside of
     them, None is `model.conf` beside the folder or at the root of that commit, else the one that comes with Klausel.
+    Raises `GitError` when git cannot answer.
     """
     commit = repository.commit(revision)
     files, problems = repository.files_at(commit, folder)
@@ -116,11 +122,11 @@ def open_policy_at(
     with_tests: bool = False,
     cache: LoadCache | None = None,
 ) -> LoadedPolicy:
-    """The policy set of `read_commit`, compiled; with a `cache`, files that are as in its last loading are not parsed.
+    """The policy set that `read_at` reads, compiled; raises `PolicyError` with every problem, and `GitError`.
 
-    Raises `PolicyError` with every problem found, and `GitError` when git cannot answer.
+    With a `cache`, files that are as in the last loading are not parsed again.
     """
-    return load_files(read_commit(repository, revision, folder, model), with_tests, cache)
+    return load_files(read_at(repository, revision, folder, model), with_tests, cache)
 
 
 def load_files(found: PolicyFiles, with_tests: bool = False, cache: LoadCache | None = None) -> LoadedPolicy:
