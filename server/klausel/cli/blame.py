@@ -11,14 +11,13 @@ from pathlib import Path
 
 import click
 
-from klausel.cli.options import at_option, exits_on_problems, model_beside, policies_option
+from klausel.cli.options import at_option, exits_on_problems, model_beside, open_history, policies_option
 from klausel.core.load import SourceFile, load_policy
 from klausel.core.policy import PolicySet
 from klausel.core.problem import did_you_mean
 from klausel.core.provenance import Cause, Permission, permissions
 from klausel.core.roles import ANY_PREFIX
 from klausel.storage.git_objects import GitCommit
-from klausel.storage.git_repository import GitRepository
 from klausel.storage.git_source import git_address
 from klausel.storage.line_origins import LineOrigins
 from klausel.storage.policy_files import read_folder
@@ -78,16 +77,9 @@ _Found = list[tuple[Permission, list[_Written]]]
 
 
 def _blame(resource_type: str, action: str, policies: Path, at: str | None) -> tuple[_Found, PolicySet]:
-    address = git_address(str(policies))
-    if address is not None:
-        opened, revision = GitRepository.objects_of(address.repository), address.revision
-        folder = address.folder
-    else:
-        opened, revision = GitRepository.containing(policies), at or "HEAD"
-        folder = opened.tree_path(policies)
-    with closing(opened) as repository:
-        commit = repository.commit(revision)
-        if address is None and at is None:
+    repository, commit, folder = open_history(policies, at)
+    with closing(repository):
+        if at is None and git_address(str(policies)) is None:
             found = read_folder(policies, model_beside(policies, None))
             files, problems = list(found.files), list(found.problems)
             now = {_path(folder, file): file.content for file in files}

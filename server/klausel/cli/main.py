@@ -18,6 +18,7 @@ COMMANDS = {
     "prove": ("prove", "prove_command"),
     "can": ("decisions", "can"),
     "explain": ("decisions", "explain"),
+    "log": ("log", "log"),
     "blame": ("blame", "blame"),
     "assignments": ("assignments", "assignments"),
 }
