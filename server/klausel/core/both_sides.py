@@ -166,7 +166,7 @@ class _Side:
 
 
 _State = tuple[frozenset[str], frozenset[str], frozenset[str], frozenset[str]]
-"""The names reached on either side, and the places where the subject holds a role that counts on either side."""
+"""The names reached on either side, and the places, on either side, whose holders' roles below may count because of them."""
 
 
 def standpoints_of_both(
@@ -177,21 +177,23 @@ def standpoints_of_both(
     Counts what each side's `requires_role_above` allows, in the domain, above it, beside it and below it.
     """
     sides = (_Side(before, spot.before, wanted[0]), _Side(after, spot.after, wanted[1]))
-    states: dict[_State, Held] = {(sides[0].wanted & {ANYONE}, sides[1].wanted & {ANYONE}, frozenset(), frozenset()): ()}
-    for place in _places(sides):
+    nobody = (sides[0].wanted & {ANYONE}, sides[1].wanted & {ANYONE}, frozenset[str](), frozenset[str]())
+    states: dict[_State, Held] = {nobody: ()}
+    places = _places(sides)
+    for position, place in enumerate(places):
         options = _options(sides, place)
+        needed = [_needed_later(side, places[position + 1 :]) for side in sides]
         grown: dict[_State, Held] = {}
         for (first, second, peopled_before, peopled_after), held in states.items():
+            counts = sides[0].counts(place, peopled_before), sides[1].counts(place, peopled_after)
             for (more_before, more_after, fits_before, fits_after), further in options.items():
-                if fits_before and sides[0].counts(place, peopled_before):
-                    state_before = first | more_before, peopled_before | {place}
-                else:
-                    state_before = first, peopled_before
-                if fits_after and sides[1].counts(place, peopled_after):
-                    state_after = second | more_after, peopled_after | {place}
-                else:
-                    state_after = second, peopled_after
-                state = (state_before[0], state_after[0], state_before[1], state_after[1])
+                was, is_ = fits_before and counts[0], fits_after and counts[1]
+                state = (
+                    first | more_before if was else first,
+                    second | more_after if is_ else second,
+                    (peopled_before | {place} if was else peopled_before) & needed[0],
+                    (peopled_after | {place} if is_ else peopled_after) & needed[1],
+                )
                 whole = held + further
                 if state not in grown or len(whole) < len(grown[state]):
                     grown[state] = whole
@@ -203,6 +205,16 @@ def standpoints_of_both(
     return tuple(
         StandpointOfBoth(*names, held) for names, held in sorted(found.items(), key=lambda item: (len(item[1]), item[1]))
     )
+
+
+def _needed_later(side: _Side, places: Iterable[str]) -> frozenset[str]:
+    """The places above those to come in which a role counts only for who has one above it."""
+    found = set()
+    for place in places:
+        level = side.roles.level_at(depth_of(place))
+        if level is not None and level.requires_role_above:
+            found.add(place.rpartition("/")[0])
+    return frozenset(found)
 
 
 def _options(sides: tuple[_Side, _Side], place: str) -> Mapping[tuple[frozenset[str], frozenset[str], bool, bool], Held]:
@@ -222,13 +234,14 @@ def _options(sides: tuple[_Side, _Side], place: str) -> Mapping[tuple[frozenset[
 
 
 def _places(sides: tuple[_Side, _Side]) -> list[str]:
-    """The domains whose role assignments matter: those asked in, those above, and aside of them at each level.
+    """The domains whose role assignments matter: those asked in, those above, and aside of them; each behind its parent.
 
     One chain aside is enough where a role assignment counts on both sides or on neither; else there is one for each case.
+    A level with a constant domain has no other, which no write lets in; but it may have been called otherwise on one side.
     """
     first, second = (side.roles for side in sides)
-    requirements = [[level.requires_role_above for level in roles.levels] for roles in (first, second)]
-    alike = first.depths == second.depths and requirements[0] == requirements[1]
+    forms = [[(level.requires_role_above, level.constant) for level in roles.levels] for roles in (first, second)]
+    alike = first.depths == second.depths and forms[0] == forms[1]
     asides = 1 if alike or max(len(first.levels), len(second.levels)) < 3 else 3
     places: dict[str, None] = {}
     for side in sides:
@@ -242,8 +255,8 @@ def _places(sides: tuple[_Side, _Side]) -> list[str]:
             for level in side.roles.levels[depth_of(branch) :]:
                 taken = set(used)
                 for number, chain in enumerate(chains):
-                    part = level.constant or made_up_id(level.name, taken)
+                    part = (level.constant if alike else None) or made_up_id(level.name, taken)
                     taken.add(part)
                     chains[number] = f"{chain}/{part}"
                     places[chains[number]] = None
-    return sorted(places, key=depth_of)
+    return sorted(places, key=lambda place: place.split("/"))

@@ -58,14 +58,6 @@ class Change:
     parts: tuple[Row, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Rename:
-    """A role of one side that does, under another name, what a role of the other side did."""
-
-    before: str
-    after: str
-
-
 @dataclass(frozen=True)
 class PolicyDifference:
     """The exact difference between two policy sets, and everything that it was read off.
@@ -77,7 +69,6 @@ class PolicyDifference:
     after: PolicySet
     changes: tuple[Change, ...]
     views: Mapping[Question, tuple[View, ...]]
-    renames: tuple[Rename, ...] = ()
 
     @property
     def verdict(self) -> Verdict:
@@ -193,6 +184,10 @@ def _changes(
         for roles, same in by_roles.items():
             at = frozenset(numbers[id(row.view)] for row in same)
             parted.setdefault(None if at == possible[roles] else at, []).extend(same)
+        if None in parted:
+            at = frozenset(numbers[id(row.view)] for row in parted[None])
+            if at in parted:
+                parted[at] += parted.pop(None)
         for places, part in parted.items():
             yield _change(before, after, question, part, places is None, blame)
 
@@ -280,12 +275,9 @@ def _label(holding: Holding, rows: Sequence[Row], both_ways: bool = False) -> st
     role, how = holding
     if how == "here" and not both_ways:
         return role
-    can_be_here = any(len(row.view.spot.shape) >= _depth(row, role) for row in rows)
+    depths = [(len(row.view.spot.shape), depth_of(place)) for row in rows for name, place in row.held if name == role]
+    can_be_here = any(asked >= held for asked, held in depths)
     return f"{role} elsewhere" if can_be_here and not both_ways else ANY_PREFIX + role
-
-
-def _depth(row: Row, role: str) -> int:
-    return next(depth_of(place) for name, place in row.held if name == role)
 
 
 def _weakest_first(models: Sequence[RoleModel], rows: Sequence[Row]) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -146,6 +146,8 @@ class _Rows:
                     yield "here", (*self._needed_above(place), (role, place))
             if depth > 1:
                 place = self._aside(depth)
+                if any(domain == place or domain.startswith(place + "/") for domain in self._view.spot.domains):
+                    continue
                 yield "elsewhere", (*self._needed_above(place), (role, place))
 
     def _aside(self, depth: int) -> str:
