@@ -21,6 +21,8 @@ COMMANDS = {
     "schema": ("schema", "schema"),
     "can": ("decisions", "can"),
     "explain": ("decisions", "explain"),
+    "log": ("log", "log"),
+    "blame": ("blame", "blame"),
     "assignments": ("assignments", "assignments"),
 }
 """Each command, with the module and the name that it is written under."""
