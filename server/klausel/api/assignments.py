@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
 from klausel.api.authzen_requests import Json
 from klausel.api.errors import ApiError
 from klausel.api.service import Service
 from klausel.core.assignment import Assignment
+from klausel.core.change_record import Origin
 from klausel.storage.assignment_store import ForbiddenState, InvalidAssignments, InvalidCursor
 
 DEFAULT_LIMIT = 100
 LARGEST_LIMIT = 1000
 _FIELDS = ("subject", "role", "domain")
+_CLAIMS = ("by", "reason", "ticket")
 
 
-def change_assignments(service: Service, body: Json) -> Json:
+class Caller(NamedTuple):
+    """What the service itself knows of who sent a request."""
+
+    caller: str | None
+    request_id: str | None
+
+
+def change_assignments(service: Service, body: Json, caller: Caller) -> Json:
     """The answer to `POST /v1/assignments`: the new revision; raises `ApiError` (400, 409) with every row at fault."""
-    unknown = [key for key in body if key not in ("grant", "revoke")]
+    unknown = [key for key in body if key not in ("grant", "revoke", *_CLAIMS)]
     if unknown:
-        raise ApiError(400, f'unknown field "{unknown[0]}"; there are grant and revoke')
+        raise ApiError(400, f'unknown field "{unknown[0]}"; there are grant, revoke, {", ".join(_CLAIMS)}')
+    origin = _origin(body, caller)
     grant, revoke = _rows(body, "grant"), _rows(body, "revoke")
     if not grant and not revoke:
         raise ApiError(400, "there is nothing to change; name rows in grant or revoke")
@@ -25,7 +38,7 @@ def change_assignments(service: Service, body: Json) -> Json:
         most = service.settings.max_batch
         raise ApiError(400, f"more than {most} rows in one request; send several, or use klausel assignments import")
     try:
-        revision = service.store.write(service.policy.compiled.policy.roles, grant, revoke)
+        revision = service.store.write(service.policy.compiled.policy.roles, grant, revoke, origin)
     except InvalidAssignments as error:
         faults = [
             {"list": fault.list, "index": fault.index, **_as_json(fault.assignment), "message": fault.message}
@@ -55,7 +68,7 @@ def list_assignments(service: Service, parameters: dict[str, str]) -> Json:
     return answer
 
 
-def remove_subject(service: Service, parameters: dict[str, str]) -> Json:
+def remove_subject(service: Service, parameters: dict[str, str], caller: Caller) -> Json:
     """The answer to `DELETE /v1/assignments`: how many rows went, and the revision; raises `ApiError` (400, 409)."""
     for name in ("subject", "account"):
         if not parameters.get(name):
@@ -63,13 +76,21 @@ def remove_subject(service: Service, parameters: dict[str, str]) -> Json:
     if ":" not in parameters["subject"]:
         raise ApiError(400, f'subject "{parameters["subject"]}" has no type; write it as type:id, such as user:ann')
     roles = service.policy.compiled.policy.roles
+    origin = _origin(parameters, caller)
     try:
-        revision, removed = service.store.remove_subject(roles, parameters["subject"], parameters["account"])
+        revision, removed = service.store.remove_subject(roles, parameters["subject"], parameters["account"], origin)
     except ForbiddenState as error:
         raise _conflict(error) from None
     except InvalidAssignments as error:
         raise ApiError(400, error.faults[0].message) from None
     return {"revision": revision, "removed": removed}
+
+
+def _origin(claims: Mapping[str, Any], caller: Caller) -> Origin:
+    try:
+        return Origin(**{name: claims.get(name) for name in _CLAIMS}, channel="http", **caller._asdict())
+    except ValueError as error:
+        raise ApiError(400, str(error)) from None
 
 
 def _rows(body: Json, name: str) -> list[Assignment]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from urllib.parse import unquote, urlsplit
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 
-from klausel.api.assignments import change_assignments, list_assignments, remove_subject
+from klausel.api.assignments import Caller, change_assignments, list_assignments, remove_subject
 from klausel.api.authzen_requests import Json, read_evaluation
 from klausel.api.errors import ApiError
 from klausel.api.evaluations import answer_evaluation, answer_evaluations
 from klausel.api.http import body_limits, json_answer, query_parameters, read_body
 from klausel.api.service import Service
+from klausel.core.change_record import TEXT_CHARACTERS
 from klausel.core.explanation_format import explanation_as_json
 
 EVALUATION_PATH = "/access/v1/evaluation"
@@ -61,8 +62,8 @@ def klausel_routes(service: Service) -> Blueprint:
 
     @blueprint.post("/v1/explain", provide_automatic_options=False)
     def explain() -> Response:
-        request = read_evaluation(read_body(limits))
-        return json_answer(explanation_as_json(service.explain(request)))
+        question = read_evaluation(read_body(limits))
+        return json_answer(explanation_as_json(service.explain(question)))
 
     @blueprint.get("/v1/policy", provide_automatic_options=False)
     def policy() -> Response:
@@ -70,7 +71,7 @@ def klausel_routes(service: Service) -> Blueprint:
 
     @blueprint.post("/v1/assignments", provide_automatic_options=False)
     def change() -> Response:
-        return json_answer(change_assignments(service, read_body(limits)))
+        return json_answer(change_assignments(service, read_body(limits), _caller()))
 
     @blueprint.get("/v1/assignments", provide_automatic_options=False)
     def show() -> Response:
@@ -79,7 +80,8 @@ def klausel_routes(service: Service) -> Blueprint:
 
     @blueprint.delete("/v1/assignments", provide_automatic_options=False)
     def remove() -> Response:
-        return json_answer(remove_subject(service, query_parameters("subject", "account")))
+        parameters = query_parameters("subject", "account", "by", "reason", "ticket")
+        return json_answer(remove_subject(service, parameters, _caller()))
 
     @blueprint.get("/healthz", provide_automatic_options=False)
     def health() -> Response:
@@ -92,6 +94,11 @@ def klausel_routes(service: Service) -> Blueprint:
         raise ApiError(503, "the database of role assignments does not answer")
 
     return blueprint
+
+
+def _caller() -> Caller:
+    request_id = request.headers.get("X-Request-ID")
+    return Caller(request.remote_addr or None, request_id[:TEXT_CHARACTERS] if request_id else None)
 
 
 def describe_policy(service: Service) -> Json:
