@@ -18,6 +18,7 @@ COMMANDS = {
     "can": ("decisions", "can"),
     "explain": ("decisions", "explain"),
     "assignments": ("assignments", "assignments"),
+    "audit": ("audit", "audit"),
 }
 """Each command, with the module and the name that it is written under."""
 

@@ -83,7 +83,7 @@ class LogRecord(Base):
     number: Mapped[int] = mapped_column(_counter(), primary_key=True, autoincrement=False)
     microseconds: Mapped[int] = mapped_column(_counter())
     kind: Mapped[str] = mapped_column(_exact_text())
-    by: Mapped[str | None] = mapped_column(_exact_text())
+    by: Mapped[str | None] = mapped_column("actor", _exact_text())
     reason: Mapped[str | None] = mapped_column(_exact_text(1000))
     ticket: Mapped[str | None] = mapped_column(_exact_text())
     channel: Mapped[str] = mapped_column(_exact_text())
