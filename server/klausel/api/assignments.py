@@ -14,6 +14,7 @@ from klausel.storage.assignment_store import ForbiddenState, InvalidAssignments,
 
 DEFAULT_LIMIT = 100
 LARGEST_LIMIT = 1000
+CURSOR_FAULT = "the cursor is not one that was given for this query; start again without it"
 _FIELDS = ("subject", "role", "domain")
 _CLAIMS = ("by", "reason", "ticket")
 
@@ -53,19 +54,24 @@ def change_assignments(service: Service, body: Json, caller: Caller) -> Json:
 
 def list_assignments(service: Service, parameters: dict[str, str]) -> Json:
     """The answer to `GET /v1/assignments`: rows in order, and the cursor of the next page where there is one."""
-    text = parameters.get("limit", str(DEFAULT_LIMIT))
-    if not (text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= LARGEST_LIMIT):
-        raise ApiError(400, f"limit is not a number from 1 to {LARGEST_LIMIT}")
+    limit = read_limit(parameters)
     filters = {name: parameters.get(name) for name in _FIELDS}
     try:
-        page = service.store.page(**filters, limit=int(text), cursor=parameters.get("cursor"))
+        page = service.store.page(**filters, limit=limit, cursor=parameters.get("cursor"))
     except InvalidCursor:
-        message = "the cursor is not one that was given for this query; start again without it"
-        raise ApiError(400, message) from None
+        raise ApiError(400, CURSOR_FAULT) from None
     answer: Json = {"assignments": [_as_json(assignment) for assignment in page.assignments]}
     if page.next_cursor is not None:
         answer["next_cursor"] = page.next_cursor
     return answer
+
+
+def read_limit(parameters: dict[str, str]) -> int:
+    """How long a page shall be; raises `ApiError` (400)."""
+    text = parameters.get("limit", str(DEFAULT_LIMIT))
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= LARGEST_LIMIT):
+        raise ApiError(400, f"limit is not a number from 1 to {LARGEST_LIMIT}")
+    return int(text)
 
 
 def remove_subject(service: Service, parameters: dict[str, str], caller: Caller) -> Json:

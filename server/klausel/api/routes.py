@@ -6,6 +6,7 @@ from urllib.parse import unquote, urlsplit
 
 from flask import Blueprint, Response, request
 
+from klausel.api.assignment_log import list_changes
 from klausel.api.assignments import Caller, change_assignments, list_assignments, remove_subject
 from klausel.api.authzen_requests import Json, read_evaluation
 from klausel.api.errors import ApiError
@@ -82,6 +83,11 @@ def klausel_routes(service: Service) -> Blueprint:
     def remove() -> Response:
         parameters = query_parameters("subject", "account", "by", "reason", "ticket")
         return json_answer(remove_subject(service, parameters, _caller()))
+
+    @blueprint.get("/v1/assignment-log", provide_automatic_options=False)
+    def show_log() -> Response:
+        parameters = query_parameters("subject", "role", "domain", "by", "since", "until", "limit", "cursor")
+        return json_answer(list_changes(service, parameters))
 
     @blueprint.get("/healthz", provide_automatic_options=False)
     def health() -> Response:

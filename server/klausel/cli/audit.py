@@ -31,7 +31,7 @@ from klausel.storage.checkpoints import (
     read_private_key,
     read_public_key,
 )
-from klausel.storage.log_reader import BeforeTheLog, Filters, LoggedChange, LogReader
+from klausel.storage.log_reader import BeforeTheLog, Filters, LoggedChange, LogReader, change_as_json
 from klausel.storage.log_verification import Verdict, count_of_log, verify_log
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -77,26 +77,6 @@ def show(format_: str, database: str, limit: int | None, **wanted: object) -> No
     with _opened(database) as engine:
         for change in LogReader(engine).changes(filters, limit):
             click.echo(json.dumps(change_as_json(change), ensure_ascii=False) if format_ == "json" else _as_text(change))
-
-
-def change_as_json(change: LoggedChange) -> dict[str, object]:
-    """One change as an object; what is not known is null."""
-    return {
-        "number": change.number,
-        "time": moment_text(change.microseconds),
-        "change": change.word,
-        "subject": change.subject,
-        "role": change.role,
-        "domain": change.domain,
-        "by": change.by,
-        "reason": change.reason,
-        "ticket": change.ticket,
-        "channel": change.channel,
-        "caller": change.caller,
-        "request_id": change.request_id,
-        "revision": change.revision,
-        "hash": change.hash,
-    }
 
 
 def _as_text(change: LoggedChange) -> str:

@@ -67,6 +67,26 @@ class LoggedChange(NamedTuple):
         return "granted" if self.sign == GRANTED else "revoked"
 
 
+def change_as_json(change: LoggedChange) -> dict[str, object]:
+    """One change as an object; what is not known is null."""
+    return {
+        "number": change.number,
+        "time": moment_text(change.microseconds),
+        "change": change.word,
+        "subject": change.subject,
+        "role": change.role,
+        "domain": change.domain,
+        "by": change.by,
+        "reason": change.reason,
+        "ticket": change.ticket,
+        "channel": change.channel,
+        "caller": change.caller,
+        "request_id": change.request_id,
+        "revision": change.revision,
+        "hash": change.hash,
+    }
+
+
 class MomentInLog(NamedTuple):
     """A moment, and the last record up to it."""
 
