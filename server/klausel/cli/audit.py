@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import sys
 import time
@@ -109,9 +110,13 @@ def state(moment: int, subject: str | None, domain: str | None, database: str) -
         except BeforeTheLog as error:
             fail(str(error))
         click.echo(f"as of {moment_text(moment)}, after record {found.number}", err=True)
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(HEADER)
-        writer.writerows(reader.held_at(found, subject, domain))
+        text = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8", newline="")
+        try:
+            writer = csv.writer(text, lineterminator="\n")
+            writer.writerow(HEADER)
+            writer.writerows(reader.held_at(found, subject, domain))
+        finally:
+            text.detach()
 
 
 @audit.command()
@@ -168,9 +173,14 @@ def _print_verdict(verdict: Verdict, findings: tuple[Finding, ...], signed: int,
         click.echo(str(finding), err=True)
     if found > len(findings):
         click.echo(f"and {found - len(findings)} more", err=True)
-    outcome = f"{found} faults" if found else "the log is whole, and the role assignments are what it comes to"
+    outcome = _counted(found, "fault") if found else "the log is whole, and the role assignments are what it comes to"
     last = f"; the last is {verdict.last.number}, {verdict.last.hash}" if verdict.last is not None else ""
-    click.echo(f"{verdict.records} records, {verdict.rows} changes, {signed} checkpoints: {outcome}{last}")
+    seen = ((verdict.records, "record"), (verdict.rows, "change"), (signed, "checkpoint"))
+    click.echo(f"{', '.join(_counted(*one) for one in seen)}: {outcome}{last}")
+
+
+def _counted(count: int, name: str) -> str:
+    return f"{count} {name}" if count == 1 else f"{count} {name}s"
 
 
 def _verdict_as_json(verdict: Verdict, findings: tuple[Finding, ...], signed: int) -> dict[str, object]:
