@@ -115,7 +115,9 @@ def test_can_and_explain_ask_by_the_people_of_a_moment(changed: Path, klausel: K
         assert klausel(command, *question).exit_code == 0
         assert klausel(command, *question, "--people-at", when[3]).exit_code == 0
         assert klausel(command, *question, "--people-at", when[2]).exit_code == 3
-    assert "user:new is lead" in klausel("explain", *question, "--people-at", when[3]).stdout
+    explained = klausel("explain", *question, "--people-at", when[3])
+    assert "user:new is lead" in explained.stdout
+    assert explained.stderr == f"klausel: role assignments as of {when[3]}\n"
 
 
 def test_a_whole_log_is_verified(changed: Path, klausel: Klausel) -> None:

@@ -12,12 +12,13 @@ import click
 
 from klausel.cli.database_options import Command, database_option, explains_storage_errors, open_existing_database
 from klausel.cli.moments import moment_of
-from klausel.cli.options import EXIT_DENIED, fail, load_or_exit, model_option, policies_option
+from klausel.cli.options import EXIT_DENIED, at_option, fail, load_or_exit, model_option, policies_option
 from klausel.core.condition import OWN_ATTRIBUTES
 from klausel.core.explanation import Explanation
 from klausel.core.explanation import explain as explain_request
 from klausel.core.explanation_format import explanation_as_json, explanation_as_text, reason
 from klausel.core.identifiers import split_subject_key
+from klausel.core.moment import moment_text
 from klausel.core.request import Action, Request, Resource, Subject
 from klausel.core.roles import RoleModel
 from klausel.core.standing import Standing
@@ -45,13 +46,13 @@ def _question(command: Command) -> Command:
             "moment",
             callback=moment_of,
             metavar="MOMENT",
-            help="By the role assignments as they were at this moment, from the change log; a date alone is its first "
-            "moment in UTC. The policies are those of --policies.",
+            help="By the role assignments as they were at this moment; a date alone is its first moment in UTC.",
         ),
         click.option("--in", "domain", metavar="DOMAIN", help="Where it is asked: acme, or acme/support."),
         click.argument("resource", metavar="TYPE[:ID]"),
         click.argument("action"),
         click.argument("subject"),
+        at_option,
         policies_option,
         model_option,
         database_option,
@@ -66,12 +67,14 @@ def _question(command: Command) -> Command:
 def can(**options: object) -> None:
     """Say whether SUBJECT may do ACTION to a resource: exit 0 for yes, 3 for no.
 
-    SUBJECT is written type:id. The role assignments come from the database.
+    SUBJECT is written type:id. The role assignments come from the database, and are those of now, also with --at;
+    with --people-at they are those of that moment.
 
     \b
     Examples:
       klausel can user:leo edit quiz --in acme/support --set status=published
       klausel can user:ann view review:7 --in acme/support --set reviewee=ann
+      klausel can user:ann view review:7 --in acme/support --at HEAD~3
       klausel can user:leo edit quiz --in acme/support --set status=published --people-at 2026-03-01
     """
     explanation = _ask(**options)  # type: ignore[arg-type]
@@ -111,8 +114,14 @@ def _ask(
     policies: Path,
     model: Path | None,
     database: str,
+    at: str | None,
 ) -> Explanation:
-    loaded = load_or_exit(policies, model)
+    loaded = load_or_exit(policies, model, at=at)
+    people = f"role assignments as of {'now' if moment is None else moment_text(moment)}"
+    if at is not None and loaded.commit is not None:
+        click.echo(f"klausel: policies as of commit {loaded.commit.id[:12]}, {people}", err=True)
+    elif moment is not None:
+        click.echo(f"klausel: {people}", err=True)
     policy = loaded.compiled.policy
     request = _request(policy.roles, subject, action, resource, domain, values)
     with closing(AssignmentStore(open_existing_database(database))) as store:
