@@ -24,6 +24,7 @@ COMMANDS = {
     "log": ("log", "log"),
     "blame": ("blame", "blame"),
     "assignments": ("assignments", "assignments"),
+    "audit": ("audit", "audit"),
 }
 """Each command, with the module and the name that it is written under."""
 
