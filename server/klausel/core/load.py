@@ -12,10 +12,10 @@ from klausel.core.csv_rows import read_csv
 from klausel.core.decoding import decode
 from klausel.core.form import ProblemList
 from klausel.core.invariant import Invariant
+from klausel.core.keys import FEATURE, ROLES
 from klausel.core.load_cache import LoadCache
 from klausel.core.load_conditions import NamedConditions
 from klausel.core.load_features import (
-    FEATURE_KEYS,
     Vocabulary,
     join_resource_types,
     read_csv_grants,
@@ -25,7 +25,7 @@ from klausel.core.load_features import (
     report_contradictions,
 )
 from klausel.core.load_invariants import read_invariants
-from klausel.core.load_roles import ROLES_KEYS, check_identified_by, join_roles, read_levels, read_roles
+from klausel.core.load_roles import check_identified_by, join_roles, read_levels, read_roles
 from klausel.core.load_tests import read_tests
 from klausel.core.policy import Grant, NamedCondition, PolicySet, ResourceType
 from klausel.core.policy_test import PolicyTest
@@ -114,7 +114,7 @@ class _Loader:
         for name, root in features.items():
             if not root.entries:
                 self._report_empty(shown[name])
-            self.problems.check_keys(root, FEATURE_KEYS, "a feature file")
+            self.problems.check_keys(root, FEATURE.names, FEATURE.what)
             self.problems.text(root.get("description"), "description")
             read_types = partial(self._types, root, roles)
             key = ("types", shown[name], texts[name], roles.levels)
@@ -157,7 +157,7 @@ class _Loader:
         invariants: tuple[Invariant, ...],
         tests: list[PolicyTest],
     ) -> LoadResult:
-        problems = tuple(sorted({_printable(problem) for problem in self.problems.found}))
+        problems = tuple(sorted({printable(problem) for problem in self.problems.found}))
         if any(problem.severity == "error" for problem in problems):
             return LoadResult(None, problems)
         digest = files_digest((file.name, file.content) for file in self.files if not is_test_file(file.name))
@@ -167,7 +167,8 @@ class _Loader:
         return LoadResult(policy, problems, tuple(tests))
 
     def _decoded(self, file: SourceFile) -> str | None:
-        text, problems = decode(file.content, file.shown_as)
+        key = ("text", file.shown_as, file.content)
+        text, problems = self.cache.remembered(key, lambda: decode(file.content, file.shown_as))
         self.problems.found += problems
         return text
 
@@ -210,7 +211,7 @@ class _Loader:
         links: list[tuple[Text, Text]] = []
         names: frozenset[str] | None = None
         if root is not None:
-            meant = self.problems.check_keys(root, ROLES_KEYS, ROLES_FILE)
+            meant = self.problems.check_keys(root, ROLES.names, ROLES.what)
             levels = read_levels(root, "levels" in meant, self.problems)
             declared, links = read_roles(root, levels, self.problems)
             roles_node = root.get("roles")
@@ -238,7 +239,7 @@ def files_digest(files: Iterable[tuple[str, bytes]]) -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
-def _printable(problem: Problem) -> Problem:
+def printable(problem: Problem) -> Problem:
     """The same problem, so that one line of a terminal shows it, whatever the files hold."""
     texts = (problem.place.file, problem.message, problem.hint)
     file, message, hint = shown = tuple(map(_on_one_line, texts))
