@@ -17,12 +17,13 @@ from klausel.core.standing import Standing
 Facts = tuple[tuple[str, str], ...]
 
 
-def sheet_by_role(policy: PolicySet, facts: Facts) -> Sheet:
-    """What each role gives: actions in rows, in a section for each policy file, roles in columns."""
+def sheet_by_role(policy: PolicySet, facts: Facts, with_lines: bool = True) -> Sheet:
+    """What each role gives: actions in rows, in a section for each policy file, roles and the lines of grants in columns."""
     columns = columns_of(policy)
 
     def cells(row: Row) -> tuple[str, ...]:
-        return (row.resource_type, row.action, *(row.cells[name].text for name in columns), _lines_of(row.grants))
+        lines = [_lines_of(row.grants)] if with_lines else []
+        return (row.resource_type, row.action, *(row.cells[name].text for name in columns), *lines)
 
     def sections() -> Iterator[tuple[str, Iterable[tuple[str, ...]]]]:
         for file, rows in groupby(matrix_rows(policy), lambda row: policy.resource_types[row.resource_type].place.file):
@@ -32,7 +33,7 @@ def sheet_by_role(policy: PolicySet, facts: Facts) -> Sheet:
         "Who may do what, by role",
         facts,
         _remarks(policy),
-        ("resource type", "action", *columns, "lines"),
+        ("resource type", "action", *columns, *(["lines"] if with_lines else [])),
         sections(),
         lambda notes: [(one.name, one.text) for one in names_used(notes, policy.conditions)],
     )
