@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import gc
+import logging
+import multiprocessing
 import os
+import signal
+from functools import partial
 from pathlib import Path
 
 from flask import Flask
@@ -14,17 +20,26 @@ from klausel.api.service import Service
 from klausel.settings import ENVIRONMENT_VARIABLE, Settings
 from klausel.storage.assignment_store import AssignmentStore
 from klausel.storage.database import StorageError, open_database
+from klausel.storage.git_source import GitFolder, git_address
 from klausel.storage.installation import check_installation
-from klausel.storage.policy_files import open_policy
+from klausel.storage.live_policy import LivePolicy
+from klausel.storage.policy_folder import RECHECK_SECONDS, PolicyFolder
+from klausel.storage.policy_source import PolicySource
 from klausel.storage.standing_cache import StandingCache
 
 
 def create_app(settings: Settings) -> Flask:
-    """The application; raises `PolicyError` for a broken policy set and `StorageError` for an unusable database."""
+    """The application; raises `PolicyError` for a broken policy set and `StorageError` for an unusable database.
+
+    Its policies change when it is told so, over HTTP, and not by themselves.
+    """
     check_installation()
-    service = create_service(settings)
+    return _join(create_service(settings))
+
+
+def _join(service: Service) -> Flask:
     app = create_flask_app(service)
-    if settings.fast_lane:
+    if service.settings.fast_lane:
         app.wsgi_app = EvaluationLane(service, app.wsgi_app)  # type: ignore[method-assign]
     return app
 
@@ -41,10 +56,9 @@ def create_flask_app(service: Service) -> Flask:
 
 def create_service(settings: Settings) -> Service:
     """The parts behind the routes."""
-    policy = open_policy(Path(settings.policies), Path(settings.model))
     engine = open_database(settings.database)
     store = AssignmentStore(engine)
-    standings = StandingCache(store, policy.compiled.policy.roles)
+    live = LivePolicy(_source_of(settings), partial(StandingCache, store), settings.max_policy_age_seconds)
 
     def is_ready() -> bool:
         try:
@@ -53,9 +67,54 @@ def create_service(settings: Settings) -> Service:
             return False
         return True
 
-    return Service(settings, policy, store, standings, is_ready)
+    return Service(settings, live, store, is_ready)
+
+
+def _source_of(settings: Settings) -> PolicySource:
+    """Where the policies come from, looked at three times at least in the time after which they are too old."""
+    max_age_seconds = settings.max_policy_age_seconds
+    most_seconds = float("inf") if max_age_seconds is None else max_age_seconds / 3
+    address = git_address(settings.policies)
+    if address is None:
+        return PolicyFolder(Path(settings.policies), Path(settings.model), min(RECHECK_SECONDS, most_seconds))
+    model = Path(settings.model) if settings.model else None
+    return GitFolder(address, model, min(settings.poll_seconds, most_seconds))
 
 
 def create_app_from_environment() -> Flask:
-    """The application of a worker process, with the settings that its parent left in the environment."""
-    return create_app(Settings.from_text(os.environ[ENVIRONMENT_VARIABLE]))
+    """The application of a worker process, with the settings that its parent left in the environment.
+
+    Its policies follow their files, are read again on SIGHUP, and what happens to them is logged to standard error.
+    """
+    settings = Settings.from_text(os.environ[ENVIRONMENT_VARIABLE])
+    _show_log()
+    check_installation()
+    service = create_service(settings)
+    if settings.workers > 1:
+        service = dataclasses.replace(service, tell_other_processes=_tell_parent)
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, lambda *_: service.live.refresh_soon())
+    app = _join(service)
+    # What is here now stays. Going through it again with every collection would hold all requests up, most of all while a
+    # changed set is loaded.
+    gc.collect()
+    gc.freeze()
+    service.live.follow()
+    return app
+
+
+def _tell_parent() -> None:
+    """Sends SIGHUP to the process that started the workers, which passes it on to all of them."""
+    parent = multiprocessing.parent_process()
+    if parent is not None and parent.pid == os.getppid():
+        os.kill(parent.pid, signal.SIGHUP)
+
+
+def _show_log() -> None:
+    log = logging.getLogger("klausel")
+    if not log.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s [%(process)d] %(message)s"))
+        log.addHandler(handler)
+        log.setLevel(logging.INFO)
+        log.propagate = False

@@ -25,6 +25,9 @@ class Server:
     def __init__(self, target: str, **given: Any) -> None:
         Server.given = {"target": target, **given}
 
+    def on_startup(self, hook: Callable[[], object]) -> None:
+        Server.given["on_startup"] = hook
+
     def serve(self, target_loader: object) -> None:
         Server.given["settings"] = Settings.from_text(os.environ[ENVIRONMENT_VARIABLE])
 
@@ -107,6 +110,7 @@ def test_it_refuses_a_folder_that_is_not_there_with_the_words_of_check(klausel: 
 
 def test_it_prints_the_warnings_and_serves(serve: Klausel, server: type[Server], tmp_path: Path) -> None:
     (tmp_path / "policies/features/more.yaml").write_text("grants: [{deny: lead, to: take, resource: quiz}]\n")
+    (tmp_path / "policies/invariants.yaml").unlink()
     result = serve()
     assert result.exit_code == 0
     assert "policies/features/more.yaml:1:17: warning: " in result.stderr
@@ -230,6 +234,8 @@ def test_every_option_reaches_the_service(serve: Klausel, server: type[Server]) 
         "max_request_id_characters": 15,
     }
     options = [part for name, value in bounds.items() for part in (f"--{name.replace('_', '-')}", value)]
+    options += ["--max-policy-age", 60]
+    bounds["max_policy_age_seconds"] = 60
     result = serve("--workers", 2, "--database", "sqlite:///other.db", "--model", "model.conf", *options)
     assert result.exit_code == 0, result.output
     settings: Settings = server.given["settings"]

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from urllib.parse import unquote, urlsplit
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 
-from klausel.api.assignments import change_assignments, list_assignments, remove_subject
-from klausel.api.authzen_requests import Json, read_evaluation
+from klausel.api.assignment_log import list_changes
+from klausel.api.assignments import Caller, change_assignments, list_assignments, remove_subject
+from klausel.api.authzen_requests import read_evaluation
 from klausel.api.errors import ApiError
 from klausel.api.evaluations import answer_evaluation, answer_evaluations
 from klausel.api.http import body_limits, json_answer, query_parameters, read_body
+from klausel.api.metrics import metrics_text
+from klausel.api.policy_state import answer_reload, describe_policy, describe_readiness
 from klausel.api.service import Service
+from klausel.core.change_record import TEXT_CHARACTERS
 from klausel.core.explanation_format import explanation_as_json
 
 EVALUATION_PATH = "/access/v1/evaluation"
@@ -61,16 +65,20 @@ def klausel_routes(service: Service) -> Blueprint:
 
     @blueprint.post("/v1/explain", provide_automatic_options=False)
     def explain() -> Response:
-        request = read_evaluation(read_body(limits))
-        return json_answer(explanation_as_json(service.explain(request)))
+        question = read_evaluation(read_body(limits))
+        return json_answer(explanation_as_json(service.explain(question)))
 
     @blueprint.get("/v1/policy", provide_automatic_options=False)
     def policy() -> Response:
-        return json_answer(describe_policy(service))
+        return json_answer(describe_policy(service.live))
+
+    @blueprint.post("/v1/policy:reload", provide_automatic_options=False)
+    def reload_policy() -> Response:
+        return json_answer(answer_reload(service))
 
     @blueprint.post("/v1/assignments", provide_automatic_options=False)
     def change() -> Response:
-        return json_answer(change_assignments(service, read_body(limits)))
+        return json_answer(change_assignments(service, read_body(limits), _caller()))
 
     @blueprint.get("/v1/assignments", provide_automatic_options=False)
     def show() -> Response:
@@ -79,7 +87,13 @@ def klausel_routes(service: Service) -> Blueprint:
 
     @blueprint.delete("/v1/assignments", provide_automatic_options=False)
     def remove() -> Response:
-        return json_answer(remove_subject(service, query_parameters("subject", "account")))
+        parameters = query_parameters("subject", "account", "by", "reason", "ticket")
+        return json_answer(remove_subject(service, parameters, _caller()))
+
+    @blueprint.get("/v1/assignment-log", provide_automatic_options=False)
+    def show_log() -> Response:
+        parameters = query_parameters("subject", "role", "domain", "by", "since", "until", "limit", "cursor")
+        return json_answer(list_changes(service, parameters))
 
     @blueprint.get("/healthz", provide_automatic_options=False)
     def health() -> Response:
@@ -87,26 +101,15 @@ def klausel_routes(service: Service) -> Blueprint:
 
     @blueprint.get("/readyz", provide_automatic_options=False)
     def readiness() -> Response:
-        if service.is_ready():
-            return json_answer({"status": "ready"})
-        raise ApiError(503, "the database of role assignments does not answer")
+        return json_answer(describe_readiness(service))
+
+    @blueprint.get("/metrics", provide_automatic_options=False)
+    def metrics() -> Response:
+        return Response(*metrics_text(service.live))
 
     return blueprint
 
 
-def describe_policy(service: Service) -> Json:
-    """The version of the policy in force and what it holds."""
-    loaded = service.policy
-    policy = loaded.compiled.policy
-    version: Json = {"files_digest": loaded.files_digest, "meaning_digest": loaded.compiled.meaning_digest}
-    if loaded.commit is not None:
-        version |= {"commit": loaded.commit.id, "dirty": loaded.commit.dirty}
-    counts = {
-        "levels": len(policy.roles.levels),
-        "roles": len(policy.roles.roles),
-        "resource_types": len(policy.resource_types),
-        "actions": sum(len(declared.actions) for declared in policy.resource_types.values()),
-        "conditions": len(policy.conditions),
-        "grants": len(policy.grants),
-    }
-    return {**version, "counts": counts, "warnings": [str(problem) for problem in loaded.warnings]}
+def _caller() -> Caller:
+    request_id = request.headers.get("X-Request-ID")
+    return Caller(request.remote_addr or None, request_id[:TEXT_CHARACTERS] if request_id else None)

@@ -9,17 +9,22 @@ import click
 import klausel
 
 COMMANDS = {
+    "init": ("init", "init"),
     "serve": ("serve", "serve"),
     "check": ("policies", "check"),
     "compile": ("policies", "compile_"),
     "test": ("test", "test_command"),
     "mutate": ("mutate", "mutate"),
     "prove": ("prove", "prove_command"),
+    "diff": ("diff", "diff"),
     "fmt": ("fmt", "fmt"),
     "schema": ("schema", "schema"),
     "can": ("decisions", "can"),
     "explain": ("decisions", "explain"),
+    "log": ("log", "log"),
+    "blame": ("blame", "blame"),
     "assignments": ("assignments", "assignments"),
+    "audit": ("audit", "audit"),
 }
 """Each command, with the module and the name that it is written under."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
@@ -9,14 +11,17 @@ import click
 
 from klausel.core.problem import PolicyError
 from klausel.settings import Settings
-from klausel.storage.policy_files import LoadedPolicy, open_policy
+from klausel.storage.file_rules import DEFAULT_MODEL
+from klausel.storage.git_objects import GitCommit, GitError
+from klausel.storage.git_repository import GitRepository
+from klausel.storage.git_source import git_address
+from klausel.storage.policy_files import LoadedPolicy, PolicyFiles, load_files, read_at, read_folder
 from klausel.storage.replace_file import replace_file
 
 EXIT_PROBLEMS = 1
 EXIT_DENIED = 3
 
 _DEFAULTS = Settings()
-_CLONE = Path(__file__).resolve().parents[3]
 
 policies_option = click.option(
     "--policies",
@@ -25,7 +30,7 @@ policies_option = click.option(
     show_default=True,
     envvar="KLAUSEL_POLICIES",
     show_envvar=True,
-    help="Folder of the policy set.",
+    help="Folder of the policy set; REPO@REF:DIR reads it at a git ref, from a bare repository too.",
 )
 model_option = click.option(
     "--model",
@@ -35,24 +40,78 @@ model_option = click.option(
     help="Casbin model; without it, model.conf beside the policies folder, in the working directory, or of Klausel itself.",
 )
 
+at_option = click.option(
+    "--at",
+    metavar="REV",
+    help="Policies as of a commit of their git repository: a branch, a tag, an id, HEAD~2. Nothing is checked out.",
+)
+
 
 def model_beside(policies: Path, model: Path | None) -> Path:
-    """The model to use: the one named, else `model.conf` beside the policies, in the working directory, in this clone."""
+    """The model to use: the one named, else `model.conf` beside the policies, in the working directory, of Klausel itself."""
     if model is not None:
         return model
     here = Path(_DEFAULTS.model)
-    places = (policies.resolve().parent / here, here, _CLONE / here)
+    places = (policies.resolve().parent / here, here, DEFAULT_MODEL)
     return next((place for place in places if place.is_file()), here)
 
 
-def load_or_exit(policies: Path, model: Path | None, with_tests: bool = False) -> LoadedPolicy:
-    """The policy set; prints every problem and exits with 1 when there is none."""
+def load_or_exit(policies: Path, model: Path | None, with_tests: bool = False, at: str | None = None) -> LoadedPolicy:
+    """The policy set, `at` a commit if one is named; prints every problem and exits with 1 when there is none."""
+    with exits_on_problems(policies, at):
+        return open_policies(policies, model, with_tests, at)
+
+
+def open_history(policies: Path, at: str | None) -> tuple[GitRepository, GitCommit, str]:
+    """The repository that policies lie in, the commit that is meant (HEAD, where none is), and their folder in its trees.
+
+    Raises `GitError`; whoever calls closes the repository.
+    """
+    address = git_address(str(policies))
+    if address is not None:
+        _refuse_second_commit(policies, at)
+        repository = GitRepository.objects_of(address.repository)
+        return repository, repository.commit(address.revision), address.folder
+    repository = GitRepository.containing(policies)
+    return repository, repository.commit(at or "HEAD"), repository.tree_path(policies)
+
+
+def _refuse_second_commit(policies: Path, at: str | None) -> None:
+    if at is not None:
+        raise click.UsageError(f"{policies} names a commit already; leave out --at, or write REPO@{at}:DIR")
+
+
+@contextmanager
+def exits_on_problems(policies: Path, at: str | None) -> Iterator[None]:
+    """Prints the problems of a policy set that cannot be read inside, or why git cannot answer, and exits with 1."""
     try:
-        return open_policy(policies, model_beside(policies, model), with_tests)
+        yield
+    except GitError as error:
+        fail(str(error))
     except PolicyError as error:
         for problem in error.problems:
             click.echo(str(problem), err=True)
-        fail(f"the policies in {policies} have problems; mend them first")
+        when = f" at {at}" if at else ""
+        fail(f"the policies in {policies}{when} have problems; mend them first")
+
+
+def open_policies(policies: Path, model: Path | None, with_tests: bool = False, at: str | None = None) -> LoadedPolicy:
+    """The policy set in a folder, or at a git ref; raises `PolicyError`, and `GitError` when git cannot answer."""
+    return load_files(read_policies(policies, model, at), with_tests)
+
+
+def read_policies(policies: Path, model: Path | None, at: str | None = None) -> PolicyFiles:
+    """The files of the policy set in a folder, or at a git ref; raises as `open_policies` does."""
+    address = git_address(str(policies))
+    if address is not None:
+        _refuse_second_commit(policies, at)
+        with GitRepository.objects_of(address.repository) as repository:
+            return read_at(repository, address.revision, address.folder, model)
+    if at is None:
+        return read_folder(policies, model_beside(policies, model))
+    with GitRepository.containing(policies) as repository:
+        inside = None if model is None else repository.tree_path_or_none(model)
+        return read_at(repository, at, repository.tree_path(policies), inside or model)
 
 
 def write_or_exit(path: Path, content: bytes) -> None:

@@ -10,7 +10,8 @@ import click
 from klausel.cli.options import EXIT_PROBLEMS, fail, model_beside, policies_option, write_or_exit
 from klausel.core.declared_names import DeclaredNames, declared_names
 from klausel.core.schema import schemas_for
-from klausel.storage.policy_files import SCHEMAS_FOLDER, read_files, shown
+from klausel.storage.file_rules import SCHEMAS_FOLDER
+from klausel.storage.policy_files import read_files, shown
 
 
 @click.command()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import multiprocessing
 import os
+import signal
 import socket
 from contextlib import closing
 from importlib import import_module
@@ -19,9 +21,12 @@ from granian.log import LogLevels
 from klausel.cli.assignments import import_file
 from klausel.cli.database_options import database_option, explains_storage_errors
 from klausel.cli.options import fail, load_or_exit, model_beside, model_option, policies_option
+from klausel.core.change_record import Origin
+from klausel.core.expectations import unmet_expectations
 from klausel.settings import ENVIRONMENT_VARIABLE, Settings, fault_in_public_url
 from klausel.storage.assignment_store import AssignmentStore
 from klausel.storage.database import is_in_memory, open_database
+from klausel.storage.git_source import git_address
 from klausel.storage.policy_files import LoadedPolicy
 
 THREADS_PER_WORKER = 4
@@ -39,6 +44,20 @@ _DEFAULTS = Settings()
 @click.option("--public-url", help="The https address under which callers reach the service, for its metadata.")
 @click.option("--demo", is_flag=True, help=f"Load the people of {DEMO_FILE} into an empty database first.")
 @click.option("--workers", default=_DEFAULTS.workers, show_default=True, type=click.IntRange(1, 64), help="Processes.")
+@click.option(
+    "--max-policy-age",
+    "max_policy_age_seconds",
+    type=click.FloatRange(1),
+    metavar="SECONDS",
+    help="Deny everything when the policies could not be refreshed for so long; without it, never.",
+)
+@click.option(
+    "--poll-seconds",
+    default=_DEFAULTS.poll_seconds,
+    show_default=True,
+    type=click.FloatRange(0.1),
+    help="How often a git ref is looked up anew, for policies at REPO@REF:DIR.",
+)
 @click.option(
     "--insecure-no-authentication",
     "open_to_all",
@@ -87,13 +106,19 @@ def serve(policies: Path, model: Path | None, demo: bool, open_to_all: bool, **o
     \b
     Examples:
       klausel serve --demo
+      klausel serve --policies ../policies.git@main:policies
       klausel serve --policies policies --database postgresql://localhost/klausel --public-url https://pdp.example.com
     """
-    found_model = model_beside(policies, model)
-    settings = Settings(policies=str(policies), model=str(found_model), demo=demo, **options)  # type: ignore[arg-type]
+    address = git_address(str(policies))
+    found_model = model if address else model_beside(policies, model)
+    if address and demo:
+        raise click.UsageError(f"the demo people are read from a folder, and {policies} is none; leave out --demo")
+    named_model = str(found_model or "")
+    settings = Settings(policies=str(policies), model=named_model, demo=demo, **options)  # type: ignore[arg-type]
     settings = dataclasses.replace(settings, host=_address_of(settings))
     _check_address(settings, open_to_all)
-    loaded = load_or_exit(policies, found_model)
+    loaded = load_or_exit(policies, found_model, with_tests=True)
+    _check_expectations(loaded)
     for warning in loaded.warnings:
         click.echo(str(warning), err=True)
     _check_port(settings)
@@ -101,7 +126,7 @@ def serve(policies: Path, model: Path | None, demo: bool, open_to_all: bool, **o
     os.environ[ENVIRONMENT_VARIABLE] = settings.as_text()
     counts = f"{len(loaded.compiled.policy.grants)} grants"
     click.echo(f"Klausel answers at {settings.base_url} ({counts} from {policies}); stop it with Ctrl-C")
-    Granian(
+    server = Granian(
         "klausel.app:create_app_from_environment",
         factory=True,
         address=settings.host,
@@ -113,7 +138,17 @@ def serve(policies: Path, model: Path | None, demo: bool, open_to_all: bool, **o
         log_level=LogLevels.warning,
         log_access=False,
         websockets=False,
-    ).serve(target_loader=_load_application)
+    )
+    server.on_startup(_pass_reloads_on)
+    server.serve(target_loader=_load_application)
+
+
+def _check_expectations(loaded: LoadedPolicy) -> None:
+    unmet = list(unmet_expectations(loaded.compiled.policy, loaded.compiled, loaded.tests))
+    for problem in unmet:
+        click.echo(str(problem), err=True)
+    if unmet:
+        fail("the policies do not do what their tests and invariants expect; mend one or the other first")
 
 
 def _address_of(settings: Settings) -> str:
@@ -152,7 +187,7 @@ def _prepare_database(settings: Settings, loaded: LoadedPolicy, policies: Path) 
         file = policies / DEMO_FILE
         if not file.is_file():
             fail(f"there are no demo people in {file}; start without --demo")
-        result = import_file(store, loaded.compiled.policy.roles, file)
+        result = import_file(store, loaded.compiled.policy.roles, file, Origin(reason="demo people", channel="cli"))
         click.echo(f"{result.added} role assignments of demo people loaded into the empty database")
 
 
@@ -165,6 +200,18 @@ def _check_port(settings: Settings) -> None:
         except OSError as error:
             cure = "another address with --host" if error.errno == errno.EADDRNOTAVAIL else "another port with --port"
             fail(f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; choose {cure}")
+
+
+def _pass_reloads_on() -> None:
+    """Makes SIGHUP refresh the policies of every worker; Granian would start new workers, which a broken set would stop."""
+
+    def pass_on(*_: object) -> None:
+        for worker in multiprocessing.active_children():
+            if worker.pid is not None:
+                os.kill(worker.pid, signal.SIGHUP)
+
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, pass_on)
 
 
 def _load_application(target: str) -> Any:

@@ -4,31 +4,30 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
 
 from klausel.casbin.engine import CompiledPolicy, compile_policy
 from klausel.casbin.model_shape import problems_in_model
 from klausel.core.decoding import decode
-from klausel.core.load import (
-    CONDITIONS_FILE,
-    FEATURES_FOLDER,
-    INVARIANTS_FILE,
-    ROLES_FILE,
-    TESTS_ENDING,
-    TESTS_FOLDER,
-    SourceFile,
-    is_test_file,
-    load_policy,
-)
+from klausel.core.lint.switch_off import MARK, without_switched_off
+from klausel.core.load import LoadResult, SourceFile, is_test_file, load_policy
+from klausel.core.load_cache import LoadCache
 from klausel.core.policy_test import PolicyTest
-from klausel.core.problem import Place, PolicyError, Problem, did_you_mean
+from klausel.core.problem import Place, PolicyError, Problem
+from klausel.storage.file_rules import (
+    DEFAULT_MODEL,
+    LARGEST_FILE,
+    MODEL_NAME,
+    is_passed_over,
+    no_model,
+    problem_of_name,
+    too_large,
+    unreadable,
+)
+from klausel.storage.git_repository import GitRepository
 
-MODEL_NAME = "model.conf"
-LARGEST_FILE = 4 * 1024 * 1024
-SCHEMAS_FOLDER = "schemas/"
-_IGNORED_FOLDERS = ("demo/", SCHEMAS_FOLDER)
 _GIT_SECONDS = 10
 
 
@@ -54,24 +53,104 @@ class LoadedPolicy:
     tests: tuple[PolicyTest, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class PolicyFiles:
+    """The files of a policy set as they were read in one go, the model among them, with the problems of reading them.
+
+    Two are equal when every byte and every problem is. `model` is the name of the model for people; `find_commit` looks
+    up the commit that the files come from.
+    """
+
+    files: tuple[SourceFile, ...]
+    problems: tuple[Problem, ...]
+    model: str
+    find_commit: Callable[[], Commit | None] = field(compare=False)
+
+
 def open_policy(folder: Path, model: Path, with_tests: bool = False) -> LoadedPolicy:
     """The policy set in a folder, compiled under a model; raises `PolicyError` with every problem found.
 
-    Test files are read only `with_tests`: no decision depends on them.
+    Test files are read only `with_tests`: no decision depends on them. Warnings that comments switch off are left out.
     """
+    return load_files(read_folder(folder, model), with_tests)
+
+
+def read_folder(folder: Path, model: Path) -> PolicyFiles:
+    """What stands in a folder and in its model; raises `PolicyError` when there is no such folder."""
     if not folder.is_dir():
         what = "this is a file, not the folder of a policy set" if folder.exists() else "there is no such folder"
         hint = "name the folder that holds roles.yaml and features/"
         raise PolicyError([Problem(Place(shown(folder), 1, 1), "missing-file", what, hint)])
     files, problems = read_files(folder, model)
-    model_text = _model_text(files)
+    return PolicyFiles(tuple(files), tuple(problems), shown(model), lambda: commit_of(folder, model))
+
+
+def read_at(
+    repository: GitRepository,
+    revision: str,
+    folder: str,
+    model: str | Path | None = None,
+) -> PolicyFiles:
+    """The files of a policy set in a folder of a commit, and its model; nothing is checked out.
+
+    `folder` is a path in the trees of the repository, and so is a `model` that is a text; a `Path` is a file outside of
+    them, None is `model.conf` beside the folder or at the root of that commit, else the one that comes with Klausel.
+    Raises `GitError` when git cannot answer.
+    """
+    commit = repository.commit(revision)
+    files, problems = repository.files_at(commit, folder)
+    if model is None:
+        places = (str(PurePosixPath(folder).parent / MODEL_NAME), MODEL_NAME)
+        model = next((place for place in places if repository.entry(commit, place)), DEFAULT_MODEL)
+    if isinstance(model, Path):
+        model_shown = shown(model)
+        _read_model(model, files, problems)
+    else:
+        model_shown = repository.shown(model)
+        content, problem = repository.file_at(commit, model)
+        if content is not None:
+            files.append(SourceFile(MODEL_NAME, model_shown, content))
+        else:
+            problems.append(problem or no_model(model_shown))
+    return PolicyFiles(tuple(files), tuple(problems), model_shown, lambda: Commit(commit.id, dirty=False))
+
+
+def open_policy_at(
+    repository: GitRepository,
+    revision: str,
+    folder: str,
+    model: str | Path | None = None,
+    with_tests: bool = False,
+    cache: LoadCache | None = None,
+) -> LoadedPolicy:
+    """The policy set that `read_at` reads, compiled; raises `PolicyError` with every problem, and `GitError`.
+
+    With a `cache`, files that are as in the last loading are not parsed again.
+    """
+    return load_files(read_at(repository, revision, folder, model), with_tests, cache)
+
+
+def load_files(found: PolicyFiles, with_tests: bool = False, cache: LoadCache | None = None) -> LoadedPolicy:
+    """The policy set that files say, compiled under the model among them; raises `PolicyError` with every problem.
+
+    With a `cache`, files that did not change since the last loading with it are not read again. Warnings that comments
+    switch off are left out.
+    """
+    result, compiled = load_result(found, with_tests, cache)
+    warnings = tuple(without_switched_off(result.problems, texts_with_switch_offs(found))) if result.problems else ()
+    return LoadedPolicy(compiled, compiled.policy.files_digest, found.find_commit(), warnings, result.tests)
+
+
+def load_result(found: PolicyFiles, with_tests: bool, cache: LoadCache | None = None) -> tuple[LoadResult, CompiledPolicy]:
+    """What the loader says of files without an error, every warning included; raises `PolicyError`."""
+    problems = list(found.problems)
+    model_text = _model_text(found.files)
     if model_text is not None:
-        problems += problems_in_model(model_text, shown(model))
-    result = load_policy((file for file in files if with_tests or not is_test_file(file.name)), problems)
+        problems += problems_in_model(model_text, found.model)
+    result = load_policy((file for file in found.files if with_tests or not is_test_file(file.name)), problems, cache)
     policy = result.or_raise()
     assert model_text is not None
-    compiled = compile_policy(policy, model_text, shown(model))
-    return LoadedPolicy(compiled, policy.files_digest, commit_of(folder, model), result.problems, result.tests)
+    return result, compile_policy(policy, model_text, found.model)
 
 
 def _model_text(files: Iterable[SourceFile]) -> str | None:
@@ -83,12 +162,11 @@ def _model_text(files: Iterable[SourceFile]) -> str | None:
     return None
 
 
-def check_policy(folder: Path, model: Path) -> tuple[Problem, ...]:
-    """Every problem in a folder and its model, warnings too, sorted; empty when all is well."""
-    try:
-        return open_policy(folder, model, with_tests=True).warnings
-    except PolicyError as error:
-        return error.problems
+def texts_with_switch_offs(found: PolicyFiles) -> dict[str, str]:
+    """The texts of the files of the policy set that may hold a comment that switches off a warning, by their names for people."""
+    mark = MARK.encode()
+    with_mark = [file for file in found.files if file.name != MODEL_NAME and mark in file.content]
+    return {file.shown_as: decode(file.content, file.shown_as)[0] or "" for file in with_mark}
 
 
 def read_files(folder: Path, model: Path) -> tuple[list[SourceFile], list[Problem]]:
@@ -97,20 +175,25 @@ def read_files(folder: Path, model: Path) -> tuple[list[SourceFile], list[Proble
     problems: list[Problem] = []
     for path in _everything_in(folder, problems):
         name = path.relative_to(folder).as_posix()
-        if name.startswith(_IGNORED_FOLDERS) or _is_hidden(name) or name.endswith(".md"):
+        if is_passed_over(name):
             continue
         if not path.is_file():
-            problems.append(Problem(Place(shown(path), 1, 1), "unreadable-file", *_unreadable(path)))
-        elif not _has_meaning(name):
-            problems.append(Problem(Place(shown(path), 1, 1), "unknown-file", *_unknown_file(name)))
-        else:
+            problems.append(unreadable(shown(path), *_why_unreadable(path)))
+            continue
+        problem = problem_of_name(name, shown(path))
+        if problem is None:
             _read(path, name, files, problems)
+        else:
+            problems.append(problem)
+    _read_model(model, files, problems)
+    return files, problems
+
+
+def _read_model(model: Path, files: list[SourceFile], problems: list[Problem]) -> None:
     if model.is_file():
         _read(model, MODEL_NAME, files, problems)
     else:
-        hint = "name the Casbin model with --model"
-        problems.append(Problem(Place(shown(model), 1, 1), "missing-file", "there is no such file", hint))
-    return files, problems
+        problems.append(no_model(shown(model)))
 
 
 def _everything_in(folder: Path, problems: list[Problem]) -> list[Path]:
@@ -118,10 +201,8 @@ def _everything_in(folder: Path, problems: list[Problem]) -> list[Path]:
 
     def report(error: OSError) -> None:
         why = (error.strerror or "it cannot be read").lower()
-        place = Place(shown(Path(error.filename)), 1, 1)
-        problems.append(
-            Problem(place, "unreadable-file", f"the folder cannot be read: {why}", "give the reader access to it")
-        )
+        where = shown(Path(error.filename))
+        problems.append(unreadable(where, f"the folder cannot be read: {why}", "give the reader access to it"))
 
     found = []
     for place, folders, names in os.walk(folder, onerror=report):
@@ -130,7 +211,7 @@ def _everything_in(folder: Path, problems: list[Problem]) -> list[Path]:
     return sorted(found)
 
 
-def _unreadable(path: Path) -> tuple[str, str]:
+def _why_unreadable(path: Path) -> tuple[str, str]:
     if path.is_dir():
         return "this is a link to a folder, and such are not followed", "put the files themselves here"
     if path.is_symlink():
@@ -138,37 +219,15 @@ def _unreadable(path: Path) -> tuple[str, str]:
     return "this is not a regular file", "put a file here, or delete it"
 
 
-def _is_hidden(name: str) -> bool:
-    return any(part.startswith(".") for part in name.split("/")) or name.endswith("~")
-
-
-def _has_meaning(name: str) -> bool:
-    if name in (ROLES_FILE, CONDITIONS_FILE, INVARIANTS_FILE) or is_test_file(name):
-        return True
-    return name.startswith(FEATURES_FOLDER) and name.endswith((".yaml", ".csv"))
-
-
-def _unknown_file(name: str) -> tuple[str, str]:
-    near = did_you_mean(name, (ROLES_FILE, CONDITIONS_FILE, INVARIANTS_FILE, FEATURES_FOLDER + name.rpartition("/")[2]))
-    start = f"{near}Policies" if near else "policies"
-    hint = (
-        f"{start} are roles.yaml, conditions.yaml, invariants.yaml, .yaml and .csv files in features/, "
-        f"and tests in {TESTS_FOLDER}*{TESTS_ENDING}"
-    )
-    return "this file has no meaning here, so what it says would be lost", hint
-
-
 def _read(path: Path, name: str, files: list[SourceFile], problems: list[Problem]) -> None:
-    place = Place(shown(path), 1, 1)
     try:
         if path.stat().st_size > LARGEST_FILE:
-            hint = "split it into several files"
-            problems.append(Problem(place, "unreadable-file", f"the file is larger than {LARGEST_FILE} bytes", hint))
-            return
-        files.append(SourceFile(name, shown(path), path.read_bytes()))
+            problems.append(too_large(shown(path)))
+        else:
+            files.append(SourceFile(name, shown(path), path.read_bytes()))
     except OSError as error:
         why = (error.strerror or "it cannot be read").lower()
-        problems.append(Problem(place, "unreadable-file", f"the file cannot be read: {why}", "give the reader access to it"))
+        problems.append(unreadable(shown(path), f"the file cannot be read: {why}", "give the reader access to it"))
 
 
 def shown(path: Path) -> str:
