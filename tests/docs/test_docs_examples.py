@@ -16,7 +16,9 @@ from flask.testing import FlaskClient
 from klausel.app import create_flask_app, create_service
 from klausel.core.assignment import Assignment
 from klausel.settings import Settings
-from klausel.storage.policy_files import check_policy
+from klausel.storage.policy_check import check_policy
+from klausel.storage.policy_files import read_files
+from schema_files import refusals
 
 NOT_RUN = ("scripts/serve", "scripts/test")
 GOOD_ENDS = (0, 3)
@@ -30,6 +32,7 @@ def test_an_example_of_a_policy_file_loads(block: Block, tmp_path: Path) -> None
     _put(block, folder)
     problems = check_policy(folder, ROOT / "model.conf")
     assert not [str(problem) for problem in problems if problem.severity == "error"]
+    assert list(refusals(read_files(folder, ROOT / "model.conf")[0])) == []
 
 
 def _put(block: Block, folder: Path) -> None:

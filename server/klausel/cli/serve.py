@@ -26,6 +26,7 @@ from klausel.core.expectations import unmet_expectations
 from klausel.settings import ENVIRONMENT_VARIABLE, Settings, fault_in_public_url
 from klausel.storage.assignment_store import AssignmentStore
 from klausel.storage.database import is_in_memory, open_database
+from klausel.storage.git_source import git_address
 from klausel.storage.policy_files import LoadedPolicy
 
 THREADS_PER_WORKER = 4
@@ -49,6 +50,13 @@ _DEFAULTS = Settings()
     type=click.FloatRange(1),
     metavar="SECONDS",
     help="Deny everything when the policies could not be refreshed for so long; without it, never.",
+)
+@click.option(
+    "--poll-seconds",
+    default=_DEFAULTS.poll_seconds,
+    show_default=True,
+    type=click.FloatRange(0.1),
+    help="How often a git ref is looked up anew, for policies at REPO@REF:DIR.",
 )
 @click.option(
     "--insecure-no-authentication",
@@ -98,10 +106,15 @@ def serve(policies: Path, model: Path | None, demo: bool, open_to_all: bool, **o
     \b
     Examples:
       klausel serve --demo
+      klausel serve --policies ../policies.git@main:policies
       klausel serve --policies policies --database postgresql://localhost/klausel --public-url https://pdp.example.com
     """
-    found_model = model_beside(policies, model)
-    settings = Settings(policies=str(policies), model=str(found_model), demo=demo, **options)  # type: ignore[arg-type]
+    address = git_address(str(policies))
+    found_model = model if address else model_beside(policies, model)
+    if address and demo:
+        raise click.UsageError(f"the demo people are read from a folder, and {policies} is none; leave out --demo")
+    named_model = str(found_model or "")
+    settings = Settings(policies=str(policies), model=named_model, demo=demo, **options)  # type: ignore[arg-type]
     settings = dataclasses.replace(settings, host=_address_of(settings))
     _check_address(settings, open_to_all)
     loaded = load_or_exit(policies, found_model, with_tests=True)

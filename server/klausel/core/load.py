@@ -157,7 +157,7 @@ class _Loader:
         invariants: tuple[Invariant, ...],
         tests: list[PolicyTest],
     ) -> LoadResult:
-        problems = tuple(sorted({_printable(problem) for problem in self.problems.found}))
+        problems = tuple(sorted({printable(problem) for problem in self.problems.found}))
         if any(problem.severity == "error" for problem in problems):
             return LoadResult(None, problems)
         digest = files_digest((file.name, file.content) for file in self.files if not is_test_file(file.name))
@@ -167,7 +167,8 @@ class _Loader:
         return LoadResult(policy, problems, tuple(tests))
 
     def _decoded(self, file: SourceFile) -> str | None:
-        text, problems = decode(file.content, file.shown_as)
+        key = ("text", file.shown_as, file.content)
+        text, problems = self.cache.remembered(key, lambda: decode(file.content, file.shown_as))
         self.problems.found += problems
         return text
 
@@ -238,7 +239,7 @@ def files_digest(files: Iterable[tuple[str, bytes]]) -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
-def _printable(problem: Problem) -> Problem:
+def printable(problem: Problem) -> Problem:
     """The same problem, so that one line of a terminal shows it, whatever the files hold."""
     texts = (problem.place.file, problem.message, problem.hint)
     file, message, hint = shown = tuple(map(_on_one_line, texts))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Self
@@ -234,7 +234,19 @@ class GitRepository:
 
     def _everything_below(self, root: TreeEntry) -> list[tuple[str, TreeEntry]]:
         """All that is no folder and is not passed over, by its name in the folder, sorted."""
-        found: list[tuple[str, TreeEntry]] = []
+        found = self._walk(root, lambda name: not file_rules.is_passed_over(name + "/"))
+        named = [one for one in found if one[1].kind != "folder" and not file_rules.is_passed_over(one[0])]
+        return sorted(named, key=lambda one: one[0].split("/"))
+
+    def inside(self, folder: TreeEntry) -> tuple[TreeEntry, ...]:
+        """What stands in a folder, sorted as git does."""
+        return self._tree(folder.id)
+
+    def everything_in(self, commit: GitCommit) -> Iterator[tuple[str, TreeEntry]]:
+        """Every file and folder of a commit with its path, a folder before what is in it."""
+        return self._walk(TreeEntry("", "folder", commit.tree), lambda name: True)
+
+    def _walk(self, root: TreeEntry, enters: Callable[[str], bool]) -> Iterator[tuple[str, TreeEntry]]:
         waiting = [("", root)]
         seen = 0
         while waiting:
@@ -242,14 +254,11 @@ class GitRepository:
             for entry in self._tree(folder.id):
                 seen += 1
                 if seen > MOST_FILES:
-                    raise GitError(f"the folder holds more than {MOST_FILES} files, too many for a policy set")
+                    raise GitError(f"there are more than {MOST_FILES} files, too many for a policy set")
                 name = place + entry.name
-                if entry.kind == "folder":
-                    if not file_rules.is_passed_over(name + "/"):
-                        waiting.append((name + "/", entry))
-                elif not file_rules.is_passed_over(name):
-                    found.append((name, entry))
-        return sorted(found, key=lambda one: one[0].split("/"))
+                yield name, entry
+                if entry.kind == "folder" and enters(name):
+                    waiting.append((name + "/", entry))
 
     def _read(self, name: str, shown_as: str, entry: TreeEntry, files: list[SourceFile], problems: list[Problem]) -> None:
         if entry.kind != "file":
@@ -263,10 +272,10 @@ class GitRepository:
         else:
             files.append(SourceFile(name, shown_as, content))
 
-    def history(self, commit: GitCommit, paths: Sequence[str]) -> Iterator[GitCommit]:
+    def history(self, commit: GitCommit, paths: Sequence[str], first_parent: bool = False) -> Iterator[GitCommit]:
         """The commits up to this one that changed something under these paths, newest first; all, where there are none."""
-        options = ["rev-list", "--date-order", "--end-of-options", commit.id, "--", *paths]
-        with _running([*self._command, *options], self._environment) as process:
+        options = ["rev-list", "--date-order", *(["--first-parent"] if first_parent else []), commit.id, "--", *paths]
+        with _running([*self._command, *options], self._environment, cwd=self.git_dir) as process:
             assert process.stdout is not None
             try:
                 for line in process.stdout:
