@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import logging
 import multiprocessing
 import os
@@ -93,8 +94,13 @@ def create_app_from_environment() -> Flask:
         service = dataclasses.replace(service, tell_other_processes=_tell_parent)
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, lambda *_: service.live.refresh_soon())
+    app = _join(service)
+    # What is here now stays. Going through it again with every collection would hold all requests up, most of all while a
+    # changed set is loaded.
+    gc.collect()
+    gc.freeze()
     service.live.follow()
-    return _join(service)
+    return app
 
 
 def _tell_parent() -> None:

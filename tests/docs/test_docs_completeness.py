@@ -23,6 +23,7 @@ _ID = re.compile(r"[a-z]+\d*(-[a-z0-9]+)+|contradiction")
 _NO_IDS = {"rev-parse", "utf-8", "condition-faulty"}
 _PLACES_OF_IDS = (
     "core/*.py",
+    "core/lint/*.py",
     "casbin/model_shape.py",
     "casbin/engine.py",
     "storage/policy_files.py",

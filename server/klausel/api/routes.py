@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from urllib.parse import unquote, urlsplit
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 
-from klausel.api.assignments import change_assignments, list_assignments, remove_subject
+from klausel.api.assignment_log import list_changes
+from klausel.api.assignments import Caller, change_assignments, list_assignments, remove_subject
 from klausel.api.authzen_requests import read_evaluation
 from klausel.api.errors import ApiError
 from klausel.api.evaluations import answer_evaluation, answer_evaluations
@@ -14,6 +15,7 @@ from klausel.api.http import body_limits, json_answer, query_parameters, read_bo
 from klausel.api.metrics import metrics_text
 from klausel.api.policy_state import answer_reload, describe_policy, describe_readiness
 from klausel.api.service import Service
+from klausel.core.change_record import TEXT_CHARACTERS
 from klausel.core.explanation_format import explanation_as_json
 
 EVALUATION_PATH = "/access/v1/evaluation"
@@ -63,8 +65,8 @@ def klausel_routes(service: Service) -> Blueprint:
 
     @blueprint.post("/v1/explain", provide_automatic_options=False)
     def explain() -> Response:
-        request = read_evaluation(read_body(limits))
-        return json_answer(explanation_as_json(service.explain(request)))
+        question = read_evaluation(read_body(limits))
+        return json_answer(explanation_as_json(service.explain(question)))
 
     @blueprint.get("/v1/policy", provide_automatic_options=False)
     def policy() -> Response:
@@ -76,7 +78,7 @@ def klausel_routes(service: Service) -> Blueprint:
 
     @blueprint.post("/v1/assignments", provide_automatic_options=False)
     def change() -> Response:
-        return json_answer(change_assignments(service, read_body(limits)))
+        return json_answer(change_assignments(service, read_body(limits), _caller()))
 
     @blueprint.get("/v1/assignments", provide_automatic_options=False)
     def show() -> Response:
@@ -85,7 +87,13 @@ def klausel_routes(service: Service) -> Blueprint:
 
     @blueprint.delete("/v1/assignments", provide_automatic_options=False)
     def remove() -> Response:
-        return json_answer(remove_subject(service, query_parameters("subject", "account")))
+        parameters = query_parameters("subject", "account", "by", "reason", "ticket")
+        return json_answer(remove_subject(service, parameters, _caller()))
+
+    @blueprint.get("/v1/assignment-log", provide_automatic_options=False)
+    def show_log() -> Response:
+        parameters = query_parameters("subject", "role", "domain", "by", "since", "until", "limit", "cursor")
+        return json_answer(list_changes(service, parameters))
 
     @blueprint.get("/healthz", provide_automatic_options=False)
     def health() -> Response:
@@ -100,3 +108,8 @@ def klausel_routes(service: Service) -> Blueprint:
         return Response(*metrics_text(service.live))
 
     return blueprint
+
+
+def _caller() -> Caller:
+    request_id = request.headers.get("X-Request-ID")
+    return Caller(request.remote_addr or None, request_id[:TEXT_CHARACTERS] if request_id else None)

@@ -59,9 +59,10 @@ class Service:
         the first question needs one. Where the database fails, it is asked no more: nothing is decided by standings that
         may be old, and a long batch does not wait for it again and again.
         """
-        if self.live.is_too_old:
+        live = self.live
+        if live.max_age_seconds is not None and live.is_too_old:
             return self._deny
-        in_force = self.live.in_force
+        in_force = live.in_force
         plan, standings = in_force.policy.compiled, in_force.standings
         policy = plan.policy
         answers: bool | None = None  # whether the database does; None before it was asked

@@ -16,11 +16,15 @@ COMMANDS = {
     "test": ("test", "test_command"),
     "mutate": ("mutate", "mutate"),
     "prove": ("prove", "prove_command"),
+    "diff": ("diff", "diff"),
+    "fmt": ("fmt", "fmt"),
+    "schema": ("schema", "schema"),
     "can": ("decisions", "can"),
     "explain": ("decisions", "explain"),
     "log": ("log", "log"),
     "blame": ("blame", "blame"),
     "assignments": ("assignments", "assignments"),
+    "audit": ("audit", "audit"),
 }
 """Each command, with the module and the name that it is written under."""
 

@@ -99,10 +99,15 @@ class _Search:
         for grant in self._at_work(self.there, "deny"):
             yield from self._why_only(self.there, self.here, grant)
 
-    def _at_work(self, side: _Known, effect: str) -> Iterator[Grant]:
-        for grant, holding in side.covering(self.view):
-            if grant.effect == effect and grant.grantee in side.names(self.key) and holding & self.outcomes:
-                yield grant
+    def _at_work(self, side: _Known, effect: str) -> list[Grant]:
+        """The grants that hold in some of the outcomes; where one holds in all of them, only those that do."""
+        found = [
+            (grant, holding & self.outcomes)
+            for grant, holding in side.covering(self.view)
+            if grant.effect == effect and grant.grantee in side.names(self.key) and holding & self.outcomes
+        ]
+        whole = [grant for grant, holding in found if holding == self.outcomes]
+        return whole or [grant for grant, _ in found]
 
     def _why_only(self, here: _Known, there: _Known, grant: Grant) -> Iterator[Cause]:
         """Why a grant is at work on one side only; nothing when it is on both."""

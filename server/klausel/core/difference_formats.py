@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from klausel.core.difference_report import (
     DifferenceReport,
     Entry,
+    commits,
     entries,
     headline,
     notes,
@@ -39,6 +40,10 @@ def as_text(report: DifferenceReport, paint: Paint) -> Iterator[str]:
     if report.everybody is not None:
         yield ""
         yield f"people: {report.everybody}"
+    if commits(report):
+        yield ""
+        yield paint("commits", "bold")
+        yield from (f"  {commit}" for commit in commits(report))
 
 
 def _text_lines(report: DifferenceReport, entry: Entry, paint: Paint) -> Iterator[str]:
@@ -53,9 +58,9 @@ def _text_lines(report: DifferenceReport, entry: Entry, paint: Paint) -> Iterato
         for sign, names in (("+", entry.people[0].who_gains), ("-", entry.people[0].who_loses)):
             if names:
                 yield f"        {sign} {', '.join(names)}"
-    for cause in entry.causes:
+    for cause, words in entry.causes:
         origin = report.origins.get(cause)
-        yield f"      {cause.source}: {cause.text}" + (f" [{origin}]" if origin else "")
+        yield f"      {cause.source}: {words}" + (f" [{origin.short}]" if origin else "")
 
 
 def as_markdown(report: DifferenceReport) -> str:
@@ -78,10 +83,10 @@ def as_markdown(report: DifferenceReport) -> str:
         lines += ["", "<details><summary>Lines that cause it</summary>", ""]
         for entry in listed[:MOST_ROWS]:
             lines.append(f"- {_md(entry.actions)} **{_md(entry.first.resource_type)}**, {_md(who_in_words(entry.first))}")
-            for cause in entry.causes:
+            for cause, words in entry.causes:
                 origin = report.origins.get(cause)
-                lines.append(f"  - {_md(cause.source)}: {_md(cause.text)}" + (f" ({_md(str(origin))})" if origin else ""))
-        lines += ["", "</details>"]
+                lines.append(f"  - {_md(cause.source)}: {_md(words)}" + (f" ({_md(origin.short)})" if origin else ""))
+        lines += ["", *(f"- {_md(commit)}" for commit in commits(report)), "", "</details>"]
     return "\n".join(lines) + "\n"
 
 
@@ -148,6 +153,8 @@ def as_html(report: DifferenceReport) -> str:
         )
         parts += [_html_row(report, entry) for entry in listed]
         parts.append("</tbody></table>")
+    if commits(report):
+        parts.append(f"<h2>Commits</h2><ul>{''.join(f'<li>{escaped(commit)}</li>' for commit in commits(report))}</ul>")
     return "\n".join([*parts, "</body></html>"]) + "\n"
 
 
@@ -158,10 +165,10 @@ def _html_row(report: DifferenceReport, entry: Entry) -> str:
     where = where_in_words(change)
     kind, word = {"+": ("more", "more"), "-": ("less", "less"), "±": ("both", "more and less")}[entry.sign]
     causes = "".join(
-        f'<div class="cause"><code>{escaped(cause.source)}</code> {escaped(cause.text)}'
-        + (f" ({escaped(str(report.origins[cause]))})" if cause in report.origins else "")
+        f'<div class="cause"><code>{escaped(cause.source)}</code> {escaped(words)}'
+        + (f" ({escaped(report.origins[cause].short)})" if cause in report.origins else "")
         + "</div>"
-        for cause in entry.causes
+        for cause, words in entry.causes
     )
     relation = "" if change.relation in ("gained", "lost") else f" ({change.relation})"
     cells = [

@@ -20,8 +20,13 @@ class Origin:
     date: str = ""
     subject: str = ""
 
+    @property
+    def short(self) -> str:
+        """The commit alone."""
+        return self.commit[:10] or "not committed"
+
     def __str__(self) -> str:
-        return f"{self.commit[:10]} {self.author}, {self.date}: {self.subject}" if self.commit else "not committed"
+        return f"{self.short} {self.author}, {self.date}: {self.subject}" if self.commit else self.short
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +77,19 @@ class Entry:
         return ", ".join(change.action for change in self.changes)
 
     @property
-    def causes(self) -> tuple[Cause, ...]:
-        """What made them, each line once."""
-        return tuple(dict.fromkeys(cause for change in self.changes for cause in change.causes))
+    def causes(self) -> tuple[tuple[Cause, str], ...]:
+        """What made them, with its words; causes on one line that differ in their actions only are one."""
+        found: dict[tuple[object, ...], tuple[Cause, list[str]]] = {}
+        for change in self.changes:
+            for cause in change.causes:
+                start, said, end = cause.text.partition(f" to {change.action} ")
+                _, actions = found.setdefault((cause.place, cause.side, start, said and end), (cause, []))
+                if said and change.action not in actions:
+                    actions.append(change.action)
+        return tuple(
+            (cause, f"{key[2]} to {', '.join(actions)} {key[3]}" if actions else cause.text)
+            for key, (cause, actions) in found.items()
+        )
 
     @property
     def sign(self) -> str:
@@ -99,6 +114,12 @@ def entries(report: DifferenceReport) -> list[Entry]:
         for same in found.values()
     ]
     return sorted(made, key=lambda entry: order.index(entry.first.resource_type))
+
+
+def commits(report: DifferenceReport) -> list[str]:
+    """The commits that wrote the lines to blame, newest first, each in one line."""
+    found = {origin for origin in report.origins.values() if origin.commit}
+    return [str(origin) for origin in sorted(found, key=lambda origin: (origin.date, origin.commit), reverse=True)]
 
 
 def headline(report: DifferenceReport) -> str:

@@ -11,7 +11,8 @@ from pathlib import Path, PurePosixPath
 from klausel.casbin.engine import CompiledPolicy, compile_policy
 from klausel.casbin.model_shape import problems_in_model
 from klausel.core.decoding import decode
-from klausel.core.load import SourceFile, is_test_file, load_policy
+from klausel.core.lint.switch_off import MARK, without_switched_off
+from klausel.core.load import LoadResult, SourceFile, is_test_file, load_policy
 from klausel.core.load_cache import LoadCache
 from klausel.core.policy_test import PolicyTest
 from klausel.core.problem import Place, PolicyError, Problem
@@ -69,7 +70,7 @@ class PolicyFiles:
 def open_policy(folder: Path, model: Path, with_tests: bool = False) -> LoadedPolicy:
     """The policy set in a folder, compiled under a model; raises `PolicyError` with every problem found.
 
-    Test files are read only `with_tests`: no decision depends on them.
+    Test files are read only `with_tests`: no decision depends on them. Warnings that comments switch off are left out.
     """
     return load_files(read_folder(folder, model), with_tests)
 
@@ -132,8 +133,16 @@ def open_policy_at(
 def load_files(found: PolicyFiles, with_tests: bool = False, cache: LoadCache | None = None) -> LoadedPolicy:
     """The policy set that files say, compiled under the model among them; raises `PolicyError` with every problem.
 
-    With a `cache`, files that did not change since the last loading with it are not read again.
+    With a `cache`, files that did not change since the last loading with it are not read again. Warnings that comments
+    switch off are left out.
     """
+    result, compiled = load_result(found, with_tests, cache)
+    warnings = tuple(without_switched_off(result.problems, texts_with_switch_offs(found))) if result.problems else ()
+    return LoadedPolicy(compiled, compiled.policy.files_digest, found.find_commit(), warnings, result.tests)
+
+
+def load_result(found: PolicyFiles, with_tests: bool, cache: LoadCache | None = None) -> tuple[LoadResult, CompiledPolicy]:
+    """What the loader says of files without an error, every warning included; raises `PolicyError`."""
     problems = list(found.problems)
     model_text = _model_text(found.files)
     if model_text is not None:
@@ -141,8 +150,7 @@ def load_files(found: PolicyFiles, with_tests: bool = False, cache: LoadCache | 
     result = load_policy((file for file in found.files if with_tests or not is_test_file(file.name)), problems, cache)
     policy = result.or_raise()
     assert model_text is not None
-    compiled = compile_policy(policy, model_text, found.model)
-    return LoadedPolicy(compiled, policy.files_digest, found.find_commit(), result.problems, result.tests)
+    return result, compile_policy(policy, model_text, found.model)
 
 
 def _model_text(files: Iterable[SourceFile]) -> str | None:
@@ -154,12 +162,11 @@ def _model_text(files: Iterable[SourceFile]) -> str | None:
     return None
 
 
-def check_policy(folder: Path, model: Path) -> tuple[Problem, ...]:
-    """Every problem in a folder and its model, warnings too, sorted; empty when all is well."""
-    try:
-        return open_policy(folder, model, with_tests=True).warnings
-    except PolicyError as error:
-        return error.problems
+def texts_with_switch_offs(found: PolicyFiles) -> dict[str, str]:
+    """The texts of the files of the policy set that may hold a comment that switches off a warning, by their names for people."""
+    mark = MARK.encode()
+    with_mark = [file for file in found.files if file.name != MODEL_NAME and mark in file.content]
+    return {file.shown_as: decode(file.content, file.shown_as)[0] or "" for file in with_mark}
 
 
 def read_files(folder: Path, model: Path) -> tuple[list[SourceFile], list[Problem]]:
