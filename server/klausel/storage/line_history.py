@@ -23,12 +23,21 @@ class LineHistory:
 
         What begins there goes on as long as lines are indented deeper. None when some of it is not committed.
         """
-        if file not in self._files:
-            self._files[file] = self._lines_of(file)
-        ids = {writer for _, writer in _block(self._files[file], line)}
+        ids = {writer for _, writer in _block(self._known_lines(file), line)}
         if None in ids or not ids:
             return None
         return max((self._repository.commit(id_) for id_ in ids if id_), key=lambda commit: (commit.date, commit.id))
+
+    def writer_of_line(self, file: str, line: int) -> GitCommit | None:
+        """The commit that wrote one line alone, counted from 1; None when it is not committed."""
+        lines = self._known_lines(file)
+        id_ = lines[line - 1][1] if 0 < line <= len(lines) else None
+        return None if id_ is None else self._repository.commit(id_)
+
+    def _known_lines(self, file: str) -> list[tuple[bytes, str | None]]:
+        if file not in self._files:
+            self._files[file] = self._lines_of(file)
+        return self._files[file]
 
     def _lines_of(self, file: str) -> list[tuple[bytes, str | None]]:
         path = self._repository.tree_path_or_none(Path(file)) if self._repository.work_tree else file
