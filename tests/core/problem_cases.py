@@ -54,7 +54,7 @@ class Case:
         """What the loader and lint say, without what comments switch off; the set has no errors."""
         texts = {shown(name): content.decode() for name, content in self.files.items()}
         loaded = self.load()
-        return without_switched_off([*loaded.problems, *lint(loaded.or_raise())], texts, known=WARNINGS)
+        return without_switched_off([*loaded.problems, *lint(loaded.or_raise(), loaded.tests)], texts, known=WARNINGS)
 
 
 def shown(name: str) -> str:

@@ -38,8 +38,8 @@ def test_the_difference_of_generated_policies_is_what_deciding_on_both_sides_fin
     difference = compared(before, after)
     random_ = random.Random(seed)
     held_sets = everyone_held()
-    for request in requests(random_, 30):
-        for held in random_.sample(held_sets, 40):
+    for request in requests(random_, 20):
+        for held in random_.sample(held_sets, 30):
             if not can_be_stored(before, after, held):
                 continue
             expected = flip_by_deciding(before, after, held, request)

@@ -25,22 +25,25 @@ from klausel.core.standing import Standing
 from klausel.storage.assignment_store import AssignmentStore
 from klausel.storage.log_reader import BeforeTheLog, LogReader, Pairs
 
-_ENTITIES = ("subject", "resource", "action", "context")
+ENTITIES = ("subject", "resource", "action", "context")
 _ARGUMENTS = {"subject": "SUBJECT", "resource": "TYPE[:ID]", "action": "ACTION"}
+
+
+set_option = click.option(
+    "--set",
+    "values",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Property of the resource; of another entity with its name before: subject.team=blue, context.ip=::1. "
+    "A dot leads into an object: team.name=blue. true, false, numbers and JSON are read as such, anything else is "
+    "text; text that looks like one of these needs quotes: 'owner=\"12\"'.",
+)
 
 
 def _question(command: Command) -> Command:
     """Adds the arguments of a question to a command."""
     for decorate in (
-        click.option(
-            "--set",
-            "values",
-            multiple=True,
-            metavar="NAME=VALUE",
-            help="Property of the resource; of another entity with its name before: subject.team=blue, context.ip=::1. "
-            "A dot leads into an object: team.name=blue. true, false, numbers and JSON are read as such, anything else is "
-            "text; text that looks like one of these needs quotes: 'owner=\"12\"'.",
-        ),
+        set_option,
         click.option(
             "--people-at",
             "moment",
@@ -145,7 +148,7 @@ def _request(
     parts = split_subject_key(subject)
     if parts is None:
         raise click.BadParameter(f'write it as type:id, such as "user:{subject}"', param_hint="SUBJECT")
-    properties: dict[str, dict[str, object]] = {entity: {} for entity in _ENTITIES}
+    properties: dict[str, dict[str, object]] = {entity: {} for entity in ENTITIES}
     type_, _, id_ = resource.partition(":")
     ids = [] if domain is None else domain.split("/")
     if not all(ids):
@@ -160,7 +163,7 @@ def _request(
         if level.identified_by == type_ and not id_:
             id_ = part
     for value in values:
-        _set(properties, value)
+        set_property(properties, value)
     return Request(
         Subject(parts[0], parts[1], properties["subject"]),
         Action(action, properties["action"]),
@@ -169,12 +172,13 @@ def _request(
     )
 
 
-def _set(properties: dict[str, dict[str, object]], text: str) -> None:
+def set_property(properties: dict[str, dict[str, object]], text: str) -> None:
+    """Reads one `--set NAME=VALUE` into the properties by entity; raises BadParameter."""
     name, equals, value = text.partition("=")
     path = name.split(".")
     if not equals or not all(path):
         raise click.BadParameter(f'"{text}" is not NAME=VALUE, such as owner=ann', param_hint="--set")
-    entity = path.pop(0) if path[0] in _ENTITIES and len(path) > 1 else "resource"
+    entity = path.pop(0) if path[0] in ENTITIES and len(path) > 1 else "resource"
     if len(path) == 1 and path[0] in OWN_ATTRIBUTES.get(entity, ()):
         message = f'{entity}.{path[0]} is no property; say it in the argument {_ARGUMENTS[entity]} instead of "{text}"'
         raise click.BadParameter(message, param_hint="--set")

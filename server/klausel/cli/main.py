@@ -23,6 +23,10 @@ COMMANDS = {
     "explain": ("decisions", "explain"),
     "log": ("log", "log"),
     "blame": ("blame", "blame"),
+    "who-can": ("search", "who_can_command"),
+    "what-can": ("search", "what_can_command"),
+    "matrix": ("review", "matrix"),
+    "review": ("review", "review"),
     "assignments": ("assignments", "assignments"),
     "audit": ("audit", "audit"),
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from klausel.core.condition import OWN_ATTRIBUTES, Atom, Attribute, Comparison, evaluate_atom
-from klausel.core.difference import PolicyDifference
+from klausel.core.difference import Change, PolicyDifference
 from klausel.core.equivalence import Key, View
 from klausel.core.identifiers import split_subject_key
 from klausel.core.question_space import Held, domains_from_top, made_up_id
@@ -85,7 +85,7 @@ class Concerned:
         for view, truths in zip(self._views, own, strict=True):
             possible = view.possible(truths)
             for key in view.keys_of(standings, domains):
-                for change, more, less in difference.changes_behind(key, view.view):
+                for change, more, less in _nearest(difference.changes_behind(key, view.view)):
                     if more & possible:
                         gains.add(self._positions[id(change)])
                     if less & possible:
@@ -103,6 +103,15 @@ class Concerned:
                     used = {domain.rpartition("/")[2] for domain in found}
                     found.add(f"{above}/{level.constant or made_up_id(level.name, used)}")
         return found
+
+
+def _nearest(behind: list[tuple[Change, int, int]]) -> list[tuple[Change, int, int]]:
+    """The changes that say all that a subject gains and loses in a view; where none alone does, all that say a part."""
+    gained = lost = 0
+    for _, more, less in behind:
+        gained |= more
+        lost |= less
+    return [(change, more, less) for change, more, less in behind if (more, less) == (gained, lost)] or behind
 
 
 def _called_alike(held: Held, named: Collection[str]) -> Held:

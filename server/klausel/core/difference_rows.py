@@ -198,11 +198,19 @@ class _Rows:
                     gained &= ~row.gained
                     lost &= ~row.lost
             if gained | lost:
-                row = self._row(tuple(self._holdings(standpoint.held)), standpoint.held)
+                row = self._row(tuple(self._named(standpoint.held, key)), standpoint.held)
                 rows.append(row)
                 yield row
 
-    def _holdings(self, held: Held) -> Iterator[Holding]:
+    def _named(self, held: Held, key: Key) -> Iterator[Holding]:
+        """The grantees that a subject must reach, on any side, or, where that is one alone, the roles that it must hold."""
+        names = (key[0] | key[1]) - {ANYONE}
+        implied = {
+            inner for model in self._models for name in names for inner in model.closure.get(name, ()) if inner != name
+        }
+        if len(names - implied) > 1:
+            yield from ((name, "here") for name in sorted(names - implied))
+            return
         for role, place in held:
             is_here = any(domain == place or domain.startswith(place + "/") for domain in self._view.spot.domains)
             yield role, "here" if is_here else "elsewhere"

@@ -78,6 +78,14 @@ def shape_of(
     return tuple(shape)
 
 
+def spot_in(policy: PolicySet, resource_type: str, action: str, domain: str | None) -> Spot | BadDomain:
+    """The spot of a question about something in a domain: its own domain is that, or one above where the action is asked."""
+    ids = () if domain is None else domain.split("/")
+    known = _known(_levels_looked_at(policy, resource_type, action), resource_type, action, ids)
+    asked = _domain_when(policy, resource_type, action, known)
+    return asked if isinstance(asked, BadDomain) else Spot(asked, known)
+
+
 def domains_from_top(domain: str) -> Iterator[str]:
     """A domain and those above it, the top one first."""
     parts = domain.split("/")

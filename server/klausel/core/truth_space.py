@@ -149,7 +149,8 @@ def _overlap(one: Attribute, other: Attribute) -> bool:
 
 def _group_outcomes(atoms: tuple[Atom, ...], known: Known) -> tuple[tuple[Atom, ...], tuple[Outcome, ...]]:
     attributes = sorted({attribute for atom in atoms for attribute in _attributes(atom)}, key=str)
-    given = [value for attribute in attributes for value in known.get(attribute, ())]
+    values_known = [value for attribute in attributes for value in known.get(attribute, ())]
+    given = [item for value in values_known for item in (value if isinstance(value, list) else [value])]
     scalars = _scalar_values(atoms, given, len(attributes))
     choices = [known.get(attribute) or _values_of(attribute, atoms, scalars) for attribute in attributes]
     outcomes: dict[Truths, Outcome] = {}

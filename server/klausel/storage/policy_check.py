@@ -24,5 +24,5 @@ def check_files(found: PolicyFiles) -> tuple[Problem, ...]:
         result, compiled = load_result(found, with_tests=True)
     except PolicyError as error:
         return error.problems
-    problems = [*result.problems, *lint(compiled.policy)]
+    problems = [*result.problems, *lint(compiled.policy, result.tests)]
     return tuple(without_switched_off(problems, texts_with_switch_offs(found), known=WARNINGS))

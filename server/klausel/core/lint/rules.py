@@ -21,6 +21,7 @@ from klausel.core.lint import (
 )
 from klausel.core.lint.survey import Survey
 from klausel.core.policy import PolicySet
+from klausel.core.policy_test import PolicyTest
 from klausel.core.problem import Problem
 
 _MODULES: Sequence[ModuleType] = (
@@ -43,9 +44,12 @@ WARNINGS = frozenset({*(module.ID for module in _MODULES), *_OF_THE_LOADER})
 """The id of every warning that a comment can switch off."""
 
 
-def lint(policy: PolicySet) -> list[Problem]:
-    """The findings of all rules, as warnings sorted by place; switch-off comments are not looked at."""
-    survey = Survey(policy)
+def lint(policy: PolicySet, tests: Sequence[PolicyTest] = ()) -> list[Problem]:
+    """The findings of all rules, as warnings sorted by place; `tests` are those beside the policies.
+
+    Comments that switch warnings off are not looked at.
+    """
+    survey = Survey(policy, tests)
     return sorted({problem for module in _MODULES for problem in module.find(survey)})
 
 

@@ -1,7 +1,8 @@
 """similar-names: a name that differs from another only in case, or by one letter.
 
 Roles, resource types, conditions and actions are compared with their like, and so are attributes, such as `resource.owner` and
-`resource.ownr`. One letter more, less or other, or two in the wrong order, is most often a slip, and a decision that
+`resource.ownr`, and the texts that conditions compare one attribute with; these also with what the tests beside the policies
+send. One letter more, less or other, or two in the wrong order, is most often a slip, and a decision that
 depends on an attribute which nobody sends is a deny.
 
     owner_is_self: resource.owner == subject.id
@@ -17,73 +18,115 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
-from klausel.core.condition import Attribute, atoms
+from klausel.core.condition import Attribute, Comparison, Literal, atoms
 from klausel.core.lint.survey import Survey, warning
 from klausel.core.problem import Place, Problem
 
 ID = "similar-names"
 SHORTEST_NAME = 5
 SHORTEST_PART = 3
+Names = Mapping[str, Place]
+"""Names with the place of each, in the order in which they stand."""
 _DOT = re.compile(r"\.")
 _PARTS = re.compile(r"[_\-:/.]")
 
 
 def find(survey: Survey) -> Iterator[Problem]:
     """The findings of this rule."""
-    for kind, names in _names(survey).items():
-        for name, other in _similar(names):
-            message = f"{kind} {name} looks like {kind} {other} ({names[other]})"
-            yield warning(names[name], ID, message, "if one is meant, write it alike; else choose names that differ more")
-
-
-def _names(survey: Survey) -> Mapping[str, Mapping[str, Place]]:
-    """The names of each kind with the place of each, in the order in which they stand."""
     policy = survey.policy
     actions: dict[str, Place] = {}
     for declared in policy.resource_types.values():
         for action in declared.actions:
             actions.setdefault(action, declared.action_places.get(action, declared.place))
-    return {
-        "role": {role.name: role.place for role in policy.roles.roles.values()},
-        "resource type": {declared.name: declared.place for declared in policy.resource_types.values()},
-        "condition": {condition.name: condition.place for condition in policy.conditions.values()},
-        "action": actions,
-        "attribute": _attributes(survey),
-    }
+    yield from _look_alike("role", {role.name: role.place for role in policy.roles.roles.values()})
+    yield from _look_alike("resource type", {declared.name: declared.place for declared in policy.resource_types.values()})
+    yield from _look_alike("condition", {condition.name: condition.place for condition in policy.conditions.values()})
+    yield from _look_alike("action", actions)
+    attributes, values = _in_conditions(survey)
+    sent_attributes, sent_values = _in_tests(survey)
+    yield from _look_alike("attribute", attributes, sent_attributes)
+    for attribute, compared in values.items():
+        yield from _look_alike(f"value of {attribute}", compared, sent_values.get(attribute, {}))
 
 
-def _attributes(survey: Survey) -> dict[str, Place]:
-    """The attributes that requests carry, with where each is named first."""
+def _look_alike(kind: str, names: Names, in_tests: Names = MappingProxyType({})) -> Iterator[Problem]:
+    """A finding for each name that is similar to one before it, or, when no test has it, to one that a test has."""
+    for name, other in _similar({**in_tests, **names}, names, in_tests):
+        place = names.get(other) or in_tests[other]
+        message = f"{kind} {name} looks like {other} ({place})"
+        yield warning(names[name], ID, message, "if one is meant, write it alike; else choose names that differ more")
+
+
+def _similar(everything: Names, names: Names, in_tests: Names) -> Iterator[tuple[str, str]]:
+    """Each of the names with the first similar one. Similar ones share what is left when one letter is taken out."""
+    shorter: dict[str, list[str]] = {}
+    order = {name: number for number, name in enumerate(everything)}
+    for name in order:
+        folded = name.casefold()
+        variants = {folded, *(folded[:at] + folded[at + 1 :] for at in range(len(folded)))}
+        near = {other for variant in variants for other in shorter.get(variant, ()) if is_similar(name, other)}
+        if name in in_tests:
+            near &= names.keys()
+        similar = min(near, key=order.__getitem__, default=None)
+        if similar and name in names:
+            yield name, similar
+        for variant in variants:
+            shorter.setdefault(variant, []).append(name)
+
+
+def _in_conditions(survey: Survey) -> tuple[dict[str, Place], dict[str, dict[str, Place]]]:
+    """The attributes that conditions use, and the texts that each is compared with, with where each stands first."""
     policy = survey.policy
-    found = {f"resource.{level.named_by}": level.place for level in policy.roles.levels if level.named_by}
+    attributes = {f"resource.{level.named_by}": level.place for level in policy.roles.levels if level.named_by}
+    values: dict[str, dict[str, Place]] = {}
     trees = [(condition.tree, condition.place) for condition in policy.conditions.values()]
     trees += [(grant.condition, grant.place) for grant in policy.grants if grant.condition]
     trees += [(rule.condition, rule.place) for rule in policy.invariants if rule.condition]
     seen: set[int] = set()
     for tree, place in trees:
-        if id(tree) not in seen:
-            seen.add(id(tree))
-            for atom in atoms(tree):
-                for side in (getattr(atom, "left", None), getattr(atom, "right", None), getattr(atom, "attribute", None)):
-                    if isinstance(side, Attribute):
-                        found.setdefault(str(side), place)
-    return found
+        if id(tree) in seen:
+            continue
+        seen.add(id(tree))
+        for atom in atoms(tree):
+            sides = (atom.left, atom.right) if isinstance(atom, Comparison) else (atom.attribute,)
+            named = [str(side) for side in sides if isinstance(side, Attribute)]
+            for name in named:
+                attributes.setdefault(name, place)
+            literals = [
+                item.value for side in sides for item in getattr(side, "items", (side,)) if isinstance(item, Literal)
+            ]
+            if len(named) == 1:
+                for text in literals:
+                    if isinstance(text, str):
+                        values.setdefault(named[0], {}).setdefault(text, place)
+    return attributes, values
 
 
-def _similar(names: Mapping[str, Place]) -> Iterator[tuple[str, str]]:
-    """Each name with the first before it that is similar. Similar ones share what is left when one letter is taken out."""
-    shorter: dict[str, list[str]] = {}
-    order = {name: number for number, name in enumerate(names)}
-    for name in names:
-        folded = name.casefold()
-        variants = {folded, *(folded[:at] + folded[at + 1 :] for at in range(len(folded)))}
-        near = {other for variant in variants for other in shorter.get(variant, ()) if is_similar(name, other)}
-        similar = min(near, key=order.__getitem__, default=None)
-        if similar:
-            yield name, similar
-        for variant in variants:
-            shorter.setdefault(variant, []).append(name)
+def _in_tests(survey: Survey) -> tuple[dict[str, Place], dict[str, dict[str, Place]]]:
+    """The attributes that the requests of tests carry, and the texts that each has, with where each stands first."""
+    attributes: dict[str, Place] = {}
+    values: dict[str, dict[str, Place]] = {}
+    seen: set[int] = set()
+    for test in survey.tests:
+        for expectation in test.expectations:
+            request = expectation.request
+            sent = {
+                "subject": request.subject.properties,
+                "resource": request.resource.properties,
+                "context": request.context,
+            }
+            for root, properties in sent.items():
+                if id(properties) in seen:
+                    continue
+                seen.add(id(properties))
+                for key, value in properties.items():
+                    name = str(Attribute(root, (key,)))
+                    attributes.setdefault(name, expectation.place)
+                    if isinstance(value, str):
+                        values.setdefault(name, {}).setdefault(value, expectation.place)
+    return attributes, values
 
 
 def is_similar(one: str, other: str) -> bool:
@@ -93,7 +136,7 @@ def is_similar(one: str, other: str) -> bool:
         return True
     start = _length_in_common(one_folded, other_folded)
     end = _length_in_common(one_folded[start:][::-1], other_folded[start:][::-1])
-    middle = one_folded[start : len(one) - end], other_folded[start : len(other) - end]
+    middle = one_folded[start : len(one_folded) - end], other_folded[start : len(other_folded) - end]
     swapped = len(middle[0]) == 2 and middle[0] == middle[1][::-1]
     if not (swapped or max(map(len, middle)) <= 1):
         return False

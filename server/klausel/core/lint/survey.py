@@ -8,6 +8,7 @@ from functools import cached_property
 from klausel.core.lint.cases import CaseFinder, Cases
 from klausel.core.lint.redundancy import Redundant, redundant_grants
 from klausel.core.policy import Grant, PolicySet
+from klausel.core.policy_test import PolicyTest
 from klausel.core.problem import Place, Problem
 from klausel.core.roles import ANY_PREFIX, ANYONE
 
@@ -15,10 +16,11 @@ _SHOWN = 3
 
 
 class Survey:
-    """One policy set as the rules look at it."""
+    """One policy set as the rules look at it, with the tests beside it."""
 
-    def __init__(self, policy: PolicySet) -> None:
+    def __init__(self, policy: PolicySet, tests: Sequence[PolicyTest] = ()) -> None:
         self.policy = policy
+        self.tests = tests
         self.finder = CaseFinder(policy)
 
     @cached_property
