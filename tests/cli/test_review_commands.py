@@ -118,6 +118,13 @@ def test_the_matrix_by_person_has_a_section_for_each_with_the_conditions_as_note
     assert 'when resource.status == "published"' in done.stdout or "when is_published" in done.stdout
 
 
+def test_what_anyone_may_comes_first_among_the_people(klausel: Klausel, change: Change, demo_people: None) -> None:
+    change("policies/features/pins.yaml", "allow: user", "allow: anyone")
+    done = klausel("matrix", "--by", "person", "--in", "acme", "--format", "csv")
+    first = rows_of(done.stdout)[0]
+    assert (first["subject"], first["roles"], first["create pin"], first["view billing"]) == ("anyone", "", "yes", "no")
+
+
 def test_a_cell_that_a_spreadsheet_would_calculate_is_made_text() -> None:
     sheet = Sheet("t", (), (), ("subject",), [("", [("=cmd:1",), ("user:ann",)])], lambda notes: ())
     assert list(as_csv(sheet))[2:] == ["'=cmd:1", "user:ann"]

@@ -17,10 +17,12 @@ from klausel.core.problem import PolicyError
 from klausel.storage.policy_files import read_files
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = [ROOT / "policies", *sorted((ROOT / "tests" / "cases" / "products").glob("*/policies"))]
+SHIPPED_FOLDERS = [ROOT / "policies", ROOT / "server" / "klausel" / "starter" / "policies"]
+FOLDERS = [*SHIPPED_FOLDERS, *sorted((ROOT / "tests" / "cases" / "products").glob("*/policies"))]
 FILES = [
     file for folder in FOLDERS for file in read_files(folder, ROOT / "model.conf")[0] if can_be_formatted(file.name)
 ]  # fmt: skip
+SHIPPED = [file for folder in SHIPPED_FOLDERS for file in read_files(folder, ROOT / "model.conf")[0]]
 YAML_FILES = [file for file in FILES if kind_of_file(file.name)]
 ORDERED_BY_MEANING = [{"allow", "to"}, {"deny", "to"}, {"name", "resource"}, {"description", "grants"}, {"type", "in"}]
 WORDS = (
@@ -55,7 +57,7 @@ def test_the_canonical_form_has_no_blanks_at_the_end_of_lines_and_one_line_end_a
     assert not text.endswith("\n\n")
 
 
-@pytest.mark.parametrize("file", read_files(ROOT / "policies", ROOT / "model.conf")[0], ids=lambda file: file.name)
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.shown_as)
 def test_the_shipped_files_are_canonical(file: SourceFile) -> None:
     if can_be_formatted(file.name):
         assert canonical(file) == file.content.decode(), "run klausel fmt"

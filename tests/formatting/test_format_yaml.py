@@ -241,6 +241,35 @@ def test_comments_in_odd_places_stay_beside_or_above_what_they_are_about() -> No
     """)
 
 
+def test_a_comment_that_switches_off_a_warning_stays_with_the_line_that_it_is_about() -> None:
+    text = """\
+        grants:
+          - to: view  # klausel: off covered-grant because it is said
+            allow: lead  # who
+            resource: quiz
+          - {allow: lead, to: view, resource: quiz}  # klausel: off covered-grant because it is said
+          - allow: lead  # klausel: off covered-grant because it is said
+            to: view
+            resource: quiz
+    """
+    assert formatted(text) == block("""\
+        grants:
+          # klausel: off covered-grant because it is said
+          - allow: lead  # who
+            to: view
+            resource: quiz
+
+          # klausel: off covered-grant because it is said
+          - allow: lead
+            to: view
+            resource: quiz
+
+          - allow: lead  # klausel: off covered-grant because it is said
+            to: view
+            resource: quiz
+    """)
+
+
 def test_a_comment_behind_the_sign_of_a_block_stays() -> None:
     assert formatted("description: >-  # why\n  Short.\n# end") == "description: Short.  # why\n# end\n"
     assert (

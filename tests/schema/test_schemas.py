@@ -22,7 +22,8 @@ from klausel.storage.policy_files import read_files
 from schema_files import as_an_editor_reads, refusals
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = [ROOT / "policies", *sorted((ROOT / "tests" / "cases" / "products").glob("*/policies"))]
+WITH_SCHEMAS = [ROOT / "policies", ROOT / "server" / "klausel" / "starter" / "policies"]
+FOLDERS = [*WITH_SCHEMAS, *sorted((ROOT / "tests" / "cases" / "products").glob("*/policies"))]
 SHIPPED = [file for file in read_files(ROOT / "policies", ROOT / "model.conf")[0] if file.name != "model.conf"]
 CACHE = LoadCache()
 EDITED = [file for file in SHIPPED if kind_of_file(file.name)]
@@ -50,22 +51,24 @@ def test_what_is_shipped_fits_its_schemas(folder: Path) -> None:
     assert list(refusals(read_files(folder, ROOT / "model.conf")[0])) == []
 
 
-def test_the_shipped_schemas_are_up_to_date_and_well_formed() -> None:
-    names, _ = declared_names(SHIPPED)
+@pytest.mark.parametrize("folder", WITH_SCHEMAS, ids=lambda folder: folder.parent.name)
+def test_the_shipped_schemas_are_up_to_date_and_well_formed(folder: Path) -> None:
+    names, _ = declared_names(read_files(folder, ROOT / "model.conf")[0])
     for name, schema in schemas_for(names).items():
         Draft7Validator.check_schema(schema)
         text = json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
-        assert (ROOT / "policies" / "schemas" / name).read_text(encoding="utf-8") == text, "run klausel schema"
+        assert (folder / "schemas" / name).read_text(encoding="utf-8") == text, "run klausel schema"
 
 
-@pytest.mark.parametrize("file", EDITED, ids=lambda file: file.name)
-def test_a_shipped_file_names_its_schema_in_its_first_line(file: SourceFile) -> None:
-    first = file.content.decode().partition("\n")[0]
-    kind = kind_of_file(file.name)
-    assert kind is not None
-    assert first.startswith("# yaml-language-server: $schema=")
-    path = (ROOT / "policies" / file.name).parent / first.partition("=")[2]
-    assert path.resolve() == ROOT / "policies" / "schemas" / SCHEMA_NAMES[kind]
+@pytest.mark.parametrize("folder", WITH_SCHEMAS, ids=lambda folder: folder.parent.name)
+def test_a_shipped_file_names_its_schema_in_its_first_line(folder: Path) -> None:
+    for file in read_files(folder, ROOT / "model.conf")[0]:
+        kind = kind_of_file(file.name)
+        if kind is not None:
+            first = file.content.decode().partition("\n")[0]
+            assert first.startswith("# yaml-language-server: $schema=")
+            path = (folder / file.name).parent / first.partition("=")[2]
+            assert path.resolve() == folder / "schemas" / SCHEMA_NAMES[kind]
 
 
 @pytest.mark.parametrize("kind", FILES)

@@ -12,14 +12,14 @@ from pathlib import Path
 import click
 
 from klausel.cli.options import at_option, exits_on_problems, model_beside, open_history, policies_option
-from klausel.core.load import SourceFile, load_policy
+from klausel.core.load import load_policy
 from klausel.core.policy import PolicySet
 from klausel.core.problem import did_you_mean
 from klausel.core.provenance import Cause, Permission, permissions
 from klausel.core.roles import ANY_PREFIX
 from klausel.storage.git_objects import GitCommit
 from klausel.storage.git_source import git_address
-from klausel.storage.line_origins import LineOrigins
+from klausel.storage.line_history import LineHistory
 from klausel.storage.policy_files import read_folder
 
 
@@ -82,22 +82,22 @@ def _blame(resource_type: str, action: str, policies: Path, at: str | None) -> t
         if at is None and git_address(str(policies)) is None:
             found = read_folder(policies, model_beside(policies, None))
             files, problems = list(found.files), list(found.problems)
-            now = {_path(folder, file): file.content for file in files}
+            lines = LineHistory(repository, None)
         else:
             files, problems = repository.files_at(commit, folder)
-            now = None
+            lines = LineHistory(repository, commit)
         policy = load_policy(files, problems).or_raise()
         _check_names(policy, resource_type, action)
-        origins = LineOrigins(repository, commit, now)
-        paths = {file.shown_as: _path(folder, file) for file in files}
         return [
-            (one, [_Written(cause, tuple(origins.of(paths[cause.file], cause.lines))) for cause in one.causes])
+            (
+                one,
+                [
+                    _Written(cause, tuple(lines.writer_of_line(cause.file, line) for line in cause.lines))
+                    for cause in one.causes
+                ],
+            )
             for one in permissions(policy, files, resource_type, action)
         ], policy
-
-
-def _path(folder: str, file: SourceFile) -> str:
-    return f"{folder}/{file.name}" if folder else file.name
 
 
 def _check_names(policy: PolicySet, resource_type: str, action: str) -> None:

@@ -15,12 +15,15 @@ from klausel.cli.blame import commit_as_json
 from klausel.cli.options import at_option, exits_on_problems, open_history, policies_option
 from klausel.core.declarations import Declaration, declarations
 from klausel.core.difference import Change, difference_between
+from klausel.core.difference_formats import as_text
+from klausel.core.difference_renames import renames_between
+from klausel.core.difference_report import DifferenceReport, as_json
 from klausel.core.policy import PolicySet
 from klausel.core.problem import Problem
 from klausel.core.roles import ANY_PREFIX
 from klausel.storage.policy_history import PolicyHistory, Step
 
-_SIGNS = {"gained": "+", "widened": "+", "lost": "-", "narrowed": "-"}
+_COLOURS = {"+": "green", "-": "red", "±": "yellow"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +63,19 @@ class _Told:
     """What one commit changed: gains and losses, declarations, the model; or why its files do not load."""
 
     step: Step
-    changes: tuple[Change, ...]
+    report: DifferenceReport | None
     added: tuple[str, ...]
     removed: tuple[str, ...]
     model_changed: bool
     problems: tuple[Problem, ...]
 
     @property
+    def has_changes(self) -> bool:
+        return self.report is not None and bool(self.report.difference.changes)
+
+    @property
     def says_nothing(self) -> bool:
-        return not (self.changes or self.added or self.removed or self.model_changed or self.problems)
+        return not (self.has_changes or self.added or self.removed or self.model_changed or self.problems)
 
 
 @click.command("log")
@@ -130,22 +137,39 @@ def _log(policies: Path, at: str | None, first_parent: bool, wanted: _Wanted) ->
 def _told(step: Step, wanted: _Wanted) -> _Told:
     """What a step changed of what is wanted; the first policies are compared with the same without any grant."""
     if step.after is not None and step.after.policy is None:
-        return _Told(step, (), (), (), False, step.after.problems)
+        return _Told(step, None, (), (), False, step.after.problems)
     before = None if step.before is None else step.before.policy
     after = None if step.after is None else step.after.policy
     if before is after:
-        return _Told(step, (), (), (), _has_other_model(step), ())
+        return _Told(step, None, (), (), _has_other_model(step), ())
     known = before or after
     assert known is not None
-    nothing = replace(known, grants=())
-    sides = [wanted.grants_of(policy or nothing) for policy in (before, after)]
-    changes = tuple(change for change in difference_between(*sides).changes if wanted.includes(change))
-    stated = [
-        {one.text for one in (declarations(policy) if policy else ()) if wanted.includes_declaration(one)}
-        for policy in (before, after)
-    ]
-    added, removed = (tuple(sorted(stated[one] - stated[other])) for one, other in ((1, 0), (0, 1)))
-    return _Told(step, changes, added, removed, _has_other_model(step), ())
+    stated = [set(declarations(policy)) if policy else set() for policy in (before, after)]
+    sides = [wanted.grants_of(policy or replace(known, grants=())) for policy in (before, after)]
+    is_declared_alike = stated[0] == stated[1]
+    difference = difference_between(*(_apart(*sides) if is_declared_alike else sides))
+    changes = tuple(change for change in difference.changes if wanted.includes(change))
+    renames = renames_between(*sides) if before and after and not is_declared_alike else ()
+    report = DifferenceReport(replace(difference, changes=changes), "before", step.commit.id, renames)
+    added, removed = (
+        tuple(sorted(each.text for each in stated[one] - stated[other] if wanted.includes_declaration(each)))
+        for one, other in ((1, 0), (0, 1))
+    )
+    return _Told(step, report, added, removed, _has_other_model(step), ())
+
+
+def _apart(before: PolicySet, after: PolicySet) -> Iterator[PolicySet]:
+    """Two sets that declare the same, each without the grants about what both say in the same words at the same places."""
+    for policy, other in ((before, after), (after, before)):
+        yield replace(
+            policy,
+            grants=tuple(
+                grant
+                for grant in policy.grants
+                if policy.grants_about(grant.resource_type, grant.action)
+                != other.grants_about(grant.resource_type, grant.action)
+            ),
+        )
 
 
 def _has_other_model(step: Step) -> bool:
@@ -170,17 +194,13 @@ def _lines(told: _Told) -> Iterator[str]:
         yield f"  + {text}"
     if told.model_changed:
         yield "  ~ the model is another one, so its matcher may decide otherwise"
-    for change in told.changes:
-        yield f"  {_SIGNS.get(change.relation, '~')} {_in_words(change)}"
-        for cause in change.causes:
-            yield f"      {cause.source}: {cause.text}"
+    if told.report is not None and told.has_changes:
+        _, *lines = as_text(told.report, _paint)
+        yield from (f"  {line}" for line in lines if line)
 
 
-def _in_words(change: Change) -> str:
-    who = (" and ".join(change.who) + " together") if change.together else ", ".join(change.who)
-    with_it = f" (so {', '.join(change.with_it)} too)" if change.with_it else ""
-    where = "" if change.everywhere else " " + ", ".join(map(str, change.where))
-    return f"{who}{with_it}: {change.action} {change.resource_type}{where}: {change.before} -> {change.after}"
+def _paint(text: str, style: str) -> str:
+    return click.style(text, bold=True) if style == "bold" else click.style(text, fg=_COLOURS[style])
 
 
 def _as_json(told: _Told) -> dict[str, object]:
@@ -192,23 +212,12 @@ def _as_json(told: _Told) -> dict[str, object]:
         "broken_commits_before": told.step.skipped,
         "model_changed": told.model_changed,
         "declared": {"added": told.added, "removed": told.removed},
-        "changes": [_change_as_json(change) for change in told.changes],
+        **_difference_as_json(told),
     }
 
 
-def _change_as_json(change: Change) -> dict[str, object]:
-    return {
-        "who": change.who,
-        "with_it": change.with_it,
-        "together": change.together,
-        "action": change.action,
-        "resource_type": change.resource_type,
-        "where": [str(where) for where in change.where],
-        "everywhere": change.everywhere,
-        "relation": change.relation,
-        "gains": change.gain is not None,
-        "loses": change.loss is not None,
-        "before": str(change.before),
-        "after": str(change.after),
-        "causes": [{"source": cause.source, "side": cause.side, "text": cause.text} for cause in change.causes],
-    }
+def _difference_as_json(told: _Told) -> dict[str, object]:
+    if told.report is None:
+        return {"verdict": "same", "changes": [], "renames": []}
+    whole = as_json(told.report)
+    return {name: whole[name] for name in ("verdict", "changes", "renames")}

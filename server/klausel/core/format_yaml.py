@@ -8,6 +8,7 @@ from typing import Literal
 
 from klausel.core.form import ProblemList
 from klausel.core.keys import Entries, Flag, Free, ListOf, OneText, Table, Texts, Value
+from klausel.core.lint.switch_off import MARK
 from klausel.core.load_test_cast import is_text_without_quotes
 from klausel.core.problem import FormatLossError, PolicyError
 from klausel.core.yaml_comments import BLANK, Entry, Written, comments_in, read_with_comments
@@ -157,12 +158,23 @@ def _entry(entry: Entry, holder: Value, indent: int) -> tuple[list[str], list[st
     lines = _lines_of_text(value, shape, start, indent) if value.kind == "text" else _in_brackets(value, shape, start)
     if lines:
         return comments, [lines[0] + beside, *lines[1:]]
+    switch_offs = _moved_switch_offs(value, shape) if entry.key is None else []
     above, lines = _block(value, shape, indent + _STEP, _blanks_in(shape))
     margin = " " * (indent + _STEP)
     if entry.key is not None:
         return comments, [start + beside, *(margin + one if one else BLANK for one in above), *lines]
     above = [*entry.beside[:1], *(comment for comment in above if comment != BLANK)]
-    return [*comments, *above], [f"{start} {lines[0][len(margin) :]}", *lines[1:]]
+    return [*comments, *above, *switch_offs], [f"{start} {lines[0][len(margin) :]}", *lines[1:]]
+
+
+def _moved_switch_offs(value: Written, shape: Value) -> list[str]:
+    """The comments that switch off a warning about an item, from behind its first line, which will not be the first."""
+    first = value.entries[0]
+    if first is _in_order(value, shape)[0]:
+        return []
+    found = [comment for comment in first.beside if comment.lstrip("# \t").startswith(MARK)]
+    first.beside = [comment for comment in first.beside if comment not in found]
+    return found
 
 
 def _blanks_in(shape: Value) -> _Blanks:

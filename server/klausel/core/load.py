@@ -105,9 +105,11 @@ class _Loader:
         }
         roles, declared_roles = self._roles(roots.get(ROLES_FILE), csv_rows)
         conditions_root = roots.get(CONDITIONS_FILE)
-        conditions = NamedConditions(
-            conditions_root, conditions_root is not None or CONDITIONS_FILE not in shown, self.problems
-        )
+        is_readable = conditions_root is not None or CONDITIONS_FILE not in shown
+        read_conditions = partial(self._conditions, conditions_root, is_readable)
+        key = ("conditions", shown.get(CONDITIONS_FILE), texts.get(CONDITIONS_FILE), is_readable)
+        conditions, condition_problems = self.cache.remembered(key, read_conditions)
+        self.problems.found += condition_problems
         types: dict[str, ResourceType] = {}
         declared_types: set[str] = set()
         features = {name: root for name, root in roots.items() if name.startswith(FEATURES_FOLDER) and root is not None}
@@ -117,8 +119,9 @@ class _Loader:
             self.problems.check_keys(root, FEATURE.names, FEATURE.what)
             self.problems.text(root.get("description"), "description")
             read_types = partial(self._types, root, roles)
-            key = ("types", shown[name], texts[name], roles.levels)
-            names, found_types, type_problems = self.cache.remembered(key, read_types)
+            names, found_types, type_problems = self.cache.remembered(
+                ("types", shown[name], texts[name], roles.levels), read_types
+            )
             declared_types.update(names)
             join_resource_types(types, found_types, self.problems)
             self.problems.found += type_problems
@@ -183,6 +186,12 @@ class _Loader:
             self._report_empty(shown_as)
         self.problems.found += problems
         return rows
+
+    @staticmethod
+    def _conditions(root: Fields | None, is_readable: bool) -> tuple[NamedConditions, list[Problem]]:
+        """The named conditions, and the problems in them."""
+        problems = ProblemList()
+        return NamedConditions(root, is_readable, problems), problems.found
 
     @staticmethod
     def _types(root: Fields, roles: RoleModel) -> tuple[list[str], list[ResourceType], list[Problem]]:

@@ -11,6 +11,7 @@ from klausel.core.identifiers import split_subject_key
 from klausel.core.matrix import Cell, Row, columns_of, matrix_rows, same_cell, verdict_in_words
 from klausel.core.permission import Question, question_in
 from klausel.core.policy import Grant, PolicySet
+from klausel.core.roles import ANYONE
 from klausel.core.sheet import Sheet
 from klausel.core.standing import Standing
 
@@ -64,6 +65,7 @@ def sheet_by_person(
 ) -> Sheet:
     """What each person may do to things in a domain, as they come; those who may nothing are left out.
 
+    First comes `anyone`, where a grant reaches every subject.
     Each is a row, with the actions in columns, or a section, with a row for the actions on a type that have one condition.
     """
     found = [
@@ -74,6 +76,9 @@ def sheet_by_person(
     questions = [question for question in found if not isinstance(question, BadDomain)]
 
     def answers() -> Iterator[tuple[str, str, list[str]]]:
+        of_all = [verdict_in_words(question.permission({ANYONE}), policy.conditions) for question in questions]
+        if any(cell != "no" for cell in of_all):
+            yield ANYONE, "", of_all
         for key, standing in people:
             subject = split_subject_key(key)
             if subject is None:
@@ -88,7 +93,7 @@ def sheet_by_person(
         sections = [("", ((key, roles, *cells) for key, roles, cells in answers()))]
     else:
         columns = ("resource type", "actions", "may")
-        sections = ((f"{key}: {roles}", _by_type(questions, cells)) for key, roles, cells in answers())
+        sections = ((f"{key}: {roles}" if roles else key, _by_type(questions, cells)) for key, roles, cells in answers())
     return Sheet(
         f"Who may do what in {domain}, by person",
         facts,

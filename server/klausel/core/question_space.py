@@ -64,14 +64,6 @@ def spots(
     return tuple(found.values())
 
 
-def spot_in(policy: PolicySet, resource_type: str, action: str, domain: str | None) -> Spot | BadDomain:
-    """The spot of a question about something in a domain: its own domain is that, or one above where the action is asked."""
-    ids = () if domain is None else domain.split("/")
-    known = _known(_levels_looked_at(policy, resource_type, action), resource_type, action, ids)
-    asked = _domain_when(policy, resource_type, action, known)
-    return asked if isinstance(asked, BadDomain) else Spot(asked, known)
-
-
 def shape_of(
     domain: str | None, known: Collection[str], parts: Mapping[str, Collection[str]], roles: RoleModel
 ) -> tuple[str | None, ...]:
@@ -84,6 +76,14 @@ def shape_of(
         is_named = above in known or part in parts[level.name]
         shape.append(part if is_named and level.constant is None else None)
     return tuple(shape)
+
+
+def spot_in(policy: PolicySet, resource_type: str, action: str, domain: str | None) -> Spot | BadDomain:
+    """The spot of a question about something in a domain: its own domain is that, or one above where the action is asked."""
+    ids = () if domain is None else domain.split("/")
+    known = _known(_levels_looked_at(policy, resource_type, action), resource_type, action, ids)
+    asked = _domain_when(policy, resource_type, action, known)
+    return asked if isinstance(asked, BadDomain) else Spot(asked, known)
 
 
 def domains_from_top(domain: str) -> Iterator[str]:

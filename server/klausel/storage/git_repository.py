@@ -26,6 +26,7 @@ from klausel.storage.git_objects import (
 
 GIT_SECONDS = 60
 MOST_FILES = 20_000
+MOST_COMMITS = 10_000
 MOST_NAMES = 10_000
 MOST_REMEMBERED_BYTES = 64 * 1024 * 1024
 
@@ -71,6 +72,7 @@ class GitRepository:
         self._environment = git_environment()
         self._command = ["git", f"--git-dir={git_dir}", *_CONFIGURATION]
         self._objects = ObjectReader(self._command, self._environment)
+        self._commits: dict[str, GitCommit] = {}
         self._trees: dict[str, tuple[TreeEntry, ...]] = {}
         self._blobs: dict[str, bytes] = {}
         self._remembered_bytes = 0
@@ -134,18 +136,22 @@ class GitRepository:
         """A path of a tree as people see it in the work tree; as it is where there is none."""
         if self.work_tree is None:
             return tree_path
-        path = self.work_tree / tree_path
-        try:
-            return path.relative_to(Path.cwd()).as_posix()
-        except ValueError:
-            return path.as_posix()
+        path = os.path.join(self.work_tree, tree_path)
+        here = os.path.join(os.getcwd(), "")
+        return path.removeprefix(here)
 
     def commit(self, revision: str) -> GitCommit:
         """The commit that a revision names (`HEAD~2`, a branch, a tag, an id); raises `GitError` when it names none."""
+        known = self._commits.get(revision)
+        if known is not None:
+            return known
         found = self._objects.read(f"{revision}^{{commit}}")
         if found is None or found.kind != "commit" or found.content is None:
             raise GitError(self._unknown(revision))
-        return read_commit(found.id, found.content)
+        if len(self._commits) >= MOST_COMMITS:
+            self._commits.clear()
+        commit = self._commits[found.id] = read_commit(found.id, found.content)
+        return commit
 
     def _unknown(self, revision: str) -> str:
         message = f'git knows no commit "{printable(revision)}"'
@@ -213,8 +219,9 @@ class GitRepository:
             raise GitError(f"commit {commit.id[:12]} has no folder {folder or '.'}")
         files: list[SourceFile] = []
         problems: list[Problem] = []
+        place = self.shown(f"{folder}/" if folder else "")
         for name, entry in self._everything_below(root):
-            shown_as = self.shown(f"{folder}/{name}" if folder else name)
+            shown_as = place + name
             fault = file_rules.problem_of_name(name, shown_as) if entry.kind == "file" else None
             if fault is None:
                 self._read(name, shown_as, entry, files, problems)

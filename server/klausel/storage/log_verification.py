@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain, groupby
+from itertools import chain, groupby, islice
 from typing import Any
 
 from sqlalchemy import Connection, Engine, func, select
@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, func, select
 from klausel.core.assignment import Assignment
 from klausel.core.change_chain import ChainCheck, Finding, StoredRecord, StoredRows
 from klausel.core.change_record import GRANTED, REVOKED, RowsDigest
-from klausel.storage.assignment_log import batches
+from klausel.storage.assignment_log import ROWS_PER_FETCH, batches
 from klausel.storage.database import reading
 from klausel.storage.revisions import revision_now
 from klausel.storage.tables import CasbinRule, LogRecord, LogRow
@@ -33,6 +33,7 @@ _ROWS_BY_SUBJECT = (
     "SELECT subject, role, domain, number, sign FROM klausel_assignment_log_row ORDER BY subject, role, domain, number, sign"
 )
 _TABLE = "SELECT v0, v1, v2 FROM casbin_rule ORDER BY v0, v1, v2"
+_NO_ROWS = StoredRows(0, 0, RowsDigest().hexdigest(), True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ class _Walk:
                 while waiting is not None and not _is_number_from(waiting[0], record.number):
                     yield self._strays(*waiting)
                     waiting = next(by_number, None)
-                rows = StoredRows(0, 0, RowsDigest().hexdigest(), True)
+                rows = _NO_ROWS
                 if waiting is not None and waiting[0] == record.number:
                     rows = self._read_rows(waiting[1])
                     waiting = next(by_number, None)
@@ -109,27 +110,27 @@ class _Walk:
 
     def _read_rows(self, rows: Iterator[Any]) -> StoredRows:
         digest: RowsDigest | None = RowsDigest()
-        signs = {GRANTED: 0, REVOKED: 0}
+        granted = revoked = position = 0
         is_gapless = True
-        position = 0
-        for _, some in groupby(rows, key=lambda row: row[1] // 10_000 if isinstance(row[1], int) else 0):
-            found = list(some)
-            for row in found:
-                is_gapless = is_gapless and row[1] == position
-                signs[row[2]] = signs.get(row[2], 0) + 1
+        while some := list(islice(rows, ROWS_PER_FETCH)):
+            for _, found, sign, *_ in some:
+                is_gapless = is_gapless and found == position
+                granted += sign == GRANTED
+                revoked += sign == REVOKED
                 position += 1
             try:
                 if digest is not None:
-                    digest.add([row[2:] for row in found])
+                    digest.add([row[2:] for row in some])
             except TypeError:
                 digest = None
+            self._tell(len(some))
         self.rows += position
-        self._tell(position)
-        return StoredRows(signs[GRANTED], signs[REVOKED], digest.hexdigest() if digest else None, is_gapless)
+        return StoredRows(granted, revoked, digest.hexdigest() if digest else None, is_gapless)
 
     def _strays(self, number: int, rows: Iterator[Any]) -> Finding:
-        found = self._read_rows(rows)
-        count = found.granted + found.revoked
+        before = self.rows
+        self._read_rows(rows)
+        count = self.rows - before
         place = number if isinstance(number, int) else None
         return Finding(place, "rows", f"there is no such record, but {count} of its rows; it was removed, or they inserted")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -26,9 +25,8 @@ from klausel.storage.file_rules import (
     too_large,
     unreadable,
 )
+from klausel.storage.git_objects import GitError
 from klausel.storage.git_repository import GitRepository
-
-_GIT_SECONDS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +80,7 @@ def read_folder(folder: Path, model: Path) -> PolicyFiles:
         hint = "name the folder that holds roles.yaml and features/"
         raise PolicyError([Problem(Place(shown(folder), 1, 1), "missing-file", what, hint)])
     files, problems = read_files(folder, model)
-    return PolicyFiles(tuple(files), tuple(problems), shown(model), lambda: commit_of(folder, model))
+    return PolicyFiles(tuple(files), tuple(problems), shown(model), lambda: commit_of(folder, model, files))
 
 
 def read_at(
@@ -238,24 +236,29 @@ def shown(path: Path) -> str:
         return path.as_posix()
 
 
-def commit_of(folder: Path, model: Path) -> Commit | None:
-    """The commit of the repository that a folder lies in; None outside one, before its first commit, or without git."""
-    head = _git(folder, "rev-parse", "--verify", "HEAD")
-    if head is None:
-        return None
-    changed = _git(folder, "status", "--porcelain", "--untracked-files=all", "--", ".", str(model.resolve()))
-    if changed is None:
-        changed = _git(folder, "status", "--porcelain", "--untracked-files=all", "--", ".")
-    return Commit(head.strip(), changed is None or bool(changed.strip()))
+def commit_of(folder: Path, model: Path, files: Iterable[SourceFile]) -> Commit | None:
+    """The commit that a folder stands at; None outside a repository, before its first commit, or without git.
 
-
-def _git(folder: Path, *arguments: str) -> str | None:
-    command = ["git", "-C", str(folder), *arguments]
-    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+    It is dirty when the files that were read are not those of the commit, byte for byte, whatever git's index says.
+    """
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=_GIT_SECONDS, env=environment, stdin=subprocess.DEVNULL
-        )
-    except (OSError, subprocess.SubprocessError):
+        with GitRepository.containing(folder) as repository:
+            place = repository.tree_path_or_none(folder)
+            return None if place is None else _compared(repository, place, repository.tree_path_or_none(model), files)
+    except GitError:
         return None
-    return done.stdout if done.returncode == 0 else None
+
+
+def _compared(repository: GitRepository, folder: str, model: str | None, files: Iterable[SourceFile]) -> Commit:
+    """HEAD, beside the files; `model` is None where it is none of the repository's."""
+    head = repository.commit("HEAD")
+    now = {file.name: file.content for file in files if file.name != MODEL_NAME or model is not None}
+    try:
+        committed, _ = repository.files_at(head, folder)
+    except GitError:
+        return Commit(head.id, dirty=True)
+    then = {file.name: file.content for file in committed}
+    content = None if model is None else repository.file_at(head, model)[0]
+    if content is not None:
+        then[MODEL_NAME] = content
+    return Commit(head.id, now != then)

@@ -70,7 +70,7 @@ class PolicyHistory:
         while waiting:
             newest, folder = waiting.pop(0)
             for commit in self._repository.history(newest, _paths(folder), first_parent):
-                if commit.id in seen:
+                if commit.id in seen or not self._is_about(commit, folder):
                     continue
                 seen.add(commit.id)
                 found.append((commit, folder))
@@ -78,6 +78,11 @@ class PolicyHistory:
                 if former is not None:
                     waiting.append(former)
         return found
+
+    def _is_about(self, commit: GitCommit, folder: str) -> bool:
+        """Whether the folder has this name in a commit or in a parent; else only another model was touched."""
+        near = (commit, *map(self._repository.commit, commit.parents))
+        return any(self._repository.entry(one, folder) is not None for one in near)
 
     def step(self, commit: GitCommit, folder: str) -> Step:
         """What a commit made of the policies."""
