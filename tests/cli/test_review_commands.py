@@ -58,7 +58,7 @@ def test_conditions_stand_once_as_notes_and_in_csv_in_full(klausel: Klausel) -> 
     edit = rows["quiz", "edit"]
     assert (edit["admin"], edit["user"]) == ("yes", "no")
     assert edit["lead"] == "when is_published or creator_is_self; elsewhere in the account: when creator_is_self"
-    assert edit["lines"] == "quizzes.yaml:18, 23, 29"
+    assert edit["lines"] == "quizzes.yaml:19, 24, 30"
 
 
 class Texts(HTMLParser):

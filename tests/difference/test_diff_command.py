@@ -134,6 +134,18 @@ def test_two_folders_are_compared_without_git(tmp_path: Path, monkeypatch: pytes
     assert [change["causes"][0]["commit"] for change in found["changes"]] == [None, None]  # type: ignore[attr-defined]
 
 
+def test_a_bare_repository_is_compared_without_a_work_tree(repository: Repository, tmp_path: Path) -> None:
+    repository.replace(LETTERS, "to: read", "to: [read, write]", "Clerks write letters")
+    bare = tmp_path / "bare.git"
+    repository.git("clone", "--quiet", "--bare", ".", str(bare))
+    by_address = as_json(f"{bare}@main~1:policies", f"{bare}@main:policies")
+    by_revision = as_json("main~1", "main", "--policies", f"{bare}@main:policies")
+    assert by_address == by_revision
+    (change,) = by_address["changes"]  # type: ignore[misc]
+    assert (change["action"], change["causes"][0]["commit"]["subject"]) == ("write", "Clerks write letters")
+    assert as_json("main~1", "--policies", f"{bare}@main:policies")["changes"] == by_address["changes"]
+
+
 def test_what_is_neither_a_revision_nor_a_folder_is_refused(repository: Repository) -> None:
     result = diff("nonsense")
     assert result.exit_code == 1

@@ -7,7 +7,14 @@ from policy_sets import EDITIONS, policy_of, read_policy
 
 from klausel.core.difference import Change, PolicyDifference, difference_between
 from klausel.core.difference_renames import renames_between
-from klausel.core.difference_report import rules_in_words, where_in_words, who_in_words
+from klausel.core.difference_report import (
+    DifferenceReport,
+    entries,
+    notes,
+    rules_in_words,
+    where_in_words,
+    who_in_words,
+)
 from klausel.core.policy import PolicySet
 
 ROLES = """
@@ -121,7 +128,7 @@ def test_a_deny_takes_and_its_end_gives_back() -> None:
 def test_roles_that_change_something_only_together_are_named_together() -> None:
     deny = "deny: guest, to: approve, resource: payment"
     (change,) = difference(policy(about("worker")), policy(about("worker"), deny)).changes
-    assert shown(change) == "lost: guest together with worker: always → never"
+    assert shown(change) == "lost: guest together with worker (at level team): always → never"
     assert change.together
 
 
@@ -182,6 +189,20 @@ def test_a_role_that_no_longer_needs_one_above_it_is_blamed_on_the_level() -> No
     found = difference(policy(about("worker")), policy(about("worker"), roles=roles))
     assert found.verdict == "more permissive"
     assert {cause.kind for change in found.changes for cause in change.causes} == {"level"}
+
+
+def test_a_role_that_only_lets_others_count_is_told_in_one_note() -> None:
+    before = policy(about("worker"), about("guest", "small"))
+    after = policy(about("worker"), about("guest", "small"), roles=ROLES + "  auditor: {level: company}\n")
+    found = difference(before, after)
+    assert found.verdict == "more permissive"
+    assert {change.counts_with for change in found.changes} == {"auditor"}
+    report = DifferenceReport(found, "a", "b")
+    assert entries(report) == []
+    (note,) = notes(report)
+    assert note.startswith("auditor now lets the roles below it count, which need one above them")
+    assert note.endswith("(roles.yaml:11)")
+    assert notes(DifferenceReport(difference(after, before), "a", "b"))[0].startswith("auditor no longer lets")
 
 
 def test_a_renamed_role_is_a_loss_and_a_gain_and_is_called_a_rename() -> None:

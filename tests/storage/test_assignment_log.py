@@ -161,18 +161,18 @@ class TestRecords:
         whole(any_store)
 
 
-class TestAppendOnly:
-    @pytest.mark.parametrize("table", ["klausel_assignment_log", "klausel_assignment_log_row"])
-    @pytest.mark.parametrize("statement", ["UPDATE {} SET number = number + 7", "DELETE FROM {}", "TRUNCATE {}"])
-    def test_the_database_itself_refuses_to_change_or_remove_records(
-        self, store: AssignmentStore, roles: RoleModel, table: str, statement: str
-    ) -> None:
-        store.write(roles, [ADMIN], [])
-        if statement.startswith("TRUNCATE") and store.engine.dialect.name == "sqlite":
-            pytest.skip("SQLite has no TRUNCATE")
+@pytest.mark.parametrize("table", ["klausel_assignment_log", "klausel_assignment_log_row"])
+def test_the_database_itself_refuses_to_change_or_remove_records(
+    store: AssignmentStore, roles: RoleModel, table: str
+) -> None:
+    store.write(roles, [ADMIN], [])
+    statements = ["UPDATE {} SET number = number + 7", "DELETE FROM {}"]
+    if store.engine.dialect.name == "postgresql":
+        statements.append("TRUNCATE {}")
+    for statement in statements:
         with pytest.raises(Exception, match="append-only"), store.engine.begin() as connection:
             connection.execute(text(statement.format(table)))
-        assert whole(store).records == 2
+    assert whole(store).records == 2
 
 
 def make_old(store: AssignmentStore) -> None:
@@ -332,10 +332,10 @@ class TestThePast:
         list(reader.changes(Filters(subject="user:a"), 5))
         reader.held_by_at("user:a", reader.at(2**62))
         list(reader.held_at(reader.at(2**62)))
-        asked = [(sql, values) for sql, values in asked if sql.startswith("SELECT")]
-        assert len(asked) == 5
+        queries = [(sql, values) for sql, values in asked if sql.startswith("SELECT")]
+        assert len(queries) == 5
         with store.engine.connect() as connection:
-            for sql, values in asked:
+            for sql, values in queries:
                 steps = [step[3] for step in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values)]
                 scans = [step for step in steps if step.startswith("SCAN")]
                 assert not [step for step in scans if "COVERING INDEX klausel_assignment_log_row_by_subject" not in step]

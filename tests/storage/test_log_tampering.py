@@ -62,7 +62,7 @@ def tamper(store: AssignmentStore, *statements: str) -> None:
 
 def hashes(store: AssignmentStore) -> dict[int, str]:
     with store.engine.connect() as connection:
-        return dict(connection.execute(text(f"SELECT number, hash FROM {LOG}")).tuples().all())
+        return {found.number: found.hash for found in connection.execute(text(f"SELECT number, hash FROM {LOG}"))}
 
 
 def shift(first: int, by: int) -> list[str]:

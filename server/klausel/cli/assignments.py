@@ -64,7 +64,7 @@ def import_(
       klausel assignments import people.csv --by cara --reason "new team" --ticket HR-12
     """
     try:
-        origin = Origin(by, reason, ticket, "cli", _operating_system_user())
+        origin = origin_here(by, reason, ticket)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     roles = load_or_exit(policies, model).compiled.policy.roles
@@ -73,11 +73,13 @@ def import_(
     click.echo(f"{result.added} added, {result.already_there} there already; revision {result.revision}")
 
 
-def _operating_system_user() -> str | None:
+def origin_here(by: str | None = None, reason: str | None = None, ticket: str | None = None) -> Origin:
+    """The origin of a change by a command, with the user of the operating system; raises ValueError as Origin does."""
     try:
-        return getpass.getuser()[:TEXT_CHARACTERS]
+        user = getpass.getuser()[:TEXT_CHARACTERS]
     except (OSError, KeyError):
-        return None
+        user = None
+    return Origin(by, reason, ticket, "cli", user)
 
 
 def import_file(store: AssignmentStore, roles: RoleModel, file: Path, origin: Origin) -> ImportResult:

@@ -99,16 +99,17 @@ def diff(
 
 def _side(opened: ExitStack, named: str | None, policies: Path, model: Path | None) -> _Side:
     """A side by its argument: a folder, an address in a repository, a revision, or None for the work tree."""
+    base = git_address(str(policies))
+    if base is not None and (named is None or not (Path(named).is_dir() or git_address(named))):
+        named = str(policies) if named is None else f"{base.repository}@{named}:{base.folder}"
     if named is None or Path(named).is_dir():
         folder = policies if named is None else Path(named)
         policy = load_or_exit(folder, model).compiled.policy
-        if git_address(str(folder)) is not None:
-            return _Side(str(folder), policy, None)
-        name = f"{folder.as_posix()} in the work tree" if named is None else folder.as_posix()
         try:
             repository = opened.enter_context(GitRepository.containing(folder))
         except GitError:
             return _Side(folder.as_posix(), policy, None)
+        name = f"{folder.as_posix()} in the work tree" if named is None else folder.as_posix()
         return _Side(name, policy, LineHistory(repository, None))
     address = git_address(named)
     try:

@@ -18,10 +18,9 @@ from granian import Granian
 from granian.constants import Interfaces
 from granian.log import LogLevels
 
-from klausel.cli.assignments import import_file
+from klausel.cli.assignments import import_file, origin_here
 from klausel.cli.database_options import database_option, explains_storage_errors
 from klausel.cli.options import fail, load_or_exit, model_beside, model_option, policies_option
-from klausel.core.change_record import Origin
 from klausel.core.expectations import unmet_expectations
 from klausel.settings import ENVIRONMENT_VARIABLE, Settings, fault_in_public_url
 from klausel.storage.assignment_store import AssignmentStore
@@ -187,7 +186,7 @@ def _prepare_database(settings: Settings, loaded: LoadedPolicy, policies: Path) 
         file = policies / DEMO_FILE
         if not file.is_file():
             fail(f"there are no demo people in {file}; start without --demo")
-        result = import_file(store, loaded.compiled.policy.roles, file, Origin(reason="demo people", channel="cli"))
+        result = import_file(store, loaded.compiled.policy.roles, file, origin_here(reason="demo people"))
         click.echo(f"{result.added} role assignments of demo people loaded into the empty database")
 
 

@@ -220,7 +220,9 @@ def _needed_later(side: _Side, places: Iterable[str]) -> frozenset[str]:
 def _options(sides: tuple[_Side, _Side], place: str) -> Mapping[tuple[frozenset[str], frozenset[str], bool, bool], Held]:
     """What the roles held in one place can add on either side, with the fewest roles that add it; nothing is among them."""
     options: dict[tuple[frozenset[str], frozenset[str], bool, bool], Held] = {(frozenset(), frozenset(), False, False): ()}
-    for role in dict.fromkeys((*sides[0].roles.roles, *sides[1].roles.roles)):
+    models = [side.roles for side in sides]
+    roles = dict.fromkeys(role for model in models for role in model.roles)
+    for role in sorted(roles, key=lambda role: max(len(model.closure.get(role, ())) for model in models)):
         fits = [side.fits(role, place) for side in sides]
         if not any(fits):
             continue

@@ -38,8 +38,9 @@ class Change:
 
     `who` are role names, `any <role>`, `<role> elsewhere` (held in another domain only) or `anyone`, the weakest first; each
     alone has the change, or, when `together`, only who holds them all. `with_it` have it because they contain one of these.
-    `where` it can be asked; `everywhere` when that is wherever those named can ask. The relation is exact, over all outcomes
-    of the conditions: `widened` means that what was allowed still is. `parts` are the rows behind it.
+    `counts_with` is a role that lets those named count, on one side only, as the role that they need above them: the change is
+    that of people who hold both. `where` it can be asked; `everywhere` when that is wherever those named can ask. The relation
+    is exact, over all outcomes of the conditions: `widened` means that what was allowed still is. `parts` are the rows behind it.
     """
 
     resource_type: str
@@ -56,6 +57,7 @@ class Change:
     gain: Example | None
     loss: Example | None
     parts: tuple[Row, ...]
+    counts_with: str | None = None
 
 
 @dataclass(frozen=True)
@@ -172,9 +174,11 @@ def _changes(
     groups: dict[tuple[object, ...], list[Row]] = {}
     for number, view in enumerate(seen):
         for row in rows_of(before, after, view):
-            possible.setdefault(row.roles, set()).add(number)
+            if row.counts_with is None:
+                possible.setdefault(row.roles, set()).add(number)
             if (row.gained or row.lost) and not row.is_explained:
-                groups.setdefault((row.rules, row.roles if len(row.roles) > 1 else None), []).append(row)
+                together = row.roles if len(row.roles) > 1 else None
+                groups.setdefault((row.rules, together, row.counts_with), []).append(row)
     numbers = {id(view): number for number, view in enumerate(seen)}
     for rows in groups.values():
         parted: dict[frozenset[int] | None, list[Row]] = {}
@@ -183,7 +187,8 @@ def _changes(
             by_roles.setdefault(row.roles, []).append(row)
         for roles, same in by_roles.items():
             at = frozenset(numbers[id(row.view)] for row in same)
-            parted.setdefault(None if at == possible[roles] else at, []).extend(same)
+            is_for_one = len(roles) < 2 and same[0].counts_with is None
+            parted.setdefault(None if is_for_one and at == possible[roles] else at, []).extend(same)
         if None in parted:
             at = frozenset(numbers[id(row.view)] for row in parted[None])
             if at in parted:
@@ -220,6 +225,7 @@ def _change(
         gain=_example(rows, gained=True),
         loss=_example(rows, gained=False),
         parts=tuple(rows),
+        counts_with=rows[0].counts_with,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from klausel.core.condition import OWN_ATTRIBUTES, Atom, Attribute, Comparison, evaluate_atom
 from klausel.core.difference import Change, PolicyDifference
@@ -12,6 +12,7 @@ from klausel.core.question_space import Held, domains_from_top, made_up_id
 from klausel.core.request import Action, Request, Resource, Subject
 from klausel.core.roles import depth_of, top_domain
 from klausel.core.standing import Standing
+from klausel.core.truth_space import Truths
 
 MOST_REMEMBERED = 50_000
 
@@ -38,6 +39,7 @@ class Concerned:
             for view in difference.views[question]
             if id(view) in touched
         ]
+        self._own = list(dict.fromkeys(atom for view in self._views for atom in view.own))
         self._named = {domain for view in self._views for domain in view.named}
         self._known: dict[object, Flips] = {}
 
@@ -58,32 +60,31 @@ class Concerned:
         if parts is None:
             return _NOTHING
         asking = Request(Subject(*parts), Action(""), Resource("", ""))
-        pairs = tuple(held)
-        tops = {
-            top_domain(domain): [pair for pair in pairs if top_domain(pair[1]) == top_domain(domain)] for _, domain in pairs
-        }
-        found = [self._inside(tuple(own), asking) for own in tops.values()] or [_NOTHING]
-        found.append(self._inside((), asking))
+        own = tuple(evaluate_atom(atom, asking) for atom in self._own)
+        by_top: dict[str, list[tuple[str, str]]] = {}
+        for pair in held:
+            by_top.setdefault(top_domain(pair[1]), []).append(pair)
+        found = [self._inside(tuple(pairs), own) for pairs in by_top.values()]
+        found.append(self._inside((), own))
         return frozenset().union(*(gain for gain, _ in found)), frozenset().union(*(loss for _, loss in found))
 
-    def _inside(self, held: Held, asking: Request) -> Flips:
+    def _inside(self, held: Held, own: Truths) -> Flips:
         """The flips inside one top domain; alike for all who hold the same there, whatever the domains are called."""
         held = _called_alike(held, self._named)
-        own = tuple(view.own_truths(asking) for view in self._views)
         if (held, own) not in self._known:
             if len(self._known) >= MOST_REMEMBERED:
                 self._known.clear()
-            self._known[held, own] = self._flips(held, own)
+            self._known[held, own] = self._flips(held, dict(zip(self._own, own, strict=True)))
         return self._known[held, own]
 
-    def _flips(self, held: Held, own: Sequence[tuple[bool | None, ...]]) -> Flips:
+    def _flips(self, held: Held, own: Mapping[Atom, bool | None]) -> Flips:
         gains: set[int] = set()
         losses: set[int] = set()
         difference = self._difference
         standings = Standing.of(difference.before.roles, held), Standing.of(difference.after.roles, held)
         domains = self._domains(held)
-        for view, truths in zip(self._views, own, strict=True):
-            possible = view.possible(truths)
+        for view in self._views:
+            possible = view.possible(own)
             for key in view.keys_of(standings, domains):
                 for change, more, less in _nearest(difference.changes_behind(key, view.view)):
                     if more & possible:
@@ -146,24 +147,20 @@ class _ViewOfPeople:
             for length in range(len(shape))
             if all(part is not None for part in shape[: length + 1])
         }
-        self._own = [
-            (position, atom) for position, atom in enumerate(view.space.atoms) if _is_about_the_subject_itself(atom)
-        ]
-        self._possible: dict[tuple[bool | None, ...], int] = {}
+        self.own = [atom for atom in view.space.atoms if _is_about_the_subject_itself(atom)]
+        self._positions = [view.space.atoms.index(atom) for atom in self.own]
+        self._possible: dict[Truths, int] = {}
         wanted = [frozenset(grant.grantee for grant in side.grants) for side in (view.before, view.after)]
         self._wanted = wanted[0], wanted[1]
 
-    def own_truths(self, asking: Request) -> tuple[bool | None, ...]:
-        """What the comparisons are that look at nothing but the subject's own id and type."""
-        return tuple(evaluate_atom(atom, asking) for _, atom in self._own)
-
-    def possible(self, truths: tuple[bool | None, ...]) -> int:
-        """The outcomes that agree with these, as bits."""
+    def possible(self, own: Mapping[Atom, bool | None]) -> int:
+        """The outcomes, as bits, that agree with what a subject's own id and type say."""
+        truths = tuple(own[atom] for atom in self.own)
         if truths not in self._possible:
             self._possible[truths] = sum(
                 1 << position
                 for position, outcome in enumerate(self.view.space.outcomes)
-                if all(outcome.truths[at] is truth for (at, _), truth in zip(self._own, truths, strict=True))
+                if all(outcome.truths[at] is truth for at, truth in zip(self._positions, truths, strict=True))
             )
         return self._possible[truths]
 

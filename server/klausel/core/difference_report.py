@@ -101,6 +101,8 @@ def entries(report: DifferenceReport) -> list[Entry]:
     """The changes in their order, those with the same people and rules about one type together."""
     found: dict[tuple[object, ...], list[tuple[Change, People | None]]] = {}
     for position, change in enumerate(report.difference.changes):
+        if change.counts_with is not None:
+            continue
         people = report.people[position] if report.people is not None else None
         key = (
             *(change.resource_type, change.who, change.with_it, change.together, change.where, change.everywhere),
@@ -162,8 +164,20 @@ def _shares_a_name(before: Rule, after: Rule) -> bool:
 
 
 def notes(report: DifferenceReport) -> list[str]:
-    """What a reader must know beside the changes."""
+    """What a reader must know beside the changes that are listed."""
     found = [str(rename) for rename in report.renames]
+    letting: dict[tuple[str, bool], list[Change]] = {}
+    for change in report.difference.changes:
+        if change.counts_with is not None:
+            letting.setdefault((change.counts_with, change.gain is not None), []).append(change)
+    for (role, gains), changes in letting.items():
+        now = f"{role} now lets the roles below it count" if gains else f"{role} no longer lets the roles below it count"
+        effect = "gains" if gains else "loses"
+        sources = ", ".join(dict.fromkeys(cause.source for change in changes for cause in change.causes))
+        found.append(
+            f"{now}, which need one above them: whoever is {role} and has no other role there {effect} what those below give, "
+            f"{_count(len(changes), 'change')} ({sources})"
+        )
     if report.difference.has_free_matches:
         found.append(
             "pattern matches were taken as free: nothing is missing, but a change may need a text that no pattern leaves room for"
@@ -193,6 +207,7 @@ def _change(report: DifferenceReport, change: Change, people: People | None) -> 
         "who": list(change.who),
         "with_it": list(change.with_it),
         "together": change.together,
+        "counts_with": change.counts_with,
         "where": [{"level": where.level, "domain": where.domain} for where in change.where],
         "everywhere": change.everywhere,
         "relation": change.relation,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from klausel.core.condition import with_one_spelling
@@ -75,6 +75,7 @@ class Row:
     """What one way of holding roles gives in one view, before and after: rules, and the outcomes that allow it, as bits.
 
     `held` has the role assignments that `roles` need beside them. `is_explained` when who holds fewer roles has the same change.
+    `counts_with` is a role that gives nothing here itself, but lets them count, on one side only, as the role above them.
     """
 
     view: View
@@ -85,6 +86,7 @@ class Row:
     after: int
     rules: tuple[Rule, Rule]
     is_explained: bool
+    counts_with: str | None = None
 
     @property
     def gained(self) -> int:
@@ -199,8 +201,19 @@ class _Rows:
                     lost &= ~row.lost
             if gained | lost:
                 row = self._row(tuple(self._named(standpoint.held, key)), standpoint.held)
+                letting = next((role for role, _ in standpoint.held if self._only_lets_count(role)), None)
+                if letting is not None:
+                    others = tuple(pair for pair in standpoint.held if pair[0] != letting)
+                    row = replace(row, roles=tuple(self._named(others, key)), counts_with=letting)
                 rows.append(row)
                 yield row
+
+    def _only_lets_count(self, role: str) -> bool:
+        """Whether a role is of another level on either side, or of none, and reaches no grant itself."""
+        depths = [model.depths.get(role) for model in self._models]
+        return depths[0] != depths[1] and not any(
+            model.closure.get(role, frozenset()) & wanted for model, wanted in zip(self._models, self._wanted, strict=True)
+        )
 
     def _named(self, held: Held, key: Key) -> Iterator[Holding]:
         """The grantees that a subject must reach, on any side, or, where that is one alone, the roles that it must hold."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from itertools import count
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, insert, select, text
@@ -22,6 +23,7 @@ from klausel.core.change_record import (
 from klausel.storage.tables import LogRecord, LogRow, State
 
 ROWS_PER_FETCH = 10_000
+_cursors = count()
 
 
 class Head(NamedTuple):
@@ -82,7 +84,7 @@ def batches(connection: Connection, query: str, number: int | None = None) -> It
         cursor = driver.execute(query, {"number": number} if number is not None else {})
     elif kind == ("postgresql", "psycopg"):
         # A cursor with a name keeps its rows on the server.
-        cursor = driver.cursor(name=f"klausel_{time.monotonic_ns()}")
+        cursor = driver.cursor(name=f"klausel_{next(_cursors)}")
         cursor.execute(query.replace(":number", "%s"), None if number is None else (number,))
     else:
         result = connection.execute(text(query), {"number": number} if number is not None else {})
