@@ -190,8 +190,8 @@ def _painted(text: str, how: str) -> str:
 def _fails(difference: PolicyDifference, fail_on: str | None) -> bool:
     verdicts = {
         None: (),
-        "more": ("more permissive", "both"),
-        "less": ("less permissive", "both"),
-        "any": ("more permissive", "less permissive", "both"),
+        "more": ("more permissive", "both", "unknown"),
+        "less": ("less permissive", "both", "unknown"),
+        "any": ("more permissive", "less permissive", "both", "unknown"),
     }
     return difference.verdict in verdicts[fail_on]

@@ -71,7 +71,7 @@ class _Told:
 
     @property
     def has_changes(self) -> bool:
-        return self.report is not None and bool(self.report.difference.changes)
+        return self.report is not None and bool(self.report.difference.changes or self.report.difference.undecided)
 
     @property
     def says_nothing(self) -> bool:

@@ -20,6 +20,7 @@ from klausel.core.explanation import show_value
 from klausel.core.mutation import Judge, Mutant, Verdict, mutants, score
 from klausel.core.policy import PolicySet
 from klausel.core.problem import Place
+from klausel.core.truth_space import TOO_MANY_CASES_HINT
 from klausel.storage.git_source import git_address
 from klausel.storage.policy_files import LoadedPolicy, open_policy
 
@@ -129,6 +130,9 @@ def _lines(everything: Sequence[Mutant], verdicts: Sequence[Verdict]) -> Iterato
         if verdict.difference is not None:
             yield f"SURVIVED    {_line(mutant.place)}: {mutant.what}"
             yield f"            add a test: {case_in_words(verdict.difference)}"
+        elif verdict.undecided is not None:
+            yield f"SURVIVED    {_line(mutant.place)}: {mutant.what}"
+            yield f"            whether it changes anything cannot be told: {verdict.undecided}; {TOO_MANY_CASES_HINT}"
 
 
 def _line(place: Place) -> str:

@@ -11,6 +11,7 @@ import click
 from klausel.cli.options import EXIT_PROBLEMS, load_or_exit, model_option, policies_option
 from klausel.core.explanation import show_value
 from klausel.core.proof import Verdict, prove_all
+from klausel.core.truth_space import TOO_MANY_CASES_HINT
 
 
 @click.command("prove")
@@ -41,6 +42,10 @@ def prove_command(policies: Path, model: Path | None, format_: str) -> None:
 def _lines(verdict: Verdict) -> Iterator[str]:
     invariant, found = verdict.invariant, verdict.counterexample
     free = "; pattern matches were taken as free" if verdict.has_free_matches else ""
+    if verdict.undecided is not None:
+        yield f"UNKNOWN {invariant.name}"
+        yield f"        {invariant.place}: {verdict.undecided}; {TOO_MANY_CASES_HINT}"
+        return
     if found is None:
         yield f"holds   {invariant.name} (for {verdict.combinations} combinations{free})"
         return
@@ -63,6 +68,7 @@ def _as_json(verdict: Verdict) -> dict[str, object]:
         "name": verdict.invariant.name,
         "source": f"{verdict.invariant.place.file}:{verdict.invariant.place.line}",
         "holds": verdict.holds,
+        "undecided": verdict.undecided,
         "combinations": verdict.combinations,
         "pattern_matches_taken_as_free": verdict.has_free_matches,
         "counterexample": found

@@ -18,9 +18,10 @@ from klausel.core.question_space import Held
 from klausel.core.request import Request
 from klausel.core.roles import ANY_PREFIX, ANYONE, RoleModel, depth_of
 from klausel.core.standing import Standing
+from klausel.core.truth_space import TooManyCases
 
 Relation = Literal["gained", "lost", "widened", "narrowed", "replaced", "overlaps"]
-Verdict = Literal["same", "more permissive", "less permissive", "both"]
+Verdict = Literal["same", "more permissive", "less permissive", "both", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +72,14 @@ class PolicyDifference:
     after: PolicySet
     changes: tuple[Change, ...]
     views: Mapping[Question, tuple[View, ...]]
+    undecided: tuple[str, ...] = ()
+    """The questions with too many cases to compare, and why; no change is told about them."""
 
     @property
     def verdict(self) -> Verdict:
-        """Whether more is allowed, less, both, or the same."""
+        """Whether more is allowed, less, both, or the same; unknown where some questions could not be compared."""
+        if self.undecided:
+            return "unknown"
         gains = any(change.gain for change in self.changes)
         loses = any(change.loss for change in self.changes)
         if gains and loses:
@@ -140,10 +145,17 @@ def _side_of(
 def difference_between(before: PolicySet, after: PolicySet) -> PolicyDifference:
     """What changes in what is allowed from one policy set to another; neither is preferred, and they need share nothing."""
     asked = dict.fromkeys((grant.resource_type, grant.action) for policy in (before, after) for grant in policy.grants)
-    found = {question: tuple(views(before, after, question)) for question in asked if _may_differ(before, after, question)}
+    found: dict[Question, tuple[View, ...]] = {}
+    undecided = []
+    for question in asked:
+        if _may_differ(before, after, question):
+            try:
+                found[question] = tuple(views(before, after, question))
+            except TooManyCases as error:
+                undecided.append(str(error))
     blame = Blame(before, after)
     changes = [change for question, seen in found.items() for change in _changes(before, after, question, seen, blame)]
-    return PolicyDifference(before, after, tuple(changes), found)
+    return PolicyDifference(before, after, tuple(changes), found, tuple(undecided))
 
 
 def _may_differ(before: PolicySet, after: PolicySet, question: Question) -> bool:

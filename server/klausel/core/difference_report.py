@@ -9,6 +9,7 @@ from klausel.core.difference import Change, Example, PolicyDifference
 from klausel.core.difference_causes import Cause
 from klausel.core.difference_renames import Rename
 from klausel.core.difference_rows import Rule
+from klausel.core.truth_space import TOO_MANY_CASES_HINT
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +166,8 @@ def _shares_a_name(before: Rule, after: Rule) -> bool:
 
 def notes(report: DifferenceReport) -> list[str]:
     """What a reader must know beside the changes that are listed."""
-    found = [str(rename) for rename in report.renames]
+    found = [f"not compared: {why}; {TOO_MANY_CASES_HINT}" for why in report.difference.undecided]
+    found += [str(rename) for rename in report.renames]
     letting: dict[tuple[str, bool], list[Change]] = {}
     for change in report.difference.changes:
         if change.counts_with is not None:
@@ -196,6 +198,7 @@ def as_json(report: DifferenceReport) -> dict[str, object]:
         "changes": [_change(report, change, some) for change, some in zip(difference.changes, people, strict=True)],
         "renames": [{"kind": rename.kind, "before": rename.before, "after": rename.after} for rename in report.renames],
         "pattern_matches_taken_as_free": difference.has_free_matches,
+        "not_compared": list(difference.undecided),
         "people": _people(report.everybody),
     }
 

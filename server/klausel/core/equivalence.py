@@ -12,7 +12,7 @@ from klausel.core.domain import BadDomain
 from klausel.core.policy import Grant, PolicySet
 from klausel.core.question_space import Held
 from klausel.core.roles import ANYONE, RoleModel
-from klausel.core.truth_space import Outcome, Truths, TruthSpace, truth_space
+from klausel.core.truth_space import Outcome, TooManyCases, Truths, TruthSpace, truth_space
 
 Question = tuple[str, str]
 """A resource type and an action."""
@@ -94,7 +94,7 @@ class Comparison:
 
 
 def compare(first: PolicySet, second: PolicySet, questions: Iterable[Question]) -> Comparison:
-    """Compares the decisions on some questions, whatever the two sets differ in."""
+    """Compares the decisions on some questions, whatever the two sets differ in; raises `TooManyCases`."""
     combinations = 0
     differences: list[Difference] = []
     for question in questions:
@@ -117,14 +117,17 @@ def smallest_outcome(space: TruthSpace, outcomes: int) -> Outcome:
 
 
 def views(before: PolicySet, after: PolicySet, question: Question) -> Iterator[View]:
-    """Every kind of place in which a question may be asked, with all that can happen there."""
+    """Every kind of place in which a question may be asked, with all that can happen there; raises `TooManyCases`."""
     both = (before.grants_about(*question), after.grants_about(*question))
     grants = both[0] + both[1]
     all_atoms = [atom for grant in grants if grant.condition for atom in atoms(grant.condition)]
     domains = [grant.scope.domain for grant in grants if grant.scope.domain is not None]
     wanted = ({grant.grantee for grant in both[0]}, {grant.grantee for grant in both[1]})
     for spot in spots_of_both(before, after, question, domains, all_atoms):
-        found = truth_space(all_atoms, spot.known)
+        try:
+            found = truth_space(all_atoms, spot.known)
+        except TooManyCases as error:
+            raise error.about(question[1], question[0]) from None
         space = replace(found, outcomes=tuple(sorted(found.outcomes, key=lambda outcome: len(outcome.values))))
         held = _Holding(space)
         yield View(

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from klausel.core.decision import Plan
+from klausel.core.invariant import Invariant
 from klausel.core.load import printable
 from klausel.core.policy import PolicySet
 from klausel.core.policy_test import Failure, PolicyTest, Standings, failures
 from klausel.core.problem import Problem
 from klausel.core.proof import Counterexample, Verdict, prove_all
+from klausel.core.truth_space import TOO_MANY_CASES_HINT
 
 
 def unmet_expectations(policy: PolicySet, plan: Plan, tests: Iterable[PolicyTest]) -> Iterator[Problem]:
@@ -19,7 +21,9 @@ def unmet_expectations(policy: PolicySet, plan: Plan, tests: Iterable[PolicyTest
         for failure in failures(policy, plan, test, standings):
             yield printable(_failed(test, failure))
     for verdict in prove_all(policy):
-        if verdict.counterexample is not None:
+        if verdict.undecided is not None:
+            yield printable(_undecided(verdict.invariant, verdict.undecided))
+        elif verdict.counterexample is not None:
             yield printable(_broken(verdict, verdict.counterexample))
 
 
@@ -31,6 +35,11 @@ def _failed(test: PolicyTest, failure: Failure) -> Problem:
     message = f'the test "{test.name}" fails: {question} is expected to be {failure.expected}, and is {failure.got}'
     hint = f"{failure.reason.rstrip('.')}; mend the policies or the test, and see klausel test"
     return Problem(asked.place, "policy-test-failed", message, hint)
+
+
+def _undecided(invariant: Invariant, why: str) -> Problem:
+    message = f'whether the invariant "{invariant.name}" holds cannot be told: {why}'
+    return Problem(invariant.place, "invariant-broken", message, TOO_MANY_CASES_HINT)
 
 
 def _broken(verdict: Verdict, found: Counterexample) -> Problem:

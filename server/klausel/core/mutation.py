@@ -14,6 +14,7 @@ from klausel.core.policy import Grant, PolicySet, Scope
 from klausel.core.policy_test import Expectation, PolicyTest, Standings
 from klausel.core.problem import Place
 from klausel.core.roles import ANY_PREFIX, ANYONE, RoleModel, depth_of
+from klausel.core.truth_space import TooManyCases
 
 Kind = Literal[
     "grant dropped",
@@ -47,7 +48,8 @@ class Verdict:
     """What became of a mutant.
 
     Killed: the test `noticed_by` fails, first with the answer expected at `noticed_at`. Equivalent: it changes no decision,
-    over all `combinations` of roles and conditions. Survived: `difference` is a case that no test has.
+    over all `combinations` of roles and conditions. Survived: `difference` is a case that no test has, or
+    `undecided` says why it cannot be told whether it is equivalent.
     """
 
     fate: Fate
@@ -55,6 +57,7 @@ class Verdict:
     noticed_at: Place | None = None
     combinations: int = 0
     difference: Difference | None = None
+    undecided: str | None = None
 
 
 def mutants(policy: PolicySet) -> Iterator[Mutant]:
@@ -175,7 +178,10 @@ class Judge:
         if noticed:
             test, expectation = noticed
             return Verdict("killed", test.name, expectation.place)
-        compared = compare(self._policy, mutant.changed, mutant.questions)
+        try:
+            compared = compare(self._policy, mutant.changed, mutant.questions)
+        except TooManyCases as error:
+            return Verdict("survived", undecided=str(error))
         fate: Fate = "equivalent" if compared.difference is None else "survived"
         return Verdict(fate, combinations=compared.combinations, difference=compared.difference)
 

@@ -13,8 +13,8 @@ from klausel.core.domain import BadDomain
 from klausel.core.policy import Grant, PolicySet
 from klausel.core.question_space import Spot, spot_in
 from klausel.core.request import Action, Request, Resource, Subject
-from klausel.core.residual import Folded, all_of, any_of, attributes_of, fold, is_small, with_known_atoms
-from klausel.core.truth_space import Known, TruthSpace, truth_space
+from klausel.core.residual import Folded, all_of, any_of, attributes_of, fold, small_space, with_known_atoms
+from klausel.core.truth_space import Known, TruthSpace
 
 MOST_KEPT = 10_000
 
@@ -177,9 +177,9 @@ def _permission(grants: Sequence[Grant], known: Known) -> Permission:
         return NEVER
     parts = [part for part in (*allows.values(), *denies.values()) if not isinstance(part, bool)]
     open_atoms = list(chain.from_iterable(map(atoms, parts)))
-    if not is_small(open_atoms):
+    space = small_space(open_atoms, known)
+    if space is None:
         return _as_it_stands(allows, denies)
-    space = truth_space(open_atoms, known)
     held = _outcomes(space, allows.values(), denies.values())
     if not any(held):
         return NEVER

@@ -15,7 +15,7 @@ from klausel.core.invariant import OUTSIDER, Invariant, Thing
 from klausel.core.policy import Grant, PolicySet
 from klausel.core.question_space import Held, Spot, Standpoint, spots, standpoints
 from klausel.core.roles import ANY_PREFIX, ANYONE, RoleModel, depth_of
-from klausel.core.truth_space import Outcome, TruthSpace, truth_space
+from klausel.core.truth_space import Outcome, TooManyCases, TruthSpace, truth_space
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,8 @@ class Verdict:
     """Whether an invariant holds, over how many combinations, and the smallest counterexample when it does not.
 
     `has_free_matches` when pattern matches occurred: each was taken as able to match or not, whatever else is known of its text,
-    so that "holds" is certain, but a counterexample may need a text that cannot be.
+    so that "holds" is certain, but a counterexample may need a text that cannot be. `undecided` says why there are too many
+    cases to tell; the invariant then counts as one that does not hold.
     """
 
     invariant: Invariant
@@ -43,6 +44,7 @@ class Verdict:
     combinations: int
     has_free_matches: bool
     counterexample: Counterexample | None
+    undecided: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,10 @@ class _Case:
 
 def prove(policy: PolicySet, invariant: Invariant) -> Verdict:
     """The verdict on one invariant; never guesses."""
-    return _Proof(policy, invariant).verdict()
+    try:
+        return _Proof(policy, invariant).verdict()
+    except TooManyCases as error:
+        return Verdict(invariant, False, 0, False, None, str(error))
 
 
 def prove_all(policy: PolicySet) -> Iterator[Verdict]:
@@ -193,7 +198,10 @@ class _Proof:
         for spot in spots(self._policy, thing.resource_type, thing.action, named, all_atoms):
             if not self._invariant.scope.covers(spot.domain, self._roles):
                 continue
-            space = truth_space(all_atoms, spot.known)
+            try:
+                space = truth_space(all_atoms, spot.known)
+            except TooManyCases as error:
+                raise error.about(thing.action, thing.resource_type) from None
             self._free_matches |= space.has_free_matches
             covering = [grant for grant in grants if grant.scope.covers(spot.domain, self._roles)]
             for outcome in space.outcomes:

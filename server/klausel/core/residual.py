@@ -6,6 +6,7 @@ Without negation above the atoms, an atom that is unknown counts there like one 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 
 from klausel.core.condition import (
     AllOf,
@@ -19,7 +20,7 @@ from klausel.core.condition import (
     with_one_spelling,
 )
 from klausel.core.request import Action, Request, Resource, Subject
-from klausel.core.truth_space import Known, positive, truth_space
+from klausel.core.truth_space import Known, TooManyCases, TruthSpace, positive, truth_space
 
 MOST_COMPARISONS = 8
 """With more of them left open, too many ways for them to turn out together to look at each."""
@@ -102,24 +103,29 @@ def same_condition(one: Condition | None, other: Condition | None) -> bool:
     if one is None or other is None:
         return one is other
     both = [*atoms(one), *atoms(other)]
-    if not is_small(both):
+    space = small_space(both)
+    if space is None:
         return with_one_spelling(one) == with_one_spelling(other)
-    space = truth_space(both)
     return all(
         (space.value(one, outcome.truths) is True) is (space.value(other, outcome.truths) is True)
         for outcome in space.outcomes
     )
 
 
-def is_small(open_atoms: Iterable[Atom]) -> bool:
-    """Whether every way in which these comparisons turn out together can be looked at."""
-    different = {positive(atom)[0] for atom in open_atoms}
+def small_space(open_atoms: Iterable[Atom], known: Known = MappingProxyType({})) -> TruthSpace | None:
+    """Every way in which these comparisons turn out together; None where that is too much to look at."""
+    different = {positive(atom)[0]: None for atom in open_atoms}
     containers = [
         atom
         for atom in different
         if isinstance(atom, Comparison) and atom.operator == "in" and isinstance(atom.right, Attribute)
     ]
-    return len(different) <= MOST_COMPARISONS and len(containers) <= 1
+    if len(different) > MOST_COMPARISONS or len(containers) > 1:
+        return None
+    try:
+        return truth_space(different, known)
+    except TooManyCases:
+        return None
 
 
 def attributes_of(atom: Atom) -> list[Attribute]:

@@ -8,6 +8,7 @@ some choice of these makes every comparison come out the same. A pattern match i
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -76,14 +77,36 @@ def positive(atom: Atom) -> tuple[Atom, bool]:
     return opposite, False
 
 
+MOST_CASES = 200_000
+"""Choices of values for one group of attributes, or outcomes, beyond which nothing is gone through."""
+
+
+TOO_MANY_CASES_HINT = "compare fewer values with each other, or make fewer different comparisons about one action"
+
+
+class TooManyCases(Exception):
+    """An exact answer would take too long; the text says why, and reads on after a name of what was asked and a colon."""
+
+    def about(self, action: str, resource_type: str) -> TooManyCases:
+        """The same, with the question whose conditions are meant."""
+        return TooManyCases(f"{action} {resource_type}: {self}")
+
+
 Known = Mapping[Attribute, tuple[object, ...]]
 """Attributes of which more is known: the values that they may have (None: missing)."""
 
 
 def truth_space(all_atoms: Iterable[Atom], known: Known = MappingProxyType({})) -> TruthSpace:
-    """The exact space of these atoms. Its size is the product over groups of attributes that share nothing."""
+    """The exact space of these atoms. Its size is the product over groups of attributes that share nothing.
+
+    Raises `TooManyCases` where that is more than can be gone through.
+    """
     atoms = tuple(dict.fromkeys(positive(atom)[0] for atom in all_atoms))
     groups = [_group_outcomes(group, known) for group in _groups(atoms)]
+    if math.prod(len(outcomes) for _, outcomes in groups) > MOST_CASES:
+        raise TooManyCases(
+            f"its conditions make {len(atoms)} different comparisons, which can turn out in too many ways together"
+        )
     outcomes = []
     for parts in itertools.product(*(outcomes for _, outcomes in groups)):
         found: dict[Atom, bool | None] = {}
@@ -154,7 +177,11 @@ def _group_outcomes(atoms: tuple[Atom, ...], known: Known) -> tuple[tuple[Atom, 
     scalars = _scalar_values(atoms, given, len(attributes))
     choices = [known.get(attribute) or _values_of(attribute, atoms, scalars) for attribute in attributes]
     outcomes: dict[Truths, Outcome] = {}
-    for chosen in itertools.product(*choices):
+    chosen_in_turn = _choices_of_all(choices, _alike(atoms, given, scalars))
+    for number, chosen in enumerate(chosen_in_turn):
+        if number >= MOST_CASES:
+            names = ", ".join(map(str, attributes))
+            raise TooManyCases(f"its conditions compare too many values with each other: {names}")
         values = dict(zip(attributes, chosen, strict=True))
         if not _fit_together(values):
             continue
@@ -163,6 +190,60 @@ def _group_outcomes(atoms: tuple[Atom, ...], known: Known) -> tuple[tuple[Atom, 
                 shown = {name: value for name, value in values.items() if value is not None}
                 outcomes[truths] = Outcome(truths, shown)
     return atoms, tuple(outcomes.values())
+
+
+_Key = tuple[type, object]
+
+
+def _alike(atoms: Sequence[Atom], given: Sequence[object], scalars: Sequence[object]) -> dict[_Key, tuple[str, int]]:
+    """The values that nothing tells apart but whether they are equal: for each its kind and its number among them.
+
+    There are none where the order of values matters, or where lists are made of them.
+    """
+    comparisons = [atom for atom in atoms if isinstance(atom, Comparison)]
+    if any(
+        atom.operator in ("<", "<=") or (atom.operator == "in" and isinstance(atom.right, Attribute)) for atom in comparisons
+    ):
+        return {}
+    named = {_key(value) for value in (*given, *(value for atom in atoms for value in _literals(atom)))}
+    alike: dict[_Key, tuple[str, int]] = {}
+    counts = {"text": 0, "number": 0}
+    for value in scalars:
+        if isinstance(value, bool) or _key(value) in named:
+            continue
+        kind = "text" if isinstance(value, str) else "number"
+        alike[_key(value)] = kind, counts[kind]
+        counts[kind] += 1
+    return alike
+
+
+def _key(value: object) -> _Key:
+    """A value apart from those of other types that Python calls equal."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float, value
+    return type(value), value
+
+
+def _choices_of_all(
+    choices: Sequence[Sequence[object]], alike: Mapping[_Key, tuple[str, int]]
+) -> Iterator[tuple[object, ...]]:
+    """Every choice of one value each; of choices that differ only in which of the values alike they take, the first."""
+
+    def go_on(chosen: tuple[object, ...], used: Mapping[str, int]) -> Iterator[tuple[object, ...]]:
+        if len(chosen) == len(choices):
+            yield chosen
+            return
+        for value in choices[len(chosen)]:
+            kind, number = alike.get(_key(value), ("", 0)) if alike and not isinstance(value, list) else ("", 0)
+            if kind and number > used[kind]:
+                continue
+            grown = {**used, kind: number + 1} if kind and number == used[kind] else used
+            yield from go_on((*chosen, value), grown)
+
+    if not alike:
+        yield from itertools.product(*choices)
+    else:
+        yield from go_on((), {"text": 0, "number": 0})
 
 
 def _fit_together(values: Values) -> bool:
