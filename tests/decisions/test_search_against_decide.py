@@ -6,7 +6,7 @@ from itertools import islice
 
 import pytest
 from generated_policies import IDS, SUBJECTS, Generated, generate
-from policy_sets import Asked
+from policy_sets import Asked, policy_of
 from test_decisions_against_the_oracle import asked_of
 
 from klausel.core.condition import Atom, Attribute, Match, atoms, evaluate
@@ -184,3 +184,39 @@ def test_what_can_says_of_each_subject_what_who_can_says_of_each_question(seed: 
                 found = listed.get((type_, action))
                 assert (found.verdict if found else "never") == permission.verdict
                 assert (found.condition if found else None) == permission.condition
+
+
+ROLES_OF_A_HOUSE = "levels: {house: {named_by: house}}\nroles: {guest: {level: house}}\n"
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        'subject.id == "ann"',
+        'subject.id in ["ann", "cy"]',
+        'subject.id < "b"',
+        'matches_glob(subject.id, "a*")',
+        'resource.owner == subject.id and resource.owner != "ann"',
+        "resource.owner == subject.id and resource.house == resource.owner",
+        "resource.keeper == subject.id",
+        "resource.house == subject.id",
+        "subject.id == subject.type",
+        "resource.owner == subject.id",
+    ],
+)
+def test_whoever_is_asked_about_first_what_is_said_of_each_is_the_same(condition: str) -> None:
+    feature = "resource_types: {door: {actions: [open]}}\ngrants:\n"
+    feature += f"  - {{allow: guest, to: open, resource: door, when: '{condition}'}}\n"
+    policy = policy_of({"roles.yaml": ROLES_OF_A_HOUSE, "features/doors.yaml": feature})
+    given = given_values("", {"resource": {"keeper": "bob"}})
+    subjects = [("user", "ann"), ("user", "bob"), ("user", "cy"), ("user", "mill"), ("user", "user"), ("robot", "ann")]
+
+    def question() -> Question:
+        found = question_in(policy, "door", "open", "mill", given)
+        assert isinstance(found, Question)
+        return found
+
+    expected = {subject: question().permission({"guest"}, subject) for subject in subjects}
+    for order in itertools.permutations(subjects):
+        asked = question()
+        assert {subject: asked.permission({"guest"}, subject) for subject in order} == expected

@@ -13,10 +13,11 @@ from klausel.core.search import Holders
 from klausel.storage.database import reading
 from klausel.storage.tables import CasbinRule
 
+FIRST_PEOPLE = 20
 FIRST_ROWS = 32
 MOST_ROWS = 500
 FEW_PLACES = 16
-NEAR_PLACES = 128
+NEAR_PLACES = 160
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -27,11 +28,11 @@ def people_who_hold(engine: Engine, holders: Holders, after: str = "") -> Iterat
     Read in steps, so that writes in between may show or not. Raises StorageError.
     """
     subjects = subjects_who_hold(engine, holders, after)
-    size = FIRST_ROWS
+    size = FIRST_PEOPLE
     while some := list(islice(subjects, size)):
         held = _held_by_each(engine, some)
         yield from ((subject, tuple(sorted(held[subject]))) for subject in some if subject in held)
-        size = min(2 * size, MOST_ROWS)
+        size = min(5 * size, MOST_ROWS)
 
 
 def subjects_who_hold(engine: Engine, holders: Holders, after: str = "") -> Iterator[str]:
