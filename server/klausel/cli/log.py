@@ -186,6 +186,8 @@ def _lines(told: _Told) -> Iterator[str]:
         yield f"  ! does not load: {errors[0]}{more}"
     if told.step.skipped:
         yield f"  compared with the last that loads, {told.step.skipped + 1} commits before"
+    if told.step.is_cut:
+        yield "  the clone ends here: what was there before counts as gained; git fetch --unshallow brings the rest"
     if told.step.after is None:
         yield "  the policies are gone"
     for text in told.removed:
@@ -210,6 +212,7 @@ def _as_json(told: _Told) -> dict[str, object]:
         "loads": not told.problems,
         "problems": [str(problem) for problem in told.problems],
         "broken_commits_before": told.step.skipped,
+        "clone_ends_here": told.step.is_cut,
         "model_changed": told.model_changed,
         "declared": {"added": told.added, "removed": told.removed},
         **_difference_as_json(told),
