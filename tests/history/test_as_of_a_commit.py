@@ -102,3 +102,5 @@ def test_a_folder_whose_name_looks_like_an_address_is_a_folder(tmp_path: Path) -
     assert git_address("policies") is None and git_address("@main:x") is None and git_address("repo@main") is None
     assert git_address("none@main:x/y") == GitAddress(Path("none"), "main", "x/y")
     assert git_address(f"{tmp_path}@HEAD@{{1}}:") == GitAddress(tmp_path, "HEAD@{1}", "")
+    for folder, inside in (("./x/", "x"), (".", ""), ("x//y", "x/y")):
+        assert git_address(f"{tmp_path}@main:{folder}") == GitAddress(tmp_path, "main", inside)

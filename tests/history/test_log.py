@@ -195,6 +195,15 @@ def test_the_log_of_a_bare_repository_and_as_of_a_commit(made: Repository, tmp_p
     assert klausel("log", "--policies", f"{tmp_path}/bare.git@main:policies", "--at", "main").exit_code == 2
 
 
+def test_a_shallow_clone_says_where_it_ends(made: Repository, tmp_path: Path) -> None:
+    made.replace(NAME, "to: read", "to: burn", "Burn")
+    made.replace(NAME, "to: burn", "to: write", "Write")
+    made.git("clone", "--quiet", "--depth=2", f"file://{made.folder}", str(tmp_path / "shallow"))
+    write, burn = told("--policies", f"{tmp_path}/shallow/policies")
+    assert (write["clone_ends_here"], burn["clone_ends_here"]) == (False, True)
+    assert "  the clone ends here: " in klausel("log", "--policies", f"{tmp_path}/shallow/policies").stdout
+
+
 def test_what_cannot_be_told_ends_with_one_line(made: Repository, tmp_path: Path) -> None:
     refused = klausel("log", "--at", "nowhere")
     assert refused.exit_code == 1 and refused.stderr.startswith('klausel: git knows no commit "nowhere"')

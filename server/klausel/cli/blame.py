@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cmp_to_key
 from itertools import pairwise
 from pathlib import Path
 
@@ -55,7 +56,7 @@ def blame(resource_type: str, action: str, at: str | None, policies: Path, forma
       klausel blame quiz edit --at HEAD~20 --format json
     """
     with exits_on_problems(policies, at):
-        found, policy = _blame(resource_type, action, policies, at)
+        found, policy, commits = _blame(resource_type, action, policies, at)
     if format_ == "json":
         listed = [_as_json(permission, causes) for permission, causes in found]
         answer = {
@@ -66,7 +67,7 @@ def blame(resource_type: str, action: str, at: str | None, policies: Path, forma
         }
         click.echo(json.dumps(answer, indent=2, ensure_ascii=False))
         return
-    for line in _lines(found):
+    for line in _lines(found, commits):
         click.echo(line)
     without = _without(policy, found)
     if without:
@@ -76,7 +77,7 @@ def blame(resource_type: str, action: str, at: str | None, policies: Path, forma
 _Found = list[tuple[Permission, list[_Written]]]
 
 
-def _blame(resource_type: str, action: str, policies: Path, at: str | None) -> tuple[_Found, PolicySet]:
+def _blame(resource_type: str, action: str, policies: Path, at: str | None) -> tuple[_Found, PolicySet, list[GitCommit]]:
     repository, commit, folder = open_history(policies, at)
     with closing(repository):
         if at is None and git_address(str(policies)) is None:
@@ -88,13 +89,27 @@ def _blame(resource_type: str, action: str, policies: Path, at: str | None) -> t
             lines = LineHistory(repository, commit)
         policy = load_policy(files, problems).or_raise()
         _check_names(policy, resource_type, action)
-        return [
-            (
-                one,
-                [_written(repository, lines, cause) for cause in one.causes],
-            )
+        told = [
+            (one, [_written(repository, lines, cause) for cause in one.causes])
             for one in permissions(policy, files, resource_type, action)
-        ], policy
+        ]
+        return told, policy, _newest_first(repository, told)
+
+
+def _newest_first(repository: GitRepository, found: _Found) -> list[GitCommit]:
+    """The commits that are shown, each once."""
+    commits = {
+        commit.id: commit
+        for _, causes in found
+        for written in causes
+        for commit in [written.newest[1]]
+        if commit is not None
+    }
+
+    def order(one: GitCommit, other: GitCommit) -> int:
+        return -1 if repository.is_newer(one, other) else 1
+
+    return sorted(commits.values(), key=cmp_to_key(order))
 
 
 def _written(repository: GitRepository, lines: LineHistory, cause: Cause) -> _Written:
@@ -122,7 +137,7 @@ def _without(policy: PolicySet, found: _Found) -> list[str]:
     return [name for name in policy.roles.roles if name not in reached]
 
 
-def _lines(found: _Found) -> Iterator[str]:
+def _lines(found: _Found, commits: list[GitCommit]) -> Iterator[str]:
     """A heading for each role and grant, with its causes under it; then every commit once."""
     rows = {
         (written.cause, written.newest): (written.cause.what, f"{written.cause.file}:{written.newest[0]}")
@@ -135,8 +150,7 @@ def _lines(found: _Found) -> Iterator[str]:
         for written in causes:
             what, place = rows[written.cause, written.newest]
             yield f"  {what:<{widths[0]}}  {place:<{widths[1]}}  {_commit(written.newest[1])}"
-    commits = {commit.id: commit for _, (_, commit) in rows if commit}
-    for commit in sorted(commits.values(), key=lambda one: one.committed, reverse=True):
+    for commit in commits:
         yield f"{commit.id[:12]}: {commit.subject}"
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from klausel.core.problem import Problem
 from klausel.core.roles import ANY_PREFIX
 from klausel.storage.policy_history import PolicyHistory, Step
 
+_OBJECTS_BETWEEN_COLLECTIONS = 50_000
 _COLOURS = {"+": "green", "-": "red", "±": "yellow"}
 
 
@@ -125,13 +127,24 @@ def _log(policies: Path, at: str | None, first_parent: bool, wanted: _Wanted) ->
     with closing(opened) as repository:
         history = PolicyHistory(repository, folder)
         commits = history.commits(commit, first_parent)
-        with tqdm(total=len(commits), unit=" commits", leave=False, disable=None) as bar:
+        with _rare_collections(), tqdm(total=len(commits), unit=" commits", leave=False, disable=None) as bar:
             for one, name in commits:
                 told = _told(history.step(one, name), wanted)
                 bar.update()
                 if not told.says_nothing:
                     bar.clear()
                     yield told
+
+
+@contextmanager
+def _rare_collections() -> Iterator[None]:
+    """Lets the garbage collector look less often: policy sets make many objects, and few circles among them."""
+    usual = gc.get_threshold()
+    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS, *usual[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*usual)
 
 
 def _told(step: Step, wanted: _Wanted) -> _Told:
@@ -144,7 +157,7 @@ def _told(step: Step, wanted: _Wanted) -> _Told:
         return _Told(step, None, (), (), _has_other_model(step), ())
     known = before or after
     assert known is not None
-    stated = [set(declarations(policy)) if policy else set() for policy in (before, after)]
+    stated = _declared(before, after)
     sides = [wanted.grants_of(policy or replace(known, grants=())) for policy in (before, after)]
     is_declared_alike = stated[0] == stated[1]
     difference = difference_between(*(_apart(*sides) if is_declared_alike else sides))
@@ -156,6 +169,13 @@ def _told(step: Step, wanted: _Wanted) -> _Told:
         for one, other in ((1, 0), (0, 1))
     )
     return _Told(step, report, added, removed, _has_other_model(step), ())
+
+
+def _declared(before: PolicySet | None, after: PolicySet | None) -> tuple[set[Declaration], set[Declaration]]:
+    """What either side declares; both empty where that is the same at the same places, as it is at most commits."""
+    if before and after and (before.roles, before.resource_types) == (after.roles, after.resource_types):
+        return set(), set()
+    return set(declarations(before)) if before else set(), set(declarations(after)) if after else set()
 
 
 def _apart(before: PolicySet, after: PolicySet) -> Iterator[PolicySet]:
@@ -186,6 +206,8 @@ def _lines(told: _Told) -> Iterator[str]:
         yield f"  ! does not load: {errors[0]}{more}"
     if told.step.skipped:
         yield f"  compared with the last that loads, {told.step.skipped + 1} commits before"
+    if told.step.is_cut:
+        yield "  the clone ends here: what was there before counts as gained; git fetch --unshallow brings the rest"
     if told.step.after is None:
         yield "  the policies are gone"
     for text in told.removed:
@@ -210,6 +232,7 @@ def _as_json(told: _Told) -> dict[str, object]:
         "loads": not told.problems,
         "problems": [str(problem) for problem in told.problems],
         "broken_commits_before": told.step.skipped,
+        "clone_ends_here": told.step.is_cut,
         "model_changed": told.model_changed,
         "declared": {"added": told.added, "removed": told.removed},
         **_difference_as_json(told),

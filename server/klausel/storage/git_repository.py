@@ -153,6 +153,13 @@ class GitRepository:
         commit = self._commits[found.id] = read_commit(found.id, found.content)
         return commit
 
+    def first_parent(self, commit: GitCommit) -> GitCommit | None:
+        """The first parent of a commit; None for the first commit, and where a shallow clone ends."""
+        for parent in commit.parents[:1]:
+            if parent in self._commits or self._objects.read(parent, largest=0) is not None:
+                return self.commit(parent)
+        return None
+
     def _unknown(self, revision: str) -> str:
         message = f'git knows no commit "{printable(revision)}"'
         if not revision or "\n" in revision or revision.startswith("-"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from klausel.core.problem import Place, PolicyError, Problem
 from klausel.storage.git_objects import GitError
@@ -37,7 +37,8 @@ def git_address(text: str) -> GitAddress | None:
     while position >= 0:
         revision, colon, folder = text[position + 1 :].partition(":")
         if position > 0 and revision and colon:
-            address = GitAddress(Path(text[:position]), revision, folder)
+            inside = PurePosixPath(folder).as_posix()
+            address = GitAddress(Path(text[:position]), revision, "" if inside == "." else inside)
             if address.repository.is_dir():
                 return address
             found = found or address

@@ -40,13 +40,14 @@ class Step:
     """What one commit made of the policies; compared with the last good edition on the way through first parents.
 
     `before` is None where there was none, `after` where there is none any more. `skipped` counts the broken editions passed
-    over on the way back.
+    over on the way back. `is_cut` where a shallow clone ends, so that nobody knows what was before.
     """
 
     commit: GitCommit
     before: Edition | None
     after: Edition | None
     skipped: int
+    is_cut: bool = False
 
 
 class PolicyHistory:
@@ -80,9 +81,9 @@ class PolicyHistory:
         return found
 
     def _is_about(self, commit: GitCommit, folder: str) -> bool:
-        """Whether the folder has this name in a commit or in a parent; else only another model was touched."""
-        near = (commit, *map(self._repository.commit, commit.parents))
-        return any(self._repository.entry(one, folder) is not None for one in near)
+        """Whether the folder has this name in a commit or in its first parent; else only another model was touched."""
+        near = (commit, self._repository.first_parent(commit))
+        return any(one is not None and self._repository.entry(one, folder) is not None for one in near)
 
     def step(self, commit: GitCommit, folder: str) -> Step:
         """What a commit made of the policies."""
@@ -90,21 +91,23 @@ class PolicyHistory:
         skipped = 0
         before = None
         here, name = commit, folder
-        while here.parents:
-            parent, name = self._former(here, name) or (self._repository.commit(here.parents[0]), name)
+        while True:
+            former = self._former(here, name)
+            parent = former[0] if former else self._repository.first_parent(here)
+            if parent is None:
+                break
+            name = former[1] if former else name
             before = self._edition(parent, name)
             if before is None or before.policy is not None:
                 break
             here, before = parent, None
             skipped += 1
-        return Step(commit, before, after, skipped)
+        return Step(commit, before, after, skipped, is_cut=parent is None and bool(here.parents))
 
     def _former(self, commit: GitCommit, folder: str) -> tuple[GitCommit, str] | None:
         """The first parent of a commit that renamed the folder, and the name that it had there; None for any other commit."""
-        if not folder or not commit.parents:
-            return None
-        parent = self._repository.commit(commit.parents[0])
-        if self._repository.entry(parent, folder) is not None:
+        parent = self._repository.first_parent(commit) if folder else None
+        if parent is None or self._repository.entry(parent, folder) is not None:
             return None
         here = self._repository.entry(commit, folder)
         if here is None or here.kind != "folder":
