@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 
 from flask import Flask
@@ -15,7 +16,8 @@ from klausel.settings import ENVIRONMENT_VARIABLE, Settings
 from klausel.storage.assignment_store import AssignmentStore
 from klausel.storage.database import StorageError, open_database
 from klausel.storage.installation import check_installation
-from klausel.storage.policy_files import open_policy
+from klausel.storage.live_policy import LivePolicy
+from klausel.storage.policy_folder import PolicyFolder
 from klausel.storage.standing_cache import StandingCache
 
 
@@ -41,10 +43,10 @@ def create_flask_app(service: Service) -> Flask:
 
 def create_service(settings: Settings) -> Service:
     """The parts behind the routes."""
-    policy = open_policy(Path(settings.policies), Path(settings.model))
     engine = open_database(settings.database)
     store = AssignmentStore(engine)
-    standings = StandingCache(store, policy.compiled.policy.roles)
+    source = PolicyFolder(Path(settings.policies), Path(settings.model))
+    live = LivePolicy(source, partial(StandingCache, store), settings.max_policy_age_seconds)
 
     def is_ready() -> bool:
         try:
@@ -53,7 +55,7 @@ def create_service(settings: Settings) -> Service:
             return False
         return True
 
-    return Service(settings, policy, store, standings, is_ready)
+    return Service(settings, live, store, is_ready)
 
 
 def create_app_from_environment() -> Flask:

@@ -15,7 +15,8 @@ LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What the service is started with. Bounds: bytes of a body, levels of nesting in it, characters of a string in it,
-    evaluations or changes in one request, characters of an `X-Request-ID`. `fast_lane` answers evaluations in front of Flask."""
+    evaluations or changes in one request, characters of an `X-Request-ID`. `fast_lane` answers evaluations in front of Flask.
+    With `max_policy_age_seconds` everything is denied when policies could not be refreshed for so long."""
 
     policies: str = "policies"
     model: str = "model.conf"
@@ -26,6 +27,7 @@ class Settings:
     demo: bool = False
     workers: int = 1
     fast_lane: bool = True
+    max_policy_age_seconds: float | None = None
     max_body_bytes: int = 1_048_576
     max_nesting_depth: int = 32
     max_string_characters: int = 1024

@@ -21,7 +21,7 @@ PolicyOf = Callable[[], dict[str, Any]]
 def folder(tmp_path: Path) -> Path:
     """A copy of the policies and the model, outside any repository."""
     copy = tmp_path / "set"
-    shutil.copytree(ROOT / "policies", copy / "policies")
+    shutil.copytree(ROOT / "policies", copy / "policies", ignore=shutil.ignore_patterns("tests", "invariants.yaml"))
     shutil.copy(ROOT / "model.conf", copy / "model.conf")
     return copy
 
@@ -30,7 +30,7 @@ def folder(tmp_path: Path) -> Path:
 def before(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What a service over unchanged files tells, outside any repository."""
     copy = tmp_path_factory.mktemp("unchanged")
-    shutil.copytree(ROOT / "policies", copy / "policies")
+    shutil.copytree(ROOT / "policies", copy / "policies", ignore=shutil.ignore_patterns("tests", "invariants.yaml"))
     shutil.copy(ROOT / "model.conf", copy / "model.conf")
     with open_doors(copy / "klausel.db", policies=str(copy / "policies"), model=str(copy / "model.conf")) as doors:
         told: dict[str, Any] = doors.lane.get(POLICY).json

@@ -107,6 +107,7 @@ def test_it_refuses_a_folder_that_is_not_there_with_the_words_of_check(klausel: 
 
 def test_it_prints_the_warnings_and_serves(serve: Klausel, server: type[Server], tmp_path: Path) -> None:
     (tmp_path / "policies/features/more.yaml").write_text("grants: [{deny: lead, to: take, resource: quiz}]\n")
+    (tmp_path / "policies/invariants.yaml").unlink()
     result = serve()
     assert result.exit_code == 0
     assert "policies/features/more.yaml:1:17: warning: " in result.stderr

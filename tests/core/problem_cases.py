@@ -14,11 +14,14 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from klausel.casbin.engine import compile_policy
 from klausel.casbin.model_shape import problems_in_model
+from klausel.core.expectations import unmet_expectations
 from klausel.core.load import LoadResult, SourceFile, load_policy
 from klausel.core.problem import Problem
 
 FOLDER = Path(__file__).parent.parent / "cases" / "problems"
+MODEL = Path(__file__).parents[2] / "model.conf"
 BASE = "_base.txt"
 _FILE = re.compile(r"^-- (\S+?)(?: \((bytes|absent)\))? --\n", re.MULTILINE)
 
@@ -32,10 +35,15 @@ class Case:
     files: dict[str, bytes]
 
     def load(self) -> LoadResult:
-        """What the loader says, with the problems of the model when the case has one."""
+        """What the loader says, with the problems of the model when the case has one, and unmet tests and invariants."""
         model = self.files.get("model.conf")
         of_model = problems_in_model(model.decode(), shown("model.conf")) if model is not None else []
-        return load_policy(source_files(self.files), of_model)
+        result = load_policy(source_files(self.files), of_model)
+        if result.policy is None or not (result.tests or result.policy.invariants):
+            return result
+        compiled = compile_policy(result.policy, MODEL.read_text(encoding="utf-8"))
+        unmet = tuple(unmet_expectations(result.policy, compiled, result.tests))
+        return LoadResult(None, tuple(sorted(result.problems + unmet))) if unmet else result
 
 
 def shown(name: str) -> str:

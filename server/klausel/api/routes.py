@@ -7,10 +7,12 @@ from urllib.parse import unquote, urlsplit
 from flask import Blueprint, Response
 
 from klausel.api.assignments import change_assignments, list_assignments, remove_subject
-from klausel.api.authzen_requests import Json, read_evaluation
+from klausel.api.authzen_requests import read_evaluation
 from klausel.api.errors import ApiError
 from klausel.api.evaluations import answer_evaluation, answer_evaluations
 from klausel.api.http import body_limits, json_answer, query_parameters, read_body
+from klausel.api.metrics import metrics_text
+from klausel.api.policy_state import answer_reload, describe_policy, describe_readiness
 from klausel.api.service import Service
 from klausel.core.explanation_format import explanation_as_json
 
@@ -66,7 +68,11 @@ def klausel_routes(service: Service) -> Blueprint:
 
     @blueprint.get("/v1/policy", provide_automatic_options=False)
     def policy() -> Response:
-        return json_answer(describe_policy(service))
+        return json_answer(describe_policy(service.live))
+
+    @blueprint.post("/v1/policy:reload", provide_automatic_options=False)
+    def reload_policy() -> Response:
+        return json_answer(answer_reload(service))
 
     @blueprint.post("/v1/assignments", provide_automatic_options=False)
     def change() -> Response:
@@ -87,26 +93,10 @@ def klausel_routes(service: Service) -> Blueprint:
 
     @blueprint.get("/readyz", provide_automatic_options=False)
     def readiness() -> Response:
-        if service.is_ready():
-            return json_answer({"status": "ready"})
-        raise ApiError(503, "the database of role assignments does not answer")
+        return json_answer(describe_readiness(service))
+
+    @blueprint.get("/metrics", provide_automatic_options=False)
+    def metrics() -> Response:
+        return Response(*metrics_text(service.live))
 
     return blueprint
-
-
-def describe_policy(service: Service) -> Json:
-    """The version of the policy in force and what it holds."""
-    loaded = service.policy
-    policy = loaded.compiled.policy
-    version: Json = {"files_digest": loaded.files_digest, "meaning_digest": loaded.compiled.meaning_digest}
-    if loaded.commit is not None:
-        version |= {"commit": loaded.commit.id, "dirty": loaded.commit.dirty}
-    counts = {
-        "levels": len(policy.roles.levels),
-        "roles": len(policy.roles.roles),
-        "resource_types": len(policy.resource_types),
-        "actions": sum(len(declared.actions) for declared in policy.resource_types.values()),
-        "conditions": len(policy.conditions),
-        "grants": len(policy.grants),
-    }
-    return {**version, "counts": counts, "warnings": [str(problem) for problem in loaded.warnings]}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 from klausel.core.decision import Decision, decide
 from klausel.core.explanation import Explanation, explain
@@ -14,6 +13,7 @@ from klausel.core.standing import Standing
 from klausel.settings import Settings
 from klausel.storage.assignment_store import AssignmentStore
 from klausel.storage.database import StorageError
+from klausel.storage.live_policy import LivePolicy, Outcome
 from klausel.storage.policy_files import LoadedPolicy
 
 Decide = Callable[[Request], Decision]
@@ -23,21 +23,12 @@ _log = logging.getLogger(__name__)
 _FAILED = Decision(False, None, None, "the decision failed inside the service; its log says why")
 
 
+def _nobody() -> None:
+    """There are no other processes."""
+
+
 class _FailedBefore(Exception):
     """The database failed at an earlier question of the same request."""
-
-
-class StandingReader(Protocol):
-    """Resolves standings from the stored role assignments."""
-
-    def refresh(self) -> None:
-        """Learns what other processes have changed; called once a request."""
-
-    def roles_in(self, subject_key: str, domain: str | None) -> frozenset[str]:
-        """The names that a subject holds in a domain."""
-
-    def standing_of(self, subject_key: str) -> Standing:
-        """A subject's whole standing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +36,34 @@ class Service:
     """The parts that answer requests; all of them may be used from several threads."""
 
     settings: Settings
-    policy: LoadedPolicy
+    live: LivePolicy
     store: AssignmentStore
-    standings: StandingReader
     is_ready: Callable[[], bool]
+    tell_other_processes: Callable[[], None] = _nobody
+
+    @property
+    def policy(self) -> LoadedPolicy:
+        """The policy set in force now; read it once a request, for the next reading may give another."""
+        return self.live.in_force.policy
+
+    def reload_policy(self) -> Outcome:
+        """Refreshes the policy set in force at once, here and soon in the other worker processes."""
+        outcome = self.live.refresh()
+        self.tell_other_processes()
+        return outcome
 
     def decider(self) -> Decide:
         """What answers the questions of one HTTP request; whatever fails on the way is a deny with its reason.
 
-        Standings are refreshed when the first question needs one. Where the database fails, it is asked no more: nothing is
-        decided by standings that may be old, and a long batch does not wait for it again and again.
+        All are answered by the policy set in force now, also when another is taken meanwhile. Standings are refreshed when
+        the first question needs one. Where the database fails, it is asked no more: nothing is decided by standings that
+        may be old, and a long batch does not wait for it again and again.
         """
-        policy, plan, standings = self.policy.compiled.policy, self.policy.compiled, self.standings
+        if self.live.is_too_old:
+            return self._deny
+        in_force = self.live.in_force
+        plan, standings = in_force.policy.compiled, in_force.standings
+        policy = plan.policy
         answers: bool | None = None  # whether the database does; None before it was asked
 
         def roles_held(subject_key: str, domain: str | None) -> frozenset[str]:
@@ -85,10 +92,17 @@ class Service:
 
     def explain(self, request: Request) -> Explanation:
         """The explanation of the decision; errors of the database pass."""
-        compiled, standings = self.policy.compiled, self.standings
+        if self.live.is_too_old:
+            return Explanation(request, self._deny(request), None, (), (), ())
+        in_force = self.live.in_force
+        compiled, standings = in_force.policy.compiled, in_force.standings
 
         def standing_of(subject: str) -> Standing:
             standings.refresh()
             return standings.standing_of(subject)
 
         return explain(compiled.policy, compiled, standing_of, request)
+
+    def _deny(self, _: Request) -> Decision:
+        seconds = self.live.max_age_seconds
+        return Decision(False, None, None, f"the policies could not be refreshed for more than {seconds:g} seconds")

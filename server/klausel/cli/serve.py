@@ -19,6 +19,7 @@ from granian.log import LogLevels
 from klausel.cli.assignments import import_file
 from klausel.cli.database_options import database_option, explains_storage_errors
 from klausel.cli.options import fail, load_or_exit, model_beside, model_option, policies_option
+from klausel.core.expectations import unmet_expectations
 from klausel.settings import ENVIRONMENT_VARIABLE, Settings, fault_in_public_url
 from klausel.storage.assignment_store import AssignmentStore
 from klausel.storage.database import is_in_memory, open_database
@@ -39,6 +40,13 @@ _DEFAULTS = Settings()
 @click.option("--public-url", help="The https address under which callers reach the service, for its metadata.")
 @click.option("--demo", is_flag=True, help=f"Load the people of {DEMO_FILE} into an empty database first.")
 @click.option("--workers", default=_DEFAULTS.workers, show_default=True, type=click.IntRange(1, 64), help="Processes.")
+@click.option(
+    "--max-policy-age",
+    "max_policy_age_seconds",
+    type=click.FloatRange(1),
+    metavar="SECONDS",
+    help="Deny everything when the policies could not be refreshed for so long; without it, never.",
+)
 @click.option(
     "--insecure-no-authentication",
     "open_to_all",
@@ -93,7 +101,8 @@ def serve(policies: Path, model: Path | None, demo: bool, open_to_all: bool, **o
     settings = Settings(policies=str(policies), model=str(found_model), demo=demo, **options)  # type: ignore[arg-type]
     settings = dataclasses.replace(settings, host=_address_of(settings))
     _check_address(settings, open_to_all)
-    loaded = load_or_exit(policies, found_model)
+    loaded = load_or_exit(policies, found_model, with_tests=True)
+    _check_expectations(loaded)
     for warning in loaded.warnings:
         click.echo(str(warning), err=True)
     _check_port(settings)
@@ -114,6 +123,14 @@ def serve(policies: Path, model: Path | None, demo: bool, open_to_all: bool, **o
         log_access=False,
         websockets=False,
     ).serve(target_loader=_load_application)
+
+
+def _check_expectations(loaded: LoadedPolicy) -> None:
+    unmet = list(unmet_expectations(loaded.compiled.policy, loaded.compiled, loaded.tests))
+    for problem in unmet:
+        click.echo(str(problem), err=True)
+    if unmet:
+        fail("the policies do not do what their tests and invariants expect; mend one or the other first")
 
 
 def _address_of(settings: Settings) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from klausel.casbin.engine import CompiledPolicy, compile_policy
@@ -22,6 +22,7 @@ from klausel.core.load import (
     is_test_file,
     load_policy,
 )
+from klausel.core.load_cache import LoadCache
 from klausel.core.policy_test import PolicyTest
 from klausel.core.problem import Place, PolicyError, Problem, did_you_mean
 
@@ -53,24 +54,52 @@ class LoadedPolicy:
     tests: tuple[PolicyTest, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class PolicyFiles:
+    """The files of a policy set as they were read in one go, the model among them, with the problems of reading them.
+
+    Two are equal when every byte and every problem is. `model` is the name of the model for people; `find_commit` looks
+    up the commit that the files come from.
+    """
+
+    files: tuple[SourceFile, ...]
+    problems: tuple[Problem, ...]
+    model: str
+    find_commit: Callable[[], Commit | None] = field(compare=False)
+
+
 def open_policy(folder: Path, model: Path, with_tests: bool = False) -> LoadedPolicy:
     """The policy set in a folder, compiled under a model; raises `PolicyError` with every problem found.
 
     Test files are read only `with_tests`: no decision depends on them.
     """
+    return load_files(read_folder(folder, model), with_tests)
+
+
+def read_folder(folder: Path, model: Path) -> PolicyFiles:
+    """What stands in a folder and in its model; raises `PolicyError` when there is no such folder."""
     if not folder.is_dir():
         what = "this is a file, not the folder of a policy set" if folder.exists() else "there is no such folder"
         hint = "name the folder that holds roles.yaml and features/"
         raise PolicyError([Problem(Place(shown(folder), 1, 1), "missing-file", what, hint)])
     files, problems = read_files(folder, model)
-    model_text = _model_text(files)
+    return PolicyFiles(tuple(files), tuple(problems), shown(model), lambda: commit_of(folder, model))
+
+
+def load_files(found: PolicyFiles, with_tests: bool = False, cache: LoadCache | None = None) -> LoadedPolicy:
+    """The policy set that files say, compiled under the model among them; raises `PolicyError` with every problem.
+
+    With a `cache`, files that did not change since the last loading with it are not read again.
+    """
+    problems = list(found.problems)
+    model_text = _model_text(found.files)
     if model_text is not None:
-        problems += problems_in_model(model_text, shown(model))
-    result = load_policy((file for file in files if with_tests or not is_test_file(file.name)), problems)
+        problems += problems_in_model(model_text, found.model)
+    result = load_policy((file for file in found.files if with_tests or not is_test_file(file.name)), problems, cache)
     policy = result.or_raise()
     assert model_text is not None
-    compiled = compile_policy(policy, model_text, shown(model))
-    return LoadedPolicy(compiled, policy.files_digest, commit_of(folder, model), result.problems, result.tests)
+    compiled = compile_policy(policy, model_text, found.model)
+    return LoadedPolicy(compiled, policy.files_digest, found.find_commit(), result.problems, result.tests)
 
 
 def _model_text(files: Iterable[SourceFile]) -> str | None:

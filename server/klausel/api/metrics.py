@@ -1,0 +1,63 @@
+"""What monitoring reads, in the text format of Prometheus."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.registry import Collector
+
+from klausel.storage.live_policy import LivePolicy
+
+
+def metrics_text(live: LivePolicy) -> tuple[bytes, int, dict[str, str]]:
+    """Body, status and headers of the answer to `GET /metrics`."""
+    registry = CollectorRegistry()
+    registry.register(_PolicyMetrics(live))
+    return generate_latest(registry), 200, {"Content-Type": CONTENT_TYPE_PLAIN_0_0_4}
+
+
+class _PolicyMetrics(Collector):
+    """Labelled by process, for each worker process refreshes its policies by itself."""
+
+    def __init__(self, live: LivePolicy) -> None:
+        self._live = live
+
+    def collect(self) -> Iterator[Metric]:
+        live, process = self._live, str(os.getpid())
+        loaded, refusal = live.in_force.policy, live.refusal
+        reloads = CounterMetricFamily(
+            "klausel_policy_reloads",
+            "Times that the policy files were read, by what came of it",
+            labels=("process", "result"),
+        )
+        for outcome, count in live.reloads.items():
+            reloads.add_metric((process, outcome), count)
+        yield reloads
+        yield _gauge(
+            "klausel_policy_refused",
+            "1 while the files are refused and older policies are in force",
+            process,
+            refusal is not None,
+        )
+        yield _gauge(
+            "klausel_policy_confirmed_timestamp_seconds",
+            "When the files were last known to be those in force",
+            process,
+            live.confirmed_unix_seconds,
+        )
+        info = GaugeMetricFamily(
+            "klausel_policy_info", "The policies in force", labels=("process", "files_digest", "meaning_digest", "commit")
+        )
+        commit = loaded.commit.id if loaded.commit is not None else ""
+        info.add_metric((process, loaded.files_digest, loaded.compiled.meaning_digest, commit), 1)
+        yield info
+
+
+def _gauge(name: str, what: str, process: str, value: float) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, what, labels=("process",))
+    family.add_metric((process,), value)
+    return family

@@ -1,0 +1,63 @@
+"""What the service says of its policies: the version in force, whether the files were refused, whether it is ready."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from klausel.api.authzen_requests import Json
+from klausel.api.errors import ApiError
+from klausel.api.service import Service
+from klausel.storage.live_policy import LivePolicy
+
+MOST_LISTED = 100
+"""Problems listed in one answer; their number is always told."""
+
+
+def describe_policy(live: LivePolicy) -> Json:
+    """The version of the policy in force, what it holds, and why the files are not in force where they were refused."""
+    loaded = live.in_force.policy
+    policy = loaded.compiled.policy
+    version: Json = {"files_digest": loaded.files_digest, "meaning_digest": loaded.compiled.meaning_digest}
+    if loaded.commit is not None:
+        version |= {"commit": loaded.commit.id, "dirty": loaded.commit.dirty}
+    counts = {
+        "levels": len(policy.roles.levels),
+        "roles": len(policy.roles.roles),
+        "resource_types": len(policy.resource_types),
+        "actions": sum(len(declared.actions) for declared in policy.resource_types.values()),
+        "conditions": len(policy.conditions),
+        "grants": len(policy.grants),
+    }
+    warnings = [str(problem) for problem in loaded.warnings]
+    return {**version, "counts": counts, "warnings": warnings, **_refused(live)}
+
+
+def answer_reload(service: Service) -> Json:
+    """The answer to `POST /v1/policy:reload`; raises `ApiError` (409) with every problem when the files are refused."""
+    outcome = service.reload_policy()
+    refused = _refused(service.live)
+    if outcome == "refused" and refused:
+        message = "the files are refused, so the last good policies stay in force"
+        raise ApiError(409, message, **refused)
+    return {"result": outcome, **describe_policy(service.live)}
+
+
+def describe_readiness(service: Service) -> Json:
+    """The answer to `GET /readyz`; raises `ApiError` (503) when the service cannot answer questions."""
+    if not service.is_ready():
+        raise ApiError(503, "the database of role assignments does not answer")
+    refused = _refused(service.live)
+    if service.live.is_too_old:
+        seconds = service.live.max_age_seconds
+        message = f"the policies could not be refreshed for more than {seconds:g} seconds, so everything is denied"
+        raise ApiError(503, message, **refused)
+    return {"status": "ready", **refused}
+
+
+def _refused(live: LivePolicy) -> Json:
+    refusal = live.refusal
+    if refusal is None:
+        return {}
+    since = datetime.fromtimestamp(refusal.since_unix_seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    problems = [str(problem) for problem in refusal.problems]
+    return {"refused": {"since": since, "count": len(problems), "problems": problems[:MOST_LISTED]}}
