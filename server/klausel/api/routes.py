@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import unquote, urlsplit
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 
 from klausel.api.assignments import change_assignments, list_assignments, remove_subject
 from klausel.api.authzen_requests import read_evaluation
@@ -13,6 +13,7 @@ from klausel.api.evaluations import answer_evaluation, answer_evaluations
 from klausel.api.http import body_limits, json_answer, query_parameters, read_body
 from klausel.api.metrics import metrics_text
 from klausel.api.policy_state import answer_reload, describe_policy, describe_readiness
+from klausel.api.recording import Recording
 from klausel.api.service import Service
 from klausel.core.explanation_format import explanation_as_json
 
@@ -27,13 +28,16 @@ def authzen_routes(service: Service) -> Blueprint:
     blueprint = Blueprint("authzen", __name__)
     limits = body_limits(service.settings)
 
+    def recording(route: str) -> Recording | None:
+        return service.recording(route, request.environ, request.content_length or 0)
+
     @blueprint.post(EVALUATION_PATH, provide_automatic_options=False)
     def evaluation() -> Response:
-        return json_answer(answer_evaluation(service, read_body(limits)))
+        return json_answer(answer_evaluation(service, read_body(limits), recording("evaluation")))
 
     @blueprint.post(EVALUATIONS_PATH, provide_automatic_options=False)
     def evaluations() -> Response:
-        return json_answer(answer_evaluations(service, read_body(limits)))
+        return json_answer(answer_evaluations(service, read_body(limits), recording("evaluations")))
 
     @blueprint.get(DISCOVERY_PATH, provide_automatic_options=False)
     @blueprint.get(DISCOVERY_PATH + "/<path:tenant>", provide_automatic_options=False)
@@ -63,8 +67,12 @@ def klausel_routes(service: Service) -> Blueprint:
 
     @blueprint.post("/v1/explain", provide_automatic_options=False)
     def explain() -> Response:
-        request = read_evaluation(read_body(limits))
-        return json_answer(explanation_as_json(service.explain(request)))
+        question = read_evaluation(read_body(limits))
+        recording = service.recording("explain", request.environ, request.content_length or 0)
+        explanation = service.explain(question, recording)
+        if recording is not None:
+            recording.end()
+        return json_answer(explanation_as_json(explanation))
 
     @blueprint.get("/v1/policy", provide_automatic_options=False)
     def policy() -> Response:

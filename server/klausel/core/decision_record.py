@@ -33,8 +33,8 @@ class Asked(NamedTuple):
 class Call(NamedTuple):
     """The decisions of one HTTP request, on the route `evaluation`, `evaluations` or `explain`.
 
-    `policy` names the version in force; `revision` is a state of the role assignments that every decision had seen, or a later one. `sample_rate` is the share
-    of the allows that is kept, 1 for all.
+    `policy` names the version in force. The role assignments were those of `revision` or of a later one. `sample_rate` is
+    the share of the allows that is kept, 1 for all.
     """
 
     time_nanoseconds: int
