@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import gc
+import logging
+import multiprocessing
 import os
+import signal
 from functools import partial
 from pathlib import Path
 
@@ -19,16 +24,22 @@ from klausel.storage.decision_log import DecisionLog
 from klausel.storage.decision_sinks import open_sink
 from klausel.storage.installation import check_installation
 from klausel.storage.live_policy import LivePolicy
-from klausel.storage.policy_folder import PolicyFolder
+from klausel.storage.policy_folder import RECHECK_SECONDS, PolicyFolder
 from klausel.storage.standing_cache import StandingCache
 
 
 def create_app(settings: Settings) -> Flask:
-    """The application; raises `PolicyError` for a broken policy set and `StorageError` for an unusable database."""
+    """The application; raises `PolicyError` for a broken policy set and `StorageError` for an unusable database.
+
+    Its policies change when it is told so, over HTTP, and not by themselves.
+    """
     check_installation()
-    service = create_service(settings)
+    return _join(create_service(settings))
+
+
+def _join(service: Service) -> Flask:
     app = create_flask_app(service)
-    if settings.fast_lane:
+    if service.settings.fast_lane:
         app.wsgi_app = EvaluationLane(service, app.wsgi_app)  # type: ignore[method-assign]
     return app
 
@@ -47,8 +58,10 @@ def create_service(settings: Settings) -> Service:
     """The parts behind the routes."""
     engine = open_database(settings.database)
     store = AssignmentStore(engine)
-    source = PolicyFolder(Path(settings.policies), Path(settings.model))
-    live = LivePolicy(source, partial(StandingCache, store), settings.max_policy_age_seconds)
+    max_age_seconds = settings.max_policy_age_seconds
+    recheck_seconds = RECHECK_SECONDS if max_age_seconds is None else min(RECHECK_SECONDS, max_age_seconds / 3)
+    source = PolicyFolder(Path(settings.policies), Path(settings.model), recheck_seconds)
+    live = LivePolicy(source, partial(StandingCache, store), max_age_seconds)
 
     def is_ready() -> bool:
         try:
@@ -75,5 +88,39 @@ def open_decision_log(settings: Settings) -> DecisionLog | None:
 
 
 def create_app_from_environment() -> Flask:
-    """The application of a worker process, with the settings that its parent left in the environment."""
-    return create_app(Settings.from_text(os.environ[ENVIRONMENT_VARIABLE]))
+    """The application of a worker process, with the settings that its parent left in the environment.
+
+    Its policies follow their files, are read again on SIGHUP, and what happens to them is logged to standard error.
+    """
+    settings = Settings.from_text(os.environ[ENVIRONMENT_VARIABLE])
+    _show_log()
+    check_installation()
+    service = create_service(settings)
+    if settings.workers > 1:
+        service = dataclasses.replace(service, tell_other_processes=_tell_parent)
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, lambda *_: service.live.refresh_soon())
+    app = _join(service)
+    # What is here now stays. Going through it again with every collection would hold all requests up, most of all while a
+    # changed set is loaded.
+    gc.collect()
+    gc.freeze()
+    service.live.follow()
+    return app
+
+
+def _tell_parent() -> None:
+    """Sends SIGHUP to the process that started the workers, which passes it on to all of them."""
+    parent = multiprocessing.parent_process()
+    if parent is not None and parent.pid == os.getppid():
+        os.kill(parent.pid, signal.SIGHUP)
+
+
+def _show_log() -> None:
+    log = logging.getLogger("klausel")
+    if not log.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s [%(process)d] %(message)s"))
+        log.addHandler(handler)
+        log.setLevel(logging.INFO)
+        log.propagate = False

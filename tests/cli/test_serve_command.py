@@ -25,6 +25,9 @@ class Server:
     def __init__(self, target: str, **given: Any) -> None:
         Server.given = {"target": target, **given}
 
+    def on_startup(self, hook: Callable[[], object]) -> None:
+        Server.given["on_startup"] = hook
+
     def serve(self, target_loader: object) -> None:
         Server.given["settings"] = Settings.from_text(os.environ[ENVIRONMENT_VARIABLE])
 
@@ -231,6 +234,8 @@ def test_every_option_reaches_the_service(serve: Klausel, server: type[Server]) 
         "max_request_id_characters": 15,
     }
     options = [part for name, value in bounds.items() for part in (f"--{name.replace('_', '-')}", value)]
+    options += ["--max-policy-age", 60]
+    bounds["max_policy_age_seconds"] = 60
     result = serve("--workers", 2, "--database", "sqlite:///other.db", "--model", "model.conf", *options)
     assert result.exit_code == 0, result.output
     settings: Settings = server.given["settings"]

@@ -17,6 +17,9 @@ PAGES = [ROOT / "README.md", ROOT / "policies" / "README.md", *sorted((ROOT / "d
 _FENCE = re.compile(r"^(?P<indent> *)```(?P<kind>\w*)\n(?P<text>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL)
 
 
+EDITORS_PAGE = ROOT / "docs" / "policies.md"
+
+
 class Block(NamedTuple):
     """One fenced block: `page:line`, the word behind its fence, and what it holds."""
 
@@ -46,6 +49,21 @@ def blocks_of(page: Path) -> Iterator[Block]:
 def blocks(*kinds: str) -> list[Block]:
     """All blocks of these kinds, of all pages."""
     return [block for page in PAGES for block in blocks_of(page) if block.kind in kinds]
+
+
+def changes() -> list[tuple[str, list[Block]]]:
+    """The headings of the section on common changes, each with its steps; they follow each other in a folder of their own."""
+    lines = EDITORS_PAGE.read_text(encoding="utf-8").splitlines()
+    starts = [(number, line) for number, line in enumerate(lines, 1) if re.match("##+ ", line)]
+    found = []
+    in_section = False
+    for (start, heading), (end, _) in zip(starts, [*starts[1:], (len(lines), "")], strict=True):
+        if heading.startswith("## "):
+            in_section = heading == "## Common changes"
+        elif in_section:
+            steps = [block for block in blocks_of(EDITORS_PAGE) if start < int(block.place.rpartition(":")[2]) < end]
+            found.append((heading.removeprefix("### "), steps))
+    return found
 
 
 def examples_of(block: Block) -> list[Example]:

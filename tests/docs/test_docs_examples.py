@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from doc_blocks import ROOT, Block, Example, blocks, blocks_of, examples_of, matches
+from doc_blocks import ROOT, Block, Example, blocks, blocks_of, changes, examples_of, matches
 from flask.testing import FlaskClient
 
 from klausel.app import create_flask_app, create_service
@@ -58,7 +58,10 @@ def _put(block: Block, folder: Path) -> None:
             (folder / "conditions.yaml").write_text(block.text)
 
 
-@pytest.mark.parametrize("block", blocks("console"), ids=str)
+STEPS = {step for _, steps in changes() for step in steps}
+
+
+@pytest.mark.parametrize("block", [block for block in blocks("console") if block not in STEPS], ids=str)
 def test_commands_do_what_is_shown(block: Block, served: tuple[Path, int], environment: dict[str, str]) -> None:
     for example in examples_of(block):
         if example.command.startswith(NOT_RUN):
@@ -117,7 +120,7 @@ def test_a_json_example_is_accepted_or_is_what_the_service_answers(block: Block,
 def test_every_fenced_block_is_of_a_kind_that_is_tested() -> None:
     for page in {block.place.partition(":")[0] for block in blocks("", "yaml", "csv", "json", "console", "text")}:
         for block in blocks_of(ROOT / page):
-            assert block.kind in {"yaml", "csv", "json", "console"}, block.place
+            assert block.kind in {"yaml", "csv", "json", "console", "diff"}, block.place
 
 
 def test_a_line_of_dots_stands_for_any_lines_and_nothing_else_does() -> None:

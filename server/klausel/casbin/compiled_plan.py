@@ -12,6 +12,7 @@ from klausel.casbin.decide_code import DecideCode
 from klausel.casbin.decider import CompiledMatcher, Decider
 from klausel.casbin.effects import Answer, Effect, effect_of
 from klausel.casbin.matcher_code import Writer
+from klausel.casbin.matcher_narrowing import narrowing_of
 from klausel.casbin.matcher_split import split
 from klausel.casbin.matcher_tests import MatcherTests
 from klausel.casbin.matcher_text import NotCompilable, parse
@@ -109,6 +110,7 @@ class CompiledPlan:
             return PlanDescription(STOCK, text, name, rows, why_stock=self._why_stock(context), roles=self._roles(context))
         tests = decider.matcher.tests
         parts = tests.parts
+        narrowing = decider.matcher.narrowing
         interpreted = []
         if parts.evals:
             for number, row in enumerate(decider.rows):
@@ -136,6 +138,7 @@ class CompiledPlan:
             rest=tuple(expression_text(tree, fields) for tree in parts.left),
             request_only=tuple(expression_text(tree, fields) for tree in parts.whole),
             interpreted=tuple(interpreted),
+            narrowed_by=None if narrowing is None else casbin_text(tests.policy[narrowing.field], fields),
         )
 
     def _usual_decide(self, earlier: CompiledPlan | None) -> Callable[..., Answer]:
@@ -228,5 +231,6 @@ def _compile(
     parts = split(text, request, policy, sets)
     names = list(ways)
     tests = MatcherTests(parts, request, policy, functions, names)
-    code = DecideCode(parts, effect, Writer(request, policy, functions, names, True, text), ways)
-    return CompiledMatcher(tests, effect, code, tests.asked_keys())
+    narrowing = narrowing_of(parts, request, policy, functions)
+    code = DecideCode(parts, effect, Writer(request, policy, functions, names, True, text), ways, narrowing)
+    return CompiledMatcher(tests, effect, code, tests.asked_keys(), narrowing)

@@ -14,6 +14,7 @@ from casbin.core_enforcer import EnforceContext
 
 from klausel.casbin.effects import Effect
 from klausel.casbin.matcher_code import Writer
+from klausel.casbin.matcher_narrowing import Narrowing
 from klausel.casbin.matcher_split import Parts, RoleTest
 from klausel.casbin.matcher_tests import accepts
 
@@ -34,10 +35,12 @@ _SETTLE = {
 class DecideCode:
     """The compiled loop of one matcher and one effect; each plan binds it to its own rows."""
 
-    def __init__(self, parts: Parts, effect: Effect, writer: Writer, ways: Mapping[str, str]) -> None:
+    def __init__(
+        self, parts: Parts, effect: Effect, writer: Writer, ways: Mapping[str, str], narrowing: Narrowing | None
+    ) -> None:
         """`ways` says for each role function of a role test: `set`, `set by domain` or `membership`."""
         self.roles = list(dict.fromkeys((test.function, ways[test.function]) for test in parts.role_tests))
-        self.source = _source(parts, effect, writer, ways)
+        self.source = _source(parts, effect, writer, ways, narrowing)
         writer.values["MISSING"] = MISSING
         self._function = writer.compile_source(self.source, "decide")
 
@@ -54,7 +57,7 @@ def given(values: tuple[Any, ...], more: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(value for value in values if value is not MISSING) + more
 
 
-def _source(parts: Parts, effect: Effect, writer: Writer, ways: Mapping[str, str]) -> str:
+def _source(parts: Parts, effect: Effect, writer: Writer, ways: Mapping[str, str], narrowing: Narrowing | None) -> str:
     """Names in it: r0… request values, k0… keys, s0… subjects, d0… domains, h0… roles held, q0… the row's role fields."""
     arguments = writer.arguments.removesuffix(", p, g").split(", ")
     values = f"({', '.join(arguments)},)"
@@ -78,7 +81,8 @@ def _source(parts: Parts, effect: Effect, writer: Writer, ways: Mapping[str, str
         body += _held(n, test, writer, ways, careful)
     fields = [f"q{n}" for n in range(len(parts.role_tests))]
     held = "".join(f"h{n}, " for n in range(len(fields)))
-    body += [f"if type(bucket) is not tuple: bucket = rows_of({key_source}, ({held}))"]
+    asked = "None" if narrowing is None else writer.write(narrowing.request)
+    body += [f"if type(bucket) is not tuple: bucket = rows_of({key_source}, ({held}), {asked})"]
     body += ["found = nothing", f"for {', '.join([*fields, 'test', 'p', 'eft', 'answer'])} in bucket:"]
     tests = " and ".join(f"q{n} in h{n}" for n in range(len(fields)))
     if tests:

@@ -12,9 +12,11 @@ from casbin.core_enforcer import EnforceContext
 from klausel.casbin.decide_code import DecideCode
 from klausel.casbin.effects import ALLOW, Answer, Effect, row_effect
 from klausel.casbin.matcher_code import Test
+from klausel.casbin.matcher_narrowing import Narrowing
 from klausel.casbin.matcher_tests import MatcherTests, accepts
 from klausel.casbin.role_snapshot import RoleSnapshot
 from klausel.casbin.row_index import (
+    MAX_ROWS_TRIED,
     Index,
     Prepared,
     Row,
@@ -28,9 +30,6 @@ from klausel.casbin.row_index import (
 
 Values = tuple[Any, ...]
 
-MAX_ROWS_TRIED = 12
-"""Where more rows than this share a key, they are also told apart by a role."""
-
 
 @dataclass(frozen=True, slots=True)
 class CompiledMatcher:
@@ -41,6 +40,8 @@ class CompiledMatcher:
     code: DecideCode
     keys: Test
     """The request's values for the keys of the index, by the rules of Casbin's interpreter."""
+    narrowing: Narrowing | None
+    """What tells the rows apart that share a key and a role, when there are many."""
 
 
 class Decider:
@@ -124,17 +125,23 @@ class Decider:
     def _effect_of(self, row: Row) -> int:
         return ALLOW if self._effect_field is None else row_effect(row[self._effect_field])
 
-    def _rows_of(self, key: Any, held: Sequence[frozenset[str]]) -> Prepared:
-        """The rows under a key that the compiled loop is to try, when these roles are held."""
+    def _rows_of(self, key: Any, held: Sequence[frozenset[str]], asked: Any) -> Prepared:
+        """The rows under a key that the compiled loop is to try, when these roles are held; `asked` is what narrows them."""
         assert self.index is not None
         bucket: Any = self.index[key]
         if isinstance(bucket, list):
             if held and len(bucket) > MAX_ROWS_TRIED:
-                bucket = RowsByRole(bucket, self.rows, self._role_fields)
+                narrowing = self.matcher.narrowing
+                bucket = RowsByRole(bucket, self.rows, self._role_fields, narrowing.field if narrowing else None)
             else:
                 bucket = self._prepared(bucket)
             self.index[key] = bucket
-        return bucket.among(held, self._prepared) if isinstance(bucket, RowsByRole) else bucket
+        if not isinstance(bucket, RowsByRole):
+            prepared: Prepared = bucket
+            return prepared
+        narrowing = self.matcher.narrowing
+        values = narrowing.values(asked) if narrowing is not None and type(asked) is str else None
+        return bucket.among(held, values, self._prepared)
 
     def _prepared(self, numbers: Sequence[int]) -> Prepared:
         """The rows of these places as the compiled loop takes them: role fields, test, row, effect and answer."""

@@ -11,13 +11,14 @@ import casbin
 
 from klausel.casbin.compiled_enforcer import CompiledEnforcer
 from klausel.casbin.condition_text import FUNCTIONS
+from klausel.casbin.matcher_narrowing import ACCEPTED
 from klausel.casbin.model_shape import problems_in_model, read_model
 from klausel.casbin.role_manager import StandingRoleManager
 from klausel.casbin.rows import Row, grant_rows, inheritance_rows, meaning_digest
 from klausel.core.policy import EVERYWHERE, PolicySet
 from klausel.core.problem import Place, PolicyError, Problem
 from klausel.core.request import Action, Request, Resource, Subject
-from klausel.core.roles import RoleModel
+from klausel.core.roles import RoleModel, depth_of, parent_domain
 
 
 @dataclass(frozen=True)
@@ -96,4 +97,14 @@ def within_function(roles: RoleModel) -> Callable[[str, str], bool]:
             return False
         return not slashes or (domain != "" and domain.count("/") + 1 == depths[level])
 
+    def accepted_values(domain: str) -> list[str]:
+        places = [EVERYWHERE]
+        above = domain or None
+        while above is not None:
+            places.append(above)
+            above = parent_domain(above)
+        level = roles.level_at(depth_of(domain)) if domain else None
+        return places if level is None else places + [f"{place}//{level.name}" for place in places]
+
+    setattr(within, ACCEPTED, accepted_values)
     return within

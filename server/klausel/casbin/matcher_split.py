@@ -63,7 +63,7 @@ def split(text: str, request: Sequence[str], policy: Sequence[str], set_function
         raise NotCompilable("uses eval in another way than eval(p.field)")
 
     branches = disjuncts(tree)
-    whole = [branch for branch in branches if len(branches) > 1 and _asks_only(branch, request)]
+    whole = [branch for branch in branches if len(branches) > 1 and asks_only(branch, request)]
     others = [branch for branch in branches if branch not in whole]
     rows = others[0] if len(others) == 1 else ast.BoolOp(ast.Or(), others) if others else ast.Constant(False)
     keys: list[Key] = []
@@ -90,7 +90,7 @@ def _key(tree: ast.expr, request: Sequence[str], policy: Sequence[str]) -> Key |
     match tree:
         case ast.Compare(left=left, ops=[ast.Eq()], comparators=[right]):
             for field, asked in ((left, right), (right, left)):
-                if isinstance(field, ast.Name) and field.id in policy and _asks_only(asked, request):
+                if isinstance(field, ast.Name) and field.id in policy and asks_only(asked, request):
                     return Key(asked, policy.index(field.id))
     return None
 
@@ -98,14 +98,14 @@ def _key(tree: ast.expr, request: Sequence[str], policy: Sequence[str]) -> Key |
 def _role_test(tree: ast.expr, request: Sequence[str], policy: Sequence[str], functions: Collection[str]) -> RoleTest | None:
     match tree:
         case ast.Call(func=ast.Name(id=function), args=[subject, ast.Name(id=field), *more], keywords=[]):
-            if function in functions and field in policy and _asks_only(subject, request) and len(more) < 2:
-                if more and not (_asks_only(more[0], request) or isinstance(more[0], ast.Constant)):
+            if function in functions and field in policy and asks_only(subject, request) and len(more) < 2:
+                if more and not (asks_only(more[0], request) or isinstance(more[0], ast.Constant)):
                     return None
                 return RoleTest(function, subject, policy.index(field), more[0] if more else None)
     return None
 
 
-def _asks_only(tree: ast.expr, request: Sequence[str]) -> bool:
+def asks_only(tree: ast.expr, request: Sequence[str]) -> bool:
     """Whether an expression depends on the request alone, and always says the same about it."""
     names = names_in(tree)
     return bool(names) and names <= set(request) and not any(calls_in(tree))

@@ -71,6 +71,8 @@ class PlanDescription:
     request_only: tuple[str, ...] = ()
     """What is asked of the request alone; when it holds, every row matches."""
     interpreted: tuple[InterpretedRow, ...] = ()
+    narrowed_by: str | None = None
+    """The field by which rows are looked up where many share a key and a role."""
 
     @property
     def is_compiled(self) -> bool:
@@ -91,6 +93,8 @@ class PlanDescription:
         lines += [f"  {role.function}(…): {_ROLE_WAYS[role.way]}" for role in self.roles]
         for part in self.evals:
             lines.append(f"  eval({part.policy}): {_counted(part.distinct_texts, 'distinct text')}, each compiled once")
+        if self.narrowed_by:
+            lines.append(f"  where many rows share a key and a role, they are looked up by {self.narrowed_by}, too")
         if self.rest:
             lines.append("  asked of each row that is left: " + ", and ".join(self.rest))
         lines += [f"  row {row.number} goes to Casbin's interpreter, because its rule {row.why}" for row in self.interpreted]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 Row = Sequence[Any]
@@ -17,11 +17,22 @@ MAX_CHANGES = 200
 """Where more rows than this changed, the index is made anew."""
 
 
-class RowsByRole:
-    """Many rows of one key, found by the role field that tells them apart best; the rows of a role are prepared when asked."""
+MAX_ROWS_TRIED = 12
+"""Where more rows than this share a key, they are also told apart by a role, and then by a field that narrows them."""
 
-    def __init__(self, numbers: Sequence[int], rows: Sequence[Row], role_fields: Sequence[int]) -> None:
+
+class RowsByRole:
+    """Many rows of one key, found by the role field that tells them apart best; the rows of a role are prepared when asked.
+
+    Where a role has many, they are found by their values in the field at `narrowing_field`, too.
+    """
+
+    def __init__(
+        self, numbers: Sequence[int], rows: Sequence[Row], role_fields: Sequence[int], narrowing_field: int | None
+    ) -> None:
         self.numbers = numbers
+        self._all = rows
+        self._narrowing_field = narrowing_field
         by_field: list[dict[str, Any]] = []
         for field in role_fields:
             by_role: dict[str, Any] = {}
@@ -31,21 +42,48 @@ class RowsByRole:
         self._place = max(range(len(role_fields)), key=lambda place: len(by_field[place]))
         self._by_role = by_field[self._place]
 
-    def among(self, held: Sequence[frozenset[str]], prepare: Prepare) -> Prepared:
-        """The rows whose role is held, in policy order; `held` has the roles for each role field."""
+    def among(self, held: Sequence[frozenset[str]], values: Collection[str] | None, prepare: Prepare) -> Prepared:
+        """The rows whose role is held, in policy order; `held` has the roles for each role field.
+
+        Rows with other `values` in the narrowing field may be left out; None when nothing is known.
+        """
         roles, by_role = held[self._place], self._by_role
         asked = (
             [role for role in by_role if role in roles] if len(roles) > len(by_role) else [r for r in roles if r in by_role]
         )
         if len(asked) == 1:
-            return self._rows(asked[0], prepare)
-        rows = itertools.chain.from_iterable(self._rows(role, prepare) for role in asked)
+            return self._rows(asked[0], values, prepare)
+        rows = itertools.chain.from_iterable(self._rows(role, values, prepare) for role in asked)
         return tuple(sorted(rows, key=place_of))
 
-    def _rows(self, role: str, prepare: Prepare) -> Prepared:
+    def _rows(self, role: str, values: Collection[str] | None, prepare: Prepare) -> Prepared:
         rows = self._by_role[role]
         if isinstance(rows, list):
-            rows = self._by_role[role] = prepare(rows)
+            rows = self._by_role[role] = self._by_value(rows) or prepare(rows)
+        if not isinstance(rows, dict):
+            prepared: Prepared = rows
+            return prepared
+        wanted = rows if values is None else [value for value in values if value in rows]
+        found = itertools.chain.from_iterable(self._prepared(rows, value, prepare) for value in tuple(wanted))
+        return tuple(sorted(found, key=place_of))
+
+    def _by_value(self, numbers: Sequence[int]) -> dict[str, Any] | None:
+        """The rows by their texts in the narrowing field; None where they are few, or hold something else there."""
+        if self._narrowing_field is None or len(numbers) <= MAX_ROWS_TRIED:
+            return None
+        by_value: dict[str, Any] = {}
+        for number in numbers:
+            value = self._all[number][self._narrowing_field]
+            if type(value) is not str:
+                return None
+            by_value.setdefault(value, []).append(number)
+        return by_value
+
+    @staticmethod
+    def _prepared(by_value: dict[Any, Any], value: Any, prepare: Prepare) -> Prepared:
+        rows = by_value[value]
+        if isinstance(rows, list):
+            rows = by_value[value] = prepare(rows)
         prepared: Prepared = rows
         return prepared
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from klausel.cli.database_options import Command, database_option, explains_storage_errors, open_existing_database
-from klausel.cli.options import EXIT_DENIED, load_or_exit, model_option, policies_option
+from klausel.cli.options import EXIT_DENIED, at_option, load_or_exit, model_option, policies_option
 from klausel.core.condition import OWN_ATTRIBUTES
 from klausel.core.explanation import Explanation
 from klausel.core.explanation import explain as explain_request
@@ -40,6 +40,7 @@ def _question(command: Command) -> Command:
         click.argument("resource", metavar="TYPE[:ID]"),
         click.argument("action"),
         click.argument("subject"),
+        at_option,
         policies_option,
         model_option,
         database_option,
@@ -54,12 +55,13 @@ def _question(command: Command) -> Command:
 def can(**options: object) -> None:
     """Say whether SUBJECT may do ACTION to a resource: exit 0 for yes, 3 for no.
 
-    SUBJECT is written type:id. The role assignments come from the database.
+    SUBJECT is written type:id. The role assignments come from the database, and are those of now, also with --at.
 
     \b
     Examples:
       klausel can user:leo edit quiz --in acme/support --set status=published
       klausel can user:ann view review:7 --in acme/support --set reviewee=ann
+      klausel can user:ann view review:7 --in acme/support --at HEAD~3
     """
     explanation = _ask(**options)  # type: ignore[arg-type]
     click.echo(reason(explanation))
@@ -97,8 +99,11 @@ def _ask(
     policies: Path,
     model: Path | None,
     database: str,
+    at: str | None,
 ) -> Explanation:
-    loaded = load_or_exit(policies, model)
+    loaded = load_or_exit(policies, model, at=at)
+    if at is not None and loaded.commit is not None:
+        click.echo(f"klausel: policies as of commit {loaded.commit.id[:12]}, role assignments as of now", err=True)
     policy = loaded.compiled.policy
     request = _request(policy.roles, subject, action, resource, domain, values)
     with closing(AssignmentStore(open_existing_database(database))) as store:

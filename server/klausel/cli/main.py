@@ -9,6 +9,7 @@ import click
 import klausel
 
 COMMANDS = {
+    "init": ("init", "init"),
     "serve": ("serve", "serve"),
     "check": ("policies", "check"),
     "compile": ("policies", "compile_"),

@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 
 from klausel.casbin.rows import Row, grant_rows, inheritance_rows
-from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit, model_beside, model_option, policies_option
-from klausel.core.problem import Problem
-from klausel.storage.policy_files import check_policy
+from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit, model_option, open_policies, policies_option
+from klausel.core.problem import PolicyError, Problem
+from klausel.storage.git_objects import GitError
 
 
 @click.command()
@@ -27,15 +27,16 @@ from klausel.storage.policy_files import check_policy
 def check(folder: Path, model: Path | None, format_: str) -> None:
     """Check the policy set in DIR and print every problem with its place.
 
-    Without DIR it is KLAUSEL_POLICIES, or the folder policies. Exits with 1 when there is an error; warnings alone exit
-    with 0.
+    Without DIR it is KLAUSEL_POLICIES, or the folder policies; REPO@REF:DIR is a folder at a git ref. Exits with 1 when
+    there is an error; warnings alone exit with 0.
 
     \b
     Examples:
       klausel check
       klausel check policies --format github
+      klausel check ../policies.git@main:policies
     """
-    problems = check_policy(folder, model_beside(folder, model))
+    problems = _problems_in(folder, model)
     errors = sum(problem.severity == "error" for problem in problems)
     if format_ == "json":
         click.echo(json.dumps({"problems": [_as_json(problem) for problem in problems]}, indent=2, ensure_ascii=False))
@@ -45,6 +46,15 @@ def check(folder: Path, model: Path | None, format_: str) -> None:
         warnings = len(problems) - errors
         click.echo(f"{folder}: {_count(errors, 'error')}, {_count(warnings, 'warning')}", err=True)
     raise SystemExit(EXIT_PROBLEMS if errors else 0)
+
+
+def _problems_in(folder: Path, model: Path | None) -> tuple[Problem, ...]:
+    try:
+        return open_policies(folder, model, with_tests=True).warnings
+    except GitError as error:
+        fail(str(error))
+    except PolicyError as error:
+        return error.problems
 
 
 def _count(number: int, what: str) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import multiprocessing
 import os
+import signal
 import socket
 from contextlib import closing
 from importlib import import_module
@@ -160,7 +162,7 @@ def serve(policies: Path, model: Path | None, demo: bool, open_to_all: bool, **o
         f"Klausel answers at {settings.base_url} ({counts} from {policies}); stop it with Ctrl-C",
         err=settings.decision_log == STDOUT,
     )
-    Granian(
+    server = Granian(
         "klausel.app:create_app_from_environment",
         factory=True,
         address=settings.host,
@@ -172,7 +174,9 @@ def serve(policies: Path, model: Path | None, demo: bool, open_to_all: bool, **o
         log_level=LogLevels.warning,
         log_access=False,
         websockets=False,
-    ).serve(target_loader=_load_application)
+    )
+    server.on_startup(_pass_reloads_on)
+    server.serve(target_loader=_load_application)
 
 
 def _check_expectations(loaded: LoadedPolicy) -> None:
@@ -255,6 +259,18 @@ def _check_port(settings: Settings) -> None:
         except OSError as error:
             cure = "another address with --host" if error.errno == errno.EADDRNOTAVAIL else "another port with --port"
             fail(f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; choose {cure}")
+
+
+def _pass_reloads_on() -> None:
+    """Makes SIGHUP refresh the policies of every worker; Granian would start new workers, which a broken set would stop."""
+
+    def pass_on(*_: object) -> None:
+        for worker in multiprocessing.active_children():
+            if worker.pid is not None:
+                os.kill(worker.pid, signal.SIGHUP)
+
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, pass_on)
 
 
 def _load_application(target: str) -> Any:

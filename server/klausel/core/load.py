@@ -12,10 +12,10 @@ from klausel.core.csv_rows import read_csv
 from klausel.core.decoding import decode
 from klausel.core.form import ProblemList
 from klausel.core.invariant import Invariant
+from klausel.core.keys import FEATURE, ROLES
 from klausel.core.load_cache import LoadCache
 from klausel.core.load_conditions import NamedConditions
 from klausel.core.load_features import (
-    FEATURE_KEYS,
     Vocabulary,
     join_resource_types,
     read_csv_grants,
@@ -25,7 +25,7 @@ from klausel.core.load_features import (
     report_contradictions,
 )
 from klausel.core.load_invariants import read_invariants
-from klausel.core.load_roles import ROLES_KEYS, check_identified_by, join_roles, read_levels, read_roles
+from klausel.core.load_roles import check_identified_by, join_roles, read_levels, read_roles
 from klausel.core.load_tests import read_tests
 from klausel.core.policy import Grant, NamedCondition, PolicySet, ResourceType
 from klausel.core.policy_test import PolicyTest
@@ -114,7 +114,7 @@ class _Loader:
         for name, root in features.items():
             if not root.entries:
                 self._report_empty(shown[name])
-            self.problems.check_keys(root, FEATURE_KEYS, "a feature file")
+            self.problems.check_keys(root, FEATURE.names, FEATURE.what)
             self.problems.text(root.get("description"), "description")
             read_types = partial(self._types, root, roles)
             key = ("types", shown[name], texts[name], roles.levels)
@@ -210,7 +210,7 @@ class _Loader:
         links: list[tuple[Text, Text]] = []
         names: frozenset[str] | None = None
         if root is not None:
-            meant = self.problems.check_keys(root, ROLES_KEYS, ROLES_FILE)
+            meant = self.problems.check_keys(root, ROLES.names, ROLES.what)
             levels = read_levels(root, "levels" in meant, self.problems)
             declared, links = read_roles(root, levels, self.problems)
             roles_node = root.get("roles")

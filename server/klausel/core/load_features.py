@@ -10,14 +10,12 @@ from klausel.core.condition import Condition, with_one_spelling
 from klausel.core.expression import CONDITION_FAULTY, ExpressionFault
 from klausel.core.form import ProblemList, is_empty
 from klausel.core.identifiers import fault_in_domain, is_action_name, is_name
+from klausel.core.keys import GRANT, RESOURCE_TYPE
 from klausel.core.policy import EVERYWHERE, Effect, Grant, ResourceType, Scope
 from klausel.core.problem import Place, did_you_mean
 from klausel.core.roles import ANY_PREFIX, ANYONE, RoleModel, depth_of
 from klausel.core.yaml_nodes import Fields, Node, Text
 
-FEATURE_KEYS = ("description", "resource_types", "grants")
-TYPE_KEYS = ("actions", "asked_in")
-GRANT_KEYS = ("allow", "deny", "to", "resource", "when", "in", "at_level", "because")
 CSV_GRANT = "p, grantee, domain, resource type, action, condition, effect"
 CSV_LINK = "g, role, contained role, *"
 
@@ -62,7 +60,7 @@ def read_resource_types(root: Fields, found: list[ResourceType], roles: RoleMode
         fields = problems.fields(node, f"resource type {name.value}")
         is_readable = fields is not None or is_empty(node)
         fields = fields or Fields((), name.place)
-        meant = problems.check_keys(fields, TYPE_KEYS, "a resource type")
+        meant = problems.check_keys(fields, RESOURCE_TYPE.names, RESOURCE_TYPE.what)
         actions = []
         for text in problems.texts(fields.get("actions"), "actions"):
             problems.name(text, "an action", is_action_name)
@@ -104,12 +102,12 @@ def read_grants(root: Fields, vocabulary: Vocabulary, problems: ProblemList) -> 
 
 def _grants_of_entry(fields: Fields, vocabulary: Vocabulary, problems: ProblemList) -> Iterator[Grant]:
     before = len(problems.found)
-    meant = problems.check_keys(fields, GRANT_KEYS, "a grant")
-    effects = [(key, value) for key, value in fields.entries if key.value in ("allow", "deny")]
+    meant = problems.check_keys(fields, GRANT.names, GRANT.what)
+    effects = [(key, value) for key, value in fields.entries if key.value in GRANT.one_of]
     if len(effects) > 1:
         hint = "write two grants"
         problems.add(effects[1][0].place, "bad-effect", "the grant both allows and denies", hint)
-    if not effects and not meant & {"allow", "deny"}:
+    if not effects and not meant.intersection(GRANT.one_of):
         hint = "add allow: (or deny:) with the roles"
         problems.add(fields.place, "missing-key", "the grant has no allow and no deny", hint)
     for key, example in (("to", "to: view"), ("resource", "resource: <type>")):

@@ -6,18 +6,18 @@ from collections.abc import Iterator
 
 from klausel.core.form import ProblemList
 from klausel.core.invariant import EVERY, OUTSIDER, Invariant, Kind, Thing
+from klausel.core.keys import INVARIANT, INVARIANTS, THING
 from klausel.core.load_features import Vocabulary, read_condition, read_scope
 from klausel.core.problem import did_you_mean
 from klausel.core.roles import ANY_PREFIX, ANYONE
 from klausel.core.yaml_nodes import Fields, Items, Node, Text
 
 KINDS: tuple[Kind, ...] = ("never", "always", "at_most", "monotone", "separate")
-INVARIANT_KEYS = ("name", *KINDS, "to", "resource", "when", "in", "at_level")
 
 
 def read_invariants(root: Fields, vocabulary: Vocabulary, problems: ProblemList) -> Iterator[Invariant]:
     """The invariants of the file, in its order; those with a problem are left out."""
-    problems.check_keys(root, ("invariants",), "invariants.yaml")
+    problems.check_keys(root, INVARIANTS.names, INVARIANTS.what)
     for node in problems.items(root.get("invariants"), "invariants"):
         fields = problems.fields(node, "an invariant")
         if fields is None:
@@ -31,7 +31,7 @@ def read_invariants(root: Fields, vocabulary: Vocabulary, problems: ProblemList)
 
 
 def _invariant(fields: Fields, vocabulary: Vocabulary, problems: ProblemList) -> Invariant | None:
-    problems.check_keys(fields, INVARIANT_KEYS, "an invariant")
+    problems.check_keys(fields, INVARIANT.names, INVARIANT.what)
     name = problems.text(fields.get("name"), "name")
     kinds = [(kind, node) for kind in KINDS if (node := fields.get(kind)) is not None]
     if len(kinds) != 1:
@@ -71,7 +71,7 @@ def _separate(node: Node, vocabulary: Vocabulary, problems: ProblemList) -> tupl
     for value in values:
         fields = problems.fields(value, "separate")
         if fields is not None:
-            problems.check_keys(fields, ("to", "resource"), "a thing to separate")
+            problems.check_keys(fields, THING.names, THING.what)
             found = list(_things(fields, vocabulary, problems))
             if len(found) > 1:
                 problems.add(

@@ -9,15 +9,12 @@ from types import MappingProxyType
 from klausel.core.cycles import used_first
 from klausel.core.form import ProblemList, is_empty
 from klausel.core.identifiers import fault_in_domain_id, is_name
+from klausel.core.keys import LEVEL, ROLE
 from klausel.core.problem import Place, did_you_mean
 from klausel.core.roles import LONGEST_CHAIN, Level, Role, RoleModel
 from klausel.core.yaml_nodes import Fields, Node, Text
 
-ROLES_KEYS = ("levels", "roles")
-NAMING_KEYS = ("named_by", "identified_by", "constant")
-LEVEL_KEYS = (*NAMING_KEYS, "requires_role_above")
 _MISSPELT = 0.8
-ROLE_KEYS = ("level", "contains", "keep_one")
 
 
 def read_levels(root: Fields, is_misspelt: bool, problems: ProblemList) -> tuple[Level, ...]:
@@ -57,7 +54,7 @@ def check_identified_by(root: Fields, declared_types: Collection[str], problems:
 
 def _level(name: Text, fields: Fields, is_readable: bool, above: list[Level], problems: ProblemList) -> Level:
     depth = len(above) + 1
-    meant = problems.check_keys(fields, LEVEL_KEYS, "a level")
+    meant = problems.check_keys(fields, LEVEL.names, LEVEL.what)
     named_by = problems.text(fields.get("named_by"), "named_by")
     identified_by = problems.text(fields.get("identified_by"), "identified_by")
     constant = problems.text(fields.get("constant"), "constant")
@@ -65,7 +62,7 @@ def _level(name: Text, fields: Fields, is_readable: bool, above: list[Level], pr
     if constant and (named_by or identified_by):
         hint = "keep constant, or keep named_by and identified_by"
         problems.add(constant.place, "level-naming", f"level {name.value} is both constant and named by requests", hint)
-    if is_readable and not any(fields.get(key) for key in NAMING_KEYS) and not meant.intersection(NAMING_KEYS):
+    if is_readable and not any(fields.get(key) for key in LEVEL.some_of) and not meant.intersection(LEVEL.some_of):
         hint = "add named_by (a property of the resource), identified_by (a resource type), or constant"
         problems.add(name.place, "level-naming", f"nothing says which {name.value} a request is asked in", hint)
     if constant:
@@ -107,7 +104,7 @@ def read_roles(
             if not is_empty(node):
                 continue
             fields = Fields((), name.place)
-        meant = problems.check_keys(fields, ROLE_KEYS, "a role")
+        meant = problems.check_keys(fields, ROLE.names, ROLE.what)
         level = None
         if fields.get("level") is not None:
             level = _level_of(fields.get("level"), known_levels, declared_levels, problems)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from klausel.core.assignment import Assignment, fault_in_assignment, subject_violations
 from klausel.core.form import ProblemList, is_empty
 from klausel.core.identifiers import fault_in_subject, subject_key
+from klausel.core.keys import PERSON, RESOURCE
 from klausel.core.load_features import Vocabulary, read_scope
 from klausel.core.policy import EVERYWHERE
 from klausel.core.policy_test import Held
@@ -19,8 +20,6 @@ from klausel.core.request import Resource, Subject
 from klausel.core.roles import Level, top_domain
 from klausel.core.yaml_nodes import Fields, Items, Node, Text
 
-PERSON_KEYS = ("type", "id", "roles")
-RESOURCE_KEYS = ("type", "id", "in")
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _PLAIN_VALUES = {"": None, "true": True, "false": False}
 
@@ -44,7 +43,7 @@ def read_person(name: Text, node: Node, vocabulary: Vocabulary, problems: Proble
         hint = "write roles: {acme: user}, or roles: {} for somebody without one"
         problems.add(name.place, "missing-key", f"person {name.value} has no roles", hint)
     type_, id_ = problems.text(fields.get("type"), "type"), problems.text(fields.get("id"), "id")
-    properties = read_properties(fields, problems, PERSON_KEYS)
+    properties = read_properties(fields, problems, PERSON.names)
     subject = Subject(type_.value if type_ else "user", id_.value if id_ else name.value, properties)
     fault = fault_in_subject(subject.type, subject.id)
     if fault:
@@ -96,7 +95,7 @@ def read_resource(name: Text, node: Node, vocabulary: Vocabulary, problems: Prob
         problems.add(name.place, "missing-key", f"resource {name.value} has no type", "add type: <resource type>")
     type_, id_ = problems.text(fields.get("type"), "type"), problems.text(fields.get("id"), "id")
     domain = problems.text(fields.get("in"), "in")
-    properties = read_properties(fields, problems, RESOURCE_KEYS)
+    properties = read_properties(fields, problems, RESOURCE.names)
     if type_ is None or not _is_known_type(type_, vocabulary, problems):
         return None
     named, id_of_domain = _naming(domain, type_.value, vocabulary, problems) if domain else ({}, None)

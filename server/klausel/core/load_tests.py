@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from klausel.core.form import ProblemList
+from klausel.core.keys import TEST, TESTS
 from klausel.core.load_features import Vocabulary
 from klausel.core.load_test_cast import Person, read_person, read_properties, read_resource
 from klausel.core.policy import Grant
@@ -14,12 +15,8 @@ from klausel.core.problem import Place, did_you_mean, nearest_name
 from klausel.core.request import Action, Request, Resource
 from klausel.core.yaml_nodes import Fields, Items, Node, Text
 
-TESTS_KEYS = ("description", "people", "resources", "tests")
-TEST_KEYS = {
-    "allowed": ("name", "resource", "people", "actions", "context", "allowed", "decided_by"),
-    "who_can": ("name", "who_can", "resource", "people", "context", "answer"),
-    "what_can": ("name", "what_can", "resource", "context", "answer"),
-}
+TEST_KEYS = {kind: TEST.names_beside(kind) for kind in ("allowed", "who_can", "what_can")}
+"""The keys of each kind of test, by the key that makes it one; `allowed` may be left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +45,7 @@ _Pairs = dict[tuple[str, str], Text]
 
 def read_tests(root: Fields, vocabulary: Vocabulary, grants: Sequence[Grant], problems: ProblemList) -> Iterator[PolicyTest]:
     """The tests of one file, in its order; those with a problem are left out."""
-    problems.check_keys(root, TESTS_KEYS, "a test file")
+    problems.check_keys(root, TESTS.names, TESTS.what)
     problems.text(root.get("description"), "description")
     reader = _Reader(_cast(root, vocabulary, problems), vocabulary, grants, problems)
     names: dict[str, Place] = {}

@@ -6,29 +6,27 @@ import os
 import subprocess
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from klausel.casbin.engine import CompiledPolicy, compile_policy
 from klausel.casbin.model_shape import problems_in_model
 from klausel.core.decoding import decode
-from klausel.core.load import (
-    CONDITIONS_FILE,
-    FEATURES_FOLDER,
-    INVARIANTS_FILE,
-    ROLES_FILE,
-    TESTS_ENDING,
-    TESTS_FOLDER,
-    SourceFile,
-    is_test_file,
-    load_policy,
-)
+from klausel.core.load import SourceFile, is_test_file, load_policy
 from klausel.core.load_cache import LoadCache
 from klausel.core.policy_test import PolicyTest
-from klausel.core.problem import Place, PolicyError, Problem, did_you_mean
+from klausel.core.problem import Place, PolicyError, Problem
+from klausel.storage.file_rules import (
+    DEFAULT_MODEL,
+    LARGEST_FILE,
+    MODEL_NAME,
+    is_passed_over,
+    no_model,
+    problem_of_name,
+    too_large,
+    unreadable,
+)
+from klausel.storage.git_repository import GitRepository
 
-MODEL_NAME = "model.conf"
-LARGEST_FILE = 4 * 1024 * 1024
-_IGNORED_FOLDERS = ("demo/",)
 _GIT_SECONDS = 10
 
 
@@ -86,6 +84,51 @@ def read_folder(folder: Path, model: Path) -> PolicyFiles:
     return PolicyFiles(tuple(files), tuple(problems), shown(model), lambda: commit_of(folder, model))
 
 
+def read_at(
+    repository: GitRepository,
+    revision: str,
+    folder: str,
+    model: str | Path | None = None,
+) -> PolicyFiles:
+    """The files of a policy set in a folder of a commit, and its model; nothing is checked out.
+
+    `folder` is a path in the trees of the repository, and so is a `model` that is a text; a `Path` is a file outside of
+    them, None is `model.conf` beside the folder or at the root of that commit, else the one that comes with Klausel.
+    Raises `GitError` when git cannot answer.
+    """
+    commit = repository.commit(revision)
+    files, problems = repository.files_at(commit, folder)
+    if model is None:
+        places = (str(PurePosixPath(folder).parent / MODEL_NAME), MODEL_NAME)
+        model = next((place for place in places if repository.entry(commit, place)), DEFAULT_MODEL)
+    if isinstance(model, Path):
+        model_shown = shown(model)
+        _read_model(model, files, problems)
+    else:
+        model_shown = repository.shown(model)
+        content, problem = repository.file_at(commit, model)
+        if content is not None:
+            files.append(SourceFile(MODEL_NAME, model_shown, content))
+        else:
+            problems.append(problem or no_model(model_shown))
+    return PolicyFiles(tuple(files), tuple(problems), model_shown, lambda: Commit(commit.id, dirty=False))
+
+
+def open_policy_at(
+    repository: GitRepository,
+    revision: str,
+    folder: str,
+    model: str | Path | None = None,
+    with_tests: bool = False,
+    cache: LoadCache | None = None,
+) -> LoadedPolicy:
+    """The policy set that `read_at` reads, compiled; raises `PolicyError` with every problem, and `GitError`.
+
+    With a `cache`, files that are as in the last loading are not parsed again.
+    """
+    return load_files(read_at(repository, revision, folder, model), with_tests, cache)
+
+
 def load_files(found: PolicyFiles, with_tests: bool = False, cache: LoadCache | None = None) -> LoadedPolicy:
     """The policy set that files say, compiled under the model among them; raises `PolicyError` with every problem.
 
@@ -125,20 +168,25 @@ def read_files(folder: Path, model: Path) -> tuple[list[SourceFile], list[Proble
     problems: list[Problem] = []
     for path in _everything_in(folder, problems):
         name = path.relative_to(folder).as_posix()
-        if name.startswith(_IGNORED_FOLDERS) or _is_hidden(name) or name.endswith(".md"):
+        if is_passed_over(name):
             continue
         if not path.is_file():
-            problems.append(Problem(Place(shown(path), 1, 1), "unreadable-file", *_unreadable(path)))
-        elif not _has_meaning(name):
-            problems.append(Problem(Place(shown(path), 1, 1), "unknown-file", *_unknown_file(name)))
-        else:
+            problems.append(unreadable(shown(path), *_why_unreadable(path)))
+            continue
+        problem = problem_of_name(name, shown(path))
+        if problem is None:
             _read(path, name, files, problems)
+        else:
+            problems.append(problem)
+    _read_model(model, files, problems)
+    return files, problems
+
+
+def _read_model(model: Path, files: list[SourceFile], problems: list[Problem]) -> None:
     if model.is_file():
         _read(model, MODEL_NAME, files, problems)
     else:
-        hint = "name the Casbin model with --model"
-        problems.append(Problem(Place(shown(model), 1, 1), "missing-file", "there is no such file", hint))
-    return files, problems
+        problems.append(no_model(shown(model)))
 
 
 def _everything_in(folder: Path, problems: list[Problem]) -> list[Path]:
@@ -146,10 +194,8 @@ def _everything_in(folder: Path, problems: list[Problem]) -> list[Path]:
 
     def report(error: OSError) -> None:
         why = (error.strerror or "it cannot be read").lower()
-        place = Place(shown(Path(error.filename)), 1, 1)
-        problems.append(
-            Problem(place, "unreadable-file", f"the folder cannot be read: {why}", "give the reader access to it")
-        )
+        where = shown(Path(error.filename))
+        problems.append(unreadable(where, f"the folder cannot be read: {why}", "give the reader access to it"))
 
     found = []
     for place, folders, names in os.walk(folder, onerror=report):
@@ -158,7 +204,7 @@ def _everything_in(folder: Path, problems: list[Problem]) -> list[Path]:
     return sorted(found)
 
 
-def _unreadable(path: Path) -> tuple[str, str]:
+def _why_unreadable(path: Path) -> tuple[str, str]:
     if path.is_dir():
         return "this is a link to a folder, and such are not followed", "put the files themselves here"
     if path.is_symlink():
@@ -166,37 +212,15 @@ def _unreadable(path: Path) -> tuple[str, str]:
     return "this is not a regular file", "put a file here, or delete it"
 
 
-def _is_hidden(name: str) -> bool:
-    return any(part.startswith(".") for part in name.split("/")) or name.endswith("~")
-
-
-def _has_meaning(name: str) -> bool:
-    if name in (ROLES_FILE, CONDITIONS_FILE, INVARIANTS_FILE) or is_test_file(name):
-        return True
-    return name.startswith(FEATURES_FOLDER) and name.endswith((".yaml", ".csv"))
-
-
-def _unknown_file(name: str) -> tuple[str, str]:
-    near = did_you_mean(name, (ROLES_FILE, CONDITIONS_FILE, INVARIANTS_FILE, FEATURES_FOLDER + name.rpartition("/")[2]))
-    start = f"{near}Policies" if near else "policies"
-    hint = (
-        f"{start} are roles.yaml, conditions.yaml, invariants.yaml, .yaml and .csv files in features/, "
-        f"and tests in {TESTS_FOLDER}*{TESTS_ENDING}"
-    )
-    return "this file has no meaning here, so what it says would be lost", hint
-
-
 def _read(path: Path, name: str, files: list[SourceFile], problems: list[Problem]) -> None:
-    place = Place(shown(path), 1, 1)
     try:
         if path.stat().st_size > LARGEST_FILE:
-            hint = "split it into several files"
-            problems.append(Problem(place, "unreadable-file", f"the file is larger than {LARGEST_FILE} bytes", hint))
-            return
-        files.append(SourceFile(name, shown(path), path.read_bytes()))
+            problems.append(too_large(shown(path)))
+        else:
+            files.append(SourceFile(name, shown(path), path.read_bytes()))
     except OSError as error:
         why = (error.strerror or "it cannot be read").lower()
-        problems.append(Problem(place, "unreadable-file", f"the file cannot be read: {why}", "give the reader access to it"))
+        problems.append(unreadable(shown(path), f"the file cannot be read: {why}", "give the reader access to it"))
 
 
 def shown(path: Path) -> str:

@@ -1,0 +1,63 @@
+"""Which files make a policy set, wherever they are read from, and what is wrong with the others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from klausel.core.load import (
+    CONDITIONS_FILE,
+    FEATURES_FOLDER,
+    INVARIANTS_FILE,
+    ROLES_FILE,
+    TESTS_ENDING,
+    TESTS_FOLDER,
+    is_test_file,
+)
+from klausel.core.problem import Place, Problem, did_you_mean
+
+MODEL_NAME = "model.conf"
+STARTER = Path(__file__).resolve().parents[1] / "starter"
+"""The policy repository that `klausel init` writes."""
+DEFAULT_MODEL = STARTER / MODEL_NAME
+"""The model that comes with Klausel, used where none is nearby."""
+LARGEST_FILE = 4 * 1024 * 1024
+_IGNORED_FOLDERS = ("demo/",)
+
+
+def is_passed_over(name: str) -> bool:
+    """Whether a file (or, with a slash at its end, a folder) of a policy set is left alone, with all that is in it."""
+    if name.startswith(_IGNORED_FOLDERS) or name.endswith((".md", "~")):
+        return True
+    return any(part.startswith(".") for part in name.split("/"))
+
+
+def problem_of_name(name: str, shown_as: str) -> Problem | None:
+    """A problem for a file that nobody would read; None for one that has a meaning where it stands."""
+    if name in (ROLES_FILE, CONDITIONS_FILE, INVARIANTS_FILE) or is_test_file(name):
+        return None
+    if name.startswith(FEATURES_FOLDER) and name.endswith((".yaml", ".csv")):
+        return None
+    near = did_you_mean(name, (ROLES_FILE, CONDITIONS_FILE, INVARIANTS_FILE, FEATURES_FOLDER + name.rpartition("/")[2]))
+    start = f"{near}Policies" if near else "policies"
+    hint = (
+        f"{start} are roles.yaml, conditions.yaml, invariants.yaml, .yaml and .csv files in features/, "
+        f"and tests in {TESTS_FOLDER}*{TESTS_ENDING}"
+    )
+    message = "this file has no meaning here, so what it says would be lost"
+    return Problem(Place(shown_as, 1, 1), "unknown-file", message, hint)
+
+
+def unreadable(shown_as: str, message: str, hint: str) -> Problem:
+    """The problem of a file that cannot be read."""
+    return Problem(Place(shown_as, 1, 1), "unreadable-file", message, hint)
+
+
+def too_large(shown_as: str) -> Problem:
+    """The problem of a file with more than `LARGEST_FILE` bytes."""
+    return unreadable(shown_as, f"the file is larger than {LARGEST_FILE} bytes", "split it into several files")
+
+
+def no_model(shown_as: str) -> Problem:
+    """The problem of a model that is not there."""
+    hint = "name the Casbin model with --model"
+    return Problem(Place(shown_as, 1, 1), "missing-file", "there is no such file", hint)
