@@ -18,6 +18,8 @@ COMMANDS = {
     "prove": ("prove", "prove_command"),
     "can": ("decisions", "can"),
     "explain": ("decisions", "explain"),
+    "replay": ("replay", "replay"),
+    "unused": ("unused", "unused"),
     "assignments": ("assignments", "assignments"),
 }
 """Each command, with the module and the name that it is written under."""

@@ -105,8 +105,13 @@ class FlipCounter:
         self._ids: dict[int, str] = {id(grant): grant_id(grant) for grant in policy.grants}
         self.tally = FlipTally()
 
-    def count(self, recorded: Recorded, place: str) -> None:
-        """Replays one record, which stands at a place."""
+    def take(self) -> FlipTally:
+        """The tally so far; the next record begins another."""
+        taken, self.tally = self.tally, FlipTally()
+        return taken
+
+    def count(self, recorded: Recorded, file: str, line: int) -> None:
+        """Replays one record, which stands in a line of a file."""
         tally = self.tally
         tally.sampled += recorded.sample_rate < 1
         if recorded.request is None:
@@ -124,7 +129,7 @@ class FlipCounter:
         flips.count += 1
         flips.estimated += 1 / recorded.sample_rate
         if len(flips.examples) < MOST_EXAMPLES:
-            flips.examples.append(Example(place, recorded.time, recorded.request_id, question_in_words(recorded)))
+            flips.examples.append(Example(f"{file}:{line}", recorded.time, recorded.request_id, question_in_words(recorded)))
 
     def _cause(self, recorded: Recorded, decision: Decision) -> Cause:
         before, after = recorded.grant, decision.grant

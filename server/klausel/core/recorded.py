@@ -36,16 +36,19 @@ class Recorded(NamedTuple):
     sample_rate: float
 
 
-def dropped_in(record: Mapping[str, Any]) -> int:
-    """How many decisions a line says were dropped; 0 for the record of a decision."""
-    number = record.get("dropped", 0)
-    if type(number) is not int or number < 0:
-        raise BadRecord('has a "dropped" that is no number')
-    return number
+class Dropped(NamedTuple):
+    """A line that says how many decisions were not recorded before it."""
+
+    number: int
 
 
-def read_recorded(record: Mapping[str, Any]) -> Recorded:
-    """The record that a JSON object is; raises BadRecord. Members without a meaning are ignored."""
+def read_recorded(record: Mapping[str, Any]) -> Recorded | Dropped:
+    """What the JSON object of a line says; raises BadRecord. Members without a meaning are ignored."""
+    if "dropped" in record:
+        number = record["dropped"]
+        if type(number) is not int or number < 0:
+            raise BadRecord('has a "dropped" that is no number')
+        return Dropped(number)
     try:
         grant, held, request = record["grant"], record["roles"], None
         if record["subject"] is not None:

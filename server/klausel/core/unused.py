@@ -79,6 +79,11 @@ class UsageCounter:
         self._grants = {grant_id(grant): grant for grant in policy.grants}
         self._reached: dict[tuple[Pairs, str | None, str], tuple[frozenset[str], frozenset[str]]] = {}
 
+    def take(self) -> Usage:
+        """What was counted so far; the next record begins anew."""
+        taken, self.usage = self.usage, Usage()
+        return taken
+
     def count(self, recorded: Recorded) -> None:
         """Counts one record."""
         usage = self.usage

@@ -14,6 +14,8 @@ from typing import IO, Any, NamedTuple
 
 import orjson
 
+from klausel.core.recorded import BadRecord, Dropped, Recorded, read_recorded
+
 STDIN = "-"
 BLOCK_BYTES = 4 * 1024 * 1024
 
@@ -67,13 +69,17 @@ def _blocks(file: IO[bytes], name: str, block_bytes: int) -> Iterator[Block]:
         yield Block(name, line, last)
 
 
-def records_in(block: Block) -> Iterator[tuple[int, dict[str, Any] | None]]:
-    """The line number and the JSON object of each line; None for a line that is none. Empty lines are passed over."""
+def records_in(block: Block) -> Iterator[tuple[int, Recorded | Dropped | BadRecord]]:
+    """Each line with its number, as the record of a decision, a count of dropped ones, or what is wrong with it.
+
+    Empty lines are passed over.
+    """
     for number, line in enumerate(block.data.split(b"\n"), start=block.first_line):
-        if not line.strip():
-            continue
-        try:
-            value = json.loads(line) if _LONG_NUMBER.search(line) else orjson.loads(line)
-        except (ValueError, RecursionError):
-            value = None
-        yield number, value if type(value) is dict else None
+        if line and not line.isspace():
+            try:
+                value = json.loads(line) if _LONG_NUMBER.search(line) else orjson.loads(line)
+                yield number, read_recorded(value) if type(value) is dict else BadRecord("is no JSON object")
+            except BadRecord as fault:
+                yield number, fault
+            except (ValueError, RecursionError):
+                yield number, BadRecord("is not JSON")

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import os
 import re
-import select
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from select import PIPE_BUF
 
-from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, String, Table, Text, insert
+from sqlalchemy import BigInteger, Column, Engine, Index, Integer, MetaData, String, Table, Text, insert, inspect, select
 from sqlalchemy.dialects import mysql
 
-from klausel.storage.database import StorageError, open_database, writing
+from klausel.storage.database import StorageError, open_database, reading, writing
+from klausel.storage.decision_files import Block
 from klausel.storage.decision_log import Sink, SinkError
 
 STDOUT = "stdout"
 DATABASE = "database"
 NUMBER_DIGITS = 6
+ROWS_PER_BLOCK = 5000
 
 
 def open_sink(target: str, database: str, max_bytes: int, max_files: int) -> Sink:
@@ -141,7 +143,7 @@ class StdoutSink:
         """See `Sink`."""
         taken = 0
         try:
-            for piece, number in _pieces(lines, select.PIPE_BUF):
+            for piece, number in _pieces(lines, PIPE_BUF):
                 _write_whole(1, piece)
                 taken += number
         except OSError as error:
@@ -182,6 +184,18 @@ DECISIONS = Table(
     Index("klausel_decision_by_time", "time"),
 )
 """One record a row: its time as in the record, and the record itself as JSON."""
+
+
+def blocks_in_database(engine: Engine) -> Iterator[Block]:
+    """All records of the table as blocks of lines, oldest first, numbered from 1; raises StorageError."""
+    query = select(DECISIONS.c.record).order_by(DECISIONS.c.id)
+    with reading(engine) as connection:
+        if not inspect(connection).has_table(DECISIONS.name):
+            return
+        first = 1
+        for rows in connection.execution_options(yield_per=ROWS_PER_BLOCK).execute(query).scalars().partitions():
+            yield Block(DECISIONS.name, first, "".join(f"{row}\n" for row in rows).encode())
+            first += len(rows)
 
 
 class DatabaseSink:

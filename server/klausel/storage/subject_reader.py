@@ -7,7 +7,7 @@ import threading
 from collections import deque
 from contextlib import suppress
 from itertools import count
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import Engine, select
 
@@ -96,7 +96,7 @@ class _Held:
 
     __slots__ = ("_connection", "_cursor", "number")
     _numbers = count()
-    _left: deque[Any] = deque()
+    _left: ClassVar[deque[Any]] = deque()
     """Connections of threads that have ended; closed when the next is opened."""
 
     def __init__(self, engine: Engine) -> None:
