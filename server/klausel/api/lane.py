@@ -64,9 +64,7 @@ class EvaluationLane:
                 if fault:
                     raise ApiError(403, fault)
             route, answer = found
-            body = to_json(
-                answer(self._service, self._read(environ, length), self._service.recording(route, environ, int(length)))
-            )
+            body = to_json(answer(self._service, self._read(environ, length), self._service.recording(route, environ)))
             status = _OK
         except (ApiError, BodyError) as error:
             api_error = error if isinstance(error, ApiError) else ApiError(error.status, error.message)

@@ -29,7 +29,7 @@ def authzen_routes(service: Service) -> Blueprint:
     limits = body_limits(service.settings)
 
     def recording(route: str) -> Recording | None:
-        return service.recording(route, request.environ, request.content_length or 0)
+        return service.recording(route, request.environ)
 
     @blueprint.post(EVALUATION_PATH, provide_automatic_options=False)
     def evaluation() -> Response:
@@ -68,7 +68,7 @@ def klausel_routes(service: Service) -> Blueprint:
     @blueprint.post("/v1/explain", provide_automatic_options=False)
     def explain() -> Response:
         question = read_evaluation(read_body(limits))
-        recording = service.recording("explain", request.environ, request.content_length or 0)
+        recording = service.recording("explain", request.environ)
         explanation = service.explain(question, recording)
         if recording is not None:
             recording.end()

@@ -57,9 +57,9 @@ class Service:
         self.tell_other_processes()
         return outcome
 
-    def recording(self, route: str, environ: WSGIEnvironment, body_bytes: int) -> Recording | None:
+    def recording(self, route: str, environ: WSGIEnvironment) -> Recording | None:
         """What notes the decisions of one HTTP request; None when there is no decision log."""
-        return None if self.decision_log is None else Recording(self.decision_log, route, environ, body_bytes)
+        return None if self.decision_log is None else Recording(self.decision_log, route, environ)
 
     def decider(self, recording: Recording | None = None) -> Decide:
         """What answers the questions of one HTTP request; whatever fails on the way is a deny with its reason.
@@ -70,7 +70,7 @@ class Service:
         """
         in_force = self.live.in_force
         if recording is not None:
-            recording.policy = in_force.policy
+            recording.name_policy(in_force.policy)
         if self.live.is_too_old:
             return self._deny if recording is None else recording.noting(self._deny)
         plan, standings = in_force.policy.compiled, in_force.standings
@@ -86,7 +86,7 @@ class Service:
                     standings.refresh()
                     answers = True
                     if recording is not None:
-                        recording.revision = standings.revision()
+                        recording.name_revision(standings.revision())
                 if recording is None:
                     return standings.roles_in(subject_key, domain)
                 standing = recording.standing = standings.standing_of(subject_key)
@@ -109,10 +109,11 @@ class Service:
     def explain(self, request: Request, recording: Recording | None = None) -> Explanation:
         """The explanation of the decision; errors of the database pass."""
         in_force = self.live.in_force
+        if recording is not None:
+            recording.name_policy(in_force.policy)
         began = time.perf_counter_ns()
         explanation = self._explain(in_force, request, recording)
         if recording is not None:
-            recording.policy = in_force.policy
             recording.note(request, explanation.decision, time.perf_counter_ns() - began)
         return explanation
 
@@ -125,7 +126,7 @@ class Service:
             standings.refresh()
             if recording is None:
                 return standings.standing_of(subject)
-            recording.revision = standings.revision()
+            recording.name_revision(standings.revision())
             recording.standing = standings.standing_of(subject)
             return recording.standing
 

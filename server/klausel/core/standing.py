@@ -26,7 +26,7 @@ class Standing:
     `held` are those that count, `stored` also those that do not.
     """
 
-    __slots__ = ("_in_domains", "held", "stored")
+    __slots__ = ("_in_domains", "_stored_inside", "held", "stored")
 
     def __init__(
         self,
@@ -37,6 +37,7 @@ class Standing:
         self.held = held
         self.stored = held if stored is None else stored
         self._in_domains = in_domains
+        self._stored_inside: dict[str, tuple[tuple[str, str], ...]] = {}
 
     @classmethod
     def of(cls, roles: RoleModel, held: Iterable[tuple[str, str]]) -> Standing:
@@ -66,6 +67,19 @@ class Standing:
                 return names
             domain = domain.rpartition("/")[0]
         return ROLES_OF_NOBODY
+
+    def stored_inside(self, domain: str | None) -> tuple[tuple[str, str], ...]:
+        """The `stored` pairs inside the domain of the top level that a domain lies in; nothing for no domain."""
+        if domain is None:
+            return ()
+        top = top_domain(domain)
+        inside = self._stored_inside.get(top)
+        if inside is None:
+            below = top + "/"
+            inside = tuple(pair for pair in self.stored if pair[1] == top or pair[1].startswith(below))
+            if inside:
+                self._stored_inside[top] = inside
+        return inside
 
     def inside(self, domain: str | None) -> Standing:
         """The part of the standing inside the domain of the top level that a domain lies in; nothing for no domain."""

@@ -1,4 +1,4 @@
-"""The decision log: records go to their sink off the hot path, or, when it is strict, before anything is answered."""
+"""The decision log: records wait in a queue for their sink, or, when it is strict, are there before anything is answered."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ from typing import Protocol
 import orjson
 
 from klausel.core.decision import Decision
-from klausel.core.decision_record import Asked, Call, describe_grant, record_of, time_text
+from klausel.core.decision_record import Record, describe_grant, head_of, record_of, time_text
 from klausel.core.masking import Masks
 from klausel.core.policy import Grant
+from klausel.core.request import Request
+from klausel.core.standing import Standing
 
 MOST_WAITING_BYTES = 64 * 1024 * 1024
 SECONDS_TO_GATHER = 0.01
@@ -28,6 +30,7 @@ SECONDS_BETWEEN_LOOKS = 0.1
 LINES_PER_WRITE = 1000
 MOST_GRANTS_KEPT = 10_000
 
+_NEWLINE = orjson.OPT_APPEND_NEWLINE
 _log = logging.getLogger(__name__)
 
 
@@ -81,10 +84,11 @@ class DecisionLog:
         self.is_strict = strict
         self._sink = sink
         self._masks = Masks(masks)
+        self._finishes = bool(self._masks) or sample_rate < 1
         self._most_waiting = most_waiting
         self._grants: dict[int, tuple[Grant, orjson.Fragment]] = {}
         self._lock = threading.Lock()
-        self._waiting: deque[tuple[Call, int]] = deque()
+        self._waiting: deque[list[bytes]] = deque()
         self._waiting_records = 0
         self._waiting_bytes = 0
         self._written = 0
@@ -103,32 +107,59 @@ class DecisionLog:
 
     def keeps(self, decision: Decision) -> bool:
         """Whether a decision is recorded: every deny, and the share of the allows that is asked for."""
-        return not decision.allowed or self.sample_rate >= 1 or random() < self.sample_rate
+        return self.sample_rate >= 1 or not decision.allowed or random() < self.sample_rate
 
-    def record(self, call: Call, body_bytes: int) -> None:
-        """Records the decisions of a call; `body_bytes` is how large the request was. Raises NotRecorded when strict."""
-        number = len(call.asked)
-        if number == 0:
+    def head(self, route: str, request_id: str | None, caller: str) -> Record:
+        """What the records of the HTTP request that comes now share; one without an id gets one."""
+        # A name of the log's own, so that the records of a batch can be found together.
+        named = request_id or f"{self._process}-{next(self._numbers)}"
+        return head_of(time.time_ns(), named, route, caller)
+
+    def line(
+        self,
+        head: Record,
+        index: int | None,
+        request: Request | None,
+        decision: Decision,
+        standing: Standing | None,
+        nanoseconds: int,
+    ) -> bytes:
+        """The record of a decision as `record` takes it; see `klausel.core.decision_record.record_of`."""
+        try:
+            record = record_of(head, index, request, decision, standing, nanoseconds, self._fragment)
+            if self._finishes:
+                self._finish(record, decision)
+            return orjson.dumps(record, option=_NEWLINE)
+        except TypeError:
+            # A number beyond 64 bits, or more nesting than orjson writes.
+            record = record_of(head, index, request, decision, standing, nanoseconds)
+            self._finish(record, decision)
+            return json.dumps(record, separators=(",", ":")).encode() + b"\n"
+
+    def _finish(self, record: Record, decision: Decision) -> None:
+        if self.sample_rate < 1 and decision.allowed:
+            record["sample_rate"] = self.sample_rate
+        if self._masks:
+            self._masks.apply(record)
+
+    def record(self, lines: list[bytes]) -> None:
+        """Records the decisions of one HTTP request. Raises NotRecorded when strict, and nothing otherwise."""
+        if not lines:
             return
         if self.is_strict:
-            self._record_strictly(call)
+            self._write_strictly(lines)
             return
+        size = sum(map(len, lines))
         with self._lock:
-            if (
-                self._waiting_records + number > self._most_waiting or self._waiting_bytes + body_bytes > MOST_WAITING_BYTES
-            ) and self._waiting:
-                self._dropped += number
-                self._untold += number
+            records, bytes_ = self._waiting_records + len(lines), self._waiting_bytes + size
+            if self._waiting and (records > self._most_waiting or bytes_ > MOST_WAITING_BYTES):
+                self._dropped += len(lines)
+                self._untold += len(lines)
                 return
-            self._waiting.append((call, body_bytes))
-            self._waiting_records += number
-            self._waiting_bytes += body_bytes
+            self._waiting.append(lines)
+            self._waiting_records, self._waiting_bytes = records, bytes_
         if not self._something_came.is_set():
             self._something_came.set()
-
-    def new_request_id(self) -> str:
-        """A name for a request that came without one, so that the records of a batch can be found together."""
-        return f"{self._process}-{next(self._numbers)}"
 
     def counts(self) -> Counts:
         """How many records went where."""
@@ -143,20 +174,18 @@ class DecisionLog:
             self._writer.join()
         self._sink.close()
 
-    def _record_strictly(self, call: Call) -> None:
-        try:
-            lines = [self._line(call, index, asked) for index, asked in call.asked]
-            with self._lock:
+    def _write_strictly(self, lines: list[bytes]) -> None:
+        with self._lock:
+            try:
                 self._sink.write(lines)
-                self._written += len(lines)
-                self._is_failing = False
-        except Exception as error:
-            with self._lock:
+            except Exception as error:
                 is_news, self._is_failing = not self._is_failing, True
-                self._dropped += len(call.asked)
-            if is_news:
-                _log.error("nothing is answered, because the decision log cannot be written: %s", error)
-            raise NotRecorded from error
+                self._dropped += len(lines)
+                if is_news:
+                    _log.error("nothing is answered, because the decision log cannot be written: %s", error)
+                raise NotRecorded from error
+            self._written += len(lines)
+            self._is_failing = False
 
     # --- The thread of the writer ---------------------------------------------------------------------------------
 
@@ -164,7 +193,7 @@ class DecisionLog:
         while True:
             taken = self._take()
             if taken:
-                self._write_calls(taken)
+                self._write(taken)
             elif self._is_ending():
                 break
             else:
@@ -178,29 +207,15 @@ class DecisionLog:
     def _is_ending(self) -> bool:
         return self._is_closing.is_set() or not threading.main_thread().is_alive()
 
-    def _take(self) -> list[Call]:
-        """Up to `LINES_PER_WRITE` waiting records, and the rest of the last call; they no longer count as waiting."""
-        taken: list[Call] = []
+    def _take(self) -> list[bytes]:
+        """Up to `LINES_PER_WRITE` waiting lines, and the rest of the last call; they no longer count as waiting."""
+        taken: list[bytes] = []
         with self._lock:
-            records = 0
-            while self._waiting and records < LINES_PER_WRITE:
-                call, body_bytes = self._waiting.popleft()
-                taken.append(call)
-                records += len(call.asked)
-                self._waiting_bytes -= body_bytes
-            self._waiting_records -= records
+            while self._waiting and len(taken) < LINES_PER_WRITE:
+                taken += self._waiting.popleft()
+            self._waiting_records -= len(taken)
+            self._waiting_bytes -= sum(map(len, taken))
         return taken
-
-    def _write_calls(self, calls: Iterable[Call]) -> None:
-        lines = []
-        for call in calls:
-            for index, asked in call.asked:
-                try:
-                    lines.append(self._line(call, index, asked))
-                except Exception:
-                    _log.exception("a decision could not be put into words for the decision log")
-                    self._count_lost(1)
-        self._write(lines)
 
     def _write(self, lines: list[bytes]) -> None:
         """Writes lines, with a record of what was dropped before; tries again until the sink takes them or all ends."""
@@ -239,16 +254,6 @@ class DecisionLog:
 
     def _line_of_dropped(self, number: int) -> bytes:
         return orjson.dumps({"time": time_text(time.time_ns()), "dropped": number}) + b"\n"
-
-    def _line(self, call: Call, index: int, asked: Asked) -> bytes:
-        grant = asked.decision.grant
-        record = record_of(call, index, asked, None if grant is None else self._fragment(grant), self._masks)
-        try:
-            return orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
-        except TypeError:
-            # A number beyond 64 bits, or more nesting than orjson writes.
-            record["grant"] = None if grant is None else describe_grant(grant)
-            return json.dumps(record, separators=(",", ":")).encode() + b"\n"
 
     def _fragment(self, grant: Grant) -> orjson.Fragment:
         known = self._grants.get(id(grant))

@@ -45,6 +45,8 @@ class FileSink:
         self._max_bytes = max_bytes
         self._max_files = max_files
         self._descriptor: int | None = None
+        self._size_after = 0
+        """The size of the file after the last write of this process, which ended with a newline."""
         with self._explained(), self._locked():
             pass
 
@@ -56,7 +58,7 @@ class FileSink:
             if size and size + len(data) > self._max_bytes:
                 descriptor = self._rotate(descriptor)
                 size = os.fstat(descriptor).st_size
-            if size and os.pread(descriptor, 1, size - 1) != b"\n":
+            if size not in (0, self._size_after) and os.pread(descriptor, 1, size - 1) != b"\n":
                 # Half a line of a process that was killed, or of a power cut, stays alone.
                 data = b"\n" + data
             try:
@@ -65,12 +67,14 @@ class FileSink:
                 with suppress(OSError):
                     os.ftruncate(descriptor, size)
                 raise
+            self._size_after = size + len(data)
 
     def close(self) -> None:
         """See `Sink`."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+            self._size_after = 0
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
