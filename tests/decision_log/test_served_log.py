@@ -108,8 +108,7 @@ def test_standard_output_holds_records_and_nothing_else(tmp_path: Path) -> None:
     with served(tmp_path, "--decision-log", "stdout") as port:
         for _ in range(5):
             post(port, EVALUATION, json.dumps(ALLOWED).encode())
-    lines = [line for line in (tmp_path / "out").read_text().splitlines() if "demo people" not in line]
-    assert [json.loads(line)["decision"] for line in lines] == [True] * 5
+    assert [json.loads(line)["decision"] for line in (tmp_path / "out").read_text().splitlines()] == [True] * 5
 
 
 @pytest.mark.skipif(os.geteuid() == 0 and not os.path.exists("/dev/full"), reason="needs a place that cannot be written")

@@ -241,13 +241,15 @@ def _prepare_database(settings: Settings, loaded: LoadedPolicy, policies: Path) 
         if not settings.demo:
             return
         if not store.is_empty():
-            click.echo("the database has role assignments already, so the demo people were not loaded")
+            message = "the database has role assignments already, so the demo people were not loaded"
+            click.echo(message, err=settings.decision_log == STDOUT)
             return
         file = policies / DEMO_FILE
         if not file.is_file():
             fail(f"there are no demo people in {file}; start without --demo")
         result = import_file(store, loaded.compiled.policy.roles, file)
-        click.echo(f"{result.added} role assignments of demo people loaded into the empty database")
+        message = f"{result.added} role assignments of demo people loaded into the empty database"
+        click.echo(message, err=settings.decision_log == STDOUT)
 
 
 def _check_port(settings: Settings) -> None:
