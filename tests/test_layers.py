@@ -14,8 +14,9 @@ ROOT = Path(__file__).parents[1]
 FILES = sorted((ROOT / "server" / "klausel").rglob("*.py"))
 
 # Words of the field, of HTTP and of databases, which the code uses in their own sense: the role manager of Casbin, the user
-# of a database, a group of a regular expression, the account that a leaver leaves (`?account=`), role assignments.
-WORDS_OF_THE_FIELD = {"account", "group", "manager", "role_assignment", "user"}
+# of a database, a group of a regular expression, the account that a leaver leaves (`?account=`), role assignments, the
+# access review.
+WORDS_OF_THE_FIELD = {"account", "group", "manager", "review", "role_assignment", "user"}
 EXAMPLES_IN_MESSAGES = {"acme/support", "user:ann"}
 
 

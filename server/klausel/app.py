@@ -22,9 +22,11 @@ from klausel.storage.assignment_store import AssignmentStore
 from klausel.storage.database import StorageError, open_database
 from klausel.storage.decision_log import DecisionLog
 from klausel.storage.decision_sinks import open_sink
+from klausel.storage.git_source import GitFolder, git_address
 from klausel.storage.installation import check_installation
 from klausel.storage.live_policy import LivePolicy
 from klausel.storage.policy_folder import RECHECK_SECONDS, PolicyFolder
+from klausel.storage.policy_source import PolicySource
 from klausel.storage.standing_cache import StandingCache
 
 
@@ -58,10 +60,7 @@ def create_service(settings: Settings) -> Service:
     """The parts behind the routes."""
     engine = open_database(settings.database)
     store = AssignmentStore(engine)
-    max_age_seconds = settings.max_policy_age_seconds
-    recheck_seconds = RECHECK_SECONDS if max_age_seconds is None else min(RECHECK_SECONDS, max_age_seconds / 3)
-    source = PolicyFolder(Path(settings.policies), Path(settings.model), recheck_seconds)
-    live = LivePolicy(source, partial(StandingCache, store), max_age_seconds)
+    live = LivePolicy(_source_of(settings), partial(StandingCache, store), settings.max_policy_age_seconds)
 
     def is_ready() -> bool:
         try:
@@ -85,6 +84,17 @@ def open_decision_log(settings: Settings) -> DecisionLog | None:
         masks=settings.decision_log_mask,
         most_waiting=settings.decision_log_queue,
     )
+
+
+def _source_of(settings: Settings) -> PolicySource:
+    """Where the policies come from, looked at three times at least in the time after which they are too old."""
+    max_age_seconds = settings.max_policy_age_seconds
+    most_seconds = float("inf") if max_age_seconds is None else max_age_seconds / 3
+    address = git_address(settings.policies)
+    if address is None:
+        return PolicyFolder(Path(settings.policies), Path(settings.model), min(RECHECK_SECONDS, most_seconds))
+    model = Path(settings.model) if settings.model else None
+    return GitFolder(address, model, min(settings.poll_seconds, most_seconds))
 
 
 def create_app_from_environment() -> Flask:

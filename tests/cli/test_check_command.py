@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 from command_line import Change, Klausel, run_installed
 
+from klausel.storage.policy_files import open_policy
+
 BROKEN = "policies/features/quizzes.yaml"
-MISSPELT = "policies/features/quizzes.yaml:14:9: error: unknown action"
+MISSPELT = "policies/features/quizzes.yaml:15:9: error: unknown action"
 
 
 @pytest.fixture
@@ -33,7 +35,7 @@ def test_json_has_the_parts_of_each_problem_and_nothing_else_on_standard_output(
     result = klausel("check", "--format", "json")
     assert result.exit_code == 1
     (problem,) = json.loads(result.stdout)["problems"]
-    place = {"file": BROKEN, "line": 14, "column": 9}
+    place = {"file": BROKEN, "line": 15, "column": 9}
     assert problem.items() >= {**place, "severity": "error", "id": "unknown-action"}.items()
     assert set(problem) == {"file", "line", "column", "severity", "id", "message", "hint"}
     assert json.loads(klausel("check", "policies", "--format=json", "--model=model.conf").stdout)["problems"] == [problem]
@@ -47,7 +49,7 @@ def test_json_of_a_good_set_is_an_empty_list(klausel: Klausel) -> None:
 def test_github_annotations_name_file_line_and_column(klausel: Klausel, broken: None) -> None:
     result = klausel("check", "--format", "github")
     assert result.exit_code == 1
-    assert result.stdout.startswith(f"::error file={BROKEN},line=14,col=9,title=unknown-action::unknown action")
+    assert result.stdout.startswith(f"::error file={BROKEN},line=15,col=9,title=unknown-action::unknown action")
     assert result.stdout.count("\n") == 1
 
 
@@ -75,7 +77,7 @@ def test_problems_of_several_files_and_of_the_model_come_together_and_sorted(
     change("model.conf", "g = _, _, _", "g = _, _")
     change("policies/roles.yaml", "contains: agent", "contains: agnt")
     places = [line.split(": ")[0] for line in klausel("check").stdout.splitlines()]
-    assert places == ["model.conf:15:1", "policies/features/quizzes.yaml:14:9", "policies/roles.yaml:36:15"]
+    assert places == ["model.conf:15:1", "policies/features/quizzes.yaml:15:9", "policies/roles.yaml:37:15"]
 
 
 def test_the_folder_may_be_named_and_its_model_is_found_beside_it(klausel: Klausel, tmp_path: Path) -> None:
@@ -206,3 +208,54 @@ def test_the_installed_command_does_the_same(broken: None) -> None:
     done = run_installed("check")
     assert (done.returncode, done.stderr) == (1, "policies: 1 error, 0 warnings\n")
     assert done.stdout.startswith(MISSPELT)
+
+
+COVERED = "grants: [{allow: lead, to: take, resource: quiz, when: is_published}]"
+
+
+def test_strict_exits_with_1_on_warnings_alone(klausel: Klausel, tmp_path: Path) -> None:
+    assert klausel("check", "--strict").exit_code == 0
+    (tmp_path / "policies/features/more.yaml").write_text(f"{COVERED}\n")
+    assert klausel("check").exit_code == 0
+    for form in ("text", "json", "github"):
+        result = klausel("check", "--strict", "--format", form)
+        assert (result.exit_code, "covered-grant" in result.stdout) == (1, True)
+
+
+def test_a_finding_names_the_grant_that_covers_it_and_a_comment_switches_it_off(klausel: Klausel, tmp_path: Path) -> None:
+    file = tmp_path / "policies/features/more.yaml"
+    file.write_text(f"{COVERED}\n")
+    covered, by = (f"allow {role} to take quiz when is_published" for role in ("lead", "agent"))
+    said = klausel("check").stdout
+    assert said.startswith(f"policies/features/more.yaml:1:10: warning: {covered} changes no decision, covered by {by} ")
+    assert "(policies/features/quizzes.yaml:" in said
+    file.write_text(f"{COVERED}  # klausel: off covered-grant because the contract says so\n")
+    assert (klausel("check", "--strict").exit_code, klausel("check").stdout) == (0, "")
+    file.write_text("# klausel: off covered-grant because it was so\ngrants: [{allow: admin, to: take, resource: quiz}]\n")
+    assert klausel("check").stdout.startswith(
+        "policies/features/more.yaml:1:1: warning: there is no covered-grant on line 2"
+    )
+
+
+def test_a_warning_of_the_loader_is_switched_off_for_the_service_too(klausel: Klausel, tmp_path: Path) -> None:
+    file = tmp_path / "policies/features/more.yaml"
+    grant = "grants: [{deny: lead, to: take, resource: quiz, when: resource.locked}]"
+    file.write_text(f"{grant}\n")
+    load = ("policies", "model.conf")
+    assert [problem.id for problem in open_policy(*map(Path, load)).warnings] == ["deny-reaches-stronger-role"]
+    file.write_text(f"{grant}  # klausel: off deny-reaches-stronger-role because all are meant\n")
+    assert open_policy(*map(Path, load)).warnings == ()
+    assert klausel("check", "--strict").exit_code == 0
+
+
+def test_errors_are_not_switched_off_and_lint_waits_until_they_are_mended(klausel: Klausel, tmp_path: Path) -> None:
+    file = tmp_path / "policies/features/more.yaml"
+    file.write_text(f"{COVERED.replace('take', 'tke')}  # klausel: off unknown-action because nobody reads it\n")
+    (line,) = klausel("check").stdout.splitlines()
+    assert line.endswith("(unknown-action)")
+
+
+def test_explain_prints_the_manual_page_of_a_rule_without_looking_at_any_policy(klausel: Klausel) -> None:
+    result = klausel("check", "nowhere", "--explain", "covered-grant")
+    assert (result.exit_code, result.stdout.splitlines()[0]) == (0, "covered-grant: a grant that others already cover.")
+    assert klausel("check", "--explain", "covered-grnt").exit_code == 2

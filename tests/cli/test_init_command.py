@@ -19,7 +19,7 @@ def started(klausel: Klausel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.parametrize(
     "command",
-    ["check", "test --coverage --fail-under 100", "prove", "mutate --processes 1"],
+    ["check", "test --coverage --fail-under 100", "prove", "mutate --processes 1", "fmt --check", "schema --check"],
 )
 def test_what_it_writes_has_no_problem_and_its_tests_notice_every_change(
     klausel: Klausel, started: Path, command: str

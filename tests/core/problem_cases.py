@@ -1,5 +1,7 @@
 """Reading the cases of `tests/cases/problems`: a policy set in one text, with the problems that it must give.
 
+Those of `tests/cases/lint` are written alike, and give what `klausel check` says of a set without errors.
+
 The first block holds a remark (lines that start with `#`) and the expected problems, in order, one a line:
 `file:line:column id part of the message`; no such line for a set without problems. Then each file follows behind its name,
 `-- features/x.yaml --`. `(bytes)` behind the name: the text has Python's escapes for bytes, such as `\\xef`. `(absent)`:
@@ -17,11 +19,14 @@ from pathlib import Path
 from klausel.casbin.engine import compile_policy
 from klausel.casbin.model_shape import problems_in_model
 from klausel.core.expectations import unmet_expectations
+from klausel.core.lint.rules import WARNINGS, lint
+from klausel.core.lint.switch_off import without_switched_off
 from klausel.core.load import LoadResult, SourceFile, load_policy
 from klausel.core.problem import Problem
 
 FOLDER = Path(__file__).parent.parent / "cases" / "problems"
 MODEL = Path(__file__).parents[2] / "model.conf"
+LINT_FOLDER = FOLDER.parent / "lint"
 BASE = "_base.txt"
 _FILE = re.compile(r"^-- (\S+?)(?: \((bytes|absent)\))? --\n", re.MULTILINE)
 
@@ -45,6 +50,12 @@ class Case:
         unmet = tuple(unmet_expectations(result.policy, compiled, result.tests))
         return LoadResult(None, tuple(sorted(result.problems + unmet))) if unmet else result
 
+    def check(self) -> list[Problem]:
+        """What the loader and lint say, without what comments switch off; the set has no errors."""
+        texts = {shown(name): content.decode() for name, content in self.files.items()}
+        loaded = self.load()
+        return without_switched_off([*loaded.problems, *lint(loaded.or_raise(), loaded.tests)], texts, known=WARNINGS)
+
 
 def shown(name: str) -> str:
     """The name of a file of a case as problems show it."""
@@ -66,7 +77,7 @@ def read_case(path: Path) -> Case:
     """The case in a file."""
     head, *parts = _FILE.split(path.read_text(encoding="utf-8"))
     expected = tuple(line for line in head.splitlines() if line.strip() and not line.startswith("#"))
-    files = dict(read_case(FOLDER / BASE).files) if path.name != BASE else {}
+    files = dict(read_case(path.parent / BASE).files) if path.name != BASE else {}
     for name, flag, text in zip(parts[::3], parts[1::3], parts[2::3], strict=True):
         if flag == "absent":
             files.pop(name)
@@ -77,19 +88,20 @@ def read_case(path: Path) -> Case:
     return Case(path.stem, expected, files)
 
 
-def all_cases() -> list[Case]:
-    """Every case, by name."""
-    return [read_case(path) for path in sorted(FOLDER.glob("*.txt")) if path.name != BASE]
+def all_cases(folder: Path = FOLDER) -> list[Case]:
+    """Every case of a folder, by name."""
+    return [read_case(path) for path in sorted(folder.glob("*.txt")) if path.name != BASE]
 
 
 def write_expected() -> None:
-    """Writes what the loader says into every case."""
-    for case in all_cases():
-        path = FOLDER / f"{case.name}.txt"
+    """Writes what the loader, or check, says into every case."""
+    said = [(FOLDER, case, case.load().problems) for case in all_cases()]
+    for folder, case, problems in [*said, *((LINT_FOLDER, case, case.check()) for case in all_cases(LINT_FOLDER))]:
+        path = folder / f"{case.name}.txt"
         text = path.read_text(encoding="utf-8")
         head = text[: text.index("-- ")]
         remarks = [line for line in head.splitlines() if line.startswith("#")]
-        block = "\n".join([*remarks, *map(as_expected, case.load().problems)])
+        block = "\n".join([*remarks, *map(as_expected, problems)])
         path.write_text(f"{block}\n\n{text[len(head) :]}" if block else text[len(head) :], encoding="utf-8")
 
 

@@ -16,7 +16,9 @@ from flask.testing import FlaskClient
 from klausel.app import create_flask_app, create_service
 from klausel.core.assignment import Assignment
 from klausel.settings import Settings
-from klausel.storage.policy_files import check_policy
+from klausel.storage.policy_check import check_policy
+from klausel.storage.policy_files import read_files
+from schema_files import refusals
 
 NOT_RUN = ("scripts/serve", "scripts/test")
 GOOD_ENDS = (0, 3)
@@ -30,6 +32,7 @@ def test_an_example_of_a_policy_file_loads(block: Block, tmp_path: Path) -> None
     _put(block, folder)
     problems = check_policy(folder, ROOT / "model.conf")
     assert not [str(problem) for problem in problems if problem.severity == "error"]
+    assert list(refusals(read_files(folder, ROOT / "model.conf")[0])) == []
 
 
 def _put(block: Block, folder: Path) -> None:
@@ -112,7 +115,7 @@ def test_a_json_example_is_accepted_or_is_what_the_service_answers(block: Block,
         assert post("/access/v1/evaluation", body) == (200, {"decision": True})
         assert post("/v1/explain", body)[1]["decision"] is True
     else:
-        assert set(body) <= {"grant", "revoke"}, "no test knows what to do with this example"
+        assert set(body) <= {"grant", "revoke", "by", "reason", "ticket"}, "no test knows what to do with this example"
         status, answer = post("/v1/assignments", body)
         assert (status, set(answer)) == (200, {"revision"})
 

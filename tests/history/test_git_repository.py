@@ -308,3 +308,28 @@ def test_a_tree_that_is_cut_off_is_refused() -> None:
     for content in (b"100644 a\0short", b"100644", b"100644 a"):
         with pytest.raises(GitError, match="damaged"):
             list(read_tree(content, 20))
+
+
+def test_whether_the_files_are_those_of_the_commit_is_told_by_their_bytes(made: Repository) -> None:
+    def is_dirty() -> bool:
+        loaded = open_policy(made.folder / "policies", made.folder / "model.conf")
+        assert loaded.commit is not None and loaded.commit.id == made.git("rev-parse", "HEAD")
+        return loaded.commit.dirty
+
+    made.write({"policies/README.md": "A note", "else.txt": "x"})
+    assert is_dirty() is False
+    made.git("update-index", "--skip-worktree", "policies/features/letters.yaml")
+    made.write({"policies/features/letters.yaml": LETTERS.replace("to: read", "to: burn")})
+    assert made.git("status", "--porcelain", "policies/features") == "" and is_dirty() is True
+    made.write({"policies/features/letters.yaml": LETTERS})
+    assert is_dirty() is False
+
+
+def test_reading_a_work_tree_runs_nothing_that_its_configuration_names(made: Repository, tmp_path: Path) -> None:
+    trap = tmp_path / "ran"
+    for key in ("core.fsmonitor", "filter.evil.clean"):
+        made.git("config", key, f"touch {trap}; cat")
+    made.write({".gitattributes": "* filter=evil\n", "policies/roles.yaml": ROLES + "\n"})
+    loaded = open_policy(made.folder / "policies", made.folder / "model.conf")
+    assert loaded.commit is not None and loaded.commit.dirty
+    assert not trap.exists()

@@ -334,6 +334,14 @@ def test_policies_are_too_old_when_the_files_were_not_known_to_be_theirs_for_so_
     assert not live.is_too_old
 
 
+def test_a_service_that_follows_its_files_looks_again_often_enough_for_the_longest_age(
+    opened: Callable[..., Served],
+) -> None:
+    served = opened(max_policy_age_seconds=0.3)
+    served.live.follow()
+    wait_until(lambda: served.live.reloads["unchanged"] >= 5)
+
+
 def test_without_a_longest_age_nothing_is_ever_too_old(served: Served) -> None:
     assert Settings().max_policy_age_seconds is None
     assert served.live.is_too_old is False

@@ -73,7 +73,7 @@ def test_a_reload_over_http_tells_the_other_processes(served: Served) -> None:
 
 def test_metrics_count_what_came_of_reloads(served: Served, quizzes_file: Path) -> None:
     before = metrics(served)
-    assert before["klausel_policy_refused"] == 0
+    assert before["klausel_policy_refused"] == before["klausel_policy_too_old"] == 0
     assert before["klausel_policy_info"] == 1
     served.live.refresh()
     quizzes_file.write_text(quizzes("B", "fails a test"))
@@ -125,6 +125,7 @@ def test_policies_that_are_too_old_are_not_ready(aged: Served) -> None:
     assert answer.status_code == 503
     assert answer.get_json()["error"]["message"] == f"{REASON}, so everything is denied"
     assert answer.get_json()["refused"]["count"] == 1
+    assert metrics(aged)["klausel_policy_too_old"] == 1
 
 
 def test_a_good_set_ends_the_denying(aged: Served, quizzes_file: Path) -> None:

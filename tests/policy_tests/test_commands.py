@@ -59,9 +59,9 @@ def test_a_failure_prints_line_person_action_resource_both_answers_and_the_reaso
     result = klausel("test", "-k", "what is published")
     assert result.exit_code == 1
     lines = result.stdout.splitlines()
-    assert lines[0] == f"FAILED  Leads edit what is published in their workspace, account managers everything ({QUIZZES}:53)"
+    assert lines[0] == f"FAILED  Leads edit what is published in their workspace, account managers everything ({QUIZZES}:54)"
     assert lines[1:5] == [
-        f"  {QUIZZES}:60: leo delete published quiz in acme/support",
+        f"  {QUIZZES}:61: leo delete published quiz in acme/support",
         "    expected: allowed",
         "    got:      denied",
         "    reason:   denied, because no grant allows it",
@@ -88,7 +88,7 @@ def test_a_problem_in_a_test_file_is_a_problem_of_check_and_stops_the_tests() ->
     for command in ("check", "test", "mutate"):
         result = klausel(command)
         assert result.exit_code == 1
-        assert 'policies/tests/pins_test.yaml:5:25: error: unknown role "usr"' in result.output
+        assert 'policies/tests/pins_test.yaml:6:25: error: unknown role "usr"' in result.output
     assert klausel("compile").exit_code == 0
 
 
@@ -103,7 +103,7 @@ def test_coverage_below_the_wanted_share_fails_and_names_what_is_missing() -> No
     Path("policies/tests/pins_test.yaml").unlink()
     result = klausel("test", "--coverage", "--fail-under", "100")
     assert result.exit_code == 1
-    assert "policies/features/pins.yaml:8: no test touches this: allow user to create pin\n" in result.stdout
+    assert "policies/features/pins.yaml:9: no test touches this: allow user to create pin\n" in result.stdout
     assert "99.3 % is touched, less than 100 %" in result.stderr
     assert klausel("test", "--coverage", "--fail-under", "99").exit_code == 0
 
@@ -117,14 +117,14 @@ def test_json_has_every_test_failure_and_what_is_missed() -> None:
     failure = answer["tests"][0]["failures"][0]
     assert failure == {
         "file": "policies/tests/pins_test.yaml",
-        "line": 14,
+        "line": 15,
         "person": "ann",
         "action": "create",
         "resource": "pin",
         "domain": "acme",
         "expected": "denied",
         "got": "allowed",
-        "reason": "allowed by policies/features/pins.yaml:8: allow user to create pin",
+        "reason": "allowed by policies/features/pins.yaml:9: allow user to create pin",
     }
     assert answer["coverage"]["kinds"]["grants"] == {"touched": 1, "all": 74}
     missed = [(item["kind"], item["what"], item["file"]) for item in answer["coverage"]["missed"]]
@@ -141,7 +141,7 @@ def test_junit_is_xml_that_build_servers_read() -> None:
     failure = suite.find("testcase/failure")
     assert failure is not None
     assert failure.get("message") == "2 answers are not as expected"
-    assert "pins_test.yaml:14: ann create pin in acme" in str(failure.text)
+    assert "pins_test.yaml:15: ann create pin in acme" in str(failure.text)
 
 
 def test_mutate_names_each_change_that_goes_unnoticed_with_the_test_that_is_missing() -> None:
@@ -149,7 +149,7 @@ def test_mutate_names_each_change_that_goes_unnoticed_with_the_test_that_is_miss
     result = klausel("mutate", "--processes", "1")
     assert result.exit_code == 1
     assert (
-        "SURVIVED    policies/features/pins.yaml:8: allow user to create pin: for anyone instead\n"
+        "SURVIVED    policies/features/pins.yaml:9: allow user to create pin: for anyone instead\n"
         "            add a test: somebody without a role may not create pin in account-1\n"
     ) in result.stdout
     assert "395 mutants: 382 killed, 1 survived, 12 equivalent; mutation score 99.7 %" in result.stderr

@@ -52,7 +52,7 @@ def test_a_failure_reads_as_in_klausel_test(folder: Path) -> None:
     path.write_text(path.read_text().replace("      ann: create\n", ""))
     code, output = run_pytest(folder, "policies")
     assert code == 1
-    assert "policies/tests/pins_test.yaml:14: ann create pin in acme\n  expected: denied\n  got:      allowed\n" in output
+    assert "policies/tests/pins_test.yaml:15: ann create pin in acme\n  expected: denied\n  got:      allowed\n" in output
     assert "1 failed, 52 passed" in output
 
 
@@ -61,7 +61,7 @@ def test_policies_with_a_problem_are_an_error_with_its_place(folder: Path) -> No
     path.write_text(path.read_text().replace("acme: user", "acme: usr"))
     code, output = run_pytest(folder, "policies/tests/pins_test.yaml")
     assert code != 0
-    assert 'policies/tests/pins_test.yaml:5:25: error: unknown role "usr"' in output
+    assert 'policies/tests/pins_test.yaml:6:25: error: unknown role "usr"' in output
     assert "Traceback" not in output
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from klausel.storage.policy_files import LARGEST_FILE, check_policy, read_files
+from klausel.storage.policy_check import check_policy
+from klausel.storage.policy_files import LARGEST_FILE, read_files
 
 ROOT = Path(__file__).parents[2]
 

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
 from klausel.api.authzen_requests import Json
 from klausel.api.errors import ApiError
 from klausel.api.service import Service
 from klausel.core.assignment import Assignment
+from klausel.core.change_record import Origin
 from klausel.storage.assignment_store import ForbiddenState, InvalidAssignments, InvalidCursor
 
 DEFAULT_LIMIT = 100
 LARGEST_LIMIT = 1000
+CURSOR_FAULT = "the cursor is not one that was given for this query; start again without it"
 _FIELDS = ("subject", "role", "domain")
+_CLAIMS = ("by", "reason", "ticket")
 
 
-def change_assignments(service: Service, body: Json) -> Json:
+class Caller(NamedTuple):
+    """What the service itself knows of who sent a request."""
+
+    caller: str | None
+    request_id: str | None
+
+
+def change_assignments(service: Service, body: Json, caller: Caller) -> Json:
     """The answer to `POST /v1/assignments`: the new revision; raises `ApiError` (400, 409) with every row at fault."""
-    unknown = [key for key in body if key not in ("grant", "revoke")]
+    unknown = [key for key in body if key not in ("grant", "revoke", *_CLAIMS)]
     if unknown:
-        raise ApiError(400, f'unknown field "{unknown[0]}"; there are grant and revoke')
+        raise ApiError(400, f'unknown field "{unknown[0]}"; there are grant, revoke, {", ".join(_CLAIMS)}')
+    origin = _origin(body, caller)
     grant, revoke = _rows(body, "grant"), _rows(body, "revoke")
     if not grant and not revoke:
         raise ApiError(400, "there is nothing to change; name rows in grant or revoke")
@@ -25,7 +39,7 @@ def change_assignments(service: Service, body: Json) -> Json:
         most = service.settings.max_batch
         raise ApiError(400, f"more than {most} rows in one request; send several, or use klausel assignments import")
     try:
-        revision = service.store.write(service.policy.compiled.policy.roles, grant, revoke)
+        revision = service.store.write(service.policy.compiled.policy.roles, grant, revoke, origin)
     except InvalidAssignments as error:
         faults = [
             {"list": fault.list, "index": fault.index, **_as_json(fault.assignment), "message": fault.message}
@@ -40,22 +54,27 @@ def change_assignments(service: Service, body: Json) -> Json:
 
 def list_assignments(service: Service, parameters: dict[str, str]) -> Json:
     """The answer to `GET /v1/assignments`: rows in order, and the cursor of the next page where there is one."""
-    text = parameters.get("limit", str(DEFAULT_LIMIT))
-    if not (text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= LARGEST_LIMIT):
-        raise ApiError(400, f"limit is not a number from 1 to {LARGEST_LIMIT}")
+    limit = read_limit(parameters)
     filters = {name: parameters.get(name) for name in _FIELDS}
     try:
-        page = service.store.page(**filters, limit=int(text), cursor=parameters.get("cursor"))
+        page = service.store.page(**filters, limit=limit, cursor=parameters.get("cursor"))
     except InvalidCursor:
-        message = "the cursor is not one that was given for this query; start again without it"
-        raise ApiError(400, message) from None
+        raise ApiError(400, CURSOR_FAULT) from None
     answer: Json = {"assignments": [_as_json(assignment) for assignment in page.assignments]}
     if page.next_cursor is not None:
         answer["next_cursor"] = page.next_cursor
     return answer
 
 
-def remove_subject(service: Service, parameters: dict[str, str]) -> Json:
+def read_limit(parameters: dict[str, str]) -> int:
+    """How long a page shall be; raises `ApiError` (400)."""
+    text = parameters.get("limit", str(DEFAULT_LIMIT))
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= LARGEST_LIMIT):
+        raise ApiError(400, f"limit is not a number from 1 to {LARGEST_LIMIT}")
+    return int(text)
+
+
+def remove_subject(service: Service, parameters: dict[str, str], caller: Caller) -> Json:
     """The answer to `DELETE /v1/assignments`: how many rows went, and the revision; raises `ApiError` (400, 409)."""
     for name in ("subject", "account"):
         if not parameters.get(name):
@@ -63,13 +82,21 @@ def remove_subject(service: Service, parameters: dict[str, str]) -> Json:
     if ":" not in parameters["subject"]:
         raise ApiError(400, f'subject "{parameters["subject"]}" has no type; write it as type:id, such as user:ann')
     roles = service.policy.compiled.policy.roles
+    origin = _origin(parameters, caller)
     try:
-        revision, removed = service.store.remove_subject(roles, parameters["subject"], parameters["account"])
+        revision, removed = service.store.remove_subject(roles, parameters["subject"], parameters["account"], origin)
     except ForbiddenState as error:
         raise _conflict(error) from None
     except InvalidAssignments as error:
         raise ApiError(400, error.faults[0].message) from None
     return {"revision": revision, "removed": removed}
+
+
+def _origin(claims: Mapping[str, Any], caller: Caller) -> Origin:
+    try:
+        return Origin(**{name: claims.get(name) for name in _CLAIMS}, channel="http", **caller._asdict())
+    except ValueError as error:
+        raise ApiError(400, str(error)) from None
 
 
 def _rows(body: Json, name: str) -> list[Assignment]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from klausel.storage.live_policy import LivePolicy
@@ -17,7 +17,7 @@ def metrics_text(live: LivePolicy) -> tuple[bytes, int, dict[str, str]]:
     """Body, status and headers of the answer to `GET /metrics`."""
     registry = CollectorRegistry()
     registry.register(_PolicyMetrics(live))
-    return generate_latest(registry), 200, {"Content-Type": CONTENT_TYPE_PLAIN_0_0_4}
+    return generate_latest(registry), 200, {"Content-Type": CONTENT_TYPE_LATEST}
 
 
 class _PolicyMetrics(Collector):
@@ -42,6 +42,9 @@ class _PolicyMetrics(Collector):
             "1 while the files are refused and older policies are in force",
             process,
             refusal is not None,
+        )
+        yield _gauge(
+            "klausel_policy_too_old", "1 while the policies are too old and deny everything", process, live.is_too_old
         )
         yield _gauge(
             "klausel_policy_confirmed_timestamp_seconds",

@@ -6,7 +6,8 @@ from urllib.parse import unquote, urlsplit
 
 from flask import Blueprint, Response, request
 
-from klausel.api.assignments import change_assignments, list_assignments, remove_subject
+from klausel.api.assignment_log import list_changes
+from klausel.api.assignments import Caller, change_assignments, list_assignments, remove_subject
 from klausel.api.authzen_requests import read_evaluation
 from klausel.api.errors import ApiError
 from klausel.api.evaluations import answer_evaluation, answer_evaluations
@@ -15,6 +16,7 @@ from klausel.api.metrics import metrics_text
 from klausel.api.policy_state import answer_reload, describe_policy, describe_readiness
 from klausel.api.recording import Recording
 from klausel.api.service import Service
+from klausel.core.change_record import TEXT_CHARACTERS
 from klausel.core.explanation_format import explanation_as_json
 
 EVALUATION_PATH = "/access/v1/evaluation"
@@ -84,7 +86,7 @@ def klausel_routes(service: Service) -> Blueprint:
 
     @blueprint.post("/v1/assignments", provide_automatic_options=False)
     def change() -> Response:
-        return json_answer(change_assignments(service, read_body(limits)))
+        return json_answer(change_assignments(service, read_body(limits), _caller()))
 
     @blueprint.get("/v1/assignments", provide_automatic_options=False)
     def show() -> Response:
@@ -93,7 +95,13 @@ def klausel_routes(service: Service) -> Blueprint:
 
     @blueprint.delete("/v1/assignments", provide_automatic_options=False)
     def remove() -> Response:
-        return json_answer(remove_subject(service, query_parameters("subject", "account")))
+        parameters = query_parameters("subject", "account", "by", "reason", "ticket")
+        return json_answer(remove_subject(service, parameters, _caller()))
+
+    @blueprint.get("/v1/assignment-log", provide_automatic_options=False)
+    def show_log() -> Response:
+        parameters = query_parameters("subject", "role", "domain", "by", "since", "until", "limit", "cursor")
+        return json_answer(list_changes(service, parameters))
 
     @blueprint.get("/healthz", provide_automatic_options=False)
     def health() -> Response:
@@ -108,3 +116,8 @@ def klausel_routes(service: Service) -> Blueprint:
         return Response(*metrics_text(service.live))
 
     return blueprint
+
+
+def _caller() -> Caller:
+    request_id = request.headers.get("X-Request-ID")
+    return Caller(request.remote_addr or None, request_id[:TEXT_CHARACTERS] if request_id else None)

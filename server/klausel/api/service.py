@@ -68,10 +68,11 @@ class Service:
         the first question needs one. Where the database fails, it is asked no more: nothing is decided by standings that
         may be old, and a long batch does not wait for it again and again.
         """
-        in_force = self.live.in_force
+        live = self.live
+        in_force = live.in_force
         if recording is not None:
             recording.name_policy(in_force.policy)
-        if self.live.is_too_old:
+        if live.max_age_seconds is not None and live.is_too_old:
             return self._deny if recording is None else recording.noting(self._deny)
         plan, standings = in_force.policy.compiled, in_force.standings
         policy = plan.policy

@@ -25,6 +25,12 @@ def read_model(text: str) -> casbin.Model:
     return model
 
 
+def model_meaning(text: str) -> tuple[str, ...]:
+    """What a good model says, without remarks and layout; equal for models that mean the same by their spelling."""
+    model = read_model(text)
+    return tuple(" ".join(model[section][section].value.split()) for section in "rpgem")
+
+
 def problems_in_model(text: str, file: str) -> list[Problem]:
     """Everything that keeps the service from using this model; empty when it fits."""
     problems: list[Problem] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import getpass
 import io
 import sys
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from tqdm import tqdm
 from klausel.cli.assignment_file import HEADER, AssignmentFile, BrokenFile
 from klausel.cli.database_options import database_option, explains_storage_errors, open_existing_database
 from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit, model_option, policies_option
+from klausel.core.change_record import TEXT_CHARACTERS, Origin
 from klausel.core.roles import RoleModel
 from klausel.storage.assignment_store import AssignmentStore, ForbiddenState, ImportResult, InvalidAssignments
 from klausel.storage.database import open_database
@@ -36,26 +38,51 @@ def assignments() -> None:
 
 @assignments.command("import")
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False, allow_dash=True))
+@click.option("--by", help="Who makes the change, for the change log; the user of the operating system stands there too.")
+@click.option("--reason", help="Why, for the change log.")
+@click.option("--ticket", help="Where that was asked for, for the change log.")
 @policies_option
 @model_option
 @database_option
 @explains_storage_errors
-def import_(file: Path, policies: Path, model: Path | None, database: str) -> None:
+def import_(
+    file: Path,
+    by: str | None,
+    reason: str | None,
+    ticket: str | None,
+    policies: Path,
+    model: Path | None,
+    database: str,
+) -> None:
     """Add the role assignments in FILE (- for standard input) to the database: all, or none when a row or rule is broken.
 
     Rows that are there already stay as they are.
 
     \b
-    Example:
+    Examples:
       klausel assignments import people.csv --database postgresql://localhost/klausel
+      klausel assignments import people.csv --by cara --reason "new team" --ticket HR-12
     """
+    try:
+        origin = origin_here(by, reason, ticket)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
     roles = load_or_exit(policies, model).compiled.policy.roles
     with closing(AssignmentStore(open_database(database))) as store:
-        result = import_file(store, roles, file)
+        result = import_file(store, roles, file, origin)
     click.echo(f"{result.added} added, {result.already_there} there already; revision {result.revision}")
 
 
-def import_file(store: AssignmentStore, roles: RoleModel, file: Path) -> ImportResult:
+def origin_here(by: str | None = None, reason: str | None = None, ticket: str | None = None) -> Origin:
+    """The origin of a change by a command, with the user of the operating system; raises ValueError as Origin does."""
+    try:
+        user = getpass.getuser()[:TEXT_CHARACTERS]
+    except (OSError, KeyError):
+        user = None
+    return Origin(by, reason, ticket, "cli", user)
+
+
+def import_file(store: AssignmentStore, roles: RoleModel, file: Path, origin: Origin) -> ImportResult:
     """Adds the rows of a CSV file; prints every fault with its line and exits with 1 when there is one."""
     rows = AssignmentFile(file)
     try:
@@ -64,7 +91,7 @@ def import_file(store: AssignmentStore, roles: RoleModel, file: Path) -> ImportR
             def show(rows_read: int) -> None:
                 bar.update(rows_read - bar.n)
 
-            return store.import_rows(roles, rows, show)
+            return store.import_rows(roles, rows, show, origin)
     except BrokenFile as error:
         faults = [(error.line, error.message)]
     except InvalidAssignments as error:

@@ -3,38 +3,53 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import click
 
 from klausel.cli.database_options import Command, database_option, explains_storage_errors, open_existing_database
-from klausel.cli.options import EXIT_DENIED, at_option, load_or_exit, model_option, policies_option
+from klausel.cli.moments import moment_of
+from klausel.cli.options import EXIT_DENIED, at_option, fail, load_or_exit, model_option, policies_option
 from klausel.core.condition import OWN_ATTRIBUTES
 from klausel.core.explanation import Explanation
 from klausel.core.explanation import explain as explain_request
 from klausel.core.explanation_format import explanation_as_json, explanation_as_text, reason
 from klausel.core.identifiers import split_subject_key
+from klausel.core.moment import moment_text
 from klausel.core.request import Action, Request, Resource, Subject
 from klausel.core.roles import RoleModel
 from klausel.core.standing import Standing
 from klausel.storage.assignment_store import AssignmentStore
+from klausel.storage.log_reader import BeforeTheLog, LogReader, Pairs
 
-_ENTITIES = ("subject", "resource", "action", "context")
+ENTITIES = ("subject", "resource", "action", "context")
 _ARGUMENTS = {"subject": "SUBJECT", "resource": "TYPE[:ID]", "action": "ACTION"}
+
+
+set_option = click.option(
+    "--set",
+    "values",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Property of the resource; of another entity with its name before: subject.team=blue, context.ip=::1. "
+    "A dot leads into an object: team.name=blue. true, false, numbers and JSON are read as such, anything else is "
+    "text; text that looks like one of these needs quotes: 'owner=\"12\"'.",
+)
 
 
 def _question(command: Command) -> Command:
     """Adds the arguments of a question to a command."""
     for decorate in (
+        set_option,
         click.option(
-            "--set",
-            "values",
-            multiple=True,
-            metavar="NAME=VALUE",
-            help="Property of the resource; of another entity with its name before: subject.team=blue, context.ip=::1. "
-            "A dot leads into an object: team.name=blue. true, false, numbers and JSON are read as such, anything else is "
-            "text; text that looks like one of these needs quotes: 'owner=\"12\"'.",
+            "--people-at",
+            "moment",
+            callback=moment_of,
+            metavar="MOMENT",
+            help="By the role assignments as they were at this moment; a date alone is its first moment in UTC.",
         ),
         click.option("--in", "domain", metavar="DOMAIN", help="Where it is asked: acme, or acme/support."),
         click.argument("resource", metavar="TYPE[:ID]"),
@@ -55,13 +70,15 @@ def _question(command: Command) -> Command:
 def can(**options: object) -> None:
     """Say whether SUBJECT may do ACTION to a resource: exit 0 for yes, 3 for no.
 
-    SUBJECT is written type:id. The role assignments come from the database, and are those of now, also with --at.
+    SUBJECT is written type:id. The role assignments come from the database, and are those of now, also with --at;
+    with --people-at they are those of that moment.
 
     \b
     Examples:
       klausel can user:leo edit quiz --in acme/support --set status=published
       klausel can user:ann view review:7 --in acme/support --set reviewee=ann
       klausel can user:ann view review:7 --in acme/support --at HEAD~3
+      klausel can user:leo edit quiz --in acme/support --set status=published --people-at 2026-03-01
     """
     explanation = _ask(**options)  # type: ignore[arg-type]
     click.echo(reason(explanation))
@@ -96,20 +113,31 @@ def _ask(
     resource: str,
     domain: str | None,
     values: tuple[str, ...],
+    moment: int | None,
     policies: Path,
     model: Path | None,
     database: str,
     at: str | None,
 ) -> Explanation:
     loaded = load_or_exit(policies, model, at=at)
+    people = f"role assignments as of {'now' if moment is None else moment_text(moment)}"
     if at is not None and loaded.commit is not None:
-        click.echo(f"klausel: policies as of commit {loaded.commit.id[:12]}, role assignments as of now", err=True)
+        click.echo(f"klausel: policies as of commit {loaded.commit.id[:12]}, {people}", err=True)
+    elif moment is not None:
+        click.echo(f"klausel: {people}", err=True)
     policy = loaded.compiled.policy
     request = _request(policy.roles, subject, action, resource, domain, values)
     with closing(AssignmentStore(open_existing_database(database))) as store:
+        held_by: Callable[[str], Pairs] = store.held_by
+        if moment is not None:
+            reader = LogReader(store.engine)
+            try:
+                held_by = partial(reader.held_by_at, moment=reader.at(moment))
+            except BeforeTheLog as error:
+                fail(str(error))
 
         def standing_of(key: str) -> Standing:
-            return Standing.of(policy.roles, store.held_by(key))
+            return Standing.of(policy.roles, held_by(key))
 
         return explain_request(policy, loaded.compiled, standing_of, request)
 
@@ -120,7 +148,7 @@ def _request(
     parts = split_subject_key(subject)
     if parts is None:
         raise click.BadParameter(f'write it as type:id, such as "user:{subject}"', param_hint="SUBJECT")
-    properties: dict[str, dict[str, object]] = {entity: {} for entity in _ENTITIES}
+    properties: dict[str, dict[str, object]] = {entity: {} for entity in ENTITIES}
     type_, _, id_ = resource.partition(":")
     ids = [] if domain is None else domain.split("/")
     if not all(ids):
@@ -135,7 +163,7 @@ def _request(
         if level.identified_by == type_ and not id_:
             id_ = part
     for value in values:
-        _set(properties, value)
+        set_property(properties, value)
     return Request(
         Subject(parts[0], parts[1], properties["subject"]),
         Action(action, properties["action"]),
@@ -144,12 +172,13 @@ def _request(
     )
 
 
-def _set(properties: dict[str, dict[str, object]], text: str) -> None:
+def set_property(properties: dict[str, dict[str, object]], text: str) -> None:
+    """Reads one `--set NAME=VALUE` into the properties by entity; raises BadParameter."""
     name, equals, value = text.partition("=")
     path = name.split(".")
     if not equals or not all(path):
         raise click.BadParameter(f'"{text}" is not NAME=VALUE, such as owner=ann', param_hint="--set")
-    entity = path.pop(0) if path[0] in _ENTITIES and len(path) > 1 else "resource"
+    entity = path.pop(0) if path[0] in ENTITIES and len(path) > 1 else "resource"
     if len(path) == 1 and path[0] in OWN_ATTRIBUTES.get(entity, ()):
         message = f'{entity}.{path[0]} is no property; say it in the argument {_ARGUMENTS[entity]} instead of "{text}"'
         raise click.BadParameter(message, param_hint="--set")

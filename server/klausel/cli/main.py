@@ -16,11 +16,21 @@ COMMANDS = {
     "test": ("test", "test_command"),
     "mutate": ("mutate", "mutate"),
     "prove": ("prove", "prove_command"),
+    "diff": ("diff", "diff"),
+    "fmt": ("fmt", "fmt"),
+    "schema": ("schema", "schema"),
     "can": ("decisions", "can"),
     "explain": ("decisions", "explain"),
+    "log": ("log", "log"),
+    "blame": ("blame", "blame"),
+    "who-can": ("search", "who_can_command"),
+    "what-can": ("search", "what_can_command"),
+    "matrix": ("review", "matrix"),
+    "review": ("review", "review"),
     "replay": ("replay", "replay"),
     "unused": ("unused", "unused"),
     "assignments": ("assignments", "assignments"),
+    "audit": ("audit", "audit"),
 }
 """Each command, with the module and the name that it is written under."""
 

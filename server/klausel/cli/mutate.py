@@ -20,6 +20,7 @@ from klausel.core.explanation import show_value
 from klausel.core.mutation import Judge, Mutant, Verdict, mutants, score
 from klausel.core.policy import PolicySet
 from klausel.core.problem import Place
+from klausel.storage.git_source import git_address
 from klausel.storage.policy_files import LoadedPolicy, open_policy
 
 FEWEST_FOR_PROCESSES = 1000
@@ -47,6 +48,8 @@ def mutate(policies: Path, model: Path | None, format_: str, processes: int | No
     Example:
       klausel mutate
     """
+    if git_address(str(policies)):
+        raise click.UsageError(f"what is changed are the policies in a folder, and {policies} is none")
     loaded = load_or_exit(policies, model, with_tests=True)
     failed = sum(bool(outcome.failures) for outcome in run_tests(loaded, loaded.tests))
     if failed:

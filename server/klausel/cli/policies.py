@@ -8,9 +8,17 @@ from pathlib import Path
 import click
 
 from klausel.casbin.rows import Row, grant_rows, inheritance_rows
-from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit, model_option, open_policies, policies_option
+from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit, model_option, policies_option, read_policies
+from klausel.core.lint.rules import RULES, page
 from klausel.core.problem import PolicyError, Problem
 from klausel.storage.git_objects import GitError
+from klausel.storage.policy_check import check_files
+
+
+def _print_page(ctx: click.Context, _: click.Parameter, rule: str | None) -> None:
+    if rule is not None:
+        click.echo(page(rule))
+        ctx.exit()
 
 
 @click.command()
@@ -24,17 +32,28 @@ from klausel.storage.git_objects import GitError
     show_default=True,
     help="github: annotations on the lines of a pull request.",
 )
-def check(folder: Path, model: Path | None, format_: str) -> None:
+@click.option("--strict", is_flag=True, help="Exit with 1 on warnings too.")
+@click.option(
+    "--explain",
+    type=click.Choice(list(RULES)),
+    is_eager=True,
+    expose_value=False,
+    callback=_print_page,
+    help="Print the manual page of a warning, and nothing else.",
+)
+def check(folder: Path, model: Path | None, format_: str, strict: bool) -> None:
     """Check the policy set in DIR and print every problem with its place.
 
-    Without DIR it is KLAUSEL_POLICIES, or the folder policies; REPO@REF:DIR is a folder at a git ref. Exits with 1 when
-    there is an error; warnings alone exit with 0.
+    Errors refuse the set. Warnings are what may stand but is most often a mistake. Without DIR it is KLAUSEL_POLICIES, or the
+    folder policies; REPO@REF:DIR is a folder at a git ref. Exits with 1 when there is an error; warnings alone exit with 0, or
+    with 1 under --strict.
 
     \b
     Examples:
       klausel check
-      klausel check policies --format github
+      klausel check policies --strict --format github
       klausel check ../policies.git@main:policies
+      klausel check --explain covered-grant
     """
     problems = _problems_in(folder, model)
     errors = sum(problem.severity == "error" for problem in problems)
@@ -45,12 +64,12 @@ def check(folder: Path, model: Path | None, format_: str) -> None:
             click.echo(_annotation(problem) if format_ == "github" else str(problem))
         warnings = len(problems) - errors
         click.echo(f"{folder}: {_count(errors, 'error')}, {_count(warnings, 'warning')}", err=True)
-    raise SystemExit(EXIT_PROBLEMS if errors else 0)
+    raise SystemExit(EXIT_PROBLEMS if errors or (strict and problems) else 0)
 
 
 def _problems_in(folder: Path, model: Path | None) -> tuple[Problem, ...]:
     try:
-        return open_policies(folder, model, with_tests=True).warnings
+        return check_files(read_policies(folder, model))
     except GitError as error:
         fail(str(error))
     except PolicyError as error:

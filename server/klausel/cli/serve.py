@@ -18,7 +18,7 @@ from granian import Granian
 from granian.constants import Interfaces
 from granian.log import LogLevels
 
-from klausel.cli.assignments import import_file
+from klausel.cli.assignments import import_file, origin_here
 from klausel.cli.database_options import database_option, explains_storage_errors
 from klausel.cli.options import fail, load_or_exit, model_beside, model_option, policies_option
 from klausel.core.expectations import unmet_expectations
@@ -28,6 +28,7 @@ from klausel.storage.assignment_store import AssignmentStore
 from klausel.storage.database import is_in_memory, open_database
 from klausel.storage.decision_log import SinkError
 from klausel.storage.decision_sinks import STDOUT, open_sink
+from klausel.storage.git_source import git_address
 from klausel.storage.policy_files import LoadedPolicy
 
 THREADS_PER_WORKER = 4
@@ -95,6 +96,13 @@ _DEFAULTS = Settings()
     help="Records that may wait in each process; further ones are dropped and counted.",
 )
 @click.option(
+    "--poll-seconds",
+    default=_DEFAULTS.poll_seconds,
+    show_default=True,
+    type=click.FloatRange(0.1),
+    help="How often a git ref is looked up anew, for policies at REPO@REF:DIR.",
+)
+@click.option(
     "--insecure-no-authentication",
     "open_to_all",
     is_flag=True,
@@ -142,10 +150,15 @@ def serve(policies: Path, model: Path | None, demo: bool, open_to_all: bool, **o
     \b
     Examples:
       klausel serve --demo
+      klausel serve --policies ../policies.git@main:policies
       klausel serve --policies policies --database postgresql://localhost/klausel --public-url https://pdp.example.com
     """
-    found_model = model_beside(policies, model)
-    settings = Settings(policies=str(policies), model=str(found_model), demo=demo, **options)  # type: ignore[arg-type]
+    address = git_address(str(policies))
+    found_model = model if address else model_beside(policies, model)
+    if address and demo:
+        raise click.UsageError(f"the demo people are read from a folder, and {policies} is none; leave out --demo")
+    named_model = str(found_model or "")
+    settings = Settings(policies=str(policies), model=named_model, demo=demo, **options)  # type: ignore[arg-type]
     settings = dataclasses.replace(settings, host=_address_of(settings))
     _check_address(settings, open_to_all)
     _check_decision_log(settings)
@@ -247,7 +260,7 @@ def _prepare_database(settings: Settings, loaded: LoadedPolicy, policies: Path) 
         file = policies / DEMO_FILE
         if not file.is_file():
             fail(f"there are no demo people in {file}; start without --demo")
-        result = import_file(store, loaded.compiled.policy.roles, file)
+        result = import_file(store, loaded.compiled.policy.roles, file, origin_here(reason="demo people"))
         message = f"{result.added} role assignments of demo people loaded into the empty database"
         click.echo(message, err=settings.decision_log == STDOUT)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 from klausel.core.places import places_of_csv_field
 from klausel.core.problem import Place, Problem
@@ -14,29 +16,40 @@ _BLANKS = re.compile(r"[ \t]*")
 _COMMENT_HINT = 'put the comment on a line of its own, or the field in "quotes"'
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A row, or a comment, or the problem of a row; nothing of these for an empty line."""
+
+    row: list[Text] = field(default_factory=list)
+    comment: str = ""
+    problem: Problem | None = None
+
+
 def read_csv(text: str, file: str) -> tuple[list[list[Text]], list[Problem]]:
     """The rows of a CSV file, with every problem found; a row with a problem is left out. Never raises.
 
     Blanks around fields do not count. A line that starts with `#` is a comment, an empty line is nothing. Line ends are
     LF or CRLF; `klausel.core.decoding` refuses others.
     """
-    rows: list[list[Text]] = []
-    problems: list[Problem] = []
+    lines = list(lines_of_csv(text, file))
+    return [line.row for line in lines if line.row], [line.problem for line in lines if line.problem is not None]
+
+
+def lines_of_csv(text: str, file: str) -> Iterator[Line]:
+    """Each line of a CSV file, and each row that goes over several, in order; never raises."""
     position = 0
     line = 1
     while position < len(text):
         end = _end_of_line(text, position)
         whole_line = text[position:end].strip()
-        if whole_line and not whole_line.startswith("#"):
+        if not whole_line or whole_line.startswith("#"):
+            yield Line(comment=whole_line)
+        else:
             row, after, problem = _row(text, position, file, line)
-            if problem is None:
-                rows.append(row)
-            else:
-                problems.append(problem)
+            yield Line(row) if problem is None else Line(problem=problem)
             end = _end_of_line(text, after)
         line += text.count("\n", position, end) + 1
         position = end + 1
-    return rows, problems
 
 
 def _row(text: str, start: int, file: str, line: int) -> tuple[list[Text], int, Problem | None]:

@@ -2,19 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
-from types import MappingProxyType
 
-from klausel.core.condition import Attribute, atoms
+from klausel.core.both_sides import Asked, SpotOfBoth, StandpointOfBoth, spots_of_both, standpoints_of_both
+from klausel.core.condition import Attribute, Condition, atoms
+from klausel.core.domain import BadDomain
 from klausel.core.policy import Grant, PolicySet
-from klausel.core.question_space import Held, spots, standpoints
+from klausel.core.question_space import Held
 from klausel.core.roles import ANYONE, RoleModel
-from klausel.core.truth_space import Outcome, TruthSpace, truth_space
+from klausel.core.truth_space import Outcome, Truths, TruthSpace, truth_space
 
-_OTHER = "\x00"
-"""Stands before the names that are held under the other role model."""
+Question = tuple[str, str]
+"""A resource type and an action."""
+
+
+Names = frozenset[str]
+Key = tuple[Names, Names]
+"""The grantee names that a subject reaches on either side."""
+
+
+@dataclass(frozen=True, slots=True)
+class Covering:
+    """One side of a view: the grants that cover the spot, and in which outcomes each holds, as the bits of a number."""
+
+    grants: tuple[Grant, ...]
+    holding: tuple[int, ...]
+
+    def allowed(self, names: Collection[str]) -> int:
+        """The outcomes in which who reaches these names is allowed, as bits; `anyone` counts without being among them."""
+        allowing = denying = 0
+        for grant, holds in zip(self.grants, self.holding, strict=True):
+            if grant.grantee in names or grant.grantee == ANYONE:
+                if grant.effect == "allow":
+                    allowing |= holds
+                else:
+                    denying |= holds
+        return allowing & ~denying
+
+
+@dataclass(frozen=True)
+class View:
+    """One spot of one question: what covers it on either side, the outcomes (those with few values first), who may ask."""
+
+    spot: SpotOfBoth
+    before: Covering
+    after: Covering
+    space: TruthSpace
+    standpoints: tuple[StandpointOfBoth, ...]
+
+    def allowed(self, key: Key) -> tuple[int, int]:
+        """The outcomes in which a subject is allowed before and after, as bits."""
+        return self.before.allowed(key[0]), self.after.allowed(key[1])
+
+    @cached_property
+    def keys(self) -> frozenset[Key]:
+        """The names of every standing."""
+        return frozenset((standpoint.before, standpoint.after) for standpoint in self.standpoints)
+
+    def position_of(self, truths: Truths) -> int | None:
+        """The position of the outcome in which the atoms have these values; None where they cannot have them together."""
+        return self._positions.get(truths)
+
+    @cached_property
+    def _positions(self) -> Mapping[Truths, int]:
+        return {outcome.truths: position for position, outcome in enumerate(self.space.outcomes)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,95 +93,87 @@ class Comparison:
     difference: Difference | None
 
 
-def compare(first: PolicySet, second: PolicySet, questions: Iterable[tuple[str, str]]) -> Comparison:
-    """Compares the decisions on some (resource type, action); both sets have the same levels, roles and types."""
+def compare(first: PolicySet, second: PolicySet, questions: Iterable[Question]) -> Comparison:
+    """Compares the decisions on some questions, whatever the two sets differ in."""
     combinations = 0
     differences: list[Difference] = []
     for question in questions:
-        size, found = _compare_about(first, second, question)
-        combinations += size
-        differences += found
+        for view in views(first, second, question):
+            combinations += len(view.standpoints) * len(view.space.outcomes)
+            domain = view.spot.domains[0] if view.spot.domains else None
+            for standpoint in view.standpoints:
+                before, after = view.allowed((standpoint.before, standpoint.after))
+                for one, allowed in ((before & ~after, True), (after & ~before, False)):
+                    if one:
+                        values = shown_values(smallest_outcome(view.space, one))
+                        differences.append(Difference(*question, standpoint.held, domain, values, allowed))
     smallest = min(differences, key=lambda case: (case.domain is None, len(case.held), len(case.values)), default=None)
     return Comparison(combinations, smallest)
 
 
-def _compare_about(first: PolicySet, second: PolicySet, question: tuple[str, str]) -> tuple[int, list[Difference]]:
-    both = [first.grants_about(*question), second.grants_about(*question)]
+def smallest_outcome(space: TruthSpace, outcomes: int) -> Outcome:
+    """The first of some outcomes, given as bits; there is at least one."""
+    return space.outcomes[(outcomes & -outcomes).bit_length() - 1]
+
+
+def views(before: PolicySet, after: PolicySet, question: Question) -> Iterator[View]:
+    """Every kind of place in which a question may be asked, with all that can happen there."""
+    both = (before.grants_about(*question), after.grants_about(*question))
     grants = both[0] + both[1]
     all_atoms = [atom for grant in grants if grant.condition for atom in atoms(grant.condition)]
     domains = [grant.scope.domain for grant in grants if grant.scope.domain is not None]
-    model = RolesOfBoth(first.roles.levels, first.roles.roles, other=second.roles)
-    wanted = {grant.grantee for grant in both[0]} | {_OTHER + grant.grantee for grant in both[1]}
-    combinations = 0
-    found: list[Difference] = []
-    for spot in spots(first, *question, domains, all_atoms):
-        space = truth_space(all_atoms, spot.known)
-        covering = [[grant for grant in side if grant.scope.covers(spot.domain, first.roles)] for side in both]
-        who = standpoints(model, spot.domain, wanted)
-        combinations += len(who) * len(space.outcomes)
-        for (one, other), outcome in _distinct(covering, space).items():
-            for standpoint in who:
-                allowed = one.allows(standpoint.names | {ANYONE})
-                if allowed is not other.allows(_names_of_other(standpoint.names)):
-                    found.append(Difference(*question, standpoint.held, spot.domain, _shown(outcome), allowed))
-    return combinations, found
+    wanted = ({grant.grantee for grant in both[0]}, {grant.grantee for grant in both[1]})
+    for spot in spots_of_both(before, after, question, domains, all_atoms):
+        found = truth_space(all_atoms, spot.known)
+        space = replace(found, outcomes=tuple(sorted(found.outcomes, key=lambda outcome: len(outcome.values))))
+        held = _Holding(space)
+        yield View(
+            spot,
+            held.covering(both[0], spot.before, before.roles),
+            held.covering(both[1], spot.after, after.roles),
+            space,
+            standpoints_of_both(before.roles, after.roles, spot, wanted),
+        )
 
 
-@dataclass(frozen=True, slots=True)
-class _Effects:
-    """The grantees that something allows, and those that something denies."""
-
-    allowing: frozenset[str]
-    denying: frozenset[str]
-
-    def allows(self, names: Collection[str]) -> bool:
-        return not self.allowing.isdisjoint(names) and self.denying.isdisjoint(names)
+def covering_grants(grants: Iterable[Grant], asked: Asked, roles: RoleModel) -> tuple[Grant, ...]:
+    """The grants whose scope covers where a side is asked; none where it denies without asking."""
+    if isinstance(asked, BadDomain):
+        return ()
+    return tuple(grant for grant in grants if grant.scope.covers(asked, roles))
 
 
-def _distinct(covering: Sequence[Sequence[Grant]], space: TruthSpace) -> dict[tuple[_Effects, _Effects], Outcome]:
-    """What the grants of both sides do in the outcomes, once each, with the outcome that shows least."""
-    found: dict[tuple[_Effects, _Effects], Outcome] = {}
-    for outcome in sorted(space.outcomes, key=lambda outcome: len(outcome.values)):
-        first, second = (_effects(grants, space, outcome) for grants in covering)
-        found.setdefault((first, second), outcome)
-    return found
+class _Holding:
+    """In which outcomes of a space conditions hold; each condition is looked at once."""
+
+    def __init__(self, space: TruthSpace) -> None:
+        self._space = space
+        self._values: dict[Condition | None, tuple[int, int]] = {}
+
+    def covering(self, grants: Iterable[Grant], asked: Asked, roles: RoleModel) -> Covering:
+        covering = covering_grants(grants, asked, roles)
+        return Covering(covering, tuple(self._bits(grant) for grant in covering))
+
+    def _bits(self, grant: Grant) -> int:
+        """An allow needs a true condition, a deny holds unless it is false."""
+        if grant.condition not in self._values:
+            true = unknown = 0
+            for position, outcome in enumerate(self._space.outcomes):
+                value = self._space.value(grant.condition, outcome.truths)
+                true |= (value is True) << position
+                unknown |= (value is None) << position
+            self._values[grant.condition] = true, unknown
+        true, unknown = self._values[grant.condition]
+        return true if grant.effect == "allow" else true | unknown
 
 
-def _effects(grants: Iterable[Grant], space: TruthSpace, outcome: Outcome) -> _Effects:
-    allowing, denying = set(), set()
-    for grant in grants:
-        value = space.value(grant.condition, outcome.truths)
-        if grant.effect == "allow" and value is True:
-            allowing.add(grant.grantee)
-        elif grant.effect == "deny" and value is not False:
-            denying.add(grant.grantee)
-    return _Effects(frozenset(allowing), frozenset(denying))
-
-
-@dataclass(frozen=True)
-class RolesOfBoth(RoleModel):
-    """A role model in which each role also stands, under marked names, for what it stands for in another model."""
-
-    other: RoleModel = field(kw_only=True)
-
-    @cached_property
-    def closure(self) -> Mapping[str, frozenset[str]]:
-        """The names that each role stands for in either model."""
-        own = RoleModel(self.levels, self.roles).closure
-        marked = {name: frozenset(_OTHER + inner for inner in names) for name, names in self.other.closure.items()}
-        return MappingProxyType({name: names | marked[name] for name, names in own.items()})
-
-
-def _names_of_other(names: Iterable[str]) -> frozenset[str]:
-    return frozenset(name[1:] for name in names if name.startswith(_OTHER)) | {ANYONE}
-
-
-def _shown(outcome: Outcome) -> tuple[tuple[str, object], ...]:
+def shown_values(outcome: Outcome) -> tuple[tuple[str, object], ...]:
+    """The attributes of an outcome as (name, value), without those that the question itself says."""
     implied = (Attribute("resource", ("type",)), Attribute("action", ("name",)))
     return tuple((str(name), value) for name, value in outcome.values.items() if name not in implied)
 
 
-def everything_asked(policy: PolicySet) -> Iterator[tuple[str, str]]:
+def everything_asked(policy: PolicySet) -> Iterator[Question]:
     """Each (resource type, action) that a policy set declares."""
     for declared in policy.resource_types.values():
         for action in declared.actions:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from klausel.core.decision import Plan
+from klausel.core.load import printable
 from klausel.core.policy import PolicySet
 from klausel.core.policy_test import Failure, PolicyTest, Standings, failures
 from klausel.core.problem import Problem
@@ -16,10 +17,10 @@ def unmet_expectations(policy: PolicySet, plan: Plan, tests: Iterable[PolicyTest
     standings = Standings(policy)
     for test in tests:
         for failure in failures(policy, plan, test, standings):
-            yield _failed(test, failure)
+            yield printable(_failed(test, failure))
     for verdict in prove_all(policy):
         if verdict.counterexample is not None:
-            yield _broken(verdict, verdict.counterexample)
+            yield printable(_broken(verdict, verdict.counterexample))
 
 
 def _failed(test: PolicyTest, failure: Failure) -> Problem:

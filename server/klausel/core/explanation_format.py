@@ -24,13 +24,14 @@ def explanation_as_json(explanation: Explanation) -> dict[str, object]:
         answer["also"] = [_grant_seen_as_json(explanation, seen) for seen in explanation.also]
     else:
         answer["nearest"] = [
-            {**_grant_as_json(near.grant), "lacks": [{"part": lack.part, "message": lack.message} for lack in near.lacks]}
+            {**grant_as_json(near.grant), "lacks": [{"part": lack.part, "message": lack.message} for lack in near.lacks]}
             for near in explanation.nearest
         ]
     return answer
 
 
-def _grant_as_json(grant: Grant) -> dict[str, object]:
+def grant_as_json(grant: Grant) -> dict[str, object]:
+    """What a program needs to show a grant."""
     return {
         "grant": str(grant),
         "source": grant.source,
@@ -44,7 +45,7 @@ def _grant_seen_as_json(explanation: Explanation, seen: GrantSeen) -> dict[str, 
     subject = explanation.request.subject
     held = seen.source
     return {
-        **_grant_as_json(seen.grant),
+        **grant_as_json(seen.grant),
         "role_assignment": {"subject": subject_key(subject.type, subject.id), "role": held.role, "domain": held.domain}
         if held
         else None,

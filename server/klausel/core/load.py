@@ -105,9 +105,11 @@ class _Loader:
         }
         roles, declared_roles = self._roles(roots.get(ROLES_FILE), csv_rows)
         conditions_root = roots.get(CONDITIONS_FILE)
-        conditions = NamedConditions(
-            conditions_root, conditions_root is not None or CONDITIONS_FILE not in shown, self.problems
-        )
+        is_readable = conditions_root is not None or CONDITIONS_FILE not in shown
+        read_conditions = partial(self._conditions, conditions_root, is_readable)
+        key = ("conditions", shown.get(CONDITIONS_FILE), texts.get(CONDITIONS_FILE), is_readable)
+        conditions, condition_problems = self.cache.remembered(key, read_conditions)
+        self.problems.found += condition_problems
         types: dict[str, ResourceType] = {}
         declared_types: set[str] = set()
         features = {name: root for name, root in roots.items() if name.startswith(FEATURES_FOLDER) and root is not None}
@@ -117,8 +119,9 @@ class _Loader:
             self.problems.check_keys(root, FEATURE.names, FEATURE.what)
             self.problems.text(root.get("description"), "description")
             read_types = partial(self._types, root, roles)
-            key = ("types", shown[name], texts[name], roles.levels)
-            names, found_types, type_problems = self.cache.remembered(key, read_types)
+            names, found_types, type_problems = self.cache.remembered(
+                ("types", shown[name], texts[name], roles.levels), read_types
+            )
             declared_types.update(names)
             join_resource_types(types, found_types, self.problems)
             self.problems.found += type_problems
@@ -157,7 +160,7 @@ class _Loader:
         invariants: tuple[Invariant, ...],
         tests: list[PolicyTest],
     ) -> LoadResult:
-        problems = tuple(sorted({_printable(problem) for problem in self.problems.found}))
+        problems = tuple(sorted({printable(problem) for problem in self.problems.found}))
         if any(problem.severity == "error" for problem in problems):
             return LoadResult(None, problems)
         digest = files_digest((file.name, file.content) for file in self.files if not is_test_file(file.name))
@@ -167,7 +170,8 @@ class _Loader:
         return LoadResult(policy, problems, tuple(tests))
 
     def _decoded(self, file: SourceFile) -> str | None:
-        text, problems = decode(file.content, file.shown_as)
+        key = ("text", file.shown_as, file.content)
+        text, problems = self.cache.remembered(key, lambda: decode(file.content, file.shown_as))
         self.problems.found += problems
         return text
 
@@ -182,6 +186,12 @@ class _Loader:
             self._report_empty(shown_as)
         self.problems.found += problems
         return rows
+
+    @staticmethod
+    def _conditions(root: Fields | None, is_readable: bool) -> tuple[NamedConditions, list[Problem]]:
+        """The named conditions, and the problems in them."""
+        problems = ProblemList()
+        return NamedConditions(root, is_readable, problems), problems.found
 
     @staticmethod
     def _types(root: Fields, roles: RoleModel) -> tuple[list[str], list[ResourceType], list[Problem]]:
@@ -238,7 +248,7 @@ def files_digest(files: Iterable[tuple[str, bytes]]) -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
-def _printable(problem: Problem) -> Problem:
+def printable(problem: Problem) -> Problem:
     """The same problem, so that one line of a terminal shows it, whatever the files hold."""
     texts = (problem.place.file, problem.message, problem.hint)
     file, message, hint = shown = tuple(map(_on_one_line, texts))

@@ -61,14 +61,14 @@ def read_resource_types(root: Fields, found: list[ResourceType], roles: RoleMode
         is_readable = fields is not None or is_empty(node)
         fields = fields or Fields((), name.place)
         meant = problems.check_keys(fields, RESOURCE_TYPE.names, RESOURCE_TYPE.what)
-        actions = []
+        actions: dict[str, Place] = {}
         for text in problems.texts(fields.get("actions"), "actions"):
             problems.name(text, "an action", is_action_name)
-            actions.append(text.value)
+            actions[text.value] = text.place
         if is_readable and fields.get("actions") is None and "actions" not in meant:
             problems.add(name.place, "missing-key", f"resource type {name.value} has no actions", "add actions: [view]")
-        asked_in = dict(_asked_in(fields.get("asked_in"), actions, roles, problems))
-        found.append(ResourceType(name.value, tuple(actions), MappingProxyType(asked_in), name.place))
+        asked_in = MappingProxyType(dict(_asked_in(fields.get("asked_in"), list(actions), roles, problems)))
+        found.append(ResourceType(name.value, tuple(actions), asked_in, name.place, MappingProxyType(actions)))
 
 
 def _asked_in(node: Node | None, actions: list[str], roles: RoleModel, problems: ProblemList) -> Iterator[tuple[str, str]]:

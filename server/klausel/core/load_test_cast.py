@@ -148,18 +148,21 @@ def read_properties(fields: Fields, problems: ProblemList, own_keys: Collection[
     return {key.value: _value(node, problems) for key, node in fields.entries if key.value not in own_keys}
 
 
+def is_text_without_quotes(value: str) -> bool:
+    """Whether a value of a property that is written without quotes is a text."""
+    return value not in _PLAIN_VALUES and not _NUMBER.fullmatch(value)
+
+
 def _value(node: Node, problems: ProblemList) -> object:
     """A value as JSON has it: without quotes, true, false and numbers are what they say; nothing is null."""
     if isinstance(node, Fields):
         return dict(read_properties(node, problems))
     if isinstance(node, Items):
         return [_value(item, problems) for item in node.values]
-    if node.is_quoted:
+    if node.is_quoted or is_text_without_quotes(node.value):
         return node.value
     if node.value in _PLAIN_VALUES:
         return _PLAIN_VALUES[node.value]
-    if not _NUMBER.fullmatch(node.value):
-        return node.value
     try:
         number: float = json.loads(node.value)
     except ValueError:  # Python reads no whole number of more than 4300 digits

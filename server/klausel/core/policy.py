@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 from klausel.core.condition import Condition
@@ -63,6 +64,7 @@ class ResourceType:
     actions: tuple[str, ...]
     asked_in: Mapping[str, str]
     place: Place
+    action_places: Mapping[str, Place] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,10 @@ class PolicyError(Exception):
         super().__init__("\n".join(map(str, self.problems)))
 
 
+class FormatLossError(Exception):
+    """The canonical form of a file would not say the same, or lose a comment; the message says which."""
+
+
 def nearest_name(name: str, known: Iterable[str]) -> str | None:
     """The known name that is most like `name`, or None when none is near; ties go to the first in alphabetical order."""
     near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.6)

@@ -17,6 +17,9 @@ from klausel.core.request import Resource
 from klausel.core.roles import ANY_PREFIX, ANYONE, Level, RoleModel, depth_of, parent_domain
 from klausel.core.truth_space import Known
 
+_FIRST_ID = " "
+"""The id that sorts before all others; behind a text, the first id after that text."""
+
 Held = tuple[tuple[str, str], ...]
 """Role assignments of one subject, as (role, domain)."""
 
@@ -31,10 +34,14 @@ class Standpoint:
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """One kind of place where a question may be asked: its domain (None: none), and what is known of the resource there."""
+    """One kind of place where a question may be asked: its domain (None: none), and what is known of the resource there.
+
+    `shape` are the parts of the domain; None for a made-up one, which stands for all that no other spot names.
+    """
 
     domain: str | None
     known: Known
+    shape: tuple[str | None, ...] = ()
 
 
 def spots(
@@ -45,25 +52,48 @@ def spots(
     `domains` are those that grants or invariants name; made-up ones are called after their level.
     """
     roles = policy.roles
-    known_domains = {domain for name in domains for domain in _domains_from_top(name)}
-    parts = _parts_in_atoms(roles, resource_type, atoms)
+    known_domains = {domain for name in domains for domain in domains_from_top(name)}
+    parts = parts_in_atoms(roles, resource_type, atoms)
     found: dict[str | None, Spot] = {}
     for chain in _chains(roles, known_domains, parts):
         for length in range(len(chain) + 1):
             known = _known(_levels_looked_at(policy, resource_type, action), resource_type, action, chain[:length])
             domain = _domain_when(policy, resource_type, action, known)
             if not isinstance(domain, BadDomain):
-                found.setdefault(domain, Spot(domain, known))
+                found.setdefault(domain, Spot(domain, known, shape_of(domain, known_domains, parts, roles)))
     return tuple(found.values())
 
 
-def _domains_from_top(domain: str) -> Iterator[str]:
+def shape_of(
+    domain: str | None, known: Collection[str], parts: Mapping[str, Collection[str]], roles: RoleModel
+) -> tuple[str | None, ...]:
+    """The parts of a domain, with None for those that are made up."""
+    if domain is None:
+        return ()
+    shape: list[str | None] = []
+    for level, above in zip(roles.levels, domains_from_top(domain), strict=False):
+        part = above.rpartition("/")[2]
+        is_named = above in known or part in parts[level.name]
+        shape.append(part if is_named and level.constant is None else None)
+    return tuple(shape)
+
+
+def spot_in(policy: PolicySet, resource_type: str, action: str, domain: str | None) -> Spot | BadDomain:
+    """The spot of a question about something in a domain: its own domain is that, or one above where the action is asked."""
+    ids = () if domain is None else domain.split("/")
+    known = _known(_levels_looked_at(policy, resource_type, action), resource_type, action, ids)
+    asked = _domain_when(policy, resource_type, action, known)
+    return asked if isinstance(asked, BadDomain) else Spot(asked, known)
+
+
+def domains_from_top(domain: str) -> Iterator[str]:
+    """A domain and those above it, the top one first."""
     parts = domain.split("/")
     for length in range(1, len(parts) + 1):
         yield "/".join(parts[:length])
 
 
-def _parts_in_atoms(roles: RoleModel, resource_type: str, atoms: Iterable[Atom]) -> dict[str, set[str]]:
+def parts_in_atoms(roles: RoleModel, resource_type: str, atoms: Iterable[Atom]) -> dict[str, set[str]]:
     """By level: the texts that conditions compare with the attributes by which requests name that level."""
     parts: dict[str, set[str]] = {level.name: set() for level in roles.levels}
     for atom in atoms:
@@ -72,11 +102,10 @@ def _parts_in_atoms(roles: RoleModel, resource_type: str, atoms: Iterable[Atom])
         for level in roles.levels:
             if _naming_attributes(level, resource_type) & {atom.left, atom.right}:
                 literals = [item for side in (atom.left, atom.right) for item in getattr(side, "items", (side,))]
-                parts[level.name] |= {
-                    item.value
-                    for item in literals
-                    if isinstance(item, Literal) and isinstance(item.value, str) and not fault_in_domain_id(item.value)
-                }
+                texts = {item.value for item in literals if isinstance(item, Literal) and isinstance(item.value, str)}
+                if atom.operator in ("<", "<=", ">", ">="):
+                    texts |= {_FIRST_ID, *(text + _FIRST_ID for text in texts)}
+                parts[level.name] |= {text for text in texts if not fault_in_domain_id(text)}
     return parts
 
 
@@ -192,7 +221,7 @@ def _options(roles: RoleModel, place: str, domain: str, keep: frozenset[str]) ->
 
 def _places(roles: RoleModel, domain: str) -> list[str]:
     """The domains whose role assignments matter in a domain: it, those above it, and one chain aside at each level."""
-    above = list(_domains_from_top(domain))
+    above = list(domains_from_top(domain))
     places = dict.fromkeys(above)
     for branch in above:
         chain = branch

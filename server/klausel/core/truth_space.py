@@ -95,6 +95,32 @@ def truth_space(all_atoms: Iterable[Atom], known: Known = MappingProxyType({})) 
     return TruthSpace(atoms, tuple(outcomes), any(isinstance(atom, Match) for atom in atoms))
 
 
+def most_steps(all_atoms: Iterable[Atom], known: Known = MappingProxyType({})) -> int:
+    """How many choices of values, or outcomes, `truth_space` goes through at most; found without going through them."""
+    choices, outcomes = 0, 1
+    for group in _groups(tuple(dict.fromkeys(positive(atom)[0] for atom in all_atoms))):
+        of_group = _most_choices(group, known)
+        choices += of_group
+        outcomes *= min(of_group, 3 ** len(group))
+    return max(choices, outcomes)
+
+
+def _most_choices(group: tuple[Atom, ...], known: Known) -> int:
+    attributes = {attribute for atom in group for attribute in _attributes(atom)}
+    given = [value for attribute in attributes for value in known.get(attribute, ())]
+    scalars = _scalar_values(group, given, len(attributes))
+    containers = {atom.right for atom in group if isinstance(atom, Comparison) and atom.operator == "in"}
+    choices: int = 2 ** sum(isinstance(atom, Match) for atom in group)
+    for attribute in attributes:
+        if attribute in known:
+            choices *= len(known[attribute])
+        elif attribute in containers:
+            choices *= 2 ** (len(scalars) + 1) + len(scalars) + 1
+        else:
+            choices *= len(_values_of(attribute, group, scalars))
+    return choices
+
+
 def _attributes(atom: Atom) -> list[Attribute]:
     operands: tuple[Operand, ...] = (atom.left, atom.right) if isinstance(atom, Comparison) else (atom.attribute,)
     return [operand for operand in operands if isinstance(operand, Attribute)]
@@ -123,7 +149,8 @@ def _overlap(one: Attribute, other: Attribute) -> bool:
 
 def _group_outcomes(atoms: tuple[Atom, ...], known: Known) -> tuple[tuple[Atom, ...], tuple[Outcome, ...]]:
     attributes = sorted({attribute for atom in atoms for attribute in _attributes(atom)}, key=str)
-    given = [value for attribute in attributes for value in known.get(attribute, ())]
+    values_known = [value for attribute in attributes for value in known.get(attribute, ())]
+    given = [item for value in values_known for item in (value if isinstance(value, list) else [value])]
     scalars = _scalar_values(atoms, given, len(attributes))
     choices = [known.get(attribute) or _values_of(attribute, atoms, scalars) for attribute in attributes]
     outcomes: dict[Truths, Outcome] = {}

@@ -10,8 +10,10 @@ from typing import Literal
 from sqlalchemy import Connection, Engine, and_, bindparam, delete, exists, func, insert, or_, select
 
 from klausel.core.assignment import Assignment, fault_in_assignment
+from klausel.core.change_record import Origin
 from klausel.core.identifiers import fault_in_domain_id, is_printable
 from klausel.core.roles import RoleModel, top_domain
+from klausel.storage.assignment_log import log_rows
 from klausel.storage.assignment_rules import keepers_missing, subjects_at_fault
 from klausel.storage.bulk_load import load_rows
 from klausel.storage.database import reading, writing
@@ -44,6 +46,7 @@ ROWS_PER_STATEMENT = 500
 ROWS_PER_EXPORT_STEP = 10_000
 
 _COLUMNS = (CasbinRule.v0, CasbinRule.v1, CasbinRule.v2)
+_UNKNOWN = Origin()
 
 
 class AssignmentStore:
@@ -86,8 +89,12 @@ class AssignmentStore:
         with reading(self.engine) as connection:
             return connection.execute(select(CasbinRule.id).limit(1)).first() is None
 
-    def write(self, roles: RoleModel, grant: Sequence[Assignment], revoke: Sequence[Assignment]) -> str:
+    def write(
+        self, roles: RoleModel, grant: Sequence[Assignment], revoke: Sequence[Assignment], origin: Origin = _UNKNOWN
+    ) -> str:
         """Grants and revokes, all or nothing, and returns the new revision; the same write again changes nothing.
+
+        What really changes stands in the change log, with its origin, in the same transaction.
 
         Raises InvalidAssignments for rows that can never be, ForbiddenState when the rules forbid the state after it.
         A stored row can be revoked even when it is invalid by now, such as one with a role no longer declared.
@@ -102,11 +109,11 @@ class AssignmentStore:
                 absent = tuple(fault for fault in doubtful if fault.assignment not in stored)
                 if absent:
                     raise InvalidAssignments(absent)
-            revision, change = _apply(connection, roles, grant, revoke)
+            revision, change = _apply(connection, roles, grant, revoke, origin)
         self._tell(change)
         return revision
 
-    def remove_subject(self, roles: RoleModel, subject: str, account: str) -> tuple[str, int]:
+    def remove_subject(self, roles: RoleModel, subject: str, account: str, origin: Origin = _UNKNOWN) -> tuple[str, int]:
         """Takes all that a leaver holds in a top-level domain and below it; returns the revision and how many rows.
 
         Raises InvalidAssignments when `account` is not one id, ForbiddenState as `write` does.
@@ -118,7 +125,7 @@ class AssignmentStore:
         with writing(self.engine, {account}) as connection:
             known = _stored(connection, {subject}) if _can_be_stored(subject) else ()
             leaving = [row for row in known if top_domain(row.domain) == account]
-            revision, change = _apply(connection, roles, (), leaving)
+            revision, change = _apply(connection, roles, (), leaving, origin)
         self._tell(change)
         return revision, len(leaving)
 
@@ -159,7 +166,11 @@ class AssignmentStore:
                 yield Assignment(*row)
 
     def import_rows(
-        self, roles: RoleModel, rows: Iterable[Assignment], on_progress: Callable[[int], None] | None = None
+        self,
+        roles: RoleModel,
+        rows: Iterable[Assignment],
+        on_progress: Callable[[int], None] | None = None,
+        origin: Origin = _UNKNOWN,
     ) -> ImportResult:
         """Adds many assignments, all or nothing, by the same checks and rules as `write`; raises as `write` does.
 
@@ -168,10 +179,10 @@ class AssignmentStore:
         if self.engine.dialect.name not in {"sqlite", "postgresql"}:
             known = self.count()
             everything = list(rows)
-            revision = self.write(roles, everything, ())
+            revision = self.write(roles, everything, (), origin)
             added = self.count() - known
             return ImportResult(added, len(everything) - added, revision)
-        result, change = load_rows(self.engine, roles, rows, on_progress)
+        result, change = load_rows(self.engine, roles, rows, on_progress, origin)
         self._tell(change)
         return result
 
@@ -214,9 +225,9 @@ def _can_be_stored(text: str) -> bool:
 
 
 def apply_unjudged(
-    connection: Connection, grant: Collection[Assignment], revoke: Collection[Assignment]
+    connection: Connection, grant: Sequence[Assignment], revoke: Sequence[Assignment], origin: Origin
 ) -> StoreChange | None:
-    """Makes the table hold the one and not the other, with the revision and the log; None when it was so already.
+    """Makes the table hold the one and not the other, with the revision and both logs; None when it was so already.
 
     The caller holds the locks and knows that the rows really change something.
     """
@@ -230,17 +241,19 @@ def apply_unjudged(
     if grant:
         new = [{"ptype": "g", "v0": row.subject, "v1": row.role, "v2": row.domain} for row in grant]
         connection.execute(insert(CasbinRule), new)
-    return log_change(connection, frozenset(row.subject for row in (*grant, *revoke)))
+    change = log_change(connection, frozenset(row.subject for row in (*grant, *revoke)))
+    log_rows(connection, origin, grant, revoke)
+    return change
 
 
 def _apply(
-    connection: Connection, roles: RoleModel, grant: Sequence[Assignment], revoke: Sequence[Assignment]
+    connection: Connection, roles: RoleModel, grant: Sequence[Assignment], revoke: Sequence[Assignment], origin: Origin
 ) -> tuple[str, StoreChange | None]:
     stored = set(_stored(connection, {row.subject for row in (*grant, *revoke)}))
     added = sorted(set(grant) - stored)
     removed = sorted(set(revoke) & stored)
     violations = subjects_at_fault(roles, *_before_and_after(stored, added, removed, grant, revoke), grant)
-    change = apply_unjudged(connection, added, removed)
+    change = apply_unjudged(connection, added, removed, origin)
     violations += keepers_missing(
         roles,
         grant,

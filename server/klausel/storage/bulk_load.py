@@ -10,13 +10,15 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Index, Table, bindparam, text
 
 from klausel.core.assignment import Assignment, Violation, fault_in_assignment, keeper_violation, subject_violations
+from klausel.core.change_record import Origin
 from klausel.core.identifiers import fault_in_subject, split_subject_key
 from klausel.core.roles import RoleModel, depth_of, parent_domain, top_domain
+from klausel.storage.assignment_log import head_of, log_granted_rows
 from klausel.storage.assignment_rules import holders_of, kept_roles_and_domains
 from klausel.storage.database import explained_errors, is_in_memory, make_engine, write_transaction
 from klausel.storage.revisions import SUBJECTS_IN_LOG_ENTRY, log_change, revision_now
 from klausel.storage.store_answers import ForbiddenState, ImportResult, InvalidAssignments, RowFault, StoreChange
-from klausel.storage.tables import CasbinRule
+from klausel.storage.tables import CasbinRule, LogRow
 
 ROWS_PER_STEP = 25_000
 MOST_FAULTS = 100
@@ -36,21 +38,32 @@ _STAGES = {
 }
 
 # SQLite fills its unique index fastest in order. PostgreSQL is fastest without sorting, and without ON CONFLICT: the
-# locks keep others from writing, so what is not there stays so.
+# locks keep others from writing, so what is not there stays so. Each also puts exactly the rows added into the change
+# log: SQLite numbers new rows upwards, so they are those above the last one before.
 _INSERT = {
     "sqlite": (
         "INSERT INTO casbin_rule (ptype, v0, v1, v2) SELECT 'g', subject, role, domain FROM temp.klausel_stage "
-        "WHERE true ORDER BY subject, role, domain ON CONFLICT DO NOTHING"
+        "WHERE true ORDER BY subject, role, domain ON CONFLICT DO NOTHING",
+        "INSERT INTO klausel_assignment_log_row (number, position, sign, subject, role, domain) "
+        "SELECT :number, id - :last - 1, 1, v0, v1, v2 FROM casbin_rule WHERE id > :last ORDER BY id",
     ),
     "postgresql": (
-        "INSERT INTO casbin_rule (ptype, v0, v1, v2) SELECT DISTINCT 'g', subject, role, domain FROM klausel_stage AS stage "
-        "WHERE NOT EXISTS (SELECT 1 FROM casbin_rule WHERE v0 = stage.subject AND v1 = stage.role AND v2 = stage.domain)"
+        "INSERT INTO klausel_assignment_log_row (number, position, sign, subject, role, domain) "
+        "SELECT :number, row_number() OVER () - 1, 1, subject, role, domain FROM ("
+        "SELECT DISTINCT subject, role, domain FROM klausel_stage AS stage WHERE NOT EXISTS ("
+        "SELECT 1 FROM casbin_rule WHERE v0 = stage.subject AND v1 = stage.role AND v2 = stage.domain)) AS added",
+        "INSERT INTO casbin_rule (ptype, v0, v1, v2) "
+        "SELECT 'g', subject, role, domain FROM klausel_assignment_log_row WHERE number = :number",
     ),
 }
 
 
 def load_rows(
-    engine: Engine, roles: RoleModel, rows: Iterable[Assignment], on_progress: Callable[[int], None] | None
+    engine: Engine,
+    roles: RoleModel,
+    rows: Iterable[Assignment],
+    on_progress: Callable[[int], None] | None,
+    origin: Origin,
 ) -> tuple[ImportResult, StoreChange | None]:
     """Adds the rows, all or nothing, on SQLite or PostgreSQL; the change is None when all were there already.
 
@@ -66,7 +79,7 @@ def load_rows(
                 check = _RowCheck(roles)
                 read = _stage(connection, check, rows, on_progress)
             with write_transaction(connection, None):
-                return _insert_and_judge(connection, roles, read)
+                return _insert_and_judge(connection, roles, read, origin)
         finally:
             if own is engine:
                 with connection.begin():
@@ -164,9 +177,11 @@ def _in_steps(rows: Iterable[Assignment]) -> Iterator[list[Assignment]]:
         yield some
 
 
-def _insert_and_judge(connection: Connection, roles: RoleModel, read: int) -> tuple[ImportResult, StoreChange | None]:
+def _insert_and_judge(
+    connection: Connection, roles: RoleModel, read: int, origin: Origin
+) -> tuple[ImportResult, StoreChange | None]:
     dropped = _drop_slow_indexes(connection, read)
-    added = connection.execute(text(_INSERT[connection.dialect.name])).rowcount
+    added = _insert(connection)
     for index in dropped:
         index.create(connection)
     violations = _without_role_above(connection, roles) + _without_keeper(connection, roles)
@@ -176,8 +191,21 @@ def _insert_and_judge(connection: Connection, roles: RoleModel, read: int) -> tu
     if added >= ROWS_PER_STEP and connection.dialect.name == "postgresql":
         # Until it has statistics, PostgreSQL plans for a small table.
         connection.execute(text("ANALYZE casbin_rule"))
-    change = log_change(connection, _subjects_staged(connection)) if added else None
+    change = None
+    if added:
+        change = log_change(connection, _subjects_staged(connection))
+        log_granted_rows(connection, "change", origin, added)
     return ImportResult(added, read - added, revision_now(connection)), change
+
+
+def _insert(connection: Connection) -> int:
+    """Puts what is staged and not there into both tables; returns how many rows that were."""
+    last = connection.execute(text("SELECT coalesce(max(id), 0) FROM casbin_rule")).scalar_one()
+    values = {"number": head_of(connection).number + 1, "last": last}
+    added = 0
+    for statement in _INSERT[connection.dialect.name]:
+        added = connection.execute(text(statement), values).rowcount
+    return added
 
 
 def _without_role_above(connection: Connection, roles: RoleModel) -> list[Violation]:
@@ -248,13 +276,15 @@ def _drop_slow_indexes(connection: Connection, read: int) -> list[Index]:
     table is empty and there is nothing to read.
     """
     is_sqlite = connection.dialect.name == "sqlite"
-    few = text("SELECT count(*) FROM (SELECT 1 FROM casbin_rule LIMIT :few) AS first_rows")
     limit = 4 * read if is_sqlite else 1
-    if read < ROWS_PER_STEP or connection.execute(few, {"few": limit}).scalar_one() >= limit:
-        return []
-    table = CasbinRule.__table__
-    assert isinstance(table, Table)
-    slow = sorted((index for index in table.indexes if not (index.unique and is_sqlite)), key=lambda index: str(index.name))
+    slow = []
+    for model in (CasbinRule, LogRow):
+        table = model.__table__
+        assert isinstance(table, Table)
+        few = text(f"SELECT count(*) FROM (SELECT 1 FROM {table.name} LIMIT :few) AS first_rows")
+        if read >= ROWS_PER_STEP and connection.execute(few, {"few": limit}).scalar_one() < limit:
+            indexes = [index for index in table.indexes if not (index.unique and is_sqlite)]
+            slow += sorted(indexes, key=lambda index: str(index.name))
     for index in slow:
         index.drop(connection)
     return slow

@@ -9,12 +9,15 @@ from sqlalchemy import select
 from sqlalchemy_adapter import Adapter
 
 from klausel.core.assignment import Assignment
+from klausel.core.change_record import Origin
 from klausel.core.roles import RoleModel
 from klausel.storage.assignment_store import AssignmentStore
 from klausel.storage.database import StorageError, reading
 from klausel.storage.tables import CasbinRule
 
 _COLUMNS = (CasbinRule.v0, CasbinRule.v1, CasbinRule.v2)
+# Casbin's calls do not say who asks for a change.
+_ORIGIN = Origin(channel="adapter")
 
 
 class KlauselAdapter(Adapter):  # type: ignore[misc]
@@ -53,7 +56,7 @@ class KlauselAdapter(Adapter):  # type: ignore[misc]
 
     def add_policies(self, sec: str, ptype: str, rules: Iterable[Sequence[str]]) -> None:
         """Grants role assignments, all or nothing; stock commits each by itself."""
-        self._store.write(self._roles, _assignments(sec, ptype, rules), ())
+        self._store.write(self._roles, _assignments(sec, ptype, rules), (), _ORIGIN)
 
     def add_policies_ex(self, sec: str, ptype: str, rules: Iterable[Sequence[str]]) -> None:
         """Grants those of the role assignments that are not there yet; stock has no such call."""
@@ -70,7 +73,7 @@ class KlauselAdapter(Adapter):  # type: ignore[misc]
         """
         rows = _assignments(sec, ptype, rules)
         found = any(self._is_stored(row) for row in rows)
-        self._store.write(self._roles, (), rows)
+        self._store.write(self._roles, (), rows, _ORIGIN)
         return found
 
     def remove_filtered_policy(self, sec: str, ptype: str, field_index: int, *field_values: str) -> bool:
@@ -80,7 +83,7 @@ class KlauselAdapter(Adapter):  # type: ignore[misc]
         """
         _assignments(sec, ptype, ())
         rows = self._matching(field_index, field_values)
-        self._store.write(self._roles, (), rows)
+        self._store.write(self._roles, (), rows, _ORIGIN)
         return bool(rows)
 
     def update_policy(self, sec: str, ptype: str, old_rule: Sequence[str], new_rule: Sequence[str]) -> None:
@@ -111,7 +114,7 @@ class KlauselAdapter(Adapter):  # type: ignore[misc]
         return [list(row) for row in old]
 
     def _replace(self, old: Sequence[Assignment], new: Sequence[Assignment]) -> None:
-        self._store.write(self._roles, new, [row for row in old if row not in set(new)])
+        self._store.write(self._roles, new, [row for row in old if row not in set(new)], _ORIGIN)
 
     def _is_stored(self, row: Assignment) -> bool:
         return (row.role, row.domain) in self._store.held_by(row.subject)

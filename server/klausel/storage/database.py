@@ -10,18 +10,20 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, select, text
+from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, select, text, update
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import NullPool, QueuePool
 
-from klausel.storage.tables import SCHEMA_VERSION, Base, CasbinRule, State
+from klausel.storage.assignment_log import begin_log
+from klausel.storage.tables import LOG_TABLES, SCHEMA_VERSION, Base, CasbinRule, State
 
 LOCK_TIMEOUT_SECONDS = 30
 CONNECT_TIMEOUT_SECONDS = 10
 MOST_ACCOUNT_LOCKS = 64
 
 _WRITES = "klausel_writes"
+_VERSION_WITHOUT_LOG = 1
 
 
 class StorageError(Exception):
@@ -29,7 +31,7 @@ class StorageError(Exception):
 
 
 def open_database(url: str) -> Engine:
-    """An engine on the database at a SQLAlchemy URL, its schema created when absent.
+    """An engine on the database at a SQLAlchemy URL, its schema created when absent, brought up to date when old.
 
     `postgresql://` and `postgres://` mean psycopg 3. An SQLite file is created on first use. Raises StorageError.
     """
@@ -182,36 +184,49 @@ def _use_write_ahead_log(engine: Engine) -> None:
 
 def _prepare_schema(engine: Engine) -> None:
     with engine.connect() as connection:
-        if _has_schema(connection):
+        found = _schema_version(connection)
+        if found == SCHEMA_VERSION:
             return
-    with engine.connect() as connection, write_transaction(connection, ()):
+    # Whoever brings a schema up to date keeps writers away; a new one has none.
+    with engine.connect() as connection, write_transaction(connection, () if found is None else None):
         if connection.dialect.name == "postgresql":
             connection.execute(text(f"SELECT pg_advisory_xact_lock({_lock_key('schema')})"))
-        if _has_schema(connection):
+        found = _schema_version(connection)
+        if found == SCHEMA_VERSION:
             return
-        if inspect(connection).has_table(CasbinRule.__tablename__):
-            raise StorageError(
-                f"{_place(engine.url)} already holds a table {CasbinRule.__tablename__} that Klausel did not make; "
-                "use another database or schema, and bring the rows by `klausel assignments import`"
-            )
-        Base.metadata.create_all(connection, checkfirst=False)
-        connection.execute(
-            insert(State).values(
-                id=1, schema_version=SCHEMA_VERSION, lineage=secrets.token_hex(4), revision=0, log_starts_after=0
-            )
+        if found is None:
+            _create_schema(connection)
+        else:
+            Base.metadata.create_all(connection, LOG_TABLES, checkfirst=False)
+            connection.execute(update(State).values(schema_version=SCHEMA_VERSION))
+        begin_log(connection)
+
+
+def _create_schema(connection: Connection) -> None:
+    if inspect(connection).has_table(CasbinRule.__tablename__):
+        raise StorageError(
+            f"{_place(connection.engine.url)} already holds a table {CasbinRule.__tablename__} that Klausel did not make; "
+            "use another database or schema, and bring the rows by `klausel assignments import`"
         )
+    Base.metadata.create_all(connection, checkfirst=False)
+    connection.execute(
+        insert(State).values(
+            id=1, schema_version=SCHEMA_VERSION, lineage=secrets.token_hex(4), revision=0, log_starts_after=0
+        )
+    )
 
 
-def _has_schema(connection: Connection) -> bool:
+def _schema_version(connection: Connection) -> int | None:
+    """The version that this Klausel reads, or can bring up to date; None where there is no schema yet."""
     if not inspect(connection).has_table(State.__tablename__):
-        return False
+        return None
     found = connection.execute(select(State.schema_version)).scalar_one_or_none()
-    if found != SCHEMA_VERSION:
+    if found not in (_VERSION_WITHOUT_LOG, SCHEMA_VERSION):
         raise StorageError(
             f"{_place(connection.engine.url)} has schema version {found}, this version of Klausel reads {SCHEMA_VERSION}; "
             "use the version of Klausel that wrote it, export there with `klausel assignments export` and import here"
         )
-    return True
+    return found
 
 
 def _take_locks(connection: Connection, accounts: Collection[str] | None) -> None:

@@ -21,7 +21,8 @@ STARTER = Path(__file__).resolve().parents[1] / "starter"
 DEFAULT_MODEL = STARTER / MODEL_NAME
 """The model that comes with Klausel, used where none is nearby."""
 LARGEST_FILE = 4 * 1024 * 1024
-_IGNORED_FOLDERS = ("demo/",)
+SCHEMAS_FOLDER = "schemas/"
+_IGNORED_FOLDERS = ("demo/", SCHEMAS_FOLDER)
 
 
 def is_passed_over(name: str) -> bool:

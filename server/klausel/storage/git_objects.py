@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from threading import Lock
 from typing import IO, Literal
+from weakref import finalize
 
 LARGEST_OBJECT = 64 * 1024 * 1024
 NO_GIT = "git is not installed, or not on the PATH; the history of policies is read with it"
@@ -27,7 +28,7 @@ class GitError(Exception):
 class GitCommit:
     """One commit: who wrote it when, the first paragraph of its message on one line, and its parents, main line first.
 
-    Texts hold printable characters only. `tree` is the id of its folder.
+    Texts hold printable characters only. `tree` is the id of its folder, `committed` when it was made as it is.
     """
 
     id: str
@@ -36,6 +37,7 @@ class GitCommit:
     author: str
     email: str
     date: datetime
+    committed: datetime
     subject: str
 
 
@@ -67,10 +69,11 @@ def read_commit(id: str, content: bytes) -> GitCommit:
         fields.setdefault(key, []).append(value)
     encoding = fields.get(b"encoding", [b"utf-8"])[0].decode("ascii", "replace")
     name, email, date = _person(fields.get(b"author", [b""])[0], encoding)
+    committed = _person(fields.get(b"committer", [b""])[0], encoding)[2]
     lines = _text(message, encoding).lstrip("\n").partition("\n\n")[0].split("\n")
     parents = tuple(parent.decode("ascii") for parent in fields.get(b"parent", ()))
     subject = " ".join(line.strip() for line in lines).strip()
-    return GitCommit(id, fields[b"tree"][0].decode("ascii"), parents, name, email, date, printable(subject))
+    return GitCommit(id, fields[b"tree"][0].decode("ascii"), parents, name, email, date, committed, printable(subject))
 
 
 def _person(written: bytes, encoding: str) -> tuple[str, str, datetime]:
@@ -129,6 +132,7 @@ class ObjectReader:
         self._command = [*command, "cat-file", "--batch"]
         self._environment = environment
         self._process: subprocess.Popen[bytes] | None = None
+        self._end: finalize[..., ObjectReader] | None = None
         self._lock = Lock()
 
     def read(self, name: str, largest: int = LARGEST_OBJECT) -> GitObject | None:
@@ -179,18 +183,23 @@ class ObjectReader:
                 stderr=subprocess.DEVNULL,
                 env=dict(self._environment),
             )
+            self._end = finalize(self, _end, self._process)
         return self._process
 
     def close(self) -> None:
-        """Ends the process; the next reading starts another."""
+        """Ends the process; the next reading starts another. Who forgets the reader ends it too."""
         with self._lock:
             self._stop()
 
     def _stop(self) -> None:
-        process, self._process = self._process, None
-        if process is not None:
-            process.kill()
-            process.communicate()
+        self._process = None
+        if self._end is not None:
+            self._end()
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.communicate()
 
 
 def _pass_over(stream: IO[bytes], size: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Self
@@ -26,6 +26,7 @@ from klausel.storage.git_objects import (
 
 GIT_SECONDS = 60
 MOST_FILES = 20_000
+MOST_COMMITS = 10_000
 MOST_NAMES = 10_000
 MOST_REMEMBERED_BYTES = 64 * 1024 * 1024
 
@@ -71,6 +72,7 @@ class GitRepository:
         self._environment = git_environment()
         self._command = ["git", f"--git-dir={git_dir}", *_CONFIGURATION]
         self._objects = ObjectReader(self._command, self._environment)
+        self._commits: dict[str, GitCommit] = {}
         self._trees: dict[str, tuple[TreeEntry, ...]] = {}
         self._blobs: dict[str, bytes] = {}
         self._remembered_bytes = 0
@@ -134,18 +136,22 @@ class GitRepository:
         """A path of a tree as people see it in the work tree; as it is where there is none."""
         if self.work_tree is None:
             return tree_path
-        path = self.work_tree / tree_path
-        try:
-            return path.relative_to(Path.cwd()).as_posix()
-        except ValueError:
-            return path.as_posix()
+        path = os.path.join(self.work_tree, tree_path)
+        here = os.path.join(os.getcwd(), "")
+        return path.removeprefix(here)
 
     def commit(self, revision: str) -> GitCommit:
         """The commit that a revision names (`HEAD~2`, a branch, a tag, an id); raises `GitError` when it names none."""
+        known = self._commits.get(revision)
+        if known is not None:
+            return known
         found = self._objects.read(f"{revision}^{{commit}}")
         if found is None or found.kind != "commit" or found.content is None:
             raise GitError(self._unknown(revision))
-        return read_commit(found.id, found.content)
+        if len(self._commits) >= MOST_COMMITS:
+            self._commits.clear()
+        commit = self._commits[found.id] = read_commit(found.id, found.content)
+        return commit
 
     def _unknown(self, revision: str) -> str:
         message = f'git knows no commit "{printable(revision)}"'
@@ -213,8 +219,9 @@ class GitRepository:
             raise GitError(f"commit {commit.id[:12]} has no folder {folder or '.'}")
         files: list[SourceFile] = []
         problems: list[Problem] = []
+        place = self.shown(f"{folder}/" if folder else "")
         for name, entry in self._everything_below(root):
-            shown_as = self.shown(f"{folder}/{name}" if folder else name)
+            shown_as = place + name
             fault = file_rules.problem_of_name(name, shown_as) if entry.kind == "file" else None
             if fault is None:
                 self._read(name, shown_as, entry, files, problems)
@@ -234,7 +241,19 @@ class GitRepository:
 
     def _everything_below(self, root: TreeEntry) -> list[tuple[str, TreeEntry]]:
         """All that is no folder and is not passed over, by its name in the folder, sorted."""
-        found: list[tuple[str, TreeEntry]] = []
+        found = self._walk(root, lambda name: not file_rules.is_passed_over(name + "/"))
+        named = [one for one in found if one[1].kind != "folder" and not file_rules.is_passed_over(one[0])]
+        return sorted(named, key=lambda one: one[0].split("/"))
+
+    def inside(self, folder: TreeEntry) -> tuple[TreeEntry, ...]:
+        """What stands in a folder, sorted as git does."""
+        return self._tree(folder.id)
+
+    def everything_in(self, commit: GitCommit) -> Iterator[tuple[str, TreeEntry]]:
+        """Every file and folder of a commit with its path, a folder before what is in it."""
+        return self._walk(TreeEntry("", "folder", commit.tree), lambda name: True)
+
+    def _walk(self, root: TreeEntry, enters: Callable[[str], bool]) -> Iterator[tuple[str, TreeEntry]]:
         waiting = [("", root)]
         seen = 0
         while waiting:
@@ -242,14 +261,11 @@ class GitRepository:
             for entry in self._tree(folder.id):
                 seen += 1
                 if seen > MOST_FILES:
-                    raise GitError(f"the folder holds more than {MOST_FILES} files, too many for a policy set")
+                    raise GitError(f"there are more than {MOST_FILES} files, too many for a policy set")
                 name = place + entry.name
-                if entry.kind == "folder":
-                    if not file_rules.is_passed_over(name + "/"):
-                        waiting.append((name + "/", entry))
-                elif not file_rules.is_passed_over(name):
-                    found.append((name, entry))
-        return sorted(found, key=lambda one: one[0].split("/"))
+                yield name, entry
+                if entry.kind == "folder" and enters(name):
+                    waiting.append((name + "/", entry))
 
     def _read(self, name: str, shown_as: str, entry: TreeEntry, files: list[SourceFile], problems: list[Problem]) -> None:
         if entry.kind != "file":
@@ -263,10 +279,10 @@ class GitRepository:
         else:
             files.append(SourceFile(name, shown_as, content))
 
-    def history(self, commit: GitCommit, paths: Sequence[str]) -> Iterator[GitCommit]:
+    def history(self, commit: GitCommit, paths: Sequence[str], first_parent: bool = False) -> Iterator[GitCommit]:
         """The commits up to this one that changed something under these paths, newest first; all, where there are none."""
-        options = ["rev-list", "--date-order", "--end-of-options", commit.id, "--", *paths]
-        with _running([*self._command, *options], self._environment) as process:
+        options = ["rev-list", "--date-order", *(["--first-parent"] if first_parent else []), commit.id, "--", *paths]
+        with _running([*self._command, *options], self._environment, cwd=self.git_dir) as process:
             assert process.stdout is not None
             try:
                 for line in process.stdout:

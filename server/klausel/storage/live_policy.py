@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -22,6 +23,7 @@ Outcome = Literal["taken", "unchanged", "refused"]
 OUTCOMES: tuple[Outcome, ...] = ("taken", "unchanged", "refused")
 MOST_READINGS = 5
 """How often a refresh starts again because files changed under it, before it leaves them to the next one."""
+_TURN_SECONDS = 0.0005
 
 _log = logging.getLogger(__name__)
 
@@ -144,10 +146,15 @@ class LivePolicy:
         )
 
     def _load(self, found: PolicyFiles) -> tuple[LoadedPolicy | None, tuple[Problem, ...]]:
+        usual = sys.getswitchinterval()
+        # Loading keeps one processor busy; threads that answer requests need not wait long for their turn.
+        sys.setswitchinterval(_TURN_SECONDS)
         try:
             return load_checked(found, self._cache), ()
         except PolicyError as error:
             return None, error.problems
+        finally:
+            sys.setswitchinterval(usual)
 
     def _keep(self, found: PolicyFiles, began: float) -> Outcome:
         """The files are those in force; their commit may be another."""

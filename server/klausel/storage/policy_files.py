@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -11,7 +10,8 @@ from pathlib import Path, PurePosixPath
 from klausel.casbin.engine import CompiledPolicy, compile_policy
 from klausel.casbin.model_shape import problems_in_model
 from klausel.core.decoding import decode
-from klausel.core.load import SourceFile, is_test_file, load_policy
+from klausel.core.lint.switch_off import MARK, without_switched_off
+from klausel.core.load import LoadResult, SourceFile, is_test_file, load_policy
 from klausel.core.load_cache import LoadCache
 from klausel.core.policy_test import PolicyTest
 from klausel.core.problem import Place, PolicyError, Problem
@@ -25,9 +25,8 @@ from klausel.storage.file_rules import (
     too_large,
     unreadable,
 )
+from klausel.storage.git_objects import GitError
 from klausel.storage.git_repository import GitRepository
-
-_GIT_SECONDS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +68,7 @@ class PolicyFiles:
 def open_policy(folder: Path, model: Path, with_tests: bool = False) -> LoadedPolicy:
     """The policy set in a folder, compiled under a model; raises `PolicyError` with every problem found.
 
-    Test files are read only `with_tests`: no decision depends on them.
+    Test files are read only `with_tests`: no decision depends on them. Warnings that comments switch off are left out.
     """
     return load_files(read_folder(folder, model), with_tests)
 
@@ -81,7 +80,7 @@ def read_folder(folder: Path, model: Path) -> PolicyFiles:
         hint = "name the folder that holds roles.yaml and features/"
         raise PolicyError([Problem(Place(shown(folder), 1, 1), "missing-file", what, hint)])
     files, problems = read_files(folder, model)
-    return PolicyFiles(tuple(files), tuple(problems), shown(model), lambda: commit_of(folder, model))
+    return PolicyFiles(tuple(files), tuple(problems), shown(model), lambda: commit_of(folder, model, files))
 
 
 def read_at(
@@ -132,8 +131,16 @@ def open_policy_at(
 def load_files(found: PolicyFiles, with_tests: bool = False, cache: LoadCache | None = None) -> LoadedPolicy:
     """The policy set that files say, compiled under the model among them; raises `PolicyError` with every problem.
 
-    With a `cache`, files that did not change since the last loading with it are not read again.
+    With a `cache`, files that did not change since the last loading with it are not read again. Warnings that comments
+    switch off are left out.
     """
+    result, compiled = load_result(found, with_tests, cache)
+    warnings = tuple(without_switched_off(result.problems, texts_with_switch_offs(found))) if result.problems else ()
+    return LoadedPolicy(compiled, compiled.policy.files_digest, found.find_commit(), warnings, result.tests)
+
+
+def load_result(found: PolicyFiles, with_tests: bool, cache: LoadCache | None = None) -> tuple[LoadResult, CompiledPolicy]:
+    """What the loader says of files without an error, every warning included; raises `PolicyError`."""
     problems = list(found.problems)
     model_text = _model_text(found.files)
     if model_text is not None:
@@ -141,8 +148,7 @@ def load_files(found: PolicyFiles, with_tests: bool = False, cache: LoadCache | 
     result = load_policy((file for file in found.files if with_tests or not is_test_file(file.name)), problems, cache)
     policy = result.or_raise()
     assert model_text is not None
-    compiled = compile_policy(policy, model_text, found.model)
-    return LoadedPolicy(compiled, policy.files_digest, found.find_commit(), result.problems, result.tests)
+    return result, compile_policy(policy, model_text, found.model)
 
 
 def _model_text(files: Iterable[SourceFile]) -> str | None:
@@ -154,12 +160,11 @@ def _model_text(files: Iterable[SourceFile]) -> str | None:
     return None
 
 
-def check_policy(folder: Path, model: Path) -> tuple[Problem, ...]:
-    """Every problem in a folder and its model, warnings too, sorted; empty when all is well."""
-    try:
-        return open_policy(folder, model, with_tests=True).warnings
-    except PolicyError as error:
-        return error.problems
+def texts_with_switch_offs(found: PolicyFiles) -> dict[str, str]:
+    """The texts of the files of the policy set that may hold a comment that switches off a warning, by their names for people."""
+    mark = MARK.encode()
+    with_mark = [file for file in found.files if file.name != MODEL_NAME and mark in file.content]
+    return {file.shown_as: decode(file.content, file.shown_as)[0] or "" for file in with_mark}
 
 
 def read_files(folder: Path, model: Path) -> tuple[list[SourceFile], list[Problem]]:
@@ -231,24 +236,29 @@ def shown(path: Path) -> str:
         return path.as_posix()
 
 
-def commit_of(folder: Path, model: Path) -> Commit | None:
-    """The commit of the repository that a folder lies in; None outside one, before its first commit, or without git."""
-    head = _git(folder, "rev-parse", "--verify", "HEAD")
-    if head is None:
-        return None
-    changed = _git(folder, "status", "--porcelain", "--untracked-files=all", "--", ".", str(model.resolve()))
-    if changed is None:
-        changed = _git(folder, "status", "--porcelain", "--untracked-files=all", "--", ".")
-    return Commit(head.strip(), changed is None or bool(changed.strip()))
+def commit_of(folder: Path, model: Path, files: Iterable[SourceFile]) -> Commit | None:
+    """The commit that a folder stands at; None outside a repository, before its first commit, or without git.
 
-
-def _git(folder: Path, *arguments: str) -> str | None:
-    command = ["git", "-C", str(folder), *arguments]
-    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+    It is dirty when the files that were read are not those of the commit, byte for byte, whatever git's index says.
+    """
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=_GIT_SECONDS, env=environment, stdin=subprocess.DEVNULL
-        )
-    except (OSError, subprocess.SubprocessError):
+        with GitRepository.containing(folder) as repository:
+            place = repository.tree_path_or_none(folder)
+            return None if place is None else _compared(repository, place, repository.tree_path_or_none(model), files)
+    except GitError:
         return None
-    return done.stdout if done.returncode == 0 else None
+
+
+def _compared(repository: GitRepository, folder: str, model: str | None, files: Iterable[SourceFile]) -> Commit:
+    """HEAD, beside the files; `model` is None where it is none of the repository's."""
+    head = repository.commit("HEAD")
+    now = {file.name: file.content for file in files if file.name != MODEL_NAME or model is not None}
+    try:
+        committed, _ = repository.files_at(head, folder)
+    except GitError:
+        return Commit(head.id, dirty=True)
+    then = {file.name: file.content for file in committed}
+    content = None if model is None else repository.file_at(head, model)[0]
+    if content is not None:
+        then[MODEL_NAME] = content
+    return Commit(head.id, now != then)

@@ -1,0 +1,47 @@
+"""The route of the change log of role assignments: pages of changes, newest first."""
+
+from __future__ import annotations
+
+import re
+
+from klausel.api.assignments import CURSOR_FAULT, read_limit
+from klausel.api.authzen_requests import Json
+from klausel.api.errors import ApiError
+from klausel.api.service import Service
+from klausel.core.moment import read_moment
+from klausel.storage.log_reader import Filters, LogReader, Place, change_as_json
+
+_CURSOR = re.compile(r"(\d{1,18})\.(\d{1,18})", re.ASCII)
+
+
+def list_changes(service: Service, parameters: dict[str, str]) -> Json:
+    """The answer to `GET /v1/assignment-log`: changes, and the cursor of the next page; raises `ApiError` (400)."""
+    limit = read_limit(parameters)
+    filters = Filters(
+        parameters.get("subject"),
+        parameters.get("role"),
+        parameters.get("domain"),
+        parameters.get("by"),
+        _moment(parameters, "since"),
+        _moment(parameters, "until"),
+    )
+    after = _place(parameters["cursor"]) if "cursor" in parameters else None
+    found = list(LogReader(service.store.engine).changes(filters, limit + 1, after))
+    answer: Json = {"changes": [change_as_json(change) for change in found[:limit]]}
+    if len(found) > limit:
+        answer["next_cursor"] = f"{found[limit - 1].number}.{found[limit - 1].position}"
+    return answer
+
+
+def _moment(parameters: dict[str, str], name: str) -> int | None:
+    try:
+        return read_moment(parameters[name]) if name in parameters else None
+    except ValueError as error:
+        raise ApiError(400, f"{name}: {error}") from None
+
+
+def _place(cursor: str) -> Place:
+    found = _CURSOR.fullmatch(cursor)
+    if found is None:
+        raise ApiError(400, CURSOR_FAULT)
+    return int(found[1]), int(found[2])

@@ -1,0 +1,260 @@
+"""Commands for auditors: the change log of role assignments, its verification and its signed checkpoints."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import click
+from sqlalchemy import Engine
+from tqdm import tqdm
+
+from klausel.cli.assignment_file import HEADER
+from klausel.cli.database_options import database_option, explains_storage_errors, open_existing_database
+from klausel.cli.moments import moment_of
+from klausel.cli.options import EXIT_PROBLEMS, fail
+from klausel.core.change_chain import Finding
+from klausel.core.moment import moment_text
+from klausel.storage.checkpoints import (
+    Checkpoint,
+    CheckpointError,
+    append_checkpoint,
+    key_id,
+    make_keys,
+    read_checkpoints,
+    read_private_key,
+    read_public_key,
+)
+from klausel.storage.log_reader import BeforeTheLog, Filters, LoggedChange, LogReader, change_as_json
+from klausel.storage.log_verification import Verdict, count_of_log, verify_log
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
+_EXISTING = click.Path(path_type=Path, dir_okay=False, exists=True)
+_format_option = click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True)
+_moment_option = partial(click.option, callback=moment_of, metavar="MOMENT")
+
+
+@click.group()
+def audit() -> None:
+    """Who changed which role assignment, when and why; and that nobody has tampered with the log of it.
+
+    \b
+    Examples:
+      klausel audit show --subject user:ann
+      klausel audit state --at 2026-03-01
+      klausel audit verify
+    """
+
+
+@audit.command()
+@click.option("--subject", help="Of this subject alone, such as user:ann; by index.")
+@click.option("--role", help="Of this role alone.")
+@click.option("--domain", help="In this very domain alone: acme, or acme/support.")
+@click.option("--by", help="Made by this one, as the caller said.")
+@_moment_option("--since", help="From this moment on, such as 2026-03-01 or 2026-03-01T12:00:30+01:00.")
+@_moment_option("--until", help="Before this moment; a date alone is its first moment in UTC.")
+@click.option("--limit", type=click.IntRange(1), help="At most so many changes.")
+@_format_option
+@database_option
+@explains_storage_errors
+def show(format_: str, database: str, limit: int | None, **wanted: object) -> None:
+    """Show the changes of role assignments, newest first, one a line: who was granted what, by whom, and why.
+
+    With --format json each line is an object.
+
+    \b
+    Examples:
+      klausel audit show --subject user:ann --limit 10
+      klausel audit show --by cara --since 2026-01-01 --until 2026-02-01 --format json
+    """
+    filters = Filters(**wanted)  # type: ignore[arg-type]
+    with _opened(database) as engine:
+        for change in LogReader(engine).changes(filters, limit):
+            click.echo(json.dumps(change_as_json(change), ensure_ascii=False) if format_ == "json" else _as_text(change))
+
+
+def _as_text(change: LoggedChange) -> str:
+    what = f"{change.word} {change.subject} {change.role} in {change.domain}"
+    line = f"{change.number}  {moment_text(change.microseconds)}  {what}"
+    line += f"  {change.channel} {change.caller}" if change.caller else f"  {change.channel}"
+    # Quoted, so that nobody's words pass for what Klausel says.
+    said = (("by", change.by), ("ticket", change.ticket), ("reason", change.reason))
+    return "  ".join([line, *(f"{name} {json.dumps(text, ensure_ascii=False)}" for name, text in said if text is not None)])
+
+
+@audit.command()
+@_moment_option("--at", "moment", required=True, help="The moment; a date alone is its first moment in UTC.")
+@click.option("--subject", help="Of this subject alone, such as user:ann.")
+@click.option("--domain", help="In this very domain alone: acme, or acme/support.")
+@database_option
+@explains_storage_errors
+def state(moment: int, subject: str | None, domain: str | None, database: str) -> None:
+    """Write the role assignments as they were at a moment, as CSV that `klausel assignments import` reads.
+
+    \b
+    Examples:
+      klausel audit state --at 2026-03-01 > people.csv
+      klausel audit state --at 2026-03-01T12:00:30+01:00 --subject user:ann
+    """
+    with _opened(database) as engine:
+        reader = LogReader(engine)
+        try:
+            found = reader.at(moment)
+        except BeforeTheLog as error:
+            fail(str(error))
+        click.echo(f"as of {moment_text(moment)}, after record {found.number}", err=True)
+        text = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8", newline="")
+        try:
+            writer = csv.writer(text, lineterminator="\n")
+            writer.writerow(HEADER)
+            writer.writerows(reader.held_at(found, subject, domain))
+        finally:
+            text.detach()
+
+
+@audit.command()
+@click.option("--checkpoints", type=_EXISTING, help="File of signed checkpoints; needs --public-key.")
+@click.option("--public-key", type=_EXISTING, help="Key that the checkpoints were signed with; its public half.")
+@_format_option
+@database_option
+@explains_storage_errors
+def verify(checkpoints: Path | None, public_key: Path | None, format_: str, database: str) -> None:
+    """Find every record of the log that was edited, removed, inserted or moved, and role assignments changed behind it.
+
+    A log that was written anew with good hashes is found by a checkpoint alone. Exit code 1 when anything is wrong.
+
+    \b
+    Examples:
+      klausel audit verify
+      klausel audit verify --checkpoints checkpoints.jsonl --public-key audit.key.pub --format json
+    """
+    if (checkpoints is None) != (public_key is None):
+        raise click.UsageError(
+            "--checkpoints and --public-key go together: without the key anybody could have made the file"
+        )
+    signed: dict[int, str] = {}
+    faults: list[Finding] = []
+    if checkpoints is not None and public_key is not None:
+        with _explained():
+            good, broken = read_checkpoints(checkpoints, read_public_key(public_key))
+        faults = [Finding(None, "checkpoint", message) for message in broken]
+        for checkpoint in good:
+            if signed.setdefault(checkpoint.number, checkpoint.hash) != checkpoint.hash:
+                message = "two checkpoints signed it with two hashes; it was written anew in between"
+                faults.append(Finding(checkpoint.number, "checkpoint", message))
+    with _opened(database) as engine:
+        verdict = _verified(engine, signed)
+    findings = (*faults, *verdict.findings)
+    if format_ == "json":
+        click.echo(json.dumps(_verdict_as_json(verdict, findings, len(signed)), indent=2, ensure_ascii=False))
+    else:
+        _print_verdict(verdict, findings, len(signed), verdict.found + len(faults))
+    raise SystemExit(EXIT_PROBLEMS if findings else 0)
+
+
+def _verified(engine: Engine, signed: dict[int, str], first: int = 1) -> Verdict:
+    with tqdm(total=count_of_log(engine), unit=" rows", unit_scale=True, disable=None, desc="verifying", leave=False) as bar:
+
+        def advance(steps: int) -> None:
+            bar.update(steps)
+
+        return verify_log(engine, signed, first, advance)
+
+
+def _print_verdict(verdict: Verdict, findings: tuple[Finding, ...], signed: int, found: int) -> None:
+    for finding in findings:
+        click.echo(str(finding), err=True)
+    if found > len(findings):
+        click.echo(f"and {found - len(findings)} more", err=True)
+    outcome = _counted(found, "fault") if found else "the log is whole, and the role assignments are what it comes to"
+    last = f"; the last is {verdict.last.number}, {verdict.last.hash}" if verdict.last is not None else ""
+    seen = ((verdict.records, "record"), (verdict.rows, "change"), (signed, "checkpoint"))
+    click.echo(f"{', '.join(_counted(*one) for one in seen)}: {outcome}{last}")
+
+
+def _counted(count: int, name: str) -> str:
+    return f"{count} {name}" if count == 1 else f"{count} {name}s"
+
+
+def _verdict_as_json(verdict: Verdict, findings: tuple[Finding, ...], signed: int) -> dict[str, object]:
+    last = verdict.last
+    return {
+        "ok": not findings,
+        "records": verdict.records,
+        "changes": verdict.rows,
+        "checkpoints": signed,
+        "last": None if last is None else {"number": last.number, "hash": last.hash},
+        "findings": [{"number": one.number, "kind": one.kind, "message": one.message} for one in findings],
+    }
+
+
+@audit.command()
+@click.argument("file", type=_FILE)
+def key(file: Path) -> None:
+    """Make the key pair that signs checkpoints: FILE, which stays secret, and FILE.pub, for those who verify.
+
+    \b
+    Example:
+      klausel audit key audit.key
+    """
+    with _explained():
+        public = make_keys(file)
+        name = key_id(read_public_key(public))
+    click.echo(f"{file} signs checkpoints, keep it secret; {public} verifies them (key {name})")
+
+
+@audit.command()
+@click.argument("file", type=_FILE)
+@click.option("--key", "key_file", type=_EXISTING, required=True, help="Private key, as `klausel audit key` makes it.")
+@database_option
+@explains_storage_errors
+def checkpoint(file: Path, key_file: Path, database: str) -> None:
+    """Sign the last record of the log and append that to FILE, to be kept where nobody can write the database.
+
+    The log is verified first, from the last checkpoint in FILE on; nothing is signed when anything is wrong.
+
+    \b
+    Example:
+      klausel audit checkpoint checkpoints.jsonl --key audit.key
+    """
+    with _explained(), _opened(database) as engine:
+        private = read_private_key(key_file)
+        earlier: list[Checkpoint] = []
+        if file.exists():
+            earlier, broken = read_checkpoints(file, private.public_key())
+            if broken:
+                fail(f"{broken[0]}; nothing was signed")
+        signed = {one.number: one.hash for one in earlier}
+        verdict = _verified(engine, signed, max(signed, default=1))
+        if verdict.last is None or verdict.findings:
+            for finding in verdict.findings:
+                click.echo(str(finding), err=True)
+            fail("the log is not whole, so nothing was signed")
+        append_checkpoint(
+            file, Checkpoint(verdict.last.number, verdict.last.hash, moment_text(time.time_ns() // 1000)), private
+        )
+    click.echo(f"record {verdict.last.number} is signed in {file}")
+
+
+@contextmanager
+def _opened(database: str) -> Iterator[Engine]:
+    engine = open_existing_database(database)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except CheckpointError as error:
+        fail(str(error))

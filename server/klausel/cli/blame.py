@@ -1,0 +1,183 @@
+"""The command `blame`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import click
+
+from klausel.cli.options import at_option, exits_on_problems, model_beside, open_history, policies_option
+from klausel.core.load import load_policy
+from klausel.core.policy import PolicySet
+from klausel.core.problem import did_you_mean
+from klausel.core.provenance import Cause, Permission, permissions
+from klausel.core.roles import ANY_PREFIX
+from klausel.storage.git_objects import GitCommit
+from klausel.storage.git_source import git_address
+from klausel.storage.line_history import LineHistory
+from klausel.storage.policy_files import read_folder
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """One cause of a permission, with the commit of each of its lines; None for a line that is not committed."""
+
+    cause: Cause
+    commits: tuple[GitCommit | None, ...]
+
+    @property
+    def newest(self) -> tuple[int, GitCommit | None]:
+        """The line that was changed last, and its commit; the first of several."""
+        pairs = list(zip(self.cause.lines, self.commits, strict=True))
+        return max(pairs, key=lambda pair: (pair[1] is None, pair[1].committed.timestamp() if pair[1] else 0, -pair[0]))
+
+
+@click.command("blame")
+@click.argument("resource_type", metavar="TYPE")
+@click.argument("action")
+@at_option
+@policies_option
+@click.option("--format", "format_", type=click.Choice(["table", "json"]), default="table", show_default=True)
+def blame(resource_type: str, action: str, at: str | None, policies: Path, format_: str) -> None:
+    """Say for each role which lines let it do ACTION to a TYPE, and who wrote them when.
+
+    Shown are the grant, each link of inheritance that leads to it, and each named condition that it uses, with the
+    commit that changed it last.
+
+    \b
+    Examples:
+      klausel blame quiz edit
+      klausel blame quiz edit --at HEAD~20 --format json
+    """
+    with exits_on_problems(policies, at):
+        found, policy = _blame(resource_type, action, policies, at)
+    if format_ == "json":
+        listed = [_as_json(permission, causes) for permission, causes in found]
+        answer = {
+            "resource_type": resource_type,
+            "action": action,
+            "permissions": listed,
+            "without": _without(policy, found),
+        }
+        click.echo(json.dumps(answer, indent=2, ensure_ascii=False))
+        return
+    for line in _lines(found):
+        click.echo(line)
+    without = _without(policy, found)
+    if without:
+        click.echo(f"no grant: {', '.join(without)}")
+
+
+_Found = list[tuple[Permission, list[_Written]]]
+
+
+def _blame(resource_type: str, action: str, policies: Path, at: str | None) -> tuple[_Found, PolicySet]:
+    repository, commit, folder = open_history(policies, at)
+    with closing(repository):
+        if at is None and git_address(str(policies)) is None:
+            found = read_folder(policies, model_beside(policies, None))
+            files, problems = list(found.files), list(found.problems)
+            lines = LineHistory(repository, None)
+        else:
+            files, problems = repository.files_at(commit, folder)
+            lines = LineHistory(repository, commit)
+        policy = load_policy(files, problems).or_raise()
+        _check_names(policy, resource_type, action)
+        return [
+            (
+                one,
+                [
+                    _Written(cause, tuple(lines.writer_of_line(cause.file, line) for line in cause.lines))
+                    for cause in one.causes
+                ],
+            )
+            for one in permissions(policy, files, resource_type, action)
+        ], policy
+
+
+def _check_names(policy: PolicySet, resource_type: str, action: str) -> None:
+    declared = policy.resource_types.get(resource_type)
+    if declared is None:
+        hint = did_you_mean(resource_type, policy.resource_types) or "klausel compile shows all"
+        raise click.BadParameter(f'no policy file declares "{resource_type}"; {hint}'.strip(), param_hint="TYPE")
+    if action not in declared.actions:
+        hint = did_you_mean(action, declared.actions) or f"it has {', '.join(declared.actions)}"
+        raise click.BadParameter(f'{resource_type} has no action "{action}"; {hint}'.strip(), param_hint="ACTION")
+
+
+def _without(policy: PolicySet, found: _Found) -> list[str]:
+    """The roles that no grant reaches, in the order of the file."""
+    reached = {permission.holder for permission, _ in found}
+    return [name for name in policy.roles.roles if name not in reached]
+
+
+def _lines(found: _Found) -> Iterator[str]:
+    """A heading for each role and grant, with its causes under it; then every commit once."""
+    rows = {
+        (written.cause, written.newest): (written.cause.what, f"{written.cause.file}:{written.newest[0]}")
+        for _, causes in found
+        for written in causes
+    }
+    widths = [max((len(row[column]) for row in rows.values()), default=0) for column in (0, 1)]
+    for permission, causes in found:
+        yield f"{permission.holder}{_through(permission)}: {permission.grant}"
+        for written in causes:
+            what, place = rows[written.cause, written.newest]
+            yield f"  {what:<{widths[0]}}  {place:<{widths[1]}}  {_commit(written.newest[1])}"
+    commits = {commit.id: commit for _, (_, commit) in rows if commit}
+    for commit in sorted(commits.values(), key=lambda one: one.committed, reverse=True):
+        yield f"{commit.id[:12]}: {commit.subject}"
+
+
+def _through(permission: Permission) -> str:
+    """The roles between a role and the grantee, which is among them; a role's own `any` form leads nowhere else."""
+    names = [
+        inner
+        for outer, inner in pairwise(permission.chain)
+        if inner.removeprefix(ANY_PREFIX) != outer.removeprefix(ANY_PREFIX)
+    ]
+    return f" (through {', '.join(names)})" if names else ""
+
+
+def _commit(commit: GitCommit | None) -> str:
+    return f"{commit.id[:12]}  {commit.date:%Y-%m-%d}  {commit.author}" if commit else "not committed"
+
+
+def _as_json(permission: Permission, causes: list[_Written]) -> dict[str, object]:
+    grant = permission.grant
+    return {
+        "holder": permission.holder,
+        "chain": permission.chain,
+        "effect": grant.effect,
+        "grant": str(grant),
+        "condition": grant.condition_text or None,
+        "source": grant.source,
+        "because": grant.because or None,
+        "causes": [
+            {
+                "what": written.cause.what,
+                "file": written.cause.file,
+                "lines": [
+                    {"line": line, "commit": commit and commit_as_json(commit)}
+                    for line, commit in zip(written.cause.lines, written.commits, strict=True)
+                ],
+            }
+            for written in causes
+        ],
+    }
+
+
+def commit_as_json(commit: GitCommit) -> dict[str, object]:
+    """A commit as programs read it."""
+    return {
+        "id": commit.id,
+        "author": commit.author,
+        "email": commit.email,
+        "date": commit.date.isoformat(),
+        "subject": commit.subject,
+    }

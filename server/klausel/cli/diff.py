@@ -1,0 +1,197 @@
+"""The command `diff`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+from tqdm import tqdm
+
+from klausel.cli.database_options import database_option, explains_storage_errors, open_existing_database
+from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit, model_option, policies_option
+from klausel.core.difference import PolicyDifference, difference_between
+from klausel.core.difference_causes import Cause
+from klausel.core.difference_formats import as_html, as_markdown, as_text
+from klausel.core.difference_people import Concerned
+from klausel.core.difference_renames import renames_between
+from klausel.core.difference_report import DifferenceReport, Origin, People, as_json
+from klausel.core.policy import PolicySet
+from klausel.storage.git_objects import GitCommit, GitError
+from klausel.storage.git_repository import GitRepository
+from klausel.storage.git_source import git_address
+from klausel.storage.line_history import LineHistory
+from klausel.storage.people_of_roles import people_holding
+
+_COLOURS = {"+": "green", "-": "red", "±": "yellow"}
+
+
+@dataclass(frozen=True)
+class _Side:
+    """One side of the comparison: how it is called, its policy set, and who wrote its lines; None outside of git."""
+
+    name: str
+    policy: PolicySet
+    lines: LineHistory | None
+
+
+@click.command()
+@click.argument("before", metavar="[REV_A]", required=False)
+@click.argument("after", metavar="[REV_B]", required=False)
+@policies_option
+@model_option
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["text", "markdown", "json", "html"]),
+    default="text",
+    show_default=True,
+    help="markdown: for a comment on a pull request; html: a page of its own.",
+)
+@click.option(
+    "--fail-on",
+    type=click.Choice(["more", "less", "any"]),
+    help="Exit with 1 when more is allowed, when less is, or when anything changes.",
+)
+@click.option("--people", is_flag=True, help="Count the people in the database who gain and lose each thing.")
+@click.option("--names", is_flag=True, help="Name them too.")
+@database_option
+@explains_storage_errors
+def diff(
+    before: str | None,
+    after: str | None,
+    policies: Path,
+    model: Path | None,
+    format_: str,
+    fail_on: str | None,
+    people: bool,
+    names: bool,
+    database: str,
+) -> None:
+    """Show exactly what changes in what is allowed: who gains and loses what, where, under which conditions, and why.
+
+    Without arguments, from the last commit to the work tree; with REV_A alone, from that commit to the work tree. Each may be any
+    git revision, or a folder. Order, layout, remarks and the names of conditions and files do not count.
+
+    \b
+    Examples:
+      klausel diff
+      klausel diff main --format markdown --fail-on more
+      klausel diff v1.2 v1.3 --people
+      klausel diff ../old/policies policies
+    """
+    with ExitStack() as opened:
+        sides = [
+            _side(opened, before or "HEAD", policies, model),
+            _side(opened, after, policies, model),
+        ]
+        difference = difference_between(sides[0].policy, sides[1].policy)
+        origins = dict(_origins(difference, sides))
+    counted, everybody = _people(difference, database, names) if people or names else (None, None)
+    renames = renames_between(sides[0].policy, sides[1].policy)
+    report = DifferenceReport(difference, sides[0].name, sides[1].name, renames, origins, counted, everybody)
+    _show(report, format_)
+    raise SystemExit(EXIT_PROBLEMS if _fails(difference, fail_on) else 0)
+
+
+def _side(opened: ExitStack, named: str | None, policies: Path, model: Path | None) -> _Side:
+    """A side by its argument: a folder, an address in a repository, a revision, or None for the work tree."""
+    base = git_address(str(policies))
+    if base is not None and (named is None or not (Path(named).is_dir() or git_address(named))):
+        named = str(policies) if named is None else f"{base.repository}@{named}:{base.folder}"
+    if named is None or Path(named).is_dir():
+        folder = policies if named is None else Path(named)
+        policy = load_or_exit(folder, model).compiled.policy
+        try:
+            repository = opened.enter_context(GitRepository.containing(folder))
+        except GitError:
+            return _Side(folder.as_posix(), policy, None)
+        name = f"{folder.as_posix()} in the work tree" if named is None else folder.as_posix()
+        return _Side(name, policy, LineHistory(repository, None))
+    address = git_address(named)
+    try:
+        if address is not None:
+            policy = load_or_exit(Path(named), model).compiled.policy
+            repository = opened.enter_context(GitRepository.objects_of(address.repository))
+            commit = repository.commit(address.revision)
+        else:
+            repository = opened.enter_context(GitRepository.containing(policies))
+            commit = repository.commit(named)
+            policy = load_or_exit(policies, model, at=commit.id).compiled.policy
+    except GitError as error:
+        fail(f"{error}; name a git revision, or a folder of a policy set" if address is None else str(error))
+    return _Side(_called(named, commit), policy, LineHistory(repository, commit))
+
+
+def _called(named: str, commit: GitCommit) -> str:
+    short = commit.id[:10]
+    return short if commit.id.startswith(named) else f"{named} ({short})"
+
+
+def _origins(difference: PolicyDifference, sides: list[_Side]) -> Iterator[tuple[Cause, Origin]]:
+    """Who wrote the lines to blame, each in the history of the side where it stands."""
+    for cause in dict.fromkeys(cause for change in difference.changes for cause in change.causes):
+        lines = sides[0 if cause.side == "before" else 1].lines
+        if lines is None:
+            continue
+        commit = lines.writer_of(cause.place.file, cause.place.line)
+        if commit is None:
+            yield cause, Origin()
+        else:
+            yield cause, Origin(commit.id, commit.author, commit.date.date().isoformat(), commit.subject)
+
+
+def _people(difference: PolicyDifference, database: str, names: bool) -> tuple[list[People], People]:
+    """Who gains and loses by each change, and by any of them; each person counts once."""
+    gains: list[list[str]] = [[] for _ in difference.changes]
+    losses: list[list[str]] = [[] for _ in difference.changes]
+    gaining: list[str] = []
+    losing: list[str] = []
+    concerned = Concerned(difference)
+    if difference.changes:
+        engine = open_existing_database(database)
+        try:
+            asked = tqdm(people_holding(engine, concerned.roles()), unit=" people", disable=None, leave=False)
+            for subject, held in asked:
+                gain, loss = concerned.flips(subject, held)
+                for positions, lists, together in ((gain, gains, gaining), (loss, losses, losing)):
+                    for position in positions:
+                        lists[position].append(subject)
+                    if positions:
+                        together.append(subject)
+        finally:
+            engine.dispose()
+
+    def people(gain: list[str], loss: list[str]) -> People:
+        return People(len(gain), len(loss), tuple(gain) if names else (), tuple(loss) if names else ())
+
+    return [people(gain, loss) for gain, loss in zip(gains, losses, strict=True)], people(gaining, losing)
+
+
+def _show(report: DifferenceReport, format_: str) -> None:
+    if format_ == "json":
+        click.echo(json.dumps(as_json(report), indent=2, ensure_ascii=False))
+    elif format_ == "markdown":
+        click.echo(as_markdown(report), nl=False)
+    elif format_ == "html":
+        click.echo(as_html(report), nl=False)
+    else:
+        for line in as_text(report, _painted):
+            click.echo(line)
+
+
+def _painted(text: str, how: str) -> str:
+    return click.style(text, bold=True) if how == "bold" else click.style(text, fg=_COLOURS[how])
+
+
+def _fails(difference: PolicyDifference, fail_on: str | None) -> bool:
+    verdicts = {
+        None: (),
+        "more": ("more permissive", "both"),
+        "less": ("less permissive", "both"),
+        "any": ("more permissive", "less permissive", "both"),
+    }
+    return difference.verdict in verdicts[fail_on]

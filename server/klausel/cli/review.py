@@ -1,0 +1,113 @@
+"""Commands for access reviews: `matrix` and `review`."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+
+import click
+
+from klausel.cli.database_options import database_option, explains_storage_errors, open_existing_database
+from klausel.cli.options import at_option, load_or_exit, model_option, policies_option
+from klausel.cli.search import domain_named
+from klausel.core.matrix_sheet import sheet_by_person, sheet_by_role, sheet_of_changes
+from klausel.core.search import holders_of
+from klausel.core.sheet import FORMATS, Sheet
+from klausel.core.standing import Standing
+from klausel.storage.assignment_store import AssignmentStore
+from klausel.storage.holders import people_who_hold
+from klausel.storage.policy_files import LoadedPolicy
+
+format_option = click.option(
+    "--format", "format_", type=click.Choice(list(FORMATS)), default="table", show_default=True, help="How to write it."
+)
+
+
+@click.command()
+@click.option(
+    "--by", type=click.Choice(["role", "person"]), default="role", show_default=True, help="What the rows are about."
+)
+@click.option("--in", "domain", metavar="DOMAIN", help="With --by person: whose people, and where: acme, or acme/support.")
+@format_option
+@click.option("--no-commit", is_flag=True, help="Leave out the commit, for a file that is kept beside the policies.")
+@at_option
+@policies_option
+@model_option
+@database_option
+@explains_storage_errors
+def matrix(
+    by: str,
+    domain: str | None,
+    format_: str,
+    no_commit: bool,
+    at: str | None,
+    policies: Path,
+    model: Path | None,
+    database: str,
+) -> None:
+    """Write who may do what: all roles, or all people in a domain, by all actions, with conditions as notes.
+
+    By role it needs the policies alone. By person it is written as it is read, so that a domain may have any number of
+    people; in CSV each is one row.
+
+    \b
+    Examples:
+      klausel matrix
+      klausel matrix --format markdown --no-commit > docs/matrix.md
+      klausel matrix --by person --in acme/support --format csv > support.csv
+    """
+    loaded = load_or_exit(policies, model, at=at)
+    policy = loaded.compiled.policy
+    facts = _facts(loaded, not no_commit)
+    if by == "role":
+        if domain is not None:
+            raise click.UsageError("--in goes with --by person; the matrix by role is the same everywhere")
+        _write(sheet_by_role(policy, facts), format_)
+        return
+    if domain is None:
+        raise click.UsageError("--by person needs --in: name the domain, such as acme/support")
+    where = domain_named(policy.roles, domain)
+    with closing(AssignmentStore(open_existing_database(database))) as store:
+        facts += (("role assignments at revision", store.revision()),)
+        holders = holders_of(policy.roles, where, {grant.grantee for grant in policy.grants})
+        people = ((key, Standing.of(policy.roles, held)) for key, held in people_who_hold(store.engine, holders))
+        _write(sheet_by_person(policy, where, people, facts, in_one_row=format_ == "csv"), format_)
+
+
+@click.command()
+@click.option("--since", required=True, metavar="REV", help="The commit of the last review: a branch, a tag, an id, HEAD~2.")
+@format_option
+@at_option
+@policies_option
+@model_option
+@explains_storage_errors
+def review(since: str, format_: str, at: str | None, policies: Path, model: Path | None) -> None:
+    """Write what changed since the last access review: each role and action whose cell in the matrix allows something else.
+
+    Conditions are compared by what they mean. The role assignments are not looked at.
+
+    \b
+    Examples:
+      klausel review --since v1.2
+      klausel review --since HEAD~20 --format html > review.html
+    """
+    before = load_or_exit(policies, model, at=since)
+    after = load_or_exit(policies, model, at=at)
+    facts = (*_facts(before, True, " then"), *_facts(after, True, " now"))
+    _write(sheet_of_changes(before.compiled.policy, after.compiled.policy, facts), format_)
+
+
+def _facts(loaded: LoadedPolicy, with_commit: bool, when: str = "") -> tuple[tuple[str, str], ...]:
+    """The names of the version that a sheet is about."""
+    facts = ((f"meaning of the policies{when}", loaded.compiled.meaning_digest),)
+    if not with_commit:
+        return facts
+    commit = loaded.commit
+    if commit is None:
+        return (*facts, (f"commit{when}", "none, the policies are in no git repository"))
+    return (*facts, (f"commit{when}", commit.id + (" and changes that are not committed" if commit.dirty else "")))
+
+
+def _write(sheet: Sheet, format_: str) -> None:
+    for line in FORMATS[format_](sheet):
+        click.echo(line)

@@ -1,0 +1,224 @@
+"""Commands that search: `who-can` and `what-can`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+
+import click
+
+from klausel.cli.database_options import database_option, explains_storage_errors, open_existing_database
+from klausel.cli.decisions import ENTITIES, set_option, set_property
+from klausel.cli.options import at_option, load_or_exit, model_option, policies_option
+from klausel.core.condition_words import names_used
+from klausel.core.domain import BadDomain
+from klausel.core.identifiers import fault_in_domain, fault_in_subject, split_subject_key
+from klausel.core.matrix import matrix_row
+from klausel.core.permission import Question, given_values, question_in
+from klausel.core.policy import PolicySet
+from klausel.core.problem import did_you_mean
+from klausel.core.roles import RoleModel
+from klausel.core.search import Found, holders_that_matter, what_can, who_can
+from klausel.core.search_format import found_as_json, reasons_text, verdict_text
+from klausel.core.standing import Standing
+from klausel.storage.assignment_store import AssignmentStore
+from klausel.storage.holders import people_who_hold
+
+format_option = click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="json: one object a line.",
+)
+
+
+@click.command("who-can")
+@click.argument("action")
+@click.argument("resource", metavar="TYPE[:ID]")
+@click.option("--in", "domain", metavar="DOMAIN", help="Where: acme, or acme/support. Without it, roles are listed.")
+@set_option
+@click.option("--after", default="", metavar="SUBJECT", help="Go on after this subject, as type:id.")
+@click.option("--limit", type=click.IntRange(min=1), help="Show at most so many; without it, all.")
+@format_option
+@at_option
+@policies_option
+@model_option
+@database_option
+@explains_storage_errors
+def who_can_command(
+    action: str,
+    resource: str,
+    domain: str | None,
+    values: tuple[str, ...],
+    after: str,
+    limit: int | None,
+    format_: str,
+    at: str | None,
+    policies: Path,
+    model: Path | None,
+    database: str,
+) -> None:
+    """List everyone who may do ACTION to a resource in a domain: always, or when a condition holds, and why.
+
+    Sorted by subject and shown as they are found. What is not said by --set, or by an id, is left open, and the
+    conditions about it are shown. Without --in the roles are listed that may; that needs no database.
+
+    \b
+    Examples:
+      klausel who-can edit quiz
+      klausel who-can edit quiz --in acme/support
+      klausel who-can edit quiz --in acme/support --set status=published --limit 20
+    """
+    policy = load_or_exit(policies, model, at=at).compiled.policy
+    type_, _, id_ = resource.partition(":")
+    _check_declared(policy, action, type_)
+    if domain is None:
+        _show_roles(policy, type_, action, format_)
+        return
+    where = domain_named(policy.roles, domain)
+    question = question_in(policy, type_, action, where, given_values(id_, _properties(policy.roles, values)))
+    if isinstance(question, BadDomain):
+        raise click.BadParameter(question.reason, param_hint="--in")
+    with closing(AssignmentStore(open_existing_database(database))) as store:
+        holders = holders_that_matter(policy.roles, question)
+        people = ((key, Standing.of(policy.roles, held)) for key, held in people_who_hold(store.engine, holders, after))
+        found = who_can(policy.roles, question, people, with_everybody=not after)
+        if format_ == "text":
+            _introduce(question)
+        shown = None
+        for shown in islice(found, limit):
+            click.echo(json.dumps(found_as_json(shown), ensure_ascii=False) if format_ == "json" else _line(shown))
+        if shown is None:
+            click.echo("nobody" + (f" after {after}" if after else ""), err=True)
+        elif limit is not None and next(found, None) is not None:
+            click.echo(f"there are more; go on with --after {shown.subject}", err=True)
+
+
+def _introduce(question: Question) -> None:
+    """Shows the grants that the lines below refer to, with their conditions and what they are for."""
+    where = f" in {question.domain}" if question.domain else ", where no domain is named"
+    click.echo(f"{question.action} {question.resource_type}{where}:")
+    for grant in question.grants:
+        click.echo(f"  {grant.source}: {grant}")
+        if grant.condition is not None and grant.condition_text != str(grant.condition):
+            click.echo(f"    that is, when {grant.condition}")
+        if grant.because:
+            click.echo(f"    because: {grant.because}")
+    click.echo()
+
+
+def _line(found: Found) -> str:
+    return f"{found.subject}  {verdict_text(found)}  ({reasons_text(found)})"
+
+
+@click.command("what-can")
+@click.argument("subject")
+@click.option("--in", "domain", metavar="DOMAIN", required=True, help="Where: acme, or acme/support.")
+@set_option
+@format_option
+@at_option
+@policies_option
+@model_option
+@database_option
+@explains_storage_errors
+def what_can_command(
+    subject: str,
+    domain: str,
+    values: tuple[str, ...],
+    format_: str,
+    at: str | None,
+    policies: Path,
+    model: Path | None,
+    database: str,
+) -> None:
+    """List all that SUBJECT (type:id) may do to things in a domain: always, or when a condition holds, and why.
+
+    Answers about that domain alone, not about those below it; what is asked further up, such as creating a
+    workspace, is answered there.
+
+    \b
+    Examples:
+      klausel what-can user:ann --in acme/support
+      klausel what-can user:ann --in acme --format json
+    """
+    policy = load_or_exit(policies, model, at=at).compiled.policy
+    parts = split_subject_key(subject)
+    if parts is None or fault_in_subject(*parts):
+        fault = f"the subject {fault_in_subject(*parts)}" if parts else f'write it as type:id, such as "user:{subject}"'
+        raise click.BadParameter(fault, param_hint="SUBJECT")
+    where = domain_named(policy.roles, domain)
+    given = given_values("", _properties(policy.roles, values))
+    with closing(AssignmentStore(open_existing_database(database))) as store:
+        standing = Standing.of(policy.roles, store.held_by(subject))
+    type_shown = None
+    for found in what_can(policy, subject, standing, where, given):
+        if format_ == "json":
+            click.echo(json.dumps(found_as_json(found), ensure_ascii=False))
+            continue
+        if found.resource_type != type_shown:
+            type_shown = found.resource_type
+            click.echo(type_shown)
+        elsewhere = "" if found.domain == where else f", asked in {found.domain or 'no domain'}"
+        click.echo(f"  {found.action}{elsewhere}  {verdict_text(found)}  ({reasons_text(found)})")
+    if type_shown is None and format_ == "text":
+        click.echo("nothing", err=True)
+
+
+def _check_declared(policy: PolicySet, action: str, type_: str) -> None:
+    declared = policy.resource_types.get(type_)
+    if declared is None:
+        hint = did_you_mean(type_, policy.resource_types)
+        raise click.BadParameter(f'no policy file declares "{type_}"; {hint}'.rstrip("; "), param_hint="TYPE")
+    if action not in declared.actions:
+        hint = did_you_mean(action, declared.actions)
+        raise click.BadParameter(f'{type_} has no action "{action}"; {hint}'.rstrip("; "), param_hint="ACTION")
+
+
+def _show_roles(policy: PolicySet, type_: str, action: str, format_: str) -> None:
+    row = matrix_row(policy, type_, action)
+    for role, cell in row.cells.items():
+        if format_ == "json":
+            click.echo(json.dumps({"role": role, "action": action, "type": type_, "may": cell.text}, ensure_ascii=False))
+        elif not cell.is_no:
+            click.echo(f"{role}  {cell.text}")
+    if format_ == "text":
+        for one in names_used((cell.text for cell in row.cells.values()), policy.conditions):
+            click.echo(f"  {one.name}: {one.text}")
+
+
+def _properties(roles: RoleModel, values: tuple[str, ...]) -> Mapping[str, Mapping[str, object]]:
+    properties: dict[str, dict[str, object]] = {entity: {} for entity in ENTITIES}
+    for value in values:
+        set_property(properties, value)
+    named = {level.named_by for level in roles.levels} & set(properties["resource"])
+    if named:
+        raise click.BadParameter(f"resource.{min(map(str, named))} is said by --in", param_hint="--set")
+    return properties
+
+
+def domain_named(roles: RoleModel, text: str) -> str:
+    """The whole domain that people name, with the constant parts that they need not write; raises BadParameter."""
+    ids = text.split("/")
+    fault = fault_in_domain(text)
+    if fault:
+        raise click.BadParameter(f'"{text}" {fault}; write it as acme, or acme/support', param_hint="--in")
+    fits = all(level.constant in (None, part) for level, part in zip(roles.levels, ids, strict=False))
+    if fits and len(ids) <= len(roles.levels):
+        return text
+    whole: list[str] = []
+    waiting = iter(ids)
+    for level in roles.levels:
+        part = level.constant or next(waiting, None)
+        if part is None:
+            break
+        whole.append(part)
+    rest = list(waiting)
+    if rest:
+        form = "/".join(level.name for level in roles.levels)
+        raise click.BadParameter(f'"{text}" has more parts than there are levels; write {form}', param_hint="--in")
+    return "/".join(whole)

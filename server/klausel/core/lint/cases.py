@@ -1,0 +1,154 @@
+"""Every case of a question: which of its grants hold together, for whom, where and however its conditions turn out."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from klausel.core.condition import Atom, Attribute, Comparison, atoms
+from klausel.core.lint.least_standings import LeastStandings
+from klausel.core.lint.states import Mask, StateFinder, States, together, union
+from klausel.core.policy import Grant, PolicySet
+from klausel.core.question_space import Spot, spots
+from klausel.core.roles import depth_of, top_domain
+
+MOST_STANDINGS = 50
+MOST_SPOTS = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Cases:
+    """The cases about one (resource type, action). A mask has one bit for each of `grants`, in their order.
+
+    `alone` are the grants that hold together for subjects with one role, `paired` with two: those cases that have nothing
+    to spare, so that all others only allow or deny by more grants (for `paired`: deny by more, allow by fewer). Where there
+    were too many to tell, cases that cannot be stand for them, with still less to spare.
+    """
+
+    grants: tuple[Grant, ...]
+    alone: frozenset[Mask]
+    paired: frozenset[Mask]
+    allows: Mask
+    denies: Mask
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """A question asked in one spot: the grants whose place covers it, by grantee, and the states of their conditions."""
+
+    spot: Spot
+    by_grantee: Mapping[str, Mask]
+    grantees: frozenset[str]
+    covering: Mask
+    states: tuple[States, ...]
+
+    @property
+    def depth(self) -> int:
+        """How many levels the domain names; 0 for none."""
+        return 0 if self.spot.domain is None else depth_of(self.spot.domain)
+
+    def reached(self, names: Iterable[str]) -> Mask:
+        """The grants for grantees of these names."""
+        return union(self.by_grantee[name] for name in names)
+
+
+class CaseFinder:
+    """Finds the cases of questions of one policy set; remembers what questions share."""
+
+    def __init__(self, policy: PolicySet) -> None:
+        self._policy = policy
+        self._states = StateFinder()
+        self.standings = LeastStandings(policy.roles)
+        self._situations: dict[tuple[str, str], tuple[Situation, ...]] = {}
+        self._pairs: dict[tuple[int, frozenset[str]], frozenset[frozenset[str]]] = {}
+
+    def cases(self, resource_type: str, action: str) -> Cases:
+        """The cases about one type and action."""
+        grants = self._policy.grants_about(resource_type, action)
+        allows = union(1 << position for position, grant in enumerate(grants) if grant.effect == "allow")
+        denies = union(1 << position for position, grant in enumerate(grants) if grant.effect == "deny")
+        alone: set[Mask] = set()
+        paired: set[Mask] = set()
+        for here in self.situations(resource_type, action):
+            least = self.standings.least(here.depth, here.grantees)
+            reach = {here.reached(names) for names in least}
+            holding = together([(one.covered, one.fewest, one.all) for one in here.states])
+            alone |= {mask & reached for mask in holding for reached in reach}
+            if here.covering & denies:
+                holding = together([(one.covered, one.fewest_denies, one.all_for_denies) for one in here.states])
+                if len(least) > MOST_STANDINGS:
+                    paired |= {mask & (reached | allows) for mask in holding for reached in reach}
+                else:
+                    both = {here.reached(names) for names in self._two(here.depth, here.grantees, least)}
+                    paired |= {mask & reached for mask in holding for reached in both}
+        return Cases(grants, frozenset(alone), frozenset(paired), allows, denies)
+
+    def situations(self, resource_type: str, action: str) -> tuple[Situation, ...]:
+        """Where a question about one type and action can be asked; a place may come repeatedly."""
+        found = self._situations.get((resource_type, action))
+        if found is None:
+            found = tuple(self._find_situations(resource_type, action))
+            self._situations[resource_type, action] = found
+        return found
+
+    def _find_situations(self, resource_type: str, action: str) -> Iterator[Situation]:
+        grants = self._policy.grants_about(resource_type, action)
+        everywhere = [position for position, grant in enumerate(grants) if grant.scope.domain is None]
+        by_top: dict[str, list[int]] = {}
+        for position, grant in enumerate(grants):
+            if grant.scope.domain is not None:
+                by_top.setdefault(top_domain(grant.scope.domain), []).append(position)
+        for inside in by_top.values() or [[]]:
+            positions = sorted([*everywhere, *inside])
+            domains = {domain for position in inside if (domain := grants[position].scope.domain) is not None}
+            all_atoms = [atom for position in positions if (tree := grants[position].condition) for atom in atoms(tree)]
+            for spot in self._spots(resource_type, action, domains, dict.fromkeys(all_atoms), len(by_top)):
+                covering = [
+                    position for position in positions if grants[position].scope.covers(spot.domain, self._policy.roles)
+                ]
+                yield self._situation(spot, [(1 << position, grants[position]) for position in covering])
+
+    def _spots(
+        self, resource_type: str, action: str, domains: Collection[str], all_atoms: Collection[Atom], times: int
+    ) -> Iterator[Spot]:
+        """The spots of a question. Where conditions name too many domains, these are not told apart, and any id may be there."""
+        size = max(times, 1)
+        for level in self._policy.roles.levels:
+            named = Attribute("resource", (level.named_by or "id",))
+            size *= 1 + sum(_literals_beside(named, atom) for atom in all_atoms)
+        if size <= MOST_SPOTS:
+            yield from spots(self._policy, resource_type, action, domains, all_atoms)
+            return
+        for spot in spots(self._policy, resource_type, action, domains, ()):
+            sure = (Attribute("resource", ("type",)), Attribute("action", ("name",)))
+            yield Spot(spot.domain, {name: spot.known[name] for name in sure})
+
+    def _situation(self, spot: Spot, here: Sequence[tuple[Mask, Grant]]) -> Situation:
+        by_grantee: dict[str, Mask] = {}
+        for bit, grant in here:
+            by_grantee[grant.grantee] = by_grantee.get(grant.grantee, 0) | bit
+        states = tuple(self._states.states(here, spot))
+        return Situation(spot, by_grantee, frozenset(by_grantee), union(by_grantee.values()), states)
+
+    def can_hold(self, grant: Grant) -> bool:
+        """Whether the condition of a grant lets it hold anywhere where its place covers; True where that is not to be told."""
+        bit = 1 << self._policy.grants_about(grant.resource_type, grant.action).index(grant)
+        for here in self.situations(grant.resource_type, grant.action):
+            if here.covering & bit:
+                (states,) = self._states.states([(bit, grant)], here.spot)
+                if any(mask & bit for mask in states.all):
+                    return True
+        return False
+
+    def _two(self, depth: int, wanted: frozenset[str], least: frozenset[frozenset[str]]) -> frozenset[frozenset[str]]:
+        found = self._pairs.get((depth, wanted))
+        if found is None:
+            self._pairs[depth, wanted] = found = frozenset(one | other for one in least for other in least)
+        return found
+
+
+def _literals_beside(attribute: Attribute, atom: Atom) -> int:
+    """With how many values an atom compares an attribute."""
+    if not isinstance(atom, Comparison) or attribute not in (atom.left, atom.right):
+        return 0
+    return sum(len(getattr(side, "items", (side,))) for side in (atom.left, atom.right)) - 1

@@ -1,0 +1,112 @@
+"""What the rules ask about a policy set: each thing found once, when it is first asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+
+from klausel.core.lint.cases import CaseFinder, Cases
+from klausel.core.lint.redundancy import Redundant, redundant_grants
+from klausel.core.policy import Grant, PolicySet
+from klausel.core.policy_test import PolicyTest
+from klausel.core.problem import Place, Problem
+from klausel.core.roles import ANY_PREFIX, ANYONE
+
+_SHOWN = 3
+
+
+class Survey:
+    """One policy set as the rules look at it, with the tests beside it."""
+
+    def __init__(self, policy: PolicySet, tests: Sequence[PolicyTest] = ()) -> None:
+        self.policy = policy
+        self.tests = tests
+        self.finder = CaseFinder(policy)
+
+    @cached_property
+    def cases(self) -> Mapping[tuple[str, str], Cases]:
+        """The cases of each (resource type, action) that something grants."""
+        asked = dict.fromkeys((grant.resource_type, grant.action) for grant in self.policy.grants)
+        return {question: self.finder.cases(*question) for question in asked}
+
+    @cached_property
+    def redundant(self) -> Sequence[Redundant]:
+        """Every grant that decides nothing, question by question."""
+        return [found for cases in self.cases.values() for found in redundant_grants(cases)]
+
+    @cached_property
+    def holdable_levels(self) -> frozenset[str]:
+        """The levels with a role that somebody can hold: one that needs no role above, or finds one there."""
+        found: set[str] = set()
+        levels = self.policy.roles.levels
+        for depth in sorted(set(self.policy.roles.depths.values())):
+            level = levels[depth - 1]
+            if not level.requires_role_above or levels[depth - 2].name in found:
+                found.add(level.name)
+        return frozenset(found)
+
+    @cached_property
+    def names_reached(self) -> frozenset[str]:
+        """Every grantee name under which a grant can reach somebody."""
+        roles = self.policy.roles
+        held = [name for name, role in roles.roles.items() if role.level in self.holdable_levels]
+        return frozenset({ANYONE}.union(*(roles.closure[name] for name in held)))
+
+    @cached_property
+    def grants_of(self) -> Mapping[str, Sequence[Grant]]:
+        """The grants that name each grantee."""
+        found: dict[str, list[Grant]] = {}
+        for grant in self.policy.grants:
+            found.setdefault(grant.grantee, []).append(grant)
+        return found
+
+    @cached_property
+    def unheld_roles(self) -> Mapping[str, str]:
+        """The roles that nobody can hold, each with the reason."""
+        levels = self.policy.roles.levels
+        found = {}
+        for name, depth in self.policy.roles.depths.items():
+            level = levels[depth - 1]
+            if level.name not in self.holdable_levels:
+                above = levels[depth - 2].name
+                found[name] = f"level {level.name} requires a role of level {above}, and nobody can hold one"
+        return found
+
+    @cached_property
+    def unused_roles(self) -> Mapping[str, str]:
+        """The roles that change nothing for whoever holds them, each with what is to say about it."""
+        roles = self.policy.roles
+        found = {name: f"can be held by nobody: {reason}" for name, reason in self.unheld_roles.items()}
+        for name, names in roles.closure.items():
+            if name in roles.roles and name not in found and self.grants_of.keys().isdisjoint(names):
+                below = roles.level_at(roles.depths[name] + 1)
+                if below is None or not below.requires_role_above or below.name not in self.holdable_levels:
+                    found[name] = "lets nobody do anything: no grant names it or a role that it contains"
+        return found
+
+
+def warning(place: Place, id_: str, message: str, hint: str) -> Problem:
+    """A finding of a rule."""
+    return Problem(place, id_, message, hint, "warning")
+
+
+def by_entry(found: Iterable[Redundant]) -> Iterator[tuple[Place, str, bool, str]]:
+    """What one entry of a file has in common: its place, its grants in words, whether it is one, and what does their work."""
+    entries: dict[tuple[Place, tuple[str, ...]], list[Redundant]] = {}
+    for one in found:
+        entries.setdefault((one.grant.place, tuple(grant.source for grant in one.by)), []).append(one)
+    for (place, _), together in entries.items():
+        by = {grant.source: grant for one in together for grant in one.by}
+        doing = " and ".join(f"{grant} ({source})" for source, grant in by.items())
+        yield place, in_words([one.grant for one in together]), len(together) == 1, doing
+
+
+def in_words(grants: Sequence[Grant]) -> str:
+    """Grants of one entry as the start of a sentence."""
+    shown = ", ".join(map(str, grants[:_SHOWN]))
+    return shown if len(grants) <= _SHOWN else f"{shown} and {len(grants) - _SHOWN} more"
+
+
+def role_of(grantee: str) -> str:
+    """The role that a grantee names, with or without `any`; `anyone` for itself."""
+    return grantee.removeprefix(ANY_PREFIX)

@@ -1,0 +1,138 @@
+"""The matrix, by role and by person, and its changes, as sheets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+
+from klausel.core.condition_words import names_used
+from klausel.core.domain import BadDomain
+from klausel.core.identifiers import split_subject_key
+from klausel.core.matrix import Cell, Row, columns_of, matrix_rows, same_cell, verdict_in_words
+from klausel.core.permission import Question, question_in
+from klausel.core.policy import Grant, PolicySet
+from klausel.core.sheet import Sheet
+from klausel.core.standing import Standing
+
+Facts = tuple[tuple[str, str], ...]
+
+
+def sheet_by_role(policy: PolicySet, facts: Facts) -> Sheet:
+    """What each role gives: actions in rows, in a section for each policy file, roles in columns."""
+    columns = columns_of(policy)
+
+    def cells(row: Row) -> tuple[str, ...]:
+        return (row.resource_type, row.action, *(row.cells[name].text for name in columns), _lines_of(row.grants))
+
+    def sections() -> Iterator[tuple[str, Iterable[tuple[str, ...]]]]:
+        for file, rows in groupby(matrix_rows(policy), lambda row: policy.resource_types[row.resource_type].place.file):
+            yield file, map(cells, rows)
+
+    return Sheet(
+        "Who may do what, by role",
+        facts,
+        _remarks(policy),
+        ("resource type", "action", *columns, "lines"),
+        sections(),
+        lambda notes: [(one.name, one.text) for one in names_used(notes, policy.conditions)],
+    )
+
+
+def _remarks(policy: PolicySet) -> tuple[str, ...]:
+    remarks = [
+        "A column shows what a role gives by itself in the domain where it is held and in those below it. "
+        "Who holds several roles may what any of them gives, unless a deny takes it away."
+    ]
+    for level in policy.roles.levels[1:]:
+        if level.requires_role_above:
+            above = policy.roles.levels[level.depth - 2]
+            remarks.append(f"A role of level {level.name} counts only beside one of level {above.name}.")
+    return (" ".join(remarks), "A condition must be certainly true: what a request leaves out is not enough for it.")
+
+
+def _lines_of(grants: Sequence[Grant]) -> str:
+    """The lines of grants, file by file: `quizzes.yaml:8, 13`."""
+    by_file: dict[str, dict[int, None]] = {}
+    for grant in grants:
+        by_file.setdefault(grant.place.file, {})[grant.place.line] = None
+    return ", ".join(f"{file.rpartition('/')[2]}:{', '.join(map(str, lines))}" for file, lines in by_file.items())
+
+
+def sheet_by_person(
+    policy: PolicySet, domain: str, people: Iterable[tuple[str, Standing]], facts: Facts, in_one_row: bool
+) -> Sheet:
+    """What each person may do to things in a domain, as they come; those who may nothing are left out.
+
+    Each is a row, with the actions in columns, or a section, with a row for the actions on a type that have one condition.
+    """
+    found = [
+        question_in(policy, declared.name, action, domain)
+        for declared in policy.resource_types.values()
+        for action in declared.actions
+    ]
+    questions = [question for question in found if not isinstance(question, BadDomain)]
+
+    def answers() -> Iterator[tuple[str, str, list[str]]]:
+        for key, standing in people:
+            subject = split_subject_key(key)
+            if subject is None:
+                continue
+            cells = [_person_cell(policy, question, standing, subject) for question in questions]
+            if any(cell != "no" for cell in cells):
+                yield key, ", ".join(f"{role} in {where}" for role, where in standing.inside(domain).held), cells
+
+    sections: Iterable[tuple[str, Iterable[tuple[str, ...]]]]
+    if in_one_row:
+        columns = ("subject", "roles", *(f"{question.action} {question.resource_type}" for question in questions))
+        sections = [("", ((key, roles, *cells) for key, roles, cells in answers()))]
+    else:
+        columns = ("resource type", "actions", "may")
+        sections = ((f"{key}: {roles}", _by_type(questions, cells)) for key, roles, cells in answers())
+    return Sheet(
+        f"Who may do what in {domain}, by person",
+        facts,
+        _remarks(policy)[1:],
+        columns,
+        sections,
+        lambda notes: [(one.name, one.text) for one in names_used(notes, policy.conditions)],
+    )
+
+
+def _by_type(questions: Sequence[Question], cells: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+    """The actions that have one answer, of each resource type."""
+    actions: dict[tuple[str, str], list[str]] = {}
+    for question, cell in zip(questions, cells, strict=True):
+        if cell != "no":
+            actions.setdefault((question.resource_type, cell), []).append(question.action)
+    for (resource_type, cell), some in actions.items():
+        yield resource_type, ", ".join(some), cell
+
+
+def _person_cell(policy: PolicySet, question: Question, standing: Standing, subject: tuple[str, str]) -> str:
+    return verdict_in_words(question.permission(standing.roles_in(question.domain), subject), policy.conditions)
+
+
+def sheet_of_changes(before: PolicySet, after: PolicySet, facts: Facts) -> Sheet:
+    """The cells of the matrix by role that allow something else than they did; a row for each cell."""
+    old = {(row.resource_type, row.action): row for row in matrix_rows(before)}
+    new = {(row.resource_type, row.action): row for row in matrix_rows(after)}
+    changes: list[tuple[str, ...]] = []
+    for thing in dict.fromkeys((*new, *old)):
+        for column in dict.fromkeys((*columns_of(after), *columns_of(before))):
+            was, now = _cell_in(old.get(thing), column), _cell_in(new.get(thing), column)
+            if not same_cell(was, now):
+                lines = _lines_of(new[thing].grants if thing in new else ())
+                changes.append((*thing, column, was.text if was else "no", now.text if now else "no", lines))
+    names = {**before.conditions, **after.conditions}
+    return Sheet(
+        "What changed in who may do what",
+        facts,
+        () if changes else ("Nothing changed.",),
+        ("resource type", "action", "role", "before", "now", "lines now"),
+        [("", changes)] if changes else (),
+        lambda notes: [(one.name, one.text) for one in names_used(notes, names)],
+    )
+
+
+def _cell_in(row: Row | None, column: str) -> Cell | None:
+    return None if row is None else row.cells.get(column)

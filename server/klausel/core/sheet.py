@@ -1,0 +1,175 @@
+"""A table with facts above and notes below it, written as text, Markdown, CSV or HTML; line by line, as its rows come."""
+
+from __future__ import annotations
+
+import csv
+import html
+import io
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+NO = "–"
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A table in sections, each with a heading (empty: none) and its rows.
+
+    A cell that begins with `when` or holds a `;` says more than fits: it becomes a number, and its text a note below.
+    `legend` is asked for when all rows have been written, with the texts of all notes.
+    """
+
+    title: str
+    facts: tuple[tuple[str, str], ...]
+    remarks: tuple[str, ...]
+    columns: tuple[str, ...]
+    sections: Iterable[tuple[str, Iterable[tuple[str, ...]]]]
+    legend: Callable[[list[str]], Iterable[tuple[str, str]]]
+
+
+@dataclass
+class _Notes:
+    texts: dict[str, int] = field(default_factory=dict)
+
+    def short(self, cell: str) -> str:
+        """A cell as it stands in the table."""
+        if cell == "no":
+            return NO
+        first, semicolon, rest = cell.partition("; ")
+        if semicolon and first == "yes":
+            return f"yes [{self._number(rest)}]"
+        return f"[{self._number(cell)}]" if semicolon or cell.startswith(("when ", "in ", "elsewhere ")) else cell
+
+    def _number(self, text: str) -> int:
+        return self.texts.setdefault(text, len(self.texts) + 1)
+
+    def lines(self) -> list[tuple[str, str]]:
+        return [(f"[{number}]", text) for text, number in self.texts.items()]
+
+
+def as_table(sheet: Sheet) -> Iterator[str]:
+    """For a terminal: columns of equal width in each section."""
+    notes = _Notes()
+    yield sheet.title
+    yield from (f"{name}: {value}" for name, value in sheet.facts)
+    yield from sheet.remarks
+    for heading, rows in sheet.sections:
+        yield ""
+        short = [sheet.columns, *(tuple(map(notes.short, row)) for row in rows)]
+        widths = [max(map(len, column)) for column in zip(*short, strict=True)]
+        if heading:
+            yield heading
+        for row in short:
+            yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+    yield from _after(sheet, notes, "{} {}".format, "{}: {}".format)
+
+
+def as_markdown(sheet: Sheet) -> Iterator[str]:
+    """Tables of GitHub's Markdown."""
+    notes = _Notes()
+    yield f"# {_markdown(sheet.title)}"
+    yield ""
+    yield from (f"- {name}: `{value}`" for name, value in sheet.facts)
+    for remark in sheet.remarks:
+        yield ""
+        yield _markdown(remark)
+    for heading, rows in sheet.sections:
+        yield ""
+        if heading:
+            yield f"## {_markdown(heading)}"
+            yield ""
+        yield f"| {' | '.join(map(_markdown, sheet.columns))} |"
+        yield "|---" * len(sheet.columns) + "|"
+        for row in rows:
+            yield f"| {' | '.join(_markdown(notes.short(cell)) for cell in row)} |"
+    yield from _after(
+        sheet,
+        notes,
+        lambda number, text: f"- {number} {_markdown(text)}",
+        lambda name, text: f"- `{name}`: {_markdown(text)}",
+        "## ",
+    )
+
+
+def as_csv(sheet: Sheet) -> Iterator[str]:
+    """Rows with every cell in full; the facts come first, in lines that begin with `#`."""
+    yield from (f"# {name}: {value}" for name, value in (("title", sheet.title), *sheet.facts))
+    yield _csv_line(sheet.columns)
+    for _, rows in sheet.sections:
+        yield from map(_csv_line, rows)
+
+
+def as_html(sheet: Sheet) -> Iterator[str]:
+    """One page that needs nothing else."""
+    notes = _Notes()
+    yield "<!doctype html>"
+    yield f'<html lang="en"><head><meta charset="utf-8"><title>{html.escape(sheet.title)}</title>'
+    yield "<style>body{font-family:sans-serif;margin:2em}table{border-collapse:collapse}th{background:#eee}"
+    yield "th,td{border:1px solid #999;padding:.2em .6em;text-align:left;vertical-align:top}</style></head><body>"
+    yield f"<h1>{html.escape(sheet.title)}</h1><dl>"
+    yield from (f"<dt>{html.escape(name)}</dt><dd><code>{html.escape(value)}</code></dd>" for name, value in sheet.facts)
+    yield "</dl>"
+    yield from (f"<p>{html.escape(remark)}</p>" for remark in sheet.remarks)
+    for heading, rows in sheet.sections:
+        if heading:
+            yield f"<h2>{html.escape(heading)}</h2>"
+        yield "<table><thead>" + _html_row(sheet.columns, "th") + "</thead><tbody>"
+        for row in rows:
+            yield _html_row(map(notes.short, row), "td")
+        yield "</tbody></table>"
+    yield from _after(
+        sheet,
+        notes,
+        lambda number, text: f"<p>{number} {html.escape(text)}</p>",
+        lambda name, text: f"<p><code>{html.escape(name)}</code>: {html.escape(text)}</p>",
+        "<h2>{}</h2>",
+    )
+    yield "</body></html>"
+
+
+FORMATS: dict[str, Callable[[Sheet], Iterator[str]]] = {
+    "table": as_table,
+    "markdown": as_markdown,
+    "csv": as_csv,
+    "html": as_html,
+}
+
+
+def _after(
+    sheet: Sheet,
+    notes: _Notes,
+    note: Callable[[str, str], str],
+    term: Callable[[str, str], str],
+    heading: str = "",
+) -> Iterator[str]:
+    legend = list(sheet.legend(list(notes.texts)))
+    for title, lines in (
+        ("Notes", [note(*line) for line in notes.lines()]),
+        ("Conditions", [term(*line) for line in legend]),
+    ):
+        if lines:
+            yield ""
+            yield heading.format(title) if "{}" in heading else f"{heading}{title}"
+            yield ""
+            yield from lines
+
+
+def _markdown(text: str) -> str:
+    text = " ".join(text.split())
+    return re.sub(r"[\\`*|<>]|(?<!\w)_|_(?!\w)", r"\\\g<0>", text)
+
+
+def _html_row(cells: Iterable[str], tag: str) -> str:
+    return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+
+
+def _csv_line(cells: Iterable[str]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow([_no_formula(cell) for cell in cells])
+    return text.getvalue()
+
+
+def _no_formula(cell: str) -> str:
+    """A cell that a spreadsheet does not take for a formula."""
+    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell

@@ -1,0 +1,175 @@
+"""`klausel matrix` and `klausel review`."""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from command_line import ROOT, Change, Klausel
+
+from klausel.core.sheet import Sheet, as_csv
+
+
+def rows_of(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(line for line in text.splitlines() if not line.startswith("#")))
+
+
+def commit(folder: Path) -> str:
+    git = ["git", "-C", str(folder), "-c", "user.name=Ann", "-c", "user.email=ann@acme.example"]
+    if not (folder / ".git").exists():
+        subprocess.run([*git, "init", "-q"], check=True)
+    subprocess.run([*git, "add", "policies", "model.conf"], check=True)
+    subprocess.run([*git, "commit", "-qm", "Policies"], check=True)
+    return subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+
+
+def test_the_matrix_that_is_kept_is_up_to_date(klausel: Klausel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    done = klausel("matrix", "--format", "markdown", "--no-commit")
+    kept = (ROOT / "docs" / "matrix.md").read_text(encoding="utf-8")
+    assert done.stdout == kept, "write it anew: klausel matrix --format markdown --no-commit > docs/matrix.md"
+
+
+def test_the_matrix_by_role_names_digest_and_commit_and_needs_no_database(
+    klausel: Klausel, tmp_path: Path, change: Change
+) -> None:
+    outside = klausel("matrix")
+    assert (outside.exit_code, outside.stderr) == (0, "")
+    assert "commit: none, the policies are in no git repository" in outside.stdout
+    id_ = commit(tmp_path)
+    lines = klausel("matrix").stdout.splitlines()
+    assert lines[1].startswith("meaning of the policies: sha256:")
+    assert lines[2] == f"commit: {id_}"
+    change("policies/features/pins.yaml", "create", "pin_up")
+    change("policies/features/pins.yaml", "to: create", "to: pin_up")
+    assert klausel("matrix").stdout.splitlines()[2] == f"commit: {id_} and changes that are not committed"
+    assert "pin_up" in klausel("matrix").stdout
+    assert "pin_up" not in klausel("matrix", "--at", id_).stdout
+
+
+def test_conditions_stand_once_as_notes_and_in_csv_in_full(klausel: Klausel) -> None:
+    table = klausel("matrix").stdout
+    assert "\n[1] when owner_is_self\n" in table
+    assert "\nowner_is_self: is_user and resource.owner == subject.id\n" in table
+    rows = {(row["resource type"], row["action"]): row for row in rows_of(klausel("matrix", "--format", "csv").stdout)}
+    edit = rows["quiz", "edit"]
+    assert (edit["admin"], edit["user"]) == ("yes", "no")
+    assert edit["lead"] == "when is_published or creator_is_self; elsewhere in the account: when creator_is_self"
+    assert edit["lines"] == "quizzes.yaml:19, 24, 30"
+
+
+class Texts(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.cells: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+
+    def handle_data(self, data: str) -> None:
+        self.cells.append(data)
+
+
+def test_a_page_is_whole_and_what_policies_say_cannot_become_part_of_it(klausel: Klausel, change: Change) -> None:
+    change("policies/features/csat.yaml", "when: owner_is_self", 'when: resource.mark == "<script>alert(1)</script> | x"')
+    page = Texts()
+    page.feed(klausel("matrix", "--format", "html").stdout)
+    assert "script" not in page.tags
+    assert any("<script>alert(1)</script> | x" in cell for cell in page.cells)
+    assert "link" not in page.tags and "img" not in page.tags
+    markdown = klausel("matrix", "--format", "markdown").stdout
+    assert '"\\<script\\>alert(1)\\</script\\> \\| x"' in markdown
+
+
+def test_the_matrix_by_person_is_what_each_may_do_there(klausel: Klausel, demo_people: None) -> None:
+    done = klausel("matrix", "--by", "person", "--in", "acme/support", "--format", "csv")
+    assert done.stdout.splitlines()[0] == "# title: Who may do what in acme/support, by person"
+    assert any(line.startswith("# role assignments at revision: ") for line in done.stdout.splitlines())
+    rows = {row["subject"]: row for row in rows_of(done.stdout)}
+    assert list(rows) == [f"user:{name}" for name in ("ada", "ann", "leo", "max", "mia", "paula", "rosa", "sam")]
+    assert rows["user:ann"]["roles"] == "agent in acme/support, user in acme"
+    actions = [name for name in rows["user:ann"] if name not in ("subject", "roles")]
+    assert len(actions) == 52
+    for subject in ("user:leo", "user:paula"):
+        for action in actions[::5]:
+            what, _, type_ = action.partition(" ")
+            asked = klausel("can", subject, what, type_, "--in", "acme/support")
+            assert (rows[subject][action] == "yes") is (asked.exit_code == 0), (subject, action)
+
+
+def test_the_matrix_by_person_has_a_section_for_each_with_the_conditions_as_notes(
+    klausel: Klausel, demo_people: None
+) -> None:
+    done = klausel("matrix", "--by", "person", "--in", "acme/support", "--format", "markdown")
+    section = done.stdout.partition("## user:ann: agent in acme/support, user in acme\n")[2].partition("\n## ")[0]
+    assert "| quiz | take | [" in section
+    assert "scorecard" not in section
+    assert 'when resource.status == "published"' in done.stdout or "when is_published" in done.stdout
+
+
+def test_a_cell_that_a_spreadsheet_would_calculate_is_made_text() -> None:
+    sheet = Sheet("t", (), (), ("subject",), [("", [("=cmd:1",), ("user:ann",)])], lambda notes: ())
+    assert list(as_csv(sheet))[2:] == ["'=cmd:1", "user:ann"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("matrix", "--by", "person"), "--by person needs --in"),
+        (("matrix", "--in", "acme"), "--in goes with --by person"),
+        (("review",), "--since"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(klausel: Klausel, arguments: tuple[str, ...], complaint: str) -> None:
+    done = klausel(*arguments)
+    assert done.exit_code == 2
+    assert complaint in done.stderr
+
+
+def test_a_review_shows_the_cells_that_allow_something_else_and_no_others(
+    klausel: Klausel, tmp_path: Path, change: Change
+) -> None:
+    before = commit(tmp_path)
+    change("policies/features/pins.yaml", "allow: user", "allow: account_manager")
+    change("policies/features/csat.yaml", "when: owner_is_self", "when: is_user and resource.owner == subject.id")
+    change(
+        "policies/features/quizzes.yaml",
+        "    when: is_published\n\n",
+        '    when: is_published or resource.status == "open"\n\n',
+    )
+    after = commit(tmp_path)
+    done = klausel("review", "--since", before, "--format", "csv")
+    assert f"# commit then: {before}" in done.stdout.splitlines()
+    assert f"# commit now: {after}" in done.stdout.splitlines()
+    changed = [(row["resource type"], row["action"], row["role"], row["before"], row["now"]) for row in rows_of(done.stdout)]
+    assert changed[:1] == [("pin", "create", "user", "yes", "no")]
+    assert {(type_, action) for type_, action, *_ in changed[1:]} == {("quiz", "take")}
+    assert [role for _, _, role, *_ in changed[1:]] == ["admin", "account_manager", "manager", "lead", "reviewer", "agent"]
+    assert changed[-1][3:] == ("when is_published", 'when is_published or resource.status == "open"')
+
+
+def test_a_review_without_a_change_says_so(klausel: Klausel, tmp_path: Path, change: Change) -> None:
+    before = commit(tmp_path)
+    change("policies/features/pins.yaml", "grants:", "# A remark moves the lines.\ngrants:")
+    commit(tmp_path)
+    done = klausel("review", "--since", before)
+    assert done.exit_code == 0
+    assert done.stdout.endswith("\nNothing changed.\n")
+
+
+def test_a_role_that_came_or_went_is_in_the_review(klausel: Klausel, tmp_path: Path, change: Change) -> None:
+    before = commit(tmp_path)
+    change(
+        "policies/roles.yaml",
+        "  agent:\n    level: workspace\n",
+        "  agent:\n    level: workspace\n  guest: {level: workspace}\n",
+    )
+    change("policies/features/csat.yaml", "grants:\n", "grants:\n  - {allow: guest, to: view, resource: csat}\n")
+    now = rows_of(klausel("review", "--since", before, "--format", "csv").stdout)
+    assert [(row["role"], row["before"], row["now"]) for row in now] == [("guest", "no", "yes")]
+    then = rows_of(klausel("review", "--since", "HEAD", "--at", before, "--format", "csv").stdout)
+    assert then == []
