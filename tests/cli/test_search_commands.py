@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from command_line import Change, Klausel
@@ -15,6 +16,10 @@ def people(demo_people: None) -> None:
     pass
 
 
+def without_lines(output: str) -> str:
+    return re.sub(r"\.yaml:\d+", ".yaml:N", output)
+
+
 def subjects(output: str) -> list[str]:
     """Of the lines after the grants."""
     return [line.partition("  ")[0] for line in output.partition("\n\n")[2].splitlines()]
@@ -24,7 +29,7 @@ def test_everyone_is_listed_in_order_with_condition_role_and_grant(klausel: Klau
     done = klausel("who-can", "edit", "quiz", *IN_SUPPORT)
     assert done.exit_code == 0
     assert subjects(done.stdout) == ["user:ada", "user:leo", "user:max", "user:mia", "user:sam"]
-    assert "user:max  always  (account_manager in acme, policies/features/quizzes.yaml:19)" in done.stdout
+    assert "user:max  always  (account_manager in acme, policies/features/quizzes.yaml:N)" in without_lines(done.stdout)
     assert 'user:leo  when resource.status == "published" or resource.creator == subject.id  (lead in' in done.stdout
     assert "user:sam  when resource.creator == subject.id  (manager in acme/sales, so any lead, " in done.stdout
 
@@ -61,7 +66,7 @@ def test_programs_get_one_object_a_line(klausel: Klausel) -> None:
     )
     (reason,) = ann["allowed_by"]
     assert reason["role_assignment"] == {"role": "agent", "domain": "acme/support"}
-    assert (reason["source"], reason["inheritance"]) == ("policies/features/conversations.yaml:25", ["agent"])
+    assert (without_lines(reason["source"]), reason["inheritance"]) == ("policies/features/conversations.yaml:N", ["agent"])
     assert ann["denied_by"] == []
 
 
@@ -71,15 +76,15 @@ def test_what_anyone_may_comes_first_and_then_who_differs(klausel: Klausel, chan
     )
     change("policies/features/csat.yaml", "grants:\n", grants)
     done = klausel("who-can", "view", "csat", *IN_SUPPORT)
-    lines = done.stdout.partition("\n\n")[2].splitlines()
-    assert lines[0] == "anyone  always  (everybody, policies/features/csat.yaml:9)"
+    lines = without_lines(done.stdout).partition("\n\n")[2].splitlines()
+    assert lines[0] == "anyone  always  (everybody, policies/features/csat.yaml:N)"
     assert [line.split()[:2] for line in lines[1:]] == [
         ["user:ada", "never"],
         ["user:leo", "never"],
         ["user:max", "never"],
         ["user:mia", "never"],
     ]
-    assert "but denied by lead in acme/support, policies/features/csat.yaml:12" in lines[2]
+    assert "but denied by lead in acme/support, policies/features/csat.yaml:N" in lines[2]
 
 
 def test_a_conditional_deny_stands_in_the_condition(klausel: Klausel, change: Change) -> None:
@@ -87,7 +92,7 @@ def test_a_conditional_deny_stands_in_the_condition(klausel: Klausel, change: Ch
     change("policies/features/csat.yaml", "grants:\n", deny)
     done = klausel("who-can", "view", "csat", *IN_SUPPORT)
     assert "user:leo  when resource.secret != true  (lead in acme/support, so reviewer, " in done.stdout
-    assert "; unless denied by lead in acme/support, so agent, policies/features/csat.yaml:9)" in done.stdout
+    assert "; unless denied by lead in acme/support, so agent, policies/features/csat.yaml:N)" in without_lines(done.stdout)
 
 
 def test_nobody_is_said_apart_from_the_list(klausel: Klausel) -> None:

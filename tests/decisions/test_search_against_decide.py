@@ -12,9 +12,10 @@ from test_decisions_against_the_oracle import asked_of
 from klausel.core.condition import Atom, Attribute, Match, atoms, evaluate
 from klausel.core.equivalence import everything_asked
 from klausel.core.identifiers import split_subject_key
-from klausel.core.permission import Question, given_values, is_small, question_in
+from klausel.core.permission import Question, given_values, question_in
 from klausel.core.policy import PolicySet
 from klausel.core.request import Action, Request, Resource, Subject
+from klausel.core.residual import is_small
 from klausel.core.search import Found, holders_that_matter, what_can, who_can
 from klausel.core.standing import Standing
 from klausel.core.truth_space import truth_space

@@ -204,3 +204,14 @@ def test_what_cannot_be_blamed_is_told_in_one_line(made: Repository, tmp_path: P
     (tmp_path / "plain").mkdir()
     told = klausel("blame", "letter", "read", "--policies", tmp_path / "plain")
     assert told.exit_code == 1 and "there is no git repository" in told.stderr
+
+
+def test_of_two_commits_in_one_second_the_later_one_changed_a_line_last(made: Repository) -> None:
+    for old, new in (
+        ("when: may_see", "when: is_open"),
+        ("resource: letter\n    when", "resource: letter  # all\n    when"),
+    ):
+        made.minutes -= 1
+        second = made.replace(NAMES[2], old, new, new[:9])
+    grant = next(line for line in klausel("blame", "letter", "write").stdout.splitlines() if line.startswith("  grant"))
+    assert f"letters.yaml:8  {second[:12]}" in grant

@@ -18,6 +18,7 @@ from klausel.core.problem import did_you_mean
 from klausel.core.provenance import Cause, Permission, permissions
 from klausel.core.roles import ANY_PREFIX
 from klausel.storage.git_objects import GitCommit
+from klausel.storage.git_repository import GitRepository
 from klausel.storage.git_source import git_address
 from klausel.storage.line_history import LineHistory
 from klausel.storage.policy_files import read_folder
@@ -25,16 +26,15 @@ from klausel.storage.policy_files import read_folder
 
 @dataclass(frozen=True, slots=True)
 class _Written:
-    """One cause of a permission, with the commit of each of its lines; None for a line that is not committed."""
+    """One cause of a permission, with the commit of each of its lines; None for a line that is not committed.
+
+    `newest` is the line that was changed last, the first of several, with its commit.
+    """
 
     cause: Cause
     commits: tuple[GitCommit | None, ...]
 
-    @property
-    def newest(self) -> tuple[int, GitCommit | None]:
-        """The line that was changed last, and its commit; the first of several."""
-        pairs = list(zip(self.cause.lines, self.commits, strict=True))
-        return max(pairs, key=lambda pair: (pair[1] is None, pair[1].committed.timestamp() if pair[1] else 0, -pair[0]))
+    newest: tuple[int, GitCommit | None]
 
 
 @click.command("blame")
@@ -91,13 +91,19 @@ def _blame(resource_type: str, action: str, policies: Path, at: str | None) -> t
         return [
             (
                 one,
-                [
-                    _Written(cause, tuple(lines.writer_of_line(cause.file, line) for line in cause.lines))
-                    for cause in one.causes
-                ],
+                [_written(repository, lines, cause) for cause in one.causes],
             )
             for one in permissions(policy, files, resource_type, action)
         ], policy
+
+
+def _written(repository: GitRepository, lines: LineHistory, cause: Cause) -> _Written:
+    pairs = [(line, lines.writer_of_line(cause.file, line)) for line in cause.lines]
+    newest = pairs[0]
+    for pair in pairs[1:]:
+        if newest[1] is not None and (pair[1] is None or repository.is_newer(pair[1], newest[1])):
+            newest = pair
+    return _Written(cause, tuple(commit for _, commit in pairs), newest)
 
 
 def _check_names(policy: PolicySet, resource_type: str, action: str) -> None:

@@ -29,7 +29,11 @@ format_option = click.option(
 )
 @click.option("--in", "domain", metavar="DOMAIN", help="With --by person: whose people, and where: acme, or acme/support.")
 @format_option
-@click.option("--no-commit", is_flag=True, help="Leave out the commit, for a file that is kept beside the policies.")
+@click.option(
+    "--kept",
+    is_flag=True,
+    help="For a file kept beside the policies: without the commit and the lines, which change while the meaning does not.",
+)
 @at_option
 @policies_option
 @model_option
@@ -39,7 +43,7 @@ def matrix(
     by: str,
     domain: str | None,
     format_: str,
-    no_commit: bool,
+    kept: bool,
     at: str | None,
     policies: Path,
     model: Path | None,
@@ -53,16 +57,16 @@ def matrix(
     \b
     Examples:
       klausel matrix
-      klausel matrix --format markdown --no-commit > docs/matrix.md
+      klausel matrix --format markdown --kept > docs/matrix.md
       klausel matrix --by person --in acme/support --format csv > support.csv
     """
     loaded = load_or_exit(policies, model, at=at)
     policy = loaded.compiled.policy
-    facts = _facts(loaded, not no_commit)
+    facts = _facts(loaded, not kept)
     if by == "role":
         if domain is not None:
             raise click.UsageError("--in goes with --by person; the matrix by role is the same everywhere")
-        _write(sheet_by_role(policy, facts), format_)
+        _write(sheet_by_role(policy, facts, with_lines=not kept), format_)
         return
     if domain is None:
         raise click.UsageError("--by person needs --in: name the domain, such as acme/support")

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal as Choice
+from typing import Literal
 
-from klausel.core.condition import Atom, Comparison, ListOf, Literal, atoms
+from klausel.core.condition import atoms
 from klausel.core.condition_words import in_words
-from klausel.core.permission import Permission, Question, question_at, same_condition
+from klausel.core.permission import Permission, Question, question_at
 from klausel.core.policy import Grant, NamedCondition, PolicySet
-from klausel.core.question_space import spots
+from klausel.core.question_space import Spot, spots
+from klausel.core.residual import same_condition
 from klausel.core.roles import ANY_PREFIX, ANYONE, RoleModel
 
-Nearness = Choice["inside", "elsewhere"]
+Nearness = Literal["inside", "elsewhere"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,21 +76,12 @@ def matrix_row(policy: PolicySet, resource_type: str, action: str) -> Row:
     grants = policy.grants_about(resource_type, action)
     all_atoms = [atom for grant in grants if grant.condition for atom in atoms(grant.condition)]
     domains = [grant.scope.domain for grant in grants if grant.scope.domain is not None]
-    named = {part for domain in domains for part in domain.split("/")} | set(_texts_in(all_atoms))
     places = [
-        (_place(policy.roles, spot.domain, named), question_at(policy, resource_type, action, spot))
+        (_place(policy.roles, spot), question_at(policy, resource_type, action, spot))
         for spot in spots(policy, resource_type, action, domains, all_atoms)
     ]
     cells = {name: _cell(policy, name, places) for name in columns_of(policy)}
     return Row(resource_type, action, cells, grants)
-
-
-def _texts_in(all_atoms: Iterable[Atom]) -> Iterator[str]:
-    for atom in all_atoms:
-        for side in (atom.left, atom.right) if isinstance(atom, Comparison) else ():
-            for item in side.items if isinstance(side, ListOf) else (side,):
-                if isinstance(item, Literal) and isinstance(item.value, str):
-                    yield item.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,22 +92,14 @@ class _Place:
     name: str | None
 
 
-def _place(roles: RoleModel, domain: str | None, named: Collection[str]) -> _Place:
-    """The kind of a spot's domain; `named` are the parts of domains that grants and conditions name."""
-    if domain is None:
-        return _Place(0, None)
-    parts = domain.split("/")
-    levels = roles.levels[: len(parts)]
-    said = [part in named and level.constant is None for level, part in zip(levels, parts, strict=True)]
-    if not any(said):
-        return _Place(len(parts), None)
-    last = len(parts) - said[::-1].index(True)
-    shown = [
-        part if is_said or level.constant is not None else f"any {level.name}"
-        for level, part, is_said in zip(levels, parts, said, strict=True)
-    ]
-    below = "" if last == len(parts) else f"any {levels[-1].name} of "
-    return _Place(len(parts), below + "/".join(shown[:last]))
+def _place(roles: RoleModel, spot: Spot) -> _Place:
+    if not any(spot.shape):
+        return _Place(len(spot.shape), None)
+    levels = roles.levels[: len(spot.shape)]
+    last = max(level.depth for level, part in zip(levels, spot.shape, strict=True) if part)
+    shown = [part or level.constant or f"any {level.name}" for level, part in zip(levels, spot.shape, strict=True)]
+    below = "" if last == len(shown) else f"any {levels[-1].name} of "
+    return _Place(len(shown), below + "/".join(shown[:last]))
 
 
 def _cell(policy: PolicySet, column: str, places: Iterable[tuple[_Place, Question]]) -> Cell:

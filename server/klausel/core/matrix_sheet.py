@@ -11,18 +11,20 @@ from klausel.core.identifiers import split_subject_key
 from klausel.core.matrix import Cell, Row, columns_of, matrix_rows, same_cell, verdict_in_words
 from klausel.core.permission import Question, question_in
 from klausel.core.policy import Grant, PolicySet
+from klausel.core.roles import ANYONE
 from klausel.core.sheet import Sheet
 from klausel.core.standing import Standing
 
 Facts = tuple[tuple[str, str], ...]
 
 
-def sheet_by_role(policy: PolicySet, facts: Facts) -> Sheet:
-    """What each role gives: actions in rows, in a section for each policy file, roles in columns."""
+def sheet_by_role(policy: PolicySet, facts: Facts, with_lines: bool = True) -> Sheet:
+    """What each role gives: actions in rows, in a section for each policy file, roles and the lines of grants in columns."""
     columns = columns_of(policy)
 
     def cells(row: Row) -> tuple[str, ...]:
-        return (row.resource_type, row.action, *(row.cells[name].text for name in columns), _lines_of(row.grants))
+        lines = [_lines_of(row.grants)] if with_lines else []
+        return (row.resource_type, row.action, *(row.cells[name].text for name in columns), *lines)
 
     def sections() -> Iterator[tuple[str, Iterable[tuple[str, ...]]]]:
         for file, rows in groupby(matrix_rows(policy), lambda row: policy.resource_types[row.resource_type].place.file):
@@ -32,7 +34,7 @@ def sheet_by_role(policy: PolicySet, facts: Facts) -> Sheet:
         "Who may do what, by role",
         facts,
         _remarks(policy),
-        ("resource type", "action", *columns, "lines"),
+        ("resource type", "action", *columns, *(["lines"] if with_lines else [])),
         sections(),
         lambda notes: [(one.name, one.text) for one in names_used(notes, policy.conditions)],
     )
@@ -63,6 +65,7 @@ def sheet_by_person(
 ) -> Sheet:
     """What each person may do to things in a domain, as they come; those who may nothing are left out.
 
+    First comes `anyone`, where a grant reaches every subject.
     Each is a row, with the actions in columns, or a section, with a row for the actions on a type that have one condition.
     """
     found = [
@@ -73,6 +76,9 @@ def sheet_by_person(
     questions = [question for question in found if not isinstance(question, BadDomain)]
 
     def answers() -> Iterator[tuple[str, str, list[str]]]:
+        of_all = [verdict_in_words(question.permission({ANYONE}), policy.conditions) for question in questions]
+        if any(cell != "no" for cell in of_all):
+            yield ANYONE, "", of_all
         for key, standing in people:
             subject = split_subject_key(key)
             if subject is None:
@@ -87,7 +93,7 @@ def sheet_by_person(
         sections = [("", ((key, roles, *cells) for key, roles, cells in answers()))]
     else:
         columns = ("resource type", "actions", "may")
-        sections = ((f"{key}: {roles}", _by_type(questions, cells)) for key, roles, cells in answers())
+        sections = ((f"{key}: {roles}" if roles else key, _by_type(questions, cells)) for key, roles, cells in answers())
     return Sheet(
         f"Who may do what in {domain}, by person",
         facts,

@@ -8,33 +8,17 @@ from functools import cached_property
 from itertools import chain
 from typing import Literal
 
-from klausel.core.condition import (
-    AllOf,
-    AnyOf,
-    Atom,
-    Attribute,
-    Comparison,
-    Condition,
-    Match,
-    atoms,
-    evaluate_atom,
-    negate,
-    value_of,
-    with_one_spelling,
-)
+from klausel.core.condition import Atom, Attribute, Comparison, Condition, Match, atoms, negate, value_of
 from klausel.core.domain import BadDomain
 from klausel.core.policy import Grant, PolicySet
 from klausel.core.question_space import Spot, spot_in
 from klausel.core.request import Action, Request, Resource, Subject
-from klausel.core.truth_space import Known, TruthSpace, positive, truth_space
+from klausel.core.residual import Folded, all_of, any_of, attributes_of, fold, is_small, with_known_atoms
+from klausel.core.truth_space import Known, TruthSpace, truth_space
 
 MOST_KEPT = 10_000
-MOST_COMPARISONS = 8
-"""With more of them left open, too many ways for them to turn out together to look at each."""
 
 Verdict = Literal["always", "when", "never"]
-Folded = Condition | bool
-"""A condition of which only that matters whether it is certainly true, or what it always comes to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +170,7 @@ def given_values(resource_id: str, properties: Mapping[str, Mapping[str, object]
 
 
 def _permission(grants: Sequence[Grant], known: Known) -> Permission:
-    allows, denies = _folded(grants, lambda condition: _with_known_atoms(condition, known))
+    allows, denies = _folded(grants, lambda condition: with_known_atoms(condition, known))
     allows = {grant: part for grant, part in allows.items() if part is not False}
     denies = {grant: part for grant, part in denies.items() if part is not True}
     if not allows or False in denies.values():
@@ -209,37 +193,15 @@ def _permission(grants: Sequence[Grant], known: Known) -> Permission:
             denies = fewer
     if all(held):
         return Permission("always", None, tuple(sorted(allows, key=grants.index)), ())
-    condition = _all_of([_any_of(list(allows.values())), *denies.values()])
-    condition = _fold(condition, lambda atom: _constant(atom, space)) if not isinstance(condition, bool) else condition
+    condition = all_of([any_of(list(allows.values())), *denies.values()])
+    condition = fold(condition, lambda atom: _constant(atom, space)) if not isinstance(condition, bool) else condition
     assert not isinstance(condition, bool)
     return Permission("when", condition, tuple(allows), tuple(denies))
 
 
-def same_condition(one: Condition | None, other: Condition | None) -> bool:
-    """Whether two conditions are certainly true for the same requests; where that is too much to look at, by their spelling."""
-    if one is None or other is None:
-        return one is other
-    both = [*atoms(one), *atoms(other)]
-    if not is_small(both):
-        return with_one_spelling(one) == with_one_spelling(other)
-    space = truth_space(both)
-    return _outcomes(space, [one], ()) == _outcomes(space, [other], ())
-
-
-def is_small(open_atoms: Iterable[Atom]) -> bool:
-    """Whether every way in which these comparisons turn out together can be looked at."""
-    different = {positive(atom)[0] for atom in open_atoms}
-    containers = [
-        atom
-        for atom in different
-        if isinstance(atom, Comparison) and atom.operator == "in" and isinstance(atom.right, Attribute)
-    ]
-    return len(different) <= MOST_COMPARISONS and len(containers) <= 1
-
-
 def _as_it_stands(allows: Mapping[Grant, Folded], denies: Mapping[Grant, Folded]) -> Permission:
     always = [grant for grant, part in allows.items() if part is True][:1]
-    condition = _all_of([_any_of(allows.values()), *denies.values()])
+    condition = all_of([any_of(allows.values()), *denies.values()])
     if isinstance(condition, bool):
         return Permission("always", None, tuple(always), ())
     return Permission("when", condition, tuple(always or allows), tuple(denies))
@@ -270,81 +232,9 @@ def _is_true(space: TruthSpace, part: Folded, truths: tuple[bool | None, ...]) -
     return part if isinstance(part, bool) else space.value(part, truths) is True
 
 
-def _with_known_atoms(condition: Condition, known: Known) -> Folded:
-    """The condition without the atoms that what is known settles."""
-
-    def settled(atom: Atom) -> bool | None:
-        values = {name: known[name][0] for name in attributes_of(atom) if len(known.get(name, ())) == 1}
-        if len(values) < len(set(attributes_of(atom))):
-            return None
-        return evaluate_atom(atom, _request_with(values)) is True
-
-    return _fold(condition, settled)
-
-
-def _request_with(values: Mapping[Attribute, object]) -> Request:
-    own = {name: value for name, value in values.items() if len(name.path) == 1}
-    properties: dict[str, dict[str, object]] = {"subject": {}, "resource": {}, "action": {}, "context": {}}
-    for name, value in values.items():
-        holder = properties[name.root]
-        for part in name.path[:-1]:
-            inner = holder.setdefault(part, {})
-            if not isinstance(inner, dict):
-                inner = holder[part] = {}
-            holder = inner
-        holder.setdefault(name.path[-1], value)
-
-    def text(root: str, name: str) -> str:
-        return str(own.get(Attribute(root, (name,)), ""))
-
-    return Request(
-        Subject(text("subject", "type"), text("subject", "id"), properties["subject"]),
-        Action(text("action", "name"), properties["action"]),
-        Resource(text("resource", "type"), text("resource", "id"), properties["resource"]),
-        properties["context"],
-    )
-
-
 def _constant(atom: Atom, space: TruthSpace) -> bool | None:
     found = {space.value(atom, outcome.truths) is True for outcome in space.outcomes}
     return found.pop() if len(found) == 1 else None
-
-
-def _fold(condition: Condition, settled: Callable[[Atom], bool | None]) -> Folded:
-    match condition:
-        case AllOf(parts):
-            return _all_of([_fold(part, settled) for part in parts])
-        case AnyOf(parts):
-            return _any_of([_fold(part, settled) for part in parts])
-        case _:
-            value = settled(condition)
-            return condition if value is None else value
-
-
-def _all_of(parts: Iterable[Folded]) -> Folded:
-    found: dict[Condition, None] = {}
-    for part in parts:
-        if part is False:
-            return False
-        if part is not True:
-            found.update(dict.fromkeys(part.parts if isinstance(part, AllOf) else (part,)))
-    return True if not found else next(iter(found)) if len(found) == 1 else AllOf(tuple(found))
-
-
-def _any_of(parts: Iterable[Folded]) -> Folded:
-    found: dict[Condition, None] = {}
-    for part in parts:
-        if part is True:
-            return True
-        if part is not False:
-            found.update(dict.fromkeys(part.parts if isinstance(part, AnyOf) else (part,)))
-    return False if not found else next(iter(found)) if len(found) == 1 else AnyOf(tuple(found))
-
-
-def attributes_of(atom: Atom) -> list[Attribute]:
-    """The attributes that an atom reads."""
-    operands = (atom.left, atom.right) if isinstance(atom, Comparison) else (atom.attribute,)
-    return [operand for operand in operands if isinstance(operand, Attribute)]
 
 
 def _attributes_in(condition: Condition) -> set[Attribute]:

@@ -293,6 +293,13 @@ class GitRepository:
         if process.returncode != 0:
             raise GitError(f"git cannot walk the history of {commit.id[:12]}: it is damaged, or a clone of a part")
 
+    def is_newer(self, one: GitCommit, other: GitCommit) -> bool:
+        """Whether a commit was made after another; of two in the same second, the one that builds on the other."""
+        if one.id == other.id or one.committed.timestamp() != other.committed.timestamp():
+            return one.committed.timestamp() > other.committed.timestamp()
+        options = ["rev-list", "--count", "--ancestry-path", f"{other.id}..{one.id}", "--"]
+        return _output([*self._command, *options], self._environment, cwd=self.git_dir).strip() != "0"
+
     def blame(self, commit: GitCommit, path: str) -> list[str]:
         """For each line of a file in a commit, the id of the commit that wrote it, through renames of the file."""
         options = ["blame", "--porcelain", "--no-textconv", "--ignore-revs-file=", commit.id, "--", path]
