@@ -14,12 +14,18 @@ from benchmarks.organisation import holdings, people
 from benchmarks.workload import Question, make_questions, model_text, shipped_policy
 from klausel.api.json_body import BodyLimits, read_json_object
 from klausel.casbin.engine import compile_policy
+from klausel.core.decision import decide
 from klausel.core.domain import domain_of
 from klausel.core.explanation import explain
 from klausel.core.policy import PolicySet
+from klausel.core.recorded import Recorded
+from klausel.core.replay import Replay
 from klausel.core.standing import Standing
 from klausel.storage.assignment_store import AssignmentStore
 from klausel.storage.database import open_database
+from klausel.storage.decision_files import Block, records_in
+from klausel.storage.decision_log import DecisionLog
+from klausel.storage.decision_sinks import StdoutSink
 from klausel.storage.standing_cache import StandingCache
 
 Run = Callable[..., Any]
@@ -108,6 +114,37 @@ def test_read_a_body(benchmark: Run, questions: list[Question]) -> None:
 
     limits = BodyLimits(1_048_576, 32, 1024)
     benchmark(over(read_json_object, [(orjson.dumps(question.as_authzen()), limits) for question in questions]))
+
+
+def test_put_a_decision_into_a_line_of_the_log(benchmark: Run, policy: PolicySet, questions: list[Question]) -> None:
+    """`DecisionLog.line`."""
+    log, calls = _log_and_lines(policy, questions)
+    benchmark(over(log.line, calls))
+
+
+def test_replay_a_line_of_the_log(benchmark: Run, policy: PolicySet, questions: list[Question]) -> None:
+    """From a line to the decision under a policy, standings at hand."""
+    log, calls = _log_and_lines(policy, questions)
+    replay = Replay(policy, compile_policy(policy, model_text()))
+
+    def replay_line(line: bytes) -> None:
+        for _, record in records_in(Block("log", 1, line)):
+            assert isinstance(record, Recorded)
+            replay.decide(record)
+
+    benchmark(over(replay_line, [(log.line(*call),) for call in calls]))
+
+
+def _log_and_lines(policy: PolicySet, questions: list[Question]) -> tuple[DecisionLog, list[tuple[Any, ...]]]:
+    log = DecisionLog(StdoutSink(), strict=True)
+    plan = compile_policy(policy, model_text())
+    head = {**log.head("evaluation", "r1", "127.0.0.1"), "policy": {"digest": policy.files_digest}}
+    calls = []
+    for question in questions:
+        standing = Standing.of(policy.roles, question.held)
+        decision = decide(policy, plan, lambda _, domain, held=standing: held.roles_in(domain), question.request)
+        calls.append(({**head, "assignments_revision": "a-1"}, None, question.request, decision, standing, 12_345))
+    return log, calls
 
 
 def test_compile_the_shipped_policies(benchmark: Run, policy: PolicySet) -> None:

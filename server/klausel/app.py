@@ -20,6 +20,8 @@ from klausel.api.service import Service
 from klausel.settings import ENVIRONMENT_VARIABLE, Settings
 from klausel.storage.assignment_store import AssignmentStore
 from klausel.storage.database import StorageError, open_database
+from klausel.storage.decision_log import DecisionLog
+from klausel.storage.decision_sinks import open_sink
 from klausel.storage.git_source import GitFolder, git_address
 from klausel.storage.installation import check_installation
 from klausel.storage.live_policy import LivePolicy
@@ -67,7 +69,21 @@ def create_service(settings: Settings) -> Service:
             return False
         return True
 
-    return Service(settings, live, store, is_ready)
+    return Service(settings, live, store, is_ready, decision_log=open_decision_log(settings))
+
+
+def open_decision_log(settings: Settings) -> DecisionLog | None:
+    """The decision log that the settings ask for; raises `SinkError` when it cannot be written."""
+    if settings.decision_log is None:
+        return None
+    sink = open_sink(settings.decision_log, settings.database, settings.decision_log_max_bytes, settings.decision_log_files)
+    return DecisionLog(
+        sink,
+        strict=settings.decision_log_strict,
+        sample_rate=settings.decision_log_sample_allows,
+        masks=settings.decision_log_mask,
+        most_waiting=settings.decision_log_queue,
+    )
 
 
 def _source_of(settings: Settings) -> PolicySource:

@@ -16,6 +16,7 @@ LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 class Settings:
     """What the service is started with. Bounds: bytes of a body, levels of nesting in it, characters of a string in it,
     evaluations or changes in one request, characters of an `X-Request-ID`. `fast_lane` answers evaluations in front of Flask.
+    `decision_log` is `stdout`, `database` or the path of a file; the settings that start like it are for what goes there.
     With `max_policy_age_seconds` everything is denied when policies could not be refreshed for so long. `policies` may be an
     address such as `policies.git@main:policies`; then an empty `model` is that of the commit, and the ref is looked up every
     `poll_seconds`."""
@@ -30,6 +31,13 @@ class Settings:
     workers: int = 1
     fast_lane: bool = True
     max_policy_age_seconds: float | None = None
+    decision_log: str | None = None
+    decision_log_strict: bool = False
+    decision_log_mask: tuple[str, ...] = ()
+    decision_log_sample_allows: float = 1.0
+    decision_log_max_bytes: int = 268_435_456
+    decision_log_files: int = 0
+    decision_log_queue: int = 20_000
     poll_seconds: float = 5.0
     max_body_bytes: int = 1_048_576
     max_nesting_depth: int = 32

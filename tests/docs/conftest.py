@@ -38,7 +38,11 @@ def served(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]
     with (
         log.open("wb") as out,
         subprocess.Popen(
-            ["klausel", "serve", "--demo", "--port", str(port)], cwd=folder, env=environment, stdout=out, stderr=out
+            ["klausel", "serve", "--demo", "--port", str(port), "--decision-log", "decisions.jsonl"],
+            cwd=folder,
+            env=environment,
+            stdout=out,
+            stderr=out,
         ) as process,
     ):
         try:

@@ -4,28 +4,34 @@ from __future__ import annotations
 
 from klausel.api.authzen_requests import Json, read_evaluation, read_items, read_merged_items, read_semantic
 from klausel.api.errors import ApiError, error_object
-from klausel.api.service import Decide, Service
+from klausel.api.recording import Decide, Recording
+from klausel.api.service import Service
 from klausel.core.request import Request
 
 
-def answer_evaluation(service: Service, body: Json) -> Json:
+def answer_evaluation(service: Service, body: Json, recording: Recording | None = None) -> Json:
     """The answer to `POST /access/v1/evaluation`; raises `ApiError`."""
-    return _answer(service.decider(), read_evaluation(body))
+    answer = _answer(service.decider(recording), read_evaluation(body))
+    if recording is not None:
+        recording.end()
+    return answer
 
 
-def answer_evaluations(service: Service, body: Json) -> Json:
+def answer_evaluations(service: Service, body: Json, recording: Recording | None = None) -> Json:
     """The answer to `POST /access/v1/evaluations`; raises `ApiError` when the whole body is at fault."""
     semantic = read_semantic(body)
     items = read_items(body, service.settings.max_batch)
     if not items:
-        return answer_evaluation(service, body)
-    decide = service.decider()
+        return answer_evaluation(service, body, recording)
+    decide = service.decider(recording)
     answers = []
     for item in read_merged_items(body, items):
-        answer = _answer(decide, item) if isinstance(item, Request) else _answer_to_fault(item)
+        answer = _answer(decide, item) if isinstance(item, Request) else _answer_to_fault(item, recording)
         answers.append(answer)
         if answer["decision"] is (semantic == "permit_on_first_permit") and semantic != "execute_all":
             break
+    if recording is not None:
+        recording.end()
     return {"evaluations": answers}
 
 
@@ -36,5 +42,7 @@ def _answer(decide: Decide, request: Request) -> Json:
     return {"decision": decision.allowed}
 
 
-def _answer_to_fault(fault: ApiError) -> Json:
+def _answer_to_fault(fault: ApiError, recording: Recording | None) -> Json:
+    if recording is not None:
+        recording.note_fault(fault.message)
     return {"decision": False, "context": {"error": error_object(fault.status, fault.message)}}

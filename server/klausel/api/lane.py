@@ -16,6 +16,7 @@ from klausel.api.errors import ApiError
 from klausel.api.evaluations import answer_evaluation, answer_evaluations
 from klausel.api.http import body_limits, fault_in_host, fault_in_request_id, to_json
 from klausel.api.json_body import BodyError, check_content_type, read_json_object
+from klausel.api.recording import Recording
 from klausel.api.routes import EVALUATION_PATH, EVALUATIONS_PATH
 from klausel.api.service import Service
 
@@ -38,16 +39,16 @@ class EvaluationLane:
         self._good_hosts: frozenset[str] = frozenset(
             f"{name}:{service.settings.port}" for name in ("127.0.0.1", "localhost", service.settings.host)
         )
-        self._answers: dict[str, Callable[[Service, Json], Json]] = {
-            EVALUATION_PATH: answer_evaluation,
-            EVALUATIONS_PATH: answer_evaluations,
+        self._answers: dict[str, tuple[str, Callable[[Service, Json, Recording | None], Json]]] = {
+            EVALUATION_PATH: ("evaluation", answer_evaluation),
+            EVALUATIONS_PATH: ("evaluations", answer_evaluations),
         }
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answers one request."""
-        answer = self._answers.get(environ["PATH_INFO"])
+        found = self._answers.get(environ["PATH_INFO"])
         length = environ.get("CONTENT_LENGTH", "")
-        if answer is None or environ["REQUEST_METHOD"] != "POST" or not _is_number(length):
+        if found is None or environ["REQUEST_METHOD"] != "POST" or not _is_number(length):
             return self._otherwise(environ, start_response)
         request_id: str | None = environ.get("HTTP_X_REQUEST_ID")
         headers = [("Content-Type", "application/json")]
@@ -62,7 +63,8 @@ class EvaluationLane:
                 fault = fault_in_host(environ, self._settings)
                 if fault:
                     raise ApiError(403, fault)
-            body = to_json(answer(self._service, self._read(environ, length)))
+            route, answer = found
+            body = to_json(answer(self._service, self._read(environ, length), self._service.recording(route, environ)))
             status = _OK
         except (ApiError, BodyError) as error:
             api_error = error if isinstance(error, ApiError) else ApiError(error.status, error.message)

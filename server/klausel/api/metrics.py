@@ -10,13 +10,16 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
+from klausel.storage.decision_log import DecisionLog
 from klausel.storage.live_policy import LivePolicy
 
 
-def metrics_text(live: LivePolicy) -> tuple[bytes, int, dict[str, str]]:
+def metrics_text(live: LivePolicy, decision_log: DecisionLog | None) -> tuple[bytes, int, dict[str, str]]:
     """Body, status and headers of the answer to `GET /metrics`."""
     registry = CollectorRegistry()
     registry.register(_PolicyMetrics(live))
+    if decision_log is not None:
+        registry.register(_DecisionLogMetrics(decision_log))
     return generate_latest(registry), 200, {"Content-Type": CONTENT_TYPE_LATEST}
 
 
@@ -58,6 +61,23 @@ class _PolicyMetrics(Collector):
         commit = loaded.commit.id if loaded.commit is not None else ""
         info.add_metric((process, loaded.files_digest, loaded.compiled.meaning_digest, commit), 1)
         yield info
+
+
+class _DecisionLogMetrics(Collector):
+    """Labelled by process, for each worker process has a queue of its own."""
+
+    def __init__(self, decision_log: DecisionLog) -> None:
+        self._decision_log = decision_log
+
+    def collect(self) -> Iterator[Metric]:
+        counts, process = self._decision_log.counts(), str(os.getpid())
+        records = CounterMetricFamily(
+            "klausel_decision_log_records", "Records of decisions, by what became of them", labels=("process", "result")
+        )
+        records.add_metric((process, "written"), counts.written)
+        records.add_metric((process, "dropped"), counts.dropped)
+        yield records
+        yield _gauge("klausel_decision_log_waiting", "Records that wait to be written", process, counts.waiting)
 
 
 def _gauge(name: str, what: str, process: str, value: float) -> GaugeMetricFamily:

@@ -14,6 +14,7 @@ from klausel.api.evaluations import answer_evaluation, answer_evaluations
 from klausel.api.http import body_limits, json_answer, query_parameters, read_body
 from klausel.api.metrics import metrics_text
 from klausel.api.policy_state import answer_reload, describe_policy, describe_readiness
+from klausel.api.recording import Recording
 from klausel.api.service import Service
 from klausel.core.change_record import TEXT_CHARACTERS
 from klausel.core.explanation_format import explanation_as_json
@@ -29,13 +30,16 @@ def authzen_routes(service: Service) -> Blueprint:
     blueprint = Blueprint("authzen", __name__)
     limits = body_limits(service.settings)
 
+    def recording(route: str) -> Recording | None:
+        return service.recording(route, request.environ)
+
     @blueprint.post(EVALUATION_PATH, provide_automatic_options=False)
     def evaluation() -> Response:
-        return json_answer(answer_evaluation(service, read_body(limits)))
+        return json_answer(answer_evaluation(service, read_body(limits), recording("evaluation")))
 
     @blueprint.post(EVALUATIONS_PATH, provide_automatic_options=False)
     def evaluations() -> Response:
-        return json_answer(answer_evaluations(service, read_body(limits)))
+        return json_answer(answer_evaluations(service, read_body(limits), recording("evaluations")))
 
     @blueprint.get(DISCOVERY_PATH, provide_automatic_options=False)
     @blueprint.get(DISCOVERY_PATH + "/<path:tenant>", provide_automatic_options=False)
@@ -66,7 +70,11 @@ def klausel_routes(service: Service) -> Blueprint:
     @blueprint.post("/v1/explain", provide_automatic_options=False)
     def explain() -> Response:
         question = read_evaluation(read_body(limits))
-        return json_answer(explanation_as_json(service.explain(question)))
+        recording = service.recording("explain", request.environ)
+        explanation = service.explain(question, recording)
+        if recording is not None:
+            recording.end()
+        return json_answer(explanation_as_json(explanation))
 
     @blueprint.get("/v1/policy", provide_automatic_options=False)
     def policy() -> Response:
@@ -105,7 +113,7 @@ def klausel_routes(service: Service) -> Blueprint:
 
     @blueprint.get("/metrics", provide_automatic_options=False)
     def metrics() -> Response:
-        return Response(*metrics_text(service.live))
+        return Response(*metrics_text(service.live, service.decision_log))
 
     return blueprint
 

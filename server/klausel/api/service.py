@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from klausel.api.recording import Decide, Recording
 from klausel.core.decision import Decision, decide
 from klausel.core.explanation import Explanation, explain
 from klausel.core.request import Request
@@ -13,11 +16,12 @@ from klausel.core.standing import Standing
 from klausel.settings import Settings
 from klausel.storage.assignment_store import AssignmentStore
 from klausel.storage.database import StorageError
-from klausel.storage.live_policy import LivePolicy, Outcome
+from klausel.storage.decision_log import DecisionLog
+from klausel.storage.live_policy import InForce, LivePolicy, Outcome
 from klausel.storage.policy_files import LoadedPolicy
 
-Decide = Callable[[Request], Decision]
-"""Answers one question; never raises."""
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 _log = logging.getLogger(__name__)
 _FAILED = Decision(False, None, None, "the decision failed inside the service; its log says why")
@@ -40,6 +44,7 @@ class Service:
     store: AssignmentStore
     is_ready: Callable[[], bool]
     tell_other_processes: Callable[[], None] = _nobody
+    decision_log: DecisionLog | None = None
 
     @property
     def policy(self) -> LoadedPolicy:
@@ -52,7 +57,11 @@ class Service:
         self.tell_other_processes()
         return outcome
 
-    def decider(self) -> Decide:
+    def recording(self, route: str, environ: WSGIEnvironment) -> Recording | None:
+        """What notes the decisions of one HTTP request; None when there is no decision log."""
+        return None if self.decision_log is None else Recording(self.decision_log, route, environ)
+
+    def decider(self, recording: Recording | None = None) -> Decide:
         """What answers the questions of one HTTP request; whatever fails on the way is a deny with its reason.
 
         All are answered by the policy set in force now, also when another is taken meanwhile. Standings are refreshed when
@@ -60,9 +69,11 @@ class Service:
         may be old, and a long batch does not wait for it again and again.
         """
         live = self.live
-        if live.max_age_seconds is not None and live.is_too_old:
-            return self._deny
         in_force = live.in_force
+        if recording is not None:
+            recording.name_policy(in_force.policy)
+        if live.max_age_seconds is not None and live.is_too_old:
+            return self._deny if recording is None else recording.noting(self._deny)
         plan, standings = in_force.policy.compiled, in_force.standings
         policy = plan.policy
         answers: bool | None = None  # whether the database does; None before it was asked
@@ -75,7 +86,12 @@ class Service:
                 if answers is None:
                     standings.refresh()
                     answers = True
-                return standings.roles_in(subject_key, domain)
+                    if recording is not None:
+                        recording.name_revision(standings.revision())
+                if recording is None:
+                    return standings.roles_in(subject_key, domain)
+                standing = recording.standing = standings.standing_of(subject_key)
+                return standing.roles_in(domain)
             except StorageError:
                 answers = False
                 raise
@@ -89,18 +105,31 @@ class Service:
                 _log.exception("a decision failed and was answered with deny")
                 return _FAILED
 
-        return decide_one
+        return decide_one if recording is None else recording.noting(decide_one)
 
-    def explain(self, request: Request) -> Explanation:
+    def explain(self, request: Request, recording: Recording | None = None) -> Explanation:
         """The explanation of the decision; errors of the database pass."""
+        in_force = self.live.in_force
+        if recording is not None:
+            recording.name_policy(in_force.policy)
+        began = time.perf_counter_ns()
+        explanation = self._explain(in_force, request, recording)
+        if recording is not None:
+            recording.note(request, explanation.decision, time.perf_counter_ns() - began)
+        return explanation
+
+    def _explain(self, in_force: InForce, request: Request, recording: Recording | None) -> Explanation:
         if self.live.is_too_old:
             return Explanation(request, self._deny(request), None, (), (), ())
-        in_force = self.live.in_force
         compiled, standings = in_force.policy.compiled, in_force.standings
 
         def standing_of(subject: str) -> Standing:
             standings.refresh()
-            return standings.standing_of(subject)
+            if recording is None:
+                return standings.standing_of(subject)
+            recording.name_revision(standings.revision())
+            recording.standing = standings.standing_of(subject)
+            return recording.standing
 
         return explain(compiled.policy, compiled, standing_of, request)
 

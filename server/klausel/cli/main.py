@@ -27,6 +27,8 @@ COMMANDS = {
     "what-can": ("search", "what_can_command"),
     "matrix": ("review", "matrix"),
     "review": ("review", "review"),
+    "replay": ("replay", "replay"),
+    "unused": ("unused", "unused"),
     "assignments": ("assignments", "assignments"),
     "audit": ("audit", "audit"),
 }

@@ -22,9 +22,12 @@ from klausel.cli.assignments import import_file, origin_here
 from klausel.cli.database_options import database_option, explains_storage_errors
 from klausel.cli.options import fail, load_or_exit, model_beside, model_option, policies_option
 from klausel.core.expectations import unmet_expectations
+from klausel.core.masking import fault_in_mask
 from klausel.settings import ENVIRONMENT_VARIABLE, Settings, fault_in_public_url
 from klausel.storage.assignment_store import AssignmentStore
 from klausel.storage.database import is_in_memory, open_database
+from klausel.storage.decision_log import SinkError
+from klausel.storage.decision_sinks import STDOUT, open_sink
 from klausel.storage.git_source import git_address
 from klausel.storage.policy_files import LoadedPolicy
 
@@ -49,6 +52,48 @@ _DEFAULTS = Settings()
     type=click.FloatRange(1),
     metavar="SECONDS",
     help="Deny everything when the policies could not be refreshed for so long; without it, never.",
+)
+@click.option("--decision-log", metavar="TARGET", help="Record every decision: stdout, database, or the path of a file.")
+@click.option(
+    "--decision-log-strict",
+    "--log-strict",
+    "decision_log_strict",
+    is_flag=True,
+    help="Give no answer without its record: 503 where the decision log cannot be written.",
+)
+@click.option(
+    "--decision-log-mask",
+    multiple=True,
+    metavar="POINTER",
+    help="Do not record this value: /resource/properties/email, or /context/* for all of the context; repeatable.",
+)
+@click.option(
+    "--decision-log-sample-allows",
+    default=_DEFAULTS.decision_log_sample_allows,
+    show_default=True,
+    type=click.FloatRange(0, 1, min_open=True),
+    help="Share of the allows that is recorded; every deny is.",
+)
+@click.option(
+    "--decision-log-max-bytes",
+    default=_DEFAULTS.decision_log_max_bytes,
+    show_default=True,
+    type=click.IntRange(10_000),
+    help="Bytes after which a file of the decision log is put aside and another begun.",
+)
+@click.option(
+    "--decision-log-files",
+    default=_DEFAULTS.decision_log_files,
+    show_default=True,
+    type=click.IntRange(0),
+    help="Files put aside that are kept, the oldest going first; 0 keeps all.",
+)
+@click.option(
+    "--decision-log-queue",
+    default=_DEFAULTS.decision_log_queue,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Records that may wait in each process; further ones are dropped and counted.",
 )
 @click.option(
     "--poll-seconds",
@@ -116,15 +161,20 @@ def serve(policies: Path, model: Path | None, demo: bool, open_to_all: bool, **o
     settings = Settings(policies=str(policies), model=named_model, demo=demo, **options)  # type: ignore[arg-type]
     settings = dataclasses.replace(settings, host=_address_of(settings))
     _check_address(settings, open_to_all)
+    _check_decision_log(settings)
     loaded = load_or_exit(policies, found_model, with_tests=True)
     _check_expectations(loaded)
     for warning in loaded.warnings:
         click.echo(str(warning), err=True)
     _check_port(settings)
     _prepare_database(settings, loaded, policies)
+    _try_decision_log(settings)
     os.environ[ENVIRONMENT_VARIABLE] = settings.as_text()
     counts = f"{len(loaded.compiled.policy.grants)} grants"
-    click.echo(f"Klausel answers at {settings.base_url} ({counts} from {policies}); stop it with Ctrl-C")
+    click.echo(
+        f"Klausel answers at {settings.base_url} ({counts} from {policies}); stop it with Ctrl-C",
+        err=settings.decision_log == STDOUT,
+    )
     server = Granian(
         "klausel.app:create_app_from_environment",
         factory=True,
@@ -148,6 +198,29 @@ def _check_expectations(loaded: LoadedPolicy) -> None:
         click.echo(str(problem), err=True)
     if unmet:
         fail("the policies do not do what their tests and invariants expect; mend one or the other first")
+
+
+def _check_decision_log(settings: Settings) -> None:
+    for pointer in settings.decision_log_mask:
+        fault = fault_in_mask(pointer)
+        if fault:
+            raise click.BadParameter(f'"{pointer}" {fault}', param_hint="--decision-log-mask")
+    if settings.decision_log_strict and settings.decision_log is None:
+        raise click.UsageError("--decision-log-strict needs --decision-log, which says where the records go")
+    if settings.decision_log_strict and settings.decision_log_sample_allows < 1:
+        raise click.UsageError(
+            "--decision-log-strict records every decision; leave out --decision-log-sample-allows, or be less strict"
+        )
+
+
+def _try_decision_log(settings: Settings) -> None:
+    """Opens the log once, so that a place that cannot be written stops the start and not each worker."""
+    if settings.decision_log is None:
+        return
+    try:
+        open_sink(settings.decision_log, settings.database, settings.decision_log_max_bytes, 0).close()
+    except SinkError as error:
+        fail(f"the decision log cannot be written: {error}")
 
 
 def _address_of(settings: Settings) -> str:
@@ -181,13 +254,15 @@ def _prepare_database(settings: Settings, loaded: LoadedPolicy, policies: Path) 
         if not settings.demo:
             return
         if not store.is_empty():
-            click.echo("the database has role assignments already, so the demo people were not loaded")
+            message = "the database has role assignments already, so the demo people were not loaded"
+            click.echo(message, err=settings.decision_log == STDOUT)
             return
         file = policies / DEMO_FILE
         if not file.is_file():
             fail(f"there are no demo people in {file}; start without --demo")
         result = import_file(store, loaded.compiled.policy.roles, file, origin_here(reason="demo people"))
-        click.echo(f"{result.added} role assignments of demo people loaded into the empty database")
+        message = f"{result.added} role assignments of demo people loaded into the empty database"
+        click.echo(message, err=settings.decision_log == STDOUT)
 
 
 def _check_port(settings: Settings) -> None:

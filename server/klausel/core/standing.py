@@ -21,18 +21,29 @@ class Source:
 
 
 class Standing:
-    """One subject's role assignments, resolved for every domain that they say something about; immutable."""
+    """One subject's role assignments, resolved for every domain that they say something about; immutable.
 
-    __slots__ = ("_in_domains", "held")
+    `held` are those that count, `stored` also those that do not.
+    """
 
-    def __init__(self, held: tuple[tuple[str, str], ...], in_domains: dict[str, frozenset[str]]) -> None:
+    __slots__ = ("_in_domains", "_stored_inside", "held", "stored")
+
+    def __init__(
+        self,
+        held: tuple[tuple[str, str], ...],
+        in_domains: dict[str, frozenset[str]],
+        stored: tuple[tuple[str, str], ...] | None = None,
+    ) -> None:
         self.held = held
+        self.stored = held if stored is None else stored
         self._in_domains = in_domains
+        self._stored_inside: dict[str, tuple[tuple[str, str], ...]] = {}
 
     @classmethod
     def of(cls, roles: RoleModel, held: Iterable[tuple[str, str]]) -> Standing:
         """The standing of a subject that holds these (role, domain) pairs; pairs that do not count are left out."""
-        counting = effective_assignments(roles, held)
+        stored = tuple(held)
+        counting = effective_assignments(roles, stored)
         names: dict[str, list[str]] = {}
         for role, domain in counting:
             names.setdefault(domain, []).append(role)
@@ -46,7 +57,7 @@ class Standing:
                 together += names.get(above, ())
                 above = above.rpartition("/")[0]
             in_domains[domain] = roles.names_of(frozenset(together))
-        return cls(tuple(counting), in_domains)
+        return cls(tuple(counting), in_domains, stored if len(counting) < len(stored) else None)
 
     def roles_in(self, domain: str | None) -> frozenset[str]:
         """All names held in a domain; `anyone` alone where the subject holds nothing, and for no domain (None)."""
@@ -56,6 +67,19 @@ class Standing:
                 return names
             domain = domain.rpartition("/")[0]
         return ROLES_OF_NOBODY
+
+    def stored_inside(self, domain: str | None) -> tuple[tuple[str, str], ...]:
+        """The `stored` pairs inside the domain of the top level that a domain lies in; nothing for no domain."""
+        if domain is None:
+            return ()
+        top = top_domain(domain)
+        inside = self._stored_inside.get(top)
+        if inside is None:
+            below = top + "/"
+            inside = tuple(pair for pair in self.stored if pair[1] == top or pair[1].startswith(below))
+            if inside:
+                self._stored_inside[top] = inside
+        return inside
 
     def inside(self, domain: str | None) -> Standing:
         """The part of the standing inside the domain of the top level that a domain lies in; nothing for no domain."""

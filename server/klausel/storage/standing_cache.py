@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 import weakref
 from collections import OrderedDict
 
@@ -14,6 +15,7 @@ from klausel.storage.store_answers import StoreChange
 
 DEFAULT_ENTRIES = 100_000
 DEFAULT_BYTES = 32 * 1024 * 1024
+SECONDS_PER_REVISION = 1.0
 _BYTES_PER_ENTRY = 500
 
 
@@ -34,7 +36,10 @@ class StandingCache:
         max_bytes: int = DEFAULT_BYTES,
         single_process: bool = False,
     ) -> None:
+        self._store = store
         self._reader = store.reader
+        self._lineage: str | None = None
+        self._revision: tuple[float, str] | None = None
         self._roles = roles
         self._max_entries = max_entries
         self._max_bytes = max_bytes
@@ -80,6 +85,20 @@ class StandingCache:
             self._counter = counter
         # Taken before the log was read: a write in between is seen by the next call.
         self._local.version = version
+
+    def revision(self) -> str:
+        """A state of the role assignments that the standings after this call have seen: this one, or a later one.
+
+        After `refresh` it is the latest of an SQLite file; of other databases one at most a second old. Raises StorageError.
+        """
+        if self._watches_other_processes:
+            if self._lineage is None:
+                self._lineage = self._store.revision().rpartition("-")[0]
+            return f"{self._lineage}-{self._counter}"
+        now = time.monotonic()
+        if self._revision is None or now - self._revision[0] > SECONDS_PER_REVISION:
+            self._revision = (now, self._store.revision())
+        return self._revision[1]
 
     def forget(self, change: StoreChange) -> None:
         """Drops the subjects of a committed write of this process."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from collections import deque
+from contextlib import suppress
 from itertools import count
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import Engine, select
 
@@ -69,6 +71,7 @@ class SubjectReader:
     def close(self) -> None:
         """Closes every thread's connection; the next question opens a new one."""
         self._local = threading.local()
+        _Held.close_left()
 
     def _ask(self, query: str, parameters: tuple[object, ...] = ()) -> list[Any]:
         local = self._local
@@ -93,8 +96,11 @@ class _Held:
 
     __slots__ = ("_connection", "_cursor", "number")
     _numbers = count()
+    _left: ClassVar[deque[Any]] = deque()
+    """Connections of threads that have ended; closed when the next is opened."""
 
     def __init__(self, engine: Engine) -> None:
+        self.close_left()
         # Versions that SQLite tells one connection mean nothing to another.
         self.number = next(self._numbers)
         proxy = engine.raw_connection()
@@ -108,8 +114,16 @@ class _Held:
     def ask(self, query: str, parameters: tuple[object, ...]) -> list[Any]:
         return self._cursor.execute(query, parameters).fetchall()  # type: ignore[no-any-return]
 
+    @classmethod
+    def close_left(cls) -> None:
+        """Closes the connections of threads that have ended."""
+        while cls._left:
+            with suppress(IndexError):
+                cls._left.popleft().close()
+
     def __del__(self) -> None:
         # Missing when the connection could not be made.
         connection = getattr(self, "_connection", None)
         if connection is not None:
-            connection.close()
+            # Not closed here: a function that SQLite drops on closing lets go of a thread that is ending, a second time.
+            self._left.append(connection)

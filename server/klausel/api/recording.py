@@ -1,0 +1,85 @@
+"""Recording: the decisions of one HTTP request on their way into the decision log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from time import perf_counter_ns
+from typing import TYPE_CHECKING
+
+from klausel.api.errors import ApiError
+from klausel.core.decision import Decision
+from klausel.core.decision_record import Record
+from klausel.core.request import Request
+from klausel.core.standing import Standing
+from klausel.storage.decision_log import DecisionLog, NotRecorded
+from klausel.storage.policy_files import Commit, LoadedPolicy
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+Decide = Callable[[Request], Decision]
+"""Answers one question; never raises."""
+
+
+class Recording:
+    """Notes the decisions of one HTTP request, and hands them to the log before the answer is sent."""
+
+    __slots__ = ("_head", "_index", "_lines", "_log", "standing")
+
+    def __init__(self, log: DecisionLog, route: str, environ: WSGIEnvironment) -> None:
+        """`route` is `evaluation`, `evaluations` or `explain`."""
+        self._log = log
+        self._head = log.head(route, environ.get("HTTP_X_REQUEST_ID"), environ.get("REMOTE_ADDR", ""))
+        self._index = 0 if route == "evaluations" else None
+        self._lines: list[bytes] = []
+        self.standing: Standing | None = None
+        """Of the subject of the decision that is being made, once it was read."""
+
+    def name_policy(self, policy: LoadedPolicy) -> None:
+        """Notes by which policy it is decided; to be called before anything is noted."""
+        self._head["policy"] = _version(policy.files_digest, policy.commit)
+        self._head["assignments_revision"] = None
+
+    def name_revision(self, revision: str) -> None:
+        """Notes a state of the role assignments that all decisions after this call have seen."""
+        self._head["assignments_revision"] = revision
+
+    def noting(self, decide: Decide) -> Decide:
+        """What decides as `decide` does, and notes each decision."""
+
+        def decide_and_note(request: Request) -> Decision:
+            self.standing = None
+            began = perf_counter_ns()
+            decision = decide(request)
+            self.note(request, decision, perf_counter_ns() - began)
+            return decision
+
+        return decide_and_note
+
+    def note(self, request: Request | None, decision: Decision, nanoseconds: int) -> None:
+        """Notes one decision; `request` is None for what was no question."""
+        log = self._log
+        if log.keeps(decision):
+            self._lines.append(log.line(self._head, self._index, request, decision, self.standing, nanoseconds))
+        if self._index is not None:
+            self._index += 1
+
+    def note_fault(self, message: str) -> None:
+        """Notes an item of a batch that was denied because it is no question."""
+        self.standing = None
+        self.note(None, Decision(False, None, None, message), 0)
+
+    def end(self) -> None:
+        """Hands everything over. Raises `ApiError` (503) where the log is strict and cannot be written."""
+        try:
+            self._log.record(self._lines)
+        except NotRecorded:
+            message = "the decision cannot be recorded, so it is not told; the service's own log says why"
+            raise ApiError(503, message) from None
+
+
+@lru_cache(maxsize=4)
+def _version(digest: str, commit: Commit | None) -> Record:
+    version: Record = {"digest": digest}
+    return version if commit is None else version | {"commit": commit.id, "dirty": commit.dirty}

@@ -1,0 +1,139 @@
+"""What commands share that read decision logs: which logs, how many processes, and lines that are no records."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import click
+from tqdm import tqdm
+
+from klausel.cli.database_options import Command, database_option, open_existing_database
+from klausel.cli.options import at_option, fail, model_option, open_policies, policies_option
+from klausel.core.recorded import BadRecord
+from klausel.storage.assignment_store import AssignmentStore
+from klausel.storage.decision_files import STDIN, Block, UnreadableLog, blocks_of
+from klausel.storage.decision_sinks import blocks_in_database
+from klausel.storage.policy_files import LoadedPolicy
+
+MOST_FAULTS_SHOWN = 10
+BLOCKS_AHEAD = 2
+"""Blocks that wait for each process, so that none is idle and memory stays bounded."""
+
+Part = TypeVar("Part")
+
+
+class Source(NamedTuple):
+    """The policy set that a command was asked to use, for a worker process to read again."""
+
+    policies: Path
+    model: Path | None
+    at: str | None
+    files_digest: str
+
+    def load(self) -> LoadedPolicy:
+        """The policy set; raises RuntimeError when it is another by now."""
+        loaded = open_policies(self.policies, self.model, at=self.at)
+        if loaded.files_digest != self.files_digest:
+            raise RuntimeError("the policies have changed meanwhile; start again")
+        return loaded
+
+
+class Fault(NamedTuple):
+    """A line that is no record."""
+
+    place: str
+    message: str
+
+    @classmethod
+    def at(cls, file: str, line: int, error: BadRecord) -> Fault:
+        """The fault of a line."""
+        return cls(f"{file}:{line}", f"the line {error}")
+
+
+def reads_logs(command: Command) -> Command:
+    """Adds the arguments that say which logs are read, under which policies, by how many processes."""
+    for decorate in (
+        click.option("--from-database", is_flag=True, help="Read the records that are in the database, too."),
+        click.option(
+            "--processes",
+            type=click.IntRange(1, 64),
+            default=max(os.cpu_count() or 1, 1),
+            help="Processes that work at once.  [default: one for each core]",
+        ),
+        click.argument("files", nargs=-1, metavar="[DECISIONS.jsonl]..."),
+        at_option,
+        policies_option,
+        model_option,
+        database_option,
+    ):
+        command = decorate(command)
+    return command
+
+
+def blocks_to_read(files: tuple[str, ...], from_database: bool, database: str) -> Iterator[Block]:
+    """All lines that a command was asked to read, with a progress bar on a terminal; exits with 1 for a file that it cannot."""
+    if not files and not from_database:
+        raise click.UsageError("name a decision log, - for standard input, or give --from-database")
+    plain = [Path(name) for name in files if name != STDIN and not name.endswith(".gz")]
+    total = sum(path.stat().st_size for path in plain if path.is_file())
+    whole = total if len(plain) == len(files) and not from_database else None
+    with tqdm(total=whole, unit="B", unit_scale=True, leave=False, disable=None) as progress:
+        try:
+            for block in blocks_of(files):
+                yield block
+                progress.update(len(block.data))
+        except UnreadableLog as error:
+            fail(str(error))
+        if from_database:
+            with closing(AssignmentStore(open_existing_database(database))) as store:
+                for block in blocks_in_database(store.engine):
+                    yield block
+                    progress.update(len(block.data))
+
+
+def work_on(
+    blocks: Iterable[Block],
+    work: Callable[[Block], Part],
+    start: Callable[..., None],
+    arguments: tuple[object, ...],
+    processes: int,
+) -> Iterator[Part]:
+    """What `work` makes of each block, in their order; `start` is called with the arguments once in each process."""
+    if processes == 1:
+        start(*arguments)
+        yield from map(work, blocks)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, context, initializer=start, initargs=arguments) as pool:
+        waiting: deque[Future[Part]] = deque()
+        for block in blocks:
+            waiting.append(pool.submit(work, block))
+            if len(waiting) > processes * BLOCKS_AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def processes_for(files: tuple[str, ...], processes: int) -> int:
+    """One for a log so small that others would not be started before it is read."""
+    sizes = [Path(name).stat().st_size for name in files if Path(name).is_file()]
+    is_small = len(sizes) == len(files) and sum(sizes) < SMALL_BYTES and not any(name.endswith(".gz") for name in files)
+    return 1 if is_small else processes
+
+
+SMALL_BYTES = 16 * 1024 * 1024
+
+
+def show_faults(faults: list[Fault], number: int) -> None:
+    """Prints the first lines that were no records, and how many more there were."""
+    for place, message in faults[:MOST_FAULTS_SHOWN]:
+        click.echo(f"{place}: error: {message}; it is passed over", err=True)
+    if number > MOST_FAULTS_SHOWN:
+        click.echo(f"and {number - MOST_FAULTS_SHOWN} more lines that are no records", err=True)

@@ -1,0 +1,179 @@
+"""The command `replay`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+import click
+
+from klausel.cli.database_options import explains_storage_errors
+from klausel.cli.log_reading import (
+    MOST_FAULTS_SHOWN,
+    Fault,
+    Source,
+    blocks_to_read,
+    processes_for,
+    reads_logs,
+    show_faults,
+    work_on,
+)
+from klausel.cli.options import EXIT_PROBLEMS, load_or_exit
+from klausel.core.flips import Cause, FlipCounter, Flips, FlipTally, Side, cause_in_words
+from klausel.core.recorded import BadRecord, Dropped
+from klausel.core.replay import Replay
+from klausel.storage.decision_files import Block, records_in
+from klausel.storage.policy_files import LoadedPolicy
+
+_WORDS = {"more": "deny → allow", "less": "allow → deny"}
+
+
+@dataclass(slots=True)
+class _Part:
+    """What one block gave."""
+
+    tally: FlipTally
+    faults: list[Fault] = field(default_factory=list)
+    number_of_faults: int = 0
+
+
+@click.command()
+@reads_logs
+@click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option(
+    "--fail-on", type=click.Choice(["any", "more", "less"]), help="Exit with 1 when a decision flips so: to allow, to deny."
+)
+@explains_storage_errors
+def replay(
+    files: tuple[str, ...],
+    from_database: bool,
+    processes: int,
+    policies: Path,
+    model: Path | None,
+    database: str,
+    at: str | None,
+    format_: str,
+    fail_on: str | None,
+) -> None:
+    """Decide every recorded decision again under other policies, and say what flips and why.
+
+    The role assignments are those of the records, not of today. A record that does not hold what the policies would need,
+    such as a masked value that a condition reads, is counted apart. Files that end with .gz are read as they are.
+
+    \b
+    Examples:
+      klausel replay decisions.jsonl
+      klausel replay decisions.jsonl* --at feature/quizzes --fail-on more
+    """
+    loaded = load_or_exit(policies, model, at=at)
+    source = Source(policies, model, at, loaded.files_digest)
+    found = _Part(FlipTally())
+    blocks = blocks_to_read(files, from_database, database)
+    number = 1 if from_database else processes_for(files, processes)
+    for part in work_on(blocks, _Worker.work, _Worker.start, (source,), number):
+        found.tally.add(part.tally)
+        found.faults += part.faults[: MOST_FAULTS_SHOWN - len(found.faults)]
+        found.number_of_faults += part.number_of_faults
+    show_faults(found.faults, found.number_of_faults)
+    if format_ == "json":
+        click.echo(json.dumps(_as_json(found, loaded), indent=2, ensure_ascii=False))
+    else:
+        for line in _lines(found, loaded):
+            click.echo(line)
+    raise SystemExit(EXIT_PROBLEMS if _fails(found.tally, fail_on) else 0)
+
+
+class _Worker:
+    """What a process holds."""
+
+    counter: ClassVar[FlipCounter]
+
+    @classmethod
+    def start(cls, source: Source) -> None:
+        compiled = source.load().compiled
+        cls.counter = FlipCounter(compiled.policy, Replay(compiled.policy, compiled))
+
+    @classmethod
+    def work(cls, block: Block) -> _Part:
+        counter = cls.counter
+        faults: list[Fault] = []
+        number_of_faults = 0
+        for line, record in records_in(block):
+            if isinstance(record, BadRecord):
+                number_of_faults += 1
+                if len(faults) < MOST_FAULTS_SHOWN:
+                    faults.append(Fault.at(block.file, line, record))
+            elif isinstance(record, Dropped):
+                counter.tally.dropped += record.number
+            else:
+                counter.count(record, block.file, line)
+        return _Part(counter.take(), faults, number_of_faults)
+
+
+def _fails(tally: FlipTally, fail_on: str | None) -> bool:
+    return bool(
+        (fail_on in ("any", "more") and tally.count_of("more")) or (fail_on in ("any", "less") and tally.count_of("less"))
+    )
+
+
+def _in_order(tally: FlipTally) -> list[tuple[Cause, Flips]]:
+    return sorted(tally.causes.items(), key=lambda one: (-one[1].count, repr(one[0])))
+
+
+def _lines(found: _Part, loaded: LoadedPolicy) -> Iterator[str]:
+    tally = found.tally
+    for cause, flips in _in_order(tally):
+        estimate = f" (about {flips.estimated:,.0f} without sampling)" if round(flips.estimated) > flips.count else ""
+        yield f"{_WORDS[cause.direction]}  {flips.count:,}{estimate}  {_words(cause, tally, loaded)}"
+        for example in flips.examples:
+            yield f"    {example.place}: {example.time} {example.question}"
+    for why, count in tally.not_known.most_common():
+        yield f"not known  {count:,}  {why}"
+    commit = f", commit {loaded.commit.id[:12]}" if loaded.commit else ""
+    yield (
+        f"{tally.replayed:,} decisions replayed under {loaded.files_digest[:19]}{commit}: {tally.same:,} as before, "
+        f"{tally.count_of('more'):,} allowed now, {tally.count_of('less'):,} denied now, {tally.not_known.total():,} not known"
+    )
+    if tally.dropped:
+        yield f"the log says that {tally.dropped:,} more decisions were not recorded"
+
+
+def _words(cause: Cause, tally: FlipTally, loaded: LoadedPolicy) -> str:
+    return cause_in_words(cause, tally.grants, loaded.compiled.policy.grants)
+
+
+def _as_json(found: _Part, loaded: LoadedPolicy) -> dict[str, object]:
+    tally = found.tally
+
+    def side(of: Side) -> dict[str, object]:
+        grant = None if of.grant_id is None else tally.grants[of.grant_id]
+        return {"decision": of.allowed, "grant": grant, "judged": not of.unjudged}
+
+    policy: dict[str, object] = {"digest": loaded.files_digest}
+    if loaded.commit is not None:
+        policy |= {"commit": loaded.commit.id, "dirty": loaded.commit.dirty}
+    return {
+        "policy": policy,
+        "replayed": tally.replayed,
+        "same": tally.same,
+        "allowed_now": tally.count_of("more"),
+        "denied_now": tally.count_of("less"),
+        "not_known": dict(tally.not_known.most_common()),
+        "not_recorded": tally.dropped,
+        "from_sampled_logs": tally.sampled,
+        "lines_that_are_no_records": found.number_of_faults,
+        "flips": [
+            {
+                "before": side(cause.before),
+                "after": side(cause.after),
+                "cause": _words(cause, tally, loaded),
+                "count": flips.count,
+                "estimated": round(flips.estimated),
+                "examples": [example._asdict() for example in flips.examples],
+            }
+            for cause, flips in _in_order(tally)
+        ],
+    }

@@ -1,0 +1,224 @@
+"""The command `unused`."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import ClassVar, NamedTuple
+
+import click
+
+from klausel.cli.database_options import explains_storage_errors
+from klausel.cli.log_reading import (
+    MOST_FAULTS_SHOWN,
+    Fault,
+    Source,
+    blocks_to_read,
+    processes_for,
+    reads_logs,
+    show_faults,
+    work_on,
+)
+from klausel.cli.options import load_or_exit
+from klausel.core.decision_record import grant_id, time_text
+from klausel.core.policy import PolicySet
+from klausel.core.recorded import BadRecord, Dropped
+from klausel.core.unused import (
+    Usage,
+    UsageCounter,
+    actions_never_asked,
+    grants_gone,
+    roles_used_by_inheritance_alone,
+    unused_grants,
+    unused_roles,
+)
+from klausel.storage.decision_files import Block, records_in
+
+SHORT_DAYS = 90
+
+
+class _Time(click.ParamType[str]):
+    """A moment in UTC, in the form of the records."""
+
+    name = "time"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            moment = datetime.fromisoformat(str(value))
+        except ValueError:
+            self.fail(f'"{value}" is no time; write it as 2026-03-01 or 2026-03-01T12:00:00Z', param, ctx)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        since = moment.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
+        return time_text(((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1000)
+
+
+class _Part(NamedTuple):
+    """What one block gave."""
+
+    usage: Usage
+    faults: list[Fault]
+    number_of_faults: int
+
+
+@click.command()
+@reads_logs
+@click.option("--since", type=_Time(), metavar="TIME", help="Only decisions from then on, in UTC: 2026-03-01.")
+@click.option("--until", type=_Time(), metavar="TIME", help="Only decisions before then.")
+@click.option("--format", "format_", type=click.Choice(["text", "json", "csv"]), default="text", show_default=True)
+@explains_storage_errors
+def unused(
+    files: tuple[str, ...],
+    from_database: bool,
+    processes: int,
+    policies: Path,
+    model: Path | None,
+    database: str,
+    at: str | None,
+    since: str | None,
+    until: str | None,
+    format_: str,
+) -> None:
+    """List the grants and roles that no recorded decision needed, and the actions that nobody asked about.
+
+    A grant is used when it decided, a role when it gave somebody an allow. Questions to `explain` do not count. Grants are
+    told apart by what they say, not by where they stand.
+
+    \b
+    Examples:
+      klausel unused decisions.jsonl* --since 2026-01-01
+      klausel unused decisions.jsonl --format csv > review.csv
+    """
+    loaded = load_or_exit(policies, model, at=at)
+    policy = loaded.compiled.policy
+    source = Source(policies, model, at, loaded.files_digest)
+    usage, faults, number_of_faults = Usage(), list[Fault](), 0
+    blocks = blocks_to_read(files, from_database, database)
+    number = 1 if from_database else processes_for(files, processes)
+    for part in work_on(blocks, _Worker.work, _Worker.start, (source, since, until), number):
+        usage.add(part.usage)
+        faults += part.faults[: MOST_FAULTS_SHOWN - len(faults)]
+        number_of_faults += part.number_of_faults
+    show_faults(faults, number_of_faults)
+    warnings = list(_warnings(usage, since, number_of_faults))
+    if format_ == "json":
+        told = _as_json(policy, usage, warnings)
+        told["policy"] = loaded.files_digest
+        click.echo(json.dumps(told, indent=2, ensure_ascii=False))
+        return
+    if format_ == "csv":
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(("kind", "name", "source", "assigned_uses", "inherited_uses"))
+        writer.writerows(_rows(policy, usage))
+    else:
+        for line in _lines(policy, usage):
+            click.echo(line)
+    for warning in warnings:
+        click.echo(f"warning: {warning}", err=True)
+
+
+class _Worker:
+    """What a process holds."""
+
+    counter: ClassVar[UsageCounter]
+
+    @classmethod
+    def start(cls, source: Source, since: str | None, until: str | None) -> None:
+        cls.counter = UsageCounter(source.load().compiled.policy, since, until)
+
+    @classmethod
+    def work(cls, block: Block) -> _Part:
+        counter = cls.counter
+        faults: list[Fault] = []
+        number_of_faults = 0
+        for line, record in records_in(block):
+            if isinstance(record, BadRecord):
+                number_of_faults += 1
+                if len(faults) < MOST_FAULTS_SHOWN:
+                    faults.append(Fault.at(block.file, line, record))
+            elif isinstance(record, Dropped):
+                counter.usage.dropped += record.number
+            else:
+                counter.count(record)
+        return _Part(counter.take(), faults, number_of_faults)
+
+
+def _warnings(usage: Usage, since: str | None, number_of_faults: int) -> Iterator[str]:
+    """Why what is listed may have been used all the same."""
+    if usage.decisions == 0:
+        yield "there is no decision in the period, so everything is listed"
+        return
+    assert usage.first is not None and usage.last is not None
+    days = (datetime.fromisoformat(usage.last) - datetime.fromisoformat(usage.first)).total_seconds() / 86_400
+    if days < SHORT_DAYS:
+        yield f"the log covers {days:.1f} days; what is needed once a quarter or once a year may not be in it"
+    if since is not None and usage.first > since and usage.outside == 0:
+        yield f"the log starts at {usage.first}, after the period does"
+    if usage.sampled:
+        yield f"{usage.sampled:,} records come from a log that leaves out allows, so some uses are not in it"
+    if usage.dropped:
+        yield f"{usage.dropped:,} decisions were not recorded"
+    if number_of_faults:
+        yield f"{number_of_faults:,} lines are no records"
+
+
+def _rows(policy: PolicySet, usage: Usage) -> Iterator[tuple[object, ...]]:
+    for grant in unused_grants(policy, usage):
+        yield "unused grant", str(grant), grant.source, 0, 0
+    for role in unused_roles(policy, usage):
+        yield "unused role", role, _place(policy, role), 0, 0
+    for role in roles_used_by_inheritance_alone(policy, usage):
+        yield "role used by inheritance alone", role, _place(policy, role), 0, usage.inherited[role]
+    for type_, action in actions_never_asked(policy, usage):
+        place = policy.resource_types[type_].place
+        yield "action never asked", f"{action} {type_}", f"{place.file}:{place.line}", 0, 0
+
+
+def _place(policy: PolicySet, role: str) -> str:
+    place = policy.roles.roles[role].place
+    return f"{place.file}:{place.line}"
+
+
+def _lines(policy: PolicySet, usage: Usage) -> Iterator[str]:
+    kind = None
+    for row in _rows(policy, usage):
+        if row[0] != kind:
+            kind = row[0]
+            yield f"{kind}:"
+        yield f"  {row[2]}: {row[1]}"
+    grants, roles = len(unused_grants(policy, usage)), len(unused_roles(policy, usage))
+    period = f" from {usage.first} to {usage.last}" if usage.decisions else ""
+    yield (
+        f"{usage.decisions:,} decisions{period}: {grants} of {len(policy.grants)} grants and "
+        f"{roles} of {len(policy.roles.roles)} roles unused"
+    )
+    gone = list(grants_gone(policy, usage))
+    if gone:
+        yield f"{len(gone)} grants decided that are not in these policies any more"
+
+
+def _as_json(policy: PolicySet, usage: Usage, warnings: list[str]) -> dict[str, object]:
+    return {
+        "decisions": usage.decisions,
+        "explanations": usage.explanations,
+        "first": usage.first,
+        "last": usage.last,
+        "warnings": warnings,
+        "unused_grants": [
+            {"id": grant_id(grant), "source": grant.source, "text": str(grant)} for grant in unused_grants(policy, usage)
+        ],
+        "unused_roles": unused_roles(policy, usage),
+        "roles_used_by_inheritance_alone": roles_used_by_inheritance_alone(policy, usage),
+        "actions_never_asked": [
+            {"resource_type": type_, "action": action} for type_, action in actions_never_asked(policy, usage)
+        ],
+        "uses_of_roles": {
+            role: {"assigned": usage.assigned[role], "inherited": usage.inherited[role]} for role in policy.roles.roles
+        },
+        "uses_of_grants": {grant_id(grant): usage.grants[grant_id(grant)] for grant in policy.grants},
+        "grants_gone": list(grants_gone(policy, usage)),
+    }

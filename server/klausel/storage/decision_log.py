@@ -1,0 +1,265 @@
+"""The decision log: records wait in a queue for their sink, or, when it is strict, are there before anything is answered."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import count
+from random import random
+from secrets import token_hex
+from typing import Protocol
+
+import orjson
+
+from klausel.core.decision import Decision
+from klausel.core.decision_record import Record, describe_grant, head_of, record_of, time_text
+from klausel.core.masking import Masks
+from klausel.core.policy import Grant
+from klausel.core.request import Request
+from klausel.core.standing import Standing
+
+MOST_WAITING_BYTES = 64 * 1024 * 1024
+SECONDS_TO_GATHER = 0.01
+SECONDS_BETWEEN_TRIES = 0.5
+SECONDS_BETWEEN_LOOKS = 0.1
+LINES_PER_WRITE = 1000
+MOST_GRANTS_KEPT = 10_000
+
+_NEWLINE = orjson.OPT_APPEND_NEWLINE
+_log = logging.getLogger(__name__)
+
+
+class SinkError(Exception):
+    """The sink cannot take records now; the message is a sentence. `taken` lines were written before it failed."""
+
+    def __init__(self, message: str, taken: int = 0) -> None:
+        super().__init__(message)
+        self.taken = taken
+
+
+class NotRecorded(Exception):
+    """The log is strict and a record could not be written, so nothing may be answered."""
+
+
+class Sink(Protocol):
+    """Where records end up."""
+
+    def write(self, lines: Sequence[bytes]) -> None:
+        """Writes lines, each with its newline, whole and in this order. Raises SinkError."""
+
+    def close(self) -> None:
+        """Lets go of what it holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Records of this process since its start: handed to the sink, lost, and waiting now."""
+
+    written: int
+    dropped: int
+    waiting: int
+
+
+class DecisionLog:
+    """Takes the decisions of every thread. What the sink does not take in time is dropped, counted and told in the log itself.
+
+    A strict log has no queue: `record` returns when the sink has the records, and raises `NotRecorded` otherwise.
+    """
+
+    def __init__(
+        self,
+        sink: Sink,
+        *,
+        strict: bool = False,
+        sample_rate: float = 1.0,
+        masks: Iterable[str] = (),
+        most_waiting: int = 20_000,
+    ) -> None:
+        self.sample_rate = sample_rate
+        self.is_strict = strict
+        self._sink = sink
+        self._masks = Masks(masks)
+        self._finishes = bool(self._masks) or sample_rate < 1
+        self._most_waiting = most_waiting
+        self._grants: dict[int, tuple[Grant, orjson.Fragment]] = {}
+        self._lock = threading.Lock()
+        self._waiting: deque[list[bytes]] = deque()
+        self._waiting_records = 0
+        self._waiting_bytes = 0
+        self._written = 0
+        self._dropped = 0
+        self._untold = 0
+        self._is_failing = False
+        self._process = token_hex(4)
+        self._numbers = count(1)
+        self._is_closing = threading.Event()
+        self._something_came = threading.Event()
+        self._writer: threading.Thread | None = None
+        if not strict:
+            # No daemon: the interpreter waits at its end until everything is written.
+            self._writer = threading.Thread(target=self._write_all, name="decision-log", daemon=False)
+            self._writer.start()
+
+    def keeps(self, decision: Decision) -> bool:
+        """Whether a decision is recorded: every deny, and the share of the allows that is asked for."""
+        return self.sample_rate >= 1 or not decision.allowed or random() < self.sample_rate
+
+    def head(self, route: str, request_id: str | None, caller: str) -> Record:
+        """What the records of the HTTP request that comes now share; one without an id gets one."""
+        # A name of the log's own, so that the records of a batch can be found together.
+        named = request_id or f"{self._process}-{next(self._numbers)}"
+        return head_of(time.time_ns(), named, route, caller)
+
+    def line(
+        self,
+        head: Record,
+        index: int | None,
+        request: Request | None,
+        decision: Decision,
+        standing: Standing | None,
+        nanoseconds: int,
+    ) -> bytes:
+        """The record of a decision as `record` takes it; see `klausel.core.decision_record.record_of`."""
+        try:
+            record = record_of(head, index, request, decision, standing, nanoseconds, self._fragment)
+            if self._finishes:
+                self._finish(record, decision)
+            return orjson.dumps(record, option=_NEWLINE)
+        except TypeError:
+            # A number beyond 64 bits, or more nesting than orjson writes.
+            record = record_of(head, index, request, decision, standing, nanoseconds)
+            self._finish(record, decision)
+            return json.dumps(record, separators=(",", ":")).encode() + b"\n"
+
+    def _finish(self, record: Record, decision: Decision) -> None:
+        if self.sample_rate < 1 and decision.allowed:
+            record["sample_rate"] = self.sample_rate
+        if self._masks:
+            self._masks.apply(record)
+
+    def record(self, lines: list[bytes]) -> None:
+        """Records the decisions of one HTTP request. Raises NotRecorded when strict, and nothing otherwise."""
+        if not lines:
+            return
+        if self.is_strict:
+            self._write_strictly(lines)
+            return
+        size = sum(map(len, lines))
+        with self._lock:
+            records, bytes_ = self._waiting_records + len(lines), self._waiting_bytes + size
+            if self._waiting and (records > self._most_waiting or bytes_ > MOST_WAITING_BYTES):
+                self._dropped += len(lines)
+                self._untold += len(lines)
+                return
+            self._waiting.append(lines)
+            self._waiting_records, self._waiting_bytes = records, bytes_
+        if not self._something_came.is_set():
+            self._something_came.set()
+
+    def counts(self) -> Counts:
+        """How many records went where."""
+        with self._lock:
+            return Counts(self._written, self._dropped, self._waiting_records)
+
+    def close(self) -> None:
+        """Writes what waits, as far as the sink takes it, and ends."""
+        self._is_closing.set()
+        self._something_came.set()
+        if self._writer is not None:
+            self._writer.join()
+        self._sink.close()
+
+    def _write_strictly(self, lines: list[bytes]) -> None:
+        with self._lock:
+            try:
+                self._sink.write(lines)
+            except Exception as error:
+                is_news, self._is_failing = not self._is_failing, True
+                self._dropped += len(lines)
+                if is_news:
+                    _log.error("nothing is answered, because the decision log cannot be written: %s", error)
+                raise NotRecorded from error
+            self._written += len(lines)
+            self._is_failing = False
+
+    # --- The thread of the writer ---------------------------------------------------------------------------------
+
+    def _write_all(self) -> None:
+        while True:
+            taken = self._take()
+            if taken:
+                self._write(taken)
+            elif self._is_ending():
+                break
+            else:
+                self._something_came.wait(SECONDS_BETWEEN_LOOKS)
+                self._something_came.clear()
+            # Some more come meanwhile, and are written together.
+            self._is_closing.wait(SECONDS_TO_GATHER)
+        if self._untold:
+            self._write([])
+
+    def _is_ending(self) -> bool:
+        return self._is_closing.is_set() or not threading.main_thread().is_alive()
+
+    def _take(self) -> list[bytes]:
+        """Up to `LINES_PER_WRITE` waiting lines, and the rest of the last call; they no longer count as waiting."""
+        taken: list[bytes] = []
+        with self._lock:
+            while self._waiting and len(taken) < LINES_PER_WRITE:
+                taken += self._waiting.popleft()
+            self._waiting_records -= len(taken)
+            self._waiting_bytes -= sum(map(len, taken))
+        return taken
+
+    def _write(self, lines: list[bytes]) -> None:
+        """Writes lines, with a record of what was dropped before; tries again until the sink takes them or all ends."""
+        while True:
+            with self._lock:
+                untold = self._untold
+            told = [self._line_of_dropped(untold)] if untold else []
+            try:
+                self._sink.write([*told, *lines])
+            except Exception as error:
+                taken = max(getattr(error, "taken", 0) - len(told), 0)
+                del lines[:taken]
+                with self._lock:
+                    self._written += taken
+                if not self._is_failing:
+                    _log.error("the decision log cannot be written, its records wait: %s", error)
+                self._is_failing = True
+                if self._is_ending():
+                    self._count_lost(len(lines))
+                    _log.error("%d records of the decision log were lost: %s", self._untold, error)
+                    return
+                self._is_closing.wait(SECONDS_BETWEEN_TRIES)
+                continue
+            if self._is_failing:
+                _log.error("the decision log can be written again; %d records were dropped meanwhile", untold)
+            self._is_failing = False
+            with self._lock:
+                self._written += len(lines)
+                self._untold -= untold
+            return
+
+    def _count_lost(self, number: int) -> None:
+        with self._lock:
+            self._dropped += number
+            self._untold += number
+
+    def _line_of_dropped(self, number: int) -> bytes:
+        return orjson.dumps({"time": time_text(time.time_ns()), "dropped": number}) + b"\n"
+
+    def _fragment(self, grant: Grant) -> orjson.Fragment:
+        known = self._grants.get(id(grant))
+        if known is None:
+            if len(self._grants) >= MOST_GRANTS_KEPT:
+                self._grants.clear()
+            # The grant is kept with it, so that no other can take over its identity.
+            known = self._grants[id(grant)] = (grant, orjson.Fragment(orjson.dumps(describe_grant(grant))))
+        return known[1]
