@@ -15,7 +15,7 @@ from klausel.core.identifiers import split_subject_key
 from klausel.core.permission import Question, given_values, question_in
 from klausel.core.policy import PolicySet
 from klausel.core.request import Action, Request, Resource, Subject
-from klausel.core.residual import is_small
+from klausel.core.residual import small_space
 from klausel.core.search import Found, holders_that_matter, what_can, who_can
 from klausel.core.standing import Standing
 from klausel.core.truth_space import truth_space
@@ -78,7 +78,7 @@ def random_requests_about(
 def requests_about(asked: Asked, question: Question, domain: str | None, key: str, given: Request) -> Iterator[Request]:
     """A request for each way in which the conditions about a question can turn out for a subject."""
     all_atoms = atoms_of(question)
-    if not is_small(all_atoms):
+    if small_space(all_atoms) is None:
         return
     type_, id_ = split_subject_key(key) or ("", "")
     known = {**question.known, Attribute("subject", ("type",)): (type_,), Attribute("subject", ("id",)): (id_,)}
@@ -123,7 +123,9 @@ def said(found: Found | None, request: Request) -> bool:
 
 def check(asked: Asked, generated: Generated, question: Question, domain: str | None, given: Request) -> int:
     found = {one.subject: one for one in who_can(asked.policy.roles, question, people_of(asked, question))}
-    is_tight = is_small(atoms_of(question)) and not any(isinstance(atom, Match) for atom in atoms_of(question))
+    is_tight = small_space(atoms_of(question)) is not None and not any(
+        isinstance(atom, Match) for atom in atoms_of(question)
+    )
     asked_about = 0
     for key in SUBJECTS:
         answer = found.get(key, found.get("anyone"))
