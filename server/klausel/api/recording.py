@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,7 @@ from klausel.core.decision_record import Record
 from klausel.core.request import Request
 from klausel.core.standing import Standing
 from klausel.storage.decision_log import DecisionLog, NotRecorded
-from klausel.storage.policy_files import Commit, LoadedPolicy
+from klausel.storage.policy_files import LoadedPolicy
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -38,8 +37,9 @@ class Recording:
 
     def name_policy(self, policy: LoadedPolicy) -> None:
         """Notes by which policy it is decided; to be called before anything is noted."""
-        self._head["policy"] = _version(policy.files_digest, policy.commit)
-        self._head["assignments_revision"] = None
+        head = self._head
+        head["policy"] = _version(policy)
+        head["assignments_revision"] = None
 
     def name_revision(self, revision: str) -> None:
         """Notes a state of the role assignments that all decisions after this call have seen."""
@@ -79,7 +79,16 @@ class Recording:
             raise ApiError(503, message) from None
 
 
-@lru_cache(maxsize=4)
-def _version(digest: str, commit: Commit | None) -> Record:
-    version: Record = {"digest": digest}
-    return version if commit is None else version | {"commit": commit.id, "dirty": commit.dirty}
+_last_version: tuple[LoadedPolicy, Record] | None = None
+
+
+def _version(policy: LoadedPolicy) -> Record:
+    """The member `policy` of a record; made once for each policy set that comes into force."""
+    global _last_version
+    known = _last_version
+    if known is None or known[0] is not policy:
+        version: Record = {"digest": policy.files_digest}
+        if policy.commit is not None:
+            version |= {"commit": policy.commit.id, "dirty": policy.commit.dirty}
+        known = _last_version = (policy, version)
+    return known[1]

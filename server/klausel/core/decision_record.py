@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import lru_cache
 
 from klausel.core.condition import with_one_spelling
 from klausel.core.decision import Decision
@@ -28,11 +27,6 @@ def grant_id(grant: Grant) -> str:
 def describe_grant(grant: Grant) -> Record:
     """The member `grant` of a record."""
     return {"id": grant_id(grant), "source": grant.source, "text": str(grant)}
-
-
-def head_of(time_nanoseconds: int, request_id: str, route: str, caller: str) -> Record:
-    """What the records of one HTTP request share, on the route `evaluation`, `evaluations` or `explain`."""
-    return {"time": time_text(time_nanoseconds), "request_id": request_id, "route": route, "caller": caller}
 
 
 def record_of(
@@ -85,9 +79,9 @@ def record_of(
 def time_text(nanoseconds: int) -> str:
     """A time since 1970 in UTC, to the microsecond, always of the same length: texts sort as the times do."""
     seconds, rest = divmod(nanoseconds, 1_000_000_000)
-    return f"{_second_text(seconds)}.{rest // 1000:06d}Z"
+    return f"{second_text(seconds)}.{rest // 1000:06d}Z"
 
 
-@lru_cache(maxsize=16)
-def _second_text(seconds: int) -> str:
+def second_text(seconds: int) -> str:
+    """A second since 1970 in UTC."""
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"

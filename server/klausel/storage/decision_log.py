@@ -17,7 +17,7 @@ from typing import Protocol
 import orjson
 
 from klausel.core.decision import Decision
-from klausel.core.decision_record import Record, describe_grant, head_of, record_of, time_text
+from klausel.core.decision_record import Record, describe_grant, record_of, second_text, time_text
 from klausel.core.masking import Masks
 from klausel.core.policy import Grant
 from klausel.core.request import Request
@@ -88,7 +88,7 @@ class DecisionLog:
         self._most_waiting = most_waiting
         self._grants: dict[int, tuple[Grant, orjson.Fragment]] = {}
         self._lock = threading.Lock()
-        self._waiting: deque[list[bytes]] = deque()
+        self._waiting: deque[bytes] = deque()
         self._waiting_records = 0
         self._waiting_bytes = 0
         self._written = 0
@@ -97,8 +97,8 @@ class DecisionLog:
         self._is_failing = False
         self._process = token_hex(4)
         self._numbers = count(1)
+        self._second = (0, "")
         self._is_closing = threading.Event()
-        self._something_came = threading.Event()
         self._writer: threading.Thread | None = None
         if not strict:
             # No daemon: the interpreter waits at its end until everything is written.
@@ -111,9 +111,17 @@ class DecisionLog:
 
     def head(self, route: str, request_id: str | None, caller: str) -> Record:
         """What the records of the HTTP request that comes now share; one without an id gets one."""
-        # A name of the log's own, so that the records of a batch can be found together.
-        named = request_id or f"{self._process}-{next(self._numbers)}"
-        return head_of(time.time_ns(), named, route, caller)
+        seconds, rest = divmod(time.time_ns(), 1_000_000_000)
+        second = self._second
+        if second[0] != seconds:
+            second = self._second = (seconds, second_text(seconds))
+        return {
+            "time": f"{second[1]}.{rest // 1000:06d}Z",
+            # A name of the log's own, so that the records of a batch can be found together.
+            "request_id": request_id or f"{self._process}-{next(self._numbers)}",
+            "route": route,
+            "caller": caller,
+        }
 
     def line(
         self,
@@ -149,17 +157,16 @@ class DecisionLog:
         if self.is_strict:
             self._write_strictly(lines)
             return
-        size = sum(map(len, lines))
+        number = len(lines)
+        size = len(lines[0]) if number == 1 else sum(map(len, lines))
         with self._lock:
-            records, bytes_ = self._waiting_records + len(lines), self._waiting_bytes + size
+            records, bytes_ = self._waiting_records + number, self._waiting_bytes + size
             if self._waiting and (records > self._most_waiting or bytes_ > MOST_WAITING_BYTES):
-                self._dropped += len(lines)
-                self._untold += len(lines)
+                self._dropped += number
+                self._untold += number
                 return
-            self._waiting.append(lines)
+            self._waiting += lines
             self._waiting_records, self._waiting_bytes = records, bytes_
-        if not self._something_came.is_set():
-            self._something_came.set()
 
     def counts(self) -> Counts:
         """How many records went where."""
@@ -169,7 +176,6 @@ class DecisionLog:
     def close(self) -> None:
         """Writes what waits, as far as the sink takes it, and ends."""
         self._is_closing.set()
-        self._something_came.set()
         if self._writer is not None:
             self._writer.join()
         self._sink.close()
@@ -196,11 +202,8 @@ class DecisionLog:
                 self._write(taken)
             elif self._is_ending():
                 break
-            else:
-                self._something_came.wait(SECONDS_BETWEEN_LOOKS)
-                self._something_came.clear()
-            # Some more come meanwhile, and are written together.
-            self._is_closing.wait(SECONDS_TO_GATHER)
+            # Some more come meanwhile, and are written together. Nobody wakes this thread: that would cost each answer more.
+            self._is_closing.wait(SECONDS_TO_GATHER if taken else SECONDS_BETWEEN_LOOKS)
         if self._untold:
             self._write([])
 
@@ -208,13 +211,14 @@ class DecisionLog:
         return self._is_closing.is_set() or not threading.main_thread().is_alive()
 
     def _take(self) -> list[bytes]:
-        """Up to `LINES_PER_WRITE` waiting lines, and the rest of the last call; they no longer count as waiting."""
-        taken: list[bytes] = []
+        """Up to `LINES_PER_WRITE` waiting lines; they no longer count as waiting."""
+        waiting = self._waiting
+        # Only this thread takes any, so those that are there now stay there.
+        taken = [waiting.popleft() for _ in range(min(len(waiting), LINES_PER_WRITE))]
+        size = sum(map(len, taken))
         with self._lock:
-            while self._waiting and len(taken) < LINES_PER_WRITE:
-                taken += self._waiting.popleft()
             self._waiting_records -= len(taken)
-            self._waiting_bytes -= sum(map(len, taken))
+            self._waiting_bytes -= size
         return taken
 
     def _write(self, lines: list[bytes]) -> None:

@@ -52,6 +52,7 @@ class StandingCache:
         # Counts the times that something was dropped. What was read before a drop may be old, and is not kept.
         self._drops = 0
         self._counter = self._reader.counter() if self._watches_other_processes else 0
+        self._named_revision = (-1, "")
         self._lock = threading.Lock()
         self._local = threading.local()
         _listen(store, self)
@@ -94,7 +95,11 @@ class StandingCache:
         if self._watches_other_processes:
             if self._lineage is None:
                 self._lineage = self._store.revision().rpartition("-")[0]
-            return f"{self._lineage}-{self._counter}"
+            counter = self._counter
+            named = self._named_revision
+            if named[0] != counter:
+                named = self._named_revision = (counter, f"{self._lineage}-{counter}")
+            return named[1]
         now = time.monotonic()
         if self._revision is None or now - self._revision[0] > SECONDS_PER_REVISION:
             self._revision = (now, self._store.revision())
