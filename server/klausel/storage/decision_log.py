@@ -6,7 +6,6 @@ import json
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -24,7 +23,7 @@ from klausel.core.request import Request
 from klausel.core.standing import Standing
 
 MOST_WAITING_BYTES = 64 * 1024 * 1024
-SECONDS_TO_GATHER = 0.01
+SECONDS_TO_GATHER = 0.05
 SECONDS_BETWEEN_TRIES = 0.5
 SECONDS_BETWEEN_LOOKS = 0.1
 LINES_PER_WRITE = 1000
@@ -88,7 +87,7 @@ class DecisionLog:
         self._most_waiting = most_waiting
         self._grants: dict[int, tuple[Grant, orjson.Fragment]] = {}
         self._lock = threading.Lock()
-        self._waiting: deque[bytes] = deque()
+        self._waiting: list[bytes] = []
         self._waiting_records = 0
         self._waiting_bytes = 0
         self._written = 0
@@ -161,7 +160,7 @@ class DecisionLog:
         size = len(lines[0]) if number == 1 else sum(map(len, lines))
         with self._lock:
             records, bytes_ = self._waiting_records + number, self._waiting_bytes + size
-            if self._waiting and (records > self._most_waiting or bytes_ > MOST_WAITING_BYTES):
+            if self._waiting_records and (records > self._most_waiting or bytes_ > MOST_WAITING_BYTES):
                 self._dropped += number
                 self._untold += number
                 return
@@ -199,7 +198,8 @@ class DecisionLog:
         while True:
             taken = self._take()
             if taken:
-                self._write(taken)
+                for start in range(0, len(taken), LINES_PER_WRITE):
+                    self._write(taken[start : start + LINES_PER_WRITE])
             elif self._is_ending():
                 break
             # Some more come meanwhile, and are written together. Nobody wakes this thread: that would cost each answer more.
@@ -211,14 +211,9 @@ class DecisionLog:
         return self._is_closing.is_set() or not threading.main_thread().is_alive()
 
     def _take(self) -> list[bytes]:
-        """Up to `LINES_PER_WRITE` waiting lines; they no longer count as waiting."""
-        waiting = self._waiting
-        # Only this thread takes any, so those that are there now stay there.
-        taken = [waiting.popleft() for _ in range(min(len(waiting), LINES_PER_WRITE))]
-        size = sum(map(len, taken))
+        """All waiting lines; they count as waiting until they are written or lost."""
         with self._lock:
-            self._waiting_records -= len(taken)
-            self._waiting_bytes -= size
+            taken, self._waiting = self._waiting, []
         return taken
 
     def _write(self, lines: list[bytes]) -> None:
@@ -231,14 +226,13 @@ class DecisionLog:
                 self._sink.write([*told, *lines])
             except Exception as error:
                 taken = max(getattr(error, "taken", 0) - len(told), 0)
+                self._settle(lines[:taken])
                 del lines[:taken]
-                with self._lock:
-                    self._written += taken
                 if not self._is_failing:
                     _log.error("the decision log cannot be written, its records wait: %s", error)
                 self._is_failing = True
                 if self._is_ending():
-                    self._count_lost(len(lines))
+                    self._settle(lines, are_lost=True)
                     _log.error("%d records of the decision log were lost: %s", self._untold, error)
                     return
                 self._is_closing.wait(SECONDS_BETWEEN_TRIES)
@@ -246,15 +240,22 @@ class DecisionLog:
             if self._is_failing:
                 _log.error("the decision log can be written again; %d records were dropped meanwhile", untold)
             self._is_failing = False
+            self._settle(lines)
             with self._lock:
-                self._written += len(lines)
                 self._untold -= untold
             return
 
-    def _count_lost(self, number: int) -> None:
+    def _settle(self, lines: list[bytes], are_lost: bool = False) -> None:
+        """Counts lines that wait no longer."""
+        number, size = len(lines), sum(map(len, lines))
         with self._lock:
-            self._dropped += number
-            self._untold += number
+            self._waiting_records -= number
+            self._waiting_bytes -= size
+            if are_lost:
+                self._dropped += number
+                self._untold += number
+            else:
+                self._written += number
 
     def _line_of_dropped(self, number: int) -> bytes:
         return orjson.dumps({"time": time_text(time.time_ns()), "dropped": number}) + b"\n"
