@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from queue import SimpleQueue
 from typing import Literal
 
 from klausel.core.expectations import unmet_expectations
@@ -74,8 +75,9 @@ class LivePolicy:
         self._cache = LoadCache()
         self._lock = threading.Lock()
         self._wake = threading.Event()
+        self._asked: SimpleQueue[None] = SimpleQueue()
         self._closed = False
-        self._thread: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []
         self.reloads: dict[Outcome, int] = dict.fromkeys(OUTCOMES, 0)
         self.refusal: Refusal | None = None
         self._refused: PolicyFiles | None = None
@@ -107,26 +109,36 @@ class LivePolicy:
 
     def refresh_soon(self) -> None:
         """Makes the thread that follows the source refresh at once; may be called by a signal handler."""
-        self._wake.set()
+        # Setting an event takes a lock, for which a handler that interrupts itself would wait for ever; this takes none.
+        self._asked.put(None)
 
     def follow(self) -> None:
-        """Starts a thread that refreshes whenever the source changes, until `close`."""
-        self._thread = threading.Thread(target=self._follow, name="policies", daemon=True)
-        self._thread.start()
+        """Starts to refresh whenever the source changes, in threads of its own, until `close`."""
+        for does, name in ((self._follow, "policies"), (self._pass_on, "policies-asked")):
+            thread = threading.Thread(target=does, name=name, daemon=True)
+            self._threads.append(thread)
+            thread.start()
 
     def close(self) -> None:
-        """Ends the thread that `follow` started."""
+        """Ends the threads that `follow` started."""
         self._closed = True
-        self._wake.set()
-        if self._thread is not None:
-            self._thread.join()
+        self.refresh_soon()
+        for thread in self._threads:
+            thread.join()
 
     def _follow(self) -> None:
         for _ in self._source.changes(self._wake):
+            self._wake.clear()
             if self._closed:
                 return
-            self._wake.clear()
             self.refresh()
+
+    def _pass_on(self) -> None:
+        closed = False
+        while not closed:
+            self._asked.get()
+            closed = self._closed
+            self._wake.set()
 
     def _refresh(self) -> Outcome:
         for _ in range(MOST_READINGS):
