@@ -74,6 +74,7 @@ class LivePolicy:
         self._clock = clock
         self._cache = LoadCache()
         self._lock = threading.Lock()
+        self._is_asked_for = threading.Lock()
         self._wake = threading.Event()
         self._asked: SimpleQueue[None] = SimpleQueue()
         self._closed = False
@@ -106,6 +107,19 @@ class LivePolicy:
                 return self._refuse(
                     None, [Problem(Place(self._source.shown_as, 1, 1), "unreadable-file", what, "see the log")]
                 )
+
+    def refresh_unless_asked(self) -> Outcome | None:
+        """As `refresh`; None where another caller of this waits for it, and then it is done soon.
+
+        Loading may take seconds, and whoever waits is a thread that answers no questions meanwhile.
+        """
+        if not self._is_asked_for.acquire(blocking=False):
+            self.refresh_soon()
+            return None
+        try:
+            return self.refresh()
+        finally:
+            self._is_asked_for.release()
 
     def refresh_soon(self) -> None:
         """Makes the thread that follows the source refresh at once; may be called by a signal handler."""
