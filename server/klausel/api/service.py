@@ -101,6 +101,10 @@ class Service:
                 return decide(policy, plan, roles_held, request)
             except _FailedBefore:
                 return _FAILED
+            except StorageError as error:
+                # In one line: it says all, and comes with every request until the database answers again.
+                _log.error("a decision failed and was answered with deny: %s", error)
+                return _FAILED
             except Exception:
                 _log.exception("a decision failed and was answered with deny")
                 return _FAILED
