@@ -13,6 +13,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from serving import Served
 from versions import ANSWERS, batch, quizzes
+from werkzeug.test import Client
 
 from klausel.storage.policy_files import PolicyFiles
 
@@ -107,6 +108,26 @@ def test_only_one_reload_over_http_waits_at_a_time_and_others_are_told_to_ask_ag
     assert answers == [200]
     assert served.decisions() == ANSWERS["B"]
     assert served.ask("POST", RELOAD, door=door).get_json()["result"] == "unchanged"
+
+
+@pytest.mark.parametrize(
+    ("status", "sent"),
+    [
+        (200, {}),
+        (200, {"data": "{}", "content_type": "application/json"}),
+        (200, {"headers": {"Sec-Fetch-Site": "none"}}),
+        (400, {"data": '{"force": true}', "content_type": "application/json"}),
+        (400, {"data": "{}", "content_type": "text/plain"}),
+        (413, {"data": b"x" * 2_000_000, "content_type": "application/json"}),
+        (403, {"headers": {"Sec-Fetch-Site": "cross-site"}}),
+        (403, {"headers": {"Sec-Fetch-Site": "same-site"}}),
+        (403, {"headers": {"Host": "example.com"}}),
+    ],
+)
+def test_a_reload_is_guarded_as_other_changes_are(served: Served, status: int, sent: dict[str, Any]) -> None:
+    before = served.live.reloads["unchanged"]
+    assert Client(served.applications["lane"]).post(RELOAD, **sent).status_code == status
+    assert served.live.reloads["unchanged"] == before + (status == 200)
 
 
 def test_metrics_count_what_came_of_reloads(served: Served, quizzes_file: Path) -> None:
