@@ -111,6 +111,33 @@ def test_standard_output_gets_every_line(tmp_path: Path) -> None:
     assert [len(line) for line in done.stdout.splitlines()] == [10, 5000, 4000, 100]
 
 
+FILLS_A_PIPE = """
+import sys
+from klausel.storage.decision_log import SinkError
+from klausel.storage.decision_sinks import open_sink
+sink = open_sink("stdout", "", 10_000, 0)
+try:
+    while True:
+        sink.write([b"x" * 999 + b"\\n"] * 4)
+except SinkError as error:
+    sys.stderr.write(f"{error} after {error.taken}")
+"""
+
+
+def test_a_pipe_that_nobody_reads_is_said_in_a_sentence_and_holds_nobody_up() -> None:
+    process = subprocess.Popen([sys.executable, "-c", FILLS_A_PIPE], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.wait(60) == 0
+    out, told = process.communicate()
+    assert told == b"standard output: the pipe is full and nobody reads it after 0"
+    assert out.endswith(b"x\n")
+
+
+def test_a_named_pipe_is_refused_with_its_cure(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(SinkError, match="this is a pipe; name a file, or write stdout and pipe that"):
+        open_sink(str(tmp_path / "pipe"), "", 10_000, 0)
+
+
 def test_the_database_keeps_records_in_order_with_their_time(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/log.db"
     time = "2026-03-01T00:00:00.000000Z"
