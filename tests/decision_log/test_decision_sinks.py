@@ -112,24 +112,34 @@ def test_standard_output_gets_every_line(tmp_path: Path) -> None:
 
 
 FILLS_A_PIPE = """
-import sys
+import os, sys
 from klausel.storage.decision_log import SinkError
 from klausel.storage.decision_sinks import open_sink
 sink = open_sink("stdout", "", 10_000, 0)
 try:
     while True:
-        sink.write([b"x" * 999 + b"\\n"] * 4)
+        sink.write([b"x" * int(sys.argv[1]) + b"\\n"])
 except SinkError as error:
     sys.stderr.write(f"{error} after {error.taken}")
+    sys.stderr.flush()
+sys.stdin.readline()
+sink.write([b"last\\n"])
 """
 
 
-def test_a_pipe_that_nobody_reads_is_said_in_a_sentence_and_holds_nobody_up() -> None:
-    process = subprocess.Popen([sys.executable, "-c", FILLS_A_PIPE], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    assert process.wait(60) == 0
-    out, told = process.communicate()
-    assert told == b"standard output: the pipe is full and nobody reads it after 0"
-    assert out.endswith(b"x\n")
+@pytest.mark.parametrize("characters", [999, 30_000])
+def test_a_pipe_that_nobody_reads_is_said_in_a_sentence_and_holds_nobody_up(characters: int) -> None:
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-c", FILLS_A_PIPE, str(characters)]
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        assert process.stderr is not None
+        expected = b"standard output: the pipe is full and nobody reads it after 0"
+        assert process.stderr.read(len(expected)) == expected
+        out, _ = process.communicate(b"\n", timeout=60)
+    *whole, half, last = out.splitlines()
+    assert last == b"last"
+    assert whole and set(whole) == {b"x" * characters}
+    assert set(half) == set(b"x")
 
 
 def test_a_named_pipe_is_refused_with_its_cure(tmp_path: Path) -> None:

@@ -152,20 +152,29 @@ class FileSink:
 class StdoutSink:
     """Writes to standard output, which workers share; pieces that a pipe takes in one go keep their lines whole.
 
-    A pipe that is full and that nobody reads fails after `SECONDS_FOR_A_READER`.
+    A pipe that is full and that nobody reads fails after `SECONDS_FOR_A_READER`. A line of which it took a part then stays alone.
     """
+
+    def __init__(self) -> None:
+        self._is_inside_line = False
 
     def write(self, lines: Sequence[bytes]) -> None:
         """See `Sink`."""
         taken = 0
         try:
             for piece, number in _pieces(lines, PIPE_BUF):
-                _wait_for_reader(1)
-                _write_whole(1, piece)
+                self._write(piece)
                 taken += number
         except OSError as error:
             why = (error.strerror or "it cannot be written").lower()
             raise SinkError(f"standard output: {why}", taken) from error
+
+    def _write(self, piece: bytes) -> None:
+        left = memoryview(b"\n" + piece if self._is_inside_line else piece)
+        while left:
+            _wait_for_reader(1)
+            left = left[os.write(1, left[:PIPE_BUF]) :]
+            self._is_inside_line = bool(left)
 
     def close(self) -> None:
         """See `Sink`."""
