@@ -111,6 +111,43 @@ def test_standard_output_gets_every_line(tmp_path: Path) -> None:
     assert [len(line) for line in done.stdout.splitlines()] == [10, 5000, 4000, 100]
 
 
+FILLS_A_PIPE = """
+import os, sys
+from klausel.storage.decision_log import SinkError
+from klausel.storage.decision_sinks import open_sink
+sink = open_sink("stdout", "", 10_000, 0)
+try:
+    while True:
+        sink.write([b"x" * int(sys.argv[1]) + b"\\n"])
+except SinkError as error:
+    sys.stderr.write(f"{error} after {error.taken}")
+    sys.stderr.flush()
+sys.stdin.readline()
+sink.write([b"last\\n"])
+"""
+
+
+@pytest.mark.parametrize("characters", [999, 30_000])
+def test_a_pipe_that_nobody_reads_is_said_in_a_sentence_and_holds_nobody_up(characters: int) -> None:
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-c", FILLS_A_PIPE, str(characters)]
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        assert process.stderr is not None
+        expected = b"standard output: the pipe is full and nobody reads it after 0"
+        assert process.stderr.read(len(expected)) == expected
+        out, _ = process.communicate(b"\n", timeout=60)
+    *whole, half, last = out.splitlines()
+    assert last == b"last"
+    assert whole and set(whole) == {b"x" * characters}
+    assert set(half) == set(b"x")
+
+
+def test_a_named_pipe_is_refused_with_its_cure(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(SinkError, match="this is a pipe; name a file, or write stdout and pipe that"):
+        open_sink(str(tmp_path / "pipe"), "", 10_000, 0)
+
+
 def test_the_database_keeps_records_in_order_with_their_time(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/log.db"
     time = "2026-03-01T00:00:00.000000Z"

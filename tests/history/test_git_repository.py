@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -52,6 +53,25 @@ def test_a_misspelt_branch_is_told_the_nearest(made: Repository, opened: GitRepo
     made.git("branch", "release")
     with pytest.raises(GitError, match=r'no commit "relaese"; did you mean "release"\?'):
         opened.commit("relaese")
+
+
+@pytest.mark.parametrize(
+    ("target", "told"),
+    [
+        ("HEAD^{tree}", '"odd": it is a tree; name'),
+        ("HEAD:policies/roles.yaml", '"odd": it is a blob; name'),
+        ("of-a-tree", '"odd": it is a tag of something that is no commit; name'),
+        ("0" * 39 + "1", '"odd": there is such a ref, but the commit that it names is not there'),
+    ],
+)
+def test_a_ref_that_leads_to_no_commit_says_where_it_leads(
+    made: Repository, opened: GitRepository, target: str, told: str
+) -> None:
+    made.git("tag", "-a", "-m", "x", "of-a-tree", "HEAD^{tree}")
+    id = target if target.startswith("0") else made.git("rev-parse", target)
+    (made.folder / ".git" / "refs" / "tags" / "odd").write_text(f"{id}\n")
+    with pytest.raises(GitError, match=re.escape(f"git knows no commit {told}")):
+        opened.commit("odd")
 
 
 def test_a_repository_without_commits_says_so(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from serving import Served
 from versions import ANSWERS, batch, quizzes
+from werkzeug.test import Client
+
+from klausel.storage.policy_files import PolicyFiles
 
 RELOAD = "/v1/policy:reload"
 
@@ -69,6 +73,61 @@ def test_a_reload_over_http_tells_the_other_processes(served: Served) -> None:
     service = dataclasses.replace(served.service, tell_other_processes=lambda: told.append(True))
     assert service.reload_policy() == "unchanged"
     assert told == [True]
+
+
+@pytest.mark.parametrize("door", ["lane", "flask"])
+def test_only_one_reload_over_http_waits_at_a_time_and_others_are_told_to_ask_again(
+    opened: Callable[..., Served], quizzes_file: Path, door: str
+) -> None:
+    """Whoever waits answers no questions, and loading may take seconds."""
+    served = opened()
+    began, goes_on = threading.Event(), threading.Event()
+
+    class Slow:
+        shown_as = "policies"
+
+        def __init__(self, source: Any) -> None:
+            self.source = source
+
+        def read(self) -> PolicyFiles:
+            began.set()
+            assert goes_on.wait(30)
+            return self.source.read()  # type: ignore[no-any-return]
+
+    served.live._source = Slow(served.live._source)
+    quizzes_file.write_text(quizzes("B"))
+    answers: list[int] = []
+    first = threading.Thread(target=lambda: answers.append(served.ask("POST", RELOAD, door=door).status_code))
+    first.start()
+    assert began.wait(30)
+    refused = served.ask("POST", RELOAD, door=door)
+    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
+    assert "ask again" in refused.get_json()["error"]["message"]
+    goes_on.set()
+    first.join()
+    assert answers == [200]
+    assert served.decisions() == ANSWERS["B"]
+    assert served.ask("POST", RELOAD, door=door).get_json()["result"] == "unchanged"
+
+
+@pytest.mark.parametrize(
+    ("status", "sent"),
+    [
+        (200, {}),
+        (200, {"data": "{}", "content_type": "application/json"}),
+        (200, {"headers": {"Sec-Fetch-Site": "none"}}),
+        (400, {"data": '{"force": true}', "content_type": "application/json"}),
+        (400, {"data": "{}", "content_type": "text/plain"}),
+        (413, {"data": b"x" * 2_000_000, "content_type": "application/json"}),
+        (403, {"headers": {"Sec-Fetch-Site": "cross-site"}}),
+        (403, {"headers": {"Sec-Fetch-Site": "same-site"}}),
+        (403, {"headers": {"Host": "example.com"}}),
+    ],
+)
+def test_a_reload_is_guarded_as_other_changes_are(served: Served, status: int, sent: dict[str, Any]) -> None:
+    before = served.live.reloads["unchanged"]
+    assert Client(served.applications["lane"]).post(RELOAD, **sent).status_code == status
+    assert served.live.reloads["unchanged"] == before + (status == 200)
 
 
 def test_metrics_count_what_came_of_reloads(served: Served, quizzes_file: Path) -> None:

@@ -249,3 +249,21 @@ def test_sighup_refreshes_every_worker_and_starts_none_anew(running: Running, qu
     assert running.metrics().keys() == before.keys()
     assert "policies refused, the last good ones stay in force: policies/features/quizzes.yaml:7:" in running.log
     assert running.process.poll() is None
+
+
+def test_a_storm_of_sighups_stops_no_worker_from_following_its_files(running: Running, quizzes_file: Path) -> None:
+    """A handler of signals is itself interrupted by the next one."""
+    processes = [running.process.pid, *map(int, running.metrics())]
+
+    def send_many(process: int) -> None:
+        for _ in range(8000):
+            os.kill(process, signal.SIGHUP)
+
+    senders = [threading.Thread(target=send_many, args=(process,)) for process in processes]
+    for sender in senders:
+        sender.start()
+    for sender in senders:
+        sender.join()
+    quizzes_file.write_text(quizzes("B"))
+    running.wait_until(lambda: all(float(told["taken"]) == 1 for told in running.metrics().values()))
+    assert running.process.poll() is None

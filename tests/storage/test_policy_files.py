@@ -60,5 +60,13 @@ def test_a_folder_or_model_that_is_not_there_is_reported(tmp_path: Path) -> None
     assert [(problem.id, problem.message) for problem in problems] == [("missing-file", "there is no such file")]
 
 
+@pytest.mark.parametrize("which", ["folder", "model"])
+def test_a_path_that_the_system_does_not_take_is_a_problem_like_others(tmp_path: Path, which: str) -> None:
+    long = tmp_path / ("x" * 5000)
+    folder, model = (long, tmp_path / "model.conf") if which == "folder" else (tmp_path, long)
+    told = [str(problem) for problem in check_policy(folder, model)]
+    assert any("cannot be read: file name too long; " in problem for problem in told)
+
+
 def test_the_shipped_policies_are_free_of_problems() -> None:
     assert check_policy(ROOT / "policies", ROOT / "model.conf") == ()

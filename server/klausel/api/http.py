@@ -134,7 +134,7 @@ def share(app: Flask, settings: Settings) -> None:
 
     @app.errorhandler(StorageError)
     def answer_storage_error(error: StorageError) -> Response:
-        _log.error("the database failed", exc_info=error)
+        _log.error("a request failed: %s", error)
         return json_answer(ApiError(503, "the database of role assignments fails; the log says why").body(), 503)
 
     @app.errorhandler(Exception)

@@ -33,8 +33,11 @@ def describe_policy(live: LivePolicy) -> Json:
 
 
 def answer_reload(service: Service) -> Json:
-    """The answer to `POST /v1/policy:reload`; raises `ApiError` (409) with every problem when the files are refused."""
+    """The answer to `POST /v1/policy:reload`; raises `ApiError`: 409 with every problem of refused files, 503 while busy."""
     outcome = service.reload_policy()
+    if outcome is None:
+        message = "the policies are being reloaded for another caller; ask again to learn what came of it"
+        raise ApiError(503, message, {"Retry-After": "1"})
     refused = _refused(service.live)
     if outcome == "refused" and refused:
         message = "the files are refused, so the last good policies stay in force"

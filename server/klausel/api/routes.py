@@ -82,6 +82,11 @@ def klausel_routes(service: Service) -> Blueprint:
 
     @blueprint.post("/v1/policy:reload", provide_automatic_options=False)
     def reload_policy() -> Response:
+        # Without a body, browsers would let a page of any site send it.
+        if request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site"):
+            raise ApiError(403, "a page of another site may not reload the policies")
+        if request.content_length and read_body(limits):
+            raise ApiError(400, "a reload takes no members; send no body, or {}")
         return json_answer(answer_reload(service))
 
     @blueprint.post("/v1/assignments", provide_automatic_options=False)

@@ -51,9 +51,9 @@ class Service:
         """The policy set in force now; read it once a request, for the next reading may give another."""
         return self.live.in_force.policy
 
-    def reload_policy(self) -> Outcome:
-        """Refreshes the policy set in force at once, here and soon in the other worker processes."""
-        outcome = self.live.refresh()
+    def reload_policy(self) -> Outcome | None:
+        """Refreshes the policy set in force at once, here and soon in the other worker processes; None where it is under way."""
+        outcome = self.live.refresh_unless_asked()
         self.tell_other_processes()
         return outcome
 
@@ -100,6 +100,10 @@ class Service:
             try:
                 return decide(policy, plan, roles_held, request)
             except _FailedBefore:
+                return _FAILED
+            except StorageError as error:
+                # In one line: it says all, and comes with every request until the database answers again.
+                _log.error("a decision failed and was answered with deny: %s", error)
                 return _FAILED
             except Exception:
                 _log.exception("a decision failed and was answered with deny")

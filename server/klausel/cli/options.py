@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,7 +54,7 @@ def model_beside(policies: Path, model: Path | None) -> Path:
         return model
     here = Path(_DEFAULTS.model)
     places = (policies.resolve().parent / here, here, DEFAULT_MODEL)
-    return next((place for place in places if place.is_file()), here)
+    return next((place for place in places if os.path.isfile(place)), here)
 
 
 def load_or_exit(policies: Path, model: Path | None, with_tests: bool = False, at: str | None = None) -> LoadedPolicy:

@@ -66,13 +66,15 @@ def _masked(value: Any, tree: dict[str, Any] | None, pointer: str, found: dict[s
         found.setdefault(pointer, value)
         return MASKED
     if isinstance(value, dict):
-        copy = dict(value)
-        for key in value:
-            for below in _below(tree, key):
-                copy[key] = _masked(copy[key], below, f"{pointer}/{_escaped(key)}", found)
-        return copy
-    if isinstance(value, list) and EVERY in tree:
-        return [_masked(item, tree[EVERY], f"{pointer}/{index}", found) for index, item in enumerate(value)]
+        return {name: _masked_inside(name, inner, tree, pointer, found) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_masked_inside(str(index), inner, tree, pointer, found) for index, inner in enumerate(value)]
+    return value
+
+
+def _masked_inside(name: str, value: Any, tree: dict[str, Any], pointer: str, found: dict[str, object]) -> Any:
+    for below in _below(tree, name):
+        value = _masked(value, below, f"{pointer}/{_escaped(name)}", found)
     return value
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from select import PIPE_BUF
+from select import PIPE_BUF, POLLOUT, poll
 
 from sqlalchemy import BigInteger, Column, Engine, Index, Integer, MetaData, String, Table, Text, insert, inspect, select
 from sqlalchemy.dialects import mysql
@@ -20,6 +22,7 @@ STDOUT = "stdout"
 DATABASE = "database"
 NUMBER_DIGITS = 6
 ROWS_PER_BLOCK = 5000
+SECONDS_FOR_A_READER = 1.0
 
 
 def open_sink(target: str, database: str, max_bytes: int, max_files: int) -> Sink:
@@ -105,7 +108,12 @@ class FileSink:
                 fcntl.flock(self._descriptor, fcntl.LOCK_UN)
 
     def _open(self, mode: int = 0o600) -> int:
-        return os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, mode)
+        descriptor = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, mode)
+        if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            # A full one would hold up whoever writes, and the end of the process, for as long as nobody reads.
+            raise OSError(errno.EINVAL, "this is a pipe; name a file, or write stdout and pipe that")
+        return descriptor
 
     def _is_at_path(self, descriptor: int) -> bool:
         try:
@@ -125,9 +133,10 @@ class FileSink:
         fresh = self._open()
         # Before the old one is let go: whoever waits for it must find the new one locked.
         fcntl.flock(fresh, fcntl.LOCK_EX)
-        os.fchmod(fresh, mode)
         self.close()
         self._descriptor = fresh
+        with suppress(OSError):  # some network drives know no rights
+            os.fchmod(fresh, mode)
         if self._max_files:
             for _, path in [*aside, (number, target)][: -self._max_files]:
                 path.unlink(missing_ok=True)
@@ -141,18 +150,31 @@ class FileSink:
 
 
 class StdoutSink:
-    """Writes to standard output, which workers share; pieces that a pipe takes in one go keep their lines whole."""
+    """Writes to standard output, which workers share; pieces that a pipe takes in one go keep their lines whole.
+
+    A pipe that is full and that nobody reads fails after `SECONDS_FOR_A_READER`. A line of which it took a part then stays alone.
+    """
+
+    def __init__(self) -> None:
+        self._is_inside_line = False
 
     def write(self, lines: Sequence[bytes]) -> None:
         """See `Sink`."""
         taken = 0
         try:
             for piece, number in _pieces(lines, PIPE_BUF):
-                _write_whole(1, piece)
+                self._write(piece)
                 taken += number
         except OSError as error:
             why = (error.strerror or "it cannot be written").lower()
             raise SinkError(f"standard output: {why}", taken) from error
+
+    def _write(self, piece: bytes) -> None:
+        left = memoryview(b"\n" + piece if self._is_inside_line else piece)
+        while left:
+            _wait_for_reader(1)
+            left = left[os.write(1, left[:PIPE_BUF]) :]
+            self._is_inside_line = bool(left)
 
     def close(self) -> None:
         """See `Sink`."""
@@ -170,6 +192,13 @@ def _pieces(lines: Sequence[bytes], most: int) -> Iterator[tuple[bytes, int]]:
         size += len(line)
     if waiting:
         yield b"".join(waiting), len(waiting)
+
+
+def _wait_for_reader(descriptor: int) -> None:
+    waiting = poll()
+    waiting.register(descriptor, POLLOUT)
+    if not waiting.poll(SECONDS_FOR_A_READER * 1000):
+        raise OSError(errno.EAGAIN, "the pipe is full and nobody reads it")
 
 
 def _write_whole(descriptor: int, data: bytes) -> None:

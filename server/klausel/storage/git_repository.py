@@ -84,7 +84,7 @@ class GitRepository:
         Raises `GitError` where there is none, where it belongs to somebody else, and without git.
         """
         where = path.resolve()
-        while not where.is_dir() and where != where.parent:
+        while not os.path.isdir(where) and where != where.parent:
             where = where.parent
         command = ["git", "-C", str(where), *_CONFIGURATION, *_allowing_bare(where), "rev-parse"]
         environment = git_environment()
@@ -168,10 +168,16 @@ class GitRepository:
         names = _output([*self._command, *formats, "refs/heads", "refs/tags", "refs/remotes"], self._environment).split()
         if not names and self._objects.read("HEAD") is None:
             return f"{message}: the repository has no commits yet"
+        there = self._objects.read(revision, largest=0)
+        if there is not None:
+            what = "a tag of something that is no commit" if there.kind == "tag" else f"a {there.kind}"
+            return f"{message}: it is {what}; name a branch, a tag, or a commit"
+        if revision in names:
+            return f"{message}: there is such a ref, but the commit that it names is not there; git fsck says more"
         near = nearest_name(revision, names)
         hint = f'did you mean "{near}"?' if near else "name a branch, a tag, or a commit, such as HEAD~1"
         if revision.startswith("origin/") or len(revision) >= 40:
-            hint += " A shallow or old clone may lack it; git fetch brings it"
+            hint += ("" if near else ".") + " A shallow or old clone may lack it; git fetch brings it"
         return f"{message}; {hint}"
 
     def entry(self, commit: GitCommit, path: str) -> TreeEntry | None:

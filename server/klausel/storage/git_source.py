@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ def git_address(text: str) -> GitAddress | None:
 
     A folder with such a name is a folder. Where REPO itself holds an `@`, the shortest one that is a folder is meant.
     """
-    if Path(text).exists():
+    if os.path.exists(text):
         return None
     found = None
     position = text.find("@")
@@ -39,7 +40,7 @@ def git_address(text: str) -> GitAddress | None:
         if position > 0 and revision and colon:
             inside = PurePosixPath(folder).as_posix()
             address = GitAddress(Path(text[:position]), revision, "" if inside == "." else inside)
-            if address.repository.is_dir():
+            if os.path.isdir(address.repository):
                 return address
             found = found or address
         position = text.find("@", position + 1)

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from queue import SimpleQueue
 from typing import Literal
 
 from klausel.core.expectations import unmet_expectations
@@ -73,9 +74,11 @@ class LivePolicy:
         self._clock = clock
         self._cache = LoadCache()
         self._lock = threading.Lock()
+        self._is_asked_for = threading.Lock()
         self._wake = threading.Event()
+        self._asked: SimpleQueue[None] = SimpleQueue()
         self._closed = False
-        self._thread: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []
         self.reloads: dict[Outcome, int] = dict.fromkeys(OUTCOMES, 0)
         self.refusal: Refusal | None = None
         self._refused: PolicyFiles | None = None
@@ -105,28 +108,51 @@ class LivePolicy:
                     None, [Problem(Place(self._source.shown_as, 1, 1), "unreadable-file", what, "see the log")]
                 )
 
+    def refresh_unless_asked(self) -> Outcome | None:
+        """As `refresh`; None where another caller of this waits for it, and then it is done soon.
+
+        Loading may take seconds, and whoever waits is a thread that answers no questions meanwhile.
+        """
+        if not self._is_asked_for.acquire(blocking=False):
+            self.refresh_soon()
+            return None
+        try:
+            return self.refresh()
+        finally:
+            self._is_asked_for.release()
+
     def refresh_soon(self) -> None:
         """Makes the thread that follows the source refresh at once; may be called by a signal handler."""
-        self._wake.set()
+        # Setting an event takes a lock, for which a handler that interrupts itself would wait for ever; this takes none.
+        self._asked.put(None)
 
     def follow(self) -> None:
-        """Starts a thread that refreshes whenever the source changes, until `close`."""
-        self._thread = threading.Thread(target=self._follow, name="policies", daemon=True)
-        self._thread.start()
+        """Starts to refresh whenever the source changes, in threads of its own, until `close`."""
+        for does, name in ((self._follow, "policies"), (self._pass_on, "policies-asked")):
+            thread = threading.Thread(target=does, name=name, daemon=True)
+            self._threads.append(thread)
+            thread.start()
 
     def close(self) -> None:
-        """Ends the thread that `follow` started."""
+        """Ends the threads that `follow` started."""
         self._closed = True
-        self._wake.set()
-        if self._thread is not None:
-            self._thread.join()
+        self.refresh_soon()
+        for thread in self._threads:
+            thread.join()
 
     def _follow(self) -> None:
         for _ in self._source.changes(self._wake):
+            self._wake.clear()
             if self._closed:
                 return
-            self._wake.clear()
             self.refresh()
+
+    def _pass_on(self) -> None:
+        closed = False
+        while not closed:
+            self._asked.get()
+            closed = self._closed
+            self._wake.set()
 
     def _refresh(self) -> Outcome:
         for _ in range(MOST_READINGS):

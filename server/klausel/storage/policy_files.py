@@ -74,8 +74,12 @@ def open_policy(folder: Path, model: Path, with_tests: bool = False) -> LoadedPo
 
 
 def read_folder(folder: Path, model: Path) -> PolicyFiles:
-    """What stands in a folder and in its model; raises `PolicyError` when there is no such folder."""
-    if not folder.is_dir():
+    """What stands in a folder and in its model; raises `PolicyError` when there is no such folder, or no way to it."""
+    try:
+        is_folder = folder.is_dir()
+    except OSError as error:  # a folder above may not be entered, or the name is too long
+        raise PolicyError([_no_access(folder, "folder", error)]) from error
+    if not is_folder:
         what = "this is a file, not the folder of a policy set" if folder.exists() else "there is no such folder"
         hint = "name the folder that holds roles.yaml and features/"
         raise PolicyError([Problem(Place(shown(folder), 1, 1), "missing-file", what, hint)])
@@ -175,7 +179,12 @@ def read_files(folder: Path, model: Path) -> tuple[list[SourceFile], list[Proble
         name = path.relative_to(folder).as_posix()
         if is_passed_over(name):
             continue
-        if not path.is_file():
+        try:
+            is_file = path.is_file()
+        except OSError as error:
+            problems.append(_no_access(path, "file", error))
+            continue
+        if not is_file:
             problems.append(unreadable(shown(path), *_why_unreadable(path)))
             continue
         problem = problem_of_name(name, shown(path))
@@ -188,7 +197,12 @@ def read_files(folder: Path, model: Path) -> tuple[list[SourceFile], list[Proble
 
 
 def _read_model(model: Path, files: list[SourceFile], problems: list[Problem]) -> None:
-    if model.is_file():
+    try:
+        is_file = model.is_file()
+    except OSError as error:
+        problems.append(_no_access(model, "file", error))
+        return
+    if is_file:
         _read(model, MODEL_NAME, files, problems)
     else:
         problems.append(no_model(shown(model)))
@@ -198,9 +212,7 @@ def _everything_in(folder: Path, problems: list[Problem]) -> list[Path]:
     """All that is no folder, sorted, links to folders included; a problem for each folder that cannot be read."""
 
     def report(error: OSError) -> None:
-        why = (error.strerror or "it cannot be read").lower()
-        where = shown(Path(error.filename))
-        problems.append(unreadable(where, f"the folder cannot be read: {why}", "give the reader access to it"))
+        problems.append(_no_access(Path(error.filename), "folder", error))
 
     found = []
     for place, folders, names in os.walk(folder, onerror=report):
@@ -224,8 +236,12 @@ def _read(path: Path, name: str, files: list[SourceFile], problems: list[Problem
         else:
             files.append(SourceFile(name, shown(path), path.read_bytes()))
     except OSError as error:
-        why = (error.strerror or "it cannot be read").lower()
-        problems.append(unreadable(shown(path), f"the file cannot be read: {why}", "give the reader access to it"))
+        problems.append(_no_access(path, "file", error))
+
+
+def _no_access(path: Path, kind: str, error: OSError) -> Problem:
+    why = (error.strerror or "it cannot be read").lower()
+    return unreadable(shown(path), f"the {kind} cannot be read: {why}", "give the reader access to it")
 
 
 def shown(path: Path) -> str:
