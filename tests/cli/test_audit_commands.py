@@ -101,6 +101,9 @@ def test_of_a_moment_before_the_log_nothing_is_said(changed: Path, klausel: Klau
     for command in (
         ("audit", "state", "--at", "2001-01-01"),
         ("can", "user:leo", "edit", "quiz", "--in", "acme/support", "--people-at", "2001-01-01"),
+        ("who-can", "edit", "quiz", "--in", "acme/support", "--people-at", "2001-01-01"),
+        ("what-can", "user:leo", "--in", "acme/support", "--people-at", "2001-01-01"),
+        ("matrix", "--by", "person", "--in", "acme/support", "--people-at", "2001-01-01"),
     ):
         done = klausel(*command)
         assert done.exit_code == 1
@@ -118,6 +121,35 @@ def test_can_and_explain_ask_by_the_people_of_a_moment(changed: Path, klausel: K
     explained = klausel("explain", *question, "--people-at", when[3])
     assert "user:new is lead" in explained.stdout
     assert explained.stderr == f"klausel: role assignments as of {when[3]}\n"
+
+
+def test_searches_and_the_matrix_by_person_are_as_of_a_moment(changed: Path, klausel: Klausel) -> None:
+    when = times(klausel)
+    for command in (
+        ("who-can", "edit", "quiz", "--in", "acme/support"),
+        ("what-can", "user:new", "--in", "acme/support"),
+        ("matrix", "--by", "person", "--in", "acme/support", "--format", "csv"),
+    ):
+        now = lines(klausel, *command)
+        as_of_the_last, as_of_the_one_before = (
+            [line for line in lines(klausel, *command, "--people-at", moment) if not line.startswith("# role assignments")]
+            for moment in (when[3], when[2])
+        )
+        assert as_of_the_last == [line for line in now if not line.startswith("# role assignments")]
+        assert as_of_the_one_before != as_of_the_last
+        assert not any("user:new" in line for line in as_of_the_one_before)
+    told = klausel("who-can", "edit", "quiz", "--in", "acme/support", "--people-at", when[3])
+    assert told.stderr == f"klausel: role assignments as of {when[3]}\n"
+    sheet = klausel("matrix", "--by", "person", "--in", "acme/support", "--people-at", when[3])
+    assert f"role assignments as of: {when[3]}" in sheet.stdout
+    assert "role assignments at revision" not in sheet.stdout
+
+
+def test_a_list_of_roles_is_of_no_moment(klausel: Klausel) -> None:
+    for command in (("who-can", "edit", "quiz"), ("matrix",)):
+        done = klausel(*command, "--people-at", "2026-01-01")
+        assert done.exit_code == 2
+        assert "--people-at goes with" in done.stderr
 
 
 def test_a_whole_log_is_verified(changed: Path, klausel: Klausel) -> None:

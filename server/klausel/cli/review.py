@@ -8,14 +8,14 @@ from pathlib import Path
 import click
 
 from klausel.cli.database_options import database_option, explains_storage_errors, open_existing_database
+from klausel.cli.moments import people_at_option
 from klausel.cli.options import at_option, load_or_exit, model_option, policies_option
-from klausel.cli.search import domain_named
+from klausel.cli.search import domain_named, people_with_standing
 from klausel.core.matrix_sheet import sheet_by_person, sheet_by_role, sheet_of_changes
+from klausel.core.moment import moment_text
 from klausel.core.search import holders_of
 from klausel.core.sheet import FORMATS, Sheet
-from klausel.core.standing import Standing
 from klausel.storage.assignment_store import AssignmentStore
-from klausel.storage.holders import people_who_hold
 from klausel.storage.policy_files import LoadedPolicy
 
 format_option = click.option(
@@ -34,6 +34,7 @@ format_option = click.option(
     is_flag=True,
     help="For a file kept beside the policies: without the commit and the lines, which change while the meaning does not.",
 )
+@people_at_option
 @at_option
 @policies_option
 @model_option
@@ -44,6 +45,7 @@ def matrix(
     domain: str | None,
     format_: str,
     kept: bool,
+    moment: int | None,
     at: str | None,
     policies: Path,
     model: Path | None,
@@ -59,6 +61,7 @@ def matrix(
       klausel matrix
       klausel matrix --format markdown --kept > docs/matrix.md
       klausel matrix --by person --in acme/support --format csv > support.csv
+      klausel matrix --by person --in acme/support --at v1.2 --people-at 2026-01-15
     """
     loaded = load_or_exit(policies, model, at=at)
     policy = loaded.compiled.policy
@@ -66,15 +69,20 @@ def matrix(
     if by == "role":
         if domain is not None:
             raise click.UsageError("--in goes with --by person; the matrix by role is the same everywhere")
+        if moment is not None:
+            raise click.UsageError("--people-at goes with --by person; the matrix by role holds whoever has the roles")
         _write(sheet_by_role(policy, facts, with_lines=not kept), format_)
         return
     if domain is None:
         raise click.UsageError("--by person needs --in: name the domain, such as acme/support")
     where = domain_named(policy.roles, domain)
     with closing(AssignmentStore(open_existing_database(database))) as store:
-        facts += (("role assignments at revision", store.revision()),)
+        if moment is None:
+            facts += (("role assignments at revision", store.revision()),)
+        else:
+            facts += (("role assignments as of", moment_text(moment)),)
         holders = holders_of(policy.roles, where, {grant.grantee for grant in policy.grants})
-        people = ((key, Standing.of(policy.roles, held)) for key, held in people_who_hold(store.engine, holders))
+        people = people_with_standing(store.engine, policy.roles, holders, moment)
         _write(sheet_by_person(policy, where, people, facts, in_one_row=format_ == "csv"), format_)
 
 
