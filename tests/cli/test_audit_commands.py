@@ -29,11 +29,14 @@ def lines(klausel: Klausel, *arguments: object) -> list[str]:
 
 
 def tamper(database: Path, statement: str) -> None:
+    """Lifts the triggers, and puts them back so that they do not tell."""
     connection = sqlite3.connect(database)
-    for table in ("klausel_assignment_log", "klausel_assignment_log_row"):
-        for verb in ("update", "delete"):
-            connection.execute(f"DROP TRIGGER IF EXISTS {table}_no_{verb}")
+    guards = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
+    for name, _ in guards:
+        connection.execute(f"DROP TRIGGER {name}")
     connection.execute(statement)
+    for _, guard in guards:
+        connection.execute(guard)
     connection.commit()
     connection.close()
 
@@ -169,6 +172,17 @@ def test_tampering_is_named_and_the_exit_code_is_1(changed: Path, klausel: Klaus
     told = klausel("audit", "verify", "--format", "json")
     assert told.exit_code == 1
     assert [finding["kind"] for finding in json.loads(told.stdout)["findings"]] == ["edited"]
+
+
+def test_a_log_that_can_be_changed_is_found_though_nobody_changed_it(changed: Path, klausel: Klausel) -> None:
+    connection = sqlite3.connect(changed)
+    connection.execute("DROP TRIGGER klausel_assignment_log_row_no_delete")
+    connection.commit()
+    connection.close()
+    done = klausel("audit", "verify")
+    assert done.exit_code == 1
+    assert done.stderr.startswith("the log: guard: klausel_assignment_log_row can be changed")
+    assert "CREATE TRIGGER klausel_assignment_log_row_no_delete BEFORE delete" in done.stderr
 
 
 def test_checkpoints_show_a_tail_that_is_gone(changed: Path, klausel: Klausel) -> None:
