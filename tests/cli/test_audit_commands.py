@@ -29,11 +29,14 @@ def lines(klausel: Klausel, *arguments: object) -> list[str]:
 
 
 def tamper(database: Path, statement: str) -> None:
+    """Lifts the triggers, and puts them back so that they do not tell."""
     connection = sqlite3.connect(database)
-    for table in ("klausel_assignment_log", "klausel_assignment_log_row"):
-        for verb in ("update", "delete"):
-            connection.execute(f"DROP TRIGGER IF EXISTS {table}_no_{verb}")
+    guards = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
+    for name, _ in guards:
+        connection.execute(f"DROP TRIGGER {name}")
     connection.execute(statement)
+    for _, guard in guards:
+        connection.execute(guard)
     connection.commit()
     connection.close()
 
@@ -101,6 +104,9 @@ def test_of_a_moment_before_the_log_nothing_is_said(changed: Path, klausel: Klau
     for command in (
         ("audit", "state", "--at", "2001-01-01"),
         ("can", "user:leo", "edit", "quiz", "--in", "acme/support", "--people-at", "2001-01-01"),
+        ("who-can", "edit", "quiz", "--in", "acme/support", "--people-at", "2001-01-01"),
+        ("what-can", "user:leo", "--in", "acme/support", "--people-at", "2001-01-01"),
+        ("matrix", "--by", "person", "--in", "acme/support", "--people-at", "2001-01-01"),
     ):
         done = klausel(*command)
         assert done.exit_code == 1
@@ -120,6 +126,35 @@ def test_can_and_explain_ask_by_the_people_of_a_moment(changed: Path, klausel: K
     assert explained.stderr == f"klausel: role assignments as of {when[3]}\n"
 
 
+def test_searches_and_the_matrix_by_person_are_as_of_a_moment(changed: Path, klausel: Klausel) -> None:
+    when = times(klausel)
+    for command in (
+        ("who-can", "edit", "quiz", "--in", "acme/support"),
+        ("what-can", "user:new", "--in", "acme/support"),
+        ("matrix", "--by", "person", "--in", "acme/support", "--format", "csv"),
+    ):
+        now = lines(klausel, *command)
+        as_of_the_last, as_of_the_one_before = (
+            [line for line in lines(klausel, *command, "--people-at", moment) if not line.startswith("# role assignments")]
+            for moment in (when[3], when[2])
+        )
+        assert as_of_the_last == [line for line in now if not line.startswith("# role assignments")]
+        assert as_of_the_one_before != as_of_the_last
+        assert not any("user:new" in line for line in as_of_the_one_before)
+    told = klausel("who-can", "edit", "quiz", "--in", "acme/support", "--people-at", when[3])
+    assert told.stderr == f"klausel: role assignments as of {when[3]}\n"
+    sheet = klausel("matrix", "--by", "person", "--in", "acme/support", "--people-at", when[3])
+    assert f"role assignments as of: {when[3]}" in sheet.stdout
+    assert "role assignments at revision" not in sheet.stdout
+
+
+def test_a_list_of_roles_is_of_no_moment(klausel: Klausel) -> None:
+    for command in (("who-can", "edit", "quiz"), ("matrix",)):
+        done = klausel(*command, "--people-at", "2026-01-01")
+        assert done.exit_code == 2
+        assert "--people-at goes with" in done.stderr
+
+
 def test_a_whole_log_is_verified(changed: Path, klausel: Klausel) -> None:
     (line,) = lines(klausel, "audit", "verify")
     assert line.startswith("3 records, 19 changes, 0 checkpoints: the log is whole")
@@ -137,6 +172,17 @@ def test_tampering_is_named_and_the_exit_code_is_1(changed: Path, klausel: Klaus
     told = klausel("audit", "verify", "--format", "json")
     assert told.exit_code == 1
     assert [finding["kind"] for finding in json.loads(told.stdout)["findings"]] == ["edited"]
+
+
+def test_a_log_that_can_be_changed_is_found_though_nobody_changed_it(changed: Path, klausel: Klausel) -> None:
+    connection = sqlite3.connect(changed)
+    connection.execute("DROP TRIGGER klausel_assignment_log_row_no_delete")
+    connection.commit()
+    connection.close()
+    done = klausel("audit", "verify")
+    assert done.exit_code == 1
+    assert done.stderr.startswith("the log: guard: klausel_assignment_log_row can be changed")
+    assert "CREATE TRIGGER klausel_assignment_log_row_no_delete BEFORE delete" in done.stderr
 
 
 def test_checkpoints_show_a_tail_that_is_gone(changed: Path, klausel: Klausel) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 import subprocess
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -187,3 +188,53 @@ def test_a_role_that_came_or_went_is_in_the_review(klausel: Klausel, tmp_path: P
     assert [(row["role"], row["before"], row["now"]) for row in now] == [("guest", "no", "yes")]
     then = rows_of(klausel("review", "--since", "HEAD", "--at", before, "--format", "csv").stdout)
     assert then == []
+
+
+PERSONAL = ("--by", "person", "--in", "acme/support", "--format", "csv")
+
+
+def test_a_review_by_person_shows_who_may_do_what_otherwise_by_other_policies_or_other_roles(
+    klausel: Klausel, demo_people: None, tmp_path: Path, change: Change
+) -> None:
+    before = commit(tmp_path)
+    then = datetime.now(UTC).isoformat()
+    (tmp_path / "new.csv").write_text("subject,role,domain\nuser:new,user,acme\nuser:new,agent,acme/support\n")
+    assert klausel("assignments", "import", "new.csv").exit_code == 0
+    by_roles = klausel("review", "--since", before, "--people-since", then, *PERSONAL)
+    assert {row["subject"] for row in rows_of(by_roles.stdout)} == {"user:new"}
+    take = {"subject": "user:new", "resource type": "quiz", "action": "take", "before": "no", "now": "when is_published"}
+    (row,) = [row for row in rows_of(by_roles.stdout) if row["action"] == "take"]
+    assert take.items() <= row.items()
+    assert (row["roles before"], row["roles now"]) == ("", "agent in acme/support, user in acme")
+    change("policies/features/pins.yaml", "allow: user", "allow: account_manager")
+    by_policies = rows_of(klausel("review", "--since", before, "--people-since", "2999-01-01", *PERSONAL).stdout)
+    assert {(row["resource type"], row["action"], row["before"], row["now"]) for row in by_policies} == {
+        ("pin", "create", "yes", "no")
+    }
+    assert {"user:ann", "user:leo", "user:new"} <= {row["subject"] for row in by_policies}
+    assert "user:max" not in {row["subject"] for row in by_policies}
+
+
+def test_what_changed_for_everybody_is_told_once_in_a_review_by_person(
+    klausel: Klausel, demo_people: None, tmp_path: Path, change: Change
+) -> None:
+    before = commit(tmp_path)
+    change("policies/features/pins.yaml", "allow: user", "allow: anyone")
+    rows = rows_of(klausel("review", "--since", before, "--people-since", "2999-01-01", *PERSONAL).stdout)
+    assert [(row["subject"], row["action"], row["before"], row["now"]) for row in rows] == [
+        ("anyone", "create", "no", "yes")
+    ]
+
+
+def test_a_review_by_person_says_what_it_needs(klausel: Klausel, demo_people: None, tmp_path: Path) -> None:
+    before = commit(tmp_path)
+    for options in (
+        ("--by", "person"),
+        ("--by", "person", "--in", "acme"),
+        ("--in", "acme"),
+        ("--people-since", "2026-01-01"),
+    ):
+        assert klausel("review", "--since", before, *options).exit_code == 2
+    unknown = klausel("review", "--since", before, "--people-since", "2001-01-01", *PERSONAL)
+    assert (unknown.exit_code, unknown.stdout) == (1, "")
+    assert "the log begins at" in unknown.stderr

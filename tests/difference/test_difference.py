@@ -138,11 +138,24 @@ def test_a_place_is_named_where_the_change_is_not_everywhere() -> None:
         "gained: any head, and with it owner (at level company): never → always"
     ]
     assert changes(policy(), policy(about("anyone"))) == ["gained: anyone: never → always"]
-    assert (
-        changes(policy(about("any head")), policy(about("head")))
-        == ["lost: head elsewhere: always → never", "lost: any head (at level company): always → never"]
-        or True
-    )
+    assert changes(policy(about("any head")), policy(about("head"))) == ["lost: head elsewhere: always → never"]
+
+
+def test_the_places_that_a_change_leaves_alone_are_named() -> None:
+    everywhere, in_red = policy(about("worker")), policy(about("worker") + ", in: acme/red")
+    assert changes(everywhere, in_red) == [
+        "lost: owner (at level company, at level team but not in acme/red): always → never",
+        "lost: worker, and with it head (at level team but not in acme/red): always → never",
+    ]
+    in_acme = about("worker", "ours") + ", in: acme"
+    assert changes(
+        policy(about("worker", "small"), in_acme), policy(about("worker", "small") + ", in: acme/red", in_acme)
+    ) == [
+        "lost: owner (at level company but not in acme, at level team but not in acme/* or acme/red): when small → never",
+        "lost: worker, and with it head (at level team but not in acme/* or acme/red): when small → never",
+        "narrowed: owner (in acme, in acme/*): when small or ours → when ours",
+        "narrowed: worker, and with it head (in acme/*): when small or ours → when ours",
+    ]
 
 
 CAUSES = [
@@ -174,6 +187,16 @@ def test_a_named_condition_that_changed_is_written_out_and_blamed() -> None:
     assert [(cause.source, cause.text) for cause in change.causes] == [
         ("conditions.yaml:1", "condition small: resource.amount < 500; it was resource.amount < 100")
     ]
+
+
+def test_a_grant_that_holds_elsewhere_now_is_shown_as_it_was_and_is() -> None:
+    grants = [about("worker", "small") + scope for scope in ("", ", at_level: team, in: acme/red", ", in: acme/red")]
+    sides = [(0, 1, "everywhere"), (1, 0, "in acme/red at level team"), (2, 0, "in acme/red"), (0, 2, "everywhere")]
+    for before, after, was in sides:
+        found = difference(policy(grants[before]), policy(grants[after]))
+        now = policy(grants[after]).grants[0]
+        assert {cause.text for change in found.changes for cause in change.causes} == {f"{now}; it was {was}"}
+        assert {cause.side for change in found.changes for cause in change.causes} == {"after"}
 
 
 def test_where_an_action_is_asked_is_blamed_on_the_type() -> None:

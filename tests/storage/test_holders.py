@@ -5,18 +5,31 @@ from random import Random
 
 import pytest
 from sqlalchemy import text
-from storage_people import row
+from storage_people import HERE, model, row
 
 from klausel.core.assignment import Assignment
+from klausel.core.change_record import Origin
+from klausel.core.roles import Level, Role
 from klausel.core.search import Holders
 from klausel.storage import holders as module
 from klausel.storage.assignment_store import AssignmentStore
 from klausel.storage.database import open_database
 from klausel.storage.holders import people_who_hold, subjects_who_hold
+from klausel.storage.log_reader import Filters, LogReader, MomentInLog
 
 NAMES = ("ann", "bob", "Zoe", "änne", "zoë", "a", "a b", "\U0001f600", "carl", "dora")
 DOMAINS = ("acme", "acme/support", "acme/sales", "acme/b", "acme2", "acme2/support", "acme-x/support", "acme.b/c")
 ROLES = ("lead", "agent", "user")
+ALONE = model(
+    Level("account", 1, "account", "account", None, False, HERE),
+    Level("workspace", 2, "workspace", "workspace", None, False, HERE),
+    roles=(
+        Role("user", "account", (), False, HERE),
+        Role("lead", "workspace", (), False, HERE),
+        Role("agent", "workspace", (), False, HERE),
+    ),
+)
+CAN_BE_HELD = [(role, domain) for role in ROLES for domain in DOMAINS if (role == "user") != ("/" in domain)]
 
 
 @pytest.fixture
@@ -74,3 +87,37 @@ def test_in_one_memory_people_can_be_read_between_the_steps() -> None:
         found.append(subject)
     assert len(found) == 200
     store.close()
+
+
+@pytest.mark.parametrize("wanted", WANTED, ids=str)
+def test_holders_of_a_moment_are_those_whom_the_log_says_held_something_then(
+    store: AssignmentStore, wanted: Holders
+) -> None:
+    random = Random(11)
+    reader = LogReader(store.engine)
+    held: set[Assignment] = set()
+    past: list[tuple[MomentInLog, set[Assignment]]] = []
+    for _ in range(25):
+        rows = {row(random.choice(NAMES), *random.choice(CAN_BE_HELD)) for _ in range(6)}
+        added, removed = sorted(rows - held), sorted(random.sample(sorted(held), min(4, len(held))))
+        store.write(ALONE, added, removed, Origin())
+        held = (held | set(added)) - set(removed)
+        last = next(reader.changes(Filters(), limit=1))
+        past.append((reader.at(last.microseconds), held))
+    for moment, then in past:
+        for after in ("", "user:a b", "user:zoë"):
+            expected = {
+                one.subject
+                for one in then
+                if ((one.role, one.domain) in wanted.exactly or (one.role in wanted.anywhere and below(one, wanted.top)))
+                and one.subject > after
+            }
+            found = list(reader.people_who_held(moment, wanted, after))
+            assert [subject for subject, _ in found] == sorted(expected)
+            for subject, pairs in found:
+                in_account = {one for one in then if one.domain == wanted.top or below(one, wanted.top)}
+                assert pairs == tuple(sorted((one.role, one.domain) for one in in_account if one.subject == subject))
+
+
+def below(one: Assignment, top: str) -> bool:
+    return one.domain.startswith(top + "/")

@@ -24,7 +24,9 @@ from klausel.storage.checkpoints import (
     read_private_key,
     read_public_key,
 )
+from klausel.storage.log_guards import missing_guards
 from klausel.storage.log_verification import verify_log
+from klausel.storage.tables import guards_of
 
 LOG, ROWS = "klausel_assignment_log", "klausel_assignment_log_row"
 ORIGIN = Origin("cara", "moved", "HR-1", "http", "10.0.0.1", "r1")
@@ -407,3 +409,37 @@ def test_the_hash_of_a_record_is_told_by_plain_json(written: AssignmentStore) ->
             rows = [list(row) for row in connection.execute(query, {"number": found.number})]
             assert digest(rows) == found.rows_digest
             assert digest(["klausel assignment log 1", *found[:-1]]) == found.hash
+
+
+class TestGuards:
+    def test_a_new_log_is_guarded(self, store: AssignmentStore) -> None:
+        assert missing_guards(store.engine) == []
+
+    def test_triggers_that_are_gone_are_found(self, written: AssignmentStore) -> None:
+        assert [finding.message.split()[0] for finding in missing_guards(written.engine)] == [LOG, ROWS]
+
+    def test_what_a_finding_says_puts_them_back(self, written: AssignmentStore) -> None:
+        for finding in missing_guards(written.engine):
+            with written.engine.begin() as connection:
+                for statement in guards_of(finding.message.split()[0])[connection.dialect.name]:
+                    assert statement in finding.message
+                    connection.exec_driver_sql(statement)
+        assert missing_guards(written.engine) == []
+
+    def test_a_trigger_that_does_nothing_does_not_count(self, store: AssignmentStore) -> None:
+        if store.engine.dialect.name == "sqlite":
+            tamper(
+                store,
+                f"DROP TRIGGER {LOG}_no_update",
+                f"CREATE TRIGGER {LOG}_no_update BEFORE update ON {LOG} BEGIN SELECT 1; END",
+            )
+            assert len(missing_guards(store.engine)) == 1
+        else:
+            tamper(store, f"ALTER TABLE {ROWS} DISABLE TRIGGER {ROWS}_append_only")
+            assert len(missing_guards(store.engine)) == 1
+            tamper(
+                store,
+                "CREATE OR REPLACE FUNCTION klausel_assignment_log_refuse() RETURNS trigger LANGUAGE plpgsql AS "
+                "$$ BEGIN RETURN NULL; END $$",
+            )
+            assert len(missing_guards(store.engine)) == 2

@@ -32,6 +32,7 @@ from klausel.storage.checkpoints import (
     read_private_key,
     read_public_key,
 )
+from klausel.storage.log_guards import missing_guards
 from klausel.storage.log_reader import BeforeTheLog, Filters, LoggedChange, LogReader, change_as_json
 from klausel.storage.log_verification import Verdict, count_of_log, verify_log
 
@@ -151,6 +152,7 @@ def verify(checkpoints: Path | None, public_key: Path | None, format_: str, data
                 faults.append(Finding(checkpoint.number, "checkpoint", message))
     with _opened(database) as engine:
         verdict = _verified(engine, signed)
+        faults += missing_guards(engine)
     findings = (*faults, *verdict.findings)
     if format_ == "json":
         click.echo(json.dumps(_verdict_as_json(verdict, findings, len(signed)), indent=2, ensure_ascii=False))

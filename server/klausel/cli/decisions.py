@@ -11,19 +11,18 @@ from pathlib import Path
 import click
 
 from klausel.cli.database_options import Command, database_option, explains_storage_errors, open_existing_database
-from klausel.cli.moments import moment_of
-from klausel.cli.options import EXIT_DENIED, at_option, fail, load_or_exit, model_option, policies_option
+from klausel.cli.moments import moment_in_log, people_at_option, say_as_of
+from klausel.cli.options import EXIT_DENIED, at_option, load_or_exit, model_option, policies_option
 from klausel.core.condition import OWN_ATTRIBUTES
 from klausel.core.explanation import Explanation
 from klausel.core.explanation import explain as explain_request
 from klausel.core.explanation_format import explanation_as_json, explanation_as_text, reason
 from klausel.core.identifiers import split_subject_key
-from klausel.core.moment import moment_text
 from klausel.core.request import Action, Request, Resource, Subject
 from klausel.core.roles import RoleModel
 from klausel.core.standing import Standing
 from klausel.storage.assignment_store import AssignmentStore
-from klausel.storage.log_reader import BeforeTheLog, LogReader, Pairs
+from klausel.storage.log_reader import Pairs
 
 ENTITIES = ("subject", "resource", "action", "context")
 _ARGUMENTS = {"subject": "SUBJECT", "resource": "TYPE[:ID]", "action": "ACTION"}
@@ -44,13 +43,7 @@ def _question(command: Command) -> Command:
     """Adds the arguments of a question to a command."""
     for decorate in (
         set_option,
-        click.option(
-            "--people-at",
-            "moment",
-            callback=moment_of,
-            metavar="MOMENT",
-            help="By the role assignments as they were at this moment; a date alone is its first moment in UTC.",
-        ),
+        people_at_option,
         click.option("--in", "domain", metavar="DOMAIN", help="Where it is asked: acme, or acme/support."),
         click.argument("resource", metavar="TYPE[:ID]"),
         click.argument("action"),
@@ -120,21 +113,14 @@ def _ask(
     at: str | None,
 ) -> Explanation:
     loaded = load_or_exit(policies, model, at=at)
-    people = f"role assignments as of {'now' if moment is None else moment_text(moment)}"
-    if at is not None and loaded.commit is not None:
-        click.echo(f"klausel: policies as of commit {loaded.commit.id[:12]}, {people}", err=True)
-    elif moment is not None:
-        click.echo(f"klausel: {people}", err=True)
+    say_as_of(loaded.commit.id if at is not None and loaded.commit is not None else None, moment)
     policy = loaded.compiled.policy
     request = _request(policy.roles, subject, action, resource, domain, values)
     with closing(AssignmentStore(open_existing_database(database))) as store:
         held_by: Callable[[str], Pairs] = store.held_by
         if moment is not None:
-            reader = LogReader(store.engine)
-            try:
-                held_by = partial(reader.held_by_at, moment=reader.at(moment))
-            except BeforeTheLog as error:
-                fail(str(error))
+            reader, place = moment_in_log(store.engine, moment)
+            held_by = partial(reader.held_by_at, moment=place)
 
         def standing_of(key: str) -> Standing:
             return Standing.of(policy.roles, held_by(key))

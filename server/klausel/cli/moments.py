@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import click
+from sqlalchemy import Engine
 
-from klausel.core.moment import read_moment
+from klausel.cli.options import fail
+from klausel.core.moment import moment_text, read_moment
+from klausel.storage.log_reader import BeforeTheLog, LogReader, MomentInLog
 
 
 def moment_of(context: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
@@ -13,3 +16,30 @@ def moment_of(context: click.Context, parameter: click.Parameter, value: str | N
         return None if value is None else read_moment(value)
     except ValueError as error:
         raise click.BadParameter(str(error), context, parameter) from None
+
+
+people_at_option = click.option(
+    "--people-at",
+    "moment",
+    callback=moment_of,
+    metavar="MOMENT",
+    help="By the role assignments as they were at this moment; a date alone is its first moment in UTC.",
+)
+
+
+def moment_in_log(engine: Engine, moment: int) -> tuple[LogReader, MomentInLog]:
+    """The change log of a database, and a moment in it; exits with 1 where the log begins later."""
+    reader = LogReader(engine)
+    try:
+        return reader, reader.at(moment)
+    except BeforeTheLog as error:
+        fail(str(error))
+
+
+def say_as_of(commit: str | None, moment: int | None) -> None:
+    """Says on standard error which policies and role assignments an answer is about, where they are not those of now."""
+    people = f"role assignments as of {'now' if moment is None else moment_text(moment)}"
+    if commit is not None:
+        click.echo(f"klausel: policies as of commit {commit[:12]}, {people}", err=True)
+    elif moment is not None:
+        click.echo(f"klausel: {people}", err=True)

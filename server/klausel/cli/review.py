@@ -2,38 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import click
 
 from klausel.cli.database_options import database_option, explains_storage_errors, open_existing_database
+from klausel.cli.moments import moment_of, people_at_option
 from klausel.cli.options import at_option, load_or_exit, model_option, policies_option
-from klausel.cli.search import domain_named
-from klausel.core.matrix_sheet import sheet_by_person, sheet_by_role, sheet_of_changes
+from klausel.cli.search import domain_named, people_with_standing
+from klausel.core.matrix_sheet import sheet_by_person, sheet_by_role, sheet_of_changes, sheet_of_personal_changes
+from klausel.core.moment import moment_text
+from klausel.core.policy import PolicySet
 from klausel.core.search import holders_of
 from klausel.core.sheet import FORMATS, Sheet
 from klausel.core.standing import Standing
 from klausel.storage.assignment_store import AssignmentStore
-from klausel.storage.holders import people_who_hold
 from klausel.storage.policy_files import LoadedPolicy
 
 format_option = click.option(
     "--format", "format_", type=click.Choice(list(FORMATS)), default="table", show_default=True, help="How to write it."
 )
 
-
-@click.command()
-@click.option(
+by_option = click.option(
     "--by", type=click.Choice(["role", "person"]), default="role", show_default=True, help="What the rows are about."
 )
-@click.option("--in", "domain", metavar="DOMAIN", help="With --by person: whose people, and where: acme, or acme/support.")
+in_option = click.option(
+    "--in", "domain", metavar="DOMAIN", help="With --by person: whose people, and where: acme, or acme/support."
+)
+
+
+@click.command()
+@by_option
+@in_option
 @format_option
 @click.option(
     "--kept",
     is_flag=True,
     help="For a file kept beside the policies: without the commit and the lines, which change while the meaning does not.",
 )
+@people_at_option
 @at_option
 @policies_option
 @model_option
@@ -44,6 +53,7 @@ def matrix(
     domain: str | None,
     format_: str,
     kept: bool,
+    moment: int | None,
     at: str | None,
     policies: Path,
     model: Path | None,
@@ -59,6 +69,7 @@ def matrix(
       klausel matrix
       klausel matrix --format markdown --kept > docs/matrix.md
       klausel matrix --by person --in acme/support --format csv > support.csv
+      klausel matrix --by person --in acme/support --at v1.2 --people-at 2026-01-15
     """
     loaded = load_or_exit(policies, model, at=at)
     policy = loaded.compiled.policy
@@ -66,39 +77,92 @@ def matrix(
     if by == "role":
         if domain is not None:
             raise click.UsageError("--in goes with --by person; the matrix by role is the same everywhere")
+        if moment is not None:
+            raise click.UsageError("--people-at goes with --by person; the matrix by role holds whoever has the roles")
         _write(sheet_by_role(policy, facts, with_lines=not kept), format_)
         return
     if domain is None:
         raise click.UsageError("--by person needs --in: name the domain, such as acme/support")
     where = domain_named(policy.roles, domain)
     with closing(AssignmentStore(open_existing_database(database))) as store:
-        facts += (("role assignments at revision", store.revision()),)
-        holders = holders_of(policy.roles, where, {grant.grantee for grant in policy.grants})
-        people = ((key, Standing.of(policy.roles, held)) for key, held in people_who_hold(store.engine, holders))
+        facts += (_people_fact(store, moment),)
+        people = _people_in(store, policy, where, moment)
         _write(sheet_by_person(policy, where, people, facts, in_one_row=format_ == "csv"), format_)
 
 
 @click.command()
 @click.option("--since", required=True, metavar="REV", help="The commit of the last review: a branch, a tag, an id, HEAD~2.")
+@by_option
+@in_option
+@click.option(
+    "--people-since",
+    "moment_then",
+    callback=moment_of,
+    metavar="MOMENT",
+    help="With --by person: the moment of the last review, for its role assignments.",
+)
+@people_at_option
 @format_option
 @at_option
 @policies_option
 @model_option
+@database_option
 @explains_storage_errors
-def review(since: str, format_: str, at: str | None, policies: Path, model: Path | None) -> None:
-    """Write what changed since the last access review: each role and action whose cell in the matrix allows something else.
+def review(
+    since: str,
+    by: str,
+    domain: str | None,
+    moment_then: int | None,
+    moment: int | None,
+    format_: str,
+    at: str | None,
+    policies: Path,
+    model: Path | None,
+    database: str,
+) -> None:
+    """Write what changed since the last access review: each role, or person, and action that allows something else now.
 
-    Conditions are compared by what they mean. The role assignments are not looked at.
+    Conditions are compared by what they mean. By role it needs the policies alone. By person it compares the policies and
+    the role assignments of then and of now; those of then come from their change log.
 
     \b
     Examples:
       klausel review --since v1.2
       klausel review --since HEAD~20 --format html > review.html
+      klausel review --since v1.2 --by person --in acme/support --people-since 2026-01-15 --format csv
     """
     before = load_or_exit(policies, model, at=since)
     after = load_or_exit(policies, model, at=at)
     facts = (*_facts(before, True, " then"), *_facts(after, True, " now"))
-    _write(sheet_of_changes(before.compiled.policy, after.compiled.policy, facts), format_)
+    sides = before.compiled.policy, after.compiled.policy
+    if by == "role":
+        if domain is not None or moment_then is not None or moment is not None:
+            raise click.UsageError("--in, --people-since and --people-at go with --by person")
+        _write(sheet_of_changes(*sides, facts), format_)
+        return
+    if domain is None or moment_then is None:
+        raise click.UsageError(
+            "--by person needs --in and --people-since: name the domain, and the moment of the last review"
+        )
+    where = domain_named(sides[1].roles, domain)
+    with closing(AssignmentStore(open_existing_database(database))) as store:
+        people = tuple(
+            _people_in(store, policy, where, when) for policy, when in zip(sides, (moment_then, moment), strict=True)
+        )
+        facts += (_people_fact(store, moment_then, " then"), _people_fact(store, moment, " now"))
+        _write(sheet_of_personal_changes(*sides, where, (people[0], people[1]), facts), format_)
+
+
+def _people_in(store: AssignmentStore, policy: PolicySet, domain: str, moment: int | None) -> Iterator[tuple[str, Standing]]:
+    """Those with a role that any grant could reach in a domain, now or at a moment."""
+    holders = holders_of(policy.roles, domain, {grant.grantee for grant in policy.grants})
+    return people_with_standing(store.engine, policy.roles, holders, moment)
+
+
+def _people_fact(store: AssignmentStore, moment: int | None, when: str = "") -> tuple[str, str]:
+    if moment is None:
+        return f"role assignments at revision{when}", store.revision()
+    return f"role assignments as of{when}", moment_text(moment)
 
 
 def _facts(loaded: LoadedPolicy, with_commit: bool, when: str = "") -> tuple[tuple[str, str], ...]:

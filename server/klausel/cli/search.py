@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
 import click
+from sqlalchemy import Engine
 
 from klausel.cli.database_options import database_option, explains_storage_errors, open_existing_database
 from klausel.cli.decisions import ENTITIES, set_option, set_property
+from klausel.cli.moments import moment_in_log, people_at_option, say_as_of
 from klausel.cli.options import at_option, load_or_exit, model_option, policies_option
 from klausel.core.condition_words import names_used
 from klausel.core.domain import BadDomain
@@ -21,7 +23,7 @@ from klausel.core.permission import Question, given_values, question_in
 from klausel.core.policy import PolicySet
 from klausel.core.problem import did_you_mean
 from klausel.core.roles import RoleModel
-from klausel.core.search import Found, holders_that_matter, what_can, who_can
+from klausel.core.search import Found, Holders, holders_that_matter, what_can, who_can
 from klausel.core.search_format import found_as_json, reasons_text, verdict_text
 from klausel.core.standing import Standing
 from klausel.storage.assignment_store import AssignmentStore
@@ -45,6 +47,7 @@ format_option = click.option(
 @click.option("--after", default="", metavar="SUBJECT", help="Go on after this subject, as type:id.")
 @click.option("--limit", type=click.IntRange(min=1), help="Show at most so many; without it, all.")
 @format_option
+@people_at_option
 @at_option
 @policies_option
 @model_option
@@ -58,6 +61,7 @@ def who_can_command(
     after: str,
     limit: int | None,
     format_: str,
+    moment: int | None,
     at: str | None,
     policies: Path,
     model: Path | None,
@@ -66,27 +70,32 @@ def who_can_command(
     """List everyone who may do ACTION to a resource in a domain: always, or when a condition holds, and why.
 
     Sorted by subject and shown as they are found. What is not said by --set, or by an id, is left open, and the
-    conditions about it are shown. Without --in the roles are listed that may; that needs no database.
+    conditions about it are shown. Without --in the roles are listed that may; that needs no database. With --at and
+    --people-at the policies and the role assignments are those of then; the latter goes through the whole change log.
 
     \b
     Examples:
       klausel who-can edit quiz
       klausel who-can edit quiz --in acme/support
       klausel who-can edit quiz --in acme/support --set status=published --limit 20
+      klausel who-can delete quiz --in acme/support --at v1.2 --people-at 2026-01-15
     """
-    policy = load_or_exit(policies, model, at=at).compiled.policy
+    loaded = load_or_exit(policies, model, at=at)
+    policy = loaded.compiled.policy
     type_, _, id_ = resource.partition(":")
     _check_declared(policy, action, type_)
     if domain is None:
+        if moment is not None:
+            raise click.UsageError("--people-at goes with --in; without a domain, roles are listed and not people")
         _show_roles(policy, type_, action, format_)
         return
     where = domain_named(policy.roles, domain)
     question = question_in(policy, type_, action, where, given_values(id_, _properties(policy.roles, values)))
     if isinstance(question, BadDomain):
         raise click.BadParameter(question.reason, param_hint="--in")
+    say_as_of(loaded.commit.id if at is not None and loaded.commit is not None else None, moment)
     with closing(AssignmentStore(open_existing_database(database))) as store:
-        holders = holders_that_matter(policy.roles, question)
-        people = ((key, Standing.of(policy.roles, held)) for key, held in people_who_hold(store.engine, holders, after))
+        people = people_with_standing(store.engine, policy.roles, holders_that_matter(policy.roles, question), moment, after)
         found = who_can(policy.roles, question, people, with_everybody=not after)
         if format_ == "text":
             _introduce(question)
@@ -97,6 +106,18 @@ def who_can_command(
             click.echo("nobody" + (f" after {after}" if after else ""), err=True)
         elif limit is not None and next(found, None) is not None:
             click.echo(f"there are more; go on with --after {shown.subject}", err=True)
+
+
+def people_with_standing(
+    engine: Engine, roles: RoleModel, holders: Holders, moment: int | None, after: str = ""
+) -> Iterator[tuple[str, Standing]]:
+    """Those who hold these roles now, or held them at a moment, with their standing; sorted, those after `after`."""
+    if moment is None:
+        found = people_who_hold(engine, holders, after)
+    else:
+        reader, place = moment_in_log(engine, moment)
+        found = reader.people_who_held(place, holders, after)
+    return ((key, Standing.of(roles, held)) for key, held in found)
 
 
 def _introduce(question: Question) -> None:
@@ -121,6 +142,7 @@ def _line(found: Found) -> str:
 @click.option("--in", "domain", metavar="DOMAIN", required=True, help="Where: acme, or acme/support.")
 @set_option
 @format_option
+@people_at_option
 @at_option
 @policies_option
 @model_option
@@ -131,6 +153,7 @@ def what_can_command(
     domain: str,
     values: tuple[str, ...],
     format_: str,
+    moment: int | None,
     at: str | None,
     policies: Path,
     model: Path | None,
@@ -145,16 +168,24 @@ def what_can_command(
     Examples:
       klausel what-can user:ann --in acme/support
       klausel what-can user:ann --in acme --format json
+      klausel what-can user:ann --in acme/support --people-at 2026-01-15
     """
-    policy = load_or_exit(policies, model, at=at).compiled.policy
+    loaded = load_or_exit(policies, model, at=at)
+    policy = loaded.compiled.policy
     parts = split_subject_key(subject)
     if parts is None or fault_in_subject(*parts):
         fault = f"the subject {fault_in_subject(*parts)}" if parts else f'write it as type:id, such as "user:{subject}"'
         raise click.BadParameter(fault, param_hint="SUBJECT")
     where = domain_named(policy.roles, domain)
     given = given_values("", _properties(policy.roles, values))
+    say_as_of(loaded.commit.id if at is not None and loaded.commit is not None else None, moment)
     with closing(AssignmentStore(open_existing_database(database))) as store:
-        standing = Standing.of(policy.roles, store.held_by(subject))
+        if moment is None:
+            held = store.held_by(subject)
+        else:
+            reader, place = moment_in_log(store.engine, moment)
+            held = reader.held_by_at(subject, place)
+        standing = Standing.of(policy.roles, held)
     type_shown = None
     for found in what_can(policy, subject, standing, where, given):
         if format_ == "json":

@@ -10,10 +10,11 @@ from klausel.core.change_record import BEFORE_THE_FIRST, hash_of_fields
 
 FARTHEST_MOVE = 1000
 
-FindingKind = Literal["edited", "rows", "removed", "moved", "unlinked", "tail", "checkpoint", "table"]
+FindingKind = Literal["edited", "rows", "removed", "moved", "unlinked", "tail", "checkpoint", "table", "guard"]
 """`rows`: a record's rows are not those it was made with. `unlinked`: whole in itself, but not the one that followed.
 
 `tail`: the end of the log is missing. `table`: the role assignments are not what the log comes to.
+`guard`: the database lets people change the log.
 """
 
 

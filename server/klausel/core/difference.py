@@ -206,11 +206,17 @@ def _changes(
             if at in parted:
                 parted[at] += parted.pop(None)
         for places, part in parted.items():
-            yield _change(before, after, question, part, places is None, blame)
+            yield _change(before, after, question, seen, part, places is None, blame)
 
 
 def _change(
-    before: PolicySet, after: PolicySet, question: Question, rows: list[Row], everywhere: bool, blame: Blame
+    before: PolicySet,
+    after: PolicySet,
+    question: Question,
+    seen: Sequence[View],
+    rows: list[Row],
+    everywhere: bool,
+    blame: Blame,
 ) -> Change:
     together = len(rows[0].roles) > 1
     closures = [policy.roles for policy in (before, after)]
@@ -228,7 +234,7 @@ def _change(
         who=who,
         with_it=with_it,
         together=together,
-        where=_where(after, before, rows),
+        where=_where(after, before, rows, seen),
         everywhere=everywhere,
         before=rows[0].rules[0],
         after=rows[0].rules[1],
@@ -271,21 +277,29 @@ def _example(rows: Iterable[Row], gained: bool) -> Example | None:
     return min(examples, key=lambda case: (case.domain is None, len(case.held), len(case.values)), default=None)
 
 
-def _where(after: PolicySet, before: PolicySet, rows: Iterable[Row]) -> tuple[Where, ...]:
-    """The places, each once; a named one only where the others of its level are not among them."""
-    found: dict[tuple[str | None, ...], Where] = {}
-    for row in rows:
-        shape = row.view.spot.shape
+def _where(after: PolicySet, before: PolicySet, rows: Iterable[Row], seen: Iterable[View]) -> tuple[Where, ...]:
+    """The places, each once; a named one only where the others of its level are not all among them."""
+    shapes = dict.fromkeys(row.view.spot.shape for row in rows)
+    others = dict.fromkeys(view.spot.shape for view in seen if view.spot.shape not in shapes)
+    found = []
+    for shape in shapes:
         level = after.roles.level_at(len(shape)) or before.roles.level_at(len(shape))
-        named = "/".join(part or "*" for part in shape) if any(shape) else None
-        found[shape] = Where(level.name if level else None, named)
-    general = {where.level for where in found.values() if where.domain is None}
-    return tuple(
-        sorted(
-            (where for where in found.values() if where.domain is None or where.level not in general),
-            key=lambda where: (where.level or "", where.domain or ""),
-        )
-    )
+        name = level.name if level else None
+        general = (None,) * len(shape) in shapes
+        if shape and not any(shape):
+            apart_from = tuple(sorted(_named(other) for other in others if len(other) == len(shape)))
+            found.append(Where(name, None, apart_from))
+        elif not general or any(_covers(other, shape) for other in others):
+            found.append(Where(name, _named(shape) if shape else None))
+    return tuple(sorted(found, key=lambda where: (where.level or "", where.domain or "")))
+
+
+def _covers(general: tuple[str | None, ...], shape: tuple[str | None, ...]) -> bool:
+    return len(general) == len(shape) and all(ours in (None, part) for ours, part in zip(general, shape, strict=True))
+
+
+def _named(shape: tuple[str | None, ...]) -> str:
+    return "/".join(part or "*" for part in shape)
 
 
 def _label(holding: Holding, rows: Sequence[Row], both_ways: bool = False) -> str:

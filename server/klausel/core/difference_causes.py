@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -125,6 +125,11 @@ class _Search:
             for other in there.policy.grants_about(*self.question)
             if _without_condition(other) == _without_condition(grant) and meaning_of(other) not in here.by_meaning
         ]
+        moved = [] if partners else self._elsewhere(here, there, grant)
+        if moved:
+            before, after = (grant, moved[0]) if here.side == "before" else (moved[0], grant)
+            yield Cause(after.place, "after", "grant", f"{after}; it was {before.scope.words or 'everywhere'}")
+            return
         if not partners:
             word = "new" if here.side == "after" else "removed"
             yield Cause(grant.place, here.side, "grant", f"{word}: {grant}")
@@ -136,6 +141,15 @@ class _Search:
             return
         was = f"when {before.condition_text}" if before.condition_text else "without a condition"
         yield Cause(after.place, "after", "condition", f"{after}; it was {was}")
+
+    def _elsewhere(self, here: _Known, there: _Known, grant: Grant) -> list[Grant]:
+        """The grants of the other side that only their scope sets apart from this one."""
+        return [
+            other
+            for other in there.policy.grants_about(*self.question)
+            if meaning_of(replace(other, scope=grant.scope)) == meaning_of(grant)
+            and meaning_of(other) not in here.by_meaning
+        ]
 
     def _definitions(self, before: Grant, after: Grant) -> Iterator[Cause]:
         """The named conditions in a text, directly or through others, that mean something else on either side."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from klausel.core.difference import Change, Example, PolicyDifference
 from klausel.core.difference_causes import Cause
 from klausel.core.difference_renames import Rename
-from klausel.core.difference_rows import Rule
+from klausel.core.difference_rows import Rule, Where
 from klausel.core.truth_space import TOO_MANY_CASES_HINT
 
 
@@ -211,7 +211,7 @@ def _change(report: DifferenceReport, change: Change, people: People | None) -> 
         "with_it": list(change.with_it),
         "together": change.together,
         "counts_with": change.counts_with,
-        "where": [{"level": where.level, "domain": where.domain} for where in change.where],
+        "where": [_where(where) for where in change.where],
         "everywhere": change.everywhere,
         "relation": change.relation,
         "before": {"text": change.before.text(), "full": change.before.text(full=True)},
@@ -221,6 +221,10 @@ def _change(report: DifferenceReport, change: Change, people: People | None) -> 
         "causes": [_cause(cause, report.origins.get(cause)) for cause in change.causes],
         "people": _people(people),
     }
+
+
+def _where(where: Where) -> dict[str, object]:
+    return {"level": where.level, "domain": where.domain, "apart_from": list(where.apart_from)}
 
 
 def _example(example: Example | None) -> dict[str, object] | None:

@@ -20,15 +20,21 @@ Holding = tuple[str, How]
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """Where something is asked: a level, or no domain at all (None), and, when it is not any domain of that level, which."""
+    """Where something is asked: a level, or no domain at all (None), and, when it is not any domain of that level, which.
+
+    With a `domain` of None, `apart_from` are the domains of the level that are not meant; in all, `*` is any other part.
+    """
 
     level: str | None
     domain: str | None = None
+    apart_from: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         if self.level is None:
             return "outside every domain"
-        return f"in {self.domain}" if self.domain else f"at level {self.level}"
+        if self.domain:
+            return f"in {self.domain}"
+        return f"at level {self.level}" + (f" but not in {' or '.join(self.apart_from)}" if self.apart_from else "")
 
 
 @dataclass(frozen=True, slots=True)

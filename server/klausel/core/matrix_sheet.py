@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from heapq import merge
 from itertools import groupby
+from operator import itemgetter
 
 from klausel.core.condition_words import names_used
 from klausel.core.domain import BadDomain
 from klausel.core.identifiers import split_subject_key
-from klausel.core.matrix import Cell, Row, columns_of, matrix_rows, same_cell, verdict_in_words
-from klausel.core.permission import Question, question_in
+from klausel.core.matrix import Cell, Row, columns_of, matrix_rows, same_cell, same_permission, verdict_in_words
+from klausel.core.permission import NEVER, Question, question_in
 from klausel.core.policy import Grant, PolicySet
 from klausel.core.roles import ANYONE
 from klausel.core.sheet import Sheet
-from klausel.core.standing import Standing
+from klausel.core.standing import NOBODY, Standing
 
 Facts = tuple[tuple[str, str], ...]
 
@@ -68,12 +70,7 @@ def sheet_by_person(
     First comes `anyone`, where a grant reaches every subject.
     Each is a row, with the actions in columns, or a section, with a row for the actions on a type that have one condition.
     """
-    found = [
-        question_in(policy, declared.name, action, domain)
-        for declared in policy.resource_types.values()
-        for action in declared.actions
-    ]
-    questions = [question for question in found if not isinstance(question, BadDomain)]
+    questions = list(_questions(policy, domain).values())
 
     def answers() -> Iterator[tuple[str, str, list[str]]]:
         of_all = [verdict_in_words(question.permission({ANYONE}), policy.conditions) for question in questions]
@@ -85,7 +82,7 @@ def sheet_by_person(
                 continue
             cells = [_person_cell(policy, question, standing, subject) for question in questions]
             if any(cell != "no" for cell in cells):
-                yield key, ", ".join(f"{role} in {where}" for role, where in standing.inside(domain).held), cells
+                yield key, _roles_held(standing, domain), cells
 
     sections: Iterable[tuple[str, Iterable[tuple[str, ...]]]]
     if in_one_row:
@@ -102,6 +99,20 @@ def sheet_by_person(
         sections,
         lambda notes: [(one.name, one.text) for one in names_used(notes, policy.conditions)],
     )
+
+
+def _questions(policy: PolicySet, domain: str) -> dict[tuple[str, str], Question]:
+    """All that can be asked in a domain, by type and action."""
+    found = {
+        (declared.name, action): question_in(policy, declared.name, action, domain)
+        for declared in policy.resource_types.values()
+        for action in declared.actions
+    }
+    return {asked: question for asked, question in found.items() if not isinstance(question, BadDomain)}
+
+
+def _roles_held(standing: Standing, domain: str) -> str:
+    return ", ".join(f"{role} in {where}" for role, where in standing.inside(domain).held)
 
 
 def _by_type(questions: Sequence[Question], cells: Sequence[str]) -> Iterator[tuple[str, str, str]]:
@@ -142,3 +153,62 @@ def sheet_of_changes(before: PolicySet, after: PolicySet, facts: Facts) -> Sheet
 
 def _cell_in(row: Row | None, column: str) -> Cell | None:
     return None if row is None else row.cells.get(column)
+
+
+def sheet_of_personal_changes(
+    before: PolicySet,
+    after: PolicySet,
+    domain: str,
+    people: tuple[Iterable[tuple[str, Standing]], Iterable[tuple[str, Standing]]],
+    facts: Facts,
+) -> Sheet:
+    """What each person may do in a domain otherwise than before, by other policies or other roles; a row for each action.
+
+    `people` are those of before and of now, each sorted by subject. What changed for everybody is told of `anyone` alone.
+    """
+    sides = (_questions(before, domain), _questions(after, domain))
+    names = {**before.conditions, **after.conditions}
+
+    def rows() -> Iterator[tuple[str, ...]]:
+        for asked in dict.fromkeys((*sides[1], *sides[0])):
+            yield from row_of(ANYONE, asked, (NOBODY, NOBODY), None)
+        for key, standings in _side_by_side(*people):
+            subject = split_subject_key(key)
+            if subject is not None:
+                for asked in dict.fromkeys((*sides[1], *sides[0])):
+                    yield from row_of(key, asked, standings, subject)
+
+    def row_of(
+        key: str, asked: tuple[str, str], standings: tuple[Standing, Standing], subject: tuple[str, str] | None
+    ) -> Iterator[tuple[str, ...]]:
+        questions = [side.get(asked) for side in sides]
+        was, now = (
+            NEVER if question is None else question.permission(standing.roles_in(question.domain), subject)
+            for question, standing in zip(questions, standings, strict=True)
+        )
+        if same_permission(was, now):
+            return
+        of_all = [NEVER if question is None else question.permission({ANYONE}, subject) for question in questions]
+        if subject is not None and same_permission(was, of_all[0]) and same_permission(now, of_all[1]):
+            return
+        words = verdict_in_words(was, before.conditions), verdict_in_words(now, after.conditions)
+        yield (key, *asked, *words, *(_roles_held(standing, domain) for standing in standings))
+
+    return Sheet(
+        f"What changed in who may do what in {domain}, by person",
+        facts,
+        ("Each row is one change, made by other policies, other roles, or both.",),
+        ("subject", "resource type", "action", "before", "now", "roles before", "roles now"),
+        [("", rows())],
+        lambda notes: [(one.name, one.text) for one in names_used(notes, names)],
+    )
+
+
+def _side_by_side(
+    before: Iterable[tuple[str, Standing]], now: Iterable[tuple[str, Standing]]
+) -> Iterator[tuple[str, tuple[Standing, Standing]]]:
+    """Each subject once, with its standing in either of two sorted streams."""
+    both = merge(((key, 0, held) for key, held in before), ((key, 1, held) for key, held in now), key=itemgetter(0, 1))
+    for key, found in groupby(both, key=itemgetter(0)):
+        standings = {side: held for _, side, held in found}
+        yield key, (standings.get(0, NOBODY), standings.get(1, NOBODY))

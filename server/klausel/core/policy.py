@@ -30,6 +30,12 @@ class Scope:
         """The form in Casbin rows: `*`, `acme`, `acme/support`, `*//workspace`, `acme//workspace`."""
         return (self.domain or EVERYWHERE) + (f"//{self.level}" if self.level else "")
 
+    @property
+    def words(self) -> str:
+        """As people read it: `in acme at level workspace`; empty for everywhere."""
+        parts = [] if self.domain is None else [f"in {self.domain}"]
+        return " ".join([*parts, *([] if self.level is None else [f"at level {self.level}"])])
+
     def covers(self, domain: str | None, roles: RoleModel) -> bool:
         """Whether a request asked in this domain (None: in no domain) is inside the scope."""
         if self.domain is not None and (
@@ -90,8 +96,7 @@ class Grant:
         return f"{self.place.file}:{self.place.line}"
 
     def __str__(self) -> str:
-        where = "" if self.scope.domain is None else f" in {self.scope.domain}"
-        where += "" if self.scope.level is None else f" at level {self.scope.level}"
+        where = f" {self.scope.words}" if self.scope.words else ""
         when = f" when {self.condition_text}" if self.condition_text else ""
         return f"{self.effect} {self.grantee} to {self.action} {self.resource_type}{where}{when}"
 

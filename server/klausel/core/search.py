@@ -49,6 +49,10 @@ class Holders:
     anywhere: tuple[str, ...]
     top: str
 
+    def include(self, role: str, domain: str) -> bool:
+        """Whether this role assignment is one of them."""
+        return (role, domain) in self.exactly or (role in self.anywhere and domain.startswith(self.top + "/"))
+
 
 def holders_that_matter(roles: RoleModel, question: Question) -> Holders:
     """Whose roles make a difference to the answer: those that reach an allow; where anyone may, those that reach a deny too."""

@@ -13,6 +13,7 @@ from klausel.core.assignment import Assignment
 from klausel.core.change_record import GRANTED
 from klausel.core.identifiers import is_printable
 from klausel.core.moment import moment_text
+from klausel.core.search import Holders
 from klausel.storage.database import is_in_memory, reading
 from klausel.storage.tables import LogRecord, LogRow
 
@@ -140,6 +141,26 @@ class LogReader:
                 *_, last = entries
                 if last[4] == GRANTED:
                     yield Assignment(*assignment)
+
+    def people_who_held(self, moment: MomentInLog, holders: Holders, after: str = "") -> Iterator[tuple[str, Pairs]]:
+        """Each subject after `after` who held one of these roles at a moment, once, with all held in that account, sorted.
+
+        Goes through the whole log, in constant memory.
+        """
+        if after and not is_printable(after):
+            return
+        columns = (LogRow.subject, LogRow.role, LogRow.domain, LogRow.number, LogRow.sign)
+        # "0" is the character after "/".
+        below = and_(LogRow.domain > holders.top + "/", LogRow.domain < holders.top + "0")
+        query = select(*columns).where(LogRow.subject > after, LogRow.number <= moment.number)
+        query = query.where(or_(LogRow.domain == holders.top, below)).order_by(*columns)
+        with reading(self._engine) as connection:
+            found = connection.execute(query.execution_options(yield_per=ROWS_PER_STEP))
+            for subject, rows in groupby(found, key=lambda row: row[0]):
+                last: dict[tuple[str, str], int] = {(role, domain): sign for _, role, domain, _, sign in rows}
+                held = tuple(pair for pair, sign in last.items() if sign == GRANTED)
+                if any(holders.include(role, domain) for role, domain in held):
+                    yield subject, held
 
     def changes(self, filters: Filters, limit: int | None = None, after: Place | None = None) -> Iterator[LoggedChange]:
         """The changes that fit every filter, newest first; with `after`, those older than the one that stands there."""

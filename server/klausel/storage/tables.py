@@ -115,7 +115,7 @@ class LogRow(Base):
     )
 
 
-def _guards(name: str) -> dict[str, tuple[str, ...]]:
+def guards_of(name: str) -> dict[str, tuple[str, ...]]:
     """By dialect, what makes the database itself refuse to change or remove what stands in a table."""
     message = "the change log of role assignments is append-only"
     return {
@@ -133,7 +133,7 @@ def _guards(name: str) -> dict[str, tuple[str, ...]]:
 
 
 def _put_guards(table: Table, connection: Connection, **_: object) -> None:
-    for statement in _guards(table.name).get(connection.dialect.name, ()):
+    for statement in guards_of(table.name).get(connection.dialect.name, ()):
         connection.exec_driver_sql(statement)
 
 
