@@ -67,6 +67,10 @@ def _chosen(paths: tuple[Path, ...], policies: Path) -> Iterator[SourceFile]:
         for file in read_files(policies, model_beside(policies, None))[0]
         if can_be_formatted(file.name)
     }
+    if not found:
+        raise click.UsageError(
+            f"{policies} holds no YAML or CSV file of a policy set; name the one that does with --policies"
+        )
     chosen = {path.resolve(): path for path in paths}
     unknown = [path for resolved, path in chosen.items() if resolved not in found]
     if unknown:
