@@ -12,6 +12,7 @@ from klausel.cli.options import EXIT_PROBLEMS, model_beside, policies_option, wr
 from klausel.core.format_files import can_be_formatted, format_file
 from klausel.core.load import SourceFile
 from klausel.core.problem import FormatLossError, PolicyError
+from klausel.storage.git_source import git_address
 from klausel.storage.policy_files import read_files, shown
 
 
@@ -60,6 +61,8 @@ def fmt(files: tuple[Path, ...], policies: Path, is_check: bool, is_diff: bool) 
 
 def _chosen(paths: tuple[Path, ...], policies: Path) -> Iterator[SourceFile]:
     """The files named, or all; ends with wrong usage at a name that is no file of the policy set with a canonical form."""
+    if git_address(str(policies)):
+        raise click.UsageError(f"files are written in a folder, and {policies} is none; name one with --policies")
     if not policies.is_dir():
         raise click.UsageError(f"{policies}: there is no such folder; name the one that holds roles.yaml with --policies")
     found = {
