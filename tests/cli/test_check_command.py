@@ -259,3 +259,10 @@ def test_explain_prints_the_manual_page_of_a_rule_without_looking_at_any_policy(
     result = klausel("check", "nowhere", "--explain", "covered-grant")
     assert (result.exit_code, result.stdout.splitlines()[0]) == (0, "covered-grant: a grant that others already cover.")
     assert klausel("check", "--explain", "covered-grnt").exit_code == 2
+
+
+def test_a_matcher_that_fails_is_named_by_its_own_line(klausel: Klausel, change: Change) -> None:
+    change("model.conf", "eval(p.cond)", "evaluate(p.cond)")
+    result = klausel("check")
+    assert result.exit_code == 1
+    assert result.stdout.startswith("model.conf:24:1: error: the matcher fails: ")

@@ -108,3 +108,10 @@ def test_a_file_that_cannot_be_written_is_named_and_whole(klausel: Klausel, chan
     assert result.exit_code == 1
     assert f"{QUIZZES}: it cannot be written: permission denied" in result.stderr
     assert (tmp_path / QUIZZES).read_bytes() == before
+
+
+def test_a_folder_without_policies_is_wrong_usage(klausel: Klausel, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    result = klausel("fmt", "--policies", str(tmp_path / "elsewhere"))
+    assert result.exit_code == 2
+    assert "holds no YAML or CSV file of a policy set" in result.stderr

@@ -60,3 +60,11 @@ def test_a_folder_that_is_not_there_is_named(klausel: Klausel) -> None:
 def test_the_folder_of_schemas_is_no_part_of_the_policies(klausel: Klausel, tmp_path: Path) -> None:
     (tmp_path / "policies" / "schemas" / "mine.json").write_text("{")
     assert klausel("check").exit_code == 0
+
+
+def test_a_folder_without_roles_gets_no_schemas(klausel: Klausel, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    result = klausel("schema", "--policies", str(tmp_path / "elsewhere"))
+    assert result.exit_code == 1
+    assert "roles.yaml:1:1: error: there is no roles.yaml" in result.stderr
+    assert list((tmp_path / "elsewhere").iterdir()) == []

@@ -104,3 +104,16 @@ def test_a_folder_whose_name_looks_like_an_address_is_a_folder(tmp_path: Path) -
     assert git_address(f"{tmp_path}@HEAD@{{1}}:") == GitAddress(tmp_path, "HEAD@{1}", "")
     for folder, inside in (("./x/", "x"), (".", ""), ("x//y", "x/y")):
         assert git_address(f"{tmp_path}@main:{folder}") == GitAddress(tmp_path, "main", inside)
+
+
+def test_a_slip_in_the_name_of_a_repository_does_not_find_the_one_around_it(grown: Repository) -> None:
+    assert klausel("check", ".@main:policies").exit_code == 0
+    result = klausel("check", "nowhere@main:policies")
+    assert (result.exit_code, result.stderr) == (1, "klausel: nowhere: there is no git repository, and no such folder\n")
+
+
+@pytest.mark.parametrize("command", ["fmt", "schema"])
+def test_what_writes_files_wants_a_folder(grown: Repository, command: str) -> None:
+    result = klausel(command, "--policies", ".@main:policies")
+    assert result.exit_code == 2
+    assert "files are written in a folder" in result.stderr

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from klausel.storage.file_rules import problem_of_name
 from klausel.storage.policy_check import check_policy
 from klausel.storage.policy_files import LARGEST_FILE, read_files
 
@@ -70,3 +71,45 @@ def test_a_path_that_the_system_does_not_take_is_a_problem_like_others(tmp_path:
 
 def test_the_shipped_policies_are_free_of_problems() -> None:
     assert check_policy(ROOT / "policies", ROOT / "model.conf") == ()
+
+
+@pytest.mark.parametrize("only", [[], ["README.md"], ["notes.yaml"]])
+def test_a_folder_without_policies_is_told_by_its_own_name(tmp_path: Path, only: list[str]) -> None:
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    write(folder, only)
+    problems = check_policy(folder, ROOT / "model.conf")
+    missing = [problem for problem in problems if problem.id == "missing-file"]
+    assert [(problem.place.file, problem.message) for problem in missing] == [
+        (f"{folder}/roles.yaml", "there is no roles.yaml")
+    ]
+    assert len(problems) == 1 + only.count("notes.yaml")
+
+
+def test_a_folder_that_stands_further_up_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "policies", ["roles.yaml", "features/x.yaml"])
+    (tmp_path / "docs").mkdir()
+    monkeypatch.chdir(tmp_path / "docs")
+    (problem,) = check_policy(Path("policies"), ROOT / "model.conf")
+    assert (problem.message, problem.hint.partition("?")[0]) == ("there is no such folder", "did you mean ../policies")
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("features/quizzes.yml", "features/quizzes.yaml"),
+        ("features/quizzes.YAML", "features/quizzes.yaml"),
+        ("features/quizzes.CSV", "features/quizzes.csv"),
+        ("quizzes.yaml", "features/quizzes.yaml"),
+        ("tests/quizzes.yaml", "tests/quizzes_test.yaml"),
+        ("tests/quizzes_tests.yaml", "tests/quizzes_test.yaml"),
+        ("tests/quizzes-test.yml", "tests/quizzes_test.yaml"),
+        ("quizzes_test.yaml", "tests/quizzes_test.yaml"),
+        ("role.yaml", "roles.yaml"),
+        ("invariants.yml", "invariants.yaml"),
+    ],
+)
+def test_a_file_that_nobody_would_read_is_told_the_name_that_it_was_meant_to_have(name: str, meant: str) -> None:
+    problem = problem_of_name(name, name)
+    assert problem is not None
+    assert problem.hint.startswith(f'did you mean "{meant}"? ')

@@ -12,7 +12,7 @@ import casbin
 from klausel.casbin.compiled_enforcer import CompiledEnforcer
 from klausel.casbin.condition_text import FUNCTIONS
 from klausel.casbin.matcher_narrowing import ACCEPTED
-from klausel.casbin.model_shape import problems_in_model, read_model
+from klausel.casbin.model_shape import line_of_matcher, problems_in_model, read_model
 from klausel.casbin.role_manager import StandingRoleManager
 from klausel.casbin.rows import Row, grant_rows, inheritance_rows, meaning_digest
 from klausel.core.policy import EVERYWHERE, PolicySet
@@ -56,8 +56,9 @@ def compile_policy(policy: PolicySet, model_text: str, model_file: str = "model.
             asked = Request(somebody, Action(grant.action), Resource(grant.resource_type, "something"))
             compiled.decide(asked, grant.scope.domain)
     except Exception as error:
+        place = Place(model_file, line_of_matcher(model_text), 1)
         hint = "keep to the names of the request, of the grant, and the functions named in docs/policies.md"
-        raise PolicyError([Problem(Place(model_file, 1, 1), "model-shape", f"the matcher fails: {error}", hint)]) from error
+        raise PolicyError([Problem(place, "model-shape", f"the matcher fails: {error}", hint)]) from error
     return compiled
 
 

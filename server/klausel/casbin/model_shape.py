@@ -31,6 +31,11 @@ def model_meaning(text: str) -> tuple[str, ...]:
     return tuple(" ".join(model[section][section].value.split()) for section in "rpgem")
 
 
+def line_of_matcher(text: str) -> int:
+    """The line on which the matcher of a good model starts."""
+    return next((number for number, line in _logical_lines(text) if re.match(r"m\s*=", line)), 1)
+
+
 def problems_in_model(text: str, file: str) -> list[Problem]:
     """Everything that keeps the service from using this model; empty when it fits."""
     problems: list[Problem] = []

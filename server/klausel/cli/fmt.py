@@ -12,6 +12,7 @@ from klausel.cli.options import EXIT_PROBLEMS, model_beside, policies_option, wr
 from klausel.core.format_files import can_be_formatted, format_file
 from klausel.core.load import SourceFile
 from klausel.core.problem import FormatLossError, PolicyError
+from klausel.storage.git_source import git_address
 from klausel.storage.policy_files import read_files, shown
 
 
@@ -60,6 +61,8 @@ def fmt(files: tuple[Path, ...], policies: Path, is_check: bool, is_diff: bool) 
 
 def _chosen(paths: tuple[Path, ...], policies: Path) -> Iterator[SourceFile]:
     """The files named, or all; ends with wrong usage at a name that is no file of the policy set with a canonical form."""
+    if git_address(str(policies)):
+        raise click.UsageError(f"files are written in a folder, and {policies} is none; name one with --policies")
     if not policies.is_dir():
         raise click.UsageError(f"{policies}: there is no such folder; name the one that holds roles.yaml with --policies")
     found = {
@@ -67,6 +70,10 @@ def _chosen(paths: tuple[Path, ...], policies: Path) -> Iterator[SourceFile]:
         for file in read_files(policies, model_beside(policies, None))[0]
         if can_be_formatted(file.name)
     }
+    if not found:
+        raise click.UsageError(
+            f"{policies} holds no YAML or CSV file of a policy set; name the one that does with --policies"
+        )
     chosen = {path.resolve(): path for path in paths}
     unknown = [path for resolved, path in chosen.items() if resolved not in found]
     if unknown:

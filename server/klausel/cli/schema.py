@@ -9,8 +9,10 @@ import click
 
 from klausel.cli.options import EXIT_PROBLEMS, fail, model_beside, policies_option, write_or_exit
 from klausel.core.declared_names import DeclaredNames, declared_names
+from klausel.core.load import ROLES_FILE, no_roles
 from klausel.core.schema import schemas_for
 from klausel.storage.file_rules import SCHEMAS_FOLDER
+from klausel.storage.git_source import git_address
 from klausel.storage.policy_files import read_files, shown
 
 
@@ -46,9 +48,13 @@ def schema(policies: Path, is_check: bool) -> None:
 
 
 def _names_or_exit(policies: Path) -> DeclaredNames:
+    if git_address(str(policies)):
+        raise click.UsageError(f"files are written in a folder, and {policies} is none; name one with --policies")
     if not policies.is_dir():
         fail(f"{policies}: there is no such folder; name the one that holds roles.yaml with --policies")
     files, found = read_files(policies, model_beside(policies, None))
+    if all(file.name != ROLES_FILE for file in files):
+        fail(str(no_roles(shown(policies / ROLES_FILE))))
     names, problems = declared_names(files)
     problems += [problem for problem in found if problem.id == "unreadable-file"]
     if problems:

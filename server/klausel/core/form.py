@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable, Collection, Iterator
 
 from klausel.core.problem import Place, Problem, nearest_name
 from klausel.core.yaml_nodes import Fields, Items, Node, Text
 
+_SEVERAL = re.compile(r'unknown \w+ "([^"\[\]]*,[^"\[\]]*)"')
 _KINDS: dict[type, str] = {Text: "a text", Items: "a list", Fields: "keys and values"}
 _HOW = {
     "a text": "write one value behind the colon; a text that starts with [ or { stands in quotes",
@@ -24,7 +26,10 @@ class ProblemList:
         self.found: list[Problem] = []
 
     def add(self, place: Place, id_: str, message: str, hint: str = "") -> None:
-        """Adds an error; says which letter of a misspelt name is not the one that it looks like."""
+        """Adds an error; says which letter of a misspelt name is not the one that it looks like, and how several are written."""
+        several = _SEVERAL.search(message) if id_ in ("unknown-role", "unknown-action") else None
+        if several:
+            hint = f"write several names as a list: [{', '.join(part.strip(' ()') for part in several[1].split(','))}]"
         if id_.startswith("unknown-") and "did you mean" in hint:
             odd = next((char for char in message if not char.isascii() and char not in hint), None)
             if odd:

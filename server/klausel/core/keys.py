@@ -45,7 +45,9 @@ class Texts:
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """`true` or `false`."""
+    """`true` or `false`; or `true` alone."""
+
+    only_true: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +222,7 @@ INVARIANT = Table(
         ),
         Key("always", Texts("grantee"), "May do it in every case.", needs=_ACTIONS_AND_TYPE),
         Key("at_most", Texts("grantee"), "Nobody may do it who does not hold one of these.", needs=_ACTIONS_AND_TYPE),
-        Key("monotone", Flag(), "A stronger role may do whatever a weaker one may."),
+        Key("monotone", Flag(only_true=True), "A stronger role may do whatever a weaker one may."),
         Key(
             "separate",
             ListOf((OneText("role"), THING), exactly=2),

@@ -93,8 +93,7 @@ class _Loader:
         shown = {file.name: file.shown_as for file in self.files}
         if ROLES_FILE not in shown:
             folder = _folder(self.files)
-            hint = "every policy set declares its levels and roles there; see policies/README.md"
-            self.problems.add(Place(folder + ROLES_FILE, 1, 1), "missing-file", f"there is no {ROLES_FILE}", hint)
+            self.problems.found.append(no_roles(folder + ROLES_FILE))
         roots = {
             name: self._mapping(text, shown[name])
             for name, text in texts.items()
@@ -144,11 +143,12 @@ class _Loader:
         roles = replace(roles, separate=separate)
         vocabulary = replace(vocabulary, roles=roles)
         tests: list[PolicyTest] = []
+        are_all_read = not any(problem.severity == "error" for problem in self.problems.found)
         for name, tests_root in roots.items():
             if is_test_file(name) and tests_root is not None:
                 if not tests_root.entries:
                     self._report_empty(shown[name])
-                tests += read_tests(tests_root, vocabulary, grants, self.problems)
+                tests += read_tests(tests_root, vocabulary, grants if are_all_read else None, self.problems)
         return self._result(roles, types, conditions.named, grants, invariants, tests)
 
     def _result(
@@ -233,6 +233,12 @@ class _Loader:
         return join_roles(levels, declared, names or frozenset(), links, self.problems), names
 
 
+def no_roles(shown_as: str) -> Problem:
+    """The problem of a policy set without `roles.yaml`, which would have this name for people."""
+    hint = "every policy set declares its levels and roles there; klausel init writes a small one to start from"
+    return Problem(Place(shown_as, 1, 1), "missing-file", f"there is no {ROLES_FILE}", hint)
+
+
 def is_test_file(name: str) -> bool:
     """Whether a file of a policy set holds policy tests, which say nothing about decisions and enter no digest."""
     return name.startswith(TESTS_FOLDER) and name.count("/") == 1 and name.endswith(TESTS_ENDING)
@@ -267,6 +273,6 @@ def _on_one_line(text: str) -> str:
 
 def _folder(files: list[SourceFile]) -> str:
     for file in files:
-        if file.shown_as.endswith(file.name):
+        if file.name.endswith((".yaml", ".csv")) and file.shown_as.endswith(file.name):
             return file.shown_as[: -len(file.name)]
     return "policies/"

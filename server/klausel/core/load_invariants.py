@@ -8,7 +8,7 @@ from klausel.core.form import ProblemList
 from klausel.core.invariant import EVERY, OUTSIDER, Invariant, Kind, Thing
 from klausel.core.keys import INVARIANT, INVARIANTS, THING
 from klausel.core.load_features import Vocabulary, read_condition, read_scope
-from klausel.core.problem import did_you_mean
+from klausel.core.problem import Place, did_you_mean
 from klausel.core.roles import ANY_PREFIX, ANYONE
 from klausel.core.yaml_nodes import Fields, Items, Node, Text
 
@@ -18,6 +18,7 @@ KINDS: tuple[Kind, ...] = ("never", "always", "at_most", "monotone", "separate")
 def read_invariants(root: Fields, vocabulary: Vocabulary, problems: ProblemList) -> Iterator[Invariant]:
     """The invariants of the file, in its order; those with a problem are left out."""
     problems.check_keys(root, INVARIANTS.names, INVARIANTS.what)
+    names: dict[str, Place] = {}
     for node in problems.items(root.get("invariants"), "invariants"):
         fields = problems.fields(node, "an invariant")
         if fields is None:
@@ -25,6 +26,12 @@ def read_invariants(root: Fields, vocabulary: Vocabulary, problems: ProblemList)
                 problems.add(node.place, "wrong-kind", "an invariant is empty", "remove the dash, or write an invariant")
             continue
         before = len(problems.found)
+        name = fields.get("name")
+        if isinstance(name, Text) and name.value:
+            first = names.setdefault(name.value, name.place)
+            if first is not name.place:
+                message = f'the invariant on line {first.line} is named "{name.value}", too'
+                problems.add(name.place, "repeated-value", message, "name what each asks for")
         invariant = _invariant(fields, vocabulary, problems)
         if invariant is not None and len(problems.found) == before:
             yield invariant
@@ -51,7 +58,9 @@ def _invariant(fields: Fields, vocabulary: Vocabulary, problems: ProblemList) ->
     else:
         things = list(_things(fields, vocabulary, problems, may_be_left_out=kind == "monotone"))
         if kind == "monotone":
-            problems.flag(node, "monotone")
+            if not problems.flag(node, "monotone") and isinstance(node, Text) and node.value == "false":
+                message = "an invariant that is monotone: false asks for nothing"
+                problems.add(node.place, "wrong-kind", message, "write true, or remove the invariant")
         else:
             who = [text.value for text in problems.texts(node, kind) if _is_who(text, kind, vocabulary, problems)]
     text = condition_text.value.strip() if condition_text else ""

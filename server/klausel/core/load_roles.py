@@ -98,6 +98,9 @@ def read_roles(
     roles: dict[str, Role] = {}
     links: list[tuple[Text, Text]] = []
     for name, node in problems.entries(root.get("roles"), "roles"):
+        if name.value in ROLE.names and not isinstance(node, Fields):
+            problems.add(name.place, "wrong-kind", f"{name.value} stands where a role is named", "indent it below its role")
+            continue
         is_good = problems.name(name, "a role", is_name)
         fields = problems.fields(node, f"role {name.value}")
         if fields is None:
@@ -109,8 +112,8 @@ def read_roles(
         if fields.get("level") is not None:
             level = _level_of(fields.get("level"), known_levels, declared_levels, problems)
         elif "level" not in meant:
-            example = levels[0].name if levels else "<name>"
-            problems.add(name.place, "missing-key", f"role {name.value} has no level", f"add level: {example}")
+            known = " or ".join(level.name for level in levels) or "<name>"
+            problems.add(name.place, "missing-key", f"role {name.value} has no level", f"add level: {known}")
         contains = problems.texts(fields.get("contains"), "contains")
         keep_one = problems.flag(fields.get("keep_one"), "keep_one")
         links += [(name, text) for text in contains]

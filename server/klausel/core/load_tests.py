@@ -43,7 +43,9 @@ _Pairs = dict[tuple[str, str], Text]
 """By person and action."""
 
 
-def read_tests(root: Fields, vocabulary: Vocabulary, grants: Sequence[Grant], problems: ProblemList) -> Iterator[PolicyTest]:
+def read_tests(
+    root: Fields, vocabulary: Vocabulary, grants: Sequence[Grant] | None, problems: ProblemList
+) -> Iterator[PolicyTest]:
     """The tests of one file, in its order; those with a problem are left out."""
     problems.check_keys(root, TESTS.names, TESTS.what)
     problems.text(root.get("description"), "description")
@@ -89,7 +91,7 @@ def _cast(root: Fields, vocabulary: Vocabulary, problems: ProblemList) -> _Cast:
 class _Reader:
     """Reads the tests of one file over the people and resources that it declares."""
 
-    def __init__(self, cast: _Cast, vocabulary: Vocabulary, grants: Sequence[Grant], problems: ProblemList) -> None:
+    def __init__(self, cast: _Cast, vocabulary: Vocabulary, grants: Sequence[Grant] | None, problems: ProblemList) -> None:
         self._cast = cast
         self._types = vocabulary.resource_types
         self._grants = grants
@@ -229,6 +231,8 @@ class _Reader:
         return deciding
 
     def _check_grant(self, action: Text, text: Text, asked: _Asked) -> None:
+        if self._grants is None:
+            return
         types = {self._cast.resources[name].type for name in asked.resources}
         known = {
             grant_text(str(grant)) for grant in self._grants if grant.action == action.value and grant.resource_type in types

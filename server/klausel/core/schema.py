@@ -52,8 +52,8 @@ class _Writer:
                 item = self._text(naming)
                 items = {"type": "array", "items": item, "uniqueItems": True, "minItems": 0 if may_be_empty else 1}
                 return {"anyOf": [item, items]}
-            case Flag():
-                return {"enum": [True, False, "true", "false"]}
+            case Flag(only_true):
+                return {"enum": [True, "true"] if only_true else [True, False, "true", "false"]}
             case ListOf(kinds, exactly):
                 return self._list([self._schema(kind) for kind in kinds], exactly)
             case Entries():

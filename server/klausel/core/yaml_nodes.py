@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -44,6 +46,7 @@ _IN_PLAIN_WORDS = {
     "<document start>": ("text stands behind the end of the document", "remove it, or what ends the text before it"),
     "incompatible YAML": ("the file asks for another version of YAML", "remove the %YAML line"),
 }
+_ODD_BLANK = re.compile(r"[^\S \t\r\n]")
 _AT_THEIR_START = ("end of stream", "could not find expected ':'", "expected ',' or")
 
 
@@ -131,7 +134,21 @@ def _syntax_problem(error: yaml.MarkedYAMLError, text: str, file: str) -> Proble
     what, hint = next((words for part, words in _IN_PLAIN_WORDS.items() if part in what), (what, hint))
     if mark and text[mark.index : mark.index + 1] == "\t":
         what, hint = "a tab stands where the line is indented", "indent with spaces"
+    blank = _odd_blank(text, mark) if mark else None
+    if blank is not None:
+        place = Place(file, text.count("\n", 0, blank) + 1, blank - text.rfind("\n", 0, blank))
+        what = f"U+{ord(text[blank]):04X}, {unicodedata.name(text[blank], 'a blank').lower()}, stands where a space belongs"
+        hint = "write an ordinary space"
     return Problem(place, "yaml-syntax", f"this is not YAML: {what}", hint)
+
+
+def _odd_blank(text: str, mark: yaml.Mark) -> int | None:
+    """Where a blank that looks like a space stands, such as a no-break space, in the line of a mark or the one above it."""
+    line_start = text.rfind("\n", 0, mark.index) + 1
+    start = text.rfind("\n", 0, max(line_start - 1, 0)) + 1
+    end = text.find("\n", mark.index)
+    odd = _ODD_BLANK.search(text, start, end if end >= 0 else len(text))
+    return odd.start() if odd else None
 
 
 class _Reader:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import re
+from pathlib import Path, PurePosixPath
 
 from klausel.core.load import (
     CONDITIONS_FILE,
@@ -38,7 +39,7 @@ def problem_of_name(name: str, shown_as: str) -> Problem | None:
         return None
     if name.startswith(FEATURES_FOLDER) and name.endswith((".yaml", ".csv")):
         return None
-    near = did_you_mean(name, (ROLES_FILE, CONDITIONS_FILE, INVARIANTS_FILE, FEATURES_FOLDER + name.rpartition("/")[2]))
+    near = did_you_mean(name, _names_with_meaning(name))
     start = f"{near}Policies" if near else "policies"
     hint = (
         f"{start} are roles.yaml, conditions.yaml, invariants.yaml, .yaml and .csv files in features/, "
@@ -46,6 +47,16 @@ def problem_of_name(name: str, shown_as: str) -> Problem | None:
     )
     message = "this file has no meaning here, so what it says would be lost"
     return Problem(Place(shown_as, 1, 1), "unknown-file", message, hint)
+
+
+def _names_with_meaning(name: str) -> list[str]:
+    """The names that a file without meaning may have been meant to have."""
+    stem = PurePosixPath(name).stem
+    ending = ".csv" if name.lower().endswith(".csv") else ".yaml"
+    test = TESTS_FOLDER + re.sub(r"[_-]?tests?$", "", stem) + TESTS_ENDING
+    if name.startswith(TESTS_FOLDER) or stem.endswith(TESTS_ENDING.removesuffix(".yaml")):
+        return [test]
+    return [ROLES_FILE, CONDITIONS_FILE, INVARIANTS_FILE, f"{FEATURES_FOLDER}{stem}{ending}"]
 
 
 def unreadable(shown_as: str, message: str, hint: str) -> Problem:

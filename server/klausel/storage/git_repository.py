@@ -100,7 +100,13 @@ class GitRepository:
 
     @classmethod
     def objects_of(cls, path: Path) -> GitRepository:
-        """The repository that a path lies in, read as if it were bare: places are named by their paths in its trees."""
+        """The repository that a folder lies in, read as if it were bare: places are named by their paths in its trees.
+
+        Raises `GitError` like `containing`, and where there is no such folder: a slip in its name must not find the
+        repository around it.
+        """
+        if not path.is_dir():
+            raise GitError(f"{path}: there is no git repository, and no such folder")
         return cls(cls.containing(path).git_dir, None)
 
     def __enter__(self) -> Self:

@@ -11,7 +11,7 @@ from klausel.casbin.engine import CompiledPolicy, compile_policy
 from klausel.casbin.model_shape import problems_in_model
 from klausel.core.decoding import decode
 from klausel.core.lint.switch_off import MARK, without_switched_off
-from klausel.core.load import LoadResult, SourceFile, is_test_file, load_policy
+from klausel.core.load import ROLES_FILE, LoadResult, SourceFile, is_test_file, load_policy, no_roles
 from klausel.core.load_cache import LoadCache
 from klausel.core.policy_test import PolicyTest
 from klausel.core.problem import Place, PolicyError, Problem
@@ -82,8 +82,13 @@ def read_folder(folder: Path, model: Path) -> PolicyFiles:
     if not is_folder:
         what = "this is a file, not the folder of a policy set" if folder.exists() else "there is no such folder"
         hint = "name the folder that holds roles.yaml and features/"
+        above = next((place / folder for place in Path.cwd().parents if (place / folder / ROLES_FILE).is_file()), None)
+        if above is not None and not folder.is_absolute():
+            hint = f"did you mean {os.path.relpath(above)}? " + hint.capitalize()
         raise PolicyError([Problem(Place(shown(folder), 1, 1), "missing-file", what, hint)])
     files, problems = read_files(folder, model)
+    if all(file.name == MODEL_NAME for file in files):
+        raise PolicyError([*problems, no_roles(shown(folder / ROLES_FILE))])
     return PolicyFiles(tuple(files), tuple(problems), shown(model), lambda: commit_of(folder, model, files))
 
 

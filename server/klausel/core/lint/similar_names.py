@@ -2,7 +2,8 @@
 
 Roles, resource types, conditions and actions are compared with their like, and so are attributes, such as `resource.owner` and
 `resource.ownr`, and the texts that conditions compare one attribute with; these also with what the tests beside the policies
-send. One letter more, less or other, or two in the wrong order, is most often a slip, and a decision that
+send; the property by which requests name a level is compared with the level, and a domain in `in:` with the names of
+levels. One letter more, less or other, or two in the wrong order, is most often a slip, and a decision that
 depends on an attribute which nobody sends is a deny.
 
     owner_is_self: resource.owner == subject.id
@@ -22,6 +23,7 @@ from types import MappingProxyType
 
 from klausel.core.condition import Attribute, Comparison, Literal, atoms
 from klausel.core.lint.survey import Survey, warning
+from klausel.core.policy import PolicySet
 from klausel.core.problem import Place, Problem
 
 ID = "similar-names"
@@ -48,14 +50,31 @@ def find(survey: Survey) -> Iterator[Problem]:
     sent_attributes, sent_values = _in_tests(survey)
     yield from _look_alike("attribute", attributes, sent_attributes)
     for attribute, compared in values.items():
-        yield from _look_alike(f"value of {attribute}", compared, sent_values.get(attribute, {}))
+        yield from _look_alike(f"value of {attribute}", compared, sent_values.get(attribute, {}), '"{}"')
+    yield from _domains_named_like_levels(policy)
+    for level in policy.roles.levels:
+        if level.named_by and level.named_by != level.name and is_similar(level.named_by, level.name):
+            message = f"level {level.name} is named_by {level.named_by}, which looks like it"
+            yield warning(level.place, ID, message, "write them alike if requests do")
 
 
-def _look_alike(kind: str, names: Names, in_tests: Names = MappingProxyType({})) -> Iterator[Problem]:
+def _domains_named_like_levels(policy: PolicySet) -> Iterator[Problem]:
+    """A finding for each entry that is limited to a domain with the name of a level, where all of that level are meant."""
+    levels = policy.roles.levels
+    named = {level.name for level in levels if level.constant != level.name}
+    limited = [(grant.scope.domain, grant.place) for grant in policy.grants]
+    limited += [(invariant.scope.domain, invariant.place) for invariant in policy.invariants]
+    for domain, place in dict.fromkeys(limited):
+        if domain in named:
+            message = f"in: {domain} is the one {levels[0].name} called so, and {domain} is also the name of a level"
+            yield warning(place, ID, message, f"if all of that level are meant, write at_level: {domain}")
+
+
+def _look_alike(kind: str, names: Names, in_tests: Names = MappingProxyType({}), form: str = "{}") -> Iterator[Problem]:
     """A finding for each name that is similar to one before it, or, when no test has it, to one that a test has."""
     for name, other in _similar({**in_tests, **names}, names, in_tests):
         place = names.get(other) or in_tests[other]
-        message = f"{kind} {name} looks like {other} ({place})"
+        message = f"{kind} {form.format(name)} looks like {form.format(other)} ({place})"
         yield warning(names[name], ID, message, "if one is meant, write it alike; else choose names that differ more")
 
 
