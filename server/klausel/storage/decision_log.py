@@ -190,6 +190,8 @@ class DecisionLog:
                     _log.error("nothing is answered, because the decision log cannot be written: %s", error)
                 raise NotRecorded from error
             self._written += len(lines)
+            if self._is_failing:
+                _log.error("the decision log can be written again, and decisions are answered")
             self._is_failing = False
 
     # --- The thread of the writer ---------------------------------------------------------------------------------
@@ -233,7 +235,8 @@ class DecisionLog:
                 self._is_failing = True
                 if self._is_ending():
                     self._settle(lines, are_lost=True)
-                    _log.error("%d records of the decision log were lost: %s", self._untold, error)
+                    if lines:
+                        _log.error("%d records of the decision log were lost: %s", len(lines), error)
                     return
                 self._is_closing.wait(SECONDS_BETWEEN_TRIES)
                 continue
