@@ -122,6 +122,22 @@ def test_the_exit_code_is_0_unless_asked_otherwise(
     )
 
 
+def test_what_cannot_be_compared_is_said_and_fails_every_check(repository: Repository) -> None:
+    too_many = " and ".join(f"resource.a{number} == true" for number in range(14))
+    repository.replace(LETTERS, "to: read", f"to: read\n    when: {too_many}")
+    for fail_on in ("more", "less", "any"):
+        assert diff("HEAD~1", "HEAD", "--fail-on", fail_on).exit_code == 1
+    lines = diff("HEAD~1", "HEAD").stdout.splitlines()
+    assert lines[1] == "not known: 1 action could not be compared; 0 gains, 0 losses among the others"
+    assert lines[2].startswith("note: not compared: read letter: its conditions make 14 different comparisons")
+    for format_ in ("markdown", "html"):
+        assert "1 action could not be compared" in diff("HEAD~1", "HEAD", "--format", format_).stdout
+    told = as_json("HEAD~1", "HEAD")
+    (latest, _) = map(json.loads, CliRunner().invoke(main, ["log", "--format", "json"]).stdout.splitlines())
+    assert told["verdict"] == latest["verdict"] == "unknown"
+    assert told["not_compared"] == latest["not_compared"] != []
+
+
 def test_two_folders_are_compared_without_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     for name, text in FILES.items():

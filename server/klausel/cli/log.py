@@ -241,6 +241,6 @@ def _as_json(told: _Told) -> dict[str, object]:
 
 def _difference_as_json(told: _Told) -> dict[str, object]:
     if told.report is None:
-        return {"verdict": "same", "changes": [], "renames": []}
+        return {"verdict": "same", "changes": [], "renames": [], "not_compared": []}
     whole = as_json(told.report)
-    return {name: whole[name] for name in ("verdict", "changes", "renames")}
+    return {name: whole[name] for name in ("verdict", "changes", "renames", "not_compared")}

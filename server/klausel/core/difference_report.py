@@ -132,8 +132,11 @@ def headline(report: DifferenceReport) -> str:
         return "the same: nothing changes in what is allowed"
     gains = sum(change.gain is not None for change in difference.changes)
     losses = sum(change.loss is not None for change in difference.changes)
+    found = f"{_count(gains, 'gain')}, {_count(losses, 'loss', 'losses')}"
+    if difference.verdict == "unknown":
+        return f"not known: {_count(len(difference.undecided), 'action')} could not be compared; {found} among the others"
     verdict = {"both": "more and less permissive"}.get(difference.verdict, difference.verdict)
-    return f"{verdict}: {_count(gains, 'gain')}, {_count(losses, 'loss', 'losses')}"
+    return f"{verdict}: {found}"
 
 
 def _count(number: int, one: str, many: str = "") -> str:
