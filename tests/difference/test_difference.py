@@ -15,6 +15,8 @@ from klausel.core.difference_report import (
     where_in_words,
     who_in_words,
 )
+from klausel.core.difference_rules import changed_rules
+from klausel.core.load import SourceFile, load_policy
 from klausel.core.policy import PolicySet
 
 ROLES = """
@@ -289,3 +291,25 @@ def test_the_two_editions_differ_as_is_known() -> None:
     ]
     back = difference(read_policy(EDITIONS["current"]), read_policy(EDITIONS["earlier"]))
     assert (back.verdict, len(back.changes)) == ("less permissive", len(found.changes))
+
+
+def test_rules_that_decide_nothing_are_told_beside_the_difference() -> None:
+    def demanding(invariants: str, keep_one: str) -> PolicySet:
+        roles = f"levels: {{site: {{constant: main}}}}\nroles: {{editor: {{level: site, keep_one: {keep_one}}}}}\n"
+        feature = "resource_types: {page: {actions: [read, write]}}\ngrants: [{allow: editor, to: read, resource: page}]\n"
+        files = {"roles.yaml": roles, "features/a.yaml": feature, "invariants.yaml": f"invariants: [{invariants}]\n"}
+        return load_policy(SourceFile(name, name, text.encode()) for name, text in files.items()).or_raise()
+
+    first = "{name: no writing, never: editor, to: write, resource: page}"
+    second = "{name: reading, always: editor, to: read, resource: page}"
+    before = demanding(f"{first}, {second}", "true")
+    weaker = "{name: no writing, never: outsider, to: write, resource: page}"
+    after = demanding(f"{weaker}, {{name: new, at_most: editor, to: write, resource: page}}", "false")
+    assert difference_between(before, after).verdict == "same"
+    assert changed_rules(before, after) == (
+        "keep_one: the last editor is no longer kept from being revoked (roles.yaml:2)",
+        'the invariant "no writing" demands something else (invariants.yaml:1)',
+        'the invariant "reading" is demanded no more (it stood at invariants.yaml:1)',
+        'the invariant "new" is new (invariants.yaml:1)',
+    )
+    assert changed_rules(before, demanding(f"{second}, {first}", "true")) == ()

@@ -9,6 +9,7 @@ from klausel.core.difference import Change, Example, PolicyDifference
 from klausel.core.difference_causes import Cause
 from klausel.core.difference_renames import Rename
 from klausel.core.difference_rows import Rule, Where
+from klausel.core.difference_rules import changed_rules
 from klausel.core.truth_space import TOO_MANY_CASES_HINT
 
 
@@ -171,6 +172,7 @@ def notes(report: DifferenceReport) -> list[str]:
     """What a reader must know beside the changes that are listed."""
     found = [f"not compared: {why}; {TOO_MANY_CASES_HINT}" for why in report.difference.undecided]
     found += [str(rename) for rename in report.renames]
+    found += changed_rules(report.difference.before, report.difference.after)
     letting: dict[tuple[str, bool], list[Change]] = {}
     for change in report.difference.changes:
         if change.counts_with is not None:
@@ -202,6 +204,7 @@ def as_json(report: DifferenceReport) -> dict[str, object]:
         "renames": [{"kind": rename.kind, "before": rename.before, "after": rename.after} for rename in report.renames],
         "pattern_matches_taken_as_free": difference.has_free_matches,
         "not_compared": list(difference.undecided),
+        "changed_rules": list(changed_rules(difference.before, difference.after)),
         "people": _people(report.everybody),
     }
 
