@@ -16,9 +16,9 @@ from tqdm import tqdm
 
 from klausel.cli.database_options import Command, database_option, open_existing_database
 from klausel.cli.options import at_option, fail, model_option, open_policies, policies_option
-from klausel.core.recorded import BadRecord
+from klausel.core.recorded import BadRecord, Dropped, Recorded
 from klausel.storage.assignment_store import AssignmentStore
-from klausel.storage.decision_files import STDIN, Block, UnreadableLog, blocks_of
+from klausel.storage.decision_files import STDIN, Block, UnreadableLog, blocks_of, records_in
 from klausel.storage.decision_sinks import blocks_in_database
 from klausel.storage.policy_files import LoadedPolicy
 
@@ -129,6 +129,27 @@ def processes_for(files: tuple[str, ...], processes: int) -> int:
 
 
 SMALL_BYTES = 16 * 1024 * 1024
+
+
+def sort_records(
+    block: Block, count: Callable[[Recorded, int], None], count_dropped: Callable[[int], None]
+) -> tuple[list[Fault], int]:
+    """Hands each record of a block, with its line, and each number of dropped ones to who counts them.
+
+    Returns the first faults, and how many there are.
+    """
+    faults: list[Fault] = []
+    number = 0
+    for line, record in records_in(block):
+        if isinstance(record, BadRecord):
+            number += 1
+            if len(faults) < MOST_FAULTS_SHOWN:
+                faults.append(Fault.at(block.file, line, record))
+        elif isinstance(record, Dropped):
+            count_dropped(record.number)
+        else:
+            count(record, line)
+    return faults, number
 
 
 def show_faults(faults: list[Fault], number: int) -> None:

@@ -19,13 +19,14 @@ from klausel.cli.log_reading import (
     processes_for,
     reads_logs,
     show_faults,
+    sort_records,
     work_on,
 )
 from klausel.cli.options import EXIT_PROBLEMS, load_or_exit
 from klausel.core.flips import Cause, FlipCounter, Flips, FlipTally, Side, cause_in_words
-from klausel.core.recorded import BadRecord, Dropped
+from klausel.core.recorded import Recorded
 from klausel.core.replay import Replay
-from klausel.storage.decision_files import Block, records_in
+from klausel.storage.decision_files import Block
 from klausel.storage.policy_files import LoadedPolicy
 
 _WORDS = {"more": "deny → allow", "less": "allow → deny"}
@@ -99,17 +100,14 @@ class _Worker:
     @classmethod
     def work(cls, block: Block) -> _Part:
         counter = cls.counter
-        faults: list[Fault] = []
-        number_of_faults = 0
-        for line, record in records_in(block):
-            if isinstance(record, BadRecord):
-                number_of_faults += 1
-                if len(faults) < MOST_FAULTS_SHOWN:
-                    faults.append(Fault.at(block.file, line, record))
-            elif isinstance(record, Dropped):
-                counter.tally.dropped += record.number
-            else:
-                counter.count(record, block.file, line)
+
+        def count(record: Recorded, line: int) -> None:
+            counter.count(record, block.file, line)
+
+        def count_dropped(number: int) -> None:
+            counter.tally.dropped += number
+
+        faults, number_of_faults = sort_records(block, count, count_dropped)
         return _Part(counter.take(), faults, number_of_faults)
 
 

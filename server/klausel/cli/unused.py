@@ -21,12 +21,13 @@ from klausel.cli.log_reading import (
     processes_for,
     reads_logs,
     show_faults,
+    sort_records,
     work_on,
 )
 from klausel.cli.options import load_or_exit
 from klausel.core.decision_record import grant_id, time_text
 from klausel.core.policy import PolicySet
-from klausel.core.recorded import BadRecord, Dropped
+from klausel.core.recorded import Recorded
 from klausel.core.unused import (
     Usage,
     UsageCounter,
@@ -36,7 +37,7 @@ from klausel.core.unused import (
     unused_grants,
     unused_roles,
 )
-from klausel.storage.decision_files import Block, records_in
+from klausel.storage.decision_files import Block
 
 SHORT_DAYS = 90
 
@@ -133,17 +134,14 @@ class _Worker:
     @classmethod
     def work(cls, block: Block) -> _Part:
         counter = cls.counter
-        faults: list[Fault] = []
-        number_of_faults = 0
-        for line, record in records_in(block):
-            if isinstance(record, BadRecord):
-                number_of_faults += 1
-                if len(faults) < MOST_FAULTS_SHOWN:
-                    faults.append(Fault.at(block.file, line, record))
-            elif isinstance(record, Dropped):
-                counter.usage.dropped += record.number
-            else:
-                counter.count(record)
+
+        def count(record: Recorded, line: int) -> None:
+            counter.count(record)
+
+        def count_dropped(number: int) -> None:
+            counter.usage.dropped += number
+
+        faults, number_of_faults = sort_records(block, count, count_dropped)
         return _Part(counter.take(), faults, number_of_faults)
 
 
