@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import random
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -282,3 +283,37 @@ def test_links_in_csv_join_those_of_the_roles_file() -> None:
 )
 def test_hostile_sizes_are_answered_not_raised(name: str, text: str) -> None:
     load(**{name: text})
+
+
+@pytest.mark.parametrize("seed", range(300))
+def test_no_grant_is_lost_without_an_error_in_whatever_order_conditions_stand(seed: int) -> None:
+    texts = [
+        "x == resource.b and {0}",
+        "{0} and resorce.x == 1",
+        "{0} or {1}",
+        "{0} and (",
+        "not {0} and resource.a ==",
+        "{0} and unknown_name",
+        "resource.ok == true",
+        "{1} and subject.",
+    ]
+    random_ = random.Random(seed)
+    names = ["a", "b", "c"]
+    conditions = [
+        f"{name}: '{random_.choice(texts).format(*random_.sample([other for other in names if other != name], 2))}'\n"
+        for name in random_.sample(names, 3)
+    ]
+    files = {
+        "roles.yaml": "levels: {site: {constant: main}}\nroles: {reader: {level: site}}\n",
+        "conditions.yaml": "".join(conditions),
+        "features/pages.yaml": "resource_types: {page: {actions: [read]}}\n"
+        "grants: [{allow: reader, to: read, resource: page}, {deny: anyone, to: read, resource: page, when: a}]\n",
+    }
+    result = load_policy(SourceFile(name, name, text.encode()) for name, text in files.items())
+    if result.policy is None:
+        assert any(problem.severity == "error" for problem in result.problems)
+        assert not any("write it anew" in problem.hint for problem in result.problems), (
+            "a fault was told only by the last guard"
+        )
+    else:
+        assert (len(result.policy.grants), len(result.policy.conditions)) == (2, 3)

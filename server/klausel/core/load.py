@@ -149,6 +149,12 @@ class _Loader:
                 if not tests_root.entries:
                     self._report_empty(shown[name])
                 tests += read_tests(tests_root, vocabulary, grants if are_all_read else None, self.problems)
+        if conditions.left_out and not any(problem.severity == "error" for problem in self.problems.found):
+            # Grants that use them were left out too; a deny among them must not be lost, whatever was overlooked.
+            for label in conditions.left_out:
+                self.problems.add(
+                    label.place, "condition-syntax", f'condition "{label.value}" cannot be read', "write it anew"
+                )
         return self._result(roles, types, conditions.named, grants, invariants, tests)
 
     def _result(

@@ -14,8 +14,8 @@ from klausel.core.yaml_nodes import Fields, Text
 class NamedConditions:
     """The named conditions, each parsed once, whatever the order in which they use each other.
 
-    `named` has those without a problem, in the order of the file. With `is_readable` False the file is there but could
-    not be read, so no name is called unknown.
+    `named` has those without a problem, in the order of the file; `left_out` the names of the others. With `is_readable`
+    False the file is there but could not be read, so no name is called unknown.
     """
 
     def __init__(self, root: Fields | None, is_readable: bool, problems: ProblemList) -> None:
@@ -32,8 +32,8 @@ class NamedConditions:
                 if text is not None:
                     self._texts[label.value] = (label, text)
         uses = {name: self._uses_of(name) for name in self._texts}
-        for name in used_first(uses, self._report_cycle):
-            tree = self._tree(self._texts[name][1])
+        for name in used_first({name: used or {} for name, used in uses.items()}, self._report_cycle):
+            tree = self._tree(self._texts[name][1]) if uses[name] is not None else None
             if tree is not None:
                 self._trees[name] = tree
         self._is_whole = True
@@ -42,6 +42,7 @@ class NamedConditions:
             for name, (label, text) in self._texts.items()
             if name in self._trees
         }
+        self.left_out = tuple(label for label, _ in (root.entries if root else ()) if label.value not in self.named)
 
     def parse(self, text: Text) -> Condition:
         """The tree of a condition's text, one and the same for equal texts; raises `ExpressionFault`."""
@@ -52,12 +53,14 @@ class NamedConditions:
                 self._parsed[text.value] = tree
         return tree
 
-    def _uses_of(self, name: str) -> dict[str, int]:
+    def _uses_of(self, name: str) -> dict[str, int] | None:
+        """The conditions that one uses; None, with its problem, where it cannot be read."""
         text = self._texts[name][1]
         try:
             used = named_conditions_in(text.value, self._known)
-        except ExpressionFault:
-            return {}
+        except ExpressionFault as fault:
+            self._problems.add(text.place_at(fault.offset), fault.id, fault.message, fault.hint)
+            return None
         return {other: offset for other, offset in used.items() if other in self._texts}
 
     def _tree(self, text: Text) -> Condition | None:
