@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from klausel.core.policy import PolicySet
-from klausel.storage.policy_files import open_policy
+from klausel.core.policy.policy_set import PolicySet
+from klausel.service.pipeline import open_policy
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted((ROOT / "server" / "klausel").rglob("*.py"))

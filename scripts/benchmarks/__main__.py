@@ -12,11 +12,11 @@ import click
 
 from benchmarks.children import RunFailed
 from benchmarks.documentation import write_documentation
-from benchmarks.peers import cache_folder
+from benchmarks.peers.packages import cache_folder
 from benchmarks.plots import draw
 from benchmarks.report import as_json, as_text
 from benchmarks.scale import LARGE, QUICK, USUAL
-from benchmarks.section_http import WrongAnswers
+from benchmarks.sections.http import WrongAnswers
 from benchmarks.session import SECTIONS, Difference, run
 
 

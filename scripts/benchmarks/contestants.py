@@ -11,10 +11,10 @@ import casbin
 from benchmarks.measuring import Round, caller
 from benchmarks.workload import Question, model_text
 from klausel.casbin import CompiledEnforcer
-from klausel.casbin.engine import compile_policy, join_enforcer
-from klausel.core.decision import decide
-from klausel.core.policy import PolicySet
-from klausel.core.request import Action, Resource, Subject
+from klausel.casbin_policies.engine import compile_policy, join_enforcer
+from klausel.core.decisions.decide import decide
+from klausel.core.policy.policy_set import PolicySet
+from klausel.core.terms.request import Action, Resource, Subject
 
 
 class Contestant(Protocol):

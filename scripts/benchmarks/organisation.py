@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import accumulate
 
-from klausel.core.assignment import Assignment
-from klausel.core.roles import RoleModel
+from klausel.core.policy.assignment import Assignment
+from klausel.core.policy.roles import RoleModel
 
 WORKSPACES = 20
 PEOPLE_PER_ACCOUNT = 500

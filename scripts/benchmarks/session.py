@@ -10,29 +10,30 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks import peers, report
-from benchmarks.agreement import Agreement, agreement_of
+from benchmarks import report
 from benchmarks.contestants import Contestant, compiled, floor, stock, whole_decision
 from benchmarks.measuring import Section
 from benchmarks.organisation import holdings, people
-from benchmarks.peer_cedar import cedar
-from benchmarks.peer_cerbos import Cerbos, cerbos
-from benchmarks.peer_node import node_casbin
-from benchmarks.peer_vakt import vakt
+from benchmarks.peers import packages as peers
+from benchmarks.peers.agreement import Agreement, agreement_of
+from benchmarks.peers.cedar import cedar
+from benchmarks.peers.cerbos import Cerbos, cerbos
+from benchmarks.peers.node import node_casbin
+from benchmarks.peers.translation import Untranslatable
+from benchmarks.peers.vakt import vakt
 from benchmarks.progress import Progress
 from benchmarks.scale import Scale
-from benchmarks.section_changes import measure_changes, measure_explanation
-from benchmarks.section_http import Door, Service, klausel_server, measure_http
-from benchmarks.section_in_process import CEDAR, FLOOR, KLAUSEL, NODE, STOCK, VAKT, WHOLE, measure_in_process
-from benchmarks.section_models import measure_models
-from benchmarks.section_people import measure_people
-from benchmarks.section_rules import measure_rules
-from benchmarks.translation import Untranslatable
+from benchmarks.sections.changes import measure_changes, measure_explanation
+from benchmarks.sections.http import Door, Service, klausel_server, measure_http
+from benchmarks.sections.in_process import CEDAR, FLOOR, KLAUSEL, NODE, STOCK, VAKT, WHOLE, measure_in_process
+from benchmarks.sections.models import measure_models
+from benchmarks.sections.people import measure_people
+from benchmarks.sections.rules import measure_rules
 from benchmarks.workload import make_questions, shipped_policy
-from klausel.core.standing import Standing
-from klausel.storage.assignment_store import AssignmentStore
-from klausel.storage.database import open_database
-from klausel.storage.standing_cache import StandingCache
+from klausel.core.decisions.effective_roles import Standing
+from klausel.service.effective_roles_cache import StandingCache
+from klausel.storage.assignments.store import AssignmentStore
+from klausel.storage.schema import open_database
 
 SECTIONS = ("decision", "models", "rules", "people", "http", "explanation", "changes")
 CERBOS = "Cerbos"

@@ -13,20 +13,20 @@ from benchmarks.contestants import compiled, whole_decision
 from benchmarks.organisation import holdings, people
 from benchmarks.workload import Question, make_questions, model_text, shipped_policy
 from klausel.api.json_body import BodyLimits, read_json_object
-from klausel.casbin.engine import compile_policy
-from klausel.core.decision import decide
-from klausel.core.domain import domain_of
-from klausel.core.explanation import explain
-from klausel.core.policy import PolicySet
-from klausel.core.recorded import Recorded
-from klausel.core.replay import Replay
-from klausel.core.standing import Standing
-from klausel.storage.assignment_store import AssignmentStore
-from klausel.storage.database import open_database
-from klausel.storage.decision_files import Block, records_in
-from klausel.storage.decision_log import DecisionLog
-from klausel.storage.decision_sinks import StdoutSink
-from klausel.storage.standing_cache import StandingCache
+from klausel.casbin_policies.engine import compile_policy
+from klausel.core.decisions.decide import decide
+from klausel.core.decisions.domain import domain_of
+from klausel.core.decisions.effective_roles import Standing
+from klausel.core.decisions.explain import explain
+from klausel.core.policy.policy_set import PolicySet
+from klausel.core.records.recorded import Recorded
+from klausel.core.replay.replay import Replay
+from klausel.service.effective_roles_cache import StandingCache
+from klausel.storage.assignments.store import AssignmentStore
+from klausel.storage.decision_log.files import Block, records_in
+from klausel.storage.decision_log.queue import DecisionLog
+from klausel.storage.decision_log.sinks import StdoutSink
+from klausel.storage.schema import open_database
 
 Run = Callable[..., Any]
 

@@ -8,12 +8,12 @@ from random import Random
 from typing import Any, NamedTuple
 
 from benchmarks.organisation import WORKSPACES, account_of
-from klausel.core.condition import Attribute, Comparison, ListOf, Literal, atoms
-from klausel.core.domain import BadDomain, domain_of
-from klausel.core.policy import PolicySet, ResourceType
-from klausel.core.request import Action, Request, Resource, Subject
-from klausel.core.standing import Standing
-from klausel.storage.policy_files import open_policy
+from klausel.core.conditions.tree import Attribute, Comparison, ListOf, Literal, atoms
+from klausel.core.decisions.domain import BadDomain, domain_of
+from klausel.core.decisions.effective_roles import Standing
+from klausel.core.policy.policy_set import PolicySet, ResourceType
+from klausel.core.terms.request import Action, Request, Resource, Subject
+from klausel.service.pipeline import open_policy
 
 ROOT = Path(__file__).resolve().parents[2]
 POLICIES = ROOT / "policies"

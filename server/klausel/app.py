@@ -16,18 +16,19 @@ from flask import Flask
 from klausel.api.http import share
 from klausel.api.lane import EvaluationLane
 from klausel.api.routes import authzen_routes, klausel_routes
-from klausel.api.service import Service
+from klausel.enforcer.installation import check_installation
+from klausel.service.decision_service import Service
+from klausel.service.effective_roles_cache import StandingCache
+from klausel.service.policy_in_force import LivePolicy
 from klausel.settings import ENVIRONMENT_VARIABLE, Settings
-from klausel.storage.assignment_store import AssignmentStore
-from klausel.storage.database import StorageError, open_database
-from klausel.storage.decision_log import DecisionLog
-from klausel.storage.decision_sinks import open_sink
-from klausel.storage.git_source import GitFolder, git_address
-from klausel.storage.installation import check_installation
-from klausel.storage.live_policy import LivePolicy
-from klausel.storage.policy_folder import RECHECK_SECONDS, PolicyFolder
-from klausel.storage.policy_source import PolicySource
-from klausel.storage.standing_cache import StandingCache
+from klausel.storage.assignments.store import AssignmentStore
+from klausel.storage.decision_log.queue import DecisionLog
+from klausel.storage.decision_log.sinks import open_sink
+from klausel.storage.policy_files.git_source import GitFolder, git_address
+from klausel.storage.policy_files.source import PolicySource
+from klausel.storage.policy_files.watched_folder import RECHECK_SECONDS, PolicyFolder
+from klausel.storage.schema import open_database
+from klausel.storage.sql.database import StorageError
 
 
 def create_app(settings: Settings) -> Flask:

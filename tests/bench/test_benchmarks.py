@@ -8,26 +8,26 @@ import json
 import casbin
 import pytest
 from benchmarks import contestants
-from benchmarks.agreement import agreement_of
 from benchmarks.casbin_models import CASES, ModelCase
 from benchmarks.load_client import is_whole
 from benchmarks.measuring import Comparison, Curve, Reading, Section, at_least, seconds_per_call
 from benchmarks.organisation import PEOPLE_PER_ACCOUNT, WORKSPACES, holdings, people
-from benchmarks.peer_cedar import cedar_policies
-from benchmarks.peer_cerbos import cerbos_policies
-from benchmarks.peer_node import NODE
+from benchmarks.peers.agreement import agreement_of
+from benchmarks.peers.cedar import cedar_policies
+from benchmarks.peers.cerbos import cerbos_policies
+from benchmarks.peers.node import NODE
+from benchmarks.peers.translation import Untranslatable, translate
 from benchmarks.report import Run, as_json, as_markdown, as_text
-from benchmarks.section_models import enforcer_for
-from benchmarks.section_rules import enlarged, other_accounts, other_types
-from benchmarks.translation import Untranslatable, translate
+from benchmarks.sections.models import enforcer_for
+from benchmarks.sections.rules import enlarged, other_accounts, other_types
 from benchmarks.workload import Question, make_batches, make_questions, shipped_policy
 
 from klausel.casbin import CompiledEnforcer
-from klausel.core.assignment import fault_in_assignment
-from klausel.core.condition import Attribute, Literal
-from klausel.core.condition import Comparison as Compared
-from klausel.core.domain import domain_of
-from klausel.core.policy import PolicySet
+from klausel.core.conditions.tree import Attribute, Literal
+from klausel.core.conditions.tree import Comparison as Compared
+from klausel.core.decisions.domain import domain_of
+from klausel.core.policy.assignment import fault_in_assignment
+from klausel.core.policy.policy_set import PolicySet
 
 
 @pytest.fixture(scope="module")

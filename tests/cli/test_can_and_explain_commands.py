@@ -257,7 +257,7 @@ def test_the_environment_names_the_database(klausel: Klausel, monkeypatch: pytes
 def test_two_packages_that_overwrite_each_other_are_named_before_anything_is_decided(
     klausel: Klausel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("klausel.storage.installation._is_installed", lambda name: True)
+    monkeypatch.setattr("klausel.enforcer.installation._is_installed", lambda name: True)
     for arguments in (("can", *EDIT), ("serve",), ("assignments", "export")):
         result = klausel(*arguments)
         assert (result.exit_code, result.stdout) == (PROBLEMS, "")

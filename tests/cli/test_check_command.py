@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from command_line import Change, Klausel, run_installed
 
-from klausel.storage.policy_files import open_policy
+from klausel.service.pipeline import open_policy
 
 BROKEN = "policies/features/quizzes.yaml"
 MISSPELT = "policies/features/quizzes.yaml:15:9: error: unknown action"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from command_line import ROOT, Change, Klausel
 
-from klausel.core.sheet import Sheet, as_csv
+from klausel.core.analysis.table import Sheet, as_csv
 
 
 def rows_of(text: str) -> list[dict[str, str]]:

@@ -11,7 +11,8 @@ import pytest
 from casbin_models import EXAMPLES, Example
 from simpleeval import AttributeDoesNotExist, FeatureNotAvailable
 
-from klausel.casbin import CompiledEnforcer, compiled_enforcer
+from klausel.casbin import CompiledEnforcer
+from klausel.enforcer import compiled_enforcer
 
 STOCK, COMPILED = casbin.Enforcer, CompiledEnforcer
 

@@ -9,7 +9,7 @@ import pytest
 from casbin_models import ALLOW_AND_NOT_DENY, EXAMPLES, Example
 
 from klausel.casbin import CompiledEnforcer
-from klausel.casbin.plan import EvaluatedField, IndexedField, RoleWay
+from klausel.enforcer.plan import EvaluatedField, IndexedField, RoleWay
 
 
 def plan_of(matcher: str, rows: str = "", policy: str = "sub, obj, act", roles: dict[str, str] | None = None) -> Any:
@@ -171,7 +171,7 @@ def test_a_switched_off_or_broken_enforcer_has_a_plan_too() -> None:
 
 
 def test_common_requests_never_leave_the_compiled_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    from klausel.casbin.decider import Decider
+    from klausel.enforcer.decider import Decider
 
     def fail(*_: Any) -> Any:
         raise AssertionError("left the compiled loop")

@@ -14,10 +14,10 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 from storage_people import ROLES
 
-from klausel.core.assignment import Assignment
-from klausel.core.roles import RoleModel
-from klausel.storage.assignment_store import AssignmentStore
-from klausel.storage.database import open_database
+from klausel.core.policy.assignment import Assignment
+from klausel.core.policy.roles import RoleModel
+from klausel.storage.assignments.store import AssignmentStore
+from klausel.storage.schema import open_database
 
 USUAL_PLACE = "postgresql+psycopg://postgres@127.0.0.1:5432/postgres"
 HOW_TO_GET_POSTGRESQL = (

@@ -7,9 +7,9 @@ import re
 from klausel.api.assignments import CURSOR_FAULT, read_limit
 from klausel.api.authzen_requests import Json
 from klausel.api.errors import ApiError
-from klausel.api.service import Service
-from klausel.core.moment import read_moment
-from klausel.storage.log_reader import Filters, LogReader, Place, change_as_json
+from klausel.core.terms.moment import read_moment
+from klausel.service.decision_service import Service
+from klausel.storage.change_log.reader import Filters, LogReader, Place, change_as_json
 
 _CURSOR = re.compile(r"(\d{1,18})\.(\d{1,18})", re.ASCII)
 

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 from klausel.api.authzen_requests import Json
 from klausel.api.errors import ApiError
-from klausel.api.service import Service
-from klausel.core.assignment import Assignment
-from klausel.core.change_record import Origin
-from klausel.storage.assignment_store import ForbiddenState, InvalidAssignments, InvalidCursor
+from klausel.core.policy.assignment import Assignment
+from klausel.core.records.change_record import Origin
+from klausel.service.decision_service import Service
+from klausel.storage.assignments.store import ForbiddenState, InvalidAssignments, InvalidCursor
 
 DEFAULT_LIMIT = 100
 LARGEST_LIMIT = 1000

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from klausel.api.errors import ApiError
-from klausel.core.request import NO_PROPERTIES, Action, Request, Resource, Subject
+from klausel.core.terms.request import NO_PROPERTIES, Action, Request, Resource, Subject
 
 SEMANTICS = ("execute_all", "deny_on_first_deny", "permit_on_first_permit")
 

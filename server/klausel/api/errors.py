@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from klausel.service.recording import Recording
+from klausel.storage.decision_log.queue import NotRecorded
+
 
 class ApiError(Exception):
     """An answer that is an error: HTTP status, message for the person, further members of the body, headers."""
@@ -21,3 +24,14 @@ class ApiError(Exception):
 def error_object(status: int, message: str) -> dict[str, object]:
     """The object under `error`, also in the item of a batch."""
     return {"status": status, "message": message}
+
+
+def hand_over(recording: Recording | None) -> None:
+    """Hands what was noted to the decision log; raises `ApiError` (503) where the log is strict and cannot be written."""
+    if recording is None:
+        return
+    try:
+        recording.end()
+    except NotRecorded:
+        message = "the decision cannot be recorded, so it is not told; the service's own log says why"
+        raise ApiError(503, message) from None

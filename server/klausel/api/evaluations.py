@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from klausel.api.authzen_requests import Json, read_evaluation, read_items, read_merged_items, read_semantic
-from klausel.api.errors import ApiError, error_object
-from klausel.api.recording import Decide, Recording
-from klausel.api.service import Service
-from klausel.core.request import Request
+from klausel.api.errors import ApiError, error_object, hand_over
+from klausel.core.terms.request import Request
+from klausel.service.decision_service import Service
+from klausel.service.recording import Decide, Recording
 
 
 def answer_evaluation(service: Service, body: Json, recording: Recording | None = None) -> Json:
     """The answer to `POST /access/v1/evaluation`; raises `ApiError`."""
     answer = _answer(service.decider(recording), read_evaluation(body))
-    if recording is not None:
-        recording.end()
+    hand_over(recording)
     return answer
 
 
@@ -30,8 +29,7 @@ def answer_evaluations(service: Service, body: Json, recording: Recording | None
         answers.append(answer)
         if answer["decision"] is (semantic == "permit_on_first_permit") and semantic != "execute_all":
             break
-    if recording is not None:
-        recording.end()
+    hand_over(recording)
     return {"evaluations": answers}
 
 

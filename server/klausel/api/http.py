@@ -16,7 +16,7 @@ from klausel.api.authzen_requests import Json
 from klausel.api.errors import ApiError
 from klausel.api.json_body import BodyError, BodyLimits, check_content_type, read_json_object
 from klausel.settings import LOOPBACK_NAMES, Settings
-from klausel.storage.database import StorageError
+from klausel.storage.sql.database import StorageError
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment

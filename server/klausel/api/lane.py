@@ -16,9 +16,9 @@ from klausel.api.errors import ApiError
 from klausel.api.evaluations import answer_evaluation, answer_evaluations
 from klausel.api.http import body_limits, fault_in_host, fault_in_request_id, to_json
 from klausel.api.json_body import BodyError, check_content_type, read_json_object
-from klausel.api.recording import Recording
 from klausel.api.routes import EVALUATION_PATH, EVALUATIONS_PATH
-from klausel.api.service import Service
+from klausel.service.decision_service import Service
+from klausel.service.recording import Recording
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment

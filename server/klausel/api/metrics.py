@@ -10,8 +10,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
-from klausel.storage.decision_log import DecisionLog
-from klausel.storage.live_policy import LivePolicy
+from klausel.service.policy_in_force import LivePolicy
+from klausel.storage.decision_log.queue import DecisionLog
 
 
 def metrics_text(live: LivePolicy, decision_log: DecisionLog | None) -> tuple[bytes, int, dict[str, str]]:

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 from klausel.api.authzen_requests import Json
 from klausel.api.errors import ApiError
-from klausel.api.service import Service
-from klausel.storage.live_policy import LivePolicy
+from klausel.service.decision_service import Service
+from klausel.service.policy_in_force import LivePolicy
 
 MOST_LISTED = 100
 """Problems listed in one answer; their number is always told."""

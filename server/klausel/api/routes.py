@@ -9,15 +9,15 @@ from flask import Blueprint, Response, request
 from klausel.api.assignment_log import list_changes
 from klausel.api.assignments import Caller, change_assignments, list_assignments, remove_subject
 from klausel.api.authzen_requests import read_evaluation
-from klausel.api.errors import ApiError
+from klausel.api.errors import ApiError, hand_over
 from klausel.api.evaluations import answer_evaluation, answer_evaluations
 from klausel.api.http import body_limits, json_answer, query_parameters, read_body
 from klausel.api.metrics import metrics_text
 from klausel.api.policy_state import answer_reload, describe_policy, describe_readiness
-from klausel.api.recording import Recording
-from klausel.api.service import Service
-from klausel.core.change_record import TEXT_CHARACTERS
-from klausel.core.explanation_format import explanation_as_json
+from klausel.core.decisions.explanation_format import explanation_as_json
+from klausel.core.records.change_record import TEXT_CHARACTERS
+from klausel.service.decision_service import Service
+from klausel.service.recording import Recording
 
 EVALUATION_PATH = "/access/v1/evaluation"
 EVALUATIONS_PATH = "/access/v1/evaluations"
@@ -72,8 +72,7 @@ def klausel_routes(service: Service) -> Blueprint:
         question = read_evaluation(read_body(limits))
         recording = service.recording("explain", request.environ)
         explanation = service.explain(question, recording)
-        if recording is not None:
-            recording.end()
+        hand_over(recording)
         return json_answer(explanation_as_json(explanation))
 
     @blueprint.get("/v1/policy", provide_automatic_options=False)

@@ -1,5 +1,5 @@
-"""The one place that meets Casbin: its rows, the enforcer, the role manager."""
+"""The public way in for users of Casbin: `from klausel.casbin import CompiledEnforcer`, a drop-in for `casbin.Enforcer`."""
 
-from klausel.casbin.compiled_enforcer import CompiledEnforcer
+from klausel.enforcer.compiled_enforcer import CompiledEnforcer
 
 __all__ = ["CompiledEnforcer"]

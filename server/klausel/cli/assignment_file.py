@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from klausel.core.assignment import Assignment, Violation
+from klausel.core.policy.assignment import Assignment, Violation
 
 HEADER = ["subject", "role", "domain"]
 _BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")

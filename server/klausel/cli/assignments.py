@@ -17,10 +17,10 @@ from tqdm import tqdm
 from klausel.cli.assignment_file import HEADER, AssignmentFile, BrokenFile
 from klausel.cli.database_options import database_option, explains_storage_errors, open_existing_database
 from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit, model_option, policies_option
-from klausel.core.change_record import TEXT_CHARACTERS, Origin
-from klausel.core.roles import RoleModel
-from klausel.storage.assignment_store import AssignmentStore, ForbiddenState, ImportResult, InvalidAssignments
-from klausel.storage.database import open_database
+from klausel.core.policy.roles import RoleModel
+from klausel.core.records.change_record import TEXT_CHARACTERS, Origin
+from klausel.storage.assignments.store import AssignmentStore, ForbiddenState, ImportResult, InvalidAssignments
+from klausel.storage.schema import open_database
 
 MOST_SHOWN = 20
 

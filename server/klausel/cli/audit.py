@@ -20,9 +20,9 @@ from klausel.cli.assignment_file import HEADER
 from klausel.cli.database_options import database_option, explains_storage_errors, open_existing_database
 from klausel.cli.moments import moment_of
 from klausel.cli.options import EXIT_PROBLEMS, fail
-from klausel.core.change_chain import Finding
-from klausel.core.moment import moment_text
-from klausel.storage.checkpoints import (
+from klausel.core.records.change_chain import Finding
+from klausel.core.terms.moment import moment_text
+from klausel.storage.change_log.checkpoints import (
     Checkpoint,
     CheckpointError,
     append_checkpoint,
@@ -32,9 +32,9 @@ from klausel.storage.checkpoints import (
     read_private_key,
     read_public_key,
 )
-from klausel.storage.log_guards import missing_guards
-from klausel.storage.log_reader import BeforeTheLog, Filters, LoggedChange, LogReader, change_as_json
-from klausel.storage.log_verification import Verdict, count_of_log, verify_log
+from klausel.storage.change_log.guards import missing_guards
+from klausel.storage.change_log.reader import BeforeTheLog, Filters, LoggedChange, LogReader, change_as_json
+from klausel.storage.change_log.verification import Verdict, count_of_log, verify_log
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _EXISTING = click.Path(path_type=Path, dir_okay=False, exists=True)

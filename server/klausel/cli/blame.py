@@ -13,16 +13,16 @@ from pathlib import Path
 import click
 
 from klausel.cli.options import at_option, exits_on_problems, model_beside, open_history, policies_option
-from klausel.core.load import load_policy
-from klausel.core.policy import PolicySet
-from klausel.core.problem import did_you_mean
-from klausel.core.provenance import Cause, Permission, permissions
-from klausel.core.roles import ANY_PREFIX
-from klausel.storage.git_objects import GitCommit
-from klausel.storage.git_repository import GitRepository
-from klausel.storage.git_source import git_address
-from klausel.storage.line_history import LineHistory
-from klausel.storage.policy_files import read_folder
+from klausel.core.difference.provenance import Cause, Permission, permissions
+from klausel.core.loading.load import load_policy
+from klausel.core.policy.policy_set import PolicySet
+from klausel.core.policy.roles import ANY_PREFIX
+from klausel.core.terms.problem import did_you_mean
+from klausel.storage.git.line_history import LineHistory
+from klausel.storage.git.objects import GitCommit
+from klausel.storage.git.repository import GitRepository
+from klausel.storage.policy_files.folder import read_folder
+from klausel.storage.policy_files.git_source import git_address
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,10 @@ from sqlalchemy import Engine, make_url
 from sqlalchemy.exc import ArgumentError
 
 from klausel.cli.options import fail
+from klausel.enforcer.installation import InstallationError, check_installation
 from klausel.settings import Settings
-from klausel.storage.database import StorageError, is_in_memory, open_database
-from klausel.storage.installation import InstallationError, check_installation
+from klausel.storage.schema import open_database
+from klausel.storage.sql.database import StorageError, is_in_memory
 
 Command = TypeVar("Command", bound=Callable[..., object])
 

@@ -13,16 +13,16 @@ import click
 from klausel.cli.database_options import Command, database_option, explains_storage_errors, open_existing_database
 from klausel.cli.moments import moment_in_log, people_at_option, say_as_of
 from klausel.cli.options import EXIT_DENIED, at_option, load_or_exit, model_option, policies_option
-from klausel.core.condition import OWN_ATTRIBUTES
-from klausel.core.explanation import Explanation
-from klausel.core.explanation import explain as explain_request
-from klausel.core.explanation_format import explanation_as_json, explanation_as_text, reason
-from klausel.core.identifiers import split_subject_key
-from klausel.core.request import Action, Request, Resource, Subject
-from klausel.core.roles import RoleModel
-from klausel.core.standing import Standing
-from klausel.storage.assignment_store import AssignmentStore
-from klausel.storage.log_reader import Pairs
+from klausel.core.conditions.tree import OWN_ATTRIBUTES
+from klausel.core.decisions.effective_roles import Standing
+from klausel.core.decisions.explain import Explanation
+from klausel.core.decisions.explain import explain as explain_request
+from klausel.core.decisions.explanation_format import explanation_as_json, explanation_as_text, reason
+from klausel.core.policy.roles import RoleModel
+from klausel.core.terms.identifiers import split_subject_key
+from klausel.core.terms.request import Action, Request, Resource, Subject
+from klausel.storage.assignments.store import AssignmentStore
+from klausel.storage.change_log.reader import Pairs
 
 ENTITIES = ("subject", "resource", "action", "context")
 _ARGUMENTS = {"subject": "SUBJECT", "resource": "TYPE[:ID]", "action": "ACTION"}

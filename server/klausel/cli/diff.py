@@ -13,18 +13,18 @@ from tqdm import tqdm
 
 from klausel.cli.database_options import database_option, explains_storage_errors, open_existing_database
 from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit, model_option, policies_option
-from klausel.core.difference import PolicyDifference, difference_between
-from klausel.core.difference_causes import Cause
-from klausel.core.difference_formats import as_html, as_markdown, as_text
-from klausel.core.difference_people import Concerned
-from klausel.core.difference_renames import renames_between
-from klausel.core.difference_report import DifferenceReport, Origin, People, as_json
-from klausel.core.policy import PolicySet
-from klausel.storage.git_objects import GitCommit, GitError
-from klausel.storage.git_repository import GitRepository
-from klausel.storage.git_source import git_address
-from klausel.storage.line_history import LineHistory
-from klausel.storage.people_of_roles import people_holding
+from klausel.core.difference.causes import Cause
+from klausel.core.difference.compare import PolicyDifference, difference_between
+from klausel.core.difference.formats import as_html, as_markdown, as_text
+from klausel.core.difference.people import Concerned
+from klausel.core.difference.renames import renames_between
+from klausel.core.difference.report import DifferenceReport, Origin, People, as_json
+from klausel.core.policy.policy_set import PolicySet
+from klausel.storage.assignments.people_of_roles import people_holding
+from klausel.storage.git.line_history import LineHistory
+from klausel.storage.git.objects import GitCommit, GitError
+from klausel.storage.git.repository import GitRepository
+from klausel.storage.policy_files.git_source import git_address
 
 _COLOURS = {"+": "green", "-": "red", "±": "yellow"}
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import click
 
 from klausel.cli.options import EXIT_PROBLEMS, model_beside, policies_option, write_or_exit
-from klausel.core.format_files import can_be_formatted, format_file
-from klausel.core.load import SourceFile
-from klausel.core.problem import FormatLossError, PolicyError
-from klausel.storage.git_source import git_address
-from klausel.storage.policy_files import read_files, shown
+from klausel.core.formatting.files import can_be_formatted, format_file
+from klausel.core.loading.load import SourceFile
+from klausel.core.terms.problem import FormatLossError, PolicyError
+from klausel.storage.policy_files.folder import read_files, shown
+from klausel.storage.policy_files.git_source import git_address
 
 
 @click.command()

@@ -14,15 +14,15 @@ from tqdm import tqdm
 
 from klausel.cli.blame import commit_as_json
 from klausel.cli.options import at_option, exits_on_problems, open_history, policies_option
-from klausel.core.declarations import Declaration, declarations
-from klausel.core.difference import Change, difference_between
-from klausel.core.difference_formats import as_text
-from klausel.core.difference_renames import renames_between
-from klausel.core.difference_report import DifferenceReport, as_json
-from klausel.core.policy import PolicySet
-from klausel.core.problem import Problem
-from klausel.core.roles import ANY_PREFIX
-from klausel.storage.policy_history import PolicyHistory, Step
+from klausel.core.difference.compare import Change, difference_between
+from klausel.core.difference.declarations import Declaration, declarations
+from klausel.core.difference.formats import as_text
+from klausel.core.difference.renames import renames_between
+from klausel.core.difference.report import DifferenceReport, as_json
+from klausel.core.policy.policy_set import PolicySet
+from klausel.core.policy.roles import ANY_PREFIX
+from klausel.core.terms.problem import Problem
+from klausel.service.policy_history import PolicyHistory, Step
 
 _OBJECTS_BETWEEN_COLLECTIONS = 50_000
 _COLOURS = {"+": "green", "-": "red", "±": "yellow"}

@@ -16,11 +16,11 @@ from tqdm import tqdm
 
 from klausel.cli.database_options import Command, database_option, open_existing_database
 from klausel.cli.options import at_option, fail, model_option, open_policies, policies_option
-from klausel.core.recorded import BadRecord, Dropped, Recorded
-from klausel.storage.assignment_store import AssignmentStore
-from klausel.storage.decision_files import STDIN, Block, UnreadableLog, blocks_of, records_in
-from klausel.storage.decision_sinks import blocks_in_database
-from klausel.storage.policy_files import LoadedPolicy
+from klausel.core.records.recorded import BadRecord, Dropped, Recorded
+from klausel.service.pipeline import LoadedPolicy
+from klausel.storage.assignments.store import AssignmentStore
+from klausel.storage.decision_log.files import STDIN, Block, UnreadableLog, blocks_of, records_in
+from klausel.storage.decision_log.sinks import blocks_in_database
 
 MOST_FAULTS_SHOWN = 10
 BLOCKS_AHEAD = 2

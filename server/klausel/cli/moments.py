@@ -6,8 +6,8 @@ import click
 from sqlalchemy import Engine
 
 from klausel.cli.options import fail
-from klausel.core.moment import moment_text, read_moment
-from klausel.storage.log_reader import BeforeTheLog, LogReader, MomentInLog
+from klausel.core.terms.moment import moment_text, read_moment
+from klausel.storage.change_log.reader import BeforeTheLog, LogReader, MomentInLog
 
 
 def moment_of(context: click.Context, parameter: click.Parameter, value: str | None) -> int | None:

@@ -12,17 +12,17 @@ from pathlib import Path
 import click
 from tqdm import tqdm
 
-from klausel.casbin.engine import CompiledPolicy, compile_policy
+from klausel.casbin_policies.engine import CompiledPolicy, compile_policy
 from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit, model_beside, model_option, policies_option
 from klausel.cli.test import run_tests
-from klausel.core.equivalence import Difference
-from klausel.core.explanation import show_value
-from klausel.core.mutation import Judge, Mutant, Verdict, mutants, score
-from klausel.core.policy import PolicySet
-from klausel.core.problem import Place
-from klausel.core.truth_space import TOO_MANY_CASES_HINT
-from klausel.storage.git_source import git_address
-from klausel.storage.policy_files import LoadedPolicy, open_policy
+from klausel.core.conditions.outcomes import TOO_MANY_CASES_HINT
+from klausel.core.decisions.explain import show_value
+from klausel.core.difference.equivalence import Difference
+from klausel.core.policy.policy_set import PolicySet
+from klausel.core.terms.problem import Place
+from klausel.core.testing.mutation import Judge, Mutant, Verdict, mutants, score
+from klausel.service.pipeline import LoadedPolicy, open_policy
+from klausel.storage.policy_files.git_source import git_address
 
 FEWEST_FOR_PROCESSES = 1000
 """Below so many mutants, starting processes takes longer than one needs for all."""

@@ -10,14 +10,15 @@ from typing import NoReturn
 
 import click
 
-from klausel.core.problem import PolicyError
+from klausel.core.terms.problem import PolicyError
+from klausel.service.pipeline import LoadedPolicy, load_files
 from klausel.settings import Settings
 from klausel.storage.file_rules import DEFAULT_MODEL
-from klausel.storage.git_objects import GitCommit, GitError
-from klausel.storage.git_repository import GitRepository
-from klausel.storage.git_source import git_address
-from klausel.storage.policy_files import LoadedPolicy, PolicyFiles, load_files, read_at, read_folder
-from klausel.storage.replace_file import replace_file
+from klausel.storage.git.objects import GitCommit, GitError
+from klausel.storage.git.repository import GitRepository
+from klausel.storage.policy_files.folder import PolicyFiles, read_at, read_folder
+from klausel.storage.policy_files.git_source import git_address
+from klausel.storage.policy_files.replace_file import replace_file
 
 EXIT_PROBLEMS = 1
 EXIT_DENIED = 3

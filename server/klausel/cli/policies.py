@@ -7,12 +7,12 @@ from pathlib import Path
 
 import click
 
-from klausel.casbin.rows import Row, grant_rows, inheritance_rows
+from klausel.casbin_policies.rows import Row, grant_rows, inheritance_rows
 from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit, model_option, policies_option, read_policies
-from klausel.core.lint.rules import RULES, page
-from klausel.core.problem import PolicyError, Problem
-from klausel.storage.git_objects import GitError
-from klausel.storage.policy_check import check_files
+from klausel.core.lint.registry import RULES, page
+from klausel.core.terms.problem import PolicyError, Problem
+from klausel.service.pipeline import check_files
+from klausel.storage.git.objects import GitError
 
 
 def _print_page(ctx: click.Context, _: click.Parameter, rule: str | None) -> None:

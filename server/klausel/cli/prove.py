@@ -9,9 +9,9 @@ from pathlib import Path
 import click
 
 from klausel.cli.options import EXIT_PROBLEMS, load_or_exit, model_option, policies_option
-from klausel.core.explanation import show_value
-from klausel.core.proof import Verdict, prove_all
-from klausel.core.truth_space import TOO_MANY_CASES_HINT
+from klausel.core.analysis.proof import Verdict, prove_all
+from klausel.core.conditions.outcomes import TOO_MANY_CASES_HINT
+from klausel.core.decisions.explain import show_value
 
 
 @click.command("prove")

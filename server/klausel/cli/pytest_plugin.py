@@ -11,8 +11,8 @@ import pytest
 
 # Nothing else of Klausel is imported before such a file is met: other people's test runs pay nothing.
 if TYPE_CHECKING:
-    from klausel.core.policy_test import PolicyTest
-    from klausel.storage.policy_files import LoadedPolicy
+    from klausel.core.policy.policy_test import PolicyTest
+    from klausel.service.pipeline import LoadedPolicy
 
 _LOADED = pytest.StashKey[dict[Path, "LoadedPolicy"]]()
 
@@ -32,7 +32,7 @@ class PolicyTestFile(pytest.File):
     def collect(self) -> Iterator[pytest.Item]:
         """Its tests, in their order."""
         loaded = self._loaded()
-        from klausel.storage.policy_files import shown
+        from klausel.storage.policy_files.folder import shown
 
         for test in loaded.tests:
             if test.place.file == shown(self.path):
@@ -41,8 +41,8 @@ class PolicyTestFile(pytest.File):
     def _loaded(self) -> LoadedPolicy:
         """The policy set that the file belongs to, read once a run."""
         from klausel.cli.options import model_beside
-        from klausel.core.problem import PolicyError
-        from klausel.storage.policy_files import open_policy
+        from klausel.core.terms.problem import PolicyError
+        from klausel.service.pipeline import open_policy
 
         folder = self.path.parent.parent
         known = self.config.stash.setdefault(_LOADED, {})
@@ -66,7 +66,7 @@ class PolicyTestItem(pytest.Item):
     def runtest(self) -> None:
         """Asks every question of the test; fails when an answer is not as expected."""
         from klausel.cli.test import failure_lines
-        from klausel.core.policy_test import Standings, failures
+        from klausel.core.testing.run import Standings, failures
 
         policy = self._loaded.compiled.policy
         found = failures(policy, self._loaded.compiled, self._test, Standings(policy))

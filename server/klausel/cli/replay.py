@@ -23,11 +23,11 @@ from klausel.cli.log_reading import (
     work_on,
 )
 from klausel.cli.options import EXIT_PROBLEMS, load_or_exit
-from klausel.core.flips import Cause, FlipCounter, Flips, FlipTally, Side, cause_in_words
-from klausel.core.recorded import Recorded
-from klausel.core.replay import Replay
-from klausel.storage.decision_files import Block
-from klausel.storage.policy_files import LoadedPolicy
+from klausel.core.records.recorded import Recorded
+from klausel.core.replay.flips import Cause, FlipCounter, Flips, FlipTally, Side, cause_in_words
+from klausel.core.replay.replay import Replay
+from klausel.service.pipeline import LoadedPolicy
+from klausel.storage.decision_log.files import Block
 
 _WORDS = {"more": "deny → allow", "less": "allow → deny"}
 

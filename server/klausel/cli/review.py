@@ -12,14 +12,14 @@ from klausel.cli.database_options import database_option, explains_storage_error
 from klausel.cli.moments import moment_of, people_at_option
 from klausel.cli.options import at_option, load_or_exit, model_option, policies_option
 from klausel.cli.search import domain_named, people_with_standing
-from klausel.core.matrix_sheet import sheet_by_person, sheet_by_role, sheet_of_changes, sheet_of_personal_changes
-from klausel.core.moment import moment_text
-from klausel.core.policy import PolicySet
-from klausel.core.search import holders_of
-from klausel.core.sheet import FORMATS, Sheet
-from klausel.core.standing import Standing
-from klausel.storage.assignment_store import AssignmentStore
-from klausel.storage.policy_files import LoadedPolicy
+from klausel.core.analysis.matrix_table import sheet_by_person, sheet_by_role, sheet_of_changes, sheet_of_personal_changes
+from klausel.core.analysis.search import holders_of
+from klausel.core.analysis.table import FORMATS, Sheet
+from klausel.core.decisions.effective_roles import Standing
+from klausel.core.policy.policy_set import PolicySet
+from klausel.core.terms.moment import moment_text
+from klausel.service.pipeline import LoadedPolicy
+from klausel.storage.assignments.store import AssignmentStore
 
 format_option = click.option(
     "--format", "format_", type=click.Choice(list(FORMATS)), default="table", show_default=True, help="How to write it."

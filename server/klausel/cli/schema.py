@@ -8,12 +8,12 @@ from pathlib import Path
 import click
 
 from klausel.cli.options import EXIT_PROBLEMS, fail, model_beside, policies_option, write_or_exit
-from klausel.core.declared_names import DeclaredNames, declared_names
-from klausel.core.load import ROLES_FILE, no_roles
-from klausel.core.schema import schemas_for
+from klausel.core.loading.declared_names import DeclaredNames, declared_names
+from klausel.core.loading.json_schema import schemas_for
+from klausel.core.loading.load import ROLES_FILE, no_roles
 from klausel.storage.file_rules import SCHEMAS_FOLDER
-from klausel.storage.git_source import git_address
-from klausel.storage.policy_files import read_files, shown
+from klausel.storage.policy_files.folder import read_files, shown
+from klausel.storage.policy_files.git_source import git_address
 
 
 @click.command()

@@ -15,19 +15,19 @@ from klausel.cli.database_options import database_option, explains_storage_error
 from klausel.cli.decisions import ENTITIES, set_option, set_property
 from klausel.cli.moments import moment_in_log, people_at_option, say_as_of
 from klausel.cli.options import at_option, load_or_exit, model_option, policies_option
-from klausel.core.condition_words import names_used
-from klausel.core.domain import BadDomain
-from klausel.core.identifiers import fault_in_domain, fault_in_subject, split_subject_key
-from klausel.core.matrix import matrix_row
-from klausel.core.permission import Question, given_values, question_in
-from klausel.core.policy import PolicySet
-from klausel.core.problem import did_you_mean
-from klausel.core.roles import RoleModel
-from klausel.core.search import Found, Holders, holders_that_matter, what_can, who_can
-from klausel.core.search_format import found_as_json, reasons_text, verdict_text
-from klausel.core.standing import Standing
-from klausel.storage.assignment_store import AssignmentStore
-from klausel.storage.holders import people_who_hold
+from klausel.core.analysis.condition_wording import names_used
+from klausel.core.analysis.matrix import matrix_row
+from klausel.core.analysis.permission import Question, given_values, question_in
+from klausel.core.analysis.search import Found, Holders, holders_that_matter, what_can, who_can
+from klausel.core.analysis.search_format import found_as_json, reasons_text, verdict_text
+from klausel.core.decisions.domain import BadDomain
+from klausel.core.decisions.effective_roles import Standing
+from klausel.core.policy.policy_set import PolicySet
+from klausel.core.policy.roles import RoleModel
+from klausel.core.terms.identifiers import fault_in_domain, fault_in_subject, split_subject_key
+from klausel.core.terms.problem import did_you_mean
+from klausel.storage.assignments.holders import people_who_hold
+from klausel.storage.assignments.store import AssignmentStore
 
 format_option = click.option(
     "--format",

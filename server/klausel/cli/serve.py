@@ -21,15 +21,16 @@ from granian.log import LogLevels
 from klausel.cli.assignments import import_file, origin_here
 from klausel.cli.database_options import database_option, explains_storage_errors
 from klausel.cli.options import fail, load_or_exit, model_beside, model_option, policies_option
-from klausel.core.expectations import unmet_expectations
-from klausel.core.masking import fault_in_mask
+from klausel.core.terms.masking import fault_in_mask
+from klausel.core.testing.gate import unmet_expectations
+from klausel.service.pipeline import LoadedPolicy
 from klausel.settings import ENVIRONMENT_VARIABLE, Settings, fault_in_public_url
-from klausel.storage.assignment_store import AssignmentStore
-from klausel.storage.database import is_in_memory, open_database
-from klausel.storage.decision_log import SinkError
-from klausel.storage.decision_sinks import STDOUT, open_sink
-from klausel.storage.git_source import git_address
-from klausel.storage.policy_files import LoadedPolicy
+from klausel.storage.assignments.store import AssignmentStore
+from klausel.storage.decision_log.queue import SinkError
+from klausel.storage.decision_log.sinks import STDOUT, open_sink
+from klausel.storage.policy_files.git_source import git_address
+from klausel.storage.schema import open_database
+from klausel.storage.sql.database import is_in_memory
 
 THREADS_PER_WORKER = 4
 WAITING_PER_WORKER = 256

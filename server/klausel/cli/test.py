@@ -11,9 +11,10 @@ from xml.etree import ElementTree
 import click
 
 from klausel.cli.options import EXIT_PROBLEMS, load_or_exit, model_option, policies_option
-from klausel.core.policy_coverage import Coverage, Touchable, coverage_of
-from klausel.core.policy_test import Failure, PolicyTest, Standings, failures
-from klausel.storage.policy_files import LoadedPolicy
+from klausel.core.policy.policy_test import PolicyTest
+from klausel.core.testing.coverage import Coverage, Touchable, coverage_of
+from klausel.core.testing.run import Failure, Standings, failures
+from klausel.service.pipeline import LoadedPolicy
 
 
 @dataclass(frozen=True, slots=True)

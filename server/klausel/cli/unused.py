@@ -25,10 +25,10 @@ from klausel.cli.log_reading import (
     work_on,
 )
 from klausel.cli.options import load_or_exit
-from klausel.core.decision_record import grant_id, time_text
-from klausel.core.policy import PolicySet
-from klausel.core.recorded import Recorded
-from klausel.core.unused import (
+from klausel.core.policy.policy_set import PolicySet
+from klausel.core.records.decision_record import grant_id, time_text
+from klausel.core.records.recorded import Recorded
+from klausel.core.replay.unused import (
     Usage,
     UsageCounter,
     actions_never_asked,
@@ -37,7 +37,7 @@ from klausel.core.unused import (
     unused_grants,
     unused_roles,
 )
-from klausel.storage.decision_files import Block
+from klausel.storage.decision_log.files import Block
 
 SHORT_DAYS = 90
 

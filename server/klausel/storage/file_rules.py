@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path, PurePosixPath
 
-from klausel.core.load import (
+from klausel.core.loading.load import (
     CONDITIONS_FILE,
     FEATURES_FOLDER,
     INVARIANTS_FILE,
@@ -14,7 +14,7 @@ from klausel.core.load import (
     TESTS_FOLDER,
     is_test_file,
 )
-from klausel.core.problem import Place, Problem, did_you_mean
+from klausel.core.terms.problem import Place, Problem, did_you_mean
 
 MODEL_NAME = "model.conf"
 STARTER = Path(__file__).resolve().parents[1] / "starter"

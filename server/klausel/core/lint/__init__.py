@@ -1,1 +1,1 @@
-"""Lint: what may stand in a policy set but is most often a mistake. See `klausel.core.lint.rules`."""
+"""Lint: what may stand in a policy set but is most often a mistake. See `klausel.core.lint.registry`."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from klausel.core.condition import Atom, Attribute, Comparison, atoms
+from klausel.core.analysis.question_space import Spot, spots
+from klausel.core.conditions.tree import Atom, Attribute, Comparison, atoms
 from klausel.core.lint.least_standings import LeastStandings
 from klausel.core.lint.states import Mask, StateFinder, States, together, union
-from klausel.core.policy import Grant, PolicySet
-from klausel.core.question_space import Spot, spots
-from klausel.core.roles import depth_of, top_domain
+from klausel.core.policy.policy_set import Grant, PolicySet
+from klausel.core.policy.roles import depth_of, top_domain
 
 MOST_STANDINGS = 50
 MOST_SPOTS = 5_000

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from klausel.core.roles import ANY_PREFIX, ANYONE, Level, RoleModel
+from klausel.core.policy.roles import ANY_PREFIX, ANYONE, Level, RoleModel
 
 MOST_WAYS = 10_000
 Names = frozenset[str]

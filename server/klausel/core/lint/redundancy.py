@@ -8,7 +8,7 @@ from typing import Literal
 
 from klausel.core.lint.cases import Cases
 from klausel.core.lint.states import Mask, union
-from klausel.core.policy import Grant
+from klausel.core.policy.policy_set import Grant
 
 Why = Literal["never holds", "always denied", "denies nothing", "covered"]
 

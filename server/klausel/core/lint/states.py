@@ -10,10 +10,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from klausel.core.condition import Atom, Attribute, Comparison, Condition, atoms, with_one_spelling
-from klausel.core.policy import Grant
-from klausel.core.question_space import Spot
-from klausel.core.truth_space import most_steps, truth_space
+from klausel.core.analysis.question_space import Spot
+from klausel.core.conditions.outcomes import most_steps, truth_space
+from klausel.core.conditions.tree import Atom, Attribute, Comparison, Condition, atoms, with_one_spelling
+from klausel.core.policy.policy_set import Grant
 
 MOST_ATOMS = 30
 MOST_STEPS = 5_000

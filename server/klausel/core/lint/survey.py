@@ -7,10 +7,10 @@ from functools import cached_property
 
 from klausel.core.lint.cases import CaseFinder, Cases
 from klausel.core.lint.redundancy import Redundant, redundant_grants
-from klausel.core.policy import Grant, PolicySet
-from klausel.core.policy_test import PolicyTest
-from klausel.core.problem import Place, Problem
-from klausel.core.roles import ANY_PREFIX, ANYONE
+from klausel.core.policy.policy_set import Grant, PolicySet
+from klausel.core.policy.policy_test import PolicyTest
+from klausel.core.policy.roles import ANY_PREFIX, ANYONE
+from klausel.core.terms.problem import Place, Problem
 
 _SHOWN = 3
 

@@ -1,0 +1,1 @@
+"""Policy sets as Casbin models and rows, joined to the enforcer."""

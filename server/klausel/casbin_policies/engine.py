@@ -1,0 +1,112 @@
+"""From a policy set to an enforcer that decides: the model, its rows, the role manager and the functions, joined."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import casbin
+
+from klausel.casbin_policies.condition_text import FUNCTIONS
+from klausel.casbin_policies.model_shape import line_of_matcher, problems_in_model, read_model
+from klausel.casbin_policies.role_manager import StandingRoleManager
+from klausel.casbin_policies.rows import Row, grant_rows, inheritance_rows, meaning_digest
+from klausel.core.policy.policy_set import PolicySet
+from klausel.core.policy.roles import RoleModel, depth_of, parent_domain
+from klausel.core.policy.scope import EVERYWHERE
+from klausel.core.terms.problem import Place, PolicyError, Problem
+from klausel.core.terms.request import Action, Request, Resource, Subject
+from klausel.enforcer.compiled_enforcer import CompiledEnforcer
+from klausel.enforcer.matcher.narrowing import ACCEPTED
+
+
+@dataclass(frozen=True)
+class CompiledPolicy:
+    """A policy set together with the plan that decides by it; immutable, safe to share between threads."""
+
+    policy: PolicySet
+    enforcer: casbin.Enforcer
+    _decide: Callable[..., tuple[bool, int | None]]
+
+    @cached_property
+    def meaning_digest(self) -> str:
+        """See `klausel.casbin_policies.rows.meaning_digest`."""
+        return meaning_digest(self.policy)
+
+    def decide(self, request: Request, domain: str | None) -> tuple[bool, int | None]:
+        """See `klausel.core.decisions.decide.Plan`."""
+        subject, action, resource, context = request
+        return self._decide(subject, domain or "", resource, action, context)
+
+
+def compile_policy(policy: PolicySet, model_text: str, model_file: str = "model.conf") -> CompiledPolicy:
+    """The compiled form of a policy set under a Casbin model; raises `PolicyError` for a model that does not fit."""
+    problems = problems_in_model(model_text, model_file)
+    if problems:
+        raise PolicyError(problems)
+    enforcer = join_enforcer(CompiledEnforcer, policy, model_text)
+    # Without a single row Casbin raises where the matcher has an eval; what nothing allows is denied.
+    decide = enforcer.current_plan().decide if policy.grants else _deny_everything
+    compiled = CompiledPolicy(policy, enforcer, decide)
+    try:
+        # One question that goes through the whole matcher: the first grant, asked by who has its role.
+        for grant in policy.grants[:1]:
+            somebody = Subject("user", "somebody", roles=frozenset({grant.grantee}))
+            asked = Request(somebody, Action(grant.action), Resource(grant.resource_type, "something"))
+            compiled.decide(asked, grant.scope.domain)
+    except Exception as error:
+        place = Place(model_file, line_of_matcher(model_text), 1)
+        hint = "keep to the names of the request, of the grant, and the functions named in docs/policies.md"
+        raise PolicyError([Problem(place, "model-shape", f"the matcher fails: {error}", hint)]) from error
+    return compiled
+
+
+def _deny_everything(*_: object) -> tuple[bool, int | None]:
+    return False, None
+
+
+def join_enforcer(kind: type[casbin.Enforcer], policy: PolicySet, model_text: str) -> casbin.Enforcer:
+    """An enforcer of this class over the rows of a policy set; `casbin.Enforcer` itself gives the stock answers."""
+    model = read_model(model_text)
+    # Casbin's own way of adding rows looks through all rows for each, and leaves out one that is there already.
+    fill(model["p"]["p"], grant_rows(policy))
+    fill(model["g"]["g"], inheritance_rows(policy))
+    enforcer = kind(model)
+    enforcer.auto_save = False
+    enforcer.rm_map["g"] = StandingRoleManager()
+    for name, function in FUNCTIONS.items():
+        enforcer.add_function(name, function)
+    enforcer.add_function("within", within_function(policy.roles))
+    enforcer.build_role_links()
+    return enforcer
+
+
+def fill(assertion: Any, rows: list[Row]) -> None:
+    """Gives a section of a Casbin model its rows: all of them, in this order."""
+    assertion.policy = [list(row.fields) for row in rows]
+    assertion.policy_map = {",".join(fields): place for place, fields in enumerate(assertion.policy)}
+
+
+def within_function(roles: RoleModel) -> Callable[[str, str], bool]:
+    """The function `within(domain, scope)`: whether a domain lies in a grant's scope, written as in `Scope`."""
+    depths = {level.name: level.depth for level in roles.levels}
+
+    def within(domain: str, scope: str) -> bool:
+        where, slashes, level = scope.partition("//")
+        if where != EVERYWHERE and domain != where and not domain.startswith(where + "/"):
+            return False
+        return not slashes or (domain != "" and domain.count("/") + 1 == depths[level])
+
+    def accepted_values(domain: str) -> list[str]:
+        places = [EVERYWHERE]
+        above = domain or None
+        while above is not None:
+            places.append(above)
+            above = parent_domain(above)
+        level = roles.level_at(depth_of(domain)) if domain else None
+        return places if level is None else places + [f"{place}//{level.name}" for place in places]
+
+    setattr(within, ACCEPTED, accepted_values)
+    return within

@@ -1,0 +1,97 @@
+"""Whether a Casbin model is one that the service can use: its request, its grants, its inheritance and its effect."""
+
+from __future__ import annotations
+
+import re
+
+import casbin
+
+from klausel.core.terms.problem import Place, Problem
+
+REQUIRED = {
+    "request_definition": ("r", "sub, dom, obj, act, ctx"),
+    "policy_definition": ("p", "sub, dom, obj, act, cond, eft"),
+    "role_definition": ("g", "_, _, _"),
+    "policy_effect": ("e", "some(where (p.eft == allow)) && !some(where (p.eft == deny))"),
+    "matchers": ("m", None),
+}
+_HINT = "start from the model.conf that comes with Klausel; only its matcher may be changed"
+
+
+def read_model(text: str) -> casbin.Model:
+    """The Casbin model of a text that `problems_in_model` has found good."""
+    model = casbin.Model()
+    model.load_model_from_text(text)
+    return model
+
+
+def model_meaning(text: str) -> tuple[str, ...]:
+    """What a good model says, without remarks and layout; equal for models that mean the same by their spelling."""
+    model = read_model(text)
+    return tuple(" ".join(model[section][section].value.split()) for section in "rpgem")
+
+
+def line_of_matcher(text: str) -> int:
+    """The line on which the matcher of a good model starts."""
+    return next((number for number, line in _logical_lines(text) if re.match(r"m\s*=", line)), 1)
+
+
+def problems_in_model(text: str, file: str) -> list[Problem]:
+    """Everything that keeps the service from using this model; empty when it fits."""
+    problems: list[Problem] = []
+    found: dict[str, tuple[int, dict[str, tuple[int, str]]]] = {}
+    section: str | None = None
+    for number, line in _logical_lines(text):
+        place = Place(file, number, 1)
+        header = re.fullmatch(r"\[(\w+)\]", line)
+        if header:
+            section = header[1]
+            if section not in REQUIRED or section in found:
+                why = "is repeated" if section in found else "has no meaning here"
+                problems.append(Problem(place, "model-shape", f"section [{section}] {why}", _HINT))
+            found.setdefault(section, (number, {}))
+            continue
+        key, equals, value = (part.strip() for part in line.partition("="))
+        if not equals or section is None:
+            problems.append(Problem(place, "model-shape", "this line is no section and no `key = value`", _HINT))
+        elif section in REQUIRED and key != REQUIRED[section][0]:
+            problems.append(Problem(place, "model-shape", f'unknown key "{key}" in [{section}]', _HINT))
+        elif key in found[section][1]:
+            problems.append(Problem(place, "model-shape", f'key "{key}" is repeated in [{section}]', _HINT))
+        else:
+            found[section][1][key] = (number, value)
+    for name, (key, wanted) in REQUIRED.items():
+        number, keys = found.get(name, (1, {}))
+        if key not in keys:
+            problems.append(Problem(Place(file, number, 1), "model-shape", f"[{name}] has no {key}", _HINT))
+        elif wanted is not None and "".join(keys[key][1].split()) != "".join(wanted.split()):
+            message = f"{key} in [{name}] is not `{wanted}`"
+            problems.append(Problem(Place(file, keys[key][0], 1), "model-shape", message, _HINT))
+        elif not keys[key][1]:
+            problems.append(Problem(Place(file, keys[key][0], 1), "model-shape", f"{key} in [{name}] is empty", _HINT))
+    return problems or _problems_of_casbin(text, file)
+
+
+def _problems_of_casbin(text: str, file: str) -> list[Problem]:
+    try:
+        read_model(text)
+    except Exception as error:
+        return [Problem(Place(file, 1, 1), "model-shape", f"Casbin cannot read the model: {error}", _HINT)]
+    return []
+
+
+def _logical_lines(text: str) -> list[tuple[int, str]]:
+    """The lines that say something, with their numbers; a line that ends in a backslash goes on in the next."""
+    lines: list[tuple[int, str]] = []
+    begun: tuple[int, str] | None = None
+    for number, raw in enumerate(text.splitlines(), start=1):
+        line = raw.strip()
+        if begun is None and (not line or line.startswith(("#", ";"))):
+            continue
+        start, so_far = begun or (number, "")
+        if line.endswith("\\"):
+            begun = (start, so_far + line[:-1].strip() + " ")
+            continue
+        lines.append((start, so_far + line))
+        begun = None
+    return [*lines, begun] if begun else lines

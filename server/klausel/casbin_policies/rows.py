@@ -1,0 +1,72 @@
+"""The Casbin rows that a policy set means; `p` and `g` rows in the fields of model.conf."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import NamedTuple
+
+from klausel.casbin_policies.condition_text import certain_text, possible_text
+from klausel.core.policy.policy_set import PolicySet
+from klausel.core.policy.scope import EVERYWHERE
+from klausel.core.terms.problem import Place
+
+GRANT_FIELDS = ("sub", "dom", "obj", "act", "cond", "eft")
+
+
+class Row(NamedTuple):
+    """One Casbin row: its type (`p` or `g`), its fields, and the place in the policy files that it comes from."""
+
+    kind: str
+    fields: tuple[str, ...]
+    place: Place
+
+
+def grant_rows(policy: PolicySet) -> list[Row]:
+    """The `p` rows, one for each grant, in the order of `policy.grants`."""
+    rows = []
+    texts: dict[tuple[int, str], str] = {}
+    for grant in policy.grants:
+        key = (id(grant.condition), grant.effect)
+        if key not in texts:
+            texts[key] = certain_text(grant.condition) if grant.effect == "allow" else possible_text(grant.condition)
+        condition = texts[key]
+        fields = (grant.grantee, str(grant.scope), grant.resource_type, grant.action, condition, grant.effect)
+        rows.append(Row("p", fields, grant.place))
+    return rows
+
+
+def inheritance_rows(policy: PolicySet) -> list[Row]:
+    """The `g` rows: role, contained role, `*`; those of `any` roles among them."""
+    roles = policy.roles
+    return [
+        Row("g", (name, inner, EVERYWHERE), roles.roles[name.removeprefix("any ")].place)
+        for name, contained in roles.inheritance.items()
+        for inner in contained
+    ]
+
+
+def meaning_digest(policy: PolicySet) -> str:
+    """A digest over what the policy means, as `sha256:…`: its rows and declarations, sorted, without their places."""
+    roles = policy.roles
+    lines = [repr((row.kind, row.fields)) for row in [*grant_rows(policy), *inheritance_rows(policy)]]
+    lines += [
+        repr(
+            (
+                "level",
+                level.name,
+                level.depth,
+                level.named_by,
+                level.identified_by,
+                level.constant,
+                level.requires_role_above,
+            )
+        )
+        for level in roles.levels
+    ]
+    lines += [repr(("role", role.name, role.level, role.keep_one)) for role in roles.roles.values()]
+    lines += [
+        repr(("type", declared.name, sorted(declared.actions), sorted(declared.asked_in.items())))
+        for declared in policy.resource_types.values()
+    ]
+    text = "\n".join(sorted(set(lines)))
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"

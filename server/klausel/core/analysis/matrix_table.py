@@ -1,0 +1,214 @@
+"""The matrix, by role and by person, and its changes, as sheets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from heapq import merge
+from itertools import groupby
+from operator import itemgetter
+
+from klausel.core.analysis.condition_wording import names_used
+from klausel.core.analysis.matrix import Cell, Row, columns_of, matrix_rows, same_cell, same_permission, verdict_in_words
+from klausel.core.analysis.permission import NEVER, Question, question_in
+from klausel.core.analysis.table import Sheet
+from klausel.core.decisions.domain import BadDomain
+from klausel.core.decisions.effective_roles import NOBODY, Standing
+from klausel.core.policy.policy_set import Grant, PolicySet
+from klausel.core.policy.roles import ANYONE
+from klausel.core.terms.identifiers import split_subject_key
+
+Facts = tuple[tuple[str, str], ...]
+
+
+def sheet_by_role(policy: PolicySet, facts: Facts, with_lines: bool = True) -> Sheet:
+    """What each role gives: actions in rows, in a section for each policy file, roles and the lines of grants in columns."""
+    columns = columns_of(policy)
+
+    def cells(row: Row) -> tuple[str, ...]:
+        lines = [_lines_of(row.grants)] if with_lines else []
+        return (row.resource_type, row.action, *(row.cells[name].text for name in columns), *lines)
+
+    def sections() -> Iterator[tuple[str, Iterable[tuple[str, ...]]]]:
+        for file, rows in groupby(matrix_rows(policy), lambda row: policy.resource_types[row.resource_type].place.file):
+            yield file, map(cells, rows)
+
+    return Sheet(
+        "Who may do what, by role",
+        facts,
+        _remarks(policy),
+        ("resource type", "action", *columns, *(["lines"] if with_lines else [])),
+        sections(),
+        lambda notes: [(one.name, one.text) for one in names_used(notes, policy.conditions)],
+    )
+
+
+def _remarks(policy: PolicySet) -> tuple[str, ...]:
+    remarks = [
+        "A column shows what a role gives by itself in the domain where it is held and in those below it. "
+        "Who holds several roles may what any of them gives, unless a deny takes it away."
+    ]
+    for level in policy.roles.levels[1:]:
+        if level.requires_role_above:
+            above = policy.roles.levels[level.depth - 2]
+            remarks.append(f"A role of level {level.name} counts only beside one of level {above.name}.")
+    return (" ".join(remarks), "A condition must be certainly true: what a request leaves out is not enough for it.")
+
+
+def _lines_of(grants: Sequence[Grant]) -> str:
+    """The lines of grants, file by file: `quizzes.yaml:8, 13`."""
+    by_file: dict[str, dict[int, None]] = {}
+    for grant in grants:
+        by_file.setdefault(grant.place.file, {})[grant.place.line] = None
+    return ", ".join(f"{file.rpartition('/')[2]}:{', '.join(map(str, lines))}" for file, lines in by_file.items())
+
+
+def sheet_by_person(
+    policy: PolicySet, domain: str, people: Iterable[tuple[str, Standing]], facts: Facts, in_one_row: bool
+) -> Sheet:
+    """What each person may do to things in a domain, as they come; those who may nothing are left out.
+
+    First comes `anyone`, where a grant reaches every subject.
+    Each is a row, with the actions in columns, or a section, with a row for the actions on a type that have one condition.
+    """
+    questions = list(_questions(policy, domain).values())
+
+    def answers() -> Iterator[tuple[str, str, list[str]]]:
+        of_all = [verdict_in_words(question.permission({ANYONE}), policy.conditions) for question in questions]
+        if any(cell != "no" for cell in of_all):
+            yield ANYONE, "", of_all
+        for key, standing in people:
+            subject = split_subject_key(key)
+            if subject is None:
+                continue
+            cells = [_person_cell(policy, question, standing, subject) for question in questions]
+            if any(cell != "no" for cell in cells):
+                yield key, _roles_held(standing, domain), cells
+
+    sections: Iterable[tuple[str, Iterable[tuple[str, ...]]]]
+    if in_one_row:
+        columns = ("subject", "roles", *(f"{question.action} {question.resource_type}" for question in questions))
+        sections = [("", ((key, roles, *cells) for key, roles, cells in answers()))]
+    else:
+        columns = ("resource type", "actions", "may")
+        sections = ((f"{key}: {roles}" if roles else key, _by_type(questions, cells)) for key, roles, cells in answers())
+    return Sheet(
+        f"Who may do what in {domain}, by person",
+        facts,
+        _remarks(policy)[1:],
+        columns,
+        sections,
+        lambda notes: [(one.name, one.text) for one in names_used(notes, policy.conditions)],
+    )
+
+
+def _questions(policy: PolicySet, domain: str) -> dict[tuple[str, str], Question]:
+    """All that can be asked in a domain, by type and action."""
+    found = {
+        (declared.name, action): question_in(policy, declared.name, action, domain)
+        for declared in policy.resource_types.values()
+        for action in declared.actions
+    }
+    return {asked: question for asked, question in found.items() if not isinstance(question, BadDomain)}
+
+
+def _roles_held(standing: Standing, domain: str) -> str:
+    return ", ".join(f"{role} in {where}" for role, where in standing.inside(domain).held)
+
+
+def _by_type(questions: Sequence[Question], cells: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+    """The actions that have one answer, of each resource type."""
+    actions: dict[tuple[str, str], list[str]] = {}
+    for question, cell in zip(questions, cells, strict=True):
+        if cell != "no":
+            actions.setdefault((question.resource_type, cell), []).append(question.action)
+    for (resource_type, cell), some in actions.items():
+        yield resource_type, ", ".join(some), cell
+
+
+def _person_cell(policy: PolicySet, question: Question, standing: Standing, subject: tuple[str, str]) -> str:
+    return verdict_in_words(question.permission(standing.roles_in(question.domain), subject), policy.conditions)
+
+
+def sheet_of_changes(before: PolicySet, after: PolicySet, facts: Facts) -> Sheet:
+    """The cells of the matrix by role that allow something else than they did; a row for each cell."""
+    old = {(row.resource_type, row.action): row for row in matrix_rows(before)}
+    new = {(row.resource_type, row.action): row for row in matrix_rows(after)}
+    changes: list[tuple[str, ...]] = []
+    for thing in dict.fromkeys((*new, *old)):
+        for column in dict.fromkeys((*columns_of(after), *columns_of(before))):
+            was, now = _cell_in(old.get(thing), column), _cell_in(new.get(thing), column)
+            if not same_cell(was, now):
+                lines = _lines_of(new[thing].grants if thing in new else ())
+                changes.append((*thing, column, was.text if was else "no", now.text if now else "no", lines))
+    names = {**before.conditions, **after.conditions}
+    return Sheet(
+        "What changed in who may do what",
+        facts,
+        () if changes else ("Nothing changed.",),
+        ("resource type", "action", "role", "before", "now", "lines now"),
+        [("", changes)] if changes else (),
+        lambda notes: [(one.name, one.text) for one in names_used(notes, names)],
+    )
+
+
+def _cell_in(row: Row | None, column: str) -> Cell | None:
+    return None if row is None else row.cells.get(column)
+
+
+def sheet_of_personal_changes(
+    before: PolicySet,
+    after: PolicySet,
+    domain: str,
+    people: tuple[Iterable[tuple[str, Standing]], Iterable[tuple[str, Standing]]],
+    facts: Facts,
+) -> Sheet:
+    """What each person may do in a domain otherwise than before, by other policies or other roles; a row for each action.
+
+    `people` are those of before and of now, each sorted by subject. What changed for everybody is told of `anyone` alone.
+    """
+    sides = (_questions(before, domain), _questions(after, domain))
+    names = {**before.conditions, **after.conditions}
+
+    def rows() -> Iterator[tuple[str, ...]]:
+        for asked in dict.fromkeys((*sides[1], *sides[0])):
+            yield from row_of(ANYONE, asked, (NOBODY, NOBODY), None)
+        for key, standings in _side_by_side(*people):
+            subject = split_subject_key(key)
+            if subject is not None:
+                for asked in dict.fromkeys((*sides[1], *sides[0])):
+                    yield from row_of(key, asked, standings, subject)
+
+    def row_of(
+        key: str, asked: tuple[str, str], standings: tuple[Standing, Standing], subject: tuple[str, str] | None
+    ) -> Iterator[tuple[str, ...]]:
+        questions = [side.get(asked) for side in sides]
+        was, now = (
+            NEVER if question is None else question.permission(standing.roles_in(question.domain), subject)
+            for question, standing in zip(questions, standings, strict=True)
+        )
+        if same_permission(was, now):
+            return
+        of_all = [NEVER if question is None else question.permission({ANYONE}, subject) for question in questions]
+        if subject is not None and same_permission(was, of_all[0]) and same_permission(now, of_all[1]):
+            return
+        words = verdict_in_words(was, before.conditions), verdict_in_words(now, after.conditions)
+        yield (key, *asked, *words, *(_roles_held(standing, domain) for standing in standings))
+
+    return Sheet(
+        f"What changed in who may do what in {domain}, by person",
+        facts,
+        ("Each row is one change, made by other policies, other roles, or both.",),
+        ("subject", "resource type", "action", "before", "now", "roles before", "roles now"),
+        [("", rows())],
+        lambda notes: [(one.name, one.text) for one in names_used(notes, names)],
+    )
+
+
+def _side_by_side(
+    before: Iterable[tuple[str, Standing]], now: Iterable[tuple[str, Standing]]
+) -> Iterator[tuple[str, tuple[Standing, Standing]]]:
+    """Each subject once, with its standing in either of two sorted streams."""
+    both = merge(((key, 0, held) for key, held in before), ((key, 1, held) for key, held in now), key=itemgetter(0, 1))
+    for key, found in groupby(both, key=itemgetter(0)):
+        standings = {side: held for _, side, held in found}
+        yield key, (standings.get(0, NOBODY), standings.get(1, NOBODY))

@@ -1,0 +1,241 @@
+"""What the holder of some names may do in one place: always, never, or when a condition holds; exactly as `decide` decides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import chain
+from typing import Literal
+
+from klausel.core.analysis.question_space import Spot, spot_in
+from klausel.core.conditions.outcomes import Known, TruthSpace
+from klausel.core.conditions.simplify import Folded, all_of, any_of, attributes_of, fold, small_space, with_known_atoms
+from klausel.core.conditions.tree import Atom, Attribute, Comparison, Condition, Match, atoms, negate, value_of
+from klausel.core.decisions.domain import BadDomain
+from klausel.core.policy.policy_set import Grant, PolicySet
+from klausel.core.terms.request import Action, Request, Resource, Subject
+
+MOST_KEPT = 10_000
+
+Verdict = Literal["always", "when", "never"]
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """Whether somebody may: always, never, or when `condition` is certainly true (None unless the verdict is `when`).
+
+    It rests on `allows`, and `denies` can take it away, both in the order of the files and as few as will do.
+    """
+
+    verdict: Verdict
+    condition: Condition | None
+    allows: tuple[Grant, ...]
+    denies: tuple[Grant, ...]
+
+
+NEVER = Permission("never", None, (), ())
+
+
+@dataclass(frozen=True)
+class Question:
+    """May somebody do an action to a resource of a type, in a domain (None: in none), with these attributes known?
+
+    `grants` are those that hold there for somebody. Keeps the answers that it gave.
+    """
+
+    resource_type: str
+    action: str
+    domain: str | None
+    grants: tuple[Grant, ...]
+    known: Known
+    _kept: dict[object, Permission] = field(default_factory=dict, compare=False, repr=False)
+
+    @cached_property
+    def grantees(self) -> frozenset[str]:
+        """The names that a grant here names."""
+        return frozenset(grant.grantee for grant in self.grants)
+
+    @cached_property
+    def allowed_names(self) -> frozenset[str]:
+        """The names that an allow here names."""
+        return frozenset(grant.grantee for grant in self.grants if grant.effect == "allow")
+
+    def permission(self, names: Collection[str], subject: tuple[str, str] | None = None) -> Permission:
+        """What somebody with these names may do; `subject` is (type, id), None for one of whom nothing is known.
+
+        The condition is always exact. But with more than MOST_COMPARISONS left open, or with patterns, which are taken
+        as free, `when` may be said where in truth no request, or every one, meets it.
+        """
+        relevant = self.grantees & frozenset(names)
+        if self.allowed_names.isdisjoint(relevant):
+            return NEVER
+        key = (relevant, subject if self._ids_differ or subject is None else subject[0])
+        kept = self._kept.get(key)
+        if kept is None:
+            if len(self._kept) >= MOST_KEPT:
+                self._kept.clear()
+            kept = self._kept[key] = _permission(
+                [grant for grant in self.grants if grant.grantee in relevant], self._with(subject)
+            )
+        return kept
+
+    def _with(self, subject: tuple[str, str] | None) -> Known:
+        if subject is None:
+            return self.known
+        type_, id_ = subject
+        return {**self.known, Attribute("subject", ("type",)): (type_,), Attribute("subject", ("id",)): (id_,)}
+
+    @cached_property
+    def _ids_differ(self) -> bool:
+        """Whether two subjects of one type can get different answers: an id is compared with more than what is not known."""
+        id_ = Attribute("subject", ("id",))
+        known = {*self.known, Attribute("subject", ("type",))}
+        for atom in chain.from_iterable(atoms(grant.condition) for grant in self.grants if grant.condition):
+            if isinstance(atom, Match) and atom.attribute == id_:
+                return True
+            if isinstance(atom, Comparison) and id_ in (atom.left, atom.right):
+                other = atom.right if atom.left == id_ else atom.left
+                if not isinstance(other, Attribute) or other in known or atom.operator in ("<", "<=", ">", ">="):
+                    return True
+        return self._others_are_told_apart(id_)
+
+    def _others_are_told_apart(self, id_: Attribute) -> bool:
+        """Whether an attribute that ids are compared with is itself compared with a text or with something known."""
+        compared = [
+            atom
+            for grant in self.grants
+            if grant.condition
+            for atom in atoms(grant.condition)
+            if not (isinstance(atom, Comparison) and id_ in (atom.left, atom.right))
+        ]
+        linked = {
+            operand
+            for grant in self.grants
+            if grant.condition
+            for atom in atoms(grant.condition)
+            if isinstance(atom, Comparison) and id_ in (atom.left, atom.right)
+            for operand in (atom.left, atom.right)
+        }
+        return any(set(attributes_of(atom)) & linked for atom in compared)
+
+
+def question_in(
+    policy: PolicySet,
+    resource_type: str,
+    action: str,
+    domain: str | None,
+    given: Request | None = None,
+) -> Question | BadDomain:
+    """The question about something in a domain; `given` holds the properties, and the id, that are known of the request."""
+    spot = spot_in(policy, resource_type, action, domain)
+    return spot if isinstance(spot, BadDomain) else question_at(policy, resource_type, action, spot, given)
+
+
+def question_at(policy: PolicySet, resource_type: str, action: str, spot: Spot, given: Request | None = None) -> Question:
+    """The question about something in one kind of place."""
+    grants = tuple(
+        grant for grant in policy.grants_about(resource_type, action) if grant.scope.covers(spot.domain, policy.roles)
+    )
+    known: dict[Attribute, tuple[object, ...]] = dict(spot.known)
+    if given is not None:
+        for attribute in {name for grant in grants if grant.condition for name in _attributes_in(grant.condition)}:
+            if attribute not in known and _is_given(attribute, given):
+                known[attribute] = (_comparable(value_of(attribute, given)),)
+    return Question(resource_type, action, spot.domain, grants, known)
+
+
+def _is_given(attribute: Attribute, given: Request) -> bool:
+    if attribute == Attribute("resource", ("id",)):
+        return given.resource.id != ""
+    if attribute.root == "subject" and attribute.path in (("id",), ("type",)):
+        return False
+    properties = given.context if attribute.root == "context" else getattr(given, attribute.root).properties
+    return attribute.path[0] in properties
+
+
+def _comparable(value: object) -> object:
+    """The value, or None for an object: every comparison with either is unknown."""
+    return None if isinstance(value, Mapping) else value
+
+
+def given_values(resource_id: str, properties: Mapping[str, Mapping[str, object]]) -> Request:
+    """What is known of a request before it is asked, by entity."""
+    return Request(
+        Subject("", "", properties.get("subject", {})),
+        Action("", properties.get("action", {})),
+        Resource("", resource_id, properties.get("resource", {})),
+        properties.get("context", {}),
+    )
+
+
+def _permission(grants: Sequence[Grant], known: Known) -> Permission:
+    allows, denies = _folded(grants, lambda condition: with_known_atoms(condition, known))
+    allows = {grant: part for grant, part in allows.items() if part is not False}
+    denies = {grant: part for grant, part in denies.items() if part is not True}
+    if not allows or False in denies.values():
+        return NEVER
+    parts = [part for part in (*allows.values(), *denies.values()) if not isinstance(part, bool)]
+    open_atoms = list(chain.from_iterable(map(atoms, parts)))
+    space = small_space(open_atoms, known)
+    if space is None:
+        return _as_it_stands(allows, denies)
+    held = _outcomes(space, allows.values(), denies.values())
+    if not any(held):
+        return NEVER
+    for grant in sorted(allows, key=lambda grant: (allows[grant] is True, -grants.index(grant))):
+        fewer = {other: part for other, part in allows.items() if other is not grant}
+        if fewer and _outcomes(space, fewer.values(), denies.values()) == held:
+            allows = fewer
+    for grant in list(denies):
+        fewer = {other: part for other, part in denies.items() if other is not grant}
+        if _outcomes(space, allows.values(), fewer.values()) == held:
+            denies = fewer
+    if all(held):
+        return Permission("always", None, tuple(sorted(allows, key=grants.index)), ())
+    condition = all_of([any_of(list(allows.values())), *denies.values()])
+    condition = fold(condition, lambda atom: _constant(atom, space)) if not isinstance(condition, bool) else condition
+    assert not isinstance(condition, bool)
+    return Permission("when", condition, tuple(allows), tuple(denies))
+
+
+def _as_it_stands(allows: Mapping[Grant, Folded], denies: Mapping[Grant, Folded]) -> Permission:
+    always = [grant for grant, part in allows.items() if part is True][:1]
+    condition = all_of([any_of(allows.values()), *denies.values()])
+    if isinstance(condition, bool):
+        return Permission("always", None, tuple(always), ())
+    return Permission("when", condition, tuple(always or allows), tuple(denies))
+
+
+def _folded(grants: Iterable[Grant], fold: Callable[[Condition], Folded]) -> tuple[dict[Grant, Folded], dict[Grant, Folded]]:
+    """What must be certainly true for each allow to hold, and for each deny not to."""
+    allows: dict[Grant, Folded] = {}
+    denies: dict[Grant, Folded] = {}
+    for grant in grants:
+        if grant.effect == "allow":
+            allows[grant] = True if grant.condition is None else fold(grant.condition)
+        else:
+            denies[grant] = False if grant.condition is None else fold(negate(grant.condition))
+    return allows, denies
+
+
+def _outcomes(space: TruthSpace, allows: Collection[Folded], denies: Collection[Folded]) -> list[bool]:
+    """In which outcomes an allow holds and no deny does."""
+    return [
+        any(_is_true(space, part, outcome.truths) for part in allows)
+        and all(_is_true(space, part, outcome.truths) for part in denies)
+        for outcome in space.outcomes
+    ]
+
+
+def _is_true(space: TruthSpace, part: Folded, truths: tuple[bool | None, ...]) -> bool:
+    return part if isinstance(part, bool) else space.value(part, truths) is True
+
+
+def _constant(atom: Atom, space: TruthSpace) -> bool | None:
+    found = {space.value(atom, outcome.truths) is True for outcome in space.outcomes}
+    return found.pop() if len(found) == 1 else None
+
+
+def _attributes_in(condition: Condition) -> set[Attribute]:
+    return {name for atom in atoms(condition) for name in attributes_of(atom)}

@@ -1,0 +1,232 @@
+"""Every kind of question about a type and an action: where it may be asked, and what the subject may hold there.
+
+Standings that reach the same of the wanted names are one, so the space stays small however many roles there are.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from klausel.core.conditions.outcomes import Known
+from klausel.core.conditions.tree import Atom, Attribute, Comparison, Literal, Operand
+from klausel.core.decisions.domain import BadDomain, domain_of
+from klausel.core.policy.policy_set import PolicySet
+from klausel.core.policy.roles import ANY_PREFIX, ANYONE, Level, RoleModel, depth_of, parent_domain
+from klausel.core.terms.identifiers import fault_in_domain_id
+from klausel.core.terms.request import Resource
+
+_FIRST_ID = " "
+"""The id that sorts before all others; behind a text, the first id after that text."""
+
+Held = tuple[tuple[str, str], ...]
+"""Role assignments of one subject, as (role, domain)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standpoint:
+    """What a subject may hold: the wanted names that it reaches, and the fewest role assignments found that give them."""
+
+    names: frozenset[str]
+    held: Held
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """One kind of place where a question may be asked: its domain (None: none), and what is known of the resource there.
+
+    `shape` are the parts of the domain; None for a made-up one, which stands for all that no other spot names.
+    """
+
+    domain: str | None
+    known: Known
+    shape: tuple[str | None, ...] = ()
+
+
+def spots(
+    policy: PolicySet, resource_type: str, action: str, domains: Iterable[str], atoms: Iterable[Atom]
+) -> tuple[Spot, ...]:
+    """One spot for each kind in which this may be asked, apart where `domains` or texts in the atoms tell them apart.
+
+    `domains` are those that grants or invariants name; made-up ones are called after their level.
+    """
+    roles = policy.roles
+    known_domains = {domain for name in domains for domain in domains_from_top(name)}
+    parts = parts_in_atoms(roles, resource_type, atoms)
+    found: dict[str | None, Spot] = {}
+    for chain in _chains(roles, known_domains, parts):
+        for length in range(len(chain) + 1):
+            known = _known(_levels_looked_at(policy, resource_type, action), resource_type, action, chain[:length])
+            domain = _domain_when(policy, resource_type, action, known)
+            if not isinstance(domain, BadDomain):
+                found.setdefault(domain, Spot(domain, known, shape_of(domain, known_domains, parts, roles)))
+    return tuple(found.values())
+
+
+def shape_of(
+    domain: str | None, known: Collection[str], parts: Mapping[str, Collection[str]], roles: RoleModel
+) -> tuple[str | None, ...]:
+    """The parts of a domain, with None for those that are made up."""
+    if domain is None:
+        return ()
+    shape: list[str | None] = []
+    for level, above in zip(roles.levels, domains_from_top(domain), strict=False):
+        part = above.rpartition("/")[2]
+        is_named = above in known or part in parts[level.name]
+        shape.append(part if is_named and level.constant is None else None)
+    return tuple(shape)
+
+
+def spot_in(policy: PolicySet, resource_type: str, action: str, domain: str | None) -> Spot | BadDomain:
+    """The spot of a question about something in a domain: its own domain is that, or one above where the action is asked."""
+    ids = () if domain is None else domain.split("/")
+    known = _known(_levels_looked_at(policy, resource_type, action), resource_type, action, ids)
+    asked = _domain_when(policy, resource_type, action, known)
+    return asked if isinstance(asked, BadDomain) else Spot(asked, known)
+
+
+def domains_from_top(domain: str) -> Iterator[str]:
+    """A domain and those above it, the top one first."""
+    parts = domain.split("/")
+    for length in range(1, len(parts) + 1):
+        yield "/".join(parts[:length])
+
+
+def parts_in_atoms(roles: RoleModel, resource_type: str, atoms: Iterable[Atom]) -> dict[str, set[str]]:
+    """By level: the texts that conditions compare with the attributes by which requests name that level."""
+    parts: dict[str, set[str]] = {level.name: set() for level in roles.levels}
+    for atom in atoms:
+        if not isinstance(atom, Comparison):
+            continue
+        for level in roles.levels:
+            if _naming_attributes(level, resource_type) & {atom.left, atom.right}:
+                literals = [item for side in (atom.left, atom.right) for item in getattr(side, "items", (side,))]
+                texts = {item.value for item in literals if isinstance(item, Literal) and isinstance(item.value, str)}
+                if atom.operator in ("<", "<=", ">", ">="):
+                    texts |= {_FIRST_ID, *(text + _FIRST_ID for text in texts)}
+                parts[level.name] |= {text for text in texts if not fault_in_domain_id(text)}
+    return parts
+
+
+def _naming_attributes(level: Level, resource_type: str) -> set[Operand]:
+    named: set[Operand] = set() if level.named_by is None else {Attribute("resource", (level.named_by,))}
+    if level.identified_by == resource_type:
+        named.add(Attribute("resource", ("id",)))
+    return named
+
+
+def _chains(roles: RoleModel, known: Collection[str], parts: Mapping[str, set[str]]) -> Iterator[tuple[str, ...]]:
+    """Ids for all levels, from the top: through the known domains, and aside of them at each level."""
+
+    def extend(ids: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+        if len(ids) == len(roles.levels):
+            yield ids
+            return
+        level = roles.levels[len(ids)]
+        if level.constant is not None:
+            yield from extend((*ids, level.constant))
+            return
+        prefix = "/".join(ids)
+        used = {name.rpartition("/")[2] for name in known if (parent_domain(name) or "") == prefix} | parts[level.name]
+        for part in [made_up_id(level.name, used), *sorted(used)]:
+            yield from extend((*ids, part))
+
+    yield from extend(())
+
+
+def made_up_id(level: str, used: Collection[str] = ()) -> str:
+    """An id for a domain of a level that is none of those used."""
+    return next(name for name in (f"{level}-{number}" for number in itertools.count(1)) if name not in used)
+
+
+def _levels_looked_at(policy: PolicySet, resource_type: str, action: str) -> Sequence[Level]:
+    declared = policy.resource_types.get(resource_type)
+    asked_in = policy.roles.level_named(declared.asked_in.get(action, "")) if declared else None
+    return policy.roles.levels if asked_in is None else policy.roles.levels[: asked_in.depth]
+
+
+def _known(levels: Sequence[Level], resource_type: str, action: str, ids: Sequence[str]) -> Known:
+    """What is known of a resource that names these ids, from the top, and no others."""
+    known: dict[Attribute, tuple[object, ...]] = {
+        Attribute("resource", ("type",)): (resource_type,),
+        Attribute("action", ("name",)): (action,),
+    }
+    for level, part in itertools.zip_longest(levels, ids[: len(levels)]):
+        by_id = level.identified_by == resource_type and part is not None
+        if by_id:
+            known[Attribute("resource", ("id",))] = (part,)
+        if level.named_by is not None:
+            known[Attribute("resource", (level.named_by,))] = (part, None) if by_id else (part,)
+    return known
+
+
+def _domain_when(policy: PolicySet, resource_type: str, action: str, known: Known) -> str | BadDomain | None:
+    properties = {
+        name.path[0]: values[0] for name, values in known.items() if name.root == "resource" and values[0] is not None
+    }
+    id_ = properties.pop("id", "")
+    del properties["type"]
+    resource = Resource(resource_type, str(id_), properties)
+    return domain_of(policy.roles, policy.resource_types.get(resource_type), action, resource)
+
+
+def standpoints(roles: RoleModel, domain: str | None, wanted: Collection[str]) -> tuple[Standpoint, ...]:
+    """Every standing that role assignments can give in a domain, as the wanted names reached; small ones first.
+
+    Counts what `requires_role_above` allows, in the domain, above it, beside it and below it.
+    """
+    keep = frozenset(wanted)
+    if domain is None:
+        return (Standpoint(keep & {ANYONE}, ()),)
+    places = _places(roles, domain)
+    states: dict[tuple[frozenset[str], frozenset[str]], Held] = {(keep & {ANYONE}, frozenset()): ()}
+    for place in places:
+        options = _options(roles, place, domain, keep)
+        needs = roles.levels[depth_of(place) - 1].requires_role_above
+        grown: dict[tuple[frozenset[str], frozenset[str]], Held] = {}
+        for (names, peopled), held in states.items():
+            for more, further in options:
+                if further and needs and parent_domain(place) not in peopled:
+                    continue
+                state = (names | more, peopled | {place} if further else peopled)
+                whole = held + further
+                if state not in grown or len(whole) < len(grown[state]):
+                    grown[state] = whole
+        states = grown
+    found: dict[frozenset[str], Held] = {}
+    for (names, _), held in states.items():
+        if names not in found or len(held) < len(found[names]):
+            found[names] = held
+    return tuple(Standpoint(names, held) for names, held in sorted(found.items(), key=lambda item: (len(item[1]), item[1])))
+
+
+def _options(roles: RoleModel, place: str, domain: str, keep: frozenset[str]) -> list[tuple[frozenset[str], Held]]:
+    """What the roles held in one place can add, with the fewest roles that add it; holding nothing is among them."""
+    level = roles.levels[depth_of(place) - 1].name
+    is_above = domain == place or domain.startswith(place + "/")
+    options: dict[tuple[frozenset[str], bool], Held] = {(frozenset(), False): ()}
+    for role in roles.roles.values():
+        if role.level != level:
+            continue
+        adds = roles.closure[role.name] & keep if is_above else frozenset()
+        if depth_of(place) > 1:
+            adds |= roles.closure[ANY_PREFIX + role.name] & keep
+        for (names, _), held in list(options.items()):
+            option, further = (names | adds, True), (*held, (role.name, place))
+            if option not in options or len(further) < len(options[option]):
+                options[option] = further
+    return [(names, held) for (names, _), held in options.items()]
+
+
+def _places(roles: RoleModel, domain: str) -> list[str]:
+    """The domains whose role assignments matter in a domain: it, those above it, and one chain aside at each level."""
+    above = list(domains_from_top(domain))
+    places = dict.fromkeys(above)
+    for branch in above:
+        chain = branch
+        for level in roles.levels[depth_of(branch) :]:
+            used = {place.rpartition("/")[2] for place in above}
+            chain = f"{chain}/{level.constant or made_up_id(level.name, used)}"
+            places[chain] = None
+    return sorted(places, key=depth_of)

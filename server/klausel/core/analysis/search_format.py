@@ -1,0 +1,50 @@
+"""What a search finds, as a line for people and as JSON for programs."""
+
+from __future__ import annotations
+
+from klausel.core.analysis.search import Found, Reason
+from klausel.core.decisions.explanation_format import grant_as_json
+
+
+def found_as_json(found: Found) -> dict[str, object]:
+    """A JSON object; its members are described in docs/audit.md."""
+    return {
+        "subject": found.subject,
+        "action": found.action,
+        "type": found.resource_type,
+        "domain": found.domain,
+        "verdict": found.verdict,
+        "condition": None if found.condition is None else str(found.condition),
+        "allowed_by": [_reason_as_json(reason) for reason in found.allows],
+        "denied_by": [_reason_as_json(reason) for reason in found.denies],
+    }
+
+
+def _reason_as_json(reason: Reason) -> dict[str, object]:
+    source = reason.source
+    return {
+        **grant_as_json(reason.grant),
+        "condition": reason.grant.condition_text or None,
+        "role_assignment": {"role": source.role, "domain": source.domain} if source else None,
+        "inheritance": list(source.chain) if source else [],
+    }
+
+
+def verdict_text(found: Found) -> str:
+    """`always`, `never`, or `when` with the condition."""
+    return found.verdict if found.condition is None else f"when {found.condition}"
+
+
+def reasons_text(found: Found) -> str:
+    """The role assignments, the chains of roles and the grants, on one line."""
+    allows = "; or ".join(_reason_text(reason) for reason in found.allows)
+    denies = "; or ".join(_reason_text(reason) for reason in found.denies)
+    word = "but" if found.verdict == "never" else "unless"
+    return "; ".join([*([allows] if allows else []), *([f"{word} denied by {denies}"] if denies else [])])
+
+
+def _reason_text(reason: Reason) -> str:
+    if reason.source is None:
+        return f"everybody, {reason.grant.source}"
+    so = f", so {reason.source.chain[-1]}" if len(reason.source.chain) > 1 else ""
+    return f"{reason.source.role} in {reason.source.domain}{so}, {reason.grant.source}"

@@ -1,0 +1,426 @@
+"""Parsing the text of a condition into its checked tree; every fault has its offset in the text.
+
+    owner_is_self and (resource.status == "published" or not context.locked)
+
+A bare name is a named condition. There are no calls but the two matchers, no arithmetic and no access to anything
+but the four roots, so a condition always ends and never fails.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, NoReturn, cast
+
+from klausel.core.conditions.tree import (
+    OWN_ATTRIBUTES,
+    ROOTS,
+    AllOf,
+    AnyOf,
+    Attribute,
+    Comparison,
+    Condition,
+    ListOf,
+    Literal,
+    Match,
+    Matcher,
+    Operand,
+    Operator,
+    Truth,
+    atoms,
+    negate,
+)
+from klausel.core.terms.problem import did_you_mean
+
+LONGEST_EXPRESSION = 4_000
+DEEPEST_NESTING = 30
+MOST_COMPARISONS = 1_000
+CONDITION_FAULTY = "condition-faulty"
+"""The id of a fault that is another condition's, which has its own problem; it is not reported."""
+MATCHERS = ("matches_glob", "matches_path")
+KEYWORDS = frozenset({"and", "or", "not", "in", "true", "false", "null", *ROOTS, *MATCHERS})
+
+_TOKEN = re.compile(
+    r"""(?P<space>\s+)
+    | (?P<number>-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)
+    | (?P<name>[^\W\d]\w*)
+    | (?P<string>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')
+    | (?P<operator>==|!=|<=|>=|<|>|\(|\)|\[|\]|,|\.)""",
+    re.VERBOSE | re.DOTALL,
+)
+_INSTEAD = {
+    "&&": "write `and`",
+    "||": "write `or`",
+    "!": "write `not`",
+    "=": "write `==`",
+    "True": "write `true`",
+    "False": "write `false`",
+    "None": "write `null`",
+    "AND": "write `and`",
+    "OR": "write `or`",
+    "NOT": "write `not`",
+    "&": "write `and`",
+    "|": "write `or`",
+    "is": "write `==`",
+    "equals": "write `==`",
+    "contains": 'turn it round: `"a" in resource.names`',
+    "≠": "write `!=`",
+    "≤": "write `<=`",
+    "≥": "write `>=`",
+    "−": "write a plain minus, `-`",
+    **dict.fromkeys("“”„‟«»", 'use the straight quote, `"`'),
+    **dict.fromkeys("‘’‚‛`´", "use the straight quote, `'`"),
+    **dict.fromkeys("+-*/%", "conditions do not calculate; send the result as an attribute"),
+}
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", '"': '"', "'": "'", "\\": "\\", "/": "/"}
+_LONGEST_WHOLE_NUMBER = 300
+_EXACT_WHOLE_NUMBERS = 2.0**53
+
+
+class ExpressionFault(Exception):
+    """What is wrong in the text of a condition: problem id, message, hint, and the offset of the fault in characters."""
+
+    def __init__(self, id_: str, message: str, hint: str, offset: int) -> None:
+        super().__init__(message)
+        self.id = id_
+        self.message = message
+        self.hint = hint
+        self.offset = offset
+
+
+class _Token(NamedTuple):
+    kind: str
+    text: str
+    offset: int
+
+
+def parse_condition(text: str, named: Callable[[str], Condition | None], known_names: Mapping[str, object]) -> Condition:
+    """The checked tree of a condition's text; raises `ExpressionFault`.
+
+    `named` gives the tree of a named condition, or None when that condition itself is faulty or unknown;
+    `known_names` has all their names.
+    """
+    if len(text) > LONGEST_EXPRESSION:
+        raise ExpressionFault(
+            "condition-syntax",
+            f"the condition has {len(text)} characters, more than {LONGEST_EXPRESSION}",
+            "split it into named conditions",
+            0,
+        )
+    return _Parser(text, named, known_names).parse()
+
+
+def named_conditions_in(text: str, known_names: Mapping[str, object]) -> dict[str, int]:
+    """The named conditions that a text uses, each with the offset of its first use; raises `ExpressionFault`.
+
+    Checks all of the text but how large it becomes with the conditions that it uses.
+    """
+    stand_in = Truth(Attribute("context", ("stand_in",)))
+    if len(text) > LONGEST_EXPRESSION:
+        parse_condition(text, lambda name: stand_in, known_names)
+    parser = _Parser(text, lambda name: stand_in if name in known_names else None, known_names)
+    parser.parse()
+    return parser.used
+
+
+def _flat(kind: type[AllOf] | type[AnyOf], parts: list[Condition]) -> Condition:
+    """One condition of all parts; a part of the same kind gives its own, so that brackets without effect leave no trace."""
+    if len(parts) == 1:
+        return parts[0]
+    return kind(tuple(inner for part in parts for inner in (part.parts if isinstance(part, kind) else (part,))))
+
+
+def _depth(condition: Condition) -> int:
+    return 1 + max(map(_depth, condition.parts)) if isinstance(condition, AllOf | AnyOf) else 1
+
+
+class _Parser:
+    def __init__(self, text: str, named: Callable[[str], Condition | None], known: Mapping[str, object]) -> None:
+        self._tokens = _tokens(text)
+        self._at = 0
+        self._named = named
+        self._known = known
+        self._depth = 0
+        self._comparisons = 0
+        self.used: dict[str, int] = {}
+
+    def parse(self) -> Condition:
+        condition = self._alternatives()
+        if self._token.kind != "end":
+            hint = _INSTEAD.get(self._token.text, "join conditions with `and` or `or`")
+            if self._token.text in ("==", "!=", "<", "<=", ">", ">=", "in"):
+                hint = "brackets and named conditions are true or false already; compare attributes, without brackets"
+            self._fail(f"`{self._token.text}` is not expected here", hint)
+        if _depth(condition) > DEEPEST_NESTING:
+            message = f"the condition, with those that it uses, is nested deeper than {DEEPEST_NESTING} levels"
+            self._fail(message, "make it simpler", 0)
+        return condition
+
+    @property
+    def _token(self) -> _Token:
+        return self._tokens[self._at]
+
+    def _take(self, *texts: str) -> _Token | None:
+        token = self._token
+        if token.kind in ("operator", "name") and token.text in texts:
+            self._at += 1
+            return token
+        return None
+
+    def _expect(self, text: str, hint: str) -> None:
+        if not self._take(text):
+            found = self._token.text or "the end"
+            self._fail(f"`{text}` is missing before {f'`{found}`' if self._token.text else found}", hint)
+
+    def _fail(self, message: str, hint: str, offset: int | None = None, id_: str = "condition-syntax") -> NoReturn:
+        raise ExpressionFault(id_, message, hint, self._token.offset if offset is None else offset)
+
+    def _alternatives(self) -> Condition:
+        self._depth += 1
+        if self._depth > DEEPEST_NESTING:
+            self._fail(f"the condition is nested deeper than {DEEPEST_NESTING} levels", "use named conditions")
+        parts = [self._conjunction()]
+        while self._take("or"):
+            parts.append(self._conjunction())
+        self._depth -= 1
+        return _flat(AnyOf, parts)
+
+    def _conjunction(self) -> Condition:
+        parts = [self._negation()]
+        while self._take("and"):
+            parts.append(self._negation())
+        return _flat(AllOf, parts)
+
+    def _negation(self) -> Condition:
+        negated = False
+        while self._take("not"):
+            negated = not negated
+        condition = self._primary()
+        return negate(condition) if negated else condition
+
+    def _primary(self) -> Condition:
+        if self._take("("):
+            condition = self._alternatives()
+            self._expect(")", "close the bracket")
+            return condition
+        token = self._token
+        if token.kind == "name" and token.text not in KEYWORDS:
+            return self._counted(self._named_condition(), token)
+        is_match = token.kind == "name" and token.text in MATCHERS
+        return self._counted(self._match() if is_match else self._comparison(), token)
+
+    def _counted(self, condition: Condition, token: _Token) -> Condition:
+        """The same condition; a fault when the whole, with what it uses, grows too large."""
+        for _ in atoms(condition):
+            self._comparisons += 1
+            if self._comparisons > MOST_COMPARISONS:
+                message = f"the condition, with those that it uses, has more than {MOST_COMPARISONS} comparisons"
+                self._fail(message, "make it simpler", token.offset)
+        return condition
+
+    def _named_condition(self) -> Condition:
+        token = self._token
+        self._at += 1
+        if self._token.text == "." or self._token.text == "[":
+            self._fail(
+                f'unknown attribute root "{token.text}"',
+                f"{did_you_mean(token.text, ROOTS)}Attributes start with subject, resource, action or context",
+                token.offset,
+                "unknown-attribute-root",
+            )
+        if self._token.text == "(":
+            self._fail(f'unknown function "{token.text}"', "there are matches_glob and matches_path", token.offset)
+        if token.text in _INSTEAD and token.text not in self._known:
+            self._fail(f"`{token.text}` is not a word of conditions", _INSTEAD[token.text], token.offset)
+        self.used.setdefault(token.text, token.offset)
+        condition = self._named(token.text)
+        if condition is None:
+            if token.text in self._known:
+                raise ExpressionFault(CONDITION_FAULTY, f'condition "{token.text}" has a problem', "", token.offset)
+            self._fail(
+                f'unknown condition "{token.text}"',
+                f"{did_you_mean(token.text, self._known)}Conditions are declared in policies/conditions.yaml; "
+                "an attribute starts with subject, resource, action or context, and a text stands in quotes",
+                token.offset,
+                "unknown-condition",
+            )
+        return condition
+
+    def _match(self) -> Condition:
+        matcher = cast(Matcher, self._token.text)
+        self._at += 1
+        self._expect("(", f'write {matcher}(resource.name, "pattern")')
+        attribute_at = self._token.offset
+        attribute = self._operand()
+        if not isinstance(attribute, Attribute):
+            self._fail("the first argument is not an attribute", f'write {matcher}(resource.name, "a*")', attribute_at)
+        self._expect(",", f'write {matcher}({attribute}, "pattern")')
+        pattern_at = self._token.offset
+        pattern = self._operand()
+        if not isinstance(pattern, Literal) or not isinstance(pattern.value, str):
+            self._fail("the pattern is not a text", f'write {matcher}({attribute}, "pattern")', pattern_at)
+        self._expect(")", "close the bracket")
+        return Match(matcher, attribute, pattern.value)
+
+    def _comparison(self) -> Condition:
+        start = self._token.offset
+        left = self._operand()
+        operator_at = self._token.offset
+        operator = self._comparison_operator()
+        if operator is None:
+            if isinstance(left, Attribute):
+                return Truth(left)
+            self._fail(f"`{left}` alone is not a condition", "compare it with an attribute", start)
+        right = self._operand()
+        self._check_operands(operator, left, right, start, operator_at)
+        if self._token.kind == "operator" and self._token.text in ("==", "!=", "<", "<=", ">", ">="):
+            self._fail("comparisons do not chain", "join two comparisons with `and`")
+        return Comparison(operator, left, right)
+
+    def _comparison_operator(self) -> Operator | None:
+        token = self._take("==", "!=", "<", "<=", ">", ">=", "in")
+        if token:
+            return cast(Operator, token.text)
+        if self._token.text == "not" and self._token.kind == "name":
+            self._at += 1
+            self._expect("in", "write `not in`")
+            return "not in"
+        return None
+
+    def _check_operands(self, operator: Operator, left: Operand, right: Operand, start: int, operator_at: int) -> None:
+        if not isinstance(left, Attribute) and not isinstance(right, Attribute):
+            self._fail("the comparison has no attribute, so it is always the same", "compare an attribute", start)
+        if isinstance(left, ListOf):
+            self._fail("a list stands on the left", 'write `resource.role in ["a", "b"]`', start)
+        if operator in ("in", "not in"):
+            if isinstance(right, Literal):
+                self._fail(f"`{operator}` needs a list on its right", 'write `in ["a", "b"]` or an attribute', operator_at)
+            return
+        if isinstance(right, ListOf):
+            self._fail(f"`{operator}` cannot compare with a list", "use `in` or `not in`", operator_at)
+        for operand in (left, right):
+            if operator not in ("==", "!=") and isinstance(operand, Literal) and isinstance(operand.value, bool):
+                self._fail(f"`{operator}` cannot order true and false", "use `==` or `!=`", operator_at)
+
+    def _operand(self) -> Operand:
+        token = self._token
+        if token.kind == "name" and token.text in ROOTS:
+            return self._attribute()
+        if token.text == "[" and token.kind == "operator":
+            return self._list()
+        return self._literal()
+
+    def _list(self) -> ListOf:
+        start = self._token.offset
+        self._at += 1
+        items: list[Literal] = []
+        while not self._take("]"):
+            if items:
+                self._expect(",", "separate the values of a list with commas")
+            items.append(self._literal())
+        if not items:
+            self._fail("the list is empty", "name the values", start)
+        return ListOf(tuple(items))
+
+    def _literal(self) -> Literal:
+        token = self._token
+        self._at += 1
+        if token.kind == "string":
+            return Literal(_unquoted(token))
+        if token.kind == "number":
+            return Literal(self._number(token))
+        if token.kind == "name" and token.text in ("true", "false"):
+            return Literal(token.text == "true")
+        if token.text == "null" and token.kind == "name":
+            self._fail(
+                "a comparison with null is never true",
+                "a missing or null attribute already makes an allow not hold and a deny hold",
+                token.offset,
+            )
+        if token.kind == "end":
+            self._fail("the condition ends where a value is expected", "complete it", token.offset)
+        hint = _INSTEAD.get(token.text, "a value is an attribute, a text in quotes, a number, true or false")
+        if token.kind == "name" and token.text not in KEYWORDS and token.text not in _INSTEAD:
+            if self._token.text in (".", "["):
+                hint = f"{did_you_mean(token.text, ROOTS)}Attributes start with subject, resource, action or context"
+                self._fail(f'unknown attribute root "{token.text}"', hint, token.offset, "unknown-attribute-root")
+            hint = f'a text stands in quotes: "{token.text}"'
+        self._fail(f"`{token.text}` is not a value", hint, token.offset)
+
+    def _number(self, token: _Token) -> int | float:
+        """The exact value of a number; a whole number is an int however it is written."""
+        if re.match(r"-?0[0-9]", token.text):
+            hint = f'a number does not start with 0, and a text stands in quotes: "{token.text}"'
+            self._fail(f"`{token.text}` is not a value", hint, token.offset)
+        if not set(token.text) & set(".eE"):
+            if len(token.text) > _LONGEST_WHOLE_NUMBER:
+                self._fail(f"the number `{token.text[:20]}…` is too long", "use a shorter one", token.offset)
+            return int(token.text)
+        number = float(token.text)
+        is_zero = not re.search(r"[1-9]", re.split("[eE]", token.text)[0])
+        if number in (float("inf"), float("-inf")) or (number == 0) != is_zero:
+            self._fail(f"the number `{token.text[:20]}` is too large or too near to zero", "use another", token.offset)
+        return int(number) if number.is_integer() and abs(number) <= _EXACT_WHOLE_NUMBERS else number
+
+    def _attribute(self) -> Attribute:
+        root = self._token
+        self._at += 1
+        path: list[str] = []
+        while True:
+            if self._take("."):
+                token = self._token
+                if token.kind != "name":
+                    self._fail("a name is missing after the dot", f"write {root.text}.name")
+                self._at += 1
+                path.append(token.text)
+            elif self._token.text == "[" and self._token.kind == "operator":
+                self._at += 1
+                token = self._token
+                if token.kind != "string":
+                    self._fail("a name in quotes is missing in the brackets", f'write {root.text}["name"]')
+                self._at += 1
+                path.append(_unquoted(token))
+                self._expect("]", "close the bracket")
+            else:
+                break
+            if path == ["properties"] and root.text != "context":
+                rest = f"{root.text}.name"
+                self._fail(f"`{root.text}.properties` is not needed", f"write {rest}", token.offset)
+        if len(path) > 1 and path[0] in OWN_ATTRIBUTES[root.text]:
+            self._fail(f"`{root.text}.{path[0]}` has no parts", f"compare `{root.text}.{path[0]}` itself", root.offset)
+        if not path:
+            self._fail(f"`{root.text}` alone is not a value", f"name an attribute of it: {root.text}.name", root.offset)
+        return Attribute(root.text, tuple(path))
+
+
+def _tokens(text: str) -> list[_Token]:
+    tokens = []
+    at = 0
+    while at < len(text):
+        match = _TOKEN.match(text, at)
+        if match is None:
+            wrong = next((sign for sign in ("&&", "||", "=", "!") if text.startswith(sign, at)), text[at])
+            if wrong in ("'", '"'):
+                raise ExpressionFault("condition-syntax", "a text is not closed", f"end it with {wrong}", at)
+            hint = _INSTEAD.get(wrong, "remove it, or put the text that it belongs to in quotes")
+            raise ExpressionFault("condition-syntax", f"`{wrong}` has no meaning in conditions", hint, at)
+        if match.lastgroup != "space":
+            tokens.append(_Token(match.lastgroup or "", match.group(), at))
+        at = match.end()
+    return [*tokens, _Token("end", "", len(text))]
+
+
+def _unquoted(token: _Token) -> str:
+    def unescape(match: re.Match[str]) -> str:
+        if len(match[1]) == 5 and not "d800" <= match[1][1:].lower() <= "dfff":
+            return chr(int(match[1][1:], 16))
+        if match[1] not in _ESCAPES:
+            raise ExpressionFault(
+                "condition-syntax",
+                f"`{match[0]}` is not an escape in a text",
+                "write a backslash as `\\\\`",
+                token.offset + 1 + match.start(),
+            )
+        return _ESCAPES[match[1]]
+
+    return re.sub(r"\\(u[0-9a-fA-F]{4}|.)", unescape, token.text[1:-1], flags=re.DOTALL)

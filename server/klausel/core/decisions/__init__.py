@@ -1,0 +1,1 @@
+"""Deciding and explaining: the domain of a request, effective roles, the decision and its reasons."""

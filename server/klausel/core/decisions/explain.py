@@ -1,0 +1,205 @@
+"""Explaining: which role assignment, inheritance, grant and condition decided, and what a denied request lacked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from klausel.core.conditions.tree import Atom, Attribute, Comparison, Condition, atoms, evaluate, evaluate_atom, value_of
+from klausel.core.decisions.decide import Decision, Plan, decide
+from klausel.core.decisions.effective_roles import Source, Standing
+from klausel.core.policy.policy_set import Grant, PolicySet
+from klausel.core.policy.roles import ANYONE
+from klausel.core.terms.problem import did_you_mean
+from klausel.core.terms.request import Request
+
+MOST_NEAREST = 5
+
+Part = Literal["type and action", "role", "domain", "condition"]
+
+
+@dataclass(frozen=True, slots=True)
+class AtomSeen:
+    """One comparison of a condition: its text, its value (None: unknown), and the attributes it read with their values."""
+
+    text: str
+    value: bool | None
+    read: tuple[tuple[str, object], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GrantSeen:
+    """A grant that holds: how the subject comes by its role (None for `anyone`), and what its condition saw."""
+
+    grant: Grant
+    source: Source | None
+    atoms: tuple[AtomSeen, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Lack:
+    """One part of a grant that the request does not meet, in words."""
+
+    part: Part
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class NearGrant:
+    """An allow that did not hold, with everything it lacked."""
+
+    grant: Grant
+    lacks: tuple[Lack, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why a request got its decision.
+
+    `decided_by` is the grant that decided (None when no grant holds), `also` the others with the same effect that hold,
+    `nearest` (only on a deny that no grant decided, at most five) the allows that came nearest: those about the asked type
+    and action, or, when there are none, of the asked type; fewest unmet parts first, then in the order of the files.
+    `held` are the subject's role assignments that count, as (role, domain), inside the asked domain of the top level.
+    `unknown` says which name of the request no policy file declares.
+    """
+
+    request: Request
+    decision: Decision
+    decided_by: GrantSeen | None
+    also: tuple[GrantSeen, ...]
+    nearest: tuple[NearGrant, ...]
+    held: tuple[tuple[str, str], ...]
+    unknown: str | None = None
+
+
+def explain(policy: PolicySet, plan: Plan, standing_of: Callable[[str], Standing], request: Request) -> Explanation:
+    """The explanation of the decision that `decide` gives; the same request gives the same explanation."""
+    standings: list[Standing] = []
+
+    def roles_held(subject: str, domain: str | None) -> frozenset[str]:
+        standings.append(standing_of(subject))
+        return standings[0].roles_in(domain)
+
+    decision = decide(policy, plan, roles_held, request)
+    if not standings:
+        return Explanation(request, decision, None, (), (), ())
+    standing = standings[0].inside(decision.domain)
+    roles = standing.roles_in(decision.domain)
+    if decision.grant is None:
+        nearest = _nearest(policy, standing, roles, decision.domain, request)
+        return Explanation(request, decision, None, (), nearest, standing.held, _unknown(policy, request))
+    decided_by = _seen(policy, standing, decision.domain, request, decision.grant)
+    also = tuple(
+        _seen(policy, standing, decision.domain, request, grant)
+        for grant in policy.grants_about(request.resource.type, request.action.name)
+        if grant is not decision.grant
+        and grant.effect == decision.grant.effect
+        and grant.grantee in roles
+        and grant.scope.covers(decision.domain, policy.roles)
+        and _condition_holds(grant, request)
+    )
+    return Explanation(request, decision, decided_by, also, (), standing.held)
+
+
+def _is_about(grant: Grant, request: Request) -> bool:
+    return grant.resource_type == request.resource.type and grant.action == request.action.name
+
+
+def _condition_holds(grant: Grant, request: Request) -> bool:
+    if grant.condition is None:
+        return True
+    value = evaluate(grant.condition, request)
+    return value is True if grant.effect == "allow" else value is not False
+
+
+def _seen(policy: PolicySet, standing: Standing, domain: str | None, request: Request, grant: Grant) -> GrantSeen:
+    source = None if grant.grantee == ANYONE else standing.source_of(policy.roles, grant.grantee, domain)
+    return GrantSeen(grant, source, tuple(_atoms_seen(grant.condition, request)))
+
+
+def _atoms_seen(condition: Condition | None, request: Request) -> Iterator[AtomSeen]:
+    seen = set()
+    for atom in atoms(condition) if condition else ():
+        if atom not in seen:
+            seen.add(atom)
+            read = tuple((str(attribute), value_of(attribute, request)) for attribute in _attributes(atom))
+            yield AtomSeen(str(atom), evaluate_atom(atom, request), read)
+
+
+def _attributes(atom: Atom) -> list[Attribute]:
+    operands = (atom.left, atom.right) if isinstance(atom, Comparison) else (atom.attribute,)
+    return [operand for operand in operands if isinstance(operand, Attribute)]
+
+
+def _nearest(
+    policy: PolicySet, standing: Standing, roles: frozenset[str], domain: str | None, request: Request
+) -> tuple[NearGrant, ...]:
+    allows = [
+        grant
+        for grant in policy.grants_about(request.resource.type, request.action.name) or policy.grants
+        if grant.effect == "allow" and grant.resource_type == request.resource.type
+    ]
+    unmet = [
+        (not _is_about(grant, request))
+        + (grant.grantee not in roles)
+        + (not grant.scope.covers(domain, policy.roles))
+        + (not _condition_holds(grant, request))
+        for grant in allows
+    ]
+    order = sorted(range(len(allows)), key=lambda position: (unmet[position], position))[:MOST_NEAREST]
+    return tuple(
+        NearGrant(grant, tuple(_lacks(policy, standing, roles, domain, request, grant)))
+        for grant in (allows[position] for position in order)
+    )
+
+
+def _unknown(policy: PolicySet, request: Request) -> str | None:
+    type_, action = request.resource.type, request.action.name
+    declared = policy.resource_types.get(type_)
+    if declared is None:
+        return f'no policy file declares the resource type "{type_}"; {did_you_mean(type_, policy.resource_types)}'.rstrip(
+            "; "
+        )
+    if action not in declared.actions:
+        return f'{type_} has no action "{action}"; {did_you_mean(action, declared.actions)}'.rstrip("; ")
+    return None
+
+
+def _lacks(
+    policy: PolicySet, standing: Standing, roles: frozenset[str], domain: str | None, request: Request, grant: Grant
+) -> Iterator[Lack]:
+    if not _is_about(grant, request):
+        asked = f"{request.action.name} {request.resource.type}"
+        yield Lack("type and action", f"it is about {grant.action} {grant.resource_type}, not {asked}")
+    where = domain or "no domain"
+    if grant.grantee not in roles:
+        held = ", ".join(f"{role} in {place}" for role, place in standing.held) or "no role"
+        yield Lack("role", f"it needs {grant.grantee} in {where}; the subject holds {held}")
+    if not grant.scope.covers(domain, policy.roles):
+        limits = [] if grant.scope.domain is None else [f"in {grant.scope.domain}"]
+        limits += [] if grant.scope.level is None else [f"at level {grant.scope.level}"]
+        yield Lack("domain", f"it holds only {' and '.join(limits)}; the request is asked in {where}")
+    if not _condition_holds(grant, request):
+        failing = [seen for seen in _atoms_seen(grant.condition, request) if seen.value is not True]
+        why = "; ".join(_why_not_true(seen) for seen in failing)
+        yield Lack("condition", f"its condition {grant.condition_text} does not hold: {why}")
+
+
+def _why_not_true(seen: AtomSeen) -> str:
+    values = ", ".join(f"{name} is {show_value(value)}" for name, value in seen.read)
+    return f"{seen.text} is {show_truth(seen.value)} ({values})"
+
+
+def show_truth(value: bool | None) -> str:
+    """`true`, `false` or `unknown`."""
+    return "unknown" if value is None else str(value).lower()
+
+
+def show_value(value: object) -> str:
+    """A value of a request as JSON writes it, on one line, without control characters; `missing` for none."""
+    if value is None:
+        return "missing"
+    text = json.dumps(value, ensure_ascii=False)
+    return text if text.isprintable() else json.dumps(value)

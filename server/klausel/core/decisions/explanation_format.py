@@ -1,0 +1,116 @@
+"""An explanation as text for people and as JSON for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from klausel.core.decisions.effective_roles import Source
+from klausel.core.decisions.explain import AtomSeen, Explanation, GrantSeen, show_truth, show_value
+from klausel.core.policy.policy_set import Grant
+from klausel.core.terms.identifiers import subject_key
+
+
+def explanation_as_json(explanation: Explanation) -> dict[str, object]:
+    """A JSON object; its members are described in docs/http.md under POST /v1/explain."""
+    decision = explanation.decision
+    answer: dict[str, object] = {
+        "decision": decision.allowed,
+        "reason": reason(explanation),
+        "domain": decision.domain,
+        "roles_held": [{"role": role, "domain": domain} for role, domain in explanation.held],
+    }
+    if explanation.decided_by:
+        answer["decided_by"] = _grant_seen_as_json(explanation, explanation.decided_by)
+        answer["also"] = [_grant_seen_as_json(explanation, seen) for seen in explanation.also]
+    else:
+        answer["nearest"] = [
+            {**grant_as_json(near.grant), "lacks": [{"part": lack.part, "message": lack.message} for lack in near.lacks]}
+            for near in explanation.nearest
+        ]
+    return answer
+
+
+def grant_as_json(grant: Grant) -> dict[str, object]:
+    """What a program needs to show a grant."""
+    return {
+        "grant": str(grant),
+        "source": grant.source,
+        "effect": grant.effect,
+        "grantee": grant.grantee,
+        "because": grant.because,
+    }
+
+
+def _grant_seen_as_json(explanation: Explanation, seen: GrantSeen) -> dict[str, object]:
+    subject = explanation.request.subject
+    held = seen.source
+    return {
+        **grant_as_json(seen.grant),
+        "role_assignment": {"subject": subject_key(subject.type, subject.id), "role": held.role, "domain": held.domain}
+        if held
+        else None,
+        "inheritance": list(held.chain) if held else [],
+        "condition": {
+            "text": seen.grant.condition_text,
+            "comparisons": [{"text": atom.text, "value": atom.value, "read": dict(atom.read)} for atom in seen.atoms],
+        }
+        if seen.grant.condition
+        else None,
+    }
+
+
+def reason(explanation: Explanation) -> str:
+    """The decision in one sentence."""
+    decision = explanation.decision
+    if decision.failure:
+        return f"denied, because {decision.failure}"
+    if decision.grant is None:
+        return f"denied, because {explanation.unknown or 'no grant allows it'}"
+    word = "allowed" if decision.allowed else "denied"
+    return f"{word} by {decision.grant.source}: {decision.grant}"
+
+
+def explanation_as_text(explanation: Explanation) -> str:
+    """Several lines for a terminal, without colours."""
+    return "\n".join(_lines(explanation))
+
+
+def _lines(explanation: Explanation) -> Iterator[str]:
+    request, decision = explanation.request, explanation.decision
+    subject = subject_key(request.subject.type, request.subject.id)
+    resource = request.resource.type + (f":{request.resource.id}" if request.resource.id else "")
+    where = f" in {decision.domain}" if decision.domain else ""
+    yield f"{'ALLOW' if decision.allowed else 'DENY'}  {subject} {request.action.name} {resource}{where}"
+    yield f"  {reason(explanation)}"
+    if explanation.decided_by:
+        yield from _grant_lines(subject, explanation.decided_by)
+    elif not decision.failure:
+        held = ", ".join(f"{role} in {domain}" for role, domain in explanation.held)
+        yield f"  {subject} holds {held or 'no role'}"
+    for seen in explanation.also:
+        yield f"  also: {seen.grant.source}: {seen.grant}"
+    if explanation.nearest:
+        yield "  nearest grants:"
+    for near in explanation.nearest:
+        yield f"    {near.grant.source}: {near.grant}"
+        for lack in near.lacks:
+            yield f"      lacks {lack.part}: {lack.message}"
+
+
+def _grant_lines(subject: str, seen: GrantSeen) -> Iterator[str]:
+    if seen.grant.because:
+        yield f"  because: {seen.grant.because}"
+    yield f"  role: {_role_text(subject, seen.source)}"
+    for atom in seen.atoms:
+        yield f"  condition: {atom.text} is {show_truth(atom.value)}{_values(atom)}"
+
+
+def _role_text(subject: str, source: Source | None) -> str:
+    if source is None:
+        return "every subject has it"
+    chain = f", and so {', '.join(source.chain[1:])}" if len(source.chain) > 1 else ""
+    return f"{subject} is {source.role} in {source.domain}{chain}"
+
+
+def _values(atom: AtomSeen) -> str:
+    return " (" + ", ".join(f"{name} is {show_value(value)}" for name, value in atom.read) + ")"

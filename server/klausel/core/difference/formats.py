@@ -1,0 +1,188 @@
+"""A difference for a terminal, for a comment on a pull request, and as a page of its own."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Iterator
+
+from klausel.core.difference.report import (
+    DifferenceReport,
+    Entry,
+    commits,
+    entries,
+    headline,
+    notes,
+    rules_in_words,
+    where_in_words,
+    who_in_words,
+)
+
+Paint = Callable[[str, str], str]
+"""Colours a text by `+`, `-`, `±`, or `bold`."""
+
+MOST_ROWS = 200
+"""Rows of a Markdown table; a comment holds no more than 65,536 characters."""
+
+
+def as_text(report: DifferenceReport, paint: Paint) -> Iterator[str]:
+    """The lines for a terminal."""
+    yield f"{report.before} → {report.after}"
+    yield paint(headline(report), "bold")
+    for note in notes(report):
+        yield f"note: {note}"
+    type_ = None
+    for entry in entries(report):
+        if entry.first.resource_type != type_:
+            type_ = entry.first.resource_type
+            yield ""
+            yield paint(type_, "bold")
+        yield from _text_lines(report, entry, paint)
+    if report.everybody is not None:
+        yield ""
+        yield f"people: {report.everybody}"
+    if commits(report):
+        yield ""
+        yield paint("commits", "bold")
+        yield from (f"  {commit}" for commit in commits(report))
+
+
+def _text_lines(report: DifferenceReport, entry: Entry, paint: Paint) -> Iterator[str]:
+    change = entry.first
+    where = where_in_words(change)
+    yield paint(f"  {entry.sign} {entry.actions}: {who_in_words(change)}", entry.sign) + (f" ({where})" if where else "")
+    before, after = rules_in_words(change)
+    how = "" if change.relation in ("gained", "lost") else f" ({change.relation})"
+    yield f"      {before} → {after}{how}"
+    if entry.people:
+        yield f"      people: {entry.people[0]}"
+        for sign, names in (("+", entry.people[0].who_gains), ("-", entry.people[0].who_loses)):
+            if names:
+                yield f"        {sign} {', '.join(names)}"
+    for cause, words in entry.causes:
+        origin = report.origins.get(cause)
+        yield f"      {cause.source}: {words}" + (f" [{origin.short}]" if origin else "")
+
+
+def as_markdown(report: DifferenceReport) -> str:
+    """A comment for a pull request: the verdict, a table, and the lines to blame folded away."""
+    listed = entries(report)
+    lines = [
+        f"### Policy: {_md(headline(report))}",
+        "",
+        f"Compared: {_md(report.before)} → {_md(report.after)}"
+        + (f" · People: {_md(str(report.everybody))}" if report.everybody else ""),
+    ]
+    for note in notes(report):
+        lines += ["", f"> {_md(note)}"]
+    if listed:
+        people = " people |" if report.people is not None else ""
+        lines += ["", f"| | may | who | before | after |{people}", "|---|---|---|---|---|" + ("---|" if people else "")]
+        lines += [_md_row(entry) for entry in listed[:MOST_ROWS]]
+        if len(listed) > MOST_ROWS:
+            lines += ["", f"… and {len(listed) - MOST_ROWS} more; `klausel diff` shows all."]
+        lines += ["", "<details><summary>Lines that cause it</summary>", ""]
+        for entry in listed[:MOST_ROWS]:
+            lines.append(f"- {_md(entry.actions)} **{_md(entry.first.resource_type)}**, {_md(who_in_words(entry.first))}")
+            for cause, words in entry.causes:
+                origin = report.origins.get(cause)
+                lines.append(f"  - {_md(cause.source)}: {_md(words)}" + (f" ({_md(origin.short)})" if origin else ""))
+        lines += ["", *(f"- {_md(commit)}" for commit in commits(report)), "", "</details>"]
+    return "\n".join(lines) + "\n"
+
+
+def _md_row(entry: Entry) -> str:
+    change = entry.first
+    before, after = rules_in_words(change)
+    where = where_in_words(change)
+    sign = {"+": "➕", "-": "➖", "±": "±"}[entry.sign]
+    cells = [
+        sign,
+        f"{_md(entry.actions)} **{_md(change.resource_type)}**",
+        _md(who_in_words(change) + (f" ({where})" if where else "")),
+        _md(before),
+        _md(after) + (f" *({change.relation})*" if change.relation not in ("gained", "lost") else ""),
+    ]
+    if entry.people:
+        shown = str(entry.people[0])
+        for sign, names in (("+", entry.people[0].who_gains), ("-", entry.people[0].who_loses)):
+            shown += f"; {sign} {', '.join(names)}" if names else ""
+        cells.append(_md(shown))
+    return f"| {' | '.join(cells)} |"
+
+
+_MARKDOWN = "\\`*_{}[]()<>#+-!|~@&:\"'=$^"
+
+
+def _md(text: str) -> str:
+    """A text that Markdown shows as it is: no markup, no link, nobody mentioned."""
+    return "".join(f"&#{ord(sign)};" if sign in _MARKDOWN else sign if sign.isprintable() else " " for sign in text)
+
+
+_STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem; color: #1c1c1c; }
+table { border-collapse: collapse; width: 100%; }
+th, td { text-align: left; vertical-align: top; padding: .4rem .6rem; border-bottom: 1px solid #ccc; }
+td.more { background: #e3f4e3; } td.less { background: #fbe4e4; } td.both { background: #fdf3d4; }
+code { font-size: .9em; } .cause { color: #555; font-size: .9em; } .note { border-left: 4px solid #d9a400; padding-left: .8rem; }
+@media (prefers-color-scheme: dark) {
+  body { background: #1a1a1a; color: #e8e8e8; } .cause { color: #aaa; } th, td { border-color: #444; }
+  td.more { background: #1d3a1d; } td.less { background: #4a2020; } td.both { background: #463a10; }
+}
+"""
+
+
+def as_html(report: DifferenceReport) -> str:
+    """One page that needs nothing else, no script either."""
+    escaped = html.escape
+    title = f"Policy: {headline(report)}"
+    parts = [
+        "<!doctype html>",
+        '<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">',
+        f"<title>{escaped(title)}</title><style>{_STYLE}</style></head><body>",
+        f"<h1>{escaped(title)}</h1>",
+        f"<p>Compared: {escaped(report.before)} → {escaped(report.after)}</p>",
+    ]
+    if report.everybody:
+        parts.append(f"<p>People: {escaped(str(report.everybody))}</p>")
+    parts += [f'<p class="note">{escaped(note)}</p>' for note in notes(report)]
+    listed = entries(report)
+    if listed:
+        people = "<th>People</th>" if report.people is not None else ""
+        parts.append(
+            f"<table><thead><tr><th></th><th>May</th><th>Who</th><th>Before</th><th>After</th>{people}</tr></thead><tbody>"
+        )
+        parts += [_html_row(report, entry) for entry in listed]
+        parts.append("</tbody></table>")
+    if commits(report):
+        parts.append(f"<h2>Commits</h2><ul>{''.join(f'<li>{escaped(commit)}</li>' for commit in commits(report))}</ul>")
+    return "\n".join([*parts, "</body></html>"]) + "\n"
+
+
+def _html_row(report: DifferenceReport, entry: Entry) -> str:
+    escaped = html.escape
+    change = entry.first
+    before, after = rules_in_words(change)
+    where = where_in_words(change)
+    kind, word = {"+": ("more", "more"), "-": ("less", "less"), "±": ("both", "more and less")}[entry.sign]
+    causes = "".join(
+        f'<div class="cause"><code>{escaped(cause.source)}</code> {escaped(words)}'
+        + (f" ({escaped(report.origins[cause].short)})" if cause in report.origins else "")
+        + "</div>"
+        for cause, words in entry.causes
+    )
+    relation = "" if change.relation in ("gained", "lost") else f" ({change.relation})"
+    cells = [
+        f'<td class="{kind}">{word}</td>',
+        f"<td>{escaped(entry.actions)} <strong>{escaped(change.resource_type)}</strong>{causes}</td>",
+        f"<td>{escaped(who_in_words(change))}{escaped(f' ({where})' if where else '')}</td>",
+        f"<td>{escaped(before)}</td>",
+        f"<td>{escaped(after)}{relation}</td>",
+    ]
+    if entry.people:
+        names = [
+            f"<div>{sign} {escaped(', '.join(some))}</div>"
+            for sign, some in (("+", entry.people[0].who_gains), ("-", entry.people[0].who_loses))
+            if some
+        ]
+        cells.append(f"<td>{escaped(str(entry.people[0]))}{''.join(names)}</td>")
+    return f"<tr>{''.join(cells)}</tr>"

@@ -1,0 +1,274 @@
+"""A difference as its readers see it: changes put together where they say the same, in words, with commits and people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from klausel.core.conditions.outcomes import TOO_MANY_CASES_HINT
+from klausel.core.difference.causes import Cause
+from klausel.core.difference.compare import Change, Example, PolicyDifference
+from klausel.core.difference.renames import Rename
+from klausel.core.difference.rows import Rule, Where
+from klausel.core.difference.rules import changed_rules
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who wrote a line, when, and what for; all empty for a line that is not committed."""
+
+    commit: str = ""
+    author: str = ""
+    date: str = ""
+    subject: str = ""
+
+    @property
+    def short(self) -> str:
+        """The commit alone."""
+        return self.commit[:10] or "not committed"
+
+    def __str__(self) -> str:
+        return f"{self.short} {self.author}, {self.date}: {self.subject}" if self.commit else self.short
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """How many people gain and lose by a change in at least one place and case, and who, where names were asked for."""
+
+    gain: int
+    lose: int
+    who_gains: tuple[str, ...] = ()
+    who_loses: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        parts = [f"{number} {word}" for number, word in ((self.gain, "gain"), (self.lose, "lose")) if number]
+        return ", ".join(parts) or "nobody"
+
+
+@dataclass(frozen=True)
+class DifferenceReport:
+    """Everything that is shown: the difference, the names of both sides, and what was looked up beside it.
+
+    `people` belong to the changes, in their order; None when nobody asked for them. `everybody` counts each person once.
+    """
+
+    difference: PolicyDifference
+    before: str
+    after: str
+    renames: tuple[Rename, ...] = ()
+    origins: Mapping[Cause, Origin] = field(default_factory=dict)
+    people: Sequence[People] | None = None
+    everybody: People | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Changes that differ in their actions only."""
+
+    changes: tuple[Change, ...]
+    people: tuple[People, ...]
+
+    @property
+    def first(self) -> Change:
+        """One of them, which stands for all but for its action."""
+        return self.changes[0]
+
+    @property
+    def actions(self) -> str:
+        """The actions, as a list in words."""
+        return ", ".join(change.action for change in self.changes)
+
+    @property
+    def causes(self) -> tuple[tuple[Cause, str], ...]:
+        """What made them, with its words; causes on one line that differ in their actions only are one."""
+        found: dict[tuple[object, ...], tuple[Cause, list[str]]] = {}
+        for change in self.changes:
+            for cause in change.causes:
+                start, said, end = cause.text.partition(f" to {change.action} ")
+                _, actions = found.setdefault((cause.place, cause.side, start, said and end), (cause, []))
+                if said and change.action not in actions:
+                    actions.append(change.action)
+        return tuple(
+            (cause, f"{key[2]} to {', '.join(actions)} {key[3]}" if actions else cause.text)
+            for key, (cause, actions) in found.items()
+        )
+
+    @property
+    def sign(self) -> str:
+        """`+` where more is allowed, `-` where less, `±` where both."""
+        return "±" if self.first.gain and self.first.loss else "+" if self.first.gain else "-"
+
+
+def entries(report: DifferenceReport) -> list[Entry]:
+    """The changes in their order, those with the same people and rules about one type together."""
+    found: dict[tuple[object, ...], list[tuple[Change, People | None]]] = {}
+    for position, change in enumerate(report.difference.changes):
+        if change.counts_with is not None:
+            continue
+        people = report.people[position] if report.people is not None else None
+        key = (
+            *(change.resource_type, change.who, change.with_it, change.together, change.where, change.everywhere),
+            *(change.before, change.after, change.relation, people),
+        )
+        found.setdefault(key, []).append((change, people))
+    types = {change.resource_type: None for change in report.difference.changes}
+    order = list(types)
+    made = [
+        Entry(tuple(change for change, _ in same), tuple(people for _, people in same if people is not None))
+        for same in found.values()
+    ]
+    return sorted(made, key=lambda entry: order.index(entry.first.resource_type))
+
+
+def commits(report: DifferenceReport) -> list[str]:
+    """The commits that wrote the lines to blame, newest first, each in one line."""
+    found = {origin for origin in report.origins.values() if origin.commit}
+    return [str(origin) for origin in sorted(found, key=lambda origin: (origin.date, origin.commit), reverse=True)]
+
+
+def headline(report: DifferenceReport) -> str:
+    """The verdict in one sentence."""
+    difference = report.difference
+    if difference.verdict == "same":
+        return "the same: nothing changes in what is allowed"
+    gains = sum(change.gain is not None for change in difference.changes)
+    losses = sum(change.loss is not None for change in difference.changes)
+    found = f"{_count(gains, 'gain')}, {_count(losses, 'loss', 'losses')}"
+    if difference.verdict == "unknown":
+        return f"not known: {_count(len(difference.undecided), 'action')} could not be compared; {found} among the others"
+    verdict = {"both": "more and less permissive"}.get(difference.verdict, difference.verdict)
+    return f"{verdict}: {found}"
+
+
+def _count(number: int, one: str, many: str = "") -> str:
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def who_in_words(change: Change) -> str:
+    """Those who have the change: `lead, and with it manager, admin`, or `guest together with lead`."""
+    if change.together:
+        return " together with ".join(change.who)
+    return ", ".join(change.who) + (f", and with it {', '.join(change.with_it)}" if change.with_it else "")
+
+
+def where_in_words(change: Change) -> str:
+    """Where it is asked; empty when that is wherever those who have the change can ask."""
+    return "" if change.everywhere else ", ".join(map(str, change.where))
+
+
+def rules_in_words(change: Change) -> tuple[str, str]:
+    """When it was allowed and when it is; named conditions are written out where the names would hide the change."""
+    is_hidden = change.before.text() == change.after.text() or _shares_a_name(change.before, change.after)
+    return change.before.text(is_hidden), change.after.text(is_hidden)
+
+
+def _shares_a_name(before: Rule, after: Rule) -> bool:
+    """Whether a text stands on both sides but means something else."""
+    meanings = {clause.text: clause.meaning for clause in (*before.allows, *before.denies)}
+    return any(meanings.get(clause.text, clause.meaning) != clause.meaning for clause in (*after.allows, *after.denies))
+
+
+def notes(report: DifferenceReport) -> list[str]:
+    """What a reader must know beside the changes that are listed."""
+    found = [f"not compared: {why}; {TOO_MANY_CASES_HINT}" for why in report.difference.undecided]
+    found += [str(rename) for rename in report.renames]
+    found += changed_rules(report.difference.before, report.difference.after)
+    letting: dict[tuple[str, bool], list[Change]] = {}
+    for change in report.difference.changes:
+        if change.counts_with is not None:
+            letting.setdefault((change.counts_with, change.gain is not None), []).append(change)
+    for (role, gains), changes in letting.items():
+        now = f"{role} now lets the roles below it count" if gains else f"{role} no longer lets the roles below it count"
+        effect = "gains" if gains else "loses"
+        sources = ", ".join(dict.fromkeys(cause.source for change in changes for cause in change.causes))
+        found.append(
+            f"{now}, which need one above them: whoever is {role} and has no other role there {effect} what those below give, "
+            f"{_count(len(changes), 'change')} ({sources})"
+        )
+    if report.difference.has_free_matches:
+        found.append(
+            "pattern matches were taken as free: nothing is missing, but a change may need a text that no pattern leaves room for"
+        )
+    return found
+
+
+def as_json(report: DifferenceReport) -> dict[str, object]:
+    """A JSON object; its members are described in docs/audit.md."""
+    difference = report.difference
+    people = report.people if report.people is not None else [None] * len(difference.changes)
+    return {
+        "before": report.before,
+        "after": report.after,
+        "verdict": difference.verdict,
+        "changes": [_change(report, change, some) for change, some in zip(difference.changes, people, strict=True)],
+        "renames": [{"kind": rename.kind, "before": rename.before, "after": rename.after} for rename in report.renames],
+        "pattern_matches_taken_as_free": difference.has_free_matches,
+        "not_compared": list(difference.undecided),
+        "changed_rules": list(changed_rules(difference.before, difference.after)),
+        "people": _people(report.everybody),
+    }
+
+
+def _change(report: DifferenceReport, change: Change, people: People | None) -> dict[str, object]:
+    return {
+        "resource_type": change.resource_type,
+        "action": change.action,
+        "who": list(change.who),
+        "with_it": list(change.with_it),
+        "together": change.together,
+        "counts_with": change.counts_with,
+        "where": [_where(where) for where in change.where],
+        "everywhere": change.everywhere,
+        "relation": change.relation,
+        "before": {"text": change.before.text(), "full": change.before.text(full=True)},
+        "after": {"text": change.after.text(), "full": change.after.text(full=True)},
+        "gain": _example(change.gain),
+        "loss": _example(change.loss),
+        "causes": [_cause(cause, report.origins.get(cause)) for cause in change.causes],
+        "people": _people(people),
+    }
+
+
+def _where(where: Where) -> dict[str, object]:
+    return {"level": where.level, "domain": where.domain, "apart_from": list(where.apart_from)}
+
+
+def _example(example: Example | None) -> dict[str, object] | None:
+    return (
+        None
+        if example is None
+        else {
+            "roles_held": [{"role": role, "domain": domain} for role, domain in example.held],
+            "domain": example.domain,
+            "values": dict(example.values),
+        }
+    )
+
+
+def _cause(cause: Cause, origin: Origin | None) -> dict[str, object]:
+    return {
+        "kind": cause.kind,
+        "side": cause.side,
+        "text": cause.text,
+        "file": cause.place.file,
+        "line": cause.place.line,
+        "commit": origin
+        and (
+            {"id": origin.commit, "author": origin.author, "date": origin.date, "subject": origin.subject}
+            if origin.commit
+            else None
+        ),
+    }
+
+
+def _people(people: People | None) -> dict[str, object] | None:
+    return (
+        None
+        if people is None
+        else {
+            "gain": people.gain,
+            "lose": people.lose,
+            "who_gains": list(people.who_gains),
+            "who_loses": list(people.who_loses),
+        }
+    )

@@ -1,0 +1,49 @@
+"""The one canonical form of a CSV file of a policy set: one blank behind each comma, quotes only where they are needed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from klausel.core.terms.problem import FormatLossError, PolicyError
+from klausel.core.text.csv_rows import Line, lines_of_csv
+
+_NEEDS_QUOTES = re.compile(r'[,"\n#]|^[ \t]|[ \t]$')
+
+
+def format_csv(text: str, file: str) -> str:
+    """The canonical form of a CSV file; rows, comments and their order stay.
+
+    Raises `PolicyError` where it cannot be read, and `FormatLossError` rather than give a text that says anything else.
+    """
+    text = text.replace("\r\n", "\n")
+    lines = list(lines_of_csv(text, file))
+    problems = [line.problem for line in lines if line.problem is not None]
+    if problems:
+        raise PolicyError(problems)
+    written: list[str] = []
+    for line in lines:
+        written += [_written(line)] if line.row or line.comment or written[-1:] not in ([], [""]) else []
+    while written[-1:] == [""]:
+        written.pop()
+    result = "".join(f"{line}\n" for line in written)
+    if _said(lines_of_csv(result, file)) != _said(lines):
+        raise FormatLossError("its canonical form would not say the same")
+    return result
+
+
+def _said(lines: Iterable[Line]) -> list[tuple[str, list[str]]]:
+    """The comments and the rows, in order."""
+    return [(line.comment, [field.value for field in line.row]) for line in lines if line.comment or line.row]
+
+
+def _written(line: Line) -> str:
+    """A line as it is to be; empty for an empty one."""
+    if line.comment:
+        return line.comment
+    fields = [_field(text.value) for text in line.row]
+    return ", ".join(fields).rstrip() if len(fields) > 1 else (fields[0] or '""' if fields else "")
+
+
+def _field(value: str) -> str:
+    return '"' + value.replace('"', '""') + '"' if _NEEDS_QUOTES.search(value) else value

@@ -1,0 +1,58 @@
+"""All rules of lint: one a module, whose docstring is its manual page, and whose `find` gives its findings."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType, ModuleType
+
+from klausel.core.lint.rules import (
+    any_never_earned,
+    covered_grant,
+    idle_deny,
+    never_applies,
+    same_permissions,
+    similar_names,
+    switch_off,
+    unused_action,
+    unused_condition,
+    unused_resource_type,
+    unused_role,
+)
+from klausel.core.lint.survey import Survey
+from klausel.core.policy.policy_set import PolicySet
+from klausel.core.policy.policy_test import PolicyTest
+from klausel.core.terms.problem import Problem
+
+_MODULES: Sequence[ModuleType] = (
+    covered_grant,
+    never_applies,
+    idle_deny,
+    any_never_earned,
+    unused_condition,
+    unused_role,
+    unused_resource_type,
+    unused_action,
+    same_permissions,
+    similar_names,
+)
+RULES: Mapping[str, ModuleType] = MappingProxyType({module.ID: module for module in (*_MODULES, switch_off)})
+"""Every rule by its id, in the order in which help shows them."""
+
+_OF_THE_LOADER = ("deny-reaches-stronger-role", "unknown-resource-type")
+WARNINGS = frozenset({*(module.ID for module in _MODULES), *_OF_THE_LOADER})
+"""The id of every warning that a comment can switch off."""
+
+
+def lint(policy: PolicySet, tests: Sequence[PolicyTest] = ()) -> list[Problem]:
+    """The findings of all rules, as warnings sorted by place; `tests` are those beside the policies.
+
+    Comments that switch warnings off are not looked at.
+    """
+    survey = Survey(policy, tests)
+    return sorted({problem for module in _MODULES for problem in module.find(survey)})
+
+
+def page(rule: str) -> str:
+    """The manual page of a rule; KeyError for an unknown one."""
+    return inspect.cleandoc(RULES[rule].__doc__ or "")

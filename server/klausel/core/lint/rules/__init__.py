@@ -1,0 +1,1 @@
+"""The rules of lint, one a module: its docstring is its manual page, its `find` gives its findings."""

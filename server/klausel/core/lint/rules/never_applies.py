@@ -1,0 +1,69 @@
+"""never-applies: a grant that can never apply.
+
+No request and no role assignment makes it decide: its condition contradicts itself, its type is never asked about at the level
+that it names, nobody holds its role there, or a deny beats it in every case. This is exact: every combination of roles,
+places and conditions is gone through. The editor meant something, and it does not happen. Grants for a role that nobody can
+hold anywhere are not named here; `unused-role` and `any-never-earned` name it.
+
+    grants:
+      - allow: lead
+        to: publish
+        resource: quiz
+        when: resource.status == "draft" and resource.status == "final"   # never both
+
+Mend the part that the message names, or remove the grant.
+
+To keep it: `# klausel: off never-applies because <reason>` behind its first line or above it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from klausel.core.lint.cases import Situation
+from klausel.core.lint.redundancy import Redundant
+from klausel.core.lint.survey import Survey, by_entry, role_of, warning
+from klausel.core.policy.policy_set import Grant
+from klausel.core.terms.problem import Problem
+
+ID = "never-applies"
+
+
+def find(survey: Survey) -> Iterator[Problem]:
+    """The findings of this rule."""
+    for place, what, is_one, by in by_entry(one for one in survey.redundant if one.why == "always denied"):
+        message = f"{what} never {_applies(is_one)}, always beaten by {by}"
+        yield warning(place, ID, message, "remove it, or narrow the deny")
+    reasons: dict[str, list[Redundant]] = {}
+    for one in survey.redundant:
+        if one.why == "never holds" and one.grant.grantee in survey.names_reached:
+            reasons.setdefault(_reason(survey, one.grant), []).append(one)
+    for reason, together in reasons.items():
+        for place, what, is_one, _ in by_entry(together):
+            yield warning(place, ID, f"{what} never {_applies(is_one)}: {reason}", "mend it, or remove it")
+
+
+def _applies(is_one: bool) -> str:
+    return "applies" if is_one else "apply"
+
+
+def _reason(survey: Survey, grant: Grant) -> str:
+    roles = survey.policy.roles
+    role = role_of(grant.grantee)
+    everywhere = survey.finder.situations(grant.resource_type, grant.action)
+    here = [situation for situation in everywhere if grant.scope.covers(situation.spot.domain, roles)]
+    if not here:
+        return f"{grant.action} {grant.resource_type} is asked only {_levels(survey, everywhere)}"
+    wanted = frozenset({grant.grantee})
+    if not any(wanted in survey.finder.standings.least(situation.depth, wanted) for situation in here):
+        return f"{role}, a role of level {roles.level_of(role).name}, counts for nothing {_levels(survey, here)}"
+    if not survey.finder.can_hold(grant):
+        return "its condition is never true" if grant.effect == "allow" else "its condition is always false"
+    return "its role, its place and its condition never come together"
+
+
+def _levels(survey: Survey, situations: Iterable[Situation]) -> str:
+    """The levels in which these are asked, such as `at level site`; `in no domain` where there is none."""
+    depths = sorted({situation.depth for situation in situations} - {0})
+    names = [survey.policy.roles.levels[depth - 1].name for depth in depths]
+    return f"at level {' or '.join(names)}" if names else "in no domain"

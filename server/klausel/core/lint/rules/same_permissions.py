@@ -1,0 +1,82 @@
+"""same-permissions: a role that may do exactly what another of its level may.
+
+Whatever else somebody holds, wherever and however conditions turn out, each decision is the same with the one role as with the
+other. This is exact. Either a grant of the stronger one is missing, or one of the two is one too many.
+
+    roles:
+      lead: {level: workspace, contains: agent}     # and no grant names lead
+      agent: {level: workspace}
+
+Write what tells them apart, or remove one.
+
+To keep it: `# klausel: off same-permissions because <reason>` behind its line or above it.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+from klausel.core.lint.states import Mask, everything_together
+from klausel.core.lint.survey import Survey, warning
+from klausel.core.policy.roles import Role
+from klausel.core.terms.problem import Problem
+
+ID = "same-permissions"
+MOST_ROLES = 100
+
+
+def find(survey: Survey) -> Iterator[Problem]:
+    """The findings of this rule. A role with more than a hundred beside it is compared by the names that grants use alone."""
+    roles = survey.policy.roles
+    for level in roles.levels:
+        here = [role for role in roles.roles.values() if role.level == level.name and role.name not in survey.unused_roles]
+        reported: set[str] = set()
+        for first, second in itertools.combinations(here, 2):
+            if second.name not in reported and may_do_the_same(survey, first, second, len(here) <= MOST_ROLES):
+                stronger, weaker = (first, second) if second.name in roles.closure[first.name] else (second, first)
+                if stronger.name in reported:
+                    continue
+                reported.add(stronger.name)
+                what = f"may do exactly what {weaker.name} may ({weaker.place})"
+                yield warning(
+                    stronger.place, ID, f"role {stronger.name} {what}", "write what tells them apart, or remove one"
+                )
+
+
+def may_do_the_same(survey: Survey, first: Role, second: Role, is_exact: bool = True) -> bool:
+    """Whether two roles of one level give the same decisions, whatever else a subject holds."""
+    closure = survey.policy.roles.closure
+    apart = (closure[first.name] ^ closure[second.name]) & survey.grants_of.keys()
+    if not apart:
+        return True
+    if not is_exact:
+        return False
+    questions = {(grant.resource_type, grant.action) for name in apart for grant in survey.grants_of[name]}
+    return all(_same_answers(survey, question, first.name, second.name) for question in questions)
+
+
+def _same_answers(survey: Survey, question: tuple[str, str], first: str, second: str) -> bool:
+    """Whether the roles give the same answers to one question, beside what they require and any one further role."""
+    level = survey.policy.roles.level_of(first)
+    standings = survey.finder.standings
+    allows = survey.cases[question].allows
+    for here in survey.finder.situations(*question):
+        for is_above in standings.where(level, here.depth):
+            one, other = (standings.names_of(role, is_above, here.grantees) for role in (first, second))
+            if one == other:
+                continue
+            holding = everything_together(here.states)
+            if holding is None:
+                return False
+            for needed in standings.required(level, is_above, here.depth, here.grantees):
+                for more in standings.least(here.depth, here.grantees):
+                    with_one, with_other = here.reached(one | needed | more), here.reached(other | needed | more)
+                    if any(_allowed(mask & with_one, allows) is not _allowed(mask & with_other, allows) for mask in holding):
+                        return False
+    return True
+
+
+def _allowed(holding: Mask, allows: Mask) -> bool:
+    """Whether these grants together allow: one of them does, and all of them do."""
+    return holding != 0 and not holding & ~allows

@@ -1,0 +1,179 @@
+"""similar-names: a name that differs from another only in case, or by one letter.
+
+Roles, resource types, conditions and actions are compared with their like, and so are attributes, such as `resource.owner` and
+`resource.ownr`, and the texts that conditions compare one attribute with; these also with what the tests beside the policies
+send; the property by which requests name a level is compared with the level, and a domain in `in:` with the names of
+levels. One letter more, less or other, or two in the wrong order, is most often a slip, and a decision that
+depends on an attribute which nobody sends is a deny.
+
+    owner_is_self: resource.owner == subject.id
+    creator_is_self: resource.creater == subject.id     # and resource.creator elsewhere
+
+Not reported: names under five letters, unless they differ only in case; digits (`step_1`, `step_2`); and where the part that
+differs has one or two letters (`view_a`, `view_b`).
+
+If both are meant: `# klausel: off similar-names because <reason>` behind the line or above it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+
+from klausel.core.conditions.tree import Attribute, Comparison, Literal, atoms
+from klausel.core.lint.survey import Survey, warning
+from klausel.core.policy.policy_set import PolicySet
+from klausel.core.terms.problem import Place, Problem
+
+ID = "similar-names"
+SHORTEST_NAME = 5
+SHORTEST_PART = 3
+Names = Mapping[str, Place]
+"""Names with the place of each, in the order in which they stand."""
+_DOT = re.compile(r"\.")
+_PARTS = re.compile(r"[_\-:/.]")
+
+
+def find(survey: Survey) -> Iterator[Problem]:
+    """The findings of this rule."""
+    policy = survey.policy
+    actions: dict[str, Place] = {}
+    for declared in policy.resource_types.values():
+        for action in declared.actions:
+            actions.setdefault(action, declared.action_places.get(action, declared.place))
+    yield from _look_alike("role", {role.name: role.place for role in policy.roles.roles.values()})
+    yield from _look_alike("resource type", {declared.name: declared.place for declared in policy.resource_types.values()})
+    yield from _look_alike("condition", {condition.name: condition.place for condition in policy.conditions.values()})
+    yield from _look_alike("action", actions)
+    attributes, values = _in_conditions(survey)
+    sent_attributes, sent_values = _in_tests(survey)
+    yield from _look_alike("attribute", attributes, sent_attributes)
+    for attribute, compared in values.items():
+        yield from _look_alike(f"value of {attribute}", compared, sent_values.get(attribute, {}), '"{}"')
+    yield from _domains_named_like_levels(policy)
+    for level in policy.roles.levels:
+        if level.named_by and level.named_by != level.name and is_similar(level.named_by, level.name):
+            message = f"level {level.name} is named_by {level.named_by}, which looks like it"
+            yield warning(level.place, ID, message, "write them alike if requests do")
+
+
+def _domains_named_like_levels(policy: PolicySet) -> Iterator[Problem]:
+    """A finding for each entry that is limited to a domain with the name of a level, where all of that level are meant."""
+    levels = policy.roles.levels
+    named = {level.name for level in levels if level.constant != level.name}
+    limited = [(grant.scope.domain, grant.place) for grant in policy.grants]
+    limited += [(invariant.scope.domain, invariant.place) for invariant in policy.invariants]
+    for domain, place in dict.fromkeys(limited):
+        if domain in named:
+            message = f"in: {domain} is the one {levels[0].name} called so, and {domain} is also the name of a level"
+            yield warning(place, ID, message, f"if all of that level are meant, write at_level: {domain}")
+
+
+def _look_alike(kind: str, names: Names, in_tests: Names = MappingProxyType({}), form: str = "{}") -> Iterator[Problem]:
+    """A finding for each name that is similar to one before it, or, when no test has it, to one that a test has."""
+    for name, other in _similar({**in_tests, **names}, names, in_tests):
+        place = names.get(other) or in_tests[other]
+        message = f"{kind} {form.format(name)} looks like {form.format(other)} ({place})"
+        yield warning(names[name], ID, message, "if one is meant, write it alike; else choose names that differ more")
+
+
+def _similar(everything: Names, names: Names, in_tests: Names) -> Iterator[tuple[str, str]]:
+    """Each of the names with the first similar one. Similar ones share what is left when one letter is taken out."""
+    shorter: dict[str, list[str]] = {}
+    order = {name: number for number, name in enumerate(everything)}
+    for name in order:
+        folded = name.casefold()
+        variants = {folded, *(folded[:at] + folded[at + 1 :] for at in range(len(folded)))}
+        near = {other for variant in variants for other in shorter.get(variant, ()) if is_similar(name, other)}
+        if name in in_tests:
+            near &= names.keys()
+        similar = min(near, key=order.__getitem__, default=None)
+        if similar and name in names:
+            yield name, similar
+        for variant in variants:
+            shorter.setdefault(variant, []).append(name)
+
+
+def _in_conditions(survey: Survey) -> tuple[dict[str, Place], dict[str, dict[str, Place]]]:
+    """The attributes that conditions use, and the texts that each is compared with, with where each stands first."""
+    policy = survey.policy
+    attributes = {f"resource.{level.named_by}": level.place for level in policy.roles.levels if level.named_by}
+    values: dict[str, dict[str, Place]] = {}
+    trees = [(condition.tree, condition.place) for condition in policy.conditions.values()]
+    trees += [(grant.condition, grant.place) for grant in policy.grants if grant.condition]
+    trees += [(rule.condition, rule.place) for rule in policy.invariants if rule.condition]
+    seen: set[int] = set()
+    for tree, place in trees:
+        if id(tree) in seen:
+            continue
+        seen.add(id(tree))
+        for atom in atoms(tree):
+            sides = (atom.left, atom.right) if isinstance(atom, Comparison) else (atom.attribute,)
+            named = [str(side) for side in sides if isinstance(side, Attribute)]
+            for name in named:
+                attributes.setdefault(name, place)
+            literals = [
+                item.value for side in sides for item in getattr(side, "items", (side,)) if isinstance(item, Literal)
+            ]
+            if len(named) == 1:
+                for text in literals:
+                    if isinstance(text, str):
+                        values.setdefault(named[0], {}).setdefault(text, place)
+    return attributes, values
+
+
+def _in_tests(survey: Survey) -> tuple[dict[str, Place], dict[str, dict[str, Place]]]:
+    """The attributes that the requests of tests carry, and the texts that each has, with where each stands first."""
+    attributes: dict[str, Place] = {}
+    values: dict[str, dict[str, Place]] = {}
+    seen: set[int] = set()
+    for test in survey.tests:
+        for expectation in test.expectations:
+            request = expectation.request
+            sent = {
+                "subject": request.subject.properties,
+                "resource": request.resource.properties,
+                "context": request.context,
+            }
+            for root, properties in sent.items():
+                if id(properties) in seen:
+                    continue
+                seen.add(id(properties))
+                for key, value in properties.items():
+                    name = str(Attribute(root, (key,)))
+                    attributes.setdefault(name, expectation.place)
+                    if isinstance(value, str):
+                        values.setdefault(name, {}).setdefault(value, expectation.place)
+    return attributes, values
+
+
+def is_similar(one: str, other: str) -> bool:
+    """Whether two different names look alike."""
+    one_folded, other_folded = one.casefold(), other.casefold()
+    if one_folded == other_folded:
+        return True
+    start = _length_in_common(one_folded, other_folded)
+    end = _length_in_common(one_folded[start:][::-1], other_folded[start:][::-1])
+    middle = one_folded[start : len(one_folded) - end], other_folded[start : len(other_folded) - end]
+    swapped = len(middle[0]) == 2 and middle[0] == middle[1][::-1]
+    if not (swapped or max(map(len, middle)) <= 1):
+        return False
+    if any(part.isdigit() for part in middle):
+        return False
+    if any(_PARTS.search(part) for part in middle):
+        return max(len(one), len(other)) >= SHORTEST_NAME
+    names, parts = _apart(one_folded, other_folded, _DOT), _apart(one_folded, other_folded, _PARTS)
+    return names >= SHORTEST_NAME and parts >= SHORTEST_PART
+
+
+def _apart(one: str, other: str, signs: re.Pattern[str]) -> int:
+    """How long the longer of the parts that differ is, when both are split at some signs."""
+    parts = zip(signs.split(one), signs.split(other), strict=False)
+    return max((max(len(left), len(right)) for left, right in parts if left != right), default=0)
+
+
+def _length_in_common(one: str, other: str) -> int:
+    return next(
+        (at for at, (left, right) in enumerate(zip(one, other, strict=False)) if left != right), min(len(one), len(other))
+    )

@@ -1,0 +1,82 @@
+"""The names that a policy set declares, as far as they can be read: what an editor offers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from klausel.core.loading.load import CONDITIONS_FILE, FEATURES_FOLDER, ROLES_FILE, SourceFile
+from klausel.core.terms.problem import Place, Problem
+from klausel.core.text.decoding import decode
+from klausel.core.text.yaml_nodes import Fields, Items, Node, Text, read_yaml
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredNames:
+    """Levels (top first), roles with their level, resource types with their actions, conditions with their text."""
+
+    levels: tuple[str, ...] = ()
+    roles: Mapping[str, str] = field(default_factory=dict)
+    resource_types: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    conditions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def actions(self) -> tuple[str, ...]:
+        """Every action of every type, once."""
+        return tuple(dict.fromkeys(action for actions in self.resource_types.values() for action in actions))
+
+    @property
+    def earned_anywhere(self) -> tuple[str, ...]:
+        """The roles that may stand behind `any`: those of all levels but the top one."""
+        return tuple(role for role, level in self.roles.items() if level in self.levels[1:])
+
+
+def declared_names(files: list[SourceFile]) -> tuple[DeclaredNames, list[Problem]]:
+    """What the files of a policy set declare, faulty or not; and why a file of them cannot be read at all."""
+    roots: dict[str, Fields] = {}
+    problems: list[Problem] = []
+    for file in files:
+        if file.name in (ROLES_FILE, CONDITIONS_FILE) or _is_feature(file.name):
+            text, found = decode(file.content, file.shown_as)
+            root = None
+            if text is not None:
+                root, found = read_yaml(text, file.shown_as)
+            if root is not None:
+                roots[file.name] = root
+            else:
+                problems += found
+    roles_root = roots.get(ROLES_FILE) or Fields((), Place(ROLES_FILE, 1, 1))
+    types: dict[str, tuple[str, ...]] = {}
+    for name in sorted(filter(_is_feature, roots)):
+        for type_, node in _entries(roots[name].get("resource_types")):
+            actions = _texts(node.get("actions")) if isinstance(node, Fields) else ()
+            types.setdefault(type_, tuple(dict.fromkeys(actions)))
+    names = DeclaredNames(
+        tuple(level for level, _ in _entries(roles_root.get("levels"))),
+        {
+            role: _text(node.get("level")) if isinstance(node, Fields) else ""
+            for role, node in _entries(roles_root.get("roles"))
+        },
+        types,
+        {condition: _text(node) for condition, node in _entries(roots.get(CONDITIONS_FILE))},
+    )
+    return names, problems
+
+
+def _is_feature(name: str) -> bool:
+    return name.startswith(FEATURES_FOLDER) and name.endswith(".yaml")
+
+
+def _entries(node: Node | None) -> Iterator[tuple[str, Node]]:
+    for key, value in node.entries if isinstance(node, Fields) else ():
+        if key.value.strip():
+            yield key.value, value
+
+
+def _texts(node: Node | None) -> tuple[str, ...]:
+    nodes = node.values if isinstance(node, Items) else (node,)
+    return tuple(text for text in map(_text, nodes) if text)
+
+
+def _text(node: Node | None) -> str:
+    return node.value.strip() if isinstance(node, Text) else ""

@@ -1,0 +1,344 @@
+"""Reading feature files: resource types with their actions, and grants, from YAML and from Casbin CSV."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from klausel.core.conditions.parser import CONDITION_FAULTY, ExpressionFault
+from klausel.core.conditions.tree import Condition, with_one_spelling
+from klausel.core.loading.fields import ProblemList, is_empty
+from klausel.core.loading.file_schema import GRANT, RESOURCE_TYPE
+from klausel.core.policy.policy_set import Effect, Grant, ResourceType
+from klausel.core.policy.roles import ANY_PREFIX, ANYONE, RoleModel, depth_of
+from klausel.core.policy.scope import EVERYWHERE, Scope
+from klausel.core.terms.identifiers import fault_in_domain, is_action_name, is_name
+from klausel.core.terms.problem import Place, did_you_mean
+from klausel.core.text.yaml_nodes import Fields, Node, Text
+
+CSV_GRANT = "p, grantee, domain, resource type, action, condition, effect"
+CSV_LINK = "g, role, contained role, *"
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """The names that grants may use; `declared_*` also holds names whose declaration has a problem, reported already.
+
+    `declared_roles` is None when the roles could not be read, `is_complete` False when a file that may declare further
+    resource types could not.
+    """
+
+    roles: RoleModel
+    declared_roles: frozenset[str] | None
+    resource_types: Mapping[str, ResourceType]
+    declared_types: frozenset[str]
+    read_condition: Callable[[Text], Condition]
+    is_complete: bool = True
+
+    def names(self) -> tuple[object, ...]:
+        """Everything here but the conditions, as one value: grants that were read with equal names need no second reading."""
+        types = ((one.name, one.actions, tuple(one.asked_in.items()), one.place) for one in self.resource_types.values())
+        roles = (self.roles.levels, tuple(self.roles.roles.values()), self.declared_roles)
+        return (roles, tuple(types), self.declared_types, self.is_complete)
+
+
+def join_resource_types(known: dict[str, ResourceType], found: list[ResourceType], problems: ProblemList) -> None:
+    """Adds the resource types of one file to those of others; a problem for each that is declared already."""
+    for one in found:
+        first = known.setdefault(one.name, one)
+        if first is not one:
+            message = f'resource type "{one.name}" is declared already, in {first.place}'
+            problems.add(one.place, "repeated-resource-type", message, "declare it once; any file may grant on it")
+
+
+def read_resource_types(root: Fields, found: list[ResourceType], roles: RoleModel, problems: ProblemList) -> Iterator[str]:
+    """Adds the resource types that a feature file declares to `found`; yields every name, also of faulty ones."""
+    for name, node in problems.entries(root.get("resource_types"), "resource_types"):
+        yield name.value
+        if not problems.name(name, "a resource type", is_name):
+            continue
+        fields = problems.fields(node, f"resource type {name.value}")
+        is_readable = fields is not None or is_empty(node)
+        fields = fields or Fields((), name.place)
+        meant = problems.check_keys(fields, RESOURCE_TYPE.names, RESOURCE_TYPE.what)
+        actions: dict[str, Place] = {}
+        for text in problems.texts(fields.get("actions"), "actions"):
+            problems.name(text, "an action", is_action_name)
+            actions[text.value] = text.place
+        if is_readable and fields.get("actions") is None and "actions" not in meant:
+            problems.add(name.place, "missing-key", f"resource type {name.value} has no actions", "add actions: [view]")
+        asked_in = MappingProxyType(dict(_asked_in(fields.get("asked_in"), list(actions), roles, problems)))
+        found.append(ResourceType(name.value, tuple(actions), asked_in, name.place, MappingProxyType(actions)))
+
+
+def _asked_in(node: Node | None, actions: list[str], roles: RoleModel, problems: ProblemList) -> Iterator[tuple[str, str]]:
+    for action, value in problems.entries(node, "asked_in"):
+        level = problems.text(value, f"the level of {action.value}")
+        if actions and action.value not in actions:
+            hint = f"{did_you_mean(action.value, actions)}Name one of the actions above"
+            problems.add(action.place, "unknown-action", f'unknown action "{action.value}"', hint)
+        if level is not None and _is_known_level(level, roles, problems):
+            yield action.value, level.value
+
+
+def _is_known_level(level: Text, roles: RoleModel, problems: ProblemList) -> bool:
+    if not roles.levels or roles.level_named(level.value):
+        return True
+    hint = f"{did_you_mean(level.value, [known.name for known in roles.levels])}Levels are declared in policies/roles.yaml"
+    problems.add(level.place, "unknown-level", f'unknown level "{level.value}"', hint)
+    return False
+
+
+def read_grants(root: Fields, vocabulary: Vocabulary, problems: ProblemList) -> Iterator[Grant]:
+    """The grants of a YAML feature file: one for each grantee and action of each entry, in the order of the file."""
+    for node in problems.items(root.get("grants"), "grants"):
+        fields = problems.fields(node, "a grant")
+        if fields is None:
+            if isinstance(node, Text) and not node.value:
+                problems.add(node.place, "wrong-kind", "a grant is empty", "remove the dash, or write a grant")
+            continue
+        yield from _grants_of_entry(fields, vocabulary, problems)
+
+
+def _grants_of_entry(fields: Fields, vocabulary: Vocabulary, problems: ProblemList) -> Iterator[Grant]:
+    before = len(problems.found)
+    meant = problems.check_keys(fields, GRANT.names, GRANT.what)
+    effects = [(key, value) for key, value in fields.entries if key.value in GRANT.one_of]
+    if len(effects) > 1:
+        hint = "write two grants"
+        problems.add(effects[1][0].place, "bad-effect", "the grant both allows and denies", hint)
+    if not effects and not meant.intersection(GRANT.one_of):
+        hint = "add allow: (or deny:) with the roles"
+        problems.add(fields.place, "missing-key", "the grant has no allow and no deny", hint)
+    for key, example in (("to", "to: view"), ("resource", "resource: <type>")):
+        if fields.get(key) is None and key not in meant:
+            problems.add(fields.place, "missing-key", f'the grant has no "{key}"', f"add {example}")
+    resource_type = problems.text(fields.get("resource"), "resource")
+    because = problems.text(fields.get("because"), "because")
+    domain = problems.text(fields.get("in"), "in")
+    level = problems.text(fields.get("at_level"), "at_level")
+    scope = read_scope(domain, level, vocabulary.roles, problems)
+    condition_text = problems.text(fields.get("when"), "when")
+    condition, is_readable = read_condition(condition_text, vocabulary, problems)
+    actions = problems.texts(fields.get("to"), "to")
+    if resource_type:
+        for action in actions:
+            _check_action(resource_type, action, vocabulary, problems)
+    grantees = problems.texts(effects[0][1], effects[0][0].value) if effects else []
+    effect: Effect = "deny" if effects and effects[0][0].value == "deny" else "allow"
+    for grantee in grantees:
+        _check_grantee(grantee, effect, vocabulary, problems)
+    if not is_readable or any(found.severity == "error" for found in problems.found[before:]):
+        return
+    for grantee in grantees:
+        for action in actions:
+            yield Grant(
+                effect,
+                grantee.value,
+                action.value,
+                resource_type.value if resource_type else "",
+                scope,
+                condition,
+                condition_text.value.strip() if condition_text else "",
+                because.value if because else "",
+                fields.place,
+            )
+
+
+def read_scope(domain: Text | None, level: Text | None, roles: RoleModel, problems: ProblemList) -> Scope:
+    """The scope that `in` and `at_level` give; problems where it can never be."""
+    if level is not None:
+        _is_known_level(level, roles, problems)
+    if domain is not None and domain.value != EVERYWHERE:
+        fault = fault_in_domain(domain.value)
+        if fault is None and roles.levels and depth_of(domain.value) > len(roles.levels):
+            fault = f"has more parts than there are levels ({len(roles.levels)})"
+        if fault is None:
+            fault = next(_unmet_constants(domain.value, roles), None)
+        if fault is None and level is not None:
+            named = roles.level_named(level.value)
+            if named is not None and depth_of(domain.value) > named.depth:
+                fault = f"is below level {named.name}, so it could never hold"
+        if fault:
+            hint = f"write it as {'/'.join(known.name for known in roles.levels) or 'a name'}, or part of it from the left"
+            problems.add(domain.place, "bad-domain", f'domain "{domain.value}" {fault}', hint)
+    unlimited = domain is None or domain.value == EVERYWHERE
+    return Scope(None if unlimited or domain is None else domain.value, level.value if level else None)
+
+
+def _unmet_constants(domain: str, roles: RoleModel) -> Iterator[str]:
+    for level, part in zip(roles.levels, domain.split("/"), strict=False):
+        if level.constant is not None and part != level.constant:
+            yield f'can never be asked in; the only domain of level {level.name} is "{level.constant}"'
+
+
+def read_condition(text: Text | None, vocabulary: Vocabulary, problems: ProblemList) -> tuple[Condition | None, bool]:
+    """The condition's tree, None for no text; and whether it could be read."""
+    if text is None:
+        return None, True
+    try:
+        return vocabulary.read_condition(text), True
+    except ExpressionFault as fault:
+        if fault.id != CONDITION_FAULTY:
+            problems.add(text.place_at(fault.offset), fault.id, fault.message, fault.hint)
+        return None, False
+
+
+def _check_action(resource_type: Text, action: Text, vocabulary: Vocabulary, problems: ProblemList) -> None:
+    known = vocabulary.resource_types.get(resource_type.value)
+    if known is None:
+        if resource_type.value not in vocabulary.declared_types and vocabulary.is_complete:
+            hint = f"{did_you_mean(resource_type.value, vocabulary.resource_types)}Declare it under resource_types"
+            message = f'unknown resource type "{resource_type.value}"'
+            problems.add(resource_type.place, "unknown-resource-type", message, hint)
+    elif known.actions and action.value not in known.actions:
+        hint = f"{did_you_mean(action.value, known.actions)}Its actions are {', '.join(known.actions)} ({known.place})"
+        message = f'unknown action "{action.value}" of resource type {known.name}'
+        problems.add(action.place, "unknown-action", message, hint)
+
+
+def _check_grantee(grantee: Text, effect: Effect, vocabulary: Vocabulary, problems: ProblemList) -> None:
+    if grantee.value == ANYONE:
+        return
+    roles = vocabulary.roles
+    anywhere = grantee.value.startswith(ANY_PREFIX)
+    role = grantee.value.removeprefix(ANY_PREFIX) if anywhere else grantee.value
+    if role not in roles.roles:
+        declared = vocabulary.declared_roles
+        if declared is None or role in declared:
+            return
+        if anywhere:
+            hint = f"{did_you_mean(role, declared)}Behind `any` stands a role that policies/roles.yaml declares"
+        else:
+            known = [*declared, ANYONE, *(ANY_PREFIX + name for name in roles.roles if roles.is_earned_anywhere(name))]
+            hint = f"{did_you_mean(role, known)}Roles are declared in policies/roles.yaml"
+        place = grantee.place_at(len(ANY_PREFIX)) if anywhere else grantee.place
+        problems.add(place, "unknown-role", f'unknown role "{role}"', hint)
+        return
+    if anywhere and not roles.is_earned_anywhere(role):
+        message = f'"{grantee.value}" reaches nobody; {role} is of the top level'
+        problems.add(grantee.place, "any-of-top-level", message, f"write {role}")
+        return
+    if effect == "deny":
+        stronger = [name for name, names in roles.closure.items() if name in roles.roles and role in names and name != role]
+        if stronger:
+            verb = "it contains" if len(stronger) == 1 else "they contain"
+            message = f"this deny reaches {', '.join(stronger)} too, because {verb} {role}"
+            hint = "a deny beats every allow; if that is meant, leave it so"
+            problems.warn(grantee.place, "deny-reaches-stronger-role", message, hint)
+
+
+def read_csv_links(
+    rows: list[list[Text]], declared: frozenset[str] | None, problems: ProblemList
+) -> list[tuple[Text, Text]]:
+    """The role inheritance of a CSV file, as (role, contained role), of the `g` rows that are well formed.
+
+    `declared` is None when nobody knows which roles there are.
+    """
+    links = []
+    for row in rows:
+        if row[0].value != "g":
+            continue
+        if len(row) != 4:
+            message = f"a g row has 4 fields, this one has {len(row)}"
+            problems.add(row[0].place, "csv-field-count", message, f"write {CSV_LINK}")
+            continue
+        if declared is None:
+            continue
+        _, container, contained, domain = row
+        if container.value not in declared:
+            if ":" in container.value or (contained.value in declared and domain.value != EVERYWHERE):
+                message = f'"{container.value}" is no role; people get roles in the database, not in policy files'
+                hint = "use klausel assignments import, or POST /v1/assignments"
+                problems.add(container.place, "subject-in-policy", message, hint)
+            else:
+                hint = f"{did_you_mean(container.value, declared)}Roles are declared in policies/roles.yaml"
+                problems.add(container.place, "unknown-role", f'unknown role "{container.value}"', hint)
+            continue
+        if domain.value != EVERYWHERE:
+            message = f'role inheritance holds everywhere, not only in "{domain.value}"'
+            problems.add(domain.place, "bad-domain", message, "write *")
+            continue
+        links.append((container, contained))
+    return links
+
+
+def read_csv_grants(rows: list[list[Text]], vocabulary: Vocabulary, problems: ProblemList) -> Iterator[Grant]:
+    """The grants of a CSV file, of the `p` rows that are well formed; reports rows of any other type than `p` and `g`."""
+    for row in rows:
+        if row[0].value == "g":
+            continue
+        if row[0].value != "p":
+            hint = f"{did_you_mean(row[0].value.lower(), 'pg')}Rows are {CSV_GRANT}, or {CSV_LINK}"
+            problems.add(row[0].place, "csv-row-type", f'unknown row type "{row[0].value}"', hint)
+            continue
+        if len(row) != 7:
+            message = f"a p row has 7 fields, this one has {len(row)}"
+            problems.add(row[0].place, "csv-field-count", message, f'write {CSV_GRANT}; a field with a comma in "quotes"')
+            continue
+        grant = _csv_grant(row, vocabulary, problems)
+        if grant:
+            yield grant
+
+
+def _csv_grant(row: list[Text], vocabulary: Vocabulary, problems: ProblemList) -> Grant | None:
+    kind, grantee, domain, resource_type, action, condition, effect = row
+    before = len(problems.found)
+    named = (("grantee", grantee), ("domain", domain), ("resource type", resource_type), ("action", action))
+    for name, field in (*named, ("effect", effect)):
+        if not field.value:
+            problems.add(field.place, "csv-field-count", f"the {name} is empty", f"write {CSV_GRANT}")
+    known_effect = effect.value in ("allow", "deny")
+    if effect.value and not known_effect:
+        hint = f"{did_you_mean(effect.value.lower(), ('allow', 'deny'))}Write allow or deny"
+        problems.add(effect.place, "bad-effect", f'unknown effect "{effect.value}"', hint)
+    scope = _csv_scope(domain, vocabulary, problems) if domain.value else Scope()
+    tree, is_readable = None, True
+    if condition.value.strip() not in ("", "true"):
+        tree, is_readable = read_condition(condition, vocabulary, problems)
+    if resource_type.value and action.value:
+        _check_action(resource_type, action, vocabulary, problems)
+    if grantee.value:
+        _check_grantee(grantee, "deny" if effect.value == "deny" else "allow", vocabulary, problems)
+    if not is_readable or any(found.severity == "error" for found in problems.found[before:]):
+        return None
+    text = condition.value.strip() if tree is not None else ""
+    meant: Effect = "deny" if effect.value == "deny" else "allow"
+    return Grant(meant, grantee.value, action.value, resource_type.value, scope, tree, text, "", kind.place)
+
+
+def _csv_scope(text: Text, vocabulary: Vocabulary, problems: ProblemList) -> Scope:
+    domain, slashes, level = text.value.partition("//")
+    where = Text(domain, text.place, text.places)
+    at_level = text.after(len(text.value) - len(level)) if slashes else None
+    return read_scope(where, at_level, vocabulary.roles, problems)
+
+
+def report_contradictions(grants: list[Grant], problems: ProblemList) -> None:
+    """Reports each grant whose opposite (same grantee, type, action, scope and condition) stands before it."""
+    seen: dict[tuple[object, ...], dict[str, Place]] = {}
+    spellings: dict[int, str] = {}
+    denied = {(grant.resource_type, grant.action) for grant in grants if grant.effect == "deny"}
+    for grant in grants:
+        if (grant.resource_type, grant.action) not in denied:
+            continue
+        if id(grant.condition) not in spellings:
+            spellings[id(grant.condition)] = str(with_one_spelling(grant.condition)) if grant.condition else ""
+        condition = spellings[id(grant.condition)]
+        key = (grant.grantee, grant.resource_type, grant.action, grant.scope, condition)
+        effects = seen.setdefault(key, {})
+        effects.setdefault(grant.effect, grant.place)
+        opposite = effects.get("deny" if grant.effect == "allow" else "allow")
+        if opposite:
+            what = f"{grant.grantee} to {grant.action} {grant.resource_type}"
+            message = f"this grant {_verb(grant.effect)} {what}, which {opposite} {_verb(_opposite(grant.effect))}"
+            problems.add(grant.place, "contradiction", message, "keep one of the two; deny beats allow")
+
+
+def _opposite(effect: Effect) -> Effect:
+    return "deny" if effect == "allow" else "allow"
+
+
+def _verb(effect: Effect) -> str:
+    return "allows" if effect == "allow" else "denies"

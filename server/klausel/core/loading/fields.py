@@ -1,0 +1,137 @@
+"""Taking the parts of a YAML mapping by name, with a problem for each that is missing, unknown or of another kind."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Collection, Iterator
+
+from klausel.core.terms.problem import Place, Problem, nearest_name
+from klausel.core.text.yaml_nodes import Fields, Items, Node, Text
+
+_SEVERAL = re.compile(r'unknown \w+ "([^"\[\]]*,[^"\[\]]*)"')
+_KINDS: dict[type, str] = {Text: "a text", Items: "a list", Fields: "keys and values"}
+_HOW = {
+    "a text": "write one value behind the colon; a text that starts with [ or { stands in quotes",
+    "a text or a list of texts": "write one value behind the colon, or [one, two]",
+    "a list": "start each entry with a dash, or write [one, two]",
+    "keys and values": "write lines of the form `key: value`, indented, without a dash",
+}
+
+
+class ProblemList:
+    """Gathers problems while files are read."""
+
+    def __init__(self) -> None:
+        self.found: list[Problem] = []
+
+    def add(self, place: Place, id_: str, message: str, hint: str = "") -> None:
+        """Adds an error; says which letter of a misspelt name is not the one that it looks like, and how several are written."""
+        several = _SEVERAL.search(message) if id_ in ("unknown-role", "unknown-action") else None
+        if several:
+            hint = f"write several names as a list: [{', '.join(part.strip(' ()') for part in several[1].split(','))}]"
+        if id_.startswith("unknown-") and "did you mean" in hint:
+            odd = next((char for char in message if not char.isascii() and char not in hint), None)
+            if odd:
+                hint += f"; its `{odd}` is U+{ord(odd):04X}, {unicodedata.name(odd, 'without a name').lower()}"
+        self.found.append(Problem(place, id_, message, hint[:1].lower() + hint[1:]))
+
+    def warn(self, place: Place, id_: str, message: str, hint: str = "") -> None:
+        """Adds a warning."""
+        self.found.append(Problem(place, id_, message, hint, "warning"))
+
+    def wrong_kind(self, node: Node, wanted: str, what: str) -> None:
+        """Adds the problem of a node that is not the kind of value that belongs there."""
+        self.add(node.place, "wrong-kind", f"{what} is {_KINDS[type(node)]}, not {wanted}", _HOW[wanted])
+
+    def check_keys(self, fields: Fields, known: Collection[str], what: str) -> set[str]:
+        """Adds a problem for each key that has no meaning there; returns the known keys that they seem to stand for."""
+        meant = set()
+        for key, _ in fields.entries:
+            if key.value not in known:
+                near = nearest_name(key.value.lower(), known)
+                start = f'did you mean "{near}"? ' if near else ""
+                hint = f"{start}The keys of {what} are {', '.join(known)}"
+                self.add(key.place, "unknown-key", f'unknown key "{key.value}"', hint)
+                meant |= {near} if near else set()
+        return meant
+
+    def fields(self, node: Node | None, what: str) -> Fields | None:
+        """The node as a mapping; None, with a problem, when it is something else. Missing or empty gives None."""
+        if node is None or is_empty(node):
+            return None
+        if not isinstance(node, Fields):
+            self.wrong_kind(node, "keys and values", what)
+            return None
+        return node
+
+    def entries(self, node: Node | None, what: str) -> Iterator[tuple[Text, Node]]:
+        """The entries of a mapping; none, with a problem, when it is something else."""
+        fields = self.fields(node, what)
+        yield from fields.entries if fields else ()
+
+    def items(self, node: Node | None, what: str) -> tuple[Node, ...]:
+        """The values of a list; none, with a problem, when it is something else."""
+        if node is None or is_empty(node):
+            return ()
+        if not isinstance(node, Items):
+            self.wrong_kind(node, "a list", what)
+            return ()
+        return node.values
+
+    def text(self, node: Node | None, what: str) -> Text | None:
+        """The node as a text that is not empty; None, with a problem, when it is something else."""
+        if node is None:
+            return None
+        if not isinstance(node, Text):
+            self.wrong_kind(node, "a text", what)
+            return None
+        if not node.value.strip():
+            self.add(node.place, "wrong-kind", f"{what} is empty", "write a value, or leave it out")
+            return None
+        return node
+
+    def texts(self, node: Node | None, what: str) -> list[Text]:
+        """One text or a list of texts, each once; problems for anything else and for repeated ones."""
+        if node is None:
+            return []
+        if isinstance(node, Items) and not node.values:
+            self.add(node.place, "wrong-kind", f"{what} is an empty list", "name at least one, or leave it out")
+        nodes = node.values if isinstance(node, Items) else (node,)
+        found: dict[str, Text] = {}
+        for item in nodes:
+            text = self.text(item, what) if isinstance(item, Text) else None
+            if not isinstance(item, Text):
+                self.wrong_kind(item, "a text or a list of texts" if item is node else "a text", what)
+            if text is None:
+                continue
+            if text.value in found:
+                self.add(text.place, "repeated-value", f'"{text.value}" is named twice', "name it once")
+            found.setdefault(text.value, text)
+        return list(found.values())
+
+    def flag(self, node: Node | None, what: str) -> bool:
+        """`true` or `false`; False when missing, with a problem for anything else."""
+        text = self.text(node, what)
+        if text is None or text.value in ("true", "false"):
+            return text is not None and text.value == "true"
+        self.add(text.place, "wrong-kind", f'{what} is "{text.value}"', "write true or false")
+        return False
+
+    def name(self, text: Text, what: str, is_good: Callable[[str], bool]) -> bool:
+        """Whether a declared name is well formed and not reserved; a problem when not."""
+        if text.value in ("anyone", "any"):
+            self.add(
+                text.place, "bad-name", f'"{text.value}" cannot name {what}, it has a meaning of its own', "choose another"
+            )
+            return False
+        if not is_good(text.value):
+            hint = "start with a letter; letters, digits, `_`, `-` and `.` may follow, 64 characters at most"
+            self.add(text.place, "bad-name", f'"{text.value}" cannot name {what}', hint)
+            return False
+        return True
+
+
+def is_empty(node: Node) -> bool:
+    """Whether nothing is written where the node stands."""
+    return isinstance(node, Text) and not node.value

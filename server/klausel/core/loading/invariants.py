@@ -1,0 +1,148 @@
+"""Reading `invariants.yaml`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from klausel.core.loading.features import Vocabulary, read_condition, read_scope
+from klausel.core.loading.fields import ProblemList
+from klausel.core.loading.file_schema import INVARIANT, INVARIANTS, THING
+from klausel.core.policy.invariant import EVERY, OUTSIDER, Invariant, Kind, Thing
+from klausel.core.policy.roles import ANY_PREFIX, ANYONE
+from klausel.core.terms.problem import Place, did_you_mean
+from klausel.core.text.yaml_nodes import Fields, Items, Node, Text
+
+KINDS: tuple[Kind, ...] = ("never", "always", "at_most", "monotone", "separate")
+
+
+def read_invariants(root: Fields, vocabulary: Vocabulary, problems: ProblemList) -> Iterator[Invariant]:
+    """The invariants of the file, in its order; those with a problem are left out."""
+    problems.check_keys(root, INVARIANTS.names, INVARIANTS.what)
+    names: dict[str, Place] = {}
+    for node in problems.items(root.get("invariants"), "invariants"):
+        fields = problems.fields(node, "an invariant")
+        if fields is None:
+            if isinstance(node, Text) and not node.value:
+                problems.add(node.place, "wrong-kind", "an invariant is empty", "remove the dash, or write an invariant")
+            continue
+        before = len(problems.found)
+        name = fields.get("name")
+        if isinstance(name, Text) and name.value:
+            first = names.setdefault(name.value, name.place)
+            if first is not name.place:
+                message = f'the invariant on line {first.line} is named "{name.value}", too'
+                problems.add(name.place, "repeated-value", message, "name what each asks for")
+        invariant = _invariant(fields, vocabulary, problems)
+        if invariant is not None and len(problems.found) == before:
+            yield invariant
+
+
+def _invariant(fields: Fields, vocabulary: Vocabulary, problems: ProblemList) -> Invariant | None:
+    problems.check_keys(fields, INVARIANT.names, INVARIANT.what)
+    name = problems.text(fields.get("name"), "name")
+    kinds = [(kind, node) for kind in KINDS if (node := fields.get(kind)) is not None]
+    if len(kinds) != 1:
+        message = "the invariant says nothing" if not kinds else f"the invariant is both {kinds[0][0]} and {kinds[1][0]}"
+        problems.add(fields.place, "missing-key", message, f"give it one of {', '.join(KINDS)}")
+        return None
+    kind, node = kinds[0]
+    condition_text = problems.text(fields.get("when"), "when")
+    condition, is_readable = read_condition(condition_text, vocabulary, problems)
+    if not is_readable:
+        return None
+    domain, level = problems.text(fields.get("in"), "in"), problems.text(fields.get("at_level"), "at_level")
+    scope = read_scope(domain, level, vocabulary.roles, problems)
+    who: list[str] = []
+    if kind == "separate":
+        who, things = _separate(node, vocabulary, problems)
+    else:
+        things = list(_things(fields, vocabulary, problems, may_be_left_out=kind == "monotone"))
+        if kind == "monotone":
+            if not problems.flag(node, "monotone") and isinstance(node, Text) and node.value == "false":
+                message = "an invariant that is monotone: false asks for nothing"
+                problems.add(node.place, "wrong-kind", message, "write true, or remove the invariant")
+        else:
+            who = [text.value for text in problems.texts(node, kind) if _is_who(text, kind, vocabulary, problems)]
+    text = condition_text.value.strip() if condition_text else ""
+    title = name.value if name else f"{kind}: {', '.join(who) or ', '.join(map(str, things[:2])) or 'everything'}"
+    return Invariant(title, kind, tuple(who), tuple(things), scope, condition, text, fields.place)
+
+
+def _separate(node: Node, vocabulary: Vocabulary, problems: ProblemList) -> tuple[list[str], list[Thing]]:
+    values = node.values if isinstance(node, Items) else ()
+    if len(values) != 2 or len({type(value) for value in values}) != 1 or isinstance(values[0], Items):
+        problems.add(node.place, "wrong-kind", "separate does not name two roles or two things", "see docs/policies.md")
+        return [], []
+    if isinstance(values[0], Text):
+        texts = problems.texts(node, "separate")
+        return [text.value for text in texts if _is_role(text, vocabulary, problems)], []
+    things = []
+    for value in values:
+        fields = problems.fields(value, "separate")
+        if fields is not None:
+            problems.check_keys(fields, THING.names, THING.what)
+            found = list(_things(fields, vocabulary, problems))
+            if len(found) > 1:
+                problems.add(
+                    fields.place, "wrong-kind", "separate names more than one action", "name one action on one type"
+                )
+            things += found[:1]
+    return [], things
+
+
+def _is_who(text: Text, kind: Kind, vocabulary: Vocabulary, problems: ProblemList) -> bool:
+    if text.value == ANYONE or (text.value == OUTSIDER and kind == "never"):
+        return True
+    if text.value == OUTSIDER:
+        problems.add(text.place, "unknown-role", f'"{OUTSIDER}" has a meaning in never only', "name a role, or anyone")
+        return False
+    anywhere = text.value.startswith(ANY_PREFIX)
+    role = text.value.removeprefix(ANY_PREFIX)
+    if anywhere and role in vocabulary.roles.roles and not vocabulary.roles.is_earned_anywhere(role):
+        message = f'"{text.value}" reaches nobody; {role} is of the top level'
+        problems.add(text.place, "any-of-top-level", message, f"write {role}")
+        return False
+    return _is_role(Text(role, text.place), vocabulary, problems)
+
+
+def _is_role(text: Text, vocabulary: Vocabulary, problems: ProblemList) -> bool:
+    if text.value in vocabulary.roles.roles:
+        return True
+    if vocabulary.declared_roles is not None and text.value not in vocabulary.declared_roles:
+        known = [*vocabulary.roles.roles, ANYONE, OUTSIDER]
+        hint = f"{did_you_mean(text.value, known)}Roles are declared in policies/roles.yaml"
+        problems.add(text.place, "unknown-role", f'unknown role "{text.value}"', hint)
+    return False
+
+
+def _things(fields: Fields, vocabulary: Vocabulary, problems: ProblemList, may_be_left_out: bool = False) -> Iterator[Thing]:
+    """The actions on types that an invariant names; `*` stands for all. All, where they may be left out."""
+    types = problems.texts(fields.get("resource"), "resource")
+    actions = problems.texts(fields.get("to"), "to")
+    if not may_be_left_out:
+        for key in ("to", "resource"):
+            if fields.get(key) is None:
+                problems.add(
+                    fields.place, "missing-key", f'the invariant has no "{key}"', f'add {key}, or {key}: "*" for all'
+                )
+    known = vocabulary.resource_types
+    all_types = may_be_left_out and not types
+    if all_types or any(text.value == EVERY for text in types):
+        names = list(known)
+    else:
+        names = [text.value for text in types if text.value in known]
+    for text in types:
+        if text.value not in (EVERY, *known, *vocabulary.declared_types) and vocabulary.is_complete:
+            hint = f"{did_you_mean(text.value, known)}Name a declared type, or *"
+            problems.add(text.place, "unknown-resource-type", f'unknown resource type "{text.value}"', hint)
+    every = (may_be_left_out and not actions) or any(text.value == EVERY for text in actions)
+    for text in actions:
+        if names and text.value != EVERY and not any(text.value in known[name].actions for name in names):
+            hint = did_you_mean(text.value, {action for name in names for action in known[name].actions})
+            problems.add(
+                text.place, "unknown-action", f'unknown action "{text.value}"', f"{hint}Name a declared action, or *"
+            )
+    for name in names:
+        for action in known[name].actions:
+            if every or any(text.value == action for text in actions):
+                yield Thing(action, name)

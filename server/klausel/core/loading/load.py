@@ -1,0 +1,284 @@
+"""From files to a policy set: everything is checked, every problem is found, and any error refuses the whole set."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from types import MappingProxyType
+
+from klausel.core.loading.cache import LoadCache
+from klausel.core.loading.conditions import NamedConditions
+from klausel.core.loading.features import (
+    Vocabulary,
+    join_resource_types,
+    read_csv_grants,
+    read_csv_links,
+    read_grants,
+    read_resource_types,
+    report_contradictions,
+)
+from klausel.core.loading.fields import ProblemList
+from klausel.core.loading.file_schema import FEATURE, ROLES
+from klausel.core.loading.invariants import read_invariants
+from klausel.core.loading.roles import check_identified_by, join_roles, read_levels, read_roles
+from klausel.core.loading.test_files import read_tests
+from klausel.core.policy.invariant import Invariant
+from klausel.core.policy.policy_set import Grant, NamedCondition, PolicySet, ResourceType
+from klausel.core.policy.policy_test import PolicyTest
+from klausel.core.policy.roles import Level, Role, RoleModel
+from klausel.core.terms.problem import Place, PolicyError, Problem
+from klausel.core.text.csv_rows import read_csv
+from klausel.core.text.decoding import decode
+from klausel.core.text.yaml_nodes import Fields, Text, read_yaml
+
+ROLES_FILE = "roles.yaml"
+CONDITIONS_FILE = "conditions.yaml"
+INVARIANTS_FILE = "invariants.yaml"
+FEATURES_FOLDER = "features/"
+TESTS_FOLDER = "tests/"
+TESTS_ENDING = "_test.yaml"
+LONGEST_MESSAGE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """One file of a policy set: its name inside the folder (`features/quizzes.yaml`), its name for people, its bytes."""
+
+    name: str
+    shown_as: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LoadResult:
+    """A policy set with its warnings, or no policy set and at least one error; problems are sorted by place.
+
+    `tests` are those of the test files that were given, sorted by file, in the order of each.
+    """
+
+    policy: PolicySet | None
+    problems: tuple[Problem, ...]
+    tests: tuple[PolicyTest, ...] = ()
+
+    def or_raise(self) -> PolicySet:
+        """The policy set; raises `PolicyError` when there is none."""
+        if self.policy is None:
+            raise PolicyError(self.problems)
+        return self.policy
+
+
+def load_policy(
+    files: Iterable[SourceFile], further_problems: Iterable[Problem] = (), cache: LoadCache | None = None
+) -> LoadResult:
+    """Reads the files of one policy set; never raises on what they hold.
+
+    `further_problems` were found before (while reading the folder, or in model.conf); an error among them refuses too.
+    With a `cache`, files that did not change since the last loading with it are not read again.
+    """
+    return _Loader(sorted(files, key=lambda file: file.name), list(further_problems), cache or LoadCache()).load()
+
+
+class _Loader:
+    def __init__(self, files: list[SourceFile], further_problems: list[Problem], cache: LoadCache) -> None:
+        self.files = files
+        self.cache = cache
+        cache.begin()
+        self.problems = ProblemList()
+        self.problems.found += further_problems
+
+    def load(self) -> LoadResult:
+        texts = {file.name: self._decoded(file) for file in self.files}
+        shown = {file.name: file.shown_as for file in self.files}
+        if ROLES_FILE not in shown:
+            folder = _folder(self.files)
+            self.problems.found.append(no_roles(folder + ROLES_FILE))
+        roots = {
+            name: self._mapping(text, shown[name])
+            for name, text in texts.items()
+            if name.endswith(".yaml") and text is not None
+        }
+        csv_rows = {
+            name: self._rows(text, shown[name]) for name, text in texts.items() if name.endswith(".csv") and text is not None
+        }
+        roles, declared_roles = self._roles(roots.get(ROLES_FILE), csv_rows)
+        conditions_root = roots.get(CONDITIONS_FILE)
+        is_readable = conditions_root is not None or CONDITIONS_FILE not in shown
+        read_conditions = partial(self._conditions, conditions_root, is_readable)
+        key = ("conditions", shown.get(CONDITIONS_FILE), texts.get(CONDITIONS_FILE), is_readable)
+        conditions, condition_problems = self.cache.remembered(key, read_conditions)
+        self.problems.found += condition_problems
+        types: dict[str, ResourceType] = {}
+        declared_types: set[str] = set()
+        features = {name: root for name, root in roots.items() if name.startswith(FEATURES_FOLDER) and root is not None}
+        for name, root in features.items():
+            if not root.entries:
+                self._report_empty(shown[name])
+            self.problems.check_keys(root, FEATURE.names, FEATURE.what)
+            self.problems.text(root.get("description"), "description")
+            read_types = partial(self._types, root, roles)
+            names, found_types, type_problems = self.cache.remembered(
+                ("types", shown[name], texts[name], roles.levels), read_types
+            )
+            declared_types.update(names)
+            join_resource_types(types, found_types, self.problems)
+            self.problems.found += type_problems
+        is_complete = all(name in features for name in shown if name.startswith(FEATURES_FOLDER) and name.endswith(".yaml"))
+        roles_root = roots.get(ROLES_FILE)
+        if roles_root is not None and is_complete:
+            check_identified_by(roles_root, declared_types, self.problems)
+        vocabulary = Vocabulary(roles, declared_roles, types, frozenset(declared_types), conditions.parse, is_complete)
+        grants: list[Grant] = []
+        words = self.cache.remembered(("words", vocabulary.names(), texts.get(CONDITIONS_FILE)), object)
+        for name in sorted({*features, *csv_rows}):
+            read = partial(self._grants, features.get(name), csv_rows.get(name, []), vocabulary)
+            found, problems = self.cache.remembered(("grants", shown[name], texts[name], words), read)
+            grants += found
+            self.problems.found += problems
+        report_contradictions(grants, self.problems)
+        invariants_root = roots.get(INVARIANTS_FILE)
+        invariants = tuple(read_invariants(invariants_root, vocabulary, self.problems)) if invariants_root else ()
+        separate = tuple((pair[0], pair[1]) for pair in (rule.who for rule in invariants if rule.kind == "separate") if pair)
+        roles = replace(roles, separate=separate)
+        vocabulary = replace(vocabulary, roles=roles)
+        tests: list[PolicyTest] = []
+        are_all_read = not any(problem.severity == "error" for problem in self.problems.found)
+        for name, tests_root in roots.items():
+            if is_test_file(name) and tests_root is not None:
+                if not tests_root.entries:
+                    self._report_empty(shown[name])
+                tests += read_tests(tests_root, vocabulary, grants if are_all_read else None, self.problems)
+        if conditions.left_out and not any(problem.severity == "error" for problem in self.problems.found):
+            # Grants that use them were left out too; a deny among them must not be lost, whatever was overlooked.
+            for label in conditions.left_out:
+                self.problems.add(
+                    label.place, "condition-syntax", f'condition "{label.value}" cannot be read', "write it anew"
+                )
+        return self._result(roles, types, conditions.named, grants, invariants, tests)
+
+    def _result(
+        self,
+        roles: RoleModel,
+        types: dict[str, ResourceType],
+        conditions: dict[str, NamedCondition],
+        grants: list[Grant],
+        invariants: tuple[Invariant, ...],
+        tests: list[PolicyTest],
+    ) -> LoadResult:
+        problems = tuple(sorted({printable(problem) for problem in self.problems.found}))
+        if any(problem.severity == "error" for problem in problems):
+            return LoadResult(None, problems)
+        digest = files_digest((file.name, file.content) for file in self.files if not is_test_file(file.name))
+        policy = PolicySet(
+            roles, MappingProxyType(types), MappingProxyType(conditions), tuple(grants), problems, digest, invariants
+        )
+        return LoadResult(policy, problems, tuple(tests))
+
+    def _decoded(self, file: SourceFile) -> str | None:
+        key = ("text", file.shown_as, file.content)
+        text, problems = self.cache.remembered(key, lambda: decode(file.content, file.shown_as))
+        self.problems.found += problems
+        return text
+
+    def _mapping(self, text: str, shown_as: str) -> Fields | None:
+        root, problems = self.cache.remembered(("yaml", shown_as, text), lambda: read_yaml(text, shown_as))
+        self.problems.found += problems
+        return root
+
+    def _rows(self, text: str, shown_as: str) -> list[list[Text]]:
+        rows, problems = self.cache.remembered(("csv", shown_as, text), lambda: read_csv(text, shown_as))
+        if not rows and not problems:
+            self._report_empty(shown_as)
+        self.problems.found += problems
+        return rows
+
+    @staticmethod
+    def _conditions(root: Fields | None, is_readable: bool) -> tuple[NamedConditions, list[Problem]]:
+        """The named conditions, and the problems in them."""
+        problems = ProblemList()
+        return NamedConditions(root, is_readable, problems), problems.found
+
+    @staticmethod
+    def _types(root: Fields, roles: RoleModel) -> tuple[list[str], list[ResourceType], list[Problem]]:
+        """The names of the resource types of one feature file, those without fault, and the problems in them."""
+        problems = ProblemList()
+        found: list[ResourceType] = []
+        return list(read_resource_types(root, found, roles, problems)), found, problems.found
+
+    @staticmethod
+    def _grants(root: Fields | None, rows: list[list[Text]], vocabulary: Vocabulary) -> tuple[list[Grant], list[Problem]]:
+        """The grants of one feature file, and the problems in them."""
+        problems = ProblemList()
+        read = read_csv_grants(rows, vocabulary, problems) if root is None else read_grants(root, vocabulary, problems)
+        return list(read), problems.found
+
+    def _report_empty(self, shown_as: str) -> None:
+        hint = "delete it, or bring back what was in it"
+        self.problems.add(Place(shown_as, 1, 1), "empty-file", "the file says nothing", hint)
+
+    def _roles(
+        self, root: Fields | None, csv_rows: Mapping[str, list[list[Text]]]
+    ) -> tuple[RoleModel, frozenset[str] | None]:
+        """The role model, and the names of all roles, also of faulty ones; None where they are not to be known."""
+        levels: tuple[Level, ...] = ()
+        declared: dict[str, Role] = {}
+        links: list[tuple[Text, Text]] = []
+        names: frozenset[str] | None = None
+        if root is not None:
+            meant = self.problems.check_keys(root, ROLES.names, ROLES.what)
+            levels = read_levels(root, "levels" in meant, self.problems)
+            declared, links = read_roles(root, levels, self.problems)
+            roles_node = root.get("roles")
+            if isinstance(roles_node, Fields):
+                names = frozenset(key.value for key, _ in roles_node.entries)
+            elif roles_node is None and "roles" not in meant:
+                names = frozenset()
+        for rows in csv_rows.values():
+            links += read_csv_links(rows, names, self.problems)
+        return join_roles(levels, declared, names or frozenset(), links, self.problems), names
+
+
+def no_roles(shown_as: str) -> Problem:
+    """The problem of a policy set without `roles.yaml`, which would have this name for people."""
+    hint = "every policy set declares its levels and roles there; klausel init writes a small one to start from"
+    return Problem(Place(shown_as, 1, 1), "missing-file", f"there is no {ROLES_FILE}", hint)
+
+
+def is_test_file(name: str) -> bool:
+    """Whether a file of a policy set holds policy tests, which say nothing about decisions and enter no digest."""
+    return name.startswith(TESTS_FOLDER) and name.count("/") == 1 and name.endswith(TESTS_ENDING)
+
+
+def files_digest(files: Iterable[tuple[str, bytes]]) -> str:
+    """A digest over the sorted (name, bytes) of files, as `sha256:…`; any change of any byte or name changes it."""
+    digest = hashlib.sha256()
+    for name, content in sorted(files):
+        for part in (name.encode(errors="surrogatepass"), content):
+            digest.update(len(part).to_bytes(8, "big"))
+            digest.update(part)
+    return f"sha256:{digest.hexdigest()}"
+
+
+def printable(problem: Problem) -> Problem:
+    """The same problem, so that one line of a terminal shows it, whatever the files hold."""
+    texts = (problem.place.file, problem.message, problem.hint)
+    file, message, hint = shown = tuple(map(_on_one_line, texts))
+    if shown == texts:
+        return problem
+    return replace(problem, place=replace(problem.place, file=file), message=message, hint=hint)
+
+
+def _on_one_line(text: str) -> str:
+    if len(text) > LONGEST_MESSAGE:
+        text = f"{text[: LONGEST_MESSAGE // 2]} … {text[-LONGEST_MESSAGE // 2 :]}"
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def _folder(files: list[SourceFile]) -> str:
+    for file in files:
+        if file.name.endswith((".yaml", ".csv")) and file.shown_as.endswith(file.name):
+            return file.shown_as[: -len(file.name)]
+    return "policies/"

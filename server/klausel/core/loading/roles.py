@@ -1,0 +1,198 @@
+"""Reading `roles.yaml`: levels, roles, inheritance."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
+
+from klausel.core.loading.dependency_order import used_first
+from klausel.core.loading.fields import ProblemList, is_empty
+from klausel.core.loading.file_schema import LEVEL, ROLE
+from klausel.core.policy.roles import LONGEST_CHAIN, Level, Role, RoleModel
+from klausel.core.terms.identifiers import fault_in_domain_id, is_name
+from klausel.core.terms.problem import Place, did_you_mean
+from klausel.core.text.yaml_nodes import Fields, Node, Text
+
+_MISSPELT = 0.8
+
+
+def read_levels(root: Fields, is_misspelt: bool, problems: ProblemList) -> tuple[Level, ...]:
+    """The levels of `roles.yaml`, top first; `is_misspelt` says that another key seems to stand for `levels`."""
+    written = root.get("levels")
+    levels: list[Level] = []
+    for name, node in problems.entries(written, "levels"):
+        if problems.name(name, "a level", is_name):
+            fields = problems.fields(node, f"level {name.value}")
+            is_readable = fields is not None or is_empty(node)
+            levels.append(_level(name, fields or Fields((), name.place), is_readable, levels, problems))
+    if not is_misspelt and (written is None or (isinstance(written, Text) and not written.value)):
+        hint = "declare at least one level, the top one first; see policies/README.md"
+        problems.add(root.place, "missing-key", "there are no levels", hint)
+    return tuple(levels)
+
+
+def check_identified_by(root: Fields, declared_types: Collection[str], problems: ProblemList) -> None:
+    """Reports each `identified_by` of a level that is no declared resource type.
+
+    A misspelt one is an error. One without a resemblance is a warning: requests about a type that nobody declares are
+    denied whatever they name.
+    """
+    levels = root.get("levels")
+    for _, level in levels.entries if isinstance(levels, Fields) else ():
+        text = level.get("identified_by") if isinstance(level, Fields) else None
+        if isinstance(text, Text) and text.value.strip() and text.value not in declared_types:
+            near = difflib.get_close_matches(text.value, sorted(declared_types), n=1, cutoff=_MISSPELT)
+            hint = "declare it under resource_types of a feature file, or leave identified_by out"
+            if near:
+                message = f'unknown resource type "{text.value}"'
+                problems.add(text.place, "unknown-resource-type", message, f'did you mean "{near[0]}"? {hint.capitalize()}')
+            else:
+                message = f'unknown resource type "{text.value}", so nothing that is asked is about one'
+                problems.warn(text.place, "unknown-resource-type", message, hint)
+
+
+def _level(name: Text, fields: Fields, is_readable: bool, above: list[Level], problems: ProblemList) -> Level:
+    depth = len(above) + 1
+    meant = problems.check_keys(fields, LEVEL.names, LEVEL.what)
+    named_by = problems.text(fields.get("named_by"), "named_by")
+    identified_by = problems.text(fields.get("identified_by"), "identified_by")
+    constant = problems.text(fields.get("constant"), "constant")
+    requires = problems.flag(fields.get("requires_role_above"), "requires_role_above")
+    if constant and (named_by or identified_by):
+        hint = "keep constant, or keep named_by and identified_by"
+        problems.add(constant.place, "level-naming", f"level {name.value} is both constant and named by requests", hint)
+    if is_readable and not any(fields.get(key) for key in LEVEL.some_of) and not meant.intersection(LEVEL.some_of):
+        hint = "add named_by (a property of the resource), identified_by (a resource type), or constant"
+        problems.add(name.place, "level-naming", f"nothing says which {name.value} a request is asked in", hint)
+    if constant:
+        fault = fault_in_domain_id(constant.value)
+        if fault:
+            problems.add(constant.place, "bad-domain", f"the constant {fault}", "choose another")
+    if requires and depth == 1:
+        place = (fields.get("requires_role_above") or name).place
+        problems.add(place, "level-naming", f"level {name.value} has no level above it", "remove requires_role_above")
+    for key, text in (("named_by", named_by), ("identified_by", identified_by)):
+        for other in above:
+            if text and getattr(other, key) == text.value:
+                message = f'{key} "{text.value}" names level {other.name} already'
+                problems.add(text.place, "level-naming", message, "each level needs its own")
+    return Level(
+        name.value,
+        depth,
+        named_by.value if named_by else None,
+        identified_by.value if identified_by else None,
+        constant.value if constant else None,
+        requires,
+        name.place,
+    )
+
+
+def read_roles(
+    root: Fields, levels: tuple[Level, ...], problems: ProblemList
+) -> tuple[dict[str, Role], list[tuple[Text, Text]]]:
+    """The declared roles without a problem, by name, and every link (container, contained), which is not yet checked."""
+    known_levels = {level.name for level in levels}
+    written = root.get("levels")
+    declared_levels = {name.value for name, _ in written.entries} if isinstance(written, Fields) else set()
+    roles: dict[str, Role] = {}
+    links: list[tuple[Text, Text]] = []
+    for name, node in problems.entries(root.get("roles"), "roles"):
+        if name.value in ROLE.names and not isinstance(node, Fields):
+            problems.add(name.place, "wrong-kind", f"{name.value} stands where a role is named", "indent it below its role")
+            continue
+        is_good = problems.name(name, "a role", is_name)
+        fields = problems.fields(node, f"role {name.value}")
+        if fields is None:
+            if not is_empty(node):
+                continue
+            fields = Fields((), name.place)
+        meant = problems.check_keys(fields, ROLE.names, ROLE.what)
+        level = None
+        if fields.get("level") is not None:
+            level = _level_of(fields.get("level"), known_levels, declared_levels, problems)
+        elif "level" not in meant:
+            known = " or ".join(level.name for level in levels) or "<name>"
+            problems.add(name.place, "missing-key", f"role {name.value} has no level", f"add level: {known}")
+        contains = problems.texts(fields.get("contains"), "contains")
+        keep_one = problems.flag(fields.get("keep_one"), "keep_one")
+        links += [(name, text) for text in contains]
+        if level and is_good:
+            roles[name.value] = Role(name.value, level, tuple(text.value for text in contains), keep_one, name.place)
+    return roles, links
+
+
+def _level_of(node: Node | None, levels: set[str], declared: set[str], problems: ProblemList) -> str | None:
+    """The name of a known level; None, with a problem unless levels themselves have one, for any other."""
+    level = problems.text(node, "level")
+    if level is None:
+        return None
+    if level.value not in levels:
+        if level.value in declared or not declared:
+            return None
+        hint = f"{did_you_mean(level.value, levels)}Levels are declared in policies/roles.yaml"
+        problems.add(level.place, "unknown-level", f'unknown level "{level.value}"', hint)
+        return None
+    return level.value
+
+
+def join_roles(
+    levels: tuple[Level, ...],
+    declared: Mapping[str, Role],
+    declared_names: Collection[str],
+    links: list[tuple[Text, Text]],
+    problems: ProblemList,
+) -> RoleModel:
+    """The role model of the declared roles and their links (container, contained); faulty links are left out.
+
+    `declared_names` also holds roles whose own declaration has a problem, so that they are not called unknown.
+    """
+    depths = {level.name: level.depth for level in levels}
+    contained: dict[str, dict[str, Place]] = {name: {} for name in declared}
+    for container, text in links:
+        name = container.value
+        if text.value not in declared_names:
+            hint = f"{did_you_mean(text.value, declared_names)}Roles are declared in policies/roles.yaml"
+            problems.add(text.place, "unknown-role", f'unknown role "{text.value}"', hint)
+        elif name in declared and text.value in declared:
+            if depths[declared[text.value].level] < depths[declared[name].level]:
+                message = f"role {name} would contain {text.value} of a higher level"
+                problems.add(text.place, "contains-higher-level", message, "a role contains roles of its level or below")
+            else:
+                contained[name].setdefault(text.value, text.place)
+    if not _has_cycles(contained, problems):
+        _check_chains(contained, problems)
+    roles = {
+        name: Role(name, role.level, tuple(contained[name]), role.keep_one, role.place) for name, role in declared.items()
+    }
+    return RoleModel(levels, MappingProxyType(roles))
+
+
+def _has_cycles(contained: dict[str, dict[str, Place]], problems: ProblemList) -> bool:
+    """Whether roles contain each other; reports each link that closes a cycle, and takes it out."""
+    closing: list[tuple[str, str]] = []
+
+    def report(members: list[str], place: Place) -> None:
+        message = f"roles contain each other: {' contains '.join(members)}"
+        if len(members) == 2:
+            message = f"role {members[0]} contains itself"
+        problems.add(place, "role-cycle", message, "remove one of the links")
+        closing.append((members[-2], members[-1]))
+
+    used_first(contained, report)
+    for container, inner in closing:
+        del contained[container][inner]
+    return bool(closing)
+
+
+def _check_chains(contained: Mapping[str, Mapping[str, Place]], problems: ProblemList) -> None:
+    """Reports the first role from which a chain of too many links starts; `contained` has no cycles."""
+    starts = list(contained)
+    still_long = set(starts)
+    for _ in range(LONGEST_CHAIN + 1):
+        still_long = set(starts)
+        starts = [name for name in contained if any(inner in still_long for inner in contained[name])]
+    if starts:
+        place = next(place for inner, place in contained[starts[0]].items() if inner in still_long)
+        message = f"role {starts[0]} starts an inheritance chain of more than {LONGEST_CHAIN} links"
+        problems.add(place, "role-chain-too-long", message, "shorten the chain")

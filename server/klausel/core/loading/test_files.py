@@ -1,0 +1,243 @@
+"""Reading policy tests, `tests/*_test.yaml`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from klausel.core.loading.features import Vocabulary
+from klausel.core.loading.fields import ProblemList
+from klausel.core.loading.file_schema import TEST, TESTS
+from klausel.core.loading.test_people import Person, read_person, read_properties, read_resource
+from klausel.core.policy.policy_set import Grant
+from klausel.core.policy.policy_test import Expectation, PolicyTest, grant_text
+from klausel.core.terms.problem import Place, did_you_mean, nearest_name
+from klausel.core.terms.request import Action, Request, Resource
+from klausel.core.text.yaml_nodes import Fields, Items, Node, Text
+
+TEST_KEYS = {kind: TEST.names_beside(kind) for kind in ("allowed", "who_can", "what_can")}
+"""The keys of each kind of test, by the key that makes it one; `allowed` may be left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Cast:
+    """What the tests of a file may name; `named_*` also hold what has a problem, reported already."""
+
+    people: Mapping[str, Person]
+    resources: Mapping[str, Resource]
+    named_people: Collection[str]
+    named_resources: Collection[str]
+
+
+@dataclass(slots=True)
+class _Asked:
+    """The questions of a test: each of these people, each action (None: all of the type), on each resource."""
+
+    resources: list[str]
+    people: list[str]
+    actions: list[str] | None = None
+    context: Mapping[str, object] = field(default_factory=dict)
+
+
+_Pairs = dict[tuple[str, str], Text]
+"""By person and action."""
+
+
+def read_tests(
+    root: Fields, vocabulary: Vocabulary, grants: Sequence[Grant] | None, problems: ProblemList
+) -> Iterator[PolicyTest]:
+    """The tests of one file, in its order; those with a problem are left out."""
+    problems.check_keys(root, TESTS.names, TESTS.what)
+    problems.text(root.get("description"), "description")
+    reader = _Reader(_cast(root, vocabulary, problems), vocabulary, grants, problems)
+    names: dict[str, Place] = {}
+    for node in problems.items(root.get("tests"), "tests"):
+        fields = problems.fields(node, "a test")
+        if fields is None:
+            if isinstance(node, Text) and not node.value:
+                problems.add(node.place, "wrong-kind", "a test is empty", "remove the dash, or write a test")
+            continue
+        before = len(problems.found)
+        name = problems.text(fields.get("name"), "name")
+        if fields.get("name") is None:
+            problems.add(fields.place, "missing-key", "the test has no name", "add name: and what it shows, in a few words")
+        if name is not None:
+            first = names.setdefault(name.value, name.place)
+            if first != name.place:
+                message = f'"{name.value}" names the test on line {first.line} already'
+                problems.add(name.place, "repeated-value", message, "give each test of a file a name of its own")
+        expectations = tuple(reader.expectations(fields))
+        if name is not None and len(problems.found) == before and expectations:
+            yield PolicyTest(name.value, fields.place, expectations)
+
+
+def _cast(root: Fields, vocabulary: Vocabulary, problems: ProblemList) -> _Cast:
+    people: dict[str, Person] = {}
+    resources: dict[str, Resource] = {}
+    named_people, named_resources = [], []
+    for name, node in problems.entries(root.get("people"), "people"):
+        named_people.append(name.value)
+        person = read_person(name, node, vocabulary, problems)
+        if person is not None:
+            people[name.value] = person
+    for name, node in problems.entries(root.get("resources"), "resources"):
+        named_resources.append(name.value)
+        resource = read_resource(name, node, vocabulary, problems)
+        if resource is not None:
+            resources[name.value] = resource
+    return _Cast(people, resources, named_people, named_resources)
+
+
+class _Reader:
+    """Reads the tests of one file over the people and resources that it declares."""
+
+    def __init__(self, cast: _Cast, vocabulary: Vocabulary, grants: Sequence[Grant] | None, problems: ProblemList) -> None:
+        self._cast = cast
+        self._types = vocabulary.resource_types
+        self._grants = grants
+        self._problems = problems
+
+    def expectations(self, fields: Fields) -> Iterator[Expectation]:
+        """What one test expects; nothing when it has a problem that leaves nothing to ask."""
+        kinds = [kind for kind in TEST_KEYS if fields.get(kind) is not None]
+        if len(kinds) > 1:
+            message = f"the test has both {kinds[0]} and {kinds[1]}"
+            self._problems.add(fields.place, "wrong-kind", message, "write two tests")
+            return
+        kind = kinds[0] if kinds else "allowed"
+        meant = self._problems.check_keys(fields, TEST_KEYS[kind], "a test" if kind == "allowed" else f"a test with {kind}")
+        for key in ("resource",) if kind == "allowed" else ("resource", "answer"):
+            if fields.get(key) is None and key not in meant:
+                self._problems.add(fields.place, "missing-key", f'the test has no "{key}"', f"add {key}:")
+        asked = self._asked(fields, kind)
+        deciding: _Pairs = {}
+        if kind == "who_can":
+            who = self._among_people(self._answer(fields), asked)
+            expected = {(text.value, action): text for text in who for action in asked.actions or ()}
+        elif kind == "what_can":
+            what = self._among_actions(self._answer(fields), asked)
+            expected = {(person, text.value): text for person in asked.people for text in what}
+        else:
+            expected = self._allowed(fields.get("allowed"), asked)
+            deciding = self._decided_by(fields.get("decided_by"), asked)
+        yield from self._questions(fields.place, asked, expected, deciding)
+
+    def _questions(self, place: Place, asked: _Asked, expected: _Pairs, deciding: _Pairs) -> Iterator[Expectation]:
+        for resource_name in asked.resources:
+            resource = self._cast.resources[resource_name]
+            for person_name in asked.people:
+                person = self._cast.people[person_name]
+                for action in self._types[resource.type].actions:
+                    if asked.actions is not None and action not in asked.actions:
+                        continue
+                    pair = (person_name, action)
+                    grant = deciding.get(pair)
+                    named = grant or expected.get(pair)
+                    yield Expectation(
+                        person_name,
+                        resource_name,
+                        Request(person.subject, Action(action), resource, asked.context),
+                        person.held,
+                        pair in expected,
+                        grant_text(grant.value) if grant else None,
+                        named.place if named else place,
+                    )
+
+    def _asked(self, fields: Fields, kind: str) -> _Asked:
+        asked = _Asked(self._known_resources(fields.get("resource")), list(self._cast.people))
+        if kind == "what_can":
+            person = self._problems.text(fields.get("what_can"), "what_can")
+            asked.people = self._known_people([person] if person else [])
+        elif fields.get("people") is not None:
+            asked.people = self._known_people(self._problems.texts(fields.get("people"), "people"))
+        if kind == "who_can":
+            action = self._problems.text(fields.get("who_can"), "who_can")
+            asked.actions = [text.value for text in self._known_actions([action] if action else [], asked)]
+        elif fields.get("actions") is not None:
+            actions = self._problems.texts(fields.get("actions"), "actions")
+            asked.actions = [text.value for text in self._known_actions(actions, asked)]
+        context = self._problems.fields(fields.get("context"), "context")
+        if context is not None:
+            asked.context = read_properties(context, self._problems)
+        return asked
+
+    def _known_resources(self, node: Node | None) -> list[str]:
+        texts = self._problems.texts(node, "resource")
+        for text in texts:
+            if text.value not in self._cast.named_resources:
+                hint = f"{did_you_mean(text.value, self._cast.named_resources)}Describe it under resources, in this file"
+                self._problems.add(text.place, "unknown-resource", f'unknown resource "{text.value}"', hint)
+        return [text.value for text in texts if text.value in self._cast.resources]
+
+    def _known_people(self, texts: list[Text]) -> list[str]:
+        for text in texts:
+            self._check_person(text)
+        return [text.value for text in texts if text.value in self._cast.people]
+
+    def _check_person(self, text: Text) -> None:
+        if text.value not in self._cast.named_people:
+            hint = f"{did_you_mean(text.value, self._cast.named_people)}Describe them under people, in this file"
+            self._problems.add(text.place, "unknown-person", f'unknown person "{text.value}"', hint)
+
+    def _known_actions(self, texts: list[Text], asked: _Asked) -> list[Text]:
+        """Those that some asked resource has; a problem for each other."""
+        types = dict.fromkeys(self._cast.resources[name].type for name in asked.resources)
+        known = dict.fromkeys(action for type_ in types for action in self._types[type_].actions)
+        for text in texts:
+            if known and text.value not in known:
+                hint = f"{did_you_mean(text.value, known)}The actions of {' and '.join(types)} are {', '.join(known)}"
+                self._problems.add(text.place, "unknown-action", f'unknown action "{text.value}"', hint)
+        return [text for text in texts if text.value in known]
+
+    def _answer(self, fields: Fields) -> list[Text]:
+        node = fields.get("answer")
+        return [] if isinstance(node, Items) and not node.values else self._problems.texts(node, "answer")
+
+    def _among_people(self, texts: list[Text], asked: _Asked) -> list[Text]:
+        """Those whom the test asks about; a problem for each other."""
+        for text in texts:
+            self._check_person(text)
+            if text.value in self._cast.people and text.value not in asked.people:
+                message = f'"{text.value}" is not among the people of this test'
+                self._problems.add(text.place, "never-asked", message, "add them to people, or remove them here")
+        return [text for text in texts if text.value in asked.people]
+
+    def _among_actions(self, texts: list[Text], asked: _Asked) -> list[Text]:
+        known = self._known_actions(texts, asked)
+        for text in known:
+            if asked.actions is not None and text.value not in asked.actions:
+                message = f'"{text.value}" is not among the actions of this test'
+                self._problems.add(text.place, "never-asked", message, "add it to actions, or remove it here")
+        return known
+
+    def _allowed(self, node: Node | None, asked: _Asked) -> _Pairs:
+        expected: _Pairs = {}
+        for person, actions in self._problems.entries(node, "allowed"):
+            texts = self._problems.texts(actions, f"what {person.value} may do")
+            for text in self._among_actions(texts, asked):
+                expected[person.value, text.value] = text
+            self._among_people([person], asked)
+        return expected
+
+    def _decided_by(self, node: Node | None, asked: _Asked) -> _Pairs:
+        deciding: _Pairs = {}
+        for person, by_action in self._problems.entries(node, "decided_by"):
+            self._among_people([person], asked)
+            for action, grant in self._problems.entries(by_action, f"the grants that decide for {person.value}"):
+                text = self._problems.text(grant, "the grant")
+                if text is not None and self._among_actions([action], asked):
+                    self._check_grant(action, text, asked)
+                    deciding[person.value, action.value] = text
+        return deciding
+
+    def _check_grant(self, action: Text, text: Text, asked: _Asked) -> None:
+        if self._grants is None:
+            return
+        types = {self._cast.resources[name].type for name in asked.resources}
+        known = {
+            grant_text(str(grant)) for grant in self._grants if grant.action == action.value and grant.resource_type in types
+        }
+        if grant_text(text.value) not in known:
+            near = nearest_name(text.value, known) or next(iter(sorted(known)), None)
+            hint = f"the nearest is: {near}" if near else "no grant is about this action"
+            self._problems.add(text.place, "unknown-grant", f'unknown grant "{text.value}"', hint)

@@ -1,0 +1,172 @@
+"""Reading who and what the policy tests of a file are about: people with roles, resources with properties."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+
+from klausel.core.loading.features import Vocabulary, read_scope
+from klausel.core.loading.fields import ProblemList, is_empty
+from klausel.core.loading.file_schema import PERSON, RESOURCE
+from klausel.core.policy.assignment import Assignment, fault_in_assignment, subject_violations
+from klausel.core.policy.policy_test import Held
+from klausel.core.policy.roles import Level, top_domain
+from klausel.core.policy.scope import EVERYWHERE
+from klausel.core.terms.identifiers import fault_in_subject, subject_key
+from klausel.core.terms.problem import Place, did_you_mean
+from klausel.core.terms.request import Resource, Subject
+from klausel.core.text.yaml_nodes import Fields, Items, Node, Text
+
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+_PLAIN_VALUES = {"": None, "true": True, "false": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody (or something) who asks, and the role assignments held."""
+
+    subject: Subject
+    held: Held
+
+
+def read_person(name: Text, node: Node, vocabulary: Vocabulary, problems: ProblemList) -> Person | None:
+    """One entry under `people`; None, with a problem, when it cannot be."""
+    before = len(problems.found)
+    fields = problems.fields(node, f"person {name.value}")
+    if fields is None and not is_empty(node):
+        return None
+    fields = fields or Fields((), name.place)
+    if fields.get("roles") is None:
+        hint = "write roles: {acme: user}, or roles: {} for somebody without one"
+        problems.add(name.place, "missing-key", f"person {name.value} has no roles", hint)
+    type_, id_ = problems.text(fields.get("type"), "type"), problems.text(fields.get("id"), "id")
+    properties = read_properties(fields, problems, PERSON.names)
+    subject = Subject(type_.value if type_ else "user", id_.value if id_ else name.value, properties)
+    fault = fault_in_subject(subject.type, subject.id)
+    if fault:
+        problems.add((type_ or id_ or name).place, "bad-name", f"the subject {fault}", "choose another type or id")
+    held = tuple(_held(fields.get("roles"), subject, vocabulary, problems))
+    return Person(subject, held) if len(problems.found) == before else None
+
+
+def _held(node: Node | None, subject: Subject, vocabulary: Vocabulary, problems: ProblemList) -> Iterator[tuple[str, str]]:
+    places: dict[tuple[str, str], Place] = {}
+    before = len(problems.found)
+    for domain, value in problems.entries(node, "roles"):
+        for role in problems.texts(value, f"the role in {domain.value}"):
+            if not _is_known_role(role, vocabulary, problems):
+                continue
+            fault = fault_in_assignment(vocabulary.roles, Assignment("user:x", role.value, domain.value))
+            if fault:
+                message, _, hint = fault.partition("; ")
+                problems.add(domain.place, "bad-domain", message, hint or "see the levels in policies/roles.yaml")
+            places[role.value, domain.value] = role.place
+    if len(problems.found) > before:
+        return
+    for top in dict.fromkeys(top_domain(domain) for _, domain in places):
+        inside = [pair for pair in places if top_domain(pair[1]) == top]
+        for violation in subject_violations(vocabulary.roles, subject_key(subject.type, subject.id), inside):
+            hint = "give roles that somebody can be given"
+            problems.add(places[violation.role, violation.domain], "assignment-rule", violation.message, hint)
+    yield from places
+
+
+def _is_known_role(role: Text, vocabulary: Vocabulary, problems: ProblemList) -> bool:
+    roles, declared = vocabulary.roles.roles, vocabulary.declared_roles
+    if role.value in roles:
+        return True
+    if declared is not None and role.value not in declared:
+        hint = f"{did_you_mean(role.value, roles)}Roles are declared in policies/roles.yaml"
+        problems.add(role.place, "unknown-role", f'unknown role "{role.value}"', hint)
+    return False
+
+
+def read_resource(name: Text, node: Node, vocabulary: Vocabulary, problems: ProblemList) -> Resource | None:
+    """One entry under `resources`; None, with a problem, when it cannot be, or when its type has one."""
+    before = len(problems.found)
+    fields = problems.fields(node, f"resource {name.value}")
+    if fields is None and not is_empty(node):
+        return None
+    fields = fields or Fields((), name.place)
+    if fields.get("type") is None:
+        problems.add(name.place, "missing-key", f"resource {name.value} has no type", "add type: <resource type>")
+    type_, id_ = problems.text(fields.get("type"), "type"), problems.text(fields.get("id"), "id")
+    domain = problems.text(fields.get("in"), "in")
+    properties = read_properties(fields, problems, RESOURCE.names)
+    if type_ is None or not _is_known_type(type_, vocabulary, problems):
+        return None
+    named, id_of_domain = _naming(domain, type_.value, vocabulary, problems) if domain else ({}, None)
+    for key, _ in fields.entries:
+        if key.value in named:
+            message = f'"in" sets the property "{key.value}" already'
+            problems.add(key.place, "repeated-key", message, "keep one of the two")
+    if len(problems.found) > before:
+        return None
+    return Resource(type_.value, id_.value if id_ else id_of_domain or name.value, {**named, **properties})
+
+
+def _is_known_type(type_: Text, vocabulary: Vocabulary, problems: ProblemList) -> bool:
+    if type_.value in vocabulary.resource_types:
+        return True
+    if type_.value not in vocabulary.declared_types and vocabulary.is_complete:
+        hint = f"{did_you_mean(type_.value, vocabulary.resource_types)}Declare it under resource_types"
+        problems.add(type_.place, "unknown-resource-type", f'unknown resource type "{type_.value}"', hint)
+    return False
+
+
+def _naming(domain: Text, type_: str, vocabulary: Vocabulary, problems: ProblemList) -> tuple[dict[str, str], str | None]:
+    """The properties and, where its id names one, the id by which a resource of a type says that it lies in a domain."""
+    named: dict[str, str] = {}
+    id_: str | None = None
+    before = len(problems.found)
+    if domain.value == EVERYWHERE:
+        problems.add(domain.place, "bad-domain", '"*" is no domain', "name one, or leave it out")
+    read_scope(domain, None, vocabulary.roles, problems)
+    if len(problems.found) > before:
+        return named, id_
+    for level, part in zip(vocabulary.roles.levels, domain.value.split("/"), strict=False):
+        if level.constant is not None:
+            continue
+        if not _may_name(level, type_):
+            message = f"nothing of type {type_} can say in which {level.name} it is"
+            problems.add(domain.place, "bad-domain", message, "see named_by and identified_by in policies/roles.yaml")
+        if level.named_by is not None:
+            named[level.named_by] = part
+        id_ = part if level.identified_by == type_ else id_
+    return named, id_
+
+
+def _may_name(level: Level, type_: str) -> bool:
+    return level.named_by is not None or level.identified_by == type_
+
+
+def read_properties(fields: Fields, problems: ProblemList, own_keys: Collection[str] = ()) -> Mapping[str, object]:
+    """What stands under all other keys than these, each value as JSON has it."""
+    return {key.value: _value(node, problems) for key, node in fields.entries if key.value not in own_keys}
+
+
+def is_text_without_quotes(value: str) -> bool:
+    """Whether a value of a property that is written without quotes is a text."""
+    return value not in _PLAIN_VALUES and not _NUMBER.fullmatch(value)
+
+
+def _value(node: Node, problems: ProblemList) -> object:
+    """A value as JSON has it: without quotes, true, false and numbers are what they say; nothing is null."""
+    if isinstance(node, Fields):
+        return dict(read_properties(node, problems))
+    if isinstance(node, Items):
+        return [_value(item, problems) for item in node.values]
+    if node.is_quoted or is_text_without_quotes(node.value):
+        return node.value
+    if node.value in _PLAIN_VALUES:
+        return _PLAIN_VALUES[node.value]
+    try:
+        number: float = json.loads(node.value)
+    except ValueError:  # Python reads no whole number of more than 4300 digits
+        number = math.inf
+    if math.isinf(number):
+        problems.add(node.place, "wrong-kind", "the number is too large", "put it in quotes, if it is a text")
+    return number

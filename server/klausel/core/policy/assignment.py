@@ -1,0 +1,117 @@
+"""Role assignments (a subject has a role in a domain) and the rules on them that `policies/roles.yaml` declares."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from klausel.core.policy.roles import RoleModel, depth_of, parent_domain
+from klausel.core.terms.identifiers import fault_in_domain, fault_in_subject, split_subject_key
+from klausel.core.terms.problem import did_you_mean
+
+
+class Assignment(NamedTuple):
+    """A subject in its stored form (`user:ann`) has a role in a domain (`acme` or `acme/support`)."""
+
+    subject: str
+    role: str
+    domain: str
+
+    def __str__(self) -> str:
+        return f"{self.subject} {self.role} in {self.domain}"
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A state of role assignments that the rules forbid: the assignment or domain at fault, and the rule in words."""
+
+    subject: str | None
+    role: str
+    domain: str
+    rule: str
+    message: str
+
+
+def fault_in_assignment(roles: RoleModel, assignment: Assignment) -> str | None:
+    """Why this can never be a role assignment, as a sentence with its cure; None when it can.
+
+    Looks at the row alone: names, levels, form. `roles` is the model of the policy set in force.
+    """
+    parts = split_subject_key(assignment.subject)
+    if parts is None:
+        return f'subject "{assignment.subject}" has no type; write it as type:id, such as user:{assignment.subject}'
+    fault = fault_in_subject(*parts)
+    if fault:
+        return f"subject {fault}"
+    role = roles.roles.get(assignment.role)
+    if role is None:
+        hint = did_you_mean(assignment.role, roles.roles)
+        return f'unknown role "{assignment.role}"; {hint}Roles are declared in policies/roles.yaml'
+    fault = fault_in_domain(assignment.domain)
+    if fault:
+        return f'domain "{assignment.domain}" {fault}'
+    level = roles.level_at(depth_of(assignment.domain))
+    if level is None or level.name != role.level:
+        form = "/".join(level.name for level in roles.levels[: roles.level_of(role.name).depth])
+        return f'role "{role.name}" is of level {role.level}, but "{assignment.domain}" is not; write the domain as {form}'
+    for depth, part in enumerate(assignment.domain.split("/"), start=1):
+        level = roles.level_at(depth)
+        if level is not None and level.constant is not None and part != level.constant:
+            return f'the only domain of level {level.name} is "{level.constant}", not "{part}"'
+    return None
+
+
+def effective_assignments(roles: RoleModel, held: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The (role, domain) pairs of one subject that count, in the order given.
+
+    A pair counts when its role is declared, its domain is of the role's level, and, where the level requires it, the
+    subject has a pair that counts in the domain above.
+    """
+    depths, levels = roles.depths, roles.levels
+    fitting = [pair for pair in held if depths.get(pair[0]) == pair[1].count("/") + 1]
+    peopled = {domain for _, domain in fitting}
+    counting = []
+    for pair in fitting:
+        domain = pair[1]
+        above = domain.count("/")
+        while above and levels[above].requires_role_above:
+            domain = domain.rpartition("/")[0]
+            above -= 1
+            if domain not in peopled:
+                break
+        else:
+            counting.append(pair)
+    return counting
+
+
+def subject_violations(roles: RoleModel, subject: str, held: Iterable[tuple[str, str]]) -> list[Violation]:
+    """What the rules forbid in one subject's whole set of (role, domain) pairs inside one top-level domain, sorted."""
+    pairs = sorted(set(held))
+    counting = set(effective_assignments(roles, pairs))
+    violations = []
+    for role, domain in pairs:
+        if (role, domain) in counting or role not in roles.roles:
+            continue
+        level = roles.level_of(role)
+        above = roles.level_at(level.depth - 1)
+        if above is None or not level.requires_role_above:
+            continue
+        message = f"{subject} would be {role} in {domain} without a role of level {above.name} in {parent_domain(domain)}"
+        violations.append(Violation(subject, role, domain, "requires-role-above", message))
+    return violations + list(_separation_violations(roles, subject, sorted(counting)))
+
+
+def _separation_violations(roles: RoleModel, subject: str, pairs: Iterable[tuple[str, str]]) -> Iterator[Violation]:
+    for first, second in roles.separate:
+        holding = [[(role, domain) for role, domain in pairs if wanted in roles.closure[role]] for wanted in (first, second)]
+        if all(holding):
+            role, domain = holding[1][0]
+            message = f"{subject} would be {first} in {holding[0][0][1]} and {second} in {domain}; nobody may hold both"
+            yield Violation(subject, role, domain, "separate-roles", message)
+
+
+def keeper_violation(role: str, domain: str) -> Violation:
+    """The violation of a domain that would have people in it but no holder of a role that must keep one."""
+    message = f"{domain} would have people in it but no {role}; keep one, or empty {domain} as a whole"
+    return Violation(None, role, domain, "keep-one", message)

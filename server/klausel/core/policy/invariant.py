@@ -1,0 +1,44 @@
+"""Invariants: what must hold whatever roles people have and whatever requests carry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from klausel.core.conditions.tree import Condition
+from klausel.core.policy.scope import Scope
+from klausel.core.terms.problem import Place
+
+OUTSIDER = "outsider"
+EVERY = "*"
+
+Kind = Literal["never", "always", "at_most", "monotone", "separate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Thing:
+    """An action on a type of resource."""
+
+    action: str
+    resource_type: str
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.resource_type}"
+
+
+@dataclass(frozen=True, slots=True)
+class Invariant:
+    """One invariant.
+
+    `who` are the roles, `any` roles, `anyone` or `outsider` that it speaks of (for `separate`: the two roles, or none), `things`
+    the actions on types (for `separate`: the two things, or none). `scope` and `condition` narrow the requests.
+    """
+
+    name: str
+    kind: Kind
+    who: tuple[str, ...]
+    things: tuple[Thing, ...]
+    scope: Scope
+    condition: Condition | None
+    condition_text: str
+    place: Place

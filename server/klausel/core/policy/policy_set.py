@@ -1,0 +1,96 @@
+"""The policy set: everything that the files of a policy say, checked, whole and immutable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal
+
+from klausel.core.conditions.tree import Condition
+from klausel.core.policy.roles import RoleModel
+from klausel.core.policy.scope import Scope
+from klausel.core.terms.problem import Place, Problem
+
+if TYPE_CHECKING:
+    from klausel.core.policy.invariant import Invariant
+
+Effect = Literal["allow", "deny"]
+
+
+@dataclass(frozen=True, slots=True)
+class NamedCondition:
+    """A condition of `conditions.yaml`; `text` as written, `tree` with other named conditions resolved."""
+
+    name: str
+    text: str
+    tree: Condition
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceType:
+    """A resource type, its actions in the order of the file, and the level in which each special action is asked.
+
+    An action with a level in `asked_in` is about something that does not exist yet: its resource's id names no domain,
+    and levels below that one are not looked at.
+    """
+
+    name: str
+    actions: tuple[str, ...]
+    asked_in: Mapping[str, str]
+    place: Place
+    action_places: Mapping[str, Place] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """One allow or deny: this grantee, to do this action on this type, in this scope, when the condition holds.
+
+    `grantee` is a role, `any <role>` or `anyone`; `condition_text` is as the editor wrote it, empty for none.
+    """
+
+    effect: Effect
+    grantee: str
+    action: str
+    resource_type: str
+    scope: Scope
+    condition: Condition | None
+    condition_text: str
+    because: str
+    place: Place
+
+    @property
+    def source(self) -> str:
+        """Where the grant stands, as `file:line`."""
+        return f"{self.place.file}:{self.place.line}"
+
+    def __str__(self) -> str:
+        where = f" {self.scope.words}" if self.scope.words else ""
+        when = f" when {self.condition_text}" if self.condition_text else ""
+        return f"{self.effect} {self.grantee} to {self.action} {self.resource_type}{where}{when}"
+
+
+@dataclass(frozen=True)
+class PolicySet:
+    """Roles, resource types, conditions and grants (in the order of the files), and the warnings found on the way."""
+
+    roles: RoleModel
+    resource_types: Mapping[str, ResourceType]
+    conditions: Mapping[str, NamedCondition]
+    grants: tuple[Grant, ...]
+    warnings: tuple[Problem, ...]
+    files_digest: str
+    invariants: tuple[Invariant, ...] = ()
+
+    def grants_about(self, resource_type: str, action: str) -> tuple[Grant, ...]:
+        """The grants about one type and action, in the order of the files."""
+        return self._grants_by_question.get((resource_type, action), ())
+
+    @cached_property
+    def _grants_by_question(self) -> Mapping[tuple[str, str], tuple[Grant, ...]]:
+        found: dict[tuple[str, str], list[Grant]] = {}
+        for grant in self.grants:
+            found.setdefault((grant.resource_type, grant.action), []).append(grant)
+        return {question: tuple(grants) for question, grants in found.items()}

@@ -1,0 +1,141 @@
+"""Levels and roles: what `policies/roles.yaml` declares, and what follows from it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
+
+from klausel.core.terms.problem import Place
+
+ANYONE = "anyone"
+ANY_PREFIX = "any "
+LONGEST_CHAIN = 10
+MOST_COMBINATIONS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One level of domains, such as `account` or `workspace`; `depth` is 1 for the top level.
+
+    A request names it by the property `named_by` of its resource, by the id of a resource of type `identified_by`,
+    or not at all, when `constant` is its one domain.
+    """
+
+    name: str
+    depth: int
+    named_by: str | None
+    identified_by: str | None
+    constant: str | None
+    requires_role_above: bool
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """One role: its level, the roles that it contains directly, and whether a domain with people must keep a holder."""
+
+    name: str
+    level: str
+    contains: tuple[str, ...]
+    keep_one: bool
+    place: Place
+
+
+@dataclass(frozen=True)
+class RoleModel:
+    """The levels, top first, and the roles, in the order of the file; immutable, without cycles, all names known.
+
+    `separate` are pairs of roles that no one subject may hold inside one domain of the top level.
+    """
+
+    levels: tuple[Level, ...]
+    roles: Mapping[str, Role] = field(default_factory=lambda: MappingProxyType({}))
+    separate: tuple[tuple[str, str], ...] = ()
+
+    def level_of(self, role: str) -> Level:
+        """The level of a declared role; KeyError for another name."""
+        return self._levels_by_name[self.roles[role].level]
+
+    def level_at(self, depth: int) -> Level | None:
+        """The level of domains with `depth` parts; None when there is none."""
+        return self.levels[depth - 1] if 1 <= depth <= len(self.levels) else None
+
+    def level_named(self, name: str) -> Level | None:
+        """The level with this name; None when there is none."""
+        return self._levels_by_name.get(name)
+
+    def is_earned_anywhere(self, role: str) -> bool:
+        """Whether `any <role>` exists: the role is declared and its level has another above it."""
+        return role in self.roles and self.level_of(role).depth > 1
+
+    @cached_property
+    def _levels_by_name(self) -> Mapping[str, Level]:
+        return {level.name: level for level in self.levels}
+
+    @cached_property
+    def depths(self) -> Mapping[str, int]:
+        """The depth of the level of each role."""
+        return {name: self.level_of(name).depth for name in self.roles}
+
+    def names_of(self, held: frozenset[str]) -> frozenset[str]:
+        """All names that these roles and `any` roles stand for together, and `anyone`; one value for the same names held."""
+        names = self._names_together.get(held)
+        if names is None:
+            names = frozenset({ANYONE}).union(*(self.closure[name] for name in held))
+            if len(self._names_together) >= MOST_COMBINATIONS:
+                self._names_together.clear()
+            self._names_together[held] = names
+        return names
+
+    @cached_property
+    def _names_together(self) -> dict[frozenset[str], frozenset[str]]:
+        return {}
+
+    @cached_property
+    def inheritance(self) -> Mapping[str, tuple[str, ...]]:
+        """What each grantee name contains directly: roles their roles and their own `any` form, `any` roles theirs."""
+        links: dict[str, tuple[str, ...]] = {}
+        for role in self.roles.values():
+            anywhere = (ANY_PREFIX + role.name,) if self.is_earned_anywhere(role.name) else ()
+            links[role.name] = role.contains + anywhere
+            if anywhere:
+                links[anywhere[0]] = tuple(ANY_PREFIX + name for name in role.contains if self.is_earned_anywhere(name))
+        return MappingProxyType(links)
+
+    @cached_property
+    def closure(self) -> Mapping[str, frozenset[str]]:
+        """All names that each role or `any` role stands for, itself included."""
+        return MappingProxyType({name: frozenset(self._chains(name)) for name in self.inheritance})
+
+    def chain(self, holder: str, wanted: str) -> tuple[str, ...]:
+        """The shortest inheritance chain from one name to another, both included; empty when there is none."""
+        return self._chains(holder).get(wanted, ())
+
+    def _chains(self, start: str) -> dict[str, tuple[str, ...]]:
+        chains: dict[str, tuple[str, ...]] = {start: (start,)}
+        waiting = deque([start])
+        while waiting:
+            name = waiting.popleft()
+            for contained in self.inheritance[name]:
+                if contained not in chains:
+                    chains[contained] = (*chains[name], contained)
+                    waiting.append(contained)
+        return chains
+
+
+def depth_of(domain: str) -> int:
+    """How many levels a domain names: 1 for `acme`, 2 for `acme/support`."""
+    return domain.count("/") + 1
+
+
+def top_domain(domain: str) -> str:
+    """The domain of the top level that a domain lies in: `acme` for `acme/support`."""
+    return domain.partition("/")[0]
+
+
+def parent_domain(domain: str) -> str | None:
+    """The domain one level up; None at the top level."""
+    return domain.rpartition("/")[0] or None

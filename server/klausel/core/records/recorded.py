@@ -1,0 +1,105 @@
+"""Reading records of decisions back: the question, who held what, and what was decided then."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from klausel.core.terms.masking import pointer_parts
+from klausel.core.terms.request import NO_PROPERTIES, Action, Request, Resource, Subject
+
+Pairs = tuple[tuple[str, str], ...]
+Pointer = tuple[str, ...]
+
+
+class BadRecord(Exception):
+    """This is no record of a decision; the message is the end of a sentence."""
+
+
+class Recorded(NamedTuple):
+    """One record. `request` is None for an item of a batch that was no question, `held` where no role was asked for.
+
+    `held` are the (role, domain) pairs stored inside the domain of the top level; `masked` the places whose values are not
+    known; `grant` as `klausel.core.records.decision_record.describe_grant` writes it.
+    """
+
+    time: str
+    request_id: str
+    route: str
+    request: Request | None
+    domain: str | None
+    held: Pairs | None
+    allowed: bool
+    grant: Mapping[str, str] | None
+    failure: str | None
+    masked: tuple[Pointer, ...]
+    sample_rate: float
+
+
+class Dropped(NamedTuple):
+    """A line that says how many decisions were not recorded before it."""
+
+    number: int
+
+
+def read_recorded(record: Mapping[str, Any]) -> Recorded | Dropped:
+    """What the JSON object of a line says; raises BadRecord. Members without a meaning are ignored."""
+    if "dropped" in record:
+        number = record["dropped"]
+        if type(number) is not int or number < 0:
+            raise BadRecord('has a "dropped" that is no number')
+        return Dropped(number)
+    try:
+        grant, held, request = record["grant"], record["roles"], None
+        if record["subject"] is not None:
+            subject, action, resource = record["subject"], record["action"], record["resource"]
+            request = Request(
+                Subject(subject["type"], subject["id"], subject.get("properties", NO_PROPERTIES)),
+                Action(action["name"], action.get("properties", NO_PROPERTIES)),
+                Resource(resource["type"], resource["id"], resource.get("properties", NO_PROPERTIES)),
+                record.get("context", NO_PROPERTIES),
+            )
+        recorded = Recorded(
+            record["time"],
+            record["request_id"],
+            record["route"],
+            request,
+            record["domain"],
+            None if held is None else tuple([(role, domain) for role, domain in held]),
+            record["decision"],
+            grant,
+            record.get("failure"),
+            tuple(map(pointer_parts, record["masked"])) if "masked" in record else (),
+            record.get("sample_rate", 1.0),
+        )
+    except KeyError as error:
+        raise BadRecord(f"has no {error}") from None
+    except (TypeError, ValueError, AttributeError):
+        raise BadRecord("has a member of another form than a record of a decision") from None
+    _check(recorded)
+    return recorded
+
+
+def _check(recorded: Recorded) -> None:
+    time, request_id, route, request, domain, held, allowed, grant, failure, _, rate = recorded
+    good = (
+        type(time) is type(request_id) is type(route) is str
+        and type(allowed) is bool
+        and (domain is None or type(domain) is str)
+        and (failure is None or type(failure) is str)
+        and (held is None or all(type(role) is type(where) is str for role, where in held))
+        and (grant is None or (type(grant) is dict and all(type(grant.get(name)) is str for name in _OF_A_GRANT)))
+        and isinstance(rate, float | int)
+        and 0 < rate <= 1
+    )
+    if request is not None:
+        (type_, id_, _, _), action, resource, context = request
+        texts = (type_, id_, action.name, resource.type, resource.id)
+        objects = (request.subject.properties, action.properties, resource.properties, context)
+        good = good and all(type(text) is str for text in texts)
+        good = good and all(value is NO_PROPERTIES or type(value) is dict for value in objects)
+    if not good:
+        raise BadRecord("has a member of another form than a record of a decision")
+
+
+_OF_A_GRANT = ("id", "source", "text")

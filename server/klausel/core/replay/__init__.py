@@ -1,0 +1,1 @@
+"""Recorded decisions asked again: under another policy, or for what nobody needed."""

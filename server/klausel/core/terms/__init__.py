@@ -1,0 +1,1 @@
+"""The words of every question: requests, identifiers, moments, problems, masks."""

@@ -1,0 +1,63 @@
+"""Problems: what is wrong in a policy editor's files, where, and how to mend it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+Severity = Literal["error", "warning"]
+SWITCH_OFF_MARK = "klausel:"
+"""A comment that starts like this switches a warning off."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """A position in a file; line and column count from 1, columns in characters."""
+
+    file: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """One thing that is wrong: place, stable kebab-case id, what (one sentence, small first letter), how to mend it."""
+
+    place: Place
+    id: str
+    message: str
+    hint: str = ""
+    severity: Severity = "error"
+
+    def __str__(self) -> str:
+        hint = f"; {self.hint}" if self.hint else ""
+        return f"{self.place}: {self.severity}: {self.message}{hint} ({self.id})"
+
+
+class PolicyError(Exception):
+    """A policy set was refused; carries every problem found, sorted by place."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(sorted(problems))
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+class FormatLossError(Exception):
+    """The canonical form of a file would not say the same, or lose a comment; the message says which."""
+
+
+def nearest_name(name: str, known: Iterable[str]) -> str | None:
+    """The known name that is most like `name`, or None when none is near; ties go to the first in alphabetical order."""
+    near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.6)
+    return near[0] if near else None
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The start of a hint: `did you mean "lead"?`, or an empty string when nothing is near."""
+    near = nearest_name(name, known)
+    return f'did you mean "{near}"? ' if near else ""

@@ -1,0 +1,42 @@
+"""The values of one question: subject, action, resource, context. Immutable, cheap to build, never with defaults shared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+NO_PROPERTIES: Mapping[str, object] = MappingProxyType({})
+
+
+class Subject(NamedTuple):
+    """Who asks; `roles` are the names it holds where it asks (see `klausel.core.decisions.effective_roles`)."""
+
+    type: str
+    id: str
+    properties: Mapping[str, object] = NO_PROPERTIES
+    roles: frozenset[str] = frozenset()
+
+
+class Resource(NamedTuple):
+    """What it is asked about."""
+
+    type: str
+    id: str
+    properties: Mapping[str, object] = NO_PROPERTIES
+
+
+class Action(NamedTuple):
+    """What the subject wants to do."""
+
+    name: str
+    properties: Mapping[str, object] = NO_PROPERTIES
+
+
+class Request(NamedTuple):
+    """One question: may this subject do this to that, in this context?"""
+
+    subject: Subject
+    action: Action
+    resource: Resource
+    context: Mapping[str, object] = NO_PROPERTIES

@@ -1,0 +1,83 @@
+"""Running policy tests: which expectations a policy set does not meet, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from klausel.core.decisions.decide import Decision, Plan, decide
+from klausel.core.decisions.effective_roles import Standing
+from klausel.core.decisions.explain import Explanation, explain
+from klausel.core.decisions.explanation_format import reason
+from klausel.core.policy.policy_set import PolicySet
+from klausel.core.policy.policy_test import Expectation, Held, PolicyTest, grant_text
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An expectation that was not met, with the explanation of the answer that came instead."""
+
+    expectation: Expectation
+    explanation: Explanation
+
+    @property
+    def expected(self) -> str:
+        """What was expected, in words."""
+        wanted = self.expectation
+        word = _word(wanted.allowed)
+        return f"{word} by {wanted.decided_by}" if wanted.decided_by and self.is_about_grant else word
+
+    @property
+    def got(self) -> str:
+        """What came instead, in words."""
+        decision = self.explanation.decision
+        return f"{_word(decision.allowed)} by {decision.grant}" if self.is_about_grant else _word(decision.allowed)
+
+    @property
+    def reason(self) -> str:
+        """Why it came, in one sentence."""
+        return reason(self.explanation)
+
+    @property
+    def is_about_grant(self) -> bool:
+        """Whether the answer is right, but another grant gave it than the test says."""
+        return self.explanation.decision.allowed is self.expectation.allowed
+
+
+def _word(allowed: bool) -> str:
+    return "allowed" if allowed else "denied"
+
+
+class Standings:
+    """The standings of people under one role model, each resolved once."""
+
+    def __init__(self, policy: PolicySet) -> None:
+        self._roles = policy.roles
+        self._found: dict[Held, Standing] = {}
+
+    def of(self, held: Held) -> Standing:
+        """The standing that these role assignments give."""
+        standing = self._found.get(held)
+        if standing is None:
+            standing = self._found[held] = Standing.of(self._roles, held)
+        return standing
+
+
+def failures(policy: PolicySet, plan: Plan, test: PolicyTest, standings: Standings) -> tuple[Failure, ...]:
+    """Every expectation of a test that a policy set does not meet, in the order of the test; empty when it passes."""
+    return tuple(_failures(policy, plan, test, standings.of))
+
+
+def _failures(policy: PolicySet, plan: Plan, test: PolicyTest, standing_of: Callable[[Held], Standing]) -> Iterator[Failure]:
+    for expectation in test.expectations:
+        standing = standing_of(expectation.held)
+        decision = decide(policy, plan, lambda _, domain: standing.roles_in(domain), expectation.request)  # noqa: B023
+        if not _is_met(expectation, decision):
+            explanation = explain(policy, plan, lambda _: standing, expectation.request)  # noqa: B023
+            yield Failure(expectation, explanation)
+
+
+def _is_met(expectation: Expectation, decision: Decision) -> bool:
+    if decision.allowed is not expectation.allowed:
+        return False
+    return expectation.decided_by is None or grant_text(str(decision.grant)) == expectation.decided_by

@@ -1,0 +1,246 @@
+"""Reading YAML into nodes that know their place; every scalar is text, and nothing is merged, repeated or guessed."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from typing import NoReturn
+
+import yaml
+
+from klausel.core.terms.problem import Place, Problem
+from klausel.core.text.source_map import places_of_block, places_of_flow
+
+DEEPEST_NESTING = 20
+_Loader: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_NULLS = ("~", "null", "Null", "NULL")
+_QUOTES = ("'", '"')
+# By parts of what libyaml, or PyYAML where it stands alone, says.
+_IN_PLAIN_WORDS = {
+    "mapping values are not allowed": (
+        "a colon stands where none can",
+        "a text with a colon in it stands in quotes; or the lines are indented unequally",
+    ),
+    "block sequence entries are not allowed": ("a dash stands where no list can start", "start the list on the next line"),
+    "cannot start any token": ("a text cannot start with this character", "put the whole text in quotes"),
+    "expected alphabetic": ("a star or ampersand stands without quotes", 'write it in quotes: "*"'),
+    "could not find expected ':'": ("this line has no colon", "write it as `key: value`"),
+    "unexpected end of stream": ("the quoted text that starts here is not closed", "close the quote"),
+    "unknown escape character": ("this backslash has no meaning", "write it twice, or put the text in single quotes"),
+    "expected key": (
+        "this does not belong to the lines above it",
+        "indent keys that belong together equally; a text that starts with a quote stands in quotes as a whole",
+    ),
+    "expected <block end>": (
+        "this does not belong to the lines above it",
+        "indent keys that belong together equally; a text that starts with a quote stands in quotes as a whole",
+    ),
+    "expected '-' indicator": ("this does not belong to the list above it", "indent it like the lines that it belongs to"),
+    "expected ',' or": (
+        "the bracket that starts here is not closed, or a comma is missing",
+        "separate values with commas, and close the bracket; in brackets, a text with brackets or commas stands in quotes",
+    ),
+    "expected node content": ("a value is missing", "write it, or close what is open"),
+    "expected the node content": ("a value is missing", "write it, or close what is open"),
+    "<document start>": ("text stands behind the end of the document", "remove it, or what ends the text before it"),
+    "incompatible YAML": ("the file asks for another version of YAML", "remove the %YAML line"),
+}
+_ODD_BLANK = re.compile(r"[^\S \t\r\n]")
+_AT_THEIR_START = ("end of stream", "could not find expected ':'", "expected ',' or")
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A scalar; `place` is where its first character stands, inside the quotes.
+
+    `places` has the place of each character, and of the end, where they do not just stand side by side. `is_quoted` tells
+    `"12"` from `12`, for the few places where that matters.
+    """
+
+    value: str
+    place: Place
+    places: tuple[Place, ...] = ()
+    is_quoted: bool = False
+
+    def place_at(self, offset: int) -> Place:
+        """The place of the character with this offset; the last place for any offset behind the end."""
+        if self.places:
+            return self.places[min(offset, len(self.places) - 1)]
+        return Place(self.place.file, self.place.line, self.place.column + offset)
+
+    def after(self, offset: int) -> Text:
+        """The rest of the text from this offset on."""
+        return Text(self.value[offset:], self.place_at(offset), self.places[offset:])
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """A list."""
+
+    values: tuple[Node, ...]
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """A mapping; keys are unique and in the order of the file."""
+
+    entries: tuple[tuple[Text, Node], ...]
+    place: Place
+
+    def get(self, key: str) -> Node | None:
+        """The value of a key; None when there is none."""
+        return next((value for name, value in self.entries if name.value == key), None)
+
+
+Node = Text | Items | Fields
+
+
+class _Refused(Exception):
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+
+
+def read_yaml(text: str, file: str) -> tuple[Fields | None, list[Problem]]:
+    """The mapping that a YAML file holds, or None, with every problem found on the way; never raises.
+
+    A file that says nothing gives a mapping without entries.
+    """
+    problems: list[Problem] = []
+    try:
+        node = _Reader(text, file, problems).read()
+    except _Refused as refused:
+        return None, [*problems, refused.problem]
+    except yaml.MarkedYAMLError as error:
+        return None, [*problems, _syntax_problem(error, text, file)]
+    except yaml.YAMLError as error:
+        hint = "look for a character that cannot be seen"
+        return None, [*problems, Problem(Place(file, 1, 1), "yaml-syntax", f"this is not YAML: {error}", hint)]
+    if node is None:
+        return Fields((), Place(file, 1, 1)), problems
+    if not isinstance(node, Fields):
+        hint = "start it with a key and a colon"
+        return None, [*problems, Problem(node.place, "wrong-kind", "the file does not hold keys and values", hint)]
+    return node, problems
+
+
+def _syntax_problem(error: yaml.MarkedYAMLError, text: str, file: str) -> Problem:
+    what = error.problem or error.context or "it cannot be read"
+    is_at_the_start = any(part in what for part in _AT_THEIR_START)
+    mark = (error.context_mark if is_at_the_start else None) or error.problem_mark or error.context_mark
+    place = Place(file, mark.line + 1, mark.column + 1) if mark else Place(file, 1, 1)
+    hint = "look at this line and the one above it"
+    what, hint = next((words for part, words in _IN_PLAIN_WORDS.items() if part in what), (what, hint))
+    if mark and text[mark.index : mark.index + 1] == "\t":
+        what, hint = "a tab stands where the line is indented", "indent with spaces"
+    blank = _odd_blank(text, mark) if mark else None
+    if blank is not None:
+        place = Place(file, text.count("\n", 0, blank) + 1, blank - text.rfind("\n", 0, blank))
+        what = f"U+{ord(text[blank]):04X}, {unicodedata.name(text[blank], 'a blank').lower()}, stands where a space belongs"
+        hint = "write an ordinary space"
+    return Problem(place, "yaml-syntax", f"this is not YAML: {what}", hint)
+
+
+def _odd_blank(text: str, mark: yaml.Mark) -> int | None:
+    """Where a blank that looks like a space stands, such as a no-break space, in the line of a mark or the one above it."""
+    line_start = text.rfind("\n", 0, mark.index) + 1
+    start = text.rfind("\n", 0, max(line_start - 1, 0)) + 1
+    end = text.find("\n", mark.index)
+    odd = _ODD_BLANK.search(text, start, end if end >= 0 else len(text))
+    return odd.start() if odd else None
+
+
+class _Reader:
+    """Builds nodes from the parser's events; keeps going after repeated keys, stops at what cannot be understood."""
+
+    def __init__(self, text: str, file: str, problems: list[Problem]) -> None:
+        self._text = text
+        self._file = file
+        self._problems = problems
+        self._events = yaml.parse(text, Loader=_Loader)
+
+    def read(self) -> Node | None:
+        root: Node | None = None
+        documents = 0
+        for event in self._events:
+            if isinstance(event, yaml.DocumentStartEvent):
+                documents += 1
+                if documents > 1:
+                    self._refuse(event, "the file holds more than one document", "remove the `---` line")
+            elif not isinstance(event, yaml.StreamStartEvent | yaml.StreamEndEvent | yaml.DocumentEndEvent):
+                root = self._node(event, 1)
+        return root
+
+    def _node(self, event: yaml.Event, depth: int, is_key: bool = False) -> Node:
+        if depth > DEEPEST_NESTING:
+            self._refuse(event, f"this is nested deeper than {DEEPEST_NESTING} levels", "flatten it")
+        if isinstance(event, yaml.AliasEvent):
+            self._refuse(
+                event, "aliases (`*name`) are not used in policies", 'write the value out; a star stands in quotes: "*"'
+            )
+        self._check_properties(event)
+        if isinstance(event, yaml.ScalarEvent):
+            return self._scalar(event, is_key)
+        place = self._place(event)
+        if isinstance(event, yaml.SequenceStartEvent):
+            items = []
+            for inner in self._events:
+                if isinstance(inner, yaml.SequenceEndEvent):
+                    break
+                items.append(self._node(inner, depth + 1))
+            return Items(tuple(items), place)
+        return self._fields(place, depth)
+
+    def _check_properties(self, event: yaml.Event) -> None:
+        """Reports an anchor and a tag, and reads on as if they were not there."""
+        if isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent):
+            if event.anchor:
+                hint = "remove it, or put the whole text in quotes"
+                self._report(event, f"anchors such as `&{event.anchor}` are not used in policies", hint)
+            if event.tag:
+                hint = "remove the tag, or put the whole text in quotes; in conditions, write `not` for `!`"
+                self._report(event, f"tags such as `{event.tag}` are not used in policies", hint)
+
+    def _scalar(self, event: yaml.ScalarEvent, is_key: bool) -> Text:
+        start = self._place(event)
+        is_plain = event.style not in (*_QUOTES, "|", ">")
+        if is_plain and event.value in _NULLS and not is_key:
+            return Text("", start)
+        if event.start_mark is None or event.end_mark is None or event.anchor or event.tag:
+            return Text(event.value, start, is_quoted=not is_plain)
+        source = self._text[event.start_mark.index : event.end_mark.index]
+        if is_plain and source == event.value:
+            return Text(event.value, start)
+        if event.style in _QUOTES and source[1:-1] == event.value:
+            return Text(event.value, Place(start.file, start.line, start.column + 1), is_quoted=True)
+        read_places = places_of_flow if is_plain or event.style in _QUOTES else places_of_block
+        places = read_places(source, event.value, start)
+        return Text(event.value, places[0], places, not is_plain)
+
+    def _fields(self, place: Place, depth: int) -> Fields:
+        entries: dict[str, tuple[Text, Node]] = {}
+        for inner in self._events:
+            if isinstance(inner, yaml.MappingEndEvent):
+                break
+            key = self._node(inner, depth + 1, is_key=True)
+            if not isinstance(key, Text):
+                self._refuse(inner, "a list or mapping stands where a key is expected", "quote texts that start with [ or {")
+            value = self._node(next(self._events), depth + 1)
+            if key.value in entries:
+                first = entries[key.value][0].place.line
+                message = f'key "{key.value}" is repeated; it stands on line {first} already'
+                self._problems.append(Problem(key.place, "repeated-key", message, "keep one of them"))
+            else:
+                entries[key.value] = (key, value)
+        return Fields(tuple(entries.values()), place)
+
+    def _place(self, event: yaml.Event) -> Place:
+        mark = event.start_mark
+        return Place(self._file, mark.line + 1, mark.column + 1) if mark else Place(self._file, 1, 1)
+
+    def _report(self, event: yaml.Event, message: str, hint: str) -> None:
+        self._problems.append(Problem(self._place(event), "yaml-feature", message, hint))
+
+    def _refuse(self, event: yaml.Event, message: str, hint: str) -> NoReturn:
+        raise _Refused(Problem(self._place(event), "yaml-feature", message, hint))

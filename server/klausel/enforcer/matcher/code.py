@@ -1,0 +1,172 @@
+"""Python functions from checked trees. Nothing that `matcher_tree.check` has not seen is ever turned into code."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import itertools
+import operator
+import types
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from simpleeval import (
+    DEFAULT_OPERATORS,
+    DISALLOW_FUNCTIONS,
+    AttributeDoesNotExist,
+    FeatureNotAvailable,
+    FunctionNotDefined,
+)
+
+from klausel.enforcer.matcher.tree import is_call_of
+
+Test = Callable[..., Any]
+"""A compiled expression: called with the request's values, then the row's fields, then the role functions."""
+
+_WRITTEN = {
+    ast.Eq: "==",
+    ast.NotEq: "!=",
+    ast.Lt: "<",
+    ast.LtE: "<=",
+    ast.Gt: ">",
+    ast.GtE: ">=",
+    ast.In: "in",
+    ast.NotIn: "not in",
+}
+_PREFIXES = {ast.Not: "not ", ast.USub: "-", ast.UAdd: "+", ast.Invert: "~"}
+
+
+class Writer:
+    """Writes checked trees as Python source, and keeps the values that this source names; one writer makes one function.
+
+    `quick` attributes are Python's own; otherwise they are simpleeval's, which also looks into a mapping.
+    """
+
+    def __init__(
+        self,
+        request_fields: Sequence[str],
+        policy_fields: Sequence[str],
+        functions: Mapping[str, Callable[..., Any]],
+        role_functions: Sequence[str],
+        quick: bool,
+        text: str,
+    ) -> None:
+        """`text` is what errors name as the expression."""
+        self.names = {name: f"r{n}" for n, name in enumerate(request_fields)}
+        self.names |= {name: f"p[{n}]" for n, name in enumerate(policy_fields)}
+        self.arguments = ", ".join([*(f"r{n}" for n in range(len(request_fields))), "p", "g"])
+        self.functions = functions
+        self.role_functions = role_functions
+        self.quick = quick
+        self._text = text
+        self.values: dict[str, Any] = {"attribute": functools.partial(attribute, text), "item": operator.getitem}
+        self._links = itertools.count()
+
+    def compile(self, tree: ast.expr) -> Test:
+        """The function that answers a tree."""
+        return self.compile_source(f"def test({self.arguments}):\n    return {self.write(tree)}\n", "test")
+
+    def compile_source(self, source: str, name: str) -> Test:
+        """The function of this name in a source that was written from checked trees."""
+        module = compile(source, "<klausel plan>", "exec")
+        exec(module, self.values)  # noqa: S102 - only source written here, from checked trees
+        function: Test = self.values.pop(name)
+        return function
+
+    def write(self, tree: ast.expr) -> str:
+        """The source of an expression, in brackets where it needs them."""
+        match tree:
+            case ast.Name(id=name):
+                return self.names[name]
+            case ast.Constant(value=value):
+                return repr(value) if type(value) in (str, bool, type(None)) else self._value(value)
+            case ast.Attribute(value=holder, attr=name):
+                if self.quick and isinstance(holder, ast.Name | ast.Attribute):
+                    return f"{self.write(holder)}.{name}"
+                return f"attribute({self.write(holder)}, {name!r})"
+            case ast.BoolOp(op=op, values=values):
+                return "(" + (" and " if isinstance(op, ast.And) else " or ").join(map(self.write, values)) + ")"
+            case ast.UnaryOp(op=op, operand=operand):
+                return f"({_PREFIXES[type(op)]}{self.write(operand)})"
+            case ast.BinOp(left=left, op=op, right=right):
+                return f"{self._value(DEFAULT_OPERATORS[type(op)])}({self.write(left)}, {self.write(right)})"
+            case ast.Compare(left=left, ops=ops, comparators=[right]):
+                return self._comparison(ops[0], self.write(left), self.write(right))
+            case ast.Compare():
+                return self._chain(tree)
+            case ast.IfExp(test=test, body=body, orelse=other):
+                return f"({self.write(body)} if {self.write(test)} else {self.write(other)})"
+            case ast.Tuple(elts=items):
+                return "(" + "".join(f"{self.write(item)}, " for item in items) + ")"
+            case ast.List(elts=items):
+                return "[" + ", ".join(map(self.write, items)) + "]"
+            case ast.Subscript(value=holder, slice=key):
+                return f"item({self.write(holder)}, {self.write(key)})"
+            case ast.Call():
+                return self._call(tree)
+            case _:
+                raise AssertionError(f"{type(tree).__name__} was not checked")
+
+    def _comparison(self, op: ast.cmpop, left: str, right: str) -> str:
+        if type(op) in _WRITTEN:
+            return f"({left} {_WRITTEN[type(op)]} {right})"
+        return f"{self._value(operator.is_ if isinstance(op, ast.Is) else operator.is_not)}({left}, {right})"
+
+    def _chain(self, tree: ast.Compare) -> str:
+        links = []
+        left = self.write(tree.left)
+        for op, right in zip(tree.ops[:-1], tree.comparators[:-1], strict=True):
+            name = f"c{next(self._links)}"
+            links.append(self._comparison(op, left, f"({name} := {self.write(right)})"))
+            left = name
+        links.append(self._comparison(tree.ops[-1], left, self.write(tree.comparators[-1])))
+        return "(" + " and ".join(links) + ")"
+
+    def _call(self, tree: ast.Call) -> str:
+        arguments = [self.write(argument) for argument in tree.args]
+        arguments += [f"{keyword.arg}={self.write(keyword.value)}" for keyword in tree.keywords]
+        if is_call_of(tree, self.role_functions):
+            function = f"g[{self.role_functions.index(tree.func.id)}]"  # type: ignore[attr-defined]
+        elif isinstance(tree.func, ast.Name):
+            function = self._function(tree.func.id)
+        else:
+            quick, self.quick = self.quick, False
+            function = self.write(tree.func)
+            self.quick = quick
+        return f"{function}({', '.join(arguments)})"
+
+    def _function(self, name: str) -> str:
+        function = self.functions.get(name)
+        if function is None:
+            function = functools.partial(_undefined, name, self._text)
+        return self._value(function)
+
+    def _value(self, value: Any) -> str:
+        for name, known in self.values.items():
+            if known is value:
+                return name
+        name = f"v{len(self.values)}"
+        self.values[name] = value
+        return name
+
+
+def attribute(text: str, holder: Any, name: str) -> Any:
+    """What `holder.name` means to Casbin: an attribute, else an item of a mapping; no module and no forbidden function."""
+    if isinstance(holder, types.ModuleType):
+        raise FeatureNotAvailable("Sorry, modules are not allowed")
+    try:
+        value = getattr(holder, name)
+    except (AttributeError, TypeError):
+        try:
+            value = holder[name]
+        except (KeyError, TypeError):
+            raise AttributeDoesNotExist(name, text) from None
+    if isinstance(value, types.ModuleType):
+        raise FeatureNotAvailable("Sorry, modules are not allowed in attribute access")
+    if callable(value) and value in DISALLOW_FUNCTIONS:
+        raise FeatureNotAvailable("This function is forbidden")
+    return value
+
+
+def _undefined(name: str, text: str, *_: Any, **__: Any) -> Any:
+    raise FunctionNotDefined(name, text)

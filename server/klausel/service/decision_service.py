@@ -1,0 +1,142 @@
+"""What the HTTP doors share: the policy in force, the role assignments, and the two questions asked of them."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from klausel.core.decisions.decide import Decision, decide
+from klausel.core.decisions.effective_roles import Standing
+from klausel.core.decisions.explain import Explanation, explain
+from klausel.core.terms.request import Request
+from klausel.service.pipeline import LoadedPolicy
+from klausel.service.policy_in_force import InForce, LivePolicy, Outcome
+from klausel.service.recording import Decide, Recording
+from klausel.settings import Settings
+from klausel.storage.assignments.store import AssignmentStore
+from klausel.storage.decision_log.queue import DecisionLog
+from klausel.storage.sql.database import StorageError
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+_log = logging.getLogger(__name__)
+_FAILED = Decision(False, None, None, "the decision failed inside the service; its log says why")
+
+
+def _nobody() -> None:
+    """There are no other processes."""
+
+
+class _FailedBefore(Exception):
+    """The database failed at an earlier question of the same request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """The parts that answer requests; all of them may be used from several threads."""
+
+    settings: Settings
+    live: LivePolicy
+    store: AssignmentStore
+    is_ready: Callable[[], bool]
+    tell_other_processes: Callable[[], None] = _nobody
+    decision_log: DecisionLog | None = None
+
+    @property
+    def policy(self) -> LoadedPolicy:
+        """The policy set in force now; read it once a request, for the next reading may give another."""
+        return self.live.in_force.policy
+
+    def reload_policy(self) -> Outcome | None:
+        """Refreshes the policy set in force at once, here and soon in the other worker processes; None where it is under way."""
+        outcome = self.live.refresh_unless_asked()
+        self.tell_other_processes()
+        return outcome
+
+    def recording(self, route: str, environ: WSGIEnvironment) -> Recording | None:
+        """What notes the decisions of one HTTP request; None when there is no decision log."""
+        return None if self.decision_log is None else Recording(self.decision_log, route, environ)
+
+    def decider(self, recording: Recording | None = None) -> Decide:
+        """What answers the questions of one HTTP request; whatever fails on the way is a deny with its reason.
+
+        All are answered by the policy set in force now, also when another is taken meanwhile. Standings are refreshed when
+        the first question needs one. Where the database fails, it is asked no more: nothing is decided by standings that
+        may be old, and a long batch does not wait for it again and again.
+        """
+        live = self.live
+        in_force = live.in_force
+        if recording is not None:
+            recording.name_policy(in_force.policy)
+        if live.max_age_seconds is not None and live.is_too_old:
+            return self._deny if recording is None else recording.noting(self._deny)
+        plan, standings = in_force.policy.compiled, in_force.standings
+        policy = plan.policy
+        answers: bool | None = None  # whether the database does; None before it was asked
+
+        def roles_held(subject_key: str, domain: str | None) -> frozenset[str]:
+            nonlocal answers
+            if answers is False:
+                raise _FailedBefore
+            try:
+                if answers is None:
+                    standings.refresh()
+                    answers = True
+                    if recording is not None:
+                        recording.name_revision(standings.revision())
+                if recording is None:
+                    return standings.roles_in(subject_key, domain)
+                standing = recording.standing = standings.standing_of(subject_key)
+                return standing.roles_in(domain)
+            except StorageError:
+                answers = False
+                raise
+
+        def decide_one(request: Request) -> Decision:
+            try:
+                return decide(policy, plan, roles_held, request)
+            except _FailedBefore:
+                return _FAILED
+            except StorageError as error:
+                # In one line: it says all, and comes with every request until the database answers again.
+                _log.error("a decision failed and was answered with deny: %s", error)
+                return _FAILED
+            except Exception:
+                _log.exception("a decision failed and was answered with deny")
+                return _FAILED
+
+        return decide_one if recording is None else recording.noting(decide_one)
+
+    def explain(self, request: Request, recording: Recording | None = None) -> Explanation:
+        """The explanation of the decision; errors of the database pass."""
+        in_force = self.live.in_force
+        if recording is not None:
+            recording.name_policy(in_force.policy)
+        began = time.perf_counter_ns()
+        explanation = self._explain(in_force, request, recording)
+        if recording is not None:
+            recording.note(request, explanation.decision, time.perf_counter_ns() - began)
+        return explanation
+
+    def _explain(self, in_force: InForce, request: Request, recording: Recording | None) -> Explanation:
+        if self.live.is_too_old:
+            return Explanation(request, self._deny(request), None, (), (), ())
+        compiled, standings = in_force.policy.compiled, in_force.standings
+
+        def standing_of(subject: str) -> Standing:
+            standings.refresh()
+            if recording is None:
+                return standings.standing_of(subject)
+            recording.name_revision(standings.revision())
+            recording.standing = standings.standing_of(subject)
+            return recording.standing
+
+        return explain(compiled.policy, compiled, standing_of, request)
+
+    def _deny(self, _: Request) -> Decision:
+        seconds = self.live.max_age_seconds
+        return Decision(False, None, None, f"the policies could not be refreshed for more than {seconds:g} seconds")

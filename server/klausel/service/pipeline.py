@@ -1,0 +1,124 @@
+"""The way of a policy set from its files to what decides: read, check, gate. Both doors and the running service go it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from klausel.casbin_policies.engine import CompiledPolicy, compile_policy
+from klausel.casbin_policies.model_shape import problems_in_model
+from klausel.core.lint.registry import WARNINGS, lint
+from klausel.core.lint.rules.switch_off import without_switched_off
+from klausel.core.loading.cache import LoadCache
+from klausel.core.loading.load import LoadResult, SourceFile, is_test_file, load_policy
+from klausel.core.policy.policy_test import PolicyTest
+from klausel.core.terms.problem import SWITCH_OFF_MARK, PolicyError, Problem
+from klausel.core.testing.gate import unmet_expectations
+from klausel.core.text.decoding import decode
+from klausel.storage.file_rules import MODEL_NAME
+from klausel.storage.git.repository import GitRepository
+from klausel.storage.policy_files.folder import Commit, PolicyFiles, read_at, read_folder
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedPolicy:
+    """A policy set ready to decide, and the names of its version; `commit` is None outside a git repository.
+
+    `tests` are the policy tests beside it, empty when they were not asked for.
+    """
+
+    compiled: CompiledPolicy
+    files_digest: str
+    commit: Commit | None
+    warnings: tuple[Problem, ...]
+    tests: tuple[PolicyTest, ...] = ()
+
+
+def open_policy(folder: Path, model: Path, with_tests: bool = False) -> LoadedPolicy:
+    """The policy set in a folder, compiled under a model; raises `PolicyError` with every problem found.
+
+    Test files are read only `with_tests`: no decision depends on them. Warnings that comments switch off are left out.
+    """
+    return load_files(read_folder(folder, model), with_tests)
+
+
+def open_policy_at(
+    repository: GitRepository,
+    revision: str,
+    folder: str,
+    model: str | Path | None = None,
+    with_tests: bool = False,
+    cache: LoadCache | None = None,
+) -> LoadedPolicy:
+    """The policy set that `read_at` reads, compiled; raises `PolicyError` with every problem, and `GitError`.
+
+    With a `cache`, files that are as in the last loading are not parsed again.
+    """
+    return load_files(read_at(repository, revision, folder, model), with_tests, cache)
+
+
+def load_files(found: PolicyFiles, with_tests: bool = False, cache: LoadCache | None = None) -> LoadedPolicy:
+    """The policy set that files say, compiled under the model among them; raises `PolicyError` with every problem.
+
+    With a `cache`, files that did not change since the last loading with it are not read again. Warnings that comments
+    switch off are left out.
+    """
+    result, compiled = load_result(found, with_tests, cache)
+    warnings = tuple(without_switched_off(result.problems, texts_with_switch_offs(found))) if result.problems else ()
+    return LoadedPolicy(compiled, compiled.policy.files_digest, found.find_commit(), warnings, result.tests)
+
+
+def load_result(found: PolicyFiles, with_tests: bool, cache: LoadCache | None = None) -> tuple[LoadResult, CompiledPolicy]:
+    """What the loader says of files without an error, every warning included; raises `PolicyError`."""
+    problems = list(found.problems)
+    model_text = _model_text(found.files)
+    if model_text is not None:
+        problems += problems_in_model(model_text, found.model)
+    result = load_policy((file for file in found.files if with_tests or not is_test_file(file.name)), problems, cache)
+    policy = result.or_raise()
+    assert model_text is not None
+    return result, compile_policy(policy, model_text, found.model)
+
+
+def _model_text(files: Iterable[SourceFile]) -> str | None:
+    """The text of the model; None when there is none, or when loading will report its bytes."""
+    for file in files:
+        if file.name == MODEL_NAME:
+            text, problems = decode(file.content, file.shown_as)
+            return None if problems else text
+    return None
+
+
+def texts_with_switch_offs(found: PolicyFiles) -> dict[str, str]:
+    """The texts of the files of the policy set that may hold a comment that switches off a warning, by their names for people."""
+    mark = SWITCH_OFF_MARK.encode()
+    with_mark = [file for file in found.files if file.name != MODEL_NAME and mark in file.content]
+    return {file.shown_as: decode(file.content, file.shown_as)[0] or "" for file in with_mark}
+
+
+def load_checked(found: PolicyFiles, cache: LoadCache | None = None) -> LoadedPolicy:
+    """The policy set that files say, once its policy tests passed and its invariants held; raises `PolicyError`."""
+    loaded = load_files(found, with_tests=True, cache=cache)
+    problems = list(unmet_expectations(loaded.compiled.policy, loaded.compiled, loaded.tests))
+    if problems:
+        raise PolicyError([*loaded.warnings, *problems])
+    return loaded
+
+
+def check_policy(folder: Path, model: Path) -> tuple[Problem, ...]:
+    """Every problem in a folder and its model; see `check_files`."""
+    try:
+        return check_files(read_folder(folder, model))
+    except PolicyError as error:
+        return error.problems
+
+
+def check_files(found: PolicyFiles) -> tuple[Problem, ...]:
+    """Every problem in the files of a policy set, sorted; empty when all is well. Lint looks only at a set without errors."""
+    try:
+        result, compiled = load_result(found, with_tests=True)
+    except PolicyError as error:
+        return error.problems
+    problems = [*result.problems, *lint(compiled.policy, result.tests)]
+    return tuple(without_switched_off(problems, texts_with_switch_offs(found), known=WARNINGS))

@@ -1,0 +1,168 @@
+"""The policy set through the commits of a repository: what each commit made of it, read from the object store."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import PurePosixPath
+
+from klausel.casbin_policies.model_shape import model_meaning, problems_in_model
+from klausel.core.loading.cache import LoadCache
+from klausel.core.loading.load import ROLES_FILE, is_test_file, load_policy
+from klausel.core.policy.policy_set import PolicySet
+from klausel.core.terms.problem import Problem
+from klausel.core.text.decoding import decode
+from klausel.storage.file_rules import MODEL_NAME
+from klausel.storage.git.objects import GitCommit, TreeEntry
+from klausel.storage.git.repository import GitRepository
+
+MOST_EDITIONS = 256
+"""Policy sets kept at a time; commits with equal files share one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edition:
+    """The policy set as it stood at some commits with equal files.
+
+    `policy` is None where the files have an error among their `problems`; `model` is what the model means, None where there
+    is no good one.
+    """
+
+    policy: PolicySet | None
+    problems: tuple[Problem, ...]
+    model: object
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one commit made of the policies; compared with the last good edition on the way through first parents.
+
+    `before` is None where there was none, `after` where there is none any more. `skipped` counts the broken editions passed
+    over on the way back. `is_cut` where a shallow clone ends, so that nobody knows what was before.
+    """
+
+    commit: GitCommit
+    before: Edition | None
+    after: Edition | None
+    skipped: int
+    is_cut: bool = False
+
+
+class PolicyHistory:
+    """Reads the editions of the policy set in one folder; a folder that was renamed is followed. Equal files are read once."""
+
+    def __init__(self, repository: GitRepository, folder: str) -> None:
+        self._repository = repository
+        self._folder = folder
+        self._cache = LoadCache()
+        self._editions: OrderedDict[tuple[str, str, str | None], Edition] = OrderedDict()
+        self._read_model = lru_cache(_read_model)
+
+    def commits(self, start: GitCommit, first_parent: bool = False) -> list[tuple[GitCommit, str]]:
+        """The commits that touched the policies or their model, newest first, with the name of the folder at each.
+
+        With `first_parent` those of the main line alone: a merge stands for all that it brought.
+        """
+        found: list[tuple[GitCommit, str]] = []
+        seen: set[str] = set()
+        waiting = [(start, self._folder)]
+        while waiting:
+            newest, folder = waiting.pop(0)
+            for commit in self._repository.history(newest, _paths(folder), first_parent):
+                if commit.id in seen or not self._is_about(commit, folder):
+                    continue
+                seen.add(commit.id)
+                found.append((commit, folder))
+                former = self._former(commit, folder)
+                if former is not None:
+                    waiting.append(former)
+        return found
+
+    def _is_about(self, commit: GitCommit, folder: str) -> bool:
+        """Whether the folder has this name in a commit or in its first parent; else only another model was touched."""
+        near = (commit, self._repository.first_parent(commit))
+        return any(one is not None and self._repository.entry(one, folder) is not None for one in near)
+
+    def step(self, commit: GitCommit, folder: str) -> Step:
+        """What a commit made of the policies."""
+        after = self._edition(commit, folder)
+        skipped = 0
+        before = None
+        here, name = commit, folder
+        while True:
+            former = self._former(here, name)
+            parent = former[0] if former else self._repository.first_parent(here)
+            if parent is None:
+                break
+            name = former[1] if former else name
+            before = self._edition(parent, name)
+            if before is None or before.policy is not None:
+                break
+            here, before = parent, None
+            skipped += 1
+        return Step(commit, before, after, skipped, is_cut=parent is None and bool(here.parents))
+
+    def _former(self, commit: GitCommit, folder: str) -> tuple[GitCommit, str] | None:
+        """The first parent of a commit that renamed the folder, and the name that it had there; None for any other commit."""
+        parent = self._repository.first_parent(commit) if folder else None
+        if parent is None or self._repository.entry(parent, folder) is not None:
+            return None
+        here = self._repository.entry(commit, folder)
+        if here is None or here.kind != "folder":
+            return None
+        wanted = {here.id} | {entry.id for entry in self._repository.inside(here) if entry.name == ROLES_FILE}
+        return next(((parent, name) for name in self._folders_with(parent, wanted)), None)
+
+    def _folders_with(self, commit: GitCommit, wanted: set[str]) -> Iterator[str]:
+        """The folders of a commit that are one of these trees, or whose roles are one of these files."""
+        for path, entry in self._repository.everything_in(commit):
+            if entry.id in wanted:
+                yield path if entry.kind == "folder" else str(PurePosixPath(path).parent)
+
+    def _edition(self, commit: GitCommit, folder: str) -> Edition | None:
+        root = self._repository.entry(commit, folder)
+        if root is None or root.kind != "folder":
+            return None
+        model = next(filter(None, (self._repository.entry(commit, name) for name in _models(folder))), None)
+        key = (folder, root.id, None if model is None else model.id)
+        edition = self._editions.get(key)
+        if edition is None:
+            edition = self._editions[key] = self._read(commit, folder, model)
+            if len(self._editions) > MOST_EDITIONS:
+                self._editions.popitem(last=False)
+        else:
+            self._editions.move_to_end(key)
+        return edition
+
+    def _read(self, commit: GitCommit, folder: str, model: TreeEntry | None) -> Edition:
+        files, problems = self._repository.files_at(commit, folder)
+        meaning = None
+        for name in _models(folder):
+            content, problem = self._repository.file_at(commit, name)
+            if problem is not None:
+                problems.append(problem)
+            if content is not None:
+                meaning, faults = self._read_model(content, self._repository.shown(name))
+                problems += faults
+            if content is not None or problem is not None:
+                break
+        result = load_policy((file for file in files if not is_test_file(file.name)), problems, self._cache)
+        return Edition(result.policy, result.problems, meaning)
+
+
+def _models(folder: str) -> list[str]:
+    """Where the model may stand: beside the folder, else at the root."""
+    return list(dict.fromkeys((str(PurePosixPath(folder).parent / MODEL_NAME), MODEL_NAME)))
+
+
+def _paths(folder: str) -> list[str]:
+    return [folder, *_models(folder)] if folder else []
+
+
+def _read_model(content: bytes, shown_as: str) -> tuple[object, tuple[Problem, ...]]:
+    text, problems = decode(content, shown_as)
+    if text is not None and not problems:
+        problems = problems_in_model(text, shown_as)
+    return (None if problems or text is None else model_meaning(text)), tuple(problems)

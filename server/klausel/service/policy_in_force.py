@@ -1,0 +1,217 @@
+"""The policy set in force, which changes while requests are answered: a new one is taken whole, or refused whole."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import Literal
+
+from klausel.core.loading.cache import LoadCache
+from klausel.core.policy.roles import RoleModel
+from klausel.core.terms.problem import Place, PolicyError, Problem
+from klausel.service.effective_roles_cache import StandingCache
+from klausel.service.pipeline import LoadedPolicy, load_checked
+from klausel.storage.policy_files.folder import PolicyFiles
+from klausel.storage.policy_files.source import PolicySource
+
+Outcome = Literal["taken", "unchanged", "refused"]
+OUTCOMES: tuple[Outcome, ...] = ("taken", "unchanged", "refused")
+MOST_READINGS = 5
+"""How often a refresh starts again because files changed under it, before it leaves them to the next one."""
+_TURN_SECONDS = 0.0005
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """What one request decides by: a policy set, and standings resolved under its roles. Immutable but for the cache inside."""
+
+    policy: LoadedPolicy
+    standings: StandingCache
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why the files are not in force as they stand now, since when (Unix time), and with which problems, sorted."""
+
+    problems: tuple[Problem, ...]
+    since_unix_seconds: float
+
+
+class LivePolicy:
+    """Holds the policy set in force and refreshes it from its source; raises `PolicyError` when the first is refused.
+
+    `in_force` is one reference: who reads it once has a set that never changes under it. `refusal` is None while the
+    files are those in force. `reloads` counts the refreshes by outcome; finding the same refused files again is none.
+    """
+
+    def __init__(
+        self,
+        source: PolicySource,
+        make_standings: Callable[[RoleModel], StandingCache],
+        max_age_seconds: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._source = source
+        self._make_standings = make_standings
+        self.max_age_seconds = max_age_seconds
+        self._clock = clock
+        self._cache = LoadCache()
+        self._lock = threading.Lock()
+        self._is_asked_for = threading.Lock()
+        self._wake = threading.Event()
+        self._asked: SimpleQueue[None] = SimpleQueue()
+        self._closed = False
+        self._threads: list[threading.Thread] = []
+        self.reloads: dict[Outcome, int] = dict.fromkeys(OUTCOMES, 0)
+        self.refusal: Refusal | None = None
+        self._refused: PolicyFiles | None = None
+        began = clock()
+        self._taken = source.read()
+        loaded = load_checked(self._taken, self._cache)
+        self.in_force = InForce(loaded, make_standings(loaded.compiled.policy.roles))
+        self._confirm(began)
+
+    @property
+    def is_too_old(self) -> bool:
+        """Whether the files were last known to be those in force longer ago than `max_age_seconds`; False without one."""
+        most = self.max_age_seconds
+        return most is not None and self._clock() - self._confirmed_at > most
+
+    def refresh(self) -> Outcome:
+        """Reads the files and takes them when they changed and all is well; one at a time. Never raises."""
+        with self._lock:
+            try:
+                return self._refresh()
+            except PolicyError as error:
+                return self._refuse(None, error.problems)
+            except Exception as error:
+                _log.exception("policies could not be loaded")
+                what = f"the policies could not be loaded: {type(error).__name__}"
+                return self._refuse(
+                    None, [Problem(Place(self._source.shown_as, 1, 1), "unreadable-file", what, "see the log")]
+                )
+
+    def refresh_unless_asked(self) -> Outcome | None:
+        """As `refresh`; None where another caller of this waits for it, and then it is done soon.
+
+        Loading may take seconds, and whoever waits is a thread that answers no questions meanwhile.
+        """
+        if not self._is_asked_for.acquire(blocking=False):
+            self.refresh_soon()
+            return None
+        try:
+            return self.refresh()
+        finally:
+            self._is_asked_for.release()
+
+    def refresh_soon(self) -> None:
+        """Makes the thread that follows the source refresh at once; may be called by a signal handler."""
+        # Setting an event takes a lock, for which a handler that interrupts itself would wait for ever; this takes none.
+        self._asked.put(None)
+
+    def follow(self) -> None:
+        """Starts to refresh whenever the source changes, in threads of its own, until `close`."""
+        for does, name in ((self._follow, "policies"), (self._pass_on, "policies-asked")):
+            thread = threading.Thread(target=does, name=name, daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def close(self) -> None:
+        """Ends the threads that `follow` started."""
+        self._closed = True
+        self.refresh_soon()
+        for thread in self._threads:
+            thread.join()
+
+    def _follow(self) -> None:
+        for _ in self._source.changes(self._wake):
+            self._wake.clear()
+            if self._closed:
+                return
+            self.refresh()
+
+    def _pass_on(self) -> None:
+        closed = False
+        while not closed:
+            self._asked.get()
+            closed = self._closed
+            self._wake.set()
+
+    def _refresh(self) -> Outcome:
+        for _ in range(MOST_READINGS):
+            began = self._clock()
+            found = self._source.read()
+            if found == self._taken:
+                return self._keep(found, began)
+            if found == self._refused:
+                return "refused"
+            loaded, problems = self._load(found)
+            # Files may be changed one after the other: what is judged must still be what stands there.
+            if self._source.read() == found:
+                return self._refuse(found, problems) if loaded is None else self._take(found, loaded, began)
+        what = "the files keep changing while they are read"
+        return self._refuse(
+            None, [Problem(Place(self._source.shown_as, 1, 1), "unreadable-file", what, "they are read again")]
+        )
+
+    def _load(self, found: PolicyFiles) -> tuple[LoadedPolicy | None, tuple[Problem, ...]]:
+        usual = sys.getswitchinterval()
+        # Loading keeps one processor busy; threads that answer requests need not wait long for their turn.
+        sys.setswitchinterval(_TURN_SECONDS)
+        try:
+            return load_checked(found, self._cache), ()
+        except PolicyError as error:
+            return None, error.problems
+        finally:
+            sys.setswitchinterval(usual)
+
+    def _keep(self, found: PolicyFiles, began: float) -> Outcome:
+        """The files are those in force; their commit may be another."""
+        self._confirm(began)
+        self.reloads["unchanged"] += 1
+        policy, commit = self.in_force.policy, found.find_commit()
+        if commit != policy.commit:
+            policy = dataclasses.replace(policy, commit=commit)
+            self.in_force = InForce(policy, self.in_force.standings)
+        if self.refusal is not None:
+            self.refusal = self._refused = None
+            _log.info("policies are again those in force: %s", policy.files_digest)
+        return "unchanged"
+
+    def _take(self, found: PolicyFiles, loaded: LoadedPolicy, began: float) -> Outcome:
+        before, roles = self.in_force, loaded.compiled.policy.roles
+        same_roles = roles == before.policy.compiled.policy.roles
+        self.in_force = InForce(loaded, before.standings if same_roles else self._make_standings(roles))
+        self._taken = found
+        self.refusal = self._refused = None
+        self._confirm(began)
+        self.reloads["taken"] += 1
+        _log.info("policies taken: %d grants, %s", len(loaded.compiled.policy.grants), loaded.files_digest)
+        return "taken"
+
+    def _refuse(self, found: PolicyFiles | None, problems: Iterable[Problem]) -> Outcome:
+        """Remembers why; `found` is None where another look may find something else."""
+        sorted_problems = tuple(sorted(problems))
+        self._refused = found
+        if found is None and self.refusal is not None and self.refusal.problems == sorted_problems:
+            return "refused"
+        since = time.time() if self.refusal is None else self.refusal.since_unix_seconds
+        self.refusal = Refusal(sorted_problems, since)
+        self.reloads["refused"] += 1
+        errors = [problem for problem in sorted_problems if problem.severity == "error"]
+        more = f" (and {len(errors) - 1} more problems)" if len(errors) > 1 else ""
+        _log.error("policies refused, the last good ones stay in force: %s%s", errors[0], more)
+        return "refused"
+
+    def _confirm(self, began: float) -> None:
+        """Notes that the files were those in force when reading them began."""
+        self._confirmed_at = began
+        self.confirmed_unix_seconds = time.time()

@@ -1,0 +1,89 @@
+"""Recording: the decisions of one HTTP request on their way into the decision log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import perf_counter_ns
+from typing import TYPE_CHECKING
+
+from klausel.core.decisions.decide import Decision
+from klausel.core.decisions.effective_roles import Standing
+from klausel.core.records.decision_record import Record
+from klausel.core.terms.request import Request
+from klausel.service.pipeline import LoadedPolicy
+from klausel.storage.decision_log.queue import DecisionLog
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+Decide = Callable[[Request], Decision]
+"""Answers one question; never raises."""
+
+
+class Recording:
+    """Notes the decisions of one HTTP request, and hands them to the log before the answer is sent."""
+
+    __slots__ = ("_head", "_index", "_lines", "_log", "standing")
+
+    def __init__(self, log: DecisionLog, route: str, environ: WSGIEnvironment) -> None:
+        """`route` is `evaluation`, `evaluations` or `explain`."""
+        self._log = log
+        self._head = log.head(route, environ.get("HTTP_X_REQUEST_ID"), environ.get("REMOTE_ADDR", ""))
+        self._index = 0 if route == "evaluations" else None
+        self._lines: list[bytes] = []
+        self.standing: Standing | None = None
+        """Of the subject of the decision that is being made, once it was read."""
+
+    def name_policy(self, policy: LoadedPolicy) -> None:
+        """Notes by which policy it is decided; to be called before anything is noted."""
+        head = self._head
+        head["policy"] = _version(policy)
+        head["assignments_revision"] = None
+
+    def name_revision(self, revision: str) -> None:
+        """Notes a state of the role assignments that all decisions after this call have seen."""
+        self._head["assignments_revision"] = revision
+
+    def noting(self, decide: Decide) -> Decide:
+        """What decides as `decide` does, and notes each decision."""
+
+        def decide_and_note(request: Request) -> Decision:
+            self.standing = None
+            began = perf_counter_ns()
+            decision = decide(request)
+            self.note(request, decision, perf_counter_ns() - began)
+            return decision
+
+        return decide_and_note
+
+    def note(self, request: Request | None, decision: Decision, nanoseconds: int) -> None:
+        """Notes one decision; `request` is None for what was no question."""
+        log = self._log
+        if log.keeps(decision):
+            self._lines.append(log.line(self._head, self._index, request, decision, self.standing, nanoseconds))
+        if self._index is not None:
+            self._index += 1
+
+    def note_fault(self, message: str) -> None:
+        """Notes an item of a batch that was denied because it is no question."""
+        self.standing = None
+        self.note(None, Decision(False, None, None, message), 0)
+
+    def end(self) -> None:
+        """Hands everything over. Raises `NotRecorded` where the log is strict and cannot be written."""
+        self._log.record(self._lines)
+
+
+_last_version: tuple[LoadedPolicy, Record] | None = None
+
+
+def _version(policy: LoadedPolicy) -> Record:
+    """The member `policy` of a record; made once for each policy set that comes into force."""
+    global _last_version
+    known = _last_version
+    if known is None or known[0] is not policy:
+        version: Record = {"digest": policy.files_digest}
+        if policy.commit is not None:
+            version |= {"commit": policy.commit.id, "dirty": policy.commit.dirty}
+        known = _last_version = (policy, version)
+    return known[1]

@@ -1,0 +1,129 @@
+"""The one query behind most decisions, one subject's rows, over a driver-level connection that each thread holds."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections import deque
+from contextlib import suppress
+from itertools import count
+from typing import Any, ClassVar
+
+from sqlalchemy import Engine, select
+
+from klausel.core.terms.identifiers import is_printable
+from klausel.storage.sql.database import explained_errors, is_in_memory, make_engine, reading
+from klausel.storage.sql.tables import CasbinRule
+
+Pairs = tuple[tuple[str, str], ...]
+
+_BY_SUBJECT = "SELECT v1, v2 FROM casbin_rule WHERE v0 = "
+
+
+class SubjectReader:
+    """Reads one subject's rows; a driver's connection a thread where the driver is known, else through SQLAlchemy."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.shares_one_connection = is_in_memory(engine.url)
+        self.is_sqlite_file = engine.dialect.name == "sqlite" and not self.shares_one_connection
+        self._query: str | None = None
+        if self.is_sqlite_file:
+            self._query = _BY_SUBJECT + "?"
+        elif engine.dialect.name == "postgresql" and engine.dialect.driver == "psycopg":
+            self._query = _BY_SUBJECT + "%s"
+        self._held_engine = make_engine(engine.url, hold_connections=True) if self._query else None
+        self._local = threading.local()
+
+    def held_by(self, subject: str) -> Pairs:
+        """The (role, domain) pairs of one subject, sorted by code points; empty for unknown ones. Raises StorageError."""
+        if not is_printable(subject):
+            return ()
+        if self._query is None:
+            query = select(CasbinRule.v1, CasbinRule.v2).where(CasbinRule.v0 == subject)
+            with reading(self._engine) as connection:
+                return tuple(sorted((role, domain) for role, domain in connection.execute(query)))
+        # Sorted here: ORDER BY can lure PostgreSQL, while it has no statistics, to another index and all its rows.
+        return tuple(sorted(self._ask(self._query, (subject,))))
+
+    def data_version(self) -> tuple[int, int]:
+        """What changes when anyone else than this thread's held connection commits; SQLite files only."""
+        version: int = self._ask("PRAGMA data_version")[0][0]
+        return self._local.held.number, version
+
+    def counter(self) -> int:
+        """The counter of the last revision; SQLite files only."""
+        counter: int = self._ask("SELECT revision FROM klausel_state")[0][0]
+        return counter
+
+    def changes_since(self, counter: int) -> tuple[int, frozenset[str] | None]:
+        """The counter now and the subjects changed after `counter`, None when perhaps all; SQLite files only."""
+        query = (
+            "SELECT s.revision, s.log_starts_after, c.subject "
+            "FROM klausel_state AS s LEFT JOIN klausel_change AS c ON c.revision > ?"
+        )
+        rows = self._ask(query, (counter,))
+        now, log_starts_after = rows[0][:2]
+        if counter < log_starts_after or counter > now:
+            return now, None
+        return now, frozenset(subject for _, _, subject in rows if subject is not None)
+
+    def close(self) -> None:
+        """Closes every thread's connection; the next question opens a new one."""
+        self._local = threading.local()
+        _Held.close_left()
+
+    def _ask(self, query: str, parameters: tuple[object, ...] = ()) -> list[Any]:
+        local = self._local
+        held: _Held | None = getattr(local, "held", None)
+        if held is not None:
+            try:
+                return held.ask(query, parameters)
+            except self._driver_errors():
+                # The server may have closed a connection that stood idle; a new one tells whether it still answers.
+                del local.held
+        assert self._held_engine is not None
+        with explained_errors(self._engine):
+            held = local.held = _Held(self._held_engine)
+            return held.ask(query, parameters)
+
+    def _driver_errors(self) -> type[Exception]:
+        return self._engine.dialect.loaded_dbapi.Error
+
+
+class _Held:
+    """One thread's own connection, without transactions; closed when the thread ends."""
+
+    __slots__ = ("_connection", "_cursor", "number")
+    _numbers = count()
+    _left: ClassVar[deque[Any]] = deque()
+    """Connections of threads that have ended; closed when the next is opened."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.close_left()
+        # Versions that SQLite tells one connection mean nothing to another.
+        self.number = next(self._numbers)
+        proxy = engine.raw_connection()
+        connection: Any = proxy.driver_connection
+        proxy.detach()
+        self._connection = connection
+        if not isinstance(connection, sqlite3.Connection):
+            connection.autocommit = True
+        self._cursor = connection.cursor()
+
+    def ask(self, query: str, parameters: tuple[object, ...]) -> list[Any]:
+        return self._cursor.execute(query, parameters).fetchall()  # type: ignore[no-any-return]
+
+    @classmethod
+    def close_left(cls) -> None:
+        """Closes the connections of threads that have ended."""
+        while cls._left:
+            with suppress(IndexError):
+                cls._left.popleft().close()
+
+    def __del__(self) -> None:
+        # Missing when the connection could not be made.
+        connection = getattr(self, "_connection", None)
+        if connection is not None:
+            # Not closed here: a function that SQLite drops on closing lets go of a thread that is ending, a second time.
+            self._left.append(connection)

@@ -1,0 +1,214 @@
+"""Verifying the change log: the chain of its records, its end, and that the role assignments are what it comes to."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain, groupby, islice
+from typing import Any
+
+from sqlalchemy import Connection, Engine, func, select
+
+from klausel.core.policy.assignment import Assignment
+from klausel.core.records.change_chain import ChainCheck, Finding, StoredRecord, StoredRows
+from klausel.core.records.change_record import GRANTED, REVOKED, RowsDigest
+from klausel.storage.change_log.writer import ROWS_PER_FETCH, batches
+from klausel.storage.sql.database import reading
+from klausel.storage.sql.revisions import revision_now
+from klausel.storage.sql.tables import CasbinRule, LogRecord, LogRow
+
+MOST_FINDINGS = 100
+
+Progress = Callable[[int], None]
+
+_COLUMNS = ", ".join("actor" if name == "by" else name for name in StoredRecord._fields)
+_RECORDS = f"SELECT {_COLUMNS} FROM klausel_assignment_log WHERE number >= :number ORDER BY number"
+_ROWS = (
+    "SELECT number, position, sign, subject, role, domain FROM klausel_assignment_log_row "
+    "WHERE number >= :number ORDER BY number, position"
+)
+_ROWS_BY_SUBJECT = (
+    "SELECT subject, role, domain, number, sign FROM klausel_assignment_log_row ORDER BY subject, role, domain, number, sign"
+)
+_TABLE = "SELECT v0, v1, v2 FROM casbin_rule ORDER BY v0, v1, v2"
+_NO_ROWS = StoredRows(0, 0, RowsDigest().hexdigest(), True)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a verification saw: how many records and rows, the last record, at most 100 findings and how many there are."""
+
+    records: int
+    rows: int
+    last: StoredRecord | None
+    findings: tuple[Finding, ...]
+    found: int
+
+
+def count_of_log(engine: Engine) -> int:
+    """How many steps `verify_log` will tell its progress in."""
+    with reading(engine) as connection:
+        counts = [select(func.count()).select_from(model) for model in (LogRecord, LogRow, LogRow, CasbinRule)]
+        return sum(connection.execute(count).scalar_one() for count in counts)
+
+
+def verify_log(
+    engine: Engine, checkpoints: Mapping[int, str], first: int = 1, on_progress: Progress | None = None
+) -> Verdict:
+    """Walks the whole log in one snapshot, or from record `first` on, then without comparing the role assignments.
+
+    `checkpoints` has the signed hash of some numbers. Memory does not grow with the log.
+    """
+    tell = on_progress or (lambda steps: None)
+    with _snapshot(engine) as connection:
+        walk = _Walk(connection, checkpoints, first, tell)
+        findings = chain(walk.findings(), _damage(connection), _differences(connection, tell) if first == 1 else ())
+        kept: list[Finding] = []
+        found = 0
+        for finding in findings:
+            found += 1
+            if found <= MOST_FINDINGS:
+                kept.append(finding)
+    return Verdict(walk.records, walk.rows, walk.last, tuple(kept), found)
+
+
+class _Walk:
+    """Two streams, records and rows, each in order, brought together."""
+
+    def __init__(self, connection: Connection, checkpoints: Mapping[int, str], first: int, tell: Progress) -> None:
+        self._connection = connection
+        self._check = ChainCheck({number: signed for number, signed in checkpoints.items() if number >= first}, first)
+        self._first = first
+        self._tell = tell
+        self.records = 0
+        self.rows = 0
+        self.last: StoredRecord | None = None
+
+    def findings(self) -> Iterator[Finding]:
+        first = self._first if self._first > 1 else -(2**63)
+        by_number = groupby(chain.from_iterable(batches(self._connection, _ROWS, first)), key=lambda row: row[0])
+        waiting = next(by_number, None)
+        for some in batches(self._connection, _RECORDS, first):
+            for record in map(StoredRecord._make, some):
+                while waiting is not None and not _is_number_from(waiting[0], record.number):
+                    yield self._strays(*waiting)
+                    waiting = next(by_number, None)
+                rows = _NO_ROWS
+                if waiting is not None and waiting[0] == record.number:
+                    rows = self._read_rows(waiting[1])
+                    waiting = next(by_number, None)
+                yield from self._check.look_at(record, rows)
+                self.last = record
+            self.records += len(some)
+            self._tell(len(some))
+        while waiting is not None:
+            yield self._strays(*waiting)
+            waiting = next(by_number, None)
+        yield from self._check.end(self.last.revision if self.last else None, revision_now(self._connection))
+
+    def _read_rows(self, rows: Iterator[Any]) -> StoredRows:
+        digest: RowsDigest | None = RowsDigest()
+        granted = revoked = position = 0
+        is_gapless = True
+        while some := list(islice(rows, ROWS_PER_FETCH)):
+            for _, found, sign, *_ in some:
+                is_gapless = is_gapless and found == position
+                granted += sign == GRANTED
+                revoked += sign == REVOKED
+                position += 1
+            try:
+                if digest is not None:
+                    digest.add([row[2:] for row in some])
+            except TypeError:
+                digest = None
+            self._tell(len(some))
+        self.rows += position
+        return StoredRows(granted, revoked, digest.hexdigest() if digest else None, is_gapless)
+
+    def _strays(self, number: int, rows: Iterator[Any]) -> Finding:
+        before = self.rows
+        self._read_rows(rows)
+        count = self.rows - before
+        place = number if isinstance(number, int) else None
+        return Finding(place, "rows", f"there is no such record, but {count} of its rows; it was removed, or they inserted")
+
+
+def _is_number_from(found: object, least: int) -> bool:
+    """Whether a number found is one; SQLite keeps text in a column of numbers, after all of them."""
+    return isinstance(found, int) and found >= least
+
+
+def _differences(connection: Connection, tell: Progress) -> Iterator[Finding]:
+    """Where the role assignments are not what the log comes to; both are read in the same order."""
+    try:
+        yield from _unlike(
+            chain.from_iterable(_told(batches(connection, _TABLE), tell)),
+            _last_words(chain.from_iterable(_told(batches(connection, _ROWS_BY_SUBJECT), tell))),
+        )
+    except TypeError:
+        yield Finding(None, "table", "the role assignments, or the rows of the log, hold what is no text")
+
+
+def _unlike(stored: Iterator[Any], logged: Iterator[tuple[Any, int, int]]) -> Iterator[Finding]:
+    row, word = next(stored, None), next(logged, None)
+    while row is not None or word is not None:
+        if word is None or (row is not None and row < word[0]):
+            yield Finding(None, "table", f"{_shown(row)} is held, but no record grants it; it was added behind the log")
+            row = next(stored, None)
+        elif row is None or word[0] < row:
+            if word[2] == GRANTED:
+                message = f"{_shown(word[0])} was granted by this record, but is not held; it was taken away behind the log"
+                yield Finding(word[1], "table", message)
+            word = next(logged, None)
+        else:
+            if word[2] != GRANTED:
+                message = f"{_shown(row)} was revoked by this record, but is held; it was added behind the log"
+                yield Finding(word[1], "table", message)
+            row, word = next(stored, None), next(logged, None)
+
+
+def _last_words(rows: Iterator[Any]) -> Iterator[tuple[Any, int, int]]:
+    """For each role assignment that the log names: itself, the last record that names it, and the sign there."""
+    for assignment, entries in groupby(rows, key=lambda row: row[:3]):
+        *_, last = entries
+        yield assignment, last[3], last[4]
+
+
+def _told(rows: Iterator[list[Any]], tell: Progress) -> Iterator[list[Any]]:
+    for some in rows:
+        yield some
+        tell(len(some))
+
+
+def _shown(row: Any) -> str:
+    text = str(Assignment(*row))
+    return text if text.isprintable() else ascii(text)[1:-1]
+
+
+def _damage(connection: Connection) -> Iterator[Finding]:
+    """What SQLite itself finds wrong with the file of the log, such as an index that does not fit its table."""
+    if connection.dialect.name == "sqlite":
+        for table in (LogRecord.__tablename__, LogRow.__tablename__):
+            for (told,) in connection.exec_driver_sql(f"PRAGMA integrity_check({table})"):
+                if told != "ok":
+                    yield Finding(None, "edited", f"the file is damaged: {told}")
+
+
+@contextmanager
+def _snapshot(engine: Engine) -> Iterator[Connection]:
+    """A connection that sees one moment, and text that is not UTF-8 as text that no record can hold."""
+    if engine.dialect.name == "postgresql":
+        engine = engine.execution_options(isolation_level="REPEATABLE READ")
+    with reading(engine) as connection:
+        driver: Any = connection.connection.driver_connection
+        if engine.dialect.name != "sqlite":
+            yield connection
+            return
+        usual = driver.text_factory
+        driver.text_factory = functools.partial(str, encoding="utf-8", errors="surrogateescape")
+        try:
+            yield connection
+        finally:
+            driver.text_factory = usual

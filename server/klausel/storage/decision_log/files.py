@@ -1,0 +1,85 @@
+"""Reading decision logs: files, also compressed ones, and standard input, in blocks of whole lines."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import sys
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import orjson
+
+from klausel.core.records.recorded import BadRecord, Dropped, Recorded, read_recorded
+
+STDIN = "-"
+BLOCK_BYTES = 4 * 1024 * 1024
+
+# orjson reads an integer beyond 64 bits as a float.
+_LONG_NUMBER = re.compile(rb"[0-9]{19}")
+
+
+class UnreadableLog(Exception):
+    """A file cannot be read; the message is a sentence that names it."""
+
+
+class Block(NamedTuple):
+    """Some whole lines of a file, and the number of the first."""
+
+    file: str
+    first_line: int
+    data: bytes
+
+
+def blocks_of(files: Sequence[str], block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
+    """All lines of all files, in order; `-` is standard input, a name that ends with `.gz` a compressed file."""
+    for name in files:
+        try:
+            with _opened(name) as file:
+                yield from _blocks(file, "standard input" if name == STDIN else name, block_bytes)
+        except (OSError, EOFError, zlib.error) as error:
+            why = getattr(error, "strerror", None) or str(error)
+            raise UnreadableLog(f"{name} cannot be read: {why[:1].lower()}{why[1:]}") from error
+
+
+def _opened(name: str) -> Any:
+    if name == STDIN:
+        return nullcontext(sys.stdin.buffer)
+    return gzip.open(name, "rb") if name.endswith(".gz") else Path(name).open("rb")
+
+
+def _blocks(file: IO[bytes], name: str, block_bytes: int) -> Iterator[Block]:
+    line = 1
+    rest: list[bytes] = []
+    while data := file.read(block_bytes):
+        end = data.rfind(b"\n") + 1
+        if not end:
+            rest.append(data)
+            continue
+        whole = b"".join([*rest, data[:end]])
+        yield Block(name, line, whole)
+        line += whole.count(b"\n")
+        rest = [data[end:]]
+    last = b"".join(rest)
+    if last:
+        yield Block(name, line, last)
+
+
+def records_in(block: Block) -> Iterator[tuple[int, Recorded | Dropped | BadRecord]]:
+    """Each line with its number, as the record of a decision, a count of dropped ones, or what is wrong with it.
+
+    Empty lines are passed over.
+    """
+    for number, line in enumerate(block.data.split(b"\n"), start=block.first_line):
+        if line and not line.isspace():
+            try:
+                value = json.loads(line) if _LONG_NUMBER.search(line) else orjson.loads(line)
+                yield number, read_recorded(value) if type(value) is dict else BadRecord("is no JSON object")
+            except BadRecord as fault:
+                yield number, fault
+            except (ValueError, RecursionError):
+                yield number, BadRecord("is not JSON")

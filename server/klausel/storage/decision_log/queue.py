@@ -1,0 +1,273 @@
+"""The decision log: records wait in a queue for their sink, or, when it is strict, are there before anything is answered."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import count
+from random import random
+from secrets import token_hex
+from typing import Protocol
+
+import orjson
+
+from klausel.core.decisions.decide import Decision
+from klausel.core.decisions.effective_roles import Standing
+from klausel.core.policy.policy_set import Grant
+from klausel.core.records.decision_record import Record, describe_grant, record_of, second_text, time_text
+from klausel.core.terms.masking import Masks
+from klausel.core.terms.request import Request
+
+MOST_WAITING_BYTES = 64 * 1024 * 1024
+SECONDS_TO_GATHER = 0.05
+SECONDS_BETWEEN_TRIES = 0.5
+SECONDS_BETWEEN_LOOKS = 0.1
+LINES_PER_WRITE = 1000
+MOST_GRANTS_KEPT = 10_000
+
+_NEWLINE = orjson.OPT_APPEND_NEWLINE
+_log = logging.getLogger(__name__)
+
+
+class SinkError(Exception):
+    """The sink cannot take records now; the message is a sentence. `taken` lines were written before it failed."""
+
+    def __init__(self, message: str, taken: int = 0) -> None:
+        super().__init__(message)
+        self.taken = taken
+
+
+class NotRecorded(Exception):
+    """The log is strict and a record could not be written, so nothing may be answered."""
+
+
+class Sink(Protocol):
+    """Where records end up."""
+
+    def write(self, lines: Sequence[bytes]) -> None:
+        """Writes lines, each with its newline, whole and in this order. Raises SinkError."""
+
+    def close(self) -> None:
+        """Lets go of what it holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Records of this process since its start: handed to the sink, lost, and waiting now."""
+
+    written: int
+    dropped: int
+    waiting: int
+
+
+class DecisionLog:
+    """Takes the decisions of every thread. What the sink does not take in time is dropped, counted and told in the log itself.
+
+    A strict log has no queue: `record` returns when the sink has the records, and raises `NotRecorded` otherwise.
+    """
+
+    def __init__(
+        self,
+        sink: Sink,
+        *,
+        strict: bool = False,
+        sample_rate: float = 1.0,
+        masks: Iterable[str] = (),
+        most_waiting: int = 20_000,
+    ) -> None:
+        self.sample_rate = sample_rate
+        self.is_strict = strict
+        self._sink = sink
+        self._masks = Masks(masks)
+        self._finishes = bool(self._masks) or sample_rate < 1
+        self._most_waiting = most_waiting
+        self._grants: dict[int, tuple[Grant, orjson.Fragment]] = {}
+        self._lock = threading.Lock()
+        self._waiting: list[bytes] = []
+        self._waiting_records = 0
+        self._waiting_bytes = 0
+        self._written = 0
+        self._dropped = 0
+        self._untold = 0
+        self._is_failing = False
+        self._process = token_hex(4)
+        self._numbers = count(1)
+        self._second = (0, "")
+        self._is_closing = threading.Event()
+        self._writer: threading.Thread | None = None
+        if not strict:
+            # No daemon: the interpreter waits at its end until everything is written.
+            self._writer = threading.Thread(target=self._write_all, name="decision-log", daemon=False)
+            self._writer.start()
+
+    def keeps(self, decision: Decision) -> bool:
+        """Whether a decision is recorded: every deny, and the share of the allows that is asked for."""
+        return self.sample_rate >= 1 or not decision.allowed or random() < self.sample_rate
+
+    def head(self, route: str, request_id: str | None, caller: str) -> Record:
+        """What the records of the HTTP request that comes now share; one without an id gets one."""
+        seconds, rest = divmod(time.time_ns(), 1_000_000_000)
+        second = self._second
+        if second[0] != seconds:
+            second = self._second = (seconds, second_text(seconds))
+        return {
+            "time": f"{second[1]}.{rest // 1000:06d}Z",
+            # A name of the log's own, so that the records of a batch can be found together.
+            "request_id": request_id or f"{self._process}-{next(self._numbers)}",
+            "route": route,
+            "caller": caller,
+        }
+
+    def line(
+        self,
+        head: Record,
+        index: int | None,
+        request: Request | None,
+        decision: Decision,
+        standing: Standing | None,
+        nanoseconds: int,
+    ) -> bytes:
+        """The record of a decision as `record` takes it; see `klausel.core.records.decision_record.record_of`."""
+        try:
+            record = record_of(head, index, request, decision, standing, nanoseconds, self._fragment)
+            if self._finishes:
+                self._finish(record, decision)
+            return orjson.dumps(record, option=_NEWLINE)
+        except TypeError:
+            # A number beyond 64 bits, or more nesting than orjson writes.
+            record = record_of(head, index, request, decision, standing, nanoseconds)
+            self._finish(record, decision)
+            return json.dumps(record, separators=(",", ":")).encode() + b"\n"
+
+    def _finish(self, record: Record, decision: Decision) -> None:
+        if self.sample_rate < 1 and decision.allowed:
+            record["sample_rate"] = self.sample_rate
+        if self._masks:
+            self._masks.apply(record)
+
+    def record(self, lines: list[bytes]) -> None:
+        """Records the decisions of one HTTP request. Raises NotRecorded when strict, and nothing otherwise."""
+        if not lines:
+            return
+        if self.is_strict:
+            self._write_strictly(lines)
+            return
+        number = len(lines)
+        size = len(lines[0]) if number == 1 else sum(map(len, lines))
+        with self._lock:
+            records, bytes_ = self._waiting_records + number, self._waiting_bytes + size
+            if self._waiting_records and (records > self._most_waiting or bytes_ > MOST_WAITING_BYTES):
+                self._dropped += number
+                self._untold += number
+                return
+            self._waiting += lines
+            self._waiting_records, self._waiting_bytes = records, bytes_
+
+    def counts(self) -> Counts:
+        """How many records went where."""
+        with self._lock:
+            return Counts(self._written, self._dropped, self._waiting_records)
+
+    def close(self) -> None:
+        """Writes what waits, as far as the sink takes it, and ends."""
+        self._is_closing.set()
+        if self._writer is not None:
+            self._writer.join()
+        self._sink.close()
+
+    def _write_strictly(self, lines: list[bytes]) -> None:
+        with self._lock:
+            try:
+                self._sink.write(lines)
+            except Exception as error:
+                is_news, self._is_failing = not self._is_failing, True
+                self._dropped += len(lines)
+                if is_news:
+                    _log.error("nothing is answered, because the decision log cannot be written: %s", error)
+                raise NotRecorded from error
+            self._written += len(lines)
+            if self._is_failing:
+                _log.error("the decision log can be written again, and decisions are answered")
+            self._is_failing = False
+
+    # --- The thread of the writer ---------------------------------------------------------------------------------
+
+    def _write_all(self) -> None:
+        while True:
+            taken = self._take()
+            if taken:
+                for start in range(0, len(taken), LINES_PER_WRITE):
+                    self._write(taken[start : start + LINES_PER_WRITE])
+            elif self._is_ending():
+                break
+            # Some more come meanwhile, and are written together. Nobody wakes this thread: that would cost each answer more.
+            self._is_closing.wait(SECONDS_TO_GATHER if taken else SECONDS_BETWEEN_LOOKS)
+        if self._untold:
+            self._write([])
+
+    def _is_ending(self) -> bool:
+        return self._is_closing.is_set() or not threading.main_thread().is_alive()
+
+    def _take(self) -> list[bytes]:
+        """All waiting lines; they count as waiting until they are written or lost."""
+        with self._lock:
+            taken, self._waiting = self._waiting, []
+        return taken
+
+    def _write(self, lines: list[bytes]) -> None:
+        """Writes lines, with a record of what was dropped before; tries again until the sink takes them or all ends."""
+        while True:
+            with self._lock:
+                untold = self._untold
+            told = [self._line_of_dropped(untold)] if untold else []
+            try:
+                self._sink.write([*told, *lines])
+            except Exception as error:
+                taken = max(getattr(error, "taken", 0) - len(told), 0)
+                self._settle(lines[:taken])
+                del lines[:taken]
+                if not self._is_failing:
+                    _log.error("the decision log cannot be written, its records wait: %s", error)
+                self._is_failing = True
+                if self._is_ending():
+                    self._settle(lines, are_lost=True)
+                    if lines:
+                        _log.error("%d records of the decision log were lost: %s", len(lines), error)
+                    return
+                self._is_closing.wait(SECONDS_BETWEEN_TRIES)
+                continue
+            if self._is_failing:
+                _log.error("the decision log can be written again; %d records were dropped meanwhile", untold)
+            self._is_failing = False
+            self._settle(lines)
+            with self._lock:
+                self._untold -= untold
+            return
+
+    def _settle(self, lines: list[bytes], are_lost: bool = False) -> None:
+        """Counts lines that wait no longer."""
+        number, size = len(lines), sum(map(len, lines))
+        with self._lock:
+            self._waiting_records -= number
+            self._waiting_bytes -= size
+            if are_lost:
+                self._dropped += number
+                self._untold += number
+            else:
+                self._written += number
+
+    def _line_of_dropped(self, number: int) -> bytes:
+        return orjson.dumps({"time": time_text(time.time_ns()), "dropped": number}) + b"\n"
+
+    def _fragment(self, grant: Grant) -> orjson.Fragment:
+        known = self._grants.get(id(grant))
+        if known is None:
+            if len(self._grants) >= MOST_GRANTS_KEPT:
+                self._grants.clear()
+            # The grant is kept with it, so that no other can take over its identity.
+            known = self._grants[id(grant)] = (grant, orjson.Fragment(orjson.dumps(describe_grant(grant))))
+        return known[1]

@@ -1,0 +1,1 @@
+"""Git repositories, read through plumbing; nothing is ever checked out."""

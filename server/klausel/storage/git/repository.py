@@ -1,0 +1,375 @@
+"""A git repository as history to read from: commits, folders as of a commit, who wrote a line. Nothing is ever checked out."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+from typing import Self
+
+from klausel.core.loading.load import SourceFile
+from klausel.core.terms.problem import Problem, nearest_name
+from klausel.storage import file_rules
+from klausel.storage.git.objects import (
+    LARGEST_OBJECT,
+    NO_GIT,
+    GitCommit,
+    GitError,
+    ObjectReader,
+    TreeEntry,
+    printable,
+    read_commit,
+    read_tree,
+)
+
+GIT_SECONDS = 60
+MOST_FILES = 20_000
+MOST_COMMITS = 10_000
+MOST_NAMES = 10_000
+MOST_REMEMBERED_BYTES = 64 * 1024 * 1024
+
+# What an environment (of a hook, say) would otherwise choose in place of the folder that was named.
+_NOT_PASSED_ON = {
+    *("GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_NAMESPACE"),
+    *("GIT_GLOB_PATHSPECS", "GIT_NOGLOB_PATHSPECS", "GIT_ICASE_PATHSPECS"),
+}
+# Reading writes nothing, fetches nothing, asks nobody and sees the objects as they are.
+_ENVIRONMENT = {
+    "LC_ALL": "C",
+    "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_NO_REPLACE_OBJECTS": "1",
+    "GIT_GRAFT_FILE": os.devnull,
+    "GIT_NO_LAZY_FETCH": "1",
+    "GIT_ALLOW_PROTOCOL": "none",
+    "GIT_LITERAL_PATHSPECS": "1",
+    "GIT_PAGER": "cat",
+}
+# The configuration of a repository may name programs to run.
+_CONFIGURATION = (
+    *("-c", "core.fsmonitor=false"),
+    *("-c", f"core.hooksPath={os.devnull}"),
+    *("-c", "log.showSignature=false"),
+)
+
+
+def git_environment() -> dict[str, str]:
+    """The environment in which git only reads, and reads what it is told to."""
+    return {name: value for name, value in os.environ.items() if name not in _NOT_PASSED_ON} | _ENVIRONMENT
+
+
+class GitRepository:
+    """One repository, found by a path in it; `work_tree` is None for a bare one. Safe to share between threads.
+
+    Paths in its trees are texts with `/`, from the root of the repository; the empty text is the root itself.
+    """
+
+    def __init__(self, git_dir: Path, work_tree: Path | None) -> None:
+        self.git_dir = git_dir
+        self.work_tree = work_tree
+        self._environment = git_environment()
+        self._command = ["git", f"--git-dir={git_dir}", *_CONFIGURATION]
+        self._objects = ObjectReader(self._command, self._environment)
+        self._commits: dict[str, GitCommit] = {}
+        self._trees: dict[str, tuple[TreeEntry, ...]] = {}
+        self._blobs: dict[str, bytes] = {}
+        self._remembered_bytes = 0
+
+    @classmethod
+    def containing(cls, path: Path) -> GitRepository:
+        """The repository that a path lies in, or that it is; the path itself need not exist.
+
+        Raises `GitError` where there is none, where it belongs to somebody else, and without git.
+        """
+        where = path.resolve()
+        while not os.path.isdir(where) and where != where.parent:
+            where = where.parent
+        command = ["git", "-C", str(where), *_CONFIGURATION, *_allowing_bare(where), "rev-parse"]
+        environment = git_environment()
+        try:
+            answer = _output([*command, "--is-inside-work-tree", "--absolute-git-dir"], environment)
+        except GitError as error:
+            raise GitError(f"{path}: {error}") from error
+        has_work_tree, _, git_dir = answer.removesuffix("\n").partition("\n")
+        if has_work_tree != "true":
+            return cls(Path(git_dir), None)
+        work_tree = _output([*command, "--show-toplevel"], environment).removesuffix("\n")
+        return cls(Path(git_dir), Path(work_tree))
+
+    @classmethod
+    def objects_of(cls, path: Path) -> GitRepository:
+        """The repository that a folder lies in, read as if it were bare: places are named by their paths in its trees.
+
+        Raises `GitError` like `containing`, and where there is no such folder: a slip in its name must not find the
+        repository around it.
+        """
+        if not path.is_dir():
+            raise GitError(f"{path}: there is no git repository, and no such folder")
+        return cls(cls.containing(path).git_dir, None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the process of git that reads objects."""
+        self._objects.close()
+
+    def tree_path(self, path: Path) -> str:
+        """The path of a file or folder in the trees of the repository; raises `GitError` for one outside its work tree."""
+        found = self.tree_path_or_none(path)
+        if found is None:
+            raise GitError(f"{path} does not lie in the work tree of the repository {self.work_tree or self.git_dir}")
+        return found
+
+    def tree_path_or_none(self, path: Path) -> str | None:
+        """The path of a file or folder in the trees of the repository; None for one outside its work tree."""
+        if self.work_tree is None:
+            return None
+        try:
+            inside = path.resolve().relative_to(self.work_tree.resolve())
+        except ValueError:
+            return None
+        return "" if inside == Path() else inside.as_posix()
+
+    def shown(self, tree_path: str) -> str:
+        """A path of a tree as people see it in the work tree; as it is where there is none."""
+        if self.work_tree is None:
+            return tree_path
+        path = os.path.join(self.work_tree, tree_path)
+        here = os.path.join(os.getcwd(), "")
+        return path.removeprefix(here)
+
+    def commit(self, revision: str) -> GitCommit:
+        """The commit that a revision names (`HEAD~2`, a branch, a tag, an id); raises `GitError` when it names none."""
+        known = self._commits.get(revision)
+        if known is not None:
+            return known
+        found = self._objects.read(f"{revision}^{{commit}}")
+        if found is None or found.kind != "commit" or found.content is None:
+            raise GitError(self._unknown(revision))
+        if len(self._commits) >= MOST_COMMITS:
+            self._commits.clear()
+        commit = self._commits[found.id] = read_commit(found.id, found.content)
+        return commit
+
+    def first_parent(self, commit: GitCommit) -> GitCommit | None:
+        """The first parent of a commit; None for the first commit, and where a shallow clone ends."""
+        for parent in commit.parents[:1]:
+            if parent in self._commits or self._objects.read(parent, largest=0) is not None:
+                return self.commit(parent)
+        return None
+
+    def _unknown(self, revision: str) -> str:
+        message = f'git knows no commit "{printable(revision)}"'
+        if not revision or "\n" in revision or revision.startswith("-"):
+            return message
+        formats = ["for-each-ref", "--format=%(refname:short)", f"--count={MOST_NAMES}"]
+        names = _output([*self._command, *formats, "refs/heads", "refs/tags", "refs/remotes"], self._environment).split()
+        if not names and self._objects.read("HEAD") is None:
+            return f"{message}: the repository has no commits yet"
+        there = self._objects.read(revision, largest=0)
+        if there is not None:
+            what = "a tag of something that is no commit" if there.kind == "tag" else f"a {there.kind}"
+            return f"{message}: it is {what}; name a branch, a tag, or a commit"
+        if revision in names:
+            return f"{message}: there is such a ref, but the commit that it names is not there; git fsck says more"
+        near = nearest_name(revision, names)
+        hint = f'did you mean "{near}"?' if near else "name a branch, a tag, or a commit, such as HEAD~1"
+        if revision.startswith("origin/") or len(revision) >= 40:
+            hint += ("" if near else ".") + " A shallow or old clone may lack it; git fetch brings it"
+        return f"{message}; {hint}"
+
+    def entry(self, commit: GitCommit, path: str) -> TreeEntry | None:
+        """What stands at a path in the tree of a commit; None for nothing."""
+        found = TreeEntry("", "folder", commit.tree)
+        for part in PurePosixPath(path).parts:
+            if found.kind != "folder":
+                return None
+            here = next((entry for entry in self._tree(found.id) if entry.name == part), None)
+            if here is None:
+                return None
+            found = here
+        return found
+
+    def _tree(self, id: str) -> tuple[TreeEntry, ...]:
+        known = self._trees.get(id)
+        if known is None:
+            content = self._content(id, "tree", LARGEST_OBJECT)
+            if content is None:
+                raise GitError(f"tree {id} of the repository is larger than {LARGEST_OBJECT} bytes")
+            known = self._trees[id] = tuple(read_tree(content, len(id) // 2))
+        return known
+
+    def _blob(self, id: str) -> bytes | None:
+        """The bytes of a file; None when it is too large for a policy set."""
+        content = self._blobs.get(id)
+        if content is None:
+            content = self._content(id, "blob", file_rules.LARGEST_FILE)
+            if content is not None:
+                self._blobs[id] = content
+        return content
+
+    def _content(self, id: str, kind: str, largest: int) -> bytes | None:
+        found = self._objects.read(id, largest)
+        if found is None or found.kind != kind:
+            raise GitError(f"the repository lacks the {kind} {id}: it is damaged, or a clone of a part")
+        self._remembered_bytes += found.size
+        if self._remembered_bytes > MOST_REMEMBERED_BYTES:
+            self._trees.clear()
+            self._blobs.clear()
+            self._remembered_bytes = found.size
+        return found.content
+
+    def files_at(self, commit: GitCommit, folder: str) -> tuple[list[SourceFile], list[Problem]]:
+        """The files of a policy set in a folder of a commit, sorted, and a problem for each without a meaning there.
+
+        The rules are those of `policy_files.read_files`, and links are followed nowhere. Raises `GitError` when the
+        commit has no such folder.
+        """
+        root = self.entry(commit, folder)
+        if root is None or root.kind != "folder":
+            raise GitError(f"commit {commit.id[:12]} has no folder {folder or '.'}")
+        files: list[SourceFile] = []
+        problems: list[Problem] = []
+        place = self.shown(f"{folder}/" if folder else "")
+        for name, entry in self._everything_below(root):
+            shown_as = place + name
+            fault = file_rules.problem_of_name(name, shown_as) if entry.kind == "file" else None
+            if fault is None:
+                self._read(name, shown_as, entry, files, problems)
+            else:
+                problems.append(fault)
+        return files, problems
+
+    def file_at(self, commit: GitCommit, path: str) -> tuple[bytes | None, Problem | None]:
+        """The bytes of one file in a commit, or the problem with it; neither where there is none."""
+        entry = self.entry(commit, path)
+        if entry is None:
+            return None, None
+        files: list[SourceFile] = []
+        problems: list[Problem] = []
+        self._read(path, self.shown(path), entry, files, problems)
+        return (files[0].content, None) if files else (None, problems[0])
+
+    def _everything_below(self, root: TreeEntry) -> list[tuple[str, TreeEntry]]:
+        """All that is no folder and is not passed over, by its name in the folder, sorted."""
+        found = self._walk(root, lambda name: not file_rules.is_passed_over(name + "/"))
+        named = [one for one in found if one[1].kind != "folder" and not file_rules.is_passed_over(one[0])]
+        return sorted(named, key=lambda one: one[0].split("/"))
+
+    def inside(self, folder: TreeEntry) -> tuple[TreeEntry, ...]:
+        """What stands in a folder, sorted as git does."""
+        return self._tree(folder.id)
+
+    def everything_in(self, commit: GitCommit) -> Iterator[tuple[str, TreeEntry]]:
+        """Every file and folder of a commit with its path, a folder before what is in it."""
+        return self._walk(TreeEntry("", "folder", commit.tree), lambda name: True)
+
+    def _walk(self, root: TreeEntry, enters: Callable[[str], bool]) -> Iterator[tuple[str, TreeEntry]]:
+        waiting = [("", root)]
+        seen = 0
+        while waiting:
+            place, folder = waiting.pop()
+            for entry in self._tree(folder.id):
+                seen += 1
+                if seen > MOST_FILES:
+                    raise GitError(f"there are more than {MOST_FILES} files, too many for a policy set")
+                name = place + entry.name
+                yield name, entry
+                if entry.kind == "folder" and enters(name):
+                    waiting.append((name + "/", entry))
+
+    def _read(self, name: str, shown_as: str, entry: TreeEntry, files: list[SourceFile], problems: list[Problem]) -> None:
+        if entry.kind != "file":
+            what = {"link": "a link", "submodule": "another repository", "folder": "a folder"}[entry.kind]
+            hint = "put the file itself here, or delete it"
+            problems.append(file_rules.unreadable(shown_as, f"this is {what}, and a commit is read without it", hint))
+            return
+        content = self._blob(entry.id)
+        if content is None:
+            problems.append(file_rules.too_large(shown_as))
+        else:
+            files.append(SourceFile(name, shown_as, content))
+
+    def history(self, commit: GitCommit, paths: Sequence[str], first_parent: bool = False) -> Iterator[GitCommit]:
+        """The commits up to this one that changed something under these paths, newest first; all, where there are none."""
+        options = ["rev-list", "--date-order", *(["--first-parent"] if first_parent else []), commit.id, "--", *paths]
+        with _running([*self._command, *options], self._environment, cwd=self.git_dir) as process:
+            assert process.stdout is not None
+            try:
+                for line in process.stdout:
+                    yield self.commit(line.decode("ascii").strip())
+            except GeneratorExit:
+                process.kill()
+                raise
+        if process.returncode != 0:
+            raise GitError(f"git cannot walk the history of {commit.id[:12]}: it is damaged, or a clone of a part")
+
+    def is_newer(self, one: GitCommit, other: GitCommit) -> bool:
+        """Whether a commit was made after another; of two in the same second, the one that builds on the other."""
+        if one.id == other.id or one.committed.timestamp() != other.committed.timestamp():
+            return one.committed.timestamp() > other.committed.timestamp()
+        options = ["rev-list", "--count", "--ancestry-path", f"{other.id}..{one.id}", "--"]
+        return _output([*self._command, *options], self._environment, cwd=self.git_dir).strip() != "0"
+
+    def blame(self, commit: GitCommit, path: str) -> list[str]:
+        """For each line of a file in a commit, the id of the commit that wrote it, through renames of the file."""
+        options = ["blame", "--porcelain", "--no-textconv", "--ignore-revs-file=", commit.id, "--", path]
+        text = _output([*self._command, *options], self._environment, cwd=self.git_dir)
+        heads = (line.split(" ") for line in text.split("\n"))
+        return [head[0] for head in heads if len(head[0]) == len(commit.id) and len(head) in (3, 4)]
+
+
+def _allowing_bare(where: Path) -> tuple[str, ...]:
+    """Who names a bare repository itself means it, also where git looks into no bare repository that it comes across."""
+    is_bare = (where / "HEAD").is_file() and (where / "objects").is_dir() and (where / "refs").is_dir()
+    return ("-c", "safe.bareRepository=all") if is_bare else ()
+
+
+def _running(command: Sequence[str], environment: Mapping[str, str], cwd: Path | None = None) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+            cwd=cwd,
+        )
+    except OSError as error:
+        raise GitError(NO_GIT) from error
+
+
+def _output(command: Sequence[str], environment: Mapping[str, str], cwd: Path | None = None) -> str:
+    """What git prints; raises `GitError` with git's own words when it fails."""
+    try:
+        done = subprocess.run(
+            command, capture_output=True, timeout=GIT_SECONDS, env=environment, cwd=cwd, stdin=subprocess.DEVNULL
+        )
+    except FileNotFoundError as error:
+        raise GitError(NO_GIT) from error
+    except (OSError, subprocess.SubprocessError) as error:
+        raise GitError(f"git failed: {error}") from error
+    if done.returncode != 0:
+        raise GitError(_reason(done.stderr.decode("utf-8", "replace")))
+    return done.stdout.decode("utf-8", "surrogateescape")
+
+
+def _reason(complaint: str) -> str:
+    """Why git refused, in one sentence: its own first line, or ours where that one does not help."""
+    if "dubious ownership" in complaint:
+        return (
+            "the repository belongs to somebody else, so git does not read it; if you trust it: "
+            "git config --global --add safe.directory PATH"
+        )
+    if "not a git repository" in complaint:
+        return "there is no git repository"
+    lines = [line for line in complaint.splitlines() if line.strip()]
+    return "git failed: " + (printable(lines[0].removeprefix("fatal: ")) if lines else "it does not say why")

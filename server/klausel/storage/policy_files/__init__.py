@@ -1,0 +1,1 @@
+"""The files of a policy set, from a folder or from a commit, and noticing that they changed."""

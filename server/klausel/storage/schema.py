@@ -1,0 +1,86 @@
+"""Opening the database: any SQLAlchemy URL becomes an engine whose schema is ready, or an error that says how to fix it."""
+
+from __future__ import annotations
+
+import secrets
+
+from sqlalchemy import Connection, Engine, insert, inspect, select, text, update
+
+from klausel.storage.change_log.writer import begin_log
+from klausel.storage.sql.database import (
+    StorageError,
+    explained_errors,
+    lock_key,
+    make_engine,
+    place_of,
+    read_url,
+    use_write_ahead_log,
+    write_transaction,
+)
+from klausel.storage.sql.tables import LOG_TABLES, SCHEMA_VERSION, Base, CasbinRule, State
+
+_VERSION_WITHOUT_LOG = 1
+
+
+def open_database(url: str) -> Engine:
+    """An engine on the database at a SQLAlchemy URL, its schema created when absent, brought up to date when old.
+
+    `postgresql://` and `postgres://` mean psycopg 3. An SQLite file is created on first use. Raises StorageError.
+    """
+    engine = make_engine(read_url(url))
+    try:
+        with explained_errors(engine):
+            if engine.dialect.name == "sqlite":
+                use_write_ahead_log(engine)
+            _prepare_schema(engine)
+    except StorageError:
+        engine.dispose()
+        raise
+    return engine
+
+
+def _prepare_schema(engine: Engine) -> None:
+    with engine.connect() as connection:
+        found = _schema_version(connection)
+        if found == SCHEMA_VERSION:
+            return
+    # Whoever brings a schema up to date keeps writers away; a new one has none.
+    with engine.connect() as connection, write_transaction(connection, () if found is None else None):
+        if connection.dialect.name == "postgresql":
+            connection.execute(text(f"SELECT pg_advisory_xact_lock({lock_key('schema')})"))
+        found = _schema_version(connection)
+        if found == SCHEMA_VERSION:
+            return
+        if found is None:
+            _create_schema(connection)
+        else:
+            Base.metadata.create_all(connection, LOG_TABLES, checkfirst=False)
+            connection.execute(update(State).values(schema_version=SCHEMA_VERSION))
+        begin_log(connection)
+
+
+def _create_schema(connection: Connection) -> None:
+    if inspect(connection).has_table(CasbinRule.__tablename__):
+        raise StorageError(
+            f"{place_of(connection.engine.url)} already holds a table {CasbinRule.__tablename__} that Klausel did not make; "
+            "use another database or schema, and bring the rows by `klausel assignments import`"
+        )
+    Base.metadata.create_all(connection, checkfirst=False)
+    connection.execute(
+        insert(State).values(
+            id=1, schema_version=SCHEMA_VERSION, lineage=secrets.token_hex(4), revision=0, log_starts_after=0
+        )
+    )
+
+
+def _schema_version(connection: Connection) -> int | None:
+    """The version that this Klausel reads, or can bring up to date; None where there is no schema yet."""
+    if not inspect(connection).has_table(State.__tablename__):
+        return None
+    found = connection.execute(select(State.schema_version)).scalar_one_or_none()
+    if found not in (_VERSION_WITHOUT_LOG, SCHEMA_VERSION):
+        raise StorageError(
+            f"{place_of(connection.engine.url)} has schema version {found}, this version of Klausel reads {SCHEMA_VERSION}; "
+            "use the version of Klausel that wrote it, export there with `klausel assignments export` and import here"
+        )
+    return found

@@ -1,0 +1,240 @@
+"""Connections to the database: engines, transactions with their locks, and errors that say how to fix it."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, create_engine, event, select, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.pool import NullPool, QueuePool
+
+from klausel.storage.sql.tables import State
+
+LOCK_TIMEOUT_SECONDS = 30
+CONNECT_TIMEOUT_SECONDS = 10
+MOST_ACCOUNT_LOCKS = 64
+
+_WRITES = "klausel_writes"
+
+
+class StorageError(Exception):
+    """The database cannot do what was asked; the message is one sentence that says how to mend it."""
+
+
+def make_engine(url: URL, hold_connections: bool = False) -> Engine:
+    """An engine that opens nothing yet; with `hold_connections` it pools nothing, each connection is its asker's."""
+    options: dict[str, object] = {}
+    if url.get_backend_name() == "sqlite":
+        if is_in_memory(url):
+            # One connection for all threads, one thread at a time: another connection would be another database.
+            options = {"poolclass": QueuePool, "pool_size": 1, "max_overflow": 0}
+        options["connect_args"] = {"isolation_level": None, "check_same_thread": False}
+    else:
+        options = {"pool_pre_ping": True, "isolation_level": "READ COMMITTED"}
+        if url.drivername == "postgresql+psycopg" and "connect_timeout" not in url.query:
+            options["connect_args"] = {"connect_timeout": CONNECT_TIMEOUT_SECONDS}
+    if hold_connections:
+        options["poolclass"] = NullPool
+        options.pop("pool_pre_ping", None)
+    try:
+        engine = create_engine(url, **options)
+    except (NoSuchModuleError, ModuleNotFoundError) as error:
+        raise StorageError(
+            f'no driver for databases of kind "{url.drivername}" is installed ({error}); '
+            "install its Python package, or use sqlite:///klausel.db or postgresql://user@host/name"
+        ) from None
+    except (SQLAlchemyError, TypeError, ValueError) as error:
+        raise StorageError(f"{place_of(url)} cannot be opened: {_without_secrets(url, str(error))}") from None
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _set_up_sqlite_connection)
+        event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def is_in_memory(url: URL) -> bool:
+    """Whether a URL names an SQLite database in memory."""
+    if url.get_backend_name() != "sqlite":
+        return False
+    name = url.database or ""
+    return name in {"", ":memory:", "file::memory:"} or url.query.get("mode") == "memory" or "mode=memory" in name
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """A connection for reading, in a transaction of its own; raises StorageError."""
+    with explained_errors(engine), engine.connect() as connection, connection.begin():
+        yield connection
+
+
+@contextmanager
+def writing(engine: Engine, accounts: Collection[str] | None) -> Iterator[Connection]:
+    """A connection in a write transaction as `write_transaction` makes it; raises StorageError."""
+    with explained_errors(engine), engine.connect() as connection, write_transaction(connection, accounts):
+        yield connection
+
+
+@contextmanager
+def write_transaction(connection: Connection, accounts: Collection[str] | None) -> Iterator[None]:
+    """A transaction that holds the locks of these top-level domains (None: of all) and commits at the end.
+
+    What it reads is the newest committed state. SQLite has one lock for all; PostgreSQL advisory ones, taken in sorted
+    order; any other database locks the row of state.
+    """
+    connection.execution_options(**{_WRITES: True})
+    try:
+        with connection.begin():
+            _take_locks(connection, accounts)
+            yield
+    finally:
+        connection.execution_options(**{_WRITES: False})
+
+
+@contextmanager
+def explained_errors(engine: Engine) -> Iterator[None]:
+    """Turns the database's own errors into StorageError."""
+    try:
+        yield
+    except (SQLAlchemyError, engine.dialect.loaded_dbapi.Error) as error:
+        raise StorageError(_sentence(engine.url, error)) from error
+
+
+def read_url(url: str) -> URL:
+    """The URL of a database as SQLAlchemy has it; raises StorageError for what is none."""
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        raise StorageError(
+            "the database URL cannot be read; write it as sqlite:////folder/klausel.db or postgresql://user@host/name"
+        ) from None
+    if parsed.drivername in {"postgres", "postgresql"}:
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    if parsed.get_backend_name() == "sqlite" and not is_in_memory(parsed):
+        parsed = _with_whole_path(parsed)
+    return parsed
+
+
+def _with_whole_path(url: URL) -> URL:
+    name = url.database or ""
+    if name.startswith("file:"):
+        return url
+    path = Path(name).absolute()
+    if not path.parent.is_dir():
+        raise StorageError(f"the folder {path.parent} of the SQLite file {path.name} does not exist; create it first")
+    if path.is_dir():
+        raise StorageError(f"{path} is a folder; name a file in it, such as sqlite:///{path}/klausel.db")
+    return url.set(database=str(path))
+
+
+def _set_up_sqlite_connection(connection: sqlite3.Connection, record: object) -> None:
+    connection.execute(f"PRAGMA busy_timeout = {LOCK_TIMEOUT_SECONDS * 1000}")
+    connection.execute("PRAGMA foreign_keys = ON")
+    # A revocation that was answered must survive a power cut, so the log is flushed at every commit.
+    connection.execute("PRAGMA synchronous = FULL")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get(_WRITES)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def use_write_ahead_log(engine: Engine) -> None:
+    """Switches the file to WAL once; SQLite does not wait by itself when two processes do so at the same time."""
+    give_up_at = time.monotonic() + LOCK_TIMEOUT_SECONDS
+    connection = engine.raw_connection()
+    try:
+        driver: sqlite3.Connection = connection.driver_connection  # type: ignore[assignment]
+        while driver.execute("PRAGMA journal_mode").fetchone()[0] == "delete":
+            try:
+                driver.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if "readonly" in str(error):
+                    return
+                if "locked" not in str(error) or time.monotonic() > give_up_at:
+                    raise
+                time.sleep(0.01)
+    finally:
+        connection.close()
+
+
+def _take_locks(connection: Connection, accounts: Collection[str] | None) -> None:
+    if connection.dialect.name == "sqlite" or accounts == ():
+        return
+    if connection.dialect.name != "postgresql":
+        connection.execute(select(State.revision).with_for_update())
+        return
+    connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'"))
+    everything = lock_key("everything")
+    if accounts is None or len(accounts) > MOST_ACCOUNT_LOCKS:
+        connection.execute(text(f"SELECT pg_advisory_xact_lock({everything})"))
+        return
+    connection.execute(text(f"SELECT pg_advisory_xact_lock_shared({everything})"))
+    for key in sorted({lock_key("account", account) for account in accounts}):
+        connection.execute(text(f"SELECT pg_advisory_xact_lock({key})"))
+
+
+def lock_key(*names: str) -> int:
+    """The number of the advisory lock of this name."""
+    digest = hashlib.sha256("\0".join(("klausel", *names)).encode("utf-8", "surrogatepass")).digest()
+    return int.from_bytes(digest[:8], "big", signed=True)
+
+
+def place_of(url: URL) -> str:
+    """The database in words, without user, password or options."""
+    if url.get_backend_name() == "sqlite":
+        return "the SQLite database in memory" if is_in_memory(url) else f"the SQLite file {url.database}"
+    port = f":{url.port}" if url.port else ""
+    host = f" at {url.host}{port}" if url.host else ""
+    kind = {"postgresql": "PostgreSQL", "mysql": "MySQL"}.get(url.get_backend_name(), url.get_backend_name())
+    return f'the {kind} database "{url.database or ""}"{host}'
+
+
+_SQLITE_CURES = (
+    ("readonly", "cannot be written; make the file and its folder writable for the user that runs Klausel"),
+    ("locked", f"was locked by another process for over {LOCK_TIMEOUT_SECONDS} s; wait until its write ends and try again"),
+    (
+        "unable to open",
+        "cannot be opened; check the path, and that the user that runs Klausel may write there",
+    ),
+    ("not a database", "is not an SQLite database; name another file with --database"),
+    ("full", "has no room left on its disk; make room and try again"),
+)
+_POSTGRESQL_CURES = {
+    "55P03": f"was locked by another writer for over {LOCK_TIMEOUT_SECONDS} s; wait until its write ends and try again",
+    "42501": "refuses the rights that are needed; let the user create tables in its schema, and read and write them",
+    "25006": "is read-only; name its primary server with --database",
+}
+
+
+def _sentence(url: URL, error: Exception) -> str:
+    original = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    first_line = _without_secrets(url, (str(original).strip() or type(original).__name__).splitlines()[0])
+    if url.get_backend_name() == "sqlite":
+        for sign, cure in _SQLITE_CURES:
+            if sign in first_line:
+                return f"{place_of(url)} {cure} ({first_line})"
+        return f"{place_of(url)} failed: {first_line}"
+    known = _POSTGRESQL_CURES.get(getattr(original, "sqlstate", None) or "")
+    if known is not None:
+        return f"{place_of(url)} {known} ({first_line})"
+    if type(original).__name__ in {"OperationalError", "ConnectionTimeout", "InterfaceError", "TimeoutError"}:
+        return (
+            f"{place_of(url)} cannot be used: {first_line}; "
+            "check that the server runs and that host, port, user, password and name in the database URL are right"
+        )
+    return f"{place_of(url)} failed: {first_line}"
+
+
+def _without_secrets(url: URL, message: str) -> str:
+    secrets_in_url: list[str | tuple[str, ...]] = [str(url.password or "")]
+    secrets_in_url += [value for name, value in url.query.items() if "pass" in name.lower()]
+    for secret in secrets_in_url:
+        for spelling in (secret,) if isinstance(secret, str) else secret:
+            message = message.replace(spelling, "***") if spelling else message
+    return message

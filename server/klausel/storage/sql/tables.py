@@ -1,0 +1,142 @@
+"""The tables: role assignments in Casbin's shape, one row of state, changed subjects, and the log for auditors."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, CheckConstraint, Connection, Index, Integer, SmallInteger, String, Table, event
+from sqlalchemy.dialects import mysql, postgresql
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeEngine
+
+SCHEMA_VERSION = 2
+"""1 had no log for auditors."""
+
+
+def _exact_text(characters: int = 255) -> TypeEngine[str]:
+    """Text that is compared and sorted by code point: accents, case and trailing spaces count, on every database."""
+    return (
+        String(characters)
+        .with_variant(postgresql.VARCHAR(characters, collation="C"), "postgresql")
+        .with_variant(mysql.VARCHAR(characters, charset="utf8mb4", collation="utf8mb4_0900_bin"), "mysql")
+        .with_variant(mysql.VARCHAR(characters, charset="utf8mb4", collation="utf8mb4_nopad_bin"), "mariadb")
+    )
+
+
+def _counter() -> TypeEngine[int]:
+    """A 64-bit number; SQLite numbers its rows only in a column of type INTEGER."""
+    return BigInteger().with_variant(Integer(), "sqlite")
+
+
+class Base(DeclarativeBase):
+    """The tables of this module, and no others."""
+
+
+class CasbinRule(Base):
+    """One role assignment in the shape of Casbin's SQLAlchemy adapter: v0 subject, v1 role, v2 domain.
+
+    The database itself refuses rows that are not role assignments (policies are files) and repeated ones.
+    """
+
+    __tablename__ = "casbin_rule"
+    id: Mapped[int] = mapped_column(_counter(), primary_key=True)
+    ptype: Mapped[str] = mapped_column(_exact_text())
+    v0: Mapped[str] = mapped_column(_exact_text())
+    v1: Mapped[str] = mapped_column(_exact_text())
+    v2: Mapped[str] = mapped_column(_exact_text())
+    v3: Mapped[str | None] = mapped_column(_exact_text())
+    v4: Mapped[str | None] = mapped_column(_exact_text())
+    v5: Mapped[str | None] = mapped_column(_exact_text())
+    __table_args__ = (
+        CheckConstraint("ptype = 'g'", name="casbin_rule_holds_role_assignments"),
+        Index("casbin_rule_once", "v0", "v1", "v2", unique=True),
+        Index("casbin_rule_by_role", "v1", "v0", "v2"),
+        Index("casbin_rule_by_domain", "v2", "v1", "v0"),
+    )
+
+
+class State(Base):
+    """One row: the schema's version, a random name of this database, and the counter behind its revisions.
+
+    `klausel_change` is complete for the revisions after `log_starts_after`.
+    """
+
+    __tablename__ = "klausel_state"
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    schema_version: Mapped[int] = mapped_column(Integer)
+    lineage: Mapped[str] = mapped_column(String(32))
+    revision: Mapped[int] = mapped_column(_counter())
+    log_starts_after: Mapped[int] = mapped_column(_counter())
+    __table_args__ = (CheckConstraint("id = 1", name="klausel_state_is_one_row"),)
+
+
+class Change(Base):
+    """A subject whose role assignments changed with a revision; other processes drop it from their caches."""
+
+    __tablename__ = "klausel_change"
+    revision: Mapped[int] = mapped_column(_counter(), primary_key=True, autoincrement=False)
+    subject: Mapped[str] = mapped_column(_exact_text(), primary_key=True)
+
+
+class LogRecord(Base):
+    """A record of the change log, as `klausel.core.records.change_record.ChangeRecord` describes it."""
+
+    __tablename__ = "klausel_assignment_log"
+    number: Mapped[int] = mapped_column(_counter(), primary_key=True, autoincrement=False)
+    microseconds: Mapped[int] = mapped_column(_counter())
+    kind: Mapped[str] = mapped_column(_exact_text())
+    by: Mapped[str | None] = mapped_column("actor", _exact_text())
+    reason: Mapped[str | None] = mapped_column(_exact_text(1000))
+    ticket: Mapped[str | None] = mapped_column(_exact_text())
+    channel: Mapped[str] = mapped_column(_exact_text())
+    caller: Mapped[str | None] = mapped_column(_exact_text())
+    request_id: Mapped[str | None] = mapped_column(_exact_text())
+    granted: Mapped[int] = mapped_column(_counter())
+    revoked: Mapped[int] = mapped_column(_counter())
+    rows_digest: Mapped[str] = mapped_column(_exact_text())
+    revision: Mapped[str] = mapped_column(_exact_text())
+    previous: Mapped[str] = mapped_column(_exact_text())
+    hash: Mapped[str] = mapped_column(_exact_text())
+    __table_args__ = (Index("klausel_assignment_log_by_time", "microseconds"),)
+
+
+class LogRow(Base):
+    """A row that a record granted (sign 1) or revoked (sign -1); `position` counts from 0 in each record."""
+
+    __tablename__ = "klausel_assignment_log_row"
+    number: Mapped[int] = mapped_column(_counter(), primary_key=True, autoincrement=False)
+    position: Mapped[int] = mapped_column(_counter(), primary_key=True, autoincrement=False)
+    sign: Mapped[int] = mapped_column(SmallInteger)
+    subject: Mapped[str] = mapped_column(_exact_text())
+    role: Mapped[str] = mapped_column(_exact_text())
+    domain: Mapped[str] = mapped_column(_exact_text())
+    __table_args__ = (
+        # Holds all that the state of one subject, or of all in order, as of a moment is read from.
+        Index("klausel_assignment_log_row_by_subject", "subject", "role", "domain", "number", "sign"),
+        {"sqlite_with_rowid": False},
+    )
+
+
+def guards_of(name: str) -> dict[str, tuple[str, ...]]:
+    """By dialect, what makes the database itself refuse to change or remove what stands in a table."""
+    message = "the change log of role assignments is append-only"
+    return {
+        "sqlite": tuple(
+            f"CREATE TRIGGER {name}_no_{verb} BEFORE {verb} ON {name} BEGIN SELECT RAISE(ABORT, '{message}'); END"
+            for verb in ("update", "delete")
+        ),
+        "postgresql": (
+            "CREATE OR REPLACE FUNCTION klausel_assignment_log_refuse() RETURNS trigger LANGUAGE plpgsql AS "
+            f"$$ BEGIN RAISE EXCEPTION '{message}'; END $$",
+            f"CREATE TRIGGER {name}_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {name} "
+            "FOR EACH STATEMENT EXECUTE FUNCTION klausel_assignment_log_refuse()",
+        ),
+    }
+
+
+def _put_guards(table: Table, connection: Connection, **_: object) -> None:
+    for statement in guards_of(table.name).get(connection.dialect.name, ()):
+        connection.exec_driver_sql(statement)
+
+
+LOG_TABLES: list[Table] = [Base.metadata.tables[model.__tablename__] for model in (LogRecord, LogRow)]
+for _table in LOG_TABLES:
+    event.listen(_table, "after_create", _put_guards)

@@ -1,0 +1,112 @@
+"""The rules of lint over `tests/cases/lint`: every finding, its place and its words; and comments that switch findings off."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from problem_cases import LINT_FOLDER, Case, all_cases, as_expected
+
+from klausel.core.lint.registry import RULES, WARNINGS, page
+from klausel.core.lint.rules.similar_names import is_similar
+from klausel.core.lint.rules.switch_off import switch_offs
+
+CASES = {case.name: case for case in all_cases(LINT_FOLDER)}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+def test_a_case_gives_exactly_its_warnings(case: Case) -> None:
+    assert [as_expected(problem) for problem in case.check()] == list(case.expected)
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+def test_findings_are_warnings_in_their_files_sorted_on_one_line_and_with_a_cure(case: Case) -> None:
+    problems = case.check()
+    assert problems == sorted(set(problems))
+    for problem in problems:
+        assert (problem.severity, str(problem).isprintable(), bool(problem.hint)) == ("warning", True, True)
+        assert problem.id in WARNINGS | {"switch-off"}
+        rows = case.files[problem.place.file.removeprefix("policies/")].decode().split("\n")
+        assert rows[problem.place.line - 1][problem.place.column - 1 :].strip()
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_every_rule_has_a_case_and_a_page_that_starts_with_its_id_and_says_how_to_switch_it_off(rule: str) -> None:
+    assert any(line.split(" ")[1] == rule for case in CASES.values() for line in case.expected)
+    assert page(rule).startswith(f"{rule}: ")
+    assert "# klausel: off " in page(rule)
+    assert Path(str(RULES[rule].__file__)).stem == rule.replace("-", "_")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("lead", "Lead"),
+        ("ID", "id"),
+        ("leads", "lead"),
+        ("owner_is_self", "owner_is_slef"),
+        ("resource.owner", "resource.ownr"),
+        ("resource.owner", "resource.Owner"),
+        ("archive", "archve"),
+        ("Straße", "straße"),
+        ("reviewer", "reveiwer"),
+        ("view_details", "view-details"),
+        ("team_lead", "teamlead"),
+    ],
+)
+def test_slips_look_alike(one: str, other: str) -> None:
+    assert is_similar(one, other)
+    assert is_similar(other, one)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("pin", "pins"),
+        ("pin", "bin"),
+        ("view", "edit"),
+        ("step_1", "step_2"),
+        ("step1", "step12"),
+        ("view_a", "view_b"),
+        ("resource.pin", "resource.pins"),
+        ("lead", "leader"),
+        ("send", "end"),
+        ("", "a"),
+    ],
+)
+def test_names_that_differ_on_purpose_do_not_look_alike(one: str, other: str) -> None:
+    assert not is_similar(one, other)
+    assert not is_similar(other, one)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: '# klausel: off x because y'\n",
+        'a: "one\n  # klausel: off x because y"\n',
+        "a: |\n  # klausel: off x because y\n",
+        "a: >-\n\n  text\n\n  # klausel: off x because y\n\n",
+        "a: b#klausel: off x because y\n",
+        "a: [\n",
+        "a: \t# klausel: off x because y\n  - [",
+    ],
+)
+def test_what_stands_in_a_value_or_behind_a_fault_is_no_comment(text: str) -> None:
+    assert switch_offs({"x.yaml": text}) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "about"),
+    [
+        ("a: b # klausel: off x because y\n", 1, 1),
+        ("a: b # klausel: off x because y\r\n", 1, 1),
+        ("# klausel: off x because y\n\n# more\n  \na: b\n", 1, 5),
+        ("a: |\n  text\n# klausel: off x because y\nb: c\n", 3, 4),
+        ("a: [b, # klausel: off x because y\n  c]\n", 1, 1),
+        ("a: b\n#klausel:off x,y-z because y\n", 2, 2),
+        ("a: b\n# klausel: off x in this file because y\n", 2, None),
+    ],
+)
+def test_a_comment_is_about_its_line_or_the_next_that_says_something(text: str, line: int, about: int | None) -> None:
+    (found,), problems = switch_offs({"x.yaml": text})
+    assert (found.place.line, found.line, found.ids[0], problems) == (line, about, "x", [])

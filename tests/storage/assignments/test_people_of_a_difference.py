@@ -1,0 +1,133 @@
+"""Who in the database gains and loses by a change of the policies: counted exactly, named on request, found by index."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from storage_people import row
+
+from klausel.cli.main import main
+from klausel.core.decisions.effective_roles import Standing
+from klausel.core.difference.compare import difference_between
+from klausel.core.difference.people import Concerned
+from klausel.core.loading.load import SourceFile, load_policy
+from klausel.core.policy.assignment import Assignment
+from klausel.core.policy.policy_set import PolicySet
+from klausel.storage.assignments.people_of_roles import people_holding
+from klausel.storage.assignments.store import AssignmentStore
+
+ROOT = Path(__file__).parents[3]
+EARLIER = ROOT / "tests" / "cases" / "editions" / "earlier"
+
+PEOPLE = [
+    row("ada", "admin", "acme"),
+    row("max", "user", "acme"),
+    row("max", "manager", "acme/support"),
+    row("amy", "user", "acme"),
+    row("amy", "agent", "acme/support"),
+    row("amy", "agent", "acme/sales"),
+    row("una", "user", "acme"),
+    Assignment("service:bot", "user", "acme"),
+    Assignment("service:bot", "agent", "acme/support"),
+]
+
+
+@pytest.fixture
+def peopled(store: AssignmentStore, put_behind_the_back: object) -> AssignmentStore:
+    put_behind_the_back(*PEOPLE)  # type: ignore[operator]
+    return store
+
+
+def test_people_are_found_by_their_roles_each_once_with_all_they_hold(peopled: AssignmentStore) -> None:
+    agents = {subject: sorted(held) for subject, held in people_holding(peopled.engine, {"agent"})}
+    assert agents == {
+        "service:bot": [("agent", "acme/support"), ("user", "acme")],
+        "user:amy": [("agent", "acme/sales"), ("agent", "acme/support"), ("user", "acme")],
+    }
+    everybody = dict(people_holding(peopled.engine, None))
+    assert sorted(everybody) == ["service:bot", "user:ada", "user:amy", "user:max", "user:una"]
+    assert sum(map(len, everybody.values())) == len(PEOPLE)
+    assert list(people_holding(peopled.engine, {"nobody"})) == []
+
+
+def test_each_change_counts_the_people_who_gain_by_it(peopled: AssignmentStore, database_url: str) -> None:
+    arguments = ["diff", str(EARLIER), str(ROOT / "policies"), "--database", database_url, "--format", "json"]
+    found = json.loads(CliRunner().invoke(main, [*arguments, "--names"]).stdout)
+    gains = {
+        (change["resource_type"], change["action"], tuple(change["who"])): change["people"]["who_gains"]
+        for change in found["changes"]
+    }
+    # A lead is nobody yet; a service owns nothing, so no condition on itself can hold for it.
+    assert gains["dispute", "view", ("agent",)] == ["user:amy"]
+    assert gains["dispute", "view", ("lead",)] == ["user:ada", "user:max"]
+    assert gains["dispute", "configure", ("lead",)] == []
+    assert found["people"]["who_gains"] == ["user:ada", "user:amy", "user:max"]
+    assert (found["people"]["gain"], found["people"]["lose"]) == (3, 0)
+    counted = CliRunner().invoke(main, [*arguments[:-2], "--people"]).stdout
+    assert "people: 3 gain" in counted
+    assert "user:ada" not in counted
+
+
+def policy(*grants: str) -> PolicySet:
+    texts = {
+        "roles.yaml": "levels:\n  house: {named_by: house}\n  room: {named_by: room, requires_role_above: true}\n"
+        "roles:\n  boss: {level: house, contains: guard}\n  clerk: {level: house}\n"
+        "  guard: {level: room}\n  guest: {level: room}\n",
+        "features/doors.yaml": "resource_types:\n  door: {actions: [open, close]}\ngrants:\n"
+        + "".join(f"  - {{{grant}}}\n" for grant in grants),
+    }
+    return load_policy(SourceFile(name, name, text.encode()) for name, text in texts.items()).or_raise()
+
+
+GRANTS = [
+    "allow: guard, to: open, resource: door",
+    "allow: any guest, to: open, resource: door",
+    "allow: guest, to: open, resource: door, in: home/attic",
+    "allow: clerk, to: open, resource: door, in: home",
+    "deny: guest, to: open, resource: door",
+    "allow: anyone, to: close, resource: door, when: subject.type == 'service'",
+    "allow: boss, to: close, resource: door, at_level: house",
+    "deny: any guard, to: open, resource: door, when: subject.id == 'u1'",
+]
+DOMAINS = (None, "home", "home/attic", "home/hall", "home/new", "farm", "farm/barn", "farm/new", "wood")
+
+
+def by_trying(policies: tuple[PolicySet, PolicySet], subject: str, held: list[tuple[str, str]]) -> tuple[bool, bool]:
+    """Whether a subject gains, and whether it loses, anything in any of the domains."""
+    type_, _, id_ = subject.partition(":")
+    flips = set()
+    for action in ("open", "close"):
+        for domain in DOMAINS:
+            answers = []
+            for side in policies:
+                names = Standing.of(side.roles, held).roles_in(domain)
+                holding = [
+                    grant.effect
+                    for grant in side.grants_about("door", action)
+                    if grant.grantee in names
+                    and grant.scope.covers(domain, side.roles)
+                    and (not grant.condition_text or grant.condition_text.endswith((f'"{type_}"', f"'{type_}'", f"'{id_}'")))
+                ]
+                answers.append("allow" in holding and "deny" not in holding)
+            flips.add(tuple(answers))
+    return (False, True) in flips, (True, False) in flips
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_who_is_concerned_is_what_trying_every_domain_finds(seed: int) -> None:
+    random_ = random.Random(seed)
+    sides = policy(*random_.sample(GRANTS, 3)), policy(*random_.sample(GRANTS, 3))
+    concerned = Concerned(difference_between(*sides))
+    wanted = concerned.roles()
+    pairs = [(role, place) for role in ("boss", "clerk") for place in ("home", "farm")]
+    pairs += [(role, place) for role in ("guard", "guest") for place in ("home/attic", "home/hall", "farm/barn")]
+    for number in range(40):
+        held = random_.sample(pairs, random_.randint(0, 4))
+        subject = random_.choice(("user:u1", "user:u2", "service:s"))
+        gain, loss = concerned.flips(subject, held)
+        assert (bool(gain), bool(loss)) == by_trying(sides, subject, held), (number, subject, held)
+        assert not gain | loss or wanted is None or wanted & {role for role, _ in held}

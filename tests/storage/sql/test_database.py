@@ -1,0 +1,169 @@
+"""Opening databases, and errors that say how to mend them."""
+
+from __future__ import annotations
+
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from sqlalchemy import inspect, text
+from sqlalchemy.engine import make_url
+from storage_people import ROLES, row
+
+from klausel.storage.assignments.store import AssignmentStore
+from klausel.storage.schema import open_database
+from klausel.storage.sql import database
+from klausel.storage.sql.database import StorageError
+
+
+def error_of(url: str) -> str:
+    with pytest.raises(StorageError) as refused:
+        open_database(url).dispose()
+    return str(refused.value)
+
+
+def test_the_schema_is_made_once_and_found_again(database_url: str) -> None:
+    engine = open_database(database_url)
+    AssignmentStore(engine).write(ROLES, [row("ann", "admin", "acme")], [])
+    engine.dispose()
+    again = AssignmentStore(open_database(database_url))
+    assert again.count() == 1
+    again.close()
+
+
+def test_many_threads_may_open_a_new_database_at_once(database_url: str) -> None:
+    with ThreadPoolExecutor(6) as pool:
+        engines = list(pool.map(open_database, [database_url] * 6))
+    for engine in engines:
+        assert AssignmentStore(engine).is_empty()
+        engine.dispose()
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql"])
+def test_plain_postgresql_urls_mean_psycopg_3(postgresql_schema_url: str, scheme: str) -> None:
+    engine = open_database(postgresql_schema_url.replace("postgresql+psycopg", scheme, 1))
+    assert engine.dialect.driver == "psycopg"
+    engine.dispose()
+
+
+def test_an_sqlite_file_has_a_write_ahead_log_and_waits_for_others(sqlite_url: str) -> None:
+    engine = open_database(sqlite_url)
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+        assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 30_000
+        assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
+    engine.dispose()
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "sqlite:///file:people?mode=memory&uri=true"])
+def test_a_database_in_memory_is_one_for_all_threads(url: str) -> None:
+    store = AssignmentStore(open_database(url))
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: store.write(ROLES, [row(f"p{number}", "admin", "acme")], []), range(40)))
+        assert set(pool.map(lambda number: store.held_by(f"user:p{number}"), range(40))) == {(("admin", "acme"),)}
+    assert store.count() == 40
+    store.close()
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    message = error_of(f"sqlite:///{tmp_path}/nowhere/klausel.db")
+    assert f"{tmp_path}/nowhere" in message
+    assert "create it" in message
+
+
+def test_a_folder_is_no_database(tmp_path: Path) -> None:
+    assert "is a folder" in error_of(f"sqlite:///{tmp_path}")
+
+
+def test_another_file_is_no_database(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("not a database at all, but long enough to be looked at\n" * 20)
+    assert "is not an SQLite database" in error_of(f"sqlite:///{tmp_path}/notes.txt")
+
+
+def test_a_file_that_cannot_be_written_is_read_and_every_write_refused(tmp_path: Path) -> None:
+    open_database(f"sqlite:///{tmp_path}/klausel.db").dispose()
+    store = AssignmentStore(open_database(f"sqlite:///file:{tmp_path}/klausel.db?mode=ro&uri=true"))
+    assert store.held_by("user:ann") == ()
+    with pytest.raises(StorageError, match="make the file and its folder writable"):
+        store.write(ROLES, [row("ann", "admin", "acme")], [])
+    store.close()
+
+
+def test_a_database_locked_for_long_says_so(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "LOCK_TIMEOUT_SECONDS", 0)
+    store = AssignmentStore(open_database(sqlite_url))
+    other = sqlite3.connect(make_url(sqlite_url).database or "", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StorageError, match="locked by another process"):
+        store.write(ROLES, [row("ann", "admin", "acme")], [])
+    assert store.held_by("user:ann") == ()
+    other.close()
+    store.close()
+
+
+@pytest.mark.parametrize("version", [0, 3, 99])
+def test_another_version_of_the_schema_is_refused(database_url: str, version: int) -> None:
+    engine = open_database(database_url)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE klausel_state SET schema_version = :version"), {"version": version})
+    engine.dispose()
+    message = error_of(database_url)
+    assert f"schema version {version}" in message
+    assert "export" in message
+
+
+def test_a_table_of_somebody_else_is_left_alone(database_url: str) -> None:
+    engine = database.make_engine(make_url(database_url))
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE casbin_rule (id INTEGER PRIMARY KEY, ptype VARCHAR(255))"))
+    assert "did not make" in error_of(database_url)
+    assert [column["name"] for column in inspect(engine).get_columns("casbin_rule")] == ["id", "ptype"]
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://ann:s3cret@127.0.0.1:1/klausel",
+        "postgresql://ann@127.0.0.1:1/klausel?password=s3cret",
+        "postgresql://ann:s3cret@127.0.0.1:1/klausel?no_such_option=1",
+        "oracle+nodriver://ann:s3cret@127.0.0.1/klausel",
+        "s3cret",
+        "nosuchkind://ann:s3cret@host/klausel",
+        "postgresql://ann:s3cret@host:port/klausel",
+    ],
+)
+def test_no_error_prints_a_password(url: str) -> None:
+    message = error_of(url)
+    assert "s3cret" not in message
+    assert "\n" not in message
+
+
+def test_a_wrong_password_is_an_error_that_says_what_to_check(postgresql_schema_url: str) -> None:
+    url = make_url(postgresql_schema_url).set(database="no_such_database")
+    message = error_of(url.render_as_string(hide_password=False))
+    assert "no_such_database" in message
+    assert "check that" in message
+
+
+def test_a_lost_connection_is_made_anew(postgresql_schema_url: str) -> None:
+    store = AssignmentStore(open_database(postgresql_schema_url))
+    store.write(ROLES, [row("ann", "admin", "acme")], [])
+    assert store.held_by("user:ann") == (("admin", "acme"),)
+    held = store.reader._local.held._connection.info.backend_pid
+    with store.engine.begin() as connection:
+        connection.execute(text("SELECT pg_terminate_backend(:held)"), {"held": held})
+    assert store.held_by("user:ann") == (("admin", "acme"),)
+    store.close()
+
+
+def test_a_thread_that_ends_closes_its_connection(postgresql_schema_url: str) -> None:
+    store = AssignmentStore(open_database(postgresql_schema_url))
+    for _ in range(3):
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(store.held_by, [f"user:{number}" for number in range(40)]))
+    with store.engine.connect() as connection:
+        query = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT v1, v2%' AND pid <> pg_backend_pid()"
+        assert connection.execute(text(query)).scalar_one() <= 4
+    store.close()
