@@ -133,7 +133,7 @@ class TestRecords:
         self, store: AssignmentStore, roles: RoleModel, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         clock = iter([1000 + time.time_ns() // 1000, 500, 500, 2000])
-        monkeypatch.setattr(assignment_log, "now_microseconds", lambda: next(clock))
+        monkeypatch.setattr(writer, "now_microseconds", lambda: next(clock))
         for number in range(4):
             store.write(roles, [row(f"p{number}", "admin", "acme")], [])
         times = [change.microseconds for change in changes(store)]
