@@ -55,7 +55,7 @@ def stock(policy: PolicySet) -> InPython:
 
 
 def whole_decision(policy: PolicySet, roles_held: Callable[[str, str | None], frozenset[str]]) -> InPython:
-    """The decision as the service takes it: subject checked, domain read off the resource, standing looked up, enforced."""
+    """The decision as the service takes it: subject checked, domain read off the resource, roles looked up, enforced."""
     plan = compile_policy(policy, model_text())
 
     def decide_request(request: Any) -> bool:

@@ -30,8 +30,8 @@ from benchmarks.sections.models import measure_models
 from benchmarks.sections.people import measure_people
 from benchmarks.sections.rules import measure_rules
 from benchmarks.workload import make_questions, shipped_policy
-from klausel.core.decisions.effective_roles import Standing
-from klausel.service.effective_roles_cache import StandingCache
+from klausel.core.decisions.effective_roles import EffectiveRoles
+from klausel.service.effective_roles_cache import EffectiveRolesCache
 from klausel.storage.assignments.store import AssignmentStore
 from klausel.storage.schema import open_database
 
@@ -68,7 +68,7 @@ class Session:
         self._contestants[KLAUSEL] = compiled(self._policy)
         self._wanted = list(self._contestants[KLAUSEL].answers(self._questions))
         if "decision" in sections:
-            self._contestants[WHOLE] = whole_decision(self._policy, self._standing_cache().roles_in)
+            self._contestants[WHOLE] = whole_decision(self._policy, self._effective_roles_cache().roles_in)
             self._contestants[STOCK] = stock(self._policy)
             self._contestants[FLOOR] = floor(self._policy)
             self._try(CEDAR, lambda: cedar(self._policy), lambda: peers.python_version("cedarpy"))
@@ -119,15 +119,17 @@ class Session:
             with self._servers() as (service, cerbos_server):
                 return measure_http(policy, service, questions, self._wanted, cerbos_server, self._folder, scale, step)
         if section == "explanation":
-            standings = {f"user:{subject}": Standing.of(policy.roles, held) for subject, held in self._held.items()}
-            return measure_explanation(policy, questions, standings, scale, step)
+            resolved_roles = {
+                f"user:{subject}": EffectiveRoles.of(policy.roles, held) for subject, held in self._held.items()
+            }
+            return measure_explanation(policy, questions, resolved_roles, scale, step)
         return measure_changes(policy, self._folder, scale, step)
 
-    def _standing_cache(self) -> StandingCache:
+    def _effective_roles_cache(self) -> EffectiveRolesCache:
         store = AssignmentStore(open_database(f"sqlite:///{self._folder}/decision.db"))
         self._stack.callback(store.close)
         store.import_rows(self._policy.roles, people(self._policy.roles, _PEOPLE))
-        return StandingCache(store, self._policy.roles)
+        return EffectiveRolesCache(store, self._policy.roles)
 
     def _try(self, name: str, make: Callable[[], Any], version: Callable[[], str]) -> None:
         self._progress.step(f"setting up {name}")

@@ -16,12 +16,12 @@ from klausel.api.json_body import BodyLimits, read_json_object
 from klausel.casbin_policies.engine import compile_policy
 from klausel.core.decisions.decide import decide
 from klausel.core.decisions.domain import domain_of
-from klausel.core.decisions.effective_roles import Standing
+from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.decisions.explain import explain
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.records.recorded import Recorded
 from klausel.core.replay.replay import Replay
-from klausel.service.effective_roles_cache import StandingCache
+from klausel.service.effective_roles_cache import EffectiveRolesCache
 from klausel.storage.assignments.store import AssignmentStore
 from klausel.storage.decision_log.files import Block, records_in
 from klausel.storage.decision_log.queue import DecisionLog
@@ -64,11 +64,11 @@ def test_enforce(benchmark: Run, policy: PolicySet, questions: list[Question]) -
     benchmark(over(compiled(policy).function, [question.casbin_values() for question in questions]))
 
 
-def test_decide_with_domain_and_standing(
+def test_decide_with_domain_and_effective_roles(
     benchmark: Run, policy: PolicySet, questions: list[Question], store: AssignmentStore
 ) -> None:
-    """The whole decision, standings in the cache."""
-    cache = StandingCache(store, policy.roles)
+    """The whole decision, effective roles in the cache."""
+    cache = EffectiveRolesCache(store, policy.roles)
     decision = whole_decision(policy, cache.roles_in).function
     benchmark(over(decision, [(question.request,) for question in questions]))
 
@@ -82,16 +82,16 @@ def test_read_the_domain_off_a_resource(benchmark: Run, policy: PolicySet, quest
     benchmark(over(domain_of, calls))
 
 
-def test_resolve_a_standing(benchmark: Run, policy: PolicySet, questions: list[Question]) -> None:
-    """`Standing.of`, as after a change of a subject."""
-    benchmark(over(Standing.of, [(policy.roles, question.held) for question in questions]))
+def test_resolve_a_effective_roles(benchmark: Run, policy: PolicySet, questions: list[Question]) -> None:
+    """`EffectiveRoles.of`, as after a change of a subject."""
+    benchmark(over(EffectiveRoles.of, [(policy.roles, question.held) for question in questions]))
 
 
-def test_look_up_a_cached_standing(
+def test_look_up_a_cached_effective_roles(
     benchmark: Run, policy: PolicySet, questions: list[Question], store: AssignmentStore
 ) -> None:
-    """`StandingCache.roles_in` of a known subject."""
-    cache = StandingCache(store, policy.roles)
+    """`EffectiveRolesCache.roles_in` of a known subject."""
+    cache = EffectiveRolesCache(store, policy.roles)
     benchmark(over(cache.roles_in, [(f"user:{one.request.subject.id}", one.domain) for one in questions]))
 
 
@@ -101,10 +101,12 @@ def test_read_a_subject_from_sqlite(benchmark: Run, questions: list[Question], s
 
 
 def test_explain(benchmark: Run, policy: PolicySet, questions: list[Question]) -> None:
-    """An explanation, standings at hand."""
+    """An explanation, effective roles at hand."""
     plan = compile_policy(policy, model_text())
-    standings = {f"user:{question.request.subject.id}": Standing.of(policy.roles, question.held) for question in questions}
-    calls = [(policy, plan, standings.__getitem__, question.request) for question in questions]
+    resolved_roles = {
+        f"user:{question.request.subject.id}": EffectiveRoles.of(policy.roles, question.held) for question in questions
+    }
+    calls = [(policy, plan, resolved_roles.__getitem__, question.request) for question in questions]
     benchmark(over(explain, calls))
 
 
@@ -123,7 +125,7 @@ def test_put_a_decision_into_a_line_of_the_log(benchmark: Run, policy: PolicySet
 
 
 def test_replay_a_line_of_the_log(benchmark: Run, policy: PolicySet, questions: list[Question]) -> None:
-    """From a line to the decision under a policy, standings at hand."""
+    """From a line to the decision under a policy, effective roles at hand."""
     log, calls = _log_and_lines(policy, questions)
     replay = Replay(policy, compile_policy(policy, model_text()))
 
@@ -141,9 +143,9 @@ def _log_and_lines(policy: PolicySet, questions: list[Question]) -> tuple[Decisi
     head = {**log.head("evaluation", "r1", "127.0.0.1"), "policy": {"digest": policy.files_digest}}
     calls = []
     for question in questions:
-        standing = Standing.of(policy.roles, question.held)
-        decision = decide(policy, plan, lambda _, domain, held=standing: held.roles_in(domain), question.request)
-        calls.append(({**head, "assignments_revision": "a-1"}, None, question.request, decision, standing, 12_345))
+        effective_roles = EffectiveRoles.of(policy.roles, question.held)
+        decision = decide(policy, plan, lambda _, domain, held=effective_roles: held.roles_in(domain), question.request)
+        calls.append(({**head, "assignments_revision": "a-1"}, None, question.request, decision, effective_roles, 12_345))
     return log, calls
 
 

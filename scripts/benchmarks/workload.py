@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from benchmarks.organisation import WORKSPACES, account_of
 from klausel.core.conditions.tree import Attribute, Comparison, ListOf, Literal, atoms
 from klausel.core.decisions.domain import BadDomain, domain_of
-from klausel.core.decisions.effective_roles import Standing
+from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.policy.policy_set import PolicySet, ResourceType
 from klausel.core.terms.request import Action, Request, Resource, Subject
 from klausel.service.pipeline import open_policy
@@ -62,7 +62,7 @@ def make_questions(
     """So many questions of these subjects out of so many people, every type and action about equally often."""
     random = Random(seed)
     subjects = list(held_by)
-    standings = {subject: Standing.of(policy.roles, held) for subject, held in held_by.items()}
+    resolved_roles = {subject: EffectiveRoles.of(policy.roles, held) for subject, held in held_by.items()}
     values = {name: _values_of(policy, name) for name in policy.resource_types}
     pairs = [(declared, action) for declared in policy.resource_types.values() for action in declared.actions]
     order = [pairs[number % len(pairs)] for number in range(count)]
@@ -76,7 +76,7 @@ def make_questions(
         if isinstance(domain, BadDomain):
             raise ValueError(f"the workload is wrong: {domain.reason}")
         request = Request(Subject("user", subject), Action(action), resource)
-        questions.append(Question(request, domain, standings[subject].roles_in(domain), held_by[subject]))
+        questions.append(Question(request, domain, resolved_roles[subject].roles_in(domain), held_by[subject]))
     return questions
 
 

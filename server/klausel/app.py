@@ -18,7 +18,7 @@ from klausel.api.lane import EvaluationLane
 from klausel.api.routes import authzen_routes, klausel_routes
 from klausel.enforcer.installation import check_installation
 from klausel.service.decision_service import Service
-from klausel.service.effective_roles_cache import StandingCache
+from klausel.service.effective_roles_cache import EffectiveRolesCache
 from klausel.service.policy_in_force import LivePolicy
 from klausel.settings import ENVIRONMENT_VARIABLE, Settings
 from klausel.storage.assignments.store import AssignmentStore
@@ -61,7 +61,7 @@ def create_service(settings: Settings) -> Service:
     """The parts behind the routes."""
     engine = open_database(settings.database)
     store = AssignmentStore(engine)
-    live = LivePolicy(_source_of(settings), partial(StandingCache, store), settings.max_policy_age_seconds)
+    live = LivePolicy(_source_of(settings), partial(EffectiveRolesCache, store), settings.max_policy_age_seconds)
 
     def is_ready() -> bool:
         try:

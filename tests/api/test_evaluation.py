@@ -126,7 +126,7 @@ def test_unknown_fields_anywhere_are_ignored(client: Door) -> None:
 
 
 def test_no_role_comes_in_with_a_request(client: Door) -> None:
-    held = {"roles": ["admin"], "role": "admin", "standing": ["account_manager"], "id": "max", "type": "user"}
+    held = {"roles": ["admin"], "role": "admin", "effective_roles": ["account_manager"], "id": "max", "type": "user"}
     assert not client.allows({**DENIED, "subject": {**DENIED["subject"], "properties": held, "roles": ["admin"]}})
     assert client.allows({**DENIED, "subject": {"type": "user", "id": "max"}})
 

@@ -193,7 +193,7 @@ def test_a_role_manager_of_ones_own_is_asked() -> None:
 
 
 def test_a_role_manager_may_say_that_the_subject_is_a_set_of_roles() -> None:
-    class Standing(RoleManager):
+    class EffectiveRoles(RoleManager):
         has_link_is_membership = True
 
         def clear(self) -> None:
@@ -211,7 +211,7 @@ def test_a_role_manager_may_say_that_the_subject_is_a_set_of_roles() -> None:
     example = EXAMPLES["rbac"]
     for kind in (casbin.Enforcer, CompiledEnforcer):
         enforcer = example.enforcer(kind)
-        enforcer.set_role_manager(Standing())
+        enforcer.set_role_manager(EffectiveRoles())
         enforcer.build_role_links()
         for roles in (frozenset({"alice", "x"}), {"alice"}, ["alice"], ("bob", "alice")):
             assert enforcer.enforce_ex(roles, "data1", "read") == (True, ["alice", "data1", "read"])

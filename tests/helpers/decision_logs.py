@@ -10,7 +10,7 @@ from typing import Any
 from policy_sets import Asked
 
 from klausel.core.decisions.decide import decide
-from klausel.core.decisions.effective_roles import Standing
+from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.terms.request import Request
 from klausel.storage.decision_log.queue import DecisionLog
 
@@ -52,11 +52,11 @@ def recorded_lines(asked: Asked, requests: Iterable[Request], masks: Iterable[st
 
 
 def line_of(log: DecisionLog, head: Json, asked: Asked, request: Request) -> bytes:
-    standings = []
+    resolved_roles = []
 
     def roles_held(key: str, domain: str | None) -> frozenset[str]:
-        standings.append(Standing.of(asked.policy.roles, asked.held.get(key, ())))
-        return standings[0].roles_in(domain)
+        resolved_roles.append(EffectiveRoles.of(asked.policy.roles, asked.held.get(key, ())))
+        return resolved_roles[0].roles_in(domain)
 
     decision = decide(asked.policy, asked.compiled, roles_held, request)
-    return log.line(head, None, request, decision, standings[0] if standings else None, 12_345)
+    return log.line(head, None, request, decision, resolved_roles[0] if resolved_roles else None, 12_345)

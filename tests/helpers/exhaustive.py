@@ -56,7 +56,7 @@ def cases_of(view: View, question: Question, outcomes: int) -> Iterator[Request]
     """A request for each of some outcomes of a view, given as bits."""
     for position, outcome in enumerate(view.space.outcomes):
         if outcomes >> position & 1:
-            known = {str(name): values[0] for name, values in view.spot.known.items() if values[0] is not None}
+            known = {str(name): values[0] for name, values in view.placement.known.items() if values[0] is not None}
             for name in ("resource.type", "action.name"):
                 known.pop(name, None)
             yield request_of(question, {**known, **dict(shown_values(outcome))})
@@ -74,12 +74,12 @@ def example_is_real(difference: PolicyDifference, change: Change, example: Examp
 
 
 def compared(before: PolicySet, after: PolicySet) -> PolicyDifference:
-    """The difference, after a look at whether its parts fit together: every flip of a standing is behind some change."""
+    """The difference, after a look at whether its parts fit together: every flip is behind some change."""
     difference = difference_between(before, after)
     for views in difference.views.values():
         for view in views:
-            for standpoint in view.standpoints:
-                key = (standpoint.before, standpoint.after)
+            for role_combination in view.role_combinations:
+                key = (role_combination.before, role_combination.after)
                 was, is_ = view.allowed(key)
                 behind = difference.changes_behind(key, view)
                 gained = lost = 0

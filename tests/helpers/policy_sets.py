@@ -12,7 +12,7 @@ import casbin
 from klausel.casbin_policies.engine import CompiledPolicy, compile_policy, join_enforcer
 from klausel.core.decisions.decide import decide
 from klausel.core.decisions.domain import BadDomain, domain_of
-from klausel.core.decisions.effective_roles import Standing
+from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.loading.load import SourceFile, load_policy
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.terms.request import Request
@@ -51,7 +51,7 @@ class Asked:
     held: Held = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._standings = {key: Standing.of(self.policy.roles, pairs) for key, pairs in self.held.items()}
+        self._resolved_roles = {key: EffectiveRoles.of(self.policy.roles, pairs) for key, pairs in self.held.items()}
 
     @cached_property
     def compiled(self) -> CompiledPolicy:
@@ -62,15 +62,15 @@ class Asked:
         return join_enforcer(casbin.Enforcer, self.policy, MODEL)
 
     def roles_held(self, subject: str, domain: str | None) -> frozenset[str]:
-        standing = self._standings.get(subject) or Standing.of(self.policy.roles, ())
-        return standing.roles_in(domain)
+        effective_roles = self._resolved_roles.get(subject) or EffectiveRoles.of(self.policy.roles, ())
+        return effective_roles.roles_in(domain)
 
     def allows(self, request: Request) -> bool:
         """What the project decides."""
         return decide(self.policy, self.compiled, self.roles_held, request).allowed
 
     def stock_allows(self, request: Request) -> bool:
-        """What an unchanged `casbin.Enforcer` decides over the same rows, told the same domain and standing."""
+        """What an unchanged `casbin.Enforcer` decides over the same rows, told the same domain and effective roles."""
         subject, action, resource, context = request
         domain = domain_of(self.policy.roles, self.policy.resource_types.get(resource.type), action.name, resource)
         if isinstance(domain, BadDomain):

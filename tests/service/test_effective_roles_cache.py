@@ -1,4 +1,4 @@
-"""The cache of standings: right at every moment, bounded, and empty of strangers."""
+"""The cache of effective roles: right at every moment, bounded, and empty of strangers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from storage_people import ROLES, row
 
 from klausel.core.decisions.effective_roles import ROLES_OF_NOBODY
 from klausel.core.policy.roles import RoleModel
-from klausel.service.effective_roles_cache import StandingCache
+from klausel.service.effective_roles_cache import EffectiveRolesCache
 from klausel.storage.assignments.store import AssignmentStore
 from klausel.storage.schema import open_database
 from klausel.storage.sql.database import StorageError
@@ -29,7 +29,7 @@ LEAD = row("bo", "lead", "acme/support")
 class Queries:
     """Counts the questions that a cache asks the database."""
 
-    def __init__(self, cache: StandingCache) -> None:
+    def __init__(self, cache: EffectiveRolesCache) -> None:
         self.asked: list[str] = []
         reader = cache._reader
         ask = reader.held_by
@@ -49,26 +49,26 @@ def other_store(database_url: str) -> Iterator[AssignmentStore]:
     opened.close()
 
 
-def is_lead(cache: StandingCache) -> bool:
+def is_lead(cache: EffectiveRolesCache) -> bool:
     return "lead" in cache.roles_in("user:bo", "acme/support")
 
 
-def test_a_standing_is_what_the_core_makes_of_the_rows(any_store: AssignmentStore, roles: RoleModel) -> None:
+def test_a_effective_roles_is_what_the_core_makes_of_the_rows(any_store: AssignmentStore, roles: RoleModel) -> None:
     any_store.write(roles, [ADMIN, USER, LEAD], [])
-    cache = StandingCache(any_store, roles)
+    cache = EffectiveRolesCache(any_store, roles)
     for _ in range(2):
         assert cache.roles_in("user:bo", "acme/support") >= {"lead", "reviewer", "agent", "user", "any lead", "anyone"}
         assert "lead" not in cache.roles_in("user:bo", "acme/sales")
         assert "any lead" in cache.roles_in("user:bo", "acme")
         assert cache.roles_in("user:bo", None) == ROLES_OF_NOBODY
         assert cache.roles_in("user:bo", "beta") == ROLES_OF_NOBODY
-        assert "admin" in cache.standing_of("user:ann").roles_in("acme/support")
+        assert "admin" in cache.effective_roles_of("user:ann").roles_in("acme/support")
 
 
 @pytest.mark.parametrize("single_process", [False, True])
 def test_a_subject_is_read_once_where_it_may_be_kept(store: AssignmentStore, roles: RoleModel, single_process: bool) -> None:
     store.write(roles, [ADMIN, USER, LEAD], [])
-    cache = StandingCache(store, roles, single_process=single_process)
+    cache = EffectiveRolesCache(store, roles, single_process=single_process)
     queries = Queries(cache)
     for _ in range(5):
         cache.roles_in("user:bo", "acme")
@@ -79,7 +79,7 @@ def test_a_subject_is_read_once_where_it_may_be_kept(store: AssignmentStore, rol
 
 def test_strangers_cost_one_query_and_leave_nothing(store: AssignmentStore, roles: RoleModel) -> None:
     store.write(roles, [ADMIN], [])
-    cache = StandingCache(store, roles, single_process=True)
+    cache = EffectiveRolesCache(store, roles, single_process=True)
     queries = Queries(cache)
     for number in range(20):
         assert cache.roles_in(f"user:stranger{number}", "acme") == ROLES_OF_NOBODY
@@ -95,7 +95,7 @@ def test_a_write_of_this_process_drops_the_subjects_it_changes_and_no_others(
     any_store: AssignmentStore, roles: RoleModel
 ) -> None:
     any_store.write(roles, [ADMIN, USER, LEAD], [])
-    cache = StandingCache(any_store, roles, single_process=True)
+    cache = EffectiveRolesCache(any_store, roles, single_process=True)
     assert is_lead(cache)
     cache.roles_in("user:ann", "acme")
     queries = Queries(cache)
@@ -113,7 +113,7 @@ def test_a_write_of_another_process_is_seen_after_a_refresh(
     store: AssignmentStore, other_store: AssignmentStore, roles: RoleModel
 ) -> None:
     store.write(roles, [ADMIN, USER, LEAD], [])
-    cache = StandingCache(store, roles)
+    cache = EffectiveRolesCache(store, roles)
     cache.refresh()
     assert is_lead(cache)
     cache.roles_in("user:ann", "acme")
@@ -129,7 +129,7 @@ def test_a_write_of_another_process_is_seen_after_a_refresh(
 def test_every_thread_sees_the_writes_of_other_processes(sqlite_url: str, roles: RoleModel) -> None:
     store, other = AssignmentStore(open_database(sqlite_url)), AssignmentStore(open_database(sqlite_url))
     store.write(roles, [ADMIN, USER, LEAD], [])
-    cache = StandingCache(store, roles)
+    cache = EffectiveRolesCache(store, roles)
 
     def look(_: int) -> bool:
         cache.refresh()
@@ -147,7 +147,7 @@ def test_every_thread_sees_the_writes_of_other_processes(sqlite_url: str, roles:
 def test_a_log_that_does_not_reach_back_drops_everything(sqlite_url: str, roles: RoleModel) -> None:
     store, other = AssignmentStore(open_database(sqlite_url)), AssignmentStore(open_database(sqlite_url))
     store.write(roles, [ADMIN, USER, LEAD], [])
-    cache = StandingCache(store, roles)
+    cache = EffectiveRolesCache(store, roles)
     cache.refresh()
     assert is_lead(cache)
     other.write(roles, [], [LEAD])
@@ -165,7 +165,7 @@ def test_a_log_that_does_not_reach_back_drops_everything(sqlite_url: str, roles:
 def test_a_write_of_very_many_subjects_drops_everything(
     store: AssignmentStore, other_store: AssignmentStore, roles: RoleModel
 ) -> None:
-    cache = StandingCache(store, roles)
+    cache = EffectiveRolesCache(store, roles)
     store.write(roles, [ADMIN, USER], [])
     cache.refresh()
     assert not is_lead(cache)
@@ -177,7 +177,7 @@ def test_a_write_of_very_many_subjects_drops_everything(
 
 def test_what_was_read_before_a_write_is_not_kept_after_it(store: AssignmentStore, roles: RoleModel) -> None:
     store.write(roles, [ADMIN, USER, LEAD], [])
-    cache = StandingCache(store, roles, single_process=True)
+    cache = EffectiveRolesCache(store, roles, single_process=True)
     read = cache._reader.held_by
 
     def read_and_be_overtaken(subject: str) -> tuple[tuple[str, str], ...]:
@@ -194,7 +194,7 @@ def test_what_was_read_before_a_write_is_not_kept_after_it(store: AssignmentStor
 def test_what_was_read_before_another_process_wrote_is_not_kept_after_the_refresh(sqlite_url: str, roles: RoleModel) -> None:
     store, other = AssignmentStore(open_database(sqlite_url)), AssignmentStore(open_database(sqlite_url))
     store.write(roles, [ADMIN, USER, LEAD], [])
-    cache = StandingCache(store, roles)
+    cache = EffectiveRolesCache(store, roles)
     cache.refresh()
     read = cache._reader.held_by
 
@@ -216,7 +216,7 @@ def test_readers_never_see_an_answer_older_than_the_last_finished_write(
     any_store: AssignmentStore, roles: RoleModel
 ) -> None:
     any_store.write(roles, [ADMIN, USER], [])
-    cache = StandingCache(any_store, roles, single_process=True)
+    cache = EffectiveRolesCache(any_store, roles, single_process=True)
     # Even: LEAD is not held; odd: it is. A write is announced before it begins and after it has ended.
     begun = ended = 0
     wrong: list[str] = []
@@ -250,7 +250,7 @@ def test_the_cache_is_bounded_by_entries_and_forgets_who_was_not_asked_about(
 ) -> None:
     people = [row(f"p{number}", "admin", "acme") for number in range(50)]
     store.write(roles, people, [])
-    cache = StandingCache(store, roles, max_entries=10, single_process=True)
+    cache = EffectiveRolesCache(store, roles, max_entries=10, single_process=True)
     queries = Queries(cache)
     for one in people:
         cache.roles_in("user:p0", "acme")
@@ -264,7 +264,7 @@ def test_the_cache_is_bounded_by_bytes(store: AssignmentStore, roles: RoleModel)
     people = [row(f"p{number}", "admin", "acme") for number in range(50)]
     many = [row("p1", "user", "acme"), *(row("p1", "agent", f"acme/w{number}") for number in range(300))]
     store.write(roles, [*people, *many], [])
-    cache = StandingCache(store, roles, max_bytes=20_000, single_process=True)
+    cache = EffectiveRolesCache(store, roles, max_bytes=20_000, single_process=True)
     for one in people:
         cache.roles_in(one.subject, "acme")
         assert 0 <= cache.approximate_bytes <= 20_000
@@ -276,7 +276,7 @@ def test_the_cache_is_bounded_by_bytes(store: AssignmentStore, roles: RoleModel)
 
 
 def test_a_cache_that_nobody_holds_is_let_go(store: AssignmentStore, roles: RoleModel) -> None:
-    caches: list[StandingCache] = [StandingCache(store, roles) for _ in range(3)]
+    caches: list[EffectiveRolesCache] = [EffectiveRolesCache(store, roles) for _ in range(3)]
     del caches[:]
     gc.collect()
     store.write(roles, [ADMIN], [])
@@ -286,7 +286,7 @@ def test_a_cache_that_nobody_holds_is_let_go(store: AssignmentStore, roles: Role
 def test_an_unreadable_database_is_an_error_and_not_an_answer(sqlite_url: str) -> None:
     store = AssignmentStore(open_database(sqlite_url))
     store.write(ROLES, [ADMIN], [])
-    cache = StandingCache(store, ROLES)
+    cache = EffectiveRolesCache(store, ROLES)
     with store.engine.begin() as connection:
         connection.exec_driver_sql("DROP TABLE casbin_rule")
     with pytest.raises(StorageError):

@@ -111,7 +111,7 @@ def test_a_test_that_newly_fails_refuses_although_no_decision_changed(served: Se
     )
 
 
-def test_a_change_of_roles_reaches_people_whose_standing_is_kept(served: Served, policies: Path, quizzes_file: Path) -> None:
+def test_a_change_of_roles_reaches_people_whose_roles_are_kept(served: Served, policies: Path, quizzes_file: Path) -> None:
     roles = policies / "roles.yaml"
     quizzes_file.write_text(quizzes("A").replace("{allow: agent", "{allow: guest"))
     assert served.live.refresh() == "taken"
@@ -121,13 +121,13 @@ def test_a_change_of_roles_reaches_people_whose_standing_is_kept(served: Served,
     assert served.decisions() == ANSWERS["A"]
 
 
-def test_standings_are_kept_when_the_roles_stay(served: Served, quizzes_file: Path) -> None:
+def test_resolved_roles_are_kept_when_the_roles_stay(served: Served, quizzes_file: Path) -> None:
     served.decisions()
-    before = served.live.in_force.standings
+    before = served.live.in_force.resolved_roles
     assert len(before) == 1
     quizzes_file.write_text(quizzes("B"))
     served.live.refresh()
-    assert served.live.in_force.standings is before
+    assert served.live.in_force.resolved_roles is before
 
 
 def test_a_question_that_began_before_the_swap_is_answered_by_what_was_in_force_then(
@@ -218,7 +218,7 @@ class Restless:
 
 def test_files_that_change_while_they_are_checked_are_not_taken(served: Served, policies: Path, quizzes_file: Path) -> None:
     source = Restless(PolicyFolder(policies, policies.parent / "model.conf"), quizzes_file)
-    live = LivePolicy(source, lambda _: served.live.in_force.standings)
+    live = LivePolicy(source, lambda _: served.live.in_force.resolved_roles)
     before = live.in_force
     source.moves = True
     assert live.refresh() == "refused"
@@ -315,7 +315,10 @@ def test_policies_are_too_old_when_the_files_were_not_known_to_be_theirs_for_so_
 ) -> None:
     now = 1000.0
     live = LivePolicy(
-        PolicyFolder(policies, policies.parent / "model.conf"), lambda _: served.live.in_force.standings, 60, lambda: now
+        PolicyFolder(policies, policies.parent / "model.conf"),
+        lambda _: served.live.in_force.resolved_roles,
+        60,
+        lambda: now,
     )
     now += 60
     assert not live.is_too_old

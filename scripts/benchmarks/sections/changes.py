@@ -14,7 +14,7 @@ from benchmarks.sections.rules import enlarged, other_types
 from benchmarks.workload import MODEL, POLICIES, Question, model_text
 from klausel.casbin import CompiledEnforcer
 from klausel.casbin_policies.engine import CompiledPolicy, compile_policy, join_enforcer
-from klausel.core.decisions.effective_roles import Standing
+from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.decisions.explain import explain
 from klausel.core.loading.cache import LoadCache
 from klausel.core.loading.load import load_policy
@@ -30,21 +30,21 @@ FILE_ROUNDS = 5
 def measure_explanation(
     policy: PolicySet,
     questions: Sequence[Question],
-    standings: Mapping[str, Standing],
+    resolved_roles: Mapping[str, EffectiveRoles],
     scale: Scale,
     step: Callable[[str], None],
 ) -> Section:
     """The explanation of a decision, beside the decision itself."""
     plan = compile_policy(policy, model_text())
-    decided = whole_decision(policy, lambda subject, domain: standings[subject].roles_in(domain))
+    decided = whole_decision(policy, lambda subject, domain: resolved_roles[subject].roles_in(domain))
     explained = caller(
-        lambda request: explain(policy, plan, standings.__getitem__, request),
+        lambda request: explain(policy, plan, resolved_roles.__getitem__, request),
         [(question.request,) for question in questions],
         scale.seconds,
     )
     contestants = {"klausel": decided.round(questions, scale.seconds), "explanation": explained}
     comparison = Comparison("decision and explanation", alternate(contestants, scale.rounds, step))
-    section = Section("Explanation", "Both with domain and standing; of allows and denies alike.", comparisons=[comparison])
+    section = Section("Explanation", "Both with domain and roles; of allows and denies alike.", comparisons=[comparison])
     section.targets.append(at_most("explanation: × the decision", comparison.ratio("explanation"), 20))
     return section
 

@@ -10,7 +10,7 @@ from benchmarks.scale import Scale
 from benchmarks.workload import Question
 
 KLAUSEL = "klausel"
-WHOLE = "klausel, with domain and standing"
+WHOLE = "klausel, with domain and roles"
 STOCK = "stock pycasbin"
 NODE = "node-casbin"
 CEDAR = "cedarpy"

@@ -15,7 +15,7 @@ from random import Random
 
 from klausel.core.analysis.permission import Question, question_in
 from klausel.core.analysis.search import holders_that_matter, who_can
-from klausel.core.decisions.effective_roles import Standing
+from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.policy.assignment import Assignment
 from klausel.service.pipeline import open_policy
 from klausel.storage.assignments.holders import people_who_hold
@@ -65,7 +65,7 @@ def main(url: str) -> None:
             question = question_in(policy, type_, action, domain)
             assert isinstance(question, Question)
             holders = holders_that_matter(policy.roles, question)
-            people = ((key, Standing.of(policy.roles, held)) for key, held in people_who_hold(store.engine, holders))
+            people = ((key, EffectiveRoles.of(policy.roles, held)) for key, held in people_who_hold(store.engine, holders))
             found = list(islice(who_can(policy.roles, question, people), PAGE))
             times.append((time.perf_counter() - start) * 1_000)
         print(f"{action} {type_} in {domain}: {len(found)} in {statistics.median(times):.1f} ms (worst {max(times):.1f})")

@@ -77,7 +77,7 @@ class KlauselAdapter(Adapter):  # type: ignore[misc]
         return found
 
     def remove_filtered_policy(self, sec: str, ptype: str, field_index: int, *field_values: str) -> bool:
-        """Revokes the role assignments that have these fields, "" standing for any; says whether there were some.
+        """Revokes the role assignments that have these fields, "" effective roles for any; says whether there were some.
 
         Raises StorageError when every field may be any: it would revoke everything.
         """

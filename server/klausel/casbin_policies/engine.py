@@ -11,7 +11,7 @@ import casbin
 
 from klausel.casbin_policies.condition_text import FUNCTIONS
 from klausel.casbin_policies.model_shape import line_of_matcher, problems_in_model, read_model
-from klausel.casbin_policies.role_manager import StandingRoleManager
+from klausel.casbin_policies.role_manager import EffectiveRolesManager
 from klausel.casbin_policies.rows import Row, grant_rows, inheritance_rows, meaning_digest
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.policy.roles import RoleModel, depth_of, parent_domain
@@ -75,7 +75,7 @@ def join_enforcer(kind: type[casbin.Enforcer], policy: PolicySet, model_text: st
     fill(model["g"]["g"], inheritance_rows(policy))
     enforcer = kind(model)
     enforcer.auto_save = False
-    enforcer.rm_map["g"] = StandingRoleManager()
+    enforcer.rm_map["g"] = EffectiveRolesManager()
     for name, function in FUNCTIONS.items():
         enforcer.add_function(name, function)
     enforcer.add_function("within", within_function(policy.roles))

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from casbin.rbac import RoleManager
 
 
-class StandingRoleManager(RoleManager):  # type: ignore[misc]
+class EffectiveRolesManager(RoleManager):  # type: ignore[misc]
     """A pure set test; inheritance is resolved before (see `effective_roles`), so links are only kept to be listed."""
 
     has_link_is_membership = True

@@ -14,7 +14,7 @@ from klausel.cli.database_options import Command, database_option, explains_stor
 from klausel.cli.moments import moment_in_log, people_at_option, say_as_of
 from klausel.cli.options import EXIT_DENIED, at_option, load_or_exit, model_option, policies_option
 from klausel.core.conditions.tree import OWN_ATTRIBUTES
-from klausel.core.decisions.effective_roles import Standing
+from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.decisions.explain import Explanation
 from klausel.core.decisions.explain import explain as explain_request
 from klausel.core.decisions.explanation_format import explanation_as_json, explanation_as_text, reason
@@ -122,10 +122,10 @@ def _ask(
             reader, place = moment_in_log(store.engine, moment)
             held_by = partial(reader.held_by_at, moment=place)
 
-        def standing_of(key: str) -> Standing:
-            return Standing.of(policy.roles, held_by(key))
+        def effective_roles_of(key: str) -> EffectiveRoles:
+            return EffectiveRoles.of(policy.roles, held_by(key))
 
-        return explain_request(policy, loaded.compiled, standing_of, request)
+        return explain_request(policy, loaded.compiled, effective_roles_of, request)
 
 
 def _request(

@@ -66,10 +66,10 @@ class PolicyTestItem(pytest.Item):
     def runtest(self) -> None:
         """Asks every question of the test; fails when an answer is not as expected."""
         from klausel.cli.test import failure_lines
-        from klausel.core.testing.run import Standings, failures
+        from klausel.core.testing.run import ResolvedRoles, failures
 
         policy = self._loaded.compiled.policy
-        found = failures(policy, self._loaded.compiled, self._test, Standings(policy))
+        found = failures(policy, self._loaded.compiled, self._test, ResolvedRoles(policy))
         if found:
             raise AnswersDiffer("\n".join(line for failure in found for line in failure_lines(failure)))
 

@@ -11,11 +11,11 @@ import click
 from klausel.cli.database_options import database_option, explains_storage_errors, open_existing_database
 from klausel.cli.moments import moment_of, people_at_option
 from klausel.cli.options import at_option, load_or_exit, model_option, policies_option
-from klausel.cli.search import domain_named, people_with_standing
+from klausel.cli.search import domain_named, people_with_effective_roles
 from klausel.core.analysis.matrix_table import sheet_by_person, sheet_by_role, sheet_of_changes, sheet_of_personal_changes
 from klausel.core.analysis.search import holders_of
 from klausel.core.analysis.table import FORMATS, Sheet
-from klausel.core.decisions.effective_roles import Standing
+from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.terms.moment import moment_text
 from klausel.service.pipeline import LoadedPolicy
@@ -153,10 +153,12 @@ def review(
         _write(sheet_of_personal_changes(*sides, where, (people[0], people[1]), facts), format_)
 
 
-def _people_in(store: AssignmentStore, policy: PolicySet, domain: str, moment: int | None) -> Iterator[tuple[str, Standing]]:
+def _people_in(
+    store: AssignmentStore, policy: PolicySet, domain: str, moment: int | None
+) -> Iterator[tuple[str, EffectiveRoles]]:
     """Those with a role that any grant could reach in a domain, now or at a moment."""
     holders = holders_of(policy.roles, domain, {grant.grantee for grant in policy.grants})
-    return people_with_standing(store.engine, policy.roles, holders, moment)
+    return people_with_effective_roles(store.engine, policy.roles, holders, moment)
 
 
 def _people_fact(store: AssignmentStore, moment: int | None, when: str = "") -> tuple[str, str]:

@@ -21,7 +21,7 @@ from klausel.core.analysis.permission import Question, given_values, question_in
 from klausel.core.analysis.search import Found, Holders, holders_that_matter, what_can, who_can
 from klausel.core.analysis.search_format import found_as_json, reasons_text, verdict_text
 from klausel.core.decisions.domain import BadDomain
-from klausel.core.decisions.effective_roles import Standing
+from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.policy.roles import RoleModel
 from klausel.core.terms.identifiers import fault_in_domain, fault_in_subject, split_subject_key
@@ -95,7 +95,9 @@ def who_can_command(
         raise click.BadParameter(question.reason, param_hint="--in")
     say_as_of(loaded.commit.id if at is not None and loaded.commit is not None else None, moment)
     with closing(AssignmentStore(open_existing_database(database))) as store:
-        people = people_with_standing(store.engine, policy.roles, holders_that_matter(policy.roles, question), moment, after)
+        people = people_with_effective_roles(
+            store.engine, policy.roles, holders_that_matter(policy.roles, question), moment, after
+        )
         found = who_can(policy.roles, question, people, with_everybody=not after)
         if format_ == "text":
             _introduce(question)
@@ -108,16 +110,16 @@ def who_can_command(
             click.echo(f"there are more; go on with --after {shown.subject}", err=True)
 
 
-def people_with_standing(
+def people_with_effective_roles(
     engine: Engine, roles: RoleModel, holders: Holders, moment: int | None, after: str = ""
-) -> Iterator[tuple[str, Standing]]:
-    """Those who hold these roles now, or held them at a moment, with their standing; sorted, those after `after`."""
+) -> Iterator[tuple[str, EffectiveRoles]]:
+    """Those who hold these roles now, or held them at a moment, with their effective roles; sorted, those after `after`."""
     if moment is None:
         found = people_who_hold(engine, holders, after)
     else:
         reader, place = moment_in_log(engine, moment)
         found = reader.people_who_held(place, holders, after)
-    return ((key, Standing.of(roles, held)) for key, held in found)
+    return ((key, EffectiveRoles.of(roles, held)) for key, held in found)
 
 
 def _introduce(question: Question) -> None:
@@ -185,9 +187,9 @@ def what_can_command(
         else:
             reader, place = moment_in_log(store.engine, moment)
             held = reader.held_by_at(subject, place)
-        standing = Standing.of(policy.roles, held)
+        effective_roles = EffectiveRoles.of(policy.roles, held)
     type_shown = None
-    for found in what_can(policy, subject, standing, where, given):
+    for found in what_can(policy, subject, effective_roles, where, given):
         if format_ == "json":
             click.echo(json.dumps(found_as_json(found), ensure_ascii=False))
             continue

@@ -13,7 +13,7 @@ import click
 from klausel.cli.options import EXIT_PROBLEMS, load_or_exit, model_option, policies_option
 from klausel.core.policy.policy_test import PolicyTest
 from klausel.core.testing.coverage import Coverage, Touchable, coverage_of
-from klausel.core.testing.run import Failure, Standings, failures
+from klausel.core.testing.run import Failure, ResolvedRoles, failures
 from klausel.service.pipeline import LoadedPolicy
 
 
@@ -95,9 +95,9 @@ def chosen_tests(tests: Sequence[PolicyTest], word: str | None) -> tuple[PolicyT
 def run_tests(loaded: LoadedPolicy, tests: Sequence[PolicyTest]) -> Iterator[Outcome]:
     """The outcomes of tests, in their order."""
     policy = loaded.compiled.policy
-    standings = Standings(policy)
+    resolved_roles = ResolvedRoles(policy)
     for test in tests:
-        yield Outcome(test, failures(policy, loaded.compiled, test, standings))
+        yield Outcome(test, failures(policy, loaded.compiled, test, resolved_roles))
 
 
 def failure_lines(failure: Failure) -> Iterator[str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from klausel.core.decisions.decide import Decision, decide
-from klausel.core.decisions.effective_roles import Standing
+from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.decisions.explain import Explanation, explain
 from klausel.core.terms.request import Request
 from klausel.service.pipeline import LoadedPolicy
@@ -64,8 +64,8 @@ class Service:
     def decider(self, recording: Recording | None = None) -> Decide:
         """What answers the questions of one HTTP request; whatever fails on the way is a deny with its reason.
 
-        All are answered by the policy set in force now, also when another is taken meanwhile. Standings are refreshed when
-        the first question needs one. Where the database fails, it is asked no more: nothing is decided by standings that
+        All are answered by the policy set in force now, also when another is taken meanwhile. Effective roles are refreshed when
+        the first question needs one. Where the database fails, it is asked no more: nothing is decided by effective roles that
         may be old, and a long batch does not wait for it again and again.
         """
         live = self.live
@@ -74,7 +74,7 @@ class Service:
             recording.name_policy(in_force.policy)
         if live.max_age_seconds is not None and live.is_too_old:
             return self._deny if recording is None else recording.noting(self._deny)
-        plan, standings = in_force.policy.compiled, in_force.standings
+        plan, resolved_roles = in_force.policy.compiled, in_force.resolved_roles
         policy = plan.policy
         answers: bool | None = None  # whether the database does; None before it was asked
 
@@ -84,14 +84,14 @@ class Service:
                 raise _FailedBefore
             try:
                 if answers is None:
-                    standings.refresh()
+                    resolved_roles.refresh()
                     answers = True
                     if recording is not None:
-                        recording.name_revision(standings.revision())
+                        recording.name_revision(resolved_roles.revision())
                 if recording is None:
-                    return standings.roles_in(subject_key, domain)
-                standing = recording.standing = standings.standing_of(subject_key)
-                return standing.roles_in(domain)
+                    return resolved_roles.roles_in(subject_key, domain)
+                effective_roles = recording.effective_roles = resolved_roles.effective_roles_of(subject_key)
+                return effective_roles.roles_in(domain)
             except StorageError:
                 answers = False
                 raise
@@ -125,17 +125,17 @@ class Service:
     def _explain(self, in_force: InForce, request: Request, recording: Recording | None) -> Explanation:
         if self.live.is_too_old:
             return Explanation(request, self._deny(request), None, (), (), ())
-        compiled, standings = in_force.policy.compiled, in_force.standings
+        compiled, resolved_roles = in_force.policy.compiled, in_force.resolved_roles
 
-        def standing_of(subject: str) -> Standing:
-            standings.refresh()
+        def effective_roles_of(subject: str) -> EffectiveRoles:
+            resolved_roles.refresh()
             if recording is None:
-                return standings.standing_of(subject)
-            recording.name_revision(standings.revision())
-            recording.standing = standings.standing_of(subject)
-            return recording.standing
+                return resolved_roles.effective_roles_of(subject)
+            recording.name_revision(resolved_roles.revision())
+            recording.effective_roles = resolved_roles.effective_roles_of(subject)
+            return recording.effective_roles
 
-        return explain(compiled.policy, compiled, standing_of, request)
+        return explain(compiled.policy, compiled, effective_roles_of, request)
 
     def _deny(self, _: Request) -> Decision:
         seconds = self.live.max_age_seconds

@@ -1,4 +1,4 @@
-"""The standings of the subjects that were asked about lately: bounded, and dropped exactly when a subject changes."""
+"""The effective roless of the subjects that were asked about lately: bounded, and dropped exactly when a subject changes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 import weakref
 from collections import OrderedDict
 
-from klausel.core.decisions.effective_roles import NOBODY, Standing
+from klausel.core.decisions.effective_roles import NOBODY, EffectiveRoles
 from klausel.core.policy.roles import RoleModel
 from klausel.storage.assignments.store import AssignmentStore
 from klausel.storage.sql.revisions import StoreChange
@@ -19,8 +19,8 @@ SECONDS_PER_REVISION = 1.0
 _BYTES_PER_ENTRY = 500
 
 
-class StandingCache:
-    """Standings by subject, one indexed query for each that is not held; safe for use by many threads.
+class EffectiveRolesCache:
+    """Effective roles by subject, one indexed query for each that is not held; safe for use by many threads.
 
     A subject without role assignments is never kept. On an SQLite file, writes of other processes are noticed by
     `refresh`. On other databases that several processes can write nothing is kept, unless `single_process` promises
@@ -62,15 +62,15 @@ class StandingCache:
         entry = self._entries.get(subject_key)
         if entry is not None:
             entry.used = True
-            return entry.standing.roles_in(domain)
+            return entry.effective_roles.roles_in(domain)
         return self._read(subject_key).roles_in(domain)
 
-    def standing_of(self, subject_key: str) -> Standing:
-        """A subject's whole standing. Raises StorageError."""
+    def effective_roles_of(self, subject_key: str) -> EffectiveRoles:
+        """A whole set of effective roles of a subject. Raises StorageError."""
         entry = self._entries.get(subject_key)
         if entry is not None:
             entry.used = True
-            return entry.standing
+            return entry.effective_roles
         return self._read(subject_key)
 
     def refresh(self) -> None:
@@ -88,7 +88,7 @@ class StandingCache:
         self._local.version = version
 
     def revision(self) -> str:
-        """A state of the role assignments that the standings after this call have seen: this one, or a later one.
+        """A state of the role assignments that the effective roless after this call have seen: this one, or a later one.
 
         After `refresh` it is the latest of an SQLite file; of other databases one at most a second old. Raises StorageError.
         """
@@ -117,24 +117,24 @@ class StandingCache:
 
     @property
     def approximate_bytes(self) -> int:
-        """About how much memory the kept standings take."""
+        """About how much memory the kept effective roles take."""
         return self._bytes
 
-    def _read(self, subject_key: str) -> Standing:
+    def _read(self, subject_key: str) -> EffectiveRoles:
         drops = self._drops
         held = self._reader.held_by(subject_key)
         if not held:
             return NOBODY
-        standing = Standing.of(self._roles, held)
+        effective_roles = EffectiveRoles.of(self._roles, held)
         if self._keeps:
-            self._keep(subject_key, standing, drops)
-        return standing
+            self._keep(subject_key, effective_roles, drops)
+        return effective_roles
 
-    def _keep(self, subject_key: str, standing: Standing, drops: int) -> None:
+    def _keep(self, subject_key: str, effective_roles: EffectiveRoles, drops: int) -> None:
         size = _BYTES_PER_ENTRY + len(subject_key)
-        for _, domain in standing.held:
+        for _, domain in effective_roles.held:
             size += self._bytes_per_assignment + len(domain)
-        entry = _Entry(standing, size)
+        entry = _Entry(effective_roles, size)
         if entry.bytes > self._max_bytes // 2:
             return
         with self._lock:
@@ -171,15 +171,15 @@ class StandingCache:
 
 
 class _Entry:
-    __slots__ = ("bytes", "standing", "used")
+    __slots__ = ("bytes", "effective_roles", "used")
 
-    def __init__(self, standing: Standing, size: int) -> None:
-        self.standing = standing
+    def __init__(self, effective_roles: EffectiveRoles, size: int) -> None:
+        self.effective_roles = effective_roles
         self.bytes = size
         self.used = False
 
 
-def _listen(store: AssignmentStore, cache: StandingCache) -> None:
+def _listen(store: AssignmentStore, cache: EffectiveRolesCache) -> None:
     """Tells the cache of each write for as long as somebody else holds the cache."""
     reference = weakref.ref(cache)
 

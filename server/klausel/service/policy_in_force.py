@@ -15,7 +15,7 @@ from typing import Literal
 from klausel.core.loading.cache import LoadCache
 from klausel.core.policy.roles import RoleModel
 from klausel.core.terms.problem import Place, PolicyError, Problem
-from klausel.service.effective_roles_cache import StandingCache
+from klausel.service.effective_roles_cache import EffectiveRolesCache
 from klausel.service.pipeline import LoadedPolicy, load_checked
 from klausel.storage.policy_files.folder import PolicyFiles
 from klausel.storage.policy_files.source import PolicySource
@@ -31,10 +31,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class InForce:
-    """What one request decides by: a policy set, and standings resolved under its roles. Immutable but for the cache inside."""
+    """What one request decides by: a policy set, and roles resolved under it. Immutable but for the cache inside."""
 
     policy: LoadedPolicy
-    standings: StandingCache
+    resolved_roles: EffectiveRolesCache
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +55,12 @@ class LivePolicy:
     def __init__(
         self,
         source: PolicySource,
-        make_standings: Callable[[RoleModel], StandingCache],
+        make_resolved_roles: Callable[[RoleModel], EffectiveRolesCache],
         max_age_seconds: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._source = source
-        self._make_standings = make_standings
+        self._make_resolved_roles = make_resolved_roles
         self.max_age_seconds = max_age_seconds
         self._clock = clock
         self._cache = LoadCache()
@@ -76,7 +76,7 @@ class LivePolicy:
         began = clock()
         self._taken = source.read()
         loaded = load_checked(self._taken, self._cache)
-        self.in_force = InForce(loaded, make_standings(loaded.compiled.policy.roles))
+        self.in_force = InForce(loaded, make_resolved_roles(loaded.compiled.policy.roles))
         self._confirm(began)
 
     @property
@@ -180,7 +180,7 @@ class LivePolicy:
         policy, commit = self.in_force.policy, found.find_commit()
         if commit != policy.commit:
             policy = dataclasses.replace(policy, commit=commit)
-            self.in_force = InForce(policy, self.in_force.standings)
+            self.in_force = InForce(policy, self.in_force.resolved_roles)
         if self.refusal is not None:
             self.refusal = self._refused = None
             _log.info("policies are again those in force: %s", policy.files_digest)
@@ -189,7 +189,7 @@ class LivePolicy:
     def _take(self, found: PolicyFiles, loaded: LoadedPolicy, began: float) -> Outcome:
         before, roles = self.in_force, loaded.compiled.policy.roles
         same_roles = roles == before.policy.compiled.policy.roles
-        self.in_force = InForce(loaded, before.standings if same_roles else self._make_standings(roles))
+        self.in_force = InForce(loaded, before.resolved_roles if same_roles else self._make_resolved_roles(roles))
         self._taken = found
         self.refusal = self._refused = None
         self._confirm(began)

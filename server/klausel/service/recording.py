@@ -7,7 +7,7 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
 from klausel.core.decisions.decide import Decision
-from klausel.core.decisions.effective_roles import Standing
+from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.records.decision_record import Record
 from klausel.core.terms.request import Request
 from klausel.service.pipeline import LoadedPolicy
@@ -23,7 +23,7 @@ Decide = Callable[[Request], Decision]
 class Recording:
     """Notes the decisions of one HTTP request, and hands them to the log before the answer is sent."""
 
-    __slots__ = ("_head", "_index", "_lines", "_log", "standing")
+    __slots__ = ("_head", "_index", "_lines", "_log", "effective_roles")
 
     def __init__(self, log: DecisionLog, route: str, environ: WSGIEnvironment) -> None:
         """`route` is `evaluation`, `evaluations` or `explain`."""
@@ -31,7 +31,7 @@ class Recording:
         self._head = log.head(route, environ.get("HTTP_X_REQUEST_ID"), environ.get("REMOTE_ADDR", ""))
         self._index = 0 if route == "evaluations" else None
         self._lines: list[bytes] = []
-        self.standing: Standing | None = None
+        self.effective_roles: EffectiveRoles | None = None
         """Of the subject of the decision that is being made, once it was read."""
 
     def name_policy(self, policy: LoadedPolicy) -> None:
@@ -48,7 +48,7 @@ class Recording:
         """What decides as `decide` does, and notes each decision."""
 
         def decide_and_note(request: Request) -> Decision:
-            self.standing = None
+            self.effective_roles = None
             began = perf_counter_ns()
             decision = decide(request)
             self.note(request, decision, perf_counter_ns() - began)
@@ -60,13 +60,13 @@ class Recording:
         """Notes one decision; `request` is None for what was no question."""
         log = self._log
         if log.keeps(decision):
-            self._lines.append(log.line(self._head, self._index, request, decision, self.standing, nanoseconds))
+            self._lines.append(log.line(self._head, self._index, request, decision, self.effective_roles, nanoseconds))
         if self._index is not None:
             self._index += 1
 
     def note_fault(self, message: str) -> None:
         """Notes an item of a batch that was denied because it is no question."""
-        self.standing = None
+        self.effective_roles = None
         self.note(None, Decision(False, None, None, message), 0)
 
     def end(self) -> None:

@@ -12,7 +12,7 @@ from klausel.casbin_policies.engine import compile_policy
 from klausel.core.analysis.proof import Verdict, prove, prove_all
 from klausel.core.decisions.decide import decide
 from klausel.core.decisions.domain import BadDomain, domain_of
-from klausel.core.decisions.effective_roles import Standing
+from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.loading.load import SourceFile, load_policy
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.terms.request import Action, Request, Resource, Subject
@@ -177,11 +177,11 @@ def somebody_may(policy: PolicySet, without: str) -> bool:
         (role, f"acme/{team}") for role in team_roles for team in ("red", "blue")
     ]
     for held in itertools.chain.from_iterable(itertools.combinations(pairs, size) for size in range(4)):
-        standing = Standing.of(policy.roles, held)
+        effective_roles = EffectiveRoles.of(policy.roles, held)
         for place in ({}, {"company": "acme"}, {"company": "acme", "team": "red"}):
             domain = domain_of(policy.roles, None, "create", Resource("payment", "p", place))
             assert not isinstance(domain, BadDomain)
-            if without in standing.roles_in(domain):
+            if without in effective_roles.roles_in(domain):
                 continue
             for chosen in itertools.product(*VALUES.values()):
                 properties = {
@@ -189,7 +189,7 @@ def somebody_may(policy: PolicySet, without: str) -> bool:
                     **{name: value for name, value in zip(VALUES, chosen, strict=True) if value is not None},
                 }
                 request = Request(Subject("user", "s"), Action("create"), Resource("payment", "p", properties))
-                if decide(policy, compiled, lambda _, where: standing.roles_in(where), request).allowed:  # noqa: B023
+                if decide(policy, compiled, lambda _, where: effective_roles.roles_in(where), request).allowed:  # noqa: B023
                     return True
     return False
 

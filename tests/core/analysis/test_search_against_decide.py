@@ -14,7 +14,7 @@ from klausel.core.analysis.search import Found, holders_that_matter, what_can, w
 from klausel.core.conditions.outcomes import truth_space
 from klausel.core.conditions.simplify import small_space
 from klausel.core.conditions.tree import Atom, Attribute, Match, atoms, evaluate
-from klausel.core.decisions.effective_roles import Standing
+from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.difference.equivalence import everything_asked
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.terms.identifiers import split_subject_key
@@ -36,11 +36,11 @@ def domains_of(policy: PolicySet) -> Iterator[str | None]:
         yield from found
 
 
-def people_of(asked: Asked, question: Question) -> list[tuple[str, Standing]]:
+def people_of(asked: Asked, question: Question) -> list[tuple[str, EffectiveRoles]]:
     """The holders that matter by definition, without a database."""
     holders = holders_that_matter(asked.policy.roles, question)
     return [
-        (key, Standing.of(asked.policy.roles, held))
+        (key, EffectiveRoles.of(asked.policy.roles, held))
         for key, held in sorted(asked.held.items())
         if any(
             (role, domain) in holders.exactly or (role in holders.anywhere and domain.startswith(holders.top + "/"))
@@ -173,16 +173,16 @@ def test_what_can_says_of_each_subject_what_who_can_says_of_each_question(seed: 
         pytest.skip("the generated set contradicts itself")
     for domain in domains_of(asked.policy):
         for key in SUBJECTS:
-            standing = Standing.of(asked.policy.roles, asked.held[key])
+            effective_roles = EffectiveRoles.of(asked.policy.roles, asked.held[key])
             listed = {
                 (found.resource_type, found.action): found
-                for found in what_can(asked.policy, key, standing, domain, NOTHING)
+                for found in what_can(asked.policy, key, effective_roles, domain, NOTHING)
             }
             for type_, action in everything_asked(asked.policy):
                 question = question_in(asked.policy, type_, action, domain)
                 if not isinstance(question, Question):
                     continue
-                permission = question.permission(standing.roles_in(question.domain), split_subject_key(key))
+                permission = question.permission(effective_roles.roles_in(question.domain), split_subject_key(key))
                 found = listed.get((type_, action))
                 assert (found.verdict if found else "never") == permission.verdict
                 assert (found.condition if found else None) == permission.condition

@@ -8,10 +8,10 @@ from itertools import product
 import pytest
 from small_task_policies import ROLE_FILES, TYPES, generated, load_files
 
-from klausel.core.analysis.question_space import standpoints
+from klausel.core.analysis.question_space import role_combinations
 from klausel.core.difference.equivalence import compare
 from klausel.core.lint.cases import CaseFinder
-from klausel.core.lint.least_standings import LeastStandings
+from klausel.core.lint.least_role_combinations import LeastRoleCombinations
 from klausel.core.lint.redundancy import Redundant
 from klausel.core.lint.survey import Survey
 from klausel.core.policy.policy_set import Grant, PolicySet
@@ -76,7 +76,7 @@ def test_the_generated_policies_have_redundant_grants_of_every_sort() -> None:
 
 
 @pytest.mark.parametrize(("roles", "domain"), list(product(range(len(ROLE_FILES)), (None, 1, 2, 3))))
-def test_every_standing_is_a_union_of_least_standings(roles: int, domain: int | None) -> None:
+def test_every_effective_roles_is_a_union_of_least_role_combinations(roles: int, domain: int | None) -> None:
     model = load_files(ROLE_FILES[roles], TYPES.replace(", asked_in: {make: LEVEL}", "")).roles
     if domain is not None and domain > len(model.levels):
         return
@@ -84,9 +84,9 @@ def test_every_standing_is_a_union_of_least_standings(roles: int, domain: int | 
     asked = "/".join(parts) or None
     wanted = frozenset({ANYONE, *model.closure})
     unions = {frozenset({ANYONE})}
-    for names in LeastStandings(model).least(depth_of(asked) if asked else 0, wanted):
+    for names in LeastRoleCombinations(model).least(depth_of(asked) if asked else 0, wanted):
         unions |= {names | other for other in unions}
-    assert unions == {standpoint.names for standpoint in standpoints(model, asked, wanted)}
+    assert unions == {role_combination.names for role_combination in role_combinations(model, asked, wanted)}
 
 
 def test_what_cannot_be_told_exactly_is_compared_with_grants_of_the_same_condition_and_of_none() -> None:
@@ -117,7 +117,7 @@ def test_places_that_many_grants_name_are_looked_at_one_by_one() -> None:
         "allow worker to view task in c7/red",
         ["allow worker to view task in c7"],
     )
-    assert len(CaseFinder(policy).situations("task", "view")) >= 50
+    assert len(CaseFinder(policy).placement_cases("task", "view")) >= 50
 
 
 def test_conditions_that_name_too_many_places_are_not_told_apart_by_place() -> None:

@@ -11,7 +11,7 @@ from small_policies import COMPANIES, PAYMENTS, PAYMENTS_OPEN, REFUSED, ROLES, R
 from klausel.cli.mutate import case_in_words
 from klausel.core.decisions.decide import decide
 from klausel.core.decisions.domain import BadDomain, domain_of
-from klausel.core.decisions.effective_roles import Standing
+from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.difference.equivalence import compare, everything_asked
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.terms.request import Action, Request, Resource, Subject
@@ -182,8 +182,10 @@ def answers(policy: PolicySet) -> list[bool]:
     pairs += [(role, place) for role in ("head", "worker") for place in ("acme/red", "acme/blue", "other/red")]
     found = []
     held_sets = itertools.chain.from_iterable(itertools.combinations(pairs, size) for size in range(4))
-    standings = {Standing.of(policy.roles, held).held: Standing.of(policy.roles, held) for held in held_sets}
-    for standing in standings.values():
+    resolved_roles = {
+        EffectiveRoles.of(policy.roles, held).held: EffectiveRoles.of(policy.roles, held) for held in held_sets
+    }
+    for effective_roles in resolved_roles.values():
         for place in PLACES_ASKED:
             for amount, frozen, maker in itertools.product((None, 5, 500), (None, True, False), (None, "s", "else")):
                 values = {"amount": amount, "frozen": frozen, "maker": maker, **place}
@@ -191,7 +193,7 @@ def answers(policy: PolicySet) -> list[bool]:
                 resource = Resource("payment", "p", properties)
                 assert not isinstance(domain_of(policy.roles, None, "create", resource), BadDomain)
                 request = Request(Subject("user", "s"), Action("create"), resource)
-                found.append(decide(policy, plan, lambda _, domain: standing.roles_in(domain), request).allowed)  # noqa: B023
+                found.append(decide(policy, plan, lambda _, domain: effective_roles.roles_in(domain), request).allowed)  # noqa: B023
     return found
 
 

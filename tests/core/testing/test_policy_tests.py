@@ -6,14 +6,14 @@ import pytest
 from small_policies import CAST, compiled, load
 
 from klausel.core.terms.request import Resource
-from klausel.core.testing.run import Failure, Standings, failures
+from klausel.core.testing.run import Failure, ResolvedRoles, failures
 
 
 def run(tests: str, cast: str = CAST) -> list[Failure]:
     result = load(tests, cast=cast)
     policy = result.or_raise()
-    plan, standings = compiled(policy), Standings(policy)
-    return [failure for test in result.tests for failure in failures(policy, plan, test, standings)]
+    plan, resolved_roles = compiled(policy), ResolvedRoles(policy)
+    return [failure for test in result.tests for failure in failures(policy, plan, test, resolved_roles)]
 
 
 def asked(failures_: list[Failure]) -> list[tuple[str, str, str, str, str]]:
@@ -102,7 +102,7 @@ grants:
     for grant, expected in ((right, []), (wrong, [(f"allowed by {wrong}", f"allowed by {right}")])):
         result = load(f"{test}{grant}}}}}}}\n", grants)
         policy = result.or_raise()
-        found = failures(policy, compiled(policy), result.tests[0], Standings(policy))
+        found = failures(policy, compiled(policy), result.tests[0], ResolvedRoles(policy))
         assert [(failure.expected, failure.got) for failure in found] == expected
 
 

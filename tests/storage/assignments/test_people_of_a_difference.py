@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from storage_people import row
 
 from klausel.cli.main import main
-from klausel.core.decisions.effective_roles import Standing
+from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.difference.compare import difference_between
 from klausel.core.difference.people import Concerned
 from klausel.core.loading.load import SourceFile, load_policy
@@ -104,7 +104,7 @@ def by_trying(policies: tuple[PolicySet, PolicySet], subject: str, held: list[tu
         for domain in DOMAINS:
             answers = []
             for side in policies:
-                names = Standing.of(side.roles, held).roles_in(domain)
+                names = EffectiveRoles.of(side.roles, held).roles_in(domain)
                 holding = [
                     grant.effect
                     for grant in side.grants_about("door", action)

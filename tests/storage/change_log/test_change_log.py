@@ -22,6 +22,7 @@ from klausel.core.policy.roles import RoleModel
 from klausel.core.records.change_record import BEFORE_THE_FIRST, Origin
 from klausel.storage.assignments import bulk_load
 from klausel.storage.assignments.store import AssignmentStore, ForbiddenState
+from klausel.storage.change_log import writer
 from klausel.storage.change_log.reader import BeforeTheLog, Filters, LoggedChange, LogReader, MomentInLog
 from klausel.storage.change_log.verification import Verdict, verify_log
 from klausel.storage.schema import open_database

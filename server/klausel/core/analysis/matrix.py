@@ -8,7 +8,7 @@ from typing import Literal
 
 from klausel.core.analysis.condition_wording import in_words
 from klausel.core.analysis.permission import Permission, Question, question_at
-from klausel.core.analysis.question_space import Spot, spots
+from klausel.core.analysis.question_space import Placement, placements
 from klausel.core.conditions.simplify import same_condition
 from klausel.core.conditions.tree import atoms
 from klausel.core.policy.policy_set import Grant, NamedCondition, PolicySet
@@ -77,8 +77,8 @@ def matrix_row(policy: PolicySet, resource_type: str, action: str) -> Row:
     all_atoms = [atom for grant in grants if grant.condition for atom in atoms(grant.condition)]
     domains = [grant.scope.domain for grant in grants if grant.scope.domain is not None]
     places = [
-        (_place(policy.roles, spot), question_at(policy, resource_type, action, spot))
-        for spot in spots(policy, resource_type, action, domains, all_atoms)
+        (_place(policy.roles, placement), question_at(policy, resource_type, action, placement))
+        for placement in placements(policy, resource_type, action, domains, all_atoms)
     ]
     cells = {name: _cell(policy, name, places) for name in columns_of(policy)}
     return Row(resource_type, action, cells, grants)
@@ -92,12 +92,12 @@ class _Place:
     name: str | None
 
 
-def _place(roles: RoleModel, spot: Spot) -> _Place:
-    if not any(spot.shape):
-        return _Place(len(spot.shape), None)
-    levels = roles.levels[: len(spot.shape)]
-    last = max(level.depth for level, part in zip(levels, spot.shape, strict=True) if part)
-    shown = [part or level.constant or f"any {level.name}" for level, part in zip(levels, spot.shape, strict=True)]
+def _place(roles: RoleModel, placement: Placement) -> _Place:
+    if not any(placement.shape):
+        return _Place(len(placement.shape), None)
+    levels = roles.levels[: len(placement.shape)]
+    last = max(level.depth for level, part in zip(levels, placement.shape, strict=True) if part)
+    shown = [part or level.constant or f"any {level.name}" for level, part in zip(levels, placement.shape, strict=True)]
     below = "" if last == len(shown) else f"any {levels[-1].name} of "
     return _Place(len(shown), below + "/".join(shown[:last]))
 
@@ -108,7 +108,7 @@ def _cell(policy: PolicySet, column: str, places: Iterable[tuple[_Place, Questio
     told: list[Told] = []
     usual: dict[tuple[int, Nearness], Permission] = {}
     for place, question in sorted(places, key=lambda one: one[0].name is not None):
-        for nearness, names in _standings(roles, column, place):
+        for nearness, names in _resolved_roles(roles, column, place):
             permission = question.permission(names)
             everybody = question.permission({ANYONE})
             if nearness == "elsewhere" and everybody.verdict != "never" and same_permission(permission, everybody):
@@ -122,7 +122,7 @@ def _cell(policy: PolicySet, column: str, places: Iterable[tuple[_Place, Questio
     return Cell(_text(roles, told, policy.conditions), tuple(told))
 
 
-def _standings(roles: RoleModel, column: str, place: _Place) -> Iterator[tuple[Nearness, frozenset[str]]]:
+def _resolved_roles(roles: RoleModel, column: str, place: _Place) -> Iterator[tuple[Nearness, frozenset[str]]]:
     """How the holder of a role may stand to a place, and the names held there."""
     if column == ANYONE:
         yield "inside", frozenset({ANYONE})

@@ -12,7 +12,7 @@ from klausel.core.analysis.matrix import Cell, Row, columns_of, matrix_rows, sam
 from klausel.core.analysis.permission import NEVER, Question, question_in
 from klausel.core.analysis.table import Sheet
 from klausel.core.decisions.domain import BadDomain
-from klausel.core.decisions.effective_roles import NOBODY, Standing
+from klausel.core.decisions.effective_roles import NOBODY, EffectiveRoles
 from klausel.core.policy.policy_set import Grant, PolicySet
 from klausel.core.policy.roles import ANYONE
 from klausel.core.terms.identifiers import split_subject_key
@@ -63,7 +63,7 @@ def _lines_of(grants: Sequence[Grant]) -> str:
 
 
 def sheet_by_person(
-    policy: PolicySet, domain: str, people: Iterable[tuple[str, Standing]], facts: Facts, in_one_row: bool
+    policy: PolicySet, domain: str, people: Iterable[tuple[str, EffectiveRoles]], facts: Facts, in_one_row: bool
 ) -> Sheet:
     """What each person may do to things in a domain, as they come; those who may nothing are left out.
 
@@ -76,13 +76,13 @@ def sheet_by_person(
         of_all = [verdict_in_words(question.permission({ANYONE}), policy.conditions) for question in questions]
         if any(cell != "no" for cell in of_all):
             yield ANYONE, "", of_all
-        for key, standing in people:
+        for key, effective_roles in people:
             subject = split_subject_key(key)
             if subject is None:
                 continue
-            cells = [_person_cell(policy, question, standing, subject) for question in questions]
+            cells = [_person_cell(policy, question, effective_roles, subject) for question in questions]
             if any(cell != "no" for cell in cells):
-                yield key, _roles_held(standing, domain), cells
+                yield key, _roles_held(effective_roles, domain), cells
 
     sections: Iterable[tuple[str, Iterable[tuple[str, ...]]]]
     if in_one_row:
@@ -111,8 +111,8 @@ def _questions(policy: PolicySet, domain: str) -> dict[tuple[str, str], Question
     return {asked: question for asked, question in found.items() if not isinstance(question, BadDomain)}
 
 
-def _roles_held(standing: Standing, domain: str) -> str:
-    return ", ".join(f"{role} in {where}" for role, where in standing.inside(domain).held)
+def _roles_held(effective_roles: EffectiveRoles, domain: str) -> str:
+    return ", ".join(f"{role} in {where}" for role, where in effective_roles.inside(domain).held)
 
 
 def _by_type(questions: Sequence[Question], cells: Sequence[str]) -> Iterator[tuple[str, str, str]]:
@@ -125,8 +125,8 @@ def _by_type(questions: Sequence[Question], cells: Sequence[str]) -> Iterator[tu
         yield resource_type, ", ".join(some), cell
 
 
-def _person_cell(policy: PolicySet, question: Question, standing: Standing, subject: tuple[str, str]) -> str:
-    return verdict_in_words(question.permission(standing.roles_in(question.domain), subject), policy.conditions)
+def _person_cell(policy: PolicySet, question: Question, effective_roles: EffectiveRoles, subject: tuple[str, str]) -> str:
+    return verdict_in_words(question.permission(effective_roles.roles_in(question.domain), subject), policy.conditions)
 
 
 def sheet_of_changes(before: PolicySet, after: PolicySet, facts: Facts) -> Sheet:
@@ -159,7 +159,7 @@ def sheet_of_personal_changes(
     before: PolicySet,
     after: PolicySet,
     domain: str,
-    people: tuple[Iterable[tuple[str, Standing]], Iterable[tuple[str, Standing]]],
+    people: tuple[Iterable[tuple[str, EffectiveRoles]], Iterable[tuple[str, EffectiveRoles]]],
     facts: Facts,
 ) -> Sheet:
     """What each person may do in a domain otherwise than before, by other policies or other roles; a row for each action.
@@ -172,19 +172,22 @@ def sheet_of_personal_changes(
     def rows() -> Iterator[tuple[str, ...]]:
         for asked in dict.fromkeys((*sides[1], *sides[0])):
             yield from row_of(ANYONE, asked, (NOBODY, NOBODY), None)
-        for key, standings in _side_by_side(*people):
+        for key, resolved_roles in _side_by_side(*people):
             subject = split_subject_key(key)
             if subject is not None:
                 for asked in dict.fromkeys((*sides[1], *sides[0])):
-                    yield from row_of(key, asked, standings, subject)
+                    yield from row_of(key, asked, resolved_roles, subject)
 
     def row_of(
-        key: str, asked: tuple[str, str], standings: tuple[Standing, Standing], subject: tuple[str, str] | None
+        key: str,
+        asked: tuple[str, str],
+        resolved_roles: tuple[EffectiveRoles, EffectiveRoles],
+        subject: tuple[str, str] | None,
     ) -> Iterator[tuple[str, ...]]:
         questions = [side.get(asked) for side in sides]
         was, now = (
-            NEVER if question is None else question.permission(standing.roles_in(question.domain), subject)
-            for question, standing in zip(questions, standings, strict=True)
+            NEVER if question is None else question.permission(effective_roles.roles_in(question.domain), subject)
+            for question, effective_roles in zip(questions, resolved_roles, strict=True)
         )
         if same_permission(was, now):
             return
@@ -192,7 +195,7 @@ def sheet_of_personal_changes(
         if subject is not None and same_permission(was, of_all[0]) and same_permission(now, of_all[1]):
             return
         words = verdict_in_words(was, before.conditions), verdict_in_words(now, after.conditions)
-        yield (key, *asked, *words, *(_roles_held(standing, domain) for standing in standings))
+        yield (key, *asked, *words, *(_roles_held(effective_roles, domain) for effective_roles in resolved_roles))
 
     return Sheet(
         f"What changed in who may do what in {domain}, by person",
@@ -205,10 +208,10 @@ def sheet_of_personal_changes(
 
 
 def _side_by_side(
-    before: Iterable[tuple[str, Standing]], now: Iterable[tuple[str, Standing]]
-) -> Iterator[tuple[str, tuple[Standing, Standing]]]:
-    """Each subject once, with its standing in either of two sorted streams."""
+    before: Iterable[tuple[str, EffectiveRoles]], now: Iterable[tuple[str, EffectiveRoles]]
+) -> Iterator[tuple[str, tuple[EffectiveRoles, EffectiveRoles]]]:
+    """Each subject once, with its effective roles in either of two sorted streams."""
     both = merge(((key, 0, held) for key, held in before), ((key, 1, held) for key, held in now), key=itemgetter(0, 1))
     for key, found in groupby(both, key=itemgetter(0)):
-        standings = {side: held for _, side, held in found}
-        yield key, (standings.get(0, NOBODY), standings.get(1, NOBODY))
+        resolved_roles = {side: held for _, side, held in found}
+        yield key, (resolved_roles.get(0, NOBODY), resolved_roles.get(1, NOBODY))

@@ -8,7 +8,7 @@ from functools import cached_property
 from itertools import chain
 from typing import Literal
 
-from klausel.core.analysis.question_space import Spot, spot_in
+from klausel.core.analysis.question_space import Placement, placement_in
 from klausel.core.conditions.outcomes import Known, TruthSpace
 from klausel.core.conditions.simplify import Folded, all_of, any_of, attributes_of, fold, small_space, with_known_atoms
 from klausel.core.conditions.tree import Atom, Attribute, Comparison, Condition, Match, atoms, negate, value_of
@@ -128,21 +128,23 @@ def question_in(
     given: Request | None = None,
 ) -> Question | BadDomain:
     """The question about something in a domain; `given` holds the properties, and the id, that are known of the request."""
-    spot = spot_in(policy, resource_type, action, domain)
-    return spot if isinstance(spot, BadDomain) else question_at(policy, resource_type, action, spot, given)
+    placement = placement_in(policy, resource_type, action, domain)
+    return placement if isinstance(placement, BadDomain) else question_at(policy, resource_type, action, placement, given)
 
 
-def question_at(policy: PolicySet, resource_type: str, action: str, spot: Spot, given: Request | None = None) -> Question:
+def question_at(
+    policy: PolicySet, resource_type: str, action: str, placement: Placement, given: Request | None = None
+) -> Question:
     """The question about something in one kind of place."""
     grants = tuple(
-        grant for grant in policy.grants_about(resource_type, action) if grant.scope.covers(spot.domain, policy.roles)
+        grant for grant in policy.grants_about(resource_type, action) if grant.scope.covers(placement.domain, policy.roles)
     )
-    known: dict[Attribute, tuple[object, ...]] = dict(spot.known)
+    known: dict[Attribute, tuple[object, ...]] = dict(placement.known)
     if given is not None:
         for attribute in {name for grant in grants if grant.condition for name in _attributes_in(grant.condition)}:
             if attribute not in known and _is_given(attribute, given):
                 known[attribute] = (_comparable(value_of(attribute, given)),)
-    return Question(resource_type, action, spot.domain, grants, known)
+    return Question(resource_type, action, placement.domain, grants, known)
 
 
 def _is_given(attribute: Attribute, given: Request) -> bool:

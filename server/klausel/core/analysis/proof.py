@@ -1,7 +1,7 @@
 """Proving invariants: exactly, over every combination of roles and every way in which conditions can turn out.
 
-Nothing is sampled. A question is a type and an action; for each, all spots where it may be asked, all standings that role
-assignments can give there, and all outcomes of the conditions that occur are gone through.
+Nothing is sampled. A question is a type and an action; for each, all placements where it may be asked, all effective
+roles that role assignments can give there, and all outcomes of the conditions that occur are gone through.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
-from klausel.core.analysis.question_space import Held, Spot, Standpoint, spots, standpoints
+from klausel.core.analysis.question_space import Held, Placement, RoleCombination, placements, role_combinations
 from klausel.core.conditions.outcomes import Outcome, TooManyCases, TruthSpace, truth_space
 from klausel.core.conditions.tree import Attribute, Condition, atoms
 from klausel.core.policy.invariant import OUTSIDER, Invariant, Thing
@@ -49,10 +49,10 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """One question in one spot with one outcome: the grants that then hold for their grantees."""
+    """One question in one placement with one outcome: the grants that then hold for their grantees."""
 
     thing: Thing
-    spot: Spot
+    placement: Placement
     outcome: Outcome
     holding: tuple[Grant, ...]
     allowing: frozenset[str]
@@ -93,7 +93,7 @@ class _Proof:
             for other in policy.invariants
             if other.kind == "separate" and other.who and other is not invariant
         ]
-        self._found: dict[str | None, tuple[Standpoint, ...]] = {}
+        self._found: dict[str | None, tuple[RoleCombination, ...]] = {}
 
     def verdict(self) -> Verdict:
         checks: dict[str, Callable[[], Iterator[Counterexample]]] = {
@@ -108,48 +108,48 @@ class _Proof:
 
     def _broken_never(self) -> Iterator[Counterexample]:
         for case in self._cases():
-            for standpoint in self._of_those_named(case):
+            for role_combination in self._of_those_named(case):
                 self._combinations += 1
-                if case.condition_holds and case.allows(standpoint.names):
-                    yield self._example(case, standpoint, f"somebody may {case.thing}")
+                if case.condition_holds and case.allows(role_combination.names):
+                    yield self._example(case, role_combination, f"somebody may {case.thing}")
 
     def _broken_always(self) -> Iterator[Counterexample]:
         for case in self._cases():
-            for standpoint in self._standpoints(case.spot.domain):
-                if standpoint.names.isdisjoint(self._invariant.who):
+            for role_combination in self._role_combinations(case.placement.domain):
+                if role_combination.names.isdisjoint(self._invariant.who):
                     continue
                 self._combinations += 1
-                if case.condition_holds and not case.allows(standpoint.names):
-                    yield self._example(case, standpoint, f"somebody may not {case.thing}")
+                if case.condition_holds and not case.allows(role_combination.names):
+                    yield self._example(case, role_combination, f"somebody may not {case.thing}")
 
     def _broken_at_most(self) -> Iterator[Counterexample]:
         for case in self._cases():
-            for standpoint in self._standpoints(case.spot.domain):
+            for role_combination in self._role_combinations(case.placement.domain):
                 self._combinations += 1
                 if (
                     case.condition_holds
-                    and case.allows(standpoint.names)
-                    and standpoint.names.isdisjoint(self._invariant.who)
+                    and case.allows(role_combination.names)
+                    and role_combination.names.isdisjoint(self._invariant.who)
                 ):
-                    yield self._example(case, standpoint, f"somebody may {case.thing}")
+                    yield self._example(case, role_combination, f"somebody may {case.thing}")
 
     def _broken_monotone(self) -> Iterator[Counterexample]:
         """A role may do what each role that it contains may, whatever else the subject holds."""
         pairs = [(role.name, inner) for role in self._roles.roles.values() for inner in role.contains]
         for case in self._cases():
-            domain = case.spot.domain
+            domain = case.placement.domain
             if domain is None:
                 continue
-            for standpoint in self._standpoints(domain):
+            for role_combination in self._role_combinations(domain):
                 for stronger, weaker in pairs:
                     self._combinations += 1
-                    with_weaker = standpoint.names | _reached(self._roles, weaker, domain)
+                    with_weaker = role_combination.names | _reached(self._roles, weaker, domain)
                     with_stronger = with_weaker | _reached(self._roles, stronger, domain)
                     if not case.condition_holds or not case.allows(with_weaker) or case.allows(with_stronger):
                         continue
-                    if self._can_hold(standpoint.names, weaker) and self._can_hold(standpoint.names, stronger):
+                    if self._can_hold(role_combination.names, weaker) and self._can_hold(role_combination.names, stronger):
                         message = f"{weaker} may {case.thing}, but {stronger} may not"
-                        yield self._example(case, standpoint, message, case.deciding(with_stronger))
+                        yield self._example(case, role_combination, message, case.deciding(with_stronger))
 
     def _can_hold(self, names: frozenset[str], role: str) -> bool:
         """Whether a subject with these names may be given a role, as far as it needs one at the level above."""
@@ -166,14 +166,14 @@ class _Proof:
         first, second = self._invariant.things
         for one in self._cases_of(first):
             for other in self._cases_of(second):
-                if one.spot.domain != other.spot.domain:
+                if one.placement.domain != other.placement.domain:
                     continue
-                for standpoint in self._standpoints(one.spot.domain):
+                for role_combination in self._role_combinations(one.placement.domain):
                     self._combinations += 1
-                    if one.allows(standpoint.names) and other.allows(standpoint.names):
+                    if one.allows(role_combination.names) and other.allows(role_combination.names):
                         message = f"the same subject may {first} and {second}"
-                        grants = one.deciding(standpoint.names) + other.deciding(standpoint.names)
-                        yield self._example(one, standpoint, message, grants)
+                        grants = one.deciding(role_combination.names) + other.deciding(role_combination.names)
+                        yield self._example(one, role_combination, message, grants)
 
     def _roles_that_hold_both(self) -> Iterator[Counterexample]:
         one, other = self._invariant.who
@@ -195,25 +195,25 @@ class _Proof:
         all_atoms = [atom for condition in conditions for atom in atoms(condition)]
         domains = [grant.scope.domain for grant in grants] + [self._invariant.scope.domain]
         named = [domain for domain in domains if domain is not None]
-        for spot in spots(self._policy, thing.resource_type, thing.action, named, all_atoms):
-            if not self._invariant.scope.covers(spot.domain, self._roles):
+        for placement in placements(self._policy, thing.resource_type, thing.action, named, all_atoms):
+            if not self._invariant.scope.covers(placement.domain, self._roles):
                 continue
             try:
-                space = truth_space(all_atoms, spot.known)
+                space = truth_space(all_atoms, placement.known)
             except TooManyCases as error:
                 raise error.about(thing.action, thing.resource_type) from None
             self._free_matches |= space.has_free_matches
-            covering = [grant for grant in grants if grant.scope.covers(spot.domain, self._roles)]
+            covering = [grant for grant in grants if grant.scope.covers(placement.domain, self._roles)]
             for outcome in space.outcomes:
-                yield _case(thing, spot, outcome, space, covering, self._invariant.condition)
+                yield _case(thing, placement, outcome, space, covering, self._invariant.condition)
 
-    def _standpoints(self, domain: str | None) -> tuple[Standpoint, ...]:
-        """All standings in a domain, as far as any name matters to this proof; those that `separate` forbids are left out."""
+    def _role_combinations(self, domain: str | None) -> tuple[RoleCombination, ...]:
+        """All effective roles in a domain, as far as names matter to this proof, without those that `separate` forbids."""
         if domain not in self._found:
             self._found[domain] = tuple(
-                standpoint
-                for standpoint in standpoints(self._roles, domain, set(self._wanted_names()))
-                if not any(standpoint.names & one and standpoint.names & other for one, other in self._separate)
+                role_combination
+                for role_combination in role_combinations(self._roles, domain, set(self._wanted_names()))
+                if not any(role_combination.names & one and role_combination.names & other for one, other in self._separate)
             )
         return self._found[domain]
 
@@ -232,34 +232,34 @@ class _Proof:
         if OUTSIDER in self._invariant.who:
             yield from self._roles.inheritance
 
-    def _of_those_named(self, case: _Case) -> Iterator[Standpoint]:
+    def _of_those_named(self, case: _Case) -> Iterator[RoleCombination]:
         """Those that `never` speaks of: they hold a role that it names, and none that contains it."""
-        for standpoint in self._standpoints(case.spot.domain):
-            if any(self._is(standpoint, who) for who in self._invariant.who):
-                yield standpoint
+        for role_combination in self._role_combinations(case.placement.domain):
+            if any(self._is(role_combination, who) for who in self._invariant.who):
+                yield role_combination
 
-    def _is(self, standpoint: Standpoint, who: str) -> bool:
+    def _is(self, role_combination: RoleCombination, who: str) -> bool:
         if who == ANYONE:
             return True
         if who == OUTSIDER:
-            return standpoint.names <= {ANYONE}
+            return role_combination.names <= {ANYONE}
         if who.startswith(ANY_PREFIX):
-            reaches = who in standpoint.names
+            reaches = who in role_combination.names
         else:
-            reaches = not standpoint.names.isdisjoint({who, ANY_PREFIX + who})
-        return reaches and standpoint.names.isdisjoint(_stronger_names(self._roles, who))
+            reaches = not role_combination.names.isdisjoint({who, ANY_PREFIX + who})
+        return reaches and role_combination.names.isdisjoint(_stronger_names(self._roles, who))
 
     def _example(
-        self, case: _Case, standpoint: Standpoint, message: str, grants: tuple[Grant, ...] | None = None
+        self, case: _Case, role_combination: RoleCombination, message: str, grants: tuple[Grant, ...] | None = None
     ) -> Counterexample:
         known = (Attribute("resource", ("type",)), Attribute("action", ("name",)))
         values = tuple((str(name), value) for name, value in case.outcome.values.items() if name not in known)
-        blamed = case.deciding(standpoint.names) if grants is None else grants
-        return Counterexample(message, standpoint.held, case.thing, case.spot.domain, values, blamed)
+        blamed = case.deciding(role_combination.names) if grants is None else grants
+        return Counterexample(message, role_combination.held, case.thing, case.placement.domain, values, blamed)
 
 
 def _case(
-    thing: Thing, spot: Spot, outcome: Outcome, space: TruthSpace, grants: list[Grant], condition: Condition | None
+    thing: Thing, placement: Placement, outcome: Outcome, space: TruthSpace, grants: list[Grant], condition: Condition | None
 ) -> _Case:
     holding = []
     for grant in grants:
@@ -269,7 +269,7 @@ def _case(
     allowing = frozenset(grant.grantee for grant in holding if grant.effect == "allow")
     denying = frozenset(grant.grantee for grant in holding if grant.effect == "deny")
     condition_holds = space.value(condition, outcome.truths) is True
-    return _Case(thing, spot, outcome, tuple(holding), allowing, denying, condition_holds)
+    return _Case(thing, placement, outcome, tuple(holding), allowing, denying, condition_holds)
 
 
 def _reached(roles: RoleModel, role: str, domain: str) -> frozenset[str]:

@@ -1,6 +1,6 @@
 """Every kind of question about a type and an action: where it may be asked, and what the subject may hold there.
 
-Standings that reach the same of the wanted names are one, so the space stays small however many roles there are.
+Role combinations that reach the same of the wanted names are one, so the space stays small however many roles there are.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Held = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Standpoint:
+class RoleCombination:
     """What a subject may hold: the wanted names that it reaches, and the fewest role assignments found that give them."""
 
     names: frozenset[str]
@@ -33,10 +33,10 @@ class Standpoint:
 
 
 @dataclass(frozen=True, slots=True)
-class Spot:
+class Placement:
     """One kind of place where a question may be asked: its domain (None: none), and what is known of the resource there.
 
-    `shape` are the parts of the domain; None for a made-up one, which stands for all that no other spot names.
+    `shape` are the parts of the domain; None for a made-up one, which stands for all that no other placement names.
     """
 
     domain: str | None
@@ -44,23 +44,23 @@ class Spot:
     shape: tuple[str | None, ...] = ()
 
 
-def spots(
+def placements(
     policy: PolicySet, resource_type: str, action: str, domains: Iterable[str], atoms: Iterable[Atom]
-) -> tuple[Spot, ...]:
-    """One spot for each kind in which this may be asked, apart where `domains` or texts in the atoms tell them apart.
+) -> tuple[Placement, ...]:
+    """One placement for each kind in which this may be asked, apart where `domains` or texts in the atoms tell them apart.
 
     `domains` are those that grants or invariants name; made-up ones are called after their level.
     """
     roles = policy.roles
     known_domains = {domain for name in domains for domain in domains_from_top(name)}
     parts = parts_in_atoms(roles, resource_type, atoms)
-    found: dict[str | None, Spot] = {}
+    found: dict[str | None, Placement] = {}
     for chain in _chains(roles, known_domains, parts):
         for length in range(len(chain) + 1):
             known = _known(_levels_looked_at(policy, resource_type, action), resource_type, action, chain[:length])
             domain = _domain_when(policy, resource_type, action, known)
             if not isinstance(domain, BadDomain):
-                found.setdefault(domain, Spot(domain, known, shape_of(domain, known_domains, parts, roles)))
+                found.setdefault(domain, Placement(domain, known, shape_of(domain, known_domains, parts, roles)))
     return tuple(found.values())
 
 
@@ -78,12 +78,12 @@ def shape_of(
     return tuple(shape)
 
 
-def spot_in(policy: PolicySet, resource_type: str, action: str, domain: str | None) -> Spot | BadDomain:
-    """The spot of a question about something in a domain: its own domain is that, or one above where the action is asked."""
+def placement_in(policy: PolicySet, resource_type: str, action: str, domain: str | None) -> Placement | BadDomain:
+    """The placement of a question about something in a domain: its own domain is that, or one above where the action is asked."""
     ids = () if domain is None else domain.split("/")
     known = _known(_levels_looked_at(policy, resource_type, action), resource_type, action, ids)
     asked = _domain_when(policy, resource_type, action, known)
-    return asked if isinstance(asked, BadDomain) else Spot(asked, known)
+    return asked if isinstance(asked, BadDomain) else Placement(asked, known)
 
 
 def domains_from_top(domain: str) -> Iterator[str]:
@@ -171,14 +171,14 @@ def _domain_when(policy: PolicySet, resource_type: str, action: str, known: Know
     return domain_of(policy.roles, policy.resource_types.get(resource_type), action, resource)
 
 
-def standpoints(roles: RoleModel, domain: str | None, wanted: Collection[str]) -> tuple[Standpoint, ...]:
-    """Every standing that role assignments can give in a domain, as the wanted names reached; small ones first.
+def role_combinations(roles: RoleModel, domain: str | None, wanted: Collection[str]) -> tuple[RoleCombination, ...]:
+    """Every set of effective roles that role assignments can give in a domain, as the wanted names reached; small ones first.
 
     Counts what `requires_role_above` allows, in the domain, above it, beside it and below it.
     """
     keep = frozenset(wanted)
     if domain is None:
-        return (Standpoint(keep & {ANYONE}, ()),)
+        return (RoleCombination(keep & {ANYONE}, ()),)
     places = _places(roles, domain)
     states: dict[tuple[frozenset[str], frozenset[str]], Held] = {(keep & {ANYONE}, frozenset()): ()}
     for place in places:
@@ -198,7 +198,9 @@ def standpoints(roles: RoleModel, domain: str | None, wanted: Collection[str]) -
     for (names, _), held in states.items():
         if names not in found or len(held) < len(found[names]):
             found[names] = held
-    return tuple(Standpoint(names, held) for names, held in sorted(found.items(), key=lambda item: (len(item[1]), item[1])))
+    return tuple(
+        RoleCombination(names, held) for names, held in sorted(found.items(), key=lambda item: (len(item[1]), item[1]))
+    )
 
 
 def _options(roles: RoleModel, place: str, domain: str, keep: frozenset[str]) -> list[tuple[frozenset[str], Held]]:

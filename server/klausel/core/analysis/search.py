@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from klausel.core.analysis.permission import Permission, Question, Verdict, question_in
 from klausel.core.conditions.tree import Condition
 from klausel.core.decisions.domain import BadDomain
-from klausel.core.decisions.effective_roles import Source, Standing
+from klausel.core.decisions.effective_roles import EffectiveRoles, Source
 from klausel.core.policy.policy_set import Grant, PolicySet
 from klausel.core.policy.roles import ANY_PREFIX, ANYONE, RoleModel, depth_of, top_domain
 from klausel.core.terms.identifiers import split_subject_key
@@ -79,26 +79,28 @@ def holders_of(roles: RoleModel, domain: str | None, names: Collection[str]) -> 
 
 
 def who_can(
-    roles: RoleModel, question: Question, people: Iterable[tuple[str, Standing]], with_everybody: bool = True
+    roles: RoleModel, question: Question, people: Iterable[tuple[str, EffectiveRoles]], with_everybody: bool = True
 ) -> Iterator[Found]:
-    """Those who may, in the order of `people`, who are the holders that matter with their standing.
+    """Those who may, in the order of `people`, who are the holders that matter with their effective roles.
 
     First comes `anyone`, where a grant reaches every subject; then those whose roles make a difference to that.
     """
     everybody = question.permission({ANYONE})
     if with_everybody and everybody.verdict != "never":
         yield _found(roles, question, ANYONE, None, everybody)
-    for key, standing in people:
+    for key, effective_roles in people:
         subject = split_subject_key(key)
         if subject is None:
             continue
-        permission = question.permission(standing.roles_in(question.domain), subject)
+        permission = question.permission(effective_roles.roles_in(question.domain), subject)
         without_roles = question.permission({ANYONE}, subject)
         if (permission.verdict, permission.condition) != (without_roles.verdict, without_roles.condition):
-            yield _found(roles, question, key, standing, permission)
+            yield _found(roles, question, key, effective_roles, permission)
 
 
-def what_can(policy: PolicySet, key: str, standing: Standing, domain: str | None, given: Request) -> Iterator[Found]:
+def what_can(
+    policy: PolicySet, key: str, effective_roles: EffectiveRoles, domain: str | None, given: Request
+) -> Iterator[Found]:
     """All that a subject may do to something in a domain, type by type; what is asked further up is answered there."""
     subject = split_subject_key(key)
     for declared in policy.resource_types.values():
@@ -106,21 +108,26 @@ def what_can(policy: PolicySet, key: str, standing: Standing, domain: str | None
             question = question_in(policy, declared.name, action, domain, given)
             if isinstance(question, BadDomain):
                 continue
-            permission = question.permission(standing.roles_in(question.domain), subject)
+            permission = question.permission(effective_roles.roles_in(question.domain), subject)
             if permission.verdict != "never":
-                yield _found(policy.roles, question, key, standing, permission)
+                yield _found(policy.roles, question, key, effective_roles, permission)
 
 
-def _found(roles: RoleModel, question: Question, key: str, standing: Standing | None, permission: Permission) -> Found:
+def _found(
+    roles: RoleModel, question: Question, key: str, effective_roles: EffectiveRoles | None, permission: Permission
+) -> Found:
     def reasons(grants: Iterable[Grant]) -> tuple[Reason, ...]:
         return tuple(
-            Reason(grant, standing.source_of(roles, grant.grantee, question.domain) if standing is not None else None)
+            Reason(
+                grant,
+                effective_roles.source_of(roles, grant.grantee, question.domain) if effective_roles is not None else None,
+            )
             for grant in grants
         )
 
     denies = permission.denies
-    if permission.verdict == "never" and standing is not None:
-        names = standing.roles_in(question.domain)
+    if permission.verdict == "never" and effective_roles is not None:
+        names = effective_roles.roles_in(question.domain)
         denies = tuple(grant for grant in question.grants if grant.effect == "deny" and grant.grantee in names)
     return Found(
         key,

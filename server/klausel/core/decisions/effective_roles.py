@@ -1,4 +1,4 @@
-"""Standing: all the names (roles, `any` roles, `anyone`) under which grants reach a subject in a domain."""
+"""Effective roles: all the names (roles, `any` roles, `anyone`) under which grants reach a subject in a domain."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ ROLES_OF_NOBODY = frozenset({ANYONE})
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a name in a standing comes from: the role assignment and the chain from its role to the name."""
+    """Where a name in a set of effective roles comes from: the role assignment and the chain from its role to the name."""
 
     role: str
     domain: str
     chain: tuple[str, ...]
 
 
-class Standing:
+class EffectiveRoles:
     """One subject's role assignments, resolved for every domain that they say something about; immutable.
 
     `held` are those that count, `stored` also those that do not.
@@ -40,8 +40,8 @@ class Standing:
         self._stored_inside: dict[str, tuple[tuple[str, str], ...]] = {}
 
     @classmethod
-    def of(cls, roles: RoleModel, held: Iterable[tuple[str, str]]) -> Standing:
-        """The standing of a subject that holds these (role, domain) pairs; pairs that do not count are left out."""
+    def of(cls, roles: RoleModel, held: Iterable[tuple[str, str]]) -> EffectiveRoles:
+        """The effective roles of a subject that holds these (role, domain) pairs; pairs that do not count are left out."""
         stored = tuple(held)
         counting = effective_assignments(roles, stored)
         names: dict[str, list[str]] = {}
@@ -81,11 +81,11 @@ class Standing:
                 self._stored_inside[top] = inside
         return inside
 
-    def inside(self, domain: str | None) -> Standing:
-        """The part of the standing inside the domain of the top level that a domain lies in; nothing for no domain."""
+    def inside(self, domain: str | None) -> EffectiveRoles:
+        """The part of the effective roles inside the domain of the top level that a domain lies in; nothing for no domain."""
         top = None if domain is None else top_domain(domain)
         held = tuple((role, where) for role, where in self.held if top_domain(where) == top)
-        return Standing(held, {where: names for where, names in self._in_domains.items() if top_domain(where) == top})
+        return EffectiveRoles(held, {where: names for where, names in self._in_domains.items() if top_domain(where) == top})
 
     def source_of(self, roles: RoleModel, name: str, domain: str | None) -> Source | None:
         """How the subject comes by a name in a domain: shortest chain first, then the higher level, then by order.
@@ -107,4 +107,4 @@ class Standing:
         return min(sources, key=lambda source: (len(source.chain), depth_of(source.domain), source.domain), default=None)
 
 
-NOBODY = Standing((), {})
+NOBODY = EffectiveRoles((), {})

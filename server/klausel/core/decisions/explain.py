@@ -9,7 +9,7 @@ from typing import Literal
 
 from klausel.core.conditions.tree import Atom, Attribute, Comparison, Condition, atoms, evaluate, evaluate_atom, value_of
 from klausel.core.decisions.decide import Decision, Plan, decide
-from klausel.core.decisions.effective_roles import Source, Standing
+from klausel.core.decisions.effective_roles import EffectiveRoles, Source
 from klausel.core.policy.policy_set import Grant, PolicySet
 from klausel.core.policy.roles import ANYONE
 from klausel.core.terms.problem import did_you_mean
@@ -74,25 +74,27 @@ class Explanation:
     unknown: str | None = None
 
 
-def explain(policy: PolicySet, plan: Plan, standing_of: Callable[[str], Standing], request: Request) -> Explanation:
+def explain(
+    policy: PolicySet, plan: Plan, effective_roles_of: Callable[[str], EffectiveRoles], request: Request
+) -> Explanation:
     """The explanation of the decision that `decide` gives; the same request gives the same explanation."""
-    standings: list[Standing] = []
+    resolved_roles: list[EffectiveRoles] = []
 
     def roles_held(subject: str, domain: str | None) -> frozenset[str]:
-        standings.append(standing_of(subject))
-        return standings[0].roles_in(domain)
+        resolved_roles.append(effective_roles_of(subject))
+        return resolved_roles[0].roles_in(domain)
 
     decision = decide(policy, plan, roles_held, request)
-    if not standings:
+    if not resolved_roles:
         return Explanation(request, decision, None, (), (), ())
-    standing = standings[0].inside(decision.domain)
-    roles = standing.roles_in(decision.domain)
+    effective_roles = resolved_roles[0].inside(decision.domain)
+    roles = effective_roles.roles_in(decision.domain)
     if decision.grant is None:
-        nearest = _nearest(policy, standing, roles, decision.domain, request)
-        return Explanation(request, decision, None, (), nearest, standing.held, _unknown(policy, request))
-    decided_by = _seen(policy, standing, decision.domain, request, decision.grant)
+        nearest = _nearest(policy, effective_roles, roles, decision.domain, request)
+        return Explanation(request, decision, None, (), nearest, effective_roles.held, _unknown(policy, request))
+    decided_by = _seen(policy, effective_roles, decision.domain, request, decision.grant)
     also = tuple(
-        _seen(policy, standing, decision.domain, request, grant)
+        _seen(policy, effective_roles, decision.domain, request, grant)
         for grant in policy.grants_about(request.resource.type, request.action.name)
         if grant is not decision.grant
         and grant.effect == decision.grant.effect
@@ -100,7 +102,7 @@ def explain(policy: PolicySet, plan: Plan, standing_of: Callable[[str], Standing
         and grant.scope.covers(decision.domain, policy.roles)
         and _condition_holds(grant, request)
     )
-    return Explanation(request, decision, decided_by, also, (), standing.held)
+    return Explanation(request, decision, decided_by, also, (), effective_roles.held)
 
 
 def _is_about(grant: Grant, request: Request) -> bool:
@@ -114,8 +116,10 @@ def _condition_holds(grant: Grant, request: Request) -> bool:
     return value is True if grant.effect == "allow" else value is not False
 
 
-def _seen(policy: PolicySet, standing: Standing, domain: str | None, request: Request, grant: Grant) -> GrantSeen:
-    source = None if grant.grantee == ANYONE else standing.source_of(policy.roles, grant.grantee, domain)
+def _seen(
+    policy: PolicySet, effective_roles: EffectiveRoles, domain: str | None, request: Request, grant: Grant
+) -> GrantSeen:
+    source = None if grant.grantee == ANYONE else effective_roles.source_of(policy.roles, grant.grantee, domain)
     return GrantSeen(grant, source, tuple(_atoms_seen(grant.condition, request)))
 
 
@@ -134,7 +138,7 @@ def _attributes(atom: Atom) -> list[Attribute]:
 
 
 def _nearest(
-    policy: PolicySet, standing: Standing, roles: frozenset[str], domain: str | None, request: Request
+    policy: PolicySet, effective_roles: EffectiveRoles, roles: frozenset[str], domain: str | None, request: Request
 ) -> tuple[NearGrant, ...]:
     allows = [
         grant
@@ -150,7 +154,7 @@ def _nearest(
     ]
     order = sorted(range(len(allows)), key=lambda position: (unmet[position], position))[:MOST_NEAREST]
     return tuple(
-        NearGrant(grant, tuple(_lacks(policy, standing, roles, domain, request, grant)))
+        NearGrant(grant, tuple(_lacks(policy, effective_roles, roles, domain, request, grant)))
         for grant in (allows[position] for position in order)
     )
 
@@ -168,14 +172,19 @@ def _unknown(policy: PolicySet, request: Request) -> str | None:
 
 
 def _lacks(
-    policy: PolicySet, standing: Standing, roles: frozenset[str], domain: str | None, request: Request, grant: Grant
+    policy: PolicySet,
+    effective_roles: EffectiveRoles,
+    roles: frozenset[str],
+    domain: str | None,
+    request: Request,
+    grant: Grant,
 ) -> Iterator[Lack]:
     if not _is_about(grant, request):
         asked = f"{request.action.name} {request.resource.type}"
         yield Lack("type and action", f"it is about {grant.action} {grant.resource_type}, not {asked}")
     where = domain or "no domain"
     if grant.grantee not in roles:
-        held = ", ".join(f"{role} in {place}" for role, place in standing.held) or "no role"
+        held = ", ".join(f"{role} in {place}" for role, place in effective_roles.held) or "no role"
         yield Lack("role", f"it needs {grant.grantee} in {where}; the subject holds {held}")
     if not grant.scope.covers(domain, policy.roles):
         limits = [] if grant.scope.domain is None else [f"in {grant.scope.domain}"]

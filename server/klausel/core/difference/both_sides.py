@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from klausel.core.analysis.question_space import Held, domains_from_top, made_up_id, parts_in_atoms, shape_of, spots
+from klausel.core.analysis.question_space import Held, domains_from_top, made_up_id, parts_in_atoms, placements, shape_of
 from klausel.core.conditions.outcomes import Known
 from klausel.core.conditions.tree import Atom, Attribute
 from klausel.core.decisions.domain import BadDomain, domain_of
@@ -25,7 +25,7 @@ _NO_ID = "a/b"
 
 
 @dataclass(frozen=True, slots=True)
-class SpotOfBoth:
+class PlacementOfBoth:
     """One kind of place where a question may be asked: its domain on either side, and what is known of the resource.
 
     `shape` are the parts of the longer domain; None for a made-up one.
@@ -44,7 +44,7 @@ class SpotOfBoth:
 
 
 @dataclass(frozen=True, slots=True)
-class StandpointOfBoth:
+class RoleCombinationOfBoth:
     """What a subject may hold, as the wanted names that it reaches on either side, and the fewest role assignments for it."""
 
     before: frozenset[str]
@@ -52,10 +52,10 @@ class StandpointOfBoth:
     held: Held
 
 
-def spots_of_both(
+def placements_of_both(
     before: PolicySet, after: PolicySet, question: tuple[str, str], domains: Collection[str], atoms: Collection[Atom]
-) -> tuple[SpotOfBoth, ...]:
-    """One spot for each kind of place where this may be asked; where both sides deny without asking, there is none.
+) -> tuple[PlacementOfBoth, ...]:
+    """One placement for each kind of place where this may be asked; where both sides deny without asking, there is none.
 
     A side without grants about the question is asked where the other one is: it denies everywhere.
     """
@@ -63,9 +63,10 @@ def spots_of_both(
     second = after if after.grants_about(*question) else before
     if naming(first, *question) == naming(second, *question):
         return tuple(
-            SpotOfBoth(spot.domain, spot.domain, spot.known, spot.shape) for spot in spots(first, *question, domains, atoms)
+            PlacementOfBoth(placement.domain, placement.domain, placement.known, placement.shape)
+            for placement in placements(first, *question, domains, atoms)
         )
-    return tuple(_spots_named_otherwise(first, second, question, domains, atoms))
+    return tuple(_placements_named_otherwise(first, second, question, domains, atoms))
 
 
 def naming(policy: PolicySet, resource_type: str, action: str) -> tuple[object, ...]:
@@ -77,9 +78,9 @@ def naming(policy: PolicySet, resource_type: str, action: str) -> tuple[object, 
     return asked_in is not None and asked_in.depth, named
 
 
-def _spots_named_otherwise(
+def _placements_named_otherwise(
     before: PolicySet, after: PolicySet, question: tuple[str, str], domains: Collection[str], atoms: Collection[Atom]
-) -> Iterator[SpotOfBoth]:
+) -> Iterator[PlacementOfBoth]:
     """Tries every kind of value, good or bad, of each attribute by which either side names a domain."""
     sides = (before, after)
     resource_type, action = question
@@ -87,7 +88,7 @@ def _spots_named_otherwise(
     parts = [parts_in_atoms(policy.roles, resource_type, atoms) for policy in sides]
     choices = _naming_values(sides, resource_type, known_domains, parts)
     looked_at = {attribute for atom in atoms for attribute in _attributes_of(atom)}
-    found: dict[object, SpotOfBoth] = {}
+    found: dict[object, PlacementOfBoth] = {}
     for chosen in itertools.product(*choices.values()):
         values = dict(zip(choices, chosen, strict=True))
         properties = {name.path[0]: value for name, value in values.items() if value is not None and name != _ID}
@@ -107,7 +108,7 @@ def _spots_named_otherwise(
         longest = max((domain for domain in (first, second) if isinstance(domain, str)), key=len, default=None)
         side = 0 if longest == first else 1
         shape = shape_of(longest, known_domains, parts[side], sides[side].roles)
-        found.setdefault(key, SpotOfBoth(first, second, known, shape))
+        found.setdefault(key, PlacementOfBoth(first, second, known, shape))
     yield from found.values()
 
 
@@ -169,14 +170,14 @@ _State = tuple[frozenset[str], frozenset[str], frozenset[str], frozenset[str]]
 """The names reached on either side, and the places, on either side, whose holders' roles below may count because of them."""
 
 
-def standpoints_of_both(
-    before: RoleModel, after: RoleModel, spot: SpotOfBoth, wanted: tuple[Collection[str], Collection[str]]
-) -> tuple[StandpointOfBoth, ...]:
-    """Every standing that role assignments can give in a spot, as the wanted names reached on either side; small ones first.
+def role_combinations_of_both(
+    before: RoleModel, after: RoleModel, placement: PlacementOfBoth, wanted: tuple[Collection[str], Collection[str]]
+) -> tuple[RoleCombinationOfBoth, ...]:
+    """All that role assignments can give in a placement, as the wanted names reached on either side; small ones first.
 
     Counts what each side's `requires_role_above` allows, in the domain, above it, beside it and below it.
     """
-    sides = (_Side(before, spot.before, wanted[0]), _Side(after, spot.after, wanted[1]))
+    sides = (_Side(before, placement.before, wanted[0]), _Side(after, placement.after, wanted[1]))
     nobody = (sides[0].wanted & {ANYONE}, sides[1].wanted & {ANYONE}, frozenset[str](), frozenset[str]())
     states: dict[_State, Held] = {nobody: ()}
     places = _places(sides)
@@ -203,7 +204,8 @@ def standpoints_of_both(
         if state[:2] not in found or len(held) < len(found[state[:2]]):
             found[state[:2]] = held
     return tuple(
-        StandpointOfBoth(*names, held) for names, held in sorted(found.items(), key=lambda item: (len(item[1]), item[1]))
+        RoleCombinationOfBoth(*names, held)
+        for names, held in sorted(found.items(), key=lambda item: (len(item[1]), item[1]))
     )
 
 

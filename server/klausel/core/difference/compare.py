@@ -11,7 +11,7 @@ from klausel.core.analysis.question_space import Held
 from klausel.core.conditions.outcomes import TooManyCases
 from klausel.core.conditions.tree import evaluate_atom
 from klausel.core.decisions.domain import BadDomain, domain_of
-from klausel.core.decisions.effective_roles import Standing
+from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.difference.both_sides import naming
 from klausel.core.difference.causes import Blame, Cause, gathered, meaning_of
 from klausel.core.difference.equivalence import Key, Question, View, covering_grants, shown_values, smallest_outcome, views
@@ -138,7 +138,7 @@ def _side_of(
     resource = request.resource
     asked = domain_of(policy.roles, policy.resource_types.get(resource.type), request.action.name, resource)
     grants = policy.grants_about(resource.type, request.action.name)
-    names = Standing.of(policy.roles, held).roles_in(None if isinstance(asked, BadDomain) else asked)
+    names = EffectiveRoles.of(policy.roles, held).roles_in(None if isinstance(asked, BadDomain) else asked)
     return covering_grants(grants, asked, policy.roles), names & {grant.grantee for grant in grants}
 
 
@@ -272,15 +272,15 @@ def _example(rows: Iterable[Row], gained: bool) -> Example | None:
     for row in rows:
         outcomes = row.gained if gained else row.lost
         if outcomes:
-            domain = row.view.spot.domains[-1] if row.view.spot.domains else None
+            domain = row.view.placement.domains[-1] if row.view.placement.domains else None
             examples.append(Example(row.held, domain, shown_values(smallest_outcome(row.view.space, outcomes))))
     return min(examples, key=lambda case: (case.domain is None, len(case.held), len(case.values)), default=None)
 
 
 def _where(after: PolicySet, before: PolicySet, rows: Iterable[Row], seen: Iterable[View]) -> tuple[Where, ...]:
     """The places, each once; a named one only where the others of its level are not all among them."""
-    shapes = dict.fromkeys(row.view.spot.shape for row in rows)
-    others = dict.fromkeys(view.spot.shape for view in seen if view.spot.shape not in shapes)
+    shapes = dict.fromkeys(row.view.placement.shape for row in rows)
+    others = dict.fromkeys(view.placement.shape for view in seen if view.placement.shape not in shapes)
     found = []
     for shape in shapes:
         level = after.roles.level_at(len(shape)) or before.roles.level_at(len(shape))
@@ -307,7 +307,7 @@ def _label(holding: Holding, rows: Sequence[Row], both_ways: bool = False) -> st
     role, how = holding
     if how == "here" and not both_ways:
         return role
-    depths = [(len(row.view.spot.shape), depth_of(place)) for row in rows for name, place in row.held if name == role]
+    depths = [(len(row.view.placement.shape), depth_of(place)) for row in rows for name, place in row.held if name == role]
     can_be_here = any(asked >= held for asked, held in depths)
     return f"{role} elsewhere" if can_be_here and not both_ways else ANY_PREFIX + role
 

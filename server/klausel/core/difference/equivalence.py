@@ -10,7 +10,13 @@ from klausel.core.analysis.question_space import Held
 from klausel.core.conditions.outcomes import Outcome, TooManyCases, Truths, TruthSpace, truth_space
 from klausel.core.conditions.tree import Attribute, Condition, atoms
 from klausel.core.decisions.domain import BadDomain
-from klausel.core.difference.both_sides import Asked, SpotOfBoth, StandpointOfBoth, spots_of_both, standpoints_of_both
+from klausel.core.difference.both_sides import (
+    Asked,
+    PlacementOfBoth,
+    RoleCombinationOfBoth,
+    placements_of_both,
+    role_combinations_of_both,
+)
 from klausel.core.policy.policy_set import Grant, PolicySet
 from klausel.core.policy.roles import ANYONE, RoleModel
 
@@ -25,7 +31,7 @@ Key = tuple[Names, Names]
 
 @dataclass(frozen=True, slots=True)
 class Covering:
-    """One side of a view: the grants that cover the spot, and in which outcomes each holds, as the bits of a number."""
+    """One side of a view: the grants that cover the placement, and in which outcomes each holds, as the bits of a number."""
 
     grants: tuple[Grant, ...]
     holding: tuple[int, ...]
@@ -44,13 +50,13 @@ class Covering:
 
 @dataclass(frozen=True)
 class View:
-    """One spot of one question: what covers it on either side, the outcomes (those with few values first), who may ask."""
+    """One placement of one question: what covers it on either side, the outcomes (those with few values first), who may ask."""
 
-    spot: SpotOfBoth
+    placement: PlacementOfBoth
     before: Covering
     after: Covering
     space: TruthSpace
-    standpoints: tuple[StandpointOfBoth, ...]
+    role_combinations: tuple[RoleCombinationOfBoth, ...]
 
     def allowed(self, key: Key) -> tuple[int, int]:
         """The outcomes in which a subject is allowed before and after, as bits."""
@@ -58,8 +64,8 @@ class View:
 
     @cached_property
     def keys(self) -> frozenset[Key]:
-        """The names of every standing."""
-        return frozenset((standpoint.before, standpoint.after) for standpoint in self.standpoints)
+        """The names of every set of effective roles."""
+        return frozenset((role_combination.before, role_combination.after) for role_combination in self.role_combinations)
 
     def position_of(self, truths: Truths) -> int | None:
         """The position of the outcome in which the atoms have these values; None where they cannot have them together."""
@@ -99,14 +105,14 @@ def compare(first: PolicySet, second: PolicySet, questions: Iterable[Question]) 
     differences: list[Difference] = []
     for question in questions:
         for view in views(first, second, question):
-            combinations += len(view.standpoints) * len(view.space.outcomes)
-            domain = view.spot.domains[0] if view.spot.domains else None
-            for standpoint in view.standpoints:
-                before, after = view.allowed((standpoint.before, standpoint.after))
+            combinations += len(view.role_combinations) * len(view.space.outcomes)
+            domain = view.placement.domains[0] if view.placement.domains else None
+            for role_combination in view.role_combinations:
+                before, after = view.allowed((role_combination.before, role_combination.after))
                 for one, allowed in ((before & ~after, True), (after & ~before, False)):
                     if one:
                         values = shown_values(smallest_outcome(view.space, one))
-                        differences.append(Difference(*question, standpoint.held, domain, values, allowed))
+                        differences.append(Difference(*question, role_combination.held, domain, values, allowed))
     smallest = min(differences, key=lambda case: (case.domain is None, len(case.held), len(case.values)), default=None)
     return Comparison(combinations, smallest)
 
@@ -123,19 +129,19 @@ def views(before: PolicySet, after: PolicySet, question: Question) -> Iterator[V
     all_atoms = [atom for grant in grants if grant.condition for atom in atoms(grant.condition)]
     domains = [grant.scope.domain for grant in grants if grant.scope.domain is not None]
     wanted = ({grant.grantee for grant in both[0]}, {grant.grantee for grant in both[1]})
-    for spot in spots_of_both(before, after, question, domains, all_atoms):
+    for placement in placements_of_both(before, after, question, domains, all_atoms):
         try:
-            found = truth_space(all_atoms, spot.known)
+            found = truth_space(all_atoms, placement.known)
         except TooManyCases as error:
             raise error.about(question[1], question[0]) from None
         space = replace(found, outcomes=tuple(sorted(found.outcomes, key=lambda outcome: len(outcome.values))))
         held = _Holding(space)
         yield View(
-            spot,
-            held.covering(both[0], spot.before, before.roles),
-            held.covering(both[1], spot.after, after.roles),
+            placement,
+            held.covering(both[0], placement.before, before.roles),
+            held.covering(both[1], placement.after, after.roles),
             space,
-            standpoints_of_both(before.roles, after.roles, spot, wanted),
+            role_combinations_of_both(before.roles, after.roles, placement, wanted),
         )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from klausel.core.analysis.question_space import Held, domains_from_top, made_up_id
 from klausel.core.conditions.outcomes import Truths
 from klausel.core.conditions.tree import OWN_ATTRIBUTES, Atom, Attribute, Comparison, evaluate_atom
-from klausel.core.decisions.effective_roles import Standing
+from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.difference.compare import Change, PolicyDifference
 from klausel.core.difference.equivalence import Key, View
 from klausel.core.policy.roles import depth_of, top_domain
@@ -81,11 +81,11 @@ class Concerned:
         gains: set[int] = set()
         losses: set[int] = set()
         difference = self._difference
-        standings = Standing.of(difference.before.roles, held), Standing.of(difference.after.roles, held)
+        resolved_roles = EffectiveRoles.of(difference.before.roles, held), EffectiveRoles.of(difference.after.roles, held)
         domains = self._domains(held)
         for view in self._views:
             possible = view.possible(own)
-            for key in view.keys_of(standings, domains):
+            for key in view.keys_of(resolved_roles, domains):
                 for change, more, less in _nearest(difference.changes_behind(key, view.view)):
                     if more & possible:
                         gains.add(self._positions[id(change)])
@@ -136,8 +136,8 @@ class _ViewOfPeople:
 
     def __init__(self, view: View, siblings: Sequence[View]) -> None:
         self.view = view
-        shapes = {sibling.spot.shape for sibling in siblings}
-        self._shape = view.spot.shape
+        shapes = {sibling.placement.shape for sibling in siblings}
+        self._shape = view.placement.shape
         self._prefixes = {
             shape[: length + 1] for shape in shapes for length in range(len(shape)) if shape[length] is not None
         }
@@ -164,15 +164,17 @@ class _ViewOfPeople:
             )
         return self._possible[truths]
 
-    def keys_of(self, standings: tuple[Standing, Standing], domains: Collection[str]) -> set[Key]:
+    def keys_of(self, resolved_roles: tuple[EffectiveRoles, EffectiveRoles], domains: Collection[str]) -> set[Key]:
         """The names that a subject reaches in the domains that this view stands for."""
-        asked = [domain if isinstance(domain, str) else None for domain in (self.view.spot.before, self.view.spot.after)]
+        asked = [
+            domain if isinstance(domain, str) else None for domain in (self.view.placement.before, self.view.placement.after)
+        ]
         choices = [list(self._concrete(domain, domains)) for domain in asked]
         related = None not in asked and (
             f"{asked[0]}/".startswith(f"{asked[1]}/") or f"{asked[1]}/".startswith(f"{asked[0]}/")
         )
         return {
-            (standings[0].roles_in(first) & self._wanted[0], standings[1].roles_in(second) & self._wanted[1])
+            (resolved_roles[0].roles_in(first) & self._wanted[0], resolved_roles[1].roles_in(second) & self._wanted[1])
             for first in choices[0]
             for second in choices[1]
             if not related or f"{first}/".startswith(f"{second}/") or f"{second}/".startswith(f"{first}/")

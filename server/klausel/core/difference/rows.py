@@ -8,7 +8,7 @@ from typing import Literal
 
 from klausel.core.analysis.question_space import Held, made_up_id
 from klausel.core.conditions.tree import with_one_spelling
-from klausel.core.decisions.effective_roles import Standing
+from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.difference.equivalence import Covering, Key, View
 from klausel.core.policy.policy_set import Grant, PolicySet
 from klausel.core.policy.roles import ANYONE, Level, depth_of
@@ -119,7 +119,7 @@ class _Rows:
 
     def rows(self) -> list[Row]:
         found = [self._row((), ())]
-        if self._view.spot.domains:
+        if self._view.placement.domains:
             for role in dict.fromkeys(name for model in self._models for name in model.roles):
                 for how, held in self._ways_to_hold(role):
                     found.append(self._row(((role, how),), held))
@@ -137,9 +137,9 @@ class _Rows:
 
     def _key(self, held: Held) -> Key:
         before, after = (
-            frozenset(Standing.of(model, held).roles_in(asked if isinstance(asked, str) else None)) & wanted
+            frozenset(EffectiveRoles.of(model, held).roles_in(asked if isinstance(asked, str) else None)) & wanted
             for model, asked, wanted in zip(
-                self._models, (self._view.spot.before, self._view.spot.after), self._wanted, strict=True
+                self._models, (self._view.placement.before, self._view.placement.after), self._wanted, strict=True
             )
         )
         return before, after
@@ -148,20 +148,20 @@ class _Rows:
         """The role assignments with a role alone, here and elsewhere, with those that it needs above it in front."""
         depths = dict.fromkeys(model.depths[role] for model in self._models if role in model.roles)
         for depth in depths:
-            for domain in self._view.spot.domains:
+            for domain in self._view.placement.domains:
                 if depth <= depth_of(domain):
                     place = "/".join(domain.split("/")[:depth])
                     yield "here", (*self._needed_above(place), (role, place))
             if depth > 1:
                 place = self._aside(depth)
-                if any(domain == place or domain.startswith(place + "/") for domain in self._view.spot.domains):
+                if any(domain == place or domain.startswith(place + "/") for domain in self._view.placement.domains):
                     continue
                 yield "elsewhere", (*self._needed_above(place), (role, place))
 
     def _aside(self, depth: int) -> str:
         """A domain of a depth that is below the same top domain, but neither asked in nor above that."""
-        parts = self._view.spot.domains[0].split("/")
-        used = {part for domain in self._view.spot.domains for part in domain.split("/")}
+        parts = self._view.placement.domains[0].split("/")
+        used = {part for domain in self._view.placement.domains for part in domain.split("/")}
         aside = parts[:1]
         for number in range(2, depth + 1):
             level = self._level(number)
@@ -195,8 +195,8 @@ class _Rows:
     def _together(self, singles: Iterable[Row]) -> Iterator[Row]:
         """Rows for roles held together, in which something changes that changes for none of them alone."""
         rows = list(singles)
-        for standpoint in self._view.standpoints:
-            key = (standpoint.before, standpoint.after)
+        for role_combination in self._view.role_combinations:
+            key = (role_combination.before, role_combination.after)
             before, after = self._view.allowed(key)
             gained, lost = after & ~before, before & ~after
             if not gained | lost:
@@ -206,10 +206,10 @@ class _Rows:
                     gained &= ~row.gained
                     lost &= ~row.lost
             if gained | lost:
-                row = self._row(tuple(self._named(standpoint.held, key)), standpoint.held)
-                letting = next((role for role, _ in standpoint.held if self._only_lets_count(role)), None)
+                row = self._row(tuple(self._named(role_combination.held, key)), role_combination.held)
+                letting = next((role for role, _ in role_combination.held if self._only_lets_count(role)), None)
                 if letting is not None:
-                    others = tuple(pair for pair in standpoint.held if pair[0] != letting)
+                    others = tuple(pair for pair in role_combination.held if pair[0] != letting)
                     row = replace(row, roles=tuple(self._named(others, key)), counts_with=letting)
                 rows.append(row)
                 yield row
@@ -231,7 +231,7 @@ class _Rows:
             yield from ((name, "here") for name in sorted(names - implied))
             return
         for role, place in held:
-            is_here = any(domain == place or domain.startswith(place + "/") for domain in self._view.spot.domains)
+            is_here = any(domain == place or domain.startswith(place + "/") for domain in self._view.placement.domains)
             yield role, "here" if is_here else "elsewhere"
 
     def _rule(self, side: Covering, names: frozenset[str], allowed: int) -> Rule:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from klausel.core.analysis.question_space import Spot, spots
+from klausel.core.analysis.question_space import Placement, placements
 from klausel.core.conditions.tree import Atom, Attribute, Comparison, atoms
-from klausel.core.lint.least_standings import LeastStandings
+from klausel.core.lint.least_role_combinations import LeastRoleCombinations
 from klausel.core.lint.states import Mask, StateFinder, States, together, union
 from klausel.core.policy.policy_set import Grant, PolicySet
 from klausel.core.policy.roles import depth_of, top_domain
 
-MOST_STANDINGS = 50
-MOST_SPOTS = 5_000
+MOST_ROLE_COMBINATIONS = 50
+MOST_PLACEMENTS = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +33,10 @@ class Cases:
 
 
 @dataclass(frozen=True, slots=True)
-class Situation:
-    """A question asked in one spot: the grants whose place covers it, by grantee, and the states of their conditions."""
+class PlacementCase:
+    """A question asked in one placement: the grants whose place covers it, by grantee, and the states of their conditions."""
 
-    spot: Spot
+    placement: Placement
     by_grantee: Mapping[str, Mask]
     grantees: frozenset[str]
     covering: Mask
@@ -45,7 +45,7 @@ class Situation:
     @property
     def depth(self) -> int:
         """How many levels the domain names; 0 for none."""
-        return 0 if self.spot.domain is None else depth_of(self.spot.domain)
+        return 0 if self.placement.domain is None else depth_of(self.placement.domain)
 
     def reached(self, names: Iterable[str]) -> Mask:
         """The grants for grantees of these names."""
@@ -58,8 +58,8 @@ class CaseFinder:
     def __init__(self, policy: PolicySet) -> None:
         self._policy = policy
         self._states = StateFinder()
-        self.standings = LeastStandings(policy.roles)
-        self._situations: dict[tuple[str, str], tuple[Situation, ...]] = {}
+        self.resolved_roles = LeastRoleCombinations(policy.roles)
+        self._placement_cases: dict[tuple[str, str], tuple[PlacementCase, ...]] = {}
         self._pairs: dict[tuple[int, frozenset[str]], frozenset[frozenset[str]]] = {}
 
     def cases(self, resource_type: str, action: str) -> Cases:
@@ -69,29 +69,29 @@ class CaseFinder:
         denies = union(1 << position for position, grant in enumerate(grants) if grant.effect == "deny")
         alone: set[Mask] = set()
         paired: set[Mask] = set()
-        for here in self.situations(resource_type, action):
-            least = self.standings.least(here.depth, here.grantees)
+        for here in self.placement_cases(resource_type, action):
+            least = self.resolved_roles.least(here.depth, here.grantees)
             reach = {here.reached(names) for names in least}
             holding = together([(one.covered, one.fewest, one.all) for one in here.states])
             alone |= {mask & reached for mask in holding for reached in reach}
             if here.covering & denies:
                 holding = together([(one.covered, one.fewest_denies, one.all_for_denies) for one in here.states])
-                if len(least) > MOST_STANDINGS:
+                if len(least) > MOST_ROLE_COMBINATIONS:
                     paired |= {mask & (reached | allows) for mask in holding for reached in reach}
                 else:
                     both = {here.reached(names) for names in self._two(here.depth, here.grantees, least)}
                     paired |= {mask & reached for mask in holding for reached in both}
         return Cases(grants, frozenset(alone), frozenset(paired), allows, denies)
 
-    def situations(self, resource_type: str, action: str) -> tuple[Situation, ...]:
+    def placement_cases(self, resource_type: str, action: str) -> tuple[PlacementCase, ...]:
         """Where a question about one type and action can be asked; a place may come repeatedly."""
-        found = self._situations.get((resource_type, action))
+        found = self._placement_cases.get((resource_type, action))
         if found is None:
-            found = tuple(self._find_situations(resource_type, action))
-            self._situations[resource_type, action] = found
+            found = tuple(self._find_placement_cases(resource_type, action))
+            self._placement_cases[resource_type, action] = found
         return found
 
-    def _find_situations(self, resource_type: str, action: str) -> Iterator[Situation]:
+    def _find_placement_cases(self, resource_type: str, action: str) -> Iterator[PlacementCase]:
         grants = self._policy.grants_about(resource_type, action)
         everywhere = [position for position, grant in enumerate(grants) if grant.scope.domain is None]
         by_top: dict[str, list[int]] = {}
@@ -102,40 +102,40 @@ class CaseFinder:
             positions = sorted([*everywhere, *inside])
             domains = {domain for position in inside if (domain := grants[position].scope.domain) is not None}
             all_atoms = [atom for position in positions if (tree := grants[position].condition) for atom in atoms(tree)]
-            for spot in self._spots(resource_type, action, domains, dict.fromkeys(all_atoms), len(by_top)):
+            for placement in self._placements(resource_type, action, domains, dict.fromkeys(all_atoms), len(by_top)):
                 covering = [
-                    position for position in positions if grants[position].scope.covers(spot.domain, self._policy.roles)
+                    position for position in positions if grants[position].scope.covers(placement.domain, self._policy.roles)
                 ]
-                yield self._situation(spot, [(1 << position, grants[position]) for position in covering])
+                yield self._placement_case(placement, [(1 << position, grants[position]) for position in covering])
 
-    def _spots(
+    def _placements(
         self, resource_type: str, action: str, domains: Collection[str], all_atoms: Collection[Atom], times: int
-    ) -> Iterator[Spot]:
-        """The spots of a question. Where conditions name too many domains, these are not told apart, and any id may be there."""
+    ) -> Iterator[Placement]:
+        """The placements of a question. Where conditions name too many domains, these are not told apart."""
         size = max(times, 1)
         for level in self._policy.roles.levels:
             named = Attribute("resource", (level.named_by or "id",))
             size *= 1 + sum(_literals_beside(named, atom) for atom in all_atoms)
-        if size <= MOST_SPOTS:
-            yield from spots(self._policy, resource_type, action, domains, all_atoms)
+        if size <= MOST_PLACEMENTS:
+            yield from placements(self._policy, resource_type, action, domains, all_atoms)
             return
-        for spot in spots(self._policy, resource_type, action, domains, ()):
+        for placement in placements(self._policy, resource_type, action, domains, ()):
             sure = (Attribute("resource", ("type",)), Attribute("action", ("name",)))
-            yield Spot(spot.domain, {name: spot.known[name] for name in sure})
+            yield Placement(placement.domain, {name: placement.known[name] for name in sure})
 
-    def _situation(self, spot: Spot, here: Sequence[tuple[Mask, Grant]]) -> Situation:
+    def _placement_case(self, placement: Placement, here: Sequence[tuple[Mask, Grant]]) -> PlacementCase:
         by_grantee: dict[str, Mask] = {}
         for bit, grant in here:
             by_grantee[grant.grantee] = by_grantee.get(grant.grantee, 0) | bit
-        states = tuple(self._states.states(here, spot))
-        return Situation(spot, by_grantee, frozenset(by_grantee), union(by_grantee.values()), states)
+        states = tuple(self._states.states(here, placement))
+        return PlacementCase(placement, by_grantee, frozenset(by_grantee), union(by_grantee.values()), states)
 
     def can_hold(self, grant: Grant) -> bool:
         """Whether the condition of a grant lets it hold anywhere where its place covers; True where that is not to be told."""
         bit = 1 << self._policy.grants_about(grant.resource_type, grant.action).index(grant)
-        for here in self.situations(grant.resource_type, grant.action):
+        for here in self.placement_cases(grant.resource_type, grant.action):
             if here.covering & bit:
-                (states,) = self._states.states([(bit, grant)], here.spot)
+                (states,) = self._states.states([(bit, grant)], here.placement)
                 if any(mask & bit for mask in states.all):
                     return True
         return False

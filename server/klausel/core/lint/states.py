@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from klausel.core.analysis.question_space import Spot
+from klausel.core.analysis.question_space import Placement
 from klausel.core.conditions.outcomes import most_steps, truth_space
 from klausel.core.conditions.tree import Atom, Attribute, Comparison, Condition, atoms, with_one_spelling
 from klausel.core.policy.policy_set import Grant
@@ -42,21 +42,21 @@ class States:
 
 
 class StateFinder:
-    """Finds the states of grants in spots; remembers what conditions share."""
+    """Finds the states of grants in placements; remembers what conditions share."""
 
     def __init__(self) -> None:
         self._truths: dict[Any, _Truths | None] = {}
         self._roots: dict[int, frozenset[tuple[str, str]]] = {}
         self._spellings: dict[int, str] = {}
 
-    def states(self, here: Sequence[tuple[Mask, Grant]], spot: Spot) -> Iterator[States]:
+    def states(self, here: Sequence[tuple[Mask, Grant]], placement: Placement) -> Iterator[States]:
         """The states of these grants, component by component; those without a condition first, as one."""
         always = union(bit for bit, grant in here if grant.condition is None)
         if always:
             only = frozenset({always})
             yield States(always, only, only, (always,), (always,), True)
         for component in self._components([(bit, grant) for bit, grant in here if grant.condition is not None]):
-            yield self._states(component, spot)
+            yield self._states(component, placement)
 
     def _components(self, here: Sequence[tuple[Mask, Grant]]) -> Iterable[list[tuple[Mask, Grant]]]:
         """The grants apart where their conditions share no attribute, not even a part of one."""
@@ -81,11 +81,11 @@ class StateFinder:
             self._roots[id(condition)] = found = frozenset((one.root, one.path[0]) for one in named)
         return found
 
-    def _states(self, here: Sequence[tuple[Mask, Grant]], spot: Spot) -> States:
+    def _states(self, here: Sequence[tuple[Mask, Grant]], placement: Placement) -> States:
         covered = union(bit for bit, _ in here)
         allows = union(bit for bit, grant in here if grant.effect == "allow")
         trees = tuple({id(grant.condition): grant.condition for _, grant in here if grant.condition}.values())
-        truths = self._outcomes(trees, spot)
+        truths = self._outcomes(trees, placement)
         if truths is not None:
             positions = {id(tree): position for position, tree in enumerate(trees)}
             found = frozenset(
@@ -100,20 +100,20 @@ class StateFinder:
         at_worst = frozenset({0, *spelt.values()})
         return States(covered, at_worst, frozenset(mask | allows for mask in at_worst), (0,), (allows,), False)
 
-    def _outcomes(self, trees: tuple[Condition, ...], spot: Spot) -> _Truths | None:
-        """The ways in which conditions turn out together in a spot; None when there are too many."""
+    def _outcomes(self, trees: tuple[Condition, ...], placement: Placement) -> _Truths | None:
+        """The ways in which conditions turn out together in a placement; None when there are too many."""
         named = {Attribute(root, (first,)) for tree in trees for root, first in self._roots_of(tree)}
-        known = {name: values for name, values in spot.known.items() if name in named}
+        known = {name: values for name, values in placement.known.items() if name in named}
         key = (tuple(map(id, trees)), tuple(known.items()))
         if key not in self._truths:
-            self._truths[key] = self._find_outcomes(trees, spot)
+            self._truths[key] = self._find_outcomes(trees, placement)
         return self._truths[key]
 
-    def _find_outcomes(self, trees: tuple[Condition, ...], spot: Spot) -> _Truths | None:
+    def _find_outcomes(self, trees: tuple[Condition, ...], placement: Placement) -> _Truths | None:
         all_atoms = tuple(dict.fromkeys(atom for tree in trees for atom in atoms(tree)))
-        if len(all_atoms) > MOST_ATOMS or most_steps(all_atoms, spot.known) > MOST_STEPS:
+        if len(all_atoms) > MOST_ATOMS or most_steps(all_atoms, placement.known) > MOST_STEPS:
             return None
-        space = truth_space(all_atoms, spot.known)
+        space = truth_space(all_atoms, placement.known)
         return tuple({tuple(space.value(tree, outcome.truths) for tree in trees): None for outcome in space.outcomes})
 
     def _spelling(self, condition: Condition | None) -> str:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from klausel.core.conditions.tree import with_one_spelling
 from klausel.core.decisions.decide import Decision
-from klausel.core.decisions.effective_roles import Standing
+from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.policy.policy_set import Grant
 from klausel.core.terms.request import Request
 
@@ -34,16 +34,16 @@ def record_of(
     index: int | None,
     request: Request | None,
     decision: Decision,
-    standing: Standing | None,
+    effective_roles: EffectiveRoles | None,
     nanoseconds: int,
     describe: Callable[[Grant], object] = describe_grant,
 ) -> Record:
     """One decision as a JSON object, which starts with `head`; `index` is its place in a batch.
 
-    `request` is None for what was no question, `standing` where no role was asked for. `describe` gives the member `grant`.
+    `request` is None for what was no question, `effective_roles` where no role was asked for; `describe` gives `grant`.
     """
     allowed, grant, domain, failure = decision
-    roles = None if standing is None else standing.stored_inside(domain)
+    roles = None if effective_roles is None else effective_roles.stored_inside(domain)
     rule = None if grant is None else describe(grant)
     subject = action = resource = context = None
     if request is not None:

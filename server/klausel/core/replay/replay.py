@@ -8,14 +8,14 @@ from typing import NamedTuple
 
 from klausel.core.conditions.tree import OWN_ATTRIBUTES, Attribute, Comparison, Condition, atoms, evaluate
 from klausel.core.decisions.decide import Decision, Plan, decide
-from klausel.core.decisions.effective_roles import ROLES_OF_NOBODY, Standing
+from klausel.core.decisions.effective_roles import ROLES_OF_NOBODY, EffectiveRoles
 from klausel.core.policy.policy_set import Grant, PolicySet
 from klausel.core.policy.roles import top_domain
 from klausel.core.records.recorded import Pairs, Pointer, Recorded
 from klausel.core.terms.masking import pointer_text
 from klausel.core.terms.request import Request
 
-MOST_STANDINGS = 100_000
+MOST_ROLE_COMBINATIONS = 100_000
 
 
 class NotKnown(Exception):
@@ -36,7 +36,7 @@ class Replay:
     def __init__(self, policy: PolicySet, plan: Plan) -> None:
         self._policy = policy
         self._plan = plan
-        self._standings: dict[Pairs, Standing] = {}
+        self._resolved_roles: dict[Pairs, EffectiveRoles] = {}
         self._readers: dict[Question, Mapping[int, str]] = {}
 
     def decide(self, recorded: Recorded) -> Decision:
@@ -49,14 +49,14 @@ class Replay:
         plan = _CarefulPlan(self._policy, readers) if readers else self._plan
         return decide(self._policy, plan, roles_held, recorded.request)
 
-    def standing_of(self, held: Pairs) -> Standing:
-        """The standing under this policy of somebody with these role assignments."""
-        standing = self._standings.get(held)
-        if standing is None:
-            if len(self._standings) >= MOST_STANDINGS:
-                self._standings.clear()
-            standing = self._standings[held] = Standing.of(self._policy.roles, held)
-        return standing
+    def effective_roles_of(self, held: Pairs) -> EffectiveRoles:
+        """The effective roles under this policy of somebody with these role assignments."""
+        effective_roles = self._resolved_roles.get(held)
+        if effective_roles is None:
+            if len(self._resolved_roles) >= MOST_ROLE_COMBINATIONS:
+                self._resolved_roles.clear()
+            effective_roles = self._resolved_roles[held] = EffectiveRoles.of(self._policy.roles, held)
+        return effective_roles
 
     def _roles_held(self, recorded: Recorded, _: str, domain: str | None) -> frozenset[str]:
         if domain is None:
@@ -67,7 +67,7 @@ class Replay:
             raise NotKnown(
                 "these policies ask it in another domain of the top level, whose role assignments are not recorded"
             )
-        return self.standing_of(recorded.held).roles_in(domain)
+        return self.effective_roles_of(recorded.held).roles_in(domain)
 
     def _readers_of_masked(self, recorded: Recorded) -> Mapping[int, str]:
         """The places of the grants whose conditions read something masked, each with what it reads."""
@@ -77,7 +77,7 @@ class Replay:
         readers = self._readers.get(question)
         if readers is None:
             self._check_domain(question)
-            if len(self._readers) >= MOST_STANDINGS:
+            if len(self._readers) >= MOST_ROLE_COMBINATIONS:
                 self._readers.clear()
             readers = self._readers[question] = dict(self._find_readers(question))
         return readers

@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from klausel.core.decisions.effective_roles import Standing
+from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.policy.policy_set import Grant, PolicySet
 from klausel.core.policy.roles import ANY_PREFIX
 from klausel.core.records.decision_record import grant_id
 from klausel.core.records.recorded import Pairs, Recorded
-from klausel.core.replay.replay import MOST_STANDINGS
+from klausel.core.replay.replay import MOST_ROLE_COMBINATIONS
 
 EXPLAIN = "explain"
 
@@ -104,7 +104,7 @@ class UsageCounter:
         key = (held, domain, grantee)
         known = self._reached.get(key)
         if known is None:
-            if len(self._reached) >= MOST_STANDINGS:
+            if len(self._reached) >= MOST_ROLE_COMBINATIONS:
                 self._reached.clear()
             known = self._reached[key] = self._find_roles_used(held, domain, grantee)
         return known
@@ -113,13 +113,15 @@ class UsageCounter:
         if domain is None:
             return frozenset(), frozenset()
         closure = self._policy.roles.closure
-        standing = Standing.of(self._policy.roles, held)
+        effective_roles = EffectiveRoles.of(self._policy.roles, held)
         assigned = set()
-        for role, where in standing.held:
+        for role, where in effective_roles.held:
             is_here = domain == where or domain.startswith(where + "/")
             if grantee in closure.get(role if is_here else ANY_PREFIX + role, ()):
                 assigned.add(role)
-        leading = {name.removeprefix(ANY_PREFIX) for name in standing.roles_in(domain) if grantee in closure.get(name, ())}
+        leading = {
+            name.removeprefix(ANY_PREFIX) for name in effective_roles.roles_in(domain) if grantee in closure.get(name, ())
+        }
         return frozenset(assigned), frozenset(leading - assigned)
 
 

@@ -13,7 +13,7 @@ from klausel.core.policy.policy_set import Grant, PolicySet
 from klausel.core.policy.policy_test import Expectation, PolicyTest
 from klausel.core.policy.roles import ANY_PREFIX, ANYONE
 from klausel.core.terms.problem import Place
-from klausel.core.testing.run import Standings
+from klausel.core.testing.run import ResolvedRoles
 
 Kind = Literal["grants", "conditions", "roles", "inheritance links"]
 KINDS: tuple[Kind, ...] = ("grants", "conditions", "roles", "inheritance links")
@@ -50,10 +50,10 @@ def coverage_of(policy: PolicySet, tests: Iterable[PolicyTest]) -> Coverage:
     inheritance link by a grant that holds by way of it.
     """
     touched: set[Touchable] = set()
-    standings = Standings(policy)
+    resolved_roles = ResolvedRoles(policy)
     for test in tests:
         for expectation in test.expectations:
-            touched.update(_touched_by(policy, expectation, standings))
+            touched.update(_touched_by(policy, expectation, resolved_roles))
     everything = list(dict.fromkeys(_everything(policy)))
     counts = []
     for kind in KINDS:
@@ -92,16 +92,16 @@ def _link(policy: PolicySet, container: str, contained: str) -> Touchable:
     return Touchable("inheritance links", f"{container} contains {contained}", policy.roles.roles[container].place)
 
 
-def _touched_by(policy: PolicySet, expectation: Expectation, standings: Standings) -> Iterator[Touchable]:
+def _touched_by(policy: PolicySet, expectation: Expectation, resolved_roles: ResolvedRoles) -> Iterator[Touchable]:
     request, roles = expectation.request, policy.roles
-    standing = standings.of(expectation.held)
-    for role, _ in standing.held:
+    effective_roles = resolved_roles.of(expectation.held)
+    for role, _ in effective_roles.held:
         yield _role(policy, role)
     declared = policy.resource_types.get(request.resource.type)
     domain = domain_of(roles, declared, request.action.name, request.resource)
     if isinstance(domain, BadDomain):
         return
-    names = standing.roles_in(domain)
+    names = effective_roles.roles_in(domain)
     for grant in policy.grants_about(*expectation.question):
         if grant.grantee not in names or not grant.scope.covers(domain, roles):
             continue
@@ -112,7 +112,7 @@ def _touched_by(policy: PolicySet, expectation: Expectation, standings: Standing
             if not holds:
                 continue
         yield _grant(grant)
-        source = None if grant.grantee == ANYONE else standing.source_of(roles, grant.grantee, domain)
+        source = None if grant.grantee == ANYONE else effective_roles.source_of(roles, grant.grantee, domain)
         chain = [name.removeprefix(ANY_PREFIX) for name in source.chain] if source else []
         for container, contained in itertools.pairwise(chain):
             if container != contained:

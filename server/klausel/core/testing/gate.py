@@ -12,14 +12,14 @@ from klausel.core.policy.invariant import Invariant
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.policy.policy_test import PolicyTest
 from klausel.core.terms.problem import Problem
-from klausel.core.testing.run import Failure, Standings, failures
+from klausel.core.testing.run import Failure, ResolvedRoles, failures
 
 
 def unmet_expectations(policy: PolicySet, plan: Plan, tests: Iterable[PolicyTest]) -> Iterator[Problem]:
     """A problem for each expectation of a test that is not met and each invariant that does not hold; none when all is well."""
-    standings = Standings(policy)
+    resolved_roles = ResolvedRoles(policy)
     for test in tests:
-        for failure in failures(policy, plan, test, standings):
+        for failure in failures(policy, plan, test, resolved_roles):
             yield printable(_failed(test, failure))
     for verdict in prove_all(policy):
         if verdict.undecided is not None:

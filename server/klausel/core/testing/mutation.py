@@ -16,7 +16,7 @@ from klausel.core.policy.policy_test import Expectation, PolicyTest
 from klausel.core.policy.roles import ANY_PREFIX, ANYONE, RoleModel, depth_of
 from klausel.core.policy.scope import Scope
 from klausel.core.terms.problem import Place
-from klausel.core.testing.run import Standings
+from klausel.core.testing.run import ResolvedRoles
 
 Kind = Literal[
     "grant dropped",
@@ -168,7 +168,7 @@ class Judge:
     def __init__(self, policy: PolicySet, tests: Sequence[PolicyTest], compile_: Callable[[PolicySet], Plan]) -> None:
         self._policy = policy
         self._compile = compile_
-        self._standings = Standings(policy)
+        self._resolved_roles = ResolvedRoles(policy)
         self._by_question: dict[tuple[str, str], list[tuple[PolicyTest, Expectation]]] = {}
         for test in tests:
             for expectation in test.expectations:
@@ -190,11 +190,11 @@ class Judge:
     def _noticed(self, mutant: Mutant) -> tuple[PolicyTest, Expectation] | None:
         changed = mutant.changed
         plan = self._compile(changed)
-        standings = self._standings if changed.roles is self._policy.roles else Standings(changed)
+        resolved_roles = self._resolved_roles if changed.roles is self._policy.roles else ResolvedRoles(changed)
         for question in mutant.questions:
             for test, expectation in self._by_question.get(question, ()):
-                standing = standings.of(expectation.held)
-                decision = decide(changed, plan, lambda _, domain: standing.roles_in(domain), expectation.request)  # noqa: B023
+                effective_roles = resolved_roles.of(expectation.held)
+                decision = decide(changed, plan, lambda _, domain: effective_roles.roles_in(domain), expectation.request)  # noqa: B023
                 if decision.allowed is not expectation.allowed:
                     return test, expectation
         return None

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from klausel.core.decisions.decide import Decision, Plan, decide
-from klausel.core.decisions.effective_roles import Standing
+from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.decisions.explain import Explanation, explain
 from klausel.core.decisions.explanation_format import reason
 from klausel.core.policy.policy_set import PolicySet
@@ -48,32 +48,34 @@ def _word(allowed: bool) -> str:
     return "allowed" if allowed else "denied"
 
 
-class Standings:
-    """The standings of people under one role model, each resolved once."""
+class ResolvedRoles:
+    """The effective roless of people under one role model, each resolved once."""
 
     def __init__(self, policy: PolicySet) -> None:
         self._roles = policy.roles
-        self._found: dict[Held, Standing] = {}
+        self._found: dict[Held, EffectiveRoles] = {}
 
-    def of(self, held: Held) -> Standing:
-        """The standing that these role assignments give."""
-        standing = self._found.get(held)
-        if standing is None:
-            standing = self._found[held] = Standing.of(self._roles, held)
-        return standing
+    def of(self, held: Held) -> EffectiveRoles:
+        """The effective roles that these role assignments give."""
+        effective_roles = self._found.get(held)
+        if effective_roles is None:
+            effective_roles = self._found[held] = EffectiveRoles.of(self._roles, held)
+        return effective_roles
 
 
-def failures(policy: PolicySet, plan: Plan, test: PolicyTest, standings: Standings) -> tuple[Failure, ...]:
+def failures(policy: PolicySet, plan: Plan, test: PolicyTest, resolved_roles: ResolvedRoles) -> tuple[Failure, ...]:
     """Every expectation of a test that a policy set does not meet, in the order of the test; empty when it passes."""
-    return tuple(_failures(policy, plan, test, standings.of))
+    return tuple(_failures(policy, plan, test, resolved_roles.of))
 
 
-def _failures(policy: PolicySet, plan: Plan, test: PolicyTest, standing_of: Callable[[Held], Standing]) -> Iterator[Failure]:
+def _failures(
+    policy: PolicySet, plan: Plan, test: PolicyTest, effective_roles_of: Callable[[Held], EffectiveRoles]
+) -> Iterator[Failure]:
     for expectation in test.expectations:
-        standing = standing_of(expectation.held)
-        decision = decide(policy, plan, lambda _, domain: standing.roles_in(domain), expectation.request)  # noqa: B023
+        effective_roles = effective_roles_of(expectation.held)
+        decision = decide(policy, plan, lambda _, domain: effective_roles.roles_in(domain), expectation.request)  # noqa: B023
         if not _is_met(expectation, decision):
-            explanation = explain(policy, plan, lambda _: standing, expectation.request)  # noqa: B023
+            explanation = explain(policy, plan, lambda _: effective_roles, expectation.request)  # noqa: B023
             yield Failure(expectation, explanation)
 
 

@@ -32,7 +32,7 @@ ROWS_PER_SQLITE_STATEMENT = 150
 
 # A domain's depth (0 for a bad one); the domains above in which its people need a role, with their levels, nearest
 # first; whether people below may need a role in it.
-_Spot = tuple[int, tuple[tuple[str, str], ...], bool]
+_Placement = tuple[int, tuple[tuple[str, str], ...], bool]
 # (subject, role, domain) needs that the subject has a role of the level in the domain above.
 _Need = tuple[str, str, str, str, str]
 
@@ -97,7 +97,7 @@ class _RowCheck:
     def __init__(self, roles: RoleModel) -> None:
         self._roles = roles
         self._depth_of_role = {name: roles.level_of(name).depth for name in roles.roles}
-        self._spots: dict[str, _Spot] = {}
+        self._placements: dict[str, _Placement] = {}
         self.kept: set[tuple[str, str]] = set()
 
     def faults_and_needs(self, rows: Sequence[Assignment], first_index: int) -> tuple[list[RowFault], list[_Need]]:
@@ -106,14 +106,14 @@ class _RowCheck:
         needs: list[_Need] = []
         present: set[tuple[str, str]] = set()
         good_subject = None
-        spots = self._spots
+        placements = self._placements
         depth_of_role = self._depth_of_role
         for index, row in enumerate(rows, first_index):
             subject, role, domain = row
-            spot = spots.get(domain)
-            if spot is None:
-                spot = spots[domain] = self._spot(domain)
-            depth, needed, may_be_needed = spot
+            placement = placements.get(domain)
+            if placement is None:
+                placement = placements[domain] = self._placement(domain)
+            depth, needed, may_be_needed = placement
             if depth_of_role.get(role) != depth or (subject != good_subject and not _is_good_subject(subject)):
                 message = fault_in_assignment(self._roles, row)
                 assert message is not None
@@ -125,11 +125,11 @@ class _RowCheck:
             for above, level in needed:
                 if (subject, above) not in present:
                     needs.append((subject, role, domain, above, level))
-        if len(spots) > MOST_DOMAINS_REMEMBERED:
-            spots.clear()
+        if len(placements) > MOST_DOMAINS_REMEMBERED:
+            placements.clear()
         return faults, [need for need in needs if (need[0], need[3]) not in present]
 
-    def _spot(self, domain: str) -> _Spot:
+    def _placement(self, domain: str) -> _Placement:
         levels = self._roles.levels
         depth = depth_of(domain)
         fitting = next((role for role, its_depth in self._depth_of_role.items() if its_depth == depth), None)

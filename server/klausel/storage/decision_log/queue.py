@@ -16,7 +16,7 @@ from typing import Protocol
 import orjson
 
 from klausel.core.decisions.decide import Decision
-from klausel.core.decisions.effective_roles import Standing
+from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.policy.policy_set import Grant
 from klausel.core.records.decision_record import Record, describe_grant, record_of, second_text, time_text
 from klausel.core.terms.masking import Masks
@@ -128,18 +128,18 @@ class DecisionLog:
         index: int | None,
         request: Request | None,
         decision: Decision,
-        standing: Standing | None,
+        effective_roles: EffectiveRoles | None,
         nanoseconds: int,
     ) -> bytes:
         """The record of a decision as `record` takes it; see `klausel.core.records.decision_record.record_of`."""
         try:
-            record = record_of(head, index, request, decision, standing, nanoseconds, self._fragment)
+            record = record_of(head, index, request, decision, effective_roles, nanoseconds, self._fragment)
             if self._finishes:
                 self._finish(record, decision)
             return orjson.dumps(record, option=_NEWLINE)
         except TypeError:
             # A number beyond 64 bits, or more nesting than orjson writes.
-            record = record_of(head, index, request, decision, standing, nanoseconds)
+            record = record_of(head, index, request, decision, effective_roles, nanoseconds)
             self._finish(record, decision)
             return json.dumps(record, separators=(",", ":")).encode() + b"\n"
 

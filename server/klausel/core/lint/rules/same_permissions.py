@@ -59,18 +59,18 @@ def may_do_the_same(survey: Survey, first: Role, second: Role, is_exact: bool = 
 def _same_answers(survey: Survey, question: tuple[str, str], first: str, second: str) -> bool:
     """Whether the roles give the same answers to one question, beside what they require and any one further role."""
     level = survey.policy.roles.level_of(first)
-    standings = survey.finder.standings
+    resolved_roles = survey.finder.resolved_roles
     allows = survey.cases[question].allows
-    for here in survey.finder.situations(*question):
-        for is_above in standings.where(level, here.depth):
-            one, other = (standings.names_of(role, is_above, here.grantees) for role in (first, second))
+    for here in survey.finder.placement_cases(*question):
+        for is_above in resolved_roles.where(level, here.depth):
+            one, other = (resolved_roles.names_of(role, is_above, here.grantees) for role in (first, second))
             if one == other:
                 continue
             holding = everything_together(here.states)
             if holding is None:
                 return False
-            for needed in standings.required(level, is_above, here.depth, here.grantees):
-                for more in standings.least(here.depth, here.grantees):
+            for needed in resolved_roles.required(level, is_above, here.depth, here.grantees):
+                for more in resolved_roles.least(here.depth, here.grantees):
                     with_one, with_other = here.reached(one | needed | more), here.reached(other | needed | more)
                     if any(_allowed(mask & with_one, allows) is not _allowed(mask & with_other, allows) for mask in holding):
                         return False

@@ -1,6 +1,6 @@
 """The least that a subject can hold to come by a name: one role, with one role at each level above that it requires.
 
-Every standing is a union of these, so a question that more names can only answer one way is settled by looking at them.
+All effective roles are a union of these, so a question that more names can only answer one way is settled by them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ MOST_WAYS = 10_000
 Names = frozenset[str]
 
 
-class LeastStandings:
+class LeastRoleCombinations:
     """What one role, with what it requires, stands for in a domain of some depth; remembers what it found."""
 
     def __init__(self, roles: RoleModel) -> None:
