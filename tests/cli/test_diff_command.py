@@ -19,6 +19,11 @@ ROOT = Path(__file__).parents[2]
 EARLIER = ROOT / "tests" / "cases" / "editions" / "earlier"
 
 
+@pytest.fixture(autouse=True)
+def own_folder() -> None:
+    """These tests bring policies of their own."""
+
+
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Repository]:
     for name in [*os.environ]:

@@ -26,6 +26,11 @@ PEOPLE = {
 }
 
 
+@pytest.fixture(autouse=True)
+def own_folder() -> None:
+    """These tests bring policies of their own."""
+
+
 def asking(person: str, action: str, type_: str, **properties: object) -> Request:
     where = {"account": "acme", "workspace": "support"}
     return Request(Subject("user", person), Action(action), Resource(type_, "x1", {**where, **properties}))

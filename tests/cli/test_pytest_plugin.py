@@ -15,6 +15,11 @@ from small_policies import ROOT
 PLUGIN = "klausel.cli.pytest_plugin"
 
 
+@pytest.fixture(autouse=True)
+def own_folder() -> None:
+    """These tests bring policies of their own."""
+
+
 def run_pytest(folder: Path, *arguments: str) -> tuple[int, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("KLAUSEL_", "PYTEST_"))}
     done = subprocess.run(

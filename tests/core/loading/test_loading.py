@@ -21,8 +21,8 @@ CASES = {case.name: case for case in all_cases()}
 
 # Ids of problems that no policy file has but its folder, and the test that has a case for each.
 TESTED_ELSEWHERE = {
-    "unknown-file": "tests/storage/test_policy_files.py",
-    "unreadable-file": "tests/storage/test_policy_files.py",
+    "unknown-file": "tests/storage/policy_files/test_policy_files.py",
+    "unreadable-file": "tests/storage/policy_files/test_policy_files.py",
 }
 
 

@@ -258,7 +258,7 @@ def run_and_die(url: str, program: str) -> int:
     start = (
         "import os\nfrom storage_people import ROLES, row\n"
         "from klausel.storage.assignments import bulk_load\nfrom klausel.storage.assignments import store as assignment_store\n"
-        "from klausel.storage.sql.database import open_database\n"
+        "from klausel.storage.schema import open_database\n"
         f"store = assignment_store.AssignmentStore(open_database({url!r}))\n"
     )
     command = [sys.executable, "-c", start + program]
