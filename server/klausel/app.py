@@ -8,6 +8,8 @@ import logging
 import multiprocessing
 import os
 import signal
+import threading
+import time
 from functools import partial
 from pathlib import Path
 
@@ -29,6 +31,9 @@ from klausel.storage.policy_files.source import PolicySource
 from klausel.storage.policy_files.watched_folder import RECHECK_SECONDS, PolicyFolder
 from klausel.storage.schema import open_database
 from klausel.storage.sql.database import StorageError
+
+SECONDS_TO_END = 5
+"""How long a worker without a parent may take to answer what it has begun."""
 
 
 def create_app(settings: Settings) -> Flask:
@@ -112,12 +117,24 @@ def create_app_from_environment() -> Flask:
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, lambda *_: service.live.refresh_soon())
     app = _join(service)
+    threading.Thread(target=_end_with_parent, name="klausel-parent", daemon=True).start()
     # What is here now stays. Going through it again with every collection would hold all requests up, most of all while a
     # changed set is loaded.
     gc.collect()
     gc.freeze()
     service.live.follow()
     return app
+
+
+def _end_with_parent() -> None:
+    """Ends this worker when the process that started it is gone: left alone it would keep the port, and nobody could stop it."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(SECONDS_TO_END)
+    os._exit(1)
 
 
 def _tell_parent() -> None:

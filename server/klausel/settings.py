@@ -59,6 +59,11 @@ class Settings:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return (self.public_url or f"http://{host}:{self.port}").rstrip("/")
 
+    @property
+    def public_host(self) -> str | None:
+        """The host of the public URL, in small letters; None without one."""
+        return urlsplit(self.public_url).hostname if self.public_url else None
+
     def as_text(self) -> str:
         """The settings as text, for the environment of worker processes."""
         return json.dumps(dataclasses.asdict(self))

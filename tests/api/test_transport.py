@@ -371,6 +371,12 @@ def test_on_loopback_another_host_is_refused_on_every_route(client: Door, host: 
         assert client.get(path, Host=host).status == 403
 
 
+def test_a_proxy_may_keep_the_host_of_the_public_url(opened: Callable[..., Doors], door_name: str) -> None:
+    door = opened(public_url="https://PDP.example/tenant1").named(door_name)
+    assert door.ask("POST", EVALUATION, BODY, headers={"Host": "pdp.example"}).status == 200
+    assert door.ask("POST", EVALUATION, BODY, headers={"Host": "pdp.example.evil"}).status == 403
+
+
 def test_a_refused_host_changes_nothing(demo: Doors, client: Door) -> None:
     before = demo.service.store.revision()
     row = {"subject": "user:evil", "role": "admin", "domain": "evil"}

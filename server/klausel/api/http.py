@@ -76,6 +76,8 @@ def fault_in_request_id(value: str, most: int) -> str | None:
 def fault_in_host(environ: WSGIEnvironment, settings: Settings) -> str | None:
     """Why a Host header is refused, as a sentence: on loopback, a page of another site may not address the service.
 
+    The host of the public URL is a good one: a proxy in front may keep it.
+
     HTTP/1.0, which no browser speaks, needs no Host; Granian calls it HTTP/1 and shows none as an empty one.
     """
     value: str | None = environ.get("HTTP_HOST")
@@ -86,9 +88,9 @@ def fault_in_host(environ: WSGIEnvironment, settings: Settings) -> str | None:
         name = None if _NOT_IN_A_HOST.search(value) else urlsplit(f"//{value}").hostname
     except ValueError:
         name = None
-    if name in LOOPBACK_NAMES or name == settings.host:
+    if name in LOOPBACK_NAMES or name in (settings.host, settings.public_host):
         return None
-    return "the Host header names no loopback address; call the service by localhost or 127.0.0.1"
+    return "the Host header names no loopback address; call the service by localhost or 127.0.0.1, or by its public URL"
 
 
 def share(app: Flask, settings: Settings) -> None:

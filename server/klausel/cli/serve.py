@@ -34,6 +34,8 @@ from klausel.storage.sql.database import is_in_memory
 
 THREADS_PER_WORKER = 4
 WAITING_PER_WORKER = 256
+RESPAWN_SECONDS = 1.0
+SECONDS_TO_END = 10
 DEMO_FILE = "demo/assignments.csv"
 _DEFAULTS = Settings()
 
@@ -188,6 +190,10 @@ def serve(policies: Path, model: Path | None, demo: bool, open_to_all: bool, **o
         log_level=LogLevels.warning,
         log_access=False,
         websockets=False,
+        # One worker that dies must not end the others; a moment between two tries keeps a broken one from spinning.
+        respawn_failed_workers=True,
+        respawn_interval=RESPAWN_SECONDS,
+        workers_kill_timeout=SECONDS_TO_END,
     )
     server.on_startup(_pass_reloads_on)
     server.serve(target_loader=_load_application)

@@ -354,3 +354,9 @@ def test_reading_a_work_tree_runs_nothing_that_its_configuration_names(made: Rep
     loaded = open_policy(made.folder / "policies", made.folder / "model.conf")
     assert loaded.commit is not None and loaded.commit.dirty
     assert not trap.exists()
+
+
+@pytest.mark.parametrize("revision", ["HEAD@{2026-06-01}", "HEAD@{1}", "@{yesterday}", "main@{ 1 month ago }", "@{-1}"])
+def test_what_only_the_reflog_of_a_clone_knows_is_refused(opened: GitRepository, revision: str) -> None:
+    with pytest.raises(GitError, match="asks the reflog of this clone"):
+        opened.commit(revision)

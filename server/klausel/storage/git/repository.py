@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -31,6 +32,7 @@ MOST_NAMES = 10_000
 MOST_REMEMBERED_BYTES = 64 * 1024 * 1024
 
 # What an environment (of a hook, say) would otherwise choose in place of the folder that was named.
+_FROM_THE_REFLOG = re.compile(r"@\{(?!(?:u|upstream|push)\})", re.IGNORECASE)
 _NOT_PASSED_ON = {
     *("GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_NAMESPACE"),
     *("GIT_GLOB_PATHSPECS", "GIT_NOGLOB_PATHSPECS", "GIT_ICASE_PATHSPECS"),
@@ -147,7 +149,13 @@ class GitRepository:
         return path.removeprefix(here)
 
     def commit(self, revision: str) -> GitCommit:
-        """The commit that a revision names (`HEAD~2`, a branch, a tag, an id); raises `GitError` when it names none."""
+        """The commit that a revision names (`HEAD~2`, a branch, a tag, an id); raises `GitError` when it names none.
+
+        Words that git answers from the reflog are refused: a clone has its own, which says nothing about the branch.
+        """
+        if _FROM_THE_REFLOG.search(revision):
+            message = f'"{printable(revision)}" asks the reflog of this clone, which does not know what the branch was then'
+            raise GitError(f"{message}; name a commit, a tag or a branch")
         known = self._commits.get(revision)
         if known is not None:
             return known

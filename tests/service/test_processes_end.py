@@ -1,0 +1,95 @@
+"""Processes that die: one worker is replaced, and workers whose parent is gone give the port free."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from policy_sets import ROOT
+
+SECONDS = 30
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_until(holds: Callable[[], bool], what: str) -> None:
+    give_up_at = time.monotonic() + SECONDS
+    while not holds():
+        assert time.monotonic() < give_up_at, what
+        time.sleep(0.05)
+
+
+def answers(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def workers_of(parent: int) -> set[int]:
+    """The worker processes of a service."""
+    return set(map(int, Path(f"/proc/{parent}/task/{parent}/children").read_text().split()))
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[[int], subprocess.Popen[bytes]]]:
+    started: list[subprocess.Popen[bytes]] = []
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("KLAUSEL_")}
+    options = ["--policies", str(ROOT / "policies"), "--model", str(ROOT / "model.conf"), "--workers", "2", "--port"]
+
+    def start_one(port: int) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-c", "from klausel.cli.main import main; main()", "serve", *options, str(port)]
+        with (tmp_path / "log").open("ab") as log:
+            process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=log, stderr=log)
+        started.append(process)
+        wait_until(lambda: answers(port), "the service does not start")
+        return process
+
+    yield start_one
+    for process in started:
+        process.terminate()
+        process.wait(20)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="child processes are looked up in /proc")
+class TestProcesses:
+    def test_a_worker_that_dies_is_replaced_and_the_service_goes_on(
+        self, start: Callable[[int], subprocess.Popen[bytes]]
+    ) -> None:
+        port = free_port()
+        process = start(port)
+        wait_until(lambda: len(workers_of(process.pid)) == 2, "there are not two workers")
+        killed = min(workers_of(process.pid))
+        os.kill(killed, signal.SIGKILL)
+        wait_until(lambda: len(workers_of(process.pid) - {killed}) == 2, "the dead worker is not replaced")
+        assert process.poll() is None
+        wait_until(lambda: answers(port), "the service does not answer any more")
+
+    def test_workers_end_with_their_parent_and_a_restart_works(
+        self, start: Callable[[int], subprocess.Popen[bytes]]
+    ) -> None:
+        port = free_port()
+        process = start(port)
+        process.kill()
+        process.wait(20)
+        wait_until(lambda: is_free(port), "workers without a parent keep the port")
+        start(port)
