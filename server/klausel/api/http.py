@@ -88,7 +88,7 @@ def fault_in_host(environ: WSGIEnvironment, settings: Settings) -> str | None:
         name = None if _NOT_IN_A_HOST.search(value) else urlsplit(f"//{value}").hostname
     except ValueError:
         name = None
-    if name in LOOPBACK_NAMES or name in (settings.host, settings.public_host):
+    if name is not None and (name in LOOPBACK_NAMES or name in (settings.host, settings.public_host)):
         return None
     return "the Host header names no loopback address; call the service by localhost or 127.0.0.1, or by its public URL"
 
