@@ -354,3 +354,9 @@ def test_reading_a_work_tree_runs_nothing_that_its_configuration_names(made: Rep
     loaded = open_policy(made.folder / "policies", made.folder / "model.conf")
     assert loaded.commit is not None and loaded.commit.dirty
     assert not trap.exists()
+
+
+def test_what_editors_leave_is_ignored_in_a_commit_too(made: Repository, opened: GitRepository) -> None:
+    names = ("4913", "#letters.yaml#", "letters.yaml.orig", "letters.yaml.new", "letters.yaml~", ".letters.yaml.swp")
+    made.commit({f"policies/features/{name}": LETTERS for name in names})
+    assert ids_and_files(opened) == []
