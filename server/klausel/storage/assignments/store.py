@@ -128,6 +128,25 @@ class AssignmentStore:
         self._tell(change)
         return revision, len(leaving)
 
+    def rename_role(self, roles: RoleModel, old: str, new: str, origin: Origin = _UNKNOWN) -> tuple[str, int]:
+        """Gives every holder of a role another one in its place, all or nothing; returns the revision and how many rows.
+
+        It is one change in the change log. `old` need not be declared, as after it was renamed in the policy set. Raises
+        InvalidAssignments and ForbiddenState as `write` does.
+        """
+        with writing(self.engine, None) as connection:
+            query = select(*_COLUMNS).where(CasbinRule.v1 == old).order_by(*_COLUMNS)
+            held = [Assignment(*row) for row in connection.execute(query)] if _can_be_stored(old) else []
+            renamed = [row._replace(role=new) for row in held]
+            refused, _ = _faults(roles, renamed, ())
+            if refused:
+                raise InvalidAssignments(tuple(refused))
+            if old == new:
+                return revision_now(connection), 0
+            revision, change = _apply(connection, roles, renamed, held, origin)
+        self._tell(change)
+        return revision, len(held)
+
     def page(
         self,
         subject: str | None = None,
