@@ -177,7 +177,7 @@ def test_nothing_in_the_folder_is_passed_over_in_silence(klausel: Klausel, tmp_p
     lines = result.stdout.splitlines()
     assert [line.split(";")[0] for line in lines] == [
         "policies/features/gone.yaml:1:1: error: this is a link to a file that is not there",
-        "policies/features/more:1:1: error: this is a link that leads out of the policy folder, and such are not followed",
+        "policies/features/more:1:1: error: this is a link that goes out of the policy folder, and such are not followed",
         "policies/features/old.yml:1:1: error: this file has no meaning here, so what it says would be lost",
         "policies/features/pipe.yaml:1:1: error: this is not a regular file",
         "policies/role.yaml:1:1: error: this file has no meaning here, so what it says would be lost",

@@ -110,3 +110,21 @@ def test_stored_roles_are_told_by_the_depth_of_their_domains(
     rows = [("ann", "user", "acme"), ("bob", "user", "acme"), ("bob", "user", "acme/x"), ("eve", "gone", "a/b/c")]
     put_behind_the_back(*(Assignment(f"user:{name}", role, domain) for name, role, domain in rows))
     assert stored_roles(store.engine) == (StoredRole("gone", 3, 1), StoredRole("user", 1, 2), StoredRole("user", 2, 1))
+
+
+def test_a_role_that_says_what_it_was_keeps_its_holders(served: Served, policies: Path) -> None:
+    rename_agent(policies)
+    replace_in(policies / "roles.yaml", "clerk: {level: workspace}", "clerk: {level: workspace, was: agent}")
+    before = served.live.in_force.policy.compiled.meaning_digest
+    assert served.live.refresh() == "taken"
+    assert served.live.in_force.policy.compiled.meaning_digest != before
+    assert served.decisions() == ANSWERS["A"]
+    assert served.get("/v1/policy")["orphaned_assignments"]["count"] == 0
+    asked = {
+        "subject": {"type": "user", "id": "ann"},
+        "action": {"name": "view"},
+        "resource": {"type": "quiz", "id": "1", "properties": {"account": "acme", "workspace": "support"}},
+    }
+    told = served.ask("POST", "/v1/explain", asked).get_json()
+    assert told["decision"] is True
+    assert told["renamed"] == [{"stored_as": "agent", "role": "clerk", "domain": "acme/support"}]

@@ -208,7 +208,7 @@ class LivePolicy:
         return "unchanged"
 
     def _take_unless_orphaning(self, found: PolicyFiles, loaded: LoadedPolicy, began: float) -> Outcome:
-        if loaded.compiled.policy.roles.depths != self.in_force.policy.compiled.policy.roles.depths:
+        if loaded.compiled.policy.roles.stored_depths != self.in_force.policy.compiled.policy.roles.stored_depths:
             try:
                 self._check_orphans(found, loaded)
             except PolicyError as error:

@@ -18,7 +18,7 @@ from klausel.storage.policy_files.watched_folder import PolicyFolder
 ROOT = Path(__file__).parents[3]
 MODEL = ROOT / "model.conf"
 SECRET = "the password of the database\n"
-LEADS_OUT = "this is a link that leads out of the policy folder, and such are not followed"
+LEADS_OUT = "this is a link that goes out of the policy folder, and such are not followed"
 
 
 @pytest.fixture

@@ -65,6 +65,15 @@ class Orphan:
 
 
 @dataclass(frozen=True, slots=True)
+class Renamed:
+    """A role assignment that is stored under a former name of its role, and the name that this has now."""
+
+    stored_as: str
+    role: str
+    domain: str
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     """Why a request got its decision.
 
@@ -73,7 +82,8 @@ class Explanation:
     and action, or, when there are none, of the asked type; fewest unmet parts first, then in the order of the files.
     `held` are the subject's role assignments that count, as (role, domain), inside the asked domain of the top level.
     `unknown` says which name of the request no policy file declares. `orphaned` are the role assignments there that count for
-    nothing, because their role is not declared, or is one of another level.
+    nothing, because their role is not declared, or is one of another level;
+    `renamed` those that are stored under a former name of their role.
     """
 
     request: Request
@@ -84,6 +94,7 @@ class Explanation:
     held: tuple[tuple[str, str], ...]
     unknown: str | None = None
     orphaned: tuple[Orphan, ...] = ()
+    renamed: tuple[Renamed, ...] = ()
 
 
 def explain(
@@ -100,12 +111,15 @@ def explain(
     if not resolved_roles:
         return Explanation(request, decision, None, (), (), ())
     effective_roles = resolved_roles[0].inside(decision.domain)
-    orphaned = tuple(_orphans(policy, resolved_roles[0].stored_inside(decision.domain)))
+    stored = resolved_roles[0].stored_inside(decision.domain)
+    orphaned = tuple(_orphans(policy, stored))
+    names_now = policy.roles.names_now
+    renamed = tuple(Renamed(role, names_now[role], domain) for role, domain in stored if role in names_now)
     roles = effective_roles.roles_in(decision.domain)
     if decision.grant is None:
         nearest = _nearest(policy, effective_roles, roles, decision.domain, request)
         unknown = _unknown(policy, request)
-        return Explanation(request, decision, None, (), nearest, effective_roles.held, unknown, orphaned)
+        return Explanation(request, decision, None, (), nearest, effective_roles.held, unknown, orphaned, renamed)
     decided_by = _seen(policy, effective_roles, decision.domain, request, decision.grant)
     also = tuple(
         _seen(policy, effective_roles, decision.domain, request, grant)
@@ -116,12 +130,12 @@ def explain(
         and grant.scope.covers(decision.domain, policy.roles)
         and _condition_holds(grant, request)
     )
-    return Explanation(request, decision, decided_by, also, (), effective_roles.held, None, orphaned)
+    return Explanation(request, decision, decided_by, also, (), effective_roles.held, None, orphaned, renamed)
 
 
 def _orphans(policy: PolicySet, stored: Iterable[tuple[str, str]]) -> Iterator[Orphan]:
     for role, domain in stored:
-        if policy.roles.depths.get(role) != depth_of(domain):
+        if policy.roles.stored_depths.get(role) != depth_of(domain):
             yield Orphan(role, domain, why_orphaned(policy.roles, role))
 
 

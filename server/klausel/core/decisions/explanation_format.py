@@ -24,6 +24,11 @@ def explanation_as_json(explanation: Explanation) -> dict[str, object]:
             {"role": orphan.role, "domain": orphan.domain, "message": _orphan_text(explanation, orphan)}
             for orphan in explanation.orphaned
         ]
+    if explanation.renamed:
+        answer["renamed"] = [
+            {"stored_as": renamed.stored_as, "role": renamed.role, "domain": renamed.domain}
+            for renamed in explanation.renamed
+        ]
     if explanation.decided_by:
         answer["decided_by"] = _grant_seen_as_json(explanation, explanation.decided_by)
         answer["also"] = [_grant_seen_as_json(explanation, seen) for seen in explanation.also]
@@ -92,6 +97,9 @@ def _lines(explanation: Explanation) -> Iterator[str]:
     elif not decision.failure:
         held = ", ".join(f"{role} in {domain}" for role, domain in explanation.held)
         yield f"  {subject} holds {held or 'no role'}"
+    for renamed in explanation.renamed:
+        was = f"which was called {renamed.stored_as} and is stored so"
+        yield f"  {subject} is {renamed.role} in {renamed.domain}, {was}"
     for orphan in explanation.orphaned:
         yield f"  {_orphan_text(explanation, orphan)}"
     for seen in explanation.also:

@@ -96,7 +96,8 @@ class AssignmentStore:
         What really changes stands in the change log, with its origin, in the same transaction.
 
         Raises InvalidAssignments for rows that can never be, ForbiddenState when the rules forbid the state after it.
-        A stored row can be revoked even when it is invalid by now, such as one with a role no longer declared.
+        A stored row can be revoked even when it is invalid by now, such as one with a role no longer declared. To revoke a
+        role takes it under its former names too.
         """
         refused, doubtful = _faults(roles, grant, revoke)
         if refused:
@@ -269,7 +270,8 @@ def _apply(
 ) -> tuple[str, StoreChange | None]:
     stored = set(_stored(connection, {row.subject for row in (*grant, *revoke)}))
     added = sorted(set(grant) - stored)
-    removed = sorted(set(revoke) & stored)
+    revoked = set(revoke)
+    removed = sorted(row for row in stored if row in revoked or row._replace(role=roles.name_now(row.role)) in revoked)
     violations = subjects_at_fault(roles, *_before_and_after(stored, added, removed, grant, revoke), grant)
     change = apply_unjudged(connection, added, removed, origin)
     violations += keepers_missing(

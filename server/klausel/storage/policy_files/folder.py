@@ -176,7 +176,7 @@ def _why_unreadable(path: Path, root: Path) -> tuple[str, str] | None:
     """Why something in a folder is not to be read, and the cure; None for a file. Opens nothing."""
     target = Path(os.path.realpath(path))
     if not target.is_relative_to(root):
-        return "this is a link that leads out of the policy folder, and such are not followed", "put the file itself here"
+        return "this is a link that goes out of the policy folder, and such are not followed", "put the file itself here"
     try:
         kind = os.stat(target).st_mode
     except FileNotFoundError:
