@@ -259,6 +259,11 @@ PERSON = Table(
             "The roles held, by domain: a role or a list for each. `{}` for nobody's.",
             is_required=True,
         ),
+        Key(
+            "forbidden",
+            Flag(only_true=True),
+            "Says that the rules forbid these roles: what if they are stored all the same?",
+        ),
     ),
     is_open=True,
     is_short=True,
