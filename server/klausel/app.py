@@ -24,6 +24,7 @@ from klausel.service.effective_roles_cache import EffectiveRolesCache
 from klausel.service.policy_in_force import LivePolicy
 from klausel.settings import ENVIRONMENT_VARIABLE, Settings
 from klausel.storage.assignments.store import AssignmentStore
+from klausel.storage.assignments.stored_roles import stored_roles
 from klausel.storage.decision_log.queue import DecisionLog
 from klausel.storage.decision_log.sinks import open_sink
 from klausel.storage.policy_files.git_source import GitFolder, git_address
@@ -66,7 +67,13 @@ def create_service(settings: Settings) -> Service:
     """The parts behind the routes."""
     engine = open_database(settings.database)
     store = AssignmentStore(engine)
-    live = LivePolicy(_source_of(settings), partial(EffectiveRolesCache, store), settings.max_policy_age_seconds)
+    live = LivePolicy(
+        _source_of(settings),
+        partial(EffectiveRolesCache, store),
+        settings.max_policy_age_seconds,
+        stored_roles=partial(stored_roles, engine),
+        takes_orphaning=settings.orphaned_assignments == "warn",
+    )
 
     def is_ready() -> bool:
         try:

@@ -19,7 +19,8 @@ class Settings:
     `decision_log` is `stdout`, `database` or the path of a file; the settings that start like it are for what goes there.
     With `max_policy_age_seconds` everything is denied when policies could not be refreshed for so long. `policies` may be an
     address such as `policies.git@main:policies`; then an empty `model` is that of the commit, and the ref is looked up every
-    `poll_seconds`."""
+    `poll_seconds`. `orphaned_assignments` says what becomes of a policy set under which stored role assignments would count
+    for nothing: `refuse` or `warn`."""
 
     policies: str = "policies"
     model: str = "model.conf"
@@ -39,6 +40,7 @@ class Settings:
     decision_log_files: int = 0
     decision_log_queue: int = 20_000
     poll_seconds: float = 5.0
+    orphaned_assignments: str = "refuse"
     max_body_bytes: int = 1_048_576
     max_nesting_depth: int = 32
     max_string_characters: int = 1024

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from doors import POLICY, ROOT, Door, Doors, open_doors
 
-NAMES = {"files_digest", "meaning_digest", "counts", "warnings"}
+NAMES = {"files_digest", "meaning_digest", "counts", "warnings", "orphaned_assignments"}
 
 PolicyOf = Callable[[], dict[str, Any]]
 

@@ -247,3 +247,36 @@ def test_export_to_standard_output_is_utf_8_whatever_the_terminal_speaks(klausel
     )
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout == people.read_bytes()
+
+
+@pytest.mark.usefixtures("demo_people")
+def test_a_role_is_renamed_for_everybody_and_the_log_says_by_whom(klausel: Klausel) -> None:
+    renamed = klausel("assignments", "rename-role", "lead", "reviewer", "--by", "cara", "--reason", "one role less")
+    assert renamed.exit_code == 0, renamed.output
+    assert " role assignments renamed from lead to reviewer; revision " in renamed.stdout
+    assert ",lead," not in exported(klausel).decode()
+    logged = klausel("audit", "show", "--by", "cara").stdout
+    assert "one role less" in logged
+
+
+@pytest.mark.usefixtures("demo_people")
+def test_a_rename_that_cannot_be_is_refused_as_a_whole(klausel: Klausel) -> None:
+    before = exported(klausel)
+    unknown = klausel("assignments", "rename-role", "lead", "reviewr")
+    assert (unknown.exit_code, 'did you mean "reviewer"?' in unknown.stderr) == (1, True)
+    misplaced = klausel("assignments", "rename-role", "lead", "user")
+    assert misplaced.exit_code == 1
+    assert misplaced.stderr.endswith("klausel: nothing was changed\n")
+    assert exported(klausel) == before
+
+
+@pytest.mark.usefixtures("demo_people")
+def test_one_role_assignment_is_revoked_once(klausel: Klausel) -> None:
+    row = ("user:leo", "lead", "acme/support")
+    revoked = klausel("assignments", "revoke", *row, "--by", "cara", "--reason", "left the team")
+    assert revoked.exit_code == 0, revoked.output
+    assert revoked.stdout.startswith("revoked user:leo lead in acme/support; revision ")
+    assert ",".join(row) not in exported(klausel).decode()
+    again = klausel("assignments", "revoke", *row)
+    assert (again.exit_code, again.stdout) == (1, "")
+    assert again.stderr == "klausel: user:leo lead in acme/support is no role assignment, so nothing was changed\n"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -270,3 +271,18 @@ def test_the_installed_command_answers_in_the_same_exit_codes() -> None:
     assert (allowed.returncode, denied.returncode) == (ALLOWED, DENIED)
     assert allowed.stdout.startswith("allowed by ")
     assert denied.stdout.startswith("DENY  user:leo edit quiz in acme/sales\n")
+
+
+def test_explain_names_a_stored_role_that_counts_for_nothing(klausel: Klausel, tmp_path: Path) -> None:
+    database = sqlite3.connect(tmp_path / "klausel.db")
+    with database:
+        row = ("g", "user:leo", "inspector", "acme/support")
+        database.execute("INSERT INTO casbin_rule (ptype, v0, v1, v2) VALUES (?, ?, ?, ?)", row)
+    database.close()
+    said = "user:leo is stored as inspector in acme/support, which no policy file declares, so it counts for nothing"
+    asked = ("explain", "user:leo", "delete", "quiz", "--in", "acme/support")
+    assert f"  {said}\n" in klausel(*asked).stdout
+    assert json.loads(klausel(*asked, "--format", "json").stdout)["orphaned"] == [
+        {"role": "inspector", "domain": "acme/support", "message": said}
+    ]
+    assert "orphaned" not in json.loads(klausel("explain", "user:ann", *asked[2:], "--format", "json").stdout)

@@ -225,6 +225,31 @@ def test_demo_people_that_do_not_fit_the_policies_are_told_with_their_line(serve
     assert result.stderr.startswith('policies/demo/assignments.csv:7: error: unknown role "led"; did you mean "lead"?')
 
 
+def test_policies_that_orphan_stored_role_assignments_are_refused_unless_told_otherwise(
+    klausel: Klausel, serve: Klausel, server: type[Server], tmp_path: Path
+) -> None:
+    klausel("assignments", "import", "-", stdin="subject,role,domain\nuser:eve,admin,acme\n")
+    roles = "levels: {account: {named_by: account}}\nroles: {member: {level: account}}\n"
+    features = "resource_types: {note: {actions: [read]}}\ngrants: [{allow: member, to: read, resource: note}]\n"
+    (tmp_path / "small" / "features").mkdir(parents=True)
+    (tmp_path / "small" / "roles.yaml").write_text(roles)
+    (tmp_path / "small" / "features" / "notes.yaml").write_text(features)
+    refused = serve("--policies", "small")
+    assert (refused.exit_code, server.given) == (1, {})
+    told = '1 stored role assignment has the role "admin", which no policy file declares, so whoever holds it would be locked out'
+    assert refused.stderr.startswith(f"small/roles.yaml:1:1: error: {told}; ")
+    assert "--orphaned-assignments warn" in refused.stderr
+    taken = serve("--policies", "small", "--orphaned-assignments", "warn")
+    assert taken.exit_code == 0, taken.output
+    assert f"small/roles.yaml:1:1: warning: {told}" in taken.stderr
+    assert server.given["settings"].orphaned_assignments == "warn"
+    checked = klausel("check", "small", "--database", "sqlite:///klausel.db")
+    assert checked.exit_code == 1
+    assert f"small/roles.yaml:1:1: error: {told}; " in checked.stdout
+    assert klausel("check", "small").exit_code == 0
+    assert klausel("check", "--database", "sqlite:///klausel.db").exit_code == 0
+
+
 def test_every_option_reaches_the_service(serve: Klausel, server: type[Server]) -> None:
     bounds = {
         "max_body_bytes": 11,

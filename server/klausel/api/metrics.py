@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 
 from klausel.service.policy_in_force import LivePolicy
 from klausel.storage.decision_log.queue import DecisionLog
+from klausel.storage.sql.database import StorageError
 
 
 def metrics_text(live: LivePolicy, decision_log: DecisionLog | None) -> tuple[bytes, int, dict[str, str]]:
@@ -55,6 +56,13 @@ class _PolicyMetrics(Collector):
             process,
             live.confirmed_unix_seconds,
         )
+        try:
+            orphaned = sum(one.number for one in live.orphaned())
+        except StorageError:
+            pass
+        else:
+            what = "Stored role assignments that count for nothing under the policies in force"
+            yield _gauge("klausel_orphaned_assignments", what, process, orphaned)
         info = GaugeMetricFamily(
             "klausel_policy_info", "The policies in force", labels=("process", "files_digest", "meaning_digest", "commit")
         )

@@ -8,6 +8,7 @@ from klausel.api.authzen_requests import Json
 from klausel.api.errors import ApiError
 from klausel.service.decision_service import Service
 from klausel.service.policy_in_force import LivePolicy
+from klausel.storage.sql.database import StorageError
 
 MOST_LISTED = 100
 """Problems listed in one answer; their number is always told."""
@@ -29,7 +30,7 @@ def describe_policy(live: LivePolicy) -> Json:
         "grants": len(policy.grants),
     }
     warnings = [str(problem) for problem in loaded.warnings]
-    return {**version, "counts": counts, "warnings": warnings, **_refused(live)}
+    return {**version, "counts": counts, "warnings": warnings, **_orphaned(live), **_refused(live)}
 
 
 def answer_reload(service: Service) -> Json:
@@ -55,6 +56,15 @@ def describe_readiness(service: Service) -> Json:
         message = f"the policies could not be refreshed for more than {seconds:g} seconds, so everything is denied"
         raise ApiError(503, message, **refused)
     return {"status": "ready", **refused}
+
+
+def _orphaned(live: LivePolicy) -> Json:
+    try:
+        orphaned = live.orphaned()
+    except StorageError:
+        return {"orphaned_assignments": None}
+    named = [{"role": role, "count": number} for role, _, number in orphaned[:MOST_LISTED]]
+    return {"orphaned_assignments": {"count": sum(one.number for one in orphaned), "roles": named}}
 
 
 def _refused(live: LivePolicy) -> Json:

@@ -64,6 +64,7 @@ def meaning_digest(policy: PolicySet) -> str:
         for level in roles.levels
     ]
     lines += [repr(("role", role.name, role.level, role.keep_one)) for role in roles.roles.values()]
+    lines += [repr(("was", role.name, sorted(role.was))) for role in roles.roles.values() if role.was]
     lines += [
         repr(("type", declared.name, sorted(declared.actions), sorted(declared.asked_in.items())))
         for declared in policy.resource_types.values()

@@ -1,4 +1,4 @@
-"""Commands for role assignments as CSV: `assignments import` and `assignments export`."""
+"""Commands for role assignments: `import` and `export` as CSV, `rename-role` and `revoke`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import csv
 import getpass
 import io
 import sys
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import NoReturn, TextIO
+from typing import NoReturn, TextIO, TypeVar
 
 import click
 from tqdm import tqdm
@@ -17,22 +17,27 @@ from tqdm import tqdm
 from klausel.cli.assignment_file import HEADER, AssignmentFile, BrokenFile
 from klausel.cli.database_options import database_option, explains_storage_errors, open_existing_database
 from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit, model_option, policies_option
+from klausel.core.policy.assignment import Assignment
 from klausel.core.policy.roles import RoleModel
 from klausel.core.records.change_record import TEXT_CHARACTERS, Origin
+from klausel.core.terms.problem import did_you_mean
 from klausel.storage.assignments.store import AssignmentStore, ForbiddenState, ImportResult, InvalidAssignments
 from klausel.storage.schema import open_database
 
 MOST_SHOWN = 20
+Command = TypeVar("Command", bound=Callable[..., object])
 
 
 @click.group()
 def assignments() -> None:
-    """Role assignments (who has which role where) as CSV with the header subject,role,domain.
+    """Role assignments (who has which role where): in and out as CSV with the header subject,role,domain, and changed.
 
     \b
     Examples:
       klausel assignments import people.csv
       klausel assignments export > people.csv
+      klausel assignments rename-role reviewer checker
+      klausel assignments revoke user:leo lead acme/support
     """
 
 
@@ -116,6 +121,112 @@ def _fail_unchanged(name: str, faults: Sequence[tuple[int, str]]) -> NoReturn:
 
 def _printable(text: str) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def _origin_options(command: Command) -> Command:
+    for option in (
+        click.option("--ticket", help="Where that was asked for, for the change log."),
+        click.option("--reason", help="Why, for the change log."),
+        click.option("--by", help="Who makes the change; the user of the operating system stands in the change log too."),
+    ):
+        command = option(command)
+    return command
+
+
+def _origin_or_usage(by: str | None, reason: str | None, ticket: str | None) -> Origin:
+    try:
+        return origin_here(by, reason, ticket)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+
+
+@assignments.command("rename-role")
+@click.argument("old")
+@click.argument("new")
+@_origin_options
+@policies_option
+@model_option
+@database_option
+@explains_storage_errors
+def rename_role(
+    old: str,
+    new: str,
+    by: str | None,
+    reason: str | None,
+    ticket: str | None,
+    policies: Path,
+    model: Path | None,
+    database: str,
+) -> None:
+    """Give everybody with the role OLD the role NEW in its place, in the same domains: all, or none when a rule is broken.
+
+    NEW is declared in the policies; OLD need not be any more. It is one change in the change log.
+
+    \b
+    Example:
+      klausel assignments rename-role reviewer checker --by cara --reason "the role has a new name"
+    """
+    origin = _origin_or_usage(by, reason, ticket)
+    roles = load_or_exit(policies, model).compiled.policy.roles
+    if new not in roles.roles:
+        fail(f'unknown role "{new}"; {did_you_mean(new, roles.roles)}Roles are declared in {policies}/roles.yaml')
+    with closing(AssignmentStore(open_existing_database(database))) as store, _refusals_explained():
+        revision, count = store.rename_role(roles, old, new, origin)
+    click.echo(f"{count} role assignments renamed from {_printable(old)} to {new}; revision {revision}")
+
+
+@assignments.command()
+@click.argument("subject")
+@click.argument("role")
+@click.argument("domain")
+@_origin_options
+@policies_option
+@model_option
+@database_option
+@explains_storage_errors
+def revoke(
+    subject: str,
+    role: str,
+    domain: str,
+    by: str | None,
+    reason: str | None,
+    ticket: str | None,
+    policies: Path,
+    model: Path | None,
+    database: str,
+) -> None:
+    """Take the role ROLE in DOMAIN from SUBJECT (written type:id), also when no policy file declares ROLE any more.
+
+    \b
+    Example:
+      klausel assignments revoke user:leo lead acme/support --by cara --reason "left the team"
+    """
+    origin = _origin_or_usage(by, reason, ticket)
+    roles = load_or_exit(policies, model).compiled.policy.roles
+    row = Assignment(subject, role, domain)
+    with closing(AssignmentStore(open_existing_database(database))) as store, _refusals_explained():
+        before = store.revision()
+        revision = store.write(roles, (), [row], origin)
+    if revision == before:
+        fail(f"{_printable(str(row))} is no role assignment, so nothing was changed")
+    click.echo(f"revoked {row}; revision {revision}")
+
+
+@contextmanager
+def _refusals_explained() -> Iterator[None]:
+    """Prints why a write was refused, and exits with 1."""
+    try:
+        yield
+    except InvalidAssignments as error:
+        messages = [f"{fault.assignment}: {fault.message}" for fault in error.faults]
+    except ForbiddenState as error:
+        messages = [f"{violation.message} ({violation.rule})" for violation in error.violations]
+    else:
+        return
+    for message in messages[:MOST_SHOWN]:
+        click.echo(f"error: {_printable(message)}", err=True)
+    more = f"; these are the first {MOST_SHOWN} faults" if len(messages) > MOST_SHOWN else ""
+    fail(f"nothing was changed{more}")
 
 
 @assignments.command()

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from pathlib import Path
 
 import click
 
 from klausel.casbin_policies.rows import Row, grant_rows, inheritance_rows
+from klausel.cli.database_options import explains_storage_errors, open_existing_database
 from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit, model_option, policies_option, read_policies
 from klausel.core.lint.registry import RULES, page
 from klausel.core.terms.problem import PolicyError, Problem
-from klausel.service.pipeline import check_files
+from klausel.service.pipeline import check_files, load_files, problems_of_orphans
+from klausel.storage.assignments.store import AssignmentStore
+from klausel.storage.assignments.stored_roles import stored_roles
 from klausel.storage.git.objects import GitError
 
 
@@ -32,6 +36,7 @@ def _print_page(ctx: click.Context, _: click.Parameter, rule: str | None) -> Non
     show_default=True,
     help="github: annotations on the lines of a pull request.",
 )
+@click.option("--database", metavar="URL", help="Look in this database too for role assignments that the set would orphan.")
 @click.option("--strict", is_flag=True, help="Exit with 1 on warnings too.")
 @click.option(
     "--explain",
@@ -41,7 +46,8 @@ def _print_page(ctx: click.Context, _: click.Parameter, rule: str | None) -> Non
     callback=_print_page,
     help="Print the manual page of a warning, and nothing else.",
 )
-def check(folder: Path, model: Path | None, format_: str, strict: bool) -> None:
+@explains_storage_errors
+def check(folder: Path, model: Path | None, format_: str, database: str | None, strict: bool) -> None:
     """Check the policy set in DIR and print every problem with its place.
 
     Errors refuse the set. Warnings are what may stand but is most often a mistake. Without DIR it is KLAUSEL_POLICIES, or the
@@ -53,9 +59,10 @@ def check(folder: Path, model: Path | None, format_: str, strict: bool) -> None:
       klausel check
       klausel check policies --strict --format github
       klausel check ../policies.git@main:policies
+      klausel check --database postgresql://localhost/klausel
       klausel check --explain covered-grant
     """
-    problems = _problems_in(folder, model)
+    problems = _problems_in(folder, model, database)
     errors = sum(problem.severity == "error" for problem in problems)
     if format_ == "json":
         click.echo(json.dumps({"problems": [_as_json(problem) for problem in problems]}, indent=2, ensure_ascii=False))
@@ -67,9 +74,15 @@ def check(folder: Path, model: Path | None, format_: str, strict: bool) -> None:
     raise SystemExit(EXIT_PROBLEMS if errors or (strict and problems) else 0)
 
 
-def _problems_in(folder: Path, model: Path | None) -> tuple[Problem, ...]:
+def _problems_in(folder: Path, model: Path | None, database: str | None) -> tuple[Problem, ...]:
     try:
-        return check_files(read_policies(folder, model))
+        found = read_policies(folder, model)
+        problems = check_files(found)
+        if database is None or any(problem.severity == "error" for problem in problems):
+            return problems
+        with closing(AssignmentStore(open_existing_database(database))) as store:
+            orphans = problems_of_orphans(found, load_files(found), stored_roles(store.engine))
+        return tuple(sorted([*problems, *orphans]))
     except GitError as error:
         fail(str(error))
     except PolicyError as error:

@@ -21,11 +21,14 @@ from granian.log import LogLevels
 from klausel.cli.assignments import import_file, origin_here
 from klausel.cli.database_options import database_option, explains_storage_errors
 from klausel.cli.options import fail, load_or_exit, model_beside, model_option, policies_option
+from klausel.core.loading.load import ROLES_FILE
+from klausel.core.policy.orphans import orphan_problems, orphaned_roles
 from klausel.core.terms.masking import fault_in_mask
 from klausel.core.testing.gate import unmet_expectations
 from klausel.service.pipeline import LoadedPolicy
 from klausel.settings import ENVIRONMENT_VARIABLE, Settings, fault_in_public_url
 from klausel.storage.assignments.store import AssignmentStore
+from klausel.storage.assignments.stored_roles import stored_roles
 from klausel.storage.decision_log.queue import SinkError
 from klausel.storage.decision_log.sinks import STDOUT, open_sink
 from klausel.storage.policy_files.git_source import git_address
@@ -55,6 +58,13 @@ _DEFAULTS = Settings()
     type=click.FloatRange(1),
     metavar="SECONDS",
     help="Deny everything when the policies could not be refreshed for so long; without it, never.",
+)
+@click.option(
+    "--orphaned-assignments",
+    type=click.Choice(["refuse", "warn"]),
+    default=_DEFAULTS.orphaned_assignments,
+    show_default=True,
+    help="What to do with policies under which stored role assignments count for nothing, as their role is not declared.",
 )
 @click.option("--decision-log", metavar="TARGET", help="Record every decision: stdout, database, or the path of a file.")
 @click.option(
@@ -258,6 +268,7 @@ def _prepare_database(settings: Settings, loaded: LoadedPolicy, policies: Path) 
         if is_in_memory(store.engine.url):
             message = "a database in memory is lost between processes; name a file, such as sqlite:///klausel.db"
             raise click.BadParameter(message, param_hint="--database")
+        _check_orphans(settings, loaded, store)
         if not settings.demo:
             return
         if not store.is_empty():
@@ -270,6 +281,16 @@ def _prepare_database(settings: Settings, loaded: LoadedPolicy, policies: Path) 
         result = import_file(store, loaded.compiled.policy.roles, file, origin_here(reason="demo people"))
         message = f"{result.added} role assignments of demo people loaded into the empty database"
         click.echo(message, err=settings.decision_log == STDOUT)
+
+
+def _check_orphans(settings: Settings, loaded: LoadedPolicy, store: AssignmentStore) -> None:
+    roles = loaded.compiled.policy.roles
+    problems = orphan_problems(roles, orphaned_roles(roles, stored_roles(store.engine)), f"{settings.policies}/{ROLES_FILE}")
+    refuses = settings.orphaned_assignments == "refuse"
+    for problem in problems:
+        click.echo(str(problem if refuses else dataclasses.replace(problem, severity="warning")), err=True)
+    if problems and refuses:
+        fail("stored role assignments would count for nothing; to start all the same, give --orphaned-assignments warn")
 
 
 def _check_port(settings: Settings) -> None:

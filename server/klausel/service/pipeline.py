@@ -11,7 +11,8 @@ from klausel.casbin_policies.model_shape import problems_in_model
 from klausel.core.lint.registry import WARNINGS, lint
 from klausel.core.lint.rules.switch_off import without_switched_off
 from klausel.core.loading.cache import LoadCache
-from klausel.core.loading.load import LoadResult, SourceFile, is_test_file, load_policy
+from klausel.core.loading.load import ROLES_FILE, LoadResult, SourceFile, is_test_file, load_policy
+from klausel.core.policy.orphans import StoredRole, orphan_problems, orphaned_roles
 from klausel.core.policy.policy_test import PolicyTest
 from klausel.core.terms.problem import SWITCH_OFF_MARK, PolicyError, Problem
 from klausel.core.testing.gate import unmet_expectations
@@ -104,6 +105,13 @@ def load_checked(found: PolicyFiles, cache: LoadCache | None = None) -> LoadedPo
     if problems:
         raise PolicyError([*loaded.warnings, *problems])
     return loaded
+
+
+def problems_of_orphans(found: PolicyFiles, loaded: LoadedPolicy, stored: Iterable[StoredRole]) -> tuple[Problem, ...]:
+    """An error for each stored role that counts for nothing under the set that files say."""
+    roles = loaded.compiled.policy.roles
+    roles_file = next((file.shown_as for file in found.files if file.name == ROLES_FILE), ROLES_FILE)
+    return orphan_problems(roles, orphaned_roles(roles, stored), roles_file)
 
 
 def check_policy(folder: Path, model: Path) -> tuple[Problem, ...]:

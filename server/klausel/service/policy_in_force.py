@@ -13,10 +13,11 @@ from queue import SimpleQueue
 from typing import Literal
 
 from klausel.core.loading.cache import LoadCache
+from klausel.core.policy.orphans import StoredRole, orphaned_roles
 from klausel.core.policy.roles import RoleModel
 from klausel.core.terms.problem import Place, PolicyError, Problem
 from klausel.service.effective_roles_cache import EffectiveRolesCache
-from klausel.service.pipeline import LoadedPolicy, load_checked
+from klausel.service.pipeline import LoadedPolicy, load_checked, problems_of_orphans
 from klausel.storage.policy_files.folder import PolicyFiles
 from klausel.storage.policy_files.source import PolicySource
 
@@ -24,6 +25,8 @@ Outcome = Literal["taken", "unchanged", "refused"]
 OUTCOMES: tuple[Outcome, ...] = ("taken", "unchanged", "refused")
 MOST_READINGS = 5
 """How often a refresh starts again because files changed under it, before it leaves them to the next one."""
+SECONDS_PER_COUNT = 30.0
+"""How old the number of orphaned role assignments may be that is told: counting reads an index as long as the table."""
 _TURN_SECONDS = 0.0005
 
 _log = logging.getLogger(__name__)
@@ -50,6 +53,9 @@ class LivePolicy:
 
     `in_force` is one reference: who reads it once has a set that never changes under it. `refusal` is None while the
     files are those in force. `reloads` counts the refreshes by outcome; finding the same refused files again is none.
+
+    With `stored_roles`, which reads those of the stored role assignments, a set that orphans some is refused, or only told
+    in the log when it `takes_orphaning`.
     """
 
     def __init__(
@@ -58,11 +64,15 @@ class LivePolicy:
         make_resolved_roles: Callable[[RoleModel], EffectiveRolesCache],
         max_age_seconds: float | None = None,
         clock: Callable[[], float] = time.monotonic,
+        stored_roles: Callable[[], Iterable[StoredRole]] = tuple,
+        takes_orphaning: bool = False,
     ) -> None:
         self._source = source
         self._make_resolved_roles = make_resolved_roles
         self.max_age_seconds = max_age_seconds
         self._clock = clock
+        self._stored_roles = stored_roles
+        self._takes_orphaning = takes_orphaning
         self._cache = LoadCache()
         self._lock = threading.Lock()
         self._is_asked_for = threading.Lock()
@@ -72,10 +82,12 @@ class LivePolicy:
         self._threads: list[threading.Thread] = []
         self.reloads: dict[Outcome, int] = dict.fromkeys(OUTCOMES, 0)
         self.refusal: Refusal | None = None
+        self._counted: tuple[float, RoleModel | None, tuple[StoredRole, ...]] = (0.0, None, ())
         self._refused: PolicyFiles | None = None
         began = clock()
         self._taken = source.read()
         loaded = load_checked(self._taken, self._cache)
+        self._check_orphans(self._taken, loaded)
         self.in_force = InForce(loaded, make_resolved_roles(loaded.compiled.policy.roles))
         self._confirm(began)
 
@@ -84,6 +96,15 @@ class LivePolicy:
         """Whether the files were last known to be those in force longer ago than `max_age_seconds`; False without one."""
         most = self.max_age_seconds
         return most is not None and self._clock() - self._confirmed_at > most
+
+    def orphaned(self) -> tuple[StoredRole, ...]:
+        """The stored roles that count for nothing in force, at most `SECONDS_PER_COUNT` old. Raises StorageError."""
+        roles = self.in_force.policy.compiled.policy.roles
+        counted_at, counted_for, found = self._counted
+        if counted_for is not roles or self._clock() - counted_at > SECONDS_PER_COUNT:
+            counted_at, found = self._clock(), orphaned_roles(roles, self._stored_roles())
+            self._counted = (counted_at, roles, found)
+        return found
 
     def refresh(self) -> Outcome:
         """Reads the files and takes them when they changed and all is well; one at a time. Never raises."""
@@ -156,7 +177,7 @@ class LivePolicy:
             loaded, problems = self._load(found)
             # Files may be changed one after the other: what is judged must still be what stands there.
             if self._source.read() == found:
-                return self._refuse(found, problems) if loaded is None else self._take(found, loaded, began)
+                return self._refuse(found, problems) if loaded is None else self._take_unless_orphaning(found, loaded, began)
         what = "the files keep changing while they are read"
         return self._refuse(
             None, [Problem(Place(self._source.shown_as, 1, 1), "unreadable-file", what, "they are read again")]
@@ -185,6 +206,23 @@ class LivePolicy:
             self.refusal = self._refused = None
             _log.info("policies are again those in force: %s", policy.files_digest)
         return "unchanged"
+
+    def _take_unless_orphaning(self, found: PolicyFiles, loaded: LoadedPolicy, began: float) -> Outcome:
+        if loaded.compiled.policy.roles.stored_depths != self.in_force.policy.compiled.policy.roles.stored_depths:
+            try:
+                self._check_orphans(found, loaded)
+            except PolicyError as error:
+                # The assignments may be moved while the files stay, so these files are looked at again.
+                return self._refuse(None, error.problems)
+        return self._take(found, loaded, began)
+
+    def _check_orphans(self, found: PolicyFiles, loaded: LoadedPolicy) -> None:
+        """Raises `PolicyError` when a set orphans stored role assignments, or logs it when that is allowed."""
+        problems = problems_of_orphans(found, loaded, self._stored_roles())
+        if problems and not self._takes_orphaning:
+            raise PolicyError([*loaded.warnings, *problems])
+        for problem in problems:
+            _log.warning("%s", problem.message)
 
     def _take(self, found: PolicyFiles, loaded: LoadedPolicy, began: float) -> Outcome:
         before, roles = self.in_force, loaded.compiled.policy.roles

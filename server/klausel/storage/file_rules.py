@@ -24,13 +24,24 @@ DEFAULT_MODEL = STARTER / MODEL_NAME
 LARGEST_FILE = 4 * 1024 * 1024
 SCHEMAS_FOLDER = "schemas/"
 _IGNORED_FOLDERS = ("demo/", SCHEMAS_FOLDER)
+_COPY = re.compile(r".+\.(yaml|csv)\.(orig|rej|new|bak|tmp|swp)")
 
 
 def is_passed_over(name: str) -> bool:
     """Whether a file (or, with a slash at its end, a folder) of a policy set is left alone, with all that is in it."""
     if name.startswith(_IGNORED_FOLDERS) or name.endswith((".md", "~")):
         return True
-    return any(part.startswith(".") for part in name.split("/"))
+    if any(part.startswith(".") for part in name.split("/")):
+        return True
+    return _is_left_by_an_editor(name.rpartition("/")[2])
+
+
+def _is_left_by_an_editor(name: str) -> bool:
+    """Whether a program made a file of this name for itself: a copy beside a policy file, a lock, a try whether it may write."""
+    if _COPY.fullmatch(name) or (len(name) > 2 and name.startswith("#") and name.endswith("#")):
+        return True
+    # Vim tries whether it may write a folder with the file 4913, and where that is taken 123 further on.
+    return name.isascii() and name.isdecimal() and len(name) <= 6 and int(name) >= 4913 and (int(name) - 4913) % 123 == 0
 
 
 def problem_of_name(name: str, shown_as: str) -> Problem | None:

@@ -22,6 +22,7 @@ CASES = {case.name: case for case in all_cases()}
 # Ids of problems that no policy file has but its folder, and the test that has a case for each.
 TESTED_ELSEWHERE = {
     "unknown-file": "tests/storage/policy_files/test_policy_files.py",
+    "orphaned-assignments": "tests/service/test_orphaned_assignments.py",
     "unreadable-file": "tests/storage/policy_files/test_policy_files.py",
 }
 

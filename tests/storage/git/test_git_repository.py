@@ -360,3 +360,9 @@ def test_reading_a_work_tree_runs_nothing_that_its_configuration_names(made: Rep
 def test_what_only_the_reflog_of_a_clone_knows_is_refused(opened: GitRepository, revision: str) -> None:
     with pytest.raises(GitError, match="asks the reflog of this clone"):
         opened.commit(revision)
+
+
+def test_what_editors_leave_is_ignored_in_a_commit_too(made: Repository, opened: GitRepository) -> None:
+    names = ("4913", "#letters.yaml#", "letters.yaml.orig", "letters.yaml.new", "letters.yaml~", ".letters.yaml.swp")
+    made.commit({f"policies/features/{name}": LETTERS for name in names})
+    assert ids_and_files(opened) == []

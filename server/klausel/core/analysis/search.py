@@ -69,12 +69,18 @@ def holders_of(roles: RoleModel, domain: str | None, names: Collection[str]) -> 
     while "/" in above[-1]:
         above.append(above[-1].rpartition("/")[0])
     exactly = [
-        (role, place)
+        (stored, place)
         for place in reversed(above)
         for role, depth in roles.depths.items()
         if depth == depth_of(place) and roles.closure[role] & wanted
+        for stored in roles.stored_names(role)
     ]
-    anywhere = [role for role, depth in roles.depths.items() if depth > 1 and roles.closure[ANY_PREFIX + role] & wanted]
+    anywhere = [
+        stored
+        for role, depth in roles.depths.items()
+        if depth > 1 and roles.closure[ANY_PREFIX + role] & wanted
+        for stored in roles.stored_names(role)
+    ]
     return Holders(tuple(exactly), tuple(anywhere), top_domain(domain))
 
 

@@ -57,7 +57,7 @@ class EffectiveRoles:
                 together += names.get(above, ())
                 above = above.rpartition("/")[0]
             in_domains[domain] = roles.names_of(frozenset(together))
-        return cls(tuple(counting), in_domains, stored if len(counting) < len(stored) else None)
+        return cls(tuple(counting), in_domains, stored if tuple(counting) != stored else None)
 
     def roles_in(self, domain: str | None) -> frozenset[str]:
         """All names held in a domain; `anyone` alone where the subject holds nothing, and for no domain (None)."""

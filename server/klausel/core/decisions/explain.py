@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from klausel.core.conditions.tree import Atom, Attribute, Comparison, Condition, atoms, evaluate, evaluate_atom, value_of
 from klausel.core.decisions.decide import Decision, Plan, decide
 from klausel.core.decisions.effective_roles import EffectiveRoles, Source
+from klausel.core.policy.orphans import why_orphaned
 from klausel.core.policy.policy_set import Grant, PolicySet
-from klausel.core.policy.roles import ANYONE
+from klausel.core.policy.roles import ANYONE, depth_of
 from klausel.core.terms.problem import did_you_mean
 from klausel.core.terms.request import Request
 
@@ -55,6 +56,24 @@ class NearGrant:
 
 
 @dataclass(frozen=True, slots=True)
+class Orphan:
+    """A stored role assignment that counts for nothing, and why, as the end of a sentence."""
+
+    role: str
+    domain: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Renamed:
+    """A role assignment that is stored under a former name of its role, and the name that this has now."""
+
+    stored_as: str
+    role: str
+    domain: str
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     """Why a request got its decision.
 
@@ -62,7 +81,9 @@ class Explanation:
     `nearest` (only on a deny that no grant decided, at most five) the allows that came nearest: those about the asked type
     and action, or, when there are none, of the asked type; fewest unmet parts first, then in the order of the files.
     `held` are the subject's role assignments that count, as (role, domain), inside the asked domain of the top level.
-    `unknown` says which name of the request no policy file declares.
+    `unknown` says which name of the request no policy file declares. `orphaned` are the role assignments there that count for
+    nothing, because their role is not declared, or is one of another level;
+    `renamed` those that are stored under a former name of their role.
     """
 
     request: Request
@@ -72,6 +93,8 @@ class Explanation:
     nearest: tuple[NearGrant, ...]
     held: tuple[tuple[str, str], ...]
     unknown: str | None = None
+    orphaned: tuple[Orphan, ...] = ()
+    renamed: tuple[Renamed, ...] = ()
 
 
 def explain(
@@ -88,10 +111,15 @@ def explain(
     if not resolved_roles:
         return Explanation(request, decision, None, (), (), ())
     effective_roles = resolved_roles[0].inside(decision.domain)
+    stored = resolved_roles[0].stored_inside(decision.domain)
+    orphaned = tuple(_orphans(policy, stored))
+    names_now = policy.roles.names_now
+    renamed = tuple(Renamed(role, names_now[role], domain) for role, domain in stored if role in names_now)
     roles = effective_roles.roles_in(decision.domain)
     if decision.grant is None:
         nearest = _nearest(policy, effective_roles, roles, decision.domain, request)
-        return Explanation(request, decision, None, (), nearest, effective_roles.held, _unknown(policy, request))
+        unknown = _unknown(policy, request)
+        return Explanation(request, decision, None, (), nearest, effective_roles.held, unknown, orphaned, renamed)
     decided_by = _seen(policy, effective_roles, decision.domain, request, decision.grant)
     also = tuple(
         _seen(policy, effective_roles, decision.domain, request, grant)
@@ -102,7 +130,13 @@ def explain(
         and grant.scope.covers(decision.domain, policy.roles)
         and _condition_holds(grant, request)
     )
-    return Explanation(request, decision, decided_by, also, (), effective_roles.held)
+    return Explanation(request, decision, decided_by, also, (), effective_roles.held, None, orphaned, renamed)
+
+
+def _orphans(policy: PolicySet, stored: Iterable[tuple[str, str]]) -> Iterator[Orphan]:
+    for role, domain in stored:
+        if policy.roles.stored_depths.get(role) != depth_of(domain):
+            yield Orphan(role, domain, why_orphaned(policy.roles, role))
 
 
 def _is_about(grant: Grant, request: Request) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from klausel.core.decisions.effective_roles import Source
-from klausel.core.decisions.explain import AtomSeen, Explanation, GrantSeen, show_truth, show_value
+from klausel.core.decisions.explain import AtomSeen, Explanation, GrantSeen, Orphan, show_truth, show_value
 from klausel.core.policy.policy_set import Grant
 from klausel.core.terms.identifiers import subject_key
 
@@ -19,6 +19,16 @@ def explanation_as_json(explanation: Explanation) -> dict[str, object]:
         "domain": decision.domain,
         "roles_held": [{"role": role, "domain": domain} for role, domain in explanation.held],
     }
+    if explanation.orphaned:
+        answer["orphaned"] = [
+            {"role": orphan.role, "domain": orphan.domain, "message": _orphan_text(explanation, orphan)}
+            for orphan in explanation.orphaned
+        ]
+    if explanation.renamed:
+        answer["renamed"] = [
+            {"stored_as": renamed.stored_as, "role": renamed.role, "domain": renamed.domain}
+            for renamed in explanation.renamed
+        ]
     if explanation.decided_by:
         answer["decided_by"] = _grant_seen_as_json(explanation, explanation.decided_by)
         answer["also"] = [_grant_seen_as_json(explanation, seen) for seen in explanation.also]
@@ -87,6 +97,11 @@ def _lines(explanation: Explanation) -> Iterator[str]:
     elif not decision.failure:
         held = ", ".join(f"{role} in {domain}" for role, domain in explanation.held)
         yield f"  {subject} holds {held or 'no role'}"
+    for renamed in explanation.renamed:
+        was = f"which was called {renamed.stored_as} and is stored so"
+        yield f"  {subject} is {renamed.role} in {renamed.domain}, {was}"
+    for orphan in explanation.orphaned:
+        yield f"  {_orphan_text(explanation, orphan)}"
     for seen in explanation.also:
         yield f"  also: {seen.grant.source}: {seen.grant}"
     if explanation.nearest:
@@ -95,6 +110,11 @@ def _lines(explanation: Explanation) -> Iterator[str]:
         yield f"    {near.grant.source}: {near.grant}"
         for lack in near.lacks:
             yield f"      lacks {lack.part}: {lack.message}"
+
+
+def _orphan_text(explanation: Explanation, orphan: Orphan) -> str:
+    subject = subject_key(explanation.request.subject.type, explanation.request.subject.id)
+    return f"{subject} is stored as {orphan.role} in {orphan.domain}, {orphan.why}, so it counts for nothing"
 
 
 def _grant_lines(subject: str, seen: GrantSeen) -> Iterator[str]:

@@ -30,6 +30,8 @@ def declarations(policy: PolicySet) -> Iterator[Declaration]:
         yield Declaration(f"role {role.name} at level {role.level}", (role.name,))
         if role.keep_one:
             yield Declaration(f"role {role.name} is kept by one at least", (role.name,))
+        for old in role.was:
+            yield Declaration(f"role {role.name} was called {old}", (role.name,))
         for contained in role.contains:
             yield Declaration(f"role {role.name} contains {contained}", (role.name, contained))
     for pair in roles.separate:

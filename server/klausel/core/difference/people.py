@@ -51,7 +51,11 @@ class Concerned:
         wanted = [frozenset[str]().union(*(key[side] for key in keys)) for side in (0, 1)]
         sides = (self._difference.before.roles, self._difference.after.roles)
         return frozenset(
-            role for model, names in zip(sides, wanted, strict=True) for role in model.roles if model.closure[role] & names
+            stored
+            for model, names in zip(sides, wanted, strict=True)
+            for role in model.roles
+            if model.closure[role] & names
+            for stored in model.stored_names(role)
         )
 
     def flips(self, subject: str, held: Iterable[tuple[str, str]]) -> Flips:

@@ -150,6 +150,7 @@ ROLE = Table(
     (
         Key("level", OneText("level"), "The level of the domains in which people hold this role.", is_required=True),
         Key("contains", Texts("role"), "Whoever holds this role holds these too; of its level, or below."),
+        Key("was", Texts("text"), "Names that it had before: assignments stored under them count as this role."),
         Key("keep_one", Flag(), "A domain with people in it always keeps somebody with this role."),
     ),
 )
@@ -257,6 +258,11 @@ PERSON = Table(
             Entries(Texts("role"), is_short=True),
             "The roles held, by domain: a role or a list for each. `{}` for nobody's.",
             is_required=True,
+        ),
+        Key(
+            "forbidden",
+            Flag(only_true=True),
+            "Says that the rules forbid these roles: what if they are stored all the same?",
         ),
     ),
     is_open=True,

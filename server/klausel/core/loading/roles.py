@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from klausel.core.loading.dependency_order import used_first
@@ -97,6 +98,7 @@ def read_roles(
     declared_levels = {name.value for name, _ in written.entries} if isinstance(written, Fields) else set()
     roles: dict[str, Role] = {}
     links: list[tuple[Text, Text]] = []
+    former: list[tuple[Text, Text]] = []
     for name, node in problems.entries(root.get("roles"), "roles"):
         if name.value in ROLE.names and not isinstance(node, Fields):
             problems.add(name.place, "wrong-kind", f"{name.value} stands where a role is named", "indent it below its role")
@@ -116,10 +118,31 @@ def read_roles(
             problems.add(name.place, "missing-key", f"role {name.value} has no level", f"add level: {known}")
         contains = problems.texts(fields.get("contains"), "contains")
         keep_one = problems.flag(fields.get("keep_one"), "keep_one")
+        was = problems.texts(fields.get("was"), "was")
+        former += [(name, text) for text in was if problems.name(text, "a role", is_name)]
         links += [(name, text) for text in contains]
         if level and is_good:
             roles[name.value] = Role(name.value, level, tuple(text.value for text in contains), keep_one, name.place)
+    _check_former_names(root, former, problems)
+    for name, text in former:
+        if name.value in roles:
+            role = roles[name.value]
+            roles[name.value] = replace(role, was=(*role.was, text.value))
     return roles, links
+
+
+def _check_former_names(root: Fields, former: list[tuple[Text, Text]], problems: ProblemList) -> None:
+    """Reports former names that a role has now, or that another role had too: assignments under them would mean two roles."""
+    written = root.get("roles")
+    declared = {name.value for name, _ in written.entries} if isinstance(written, Fields) else set()
+    owners: dict[str, str] = {}
+    for name, text in former:
+        if text.value in declared:
+            message = f'"{text.value}" is declared as a role, so it cannot be what role {name.value} was'
+            problems.add(text.place, "former-name", message, "remove the one or the other")
+        elif owners.setdefault(text.value, name.value) != name.value:
+            message = f'both {owners[text.value]} and {name.value} would be what was "{text.value}"'
+            problems.add(text.place, "former-name", message, "keep it at the role that its holders have now")
 
 
 def _level_of(node: Node | None, levels: set[str], declared: set[str], problems: ProblemList) -> str | None:
@@ -162,9 +185,7 @@ def join_roles(
                 contained[name].setdefault(text.value, text.place)
     if not _has_cycles(contained, problems):
         _check_chains(contained, problems)
-    roles = {
-        name: Role(name, role.level, tuple(contained[name]), role.keep_one, role.place) for name, role in declared.items()
-    }
+    roles = {name: replace(role, contains=tuple(contained[name])) for name, role in declared.items()}
     return RoleModel(levels, MappingProxyType(roles))
 
 

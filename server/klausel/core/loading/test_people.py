@@ -48,11 +48,17 @@ def read_person(name: Text, node: Node, vocabulary: Vocabulary, problems: Proble
     fault = fault_in_subject(subject.type, subject.id)
     if fault:
         problems.add((type_ or id_ or name).place, "bad-name", f"the subject {fault}", "choose another type or id")
-    held = tuple(_held(fields.get("roles"), subject, vocabulary, problems))
+    forbidden = fields.get("forbidden")
+    if forbidden is not None and not problems.flag(forbidden, "forbidden") and len(problems.found) == before:
+        problems.add(forbidden.place, "wrong-kind", "forbidden says nothing unless true", "write true, or leave it out")
+        forbidden = None
+    held = tuple(_held(fields.get("roles"), forbidden, subject, vocabulary, problems))
     return Person(subject, held) if len(problems.found) == before else None
 
 
-def _held(node: Node | None, subject: Subject, vocabulary: Vocabulary, problems: ProblemList) -> Iterator[tuple[str, str]]:
+def _held(
+    node: Node | None, forbidden: Node | None, subject: Subject, vocabulary: Vocabulary, problems: ProblemList
+) -> Iterator[tuple[str, str]]:
     places: dict[tuple[str, str], Place] = {}
     before = len(problems.found)
     for domain, value in problems.entries(node, "roles"):
@@ -66,11 +72,18 @@ def _held(node: Node | None, subject: Subject, vocabulary: Vocabulary, problems:
             places[role.value, domain.value] = role.place
     if len(problems.found) > before:
         return
+    is_forbidden = False
     for top in dict.fromkeys(top_domain(domain) for _, domain in places):
         inside = [pair for pair in places if top_domain(pair[1]) == top]
         for violation in subject_violations(vocabulary.roles, subject_key(subject.type, subject.id), inside):
-            hint = "give roles that somebody can be given"
+            is_forbidden = True
+            if forbidden is not None:
+                continue
+            hint = "give roles that somebody can be given, or say forbidden: true, to test what they may do all the same"
             problems.add(places[violation.role, violation.domain], "assignment-rule", violation.message, hint)
+    if forbidden is not None and not is_forbidden:
+        message = "nothing forbids the roles of this person"
+        problems.add(forbidden.place, "assignment-rule", message, "leave forbidden out")
     yield from places
 
 

@@ -46,7 +46,8 @@ def fault_in_assignment(roles: RoleModel, assignment: Assignment) -> str | None:
         return f"subject {fault}"
     role = roles.roles.get(assignment.role)
     if role is None:
-        hint = did_you_mean(assignment.role, roles.roles)
+        now = roles.names_now.get(assignment.role)
+        hint = f'it is called "{now}" now. ' if now else did_you_mean(assignment.role, roles.roles)
         return f'unknown role "{assignment.role}"; {hint}Roles are declared in policies/roles.yaml'
     fault = fault_in_domain(assignment.domain)
     if fault:
@@ -66,9 +67,11 @@ def effective_assignments(roles: RoleModel, held: Iterable[tuple[str, str]]) -> 
     """The (role, domain) pairs of one subject that count, in the order given.
 
     A pair counts when its role is declared, its domain is of the role's level, and, where the level requires it, the
-    subject has a pair that counts in the domain above.
+    subject has a pair that counts in the domain above. A role stands there by the name that it has now, each pair once.
     """
     depths, levels = roles.depths, roles.levels
+    if roles.names_now:
+        held = dict.fromkeys((roles.name_now(role), domain) for role, domain in held)
     fitting = [pair for pair in held if depths.get(pair[0]) == pair[1].count("/") + 1]
     peopled = {domain for _, domain in fitting}
     counting = []
@@ -87,7 +90,7 @@ def effective_assignments(roles: RoleModel, held: Iterable[tuple[str, str]]) -> 
 
 def subject_violations(roles: RoleModel, subject: str, held: Iterable[tuple[str, str]]) -> list[Violation]:
     """What the rules forbid in one subject's whole set of (role, domain) pairs inside one top-level domain, sorted."""
-    pairs = sorted(set(held))
+    pairs = sorted({(roles.name_now(role), domain) for role, domain in held})
     counting = set(effective_assignments(roles, pairs))
     violations = []
     for role, domain in pairs:

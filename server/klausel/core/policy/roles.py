@@ -35,13 +35,17 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """One role: its level, the roles that it contains directly, and whether a domain with people must keep a holder."""
+    """One role: its level, the roles that it contains directly, and whether a domain with people must keep a holder.
+
+    `was` are the names that it had before: role assignments that were stored under them count as this role.
+    """
 
     name: str
     level: str
     contains: tuple[str, ...]
     keep_one: bool
     place: Place
+    was: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,24 @@ class RoleModel:
     @cached_property
     def _levels_by_name(self) -> Mapping[str, Level]:
         return {level.name: level for level in self.levels}
+
+    def name_now(self, stored: str) -> str:
+        """The role that a role in a stored role assignment counts as: the one that had this name, else itself."""
+        return self.names_now.get(stored, stored)
+
+    def stored_names(self, role: str) -> tuple[str, ...]:
+        """The names under which assignments of a role may be stored: its own, and those that it had."""
+        return (role, *self.roles[role].was)
+
+    @cached_property
+    def names_now(self) -> Mapping[str, str]:
+        """The role that each former name is the name of."""
+        return {old: role.name for role in self.roles.values() for old in role.was}
+
+    @cached_property
+    def stored_depths(self) -> Mapping[str, int]:
+        """The depth of the level of each role, by every name under which it may be stored."""
+        return {old: self.depths[name] for name in self.roles for old in self.stored_names(name)}
 
     @cached_property
     def depths(self) -> Mapping[str, int]:

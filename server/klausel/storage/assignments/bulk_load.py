@@ -221,7 +221,7 @@ def _without_role_above(connection: Connection, roles: RoleModel) -> list[Violat
     ).bindparams(bindparam("names", expanding=True))
     staged: set[Assignment] = set()
     for level in roles.levels[:-1]:
-        names = [role.name for role in roles.roles.values() if role.level == level.name]
+        names = [name for role in roles.roles.values() if role.level == level.name for name in roles.stored_names(role.name)]
         staged.update(Assignment(*row) for row in connection.execute(query, {"level": level.name, "names": names}))
     blamed = []
     for subject, account in sorted({(row.subject, top_domain(row.domain)) for row in staged}):
@@ -241,7 +241,7 @@ def _holding_separate_roles(connection: Connection, roles: RoleModel) -> list[Vi
     ).bindparams(bindparam("ones", expanding=True), bindparam("others", expanding=True))
     blamed: list[Violation] = []
     for pair in roles.separate:
-        ones, others = ([name for name in roles.roles if wanted in roles.closure[name]] for wanted in pair)
+        ones, others = (_stored_names_of_holders(roles, wanted) for wanted in pair)
         for (subject,) in connection.execute(query, {"ones": ones, "others": others}).all():
             held = connection.execute(text("SELECT v1, v2 FROM casbin_rule WHERE v0 = :subject"), {"subject": subject})
             pairs = [(role, domain) for role, domain in held]
@@ -250,6 +250,10 @@ def _holding_separate_roles(connection: Connection, roles: RoleModel) -> list[Vi
                 found = subject_violations(roles, subject, inside)
                 blamed += [violation for violation in found if violation.rule == "separate-roles"]
     return blamed
+
+
+def _stored_names_of_holders(roles: RoleModel, wanted: str) -> list[str]:
+    return [stored for name in roles.roles if wanted in roles.closure[name] for stored in roles.stored_names(name)]
 
 
 def _without_keeper(connection: Connection, roles: RoleModel) -> list[Violation]:

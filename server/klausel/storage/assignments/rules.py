@@ -66,9 +66,14 @@ def kept_roles_and_domains(roles: RoleModel, domain: str) -> Iterator[tuple[str,
 
 
 def holders_of(roles: RoleModel, kept: str) -> frozenset[str]:
-    """The roles that make their holder a holder of a kept role: itself and the stronger ones of its level."""
+    """The roles that make their holder a holder of a kept role: itself and the stronger of its level, by former names too."""
     level = roles.roles[kept].level
-    return frozenset(name for name, role in roles.roles.items() if role.level == level and kept in roles.closure[name])
+    return frozenset(
+        stored
+        for name, role in roles.roles.items()
+        if role.level == level and kept in roles.closure[name]
+        for stored in roles.stored_names(name)
+    )
 
 
 def _violations_of(roles: RoleModel, subject: str, pairs: Iterable[tuple[str, str]]) -> list[Violation]:

@@ -96,7 +96,8 @@ class AssignmentStore:
         What really changes stands in the change log, with its origin, in the same transaction.
 
         Raises InvalidAssignments for rows that can never be, ForbiddenState when the rules forbid the state after it.
-        A stored row can be revoked even when it is invalid by now, such as one with a role no longer declared.
+        A stored row can be revoked even when it is invalid by now, such as one with a role no longer declared. To revoke a
+        role takes it under its former names too.
         """
         refused, doubtful = _faults(roles, grant, revoke)
         if refused:
@@ -127,6 +128,25 @@ class AssignmentStore:
             revision, change = _apply(connection, roles, (), leaving, origin)
         self._tell(change)
         return revision, len(leaving)
+
+    def rename_role(self, roles: RoleModel, old: str, new: str, origin: Origin = _UNKNOWN) -> tuple[str, int]:
+        """Gives every holder of a role another one in its place, all or nothing; returns the revision and how many rows.
+
+        It is one change in the change log. `old` need not be declared, as after it was renamed in the policy set. Raises
+        InvalidAssignments and ForbiddenState as `write` does.
+        """
+        with writing(self.engine, None) as connection:
+            query = select(*_COLUMNS).where(CasbinRule.v1 == old).order_by(*_COLUMNS)
+            held = [Assignment(*row) for row in connection.execute(query)] if _can_be_stored(old) else []
+            renamed = [row._replace(role=new) for row in held]
+            refused, _ = _faults(roles, renamed, ())
+            if refused:
+                raise InvalidAssignments(tuple(refused))
+            if old == new:
+                return revision_now(connection), 0
+            revision, change = _apply(connection, roles, renamed, held, origin)
+        self._tell(change)
+        return revision, len(held)
 
     def page(
         self,
@@ -250,7 +270,8 @@ def _apply(
 ) -> tuple[str, StoreChange | None]:
     stored = set(_stored(connection, {row.subject for row in (*grant, *revoke)}))
     added = sorted(set(grant) - stored)
-    removed = sorted(set(revoke) & stored)
+    revoked = set(revoke)
+    removed = sorted(row for row in stored if row in revoked or row._replace(role=roles.name_now(row.role)) in revoked)
     violations = subjects_at_fault(roles, *_before_and_after(stored, added, removed, grant, revoke), grant)
     change = apply_unjudged(connection, added, removed, origin)
     violations += keepers_missing(

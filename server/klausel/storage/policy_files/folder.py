@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -21,6 +23,8 @@ from klausel.storage.file_rules import (
 )
 from klausel.storage.git.objects import GitError
 from klausel.storage.git.repository import GitRepository
+
+_OPENED_FOR_READING = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,24 +99,23 @@ def read_at(
 
 
 def read_files(folder: Path, model: Path) -> tuple[list[SourceFile], list[Problem]]:
-    """The files of a policy set and the model, and a problem for each file that has no meaning where it stands."""
+    """The files of a policy set and the model, and a problem for each file that has no meaning where it stands.
+
+    What a link leads to is read where it lies in the folder too, as in a mounted ConfigMap; never what lies outside of it,
+    for what is read here is shown to others.
+    """
     files: list[SourceFile] = []
     problems: list[Problem] = []
-    for path in _everything_in(folder, problems):
+    root = Path(os.path.realpath(folder))
+    for path in _everything_in(folder, root, problems):
         name = path.relative_to(folder).as_posix()
-        if is_passed_over(name):
-            continue
-        try:
-            is_file = path.is_file()
-        except OSError as error:
-            problems.append(_no_access(path, "file", error))
-            continue
-        if not is_file:
-            problems.append(unreadable(shown(path), *_why_unreadable(path)))
+        why = _why_unreadable(path, root)
+        if why is not None:
+            problems.append(unreadable(shown(path), *why))
             continue
         problem = problem_of_name(name, shown(path))
         if problem is None:
-            _read(path, name, files, problems)
+            _read(path, name, files, problems, root)
         else:
             problems.append(problem)
     _read_model(model, files, problems)
@@ -131,40 +134,92 @@ def _read_model(model: Path, files: list[SourceFile], problems: list[Problem]) -
         problems.append(no_model(shown(model)))
 
 
-def _everything_in(folder: Path, problems: list[Problem]) -> list[Path]:
-    """All that is no folder, sorted, links to folders included; a problem for each folder that cannot be read."""
+def _everything_in(folder: Path, root: Path, problems: list[Problem]) -> list[Path]:
+    """All that is no folder and is not passed over, sorted, with the links to folders that are not followed.
+
+    A link to a folder is followed when that lies in `root` and is not read anyway, so that no folder is read twice and no
+    circle of links without end. A problem for each folder that cannot be read.
+    """
 
     def report(error: OSError) -> None:
         problems.append(_no_access(Path(error.filename), "folder", error))
 
-    found = []
-    for place, folders, names in os.walk(folder, onerror=report):
-        links = [name for name in folders if os.path.islink(os.path.join(place, name))]
-        found += [Path(place, name) for name in (*names, *links)]
+    found: list[Path] = []
+    links: list[Path] = []
+    read_already: set[str] = set()
+
+    def walk(start: Path) -> None:
+        for place, folders, names in os.walk(start, onerror=report):
+            read_already.add(os.path.realpath(place))
+            here = [Path(place, name) for name in folders if not _is_passed_over(Path(place, name), folder, "/")]
+            links.extend(path for path in here if path.is_symlink())
+            folders[:] = [path.name for path in here]
+            found.extend(Path(place, name) for name in names if not _is_passed_over(Path(place, name), folder))
+
+    walk(folder)
+    while links:
+        # Only now are the folders known that are read without any link.
+        link = links.pop(0)
+        target = Path(os.path.realpath(link))
+        if target.is_relative_to(root) and str(target) not in read_already:
+            walk(link)
+        else:
+            found.append(link)
     return sorted(found)
 
 
-def _why_unreadable(path: Path) -> tuple[str, str]:
-    if path.is_dir():
-        return "this is a link to a folder, and such are not followed", "put the files themselves here"
-    if path.is_symlink():
-        return "this is a link to a file that is not there", "bring the file back, or delete the link"
-    return "this is not a regular file", "put a file here, or delete it"
+def _is_passed_over(path: Path, folder: Path, end: str = "") -> bool:
+    return is_passed_over(path.relative_to(folder).as_posix() + end)
 
 
-def _read(path: Path, name: str, files: list[SourceFile], problems: list[Problem]) -> None:
+def _why_unreadable(path: Path, root: Path) -> tuple[str, str] | None:
+    """Why something in a folder is not to be read, and the cure; None for a file. Opens nothing."""
+    target = Path(os.path.realpath(path))
+    if not target.is_relative_to(root):
+        return "this is a link that goes out of the policy folder, and such are not followed", "put the file itself here"
     try:
-        if path.stat().st_size > LARGEST_FILE:
-            problems.append(too_large(shown(path)))
-        else:
-            files.append(SourceFile(name, shown(path), path.read_bytes()))
+        kind = os.stat(target).st_mode
+    except FileNotFoundError:
+        return "this is a link to a file that is not there", "bring the file back, or delete the link"
+    except OSError as error:
+        return f"the file cannot be read: {_reason(error)}", "give the reader access to it"
+    if stat.S_ISDIR(kind):
+        return "this is a link to a folder that is read already", "delete the link"
+    return None if stat.S_ISREG(kind) else ("this is not a regular file", "put a file here, or delete it")
+
+
+def _read(path: Path, name: str, files: list[SourceFile], problems: list[Problem], root: Path | None = None) -> None:
+    """Adds a file, or the problem with it; with a `root`, nothing that lies outside of it is opened."""
+    try:
+        content = _content(path, root)
     except OSError as error:
         problems.append(_no_access(path, "file", error))
+        return
+    if len(content) > LARGEST_FILE:
+        problems.append(too_large(shown(path)))
+    else:
+        files.append(SourceFile(name, shown(path), content))
+
+
+def _content(path: Path, root: Path | None) -> bytes:
+    """The bytes of a file, one more than may be at most; raises OSError, too when it is none any more."""
+    replaced = OSError(errno.EINVAL, "it was replaced by something else")
+    target = Path(os.path.realpath(path, strict=True))
+    # What was looked at may have been replaced since, by a link that leads out or by a pipe, which would be waited for.
+    if root is not None and not target.is_relative_to(root):
+        raise replaced
+    with open(os.open(target, os.O_RDONLY | _OPENED_FOR_READING), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise replaced
+        return file.read(LARGEST_FILE + 1)
 
 
 def _no_access(path: Path, kind: str, error: OSError) -> Problem:
-    why = (error.strerror or "it cannot be read").lower()
-    return unreadable(shown(path), f"the {kind} cannot be read: {why}", "give the reader access to it")
+    return unreadable(shown(path), f"the {kind} cannot be read: {_reason(error)}", "give the reader access to it")
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or "it cannot be read").lower()
 
 
 def shown(path: Path) -> str:

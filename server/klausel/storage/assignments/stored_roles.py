@@ -1,0 +1,19 @@
+"""Which roles the stored role assignments have, and at which depth: one query along the index of roles."""
+
+from __future__ import annotations
+
+from sqlalchemy import Engine, func, select
+
+from klausel.core.policy.orphans import StoredRole
+from klausel.storage.sql.database import reading
+from klausel.storage.sql.tables import CasbinRule
+
+
+def stored_roles(engine: Engine) -> tuple[StoredRole, ...]:
+    """Each role and depth of domains that stored role assignments have, with their number, sorted. Raises StorageError."""
+    # A depth is one more than the slashes of a domain; the index holds role and domain, so no row of the table is read.
+    domain = CasbinRule.v2
+    depth = func.length(domain) - func.length(func.replace(domain, "/", "")) + 1
+    query = select(CasbinRule.v1, depth, func.count()).group_by(CasbinRule.v1, depth)
+    with reading(engine) as connection:
+        return tuple(sorted(StoredRole(role, int(at), int(count)) for role, at, count in connection.execute(query)))
