@@ -114,7 +114,7 @@ class StateFinder:
         if len(all_atoms) > MOST_ATOMS or most_steps(all_atoms, placement.known) > MOST_STEPS:
             return None
         space = truth_space(all_atoms, placement.known)
-        return tuple({tuple(space.value(tree, outcome.truths) for tree in trees): None for outcome in space.outcomes})
+        return space.together(trees)
 
     def _spelling(self, condition: Condition | None) -> str:
         if id(condition) not in self._spellings:
