@@ -8,6 +8,7 @@ from functools import cached_property
 from itertools import chain
 from typing import Literal
 
+from klausel.core.analysis.decision_table import covering_grants
 from klausel.core.analysis.question_space import Placement, placement_in
 from klausel.core.conditions.outcomes import Known, TruthSpace
 from klausel.core.conditions.simplify import Folded, all_of, any_of, attributes_of, fold, small_space, with_known_atoms
@@ -136,9 +137,7 @@ def question_at(
     policy: PolicySet, resource_type: str, action: str, placement: Placement, given: Request | None = None
 ) -> Question:
     """The question about something in one kind of place."""
-    grants = tuple(
-        grant for grant in policy.grants_about(resource_type, action) if grant.scope.covers(placement.domain, policy.roles)
-    )
+    grants = covering_grants(policy.grants_about(resource_type, action), placement.domain, policy.roles)
     known: dict[Attribute, tuple[object, ...]] = dict(placement.known)
     if given is not None:
         for attribute in {name for grant in grants if grant.condition for name in _attributes_in(grant.condition)}:
