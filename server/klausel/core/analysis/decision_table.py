@@ -137,14 +137,10 @@ class Remembered:
     ) -> tuple[RoleCombinationOfBoth, ...]:
         """All that role assignments can give in a placement, as the wanted names reached on either side; small ones first."""
         if before.roles is not self._roles[0] or after.roles is not self._roles[1]:
-            return role_combinations_of_both(before.roles, after.roles, placement, wanted)
+            return _role_combinations(before, after, placement, wanted)
         key = (before is after, placement.before, placement.after, wanted)
         if key not in self._role_combinations:
-            found = (
-                _of_one_side(before.roles, placement.before, wanted[0])
-                if before is after
-                else role_combinations_of_both(before.roles, after.roles, placement, wanted)
-            )
+            found = _role_combinations(before, after, placement, wanted)
             self._make_room(len(found))
             self._role_combinations[key] = found
         return self._role_combinations[key]
@@ -157,9 +153,14 @@ class Remembered:
         self._size += size
 
 
-def _of_one_side(roles: RoleModel, asked: Asked, wanted: Names) -> tuple[RoleCombinationOfBoth, ...]:
-    domain = asked if isinstance(asked, str) else None
-    return tuple(RoleCombinationOfBoth(one.names, one.names, one.held) for one in role_combinations(roles, domain, wanted))
+def _role_combinations(
+    before: PolicySet, after: PolicySet, placement: PlacementOfBoth, wanted: tuple[Names, Names]
+) -> tuple[RoleCombinationOfBoth, ...]:
+    if before is not after:
+        return role_combinations_of_both(before.roles, after.roles, placement, wanted)
+    domain = None if isinstance(placement.before, BadDomain) else placement.before
+    found = role_combinations(before.roles, domain, wanted[0])
+    return tuple(RoleCombinationOfBoth(one.names, one.names, one.held) for one in found)
 
 
 def views(
