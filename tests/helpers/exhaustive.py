@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from policy_sets import Asked
 
+from klausel.core.analysis.decision_table import Question, View, shown_values
 from klausel.core.analysis.question_space import Held
 from klausel.core.difference.compare import Change, Example, PolicyDifference, difference_between
-from klausel.core.difference.equivalence import Question, View, shown_values
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.terms.request import Action, Request, Resource, Subject
 

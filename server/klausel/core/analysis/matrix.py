@@ -8,9 +8,8 @@ from typing import Literal
 
 from klausel.core.analysis.condition_wording import in_words
 from klausel.core.analysis.permission import Permission, Question, question_at
-from klausel.core.analysis.question_space import Placement, placements
+from klausel.core.analysis.question_space import Placement, domains_and_atoms, placements
 from klausel.core.conditions.simplify import same_condition
-from klausel.core.conditions.tree import atoms
 from klausel.core.policy.policy_set import Grant, NamedCondition, PolicySet
 from klausel.core.policy.roles import ANY_PREFIX, ANYONE, RoleModel
 
@@ -74,11 +73,9 @@ def matrix_rows(policy: PolicySet) -> Iterator[Row]:
 def matrix_row(policy: PolicySet, resource_type: str, action: str) -> Row:
     """The row of one action."""
     grants = policy.grants_about(resource_type, action)
-    all_atoms = [atom for grant in grants if grant.condition for atom in atoms(grant.condition)]
-    domains = [grant.scope.domain for grant in grants if grant.scope.domain is not None]
     places = [
         (_place(policy.roles, placement), question_at(policy, resource_type, action, placement))
-        for placement in placements(policy, resource_type, action, domains, all_atoms)
+        for placement in placements(policy, resource_type, action, *domains_and_atoms(grants))
     ]
     cells = {name: _cell(policy, name, places) for name in columns_of(policy)}
     return Row(resource_type, action, cells, grants)

@@ -8,6 +8,7 @@ from functools import cached_property
 from itertools import chain
 from typing import Literal
 
+from klausel.core.analysis.decision_table import covering_grants
 from klausel.core.analysis.question_space import Placement, placement_in
 from klausel.core.conditions.outcomes import Known, TruthSpace
 from klausel.core.conditions.simplify import Folded, all_of, any_of, attributes_of, fold, small_space, with_known_atoms
@@ -136,9 +137,7 @@ def question_at(
     policy: PolicySet, resource_type: str, action: str, placement: Placement, given: Request | None = None
 ) -> Question:
     """The question about something in one kind of place."""
-    grants = tuple(
-        grant for grant in policy.grants_about(resource_type, action) if grant.scope.covers(placement.domain, policy.roles)
-    )
+    grants = covering_grants(policy.grants_about(resource_type, action), placement.domain, policy.roles)
     known: dict[Attribute, tuple[object, ...]] = dict(placement.known)
     if given is not None:
         for attribute in {name for grant in grants if grant.condition for name in _attributes_in(grant.condition)}:
@@ -183,7 +182,7 @@ def _permission(grants: Sequence[Grant], known: Known) -> Permission:
     if space is None:
         return _as_it_stands(allows, denies)
     held = _outcomes(space, allows.values(), denies.values())
-    if not any(held):
+    if not held:
         return NEVER
     for grant in sorted(allows, key=lambda grant: (allows[grant] is True, -grants.index(grant))):
         fewer = {other: part for other, part in allows.items() if other is not grant}
@@ -193,7 +192,7 @@ def _permission(grants: Sequence[Grant], known: Known) -> Permission:
         fewer = {other: part for other, part in denies.items() if other is not grant}
         if _outcomes(space, allows.values(), fewer.values()) == held:
             denies = fewer
-    if all(held):
+    if held == space.everything:
         return Permission("always", None, tuple(sorted(allows, key=grants.index)), ())
     condition = all_of([any_of(list(allows.values())), *denies.values()])
     condition = fold(condition, lambda atom: _constant(atom, space)) if not isinstance(condition, bool) else condition
@@ -221,22 +220,24 @@ def _folded(grants: Iterable[Grant], fold: Callable[[Condition], Folded]) -> tup
     return allows, denies
 
 
-def _outcomes(space: TruthSpace, allows: Collection[Folded], denies: Collection[Folded]) -> list[bool]:
-    """In which outcomes an allow holds and no deny does."""
-    return [
-        any(_is_true(space, part, outcome.truths) for part in allows)
-        and all(_is_true(space, part, outcome.truths) for part in denies)
-        for outcome in space.outcomes
-    ]
+def _outcomes(space: TruthSpace, allows: Collection[Folded], denies: Collection[Folded]) -> int:
+    """In which outcomes an allow holds and no deny does, as bits."""
+    allowed, untaken = 0, space.everything
+    for part in allows:
+        allowed |= _true(space, part)
+    for part in denies:
+        untaken &= _true(space, part)
+    return allowed & untaken
 
 
-def _is_true(space: TruthSpace, part: Folded, truths: tuple[bool | None, ...]) -> bool:
-    return part if isinstance(part, bool) else space.value(part, truths) is True
+def _true(space: TruthSpace, part: Folded) -> int:
+    if isinstance(part, bool):
+        return space.everything if part else 0
+    return space.true_and_false(part)[0]
 
 
 def _constant(atom: Atom, space: TruthSpace) -> bool | None:
-    found = {space.value(atom, outcome.truths) is True for outcome in space.outcomes}
-    return found.pop() if len(found) == 1 else None
+    return {space.everything: True, 0: False}.get(_true(space, atom))
 
 
 def _attributes_in(condition: Condition) -> set[Attribute]:

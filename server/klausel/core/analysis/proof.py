@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
 
-from klausel.core.analysis.question_space import Held, Placement, RoleCombination, placements, role_combinations
-from klausel.core.conditions.outcomes import Outcome, TooManyCases, TruthSpace, truth_space
-from klausel.core.conditions.tree import Attribute, Condition, atoms
+from klausel.core.analysis.both_sides import RoleCombinationOfBoth
+from klausel.core.analysis.decision_table import Remembered, View, Wanted, shown_values, views
+from klausel.core.analysis.question_space import Held
+from klausel.core.conditions.outcomes import TooManyCases
 from klausel.core.policy.invariant import OUTSIDER, Invariant, Thing
 from klausel.core.policy.policy_set import Grant, PolicySet
 from klausel.core.policy.roles import ANY_PREFIX, ANYONE, RoleModel, depth_of
@@ -48,108 +50,115 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class _Case:
-    """One question in one placement with one outcome: the grants that then hold for their grantees."""
+class _Asked:
+    """A thing in one placement, the how manieth that is looked at, and the outcomes in which the invariant's condition holds."""
 
     thing: Thing
-    placement: Placement
-    outcome: Outcome
-    holding: tuple[Grant, ...]
-    allowing: frozenset[str]
-    denying: frozenset[str]
-    condition_holds: bool
+    view: View
+    number: int
+    relevant: int
 
-    def allows(self, names: frozenset[str]) -> bool:
-        return not self.allowing.isdisjoint(names) and self.denying.isdisjoint(names)
+    @property
+    def domain(self) -> str | None:
+        return self.view.placement.domains[0] if self.view.placement.domains else None
 
-    def deciding(self, names: frozenset[str]) -> tuple[Grant, ...]:
-        effect = "allow" if self.denying.isdisjoint(names) else "deny"
-        return tuple(grant for grant in self.holding if grant.effect == effect and grant.grantee in names)
+    @property
+    def outcomes(self) -> int:
+        return len(self.view.space.outcomes)
+
+    def allowed(self, names: frozenset[str]) -> int:
+        return self.view.before.allowed(names)
 
 
-def prove(policy: PolicySet, invariant: Invariant) -> Verdict:
+_Found = tuple[tuple[int, ...], Counterexample]
+"""A counterexample behind what it is ordered by: the smallest first, and of equal ones that which comes first."""
+
+
+def prove(policy: PolicySet, invariant: Invariant, remembered: Remembered | None = None) -> Verdict:
     """The verdict on one invariant; never guesses."""
     try:
-        return _Proof(policy, invariant).verdict()
+        return _Proof(policy, invariant, remembered or Remembered(policy, policy)).verdict()
     except TooManyCases as error:
         return Verdict(invariant, False, 0, False, None, str(error))
 
 
 def prove_all(policy: PolicySet) -> Iterator[Verdict]:
     """The verdicts on all invariants of a policy set, in the order of the file."""
+    remembered = Remembered(policy, policy)
     for invariant in policy.invariants:
-        yield prove(policy, invariant)
+        yield prove(policy, invariant, remembered)
 
 
 class _Proof:
-    def __init__(self, policy: PolicySet, invariant: Invariant) -> None:
+    def __init__(self, policy: PolicySet, invariant: Invariant, remembered: Remembered) -> None:
         self._policy = policy
         self._roles = policy.roles
         self._invariant = invariant
         self._combinations = 0
         self._free_matches = False
+        self._asked = 0
         self._separate = [
             _reaching_pairs(policy.roles, other.who)
             for other in policy.invariants
             if other.kind == "separate" and other.who and other is not invariant
         ]
-        self._found: dict[str | None, tuple[RoleCombination, ...]] = {}
+        self._remembered = remembered
+        self._found: dict[str | None, tuple[RoleCombinationOfBoth, ...]] = {}
 
     def verdict(self) -> Verdict:
-        checks: dict[str, Callable[[], Iterator[Counterexample]]] = {
+        checks: dict[str, Callable[[], Iterator[_Found]]] = {
             "never": self._broken_never,
             "always": self._broken_always,
             "at_most": self._broken_at_most,
             "monotone": self._broken_monotone,
             "separate": self._broken_separate,
         }
-        found = min(checks[self._invariant.kind](), key=lambda case: (len(case.held), len(case.values)), default=None)
+        _, found = min(checks[self._invariant.kind](), key=lambda found: found[0], default=(None, None))
         return Verdict(self._invariant, found is None, self._combinations, self._free_matches, found)
 
-    def _broken_never(self) -> Iterator[Counterexample]:
-        for case in self._cases():
-            for role_combination in self._of_those_named(case):
-                self._combinations += 1
-                if case.condition_holds and case.allows(role_combination.names):
-                    yield self._example(case, role_combination, f"somebody may {case.thing}")
+    def _broken_never(self) -> Iterator[_Found]:
+        """Those that `never` speaks of hold a role that it names, and none that contains it."""
+        for asked in self._everything_asked():
+            for one in self._role_combinations(asked):
+                if any(self._is(one.before, who) for who in self._invariant.who):
+                    self._combinations += asked.outcomes
+                    broken = asked.allowed(one.before) & asked.relevant
+                    yield from self._examples(asked, one, broken, f"somebody may {asked.thing}")
 
-    def _broken_always(self) -> Iterator[Counterexample]:
-        for case in self._cases():
-            for role_combination in self._role_combinations(case.placement.domain):
-                if role_combination.names.isdisjoint(self._invariant.who):
-                    continue
-                self._combinations += 1
-                if case.condition_holds and not case.allows(role_combination.names):
-                    yield self._example(case, role_combination, f"somebody may not {case.thing}")
+    def _broken_always(self) -> Iterator[_Found]:
+        for asked in self._everything_asked():
+            for one in self._role_combinations(asked):
+                if not one.before.isdisjoint(self._invariant.who):
+                    self._combinations += asked.outcomes
+                    broken = asked.relevant & ~asked.allowed(one.before)
+                    yield from self._examples(asked, one, broken, f"somebody may not {asked.thing}")
 
-    def _broken_at_most(self) -> Iterator[Counterexample]:
-        for case in self._cases():
-            for role_combination in self._role_combinations(case.placement.domain):
-                self._combinations += 1
-                if (
-                    case.condition_holds
-                    and case.allows(role_combination.names)
-                    and role_combination.names.isdisjoint(self._invariant.who)
-                ):
-                    yield self._example(case, role_combination, f"somebody may {case.thing}")
+    def _broken_at_most(self) -> Iterator[_Found]:
+        for asked in self._everything_asked():
+            for one in self._role_combinations(asked):
+                self._combinations += asked.outcomes
+                if one.before.isdisjoint(self._invariant.who):
+                    broken = asked.allowed(one.before) & asked.relevant
+                    yield from self._examples(asked, one, broken, f"somebody may {asked.thing}")
 
-    def _broken_monotone(self) -> Iterator[Counterexample]:
+    def _broken_monotone(self) -> Iterator[_Found]:
         """A role may do what each role that it contains may, whatever else the subject holds."""
         pairs = [(role.name, inner) for role in self._roles.roles.values() for inner in role.contains]
-        for case in self._cases():
-            domain = case.placement.domain
+        for asked in self._everything_asked():
+            domain = asked.domain
             if domain is None:
                 continue
-            for role_combination in self._role_combinations(domain):
+            gives = {role: _reached(self._roles, role, domain) for role in self._roles.roles}
+            allowed = cache(asked.allowed)
+            for one in self._role_combinations(asked):
+                self._combinations += asked.outcomes * len(pairs)
                 for stronger, weaker in pairs:
-                    self._combinations += 1
-                    with_weaker = role_combination.names | _reached(self._roles, weaker, domain)
-                    with_stronger = with_weaker | _reached(self._roles, stronger, domain)
-                    if not case.condition_holds or not case.allows(with_weaker) or case.allows(with_stronger):
-                        continue
-                    if self._can_hold(role_combination.names, weaker) and self._can_hold(role_combination.names, stronger):
-                        message = f"{weaker} may {case.thing}, but {stronger} may not"
-                        yield self._example(case, role_combination, message, case.deciding(with_stronger))
+                    with_weaker = one.before | gives[weaker]
+                    with_stronger = with_weaker | gives[stronger]
+                    broken = asked.relevant & allowed(with_weaker) & ~allowed(with_stronger)
+                    if broken and self._can_hold(one.before, weaker) and self._can_hold(one.before, stronger):
+                        message = f"{weaker} may {asked.thing}, but {stronger} may not"
+                        yield from self._examples(asked, one, broken, message, with_stronger)
 
     def _can_hold(self, names: frozenset[str], role: str) -> bool:
         """Whether a subject with these names may be given a role, as far as it needs one at the level above."""
@@ -159,65 +168,64 @@ class _Proof:
         above = self._roles.levels[level.depth - 2].name
         return any(name in self._roles.roles and self._roles.roles[name].level == above for name in names)
 
-    def _broken_separate(self) -> Iterator[Counterexample]:
+    def _broken_separate(self) -> Iterator[_Found]:
         if self._invariant.who:
             yield from self._roles_that_hold_both()
             return
         first, second = self._invariant.things
-        for one in self._cases_of(first):
-            for other in self._cases_of(second):
-                if one.placement.domain != other.placement.domain:
-                    continue
-                for role_combination in self._role_combinations(one.placement.domain):
-                    self._combinations += 1
-                    if one.allows(role_combination.names) and other.allows(role_combination.names):
-                        message = f"the same subject may {first} and {second}"
-                        grants = one.deciding(role_combination.names) + other.deciding(role_combination.names)
-                        yield self._example(one, role_combination, message, grants)
+        message = f"the same subject may {first} and {second}"
+        everything = list(self._asked_of(first))
+        others = {other.domain: other for other in self._asked_of(second)} if everything else {}
+        for asked in everything:
+            other = others.get(asked.domain)
+            if other is None:
+                continue
+            for one in self._role_combinations(asked):
+                self._combinations += asked.outcomes * other.outcomes
+                in_other = other.allowed(one.before)
+                broken = asked.allowed(one.before) if in_other else 0
+                for order, example in self._examples(asked, one, broken, message):
+                    position = (in_other & -in_other).bit_length() - 1
+                    grants = example.grants + other.view.before.deciding(one.before, position)
+                    yield (*order, position), replace(example, grants=grants)
 
-    def _roles_that_hold_both(self) -> Iterator[Counterexample]:
+    def _roles_that_hold_both(self) -> Iterator[_Found]:
         one, other = self._invariant.who
         for role in self._roles.roles.values():
             self._combinations += 1
             if {one, other} <= self._roles.closure[role.name]:
                 message = f"{role.name} contains both {one} and {other} ({role.place})"
-                yield Counterexample(message, ((role.name, "any domain"),), None, None, (), ())
+                yield (1,), Counterexample(message, ((role.name, "any domain"),), None, None, (), ())
 
-    def _cases(self) -> Iterator[_Case]:
+    def _everything_asked(self) -> Iterator[_Asked]:
         for thing in self._invariant.things:
-            yield from self._cases_of(thing)
+            yield from self._asked_of(thing)
 
-    def _cases_of(self, thing: Thing) -> Iterator[_Case]:
-        grants = self._policy.grants_about(thing.resource_type, thing.action)
-        conditions = [grant.condition for grant in grants if grant.condition] + (
-            [self._invariant.condition] if self._invariant.condition else []
-        )
-        all_atoms = [atom for condition in conditions for atom in atoms(condition)]
-        domains = [grant.scope.domain for grant in grants] + [self._invariant.scope.domain]
-        named = [domain for domain in domains if domain is not None]
-        for placement in placements(self._policy, thing.resource_type, thing.action, named, all_atoms):
-            if not self._invariant.scope.covers(placement.domain, self._roles):
-                continue
-            try:
-                space = truth_space(all_atoms, placement.known)
-            except TooManyCases as error:
-                raise error.about(thing.action, thing.resource_type) from None
-            self._free_matches |= space.has_free_matches
-            covering = [grant for grant in grants if grant.scope.covers(placement.domain, self._roles)]
-            for outcome in space.outcomes:
-                yield _case(thing, placement, outcome, space, covering, self._invariant.condition)
+    def _asked_of(self, thing: Thing) -> Iterator[_Asked]:
+        question = (thing.resource_type, thing.action)
+        wanted = Wanted(self._wanted_names, self._invariant.condition, self._invariant.scope)
+        for view in views(self._policy, self._policy, question, wanted, self._remembered):
+            self._free_matches |= view.space.has_free_matches
+            self._asked += 1
+            relevant, _ = view.space.true_and_false(self._invariant.condition)
+            yield _Asked(thing, view, self._asked, relevant)
 
-    def _role_combinations(self, domain: str | None) -> tuple[RoleCombination, ...]:
-        """All effective roles in a domain, as far as names matter to this proof, without those that `separate` forbids."""
-        if domain not in self._found:
-            self._found[domain] = tuple(
-                role_combination
-                for role_combination in role_combinations(self._roles, domain, set(self._wanted_names()))
-                if not any(role_combination.names & one and role_combination.names & other for one, other in self._separate)
+    def _role_combinations(self, asked: _Asked) -> tuple[RoleCombinationOfBoth, ...]:
+        """All effective roles where something is asked, without those that `separate` forbids."""
+        if asked.domain not in self._found:
+            self._found[asked.domain] = tuple(
+                one
+                for one in asked.view.role_combinations
+                if not any(one.before & first and one.before & second for first, second in self._separate)
             )
-        return self._found[domain]
+        return self._found[asked.domain]
 
-    def _wanted_names(self) -> Iterator[str]:
+    @cached_property
+    def _wanted_names(self) -> frozenset[str]:
+        """The names that matter to this proof."""
+        return frozenset(self._find_wanted_names())
+
+    def _find_wanted_names(self) -> Iterator[str]:
         for thing in self._invariant.things:
             yield from (grant.grantee for grant in self._policy.grants_about(thing.resource_type, thing.action))
         yield ANYONE
@@ -232,44 +240,24 @@ class _Proof:
         if OUTSIDER in self._invariant.who:
             yield from self._roles.inheritance
 
-    def _of_those_named(self, case: _Case) -> Iterator[RoleCombination]:
-        """Those that `never` speaks of: they hold a role that it names, and none that contains it."""
-        for role_combination in self._role_combinations(case.placement.domain):
-            if any(self._is(role_combination, who) for who in self._invariant.who):
-                yield role_combination
-
-    def _is(self, role_combination: RoleCombination, who: str) -> bool:
+    def _is(self, names: frozenset[str], who: str) -> bool:
         if who == ANYONE:
             return True
         if who == OUTSIDER:
-            return role_combination.names <= {ANYONE}
-        if who.startswith(ANY_PREFIX):
-            reaches = who in role_combination.names
-        else:
-            reaches = not role_combination.names.isdisjoint({who, ANY_PREFIX + who})
-        return reaches and role_combination.names.isdisjoint(_stronger_names(self._roles, who))
+            return names <= {ANYONE}
+        reaches = who in names if who.startswith(ANY_PREFIX) else not names.isdisjoint({who, ANY_PREFIX + who})
+        return reaches and names.isdisjoint(_stronger_names(self._roles, who))
 
-    def _example(
-        self, case: _Case, role_combination: RoleCombination, message: str, grants: tuple[Grant, ...] | None = None
-    ) -> Counterexample:
-        known = (Attribute("resource", ("type",)), Attribute("action", ("name",)))
-        values = tuple((str(name), value) for name, value in case.outcome.values.items() if name not in known)
-        blamed = case.deciding(role_combination.names) if grants is None else grants
-        return Counterexample(message, role_combination.held, case.thing, case.placement.domain, values, blamed)
-
-
-def _case(
-    thing: Thing, placement: Placement, outcome: Outcome, space: TruthSpace, grants: list[Grant], condition: Condition | None
-) -> _Case:
-    holding = []
-    for grant in grants:
-        value = space.value(grant.condition, outcome.truths)
-        if value is True or (value is None and grant.effect == "deny"):
-            holding.append(grant)
-    allowing = frozenset(grant.grantee for grant in holding if grant.effect == "allow")
-    denying = frozenset(grant.grantee for grant in holding if grant.effect == "deny")
-    condition_holds = space.value(condition, outcome.truths) is True
-    return _Case(thing, placement, outcome, tuple(holding), allowing, denying, condition_holds)
+    def _examples(
+        self, asked: _Asked, one: RoleCombinationOfBoth, broken: int, message: str, blamed: frozenset[str] | None = None
+    ) -> Iterator[_Found]:
+        """The smallest counterexample of who breaks the invariant in some outcomes, given as bits; none where there are none."""
+        if broken:
+            position = asked.view.space.smallest(broken)
+            values = shown_values(asked.view.space.outcomes[position])
+            grants = asked.view.before.deciding(blamed or one.before, position)
+            example = Counterexample(message, one.held, asked.thing, asked.domain, values, grants)
+            yield (len(one.held), len(values), asked.number, position), example
 
 
 def _reached(roles: RoleModel, role: str, domain: str) -> frozenset[str]:

@@ -10,9 +10,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from klausel.core.conditions.outcomes import Known
-from klausel.core.conditions.tree import Atom, Attribute, Comparison, Literal, Operand
+from klausel.core.conditions.tree import Atom, Attribute, Comparison, Literal, Operand, atoms
 from klausel.core.decisions.domain import BadDomain, domain_of
-from klausel.core.policy.policy_set import PolicySet
+from klausel.core.policy.policy_set import Grant, PolicySet
 from klausel.core.policy.roles import ANY_PREFIX, ANYONE, Level, RoleModel, depth_of, parent_domain
 from klausel.core.terms.identifiers import fault_in_domain_id
 from klausel.core.terms.request import Resource
@@ -42,6 +42,13 @@ class Placement:
     domain: str | None
     known: Known
     shape: tuple[str | None, ...] = ()
+
+
+def domains_and_atoms(grants: Iterable[Grant]) -> tuple[tuple[str, ...], tuple[Atom, ...]]:
+    """What grants tell apart: the domains that they name, and the atoms of their conditions; repeated ones too."""
+    found = tuple(grants)
+    domains = tuple(grant.scope.domain for grant in found if grant.scope.domain is not None)
+    return domains, tuple(atom for grant in found if grant.condition for atom in atoms(grant.condition))
 
 
 def placements(

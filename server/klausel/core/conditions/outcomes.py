@@ -11,6 +11,7 @@ import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from types import MappingProxyType
 
 from klausel.core.conditions.tree import (
@@ -42,27 +43,85 @@ class Outcome:
     values: Values
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TruthSpace:
-    """The outcomes of some atoms; `has_free_matches` when a pattern match was taken as free."""
+    """The outcomes of some atoms; `has_free_matches` when a pattern match was taken as free.
+
+    A set of outcomes is a number with one bit for each, by position.
+    """
 
     atoms: tuple[Atom, ...]
     outcomes: tuple[Outcome, ...]
     has_free_matches: bool
 
-    def value(self, condition: Condition | None, truths: Truths) -> bool | None:
-        """What a condition over these atoms is in an outcome; no condition is true."""
+    @cached_property
+    def everything(self) -> int:
+        """All outcomes."""
+        return (1 << len(self.outcomes)) - 1
+
+    def true_and_false(self, condition: Condition | None) -> tuple[int, int]:
+        """The outcomes in which a condition over these atoms is true, and those in which it is false; none is always true."""
         if condition is None:
-            return True
+            return self.everything, 0
+        if not isinstance(condition, AllOf | AnyOf):
+            atom, kept = positive(condition)
+            true, false = self._columns[atom]
+            return (true, false) if kept else (false, true)
+        of_parts = [self.true_and_false(part) for part in condition.parts]
         if isinstance(condition, AllOf):
-            values = [self.value(part, truths) for part in condition.parts]
-            return False if False in values else None if None in values else True
-        if isinstance(condition, AnyOf):
-            values = [self.value(part, truths) for part in condition.parts]
-            return True if True in values else None if None in values else False
-        atom, kept = positive(condition)
-        truth = truths[self.atoms.index(atom)]
-        return truth if kept or truth is None else not truth
+            return self._common(true for true, _ in of_parts), _union(false for _, false in of_parts)
+        return _union(true for true, _ in of_parts), self._common(false for _, false in of_parts)
+
+    def together(self, conditions: Iterable[Condition]) -> tuple[Truths, ...]:
+        """The ways in which conditions over these atoms turn out together, each once."""
+        found: dict[Truths, int] = {(): self.everything}
+        for condition in conditions:
+            true, false = self.true_and_false(condition)
+            parted = ((True, true), (False, false), (None, ~(true | false)))
+            found = {
+                (*truths, value): common
+                for truths, outcomes in found.items()
+                for value, those in parted
+                if (common := outcomes & those)
+            }
+        return tuple(found)
+
+    def smallest(self, outcomes: int) -> int:
+        """The position of the first outcome with the fewest values among some; there is at least one."""
+        found = next(common for of_size in self._by_size if (common := of_size & outcomes))
+        return (found & -found).bit_length() - 1
+
+    def _common(self, sets: Iterable[int]) -> int:
+        found = self.everything
+        for one in sets:
+            found &= one
+        return found
+
+    @cached_property
+    def _columns(self) -> Mapping[Atom, tuple[int, int]]:
+        columns = list(zip(*(outcome.truths for outcome in self.outcomes), strict=True)) or [() for _ in self.atoms]
+        return {
+            atom: (_as_bits(truth is True for truth in column), _as_bits(truth is False for truth in column))
+            for atom, column in zip(self.atoms, columns, strict=True)
+        }
+
+    @cached_property
+    def _by_size(self) -> Sequence[int]:
+        """The outcomes with the fewest values, then those with more."""
+        sizes = [len(outcome.values) for outcome in self.outcomes]
+        return [_as_bits(size == wanted for size in sizes) for wanted in sorted(set(sizes))]
+
+
+def _union(sets: Iterable[int]) -> int:
+    found = 0
+    for one in sets:
+        found |= one
+    return found
+
+
+def _as_bits(flags: Iterable[bool]) -> int:
+    """A number with a bit for each flag, the first one the lowest."""
+    return int("".join("1" if flag else "0" for flag in flags)[::-1] or "0", 2)
 
 
 def positive(atom: Atom) -> tuple[Atom, bool]:

@@ -106,10 +106,7 @@ def same_condition(one: Condition | None, other: Condition | None) -> bool:
     space = small_space(both)
     if space is None:
         return with_one_spelling(one) == with_one_spelling(other)
-    return all(
-        (space.value(one, outcome.truths) is True) is (space.value(other, outcome.truths) is True)
-        for outcome in space.outcomes
-    )
+    return space.true_and_false(one)[0] == space.true_and_false(other)[0]
 
 
 def small_space(open_atoms: Iterable[Atom], known: Known = MappingProxyType({})) -> TruthSpace | None:

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
+from klausel.core.analysis.decision_table import Key, Question, View
 from klausel.core.analysis.question_space import Held
 from klausel.core.conditions.tree import with_one_spelling
-from klausel.core.difference.equivalence import Key, Question, View
 from klausel.core.policy.policy_set import Grant, NamedCondition, PolicySet
 from klausel.core.policy.roles import ANY_PREFIX, ANYONE, depth_of
 from klausel.core.terms.problem import Place

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+from klausel.core.analysis.both_sides import naming
+from klausel.core.analysis.decision_table import Key, Question, Remembered, View, covering_grants, shown_values, views
 from klausel.core.analysis.question_space import Held
 from klausel.core.conditions.outcomes import TooManyCases
 from klausel.core.conditions.tree import evaluate_atom
 from klausel.core.decisions.domain import BadDomain, domain_of
 from klausel.core.decisions.effective_roles import EffectiveRoles
-from klausel.core.difference.both_sides import naming
 from klausel.core.difference.causes import Blame, Cause, gathered, meaning_of
-from klausel.core.difference.equivalence import Key, Question, View, covering_grants, shown_values, smallest_outcome, views
 from klausel.core.difference.rows import Holding, Row, Rule, Where, rows_of
 from klausel.core.policy.policy_set import Grant, PolicySet
 from klausel.core.policy.roles import ANY_PREFIX, ANYONE, RoleModel, depth_of
@@ -146,11 +146,12 @@ def difference_between(before: PolicySet, after: PolicySet) -> PolicyDifference:
     """What changes in what is allowed from one policy set to another; neither is preferred, and they need share nothing."""
     asked = dict.fromkeys((grant.resource_type, grant.action) for policy in (before, after) for grant in policy.grants)
     found: dict[Question, tuple[View, ...]] = {}
+    remembered = Remembered(before, after)
     undecided = []
     for question in asked:
         if _may_differ(before, after, question):
             try:
-                found[question] = tuple(views(before, after, question))
+                found[question] = tuple(views(before, after, question, remembered=remembered))
             except TooManyCases as error:
                 undecided.append(str(error))
     blame = Blame(before, after)
@@ -273,7 +274,7 @@ def _example(rows: Iterable[Row], gained: bool) -> Example | None:
         outcomes = row.gained if gained else row.lost
         if outcomes:
             domain = row.view.placement.domains[-1] if row.view.placement.domains else None
-            examples.append(Example(row.held, domain, shown_values(smallest_outcome(row.view.space, outcomes))))
+            examples.append(Example(row.held, domain, shown_values(row.view.smallest_outcome(outcomes))))
     return min(examples, key=lambda case: (case.domain is None, len(case.held), len(case.values)), default=None)
 
 

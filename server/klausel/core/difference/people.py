@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
+from klausel.core.analysis.decision_table import Key, View
 from klausel.core.analysis.question_space import Held, domains_from_top, made_up_id
 from klausel.core.conditions.outcomes import Truths
 from klausel.core.conditions.tree import OWN_ATTRIBUTES, Atom, Attribute, Comparison, evaluate_atom
 from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.difference.compare import Change, PolicyDifference
-from klausel.core.difference.equivalence import Key, View
 from klausel.core.policy.roles import depth_of, top_domain
 from klausel.core.terms.identifiers import split_subject_key
 from klausel.core.terms.request import Action, Request, Resource, Subject

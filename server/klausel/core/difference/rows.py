@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from klausel.core.analysis.decision_table import Covering, Key, View
 from klausel.core.analysis.question_space import Held, made_up_id
 from klausel.core.conditions.tree import with_one_spelling
 from klausel.core.decisions.effective_roles import EffectiveRoles
-from klausel.core.difference.equivalence import Covering, Key, View
 from klausel.core.policy.policy_set import Grant, PolicySet
 from klausel.core.policy.roles import ANYONE, Level, depth_of
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from klausel.core.analysis.question_space import Placement, placements
-from klausel.core.conditions.tree import Atom, Attribute, Comparison, atoms
+from klausel.core.analysis.question_space import Placement, domains_and_atoms, placements
+from klausel.core.conditions.tree import Atom, Attribute, Comparison
 from klausel.core.lint.least_role_combinations import LeastRoleCombinations
 from klausel.core.lint.states import Mask, StateFinder, States, together, union
 from klausel.core.policy.policy_set import Grant, PolicySet
@@ -100,8 +100,7 @@ class CaseFinder:
                 by_top.setdefault(top_domain(grant.scope.domain), []).append(position)
         for inside in by_top.values() or [[]]:
             positions = sorted([*everywhere, *inside])
-            domains = {domain for position in inside if (domain := grants[position].scope.domain) is not None}
-            all_atoms = [atom for position in positions if (tree := grants[position].condition) for atom in atoms(tree)]
+            domains, all_atoms = domains_and_atoms(grants[position] for position in positions)
             for placement in self._placements(resource_type, action, domains, dict.fromkeys(all_atoms), len(by_top)):
                 covering = [
                     position for position in positions if grants[position].scope.covers(placement.domain, self._policy.roles)

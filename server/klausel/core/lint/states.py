@@ -12,7 +12,8 @@ from typing import Any
 
 from klausel.core.analysis.question_space import Placement
 from klausel.core.conditions.outcomes import most_steps, truth_space
-from klausel.core.conditions.tree import Atom, Attribute, Comparison, Condition, atoms, with_one_spelling
+from klausel.core.conditions.simplify import attributes_of
+from klausel.core.conditions.tree import Attribute, Condition, atoms, with_one_spelling
 from klausel.core.policy.policy_set import Grant
 
 MOST_ATOMS = 30
@@ -77,7 +78,7 @@ class StateFinder:
         """The attributes of a condition, each by its first part: `resource.owner` for `resource.owner.name`."""
         found = self._roots.get(id(condition))
         if found is None:
-            named = (attribute for atom in atoms(condition) for attribute in _attributes(atom))
+            named = (attribute for atom in atoms(condition) for attribute in attributes_of(atom))
             self._roots[id(condition)] = found = frozenset((one.root, one.path[0]) for one in named)
         return found
 
@@ -114,7 +115,7 @@ class StateFinder:
         if len(all_atoms) > MOST_ATOMS or most_steps(all_atoms, placement.known) > MOST_STEPS:
             return None
         space = truth_space(all_atoms, placement.known)
-        return tuple({tuple(space.value(tree, outcome.truths) for tree in trees): None for outcome in space.outcomes})
+        return space.together(trees)
 
     def _spelling(self, condition: Condition | None) -> str:
         if id(condition) not in self._spellings:
@@ -170,11 +171,6 @@ def _fewest(masks: Collection[Mask], cost: Callable[[Mask], Mask] = lambda mask:
         if not any(cost(other) & ~cost(mask) == 0 for other in found):
             found.append(mask)
     return tuple(found)
-
-
-def _attributes(atom: Atom) -> Iterator[Attribute]:
-    sides = (atom.left, atom.right) if isinstance(atom, Comparison) else (atom.attribute,)
-    yield from (side for side in sides if isinstance(side, Attribute))
 
 
 def _holds(grant: Grant, truth: bool | None) -> bool:

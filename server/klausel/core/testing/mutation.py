@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
 
+from klausel.core.analysis.decision_table import Remembered
 from klausel.core.conditions.outcomes import TooManyCases
 from klausel.core.conditions.tree import AllOf, AnyOf, Condition, negate
 from klausel.core.decisions.decide import Plan, decide
@@ -169,6 +170,7 @@ class Judge:
         self._policy = policy
         self._compile = compile_
         self._resolved_roles = ResolvedRoles(policy)
+        self._remembered = Remembered(policy, policy)
         self._by_question: dict[tuple[str, str], list[tuple[PolicyTest, Expectation]]] = {}
         for test in tests:
             for expectation in test.expectations:
@@ -181,7 +183,7 @@ class Judge:
             test, expectation = noticed
             return Verdict("killed", test.name, expectation.place)
         try:
-            compared = compare(self._policy, mutant.changed, mutant.questions)
+            compared = compare(self._policy, mutant.changed, mutant.questions, self._remembered)
         except TooManyCases as error:
             return Verdict("survived", undecided=str(error))
         fate: Fate = "equivalent" if compared.difference is None else "survived"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from klausel.core.analysis.question_space import Held, domains_from_top, made_up_id, parts_in_atoms, placements, shape_of
 from klausel.core.conditions.outcomes import Known
+from klausel.core.conditions.simplify import attributes_of
 from klausel.core.conditions.tree import Atom, Attribute
 from klausel.core.decisions.domain import BadDomain, domain_of
 from klausel.core.policy.policy_set import PolicySet
@@ -87,7 +88,7 @@ def _placements_named_otherwise(
     known_domains = {domain for name in domains for domain in domains_from_top(name)}
     parts = [parts_in_atoms(policy.roles, resource_type, atoms) for policy in sides]
     choices = _naming_values(sides, resource_type, known_domains, parts)
-    looked_at = {attribute for atom in atoms for attribute in _attributes_of(atom)}
+    looked_at = {attribute for atom in atoms for attribute in attributes_of(atom)}
     found: dict[object, PlacementOfBoth] = {}
     for chosen in itertools.product(*choices.values()):
         values = dict(zip(choices, chosen, strict=True))
@@ -115,10 +116,6 @@ def _placements_named_otherwise(
 _ID = Attribute("resource", ("id",))
 _TYPE = Attribute("resource", ("type",))
 _ACTION = Attribute("action", ("name",))
-
-
-def _attributes_of(atom: Atom) -> list[object]:
-    return [getattr(atom, name, None) for name in ("left", "right", "attribute")]
 
 
 def _naming_values(

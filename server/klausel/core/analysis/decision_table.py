@@ -1,0 +1,234 @@
+"""The decision table of a question: where it may be asked, who can ask it, how its conditions turn out, and what holds then.
+
+Finite and exact, over one policy set or over two side by side. The outcomes of conditions are the bits of numbers, so that
+what is allowed is found for all of them at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from klausel.core.analysis.both_sides import (
+    Asked,
+    PlacementOfBoth,
+    RoleCombinationOfBoth,
+    placements_of_both,
+    role_combinations_of_both,
+)
+from klausel.core.analysis.question_space import domains_and_atoms, role_combinations
+from klausel.core.conditions.outcomes import Known, Outcome, TooManyCases, Truths, TruthSpace, positive, truth_space
+from klausel.core.conditions.simplify import attributes_of
+from klausel.core.conditions.tree import Atom, Attribute, Condition, atoms
+from klausel.core.decisions.domain import BadDomain
+from klausel.core.policy.policy_set import Grant, PolicySet
+from klausel.core.policy.roles import ANYONE, RoleModel
+from klausel.core.policy.scope import Scope
+
+MOST_REMEMBERED = 300_000
+EVERYWHERE = Scope()
+
+Question = tuple[str, str]
+"""A resource type and an action."""
+
+Names = frozenset[str]
+Key = tuple[Names, Names]
+"""The grantee names that a subject reaches on either side."""
+
+
+@dataclass(frozen=True)
+class Covering:
+    """One side of a view: the grants that cover the placement, and in which outcomes each holds, as the bits of a number."""
+
+    grants: tuple[Grant, ...]
+    holding: tuple[int, ...]
+
+    def allowed(self, names: Collection[str]) -> int:
+        """The outcomes in which who reaches these names is allowed, as bits; `anyone` counts without being among them."""
+        allowing = denying = 0
+        for grantee, (allows, denies) in self._by_grantee.items():
+            if grantee in names or grantee == ANYONE:
+                allowing |= allows
+                denying |= denies
+        return allowing & ~denying
+
+    def deciding(self, names: Collection[str], position: int) -> tuple[Grant, ...]:
+        """The grants that decide in one outcome for who reaches these names: the denies, or the allows if there are none."""
+        holding = [
+            grant
+            for grant, holds in zip(self.grants, self.holding, strict=True)
+            if holds >> position & 1 and grant.grantee in names
+        ]
+        denies = tuple(grant for grant in holding if grant.effect == "deny")
+        return denies or tuple(holding)
+
+    @cached_property
+    def _by_grantee(self) -> Mapping[str, tuple[int, int]]:
+        found: dict[str, tuple[int, int]] = {}
+        for grant, holds in zip(self.grants, self.holding, strict=True):
+            allows, denies = found.get(grant.grantee, (0, 0))
+            found[grant.grantee] = (allows | holds, denies) if grant.effect == "allow" else (allows, denies | holds)
+        return found
+
+
+@dataclass(frozen=True)
+class View:
+    """One placement of a question: what covers it on either side, the outcomes of the conditions, and who may ask."""
+
+    placement: PlacementOfBoth
+    before: Covering
+    after: Covering
+    space: TruthSpace
+    role_combinations: tuple[RoleCombinationOfBoth, ...]
+
+    def allowed(self, key: Key) -> tuple[int, int]:
+        """The outcomes in which a subject is allowed before and after, as bits."""
+        return self.before.allowed(key[0]), self.after.allowed(key[1])
+
+    def smallest_outcome(self, outcomes: int) -> Outcome:
+        """The first outcome with the fewest values among some, given as bits; there is at least one."""
+        return self.space.outcomes[self.space.smallest(outcomes)]
+
+    @cached_property
+    def keys(self) -> frozenset[Key]:
+        """The names of every set of effective roles."""
+        return frozenset((role_combination.before, role_combination.after) for role_combination in self.role_combinations)
+
+    def position_of(self, truths: Truths) -> int | None:
+        """The position of the outcome in which the atoms have these values; None where they cannot have them together."""
+        return self._positions.get(truths)
+
+    @cached_property
+    def _positions(self) -> Mapping[Truths, int]:
+        return {outcome.truths: position for position, outcome in enumerate(self.space.outcomes)}
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a table must tell apart beside what the grants name: names, a condition, and the scope that alone matters."""
+
+    names: frozenset[str] = frozenset()
+    condition: Condition | None = None
+    scope: Scope = EVERYWHERE
+
+
+class Remembered:
+    """What tables of the same roles on either side share: how conditions turn out, and who can ask in a domain."""
+
+    def __init__(self, before: PolicySet, after: PolicySet) -> None:
+        self._roles = before.roles, after.roles
+        self._spaces: dict[object, TruthSpace] = {}
+        self._role_combinations: dict[object, tuple[RoleCombinationOfBoth, ...]] = {}
+        self._size = 0
+
+    def space(self, all_atoms: Collection[Atom], known: Known) -> TruthSpace:
+        """The outcomes of atoms, given without negation and each once; raises `TooManyCases`."""
+        read = {attribute for atom in all_atoms for attribute in attributes_of(atom)}
+        key = (tuple(all_atoms), tuple((name, values) for name, values in known.items() if name in read))
+        if key not in self._spaces:
+            space = truth_space(all_atoms, known)
+            self._make_room(len(space.outcomes))
+            self._spaces[key] = space
+        return self._spaces[key]
+
+    def role_combinations(
+        self, before: PolicySet, after: PolicySet, placement: PlacementOfBoth, wanted: tuple[Names, Names]
+    ) -> tuple[RoleCombinationOfBoth, ...]:
+        """All that role assignments can give in a placement, as the wanted names reached on either side; small ones first."""
+        if before.roles is not self._roles[0] or after.roles is not self._roles[1]:
+            return _role_combinations(before, after, placement, wanted)
+        key = (before is after, placement.before, placement.after, wanted)
+        if key not in self._role_combinations:
+            found = _role_combinations(before, after, placement, wanted)
+            self._make_room(len(found))
+            self._role_combinations[key] = found
+        return self._role_combinations[key]
+
+    def _make_room(self, size: int) -> None:
+        if self._size + size > MOST_REMEMBERED:
+            self._spaces.clear()
+            self._role_combinations.clear()
+            self._size = 0
+        self._size += size
+
+
+def _role_combinations(
+    before: PolicySet, after: PolicySet, placement: PlacementOfBoth, wanted: tuple[Names, Names]
+) -> tuple[RoleCombinationOfBoth, ...]:
+    if before is not after:
+        return role_combinations_of_both(before.roles, after.roles, placement, wanted)
+    domain = None if isinstance(placement.before, BadDomain) else placement.before
+    found = role_combinations(before.roles, domain, wanted[0])
+    return tuple(RoleCombinationOfBoth(one.names, one.names, one.held) for one in found)
+
+
+def views(
+    before: PolicySet,
+    after: PolicySet,
+    question: Question,
+    wanted: Wanted | None = None,
+    remembered: Remembered | None = None,
+) -> Iterator[View]:
+    """Every kind of place in which a question may be asked, with all that can happen there; raises `TooManyCases`.
+
+    For one policy set alone, give it for both sides.
+    """
+    wanted = wanted or Wanted()
+    remembered = remembered or Remembered(before, after)
+    both = (before.grants_about(*question), () if before is after else after.grants_about(*question))
+    domains, all_atoms = domains_and_atoms(both[0] + both[1])
+    all_atoms += tuple(atoms(wanted.condition)) if wanted.condition else ()
+    domains += () if wanted.scope.domain is None else (wanted.scope.domain,)
+    different = tuple(dict.fromkeys(positive(atom)[0] for atom in all_atoms))
+    first = wanted.names.union(grant.grantee for grant in both[0])
+    second = first if before is after else wanted.names.union(grant.grantee for grant in both[1])
+    for placement in placements_of_both(before, after, question, domains, all_atoms):
+        asked = (placement.before, before.roles), (placement.after, after.roles)
+        if not any(not isinstance(domain, BadDomain) and wanted.scope.covers(domain, roles) for domain, roles in asked):
+            continue
+        try:
+            space = remembered.space(different, placement.known)
+        except TooManyCases as error:
+            raise error.about(question[1], question[0]) from None
+        held = _Holding(space)
+        covering = held.covering(both[0], placement.before, before.roles)
+        yield View(
+            placement,
+            covering,
+            covering if before is after else held.covering(both[1], placement.after, after.roles),
+            space,
+            remembered.role_combinations(before, after, placement, (first, second)),
+        )
+
+
+def covering_grants(grants: Iterable[Grant], asked: Asked, roles: RoleModel) -> tuple[Grant, ...]:
+    """The grants whose scope covers where a side is asked; none where it denies without asking."""
+    if isinstance(asked, BadDomain):
+        return ()
+    return tuple(grant for grant in grants if grant.scope.covers(asked, roles))
+
+
+class _Holding:
+    """In which outcomes of a space grants hold; each condition is looked at once."""
+
+    def __init__(self, space: TruthSpace) -> None:
+        self._space = space
+        self._found: dict[Condition | None, tuple[int, int]] = {}
+
+    def covering(self, grants: Iterable[Grant], asked: Asked, roles: RoleModel) -> Covering:
+        covering = covering_grants(grants, asked, roles)
+        return Covering(covering, tuple(self._bits(grant) for grant in covering))
+
+    def _bits(self, grant: Grant) -> int:
+        """An allow needs a true condition, a deny holds unless it is false."""
+        if grant.condition not in self._found:
+            self._found[grant.condition] = self._space.true_and_false(grant.condition)
+        true, false = self._found[grant.condition]
+        return true if grant.effect == "allow" else self._space.everything & ~false
+
+
+def shown_values(outcome: Outcome) -> tuple[tuple[str, object], ...]:
+    """The attributes of an outcome as (name, value), without those that the question itself says."""
+    implied = (Attribute("resource", ("type",)), Attribute("action", ("name",)))
+    return tuple((str(name), value) for name, value in outcome.values.items() if name not in implied)
