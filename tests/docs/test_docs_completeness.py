@@ -23,11 +23,10 @@ _ID = re.compile(r"[a-z]+\d*(-[a-z0-9]+)+|contradiction")
 # The last never reaches people: it stands for a problem that is told elsewhere.
 _NO_IDS = {"utf-8", "condition-faulty"}
 _PLACES_OF_IDS = (
-    "core/*.py",
-    "core/lint/*.py",
-    "casbin/model_shape.py",
-    "casbin/engine.py",
-    "storage/policy_files.py",
+    "core/**/*.py",
+    "casbin_policies/model_shape.py",
+    "casbin_policies/engine.py",
+    "storage/policy_files/*.py",
     "storage/file_rules.py",
 )
 _RULES = {"keep-one", "requires-role-above", "separate-roles"}
