@@ -14,7 +14,7 @@ from klausel.app import create_flask_app, create_service
 from klausel.cli.main import main
 from klausel.settings import Settings
 
-PROJECT_PAGES = [ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"]
+PROJECT_PAGES = [ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", ROOT / "server" / "klausel" / "enforcer" / "README.md"]
 TEXT = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 POLICIES = (ROOT / "docs" / "policies.md").read_text(encoding="utf-8")
