@@ -17,8 +17,7 @@ from klausel.core.terms.problem import SWITCH_OFF_MARK, PolicyError, Problem
 from klausel.core.testing.gate import unmet_expectations
 from klausel.core.text.decoding import decode
 from klausel.storage.file_rules import MODEL_NAME
-from klausel.storage.git.repository import GitRepository
-from klausel.storage.policy_files.folder import Commit, PolicyFiles, read_at, read_folder
+from klausel.storage.policy_files.folder import Commit, PolicyFiles, read_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,21 +40,6 @@ def open_policy(folder: Path, model: Path, with_tests: bool = False) -> LoadedPo
     Test files are read only `with_tests`: no decision depends on them. Warnings that comments switch off are left out.
     """
     return load_files(read_folder(folder, model), with_tests)
-
-
-def open_policy_at(
-    repository: GitRepository,
-    revision: str,
-    folder: str,
-    model: str | Path | None = None,
-    with_tests: bool = False,
-    cache: LoadCache | None = None,
-) -> LoadedPolicy:
-    """The policy set that `read_at` reads, compiled; raises `PolicyError` with every problem, and `GitError`.
-
-    With a `cache`, files that are as in the last loading are not parsed again.
-    """
-    return load_files(read_at(repository, revision, folder, model), with_tests, cache)
 
 
 def load_files(found: PolicyFiles, with_tests: bool = False, cache: LoadCache | None = None) -> LoadedPolicy:
@@ -104,14 +88,6 @@ def load_checked(found: PolicyFiles, cache: LoadCache | None = None) -> LoadedPo
     if problems:
         raise PolicyError([*loaded.warnings, *problems])
     return loaded
-
-
-def check_policy(folder: Path, model: Path) -> tuple[Problem, ...]:
-    """Every problem in a folder and its model; see `check_files`."""
-    try:
-        return check_files(read_folder(folder, model))
-    except PolicyError as error:
-        return error.problems
 
 
 def check_files(found: PolicyFiles) -> tuple[Problem, ...]:
