@@ -26,7 +26,7 @@ _PLACES_OF_IDS = (
     "core/**/*.py",
     "casbin_policies/model_shape.py",
     "casbin_policies/engine.py",
-    "storage/policy_files/*.py",
+    "storage/policy_files/folder.py",
     "storage/file_rules.py",
 )
 _RULES = {"keep-one", "requires-role-above", "separate-roles"}
