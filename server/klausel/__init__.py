@@ -1,3 +1,3 @@
 """Who may do what: policies in text files, enforced by Casbin, answered over HTTP."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

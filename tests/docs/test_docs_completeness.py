@@ -14,6 +14,7 @@ from klausel.app import create_flask_app, create_service
 from klausel.cli.main import main
 from klausel.settings import Settings
 
+PROJECT_PAGES = [ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", ROOT / "server" / "klausel" / "enforcer" / "README.md"]
 TEXT = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 POLICIES = (ROOT / "docs" / "policies.md").read_text(encoding="utf-8")
@@ -122,7 +123,7 @@ def test_every_rule_on_role_assignments_is_documented(rule: str) -> None:
     assert f"`{rule}`" in TEXT
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize("page", [*PAGES, *PROJECT_PAGES], ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
         if target.startswith("https://"):

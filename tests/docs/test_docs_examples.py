@@ -12,11 +12,11 @@ import pytest
 import yaml
 from doc_blocks import ROOT, Block, Example, blocks, blocks_of, changes, examples_of, matches
 from flask.testing import FlaskClient
+from read_policies import check_policy
 from schema_files import refusals
 
 from klausel.app import create_flask_app, create_service
 from klausel.core.policy.assignment import Assignment
-from klausel.service.pipeline import check_policy
 from klausel.settings import Settings
 from klausel.storage.policy_files.folder import read_files
 

@@ -18,8 +18,7 @@ from klausel.core.terms.problem import SWITCH_OFF_MARK, PolicyError, Problem
 from klausel.core.testing.gate import unmet_expectations
 from klausel.core.text.decoding import decode
 from klausel.storage.file_rules import MODEL_NAME
-from klausel.storage.git.repository import GitRepository
-from klausel.storage.policy_files.folder import Commit, PolicyFiles, read_at, read_folder
+from klausel.storage.policy_files.folder import Commit, PolicyFiles, read_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,21 +41,6 @@ def open_policy(folder: Path, model: Path, with_tests: bool = False) -> LoadedPo
     Test files are read only `with_tests`: no decision depends on them. Warnings that comments switch off are left out.
     """
     return load_files(read_folder(folder, model), with_tests)
-
-
-def open_policy_at(
-    repository: GitRepository,
-    revision: str,
-    folder: str,
-    model: str | Path | None = None,
-    with_tests: bool = False,
-    cache: LoadCache | None = None,
-) -> LoadedPolicy:
-    """The policy set that `read_at` reads, compiled; raises `PolicyError` with every problem, and `GitError`.
-
-    With a `cache`, files that are as in the last loading are not parsed again.
-    """
-    return load_files(read_at(repository, revision, folder, model), with_tests, cache)
 
 
 def load_files(found: PolicyFiles, with_tests: bool = False, cache: LoadCache | None = None) -> LoadedPolicy:
@@ -112,14 +96,6 @@ def problems_of_orphans(found: PolicyFiles, loaded: LoadedPolicy, stored: Iterab
     roles = loaded.compiled.policy.roles
     roles_file = next((file.shown_as for file in found.files if file.name == ROLES_FILE), ROLES_FILE)
     return orphan_problems(roles, orphaned_roles(roles, stored), roles_file)
-
-
-def check_policy(folder: Path, model: Path) -> tuple[Problem, ...]:
-    """Every problem in a folder and its model; see `check_files`."""
-    try:
-        return check_files(read_folder(folder, model))
-    except PolicyError as error:
-        return error.problems
 
 
 def check_files(found: PolicyFiles) -> tuple[Problem, ...]:

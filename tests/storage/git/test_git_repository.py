@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 from git_in_tests import FILES, LETTERS, MODEL, ROLES, Repository
+from read_policies import open_policy_at
 
 from klausel.core.loading.cache import LoadCache
 from klausel.core.terms.problem import PolicyError
-from klausel.service.pipeline import open_policy, open_policy_at
+from klausel.service.pipeline import open_policy
 from klausel.storage.git.objects import GitError, read_commit, read_tree
 from klausel.storage.git.repository import GitRepository
 from klausel.storage.policy_files.folder import read_files

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from read_policies import check_policy
 
-from klausel.service.pipeline import check_policy
 from klausel.storage.file_rules import problem_of_name
 from klausel.storage.policy_files.folder import LARGEST_FILE, read_files
 

@@ -37,11 +37,6 @@ class Cell:
     told: tuple[Told, ...]
 
     @property
-    def is_yes(self) -> bool:
-        """Whether it is given always, wherever the role is held."""
-        return self.text == "yes"
-
-    @property
     def is_no(self) -> bool:
         """Whether it is given nowhere."""
         return self.text == "no"
