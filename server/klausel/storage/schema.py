@@ -17,9 +17,11 @@ from klausel.storage.sql.database import (
     use_write_ahead_log,
     write_transaction,
 )
-from klausel.storage.sql.tables import LOG_TABLES, SCHEMA_VERSION, Base, CasbinRule, State
+from klausel.storage.sql.tables import LOG_TABLES, SCHEMA_VERSION, WATCHES, Base, CasbinRule, State, guards_of
 
 _VERSION_WITHOUT_LOG = 1
+_VERSION_WITHOUT_WATCHES = 2
+_OLD_VERSIONS = (_VERSION_WITHOUT_LOG, _VERSION_WITHOUT_WATCHES)
 
 
 def open_database(url: str) -> Engine:
@@ -53,10 +55,22 @@ def _prepare_schema(engine: Engine) -> None:
             return
         if found is None:
             _create_schema(connection)
-        else:
+        elif found == _VERSION_WITHOUT_LOG:
             Base.metadata.create_all(connection, LOG_TABLES, checkfirst=False)
-            connection.execute(update(State).values(schema_version=SCHEMA_VERSION))
-        begin_log(connection)
+        else:
+            _add_new_guards(connection)
+        for statement in WATCHES.get(connection.dialect.name, ()):
+            connection.exec_driver_sql(statement)
+        connection.execute(update(State).values(schema_version=SCHEMA_VERSION))
+        if found != _VERSION_WITHOUT_WATCHES:
+            begin_log(connection)
+
+
+def _add_new_guards(connection: Connection) -> None:
+    """Adds the guards that version 2 did not have; one that somebody lifted stays away, for `verify` to find."""
+    if connection.dialect.name == "sqlite":
+        for table in LOG_TABLES:
+            connection.exec_driver_sql(guards_of(table.name)["sqlite"][-1])
 
 
 def _create_schema(connection: Connection) -> None:
@@ -78,7 +92,7 @@ def _schema_version(connection: Connection) -> int | None:
     if not inspect(connection).has_table(State.__tablename__):
         return None
     found = connection.execute(select(State.schema_version)).scalar_one_or_none()
-    if found not in (_VERSION_WITHOUT_LOG, SCHEMA_VERSION):
+    if found not in (*_OLD_VERSIONS, SCHEMA_VERSION):
         raise StorageError(
             f"{place_of(connection.engine.url)} has schema version {found}, this version of Klausel reads {SCHEMA_VERSION}; "
             "use the version of Klausel that wrote it, export there with `klausel assignments export` and import here"

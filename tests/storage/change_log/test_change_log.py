@@ -13,7 +13,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import Connection, event, text
 from storage_people import ROLES, row
 
 from klausel.casbin.adapter import KlauselAdapter
@@ -23,6 +23,7 @@ from klausel.core.records.change_record import BEFORE_THE_FIRST, Origin
 from klausel.storage.assignments import bulk_load
 from klausel.storage.assignments.store import AssignmentStore, ForbiddenState
 from klausel.storage.change_log import writer
+from klausel.storage.change_log.guards import missing_guards
 from klausel.storage.change_log.reader import BeforeTheLog, Filters, LoggedChange, LogReader, MomentInLog
 from klausel.storage.change_log.verification import Verdict, verify_log
 from klausel.storage.schema import open_database
@@ -176,15 +177,44 @@ def test_the_database_itself_refuses_to_change_or_remove_records(
     assert whole(store).records == 2
 
 
+def drop_watches(connection: Connection) -> None:
+    """Takes away what notes the changes that others make to role assignments."""
+    if connection.dialect.name == "sqlite":
+        for verb in ("insert", "update", "delete"):
+            connection.execute(text(f"DROP TRIGGER casbin_rule_noted_{verb}"))
+    else:
+        connection.execute(text("DROP FUNCTION klausel_note_row_change CASCADE"))
+
+
 def make_old(store: AssignmentStore) -> None:
     """Makes the database one of the schema before the log."""
     with store.engine.begin() as connection:
+        drop_watches(connection)
         for table in ("klausel_assignment_log_row", "klausel_assignment_log"):
             connection.execute(text(f"DROP TABLE {table}"))
         connection.execute(text("UPDATE klausel_state SET schema_version = 1"))
 
 
 class TestOldDatabases:
+    def test_a_database_of_version_2_keeps_its_log_and_gets_the_new_triggers(
+        self, store: AssignmentStore, roles: RoleModel, database_url: str
+    ) -> None:
+        revision = store.write(roles, [ADMIN, USER, LEAD], [])
+        with store.engine.begin() as connection:
+            drop_watches(connection)
+            if connection.dialect.name == "sqlite":
+                for table in ("klausel_assignment_log_row", "klausel_assignment_log"):
+                    connection.execute(text(f"DROP TRIGGER {table}_no_replace"))
+            connection.execute(text("UPDATE klausel_state SET schema_version = 2"))
+        opened = AssignmentStore(open_database(database_url))
+        assert opened.revision() == revision
+        assert whole(opened).records == 2
+        assert missing_guards(opened.engine) == []
+        with opened.engine.begin() as connection:
+            connection.execute(text("DELETE FROM casbin_rule WHERE v1 = 'lead'"))
+        assert opened.revision() != revision
+        opened.close()
+
     def test_a_database_made_before_gets_a_first_record_with_what_is_there(
         self, store: AssignmentStore, roles: RoleModel, database_url: str
     ) -> None:

@@ -26,6 +26,7 @@ from klausel.storage.change_log.checkpoints import (
 )
 from klausel.storage.change_log.guards import missing_guards
 from klausel.storage.change_log.verification import verify_log
+from klausel.storage.schema import open_database
 from klausel.storage.sql.tables import guards_of
 
 LOG, ROWS = "klausel_assignment_log", "klausel_assignment_log_row"
@@ -44,7 +45,7 @@ def written(store: AssignmentStore) -> AssignmentStore:
     with store.engine.begin() as connection:
         for table in (LOG, ROWS):
             if connection.dialect.name == "sqlite":
-                for verb in ("update", "delete"):
+                for verb in ("update", "delete", "replace"):
                     connection.execute(text(f"DROP TRIGGER {table}_no_{verb}"))
             else:
                 connection.execute(text(f"DROP TRIGGER {table}_append_only ON {table}"))
@@ -179,14 +180,15 @@ class TestTheTable:
         self, written: AssignmentStore, statement: str, number: int | None
     ) -> None:
         tamper(written, statement)
-        (found,) = verify_log(written.engine, {}).findings
+        counted, found = verify_log(written.engine, {}).findings
+        assert (counted.number, counted.kind) == (None, "tail")
         assert (found.number, found.kind) == (number, "table")
         assert "behind the log" in found.message
         assert any(name in found.message for name in ("user:eve admin in acme", "user:cy user in acme", "user:bo lead in"))
 
     def test_an_edited_row_shows_as_one_missing_and_one_added(self, written: AssignmentStore) -> None:
         tamper(written, "UPDATE casbin_rule SET v1 = 'admin' WHERE v0 = 'user:cy' AND v1 = 'user'")
-        assert [kind for _, kind in findings(written)] == ["table", "table"]
+        assert [kind for _, kind in findings(written)] == ["tail", "table", "table"]
 
     def test_what_was_added_behind_the_log_can_be_revoked_and_granted_properly(self, written: AssignmentStore) -> None:
         stray = row("eve", "admin", "acme")
@@ -200,7 +202,7 @@ class TestTheTable:
         written.import_rows(ROLES, [row(f"p{number}", "user", "acme") for number in range(300)])
         tamper(written, "DELETE FROM casbin_rule WHERE v0 LIKE 'user:p%'")
         verdict = verify_log(written.engine, {})
-        assert (len(verdict.findings), verdict.found) == (100, 300)
+        assert (len(verdict.findings), verdict.found) == (100, 301)
 
 
 class TestCheckpoints:
@@ -223,7 +225,7 @@ class TestCheckpoints:
             f"DELETE FROM {LOG} WHERE number = 6",
             f"DELETE FROM {ROWS} WHERE number = 6",
             "DELETE FROM casbin_rule WHERE v0 = 'user:dé'",
-            "UPDATE klausel_state SET revision = revision - 1",
+            "UPDATE klausel_state SET revision = revision - 2",
         )
         assert findings(written) == []
         assert findings(written, signed) == [(6, "tail")]
@@ -425,6 +427,16 @@ class TestGuards:
                     assert statement in finding.message
                     connection.exec_driver_sql(statement)
         assert missing_guards(written.engine) == []
+
+    @pytest.mark.parametrize("table", [LOG, ROWS])
+    def test_what_stands_in_the_log_cannot_be_replaced(self, sqlite_url: str, table: str) -> None:
+        store = AssignmentStore(open_database(sqlite_url))
+        store.write(ROLES, [row("ann", "admin", "acme")], [], ORIGIN)
+        statement = f"INSERT OR REPLACE INTO {table} SELECT * FROM {table} WHERE number = 2"
+        with pytest.raises(IntegrityError, match="append-only"):
+            tamper(store, statement)
+        assert findings(store) == []
+        store.close()
 
     def test_a_trigger_that_does_nothing_does_not_count(self, store: AssignmentStore) -> None:
         if store.engine.dialect.name == "sqlite":

@@ -114,7 +114,7 @@ class ChainCheck:
         elif last_revision != revision_now:
             message = (
                 f"it ends with revision {last_revision}, but the role assignments are at {revision_now}; "
-                "records were removed from the end, or added without a change"
+                "records were removed from the end or added without a change, or somebody changed rows by plain SQL"
             )
             yield Finding(None, "tail", message)
 

@@ -22,7 +22,7 @@ from klausel.storage.assignments.store_answers import (
 )
 from klausel.storage.change_log.writer import head_of, log_granted_rows
 from klausel.storage.sql.database import explained_errors, is_in_memory, make_engine, write_transaction
-from klausel.storage.sql.revisions import SUBJECTS_IN_LOG_ENTRY, StoreChange, log_change, revision_now
+from klausel.storage.sql.revisions import SUBJECTS_IN_LOG_ENTRY, StoreChange, log_change, own_write, revision_now
 from klausel.storage.sql.tables import CasbinRule, LogRow
 
 ROWS_PER_STEP = 25_000
@@ -186,7 +186,8 @@ def _insert_and_judge(
     connection: Connection, roles: RoleModel, read: int, origin: Origin
 ) -> tuple[ImportResult, StoreChange | None]:
     dropped = _drop_slow_indexes(connection, read)
-    added = _insert(connection)
+    with own_write(connection):
+        added = _insert(connection)
     for index in dropped:
         index.create(connection)
     violations = _without_role_above(connection, roles) + _without_keeper(connection, roles)

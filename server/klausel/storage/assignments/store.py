@@ -27,7 +27,7 @@ from klausel.storage.assignments.store_answers import (
 from klausel.storage.assignments.subject_reader import SubjectReader
 from klausel.storage.change_log.writer import log_rows
 from klausel.storage.sql.database import reading, writing
-from klausel.storage.sql.revisions import StoreChange, log_change, revision_now
+from klausel.storage.sql.revisions import StoreChange, log_change, own_write, revision_now
 from klausel.storage.sql.tables import CasbinRule
 
 __all__ = [
@@ -255,11 +255,12 @@ def apply_unjudged(
     by_row = delete(CasbinRule).where(
         CasbinRule.v0 == bindparam("subject"), CasbinRule.v1 == bindparam("role"), CasbinRule.v2 == bindparam("domain")
     )
-    if revoke:
-        connection.execute(by_row, [row._asdict() for row in revoke])
-    if grant:
-        new = [{"ptype": "g", "v0": row.subject, "v1": row.role, "v2": row.domain} for row in grant]
-        connection.execute(insert(CasbinRule), new)
+    with own_write(connection):
+        if revoke:
+            connection.execute(by_row, [row._asdict() for row in revoke])
+        if grant:
+            new = [{"ptype": "g", "v0": row.subject, "v1": row.role, "v2": row.domain} for row in grant]
+            connection.execute(insert(CasbinRule), new)
     change = log_change(connection, frozenset(row.subject for row in (*grant, *revoke)))
     log_rows(connection, origin, grant, revoke)
     return change

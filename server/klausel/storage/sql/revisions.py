@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
-from klausel.storage.sql.tables import Change, State
+from klausel.storage.sql.tables import OWN_WRITE, OWN_WRITE_SETTING, Change, State
 
 REVISIONS_IN_LOG = 500
 SUBJECTS_IN_LOG_ENTRY = 200
@@ -25,6 +27,24 @@ def revision_now(connection: Connection) -> str:
     """The name of the state that this transaction sees: opaque, and different in every database."""
     lineage, counter = connection.execute(select(State.lineage, State.revision)).one()
     return f"{lineage}-{counter}"
+
+
+@contextmanager
+def own_write(connection: Connection) -> Iterator[None]:
+    """Inside it the database does not count changed rows by itself: the caller does, by `log_change`, once for all.
+
+    To be used in a write transaction; one that fails must be rolled back.
+    """
+    dialect = connection.dialect.name
+    if dialect == "sqlite":
+        connection.execute(insert(Change).values(revision=OWN_WRITE, subject=""))
+    elif dialect == "postgresql":
+        connection.execute(select(func.set_config(OWN_WRITE_SETTING, "yes", True)))
+    yield
+    if dialect == "sqlite":
+        connection.execute(delete(Change).where(Change.revision == OWN_WRITE))
+    elif dialect == "postgresql":
+        connection.execute(select(func.set_config(OWN_WRITE_SETTING, "", True)))
 
 
 def log_change(connection: Connection, subjects: frozenset[str] | None) -> StoreChange:

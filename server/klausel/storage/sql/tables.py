@@ -7,8 +7,15 @@ from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeEngine
 
-SCHEMA_VERSION = 2
-"""1 had no log for auditors."""
+SCHEMA_VERSION = 3
+"""1 had no log for auditors; 2 noted no changes of role assignments that others make by plain SQL."""
+
+OWN_WRITE = -1
+"""On SQLite, a row of `klausel_change` under this revision says that the open transaction counts its changes itself."""
+OWN_WRITE_SETTING = "klausel.own_write"
+"""On PostgreSQL, a setting that says the same while it is `yes`."""
+
+_REVISIONS_KEPT_BY_TRIGGERS = 500
 
 
 def _exact_text(characters: int = 255) -> TypeEngine[str]:
@@ -118,10 +125,14 @@ class LogRow(Base):
 def guards_of(name: str) -> dict[str, tuple[str, ...]]:
     """By dialect, what makes the database itself refuse to change or remove what stands in a table."""
     message = "the change log of role assignments is append-only"
+    refuse = f"BEGIN SELECT RAISE(ABORT, '{message}'); END"
+    known = " AND ".join(f"{column.name} = NEW.{column.name}" for column in Base.metadata.tables[name].primary_key)
     return {
-        "sqlite": tuple(
-            f"CREATE TRIGGER {name}_no_{verb} BEFORE {verb} ON {name} BEGIN SELECT RAISE(ABORT, '{message}'); END"
-            for verb in ("update", "delete")
+        "sqlite": (
+            *(f"CREATE TRIGGER {name}_no_{verb} BEFORE {verb} ON {name} {refuse}" for verb in ("update", "delete")),
+            # REPLACE takes the old row away without firing the triggers of a deletion.
+            f"CREATE TRIGGER {name}_no_replace BEFORE insert ON {name} "
+            f"WHEN EXISTS (SELECT 1 FROM {name} WHERE {known}) {refuse}",
         ),
         "postgresql": (
             "CREATE OR REPLACE FUNCTION klausel_assignment_log_refuse() RETURNS trigger LANGUAGE plpgsql AS "
@@ -130,6 +141,46 @@ def guards_of(name: str) -> dict[str, tuple[str, ...]]:
             "FOR EACH STATEMENT EXECUTE FUNCTION klausel_assignment_log_refuse()",
         ),
     }
+
+
+def _sqlite_watch(verb: str, subjects: str) -> str:
+    return (
+        f"CREATE TRIGGER IF NOT EXISTS casbin_rule_noted_{verb} BEFORE {verb} ON casbin_rule "
+        f"WHEN NOT EXISTS (SELECT 1 FROM klausel_change WHERE revision = {OWN_WRITE}) BEGIN "
+        "UPDATE klausel_state SET revision = revision + 1, "
+        f"log_starts_after = max(log_starts_after, revision + 1 - {_REVISIONS_KEPT_BY_TRIGGERS}); "
+        "DELETE FROM klausel_change WHERE revision <= (SELECT log_starts_after FROM klausel_state); "
+        "INSERT INTO klausel_change (revision, subject) "
+        f"SELECT (SELECT revision FROM klausel_state), subject FROM ({subjects}); END"
+    )
+
+
+# A REPLACE takes away the row of the same id, perhaps another subject's, without firing the trigger of a deletion.
+_SAME_ID = "UNION SELECT v0 FROM casbin_rule WHERE id = NEW.id"
+WATCHES: dict[str, tuple[str, ...]] = {
+    "sqlite": (
+        _sqlite_watch("insert", f"SELECT NEW.v0 AS subject {_SAME_ID}"),
+        _sqlite_watch("update", f"SELECT OLD.v0 AS subject UNION SELECT NEW.v0 {_SAME_ID}"),
+        _sqlite_watch("delete", "SELECT OLD.v0 AS subject"),
+    ),
+    "postgresql": (
+        # Whoever may change role assignments need not have rights on the tables that note it.
+        "CREATE OR REPLACE FUNCTION klausel_note_row_change() RETURNS trigger "
+        "LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$ DECLARE counter bigint; BEGIN "
+        "UPDATE klausel_state SET revision = revision + 1, log_starts_after = CASE TG_OP WHEN 'TRUNCATE' THEN revision + 1 "
+        f"ELSE greatest(log_starts_after, revision + 1 - {_REVISIONS_KEPT_BY_TRIGGERS}) END RETURNING revision INTO counter; "
+        "DELETE FROM klausel_change WHERE revision <= (SELECT log_starts_after FROM klausel_state); "
+        "IF TG_OP IN ('INSERT', 'UPDATE') THEN INSERT INTO klausel_change (revision, subject) VALUES (counter, NEW.v0); "
+        "END IF; IF TG_OP IN ('UPDATE', 'DELETE') THEN INSERT INTO klausel_change (revision, subject) "
+        "VALUES (counter, OLD.v0) ON CONFLICT DO NOTHING; END IF; RETURN NULL; END $$",
+        "CREATE TRIGGER casbin_rule_noted AFTER INSERT OR UPDATE OR DELETE ON casbin_rule FOR EACH ROW "
+        f"WHEN (current_setting('{OWN_WRITE_SETTING}', true) IS DISTINCT FROM 'yes') "
+        "EXECUTE FUNCTION klausel_note_row_change()",
+        "CREATE TRIGGER casbin_rule_emptied AFTER TRUNCATE ON casbin_rule FOR EACH STATEMENT "
+        "EXECUTE FUNCTION klausel_note_row_change()",
+    ),
+}
+"""By dialect, what counts the revision up and notes the subject of each row that somebody else than Klausel changes."""
 
 
 def _put_guards(table: Table, connection: Connection, **_: object) -> None:

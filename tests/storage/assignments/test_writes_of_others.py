@@ -1,0 +1,76 @@
+"""What others write to the table of role assignments, by plain SQL, is seen by a running service."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+
+import pytest
+from sqlalchemy import text
+from storage_people import row
+
+from klausel.core.policy.roles import RoleModel
+from klausel.service.effective_roles_cache import EffectiveRolesCache
+from klausel.storage.assignments.store import AssignmentStore
+from klausel.storage.schema import open_database
+
+ADMIN = row("ann", "admin", "acme")
+USER = row("bo", "user", "acme")
+LEAD = row("bo", "lead", "acme/support")
+
+
+def is_lead(cache: EffectiveRolesCache) -> bool:
+    return "lead" in cache.roles_in("user:bo", "acme/support")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM casbin_rule WHERE v0 = 'user:bo' AND v1 = 'lead'",
+        "DELETE FROM casbin_rule",
+        "UPDATE casbin_rule SET v0 = 'user:cy' WHERE v1 = 'lead'",
+        "UPDATE casbin_rule SET v1 = 'agent' WHERE v1 = 'lead'",
+        "INSERT OR REPLACE INTO casbin_rule (id, ptype, v0, v1, v2) "
+        "SELECT id, 'g', 'user:cy', v1, v2 FROM casbin_rule WHERE v1 = 'lead'",
+        "UPDATE OR REPLACE casbin_rule SET id = (SELECT id FROM casbin_rule WHERE v1 = 'lead') WHERE v1 = 'admin'",
+    ],
+)
+def test_what_others_take_away_by_plain_sql_is_seen_at_the_next_request(
+    sqlite_url: str, roles: RoleModel, statement: str
+) -> None:
+    store = AssignmentStore(open_database(sqlite_url))
+    store.write(roles, [ADMIN, USER, LEAD], [])
+    cache = EffectiveRolesCache(store, roles)
+    cache.refresh()
+    before = cache.revision()
+    assert is_lead(cache)
+    with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))) as other, other:
+        other.execute(statement)
+    cache.refresh()
+    assert not is_lead(cache)
+    assert cache.revision() != before
+    store.close()
+
+
+def test_what_others_take_away_between_two_of_our_writes_is_seen(sqlite_url: str, roles: RoleModel) -> None:
+    store = AssignmentStore(open_database(sqlite_url))
+    store.write(roles, [ADMIN, USER, LEAD], [])
+    cache = EffectiveRolesCache(store, roles)
+    cache.refresh()
+    assert is_lead(cache)
+    with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))) as other, other:
+        other.execute("DELETE FROM casbin_rule WHERE v1 = 'lead'")
+    store.write(roles, [row("cy", "user", "acme")], [])
+    cache.refresh()
+    assert not is_lead(cache)
+    store.close()
+
+
+def test_our_own_write_counts_once(store: AssignmentStore, roles: RoleModel) -> None:
+    revisions = [store.write(roles, [ADMIN, USER], []), store.write(roles, [LEAD], [])]
+    revisions.append(store.import_rows(roles, [row("cy", "user", "acme"), row("dan", "user", "acme")]).revision)
+    first = int(revisions[0].rpartition("-")[2])
+    assert [int(revision.rpartition("-")[2]) for revision in revisions] == [first, first + 1, first + 2]
+    with store.engine.begin() as connection:
+        connection.execute(text("DELETE FROM casbin_rule WHERE v0 = 'user:cy'"))
+    assert int(store.revision().rpartition("-")[2]) == first + 3
