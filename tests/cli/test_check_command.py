@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -135,7 +136,7 @@ def test_a_file_in_place_of_the_folder_is_called_a_file(klausel: Klausel) -> Non
         ("[matchers]", "[matcher]", "model.conf:23:1: error: section [matcher] has no meaning here"),
         ("!some", "some", "model.conf:19:1: error: e in [policy_effect] is not "),
         ("r = sub", "r sub", "model.conf:6:1: error: this line is no section and no `key = value`"),
-        ("m = ", "m = (", "model.conf:"),
+        ("m = ", "n = ", 'model.conf:24:1: error: unknown key "n" in [matchers]'),
     ],
 )
 def test_a_broken_model_is_refused_with_its_line(
@@ -263,8 +264,26 @@ def test_explain_prints_the_manual_page_of_a_rule_without_looking_at_any_policy(
     assert klausel("check", "--explain", "covered-grnt").exit_code == 2
 
 
-def test_a_matcher_that_fails_is_named_by_its_own_line(klausel: Klausel, change: Change) -> None:
+def test_another_matcher_is_named_by_its_own_line(klausel: Klausel, change: Change) -> None:
     change("model.conf", "eval(p.cond)", "evaluate(p.cond)")
     result = klausel("check")
     assert result.exit_code == 1
-    assert result.stdout.startswith("model.conf:24:1: error: the matcher fails: ")
+    assert result.stdout.startswith("model.conf:24:1: error: the matcher is another than that of Klausel")
+
+
+def test_no_command_speaks_for_a_model_whose_matcher_lets_somebody_do_anything(klausel: Klausel, change: Change) -> None:
+    change("model.conf", "m = r", 'm = r.sub.id == "mallory" && p.eft == "allow" || r')
+    for command in ("check", "test", "prove", "serve"):
+        result = klausel(command)
+        assert result.exit_code == 1, command
+        assert "model-matcher" in result.stdout + result.stderr, command
+
+
+def test_a_difference_never_calls_a_model_with_another_matcher_the_same(klausel: Klausel, change: Change) -> None:
+    shutil.copytree("policies", "before/policies")
+    shutil.copy("model.conf", "before")
+    change("model.conf", "m = r", 'm = r.sub.id == "mallory" && p.eft == "allow" || r')
+    for sides in (("before/policies", "policies"), ("policies", "before/policies")):
+        result = klausel("diff", *sides)
+        assert result.exit_code == 1
+        assert "model-matcher" in result.stderr and "same" not in result.stdout

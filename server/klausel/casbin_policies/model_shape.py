@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import re
 
 import casbin
+from casbin.util import util
 
 from klausel.core.terms.problem import Place, Problem
+from klausel.enforcer.matcher.text import NotCompilable, parse
+from klausel.enforcer.matcher.tree import conjuncts
 
 REQUIRED = {
     "request_definition": ("r", "sub, dom, obj, act, ctx"),
@@ -15,7 +19,16 @@ REQUIRED = {
     "policy_effect": ("e", "some(where (p.eft == allow)) && !some(where (p.eft == deny))"),
     "matchers": ("m", None),
 }
-_HINT = "start from the model.conf that comes with Klausel; only its matcher may be changed"
+MATCHER = (
+    "r.obj.type == p.obj && r.act.name == p.act && g(r.sub.roles, p.sub, r.dom)"
+    ' && (p.dom == "*" || within(r.dom, p.dom)) && eval(p.cond)'
+)
+"""What check, test, prove, diff and every other analysis take a grant to mean."""
+_HINT = "use the model.conf that comes with Klausel; its comments and its layout may be changed"
+_MATCHER_HINT = (
+    "use the matcher of the model.conf that comes with Klausel; who may do what belongs in the policies,"
+    " where it is checked, tested and compared"
+)
 
 
 def read_model(text: str) -> casbin.Model:
@@ -74,10 +87,36 @@ def problems_in_model(text: str, file: str) -> list[Problem]:
 
 def _problems_of_casbin(text: str, file: str) -> list[Problem]:
     try:
-        read_model(text)
+        matcher = read_model(text)["m"]["m"].value
     except Exception as error:
         return [Problem(Place(file, 1, 1), "model-shape", f"Casbin cannot read the model: {error}", _HINT)]
+    # What Casbin read is compared, not our reading of the lines: it is what decides.
+    if _conjuncts_of(matcher) != _conjuncts_of(util.escape_assertion(MATCHER)):
+        message = (
+            "the matcher is another than that of Klausel: decisions would differ from what is checked, tested and proved"
+        )
+        return [Problem(Place(file, line_of_matcher(text), 1), "model-matcher", message, _MATCHER_HINT)]
     return []
+
+
+def _conjuncts_of(matcher: str) -> list[str] | None:
+    """What must hold together, in no order, whatever the layout; None for a matcher that cannot be taken apart."""
+    try:
+        return sorted(ast.dump(_EqualsSorted().visit(part)) for part in conjuncts(parse(matcher)))
+    except NotCompilable:
+        return None
+
+
+class _EqualsSorted(ast.NodeTransformer):
+    """Puts the two sides of each `==` into one order."""
+
+    def visit_Compare(self, node: ast.Compare) -> ast.AST:
+        self.generic_visit(node)
+        match node:
+            case ast.Compare(left=left, ops=[ast.Eq()], comparators=[right]):
+                first, second = sorted((left, right), key=ast.dump)
+                return ast.Compare(first, [ast.Eq()], [second])
+        return node
 
 
 def _logical_lines(text: str) -> list[tuple[int, str]]:
