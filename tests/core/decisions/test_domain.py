@@ -50,12 +50,14 @@ def test_a_constant_level_is_never_named_by_the_request() -> None:
     assert of(CONSTANT_LEVEL, "system", "other") == "main"
 
 
-@pytest.mark.parametrize("value", [None, 1, True, "", "a/b", "a\nb", "x" * 256, ["acme"], {"id": "acme"}, "\ud800", "*/"])
+@pytest.mark.parametrize(
+    "value", [None, 1, True, "", "a/b", "a\nb", "x" * 256, ["acme"], {"id": "acme"}, "\ud800", "*/", "*"]
+)
 def test_a_value_that_is_no_id_names_no_domain(value: object) -> None:
     assert isinstance(of(TWO_LEVELS, "quiz", "1", account=value), BadDomain)
 
 
-@pytest.mark.parametrize("value", ["*", "acme corp", "a,b", '"', "#", "Ж", "null", "0"])
+@pytest.mark.parametrize("value", ["acme corp", "a,b", '"', "#", "Ж", "null", "0"])
 def test_every_printable_id_names_its_domain(value: str) -> None:
     assert of(TWO_LEVELS, "quiz", "1", account=value) == value
 

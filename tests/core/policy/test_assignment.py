@@ -44,6 +44,7 @@ def test_a_row_of_the_right_form_has_no_fault(row: tuple[str, str, str]) -> None
         (("user:ann", "admin", ""), "has an empty part"),
         (("user:ann", "admin", "acme/"), "has an empty part"),
         (("user:ann", "admin", "/acme"), "has an empty part"),
+        (("user:ann", "lead", "acme/*"), 'is "*"'),
         (("user:ann", "admin", "ac\x00me"), "control character"),
         (("user:ann", "admin", "x" * 256), "longer than 255"),
         (("user:ann", "admin", "acme/support"), "write the domain as account"),

@@ -73,6 +73,8 @@ def test_faults_in_one_id_of_a_domain(value: object, fault: str | None) -> None:
         ("a/b/c", None),
         ("", "has an empty part"),
         ("a//b", "has an empty part"),
+        ("a/*", 'is "*", which is no name: it stands for every one'),
+        ("a/b*", None),
         ("a/\x00", "contains a control character"),
         ("x" * 127 + "/" + "y" * 127, None),
         ("x" * 128 + "/" + "y" * 127, "is longer than 255 characters"),

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 
+from klausel.core.conditions.tree import Condition
 from klausel.core.lint.cases import CaseFinder, Cases
 from klausel.core.lint.redundancy import Redundant, redundant_grants
+from klausel.core.policy.invariant import Invariant
 from klausel.core.policy.policy_set import Grant, PolicySet
 from klausel.core.policy.policy_test import PolicyTest
 from klausel.core.policy.roles import ANY_PREFIX, ANYONE
@@ -59,6 +61,15 @@ class Survey:
         for grant in self.policy.grants:
             found.setdefault(grant.grantee, []).append(grant)
         return found
+
+    @cached_property
+    def conditions_written(self) -> Sequence[tuple[Place, Condition]]:
+        """Each condition where it is written: named ones by their own line, others by that of their grant or invariant."""
+        named = [(condition.place, condition.tree) for condition in self.policy.conditions.values()]
+        rules: list[Grant | Invariant] = [*self.policy.grants, *self.policy.invariants]
+        texts = {condition.name for condition in self.policy.conditions.values()}
+        inline = [(rule.place, rule.condition) for rule in rules if rule.condition and rule.condition_text not in texts]
+        return tuple(dict.fromkeys([*named, *inline]))
 
     @cached_property
     def unheld_roles(self) -> Mapping[str, str]:

@@ -151,7 +151,7 @@ def read_scope(domain: Text | None, level: Text | None, roles: RoleModel, proble
     if level is not None:
         _is_known_level(level, roles, problems)
     if domain is not None and domain.value != EVERYWHERE:
-        fault = fault_in_domain(domain.value)
+        fault = _fault_in_place(domain.value) or fault_in_domain(domain.value)
         if fault is None and roles.levels and depth_of(domain.value) > len(roles.levels):
             fault = f"has more parts than there are levels ({len(roles.levels)})"
         if fault is None:
@@ -161,10 +161,31 @@ def read_scope(domain: Text | None, level: Text | None, roles: RoleModel, proble
             if named is not None and depth_of(domain.value) > named.depth:
                 fault = f"is below level {named.name}, so it could never hold"
         if fault:
-            hint = f"write it as {'/'.join(known.name for known in roles.levels) or 'a name'}, or part of it from the left"
+            hint = _hint_on_place(domain.value, roles)
             problems.add(domain.place, "bad-domain", f'domain "{domain.value}" {fault}', hint)
     unlimited = domain is None or domain.value == EVERYWHERE
     return Scope(None if unlimited or domain is None else domain.value, level.value if level else None)
+
+
+def _fault_in_place(domain: str) -> str | None:
+    """What shows that a text is no one place but a pattern or a list, as the end of a sentence."""
+    if "*" in domain:
+        return "is a pattern; a place is named in full, and only `*` alone stands for every one"
+    if any(sign in domain for sign in ",;:?[]{}"):
+        return "has a sign that no place has; a place is one name, or names joined by `/`"
+    if any(part != part.strip() for part in domain.split("/")):
+        return "has blanks before or behind a name"
+    return None
+
+
+def _hint_on_place(domain: str, roles: RoleModel) -> str:
+    """How to write what was meant: for `acme/*`, in `acme` at the level of what lies below it."""
+    above, _, last = domain.rpartition("/")
+    below = roles.level_at(depth_of(domain))
+    if last == "*" and "*" not in above and below is not None:
+        return f"for everything of level {below.name} in it, write in: {above or EVERYWHERE} with at_level: {below.name}"
+    whole = "/".join(known.name for known in roles.levels) or "a name"
+    return f"write it as {whole}, or part of it from the left; one grant for each place"
 
 
 def _unmet_constants(domain: str, roles: RoleModel) -> Iterator[str]:
