@@ -20,7 +20,7 @@ from klausel.core.lint.survey import Survey, warning
 from klausel.core.terms.problem import Problem
 
 ID = "role-as-property"
-_NAMES = frozenset({"role", "roles", "permission", "permissions", "scope", "scopes", "is_admin", "isadmin", "admin"})
+_NAMES = frozenset({"role", "roles", "permission", "permissions", "privileges", "scope", "scopes"})
 
 
 def find(survey: Survey) -> Iterator[Problem]:
