@@ -20,6 +20,7 @@ from klausel.core.conditions.tree import (
     evaluate_atom,
     with_one_spelling,
 )
+from klausel.core.conditions.tree import attributes_of as attributes_of
 from klausel.core.terms.request import Action, Request, Resource, Subject
 
 MOST_COMPARISONS = 8
@@ -126,9 +127,3 @@ def small_space(open_atoms: Iterable[Atom], known: Known = MappingProxyType({}))
         return truth_space(different, known)
     except TooManyCases:
         return None
-
-
-def attributes_of(atom: Atom) -> list[Attribute]:
-    """The attributes that an atom reads."""
-    operands = (atom.left, atom.right) if isinstance(atom, Comparison) else (atom.attribute,)
-    return [operand for operand in operands if isinstance(operand, Attribute)]
