@@ -11,8 +11,7 @@ from dataclasses import dataclass
 
 from klausel.core.analysis.question_space import Held, domains_from_top, made_up_id, parts_in_atoms, placements, shape_of
 from klausel.core.conditions.outcomes import Known
-from klausel.core.conditions.simplify import attributes_of
-from klausel.core.conditions.tree import Atom, Attribute
+from klausel.core.conditions.tree import Atom, Attribute, attributes_of
 from klausel.core.decisions.domain import BadDomain, domain_of
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.policy.roles import ANY_PREFIX, ANYONE, RoleModel, depth_of, parent_domain, top_domain

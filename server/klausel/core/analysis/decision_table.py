@@ -19,8 +19,7 @@ from klausel.core.analysis.both_sides import (
 )
 from klausel.core.analysis.question_space import domains_and_atoms, role_combinations
 from klausel.core.conditions.outcomes import Known, Outcome, TooManyCases, Truths, TruthSpace, positive, truth_space
-from klausel.core.conditions.simplify import attributes_of
-from klausel.core.conditions.tree import Atom, Attribute, Condition, atoms
+from klausel.core.conditions.tree import Atom, Attribute, Condition, atoms, attributes_of
 from klausel.core.decisions.domain import BadDomain
 from klausel.core.policy.policy_set import Grant, PolicySet
 from klausel.core.policy.roles import ANYONE, RoleModel

@@ -11,8 +11,18 @@ from typing import Literal
 from klausel.core.analysis.decision_table import covering_grants
 from klausel.core.analysis.question_space import Placement, placement_in
 from klausel.core.conditions.outcomes import Known, TruthSpace
-from klausel.core.conditions.simplify import Folded, all_of, any_of, attributes_of, fold, small_space, with_known_atoms
-from klausel.core.conditions.tree import Atom, Attribute, Comparison, Condition, Match, atoms, negate, value_of
+from klausel.core.conditions.simplify import Folded, all_of, any_of, fold, small_space, with_known_atoms
+from klausel.core.conditions.tree import (
+    Atom,
+    Attribute,
+    Comparison,
+    Condition,
+    Match,
+    atoms,
+    attributes_of,
+    negate,
+    value_of,
+)
 from klausel.core.decisions.domain import BadDomain
 from klausel.core.policy.policy_set import Grant, PolicySet
 from klausel.core.terms.request import Action, Request, Resource, Subject

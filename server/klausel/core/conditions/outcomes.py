@@ -27,6 +27,7 @@ from klausel.core.conditions.tree import (
     Match,
     Operand,
     Truth,
+    attributes_of,
     compare,
     negate,
 )
@@ -188,7 +189,7 @@ def most_steps(all_atoms: Iterable[Atom], known: Known = MappingProxyType({})) -
 
 
 def _most_choices(group: tuple[Atom, ...], known: Known) -> int:
-    attributes = {attribute for atom in group for attribute in _attributes(atom)}
+    attributes = {attribute for atom in group for attribute in attributes_of(atom)}
     given = [value for attribute in attributes for value in known.get(attribute, ())]
     scalars = _scalar_values(group, given, len(attributes))
     containers = {atom.right for atom in group if isinstance(atom, Comparison) and atom.operator == "in"}
@@ -203,16 +204,11 @@ def _most_choices(group: tuple[Atom, ...], known: Known) -> int:
     return choices
 
 
-def _attributes(atom: Atom) -> list[Attribute]:
-    operands: tuple[Operand, ...] = (atom.left, atom.right) if isinstance(atom, Comparison) else (atom.attribute,)
-    return [operand for operand in operands if isinstance(operand, Attribute)]
-
-
 def _groups(atoms: Sequence[Atom]) -> list[tuple[Atom, ...]]:
     """The atoms, apart where they share no attribute, not even through others. A path inside another shares it."""
     groups: list[tuple[set[Attribute], list[Atom]]] = []
     for atom in atoms:
-        attributes, members = set(_attributes(atom)), [atom]
+        attributes, members = set(attributes_of(atom)), [atom]
         apart = []
         for others, their_members in groups:
             if any(_overlap(one, other) for one in attributes for other in others):
@@ -230,7 +226,7 @@ def _overlap(one: Attribute, other: Attribute) -> bool:
 
 
 def _group_outcomes(atoms: tuple[Atom, ...], known: Known) -> tuple[tuple[Atom, ...], tuple[Outcome, ...]]:
-    attributes = sorted({attribute for atom in atoms for attribute in _attributes(atom)}, key=str)
+    attributes = sorted({attribute for atom in atoms for attribute in attributes_of(atom)}, key=str)
     values_known = [value for attribute in attributes for value in known.get(attribute, ())]
     given = [item for value in values_known for item in (value if isinstance(value, list) else [value])]
     scalars = _scalar_values(atoms, given, len(attributes))
@@ -358,7 +354,7 @@ def _values_of(attribute: Attribute, atoms: Sequence[Atom], scalars: list[object
     kinds: set[type] = set()
     values: list[object] = [None]
     for atom in atoms:
-        if attribute not in _attributes(atom):
+        if attribute not in attributes_of(atom):
             continue
         if isinstance(atom, Comparison):
             other = atom.right if atom.left == attribute else atom.left

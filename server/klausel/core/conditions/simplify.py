@@ -17,6 +17,7 @@ from klausel.core.conditions.tree import (
     Comparison,
     Condition,
     atoms,
+    attributes_of,
     evaluate_atom,
     with_one_spelling,
 )
@@ -123,9 +124,3 @@ def small_space(open_atoms: Iterable[Atom], known: Known = MappingProxyType({}))
         return truth_space(different, known)
     except TooManyCases:
         return None
-
-
-def attributes_of(atom: Atom) -> list[Attribute]:
-    """The attributes that an atom reads."""
-    operands = (atom.left, atom.right) if isinstance(atom, Comparison) else (atom.attribute,)
-    return [operand for operand in operands if isinstance(operand, Attribute)]

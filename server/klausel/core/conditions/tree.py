@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from operator import eq, ge, gt, le, lt, ne
 from typing import Any
@@ -198,15 +198,29 @@ def atoms(condition: Condition) -> Iterator[Atom]:
         yield condition
 
 
+def attributes_of(atom: Atom) -> list[Attribute]:
+    """The attributes that an atom reads, in the order of the text, repeated ones too."""
+    operands = (atom.left, atom.right) if isinstance(atom, Comparison) else (atom.attribute,)
+    return [operand for operand in operands if isinstance(operand, Attribute)]
+
+
+def all_true(values: Collection[bool | None]) -> bool | None:
+    """Kleene's `and`: false when one is false, else unknown when one is unknown, else true."""
+    return False if False in values else None if None in values else True
+
+
+def any_true(values: Collection[bool | None]) -> bool | None:
+    """Kleene's `or`: true when one is true, else unknown when one is unknown, else false."""
+    return True if True in values else None if None in values else False
+
+
 def evaluate(condition: Condition, request: Request) -> bool | None:
     """True, False or None (unknown) for a request; never raises."""
     match condition:
         case AllOf(parts):
-            values = [evaluate(part, request) for part in parts]
-            return False if False in values else None if None in values else True
+            return all_true([evaluate(part, request) for part in parts])
         case AnyOf(parts):
-            values = [evaluate(part, request) for part in parts]
-            return True if True in values else None if None in values else False
+            return any_true([evaluate(part, request) for part in parts])
         case _:
             return evaluate_atom(condition, request)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from klausel.core.conditions.tree import Atom, Attribute, Comparison, Condition, atoms, evaluate, evaluate_atom, value_of
+from klausel.core.conditions.tree import Condition, atoms, attributes_of, evaluate, evaluate_atom, value_of
 from klausel.core.decisions.decide import Decision, Plan, decide
 from klausel.core.decisions.effective_roles import EffectiveRoles, Source
 from klausel.core.policy.orphans import why_orphaned
@@ -126,8 +126,7 @@ def explain(
         for grant in policy.grants_about(request.resource.type, request.action.name)
         if grant is not decision.grant
         and grant.effect == decision.grant.effect
-        and grant.grantee in roles
-        and grant.scope.covers(decision.domain, policy.roles)
+        and grant.reaches(roles, decision.domain, policy.roles)
         and _condition_holds(grant, request)
     )
     return Explanation(request, decision, decided_by, also, (), effective_roles.held, None, orphaned, renamed)
@@ -144,10 +143,7 @@ def _is_about(grant: Grant, request: Request) -> bool:
 
 
 def _condition_holds(grant: Grant, request: Request) -> bool:
-    if grant.condition is None:
-        return True
-    value = evaluate(grant.condition, request)
-    return value is True if grant.effect == "allow" else value is not False
+    return grant.holds(evaluate(grant.condition, request) if grant.condition else True)
 
 
 def _seen(
@@ -162,13 +158,8 @@ def _atoms_seen(condition: Condition | None, request: Request) -> Iterator[AtomS
     for atom in atoms(condition) if condition else ():
         if atom not in seen:
             seen.add(atom)
-            read = tuple((str(attribute), value_of(attribute, request)) for attribute in _attributes(atom))
+            read = tuple((str(attribute), value_of(attribute, request)) for attribute in attributes_of(atom))
             yield AtomSeen(str(atom), evaluate_atom(atom, request), read)
-
-
-def _attributes(atom: Atom) -> list[Attribute]:
-    operands = (atom.left, atom.right) if isinstance(atom, Comparison) else (atom.attribute,)
-    return [operand for operand in operands if isinstance(operand, Attribute)]
 
 
 def _nearest(

@@ -12,8 +12,7 @@ from typing import Any
 
 from klausel.core.analysis.question_space import Placement
 from klausel.core.conditions.outcomes import most_steps, truth_space
-from klausel.core.conditions.simplify import attributes_of
-from klausel.core.conditions.tree import Attribute, Condition, atoms, with_one_spelling
+from klausel.core.conditions.tree import Attribute, Condition, atoms, attributes_of, with_one_spelling
 from klausel.core.policy.policy_set import Grant
 
 MOST_ATOMS = 30
@@ -90,7 +89,7 @@ class StateFinder:
         if truths is not None:
             positions = {id(tree): position for position, tree in enumerate(trees)}
             found = frozenset(
-                union(bit for bit, grant in here if _holds(grant, one[positions[id(grant.condition)]])) for one in truths
+                union(bit for bit, grant in here if grant.holds(one[positions[id(grant.condition)]])) for one in truths
             )
             if len(found) <= MOST_STATES:
                 return States(covered, found, found, _fewest(found), _fewest(found, lambda mask: mask ^ allows), True)
@@ -171,7 +170,3 @@ def _fewest(masks: Collection[Mask], cost: Callable[[Mask], Mask] = lambda mask:
         if not any(cost(other) & ~cost(mask) == 0 for other in found):
             found.append(mask)
     return tuple(found)
-
-
-def _holds(grant: Grant, truth: bool | None) -> bool:
-    return truth is True if grant.effect == "allow" else truth is not False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
@@ -65,6 +65,14 @@ class Grant:
     def source(self) -> str:
         """Where the grant stands, as `file:line`."""
         return f"{self.place.file}:{self.place.line}"
+
+    def holds(self, truth: bool | None) -> bool:
+        """Whether it holds when its condition is this (true for none): an allow needs true, a deny needs not-false."""
+        return truth is True if self.effect == "allow" else truth is not False
+
+    def reaches(self, names: Collection[str], domain: str | None, roles: RoleModel) -> bool:
+        """Whether it is for somebody with these names, asking in this domain."""
+        return self.grantee in names and self.scope.covers(domain, roles)
 
     def __str__(self) -> str:
         where = f" {self.scope.words}" if self.scope.words else ""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import NamedTuple
 
-from klausel.core.conditions.tree import OWN_ATTRIBUTES, Attribute, Comparison, Condition, atoms, evaluate
+from klausel.core.conditions.tree import OWN_ATTRIBUTES, Attribute, Condition, atoms, attributes_of, evaluate
 from klausel.core.decisions.decide import Decision, Plan, decide
 from klausel.core.decisions.effective_roles import ROLES_OF_NOBODY, EffectiveRoles
 from klausel.core.policy.policy_set import Grant, PolicySet
@@ -135,24 +135,17 @@ class _CarefulPlan:
         return (
             grant.resource_type == request.resource.type
             and grant.action == request.action.name
-            and grant.grantee in request.subject.roles
-            and grant.scope.covers(domain, self._policy.roles)
+            and grant.reaches(request.subject.roles, domain, self._policy.roles)
         )
 
 
 def _holds(grant: Grant, request: Request) -> bool:
-    if grant.condition is None:
-        return True
-    value = evaluate(grant.condition, request)
-    return value is True if grant.effect == "allow" else value is not False
+    return grant.holds(evaluate(grant.condition, request) if grant.condition else True)
 
 
 def _pointers_in(condition: Condition) -> Iterator[Pointer]:
     for atom in atoms(condition):
-        operands = (atom.left, atom.right) if isinstance(atom, Comparison) else (atom.attribute,)
-        for operand in operands:
-            if isinstance(operand, Attribute):
-                yield _pointer_of(operand)
+        yield from map(_pointer_of, attributes_of(atom))
 
 
 def _pointer_of(attribute: Attribute) -> Pointer:

@@ -103,11 +103,10 @@ def _touched_by(policy: PolicySet, expectation: Expectation, resolved_roles: Res
         return
     names = effective_roles.roles_in(domain)
     for grant in policy.grants_about(*expectation.question):
-        if grant.grantee not in names or not grant.scope.covers(domain, roles):
+        if not grant.reaches(names, domain, roles):
             continue
         if grant.condition is not None:
-            value = evaluate(grant.condition, request)
-            holds = value is True if grant.effect == "allow" else value is not False
+            holds = grant.holds(evaluate(grant.condition, request))
             yield _condition(grant, holds)
             if not holds:
                 continue

@@ -14,8 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from klausel.core.conditions.simplify import attributes_of
-from klausel.core.conditions.tree import atoms
+from klausel.core.conditions.tree import atoms, attributes_of
 from klausel.core.lint.survey import Survey, warning
 from klausel.core.terms.problem import Problem
 
