@@ -262,7 +262,7 @@ PERSON = Table(
         Key(
             "forbidden",
             Flag(only_true=True),
-            "Says that the rules forbid these roles: what if they are stored all the same?",
+            "The rules forbid these roles; the test asks what follows where they are stored all the same.",
         ),
     ),
     is_open=True,
