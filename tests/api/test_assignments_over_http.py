@@ -90,6 +90,7 @@ BAD_ROWS = {
     "a domain of a level that is not there": ({"role": "agent", "domain": "ACCOUNT/w/x"}, "of level workspace"),
     "an empty domain": ({"domain": ""}, "empty"),
     "an empty part": ({"role": "agent", "domain": "ACCOUNT/"}, "empty part"),
+    "a star for every workspace": ({"role": "agent", "domain": "ACCOUNT/*"}, 'is "*"'),
     "an empty account": ({"role": "agent", "domain": "/w"}, "empty part"),
     "a control character in the domain": ({"domain": "ACCOUNT\n"}, "control character"),
     "a domain that is too long": ({"domain": "a" * 256}, "255"),

@@ -10,6 +10,7 @@ from doors import ALLOWED, EXPLAIN, Door, Doors, Json, asking, grant, new_accoun
 NOT_A_DOMAIN: dict[str, object] = {
     "empty": "",
     "a slash": "acme/support",
+    "a star": "*",
     "a leading slash": "/acme",
     "a newline": "ac\nme",
     "a NUL": "acme\x00",

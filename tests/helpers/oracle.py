@@ -38,7 +38,7 @@ def place_of(policy, request):
 
 
 def is_good_id(name):
-    return type(name) is str and name != "" and name.isprintable() and "/" not in name
+    return type(name) is str and name not in ("", "*") and name.isprintable() and "/" not in name
 
 
 def names_held(policy, assignments, subject, place):
