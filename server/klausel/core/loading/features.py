@@ -151,20 +151,32 @@ def read_scope(domain: Text | None, level: Text | None, roles: RoleModel, proble
     if level is not None:
         _is_known_level(level, roles, problems)
     if domain is not None and domain.value != EVERYWHERE:
-        fault = _fault_in_place(domain.value) or fault_in_domain(domain.value)
-        if fault is None and roles.levels and depth_of(domain.value) > len(roles.levels):
-            fault = f"has more parts than there are levels ({len(roles.levels)})"
-        if fault is None:
-            fault = next(_unmet_constants(domain.value, roles), None)
-        if fault is None and level is not None:
-            named = roles.level_named(level.value)
-            if named is not None and depth_of(domain.value) > named.depth:
-                fault = f"is below level {named.name}, so it could never hold"
+        fault = _fault_in_place(domain.value) or _fault_in_levels(domain.value, level, roles)
         if fault:
             hint = _hint_on_place(domain.value, roles)
             problems.add(domain.place, "bad-domain", f'domain "{domain.value}" {fault}', hint)
     unlimited = domain is None or domain.value == EVERYWHERE
     return Scope(None if unlimited or domain is None else domain.value, level.value if level else None)
+
+
+def check_domain(domain: Text, roles: RoleModel, problems: ProblemList) -> None:
+    """Reports a domain in which nothing can be; unlike a place in a policy, its ids may hold all that ids of requests may."""
+    fault = _fault_in_levels(domain.value, None, roles)
+    if fault:
+        problems.add(domain.place, "bad-domain", f'domain "{domain.value}" {fault}', _form_of_domains(roles))
+
+
+def _fault_in_levels(domain: str, level: Text | None, roles: RoleModel) -> str | None:
+    fault = fault_in_domain(domain)
+    if fault is None and roles.levels and depth_of(domain) > len(roles.levels):
+        fault = f"has more parts than there are levels ({len(roles.levels)})"
+    if fault is None:
+        fault = next(_unmet_constants(domain, roles), None)
+    if fault is None and level is not None:
+        named = roles.level_named(level.value)
+        if named is not None and depth_of(domain) > named.depth:
+            fault = f"is below level {named.name}, so it could never hold"
+    return fault
 
 
 def _fault_in_place(domain: str) -> str | None:
@@ -184,8 +196,12 @@ def _hint_on_place(domain: str, roles: RoleModel) -> str:
     below = roles.level_at(depth_of(domain))
     if last == "*" and "*" not in above and below is not None:
         return f"for everything of level {below.name} in it, write in: {above or EVERYWHERE} with at_level: {below.name}"
+    return f"{_form_of_domains(roles)}; one grant for each place"
+
+
+def _form_of_domains(roles: RoleModel) -> str:
     whole = "/".join(known.name for known in roles.levels) or "a name"
-    return f"write it as {whole}, or part of it from the left; one grant for each place"
+    return f"write it as {whole}, or part of it from the left"
 
 
 def _unmet_constants(domain: str, roles: RoleModel) -> Iterator[str]:

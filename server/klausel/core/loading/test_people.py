@@ -8,7 +8,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from klausel.core.loading.features import Vocabulary, read_scope
+from klausel.core.loading.features import Vocabulary, check_domain
 from klausel.core.loading.fields import ProblemList, is_empty
 from klausel.core.loading.file_schema import PERSON, RESOURCE
 from klausel.core.policy.assignment import Assignment, fault_in_assignment, subject_violations
@@ -137,7 +137,8 @@ def _naming(domain: Text, type_: str, vocabulary: Vocabulary, problems: ProblemL
     before = len(problems.found)
     if domain.value == EVERYWHERE:
         problems.add(domain.place, "bad-domain", '"*" is no domain', "name one, or leave it out")
-    read_scope(domain, None, vocabulary.roles, problems)
+    else:
+        check_domain(domain, vocabulary.roles, problems)
     if len(problems.found) > before:
         return named, id_
     for level, part in zip(vocabulary.roles.levels, domain.value.split("/"), strict=False):
