@@ -54,7 +54,7 @@ def test_texts_in_conditions_come_through_stock_casbin_whatever_they_hold(
     assert wanted and [row for row in enforcer.get_policy() if row in wanted] == wanted
 
 
-@pytest.mark.parametrize("domain", ["acme, inc", "acme)", "[acme]"])
+@pytest.mark.parametrize("domain", ["acme)", "[acme]"])
 def test_a_domain_that_casbin_cannot_read_from_a_file_is_refused_by_name_and_place(
     klausel: Klausel, tmp_path: Path, domain: str
 ) -> None:

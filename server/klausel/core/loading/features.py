@@ -183,7 +183,7 @@ def _fault_in_place(domain: str) -> str | None:
     """What shows that a text is no one place but a pattern or a list, as the end of a sentence."""
     if "*" in domain:
         return "is a pattern; a place is named in full, and only `*` alone stands for every one"
-    if any(sign in domain for sign in ",;:?[]{}"):
+    if any(sign in domain for sign in ",:"):
         return "has a sign that no place has; a place is one name, or names joined by `/`"
     if any(part != part.strip() for part in domain.split("/")):
         return "has blanks before or behind a name"
