@@ -9,14 +9,12 @@ from pathlib import Path
 import click
 
 from klausel.casbin_policies.rows import Row, grant_rows, inheritance_rows
-from klausel.cli.database_options import explains_storage_errors, open_existing_database
 from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit, model_option, policies_option, read_policies
 from klausel.core.lint.registry import RULES, page
 from klausel.core.terms.problem import PolicyError, Problem
 from klausel.service.pipeline import check_files, load_files, problems_of_orphans
-from klausel.storage.assignments.store import AssignmentStore
-from klausel.storage.assignments.stored_roles import stored_roles
 from klausel.storage.git.objects import GitError
+from klausel.storage.policy_files.folder import PolicyFiles
 
 
 def _print_page(ctx: click.Context, _: click.Parameter, rule: str | None) -> None:
@@ -46,7 +44,6 @@ def _print_page(ctx: click.Context, _: click.Parameter, rule: str | None) -> Non
     callback=_print_page,
     help="Print the manual page of a warning, and nothing else.",
 )
-@explains_storage_errors
 def check(folder: Path, model: Path | None, format_: str, database: str | None, strict: bool) -> None:
     """Check the policy set in DIR and print every problem with its place.
 
@@ -80,13 +77,25 @@ def _problems_in(folder: Path, model: Path | None, database: str | None) -> tupl
         problems = check_files(found)
         if database is None or any(problem.severity == "error" for problem in problems):
             return problems
-        with closing(AssignmentStore(open_existing_database(database))) as store:
-            orphans = problems_of_orphans(found, load_files(found), stored_roles(store.engine))
-        return tuple(sorted([*problems, *orphans]))
+        return tuple(sorted([*problems, *_orphans(found, database)]))
     except GitError as error:
         fail(str(error))
     except PolicyError as error:
         return error.problems
+
+
+def _orphans(found: PolicyFiles, database: str) -> tuple[Problem, ...]:
+    # Only here: most checks need no database, and loading what speaks to one takes longer than they do.
+    from klausel.cli.database_options import explains_storage_errors, open_existing_database
+    from klausel.storage.assignments.store import AssignmentStore
+    from klausel.storage.assignments.stored_roles import stored_roles
+
+    @explains_storage_errors
+    def look() -> tuple[Problem, ...]:
+        with closing(AssignmentStore(open_existing_database(database))) as store:
+            return problems_of_orphans(found, load_files(found), stored_roles(store.engine))
+
+    return look()
 
 
 def _count(number: int, what: str) -> str:
