@@ -112,9 +112,7 @@ class _Derivation:
             then.setdefault(str(left), (left, []))[1].append(when)
         return some(every([some(when), left]) for left, when in then.values())
 
-    def _named(
-        self, level: Level, position: int, place: _Place, parts: _Parts
-    ) -> Iterator[tuple[Filter, Filter]]:
+    def _named(self, level: Level, position: int, place: _Place, parts: _Parts) -> Iterator[tuple[Filter, Filter]]:
         """Each way in which a resource names a domain of this level: when it does, and what else must hold then."""
         is_identified = self._is_identified(level)
         property_ = None if level.named_by is None else Attribute("resource", (level.named_by,))
@@ -134,7 +132,9 @@ class _Derivation:
         part = _ID if is_identified else property_
         assert part is not None
         if only is not None:
-            yield fits, self._from(position + 1, self._below(place, only), self._with(place, parts, only))
+            known = self._with(place, parts, only)
+            short: Filter = self._is_domain(position, place, known) if known.open else True
+            yield every([fits, short]), self._from(position + 1, self._below(place, only), known)
             return
         siblings = self._children.get(place.named, {}) if place.is_named else {}
         # What is aside of all that has a name is what most is compared with: what comes to the same needs no mention.
