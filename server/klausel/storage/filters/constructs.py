@@ -202,7 +202,7 @@ class _Json(_Construct):
     def inside(self, part: Part) -> str:
         """The part, as jsonb."""
         names = range(2 + self.further, len(list(self.clauses)))
-        return "".join([f"CAST({part(0)} AS JSONB)", *(f" -> CAST({part(position)} AS TEXT)" for position in names)])
+        return "".join([f"to_jsonb({part(0)})", *(f" -> CAST({part(position)} AS TEXT)" for position in names)])
 
     def kind_in_sqlite(self, part: Part) -> str:
         return f"json_type({part(0)}, {part(1)})"

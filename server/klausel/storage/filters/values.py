@@ -148,7 +148,7 @@ def listed(kind: Kind, literals: list[Any]) -> tuple[list[Any], str]:
         return numbers, "integer"
     if any(isinstance(one, int) and abs(one) > MOST_EXACT_FLOAT for one in numbers):
         raise FilterError("a list holds fractions beside whole numbers that are too large for a comparison with them")
-    return numbers, "float"
+    return [float(one) for one in numbers], "float"
 
 
 @dataclass(frozen=True)
@@ -316,14 +316,16 @@ class RelatedList(Value):
 
 
 def value_in(expression: ColumnElement[Any], name: str, *, is_id: bool = False) -> Value:
-    """What a column stands for, by its type; an id is a text in every request. Raises `FilterError`."""
+    """What a column stands for, by its type. Raises `FilterError`.
+
+    Ids are texts in every request, and so are whole numbers that are primary or foreign keys.
+    """
     type_ = expression.type
+    is_id = is_id or bool(getattr(expression, "primary_key", False) or getattr(expression, "foreign_keys", ()))
     if isinstance(expression, Cast) and isinstance(type_, String) and isinstance(expression.clause.type, Integer):
         return KeyColumn(expression.clause, expression, _read_integer, "integer")
-    if isinstance(type_, JSON):
+    if isinstance(type_, JSON | ARRAY):
         return JsonPart(expression, ())
-    if isinstance(type_, ARRAY):
-        return JsonPart(func.to_jsonb(expression, type_=JSON()), ())
     if isinstance(type_, Uuid):
         return KeyColumn(expression, TextOfUuid(expression), _read_uuid, "uuid")
     if isinstance(type_, Integer) and is_id:
