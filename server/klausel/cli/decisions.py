@@ -18,11 +18,11 @@ from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.decisions.explain import Explanation
 from klausel.core.decisions.explain import explain as explain_request
 from klausel.core.decisions.explanation_format import explanation_as_json, explanation_as_text, reason
+from klausel.core.policy.holding import Rows, held_at
 from klausel.core.policy.roles import RoleModel
 from klausel.core.terms.identifiers import split_subject_key
 from klausel.core.terms.request import Action, Request, Resource, Subject
 from klausel.storage.assignments.store import AssignmentStore
-from klausel.storage.change_log.reader import Pairs
 
 ENTITIES = ("subject", "resource", "action", "context")
 _ARGUMENTS = {"subject": "SUBJECT", "resource": "TYPE[:ID]", "action": "ACTION"}
@@ -117,15 +117,16 @@ def _ask(
     policy = loaded.compiled.policy
     request = _request(policy.roles, subject, action, resource, domain, values)
     with closing(AssignmentStore(open_existing_database(database))) as store:
-        held_by: Callable[[str], Pairs] = store.held_by
+        rows_of: Callable[[str], Rows] = store.reader.held_by
+        now = store.clock()
         if moment is not None:
             reader, place = moment_in_log(store.engine, moment)
-            held_by = partial(reader.held_by_at, moment=place)
+            rows_of, now = partial(reader.rows_at, moment=place), place.seconds
 
         def effective_roles_of(key: str) -> EffectiveRoles:
-            return EffectiveRoles.of(policy.roles, held_by(key))
+            return EffectiveRoles.of_held(policy.roles, held_at(key, rows_of(key), now))
 
-        return explain_request(policy, loaded.compiled, effective_roles_of, request)
+        return explain_request(policy, loaded.compiled, effective_roles_of, request, now)
 
 
 def _request(

@@ -37,7 +37,10 @@ class _FailedBefore(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """The parts that answer requests; all of them may be used from several threads."""
+    """The parts that answer requests; all of them may be used from several threads.
+
+    `clock` gives the one moment at which a request is answered, in seconds since 1970.
+    """
 
     settings: Settings
     live: LivePolicy
@@ -45,6 +48,7 @@ class Service:
     is_ready: Callable[[], bool]
     tell_other_processes: Callable[[], None] = _nobody
     decision_log: DecisionLog | None = None
+    clock: Callable[[], float] = time.time
 
     @property
     def policy(self) -> LoadedPolicy:
@@ -77,6 +81,7 @@ class Service:
         plan, resolved_roles = in_force.policy.compiled, in_force.resolved_roles
         policy = plan.policy
         answers: bool | None = None  # whether the database does; None before it was asked
+        now = self.clock()
 
         def roles_held(subject_key: str, domain: str | None) -> frozenset[str]:
             nonlocal answers
@@ -89,8 +94,8 @@ class Service:
                     if recording is not None:
                         recording.name_revision(resolved_roles.revision())
                 if recording is None:
-                    return resolved_roles.roles_in(subject_key, domain)
-                effective_roles = recording.effective_roles = resolved_roles.effective_roles_of(subject_key)
+                    return resolved_roles.roles_in(subject_key, domain, now)
+                effective_roles = recording.effective_roles = resolved_roles.effective_roles_of(subject_key, now)
                 return effective_roles.roles_in(domain)
             except StorageError:
                 answers = False
@@ -126,16 +131,17 @@ class Service:
         if self.live.is_too_old:
             return Explanation(request, self._deny(request), None, (), (), ())
         compiled, resolved_roles = in_force.policy.compiled, in_force.resolved_roles
+        now = self.clock()
 
         def effective_roles_of(subject: str) -> EffectiveRoles:
             resolved_roles.refresh()
             if recording is None:
-                return resolved_roles.effective_roles_of(subject)
+                return resolved_roles.effective_roles_of(subject, now)
             recording.name_revision(resolved_roles.revision())
-            recording.effective_roles = resolved_roles.effective_roles_of(subject)
+            recording.effective_roles = resolved_roles.effective_roles_of(subject, now)
             return recording.effective_roles
 
-        return explain(compiled.policy, compiled, effective_roles_of, request)
+        return explain(compiled.policy, compiled, effective_roles_of, request, now)
 
     def _deny(self, _: Request) -> Decision:
         seconds = self.live.max_age_seconds
