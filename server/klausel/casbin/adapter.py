@@ -148,6 +148,8 @@ def _assignments(sec: str, ptype: str, rules: Iterable[Sequence[str]]) -> list[A
         )
     rows = []
     for rule in rules:
+        if isinstance(rule, Assignment) and rule.starts is rule.ends is None:
+            rule = rule.key
         if len(rule) != len(_COLUMNS):
             raise StorageError(f"a role assignment has 3 fields (subject, role, domain), this has {len(rule)}: {rule}")
         rows.append(Assignment(*rule))

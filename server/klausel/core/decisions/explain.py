@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
+from dataclasses import dataclass, field
 from typing import Literal
 
 from klausel.core.conditions.tree import Condition, atoms, attributes_of, evaluate, evaluate_atom, value_of
@@ -100,7 +99,7 @@ class Explanation:
     orphaned: tuple[Orphan, ...] = ()
     renamed: tuple[Renamed, ...] = ()
     untimely: tuple[Untimely, ...] = ()
-    ways: Mapping[tuple[str, str], Way] = MappingProxyType({})
+    ways: Mapping[tuple[str, str], Way] = field(default_factory=dict)
     now: float = 0.0
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
-from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 from klausel.core.policy.assignment import Assignment
@@ -65,7 +64,7 @@ class Held:
     """
 
     pairs: Pairs
-    ways: Mapping[Pair, Way] = MappingProxyType({})
+    ways: Mapping[Pair, Way] = field(default_factory=dict)
     untimely: tuple[Untimely, ...] = ()
     groups: frozenset[str] = frozenset()
     since: float = -inf
