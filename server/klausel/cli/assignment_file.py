@@ -8,7 +8,7 @@ import sys
 from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
 from klausel.core.policy.assignment import Assignment, Violation
 from klausel.core.terms.moment import read_instant
@@ -97,7 +97,7 @@ class AssignmentFile:
                 header = next(reader, None)
                 if header not in (HEADER, HEADER + TIMES):
                     found = f'the header is "{",".join(header)}"' if header else "there is no header"
-                    wanted = f"{','.join(HEADER)}, or {','.join(HEADER + TIMES)}"
+                    wanted = f"{','.join(HEADER)} or {','.join(HEADER + TIMES)}"
                     raise BrokenFile(1, f"{found}; the first line must be {wanted}")
                 self._header = header
                 line = reader.line_num + 1
@@ -133,3 +133,18 @@ def _key(violation: Violation) -> tuple[str, ...]:
     """The row at fault, or the domain alone where no row is."""
     domain = violation.domain
     return (domain,) if violation.subject is None else (violation.subject, violation.role, domain)
+
+
+class RowWriter:
+    """Writes a CSV file that AssignmentFile reads, its header at once; the columns of times where rows have some."""
+
+    def __init__(self, text: TextIO, with_times: bool) -> None:
+        self._writer = csv.writer(text, lineterminator="\n")
+        self._width = len(HEADER) + (len(TIMES) if with_times else 0)
+        self._writer.writerow((HEADER + TIMES)[: self._width])
+
+    def write(self, row: Assignment) -> None:
+        """Adds a row. Raises BrokenFile for one with times where there are no columns for them."""
+        if self._width == len(HEADER) and (row.starts is not None or row.ends is not None):
+            raise BrokenFile(0, "role assignments were given times meanwhile; start again")
+        self._writer.writerow(row[: self._width])

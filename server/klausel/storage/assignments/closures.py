@@ -56,6 +56,12 @@ def rows_of_all_groups(connection: Connection) -> Iterator[Assignment]:
         yield Assignment(*row)
 
 
+def has_times(connection: Connection) -> bool:
+    """Whether any row has times."""
+    query = f"SELECT 1 FROM casbin_rule WHERE {NOT_LASTING} AND (v3 IS NOT NULL OR v4 IS NOT NULL) LIMIT 1"
+    return connection.execute(text(query)).first() is not None
+
+
 def has_times_or_groups(connection: Connection) -> bool:
     """Whether any row has times or is a membership."""
     return connection.execute(text(f"SELECT 1 FROM casbin_rule WHERE {NOT_LASTING} LIMIT 1")).first() is not None

@@ -17,7 +17,7 @@ from klausel.core.policy.roles import RoleModel, top_domain
 from klausel.core.records.change_record import Origin
 from klausel.core.terms.identifiers import fault_in_domain_id, is_printable
 from klausel.storage.assignments.bulk_load import load_rows
-from klausel.storage.assignments.closures import rows_of, rows_with_groups
+from klausel.storage.assignments.closures import has_times, rows_of, rows_with_groups
 from klausel.storage.assignments.judging import ProposedChange
 from klausel.storage.assignments.pages import Filters, ending_between, rows_after
 from klausel.storage.assignments.store_answers import (
@@ -89,6 +89,11 @@ class AssignmentStore:
         """How many role assignments and memberships there are."""
         with reading(self.engine) as connection:
             return connection.execute(select(func.count()).select_from(CasbinRule)).scalar_one()
+
+    def has_times(self) -> bool:
+        """Whether any role assignment or membership has times."""
+        with reading(self.engine) as connection:
+            return has_times(connection)
 
     def is_empty(self) -> bool:
         """Whether there is no role assignment at all."""

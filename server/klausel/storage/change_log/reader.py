@@ -170,6 +170,13 @@ class LogReader:
             found = connection.execute(query.execution_options(yield_per=ROWS_PER_STEP))
             yield from _standing(map(tuple, found))
 
+    def has_times(self, moment: MomentInLog) -> bool:
+        """Whether any row up to a moment had times."""
+        query = select(LogRow.number).where(LogRow.number <= moment.number)
+        query = query.where(or_(LogRow.starts.is_not(None), LogRow.ends.is_not(None)))
+        with reading(self._engine) as connection:
+            return connection.execute(query.limit(1)).first() is not None
+
     def people_who_held(self, moment: MomentInLog, holders: Holders, after: str = "") -> Iterator[tuple[str, Held]]:
         """Each subject after `after` who held one of these roles at a moment, once, with all held in that account.
 
