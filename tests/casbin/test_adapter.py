@@ -40,7 +40,7 @@ def enforcer(store: AssignmentStore, roles: RoleModel, tmp_path: Path) -> casbin
 
 
 def stored(store: AssignmentStore) -> list[list[str]]:
-    return [list(one) for one in store.export_rows()]
+    return [list(one.key) for one in store.export_rows()]
 
 
 def test_an_enforcer_decides_by_what_it_loads_and_adds(

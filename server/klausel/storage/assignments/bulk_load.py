@@ -30,7 +30,12 @@ from klausel.storage.assignments.closures import (
     rows_with_groups,
 )
 from klausel.storage.assignments.judging import fault_in_chains, has_holder, has_people
-from klausel.storage.assignments.rules import holders_of, kept_roles_and_domains, violations_of_subject
+from klausel.storage.assignments.rules import (
+    holders_of,
+    keepers_missing,
+    kept_roles_and_domains,
+    violations_of_subject,
+)
 from klausel.storage.assignments.store_answers import (
     ForbiddenState,
     ImportResult,
@@ -249,6 +254,7 @@ class _Import:
         self._connection, self._roles, self._check = connection, roles, check
         self._read, self._origin, self._now = read, origin, now
         self._shortened: set[str] = set()
+        self._groups_left: set[str] = set()
         self._knows_times_or_groups = check.has_times or check.has_groups or has_times_or_groups(connection)
 
     def run(self) -> tuple[ImportResult, StoreChange | None]:
@@ -289,6 +295,7 @@ class _Import:
             return 0
         found = self._connection.execute(text(_OTHER_TIMES)).all()
         self._shortened = {row.v0 for row in found if not row.v0.startswith(GROUP_PREFIX)}
+        self._groups_left = {row.v1 for row in found if row.v1.startswith(GROUP_PREFIX)}
         if found:
             self._connection.execute(text("DELETE FROM casbin_rule WHERE id = :id"), [{"id": row.id} for row in found])
             names = _LOG_COLUMNS.split(", ")
@@ -394,7 +401,19 @@ class _Import:
                 for domain in self._connection.execute(query, values).scalars().all():
                     if len(blamed) < MOST_FAULTS and self._keeps_nobody(holders, domain):
                         blamed.append(keeper_violation(role.name, domain))
-        return blamed
+        return blamed or self._without_keeper_in_groups_left()
+
+    def _without_keeper_in_groups_left(self) -> list[Violation]:
+        """As `_without_keeper`, where somebody stays for a time only in a group that has the role."""
+        if not self._groups_left:
+            return []
+        return keepers_missing(
+            self._roles,
+            (),
+            [row for row in rows_with_groups(self._connection, self._groups_left) if not row.is_membership],
+            lambda holders, domain: has_holder(self._connection, holders, domain, self._now),
+            lambda domain: has_people(self._connection, domain, self._now),
+        )
 
     def _keeps_nobody(self, holders: frozenset[str], domain: str) -> bool:
         if not self._knows_times_or_groups:

@@ -36,5 +36,5 @@ def people_holding(
         rows = connection.execution_options(yield_per=ROWS_PER_STEP).execute(query) if streams else connection.execute(query)
         for subject, own in groupby((Assignment(*row) for row in rows), key=lambda row: row.subject):
             held = held_at(subject, gather_rows(subject, list(own), of_groups), moment)
-            if roles is None or any(role in roles for role, _ in held.pairs):
+            if any(roles is None or role in roles for role, _ in held.pairs):
                 yield subject, held.pairs
