@@ -197,7 +197,8 @@ class AssignmentStore:
             raise ValueError("limit must be at least 1")
         filters = (subject, role, domain, ends_after, ends_before)
         after = _read_cursor(cursor, filters) if cursor is not None else None
-        if not all(is_printable(wanted) for wanted in filters if wanted is not None):
+        # Members of groups have an empty domain.
+        if not all(is_printable(wanted) for wanted in filters if wanted):
             return Page((), None)
         with reading(self.engine) as connection:
             rows = rows_after(connection, filters, after, limit + 1)
