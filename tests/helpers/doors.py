@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import http.client
 import json
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from csv import DictReader
 from dataclasses import dataclass
@@ -201,10 +203,11 @@ class Doors:
 
 
 @contextmanager
-def open_doors(database: Path, **settings: Any) -> Iterator[Doors]:
-    """The doors of a service over an SQLite file, which is made when it is not there."""
+def open_doors(database: Path, clock: Callable[[], float] = time.time, **settings: Any) -> Iterator[Doors]:
+    """The doors of a service over an SQLite file, which is made when it is not there; `clock` is the one it asks."""
     known = {"policies": str(ROOT / "policies"), "model": str(ROOT / "model.conf"), **settings}
-    service = create_service(Settings(database=f"sqlite:///{database}", **known))
+    service = dataclasses.replace(create_service(Settings(database=f"sqlite:///{database}", **known)), clock=clock)
+    service.store.clock = clock
     app = create_flask_app(service)
     longest = service.settings.max_request_id_characters
     try:
