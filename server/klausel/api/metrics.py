@@ -13,7 +13,10 @@ from prometheus_client.registry import Collector
 from klausel.service.decision_service import Service
 from klausel.service.policy_in_force import LivePolicy
 from klausel.storage.decision_log.queue import DecisionLog
-from klausel.storage.sql.database import StorageError, access_of
+from klausel.storage.sql.database import access_of
+
+SECONDS_FOR_THE_DATABASE = 0.3
+"""How long metrics wait for a number that the database knows."""
 
 
 def metrics_text(service: Service) -> tuple[bytes, int, dict[str, str]]:
@@ -58,13 +61,10 @@ class _PolicyMetrics(Collector):
             process,
             live.confirmed_unix_seconds,
         )
-        try:
-            orphaned = sum(one.number for one in live.orphaned())
-        except StorageError:
-            pass
-        else:
+        orphaned = live.orphaned_soon(SECONDS_FOR_THE_DATABASE)
+        if orphaned is not None:
             what = "Stored role assignments that count for nothing under the policies in force"
-            yield _gauge("klausel_orphaned_assignments", what, process, orphaned)
+            yield _gauge("klausel_orphaned_assignments", what, process, sum(one.number for one in orphaned))
         info = GaugeMetricFamily(
             "klausel_policy_info", "The policies in force", labels=("process", "files_digest", "meaning_digest", "commit")
         )

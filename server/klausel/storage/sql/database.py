@@ -42,7 +42,8 @@ def make_engine(
         if is_in_memory(url):
             # One connection for all threads, one thread at a time: another connection would be another database.
             options = {"poolclass": QueuePool, "pool_size": 1, "max_overflow": 0}
-        options["connect_args"] = {"isolation_level": None, "check_same_thread": False}
+        seconds = limits.read_seconds or limits.lock_seconds
+        options["connect_args"] = {"isolation_level": None, "check_same_thread": False, "timeout": seconds}
     else:
         options = {"pool_pre_ping": True, "isolation_level": "READ COMMITTED"}
     if limits.read_seconds is not None and "poolclass" not in options:
