@@ -1,4 +1,4 @@
-"""A database that falls silent: decisions are denied with the reason in time, what needs none goes on, and all comes back by itself.
+"""A database that falls silent: decisions are denied with the reason in time, the rest goes on, and all comes back by itself.
 
 The bounds in seconds are wide: they tell a limit from no limit.
 """
