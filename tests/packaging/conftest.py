@@ -13,6 +13,7 @@ from release_files import build
 from releases import MADE_AT, Environment, copy_of_sources
 from workflow_steps import plain_environment
 
+
 @pytest.fixture(scope="session")
 def release(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """The wheel, the source archive and their sums, of what stands in the work tree."""
