@@ -102,6 +102,8 @@ def test_nothing_tells_anybody_to_install_a_name_that_is_not_ours() -> None:
 
 
 def test_a_bare_name_would_be_found() -> None:
-    assert BARE_NAME.search("      - run: pip install " + "klausel")
-    assert BARE_NAME.search("pip install --quiet " + "klausel==0.2.0")
+    name = "klausel"
+    for words in ("", "--quiet ", "-q --upgrade '"):
+        for ending in ("", "==0.2.0", "[serve]"):
+            assert BARE_NAME.search(f"run: pip install {words}{name}{ending}")
     assert not BARE_NAME.search('pip install "klausel @ https://example.com/klausel-0.2.0-py3-none-any.whl#sha256=…"')
