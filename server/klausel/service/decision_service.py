@@ -1,16 +1,20 @@
-"""What the HTTP doors share: the policy in force, the role assignments, and the two questions asked of them."""
+"""What the HTTP doors share: the policy in force, the role assignments, and the questions asked of them."""
 
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from klausel.core.decisions.decide import Decision, decide
-from klausel.core.decisions.effective_roles import EffectiveRoles
+from klausel.core.decisions.effective_roles import NOBODY, EffectiveRoles
 from klausel.core.decisions.explain import Explanation, explain
+from klausel.core.filters.derive import filter_of
+from klausel.core.filters.tree import Filter
+from klausel.core.terms.identifiers import fault_in_subject, subject_key
 from klausel.core.terms.request import Request
 from klausel.service.pipeline import LoadedPolicy
 from klausel.service.policy_in_force import InForce, LivePolicy, Outcome
@@ -25,10 +29,64 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _FAILED = Decision(False, None, None, "the decision failed inside the service; its log says why")
+_NO_DATABASE = Decision(
+    False,
+    None,
+    None,
+    "the database of role assignments did not answer, so nothing is known of roles; the service's log says why",
+)
+SECONDS_PER_LINE = 1.0
+"""How often the log tells that decisions fail for want of the database."""
+
+
+def status_of_failure(decision: Decision) -> int | None:
+    """The HTTP status of a decision that is a deny only because the service failed; None for any other."""
+    if decision.failure is _NO_DATABASE.failure:
+        return 503
+    return 500 if decision.failure is _FAILED.failure else None
+
+
+class Failures:
+    """Counts the decisions that failed, by what failed, and tells of the database in the log, not more often than is of use."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts = {"database": 0, "internal": 0}
+        self._told_at = float("-inf")
+        self._untold = 0
+
+    def counts(self) -> dict[str, int]:
+        """How many decisions failed since the start of this process."""
+        return dict(self._counts)
+
+    def of_database(self, error: StorageError | None) -> Decision:
+        """The deny of a decision for which the database failed; None where it was not asked again in the same request."""
+        with self._lock:
+            self._counts["database"] += 1
+            now = time.monotonic()
+            self._untold += 1
+            if error is None or now - self._told_at < SECONDS_PER_LINE:
+                return _NO_DATABASE
+            more = f" (and {self._untold - 1} before it)" if self._untold > 1 else ""
+            self._told_at, self._untold = now, 0
+        # In one line: it says all, and comes again and again until the database answers.
+        _log.error("a decision failed and was answered with deny%s: %s", more, error)
+        return _NO_DATABASE
+
+    def internal(self) -> Decision:
+        """The deny of a decision in which something else failed; to be called where it is caught."""
+        with self._lock:
+            self._counts["internal"] += 1
+        _log.exception("a decision failed and was answered with deny")
+        return _FAILED
 
 
 def _nobody() -> None:
     """There are no other processes."""
+
+
+class PoliciesTooOld(Exception):
+    """The policies could not be refreshed for so long that everything is denied; the text says so in one sentence."""
 
 
 class _FailedBefore(Exception):
@@ -48,6 +106,7 @@ class Service:
     is_ready: Callable[[], bool]
     tell_other_processes: Callable[[], None] = _nobody
     decision_log: DecisionLog | None = None
+    failures: Failures = field(default_factory=Failures)
     clock: Callable[[], float] = time.time
 
     @property
@@ -72,7 +131,7 @@ class Service:
         the first question needs one. Where the database fails, it is asked no more: nothing is decided by effective roles that
         may be old, and a long batch does not wait for it again and again.
         """
-        live = self.live
+        live, failures = self.live, self.failures
         in_force = live.in_force
         if recording is not None:
             recording.name_policy(in_force.policy)
@@ -105,16 +164,34 @@ class Service:
             try:
                 return decide(policy, plan, roles_held, request)
             except _FailedBefore:
-                return _FAILED
+                return failures.of_database(None)
             except StorageError as error:
-                # In one line: it says all, and comes with every request until the database answers again.
-                _log.error("a decision failed and was answered with deny: %s", error)
-                return _FAILED
+                return failures.of_database(error)
             except Exception:
-                _log.exception("a decision failed and was answered with deny")
-                return _FAILED
+                return failures.internal()
 
         return decide_one if recording is None else recording.noting(decide_one)
+
+    def filter(self, request: Request, inside: str | None = None) -> Filter:
+        """What a resource must be like for the request to be allowed; see `klausel.core.filters.derive.filter_of`.
+
+        Raises `PoliciesTooOld` and `StorageError`.
+        """
+        in_force = self._in_force_now()
+        subject = request.subject
+        effective_roles = NOBODY
+        if fault_in_subject(subject.type, subject.id) is None:
+            in_force.resolved_roles.refresh()
+            key = subject_key(subject.type, subject.id)
+            effective_roles = in_force.resolved_roles.effective_roles_of(key, self.clock())
+        return filter_of(in_force.policy.compiled.policy, effective_roles, request, inside)
+
+    def _in_force_now(self) -> InForce:
+        live = self.live
+        in_force = live.in_force
+        if live.max_age_seconds is not None and live.is_too_old:
+            raise PoliciesTooOld(self._too_old())
+        return in_force
 
     def explain(self, request: Request, recording: Recording | None = None) -> Explanation:
         """The explanation of the decision; errors of the database pass."""
@@ -144,5 +221,7 @@ class Service:
         return explain(compiled.policy, compiled, effective_roles_of, request, now)
 
     def _deny(self, _: Request) -> Decision:
-        seconds = self.live.max_age_seconds
-        return Decision(False, None, None, f"the policies could not be refreshed for more than {seconds:g} seconds")
+        return Decision(False, None, None, self._too_old())
+
+    def _too_old(self) -> str:
+        return f"the policies could not be refreshed for more than {self.live.max_age_seconds:g} seconds"
