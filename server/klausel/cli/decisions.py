@@ -12,7 +12,8 @@ import click
 
 from klausel.cli.database_options import Command, database_option, explains_storage_errors, open_existing_database
 from klausel.cli.moments import moment_in_log, people_at_option, say_as_of
-from klausel.cli.options import EXIT_DENIED, at_option, load_or_exit, model_option, policies_option
+from klausel.cli.options import EXIT_DENIED, at_option, load_or_exit, model_option
+from klausel.cli.policy_folder import policies_option
 from klausel.core.conditions.tree import OWN_ATTRIBUTES
 from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.decisions.explain import Explanation
@@ -45,11 +46,11 @@ def _question(command: Command) -> Command:
         set_option,
         people_at_option,
         click.option("--in", "domain", metavar="DOMAIN", help="Where it is asked: acme, or acme/support."),
+        policies_option,
         click.argument("resource", metavar="TYPE[:ID]"),
         click.argument("action"),
         click.argument("subject"),
         at_option,
-        policies_option,
         model_option,
         database_option,
     ):
