@@ -234,7 +234,7 @@ class _Generator:
             Subject(type_, id_, self._properties(("team", "id"))),
             Action(action, self._properties(("channel", "name"))),
             resource,
-            {**self._properties(("time",)), **({"now": self.random.choice(TIMES)} if self.random.random() < 0.8 else {})},
+            {**self._properties(("time",)), "now": self.random.choice(TIMES)},
         )
 
     def _properties(self, names: tuple[str, ...]) -> dict[str, object]:
