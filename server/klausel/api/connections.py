@@ -1,7 +1,8 @@
 """Connections to a worker: counted and bounded, and cut where they would hold a place for nothing.
 
-The server under the application closes what idles between two requests. It waits for ever for the rest of a body that has begun, and for
-the first byte of a connection; so the sockets of the process are looked at here, which only Linux can tell about. Elsewhere nothing is cut.
+The server under the application closes what idles between two requests. It waits for ever for the rest of a body that has begun,
+and for the first byte of a connection; so the sockets of the process are looked at here, which only Linux can tell about.
+Elsewhere nothing is cut.
 """
 
 from __future__ import annotations
@@ -27,8 +28,9 @@ SLOW_SECONDS = 0.25
 REASONS = ("unfinished", "idle", "too many")
 
 _ESTABLISHED = 1
-_LAST_SENT, _LAST_RECEIVED = 44, 52
-"""Where the struct `tcp_info` of Linux holds how many milliseconds ago data were sent and received."""
+_LAST_SENT, _LAST_RECEIVED, _PIECES_RECEIVED, _PIECES_SENT = 44, 52, 152, 156
+"""Where the struct `tcp_info` of Linux holds how many milliseconds ago data were sent and received, and in how many pieces."""
+_INFO_BYTES = 160
 _log = logging.getLogger(__name__)
 
 
@@ -96,8 +98,8 @@ class _Seen:
 class ConnectionWatch:
     """Looks at the connections to one port of this process, in a thread of its own.
 
-    A request that is not there as a whole `body_seconds` after it began is cut; with more than `most` connections, those that idle longest
-    are closed, so that new ones are answered.
+    A request that is not there as a whole `body_seconds` after it began is cut; with more than `most` connections, those that
+    idle longest are closed, so that new ones are answered.
     """
 
     def __init__(self, port: int, most: int, body_seconds: float, requests: RequestsInProgress) -> None:
@@ -135,12 +137,14 @@ class ConnectionWatch:
                     continue
                 if connection.getsockname()[1] != self._port:
                     continue
-                info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
+                info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO_BYTES)
                 if info[0] != _ESTABLISHED:
                     continue
                 key = (descriptor, connection.getpeername())
-                sent, received = (struct.unpack_from("I", info, place)[0] / 1000 for place in (_LAST_SENT, _LAST_RECEIVED))
-                known = seen[key] = self._state(key, now, sent, received)
+                sent, received = (_number(info, place) / 1000 for place in (_LAST_SENT, _LAST_RECEIVED))
+                # The clock is too coarse to tell a first request from the connection that brings it.
+                is_first = bool(_number(info, _PIECES_RECEIVED)) and not _number(info, _PIECES_SENT)
+                known = seen[key] = self._state(key, now, sent, received, received < sent or is_first)
                 if known.pending_since is None:
                     idle.append((min(sent, received), descriptor, key))
                     if min(sent, received) > SECONDS_WITHOUT_A_BYTE:
@@ -151,9 +155,9 @@ class ConnectionWatch:
         if self.open > self.most:
             self._make_room(idle)
 
-    def _state(self, key: tuple[int, object], now: float, sent: float, received: float) -> _Seen:
+    def _state(self, key: tuple[int, object], now: float, sent: float, received: float, is_pending: bool) -> _Seen:
         known = self._seen.get(key)
-        if received >= sent:
+        if not is_pending:
             return _Seen(now - sent, None)
         if known is None or known.pending_since is None or now - sent > known.sent_at + SECONDS_BETWEEN_LOOKS / 10:
             return _Seen(now - sent, now - received)
@@ -177,3 +181,9 @@ class ConnectionWatch:
     def _cut(self, connection: socket.socket, reason: str) -> None:
         self.closed[reason] += 1
         connection.shutdown(socket.SHUT_RDWR)
+
+
+def _number(info: bytes, place: int) -> int:
+    """A number of `tcp_info`; 0 where the system's is shorter."""
+    number: int = struct.unpack_from("I", info, place)[0] if len(info) >= place + 4 else 0
+    return number
