@@ -23,8 +23,8 @@ class Settings:
     address such as `policies.git@main:policies`; then an empty `model` is that of the commit, and the ref is looked up every
     `poll_seconds`. `orphaned_assignments` says what becomes of a policy set under which stored role assignments would count
     for nothing: `refuse` or `warn`.
-    `max_connections` are those of one worker, and a body must have arrived `body_seconds` after its request began. The settings that
-    start with `database_` are the limits of `klausel.storage.sql.access`."""
+    `max_connections` are those of one worker, and a body must have arrived `body_seconds` after its request began. The settings
+    that start with `database_` are the limits of `klausel.storage.sql.access`."""
 
     policies: str = "policies"
     model: str = "model.conf"
