@@ -100,12 +100,15 @@ class _FailedBefore(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """The parts that answer requests; all of them may be used from several threads."""
+    """The parts that answer requests; all of them may be used from several threads.
+
+    `fault` finds out whether the parts can answer now: what keeps them from it, as a sentence, None when nothing does.
+    """
 
     settings: Settings
     live: LivePolicy
     store: AssignmentStore
-    is_ready: Callable[[], bool]
+    fault: Callable[[], str | None]
     tell_other_processes: Callable[[], None] = _nobody
     decision_log: DecisionLog | None = None
     clock: Callable[[], datetime] = _now
