@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from csv import DictReader
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -207,7 +208,8 @@ class Doors:
 def open_doors(database: Path, clock: Callable[[], float] = time.time, **settings: Any) -> Iterator[Doors]:
     """The doors of a service over an SQLite file, which is made when it is not there; `clock` is the one it asks."""
     known = {"policies": str(ROOT / "policies"), "model": str(ROOT / "model.conf"), **settings}
-    service = dataclasses.replace(create_service(Settings(database=f"sqlite:///{database}", **known)), clock=clock)
+    service = create_service(Settings(database=f"sqlite:///{database}", **known))
+    service = dataclasses.replace(service, clock=lambda: datetime.fromtimestamp(clock(), UTC))
     service.store.clock = clock
     app = create_flask_app(service)
     longest = service.settings.max_request_id_characters
