@@ -10,10 +10,12 @@ from klausel.core.conditions.parser import CONDITION_FAULTY, ExpressionFault
 from klausel.core.conditions.tree import Condition, with_one_spelling
 from klausel.core.loading.fields import ProblemList, is_empty
 from klausel.core.loading.file_schema import GRANT, RESOURCE_TYPE
+from klausel.core.loading.places import is_known_level, read_csv_scope, read_scopes
 from klausel.core.policy.policy_set import Effect, Grant, ResourceType
-from klausel.core.policy.roles import ANY_PREFIX, ANYONE, RoleModel, depth_of
-from klausel.core.policy.scope import EVERYWHERE, Scope
-from klausel.core.terms.identifiers import fault_in_domain, is_action_name, is_name
+from klausel.core.policy.roles import ANY_PREFIX, ANYONE, RoleModel
+from klausel.core.policy.scope import Scope
+from klausel.core.terms.identifiers import is_action_name, is_name
+from klausel.core.terms.places import EVERYWHERE
 from klausel.core.terms.problem import Place, did_you_mean
 from klausel.core.text.yaml_nodes import Fields, Node, Text
 
@@ -78,16 +80,8 @@ def _asked_in(node: Node | None, actions: list[str], roles: RoleModel, problems:
         if actions and action.value not in actions:
             hint = f"{did_you_mean(action.value, actions)}Name one of the actions above"
             problems.add(action.place, "unknown-action", f'unknown action "{action.value}"', hint)
-        if level is not None and _is_known_level(level, roles, problems):
+        if level is not None and is_known_level(level, roles, problems):
             yield action.value, level.value
-
-
-def _is_known_level(level: Text, roles: RoleModel, problems: ProblemList) -> bool:
-    if not roles.levels or roles.level_named(level.value):
-        return True
-    hint = f"{did_you_mean(level.value, [known.name for known in roles.levels])}Levels are declared in policies/roles.yaml"
-    problems.add(level.place, "unknown-level", f'unknown level "{level.value}"', hint)
-    return False
 
 
 def read_grants(root: Fields, vocabulary: Vocabulary, problems: ProblemList) -> Iterator[Grant]:
@@ -116,9 +110,7 @@ def _grants_of_entry(fields: Fields, vocabulary: Vocabulary, problems: ProblemLi
             problems.add(fields.place, "missing-key", f'the grant has no "{key}"', f"add {example}")
     resource_type = problems.text(fields.get("resource"), "resource")
     because = problems.text(fields.get("because"), "because")
-    domain = problems.text(fields.get("in"), "in")
-    level = problems.text(fields.get("at_level"), "at_level")
-    scope = read_scope(domain, level, vocabulary.roles, problems)
+    scopes = read_scopes(fields, vocabulary.roles, problems)
     condition_text = problems.text(fields.get("when"), "when")
     condition, is_readable = read_condition(condition_text, vocabulary, problems)
     actions = problems.texts(fields.get("to"), "to")
@@ -133,81 +125,18 @@ def _grants_of_entry(fields: Fields, vocabulary: Vocabulary, problems: ProblemLi
         return
     for grantee in grantees:
         for action in actions:
-            yield Grant(
-                effect,
-                grantee.value,
-                action.value,
-                resource_type.value if resource_type else "",
-                scope,
-                condition,
-                condition_text.value.strip() if condition_text else "",
-                because.value if because else "",
-                fields.place,
-            )
-
-
-def read_scope(domain: Text | None, level: Text | None, roles: RoleModel, problems: ProblemList) -> Scope:
-    """The scope that `in` and `at_level` give; problems where it can never be."""
-    if level is not None:
-        _is_known_level(level, roles, problems)
-    if domain is not None and domain.value != EVERYWHERE:
-        fault = _fault_in_place(domain.value) or _fault_in_levels(domain.value, level, roles)
-        if fault:
-            hint = _hint_on_place(domain.value, roles)
-            problems.add(domain.place, "bad-domain", f'domain "{domain.value}" {fault}', hint)
-    unlimited = domain is None or domain.value == EVERYWHERE
-    return Scope(None if unlimited or domain is None else domain.value, level.value if level else None)
-
-
-def check_domain(domain: Text, roles: RoleModel, problems: ProblemList) -> None:
-    """Reports a domain in which nothing can be; unlike a place in a policy, its ids may hold all that ids of requests may."""
-    fault = _fault_in_levels(domain.value, None, roles)
-    if fault:
-        problems.add(domain.place, "bad-domain", f'domain "{domain.value}" {fault}', _form_of_domains(roles))
-
-
-def _fault_in_levels(domain: str, level: Text | None, roles: RoleModel) -> str | None:
-    fault = fault_in_domain(domain)
-    if fault is None and roles.levels and depth_of(domain) > len(roles.levels):
-        fault = f"has more parts than there are levels ({len(roles.levels)})"
-    if fault is None:
-        fault = next(_unmet_constants(domain, roles), None)
-    if fault is None and level is not None:
-        named = roles.level_named(level.value)
-        if named is not None and depth_of(domain) > named.depth:
-            fault = f"is below level {named.name}, so it could never hold"
-    return fault
-
-
-def _fault_in_place(domain: str) -> str | None:
-    """What shows that a text is no one place but a pattern or a list, as the end of a sentence."""
-    if "*" in domain:
-        return "is a pattern; a place is named in full, and only `*` alone stands for every one"
-    if any(sign in domain for sign in ",:"):
-        return "has a sign that no place has; a place is one name, or names joined by `/`"
-    if any(part != part.strip() for part in domain.split("/")):
-        return "has blanks before or behind a name"
-    return None
-
-
-def _hint_on_place(domain: str, roles: RoleModel) -> str:
-    """How to write what was meant: for `acme/*`, in `acme` at the level of what lies below it."""
-    above, _, last = domain.rpartition("/")
-    below = roles.level_at(depth_of(domain))
-    if last == "*" and "*" not in above and below is not None:
-        return f"for everything of level {below.name} in it, write in: {above or EVERYWHERE} with at_level: {below.name}"
-    return f"{_form_of_domains(roles)}; one grant for each place"
-
-
-def _form_of_domains(roles: RoleModel) -> str:
-    whole = "/".join(known.name for known in roles.levels) or "a name"
-    return f"write it as {whole}, or part of it from the left"
-
-
-def _unmet_constants(domain: str, roles: RoleModel) -> Iterator[str]:
-    for level, part in zip(roles.levels, domain.split("/"), strict=False):
-        if level.constant is not None and part != level.constant:
-            yield f'can never be asked in; the only domain of level {level.name} is "{level.constant}"'
+            for scope in scopes:
+                yield Grant(
+                    effect,
+                    grantee.value,
+                    action.value,
+                    resource_type.value if resource_type else "",
+                    scope,
+                    condition,
+                    condition_text.value.strip() if condition_text else "",
+                    because.value if because else "",
+                    fields.place,
+                )
 
 
 def read_condition(text: Text | None, vocabulary: Vocabulary, problems: ProblemList) -> tuple[Condition | None, bool]:
@@ -330,7 +259,7 @@ def _csv_grant(row: list[Text], vocabulary: Vocabulary, problems: ProblemList) -
     if effect.value and not known_effect:
         hint = f"{did_you_mean(effect.value.lower(), ('allow', 'deny'))}Write allow or deny"
         problems.add(effect.place, "bad-effect", f'unknown effect "{effect.value}"', hint)
-    scope = _csv_scope(domain, vocabulary, problems) if domain.value else Scope()
+    scope = read_csv_scope(domain, vocabulary.roles, problems) if domain.value else Scope()
     tree, is_readable = None, True
     if condition.value.strip() not in ("", "true"):
         tree, is_readable = read_condition(condition, vocabulary, problems)
@@ -343,13 +272,6 @@ def _csv_grant(row: list[Text], vocabulary: Vocabulary, problems: ProblemList) -
     text = condition.value.strip() if tree is not None else ""
     meant: Effect = "deny" if effect.value == "deny" else "allow"
     return Grant(meant, grantee.value, action.value, resource_type.value, scope, tree, text, "", kind.place)
-
-
-def _csv_scope(text: Text, vocabulary: Vocabulary, problems: ProblemList) -> Scope:
-    domain, slashes, level = text.value.partition("//")
-    where = Text(domain, text.place, text.places)
-    at_level = text.after(len(text.value) - len(level)) if slashes else None
-    return read_scope(where, at_level, vocabulary.roles, problems)
 
 
 def report_contradictions(grants: list[Grant], problems: ProblemList) -> None:

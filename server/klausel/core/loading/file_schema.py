@@ -24,6 +24,7 @@ Naming = Literal[
     "action",
     "action or *",
     "condition",  # the name of one, or an expression
+    "place",
 ]
 """What a text names, which decides what may be written there and what an editor offers."""
 
@@ -183,7 +184,7 @@ GRANT = Table(
         Key("to", Texts("action"), "What: an action of the resource type, or a list.", is_required=True),
         Key("resource", OneText("resource type"), "The type of the resource.", is_required=True),
         Key("when", OneText("condition"), "Only when this holds: the name of a condition, or an expression."),
-        Key("in", OneText(), "Only in this domain, and all below it."),
+        Key("in", Texts("place"), "Only in this place, and all below it: `acme`, `acme/support`, `acme/*`, or a list."),
         Key("at_level", OneText("level"), _AT_LEVEL),
         Key("because", OneText(), "Why; a remark that auditors see."),
     ),
@@ -234,7 +235,7 @@ INVARIANT = Table(
         Key(
             "when", OneText("condition"), "Only for requests of which this holds: the name of a condition, or an expression."
         ),
-        Key("in", OneText(), "Only for requests in this domain, and all below it."),
+        Key("in", Texts("place"), "Only for requests in this place, and all below it: `acme`, `acme/*`, or a list."),
         Key("at_level", OneText("level"), "Only for requests that name exactly this level."),
     ),
     one_of=("never", "always", "at_most", "monotone", "separate"),

@@ -37,6 +37,7 @@ _NOT_RESERVED = r"^(?!(?:any|anyone)$)"
 _NAME = rf"{_NOT_RESERVED}{_LETTER}[^\x00-,/:-@\[-\^`{{-\x7f]*$"
 _ACTION_NAME = rf"{_NOT_RESERVED}{_LETTER}[^\x00-,;-@\[-\^`{{-\x7f]*$"
 _CONDITION_NAME = rf"^(?!(?:any|anyone|{'|'.join(sorted(KEYWORDS))})$){_LETTER}[^\x00-/:-@\[-\^`{{-\x7f]*$"
+_PLACE = r"^(?:\*|[^\s,:*/]+)(?:/(?:\*|[^\s,:*/]+))*$"
 _PATTERNS: Mapping[Naming, str] = {"new name": _NAME, "new action": _ACTION_NAME, "new condition": _CONDITION_NAME}
 
 
@@ -136,6 +137,8 @@ class _Writer:
     def _text(self, naming: Naming) -> Schema:
         if naming == "text":
             return _TEXT
+        if naming == "place":
+            return {"type": _SCALAR, "pattern": _PLACE}
         if naming in _PATTERNS:
             return {"type": _SCALAR, "pattern": _PATTERNS[naming], "maxLength": ROLE_CHARACTERS}
         key = naming.replace(" or *", "_or_all").replace(" ", "_")
