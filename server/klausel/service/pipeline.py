@@ -10,6 +10,7 @@ from klausel.casbin_policies.engine import CompiledPolicy, compile_policy
 from klausel.casbin_policies.model_shape import problems_in_model
 from klausel.core.lint.registry import WARNINGS, lint
 from klausel.core.lint.rules.switch_off import without_switched_off
+from klausel.core.lint.survey import DomainSeen
 from klausel.core.loading.cache import LoadCache
 from klausel.core.loading.load import ROLES_FILE, LoadResult, SourceFile, is_test_file, load_policy
 from klausel.core.policy.orphans import StoredRole, orphan_problems, orphaned_roles
@@ -98,11 +99,14 @@ def problems_of_orphans(found: PolicyFiles, loaded: LoadedPolicy, stored: Iterab
     return orphan_problems(roles, orphaned_roles(roles, stored), roles_file)
 
 
-def check_files(found: PolicyFiles) -> tuple[Problem, ...]:
-    """Every problem in the files of a policy set, sorted; empty when all is well. Lint looks only at a set without errors."""
+def check_files(found: PolicyFiles, people_in: Iterable[DomainSeen] = ()) -> tuple[Problem, ...]:
+    """Every problem in the files of a policy set, sorted; empty when all is well. Lint looks only at a set without errors.
+
+    `people_in` are domains in which people hold roles, beside those of the policy tests.
+    """
     try:
         result, compiled = load_result(found, with_tests=True)
     except PolicyError as error:
         return error.problems
-    problems = [*result.problems, *lint(compiled.policy, result.tests)]
+    problems = [*result.problems, *lint(compiled.policy, result.tests, people_in)]
     return tuple(without_switched_off(problems, texts_with_switch_offs(found), known=WARNINGS))
