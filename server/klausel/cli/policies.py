@@ -41,7 +41,7 @@ def _print_page(ctx: click.Context, _: click.Parameter, rule: str | None) -> Non
 @click.option(
     "--database",
     metavar="URL",
-    help="Look at its role assignments too, which the set would orphan or spell otherwise.",
+    help="Compare with the role assignments of this database, too: with their roles, and with where people are.",
 )
 @click.option("--strict", is_flag=True, help="Exit with 1 on warnings too.")
 @click.option(
