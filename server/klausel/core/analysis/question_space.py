@@ -135,7 +135,7 @@ def _chains(roles: RoleModel, named: NamedParts, parts: Mapping[str, set[str]]) 
         if level.constant is not None:
             yield from extend((*ids, level.constant))
             return
-        used = named.below(ids) | parts[level.name]
+        used = {*named.below(ids), *parts[level.name]}
         for part in [made_up_id(level.name, used), *sorted(used)]:
             yield from extend((*ids, part))
 

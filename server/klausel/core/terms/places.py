@@ -56,9 +56,12 @@ class NamedParts:
             for part in place.split("/"):
                 node = node.setdefault(part, {})
 
-    def below(self, ids: Sequence[str]) -> set[str]:
-        """The ids that are named directly below a domain with these ids, from the top."""
-        return {part for node in self._nodes(ids) for part in node if part != EVERY}
+    def below(self, ids: Sequence[str]) -> list[str]:
+        """The ids that are named directly below a domain with these ids, from the top; each once.
+
+        An empty id stands for every one that is not named where it stands.
+        """
+        return list(dict.fromkeys(part for node in self._nodes(ids) for part in node if part != EVERY))
 
     def name(self, ids: Sequence[str]) -> bool:
         """Whether the last of these ids is named where it stands."""
