@@ -116,6 +116,34 @@ _DEFAULTS = Settings()
     help="How often a git ref is looked up anew, for policies at REPO@REF:DIR.",
 )
 @click.option(
+    "--database-connect-seconds",
+    default=_DEFAULTS.database_connect_seconds,
+    show_default=True,
+    type=click.FloatRange(0.1),
+    help="Seconds in which a connection to the database must be made.",
+)
+@click.option(
+    "--database-read-seconds",
+    default=_DEFAULTS.database_read_seconds,
+    show_default=True,
+    type=click.FloatRange(0.1),
+    help="Seconds in which the database must answer a reading; then decisions are denied.",
+)
+@click.option(
+    "--database-write-seconds",
+    default=_DEFAULTS.database_write_seconds,
+    show_default=True,
+    type=click.FloatRange(0.1),
+    help="Seconds in which the database must take a write, its wait for others included.",
+)
+@click.option(
+    "--database-lock-seconds",
+    default=_DEFAULTS.database_lock_seconds,
+    show_default=True,
+    type=click.FloatRange(0.1),
+    help="Seconds that a write waits for the writes of others.",
+)
+@click.option(
     "--insecure-no-authentication",
     "open_to_all",
     is_flag=True,
