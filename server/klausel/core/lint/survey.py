@@ -37,8 +37,14 @@ class Survey:
 
     @cached_property
     def redundant(self) -> Sequence[Redundant]:
-        """Every grant that decides nothing, question by question."""
-        return [found for cases in self.cases.values() for found in redundant_grants(cases)]
+        """Every grant that decides nothing, question by question.
+
+        What stands for all that is declared is among them only where none of it decides anything.
+        """
+        found = [one for cases in self.cases.values() for one in redundant_grants(cases)]
+        idle = {id(one.grant) for one in found}
+        at_work = {grant.place for grant in self.policy.grants if grant.is_for_all and id(grant) not in idle}
+        return [one for one in found if not (one.grant.is_for_all and one.grant.place in at_work)]
 
     def domains(self) -> Iterator[DomainSeen]:
         """Every domain in which people of the tests hold roles or ask, and those given beside the tests; repeated ones too."""

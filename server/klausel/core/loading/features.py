@@ -10,13 +10,13 @@ from klausel.core.conditions.parser import CONDITION_FAULTY, ExpressionFault
 from klausel.core.conditions.tree import Condition, with_one_spelling
 from klausel.core.loading.fields import ProblemList, is_empty
 from klausel.core.loading.file_schema import GRANT, RESOURCE_TYPE
-from klausel.core.loading.places import is_known_level, read_csv_scope, read_scopes
+from klausel.core.loading.places import is_known_level, read_csv_scope, read_limits, read_scopes
 from klausel.core.policy.policy_set import Effect, Grant, ResourceType
 from klausel.core.policy.role_hints import hint_on_grantee, hint_on_role
 from klausel.core.policy.roles import ANY_PREFIX, ANYONE, RoleModel
 from klausel.core.policy.scope import Scope
 from klausel.core.terms.identifiers import is_action_name, is_name
-from klausel.core.terms.places import EVERYWHERE
+from klausel.core.terms.places import EVERY, EVERYWHERE
 from klausel.core.terms.problem import Place, did_you_mean
 from klausel.core.text.yaml_nodes import Fields, Node, Text
 
@@ -86,17 +86,22 @@ def _asked_in(node: Node | None, actions: list[str], roles: RoleModel, problems:
 
 
 def read_grants(root: Fields, vocabulary: Vocabulary, problems: ProblemList) -> Iterator[Grant]:
-    """The grants of a YAML feature file: one for each grantee and action of each entry, in the order of the file."""
-    for node in problems.items(root.get("grants"), "grants"):
+    """The grants of a YAML feature file: one for each grantee, type, action and place of each entry, in the order of the file."""
+    limits = read_limits(root, vocabulary.roles, problems)
+    entries = problems.items(root.get("grants"), "grants")
+    if limits and not entries:
+        message = "`in` limits the grants of the file, and there are none"
+        problems.add(limits[0].place, "missing-key", message, "write it where the grants are")
+    for node in entries:
         fields = problems.fields(node, "a grant")
         if fields is None:
             if isinstance(node, Text) and not node.value:
                 problems.add(node.place, "wrong-kind", "a grant is empty", "remove the dash, or write a grant")
             continue
-        yield from _grants_of_entry(fields, vocabulary, problems)
+        yield from _grants_of_entry(fields, limits, vocabulary, problems)
 
 
-def _grants_of_entry(fields: Fields, vocabulary: Vocabulary, problems: ProblemList) -> Iterator[Grant]:
+def _grants_of_entry(fields: Fields, limits: list[Text], vocabulary: Vocabulary, problems: ProblemList) -> Iterator[Grant]:
     before = len(problems.found)
     meant = problems.check_keys(fields, GRANT.names, GRANT.what)
     effects = [(key, value) for key, value in fields.entries if key.value in GRANT.one_of]
@@ -109,35 +114,63 @@ def _grants_of_entry(fields: Fields, vocabulary: Vocabulary, problems: ProblemLi
     for key, example in (("to", "to: view"), ("resource", "resource: <type>")):
         if fields.get(key) is None and key not in meant:
             problems.add(fields.place, "missing-key", f'the grant has no "{key}"', f"add {example}")
-    resource_type = problems.text(fields.get("resource"), "resource")
+    types = problems.texts(fields.get("resource"), "resource")
     because = problems.text(fields.get("because"), "because")
-    scopes = read_scopes(fields, vocabulary.roles, problems)
+    scopes = read_scopes(fields, vocabulary.roles, problems, limits)
     condition_text = problems.text(fields.get("when"), "when")
     condition, is_readable = read_condition(condition_text, vocabulary, problems)
     actions = problems.texts(fields.get("to"), "to")
-    if resource_type:
-        for action in actions:
-            _check_action(resource_type, action, vocabulary, problems)
+    things = list(dict.fromkeys(_things(types, actions, vocabulary, problems)))
     grantees = problems.texts(effects[0][1], effects[0][0].value) if effects else []
     effect: Effect = "deny" if effects and effects[0][0].value == "deny" else "allow"
     for grantee in grantees:
         _check_grantee(grantee, effect, vocabulary, problems)
     if not is_readable or any(found.severity == "error" for found in problems.found[before:]):
         return
+    is_for_all = any(text.value == EVERY for text in (*types, *actions))
     for grantee in grantees:
-        for action in actions:
+        for type_, action in things:
             for scope in scopes:
                 yield Grant(
                     effect,
                     grantee.value,
-                    action.value,
-                    resource_type.value if resource_type else "",
+                    action,
+                    type_,
                     scope,
                     condition,
                     condition_text.value.strip() if condition_text else "",
                     because.value if because else "",
                     fields.place,
+                    is_for_all,
                 )
+
+
+def _things(
+    types: list[Text], actions: list[Text], vocabulary: Vocabulary, problems: ProblemList
+) -> Iterator[tuple[str, str]]:
+    """The (type, action) pairs that a grant names; `*` is all that are declared, of types those that have the actions."""
+    for texts in (types, actions):
+        if len(texts) > 1 and any(text.value == EVERY for text in texts):
+            problems.add(texts[1].place, "repeated-value", "`*` is all of them already", "write `*` alone, or the names")
+    every_type = [text for text in types if text.value == EVERY]
+    if every_type:
+        known = vocabulary.resource_types
+        declared = {action for type_ in known.values() for action in type_.actions}
+        for action in actions:
+            if action.value not in (EVERY, *declared) and vocabulary.is_complete:
+                hint = f"{did_you_mean(action.value, declared)}Name a declared action, or *"
+                message = f'unknown action "{action.value}" of any resource type'
+                problems.add(action.place, "unknown-action", message, hint)
+        wanted = {action.value for action in actions}
+        yield from ((name, one) for name, type_ in known.items() for one in type_.actions if wanted & {one, EVERY})
+        return
+    for type_ in types:
+        for action in actions:
+            _check_action(type_, action, vocabulary, problems)
+            if action.value != EVERY:
+                yield type_.value, action.value
+            elif type_.value in vocabulary.resource_types:
+                yield from ((type_.value, one) for one in vocabulary.resource_types[type_.value].actions)
 
 
 def read_condition(text: Text | None, vocabulary: Vocabulary, problems: ProblemList) -> tuple[Condition | None, bool]:
@@ -159,7 +192,7 @@ def _check_action(resource_type: Text, action: Text, vocabulary: Vocabulary, pro
             hint = f"{did_you_mean(resource_type.value, vocabulary.resource_types)}Declare it under resource_types"
             message = f'unknown resource type "{resource_type.value}"'
             problems.add(resource_type.place, "unknown-resource-type", message, hint)
-    elif known.actions and action.value not in known.actions:
+    elif known.actions and action.value not in (EVERY, *known.actions):
         hint = f"{did_you_mean(action.value, known.actions)}Its actions are {', '.join(known.actions)} ({known.place})"
         message = f'unknown action "{action.value}" of resource type {known.name}'
         problems.add(action.place, "unknown-action", message, hint)
@@ -240,12 +273,10 @@ def read_csv_grants(rows: list[list[Text]], vocabulary: Vocabulary, problems: Pr
             message = f"a p row has 7 fields, this one has {len(row)}"
             problems.add(row[0].place, "csv-field-count", message, f'write {CSV_GRANT}; a field with a comma in "quotes"')
             continue
-        grant = _csv_grant(row, vocabulary, problems)
-        if grant:
-            yield grant
+        yield from _csv_grants(row, vocabulary, problems)
 
 
-def _csv_grant(row: list[Text], vocabulary: Vocabulary, problems: ProblemList) -> Grant | None:
+def _csv_grants(row: list[Text], vocabulary: Vocabulary, problems: ProblemList) -> Iterator[Grant]:
     kind, grantee, domain, resource_type, action, condition, effect = row
     before = len(problems.found)
     named = (("grantee", grantee), ("domain", domain), ("resource type", resource_type), ("action", action))
@@ -260,20 +291,26 @@ def _csv_grant(row: list[Text], vocabulary: Vocabulary, problems: ProblemList) -
     tree, is_readable = None, True
     if condition.value.strip() not in ("", "true"):
         tree, is_readable = read_condition(condition, vocabulary, problems)
+    things = []
     if resource_type.value and action.value:
-        _check_action(resource_type, action, vocabulary, problems)
+        things = list(_things([resource_type], [action], vocabulary, problems))
     if grantee.value:
         _check_grantee(grantee, "deny" if effect.value == "deny" else "allow", vocabulary, problems)
     if not is_readable or any(found.severity == "error" for found in problems.found[before:]):
-        return None
+        return
     text = condition.value.strip() if tree is not None else ""
     meant: Effect = "deny" if effect.value == "deny" else "allow"
-    return Grant(meant, grantee.value, action.value, resource_type.value, scope, tree, text, "", kind.place)
+    is_for_all = EVERY in (resource_type.value, action.value)
+    for type_, one in things:
+        yield Grant(meant, grantee.value, one, type_, scope, tree, text, "", kind.place, is_for_all)
 
 
 def report_contradictions(grants: list[Grant], problems: ProblemList) -> None:
-    """Reports each grant whose opposite (same grantee, type, action, scope and condition) stands before it."""
-    seen: dict[tuple[object, ...], dict[str, Place]] = {}
+    """Reports each grant whose opposite (same grantee, type, action, scope and condition) stands before it.
+
+    An allow for all that is declared may have exceptions.
+    """
+    seen: dict[tuple[object, ...], dict[str, Grant]] = {}
     spellings: dict[int, str] = {}
     denied = {(grant.resource_type, grant.action) for grant in grants if grant.effect == "deny"}
     for grant in grants:
@@ -284,11 +321,11 @@ def report_contradictions(grants: list[Grant], problems: ProblemList) -> None:
         condition = spellings[id(grant.condition)]
         key = (grant.grantee, grant.resource_type, grant.action, grant.scope, condition)
         effects = seen.setdefault(key, {})
-        effects.setdefault(grant.effect, grant.place)
-        opposite = effects.get("deny" if grant.effect == "allow" else "allow")
-        if opposite:
+        effects.setdefault(grant.effect, grant)
+        opposite = effects.get(_opposite(grant.effect))
+        if opposite and not any(one.effect == "allow" and one.is_for_all for one in (grant, opposite)):
             what = f"{grant.grantee} to {grant.action} {grant.resource_type}"
-            message = f"this grant {_verb(grant.effect)} {what}, which {opposite} {_verb(_opposite(grant.effect))}"
+            message = f"this grant {_verb(grant.effect)} {what}, which {opposite.place} {_verb(opposite.effect)}"
             problems.add(grant.place, "contradiction", message, "keep one of the two; deny beats allow")
 
 

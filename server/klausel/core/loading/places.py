@@ -2,23 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from klausel.core.loading.fields import ProblemList
 from klausel.core.policy.roles import RoleModel, depth_of
 from klausel.core.policy.scope import Scope, split_scope
 from klausel.core.terms.identifiers import fault_in_domain
-from klausel.core.terms.places import EVERY, EVERYWHERE, fault_in_place
+from klausel.core.terms.places import EVERY, EVERYWHERE, fault_in_place, is_inside
 from klausel.core.terms.problem import did_you_mean
 from klausel.core.text.yaml_nodes import Fields, Text
 
 
-def read_scopes(fields: Fields, roles: RoleModel, problems: ProblemList) -> list[Scope]:
-    """The scopes that `in` and `at_level` give, one for each place; problems where one can never be."""
+def read_limits(root: Fields, roles: RoleModel, problems: ProblemList) -> list[Text]:
+    """The places that `in` at the head of a file limits all its entries to; none for everywhere."""
+    before = len(problems.found)
+    places = problems.texts(root.get("in"), "in")
+    for place in places:
+        _scope(place, None, roles, problems)
+    return places if len(problems.found) == before else []
+
+
+def read_scopes(fields: Fields, roles: RoleModel, problems: ProblemList, limits: Sequence[Text] = ()) -> list[Scope]:
+    """The scopes that `in` and `at_level` give, one for each place; problems where one can never be.
+
+    `limits` are the places that the whole file is limited to: those are meant where there is no `in`, and all others lie in them.
+    """
     level = problems.text(fields.get("at_level"), "at_level")
     if level is not None:
         is_known_level(level, roles, problems)
     places: list[Text | None] = [*problems.texts(fields.get("in"), "in")]
+    if not places and limits:
+        # Their faults are told at the head; what is left is whether the level of the entry can be there.
+        return [_scope(Text(limit.value, (level or fields).place), level, roles, problems) for limit in limits]
+    for place in places:
+        if place is not None and limits and not any(is_inside(place.value, limit.value) for limit in limits):
+            where = ", ".join(limit.value for limit in limits)
+            message = f'place "{place.value}" lies outside of where this file holds, in {where}'
+            problems.add(place.place, "bad-domain", message, "write a place inside of it, or the grant in another file")
     return [_scope(place, level, roles, problems) for place in places or [None]]
 
 
