@@ -20,7 +20,8 @@ from granian.log import LogLevels
 
 from klausel.cli.assignments import import_file, origin_here
 from klausel.cli.database_options import database_option, explains_storage_errors
-from klausel.cli.options import fail, load_or_exit, model_beside, model_option, policies_option
+from klausel.cli.options import fail, load_or_exit, model_beside, model_option
+from klausel.cli.policy_folder import policies_option
 from klausel.core.loading.load import ROLES_FILE
 from klausel.core.policy.orphans import orphan_problems, orphaned_roles
 from klausel.core.terms.masking import fault_in_mask
