@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-import yaml
 from command_line import ROOT, Klausel
 
 STARTER = ROOT / "server" / "klausel" / "starter"
@@ -62,21 +61,3 @@ def test_a_folder_that_cannot_be_written_is_told_in_one_line(klausel: Klausel, t
     assert result.exit_code == 1
     assert result.stderr.startswith("klausel: cannot write ")
     assert "Traceback" not in result.stderr
-
-
-def test_each_command_of_its_workflow_passes(klausel: Klausel, started: Path) -> None:
-    workflow = yaml.safe_load((started / ".github" / "workflows" / "policies.yml").read_text())
-    lines = [step.get("run", "") for step in workflow["jobs"]["policies"]["steps"]]
-    commands = [line.split()[1:] for line in lines if line.startswith("klausel ")]
-    assert [command[0] for command in commands] == ["check", "fmt", "schema", "test", "prove", "mutate"]
-    for command in commands:
-        assert klausel(*command).exit_code == 0, command
-
-
-def test_its_workflow_comments_pull_requests_as_the_documented_one_does(started: Path) -> None:
-    workflow = yaml.safe_load((started / ".github" / "workflows" / "policies.yml").read_text())
-    documented = yaml.safe_load((ROOT / "docs" / "pull-request.yml").read_text())
-    job = workflow["jobs"]["difference"]
-    assert job["steps"] == documented["jobs"]["difference"]["steps"]
-    assert job["permissions"] == documented["permissions"]
-    assert job["if"] == "github.event_name == 'pull_request'"

@@ -109,6 +109,8 @@ def failure_lines(failure: Failure) -> Iterator[str]:
     yield f"  expected: {failure.expected}"
     yield f"  got:      {failure.got}"
     yield f"  reason:   {failure.reason}"
+    if failure.cure:
+        yield f"  fix:      {failure.cure}"
 
 
 def _lines(outcomes: Sequence[Outcome], touched: Coverage | None) -> Iterator[str]:
@@ -177,6 +179,7 @@ def _failure_as_json(failure: Failure) -> dict[str, object]:
         "expected": failure.expected,
         "got": failure.got,
         "reason": failure.reason,
+        **({"fix": failure.cure} if failure.cure else {}),
     }
 
 

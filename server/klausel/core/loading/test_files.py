@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from klausel.core.loading.features import Vocabulary
 from klausel.core.loading.fields import ProblemList
 from klausel.core.loading.file_schema import TEST, TESTS
 from klausel.core.loading.test_people import Person, read_person, read_properties, read_resource
-from klausel.core.policy.policy_set import Grant
 from klausel.core.policy.policy_test import Expectation, PolicyTest, grant_text
-from klausel.core.terms.problem import Place, did_you_mean, nearest_name
+from klausel.core.terms.problem import Place, did_you_mean
 from klausel.core.terms.request import Action, Request, Resource
 from klausel.core.text.yaml_nodes import Fields, Items, Node, Text
 
@@ -43,13 +42,11 @@ _Pairs = dict[tuple[str, str], Text]
 """By person and action."""
 
 
-def read_tests(
-    root: Fields, vocabulary: Vocabulary, grants: Sequence[Grant] | None, problems: ProblemList
-) -> Iterator[PolicyTest]:
+def read_tests(root: Fields, vocabulary: Vocabulary, problems: ProblemList) -> Iterator[PolicyTest]:
     """The tests of one file, in its order; those with a problem are left out."""
     problems.check_keys(root, TESTS.names, TESTS.what)
     problems.text(root.get("description"), "description")
-    reader = _Reader(_cast(root, vocabulary, problems), vocabulary, grants, problems)
+    reader = _Reader(_cast(root, vocabulary, problems), vocabulary, problems)
     names: dict[str, Place] = {}
     for node in problems.items(root.get("tests"), "tests"):
         fields = problems.fields(node, "a test")
@@ -91,10 +88,9 @@ def _cast(root: Fields, vocabulary: Vocabulary, problems: ProblemList) -> _Cast:
 class _Reader:
     """Reads the tests of one file over the people and resources that it declares."""
 
-    def __init__(self, cast: _Cast, vocabulary: Vocabulary, grants: Sequence[Grant] | None, problems: ProblemList) -> None:
+    def __init__(self, cast: _Cast, vocabulary: Vocabulary, problems: ProblemList) -> None:
         self._cast = cast
         self._types = vocabulary.resource_types
-        self._grants = grants
         self._problems = problems
 
     def expectations(self, fields: Fields) -> Iterator[Expectation]:
@@ -226,18 +222,5 @@ class _Reader:
             for action, grant in self._problems.entries(by_action, f"the grants that decide for {person.value}"):
                 text = self._problems.text(grant, "the grant")
                 if text is not None and self._among_actions([action], asked):
-                    self._check_grant(action, text, asked)
                     deciding[person.value, action.value] = text
         return deciding
-
-    def _check_grant(self, action: Text, text: Text, asked: _Asked) -> None:
-        if self._grants is None:
-            return
-        types = {self._cast.resources[name].type for name in asked.resources}
-        known = {
-            grant_text(str(grant)) for grant in self._grants if grant.action == action.value and grant.resource_type in types
-        }
-        if grant_text(text.value) not in known:
-            near = nearest_name(text.value, known) or next(iter(sorted(known)), None)
-            hint = f"the nearest is: {near}" if near else "no grant is about this action"
-            self._problems.add(text.place, "unknown-grant", f'unknown grant "{text.value}"', hint)

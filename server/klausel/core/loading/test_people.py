@@ -13,6 +13,7 @@ from klausel.core.loading.fields import ProblemList, is_empty
 from klausel.core.loading.file_schema import PERSON, RESOURCE
 from klausel.core.policy.assignment import Assignment, fault_in_assignment, subject_violations
 from klausel.core.policy.policy_test import Held
+from klausel.core.policy.role_hints import hint_on_role
 from klausel.core.policy.roles import Level, top_domain
 from klausel.core.policy.scope import EVERYWHERE
 from klausel.core.terms.identifiers import fault_in_subject, subject_key
@@ -92,7 +93,7 @@ def _is_known_role(role: Text, vocabulary: Vocabulary, problems: ProblemList) ->
     if role.value in roles:
         return True
     if declared is not None and role.value not in declared:
-        hint = f"{did_you_mean(role.value, roles)}Roles are declared in policies/roles.yaml"
+        hint = hint_on_role(role.value, declared)
         problems.add(role.place, "unknown-role", f'unknown role "{role.value}"', hint)
     return False
 
