@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -222,18 +223,19 @@ def test_the_formats_tell_of_the_same_changes() -> None:
     assert "\x1b[" not in text
 
 
-def test_the_workflow_for_pull_requests_runs_as_it_stands(repository: Repository) -> None:
+def test_the_difference_of_the_workflow_for_pull_requests_runs_as_it_stands(repository: Repository) -> None:
     workflow = yaml.safe_load((ROOT / "docs" / "pull-request.yml").read_text(encoding="utf-8"))
-    commands = [step["run"] for step in workflow["jobs"]["difference"]["steps"] if "run" in step]
-    (command,) = [command for command in commands if command.startswith("klausel diff")]
+    steps = "\n".join(step.get("run", "") for step in workflow["jobs"]["difference"]["steps"])
+    (arguments,) = re.findall(r"klausel diff ([^>|\n]+) > difference", steps)
     repository.git("checkout", "--quiet", "-b", "wish")
     repository.replace(LETTERS, "to: read", "to: [read, burn]")
     repository.git("checkout", "--quiet", "main")
     repository.commit({"README.md": "Meanwhile.\n"})
     repository.git("merge", "--quiet", "--no-ff", "-m", "Merged to see", "wish")
-    arguments = command.removeprefix("klausel diff ").partition(" > ")[0].split()
-    assert "burn **letter** | clerk, and with it boss" in diff(*arguments).output
-    assert workflow["permissions"] == {"contents": "read", "pull-requests": "write"}
+    assert "burn **letter** | clerk, and with it boss" in diff(*arguments.split()).output
+    assert workflow["permissions"] == {}
+    assert workflow["jobs"]["difference"]["permissions"] == {"contents": "read"}
+    assert workflow["jobs"]["comment"]["permissions"] == {"pull-requests": "write"}
 
 
 def test_an_invariant_that_demands_less_is_shown_with_its_direction_and_fails(repository: Repository) -> None:
