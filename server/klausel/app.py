@@ -31,6 +31,7 @@ from klausel.storage.policy_files.git_source import GitFolder, git_address
 from klausel.storage.policy_files.source import PolicySource
 from klausel.storage.policy_files.watched_folder import RECHECK_SECONDS, PolicyFolder
 from klausel.storage.schema import open_database
+from klausel.storage.sql.access import Limits
 from klausel.storage.sql.database import StorageError
 
 SECONDS_TO_END = 5
@@ -65,7 +66,7 @@ def create_flask_app(service: Service) -> Flask:
 
 def create_service(settings: Settings) -> Service:
     """The parts behind the routes."""
-    engine = open_database(settings.database)
+    engine = open_database(settings.database, database_limits(settings))
     store = AssignmentStore(engine)
     live = LivePolicy(
         _source_of(settings),
@@ -85,11 +86,26 @@ def create_service(settings: Settings) -> Service:
     return Service(settings, live, store, is_ready, decision_log=open_decision_log(settings))
 
 
+def database_limits(settings: Settings) -> Limits:
+    """How long the service waits for its database."""
+    return Limits(
+        settings.database_connect_seconds,
+        settings.database_read_seconds,
+        settings.database_write_seconds,
+        settings.database_lock_seconds,
+    )
+
+
 def open_decision_log(settings: Settings) -> DecisionLog | None:
     """The decision log that the settings ask for; raises `SinkError` when it cannot be written."""
     if settings.decision_log is None:
         return None
-    sink = open_sink(settings.decision_log, settings.database, settings.decision_log_max_bytes, settings.decision_log_files)
+    limits = database_limits(settings)
+    # A strict log is waited for before anything is answered, so it gets no longer than a reading.
+    limits = dataclasses.replace(limits, write_seconds=limits.read_seconds, lock_seconds=settings.database_read_seconds)
+    sink = open_sink(
+        settings.decision_log, settings.database, settings.decision_log_max_bytes, settings.decision_log_files, limits
+    )
     return DecisionLog(
         sink,
         strict=settings.decision_log_strict,

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 from click.testing import CliRunner, Result
 from git_in_tests import FILES, Repository
 
@@ -221,21 +219,6 @@ def test_the_formats_tell_of_the_same_changes() -> None:
     assert page.count("<tr><td") == comment.count("| ➕") == len(rows)
     assert len(comment) < 65_536
     assert "\x1b[" not in text
-
-
-def test_the_difference_of_the_workflow_for_pull_requests_runs_as_it_stands(repository: Repository) -> None:
-    workflow = yaml.safe_load((ROOT / "docs" / "pull-request.yml").read_text(encoding="utf-8"))
-    steps = "\n".join(step.get("run", "") for step in workflow["jobs"]["difference"]["steps"])
-    (arguments,) = re.findall(r"klausel diff ([^>|\n]+) > difference", steps)
-    repository.git("checkout", "--quiet", "-b", "wish")
-    repository.replace(LETTERS, "to: read", "to: [read, burn]")
-    repository.git("checkout", "--quiet", "main")
-    repository.commit({"README.md": "Meanwhile.\n"})
-    repository.git("merge", "--quiet", "--no-ff", "-m", "Merged to see", "wish")
-    assert "burn **letter** | clerk, and with it boss" in diff(*arguments.split()).output
-    assert workflow["permissions"] == {}
-    assert workflow["jobs"]["difference"]["permissions"] == {"contents": "read"}
-    assert workflow["jobs"]["comment"]["permissions"] == {"pull-requests": "write"}
 
 
 def test_an_invariant_that_demands_less_is_shown_with_its_direction_and_fails(repository: Repository) -> None:

@@ -122,7 +122,7 @@ def klausel_routes(service: Service) -> Blueprint:
 
     @blueprint.get("/metrics", provide_automatic_options=False)
     def metrics() -> Response:
-        return Response(*metrics_text(service.live, service.decision_log))
+        return Response(*metrics_text(service))
 
     return blueprint
 

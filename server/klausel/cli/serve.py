@@ -20,7 +20,8 @@ from granian.log import LogLevels
 
 from klausel.cli.assignments import import_file, origin_here
 from klausel.cli.database_options import database_option, explains_storage_errors
-from klausel.cli.options import fail, load_or_exit, model_beside, model_option, policies_option
+from klausel.cli.options import fail, load_or_exit, model_beside, model_option
+from klausel.cli.policy_folder import policies_option
 from klausel.core.loading.load import ROLES_FILE
 from klausel.core.policy.orphans import orphan_problems, orphaned_roles
 from klausel.core.terms.masking import fault_in_mask
@@ -114,6 +115,34 @@ _DEFAULTS = Settings()
     show_default=True,
     type=click.FloatRange(0.1),
     help="How often a git ref is looked up anew, for policies at REPO@REF:DIR.",
+)
+@click.option(
+    "--database-connect-seconds",
+    default=_DEFAULTS.database_connect_seconds,
+    show_default=True,
+    type=click.FloatRange(0.1),
+    help="Seconds in which a connection to the database must be made.",
+)
+@click.option(
+    "--database-read-seconds",
+    default=_DEFAULTS.database_read_seconds,
+    show_default=True,
+    type=click.FloatRange(0.1),
+    help="Seconds in which the database must answer a reading; then decisions are denied.",
+)
+@click.option(
+    "--database-write-seconds",
+    default=_DEFAULTS.database_write_seconds,
+    show_default=True,
+    type=click.FloatRange(0.1),
+    help="Seconds in which the database must take a write, its wait for others included.",
+)
+@click.option(
+    "--database-lock-seconds",
+    default=_DEFAULTS.database_lock_seconds,
+    show_default=True,
+    type=click.FloatRange(0.1),
+    help="Seconds that a write waits for the writes of others.",
 )
 @click.option(
     "--insecure-no-authentication",

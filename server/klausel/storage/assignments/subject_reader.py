@@ -1,4 +1,4 @@
-"""The one query behind most decisions, one subject's rows, over a driver-level connection that each thread holds."""
+"""The one query behind most decisions, one subject's rows, over driver-level connections that are kept open."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from sqlalchemy import Engine, select
 
 from klausel.core.terms.identifiers import is_printable
-from klausel.storage.sql.database import explained_errors, is_in_memory, make_engine, reading
+from klausel.storage.sql.database import access_of, explained_errors, is_in_memory, make_engine, reading, set_busy_timeout
 from klausel.storage.sql.tables import CasbinRule
 
 Pairs = tuple[tuple[str, str], ...]
@@ -21,7 +21,10 @@ _BY_SUBJECT = "SELECT v1, v2 FROM casbin_rule WHERE v0 = "
 
 
 class SubjectReader:
-    """Reads one subject's rows; a driver's connection a thread where the driver is known, else through SQLAlchemy."""
+    """Reads one subject's rows; over connections of its own where the driver is known, else through SQLAlchemy.
+
+    On an SQLite file each thread has one; on PostgreSQL there are as many as threads may ask at once.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -32,8 +35,10 @@ class SubjectReader:
             self._query = _BY_SUBJECT + "?"
         elif engine.dialect.name == "postgresql" and engine.dialect.driver == "psycopg":
             self._query = _BY_SUBJECT + "%s"
-        self._held_engine = make_engine(engine.url, hold_connections=True) if self._query else None
+        self._access = access_of(engine)
+        self._held_engine = make_engine(engine.url, hold_connections=True, access=self._access) if self._query else None
         self._local = threading.local()
+        self._idle: deque[_Held] = deque()
 
     def held_by(self, subject: str) -> Pairs:
         """The (role, domain) pairs of one subject, sorted by code points; empty for unknown ones. Raises StorageError."""
@@ -69,30 +74,64 @@ class SubjectReader:
         return now, frozenset(subject for _, _, subject in rows if subject is not None)
 
     def close(self) -> None:
-        """Closes every thread's connection; the next question opens a new one."""
+        """Closes every connection that is not just used; the next question opens a new one."""
         self._local = threading.local()
+        self._idle.clear()
         _Held.close_left()
 
     def _ask(self, query: str, parameters: tuple[object, ...] = ()) -> list[Any]:
-        local = self._local
-        held: _Held | None = getattr(local, "held", None)
+        return self._ask_file(query, parameters) if self.is_sqlite_file else self._ask_server(query, parameters)
+
+    def _ask_file(self, query: str, parameters: tuple[object, ...]) -> list[Any]:
+        """A reading of SQLite waits for nobody but in rare cases: only those need a place among the threads that wait."""
+        held: _Held | None = getattr(self._local, "held", None)
         if held is not None:
             try:
                 return held.ask(query, parameters)
+            except self._driver_errors() as error:
+                if "locked" not in str(error):
+                    # The file may be another one by now; a new connection tells whether it can still be read.
+                    held = None
+        with self._access.reading(), explained_errors(self._engine):
+            if held is None:
+                held = self._local.held = self._new_connection()
+            limits = self._access.limits
+            try:
+                return held.ask_waiting(query, parameters, limits.read_seconds or limits.lock_seconds)
             except self._driver_errors():
-                # The server may have closed a connection that stood idle; a new one tells whether it still answers.
-                del local.held
+                del self._local.held
+                raise
+
+    def _ask_server(self, query: str, parameters: tuple[object, ...]) -> list[Any]:
+        with self._access.reading(), explained_errors(self._engine):
+            try:
+                held = self._idle.pop()
+            except IndexError:
+                held = self._new_connection()
+            else:
+                try:
+                    found = held.ask(query, parameters)
+                except self._driver_errors():
+                    # The server may have closed a connection that stood idle; a new one tells whether it still answers.
+                    # One that came too late leaves no time for that.
+                    held = self._new_connection()
+                else:
+                    self._idle.append(held)
+                    return found
+            found = held.ask(query, parameters)
+            self._idle.append(held)
+            return found
+
+    def _new_connection(self) -> _Held:
         assert self._held_engine is not None
-        with explained_errors(self._engine):
-            held = local.held = _Held(self._held_engine)
-            return held.ask(query, parameters)
+        return _Held(self._held_engine)
 
     def _driver_errors(self) -> type[Exception]:
         return self._engine.dialect.loaded_dbapi.Error
 
 
 class _Held:
-    """One thread's own connection, without transactions; closed when the thread ends."""
+    """A connection without transactions; closed some time after nobody has it any more."""
 
     __slots__ = ("_connection", "_cursor", "number")
     _numbers = count()
@@ -107,12 +146,22 @@ class _Held:
         connection: Any = proxy.driver_connection
         proxy.detach()
         self._connection = connection
-        if not isinstance(connection, sqlite3.Connection):
+        if isinstance(connection, sqlite3.Connection):
+            set_busy_timeout(connection, 0)
+        else:
             connection.autocommit = True
         self._cursor = connection.cursor()
 
     def ask(self, query: str, parameters: tuple[object, ...]) -> list[Any]:
         return self._cursor.execute(query, parameters).fetchall()  # type: ignore[no-any-return]
+
+    def ask_waiting(self, query: str, parameters: tuple[object, ...], seconds: float) -> list[Any]:
+        """As `ask`, but waits so long for the locks of others; of SQLite only."""
+        set_busy_timeout(self._connection, seconds)
+        try:
+            return self.ask(query, parameters)
+        finally:
+            set_busy_timeout(self._connection, 0)
 
     @classmethod
     def close_left(cls) -> None:
