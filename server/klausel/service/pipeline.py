@@ -98,13 +98,16 @@ def problems_of_orphans(found: PolicyFiles, loaded: LoadedPolicy, stored: Iterab
     return orphan_problems(roles, orphaned_roles(roles, stored), roles_file)
 
 
-def check_files(found: PolicyFiles) -> tuple[Problem, ...]:
-    """Every problem in the files of a policy set, sorted; empty when all is well. Lint looks only at a set without errors."""
+def check_files(found: PolicyFiles, people_in: Iterable[tuple[str, str]] = ()) -> tuple[Problem, ...]:
+    """Every problem in the files of a policy set, sorted; empty when all is well. Lint looks only at a set without errors.
+
+    `people_in` are domains in which people hold roles, beside those of the policy tests, each with where it is named.
+    """
     from klausel.core.lint.registry import WARNINGS, lint  # who only asks does not wait for what looks for oversights
 
     try:
         result, compiled = load_result(found, with_tests=True)
     except PolicyError as error:
         return error.problems
-    problems = [*result.problems, *lint(compiled.policy, result.tests)]
+    problems = [*result.problems, *lint(compiled.policy, result.tests, people_in)]
     return tuple(without_switched_off(problems, texts_with_switch_offs(found), known=WARNINGS))

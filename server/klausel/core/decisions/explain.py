@@ -213,9 +213,7 @@ def _lacks(
         held = ", ".join(f"{role} in {place}" for role, place in effective_roles.held) or "no role"
         yield Lack("role", f"it needs {grant.grantee} in {where}; the subject holds {held}")
     if not grant.scope.covers(domain, policy.roles):
-        limits = [] if grant.scope.domain is None else [f"in {grant.scope.domain}"]
-        limits += [] if grant.scope.level is None else [f"at level {grant.scope.level}"]
-        yield Lack("domain", f"it holds only {' and '.join(limits)}; the request is asked in {where}")
+        yield Lack("domain", f"it holds only {grant.scope.words}; the request is asked in {where}")
     if not _condition_holds(grant, request):
         failing = [seen for seen in _atoms_seen(grant.condition, request) if seen.value is not True]
         why = "; ".join(_why_not_true(seen) for seen in failing)

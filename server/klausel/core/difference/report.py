@@ -160,7 +160,9 @@ def who_in_words(change: Change) -> str:
 
 def where_in_words(change: Change) -> str:
     """Where it is asked; empty when that is wherever those who have the change can ask."""
-    return "" if change.everywhere else ", ".join(map(str, change.where))
+    if change.everywhere:
+        return ""
+    return ", ".join(str(one) for one in change.where if not any(other.includes(one) for other in change.where))
 
 
 def rules_in_words(change: Change) -> tuple[str, str]:
