@@ -30,6 +30,15 @@ def read_moment(text: str) -> int:
     raise ValueError(f'"{text}" is no moment; write 2026-03-01, 2026-03-01T12:00 (UTC), or 2026-03-01T12:00:30+01:00')
 
 
+def is_moment(text: str) -> bool:
+    """Whether `read_moment` reads a text."""
+    try:
+        read_moment(text)
+    except ValueError:
+        return False
+    return True
+
+
 def moment_text(microseconds: int) -> str:
     """`2026-03-01T12:00:00.000000Z`; texts sort as their moments do."""
     return (_EPOCH + timedelta(microseconds=microseconds)).strftime("%Y-%m-%dT%H:%M:%S.%fZ").rjust(27, "0")
