@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -56,6 +56,7 @@ class Quiz(Base):
     score: Mapped[int] = mapped_column(default=0)
     labels: Mapped[Any] = mapped_column(JSON().with_variant(ARRAY(Text()), "postgresql"), nullable=True)
     due: Mapped[datetime | None] = mapped_column(DateTime)
+    made: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
 
 class Tag(Base):
@@ -88,7 +89,10 @@ def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     with Session(engine) as session:
         there = Workspace(id=7, account_id=KEY, slug="Support")
         session.add(there)
-        session.add(Quiz(id=1, workspace=there, owner_name="ann", tags=[Tag(name="a"), Tag(name="b")], labels=["x", "y"]))
+        tags = [Tag(name="a"), Tag(name="b")]
+        day = datetime(2026, 1, 2, 12, tzinfo=UTC)
+        due = day.replace(tzinfo=None)
+        session.add(Quiz(id=1, workspace=there, owner_name="ann", tags=tags, labels=["x", "y"], due=due, made=day))
         session.add(Quiz(id=2, workspace=there, owner_name="Ann", tags=[Tag(name=None)], labels=[], score=12))
         session.add(Quiz(id=3))
         session.commit()
@@ -101,6 +105,20 @@ def side(value: object) -> Json:
     return (
         {"id": True} if value == ".id" else {"property": value[1:].split(".")} if str(value)[:1] == "." else {"value": value}
     )  # type: ignore[index]
+
+
+def at(text: str) -> Json:
+    return {"function": "time", "arguments": [{"value": text}]}
+
+
+def due(operator: str, text: str, name: str = "due") -> Json:
+    left = {"function": "time", "arguments": [{"property": [name]}]}
+    return {"filter": "when", "condition": {"operator": operator, "left": left, "right": at(text)}}
+
+
+def call(function: str, holds: bool, *arguments: object) -> Json:
+    values = [side(argument) for argument in arguments]
+    return {"filter": "when", "condition": {"function": function, "arguments": values, "holds": holds}}
 
 
 def when(left: object, operator: str, right: object) -> Json:
@@ -133,6 +151,25 @@ def when(left: object, operator: str, right: object) -> Json:
         (when(".score", ">", 11.5), {2}),
         (when(".score", "in", [12, 1.5]), {2}),
         (when(".colour", "!=", "red"), set()),
+        (due("<", "2026-01-02T13:00:01+01:00"), {1}),
+        (due("<", "2026-01-02T13:00:00+01:00"), set()),
+        (due("==", "2026-01-02T12:00:00Z"), {1}),
+        (due("!=", "2026-01-02T12:00:01Z", "made"), {1}),
+        (due(">", "2026-01-02T12:00:00Z", "made"), set()),
+        (call("has", True, ".due"), {1}),
+        (call("starts_with", True, ".owner", "an"), {1}),
+        (call("starts_with", False, ".owner", "an"), {2}),
+        (call("ends_with", True, ".owner", "nn"), {1, 2}),
+        (call("ends_with", True, ".owner", ""), {1, 2}),
+        (call("ends_with", False, ".owner", "long before Ann"), {1, 2}),
+        (call("overlaps", True, ".tags", ["b", "c"]), {1}),
+        (call("overlaps", False, ".tags", ["c"]), {1, 3}),
+        (call("overlaps", False, ["c", None], ".tags"), set()),
+        (call("overlaps", False, ".labels", ["z", 1]), {2}),
+        (call("subset of", True, ".labels", ["x", "y", "z"]), {1, 2}),
+        (call("subset of", False, ".labels", ["x"]), {1}),
+        (call("subset of", True, ["x", "y"], ".labels"), {1}),
+        (call("subset of", False, ["x", "z"], ".labels"), {1, 2}),
         ({"filter": "when", "condition": {"missing": {"property": ["workspace"]}}}, {3}),
         ({"filter": "when", "condition": {"missing": {"property": ["colour"]}}}, {1, 2, 3}),
         (
@@ -171,7 +208,9 @@ def test_a_number_that_requests_send_as_a_text_is_cast(engine: Engine) -> None:
     ("answer", "columns", "message"),
     [
         (when(".unknown", "==", 1), {}, 'Quiz has no column for the property "unknown"'),
-        (when(".due", "==", "2026-01-01"), {}, 'the column for "due" is of type DateTime'),
+        (when(".due", "==", "2026-01-01"), {}, 'the column for "due" holds times'),
+        (due("<", "2026-01-02T13:00:01+01:00", "owner_name"), {}, "no meaning in SQL but for a column of times"),
+        (call("in_network", True, ".owner_name", "10.0.0.0/8"), {}, "no meaning in SQL"),
         (when(".account", "==", "a"), {"account": "place.account_id"}, 'Quiz has no relationship "place"'),
         (when(".account", "==", "a"), {"account": "workspace.place"}, 'Workspace has no attribute "place"'),
         (when(".account", "==", "a"), {"account": 5}, "is no column"),

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import ARRAY, Boolean, Dialect, Double, Numeric, Text, Uuid, bindparam, literal
+from sqlalchemy import ARRAY, Boolean, DateTime, Dialect, Double, Numeric, Text, Uuid, bindparam, literal
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ColumnElement
@@ -120,6 +120,22 @@ class StrictFraction(StrictNumber):
 
     def _postgresql(self, part: Part) -> str:
         return f"NULLIF({part(0)}, 'NaN')"
+
+
+class InUtc(_Construct):
+    """A time with its zone; one without is in UTC."""
+
+    name = "in_utc"
+    type = DateTime(timezone=True)
+    inherit_cache = True
+
+    def _sqlite(self, part: Part) -> str:
+        return part(0)
+
+    def _postgresql(self, part: Part) -> str:
+        (expression,) = self.clauses
+        zone = isinstance(expression.type, DateTime) and expression.type.timezone
+        return part(0) if zone else f"({part(0)} AT TIME ZONE 'UTC')"
 
 
 class TextOfUuid(_Construct):

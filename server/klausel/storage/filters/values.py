@@ -8,6 +8,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from sqlalchemy import (
@@ -17,6 +18,8 @@ from sqlalchemy import (
     Boolean,
     Cast,
     ColumnElement,
+    DateTime,
+    Dialect,
     Double,
     Enum,
     Float,
@@ -34,8 +37,9 @@ from sqlalchemy import (
     or_,
     true,
 )
-from sqlalchemy.types import CHAR, TypeEngine
+from sqlalchemy.types import CHAR, TypeDecorator, TypeEngine
 
+from klausel.core.conditions.values import Scalar
 from klausel.storage.filters.constructs import (
     Among,
     AnyElement,
@@ -43,6 +47,7 @@ from klausel.storage.filters.constructs import (
     ElementNumber,
     ElementText,
     ExactText,
+    InUtc,
     IsList,
     JsonBoolean,
     JsonIsMissing,
@@ -54,8 +59,9 @@ from klausel.storage.filters.constructs import (
     TextOfUuid,
 )
 
-Kind = Literal["string", "number", "boolean"]
+Kind = Literal["string", "number", "boolean", "time"]
 KINDS: tuple[Kind, ...] = ("string", "number", "boolean")
+"""The kinds of values that requests send."""
 Condition = ColumnElement[bool]
 MOST_INTEGER = 2**63
 MOST_EXACT_FLOAT = 2**53
@@ -72,9 +78,9 @@ class Value:
         """The value where it is of this kind, else NULL; None where it never is."""
         return None
 
-    def equals(self, kind: Kind, literal_: object) -> Condition:
-        """That it equals a literal of this kind."""
-        value = self.as_(kind)
+    def equals(self, literal_: Scalar) -> Condition:
+        """That it equals a literal."""
+        value = self.as_(kind_of(literal_))
         return false() if value is None else value == bound(literal_)
 
     def is_among(self, kind: Kind, literals: list[Any]) -> Condition:
@@ -82,7 +88,7 @@ class Value:
         value = self.as_(kind)
         if value is None:
             return false()
-        if kind == "boolean":
+        if kind in ("boolean", "time"):
             return any_of([value == bound(one) for one in literals])
         return Among(value, *listed(kind, literals))
 
@@ -106,7 +112,7 @@ MISSING = Value()
 class Known(Value):
     """A literal."""
 
-    value: str | bool | int | float
+    value: Scalar
 
     def as_(self, kind: Kind) -> ColumnElement[Any] | None:
         """See `Value`."""
@@ -117,9 +123,18 @@ class Known(Value):
         return false()
 
 
-def kind_of(value: object) -> Kind:
-    """The kind of a literal."""
-    return "string" if isinstance(value, str) else "boolean" if isinstance(value, bool) else "number"
+def kind_of(value: Scalar) -> Kind:
+    """The kind of a literal; raises `FilterError` for durations and times of day, which no column holds."""
+    match value:
+        case str():
+            return "string"
+        case bool():
+            return "boolean"
+        case int() | float():
+            return "number"
+        case datetime():
+            return "time"
+    raise FilterError(f"{value!r} has no meaning in SQL; ask about each row instead")
 
 
 def bound(value: object) -> ColumnElement[Any]:
@@ -134,6 +149,8 @@ def bound(value: object) -> ColumnElement[Any]:
         return literal(value, BigInteger())
     if isinstance(value, float):
         return literal(value, Double())
+    if isinstance(value, datetime):
+        return literal(value, _Instant())
     return literal(value, Text())
 
 
@@ -161,9 +178,9 @@ class TextColumn(Value):
         """See `Value`."""
         return ExactText(StrictText(self.expression)) if kind == "string" else None
 
-    def equals(self, kind: Kind, literal_: object) -> Condition:
+    def equals(self, literal_: Scalar) -> Condition:
         """See `Value`."""
-        if kind != "string":
+        if not isinstance(literal_, str):
             return false()
         # The first comparison can use an index, the second is exact whatever the collation of the column.
         return and_(self.expression == bound(literal_), ExactText(self.expression) == bound(literal_))
@@ -191,11 +208,9 @@ class NumberColumn(Value):
         strict = StrictNumber if self.is_whole else StrictFraction
         return strict(self.expression) if kind == "number" else None
 
-    def equals(self, kind: Kind, literal_: object) -> Condition:
+    def equals(self, literal_: Scalar) -> Condition:
         """See `Value`."""
-        if kind != "number":
-            return false()
-        return self.expression == bound(literal_)
+        return self.expression == bound(literal_) if kind_of(literal_) == "number" else false()
 
     def is_among(self, kind: Kind, literals: list[Any]) -> Condition:
         """See `Value`."""
@@ -234,9 +249,9 @@ class KeyColumn(Value):
         """See `Value`."""
         return ExactText(self.text) if kind == "string" else None
 
-    def equals(self, kind: Kind, literal_: object) -> Condition:
+    def equals(self, literal_: Scalar) -> Condition:
         """See `Value`."""
-        return self.is_among(kind, [literal_])
+        return self.is_among(kind_of(literal_), [literal_])
 
     def is_among(self, kind: Kind, literals: list[Any]) -> Condition:
         """See `Value`."""
@@ -246,6 +261,51 @@ class KeyColumn(Value):
     def is_missing(self) -> Condition:
         """See `Value`."""
         return self.expression.is_(None)
+
+
+class _Instant(TypeDecorator[datetime]):
+    """An instant beside a column of times; one without a zone holds them in UTC."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(DateTime(timezone=dialect.name == "postgresql"))
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None or dialect.name == "postgresql":
+            return value
+        return value.astimezone(UTC).replace(tzinfo=None)
+
+
+@dataclass(frozen=True)
+class TimeColumn(Value):
+    """A column of times, which conditions can compare as times only."""
+
+    expression: ColumnElement[Any]
+    name: str
+
+    def as_(self, kind: Kind) -> ColumnElement[Any] | None:
+        """See `Value`."""
+        raise FilterError(f'the column for "{self.name}" holds times, and the condition does not compare it as one')
+
+    def is_missing(self) -> Condition:
+        """See `Value`."""
+        return self.expression.is_(None)
+
+
+@dataclass(frozen=True)
+class _InstantColumn(Value):
+    expression: ColumnElement[Any]
+
+    def as_(self, kind: Kind) -> ColumnElement[Any] | None:
+        """See `Value`."""
+        return self.expression if kind == "time" else None
+
+
+def instant_of(column: TimeColumn) -> Value:
+    """What a column of times stands for where it is compared as a time."""
+    return _InstantColumn(InUtc(column.expression))
 
 
 _JSON_AS = {"string": JsonText, "number": JsonNumber, "boolean": JsonBoolean}
@@ -265,7 +325,7 @@ class JsonPart(Value):
 
     def as_(self, kind: Kind) -> ColumnElement[Any] | None:
         """See `Value`."""
-        return _JSON_AS[kind](self.expression, self.path)
+        return _JSON_AS[kind](self.expression, self.path) if kind != "time" else None
 
     def is_missing(self) -> Condition:
         """See `Value`."""
@@ -285,7 +345,7 @@ class _Element(Value):
 
     def as_(self, kind: Kind) -> ColumnElement[Any] | None:
         """See `Value`."""
-        return _ELEMENT_AS[kind]()
+        return _ELEMENT_AS[kind]() if kind != "time" else None
 
     def is_missing(self) -> Condition:
         """See `Value`."""
@@ -330,6 +390,8 @@ def value_in(expression: ColumnElement[Any], name: str, *, is_id: bool = False) 
         return KeyColumn(expression, TextOfUuid(expression), _read_uuid, "uuid")
     if isinstance(type_, Integer) and is_id:
         return KeyColumn(expression, cast(expression, Text()), _read_integer, "integer")
+    if isinstance(type_, DateTime):
+        return TimeColumn(expression, name)
     if isinstance(type_, Boolean):
         return BooleanColumn(expression)
     if isinstance(type_, Integer | Numeric | Float):
@@ -361,8 +423,8 @@ def _read_uuid(text: str) -> str | None:
         return None
 
 
-def no_element(container: Value, holds: Callable[[Value], Condition]) -> Condition:
-    """That the container is a list, and that this certainly fails for none of its elements."""
+def all_elements(container: Value, holds: Callable[[Value], Condition]) -> Condition:
+    """That the container is a list, and that this is certainly true of all its elements."""
 
     def fails(element: Value) -> Condition:
         return not_(func.coalesce(holds(element), false()))
