@@ -63,7 +63,7 @@ def test_a_place_outside_of_the_file_has_no_line() -> None:
 
 def test_many_that_say_the_same_are_folded_and_few_are_not() -> None:
     many = [problem(line) for line in range(1, 6)]
-    assert list(lines_of(many, None))[1:] == ["  and 4 more that say the same, in a.yaml (--all shows them)"]
+    assert list(lines_of(many, None))[1:] == ["  and 4 more that say the same, in a.yaml (klausel check --all shows them)"]
     assert list(lines_of(many[:3], None)) == list(map(str, many[:3]))
     assert list(lines_of(many, None, show_all=True)) == list(map(str, many))
 

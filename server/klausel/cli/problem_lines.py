@@ -61,7 +61,8 @@ def grouped(problems: Iterable[Problem]) -> list[Group]:
     hiding = [problem for problem in problems if _HIDES_NAMES.match(problem.id)]
     hidden = [problem for problem in problems if hiding and _NAMES_NOBODY_DECLARES.fullmatch(problem.id)]
     if hidden:
-        problems = [*hiding, *(problem for problem in problems if problem not in hiding and problem not in hidden)]
+        apart = {*hiding, *hidden}
+        problems = [*hiding, *(problem for problem in problems if problem not in apart)]
     groups: list[Group] = []
     same: dict[tuple[str, str], Group] = {}
     for problem in problems:
@@ -72,10 +73,14 @@ def grouped(problems: Iterable[Problem]) -> list[Group]:
         else:
             alike.more.append(problem)
             alike.why = "say the same"
-    if hidden:
-        groups[0].why = "say the same or may follow from it" if groups[0].more else "may follow from it"
-        groups[0].more += hidden
-    return groups
+    root = groups[0] if hidden else None
+    if root is not None:
+        root.why = "say the same or may follow from it" if root.more else "may follow from it"
+        root.more += hidden
+    folded = [group for group in groups if len(group.more) >= FEWEST_FOLDED]
+    single = [Group(one) for group in groups if len(group.more) < FEWEST_FOLDED for one in (group.first, *group.more)]
+    first = None if root is None else root.first
+    return sorted([*folded, *single], key=lambda group: (group.first != first, group.first))
 
 
 def lines_of(
@@ -88,13 +93,10 @@ def lines_of(
         return
     for group in grouped(problems):
         yield from _lines(group.first, terminal, text_of)
-        if len(group.more) < FEWEST_FOLDED:
-            for problem in group.more:
-                yield from _lines(problem, terminal, text_of)
-        else:
+        if group.more:
             files = len({problem.place.file for problem in group.more})
             where = f"in {group.more[0].place.file}" if files == 1 else f"in {files} files"
-            yield f"  and {len(group.more)} more that {group.why}, {where} (--all shows them)"
+            yield f"  and {len(group.more)} more that {group.why}, {where} (klausel check --all shows them)"
 
 
 def _lines(problem: Problem, terminal: Terminal | None, text_of: TextOf) -> Iterator[str]:
