@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from klausel.core.conditions.tree import Condition, atoms, attributes_of, evaluate, evaluate_atom, value_of
+from klausel.core.conditions.values import shown
 from klausel.core.decisions.decide import Decision, Plan, decide
 from klausel.core.decisions.effective_roles import EffectiveRoles, Source
 from klausel.core.policy.orphans import why_orphaned
@@ -158,7 +159,7 @@ def _atoms_seen(condition: Condition | None, request: Request) -> Iterator[AtomS
     for atom in atoms(condition) if condition else ():
         if atom not in seen:
             seen.add(atom)
-            read = tuple((str(attribute), value_of(attribute, request)) for attribute in attributes_of(atom))
+            read = tuple((str(attribute), shown(value_of(attribute, request))) for attribute in attributes_of(atom))
             yield AtomSeen(str(atom), evaluate_atom(atom, request), read)
 
 
@@ -212,9 +213,7 @@ def _lacks(
         held = ", ".join(f"{role} in {place}" for role, place in effective_roles.held) or "no role"
         yield Lack("role", f"it needs {grant.grantee} in {where}; the subject holds {held}")
     if not grant.scope.covers(domain, policy.roles):
-        limits = [] if grant.scope.domain is None else [f"in {grant.scope.domain}"]
-        limits += [] if grant.scope.level is None else [f"at level {grant.scope.level}"]
-        yield Lack("domain", f"it holds only {' and '.join(limits)}; the request is asked in {where}")
+        yield Lack("domain", f"it holds only {grant.scope.words}; the request is asked in {where}")
     if not _condition_holds(grant, request):
         failing = [seen for seen in _atoms_seen(grant.condition, request) if seen.value is not True]
         why = "; ".join(_why_not_true(seen) for seen in failing)
