@@ -10,6 +10,7 @@ from typing import NoReturn
 
 import click
 
+from klausel.cli.problem_lines import print_problems
 from klausel.core.terms.moment import is_moment
 from klausel.core.terms.problem import PolicyError
 from klausel.service.pipeline import LoadedPolicy, load_files
@@ -90,8 +91,7 @@ def exits_on_problems(policies: Path, at: str | None) -> Iterator[None]:
     except GitError as error:
         fail(str(error))
     except PolicyError as error:
-        for problem in error.problems:
-            click.echo(str(problem), err=True)
+        print_problems(error.problems)
         when = f" at {at}" if at else ""
         fail(f"the policies in {policies}{when} have problems; mend them first")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -13,6 +14,7 @@ from klausel.casbin_policies.rows import Row, grant_rows, inheritance_rows
 from klausel.cli.assignment_file import AssignmentFile, BrokenFile
 from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit, model_option, read_policies
 from klausel.cli.policy_folder import policies_option
+from klausel.cli.problem_lines import Terminal, lines_of
 from klausel.core.lint.registry import RULES, page
 from klausel.core.lint.survey import DomainSeen
 from klausel.core.terms.problem import PolicyError, Problem
@@ -45,6 +47,7 @@ def _print_page(ctx: click.Context, _: click.Parameter, rule: str | None) -> Non
     help="Compare with the role assignments of this database, too: with their roles, and with where people are.",
 )
 @click.option("--strict", is_flag=True, help="Exit with 1 on warnings too.")
+@click.option("--all", "show_all", is_flag=True, help="Fold nothing: show also what says the same, or follows from another.")
 @click.option(
     "--explain",
     type=click.Choice(list(RULES)),
@@ -53,7 +56,7 @@ def _print_page(ctx: click.Context, _: click.Parameter, rule: str | None) -> Non
     callback=_print_page,
     help="Print the manual page of a warning, and nothing else.",
 )
-def check(policies: Path, model: Path | None, format_: str, database: str | None, strict: bool) -> None:
+def check(policies: Path, model: Path | None, format_: str, database: str | None, strict: bool, show_all: bool) -> None:
     """Check the policy set in DIR and print every problem with its place.
 
     Errors refuse the set. Warnings are what may stand but is most often a mistake. Without DIR it is KLAUSEL_POLICIES, or the
@@ -68,21 +71,27 @@ def check(policies: Path, model: Path | None, format_: str, database: str | None
       klausel check --database postgresql://localhost/klausel
       klausel check --explain covered-grant
     """
-    problems = _problems_in(policies, model, database)
+    texts: dict[str, str] = {}
+    problems = _problems_in(policies, model, database, texts)
     errors = sum(problem.severity == "error" for problem in problems)
     if format_ == "json":
         click.echo(json.dumps({"problems": [_as_json(problem) for problem in problems]}, indent=2, ensure_ascii=False))
     else:
-        for problem in problems:
-            click.echo(_annotation(problem) if format_ == "github" else str(problem))
+        as_text = format_ == "text"
+        for line in (
+            lines_of(problems, Terminal.of(sys.stdout), texts.get, show_all) if as_text else map(_annotation, problems)
+        ):
+            click.echo(line)
         warnings = len(problems) - errors
         click.echo(f"{policies}: {_count(errors, 'error')}, {_count(warnings, 'warning')}", err=True)
     raise SystemExit(EXIT_PROBLEMS if errors or (strict and problems) else 0)
 
 
-def _problems_in(folder: Path, model: Path | None, database: str | None) -> tuple[Problem, ...]:
+def _problems_in(folder: Path, model: Path | None, database: str | None, texts: dict[str, str]) -> tuple[Problem, ...]:
+    """Every problem; `texts` gets the texts of the files, by their names for people."""
     try:
         found = read_policies(folder, model)
+        texts |= {file.shown_as: file.content.decode("utf-8", "replace") for file in found.files}
         if database is None:
             return check_files(found, _demo_people(folder))
         return _problems_beside(found, database, folder)
