@@ -91,7 +91,7 @@ class _Columns:
                 raise FilterError(f'{mapper.class_.__name__} has no relationship "{step}", named for the property "{name}"')
             if relationship.uselist:
                 if position or len(through) > 1:
-                    raise FilterError(f'the property "{name}" leads through a list and further; map it to an expression')
+                    raise FilterError(f'the property "{name}" goes on behind a list; map it to an expression')
                 element = value_in(self._attribute(relationship.mapper, last, name), name)
                 attribute: InstrumentedAttribute[Any] = getattr(mapper.class_, step)
                 return RelatedList(attribute.any, element)
