@@ -20,7 +20,8 @@ from klausel.core.decisions.explain import show_value
 from klausel.core.difference.equivalence import Difference
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.terms.problem import Place
-from klausel.core.testing.mutation import Judge, Mutant, Verdict, mutants, score
+from klausel.core.testing.mutants import Mutant, mutants
+from klausel.core.testing.mutation import Judge, Verdict, score
 from klausel.service.pipeline import LoadedPolicy, open_policy
 from klausel.storage.policy_files.git_source import git_address
 
@@ -42,8 +43,9 @@ def mutate(policies: Path, model: Path | None, format_: str, processes: int | No
     """Change the policies a little, in every way, and name the changes that no policy test notices.
 
     A grant is dropped, given to the next stronger or weaker role, its condition or a part of it dropped, or negated, its
-    place changed; a link of inheritance is dropped. What changes no decision at all, whoever asks for whatever, is proved
-    to be equivalent and does not count. Nothing is written. Exits with 1 when a change goes unnoticed.
+    place changed; a link of inheritance is dropped, a rule of a level or a role, or a way in which requests name a level;
+    an action is asked in another level. What changes no decision at all, whoever asks for whatever, is proved to be
+    equivalent and does not count. Nothing is written. Exits with 1 when a change goes unnoticed.
 
     \b
     Example:
@@ -127,9 +129,10 @@ def _lines(everything: Sequence[Mutant], verdicts: Sequence[Verdict]) -> Iterato
             yield f"equivalent  {_line(mutant.place)}: {mutant.what}"
             yield f"            changes no decision, in none of {verdict.combinations} combinations"
     for mutant, verdict in zip(everything, verdicts, strict=True):
-        if verdict.difference is not None:
+        missing = missing_test(verdict)
+        if missing is not None:
             yield f"SURVIVED    {_line(mutant.place)}: {mutant.what}"
-            yield f"            add a test: {case_in_words(verdict.difference)}"
+            yield f"            add a test: {missing}"
         elif verdict.undecided is not None:
             yield f"SURVIVED    {_line(mutant.place)}: {mutant.what}"
             yield f"            whether it changes anything cannot be told: {verdict.undecided}; {TOO_MANY_CASES_HINT}"
@@ -137,6 +140,14 @@ def _lines(everything: Sequence[Mutant], verdicts: Sequence[Verdict]) -> Iterato
 
 def _line(place: Place) -> str:
     return f"{place.file}:{place.line}"
+
+
+def missing_test(verdict: Verdict) -> str | None:
+    """The test that would notice a mutant which survived, in words; None where nobody can tell one."""
+    if verdict.difference is None:
+        return verdict.missing_test or None
+    words = case_in_words(verdict.difference)
+    return f"{words}; the rules forbid these roles, so say forbidden: true" if verdict.is_forbidden else words
 
 
 def case_in_words(case: Difference) -> str:
@@ -171,7 +182,7 @@ def _as_json(everything: Sequence[Mutant], verdicts: Sequence[Verdict]) -> dict[
                 "noticed_by": verdict.noticed_by,
                 "noticed_at": _line(verdict.noticed_at) if verdict.noticed_at else None,
                 "combinations": verdict.combinations or None,
-                "missing_test": case_in_words(verdict.difference) if verdict.difference else None,
+                "missing_test": missing_test(verdict),
             }
             for mutant, verdict in zip(everything, verdicts, strict=True)
         ],

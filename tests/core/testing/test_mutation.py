@@ -8,7 +8,7 @@ import random
 import pytest
 from small_policies import COMPANIES, PAYMENTS, PAYMENTS_OPEN, REFUSED, ROLES, ROOT, TEAMS, WHOLE, compiled, load
 
-from klausel.cli.mutate import case_in_words
+from klausel.cli.mutate import case_in_words, missing_test
 from klausel.core.decisions.decide import decide
 from klausel.core.decisions.domain import BadDomain, domain_of
 from klausel.core.decisions.effective_roles import EffectiveRoles
@@ -16,7 +16,8 @@ from klausel.core.difference.equivalence import compare, everything_asked
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.terms.request import Action, Request, Resource, Subject
 from klausel.core.testing.coverage import coverage_of
-from klausel.core.testing.mutation import Judge, Mutant, Verdict, mutants, score
+from klausel.core.testing.mutants import Mutant, mutants
+from klausel.core.testing.mutation import Judge, Verdict, score
 from klausel.service.pipeline import open_policy
 
 
@@ -49,6 +50,12 @@ EXPECTED_MUTANTS = {
     "owner contains member": ["dropped"],
     "owner contains head": ["dropped"],
     "head contains worker": ["dropped"],
+    "level company named_by company": ["dropped"],
+    "level company identified_by company": ["dropped"],
+    "level team requires_role_above": ["dropped"],
+    "level team named_by team": ["dropped"],
+    "level team identified_by team": ["dropped"],
+    "open team is asked in company": ["dropped", "in team instead"],
 }
 
 
@@ -114,6 +121,33 @@ def test_a_change_that_no_test_notices_is_named_with_a_case_that_would(tests: st
     assert verdict.difference is not None
     assert case_in_words(verdict.difference) == missing
     assert judged(WHOLE)[change][1].fate == "killed"
+
+
+RULED = ROLES.replace("member, head]", "member, head], keep_one: true")
+STRAY = """people:
+  stray: {roles: {acme/red: worker}, forbidden: true}
+  alone: {roles: {acme: member}, forbidden: true}
+resources:
+  thing: {type: payment, in: acme/red}
+"""
+
+
+def test_a_rule_of_roles_that_no_test_needs_is_named_with_the_person_who_would_show_it() -> None:
+    verdicts = judged(WHOLE, roles=RULED)
+    above, kept = (verdicts[what][1] for what in ("level team requires_role_above: dropped", "owner keep_one: dropped"))
+    assert (above.fate, above.is_forbidden) == ("survived", True)
+    assert kept.fate == "survived"
+    assert missing_test(kept) == "a person with other roles than owner in a domain of its own, who says forbidden: true"
+    assert "so say forbidden: true" in (missing_test(above) or "")
+
+
+def test_people_whom_the_rules_forbid_show_that_a_rule_is_dropped() -> None:
+    result = load("  - {name: it, resource: thing}\n", cast=STRAY, roles=RULED)
+    policy = result.or_raise()
+    judge = Judge(policy, result.tests, compiled)
+    fates = {mutant.what: judge.verdict(mutant).fate for mutant in mutants(policy)}
+    assert fates["level team requires_role_above: dropped"] == "killed"
+    assert fates["owner keep_one: dropped"] == "killed"
 
 
 def test_a_killed_mutant_names_the_test_and_the_line() -> None:

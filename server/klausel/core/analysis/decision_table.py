@@ -27,6 +27,8 @@ from klausel.core.policy.scope import Scope
 
 MOST_REMEMBERED = 300_000
 EVERYWHERE = Scope()
+IMPLIED = (Attribute("resource", ("type",)), Attribute("action", ("name",)))
+"""The attributes that a question itself says."""
 
 Question = tuple[str, str]
 """A resource type and an action."""
@@ -229,5 +231,4 @@ class _Holding:
 
 def shown_values(outcome: Outcome) -> tuple[tuple[str, object], ...]:
     """The attributes of an outcome as (name, value), without those that the question itself says."""
-    implied = (Attribute("resource", ("type",)), Attribute("action", ("name",)))
-    return tuple((str(name), value) for name, value in outcome.values.items() if name not in implied)
+    return tuple((str(name), value) for name, value in outcome.values.items() if name not in IMPLIED)

@@ -10,10 +10,10 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Index, Table, bindparam, text
 
 from klausel.core.policy.assignment import Assignment, Violation, fault_in_assignment, keeper_violation, subject_violations
+from klausel.core.policy.keepers import holders_of, kept_roles_and_domains
 from klausel.core.policy.roles import RoleModel, depth_of, parent_domain, top_domain
 from klausel.core.records.change_record import Origin
 from klausel.core.terms.identifiers import fault_in_subject, split_subject_key
-from klausel.storage.assignments.rules import holders_of, kept_roles_and_domains
 from klausel.storage.assignments.store_answers import (
     ForbiddenState,
     ImportResult,

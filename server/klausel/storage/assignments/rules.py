@@ -7,10 +7,11 @@ grants must be in order afterwards, even when it was stored already.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 
-from klausel.core.policy.assignment import Assignment, Violation, keeper_violation, subject_violations
-from klausel.core.policy.roles import RoleModel, top_domain
+from klausel.core.policy.assignment import Assignment, Violation, keeper_violation
+from klausel.core.policy.keepers import holders_of, kept_roles_and_domains, violations_by_one
+from klausel.core.policy.roles import RoleModel
 
 Pairs = Collection[tuple[str, str]]
 
@@ -25,8 +26,8 @@ def subjects_at_fault(
     named = set(granted)
     blamed = []
     for subject in sorted(after):
-        old = set(_violations_of(roles, subject, before[subject]))
-        for violation in _violations_of(roles, subject, after[subject]):
+        old = set(violations_by_one(roles, subject, before[subject]))
+        for violation in violations_by_one(roles, subject, after[subject]):
             if violation not in old or Assignment(subject, violation.role, violation.domain) in named:
                 blamed.append(violation)
     return blamed
@@ -53,33 +54,4 @@ def keepers_missing(
         keeper_violation(role, domain)
         for role, domain in sorted(suspects)
         if not has_holder(holders_of(roles, role), domain) and has_people(domain)
-    ]
-
-
-def kept_roles_and_domains(roles: RoleModel, domain: str) -> Iterator[tuple[str, str]]:
-    """Each role that must keep a holder, with the one of `domain` and the domains above it that it belongs to."""
-    parts = domain.split("/")
-    for role in roles.roles.values():
-        depth = roles.level_of(role.name).depth
-        if role.keep_one and depth <= len(parts):
-            yield role.name, "/".join(parts[:depth])
-
-
-def holders_of(roles: RoleModel, kept: str) -> frozenset[str]:
-    """The roles that make their holder a holder of a kept role: itself and the stronger of its level, by former names too."""
-    level = roles.roles[kept].level
-    return frozenset(
-        stored
-        for name, role in roles.roles.items()
-        if role.level == level and kept in roles.closure[name]
-        for stored in roles.stored_names(name)
-    )
-
-
-def _violations_of(roles: RoleModel, subject: str, pairs: Iterable[tuple[str, str]]) -> list[Violation]:
-    by_account: dict[str, list[tuple[str, str]]] = {}
-    for role, domain in pairs:
-        by_account.setdefault(top_domain(domain), []).append((role, domain))
-    return [
-        violation for account in sorted(by_account) for violation in subject_violations(roles, subject, by_account[account])
     ]
