@@ -11,6 +11,7 @@ from klausel.api.assignments import Caller, change_assignments, list_assignments
 from klausel.api.authzen_requests import read_evaluation
 from klausel.api.errors import ApiError, hand_over
 from klausel.api.evaluations import answer_evaluation, answer_evaluations
+from klausel.api.filters import answer_filter
 from klausel.api.http import body_limits, json_answer, query_parameters, read_body
 from klausel.api.metrics import metrics_text
 from klausel.api.policy_state import answer_reload, describe_policy, describe_readiness
@@ -74,6 +75,10 @@ def klausel_routes(service: Service) -> Blueprint:
         explanation = service.explain(question, recording)
         hand_over(recording)
         return json_answer(explanation_as_json(explanation))
+
+    @blueprint.post("/v1/filter", provide_automatic_options=False)
+    def filter_() -> Response:
+        return json_answer(answer_filter(service, read_body(limits)))
 
     @blueprint.get("/v1/policy", provide_automatic_options=False)
     def policy() -> Response:

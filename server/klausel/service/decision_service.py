@@ -1,4 +1,4 @@
-"""What the HTTP doors share: the policy in force, the role assignments, and the two questions asked of them."""
+"""What the HTTP doors share: the policy in force, the role assignments, and the questions asked of them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from klausel.core.decisions.decide import Decision, decide
-from klausel.core.decisions.effective_roles import EffectiveRoles
+from klausel.core.decisions.effective_roles import NOBODY, EffectiveRoles
 from klausel.core.decisions.explain import Explanation, explain
+from klausel.core.filters.derive import filter_of
+from klausel.core.filters.tree import Filter
+from klausel.core.terms.identifiers import fault_in_subject, subject_key
 from klausel.core.terms.request import Request
 from klausel.service.pipeline import LoadedPolicy
 from klausel.service.policy_in_force import InForce, LivePolicy, Outcome
@@ -29,6 +32,10 @@ _FAILED = Decision(False, None, None, "the decision failed inside the service; i
 
 def _nobody() -> None:
     """There are no other processes."""
+
+
+class PoliciesTooOld(Exception):
+    """The policies could not be refreshed for so long that everything is denied; the text says so in one sentence."""
 
 
 class _FailedBefore(Exception):
@@ -111,6 +118,26 @@ class Service:
 
         return decide_one if recording is None else recording.noting(decide_one)
 
+    def filter(self, request: Request, inside: str | None = None) -> Filter:
+        """What a resource must be like for the request to be allowed; see `klausel.core.filters.derive.filter_of`.
+
+        Raises `PoliciesTooOld` and `StorageError`.
+        """
+        in_force = self._in_force_now()
+        subject = request.subject
+        effective_roles = NOBODY
+        if fault_in_subject(subject.type, subject.id) is None:
+            in_force.resolved_roles.refresh()
+            effective_roles = in_force.resolved_roles.effective_roles_of(subject_key(subject.type, subject.id))
+        return filter_of(in_force.policy.compiled.policy, effective_roles, request, inside)
+
+    def _in_force_now(self) -> InForce:
+        live = self.live
+        in_force = live.in_force
+        if live.max_age_seconds is not None and live.is_too_old:
+            raise PoliciesTooOld(self._too_old())
+        return in_force
+
     def explain(self, request: Request, recording: Recording | None = None) -> Explanation:
         """The explanation of the decision; errors of the database pass."""
         in_force = self.live.in_force
@@ -138,5 +165,7 @@ class Service:
         return explain(compiled.policy, compiled, effective_roles_of, request)
 
     def _deny(self, _: Request) -> Decision:
-        seconds = self.live.max_age_seconds
-        return Decision(False, None, None, f"the policies could not be refreshed for more than {seconds:g} seconds")
+        return Decision(False, None, None, self._too_old())
+
+    def _too_old(self) -> str:
+        return f"the policies could not be refreshed for more than {self.live.max_age_seconds:g} seconds"
