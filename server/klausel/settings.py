@@ -20,7 +20,7 @@ class Settings:
     With `max_policy_age_seconds` everything is denied when policies could not be refreshed for so long. `policies` may be an
     address such as `policies.git@main:policies`; then an empty `model` is that of the commit, and the ref is looked up every
     `poll_seconds`. `orphaned_assignments` says what becomes of a policy set under which stored role assignments would count
-    for nothing: `refuse` or `warn`."""
+    for nothing: `refuse` or `warn`. `accept_model` are the digests of models that may have a matcher of their own."""
 
     policies: str = "policies"
     model: str = "model.conf"
@@ -41,6 +41,7 @@ class Settings:
     decision_log_queue: int = 20_000
     poll_seconds: float = 5.0
     orphaned_assignments: str = "refuse"
+    accept_model: tuple[str, ...] = ()
     max_body_bytes: int = 1_048_576
     max_nesting_depth: int = 32
     max_string_characters: int = 1024

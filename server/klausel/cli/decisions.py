@@ -13,6 +13,7 @@ import click
 from klausel.cli.database_options import Command, database_option, explains_storage_errors, open_existing_database
 from klausel.cli.moments import moment_in_log, people_at_option, say_as_of
 from klausel.cli.options import EXIT_DENIED, at_option, load_or_exit, model_option, policies_option
+from klausel.core.analysis.other_model import note_on
 from klausel.core.conditions.tree import OWN_ATTRIBUTES
 from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.decisions.explain import Explanation
@@ -113,6 +114,8 @@ def _ask(
     at: str | None,
 ) -> Explanation:
     loaded = load_or_exit(policies, model, at=at)
+    if loaded.compiled.other_model is not None:
+        click.echo(note_on(loaded.compiled.other_model), err=True)
     say_as_of(loaded.commit.id if at is not None and loaded.commit is not None else None, moment)
     policy = loaded.compiled.policy
     request = _request(policy.roles, subject, action, resource, domain, values)

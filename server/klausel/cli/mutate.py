@@ -13,7 +13,17 @@ import click
 from tqdm import tqdm
 
 from klausel.casbin_policies.engine import CompiledPolicy, compile_policy
-from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit, model_beside, model_option, policies_option
+from klausel.cli.options import (
+    EXIT_PROBLEMS,
+    accepted_models,
+    fail,
+    load_or_exit,
+    model_beside,
+    model_option,
+    policies_option,
+    say_other_model,
+    with_other_model,
+)
 from klausel.cli.test import run_tests
 from klausel.core.conditions.outcomes import TOO_MANY_CASES_HINT
 from klausel.core.decisions.explain import show_value
@@ -71,8 +81,10 @@ def mutate(policies: Path, model: Path | None, format_: str, processes: int | No
         )
     )
     if format_ == "json":
-        click.echo(json.dumps(_as_json(everything, verdicts), indent=2, ensure_ascii=False))
+        answer = with_other_model(loaded, _as_json(everything, verdicts))
+        click.echo(json.dumps(answer, indent=2, ensure_ascii=False))
     else:
+        say_other_model(loaded)
         for line in _lines(everything, verdicts):
             click.echo(line)
     click.echo(_summary(verdicts), err=True)
@@ -89,7 +101,7 @@ def _verdicts(
         return
     # Policy sets do not travel between processes; each worker reads the same files and makes the same mutants.
     context = multiprocessing.get_context("spawn")
-    arguments = (policies, model, loaded.files_digest)
+    arguments = (policies, model, loaded.files_digest, accepted_models())
     with ProcessPoolExecutor(processes, context, initializer=_Worker.start, initargs=arguments) as pool:
         yield from pool.map(_Worker.verdict, range(len(everything)), chunksize=_CHUNK)
 
@@ -97,9 +109,10 @@ def _verdicts(
 def judge_of(loaded: LoadedPolicy, model: Path) -> Judge:
     """The judge over the tests of a policy set."""
     model_text = model.read_text(encoding="utf-8")
+    accepted = [loaded.compiled.other_model] if loaded.compiled.other_model else []
 
     def compile_(policy: PolicySet) -> CompiledPolicy:
-        return compile_policy(policy, model_text)
+        return compile_policy(policy, model_text, accepted_models=accepted)
 
     return Judge(loaded.compiled.policy, loaded.tests, compile_)
 
@@ -111,8 +124,8 @@ class _Worker:
     mutants: Sequence[Mutant]
 
     @classmethod
-    def start(cls, policies: Path, model: Path, files_digest: str) -> None:
-        loaded = open_policy(policies, model, with_tests=True)
+    def start(cls, policies: Path, model: Path, files_digest: str, accepted: tuple[str, ...]) -> None:
+        loaded = open_policy(policies, model, with_tests=True, accepted_models=accepted)
         if loaded.files_digest != files_digest:
             raise RuntimeError("the policies have changed meanwhile; start again")
         cls.judge = judge_of(loaded, model)

@@ -9,10 +9,19 @@ from pathlib import Path
 import click
 
 from klausel.casbin_policies.rows import Row, grant_rows, inheritance_rows
-from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit, model_option, policies_option, read_policies
+from klausel.cli.options import (
+    EXIT_PROBLEMS,
+    accepted_models,
+    fail,
+    load_or_exit,
+    model_option,
+    policies_option,
+    read_policies,
+)
+from klausel.core.analysis.other_model import note_on
 from klausel.core.lint.registry import RULES, page
 from klausel.core.terms.problem import PolicyError, Problem
-from klausel.service.pipeline import check_files, load_files, problems_of_orphans
+from klausel.service.pipeline import accepted_model_of, check_files, load_files, problems_of_orphans
 from klausel.storage.git.objects import GitError
 from klausel.storage.policy_files.folder import PolicyFiles
 
@@ -59,11 +68,16 @@ def check(folder: Path, model: Path | None, format_: str, database: str | None, 
       klausel check --database postgresql://localhost/klausel
       klausel check --explain covered-grant
     """
-    problems = _problems_in(folder, model, database)
+    problems, other_model = _problems_in(folder, model, database)
+    note = None if other_model is None else note_on(other_model)
     errors = sum(problem.severity == "error" for problem in problems)
     if format_ == "json":
-        click.echo(json.dumps({"problems": [_as_json(problem) for problem in problems]}, indent=2, ensure_ascii=False))
+        about_model = {"not_for_model": other_model, "note": note} if note else {}
+        listed = [_as_json(problem) for problem in problems]
+        click.echo(json.dumps({**about_model, "problems": listed}, indent=2, ensure_ascii=False))
     else:
+        if note is not None:
+            click.echo(f"::warning title=model-matcher::{note}" if format_ == "github" else note)
         for problem in problems:
             click.echo(_annotation(problem) if format_ == "github" else str(problem))
         warnings = len(problems) - errors
@@ -71,17 +85,18 @@ def check(folder: Path, model: Path | None, format_: str, database: str | None, 
     raise SystemExit(EXIT_PROBLEMS if errors or (strict and problems) else 0)
 
 
-def _problems_in(folder: Path, model: Path | None, database: str | None) -> tuple[Problem, ...]:
+def _problems_in(folder: Path, model: Path | None, database: str | None) -> tuple[tuple[Problem, ...], str | None]:
+    """The problems, and the digest of a model that was accepted though no analysis speaks for it."""
     try:
         found = read_policies(folder, model)
-        problems = check_files(found)
+        problems, other_model = check_files(found, accepted_models()), accepted_model_of(found, accepted_models())
         if database is None or any(problem.severity == "error" for problem in problems):
-            return problems
-        return tuple(sorted([*problems, *_orphans(found, database)]))
+            return problems, other_model
+        return tuple(sorted([*problems, *_orphans(found, database)])), other_model
     except GitError as error:
         fail(str(error))
     except PolicyError as error:
-        return error.problems
+        return error.problems, None
 
 
 def _orphans(found: PolicyFiles, database: str) -> tuple[Problem, ...]:
@@ -93,7 +108,9 @@ def _orphans(found: PolicyFiles, database: str) -> tuple[Problem, ...]:
     @explains_storage_errors
     def look() -> tuple[Problem, ...]:
         with closing(AssignmentStore(open_existing_database(database))) as store:
-            return problems_of_orphans(found, load_files(found), stored_roles(store.engine))
+            return problems_of_orphans(
+                found, load_files(found, accepted_models=accepted_models()), stored_roles(store.engine)
+            )
 
     return look()
 
