@@ -19,7 +19,11 @@ NOTE = "NOT FOR THIS MODEL"
 ASKED = {
     "subject": {"type": "user", "id": "mallory"},
     "action": {"name": "delete"},
-    "resource": {"type": "document", "id": "d1", "properties": {"organization": "acme", "project": "website"}},
+    "resource": {
+        "type": "document",
+        "id": "d1",
+        "properties": {"organization": "acme", "project": "website", "locked": False},
+    },
 }
 
 
