@@ -138,7 +138,8 @@ def share(app: Flask, settings: Settings) -> None:
     @app.errorhandler(StorageError)
     def answer_storage_error(error: StorageError) -> Response:
         _log.error("a request failed: %s", error)
-        return json_answer(ApiError(503, "the database of role assignments fails; the log says why").body(), 503)
+        message = "the database of role assignments fails; the log says why. A change may be sent again, it is made once"
+        return json_answer(ApiError(503, message).body(), 503, {"Retry-After": "1"})
 
     @app.errorhandler(PoliciesTooOld)
     def answer_too_old(error: PoliciesTooOld) -> Response:

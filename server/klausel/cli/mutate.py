@@ -20,10 +20,10 @@ from klausel.cli.options import (
     load_or_exit,
     model_beside,
     model_option,
-    policies_option,
     say_other_model,
     with_other_model,
 )
+from klausel.cli.policy_folder import policies_option
 from klausel.cli.test import run_tests
 from klausel.core.conditions.outcomes import TOO_MANY_CASES_HINT
 from klausel.core.decisions.explain import show_value

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from klausel.core.decisions.decide import Decision, decide
@@ -28,6 +29,56 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _FAILED = Decision(False, None, None, "the decision failed inside the service; its log says why")
+_NO_DATABASE = Decision(
+    False,
+    None,
+    None,
+    "the database of role assignments did not answer, so nothing is known of roles; the service's log says why",
+)
+SECONDS_PER_LINE = 1.0
+"""How often the log tells that decisions fail for want of the database."""
+
+
+def status_of_failure(decision: Decision) -> int | None:
+    """The HTTP status of a decision that is a deny only because the service failed; None for any other."""
+    if decision.failure is _NO_DATABASE.failure:
+        return 503
+    return 500 if decision.failure is _FAILED.failure else None
+
+
+class Failures:
+    """Counts the decisions that failed, by what failed, and tells of the database in the log, not more often than is of use."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts = {"database": 0, "internal": 0}
+        self._told_at = float("-inf")
+        self._untold = 0
+
+    def counts(self) -> dict[str, int]:
+        """How many decisions failed since the start of this process."""
+        return dict(self._counts)
+
+    def of_database(self, error: StorageError | None) -> Decision:
+        """The deny of a decision for which the database failed; None where it was not asked again in the same request."""
+        with self._lock:
+            self._counts["database"] += 1
+            now = time.monotonic()
+            self._untold += 1
+            if error is None or now - self._told_at < SECONDS_PER_LINE:
+                return _NO_DATABASE
+            more = f" (and {self._untold - 1} before it)" if self._untold > 1 else ""
+            self._told_at, self._untold = now, 0
+        # In one line: it says all, and comes again and again until the database answers.
+        _log.error("a decision failed and was answered with deny%s: %s", more, error)
+        return _NO_DATABASE
+
+    def internal(self) -> Decision:
+        """The deny of a decision in which something else failed; to be called where it is caught."""
+        with self._lock:
+            self._counts["internal"] += 1
+        _log.exception("a decision failed and was answered with deny")
+        return _FAILED
 
 
 def _nobody() -> None:
@@ -44,14 +95,18 @@ class _FailedBefore(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """The parts that answer requests; all of them may be used from several threads."""
+    """The parts that answer requests; all of them may be used from several threads.
+
+    `fault` finds out whether the parts can answer now: what keeps them from it, as a sentence, None when nothing does.
+    """
 
     settings: Settings
     live: LivePolicy
     store: AssignmentStore
-    is_ready: Callable[[], bool]
+    fault: Callable[[], str | None]
     tell_other_processes: Callable[[], None] = _nobody
     decision_log: DecisionLog | None = None
+    failures: Failures = field(default_factory=Failures)
 
     @property
     def policy(self) -> LoadedPolicy:
@@ -75,7 +130,7 @@ class Service:
         the first question needs one. Where the database fails, it is asked no more: nothing is decided by effective roles that
         may be old, and a long batch does not wait for it again and again.
         """
-        live = self.live
+        live, failures = self.live, self.failures
         in_force = live.in_force
         if recording is not None:
             recording.name_policy(in_force.policy)
@@ -107,14 +162,11 @@ class Service:
             try:
                 return decide(policy, plan, roles_held, request)
             except _FailedBefore:
-                return _FAILED
+                return failures.of_database(None)
             except StorageError as error:
-                # In one line: it says all, and comes with every request until the database answers again.
-                _log.error("a decision failed and was answered with deny: %s", error)
-                return _FAILED
+                return failures.of_database(error)
             except Exception:
-                _log.exception("a decision failed and was answered with deny")
-                return _FAILED
+                return failures.internal()
 
         return decide_one if recording is None else recording.noting(decide_one)
 
