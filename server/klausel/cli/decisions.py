@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from klausel.cli.database_options import Command, database_option, explains_storage_errors, open_existing_database
-from klausel.cli.moments import moment_in_log, people_at_option, say_as_of
+from klausel.cli.moments import moment_in_log, now_option, people_at_option, say_as_of, time_of_question
 from klausel.cli.options import EXIT_DENIED, at_option, load_or_exit, model_option
 from klausel.cli.policy_folder import policies_option
 from klausel.core.analysis.other_model import note_on
@@ -23,7 +23,7 @@ from klausel.core.decisions.explanation_format import explanation_as_json, expla
 from klausel.core.policy.assumed_roles import BadAssumption, assumed_roles, deepest_place
 from klausel.core.policy.roles import RoleModel
 from klausel.core.terms.identifiers import split_subject_key
-from klausel.core.terms.request import Action, Request, Resource, Subject
+from klausel.core.terms.request import NOW, Action, Request, Resource, Subject, asked_at
 from klausel.storage.assignments.store import AssignmentStore
 from klausel.storage.change_log.reader import Pairs
 
@@ -68,6 +68,7 @@ def _question(command: Command) -> Command:
     """Adds the arguments of a question to a command."""
     for decorate in (
         set_option,
+        now_option,
         as_option,
         people_at_option,
         click.option("--in", "domain", metavar="DOMAIN", help="Where it is asked: acme, or acme/support."),
@@ -90,7 +91,8 @@ def can(**options: object) -> None:
     """Say whether SUBJECT may do ACTION to a resource: exit 0 for yes, 3 for no.
 
     SUBJECT is written type:id. The role assignments come from the database, and are those of now, also with --at;
-    with --people-at they are those of that moment. With --as no database is asked.
+    with --people-at they are those of that moment, which conditions then take for the present, too. With --as no
+    database is asked.
 
     \b
     Examples:
@@ -99,6 +101,7 @@ def can(**options: object) -> None:
       klausel can user:ann view review:7 --in acme/support --set reviewee=ann
       klausel can user:ann view review:7 --in acme/support --at HEAD~3
       klausel can user:leo edit quiz --in acme/support --set status=published --people-at 2026-03-01
+      klausel can user:ann view report --in acme --now 2026-12-31T18:00+01:00
     """
     explanation = _ask(**options)  # type: ignore[arg-type]
     click.echo(reason(explanation))
@@ -136,6 +139,7 @@ def _ask(
     domain: str | None,
     values: tuple[str, ...],
     moment: int | None,
+    now: int | None,
     policies: Path,
     model: Path | None,
     database: str,
@@ -160,7 +164,9 @@ def _ask(
         def effective_roles_of(key: str) -> EffectiveRoles:
             return EffectiveRoles.of(roles, held_by(key))
 
-        return explain_request(loaded.compiled.policy, loaded.compiled, effective_roles_of, request)
+        policy = loaded.compiled.policy
+        asked = asked_at(request, time_of_question(now, moment)) if policy.uses_now else request
+        return explain_request(policy, loaded.compiled, effective_roles_of, asked)
 
 
 def _somebody(roles: RoleModel, assumed: str, domain: str | None) -> tuple[str, Pairs, str | None]:
@@ -229,6 +235,8 @@ def set_property(properties: dict[str, dict[str, object]], text: str) -> None:
     if not equals or not all(path):
         raise click.BadParameter(f'"{text}" is not NAME=VALUE, such as owner=ann', param_hint="--set")
     entity = path.pop(0) if path[0] in ENTITIES and len(path) > 1 else "resource"
+    if entity == "context" and path[0] == NOW:
+        raise click.BadParameter("context.now is the clock; say the time with --now", param_hint="--set")
     if len(path) == 1 and path[0] in OWN_ATTRIBUTES.get(entity, ()):
         message = f'{entity}.{path[0]} is no property; say it in the argument {_ARGUMENTS[entity]} instead of "{text}"'
         raise click.BadParameter(message, param_hint="--set")

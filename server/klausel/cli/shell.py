@@ -12,6 +12,7 @@ import click
 
 from klausel.cli.database_options import database_option, explains_storage_errors, open_existing_database
 from klausel.cli.decisions import SOMEBODY, request_of
+from klausel.cli.moments import time_of_question
 from klausel.cli.options import load_or_exit, model_option, read_policies
 from klausel.cli.policy_folder import policies_option
 from klausel.core.analysis.permission import given_values
@@ -24,6 +25,7 @@ from klausel.core.decisions.explanation_format import explanation_as_text, reaso
 from klausel.core.policy.assumed_roles import BadAssumption, assumed_roles, deepest_place
 from klausel.core.terms.identifiers import split_subject_key
 from klausel.core.terms.problem import PolicyError
+from klausel.core.terms.request import asked_at
 from klausel.service.pipeline import LoadedPolicy, load_files
 from klausel.storage.assignments.store import AssignmentStore
 from klausel.storage.change_log.reader import Pairs
@@ -202,6 +204,7 @@ class Shell(cmd.Cmd):
             "type",
             "subject.id",
             "subject.type",
+            "context.now",
         }
 
     def _places(self) -> list[str]:
@@ -217,6 +220,8 @@ class Shell(cmd.Cmd):
         except click.BadParameter as error:
             self._tell(error.message)
             return
+        if policy.uses_now:
+            request = asked_at(request, time_of_question(None, None))
         effective_roles = EffectiveRoles.of(policy.roles, self._held)
         self._answer = explain(policy, self._loaded.compiled, lambda key: effective_roles, request)
         click.echo(reason(self._answer))
