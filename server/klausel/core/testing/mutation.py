@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from klausel.core.analysis.budget import Budget
 from klausel.core.analysis.decision_table import Remembered
 from klausel.core.conditions.outcomes import TooManyCases
 from klausel.core.decisions.decide import Plan, decide
@@ -70,6 +71,7 @@ class Judge:
             return Verdict("killed", test.name, expectation.place)
         if mutant.missing_test:
             return Verdict("survived", missing_test=mutant.missing_test)
+        self._remembered.budget = Budget()
         try:
             compared = compare(self._policy, mutant.changed, mutant.questions, self._remembered)
         except TooManyCases as error:
