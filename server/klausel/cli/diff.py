@@ -60,7 +60,7 @@ class _Side:
 @click.option(
     "--fail-on",
     type=click.Choice(["more", "less", "any"]),
-    help="Exit with 1 when more is allowed, when less is, or when anything changes.",
+    help="Exit with 1 when more is allowed or less demanded, when less is allowed, or when anything changes.",
 )
 @click.option("--people", is_flag=True, help="Count the people in the database who gain and lose each thing.")
 @click.option("--names", is_flag=True, help="Name them too.")
@@ -195,12 +195,12 @@ def _painted(text: str, how: str) -> str:
 
 
 def _fails(report: DifferenceReport, fail_on: str | None) -> bool:
+    """Whether what was asked for changed; a rule that demands less, or other things, may let more happen later."""
     if fail_on is not None and report.models[0] != report.models[1]:
         return True
-    verdicts = {
-        None: (),
-        "more": ("more permissive", "both", "unknown"),
-        "less": ("less permissive", "both", "unknown"),
-        "any": ("more permissive", "less permissive", "both", "unknown"),
-    }
-    return report.difference.verdict in verdicts[fail_on]
+    verdict = report.difference.verdict
+    if fail_on == "any":
+        return verdict != "same" or bool(report.rules)
+    if fail_on == "more":
+        return verdict not in ("same", "less permissive") or any(rule.movement != "stronger" for rule in report.rules)
+    return fail_on == "less" and verdict not in ("same", "more permissive")

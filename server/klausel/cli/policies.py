@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 
 import click
 
 from klausel.casbin_policies.rows import Row, grant_rows, inheritance_rows
+from klausel.cli.assignment_file import AssignmentFile, BrokenFile
 from klausel.cli.options import (
     EXIT_PROBLEMS,
     accepted_models,
@@ -20,10 +22,12 @@ from klausel.cli.options import (
 from klausel.cli.policy_folder import policies_option
 from klausel.core.analysis.other_model import note_on
 from klausel.core.lint.registry import RULES, page
+from klausel.core.lint.survey import DomainSeen
 from klausel.core.terms.problem import PolicyError, Problem
 from klausel.service.pipeline import accepted_model_of, check_files, load_files, problems_of_orphans
+from klausel.storage.file_rules import DEMO_FILE
 from klausel.storage.git.objects import GitError
-from klausel.storage.policy_files.folder import PolicyFiles
+from klausel.storage.policy_files.folder import PolicyFiles, shown
 
 
 def _print_page(ctx: click.Context, _: click.Parameter, rule: str | None) -> None:
@@ -43,7 +47,11 @@ def _print_page(ctx: click.Context, _: click.Parameter, rule: str | None) -> Non
     show_default=True,
     help="github: annotations on the lines of a pull request.",
 )
-@click.option("--database", metavar="URL", help="Look in this database too for role assignments that the set would orphan.")
+@click.option(
+    "--database",
+    metavar="URL",
+    help="Compare with the role assignments of this database, too: with their roles, and with where people are.",
+)
 @click.option("--strict", is_flag=True, help="Exit with 1 on warnings too.")
 @click.option(
     "--explain",
@@ -89,28 +97,47 @@ def _problems_in(folder: Path, model: Path | None, database: str | None) -> tupl
     """The problems, and the digest of a model that was accepted though no analysis speaks for it."""
     try:
         found = read_policies(folder, model)
-        problems, other_model = check_files(found, accepted_models()), accepted_model_of(found, accepted_models())
-        if database is None or any(problem.severity == "error" for problem in problems):
-            return problems, other_model
-        return tuple(sorted([*problems, *_orphans(found, database)])), other_model
+        other_model = accepted_model_of(found, accepted_models())
+        if database is None:
+            return check_files(found, _demo_people(folder), accepted_models()), other_model
+        return _problems_beside(found, database, folder), other_model
     except GitError as error:
         fail(str(error))
     except PolicyError as error:
         return error.problems, None
 
 
-def _orphans(found: PolicyFiles, database: str) -> tuple[Problem, ...]:
+def _demo_people(folder: Path) -> Iterator[DomainSeen]:
+    """The domains of the demo people beside the policies, as far as their file can be read."""
+    rows = AssignmentFile(folder / DEMO_FILE)
+    with suppress(BrokenFile):
+        for number, row in enumerate(rows):
+            if row.domain:
+                yield row.domain, f"{shown(folder / DEMO_FILE)}:{rows.line_of[number]}"
+
+
+def _problems_beside(found: PolicyFiles, database: str, folder: Path) -> tuple[Problem, ...]:
+    """The problems of a policy set, those among them that only the role assignments of a database show."""
     # Only here: most checks need no database, and loading what speaks to one takes longer than they do.
     from klausel.cli.database_options import explains_storage_errors, open_existing_database
     from klausel.storage.assignments.store import AssignmentStore
-    from klausel.storage.assignments.stored_roles import stored_roles
+    from klausel.storage.assignments.stored_roles import stored_domains, stored_roles
 
     @explains_storage_errors
     def look() -> tuple[Problem, ...]:
+        def people_in() -> Iterator[DomainSeen]:
+            yield from _demo_people(folder)
+            with closing(AssignmentStore(open_existing_database(database))) as store:
+                for domain in stored_domains(store.engine):
+                    yield domain, "role assignments"
+
+        problems = check_files(found, people_in(), accepted_models())
+        if any(problem.severity == "error" for problem in problems):
+            return problems
         with closing(AssignmentStore(open_existing_database(database))) as store:
-            return problems_of_orphans(
-                found, load_files(found, accepted_models=accepted_models()), stored_roles(store.engine)
-            )
+            loaded = load_files(found, accepted_models=accepted_models())
+            orphans = problems_of_orphans(found, loaded, stored_roles(store.engine))
+        return tuple(sorted([*problems, *orphans]))
 
     return look()
 

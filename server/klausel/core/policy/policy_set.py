@@ -48,7 +48,8 @@ class ResourceType:
 class Grant:
     """One allow or deny: this grantee, to do this action on this type, in this scope, when the condition holds.
 
-    `grantee` is a role, `any <role>` or `anyone`; `condition_text` is as the editor wrote it, empty for none.
+    `grantee` is a role, `any <role>` or `anyone`; `condition_text` is as the editor wrote it, empty for none. It `is_for_all`
+    where it is one of those that an entry with `*` for the action or the type stands for.
     """
 
     effect: Effect
@@ -60,6 +61,7 @@ class Grant:
     condition_text: str
     because: str
     place: Place
+    is_for_all: bool = field(default=False, compare=False)
 
     @property
     def source(self) -> str:

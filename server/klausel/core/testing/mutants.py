@@ -12,6 +12,7 @@ from klausel.core.difference.equivalence import everything_asked
 from klausel.core.policy.policy_set import Grant, PolicySet
 from klausel.core.policy.roles import ANY_PREFIX, ANYONE, Level, RoleModel, depth_of
 from klausel.core.policy.scope import Scope
+from klausel.core.terms.places import EVERY
 from klausel.core.terms.problem import Place
 
 Kind = Literal[
@@ -125,7 +126,7 @@ def _changes(grant: Grant, roles: RoleModel) -> Iterator[tuple[Kind, str, Grant 
     if other:
         yield "place changed", f"for {other} instead", replace(grant, grantee=other)
     for scope in _other_scopes(grant.scope, roles):
-        yield "place changed", f"in {scope} instead", replace(grant, scope=scope)
+        yield "place changed", f"{scope.words or 'everywhere'} instead", replace(grant, scope=scope)
 
 
 def _one_step_up(grantee: str, roles: RoleModel) -> Iterator[str]:
@@ -159,12 +160,24 @@ def _other_place(grantee: str, roles: RoleModel) -> str | None:
 
 def _other_scopes(scope: Scope, roles: RoleModel) -> Iterator[Scope]:
     if scope.domain is not None:
-        yield Scope(None, scope.level)
+        for place in _wider_places(scope.domain):
+            yield Scope(place, scope.level)
     if scope.level is not None:
         yield Scope(scope.domain, None)
         for level in roles.levels:
             if level.name != scope.level and (scope.domain is None or depth_of(scope.domain) <= level.depth):
                 yield Scope(scope.domain, level.name)
+
+
+def _wider_places(place: str) -> Iterator[str | None]:
+    """Everywhere, the place one part shorter, and the place with `*` for one of its ids."""
+    yield None
+    *above, last = place.split("/")
+    if any(part != EVERY for part in above):
+        yield "/".join(above)
+    for number, part in enumerate([*above, last]):
+        if above and part != EVERY:
+            yield "/".join([*above[:number], EVERY, *[*above, last][number + 1 :]])
 
 
 def _with_a_part_less(condition: Condition) -> Iterator[Condition]:
