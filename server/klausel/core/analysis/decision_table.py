@@ -19,9 +19,9 @@ from klausel.core.analysis.both_sides import (
 )
 from klausel.core.analysis.budget import OUTCOMES_AT_ONCE, Budget
 from klausel.core.analysis.question_space import domains_and_atoms, role_combinations
+from klausel.core.conditions.kinds import as_sent
 from klausel.core.conditions.outcomes import Known, Outcome, TooManyCases, Truths, TruthSpace, positive, truth_space
 from klausel.core.conditions.tree import Atom, Attribute, Condition, atoms, attributes_of
-from klausel.core.conditions.values import shown
 from klausel.core.decisions.domain import BadDomain
 from klausel.core.policy.policy_set import Grant, PolicySet
 from klausel.core.policy.roles import ANYONE, RoleModel
@@ -240,5 +240,13 @@ class _Holding:
 
 
 def shown_values(outcome: Outcome) -> tuple[tuple[str, object], ...]:
-    """The attributes of an outcome as (name, value), without those that the question itself says."""
-    return tuple((str(name), shown(value)) for name, value in outcome.values.items() if name not in IMPLIED)
+    """The attributes of an outcome as (name, value), without those that the question itself says.
+
+    A value that is read from the text of an attribute is shown as that text, one that is computed otherwise by its own name.
+    """
+    found: dict[str, object] = {}
+    for term, value in outcome.values.items():
+        if term not in IMPLIED:
+            name, text = as_sent(term, value)
+            found[str(name)] = text
+    return tuple(found.items())

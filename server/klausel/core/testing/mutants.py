@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
 
-from klausel.core.conditions.tree import AllOf, AnyOf, Condition, negate
+from klausel.core.conditions.tree import AllOf, AnyOf, Condition, negate, with_near_words
 from klausel.core.difference.equivalence import everything_asked
 from klausel.core.policy.policy_set import Grant, PolicySet
 from klausel.core.policy.roles import ANY_PREFIX, ANYONE, Level, RoleModel, depth_of
@@ -22,6 +22,7 @@ Kind = Literal[
     "condition dropped",
     "condition negated",
     "part of condition dropped",
+    "word of condition changed",
     "place changed",
     "inheritance link dropped",
     "rule dropped",
@@ -119,6 +120,13 @@ def _changes(grant: Grant, roles: RoleModel) -> Iterator[tuple[Kind, str, Grant 
             text = str(condition)
             yield (
                 "part of condition dropped",
+                f"when {text} instead",
+                replace(grant, condition=condition, condition_text=text),
+            )
+        for condition in with_near_words(grant.condition):
+            text = str(condition)
+            yield (
+                "word of condition changed",
                 f"when {text} instead",
                 replace(grant, condition=condition, condition_text=text),
             )
