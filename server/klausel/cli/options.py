@@ -10,6 +10,7 @@ from typing import NoReturn, TypeVar
 
 import click
 
+from klausel.cli.problem_lines import print_problems
 from klausel.core.analysis.other_model import note_on
 from klausel.core.terms.moment import is_moment
 from klausel.core.terms.problem import PolicyError
@@ -119,8 +120,7 @@ def exits_on_problems(policies: Path, at: str | None) -> Iterator[None]:
     except GitError as error:
         fail(str(error))
     except PolicyError as error:
-        for problem in error.problems:
-            click.echo(str(problem), err=True)
+        print_problems(error.problems)
         when = f" at {at}" if at else ""
         fail(f"the policies in {policies}{when} have problems; mend them first")
 

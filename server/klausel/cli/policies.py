@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -20,6 +21,7 @@ from klausel.cli.options import (
     read_policies,
 )
 from klausel.cli.policy_folder import policies_option
+from klausel.cli.problem_lines import Terminal, lines_of
 from klausel.core.analysis.other_model import note_on
 from klausel.core.lint.registry import RULES, page
 from klausel.core.lint.survey import DomainSeen
@@ -53,6 +55,7 @@ def _print_page(ctx: click.Context, _: click.Parameter, rule: str | None) -> Non
     help="Compare with the role assignments of this database, too: with their roles, and with where people are.",
 )
 @click.option("--strict", is_flag=True, help="Exit with 1 on warnings too.")
+@click.option("--all", "show_all", is_flag=True, help="Fold nothing: show also what says the same, or follows from another.")
 @click.option(
     "--explain",
     type=click.Choice(list(RULES)),
@@ -61,7 +64,7 @@ def _print_page(ctx: click.Context, _: click.Parameter, rule: str | None) -> Non
     callback=_print_page,
     help="Print the manual page of a warning, and nothing else.",
 )
-def check(policies: Path, model: Path | None, format_: str, database: str | None, strict: bool) -> None:
+def check(policies: Path, model: Path | None, format_: str, database: str | None, strict: bool, show_all: bool) -> None:
     """Check the policy set in DIR and print every problem with its place.
 
     Errors refuse the set. Warnings are what may stand but is most often a mistake. Without DIR it is KLAUSEL_POLICIES, or the
@@ -76,7 +79,8 @@ def check(policies: Path, model: Path | None, format_: str, database: str | None
       klausel check --database postgresql://localhost/klausel
       klausel check --explain covered-grant
     """
-    problems, other_model = _problems_in(policies, model, database)
+    texts: dict[str, str] = {}
+    problems, other_model = _problems_in(policies, model, database, texts)
     note = None if other_model is None else note_on(other_model)
     errors = sum(problem.severity == "error" for problem in problems)
     if format_ == "json":
@@ -86,17 +90,26 @@ def check(policies: Path, model: Path | None, format_: str, database: str | None
     else:
         if note is not None:
             click.echo(f"::warning title=model-matcher::{note}" if format_ == "github" else note)
-        for problem in problems:
-            click.echo(_annotation(problem) if format_ == "github" else str(problem))
+        as_text = format_ == "text"
+        for line in (
+            lines_of(problems, Terminal.of(sys.stdout), texts.get, show_all) if as_text else map(_annotation, problems)
+        ):
+            click.echo(line)
         warnings = len(problems) - errors
         click.echo(f"{policies}: {_count(errors, 'error')}, {_count(warnings, 'warning')}", err=True)
     raise SystemExit(EXIT_PROBLEMS if errors or (strict and problems) else 0)
 
 
-def _problems_in(folder: Path, model: Path | None, database: str | None) -> tuple[tuple[Problem, ...], str | None]:
-    """The problems, and the digest of a model that was accepted though no analysis speaks for it."""
+def _problems_in(
+    folder: Path, model: Path | None, database: str | None, texts: dict[str, str]
+) -> tuple[tuple[Problem, ...], str | None]:
+    """Every problem, and the digest of a model that was accepted though no analysis speaks for it.
+
+    `texts` gets the texts of the files, by their names for people.
+    """
     try:
         found = read_policies(folder, model)
+        texts |= {file.shown_as: file.content.decode("utf-8", "replace") for file in found.files}
         other_model = accepted_model_of(found, accepted_models())
         if database is None:
             return check_files(found, _demo_people(folder), accepted_models()), other_model
