@@ -34,7 +34,8 @@ EXPLAIN = "/v1/explain"
 ASSIGNMENTS = "/v1/assignments"
 POLICY = "/v1/policy"
 FILTER = "/v1/filter"
-JSON_ROUTES = (EVALUATION, EVALUATIONS, EXPLAIN, ASSIGNMENTS, FILTER)
+SEARCHES = {part: f"/access/v1/search/{part}" for part in ("subject", "resource", "action")}
+JSON_ROUTES = (EVALUATION, EVALUATIONS, EXPLAIN, ASSIGNMENTS, FILTER, *SEARCHES.values())
 
 Json = dict[str, Any]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from klausel.api.authzen_requests import Json, check_context
+from klausel.api.authzen_requests import NOW_FAULT, Json, check_context
 from klausel.api.errors import ApiError
-from klausel.core.terms.request import NO_PROPERTIES, Action, Request, Resource, Subject
+from klausel.core.terms.request import NO_PROPERTIES, NOW, Action, Request, Resource, Subject
 
 Open = Literal["subject", "resource", "action"]
 """What a question is about; of a subject or a resource only the type counts, of an action nothing."""
@@ -19,6 +19,9 @@ def read_question(body: Json, open_: Open | None) -> Request:
     subject = _entity(body, "subject", open_)
     action = {} if open_ == "action" else _entity(body, "action", open_)
     resource = _entity(body, "resource", open_)
+    context = properties_of(body, "context")
+    if NOW in context:
+        raise ApiError(400, NOW_FAULT)
     return Request(
         Subject(subject["type"], "" if open_ == "subject" else subject["id"], properties_of(subject, "subject.properties")),
         Action(action.get("name", ""), properties_of(action, "action.properties")),

@@ -1,4 +1,4 @@
-"""The routes: AuthZEN evaluation and discovery, explanations, role assignments, the policy in force, health."""
+"""The routes: AuthZEN evaluation, searches and discovery, explanations, role assignments, the policy in force, health."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from klausel.api.filters import answer_filter
 from klausel.api.http import body_limits, json_answer, query_parameters, read_body
 from klausel.api.metrics import metrics_text
 from klausel.api.policy_state import answer_reload, describe_policy, describe_readiness
+from klausel.api.searches import SEARCH_PATHS, Searches
 from klausel.core.decisions.explanation_format import explanation_as_json
 from klausel.core.records.change_record import TEXT_CHARACTERS
 from klausel.service.decision_service import Service
@@ -43,6 +44,20 @@ def authzen_routes(service: Service) -> Blueprint:
     def evaluations() -> Response:
         return json_answer(answer_evaluations(service, read_body(limits), recording("evaluations")))
 
+    searches = Searches(service)
+
+    @blueprint.post(SEARCH_PATHS["subject"], provide_automatic_options=False)
+    def search_subject() -> Response:
+        return json_answer(searches.answer("subject", read_body(limits)))
+
+    @blueprint.post(SEARCH_PATHS["resource"], provide_automatic_options=False)
+    def search_resource() -> Response:
+        return json_answer(searches.answer("resource", read_body(limits)))
+
+    @blueprint.post(SEARCH_PATHS["action"], provide_automatic_options=False)
+    def search_action() -> Response:
+        return json_answer(searches.answer("action", read_body(limits)))
+
     @blueprint.get(DISCOVERY_PATH, provide_automatic_options=False)
     @blueprint.get(DISCOVERY_PATH + "/<path:tenant>", provide_automatic_options=False)
     def discovery(tenant: str = "") -> Response:
@@ -53,6 +68,7 @@ def authzen_routes(service: Service) -> Blueprint:
             "policy_decision_point": base,
             "access_evaluation_endpoint": base + EVALUATION_PATH,
             "access_evaluations_endpoint": base + EVALUATIONS_PATH,
+            **{f"search_{part}_endpoint": base + path for part, path in SEARCH_PATHS.items()},
         }
         return json_answer(metadata, headers=DISCOVERY_CACHING)
 
