@@ -11,8 +11,8 @@ TARGET = Path(__file__).parents[2] / "docs" / "problems.md"
 _HEAD = """\
 # Every problem, what it means and how to fix it
 
-`klausel check --explain ID` prints the same; [policies.md](policies.md#problems) has them in one table. A problem refuses the policies,
-unless its first line there says *a warning*.
+`klausel check --explain ID` prints the same; [policies.md](policies.md#problems) has them in one table, which says which are
+warnings. All others refuse the policies.
 """
 
 

@@ -18,10 +18,9 @@ PROBLEM_PAGES: Mapping[str, str] = MappingProxyType(
             roles.yaml forbid them together, or ask for another role beside them. So the
             test would tell of somebody who cannot exist.
 
-            Give the person the role that is missing, such as one in the account above the
-            workspace. To test that such roles count for nothing when they are stored all
-            the same, say `forbidden: true`; and do not say it of roles that anybody can
-            be given.
+            Give the person the role that is missing, such as one at the level above. To
+            test that such roles count for nothing when they are stored all the same, say
+            `forbidden: true`; and do not say it of roles that anybody can be given.
             """,
         "bad-domain": """
             A place is written as the levels have it, from the top down, with slashes:
@@ -74,9 +73,9 @@ PROBLEM_PAGES: Mapping[str, str] = MappingProxyType(
             and test, before you commit.
             """,
         "contains-higher-level": """
-            A role may contain roles of its own level and of lower ones: an admin of an
-            account acts as a manager in each workspace. The other way round, somebody in
-            one workspace would get power over the whole account.
+            A role may contain roles of its own level and of lower ones: whoever holds it
+            above acts so in each place below. The other way round, somebody in one place
+            below would get power over all that lies above it.
 
             Turn the link round, or let both roles contain a third one.
             """,
@@ -107,7 +106,7 @@ PROBLEM_PAGES: Mapping[str, str] = MappingProxyType(
             A field that starts with a quote ends with one, and a quote inside it is
             written twice.
 
-                p, agent, *, quiz, view, "matches_glob(resource.name, ""a*"")", allow
+                p, editor, *, document, view, "matches_glob(resource.name, ""a*"")", allow
             """,
         "csv-row-type": """
             A row starts with `p` (a grant) or `g` (a role contains a role); in small
@@ -128,7 +127,7 @@ PROBLEM_PAGES: Mapping[str, str] = MappingProxyType(
             """,
         "deny-reaches-stronger-role": """
             A deny reaches everybody who holds the role, by inheritance too: a deny for
-            `agent` also denies those whose role contains agent. Often only the weaker
+            `reader` also denies those whose role contains reader. Often only the weaker
             role was meant.
 
             Deny by a condition instead, or leave the grant out of the weaker role. Where
@@ -295,11 +294,6 @@ PROBLEM_PAGES: Mapping[str, str] = MappingProxyType(
             Policies are roles.yaml, conditions.yaml, invariants.yaml, features/*.yaml and
             *.csv, and tests/*_test.yaml. Move or rename the file; remarks go into
             Markdown (.md), which is left alone.
-            """,
-        "unknown-grant": """
-            A test says which grant decides, and there is none with this text.
-
-            Copy the text from `klausel explain`, which prints the grant that decides.
             """,
         "unknown-key": """
             The key has no meaning here, so what it says would be lost.
