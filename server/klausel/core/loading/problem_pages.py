@@ -323,8 +323,8 @@ PROBLEM_PAGES: Mapping[str, str] = MappingProxyType(
             Correct it, or declare the role in roles.yaml, with its level.
             """,
         "unreadable-file": """
-            The file is too large, nobody may read it, it is no regular file, or a link
-            that leads to no file or out of the folder.
+            The file is too large, nobody may read it, it is no regular file, or a link to
+            no file or out of the folder.
 
             Put an ordinary file there, and give the reader access to it.
             """,
