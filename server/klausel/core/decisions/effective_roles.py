@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from klausel.core.policy.assignment import effective_assignments
-from klausel.core.policy.roles import ANY_PREFIX, ANYONE, RoleModel, depth_of, top_domain
+from klausel.core.policy.roles import ANY_PREFIX, ANYONE, RoleModel, depth_of, is_joint, parts_of, top_domain
 
 ROLES_OF_NOBODY = frozenset({ANYONE})
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a name in a set of effective roles comes from: the role assignment and the chain from its role to the name."""
+    """Where a name in a set of effective roles comes from: the role assignment and the chain from its role to the name.
+
+    Of a joint name that is the first part; `beside` are those of the others.
+    """
 
     role: str
     domain: str
     chain: tuple[str, ...]
+    beside: tuple[Source, ...] = ()
 
 
 class EffectiveRoles:
@@ -99,6 +103,10 @@ class EffectiveRoles:
         """
         if domain is None:
             return None
+        if is_joint(name):
+            first, *others = [self.source_of(roles, part, domain) for part in parts_of(name)]
+            beside = tuple(source for source in others if source is not None)
+            return None if first is None or len(beside) < len(others) else replace(first, beside=beside)
         sources = []
         for role, where in self.held:
             start = role
