@@ -10,6 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
+from klausel.api.connections import ConnectionWatch
 from klausel.service.decision_service import Service
 from klausel.service.policy_in_force import LivePolicy
 from klausel.storage.decision_log.queue import DecisionLog
@@ -19,11 +20,13 @@ SECONDS_FOR_THE_DATABASE = 0.3
 """How long metrics wait for a number that the database knows."""
 
 
-def metrics_text(service: Service) -> tuple[bytes, int, dict[str, str]]:
+def metrics_text(service: Service, watch: ConnectionWatch | None = None) -> tuple[bytes, int, dict[str, str]]:
     """Body, status and headers of the answer to `GET /metrics`."""
     registry = CollectorRegistry()
     registry.register(_PolicyMetrics(service.live))
     registry.register(_DatabaseMetrics(service))
+    if watch is not None:
+        registry.register(_ConnectionMetrics(watch))
     if service.decision_log is not None:
         registry.register(_DecisionLogMetrics(service.decision_log))
     return generate_latest(registry), 200, {"Content-Type": CONTENT_TYPE_LATEST}
@@ -95,6 +98,24 @@ class _DatabaseMetrics(Collector):
             process,
             access_of(self._service.store.engine).is_silent,
         )
+
+
+class _ConnectionMetrics(Collector):
+    """Labelled by process, for each worker process accepts connections by itself."""
+
+    def __init__(self, watch: ConnectionWatch) -> None:
+        self._watch = watch
+
+    def collect(self) -> Iterator[Metric]:
+        process = str(os.getpid())
+        yield _gauge("klausel_connections", "Connections that are open", process, self._watch.open)
+        yield _gauge("klausel_connections_most", "Connections that may be open", process, self._watch.most)
+        closed = CounterMetricFamily(
+            "klausel_connections_closed", "Connections that the service cut, by why", labels=("process", "reason")
+        )
+        for reason, count in self._watch.closed.items():
+            closed.add_metric((process, reason), count)
+        yield closed
 
 
 class _DecisionLogMetrics(Collector):

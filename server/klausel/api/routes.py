@@ -9,6 +9,7 @@ from flask import Blueprint, Response, request
 from klausel.api.assignment_log import list_changes
 from klausel.api.assignments import Caller, change_assignments, list_assignments, remove_subject
 from klausel.api.authzen_requests import read_evaluation
+from klausel.api.connections import ConnectionWatch
 from klausel.api.errors import ApiError, hand_over
 from klausel.api.evaluations import answer_evaluation, answer_evaluations
 from klausel.api.filters import answer_filter
@@ -63,7 +64,7 @@ def _discovery_url(base: str) -> str:
     return f"{parts.scheme}://{parts.netloc}{DISCOVERY_PATH}{parts.path}"
 
 
-def klausel_routes(service: Service) -> Blueprint:
+def klausel_routes(service: Service, watch: ConnectionWatch | None = None) -> Blueprint:
     """The routes of Klausel itself, under `/v1/`, and those for operators."""
     blueprint = Blueprint("klausel", __name__)
     limits = body_limits(service.settings)
@@ -122,7 +123,7 @@ def klausel_routes(service: Service) -> Blueprint:
 
     @blueprint.get("/metrics", provide_automatic_options=False)
     def metrics() -> Response:
-        return Response(*metrics_text(service))
+        return Response(*metrics_text(service, watch))
 
     return blueprint
 

@@ -16,7 +16,8 @@ from tqdm import tqdm
 
 from klausel.cli.assignment_file import HEADER, AssignmentFile, BrokenFile
 from klausel.cli.database_options import database_option, explains_storage_errors, open_existing_database
-from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit, model_option, policies_option
+from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit, model_option
+from klausel.cli.policy_folder import policies_option
 from klausel.core.policy.assignment import Assignment
 from klausel.core.policy.role_hints import hint_on_role
 from klausel.core.policy.roles import RoleModel

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from klausel.core.decisions.decide import Decision, decide
@@ -15,7 +16,7 @@ from klausel.core.decisions.explain import Explanation, explain
 from klausel.core.filters.derive import filter_of
 from klausel.core.filters.tree import Filter
 from klausel.core.terms.identifiers import fault_in_subject, subject_key
-from klausel.core.terms.request import Request
+from klausel.core.terms.request import Request, asked_at
 from klausel.service.pipeline import LoadedPolicy
 from klausel.service.policy_in_force import InForce, LivePolicy, Outcome
 from klausel.service.recording import Decide, Recording
@@ -89,20 +90,28 @@ class PoliciesTooOld(Exception):
     """The policies could not be refreshed for so long that everything is denied; the text says so in one sentence."""
 
 
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
 class _FailedBefore(Exception):
     """The database failed at an earlier question of the same request."""
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """The parts that answer requests; all of them may be used from several threads."""
+    """The parts that answer requests; all of them may be used from several threads.
+
+    `fault` finds out whether the parts can answer now: what keeps them from it, as a sentence, None when nothing does.
+    """
 
     settings: Settings
     live: LivePolicy
     store: AssignmentStore
-    is_ready: Callable[[], bool]
+    fault: Callable[[], str | None]
     tell_other_processes: Callable[[], None] = _nobody
     decision_log: DecisionLog | None = None
+    clock: Callable[[], datetime] = _now
     failures: Failures = field(default_factory=Failures)
 
     @property
@@ -135,6 +144,10 @@ class Service:
             return self._deny if recording is None else recording.noting(self._deny)
         plan, resolved_roles = in_force.policy.compiled, in_force.resolved_roles
         policy = plan.policy
+        # One time for all that is asked together; without conditions about it the clock is not read.
+        now = self.clock() if policy.uses_now else None
+        if recording is not None and now is not None:
+            recording.name_now(now)
         answers: bool | None = None  # whether the database does; None before it was asked
 
         def roles_held(subject_key: str, domain: str | None) -> frozenset[str]:
@@ -157,7 +170,7 @@ class Service:
 
         def decide_one(request: Request) -> Decision:
             try:
-                return decide(policy, plan, roles_held, request)
+                return decide(policy, plan, roles_held, request if now is None else asked_at(request, now))
             except _FailedBefore:
                 return failures.of_database(None)
             except StorageError as error:
@@ -178,7 +191,9 @@ class Service:
         if fault_in_subject(subject.type, subject.id) is None:
             in_force.resolved_roles.refresh()
             effective_roles = in_force.resolved_roles.effective_roles_of(subject_key(subject.type, subject.id))
-        return filter_of(in_force.policy.compiled.policy, effective_roles, request, inside)
+        policy = in_force.policy.compiled.policy
+        asked = asked_at(request, self.clock()) if policy.uses_now else request
+        return filter_of(policy, effective_roles, asked, inside)
 
     def _in_force_now(self) -> InForce:
         live = self.live
@@ -211,6 +226,11 @@ class Service:
             recording.effective_roles = resolved_roles.effective_roles_of(subject)
             return recording.effective_roles
 
+        if compiled.policy.uses_now:
+            now = self.clock()
+            if recording is not None:
+                recording.name_now(now)
+            request = asked_at(request, now)
         return explain(compiled.policy, compiled, effective_roles_of, request)
 
     def _deny(self, _: Request) -> Decision:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from klausel.core.conditions.tree import Condition, atoms, attributes_of, evaluate, evaluate_atom, value_of
+from klausel.core.conditions.values import shown
 from klausel.core.decisions.decide import Decision, Plan, decide
 from klausel.core.decisions.effective_roles import EffectiveRoles, Source
 from klausel.core.policy.orphans import why_orphaned
@@ -158,7 +159,7 @@ def _atoms_seen(condition: Condition | None, request: Request) -> Iterator[AtomS
     for atom in atoms(condition) if condition else ():
         if atom not in seen:
             seen.add(atom)
-            read = tuple((str(attribute), value_of(attribute, request)) for attribute in attributes_of(atom))
+            read = tuple((str(attribute), shown(value_of(attribute, request))) for attribute in attributes_of(atom))
             yield AtomSeen(str(atom), evaluate_atom(atom, request), read)
 
 

@@ -6,6 +6,7 @@ import sqlite3
 import threading
 from collections import deque
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import count
 from typing import Any, ClassVar
 
@@ -18,6 +19,21 @@ from klausel.storage.sql.tables import CasbinRule
 Pairs = tuple[tuple[str, str], ...]
 
 _BY_SUBJECT = "SELECT v1, v2 FROM casbin_rule WHERE v0 = "
+
+
+@dataclass(frozen=True, slots=True)
+class KnownState:
+    """A state of the role assignments, told from all others of the same counter that another history may have.
+
+    `record` is the newest record of the change log, with its hash, which covers all before it; `subjects` are those that the
+    revision changed, for what is written by plain SQL stands in no record.
+    """
+
+    lineage: str
+    counter: int
+    record: int
+    record_hash: str | None
+    subjects: frozenset[str]
 
 
 class SubjectReader:
@@ -56,22 +72,41 @@ class SubjectReader:
         version: int = self._ask("PRAGMA data_version")[0][0]
         return self._local.held.number, version
 
-    def counter(self) -> int:
-        """The counter of the last revision; SQLite files only."""
-        counter: int = self._ask("SELECT revision FROM klausel_state")[0][0]
-        return counter
+    def state(self) -> KnownState:
+        """The state that the file is in; SQLite files only."""
+        return self._history(0)[0]
 
-    def changes_since(self, counter: int) -> tuple[int, frozenset[str] | None]:
-        """The counter now and the subjects changed after `counter`, None when perhaps all; SQLite files only."""
-        query = (
-            "SELECT s.revision, s.log_starts_after, c.subject "
-            "FROM klausel_state AS s LEFT JOIN klausel_change AS c ON c.revision > ?"
+    def changes_since(self, known: KnownState) -> tuple[KnownState, frozenset[str] | None]:
+        """The state now and the subjects changed after a known one, None when perhaps all; SQLite files only.
+
+        None, too, where the file is one in which the known state never was, as after an older backup was restored.
+        """
+        now, log_starts_after, record_hash, changed = self._history(known.counter, known.record)
+        is_descendant = (
+            now.lineage == known.lineage
+            and now.counter >= known.counter >= log_starts_after
+            and record_hash == known.record_hash
+            and changed.pop(known.counter, frozenset()) == known.subjects
         )
-        rows = self._ask(query, (counter,))
-        now, log_starts_after = rows[0][:2]
-        if counter < log_starts_after or counter > now:
-            return now, None
-        return now, frozenset(subject for _, _, subject in rows if subject is not None)
+        return now, frozenset().union(*changed.values()) if is_descendant else None
+
+    def _history(self, counter: int, record: int = 0) -> tuple[KnownState, int, str | None, dict[int, frozenset[str]]]:
+        """The state now, where its list of changes starts, the hash of a record, and who changed with and after a revision."""
+        query = (
+            "SELECT s.lineage, s.revision, s.log_starts_after, c.revision, c.subject, n.number, n.hash, "
+            "(SELECT hash FROM klausel_assignment_log WHERE number = ?) FROM klausel_state AS s "
+            "LEFT JOIN (SELECT number, hash FROM klausel_assignment_log ORDER BY number DESC LIMIT 1) AS n "
+            "LEFT JOIN klausel_change AS c ON c.revision >= max(?, 0)"
+        )
+        rows = self._ask(query, (record, counter))
+        lineage, now, log_starts_after, _, _, newest, newest_hash, record_hash = rows[0]
+        changed: dict[int, set[str]] = {}
+        for _, _, _, revision, subject, *_ in rows:
+            if revision is not None:
+                changed.setdefault(revision, set()).add(subject)
+        found = {revision: frozenset(subjects) for revision, subjects in changed.items()}
+        state = KnownState(lineage, now, newest or 0, newest_hash, found.get(now, frozenset()))
+        return state, log_starts_after, record_hash, found
 
     def close(self) -> None:
         """Closes every connection that is not just used; the next question opens a new one."""
