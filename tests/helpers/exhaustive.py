@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 
 from policy_sets import Asked
 
@@ -37,12 +38,16 @@ def request_of(question: Question, values: Mapping[str, object]) -> Request:
     """A request about a question with these attributes, given by their names in conditions."""
     entities: dict[str, dict[str, object]] = {"subject": {}, "resource": {}, "action": {}, "context": {}}
     for name, value in values.items():
+        name = name.removeprefix("time(").removesuffix(")")  # a property that is read as a time is sent as a text
         root, _, rest = name.partition(".") if "[" not in name.split(".")[0] else name.partition("[")
         parts = [rest.rstrip("]").strip('"')] if "[" in name else rest.split(".")
         node = entities[root]
         for part in parts[:-1]:
             node = node.setdefault(part, {})  # type: ignore[assignment]
         node[parts[-1]] = value
+    now = entities["context"].get("now")
+    if isinstance(now, str):
+        entities["context"]["now"] = datetime.fromisoformat(now)
     subject, resource = entities["subject"], entities["resource"]
     return Request(
         Subject(str(subject.pop("type", SUBJECT.type)), str(subject.pop("id", SUBJECT.id)), subject),
