@@ -244,8 +244,9 @@ class _Rows:
             for inner in (*model.closure.get(name, ()), *parts_of(name))
             if inner != name
         }
-        if len(names - implied) > 1:
-            yield from ((name, "here") for name in sorted(names - implied))
+        needed = {part for name in names - implied for part in parts_of(name)}
+        if len(needed) > 1:
+            yield from ((name, "here") for name in sorted(needed))
             return
         for role, place in held:
             is_here = any(domain == place or domain.startswith(place + "/") for domain in self._view.placement.domains)
