@@ -10,10 +10,12 @@ from typing import NoReturn
 
 import click
 
+from klausel.core.terms.moment import is_moment
 from klausel.core.terms.problem import PolicyError
 from klausel.service.pipeline import LoadedPolicy, load_files
 from klausel.settings import Settings
 from klausel.storage.file_rules import DEFAULT_MODEL
+from klausel.storage.git.moved_folder import folder_at
 from klausel.storage.git.objects import GitCommit, GitError
 from klausel.storage.git.repository import GitRepository
 from klausel.storage.policy_files.folder import PolicyFiles, read_at, read_folder
@@ -35,8 +37,9 @@ model_option = click.option(
 
 at_option = click.option(
     "--at",
-    metavar="REV",
-    help="Policies as of a commit of their git repository: a branch, a tag, an id, HEAD~2. Nothing is checked out.",
+    metavar="REV|MOMENT",
+    help="Policies as of a commit of their git repository: a branch, a tag, an id, HEAD~2; or what was in force at a moment: "
+    "2026-03-01, main@2026-03-01T12:00. Nothing is checked out.",
 )
 
 
@@ -52,7 +55,10 @@ def model_beside(policies: Path, model: Path | None) -> Path:
 def load_or_exit(policies: Path, model: Path | None, with_tests: bool = False, at: str | None = None) -> LoadedPolicy:
     """The policy set, `at` a commit if one is named; prints every problem and exits with 1 when there is none."""
     with exits_on_problems(policies, at):
-        return open_policies(policies, model, with_tests, at)
+        loaded = open_policies(policies, model, with_tests, at)
+    if at is not None and loaded.commit is not None and is_moment(at.rpartition("@")[2]):
+        click.echo(f"klausel: what was in force at {at} is commit {loaded.commit.id[:12]}", err=True)
+    return loaded
 
 
 def open_history(policies: Path, at: str | None) -> tuple[GitRepository, GitCommit, str]:
@@ -64,9 +70,11 @@ def open_history(policies: Path, at: str | None) -> tuple[GitRepository, GitComm
     if address is not None:
         _refuse_second_commit(policies, at)
         repository = GitRepository.objects_of(address.repository)
-        return repository, repository.commit(address.revision), address.folder
-    repository = GitRepository.containing(policies)
-    return repository, repository.commit(at or "HEAD"), repository.tree_path(policies)
+        commit, folder = repository.commit(address.revision), address.folder
+    else:
+        repository = GitRepository.containing(policies)
+        commit, folder = repository.commit(at or "HEAD"), repository.tree_path(policies)
+    return repository, commit, folder_at(repository, commit, folder)
 
 
 def _refuse_second_commit(policies: Path, at: str | None) -> None:

@@ -37,6 +37,7 @@ EXPECTED_MUTANTS = {
         "for worker instead",
         "without its condition",
         "when not (resource.amount < 100) instead",
+        "when resource.amount <= 100 instead",
         "for any head instead",
     ],
     "deny anyone to approve payment when resource.frozen": [

@@ -18,9 +18,9 @@ from klausel.core.analysis.both_sides import (
     role_combinations_of_both,
 )
 from klausel.core.analysis.question_space import domains_and_atoms, role_combinations
+from klausel.core.conditions.kinds import as_sent
 from klausel.core.conditions.outcomes import Known, Outcome, TooManyCases, Truths, TruthSpace, positive, truth_space
 from klausel.core.conditions.tree import Atom, Attribute, Condition, atoms, attributes_of
-from klausel.core.conditions.values import shown
 from klausel.core.decisions.domain import BadDomain
 from klausel.core.policy.policy_set import Grant, PolicySet
 from klausel.core.policy.roles import ANYONE, RoleModel
@@ -233,6 +233,14 @@ class _Holding:
 
 
 def shown_values(outcome: Outcome) -> tuple[tuple[str, object], ...]:
-    """The attributes of an outcome as (name, value), without those that the question itself says."""
+    """The attributes of an outcome as (name, value), without those that the question itself says.
+
+    A value that is read from the text of an attribute is shown as that text, one that is computed otherwise by its own name.
+    """
     implied = (Attribute("resource", ("type",)), Attribute("action", ("name",)))
-    return tuple((str(name), shown(value)) for name, value in outcome.values.items() if name not in implied)
+    found: dict[str, object] = {}
+    for term, value in outcome.values.items():
+        if term not in implied:
+            name, text = as_sent(term, value)
+            found[str(name)] = text
+    return tuple(found.items())

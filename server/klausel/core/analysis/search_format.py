@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from klausel.core.analysis.search import Found, Reason
 from klausel.core.decisions.effective_roles import Source
-from klausel.core.decisions.explanation_format import grant_as_json, sources_as_json
+from klausel.core.decisions.explanation_format import grant_as_json, sources_as_json, way_as_json, way_text
 
 
 def found_as_json(found: Found) -> dict[str, object]:
@@ -26,7 +26,7 @@ def _reason_as_json(reason: Reason) -> dict[str, object]:
     return {
         **grant_as_json(reason.grant),
         "condition": reason.grant.condition_text or None,
-        "role_assignment": {"role": source.role, "domain": source.domain} if source else None,
+        "role_assignment": {"role": source.role, "domain": source.domain, **way_as_json(source)} if source else None,
         "inheritance": list(source.chain) if source else [],
         **({"together_with": sources_as_json(source.beside)} if source and source.beside else {}),
     }
@@ -53,4 +53,6 @@ def _reason_text(reason: Reason) -> str:
 
 
 def _held_text(source: Source) -> str:
-    return f"{source.role} in {source.domain}" + (f", so {source.chain[-1]}" if len(source.chain) > 1 else "")
+    return f"{source.role} in {source.domain}{way_text(source)}" + (
+        f", so {source.chain[-1]}" if len(source.chain) > 1 else ""
+    )

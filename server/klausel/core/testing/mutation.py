@@ -9,7 +9,7 @@ from typing import Literal
 
 from klausel.core.analysis.decision_table import Remembered
 from klausel.core.conditions.outcomes import TooManyCases
-from klausel.core.conditions.tree import AllOf, AnyOf, Condition, negate
+from klausel.core.conditions.tree import AllOf, AnyOf, Condition, negate, with_near_words
 from klausel.core.decisions.decide import Plan, decide
 from klausel.core.difference.equivalence import Difference, compare, everything_asked
 from klausel.core.policy.policy_set import Grant, PolicySet
@@ -27,6 +27,7 @@ Kind = Literal[
     "condition dropped",
     "condition negated",
     "part of condition dropped",
+    "word of condition changed",
     "place changed",
     "inheritance link dropped",
 ]
@@ -100,6 +101,13 @@ def _changes(grant: Grant, roles: RoleModel) -> Iterator[tuple[Kind, str, Grant 
             text = str(condition)
             yield (
                 "part of condition dropped",
+                f"when {text} instead",
+                replace(grant, condition=condition, condition_text=text),
+            )
+        for condition in with_near_words(grant.condition):
+            text = str(condition)
+            yield (
+                "word of condition changed",
                 f"when {text} instead",
                 replace(grant, condition=condition, condition_text=text),
             )

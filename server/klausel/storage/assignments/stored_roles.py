@@ -16,7 +16,8 @@ def stored_roles(engine: Engine) -> tuple[StoredRole, ...]:
     # A depth is one more than the slashes of a domain; the index holds role and domain, so no row of the table is read.
     domain = CasbinRule.v2
     depth = func.length(domain) - func.length(func.replace(domain, "/", "")) + 1
-    query = select(CasbinRule.v1, depth, func.count()).group_by(CasbinRule.v1, depth)
+    # Memberships have no domain.
+    query = select(CasbinRule.v1, depth, func.count()).where(domain != "").group_by(CasbinRule.v1, depth)
     with reading(engine) as connection:
         return tuple(sorted(StoredRole(role, int(at), int(count)) for role, at, count in connection.execute(query)))
 
