@@ -20,7 +20,7 @@ from klausel.core.lint.survey import Survey
 from klausel.core.policy.policy_set import Grant, PolicySet
 from klausel.core.policy.roles import parts_of
 from klausel.core.terms.request import Action, Request, Resource, Subject
-from klausel.core.testing.mutation import mutants
+from klausel.core.testing.mutants import mutants
 
 ROLES = """
 levels:
