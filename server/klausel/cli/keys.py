@@ -42,6 +42,11 @@ def keys() -> None:
     """Make, list and revoke the API keys by which applications prove who they are.
 
     They count where the service runs with `--authentication keys`.
+
+    \b
+    Examples:
+      klausel keys new shop --scope check --account acme --expires 90d
+      klausel keys list
     """
 
 
