@@ -81,7 +81,9 @@ def klausel_routes(service: Service, watch: ConnectionWatch | None = None) -> Bl
         explanation = service.explain(question, recording)
         check_reach(caller_in(request.environ), filter(None, [explanation.decision.domain]))
         hand_over(recording)
-        return json_answer(explanation_as_json(explanation))
+        other_model = service.live.in_force.policy.compiled.other_model
+        about_model = {} if other_model is None else {"not_for_model": other_model}
+        return json_answer({**explanation_as_json(explanation), **about_model})
 
     @blueprint.post("/v1/filter", provide_automatic_options=False)
     def filter_() -> Response:

@@ -21,8 +21,9 @@ from granian.log import LogLevels
 
 from klausel.cli.assignments import import_file, origin_here
 from klausel.cli.database_options import database_option, explains_storage_errors
-from klausel.cli.options import fail, load_or_exit, model_beside, model_option
+from klausel.cli.options import accepted_models, fail, load_or_exit, model_beside, model_option
 from klausel.cli.policy_folder import policies_option
+from klausel.core.analysis.other_model import note_on
 from klausel.core.loading.load import ROLES_FILE
 from klausel.core.policy.orphans import orphan_problems, orphaned_roles
 from klausel.core.terms.masking import fault_in_mask
@@ -235,7 +236,8 @@ def serve(policies: Path, model: Path | None, demo: bool, open_to_all: bool, **o
     if address and demo:
         raise click.UsageError(f"the demo people are read from a folder, and {policies} is none; leave out --demo")
     named_model = str(found_model or "")
-    settings = Settings(policies=str(policies), model=named_model, demo=demo, **options)  # type: ignore[arg-type]
+    accepted = accepted_models()
+    settings = Settings(policies=str(policies), model=named_model, demo=demo, accept_model=accepted, **options)  # type: ignore[arg-type]
     settings = dataclasses.replace(settings, host=_address_of(settings))
     _check_address(settings, open_to_all)
     _check_decision_log(settings)
@@ -243,6 +245,8 @@ def serve(policies: Path, model: Path | None, demo: bool, open_to_all: bool, **o
     _check_expectations(loaded)
     for warning in loaded.warnings:
         click.echo(str(warning), err=True)
+    if loaded.compiled.other_model is not None:
+        click.echo(note_on(loaded.compiled.other_model), err=True)
     _check_port(settings)
     _prepare_database(settings, loaded, policies)
     _try_decision_log(settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from functools import cached_property
 
 from klausel.core.conditions.tree import Condition
@@ -23,8 +24,15 @@ DomainSeen = tuple[str, str]
 class Survey:
     """One policy set as the rules look at it, with the tests beside it."""
 
-    def __init__(self, policy: PolicySet, tests: Sequence[PolicyTest] = (), people_in: Iterable[DomainSeen] = ()) -> None:
+    def __init__(
+        self,
+        policy: PolicySet,
+        tests: Sequence[PolicyTest] = (),
+        people_in: Iterable[DomainSeen] = (),
+        now: datetime | None = None,
+    ) -> None:
         self.policy = policy
+        self.now = now
         self.tests = tests
         self._people_in = people_in
         self.finder = CaseFinder(policy)

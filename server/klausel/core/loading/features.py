@@ -238,7 +238,13 @@ def read_csv_links(
             continue
         if len(row) != 4:
             message = f"a g row has 4 fields, this one has {len(row)}"
-            problems.add(row[0].place, "csv-field-count", message, f"write {CSV_LINK}")
+            hint = f"write {CSV_LINK}"
+            if len(row) == 3:
+                hint = (
+                    f"where {row[1].value} is a role, write g, {row[1].value}, {row[2].value}, *; "
+                    "who is a person gets roles by klausel assignments import"
+                )
+            problems.add(row[0].place, "csv-field-count", message, hint)
             continue
         if declared is None:
             continue
@@ -271,9 +277,21 @@ def read_csv_grants(rows: list[list[Text]], vocabulary: Vocabulary, problems: Pr
             continue
         if len(row) != 7:
             message = f"a p row has 7 fields, this one has {len(row)}"
-            problems.add(row[0].place, "csv-field-count", message, f'write {CSV_GRANT}; a field with a comma in "quotes"')
+            hint = _stock_row(row) or f'write {CSV_GRANT}; a field with a comma in "quotes"'
+            problems.add(row[0].place, "csv-field-count", message, hint)
             continue
         yield from _csv_grants(row, vocabulary, problems)
+
+
+def _stock_row(row: list[Text]) -> str | None:
+    """How a row of a stock policy of Casbin is written here; None for one that is not known."""
+    values = [field.value for field in row[1:]]
+    effect = values.pop() if len(values) > 3 and values[-1] in ("allow", "deny") else "allow"
+    if len(values) == 3:
+        values.insert(1, EVERYWHERE)
+    if len(values) != 4 or not all(values):
+        return None
+    return f"as in Casbin's own examples? Here it is p, {', '.join(values)}, , {effect}, with a role in the first place"
 
 
 def _csv_grants(row: list[Text], vocabulary: Vocabulary, problems: ProblemList) -> Iterator[Grant]:

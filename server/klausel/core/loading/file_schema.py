@@ -269,7 +269,7 @@ PERSON = Table(
         Key(
             "forbidden",
             Flag(only_true=True),
-            "The rules forbid these roles; the test asks what follows where they are stored all the same.",
+            "The rules forbid these roles, at least to somebody alone; the test asks what follows where they are stored.",
         ),
     ),
     is_open=True,
