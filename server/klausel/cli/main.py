@@ -43,6 +43,7 @@ SECTIONS = {
     "Run the service": {
         "serve": ("serve", "serve"),
         "assignments": ("assignments", "assignments"),
+        "keys": ("keys", "keys"),
     },
 }
 """The commands as help shows them, each with the module and the name that it is written under."""
