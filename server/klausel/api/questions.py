@@ -7,6 +7,7 @@ from typing import Literal
 from klausel.api.authzen_requests import NOW_FAULT, Json, check_context
 from klausel.api.errors import ApiError
 from klausel.core.terms.request import NO_PROPERTIES, NOW, Action, Request, Resource, Subject
+from klausel.service.decision_service import Service
 
 Open = Literal["subject", "resource", "action"]
 """What a question is about; of a subject or a resource only the type counts, of an action nothing."""
@@ -40,6 +41,13 @@ def _context_of(body: Json) -> Json:
 
 def _entity(body: Json, name: str, open_: Open | None) -> Json:
     return check_entity(body.get(name), name, _FIELDS[name][:1] if name == open_ else _FIELDS[name])
+
+
+def check_model(service: Service) -> None:
+    """Raises `ApiError` (501) under a model with a matcher of its own: what is found from grants alone would not be true."""
+    other_model = service.live.in_force.policy.compiled.other_model
+    if other_model is not None:
+        raise ApiError(501, f"the matcher of the model in force is not Klausel's ({other_model}), so this cannot be told")
 
 
 def check_entity(entity: object, name: str, fields: tuple[str, ...]) -> Json:

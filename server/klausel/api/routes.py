@@ -16,6 +16,7 @@ from klausel.api.evaluations import answer_evaluation, answer_evaluations
 from klausel.api.filters import answer_filter
 from klausel.api.http import body_limits, json_answer, query_parameters, read_body
 from klausel.api.metrics import metrics_text
+from klausel.api.permissions import answer_permissions
 from klausel.api.policy_state import answer_reload, describe_policy, describe_readiness
 from klausel.api.searches import SEARCH_PATHS, Searches
 from klausel.core.decisions.explanation_format import explanation_as_json
@@ -53,15 +54,15 @@ def authzen_routes(service: Service) -> Blueprint:
 
     @blueprint.post(SEARCH_PATHS["subject"], provide_automatic_options=False)
     def search_subject() -> Response:
-        return json_answer(searches.answer("subject", read_body(limits)))
+        return json_answer(searches.answer("subject", read_body(limits), caller_in(request.environ)))
 
     @blueprint.post(SEARCH_PATHS["resource"], provide_automatic_options=False)
     def search_resource() -> Response:
-        return json_answer(searches.answer("resource", read_body(limits)))
+        return json_answer(searches.answer("resource", read_body(limits), caller_in(request.environ)))
 
     @blueprint.post(SEARCH_PATHS["action"], provide_automatic_options=False)
     def search_action() -> Response:
-        return json_answer(searches.answer("action", read_body(limits)))
+        return json_answer(searches.answer("action", read_body(limits), caller_in(request.environ)))
 
     @blueprint.get(DISCOVERY_PATH, provide_automatic_options=False)
     @blueprint.get(DISCOVERY_PATH + "/<path:tenant>", provide_automatic_options=False)
@@ -100,6 +101,10 @@ def klausel_routes(service: Service, watch: ConnectionWatch | None = None) -> Bl
         other_model = service.live.in_force.policy.compiled.other_model
         about_model = {} if other_model is None else {"not_for_model": other_model}
         return json_answer({**explanation_as_json(explanation), **about_model})
+
+    @blueprint.post("/v1/permissions", provide_automatic_options=False)
+    def menus() -> Response:
+        return json_answer(answer_permissions(service, read_body(limits), caller_in(request.environ)))
 
     @blueprint.post("/v1/filter", provide_automatic_options=False)
     def filter_() -> Response:

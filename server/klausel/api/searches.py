@@ -13,9 +13,11 @@ from typing import NamedTuple
 
 from sqlalchemy import Engine
 
+from klausel.api.access import check_reach
 from klausel.api.authzen_requests import Json
 from klausel.api.errors import ApiError
-from klausel.api.questions import Open, read_question
+from klausel.api.questions import Open, check_model, read_question
+from klausel.core.terms.caller import Caller
 from klausel.core.terms.request import Request
 from klausel.service.decision_service import Service
 from klausel.service.searches import Search, page_of
@@ -44,12 +46,14 @@ class Searches:
         self._service = service
         self._tokens = _Tokens(service.store.engine)
 
-    def answer(self, open_: Open, body: Json) -> Json:
-        """The answer to a search for this part; raises `ApiError` (400), `PoliciesTooOld` and `StorageError`."""
+    def answer(self, open_: Open, body: Json, caller: Caller | None = None) -> Json:
+        """The answer to a search for this part; raises `ApiError` (400, 403, 501), `PoliciesTooOld` and `StorageError`."""
+        check_model(self._service)
         question = read_question(body, open_)
         page = _read_page(body)
         after = self._tokens.read(open_, question, page.token) if page.token else ""
-        search = Search(self._service, question)
+        search = Search(self._service, question, None if caller is None else caller.accounts)
+        check_reach(caller, search.domains(open_))
         if open_ == "action":
             names = list(search.actions())
             start = names.index(after) + 1 if after in names else 0

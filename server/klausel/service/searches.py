@@ -8,6 +8,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator
 from itertools import groupby, islice, takewhile
+from typing import Literal
 
 from klausel.core.analysis.search import holders_of
 from klausel.core.decisions.decide import decide
@@ -15,7 +16,7 @@ from klausel.core.decisions.domain import BadDomain, domain_of
 from klausel.core.decisions.effective_roles import NOBODY, EffectiveRoles
 from klausel.core.filters.candidates import RESOURCE_ID, by_id_alone, candidates_among_subjects, values_needed
 from klausel.core.filters.derive import filter_of
-from klausel.core.policy.roles import Level
+from klausel.core.policy.roles import Level, top_domain
 from klausel.core.terms.identifiers import fault_in_domain_id, fault_in_subject, split_subject_key, subject_key
 from klausel.core.terms.request import Request, asked_at
 from klausel.service.decision_service import Service
@@ -26,11 +27,12 @@ from klausel.storage.assignments.known_domains import ids_below, is_known
 class Search:
     """One search, answered by the policy set in force and at the time when it begins.
 
-    The open part of the question has an empty id or name. Answers come in order, from behind `after`, read as they are asked
-    for. Making one raises `PoliciesTooOld`; reading answers raises `StorageError`.
+    With `accounts` only subjects are found that hold something in these domains of the top level. The open part of the
+    question has an empty id or name. Answers come in order, from behind `after`, read as they are asked for. Making one raises `PoliciesTooOld`; reading answers raises `StorageError`.
     """
 
-    def __init__(self, service: Service, question: Request) -> None:
+    def __init__(self, service: Service, question: Request, accounts: frozenset[str] | None = None) -> None:
+        self._accounts = accounts
         in_force = service.in_force_now()
         self._compiled = in_force.policy.compiled
         self._policy = self._compiled.policy
@@ -39,6 +41,19 @@ class Search:
         moment = service.clock()
         self._now = moment.timestamp()
         self._question = asked_at(question, moment) if self._policy.uses_now else question
+
+    def domains(self, part: Literal["subject", "resource", "action"]) -> list[str | None]:
+        """The domains that a search for this part concerns; None where it concerns all."""
+        if part == "resource":
+            level = self._level()
+            place = None if level is None else self._above(level)
+            return [] if place is None else [place or None]
+        resource = self._question.resource
+        declared = self._policy.resource_types.get(resource.type)
+        actions = (self._question.action.name,) if part == "subject" else declared.actions if declared else ()
+        found = [domain_of(self._policy.roles, declared, action, resource) for action in actions]
+        asked = dict.fromkeys(domain for domain in found if not isinstance(domain, BadDomain))
+        return [domain for domain in asked if domain is not None or part == "subject"]
 
     def subjects(self, after: str = "") -> Iterator[str]:
         """The ids of the known subjects of the type, by code points; known are those with a role assignment or in a group."""
@@ -59,6 +74,8 @@ class Search:
         of_type = takewhile(lambda key: key.startswith(f"{type_}:"), keys)
         for key, held in what_they_hold(self._engine, of_type, self._now):
             parts = split_subject_key(key)
+            if self._accounts is not None and not any(top_domain(where) in self._accounts for _, where in held.pairs):
+                continue
             if parts is not None and self._allows(
                 self._question._replace(subject=self._question.subject._replace(id=parts[1])),
                 EffectiveRoles.of_held(self._policy.roles, held),
@@ -71,7 +88,7 @@ class Search:
         Known are the domains with a role assignment in them, where the type is one whose ids name domains; the domain
         above must be named by the properties.
         """
-        level = next((one for one in self._policy.roles.levels if one.identified_by == self._question.resource.type), None)
+        level = self._level()
         place = None if level is None else self._above(level)
         if level is None or place is None:
             return
@@ -101,6 +118,11 @@ class Search:
         for name in declared.actions:
             if self._allows(self._question._replace(action=self._question.action._replace(name=name)), effective_roles):
                 yield name
+
+    def _level(self) -> Level | None:
+        """The level whose domains are named by the ids of the resources; None where they name none."""
+        type_ = self._question.resource.type
+        return next((level for level in self._policy.roles.levels if level.identified_by == type_), None)
 
     def _above(self, level: Level) -> str | None:
         """The domain above those of a level that the properties name, empty for the top level; None where they name none."""
