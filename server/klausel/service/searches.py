@@ -28,7 +28,8 @@ class Search:
     """One search, answered by the policy set in force and at the time when it begins.
 
     With `accounts` only subjects are found that hold something in these domains of the top level. The open part of the
-    question has an empty id or name. Answers come in order, from behind `after`, read as they are asked for. Making one raises `PoliciesTooOld`; reading answers raises `StorageError`.
+    question has an empty id or name. Answers come in order, from behind `after`, read as they are asked for.
+    Making one raises `PoliciesTooOld`; reading answers raises `StorageError`.
     """
 
     def __init__(self, service: Service, question: Request, accounts: frozenset[str] | None = None) -> None:
