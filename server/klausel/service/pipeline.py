@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from klausel.casbin_policies.engine import CompiledPolicy, compile_policy
@@ -135,5 +136,5 @@ def check_files(
         result, compiled = load_result(found, with_tests=True, accepted_models=accepted_models)
     except PolicyError as error:
         return error.problems
-    problems = [*result.problems, *lint(compiled.policy, result.tests, people_in)]
+    problems = [*result.problems, *lint(compiled.policy, result.tests, people_in, datetime.now(UTC))]
     return tuple(without_switched_off(problems, texts_with_switch_offs(found), known=WARNINGS))
