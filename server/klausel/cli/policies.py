@@ -12,6 +12,7 @@ import click
 
 from klausel.casbin_policies.rows import Row, grant_rows, inheritance_rows
 from klausel.cli.assignment_file import AssignmentFile, BrokenFile
+from klausel.cli.completion import complete_problem
 from klausel.cli.options import (
     EXIT_PROBLEMS,
     accepted_models,
@@ -23,18 +24,21 @@ from klausel.cli.options import (
 from klausel.cli.policy_folder import policies_option
 from klausel.cli.problem_lines import Terminal, lines_of
 from klausel.core.analysis.other_model import note_on
-from klausel.core.lint.registry import RULES, page
+from klausel.core.lint.registry import PAGES, page
 from klausel.core.lint.survey import DomainSeen
-from klausel.core.terms.problem import MOST_SHOWN, PolicyError, Problem, first_of
+from klausel.core.terms.problem import MOST_SHOWN, PolicyError, Problem, did_you_mean, first_of
 from klausel.service.pipeline import accepted_model_of, check_files, load_files, problems_of_orphans
 from klausel.storage.file_rules import DEMO_FILE
 from klausel.storage.git.objects import GitError
 from klausel.storage.policy_files.folder import PolicyFiles, shown
 
 
-def _print_page(ctx: click.Context, _: click.Parameter, rule: str | None) -> None:
-    if rule is not None:
-        click.echo(page(rule))
+def _print_page(ctx: click.Context, _: click.Parameter, id_: str | None) -> None:
+    if id_ is not None:
+        if id_ not in PAGES:
+            hint = did_you_mean(id_, PAGES)
+            raise click.BadParameter(f'no problem is called "{id_}"; {hint}The id stands in brackets with each problem')
+        click.echo(page(id_))
         ctx.exit()
 
 
@@ -58,11 +62,12 @@ def _print_page(ctx: click.Context, _: click.Parameter, rule: str | None) -> Non
 @click.option("--all", "show_all", is_flag=True, help="Fold nothing: show also what says the same, or follows from another.")
 @click.option(
     "--explain",
-    type=click.Choice(list(RULES)),
+    metavar="ID",
+    shell_complete=complete_problem,
     is_eager=True,
     expose_value=False,
     callback=_print_page,
-    help="Print the manual page of a warning, and nothing else.",
+    help="Print the manual page of a problem, by its id, and nothing else.",
 )
 def check(policies: Path, model: Path | None, format_: str, database: str | None, strict: bool, show_all: bool) -> None:
     """Check the policy set in DIR and print every problem with its place.
@@ -77,7 +82,7 @@ def check(policies: Path, model: Path | None, format_: str, database: str | None
       klausel check policies --strict --format github
       klausel check ../policies.git@main:policies
       klausel check --database postgresql://localhost/klausel
-      klausel check --explain covered-grant
+      klausel check --explain unknown-role
     """
     texts: dict[str, str] = {}
     problems, other_model = _problems_in(policies, model, database, texts)

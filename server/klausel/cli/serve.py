@@ -236,7 +236,7 @@ def serve(policies: Path, model: Path | None, demo: bool, open_to_all: bool, **o
     Examples:
       klausel serve --demo
       klausel serve --policies ../policies.git@main:policies
-      klausel serve --policies policies --database postgresql://localhost/klausel --public-url https://pdp.example.com
+      klausel serve --database postgresql://localhost/klausel --public-url https://pdp.example.com
     """
     address = git_address(str(policies))
     found_model = model if address else model_beside(policies, model)
