@@ -324,6 +324,7 @@ class _Import:
         # Their staged rows alone are to blame; of the others whatever is wrong.
         looked_at_whole = self._with_separate_roles() | self._behind(staged_groups) | self._shortened
         concerned = {subject for subject, _, _ in needy} | looked_at_whole
+        concerned = {subject for subject in concerned if not subject.startswith(GROUP_PREFIX)}
         found: list[Violation] = []
         for start in range(0, len(concerned), ROWS_PER_STATEMENT):
             some = sorted(concerned)[start : start + ROWS_PER_STATEMENT]
