@@ -27,8 +27,9 @@ _BY_SUBJECT = (
 # All rows of a subject and of the groups above it, as of one moment. UNION meets each group once, so circles end.
 _WITH_GROUPS = {
     "sqlite": (
-        "WITH RECURSIVE met(name) AS (SELECT ? UNION SELECT v1 FROM met JOIN casbin_rule ON v0 = name "
-        f"WHERE ptype = '{MEMBERSHIP}') SELECT v0, v1, v2, v3, v4 FROM met JOIN casbin_rule ON v0 = name"
+        "WITH RECURSIVE met(name) AS (SELECT ? UNION SELECT v1 FROM met CROSS JOIN casbin_rule ON v0 = name "
+        f"WHERE {NOT_LASTING} AND ptype = '{MEMBERSHIP}') "
+        "SELECT v0, v1, v2, v3, v4 FROM met CROSS JOIN casbin_rule ON v0 = name"
     ),
     # OFFSET 0 keeps PostgreSQL, while it has no statistics, from joining by reading the whole table.
     "postgresql": (
