@@ -8,6 +8,8 @@ from policy_sets import Asked
 
 from klausel.core.analysis.decision_table import Question, View, shown_values
 from klausel.core.analysis.question_space import Held
+from klausel.core.conditions.tree import CONTEXT_NOW
+from klausel.core.conditions.values import read_time
 from klausel.core.difference.compare import Change, Example, PolicyDifference, difference_between
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.terms.request import Action, Request, Resource, Subject
@@ -37,12 +39,13 @@ def request_of(question: Question, values: Mapping[str, object]) -> Request:
     """A request about a question with these attributes, given by their names in conditions."""
     entities: dict[str, dict[str, object]] = {"subject": {}, "resource": {}, "action": {}, "context": {}}
     for name, value in values.items():
+        name = name.removeprefix("time(").removesuffix(")")  # a property that is read as a time is sent as a text
         root, _, rest = name.partition(".") if "[" not in name.split(".")[0] else name.partition("[")
         parts = [rest.rstrip("]").strip('"')] if "[" in name else rest.split(".")
         node = entities[root]
         for part in parts[:-1]:
             node = node.setdefault(part, {})  # type: ignore[assignment]
-        node[parts[-1]] = value
+        node[parts[-1]] = read_time(value) if name == str(CONTEXT_NOW) else value
     subject, resource = entities["subject"], entities["resource"]
     return Request(
         Subject(str(subject.pop("type", SUBJECT.type)), str(subject.pop("id", SUBJECT.id)), subject),
@@ -67,6 +70,8 @@ def example_is_real(difference: PolicyDifference, change: Change, example: Examp
     question = (change.resource_type, change.action)
     gained = example is change.gain
     for row in change.parts:
+        if row.view.space.has_free_matches:
+            continue  # no text is made up that a free match matches
         for request in cases_of(row.view, question, row.gained if gained else row.lost):
             if flip_by_deciding(difference.before, difference.after, row.held, request) is not gained:
                 return False

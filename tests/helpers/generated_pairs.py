@@ -62,7 +62,7 @@ class Side:
             "resource": type_,
         }
         if random.random() < 0.6:
-            atoms = random.sample(ATOMS, random.randint(1, 2))
+            atoms = sorted(random.sample(ATOMS, random.randint(1, 2)))
             grant["when"] = random.choice((" and ", " or ")).join(atoms)
         if random.random() < 0.3:
             grant["in"] = random.choice(PLACES_OF_GRANTS)
