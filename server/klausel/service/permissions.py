@@ -11,10 +11,13 @@ from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.filters.filling import open_of_resource, what_is_left
 from klausel.core.filters.tree import FilterCondition
 from klausel.core.policy.policy_set import Grant, PolicySet, ResourceType
+from klausel.core.policy.scope import Scope
 from klausel.core.terms.caller import Caller
 from klausel.core.terms.identifiers import fault_in_subject, subject_key
 from klausel.core.terms.request import Action, Request, Resource, Subject, asked_at
 from klausel.service.decision_service import Service
+
+_EVERYWHERE = Scope()
 
 
 class Menu(NamedTuple):
@@ -60,6 +63,14 @@ def permissions(
     return (menus.menu(resource, with_conditions) for resource in resources)
 
 
+class _Way(NamedTuple):
+    """Actions of a type that are asked in the same domain of a resource; with grants for some domains alone, or without."""
+
+    declared: ResourceType
+    actions: tuple[str, ...]
+    has_scopes: bool
+
+
 class _Menus:
     def __init__(
         self,
@@ -75,36 +86,41 @@ class _Menus:
         self._effective_roles = effective_roles
         self._question = question
         self._levels = frozenset(level.named_by for level in policy.roles.levels if level.named_by is not None)
-        self._cases: dict[tuple[str, str | None, str | None], list[tuple[str, _Case]]] = {}
+        self._ways: dict[str, tuple[_Way, ...]] = {}
+        self._cases: dict[tuple[str, str, str | None, frozenset[str]], list[tuple[str, _Case]]] = {}
 
     def menu(self, resource: Resource, with_conditions: bool) -> Menu:
         """What may be done to one resource."""
-        declared = self._policy.resource_types.get(resource.type)
-        if declared is None:
-            return Menu((), {})
-        allowed: set[str] = set()
+        ways = self._ways.get(resource.type)
+        if ways is None:
+            ways = self._ways[resource.type] = self._ways_to_ask(resource.type)
+        allowed: list[str] = []
         conditional: dict[str, FilterCondition] = {}
-        # Where it is asked depends on the action only for those that are asked further up.
-        for asked_in, some_action in self._ways_to_ask(declared):
-            domain = domain_of(self._policy.roles, declared, some_action, resource)
-            if isinstance(domain, BadDomain) or not (self._caller is None or self._caller.reaches(domain)):
+        caller, (who, _, _, context), decide = self._caller, self._question, self._plan.decide
+        for way in ways:
+            domain = domain_of(self._policy.roles, way.declared, way.actions[0], resource)
+            if isinstance(domain, BadDomain) or not (caller is None or caller.reaches(domain)):
                 continue
             names = self._effective_roles.roles_in(domain)
-            known = self._question.subject
-            subject = Subject(known.type, known.id, known.properties, names)
-            for action, case in self._cases_in(declared, asked_in, domain):
-                if case.always is not None:
-                    if case.always:
-                        allowed.add(action)
+            key = resource.type, way.actions[0], domain if way.has_scopes else None, names
+            cases = self._cases.get(key)
+            if cases is None:
+                cases = self._cases[key] = self._cases_in(way, domain, names)
+            for action, case in cases:
+                if case.always:
+                    allowed.append(action)
                     continue
-                request = Request(subject, Action(action), resource, self._question.context)
-                if self._plan.decide(request, domain)[0]:
-                    allowed.add(action)
+                subject = Subject(who.type, who.id, who.properties, names)
+                request = Request(subject, Action(action), resource, context)
+                if decide(request, domain)[0]:
+                    allowed.append(action)
                 elif with_conditions:
                     left = self._left(case.grants, request)
                     if not isinstance(left, bool):
                         conditional[action] = left
-        return Menu(tuple(action for action in declared.actions if action in allowed), conditional)
+        if len(ways) > 1:
+            allowed.sort(key=ways[0].declared.actions.index)
+        return Menu(tuple(allowed), conditional)
 
     def _left(self, grants: Sequence[Grant], request: Request) -> FilterCondition | bool:
         is_open = open_of_resource(request)
@@ -115,29 +131,35 @@ class _Menus:
             lambda attribute: is_open(attribute) and attribute.path != ("id",) and attribute.path[0] not in self._levels,
         )
 
-    def _ways_to_ask(self, declared: ResourceType) -> list[tuple[str | None, str]]:
-        found: dict[str | None, str] = {}
+    def _ways_to_ask(self, type_: str) -> tuple[_Way, ...]:
+        """Where the actions of a type are asked: mostly all in one place, some perhaps further up."""
+        declared = self._policy.resource_types.get(type_)
+        if declared is None:
+            return ()
+        found: dict[str | None, list[str]] = {}
         for action in declared.actions:
-            found.setdefault(declared.asked_in.get(action), action)
-        return list(found.items())
+            found.setdefault(declared.asked_in.get(action), []).append(action)
+        return tuple(
+            _Way(
+                declared,
+                tuple(actions),
+                any(grant.scope != _EVERYWHERE for action in actions for grant in self._policy.grants_about(type_, action)),
+            )
+            for actions in found.values()
+        )
 
-    def _cases_in(self, declared: ResourceType, asked_in: str | None, domain: str | None) -> list[tuple[str, _Case]]:
+    def _cases_in(self, way: _Way, domain: str | None, names: frozenset[str]) -> list[tuple[str, _Case]]:
         """The actions that are asked in a domain, each with what it comes to; those that nothing allows are left out."""
-        key = (declared.name, asked_in, domain)
-        cases = self._cases.get(key)
-        if cases is None:
-            cases = self._cases[key] = []
-            names = self._effective_roles.roles_in(domain)
-            for action in declared.actions:
-                if declared.asked_in.get(action) == asked_in:
-                    grants = tuple(
-                        grant
-                        for grant in self._policy.grants_about(declared.name, action)
-                        if grant.reaches(names, domain, self._policy.roles)
-                    )
-                    case = _case_of(grants)
-                    if case.always is not False:
-                        cases.append((action, case))
+        cases = []
+        for action in way.actions:
+            grants = tuple(
+                grant
+                for grant in self._policy.grants_about(way.declared.name, action)
+                if grant.reaches(names, domain, self._policy.roles)
+            )
+            case = _case_of(grants)
+            if case.always is not False:
+                cases.append((action, case))
         return cases
 
 
