@@ -24,14 +24,14 @@ ACTIONS = {
 
 
 @pytest.mark.parametrize("user", ["leo", "ada", "max", "ann", "mia", "nobody", ""])
-def test_menus_hold_what_evaluations_allow(service: Door, user: str) -> None:
+def test_menus_hold_what_evaluations_allow(client: Door, user: str) -> None:
     subject = {"type": "user", "id": user}
-    told = service.post(PERMISSIONS, {"subject": subject, "resources": RESOURCES}).json["permissions"]
+    told = client.post(PERMISSIONS, {"subject": subject, "resources": RESOURCES}).json["permissions"]
     wanted = [
         [
             action
             for action in ACTIONS.get(resource["type"], [])
-            if service.allows({"subject": subject, "action": {"name": action}, "resource": resource})
+            if client.allows({"subject": subject, "action": {"name": action}, "resource": resource})
         ]
         for resource in RESOURCES
     ]
@@ -39,19 +39,19 @@ def test_menus_hold_what_evaluations_allow(service: Door, user: str) -> None:
     assert any(wanted) is (user not in ("nobody", ""))
 
 
-def test_what_is_not_said_may_be_a_condition(service: Door) -> None:
+def test_what_is_not_said_may_be_a_condition(client: Door) -> None:
     resource = {"type": "quiz", "id": "q", "properties": {**PLACE, "creator": "ann"}}
     body = {"subject": LEO, "resources": [resource], "conditions": True}
-    (told,) = service.post(PERMISSIONS, body).json["permissions"]
+    (told,) = client.post(PERMISSIONS, body).json["permissions"]
     published = {"operator": "==", "left": {"property": ["status"]}, "right": {"value": "published"}}
     assert told["conditional"] == [{"action": action, "condition": published} for action in ("take", "edit")]
     settled = {**resource, "properties": {**resource["properties"], "status": None}}
-    (told,) = service.post(PERMISSIONS, {**body, "resources": [settled]}).json["permissions"]
+    (told,) = client.post(PERMISSIONS, {**body, "resources": [settled]}).json["permissions"]
     assert told["conditional"] == []
 
 
-def test_no_resources_are_no_menus(service: Door) -> None:
-    assert service.post(PERMISSIONS, {"subject": LEO, "resources": []}).json == {"permissions": []}
+def test_no_resources_are_no_menus(client: Door) -> None:
+    assert client.post(PERMISSIONS, {"subject": LEO, "resources": []}).json == {"permissions": []}
 
 
 @pytest.mark.parametrize(
@@ -71,6 +71,6 @@ def test_no_resources_are_no_menus(service: Door) -> None:
         ),
     ],
 )
-def test_a_fault_is_named(service: Door, change: Json, message: str) -> None:
-    answer = service.post(PERMISSIONS, {"subject": LEO, "resources": RESOURCES, **change})
+def test_a_fault_is_named(client: Door, change: Json, message: str) -> None:
+    answer = client.post(PERMISSIONS, {"subject": LEO, "resources": RESOURCES, **change})
     assert (answer.status, answer.message) == (400, message)

@@ -26,6 +26,7 @@ from klausel.service.recording import Recording
 
 EVALUATION_PATH = "/access/v1/evaluation"
 EVALUATIONS_PATH = "/access/v1/evaluations"
+PERMISSIONS_PATH = "/v1/permissions"
 DISCOVERY_PATH = "/.well-known/authzen-configuration"
 DISCOVERY_CACHING = {"Cache-Control": "public, max-age=3600"}
 
@@ -102,7 +103,7 @@ def klausel_routes(service: Service, watch: ConnectionWatch | None = None) -> Bl
         about_model = {} if other_model is None else {"not_for_model": other_model}
         return json_answer({**explanation_as_json(explanation), **about_model})
 
-    @blueprint.post("/v1/permissions", provide_automatic_options=False)
+    @blueprint.post(PERMISSIONS_PATH, provide_automatic_options=False)
     def menus() -> Response:
         return json_answer(answer_permissions(service, read_body(limits), caller_in(request.environ)))
 
