@@ -24,7 +24,7 @@ from django.db.models.lookups import LessThanOrEqual
 from klausel.core.conditions.functions import FUNCTIONS
 from klausel.core.conditions.tree import Attribute, Call, Comparison, Computed, ListOf, Literal, Operand
 from klausel.core.filters.json_form import read_filter
-from klausel.core.filters.tree import Every, FilterCondition, Missing, NamesDomain, Some
+from klausel.core.filters.tree import Every, FilterCondition, InDomains, Missing, NamesDomain, Some
 from klausel.storage.filters.patterns import pattern_of
 from klausel.storage.filters.values import FilterError, read_integer, read_uuid
 
@@ -102,6 +102,8 @@ class _Translation:
                 return _always(True) if field is None else ~field.is_there()
             case NamesDomain(attributes, characters):
                 return self._names_domain([self._field(attribute) for attribute in attributes], characters)
+            case InDomains(attributes, domains):
+                return self._in_domains([self._field(attribute) for attribute in attributes], domains)
             case Comparison("in" | "not in" as operator, left, ListOf(items)):
                 return self._listed(operator == "in", self._side(left), [item.value for item in items])
             case Comparison(operator, left, right) if operator not in ("in", "not in"):
@@ -172,6 +174,19 @@ class _Translation:
                 found &= field.is_there()
             length = length + (Value(_UUID_CHARACTERS) if field.kind == "uuid" else Length(F(field.lookup)))
         return found & Q(LessThanOrEqual(length, characters))
+
+    def _in_domains(self, fields: Sequence[_Field | None], domains: frozenset[str]) -> Q:
+        """Domain by domain of the level above, for joined texts would be compared without an index, and keys not at all."""
+        below: dict[str, list[str]] = {}
+        for domain in sorted(domains):
+            above, _, part = domain.rpartition("/")
+            below.setdefault(above, []).append(part)
+        *first, last = fields
+        ways = []
+        for above, parts in below.items():
+            places = [self._listed(True, field, [part]) for field, part in zip(first, above.split("/"), strict=True)]
+            ways.append(_together(Q.AND, [*places, self._listed(True, last, parts)]))
+        return _together(Q.OR, ways)
 
     def _field(self, attribute: Attribute) -> _Field | None:
         """The field for an attribute; None where no row has it."""

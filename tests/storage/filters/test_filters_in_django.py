@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.engine import make_url
 from storage_fixtures import HOW_TO_GET_POSTGRESQL, postgresql_url
-from test_columns_of_models import KEY, call, due, side, when
+from test_columns_of_models import KEY, among, call, due, side, when
 from test_filters_in_sql import TYPES, fits, typed
 
 from klausel.core.filters.json_form import filter_as_json
@@ -190,6 +190,8 @@ KEPT = ("owner", "count", "flag", "odd p.name", "company", "site", "team")
         (call("starts_with", True, ".owner", "an"), {1}),
         (call("ends_with", False, ".owner", "ann"), {2}),
         (call("matches_glob", True, ".owner", "a*"), {1}),
+        (among(f"{KEY}/7", f"{KEY}/8"), {1, 2}),
+        (among(f"{KEY}/8", "x/7"), set()),
         ({"filter": "when", "condition": {"missing": {"property": ["workspace"]}}}, {3}),
         ({"filter": "when", "condition": {"missing": {"property": ["colour"]}}}, {1, 2, 3}),
         ({"filter": "when", "condition": {"names_domain": [side(".account"), side(".slug")], "characters": 44}}, {1, 2}),

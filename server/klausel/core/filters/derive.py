@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from klausel.core.conditions.tree import Attribute, Comparison, ListOf, Literal
 from klausel.core.decisions.effective_roles import EffectiveRoles
+from klausel.core.filters.domains import with_domains_together
 from klausel.core.filters.filling import open_of_resource, what_is_left
 from klausel.core.filters.tree import Filter, Missing, NamesDomain, every, is_among, some
 from klausel.core.policy.policy_set import Grant, PolicySet
@@ -98,7 +99,15 @@ class _Derivation:
 
     def filter(self) -> Filter:
         """The whole filter."""
-        return self._from(0, _NOWHERE, _ALL_NAMED)
+        naming = [attribute for level in self._levels if (attribute := self._naming(level)) is not None]
+        return with_domains_together(self._from(0, _NOWHERE, _ALL_NAMED), naming)
+
+    def _naming(self, level: Level) -> Attribute | None:
+        """The attribute that names the domains of a level; None for a level that none does, or one that is known."""
+        if self._is_identified(level):
+            return _ID
+        attribute = None if level.named_by is None else Attribute("resource", (level.named_by,))
+        return attribute if attribute is not None and level.constant is None and self._is_open(attribute) else None
 
     def _from(self, position: int, place: _Place, parts: _Parts) -> Filter:
         """The filter of what lies in a place, or in one below it that the levels from this position on name.
@@ -154,7 +163,8 @@ class _Derivation:
         for left, short, ids in different.values():
             yield every([fits, is_among(part, ids), short]), left
         if aside is not False:
-            excluded = [id_ for _, _, ids in different.values() for id_ in ids]
+            # Where all that is taken aside is taken under an id too, that need not be kept out.
+            excluded = [id_ for left, _, ids in different.values() if str(some([left, aside])) != str(left) for id_ in ids]
             outside: Filter = Comparison("not in", part, ListOf(tuple(map(Literal, excluded)))) if excluded else True
             yield every([fits, self._is_domain(position, place, others), outside]), aside
 
