@@ -12,6 +12,7 @@ import threading
 import time
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from flask import Flask
 
@@ -19,6 +20,7 @@ from klausel.api.connections import ConnectionWatch, RequestsInProgress
 from klausel.api.http import share
 from klausel.api.lane import EvaluationLane
 from klausel.api.routes import authzen_routes, klausel_routes
+from klausel.core.terms.escaping import shown
 from klausel.enforcer.installation import check_installation
 from klausel.service.decision_service import Service
 from klausel.service.effective_roles_cache import EffectiveRolesCache
@@ -176,11 +178,21 @@ def _tell_parent() -> None:
         os.kill(parent.pid, signal.SIGHUP)
 
 
+class _OneLine(logging.Formatter):
+    """Texts from requests and databases can forge no line, and nothing that a terminal obeys."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return shown(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:
+        return "\n".join(map(shown, super().formatException(ei).split("\n")))
+
+
 def _show_log() -> None:
     log = logging.getLogger("klausel")
     if not log.handlers:
         handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s [%(process)d] %(message)s"))
+        handler.setFormatter(_OneLine("%(asctime)s %(levelname)s [%(process)d] %(message)s"))
         log.addHandler(handler)
         log.setLevel(logging.INFO)
         log.propagate = False

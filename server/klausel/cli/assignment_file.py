@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from klausel.core.policy.assignment import Assignment, Violation
+from klausel.core.terms.escaping import read_written
 
 HEADER = ["subject", "role", "domain"]
 _BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
@@ -82,7 +83,7 @@ class AssignmentFile:
                 line = reader.line_num + 1
                 for row in reader:
                     if row:
-                        yield line, row
+                        yield line, list(map(read_written, row))
                     line = reader.line_num + 1
             except csv.Error as error:
                 raise BrokenFile(

@@ -17,10 +17,12 @@ from tqdm import tqdm
 from klausel.cli.assignment_file import HEADER, AssignmentFile, BrokenFile
 from klausel.cli.database_options import database_option, explains_storage_errors, open_existing_database
 from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit, model_option, policies_option
+from klausel.cli.output import say
 from klausel.core.policy.assignment import Assignment
 from klausel.core.policy.role_hints import hint_on_role
 from klausel.core.policy.roles import RoleModel
 from klausel.core.records.change_record import TEXT_CHARACTERS, Origin
+from klausel.core.terms.escaping import written
 from klausel.storage.assignments.store import AssignmentStore, ForbiddenState, ImportResult, InvalidAssignments
 from klausel.storage.schema import open_database
 
@@ -75,7 +77,7 @@ def import_(
     roles = load_or_exit(policies, model).compiled.policy.roles
     with closing(AssignmentStore(open_database(database))) as store:
         result = import_file(store, roles, file, origin)
-    click.echo(f"{result.added} added, {result.already_there} there already; revision {result.revision}")
+    say(f"{result.added} added, {result.already_there} there already; revision {result.revision}")
 
 
 def origin_here(by: str | None = None, reason: str | None = None, ticket: str | None = None) -> Origin:
@@ -113,14 +115,10 @@ def import_file(store: AssignmentStore, roles: RoleModel, file: Path, origin: Or
 def _fail_unchanged(name: str, faults: Sequence[tuple[int, str]]) -> NoReturn:
     for line, message in faults[:MOST_SHOWN]:
         where = f"{name}:{line}" if line else name
-        click.echo(f"{where}: error: {_printable(message)}", err=True)
+        say(f"{where}: error: {message}", err=True)
     more = f"; these are the first {MOST_SHOWN} faults" if len(faults) > MOST_SHOWN else ""
-    click.echo(f"{name}: nothing was imported{more}", err=True)
+    say(f"{name}: nothing was imported{more}", err=True)
     raise SystemExit(EXIT_PROBLEMS)
-
-
-def _printable(text: str) -> str:
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def _origin_options(command: Command) -> Command:
@@ -172,7 +170,7 @@ def rename_role(
         fail(f'unknown role "{new}"; {hint_on_role(new, roles.roles)}')
     with closing(AssignmentStore(open_existing_database(database))) as store, _refusals_explained():
         revision, count = store.rename_role(roles, old, new, origin)
-    click.echo(f"{count} role assignments renamed from {_printable(old)} to {new}; revision {revision}")
+    say(f"{count} role assignments renamed from {old} to {new}; revision {revision}")
 
 
 @assignments.command()
@@ -208,8 +206,8 @@ def revoke(
         before = store.revision()
         revision = store.write(roles, (), [row], origin)
     if revision == before:
-        fail(f"{_printable(str(row))} is no role assignment, so nothing was changed")
-    click.echo(f"revoked {row}; revision {revision}")
+        fail(f"{row} is no role assignment, so nothing was changed")
+    say(f"revoked {row}; revision {revision}")
 
 
 @contextmanager
@@ -224,7 +222,7 @@ def _refusals_explained() -> Iterator[None]:
     else:
         return
     for message in messages[:MOST_SHOWN]:
-        click.echo(f"error: {_printable(message)}", err=True)
+        say(f"error: {message}", err=True)
     more = f"; these are the first {MOST_SHOWN} faults" if len(messages) > MOST_SHOWN else ""
     fail(f"nothing was changed{more}")
 
@@ -265,5 +263,5 @@ def _write(store: AssignmentStore, text: TextIO, shows_progress: bool) -> None:
     bar = tqdm(total=store.count(), unit=" rows", unit_scale=True, disable=None if shows_progress else True, leave=False)
     with bar:
         for row in store.export_rows():
-            writer.writerow(row)
+            writer.writerow(map(written, row))
             bar.update()

@@ -13,11 +13,12 @@ import click
 from klausel.cli.database_options import Command, database_option, explains_storage_errors, open_existing_database
 from klausel.cli.moments import moment_in_log, people_at_option, say_as_of
 from klausel.cli.options import EXIT_DENIED, at_option, load_or_exit, model_option, policies_option
+from klausel.cli.output import say, say_json, say_lines
 from klausel.core.conditions.tree import OWN_ATTRIBUTES
 from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.decisions.explain import Explanation
 from klausel.core.decisions.explain import explain as explain_request
-from klausel.core.decisions.explanation_format import explanation_as_json, explanation_as_text, reason
+from klausel.core.decisions.explanation_format import explanation_as_json, explanation_lines, reason
 from klausel.core.policy.roles import RoleModel
 from klausel.core.terms.identifiers import split_subject_key
 from klausel.core.terms.request import Action, Request, Resource, Subject
@@ -74,7 +75,7 @@ def can(**options: object) -> None:
       klausel can user:leo edit quiz --in acme/support --set status=published --people-at 2026-03-01
     """
     explanation = _ask(**options)  # type: ignore[arg-type]
-    click.echo(reason(explanation))
+    say(reason(explanation))
     raise SystemExit(0 if explanation.decision.allowed else EXIT_DENIED)
 
 
@@ -94,9 +95,9 @@ def explain(format_: str, **options: object) -> None:
     """
     explanation = _ask(**options)  # type: ignore[arg-type]
     if format_ == "json":
-        click.echo(json.dumps(explanation_as_json(explanation), indent=2, ensure_ascii=False))
+        say_json(explanation_as_json(explanation), indent=2)
     else:
-        click.echo(explanation_as_text(explanation))
+        say_lines(explanation_lines(explanation))
     raise SystemExit(0 if explanation.decision.allowed else EXIT_DENIED)
 
 

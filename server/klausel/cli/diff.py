@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from tqdm import tqdm
 
 from klausel.cli.database_options import database_option, explains_storage_errors, open_existing_database
 from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit, model_option, policies_option
+from klausel.cli.output import say, say_json, say_lines
 from klausel.core.difference.causes import Cause
 from klausel.core.difference.compare import PolicyDifference, difference_between
 from klausel.core.difference.formats import as_html, as_markdown, as_text
@@ -173,14 +173,14 @@ def _people(difference: PolicyDifference, database: str, names: bool) -> tuple[l
 
 def _show(report: DifferenceReport, format_: str) -> None:
     if format_ == "json":
-        click.echo(json.dumps(as_json(report), indent=2, ensure_ascii=False))
+        say_json(as_json(report), indent=2)
     elif format_ == "markdown":
-        click.echo(as_markdown(report), nl=False)
+        say_lines(as_markdown(report).splitlines())
     elif format_ == "html":
-        click.echo(as_html(report), nl=False)
+        say_lines(as_html(report).splitlines())
     else:
         for line in as_text(report, _painted):
-            click.echo(line)
+            say(line)
 
 
 def _painted(text: str, how: str) -> str:

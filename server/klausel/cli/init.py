@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from klausel.cli.options import fail
+from klausel.cli.output import say
 from klausel.storage.file_rules import STARTER
 
 _HIDDEN = {"github": ".github"}
@@ -38,8 +39,8 @@ def init(folder: Path) -> None:
     except OSError as error:
         fail(f"cannot write {error.filename}: {error.strerror}")
     for path in contents:
-        click.echo(path)
-    click.echo(f"Start with {folder / 'README.md'}, then: cd {folder} && klausel check && klausel test", err=True)
+        say(str(path))
+    say(f"Start with {folder / 'README.md'}, then: cd {folder} && klausel check && klausel test", err=True)
 
 
 def _files_in(starter: Path) -> list[Path]:

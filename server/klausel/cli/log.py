@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from tqdm import tqdm
 
 from klausel.cli.blame import commit_as_json
 from klausel.cli.options import at_option, exits_on_problems, open_history, policies_option
+from klausel.cli.output import say, say_json, say_lines
 from klausel.core.difference.compare import Change, difference_between
 from klausel.core.difference.declarations import Declaration, declarations
 from klausel.core.difference.formats import as_text
@@ -114,12 +114,15 @@ def log(
     found = 0
     with exits_on_problems(policies, at):
         for told in _log(policies, at, first_parent, wanted):
-            click.echo(json.dumps(_as_json(told), ensure_ascii=False) if format_ == "json" else "\n".join(_lines(told)))
+            if format_ == "json":
+                say_json(_as_json(told))
+            else:
+                say_lines(_lines(told))
             found += 1
             if found == number:
                 return
     if not found:
-        click.echo("klausel: no commit changed anything of this", err=True)
+        say("klausel: no commit changed anything of this", err=True)
 
 
 def _log(policies: Path, at: str | None, first_parent: bool, wanted: _Wanted) -> Iterator[_Told]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 from collections.abc import Iterator, Sequence
@@ -14,6 +13,7 @@ from tqdm import tqdm
 
 from klausel.casbin_policies.engine import CompiledPolicy, compile_policy
 from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit, model_beside, model_option, policies_option
+from klausel.cli.output import say, say_json
 from klausel.cli.test import run_tests
 from klausel.core.conditions.outcomes import TOO_MANY_CASES_HINT
 from klausel.core.decisions.explain import show_value
@@ -69,11 +69,11 @@ def mutate(policies: Path, model: Path | None, format_: str, processes: int | No
         )
     )
     if format_ == "json":
-        click.echo(json.dumps(_as_json(everything, verdicts), indent=2, ensure_ascii=False))
+        say_json(_as_json(everything, verdicts), indent=2)
     else:
         for line in _lines(everything, verdicts):
-            click.echo(line)
-    click.echo(_summary(verdicts), err=True)
+            say(line)
+    say(_summary(verdicts), err=True)
     raise SystemExit(EXIT_PROBLEMS if any(verdict.fate == "survived" for verdict in verdicts) else 0)
 
 

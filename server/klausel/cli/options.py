@@ -10,6 +10,7 @@ from typing import NoReturn
 
 import click
 
+from klausel.cli.output import say
 from klausel.core.terms.problem import PolicyError
 from klausel.service.pipeline import LoadedPolicy, load_files
 from klausel.settings import Settings
@@ -92,7 +93,7 @@ def exits_on_problems(policies: Path, at: str | None) -> Iterator[None]:
         fail(str(error))
     except PolicyError as error:
         for problem in error.problems:
-            click.echo(str(problem), err=True)
+            say(str(problem), err=True)
         when = f" at {at}" if at else ""
         fail(f"the policies in {policies}{when} have problems; mend them first")
 
@@ -127,5 +128,5 @@ def write_or_exit(path: Path, content: bytes) -> None:
 
 def fail(message: str) -> NoReturn:
     """Prints a message and exits with 1."""
-    click.echo(f"klausel: {message}", err=True)
+    say(f"klausel: {message}", err=True)
     raise SystemExit(EXIT_PROBLEMS)

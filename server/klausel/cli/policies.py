@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import closing
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import click
 
 from klausel.casbin_policies.rows import Row, grant_rows, inheritance_rows
 from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit, model_option, policies_option, read_policies
+from klausel.cli.output import say, say_json, say_lines
 from klausel.core.lint.registry import RULES, page
 from klausel.core.terms.problem import PolicyError, Problem
 from klausel.service.pipeline import check_files, load_files, problems_of_orphans
@@ -19,7 +19,7 @@ from klausel.storage.policy_files.folder import PolicyFiles
 
 def _print_page(ctx: click.Context, _: click.Parameter, rule: str | None) -> None:
     if rule is not None:
-        click.echo(page(rule))
+        say_lines(page(rule).splitlines())
         ctx.exit()
 
 
@@ -62,12 +62,12 @@ def check(folder: Path, model: Path | None, format_: str, database: str | None, 
     problems = _problems_in(folder, model, database)
     errors = sum(problem.severity == "error" for problem in problems)
     if format_ == "json":
-        click.echo(json.dumps({"problems": [_as_json(problem) for problem in problems]}, indent=2, ensure_ascii=False))
+        say_json({"problems": [_as_json(problem) for problem in problems]}, indent=2)
     else:
         for problem in problems:
-            click.echo(_annotation(problem) if format_ == "github" else str(problem))
+            say(_annotation(problem) if format_ == "github" else str(problem))
         warnings = len(problems) - errors
-        click.echo(f"{folder}: {_count(errors, 'error')}, {_count(warnings, 'warning')}", err=True)
+        say(f"{folder}: {_count(errors, 'error')}, {_count(warnings, 'warning')}", err=True)
     raise SystemExit(EXIT_PROBLEMS if errors or (strict and problems) else 0)
 
 
@@ -155,11 +155,11 @@ def compile_(policies: Path, model: Path | None, format_: str) -> None:
     rows = [*grant_rows(policy), *inheritance_rows(policy)]
     if format_ == "json":
         listed = [{"type": row.kind, "fields": row.fields, "source": str(row.place)} for row in rows]
-        click.echo(json.dumps({"rows": listed}, indent=2, ensure_ascii=False))
+        say_json({"rows": listed}, indent=2)
         return
     if format_ == "csv":
         for line in [_casbin_line(row) for row in rows]:
-            click.echo(line)
+            say(line)
         return
     for row in rows:
-        click.echo(f"{row.place}: {', '.join((row.kind, *row.fields))}")
+        say(f"{row.place}: {', '.join((row.kind, *row.fields))}")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
 from klausel.cli.options import EXIT_PROBLEMS, load_or_exit, model_option, policies_option
+from klausel.cli.output import say, say_json
 from klausel.core.analysis.proof import Verdict, prove_all
 from klausel.core.conditions.outcomes import TOO_MANY_CASES_HINT
 from klausel.core.decisions.explain import show_value
@@ -29,13 +29,13 @@ def prove_command(policies: Path, model: Path | None, format_: str) -> None:
     """
     verdicts = list(prove_all(load_or_exit(policies, model).compiled.policy))
     if format_ == "json":
-        click.echo(json.dumps({"verdicts": [_as_json(verdict) for verdict in verdicts]}, indent=2, ensure_ascii=False))
+        say_json({"verdicts": [_as_json(verdict) for verdict in verdicts]}, indent=2)
     else:
         for verdict in verdicts:
             for line in _lines(verdict):
-                click.echo(line)
+                say(line)
         broken = sum(not verdict.holds for verdict in verdicts)
-        click.echo(f"{len(verdicts) - broken} of {len(verdicts)} invariants hold", err=True)
+        say(f"{len(verdicts) - broken} of {len(verdicts)} invariants hold", err=True)
     raise SystemExit(EXIT_PROBLEMS if any(not verdict.holds for verdict in verdicts) else 0)
 
 

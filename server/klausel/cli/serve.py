@@ -22,6 +22,7 @@ from granian.log import LogLevels
 from klausel.cli.assignments import import_file, origin_here
 from klausel.cli.database_options import database_option, explains_storage_errors
 from klausel.cli.options import fail, load_or_exit, model_beside, model_option, policies_option
+from klausel.cli.output import say
 from klausel.core.loading.load import ROLES_FILE
 from klausel.core.policy.orphans import orphan_problems, orphaned_roles
 from klausel.core.terms.masking import fault_in_mask
@@ -227,14 +228,14 @@ def serve(policies: Path, model: Path | None, demo: bool, open_to_all: bool, **o
     loaded = load_or_exit(policies, found_model, with_tests=True)
     _check_expectations(loaded)
     for warning in loaded.warnings:
-        click.echo(str(warning), err=True)
+        say(str(warning), err=True)
     _check_port(settings)
     _prepare_database(settings, loaded, policies)
     _try_decision_log(settings)
     _allow_descriptors(settings)
     os.environ[ENVIRONMENT_VARIABLE] = settings.as_text()
     counts = f"{len(loaded.compiled.policy.grants)} grants"
-    click.echo(
+    say(
         f"Klausel answers at {settings.base_url} ({counts} from {policies}); stop it with Ctrl-C",
         err=settings.decision_log == STDOUT,
     )
@@ -263,7 +264,7 @@ def serve(policies: Path, model: Path | None, demo: bool, open_to_all: bool, **o
 def _check_expectations(loaded: LoadedPolicy) -> None:
     unmet = list(unmet_expectations(loaded.compiled.policy, loaded.compiled, loaded.tests))
     for problem in unmet:
-        click.echo(str(problem), err=True)
+        say(str(problem), err=True)
     if unmet:
         fail("the policies do not do what their tests and invariants expect; mend one or the other first")
 
@@ -324,14 +325,14 @@ def _prepare_database(settings: Settings, loaded: LoadedPolicy, policies: Path) 
             return
         if not store.is_empty():
             message = "the database has role assignments already, so the demo people were not loaded"
-            click.echo(message, err=settings.decision_log == STDOUT)
+            say(message, err=settings.decision_log == STDOUT)
             return
         file = policies / DEMO_FILE
         if not file.is_file():
             fail(f"there are no demo people in {file}; start without --demo")
         result = import_file(store, loaded.compiled.policy.roles, file, origin_here(reason="demo people"))
         message = f"{result.added} role assignments of demo people loaded into the empty database"
-        click.echo(message, err=settings.decision_log == STDOUT)
+        say(message, err=settings.decision_log == STDOUT)
 
 
 def _check_orphans(settings: Settings, loaded: LoadedPolicy, store: AssignmentStore) -> None:
@@ -339,7 +340,7 @@ def _check_orphans(settings: Settings, loaded: LoadedPolicy, store: AssignmentSt
     problems = orphan_problems(roles, orphaned_roles(roles, stored_roles(store.engine)), f"{settings.policies}/{ROLES_FILE}")
     refuses = settings.orphaned_assignments == "refuse"
     for problem in problems:
-        click.echo(str(problem if refuses else dataclasses.replace(problem, severity="warning")), err=True)
+        say(str(problem if refuses else dataclasses.replace(problem, severity="warning")), err=True)
     if problems and refuses:
         fail("stored role assignments would count for nothing; to start all the same, give --orphaned-assignments warn")
 
@@ -367,7 +368,7 @@ def _allow_descriptors(settings: Settings) -> None:
         soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         if soft < needed:
-            click.echo(
+            say(
                 f"the system lets a process open {soft} files, too few for {settings.max_connections} connections; "
                 "raise it (ulimit -n), or lower --max-connections",
                 err=True,
