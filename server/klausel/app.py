@@ -178,7 +178,7 @@ def _tell_parent() -> None:
         os.kill(parent.pid, signal.SIGHUP)
 
 
-class _OneLine(logging.Formatter):
+class OneLine(logging.Formatter):
     """Texts from requests and databases can forge no line, and nothing that a terminal obeys."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:
@@ -192,7 +192,7 @@ def _show_log() -> None:
     log = logging.getLogger("klausel")
     if not log.handlers:
         handler = logging.StreamHandler()
-        handler.setFormatter(_OneLine("%(asctime)s %(levelname)s [%(process)d] %(message)s"))
+        handler.setFormatter(OneLine("%(asctime)s %(levelname)s [%(process)d] %(message)s"))
         log.addHandler(handler)
         log.setLevel(logging.INFO)
         log.propagate = False

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from klausel.cli.database_options import database_option, explains_storage_errors, open_existing_database
 from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit, model_option, policies_option
-from klausel.cli.output import say, say_json, say_lines
+from klausel.cli.output import say_json, say_lines, say_painted
 from klausel.core.difference.causes import Cause
 from klausel.core.difference.compare import PolicyDifference, difference_between
 from klausel.core.difference.formats import as_html, as_markdown, as_text
@@ -179,8 +179,7 @@ def _show(report: DifferenceReport, format_: str) -> None:
     elif format_ == "html":
         say_lines(as_html(report).splitlines())
     else:
-        for line in as_text(report, _painted):
-            say(line)
+        say_painted(as_text(report, _painted))
 
 
 def _painted(text: str, how: str) -> str:

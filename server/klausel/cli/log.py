@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from klausel.cli.blame import commit_as_json
 from klausel.cli.options import at_option, exits_on_problems, open_history, policies_option
-from klausel.cli.output import say, say_json, say_lines
+from klausel.cli.output import say, say_json, say_painted
 from klausel.core.difference.compare import Change, difference_between
 from klausel.core.difference.declarations import Declaration, declarations
 from klausel.core.difference.formats import as_text
@@ -117,7 +117,7 @@ def log(
             if format_ == "json":
                 say_json(_as_json(told))
             else:
-                say_lines(_lines(told))
+                say_painted(_lines(told))
             found += 1
             if found == number:
                 return
