@@ -182,10 +182,12 @@ class OneLine(logging.Formatter):
     """Texts from requests and databases can forge no line, and nothing that a terminal obeys."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:
+        """The line of a record."""
         return shown(super().formatMessage(record))
 
     def formatException(self, ei: Any) -> str:
-        return "\n".join(map(shown, super().formatException(ei).split("\n")))
+        """The traceback, set in, so that no line of it passes for a record."""
+        return "\n".join(f"  {shown(line)}" for line in super().formatException(ei).split("\n"))
 
 
 def _show_log() -> None:

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 from click.testing import CliRunner, Result
 from git_in_tests import FILES, Repository
 
@@ -91,6 +90,7 @@ def test_a_new_layout_of_the_files_shows_no_change(repository: Repository) -> No
         "pattern_matches_taken_as_free": False,
         "not_compared": [],
         "changed_rules": [],
+        "rules": [],
         "people": None,
     }
 
@@ -221,15 +221,22 @@ def test_the_formats_tell_of_the_same_changes() -> None:
     assert "\x1b[" not in text
 
 
-def test_the_workflow_for_pull_requests_runs_as_it_stands(repository: Repository) -> None:
-    workflow = yaml.safe_load((ROOT / "docs" / "pull-request.yml").read_text(encoding="utf-8"))
-    commands = [step["run"] for step in workflow["jobs"]["difference"]["steps"] if "run" in step]
-    (command,) = [command for command in commands if command.startswith("klausel diff")]
-    repository.git("checkout", "--quiet", "-b", "wish")
-    repository.replace(LETTERS, "to: read", "to: [read, burn]")
-    repository.git("checkout", "--quiet", "main")
-    repository.commit({"README.md": "Meanwhile.\n"})
-    repository.git("merge", "--quiet", "--no-ff", "-m", "Merged to see", "wish")
-    arguments = command.removeprefix("klausel diff ").partition(" > ")[0].split()
-    assert "burn **letter** | clerk, and with it boss" in diff(*arguments).output
-    assert workflow["permissions"] == {"contents": "read", "pull-requests": "write"}
+def test_an_invariant_that_demands_less_is_shown_with_its_direction_and_fails(repository: Repository) -> None:
+    invariants = "policies/invariants.yaml"
+    stated = "invariants:\n  - {name: only bosses burn, at_most: boss, to: burn, resource: letter}\n"
+    repository.commit({invariants: stated})
+    repository.replace(invariants, "at_most: boss", "at_most: clerk", "Clerks may be let")
+    sentence = f'the invariant "only bosses burn" is weaker: it demands less than before ({invariants}:2)'
+    asked = diff("HEAD~1", "HEAD", "--fail-on", "more")
+    assert asked.exit_code == 1
+    assert "the same: nothing changes in what is allowed, but what is demanded does" in asked.output
+    assert sentence in asked.output
+    assert diff("HEAD~1", "HEAD", "--fail-on", "any").exit_code == 1
+    assert diff("HEAD~1", "HEAD", "--fail-on", "less").exit_code == 0
+    assert diff("HEAD", "HEAD~1", "--fail-on", "more").exit_code == 0
+    assert as_json("HEAD~1", "HEAD")["rules"] == [{"text": sentence, "movement": "weaker"}]
+    told = CliRunner().invoke(main, ["log", "-n", "1"]).output
+    assert f"  ~ {sentence}" in told
+    assert (
+        "Clerks may be let" not in CliRunner().invoke(main, ["log", "--role", "clerk", "--action", "read", "-n", "1"]).output
+    )

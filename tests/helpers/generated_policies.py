@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from random import Random
 from typing import NamedTuple
 
@@ -28,6 +29,26 @@ ATTRIBUTES = (
     "action.channel",
     "context.time",
 )
+WORDS = (
+    "has resource.owner",
+    "not has resource.flag",
+    "has resource.deep",
+    'resource.tags contains "ann"',
+    "resource.tags contains subject.id",
+    'resource.tags overlaps ["ann", 1]',
+    'resource.tags subset of ["ann", "bob"]',
+    "subject.team overlaps resource.tags",
+    'starts_with(resource.owner, "an")',
+    "ends_with(resource.owner, subject.team)",
+    'in_network(context.time, ["10.0.0.0/8", "::1/128"])',
+    "context.now < resource.count",
+    'context.now >= time("2026-03-01T00:00:00Z")',
+    "time(resource.owner) < time(resource.count)",
+)
+MOMENTS = ("2026-02-28T23:00:00-02:00", "2026-03-01T00:00:00Z", "2026-07-01T12:00:00.5+02:00")
+ADDRESSES = ("10.1.2.3", "::ffff:10.1.2.3", "11.1.1.1", "::1")
+TIMES = tuple(datetime.fromisoformat(text) for text in MOMENTS)
+OWN = ("subject.id", "subject.type", "resource.id", "action.name")
 PATTERNS = ("a*", "*", "?nn", "**/c", "a/*/c", "a/**", "*n*", "night", "*&&*")
 
 
@@ -119,7 +140,8 @@ class _Generator:
     def _csv(self, grants: list[dict[str, str]], contains: dict[str, list[str]]) -> str:
         rows = [["g", role, inner, "*"] for role, inners in contains.items() for inner in inners]
         for grant in grants:
-            scope = grant.get("in", "*") + (f"//{grant['at_level']}" if "at_level" in grant else "")
+            sign = self.random.choice(("//", " at level "))
+            scope = grant.get("in", "*") + (f"{sign}{grant['at_level']}" if "at_level" in grant else "")
             fields = [grant["grantee"], scope, grant["resource"], grant["to"], grant.get("when", "true"), grant["effect"]]
             rows.append(["p", *fields])
         return "".join(", ".join('"' + field.replace('"', '""') + '"' for field in row) + "\n" for row in rows)
@@ -136,8 +158,8 @@ class _Generator:
                 "to": self.random.choice(self.types[type_]),
                 "resource": type_,
             }
-            if self.random.random() < 0.2:
-                grant["in"] = self._domain(self.random.choice(self.levels))
+            if self.random.random() < 0.3:
+                grant["in"] = self._place(self.random.choice(self.levels))
             if self.random.random() < 0.2:
                 lowest = grant.get("in", "").count("/")
                 grant["at_level"] = self.random.choice(self.levels[lowest:])
@@ -149,6 +171,10 @@ class _Generator:
     def _domain(self, level: str) -> str:
         levels = self.levels[: self.levels.index(level) + 1]
         return "/".join(self.constants.get(name) or self.random.choice(IDS) for name in levels)
+
+    def _place(self, level: str) -> str:
+        parts = self._domain(level).split("/")
+        return "/".join("*" if self.random.random() < 0.35 else part for part in parts)
 
     def _condition(self, depth: int, named: list[str]) -> str:
         if depth and self.random.random() < 0.5:
@@ -162,9 +188,11 @@ class _Generator:
 
     def _atom(self) -> str:
         attribute = self.random.choice(ATTRIBUTES)
-        kind = self.random.randrange(6)
+        kind = self.random.randrange(7)
         if kind == 0:
             return attribute
+        if kind == 6:
+            return self.random.choice(WORDS)
         if kind == 1:
             matcher = self.random.choice(("matches_glob", "matches_path"))
             return f"{matcher}({attribute}, {json.dumps(self.random.choice(PATTERNS))})"
@@ -173,9 +201,14 @@ class _Generator:
             return f"{attribute} {self.random.choice(('in', 'not in'))} [{items}]"
         if kind == 3:
             sign = self.random.choice(("==", "!=", "<", "in", "not in"))
-            return f"{attribute} {sign} {self.random.choice(ATTRIBUTES)}"
+            other = self.random.choice(ATTRIBUTES)
+            return f"{attribute} {'!=' if sign == '<' and {attribute, other} & set(OWN) else sign} {other}"
         literal = self._scalar()
-        signs = ("==", "!=") if isinstance(literal, bool) else ("==", "==", "==", "!=", "<", "<=", ">", ">=")
+        signs = (
+            ("==", "!=")
+            if isinstance(literal, bool | str) or attribute in OWN
+            else ("==", "==", "==", "!=", "<", "<=", ">", ">=")
+        )
         return f"{attribute} {self.random.choice(signs)} {json.dumps(literal)}"
 
     def _scalar(self) -> str | int | float | bool:
@@ -206,13 +239,15 @@ class _Generator:
             Subject(type_, id_, self._properties(("team", "id"))),
             Action(action, self._properties(("channel", "name"))),
             resource,
-            self._properties(("time",)),
+            {**self._properties(("time",)), "now": self.random.choice(TIMES)},
         )
 
     def _properties(self, names: tuple[str, ...]) -> dict[str, object]:
         return {name: self._value() for name in names if self.random.random() < 0.75}
 
     def _value(self) -> object:
+        if self.random.random() < 0.15:
+            return self.random.choice((*MOMENTS, *ADDRESSES))
         if self.random.random() < 0.75:
             return self._scalar()
         inner = [self._scalar() for _ in range(self.random.randint(0, 3))]

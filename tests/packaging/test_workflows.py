@@ -147,7 +147,11 @@ def comment_of(name: str, repository: Repository, runner: dict[str, str], tmp_pa
 def test_a_pull_request_is_told_what_it_changes(
     name: str, repository: Repository, runner: dict[str, str], tmp_path: Path
 ) -> None:
+    repository.git("checkout", "--quiet", "-b", "wish")
     repository.replace("policies/features/documents.yaml", "allow: editor", "allow: reader")
+    repository.git("checkout", "--quiet", "main")
+    repository.commit({"NEWS.md": "Meanwhile.\n"})
+    repository.git("merge", "--quiet", "--no-ff", "-m", "Merged to see", "wish")
     told = comment_of(name, repository, runner, tmp_path)
     assert "reader" in told
     assert "policies/features/documents.yaml" in told

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from klausel.api.authzen_requests import Json
+from klausel.api.authzen_requests import Json, check_context
 from klausel.api.errors import ApiError
 from klausel.core.terms.request import NO_PROPERTIES, Action, Request, Resource, Subject
 
@@ -25,8 +25,14 @@ def read_question(body: Json, open_: Open | None) -> Request:
         Resource(
             resource["type"], "" if open_ == "resource" else resource["id"], properties_of(resource, "resource.properties")
         ),
-        properties_of(body, "context"),
+        _context_of(body),
     )
+
+
+def _context_of(body: Json) -> Json:
+    context = properties_of(body, "context")
+    check_context(context)
+    return context
 
 
 def _entity(body: Json, name: str, open_: Open | None) -> Json:

@@ -100,7 +100,8 @@ def klausel_routes(service: Service, watch: ConnectionWatch | None = None) -> Bl
 
     @blueprint.get("/v1/assignments", provide_automatic_options=False)
     def show() -> Response:
-        parameters = query_parameters("subject", "role", "domain", "limit", "cursor")
+        names = ("subject", "role", "domain", "group", "ends_after", "ends_before", "limit", "cursor")
+        parameters = query_parameters(*names)
         return json_answer(list_assignments(service, parameters))
 
     @blueprint.delete("/v1/assignments", provide_automatic_options=False)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from klausel.casbin_policies.condition_text import certain_text, possible_text
 from klausel.core.policy.policy_set import PolicySet
-from klausel.core.policy.scope import EVERYWHERE
+from klausel.core.terms.places import EVERYWHERE
 from klausel.core.terms.problem import Place
 
 GRANT_FIELDS = ("sub", "dom", "obj", "act", "cond", "eft")

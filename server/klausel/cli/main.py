@@ -21,6 +21,7 @@ COMMANDS = {
     "schema": ("schema", "schema"),
     "can": ("decisions", "can"),
     "explain": ("decisions", "explain"),
+    "shell": ("shell", "shell"),
     "log": ("log", "log"),
     "blame": ("blame", "blame"),
     "who-can": ("search", "who_can_command"),

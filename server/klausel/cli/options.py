@@ -11,10 +11,12 @@ from typing import NoReturn
 import click
 
 from klausel.cli.output import say
+from klausel.core.terms.moment import is_moment
 from klausel.core.terms.problem import PolicyError
 from klausel.service.pipeline import LoadedPolicy, load_files
 from klausel.settings import Settings
 from klausel.storage.file_rules import DEFAULT_MODEL
+from klausel.storage.git.moved_folder import folder_at
 from klausel.storage.git.objects import GitCommit, GitError
 from klausel.storage.git.repository import GitRepository
 from klausel.storage.policy_files.folder import PolicyFiles, read_at, read_folder
@@ -26,15 +28,6 @@ EXIT_DENIED = 3
 
 _DEFAULTS = Settings()
 
-policies_option = click.option(
-    "--policies",
-    type=click.Path(path_type=Path),
-    default=Path(_DEFAULTS.policies),
-    show_default=True,
-    envvar="KLAUSEL_POLICIES",
-    show_envvar=True,
-    help="Folder of the policy set; REPO@REF:DIR reads it at a git ref, from a bare repository too.",
-)
 model_option = click.option(
     "--model",
     type=click.Path(path_type=Path),
@@ -45,8 +38,9 @@ model_option = click.option(
 
 at_option = click.option(
     "--at",
-    metavar="REV",
-    help="Policies as of a commit of their git repository: a branch, a tag, an id, HEAD~2. Nothing is checked out.",
+    metavar="REV|MOMENT",
+    help="Policies as of a commit of their git repository: a branch, a tag, an id, HEAD~2; or what was in force at a moment: "
+    "2026-03-01, main@2026-03-01T12:00. Nothing is checked out.",
 )
 
 
@@ -62,7 +56,10 @@ def model_beside(policies: Path, model: Path | None) -> Path:
 def load_or_exit(policies: Path, model: Path | None, with_tests: bool = False, at: str | None = None) -> LoadedPolicy:
     """The policy set, `at` a commit if one is named; prints every problem and exits with 1 when there is none."""
     with exits_on_problems(policies, at):
-        return open_policies(policies, model, with_tests, at)
+        loaded = open_policies(policies, model, with_tests, at)
+    if at is not None and loaded.commit is not None and is_moment(at.rpartition("@")[2]):
+        say(f"klausel: what was in force at {at} is commit {loaded.commit.id[:12]}", err=True)
+    return loaded
 
 
 def open_history(policies: Path, at: str | None) -> tuple[GitRepository, GitCommit, str]:
@@ -74,9 +71,11 @@ def open_history(policies: Path, at: str | None) -> tuple[GitRepository, GitComm
     if address is not None:
         _refuse_second_commit(policies, at)
         repository = GitRepository.objects_of(address.repository)
-        return repository, repository.commit(address.revision), address.folder
-    repository = GitRepository.containing(policies)
-    return repository, repository.commit(at or "HEAD"), repository.tree_path(policies)
+        commit, folder = repository.commit(address.revision), address.folder
+    else:
+        repository = GitRepository.containing(policies)
+        commit, folder = repository.commit(at or "HEAD"), repository.tree_path(policies)
+    return repository, commit, folder_at(repository, commit, folder)
 
 
 def _refuse_second_commit(policies: Path, at: str | None) -> None:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 
 import click
 
 from klausel.casbin_policies.rows import Row, grant_rows, inheritance_rows
-from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit, model_option, policies_option, read_policies
+from klausel.cli.assignment_file import AssignmentFile, BrokenFile
+from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit, model_option, read_policies
 from klausel.cli.output import say, say_json, say_lines
+from klausel.cli.policy_folder import policies_option
 from klausel.core.lint.registry import RULES, page
+from klausel.core.lint.survey import DomainSeen
 from klausel.core.terms.problem import PolicyError, Problem
 from klausel.service.pipeline import check_files, load_files, problems_of_orphans
+from klausel.storage.file_rules import DEMO_FILE
 from klausel.storage.git.objects import GitError
-from klausel.storage.policy_files.folder import PolicyFiles
+from klausel.storage.policy_files.folder import PolicyFiles, shown
 
 
 def _print_page(ctx: click.Context, _: click.Parameter, rule: str | None) -> None:
@@ -24,7 +29,7 @@ def _print_page(ctx: click.Context, _: click.Parameter, rule: str | None) -> Non
 
 
 @click.command()
-@click.argument("folder", metavar="[DIR]", type=click.Path(path_type=Path), default="policies", envvar="KLAUSEL_POLICIES")
+@policies_option
 @model_option
 @click.option(
     "--format",
@@ -34,7 +39,11 @@ def _print_page(ctx: click.Context, _: click.Parameter, rule: str | None) -> Non
     show_default=True,
     help="github: annotations on the lines of a pull request.",
 )
-@click.option("--database", metavar="URL", help="Look in this database too for role assignments that the set would orphan.")
+@click.option(
+    "--database",
+    metavar="URL",
+    help="Compare with the role assignments of this database, too: with their roles, and with where people are.",
+)
 @click.option("--strict", is_flag=True, help="Exit with 1 on warnings too.")
 @click.option(
     "--explain",
@@ -44,12 +53,12 @@ def _print_page(ctx: click.Context, _: click.Parameter, rule: str | None) -> Non
     callback=_print_page,
     help="Print the manual page of a warning, and nothing else.",
 )
-def check(folder: Path, model: Path | None, format_: str, database: str | None, strict: bool) -> None:
+def check(policies: Path, model: Path | None, format_: str, database: str | None, strict: bool) -> None:
     """Check the policy set in DIR and print every problem with its place.
 
     Errors refuse the set. Warnings are what may stand but is most often a mistake. Without DIR it is KLAUSEL_POLICIES, or the
-    folder policies; REPO@REF:DIR is a folder at a git ref. Exits with 1 when there is an error; warnings alone exit with 0, or
-    with 1 under --strict.
+    folder policies, here or in a folder above; REPO@REF:DIR is a folder at a git ref. Exits with 1 when there is an error;
+    warnings alone exit with 0, or with 1 under --strict.
 
     \b
     Examples:
@@ -59,7 +68,7 @@ def check(folder: Path, model: Path | None, format_: str, database: str | None, 
       klausel check --database postgresql://localhost/klausel
       klausel check --explain covered-grant
     """
-    problems = _problems_in(folder, model, database)
+    problems = _problems_in(policies, model, database)
     errors = sum(problem.severity == "error" for problem in problems)
     if format_ == "json":
         say_json({"problems": [_as_json(problem) for problem in problems]}, indent=2)
@@ -67,33 +76,52 @@ def check(folder: Path, model: Path | None, format_: str, database: str | None, 
         for problem in problems:
             say(_annotation(problem) if format_ == "github" else str(problem))
         warnings = len(problems) - errors
-        say(f"{folder}: {_count(errors, 'error')}, {_count(warnings, 'warning')}", err=True)
+        say(f"{policies}: {_count(errors, 'error')}, {_count(warnings, 'warning')}", err=True)
     raise SystemExit(EXIT_PROBLEMS if errors or (strict and problems) else 0)
 
 
 def _problems_in(folder: Path, model: Path | None, database: str | None) -> tuple[Problem, ...]:
     try:
         found = read_policies(folder, model)
-        problems = check_files(found)
-        if database is None or any(problem.severity == "error" for problem in problems):
-            return problems
-        return tuple(sorted([*problems, *_orphans(found, database)]))
+        if database is None:
+            return check_files(found, _demo_people(folder))
+        return _problems_beside(found, database, folder)
     except GitError as error:
         fail(str(error))
     except PolicyError as error:
         return error.problems
 
 
-def _orphans(found: PolicyFiles, database: str) -> tuple[Problem, ...]:
+def _demo_people(folder: Path) -> Iterator[DomainSeen]:
+    """The domains of the demo people beside the policies, as far as their file can be read."""
+    rows = AssignmentFile(folder / DEMO_FILE)
+    with suppress(BrokenFile):
+        for number, row in enumerate(rows):
+            if row.domain:
+                yield row.domain, f"{shown(folder / DEMO_FILE)}:{rows.line_of[number]}"
+
+
+def _problems_beside(found: PolicyFiles, database: str, folder: Path) -> tuple[Problem, ...]:
+    """The problems of a policy set, those among them that only the role assignments of a database show."""
     # Only here: most checks need no database, and loading what speaks to one takes longer than they do.
     from klausel.cli.database_options import explains_storage_errors, open_existing_database
     from klausel.storage.assignments.store import AssignmentStore
-    from klausel.storage.assignments.stored_roles import stored_roles
+    from klausel.storage.assignments.stored_roles import stored_domains, stored_roles
 
     @explains_storage_errors
     def look() -> tuple[Problem, ...]:
+        def people_in() -> Iterator[DomainSeen]:
+            yield from _demo_people(folder)
+            with closing(AssignmentStore(open_existing_database(database))) as store:
+                for domain in stored_domains(store.engine):
+                    yield domain, "role assignments"
+
+        problems = check_files(found, people_in())
+        if any(problem.severity == "error" for problem in problems):
+            return problems
         with closing(AssignmentStore(open_existing_database(database))) as store:
-            return problems_of_orphans(found, load_files(found), stored_roles(store.engine))
+            orphans = problems_of_orphans(found, load_files(found), stored_roles(store.engine))
+        return tuple(sorted([*problems, *orphans]))
 
     return look()
 

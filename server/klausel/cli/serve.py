@@ -21,8 +21,9 @@ from granian.log import LogLevels
 
 from klausel.cli.assignments import import_file, origin_here
 from klausel.cli.database_options import database_option, explains_storage_errors
-from klausel.cli.options import fail, load_or_exit, model_beside, model_option, policies_option
+from klausel.cli.options import fail, load_or_exit, model_beside, model_option
 from klausel.cli.output import say
+from klausel.cli.policy_folder import policies_option
 from klausel.core.loading.load import ROLES_FILE
 from klausel.core.policy.orphans import orphan_problems, orphaned_roles
 from klausel.core.terms.masking import fault_in_mask
@@ -33,6 +34,7 @@ from klausel.storage.assignments.store import AssignmentStore
 from klausel.storage.assignments.stored_roles import stored_roles
 from klausel.storage.decision_log.queue import SinkError
 from klausel.storage.decision_log.sinks import STDOUT, open_sink
+from klausel.storage.file_rules import DEMO_FILE
 from klausel.storage.policy_files.git_source import git_address
 from klausel.storage.schema import open_database
 from klausel.storage.sql.access import READS_AT_ONCE, WRITES_AT_ONCE
@@ -47,7 +49,6 @@ OTHER_DESCRIPTORS = 256
 """Files, pipes and connections to the database."""
 RESPAWN_SECONDS = 1.0
 SECONDS_TO_END = 10
-DEMO_FILE = "demo/assignments.csv"
 _DEFAULTS = Settings()
 
 

@@ -9,8 +9,9 @@ from xml.etree import ElementTree
 
 import click
 
-from klausel.cli.options import EXIT_PROBLEMS, load_or_exit, model_option, policies_option
+from klausel.cli.options import EXIT_PROBLEMS, load_or_exit, model_option
 from klausel.cli.output import say, say_json, say_lines
+from klausel.cli.policy_folder import policies_option
 from klausel.core.policy.policy_test import PolicyTest
 from klausel.core.testing.coverage import Coverage, Touchable, coverage_of
 from klausel.core.testing.run import Failure, ResolvedRoles, failures

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from klausel.core.decisions.decide import Decision, decide
@@ -15,7 +16,7 @@ from klausel.core.decisions.explain import Explanation, explain
 from klausel.core.filters.derive import filter_of
 from klausel.core.filters.tree import Filter
 from klausel.core.terms.identifiers import fault_in_subject, subject_key
-from klausel.core.terms.request import Request
+from klausel.core.terms.request import Request, asked_at
 from klausel.service.pipeline import LoadedPolicy
 from klausel.service.policy_in_force import InForce, LivePolicy, Outcome
 from klausel.service.recording import Decide, Recording
@@ -89,6 +90,10 @@ class PoliciesTooOld(Exception):
     """The policies could not be refreshed for so long that everything is denied; the text says so in one sentence."""
 
 
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
 class _FailedBefore(Exception):
     """The database failed at an earlier question of the same request."""
 
@@ -98,6 +103,7 @@ class Service:
     """The parts that answer requests; all of them may be used from several threads.
 
     `fault` finds out whether the parts can answer now: what keeps them from it, as a sentence, None when nothing does.
+    `clock` gives the one moment at which a request is answered.
     """
 
     settings: Settings
@@ -106,6 +112,7 @@ class Service:
     fault: Callable[[], str | None]
     tell_other_processes: Callable[[], None] = _nobody
     decision_log: DecisionLog | None = None
+    clock: Callable[[], datetime] = _now
     failures: Failures = field(default_factory=Failures)
 
     @property
@@ -138,6 +145,12 @@ class Service:
             return self._deny if recording is None else recording.noting(self._deny)
         plan, resolved_roles = in_force.policy.compiled, in_force.resolved_roles
         policy = plan.policy
+        # One time for all that is asked together.
+        moment = self.clock()
+        seconds = moment.timestamp()
+        now = moment if policy.uses_now else None
+        if recording is not None and now is not None:
+            recording.name_now(now)
         answers: bool | None = None  # whether the database does; None before it was asked
 
         def roles_held(subject_key: str, domain: str | None) -> frozenset[str]:
@@ -151,8 +164,8 @@ class Service:
                     if recording is not None:
                         recording.name_revision(resolved_roles.revision())
                 if recording is None:
-                    return resolved_roles.roles_in(subject_key, domain)
-                effective_roles = recording.effective_roles = resolved_roles.effective_roles_of(subject_key)
+                    return resolved_roles.roles_in(subject_key, domain, seconds)
+                effective_roles = recording.effective_roles = resolved_roles.effective_roles_of(subject_key, seconds)
                 return effective_roles.roles_in(domain)
             except StorageError:
                 answers = False
@@ -160,7 +173,7 @@ class Service:
 
         def decide_one(request: Request) -> Decision:
             try:
-                return decide(policy, plan, roles_held, request)
+                return decide(policy, plan, roles_held, request if now is None else asked_at(request, now))
             except _FailedBefore:
                 return failures.of_database(None)
             except StorageError as error:
@@ -176,12 +189,15 @@ class Service:
         Raises `PoliciesTooOld` and `StorageError`.
         """
         in_force = self._in_force_now()
-        subject = request.subject
+        subject, now = request.subject, self.clock()
         effective_roles = NOBODY
         if fault_in_subject(subject.type, subject.id) is None:
             in_force.resolved_roles.refresh()
-            effective_roles = in_force.resolved_roles.effective_roles_of(subject_key(subject.type, subject.id))
-        return filter_of(in_force.policy.compiled.policy, effective_roles, request, inside)
+            key = subject_key(subject.type, subject.id)
+            effective_roles = in_force.resolved_roles.effective_roles_of(key, now.timestamp())
+        policy = in_force.policy.compiled.policy
+        asked = asked_at(request, now) if policy.uses_now else request
+        return filter_of(policy, effective_roles, asked, inside)
 
     def _in_force_now(self) -> InForce:
         live = self.live
@@ -205,16 +221,22 @@ class Service:
         if self.live.is_too_old:
             return Explanation(request, self._deny(request), None, (), (), ())
         compiled, resolved_roles = in_force.policy.compiled, in_force.resolved_roles
+        moment = self.clock()
+        now = moment.timestamp()
 
         def effective_roles_of(subject: str) -> EffectiveRoles:
             resolved_roles.refresh()
             if recording is None:
-                return resolved_roles.effective_roles_of(subject)
+                return resolved_roles.effective_roles_of(subject, now)
             recording.name_revision(resolved_roles.revision())
-            recording.effective_roles = resolved_roles.effective_roles_of(subject)
+            recording.effective_roles = resolved_roles.effective_roles_of(subject, now)
             return recording.effective_roles
 
-        return explain(compiled.policy, compiled, effective_roles_of, request)
+        if compiled.policy.uses_now:
+            if recording is not None:
+                recording.name_now(moment)
+            request = asked_at(request, moment)
+        return explain(compiled.policy, compiled, effective_roles_of, request, now)
 
     def _deny(self, _: Request) -> Decision:
         return Decision(False, None, None, self._too_old())

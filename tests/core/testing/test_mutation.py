@@ -37,6 +37,7 @@ EXPECTED_MUTANTS = {
         "for worker instead",
         "without its condition",
         "when not (resource.amount < 100) instead",
+        "when resource.amount <= 100 instead",
         "for any head instead",
     ],
     "deny anyone to approve payment when resource.frozen": [
@@ -85,10 +86,13 @@ def test_places_and_parts_of_conditions_are_changed_too() -> None:
         "when resource.a and resource.c instead",
         "when resource.a and resource.b instead",
         "for head instead",
-        "in *//team instead",
+        "at level team instead",
         "in acme instead",
     ]
-    assert "in acme//company instead" in made
+    assert "in acme at level company instead" in made
+    starred = load("", PLACES.replace("    in: acme\n    at_level: team\n", "    in: acme/*\n")).or_raise()
+    wider = [mutant.what.rpartition(": ")[2] for mutant in mutants(starred) if mutant.kind == "place changed"]
+    assert wider == ["for head instead", "everywhere instead", "in acme instead", "in */* instead"]
 
 
 WITHOUT_WILLI = "  - {name: payments, resource: small, people: hanna, allowed: {hanna: [create, approve]}}\n"
@@ -152,7 +156,7 @@ def test_the_shipped_tests_touch_everything_and_notice_every_change() -> None:
 
 GRANTEES = ("owner", "member", "head", "worker", "any head", "any worker", "anyone")
 CONDITIONS = ("", ", when: resource.amount < 100", ", when: not resource.frozen", ", when: resource.maker == subject.id")
-SCOPES = ("", ", in: acme", ", in: acme/red", ", at_level: company", ", at_level: team")
+SCOPES = ("", ", in: acme", ", in: acme/red", ", in: acme/*", ", in: '*/red'", ", at_level: company", ", at_level: team")
 TYPES = "resource_types:\n  payment: {actions: [create]}\n  company: {actions: [x]}\n  team: {actions: [x]}\ngrants:\n"
 
 

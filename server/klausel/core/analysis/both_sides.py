@@ -15,6 +15,7 @@ from klausel.core.conditions.tree import Atom, Attribute, attributes_of
 from klausel.core.decisions.domain import BadDomain, domain_of
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.policy.roles import ANY_PREFIX, ANYONE, RoleModel, depth_of, parent_domain, top_domain
+from klausel.core.terms.places import NamedParts
 from klausel.core.terms.request import Resource
 
 Asked = str | BadDomain | None
@@ -84,9 +85,9 @@ def _placements_named_otherwise(
     """Tries every kind of value, good or bad, of each attribute by which either side names a domain."""
     sides = (before, after)
     resource_type, action = question
-    known_domains = {domain for name in domains for domain in domains_from_top(name)}
+    named = NamedParts(domains)
     parts = [parts_in_atoms(policy.roles, resource_type, atoms) for policy in sides]
-    choices = _naming_values(sides, resource_type, known_domains, parts)
+    choices = _naming_values(sides, resource_type, named, parts)
     looked_at = {attribute for atom in atoms for attribute in attributes_of(atom)}
     found: dict[object, PlacementOfBoth] = {}
     for chosen in itertools.product(*choices.values()):
@@ -107,7 +108,7 @@ def _placements_named_otherwise(
         )
         longest = max((domain for domain in (first, second) if isinstance(domain, str)), key=len, default=None)
         side = 0 if longest == first else 1
-        shape = shape_of(longest, known_domains, parts[side], sides[side].roles)
+        shape = shape_of(longest, named, parts[side], sides[side].roles)
         found.setdefault(key, PlacementOfBoth(first, second, known, shape))
     yield from found.values()
 
@@ -118,15 +119,14 @@ _ACTION = Attribute("action", ("name",))
 
 
 def _naming_values(
-    sides: Collection[PolicySet], resource_type: str, known: Collection[str], parts: list[dict[str, set[str]]]
+    sides: Collection[PolicySet], resource_type: str, named: NamedParts, parts: list[dict[str, set[str]]]
 ) -> dict[Attribute, list[str | None]]:
     values: dict[Attribute, dict[str | None, None]] = {}
     for policy, in_atoms in zip(sides, parts, strict=True):
         for level in policy.roles.levels:
             if level.constant is not None:
                 continue
-            named = [domain.split("/") for domain in known]
-            used = {names[level.depth - 1] for names in named if len(names) >= level.depth} | in_atoms[level.name]
+            used = named.at_depth(level.depth) | in_atoms[level.name]
             ids = [made_up_id(level.name, used), *sorted(used), _NO_ID]
             if level.named_by is not None:
                 values.setdefault(Attribute("resource", (level.named_by,)), {None: None}).update(dict.fromkeys(ids))

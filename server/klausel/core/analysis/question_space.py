@@ -10,15 +10,13 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from klausel.core.conditions.outcomes import Known
-from klausel.core.conditions.tree import Atom, Attribute, Comparison, Literal, Operand, atoms
+from klausel.core.conditions.tree import Atom, Attribute, Comparison, Operand, atoms, literals_of
 from klausel.core.decisions.domain import BadDomain, domain_of
 from klausel.core.policy.policy_set import Grant, PolicySet
 from klausel.core.policy.roles import ANY_PREFIX, ANYONE, Level, RoleModel, depth_of, parent_domain
 from klausel.core.terms.identifiers import fault_in_domain_id
+from klausel.core.terms.places import NamedParts
 from klausel.core.terms.request import Resource
-
-_FIRST_ID = " "
-"""The id that sorts before all others; behind a text, the first id after that text."""
 
 Held = tuple[tuple[str, str], ...]
 """Role assignments of one subject, as (role, domain)."""
@@ -45,7 +43,7 @@ class Placement:
 
 
 def domains_and_atoms(grants: Iterable[Grant]) -> tuple[tuple[str, ...], tuple[Atom, ...]]:
-    """What grants tell apart: the domains that they name, and the atoms of their conditions; repeated ones too."""
+    """What grants tell apart: the places that they name, and the atoms of their conditions; repeated ones too."""
     found = tuple(grants)
     domains = tuple(grant.scope.domain for grant in found if grant.scope.domain is not None)
     return domains, tuple(atom for grant in found if grant.condition for atom in atoms(grant.condition))
@@ -56,31 +54,31 @@ def placements(
 ) -> tuple[Placement, ...]:
     """One placement for each kind in which this may be asked, apart where `domains` or texts in the atoms tell them apart.
 
-    `domains` are those that grants or invariants name; made-up ones are called after their level.
+    `domains` are places that grants or invariants name; made-up ids are called after their level.
     """
     roles = policy.roles
-    known_domains = {domain for name in domains for domain in domains_from_top(name)}
+    named = NamedParts(domains)
     parts = parts_in_atoms(roles, resource_type, atoms)
     found: dict[str | None, Placement] = {}
-    for chain in _chains(roles, known_domains, parts):
+    for chain in _chains(roles, named, parts):
         for length in range(len(chain) + 1):
             known = _known(_levels_looked_at(policy, resource_type, action), resource_type, action, chain[:length])
             domain = _domain_when(policy, resource_type, action, known)
             if not isinstance(domain, BadDomain):
-                found.setdefault(domain, Placement(domain, known, shape_of(domain, known_domains, parts, roles)))
+                found.setdefault(domain, Placement(domain, known, shape_of(domain, named, parts, roles)))
     return tuple(found.values())
 
 
 def shape_of(
-    domain: str | None, known: Collection[str], parts: Mapping[str, Collection[str]], roles: RoleModel
+    domain: str | None, named: NamedParts, parts: Mapping[str, Collection[str]], roles: RoleModel
 ) -> tuple[str | None, ...]:
     """The parts of a domain, with None for those that are made up."""
     if domain is None:
         return ()
     shape: list[str | None] = []
-    for level, above in zip(roles.levels, domains_from_top(domain), strict=False):
-        part = above.rpartition("/")[2]
-        is_named = above in known or part in parts[level.name]
+    ids = domain.split("/")
+    for level, part in zip(roles.levels, ids, strict=False):
+        is_named = part in parts[level.name] or named.name(ids[: level.depth])
         shape.append(part if is_named and level.constant is None else None)
     return tuple(shape)
 
@@ -108,10 +106,7 @@ def parts_in_atoms(roles: RoleModel, resource_type: str, atoms: Iterable[Atom]) 
             continue
         for level in roles.levels:
             if _naming_attributes(level, resource_type) & {atom.left, atom.right}:
-                literals = [item for side in (atom.left, atom.right) for item in getattr(side, "items", (side,))]
-                texts = {item.value for item in literals if isinstance(item, Literal) and isinstance(item.value, str)}
-                if atom.operator in ("<", "<=", ">", ">="):
-                    texts |= {_FIRST_ID, *(text + _FIRST_ID for text in texts)}
+                texts = {item.value for item in literals_of(atom) if isinstance(item.value, str)}
                 parts[level.name] |= {text for text in texts if not fault_in_domain_id(text)}
     return parts
 
@@ -123,8 +118,8 @@ def _naming_attributes(level: Level, resource_type: str) -> set[Operand]:
     return named
 
 
-def _chains(roles: RoleModel, known: Collection[str], parts: Mapping[str, set[str]]) -> Iterator[tuple[str, ...]]:
-    """Ids for all levels, from the top: through the known domains, and aside of them at each level."""
+def _chains(roles: RoleModel, named: NamedParts, parts: Mapping[str, set[str]]) -> Iterator[tuple[str, ...]]:
+    """Ids for all levels, from the top: through the places that are named, and aside of them at each level."""
 
     def extend(ids: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
         if len(ids) == len(roles.levels):
@@ -134,8 +129,7 @@ def _chains(roles: RoleModel, known: Collection[str], parts: Mapping[str, set[st
         if level.constant is not None:
             yield from extend((*ids, level.constant))
             return
-        prefix = "/".join(ids)
-        used = {name.rpartition("/")[2] for name in known if (parent_domain(name) or "") == prefix} | parts[level.name]
+        used = {*named.below(ids), *parts[level.name]}
         for part in [made_up_id(level.name, used), *sorted(used)]:
             yield from extend((*ids, part))
 

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from klausel.core.conditions.functions import FUNCTIONS
 from klausel.core.conditions.tree import (
     AllOf,
     AnyOf,
     Atom,
     Attribute,
+    Call,
     Comparison,
+    Computed,
     Condition,
     ListOf,
     Literal,
     Operand,
     Truth,
+    attributes_in,
     attributes_of,
     evaluate_atom,
     negate,
     value_of,
 )
-from klausel.core.filters.tree import Filter, every, some
+from klausel.core.conditions.values import kind_of
+from klausel.core.filters.tree import Filter, Missing, every, some
 from klausel.core.policy.policy_set import Grant
 from klausel.core.terms.request import Request
 
@@ -85,24 +90,53 @@ def _filled_in_atom(atom: Atom, request: Request, is_open: IsOpen) -> Filter:
             if one is None or other is None:
                 return False
             return _attribute_first(Comparison(operator, one, other))
-        case _:
-            return atom
-
-
-_MIRRORED = {"==": "==", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
+        case Call("has", (Attribute() as attribute,), False):
+            return Missing(attribute)
+        case Call(function, arguments, wanted):
+            filled = _filled_in_arguments(function, arguments, request, is_open)
+            return False if filled is None else Call(function, filled, wanted)
 
 
 def _attribute_first(comparison: Comparison) -> Comparison:
-    if isinstance(comparison.left, Attribute):
+    if not isinstance(comparison.left, Literal):
         return comparison
-    operator = _MIRRORED[comparison.operator]
+    operator = FUNCTIONS[comparison.operator].mirrored
     return Comparison(operator, comparison.right, comparison.left)  # type: ignore[arg-type]
+
+
+def _filled_in_arguments(
+    function: str, arguments: Sequence[Operand], request: Request, is_open: IsOpen
+) -> tuple[Operand, ...] | None:
+    """The arguments of a function with their values in place; None where one is of a kind that it does not take."""
+    filled: list[Operand] = []
+    for parameter, argument in zip(FUNCTIONS[function].parameters, arguments, strict=True):
+        if any(map(is_open, attributes_in(argument))):
+            found = _filled_in_value(argument, request, is_open)
+        else:
+            value = value_of(argument, request)
+            found = _written(value) if kind_of(value) in parameter.kinds else None
+        if found is None:
+            return None
+        filled.append(found)
+    return tuple(filled)
+
+
+def _written(value: object) -> Operand:
+    """A value as an operand; in a list, what nothing equals stands as null."""
+    if isinstance(value, list | tuple):
+        return ListOf(tuple(Literal(one if _is_scalar(one) else None) for one in value))  # type: ignore[arg-type]
+    return Literal(value)  # type: ignore[arg-type]
 
 
 def _filled_in_value(operand: Operand, request: Request, is_open: IsOpen) -> Operand | None:
     """The operand with its value in place; None where that value cannot be compared with anything."""
-    if not isinstance(operand, Attribute) or is_open(operand):
-        return None if isinstance(operand, ListOf) else operand
+    if isinstance(operand, ListOf):
+        return None
+    if isinstance(operand, Computed) and any(map(is_open, attributes_in(operand))):
+        filled = _filled_in_arguments(operand.function, operand.arguments, request, is_open)
+        return None if filled is None else Computed(operand.function, filled)
+    if isinstance(operand, Literal) or (isinstance(operand, Attribute) and is_open(operand)):
+        return operand
     value = value_of(operand, request)
     return Literal(value) if _is_scalar(value) else None  # type: ignore[arg-type]
 
@@ -118,14 +152,10 @@ def _filled_in_list(operand: Operand, request: Request, is_open: IsOpen, *, may_
     if not isinstance(value, list | tuple):
         return None
     scalars = [element for element in value if _is_scalar(element)]
-    if not may_be_mixed and (len(scalars) < len(value) or len({_kind(element) for element in scalars}) > 1):
+    if not may_be_mixed and (len(scalars) < len(value) or len(set(map(kind_of, scalars))) > 1):
         return None
     return ListOf(tuple(map(Literal, scalars)))
 
 
 def _is_scalar(value: object) -> bool:
-    return isinstance(value, str | bool | int | float) and value == value
-
-
-def _kind(value: object) -> type:
-    return str if isinstance(value, str) else bool if isinstance(value, bool) else float
+    return kind_of(value) not in (None, "list")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType, ModuleType
 
 from klausel.core.lint.rules import (
@@ -11,17 +11,17 @@ from klausel.core.lint.rules import (
     covered_grant,
     idle_deny,
     never_applies,
-    ordered_texts,
     role_as_property,
     same_permissions,
     similar_names,
+    similar_places,
     switch_off,
     unused_action,
     unused_condition,
     unused_resource_type,
     unused_role,
 )
-from klausel.core.lint.survey import Survey
+from klausel.core.lint.survey import DomainSeen, Survey
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.policy.policy_test import PolicyTest
 from klausel.core.terms.problem import Problem
@@ -31,7 +31,6 @@ _MODULES: Sequence[ModuleType] = (
     never_applies,
     idle_deny,
     any_never_earned,
-    ordered_texts,
     role_as_property,
     unused_condition,
     unused_role,
@@ -39,6 +38,7 @@ _MODULES: Sequence[ModuleType] = (
     unused_action,
     same_permissions,
     similar_names,
+    similar_places,
 )
 RULES: Mapping[str, ModuleType] = MappingProxyType({module.ID: module for module in (*_MODULES, switch_off)})
 """Every rule by its id, in the order in which help shows them."""
@@ -48,12 +48,12 @@ WARNINGS = frozenset({*(module.ID for module in _MODULES), *_OF_THE_LOADER})
 """The id of every warning that a comment can switch off."""
 
 
-def lint(policy: PolicySet, tests: Sequence[PolicyTest] = ()) -> list[Problem]:
+def lint(policy: PolicySet, tests: Sequence[PolicyTest] = (), people_in: Iterable[DomainSeen] = ()) -> list[Problem]:
     """The findings of all rules, as warnings sorted by place; `tests` are those beside the policies.
 
-    Comments that switch warnings off are not looked at.
+    `people_in` are further domains in which people hold roles. Comments that switch warnings off are not looked at.
     """
-    survey = Survey(policy, tests)
+    survey = Survey(policy, tests, people_in)
     return sorted({problem for module in _MODULES for problem in module.find(survey)})
 
 

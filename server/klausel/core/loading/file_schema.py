@@ -24,6 +24,7 @@ Naming = Literal[
     "action",
     "action or *",
     "condition",  # the name of one, or an expression
+    "place",
 ]
 """What a text names, which decides what may be written there and what an editor offers."""
 
@@ -180,10 +181,10 @@ GRANT = Table(
     (
         Key("allow", Texts("grantee"), "Who may: roles, `any <role>` (holds it somewhere below the same top), or `anyone`."),
         Key("deny", Texts("grantee"), "Who may not. Beats every allow, and reaches who holds the role by inheritance, too."),
-        Key("to", Texts("action"), "What: an action of the resource type, or a list.", is_required=True),
-        Key("resource", OneText("resource type"), "The type of the resource.", is_required=True),
+        Key("to", Texts("action or *"), "What: an action of the resource type, a list, or `*` for all.", is_required=True),
+        Key("resource", Texts("resource type or *"), "The resource type, a list, or `*` for all.", is_required=True),
         Key("when", OneText("condition"), "Only when this holds: the name of a condition, or an expression."),
-        Key("in", OneText(), "Only in this domain, and all below it."),
+        Key("in", Texts("place"), "Only in this place, and all below it: `acme`, `acme/support`, `acme/*`, or a list."),
         Key("at_level", OneText("level"), _AT_LEVEL),
         Key("because", OneText(), "Why; a remark that auditors see."),
     ),
@@ -197,6 +198,12 @@ FEATURE = Table(
             "resource_types",
             Entries(RESOURCE_TYPE, "new name"),
             "The types of things that this feature brings, with their actions; each is declared once, in any file.",
+        ),
+        Key(
+            "in",
+            Texts("place"),
+            "Where all grants of this file hold; those with an `in` of their own lie inside.",
+            needs=("grants",),
         ),
         Key("grants", ListOf((GRANT,)), "Who may do what. What nothing allows is denied."),
     ),
@@ -234,7 +241,7 @@ INVARIANT = Table(
         Key(
             "when", OneText("condition"), "Only for requests of which this holds: the name of a condition, or an expression."
         ),
-        Key("in", OneText(), "Only for requests in this domain, and all below it."),
+        Key("in", Texts("place"), "Only for requests in this place, and all below it: `acme`, `acme/*`, or a list."),
         Key("at_level", OneText("level"), "Only for requests that name exactly this level."),
     ),
     one_of=("never", "always", "at_most", "monotone", "separate"),
@@ -302,6 +309,8 @@ TEST = Table(
             "actions", Texts("action"), "Only these actions; all of the type unless said.", excludes=("who_can", "what_can")
         ),
         Key("context", Entries(Free(), is_short=True), "The context of the requests."),
+        Key("action_properties", Entries(Free(), is_short=True), "The properties of the action in the requests."),
+        Key("now", OneText(), "When it is asked, such as 2026-12-31T18:00:00Z: what conditions call context.now."),
         Key(
             "allowed",
             Entries(Texts("action")),

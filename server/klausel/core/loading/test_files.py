@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
+from klausel.core.conditions.values import read_time
 from klausel.core.loading.features import Vocabulary
 from klausel.core.loading.fields import ProblemList
 from klausel.core.loading.file_schema import TEST, TESTS
 from klausel.core.loading.test_people import Person, read_person, read_properties, read_resource
 from klausel.core.policy.policy_test import Expectation, PolicyTest, grant_text
 from klausel.core.terms.problem import Place, did_you_mean
-from klausel.core.terms.request import Action, Request, Resource
+from klausel.core.terms.request import NOW, Action, Request, Resource, Subject, asked_at
 from klausel.core.text.yaml_nodes import Fields, Items, Node, Text
 
 TEST_KEYS = {kind: TEST.names_beside(kind) for kind in ("allowed", "who_can", "what_can")}
@@ -36,6 +38,13 @@ class _Asked:
     people: list[str]
     actions: list[str] | None = None
     context: Mapping[str, object] = field(default_factory=dict)
+    action_properties: Mapping[str, object] = field(default_factory=dict)
+    now: datetime | None = None
+
+    def request(self, subject: Subject, action: str, resource: Resource) -> Request:
+        """The request of one question."""
+        request = Request(subject, Action(action, self.action_properties), resource, self.context)
+        return request if self.now is None else asked_at(request, self.now)
 
 
 _Pairs = dict[tuple[str, str], Text]
@@ -132,7 +141,7 @@ class _Reader:
                     yield Expectation(
                         person_name,
                         resource_name,
-                        Request(person.subject, Action(action), resource, asked.context),
+                        asked.request(person.subject, action, resource),
                         person.held,
                         pair in expected,
                         grant_text(grant.value) if grant else None,
@@ -155,7 +164,23 @@ class _Reader:
         context = self._problems.fields(fields.get("context"), "context")
         if context is not None:
             asked.context = read_properties(context, self._problems)
+            sent_now = context.get(NOW)
+            if sent_now is not None:
+                message = "context.now is the time of the question"
+                self._problems.add(sent_now.place, "wrong-kind", message, "write now: beside context")
+        of_action = self._problems.fields(fields.get("action_properties"), "action_properties")
+        if of_action is not None:
+            asked.action_properties = read_properties(of_action, self._problems)
+        asked.now = self._now(fields.get("now"))
         return asked
+
+    def _now(self, node: Node | None) -> datetime | None:
+        text = self._problems.text(node, "now")
+        now = read_time(text.value) if text is not None else None
+        if text is not None and now is None:
+            hint = "write it as 2026-12-31T18:00:00Z or 2026-12-31T18:00:00+01:00"
+            self._problems.add(text.place, "wrong-kind", f'"{text.value}" is no time', hint)
+        return now
 
     def _known_resources(self, node: Node | None) -> list[str]:
         texts = self._problems.texts(node, "resource")

@@ -8,15 +8,16 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from klausel.core.loading.features import Vocabulary, check_domain
+from klausel.core.loading.features import Vocabulary
 from klausel.core.loading.fields import ProblemList, is_empty
 from klausel.core.loading.file_schema import PERSON, RESOURCE
+from klausel.core.loading.places import check_domain
 from klausel.core.policy.assignment import Assignment, fault_in_assignment, subject_violations
 from klausel.core.policy.policy_test import Held
 from klausel.core.policy.role_hints import hint_on_role
 from klausel.core.policy.roles import Level, top_domain
-from klausel.core.policy.scope import EVERYWHERE
 from klausel.core.terms.identifiers import fault_in_subject, subject_key
+from klausel.core.terms.places import EVERYWHERE
 from klausel.core.terms.problem import Place, did_you_mean
 from klausel.core.terms.request import Resource, Subject
 from klausel.core.text.yaml_nodes import Fields, Items, Node, Text

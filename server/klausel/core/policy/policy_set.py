@@ -8,7 +8,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
-from klausel.core.conditions.tree import Condition
+from klausel.core.conditions.tree import CONTEXT_NOW, Condition, atoms, attributes_of
 from klausel.core.policy.roles import RoleModel
 from klausel.core.policy.scope import Scope
 from klausel.core.terms.problem import Place, Problem
@@ -48,7 +48,8 @@ class ResourceType:
 class Grant:
     """One allow or deny: this grantee, to do this action on this type, in this scope, when the condition holds.
 
-    `grantee` is a role, `any <role>` or `anyone`; `condition_text` is as the editor wrote it, empty for none.
+    `grantee` is a role, `any <role>` or `anyone`; `condition_text` is as the editor wrote it, empty for none. It `is_for_all`
+    where it is one of those that an entry with `*` for the action or the type stands for.
     """
 
     effect: Effect
@@ -60,6 +61,7 @@ class Grant:
     condition_text: str
     because: str
     place: Place
+    is_for_all: bool = field(default=False, compare=False)
 
     @property
     def source(self) -> str:
@@ -95,6 +97,12 @@ class PolicySet:
     def grants_about(self, resource_type: str, action: str) -> tuple[Grant, ...]:
         """The grants about one type and action, in the order of the files."""
         return self._grants_by_question.get((resource_type, action), ())
+
+    @cached_property
+    def uses_now(self) -> bool:
+        """Whether a grant depends on the time of the question."""
+        conditions = {id(grant.condition): grant.condition for grant in self.grants if grant.condition is not None}
+        return any(CONTEXT_NOW in attributes_of(atom) for condition in conditions.values() for atom in atoms(condition))
 
     @cached_property
     def _grants_by_question(self) -> Mapping[tuple[str, str], tuple[Grant, ...]]:

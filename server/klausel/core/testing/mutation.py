@@ -9,13 +9,14 @@ from typing import Literal
 
 from klausel.core.analysis.decision_table import Remembered
 from klausel.core.conditions.outcomes import TooManyCases
-from klausel.core.conditions.tree import AllOf, AnyOf, Condition, negate
+from klausel.core.conditions.tree import AllOf, AnyOf, Condition, negate, with_near_words
 from klausel.core.decisions.decide import Plan, decide
 from klausel.core.difference.equivalence import Difference, compare, everything_asked
 from klausel.core.policy.policy_set import Grant, PolicySet
 from klausel.core.policy.policy_test import Expectation, PolicyTest
 from klausel.core.policy.roles import ANY_PREFIX, ANYONE, RoleModel, depth_of
 from klausel.core.policy.scope import Scope
+from klausel.core.terms.places import EVERY
 from klausel.core.terms.problem import Place
 from klausel.core.testing.run import ResolvedRoles
 
@@ -26,6 +27,7 @@ Kind = Literal[
     "condition dropped",
     "condition negated",
     "part of condition dropped",
+    "word of condition changed",
     "place changed",
     "inheritance link dropped",
 ]
@@ -102,11 +104,18 @@ def _changes(grant: Grant, roles: RoleModel) -> Iterator[tuple[Kind, str, Grant 
                 f"when {text} instead",
                 replace(grant, condition=condition, condition_text=text),
             )
+        for condition in with_near_words(grant.condition):
+            text = str(condition)
+            yield (
+                "word of condition changed",
+                f"when {text} instead",
+                replace(grant, condition=condition, condition_text=text),
+            )
     other = _other_place(grant.grantee, roles)
     if other:
         yield "place changed", f"for {other} instead", replace(grant, grantee=other)
     for scope in _other_scopes(grant.scope, roles):
-        yield "place changed", f"in {scope} instead", replace(grant, scope=scope)
+        yield "place changed", f"{scope.words or 'everywhere'} instead", replace(grant, scope=scope)
 
 
 def _one_step_up(grantee: str, roles: RoleModel) -> Iterator[str]:
@@ -140,12 +149,24 @@ def _other_place(grantee: str, roles: RoleModel) -> str | None:
 
 def _other_scopes(scope: Scope, roles: RoleModel) -> Iterator[Scope]:
     if scope.domain is not None:
-        yield Scope(None, scope.level)
+        for place in _wider_places(scope.domain):
+            yield Scope(place, scope.level)
     if scope.level is not None:
         yield Scope(scope.domain, None)
         for level in roles.levels:
             if level.name != scope.level and (scope.domain is None or depth_of(scope.domain) <= level.depth):
                 yield Scope(scope.domain, level.name)
+
+
+def _wider_places(place: str) -> Iterator[str | None]:
+    """Everywhere, the place one part shorter, and the place with `*` for one of its ids."""
+    yield None
+    *above, last = place.split("/")
+    if any(part != EVERY for part in above):
+        yield "/".join(above)
+    for number, part in enumerate([*above, last]):
+        if above and part != EVERY:
+            yield "/".join([*above[:number], EVERY, *[*above, last][number + 1 :]])
 
 
 def _with_a_part_less(condition: Condition) -> Iterator[Condition]:
