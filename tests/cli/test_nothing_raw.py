@@ -31,10 +31,13 @@ SAYS_NOTHING_OF_PEOPLE = {
     "assignments import": "reads a file of its caller's; its errors are below",
     "assignments rename-role": "counts rows",
     "audit key": "makes keys",
+    "db check": "tells a number",
+    "db upgrade": "tells a number",
     "audit checkpoint": "counts records; its findings are those of verify",
     **dict.fromkeys(("blame", "check", "compile", "fmt", "init", "log", "mutate", "prove"), "speaks of policy files"),
     **dict.fromkeys(("schema", "test"), "speaks of policy files"),
     "serve": "its log is below",
+    "shell": "is asked below",
 }
 
 
@@ -148,6 +151,14 @@ def test_the_log_of_the_service_has_one_line_for_each_record() -> None:
     text = OneLine("%(levelname)s %(message)s").format(record)
     assert_nothing_raw(text)
     assert text.startswith("ERROR failed for user:eve\\u{1b}")
+
+
+def test_the_prompt_prints_nothing_raw(database: str) -> None:
+    base = ["--policies", ROOT / "policies", "--model", ROOT / "model.conf", "--database", database]
+    said = f"as {ACCEPTED}\ncan edit quiz:q\x1b[31m status=\u202e\nwhy\nwhat\nas\nnonsense\u200b\nas lead\u202e@acme\nquit\n"
+    result = run("shell", *base, stdin=said)
+    assert_nothing_raw(result.output)
+    assert "\\u{202e}" in result.output
 
 
 def test_an_import_that_fails_tells_nothing_raw(database: str, tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ COMMANDS = {
     "unused": ("unused", "unused"),
     "assignments": ("assignments", "assignments"),
     "audit": ("audit", "audit"),
+    "db": ("db", "db"),
 }
 """Each command, with the module and the name that it is written under."""
 
