@@ -31,6 +31,7 @@ SAYS_NOTHING_OF_PEOPLE = {
     "assignments import": "reads a file of its caller's; its errors are below",
     "assignments rename-role": "counts rows",
     "audit key": "makes keys",
+    **dict.fromkeys(("keys new", "keys list", "keys revoke"), "tell what the operator said, and numbers"),
     "db check": "tells a number",
     "db upgrade": "tells a number",
     "audit checkpoint": "counts records; its findings are those of verify",
@@ -70,7 +71,9 @@ def decisions(tmp_path: Path) -> Path:
 
 
 def commands(group: click.Group = main, before: str = "") -> Iterator[str]:
-    for name, command in group.commands.items():
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
         if isinstance(command, click.Group):
             yield from commands(command, f"{before}{name} ")
         else:
@@ -95,6 +98,10 @@ def asked(database: str, decisions: Path) -> dict[str, list[list[Any]]]:
         ],
         "matrix": [["--by", "person", "--in", *lead, *base, *db, *one] for one in tables],
         "assignments export": [[*db], ["-", *db]],
+        "assignments grant": [
+            [HOSTILE, "agent", "acme/support", *base, *db],
+            [ACCEPTED, "ag\u202eent\x1b", "acme", *base, *db],
+        ],
         "assignments revoke": [[HOSTILE, "agent", "acme/support", *base, *db]],
         "audit show": [[*db, *one] for one in formats],
         "audit verify": [[*db, *one] for one in formats],

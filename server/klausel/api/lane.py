@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from klausel.api.access import SCOPES_OF_ROUTES, admit
 from klausel.api.authzen_requests import Json
 from klausel.api.connections import BodyInput, RequestsInProgress
 from klausel.api.errors import ApiError
@@ -18,6 +19,7 @@ from klausel.api.evaluations import answer_evaluation, answer_evaluations
 from klausel.api.http import body_limits, fault_in_host, fault_in_request_id, to_json
 from klausel.api.json_body import BodyError, check_content_type, read_json_object
 from klausel.api.routes import EVALUATION_PATH, EVALUATIONS_PATH
+from klausel.core.terms.caller import Caller
 from klausel.service.decision_service import Service
 from klausel.service.recording import Recording
 
@@ -41,7 +43,8 @@ class EvaluationLane:
         self._good_hosts: frozenset[str] = frozenset(
             f"{name}:{service.settings.port}" for name in ("127.0.0.1", "localhost", service.settings.host)
         )
-        self._answers: dict[str, tuple[str, Callable[[Service, Json, Recording | None], Json]]] = {
+        self._authentication = service.authentication
+        self._answers: dict[str, tuple[str, Callable[[Service, Json, Recording | None, Caller | None], Json]]] = {
             EVALUATION_PATH: ("evaluation", answer_evaluation),
             EVALUATIONS_PATH: ("evaluations", answer_evaluations),
         }
@@ -74,12 +77,17 @@ class EvaluationLane:
                 fault = fault_in_host(environ, self._settings)
                 if fault:
                     raise ApiError(403, fault)
+            caller = None
+            if self._authentication is not None:
+                caller = admit(self._authentication, environ, SCOPES_OF_ROUTES["POST", environ["PATH_INFO"]])
             route, answer = found
-            body = to_json(answer(self._service, self._read(environ, length), self._service.recording(route, environ)))
+            recording = self._service.recording(route, environ)
+            body = to_json(answer(self._service, self._read(environ, length), recording, caller))
             status = _OK
         except (ApiError, BodyError) as error:
             api_error = error if isinstance(error, ApiError) else ApiError(error.status, error.message)
             status, body = _STATUS_LINES[api_error.status], to_json(api_error.body())
+            headers += api_error.headers.items()
         except Exception:
             _log.exception("a request failed")
             status, body = _STATUS_LINES[500], to_json(ApiError(500, "the service failed; its log says why").body())

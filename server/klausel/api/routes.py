@@ -6,8 +6,9 @@ from urllib.parse import unquote, urlsplit
 
 from flask import Blueprint, Response, request
 
+from klausel.api.access import caller_in, check_reach
 from klausel.api.assignment_log import list_changes
-from klausel.api.assignments import Caller, change_assignments, list_assignments, remove_subject
+from klausel.api.assignments import Sender, change_assignments, list_assignments, remove_subject
 from klausel.api.authzen_requests import read_evaluation
 from klausel.api.connections import ConnectionWatch
 from klausel.api.errors import ApiError, hand_over
@@ -37,11 +38,15 @@ def authzen_routes(service: Service) -> Blueprint:
 
     @blueprint.post(EVALUATION_PATH, provide_automatic_options=False)
     def evaluation() -> Response:
-        return json_answer(answer_evaluation(service, read_body(limits), recording("evaluation")))
+        return json_answer(
+            answer_evaluation(service, read_body(limits), recording("evaluation"), caller_in(request.environ))
+        )
 
     @blueprint.post(EVALUATIONS_PATH, provide_automatic_options=False)
     def evaluations() -> Response:
-        return json_answer(answer_evaluations(service, read_body(limits), recording("evaluations")))
+        return json_answer(
+            answer_evaluations(service, read_body(limits), recording("evaluations"), caller_in(request.environ))
+        )
 
     @blueprint.get(DISCOVERY_PATH, provide_automatic_options=False)
     @blueprint.get(DISCOVERY_PATH + "/<path:tenant>", provide_automatic_options=False)
@@ -74,12 +79,15 @@ def klausel_routes(service: Service, watch: ConnectionWatch | None = None) -> Bl
         question = read_evaluation(read_body(limits))
         recording = service.recording("explain", request.environ)
         explanation = service.explain(question, recording)
+        check_reach(caller_in(request.environ), filter(None, [explanation.decision.domain]))
         hand_over(recording)
-        return json_answer(explanation_as_json(explanation))
+        other_model = service.live.in_force.policy.compiled.other_model
+        about_model = {} if other_model is None else {"not_for_model": other_model}
+        return json_answer({**explanation_as_json(explanation), **about_model})
 
     @blueprint.post("/v1/filter", provide_automatic_options=False)
     def filter_() -> Response:
-        return json_answer(answer_filter(service, read_body(limits)))
+        return json_answer(answer_filter(service, read_body(limits), caller_in(request.environ)))
 
     @blueprint.get("/v1/policy", provide_automatic_options=False)
     def policy() -> Response:
@@ -96,23 +104,23 @@ def klausel_routes(service: Service, watch: ConnectionWatch | None = None) -> Bl
 
     @blueprint.post("/v1/assignments", provide_automatic_options=False)
     def change() -> Response:
-        return json_answer(change_assignments(service, read_body(limits), _caller()))
+        return json_answer(change_assignments(service, read_body(limits), _sender()))
 
     @blueprint.get("/v1/assignments", provide_automatic_options=False)
     def show() -> Response:
         names = ("subject", "role", "domain", "group", "ends_after", "ends_before", "limit", "cursor")
         parameters = query_parameters(*names)
-        return json_answer(list_assignments(service, parameters))
+        return json_answer(list_assignments(service, parameters, caller_in(request.environ)))
 
     @blueprint.delete("/v1/assignments", provide_automatic_options=False)
     def remove() -> Response:
         parameters = query_parameters("subject", "account", "by", "reason", "ticket")
-        return json_answer(remove_subject(service, parameters, _caller()))
+        return json_answer(remove_subject(service, parameters, _sender()))
 
     @blueprint.get("/v1/assignment-log", provide_automatic_options=False)
     def show_log() -> Response:
         parameters = query_parameters("subject", "role", "domain", "by", "since", "until", "limit", "cursor")
-        return json_answer(list_changes(service, parameters))
+        return json_answer(list_changes(service, parameters, caller_in(request.environ)))
 
     @blueprint.get("/healthz", provide_automatic_options=False)
     def health() -> Response:
@@ -129,6 +137,8 @@ def klausel_routes(service: Service, watch: ConnectionWatch | None = None) -> Bl
     return blueprint
 
 
-def _caller() -> Caller:
+def _sender() -> Sender:
     request_id = request.headers.get("X-Request-ID")
-    return Caller(request.remote_addr or None, request_id[:TEXT_CHARACTERS] if request_id else None)
+    proved = caller_in(request.environ)
+    name = request.remote_addr or None if proved is None else proved.logged_as
+    return Sender(name, request_id[:TEXT_CHARACTERS] if request_id else None, proved)

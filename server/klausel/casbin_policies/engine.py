@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import casbin
 
 from klausel.casbin_policies.condition_text import CASBIN_FUNCTIONS
-from klausel.casbin_policies.model_shape import line_of_matcher, problems_in_model, read_model
+from klausel.casbin_policies.model_shape import line_of_matcher, other_matcher, problems_in_model, read_model
 from klausel.casbin_policies.role_manager import EffectiveRolesManager
 from klausel.casbin_policies.rows import Row, grant_rows, inheritance_rows, meaning_digest
 from klausel.core.policy.policy_set import PolicySet
@@ -25,16 +25,20 @@ from klausel.enforcer.matcher.narrowing import ACCEPTED
 
 @dataclass(frozen=True)
 class CompiledPolicy:
-    """A policy set together with the plan that decides by it; immutable, safe to share between threads."""
+    """A policy set together with the plan that decides by it; immutable, safe to share between threads.
+
+    `other_model` is the digest of a model whose matcher is not Klausel's: no analysis of the policy set speaks for it.
+    """
 
     policy: PolicySet
     enforcer: casbin.Enforcer
     _decide: Callable[..., tuple[bool, int | None]]
+    other_model: str | None = None
 
     @cached_property
     def meaning_digest(self) -> str:
         """See `klausel.casbin_policies.rows.meaning_digest`."""
-        return meaning_digest(self.policy)
+        return meaning_digest(self.policy, self.other_model)
 
     def decide(self, request: Request, domain: str | None) -> tuple[bool, int | None]:
         """See `klausel.core.decisions.decide.Plan`."""
@@ -42,15 +46,20 @@ class CompiledPolicy:
         return self._decide(subject, domain or "", resource, action, context)
 
 
-def compile_policy(policy: PolicySet, model_text: str, model_file: str = "model.conf") -> CompiledPolicy:
-    """The compiled form of a policy set under a Casbin model; raises `PolicyError` for a model that does not fit."""
-    problems = problems_in_model(model_text, model_file)
+def compile_policy(
+    policy: PolicySet, model_text: str, model_file: str = "model.conf", accepted_models: Collection[str] = ()
+) -> CompiledPolicy:
+    """The compiled form of a policy set under a Casbin model; raises `PolicyError` for a model that does not fit.
+
+    `accepted_models` are the digests of models that may have a matcher of their own.
+    """
+    problems = problems_in_model(model_text, model_file, accepted_models)
     if problems:
         raise PolicyError(problems)
     enforcer = join_enforcer(CompiledEnforcer, policy, model_text)
     # Without a single row Casbin raises where the matcher has an eval; what nothing allows is denied.
     decide = enforcer.current_plan().decide if policy.grants else _deny_everything
-    compiled = CompiledPolicy(policy, enforcer, decide)
+    compiled = CompiledPolicy(policy, enforcer, decide, other_matcher(model_text))
     try:
         # One question that goes through the whole matcher: the first grant, asked by who has its role.
         for grant in policy.grants[:1]:

@@ -45,10 +45,14 @@ def inheritance_rows(policy: PolicySet) -> list[Row]:
     ]
 
 
-def meaning_digest(policy: PolicySet) -> str:
-    """A digest over what the policy means, as `sha256:…`: its rows and declarations, sorted, without their places."""
+def meaning_digest(policy: PolicySet, other_model: str | None = None) -> str:
+    """A digest over what the policy means, as `sha256:…`: its rows and declarations, sorted, without their places.
+
+    `other_model` is the digest of the model, where its matcher is not Klausel's: it is part of the meaning.
+    """
     roles = policy.roles
-    lines = [repr((row.kind, row.fields)) for row in [*grant_rows(policy), *inheritance_rows(policy)]]
+    lines = [repr(("model", other_model))] if other_model else []
+    lines += [repr((row.kind, row.fields)) for row in [*grant_rows(policy), *inheritance_rows(policy)]]
     lines += [
         repr(
             (

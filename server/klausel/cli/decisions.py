@@ -15,6 +15,7 @@ from klausel.cli.moments import moment_in_log, now_option, people_at_option, say
 from klausel.cli.options import EXIT_DENIED, at_option, load_or_exit, model_option
 from klausel.cli.output import say, say_json, say_lines
 from klausel.cli.policy_folder import policies_option
+from klausel.core.analysis.other_model import note_on
 from klausel.core.conditions.tree import OWN_ATTRIBUTES
 from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.decisions.explain import Explanation
@@ -150,6 +151,8 @@ def _ask(
     if assumed is not None and split_subject_key(action) is not None and not policies.exists():
         raise click.UsageError(f"--as stands in place of SUBJECT; leave {action} out, or --as")
     loaded = load_or_exit(policies, model, at=at)
+    if loaded.compiled.other_model is not None:
+        say(note_on(loaded.compiled.other_model), err=True)
     roles = loaded.compiled.policy.roles
     held: Pairs = ()
     if assumed is not None:

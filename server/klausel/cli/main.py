@@ -31,6 +31,7 @@ COMMANDS = {
     "replay": ("replay", "replay"),
     "unused": ("unused", "unused"),
     "assignments": ("assignments", "assignments"),
+    "keys": ("keys", "keys"),
     "audit": ("audit", "audit"),
     "db": ("db", "db"),
 }

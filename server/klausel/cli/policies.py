@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -10,13 +11,22 @@ import click
 
 from klausel.casbin_policies.rows import Row, grant_rows, inheritance_rows
 from klausel.cli.assignment_file import AssignmentFile, BrokenFile
-from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit, model_option, read_policies
+from klausel.cli.options import (
+    EXIT_PROBLEMS,
+    accepted_models,
+    fail,
+    load_or_exit,
+    model_option,
+    read_policies,
+)
 from klausel.cli.output import say, say_json, say_lines
 from klausel.cli.policy_folder import policies_option
+from klausel.cli.problem_lines import Terminal, lines_of
+from klausel.core.analysis.other_model import note_on
 from klausel.core.lint.registry import RULES, page
 from klausel.core.lint.survey import DomainSeen
 from klausel.core.terms.problem import PolicyError, Problem
-from klausel.service.pipeline import check_files, load_files, problems_of_orphans
+from klausel.service.pipeline import accepted_model_of, check_files, load_files, problems_of_orphans
 from klausel.storage.file_rules import DEMO_FILE
 from klausel.storage.git.objects import GitError
 from klausel.storage.policy_files.folder import PolicyFiles, shown
@@ -45,6 +55,7 @@ def _print_page(ctx: click.Context, _: click.Parameter, rule: str | None) -> Non
     help="Compare with the role assignments of this database, too: with their roles, and with where people are.",
 )
 @click.option("--strict", is_flag=True, help="Exit with 1 on warnings too.")
+@click.option("--all", "show_all", is_flag=True, help="Fold nothing: show also what says the same, or follows from another.")
 @click.option(
     "--explain",
     type=click.Choice(list(RULES)),
@@ -53,7 +64,7 @@ def _print_page(ctx: click.Context, _: click.Parameter, rule: str | None) -> Non
     callback=_print_page,
     help="Print the manual page of a warning, and nothing else.",
 )
-def check(policies: Path, model: Path | None, format_: str, database: str | None, strict: bool) -> None:
+def check(policies: Path, model: Path | None, format_: str, database: str | None, strict: bool, show_all: bool) -> None:
     """Check the policy set in DIR and print every problem with its place.
 
     Errors refuse the set. Warnings are what may stand but is most often a mistake. Without DIR it is KLAUSEL_POLICIES, or the
@@ -68,28 +79,45 @@ def check(policies: Path, model: Path | None, format_: str, database: str | None
       klausel check --database postgresql://localhost/klausel
       klausel check --explain covered-grant
     """
-    problems = _problems_in(policies, model, database)
+    texts: dict[str, str] = {}
+    problems, other_model = _problems_in(policies, model, database, texts)
+    note = None if other_model is None else note_on(other_model)
     errors = sum(problem.severity == "error" for problem in problems)
     if format_ == "json":
-        say_json({"problems": [_as_json(problem) for problem in problems]}, indent=2)
+        about_model = {"not_for_model": other_model, "note": note} if note else {}
+        listed = [_as_json(problem) for problem in problems]
+        say_json({**about_model, "problems": listed}, indent=2)
     else:
-        for problem in problems:
-            say(_annotation(problem) if format_ == "github" else str(problem))
+        if note is not None:
+            say(f"::warning title=model-matcher::{note}" if format_ == "github" else note)
+        as_text = format_ == "text"
+        for line in (
+            lines_of(problems, Terminal.of(sys.stdout), texts.get, show_all) if as_text else map(_annotation, problems)
+        ):
+            say(line)
         warnings = len(problems) - errors
         say(f"{policies}: {_count(errors, 'error')}, {_count(warnings, 'warning')}", err=True)
     raise SystemExit(EXIT_PROBLEMS if errors or (strict and problems) else 0)
 
 
-def _problems_in(folder: Path, model: Path | None, database: str | None) -> tuple[Problem, ...]:
+def _problems_in(
+    folder: Path, model: Path | None, database: str | None, texts: dict[str, str]
+) -> tuple[tuple[Problem, ...], str | None]:
+    """Every problem, and the digest of a model that was accepted though no analysis speaks for it.
+
+    `texts` gets the texts of the files, by their names for people.
+    """
     try:
         found = read_policies(folder, model)
+        texts |= {file.shown_as: file.content.decode("utf-8", "replace") for file in found.files}
+        other_model = accepted_model_of(found, accepted_models())
         if database is None:
-            return check_files(found, _demo_people(folder))
-        return _problems_beside(found, database, folder)
+            return check_files(found, _demo_people(folder), accepted_models()), other_model
+        return _problems_beside(found, database, folder), other_model
     except GitError as error:
         fail(str(error))
     except PolicyError as error:
-        return error.problems
+        return error.problems, None
 
 
 def _demo_people(folder: Path) -> Iterator[DomainSeen]:
@@ -116,11 +144,12 @@ def _problems_beside(found: PolicyFiles, database: str, folder: Path) -> tuple[P
                 for domain in stored_domains(store.engine):
                     yield domain, "role assignments"
 
-        problems = check_files(found, people_in())
+        problems = check_files(found, people_in(), accepted_models())
         if any(problem.severity == "error" for problem in problems):
             return problems
         with closing(AssignmentStore(open_existing_database(database))) as store:
-            orphans = problems_of_orphans(found, load_files(found), stored_roles(store.engine))
+            loaded = load_files(found, accepted_models=accepted_models())
+            orphans = problems_of_orphans(found, loaded, stored_roles(store.engine))
         return tuple(sorted([*problems, *orphans]))
 
     return look()

@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 from klausel.cli.database_options import database_option, explains_storage_errors, open_existing_database
 from klausel.cli.decisions import ENTITIES, set_option, set_property
 from klausel.cli.moments import moment_in_log, people_at_option, say_as_of
-from klausel.cli.options import at_option, load_or_exit, model_option
+from klausel.cli.options import at_option, load_or_exit, model_option, say_other_model, with_other_model
 from klausel.cli.output import say, say_json
 from klausel.cli.policy_folder import policies_option
 from klausel.core.analysis.condition_wording import names_used
@@ -28,6 +28,7 @@ from klausel.core.policy.policy_set import PolicySet
 from klausel.core.policy.roles import RoleModel
 from klausel.core.terms.identifiers import fault_in_domain, fault_in_subject, split_subject_key
 from klausel.core.terms.problem import did_you_mean
+from klausel.service.pipeline import LoadedPolicy
 from klausel.storage.assignments.holders import people_who_hold
 from klausel.storage.assignments.store import AssignmentStore
 
@@ -86,6 +87,7 @@ def who_can_command(
     policy = loaded.compiled.policy
     type_, _, id_ = resource.partition(":")
     _check_declared(policy, action, type_)
+    _say_other_model(loaded, format_)
     if domain is None:
         if moment is not None:
             raise click.UsageError("--people-at goes with --in; without a domain, roles are listed and not people")
@@ -113,6 +115,13 @@ def who_can_command(
             say("nobody" + (f" after {after}" if after else ""), err=True)
         elif limit is not None and next(found, None) is not None:
             say(f"there are more; go on with --after {shown.subject}", err=True)
+
+
+def _say_other_model(loaded: LoadedPolicy, format_: str) -> None:
+    if format_ != "json":
+        say_other_model(loaded)
+    elif loaded.compiled.other_model is not None:
+        say_json(with_other_model(loaded, {}))
 
 
 def people_with_effective_roles(
@@ -185,6 +194,7 @@ def what_can_command(
         raise click.BadParameter(fault, param_hint="SUBJECT")
     where = domain_named(policy.roles, domain)
     given = given_values("", _properties(policy.roles, values))
+    _say_other_model(loaded, format_)
     say_as_of(loaded.commit.id if at is not None and loaded.commit is not None else None, moment)
     with closing(AssignmentStore(open_existing_database(database))) as store:
         if moment is None:

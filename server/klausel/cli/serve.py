@@ -21,9 +21,10 @@ from granian.log import LogLevels
 
 from klausel.cli.assignments import import_file, origin_here
 from klausel.cli.database_options import database_option, explains_storage_errors
-from klausel.cli.options import fail, load_or_exit, model_beside, model_option
+from klausel.cli.options import accepted_models, fail, load_or_exit, model_beside, model_option
 from klausel.cli.output import say
 from klausel.cli.policy_folder import policies_option
+from klausel.core.analysis.other_model import note_on
 from klausel.core.loading.load import ROLES_FILE
 from klausel.core.policy.orphans import orphan_problems, orphaned_roles
 from klausel.core.terms.masking import fault_in_mask
@@ -32,6 +33,7 @@ from klausel.service.pipeline import LoadedPolicy
 from klausel.settings import ENVIRONMENT_VARIABLE, SLOW_BODIES_AT_ONCE, Settings, fault_in_public_url
 from klausel.storage.assignments.store import AssignmentStore
 from klausel.storage.assignments.stored_roles import stored_roles
+from klausel.storage.callers.keys import KeyStore
 from klausel.storage.decision_log.queue import SinkError
 from klausel.storage.decision_log.sinks import STDOUT, open_sink
 from klausel.storage.file_rules import DEMO_FILE
@@ -153,6 +155,19 @@ _DEFAULTS = Settings()
     help="Seconds that a write waits for the writes of others.",
 )
 @click.option(
+    "--authentication",
+    type=click.Choice(["none", "keys"]),
+    default=_DEFAULTS.authentication,
+    show_default=True,
+    help="keys: answer only callers with an API key; make one with `klausel keys new`.",
+)
+@click.option(
+    "--max-requests-per-second",
+    type=click.FloatRange(0.1),
+    metavar="NUMBER",
+    help="Requests a second that each caller with a key may send; without it, any number.",
+)
+@click.option(
     "--insecure-no-authentication",
     "open_to_all",
     is_flag=True,
@@ -222,7 +237,8 @@ def serve(policies: Path, model: Path | None, demo: bool, open_to_all: bool, **o
     if address and demo:
         raise click.UsageError(f"the demo people are read from a folder, and {policies} is none; leave out --demo")
     named_model = str(found_model or "")
-    settings = Settings(policies=str(policies), model=named_model, demo=demo, **options)  # type: ignore[arg-type]
+    accepted = accepted_models()
+    settings = Settings(policies=str(policies), model=named_model, demo=demo, accept_model=accepted, **options)  # type: ignore[arg-type]
     settings = dataclasses.replace(settings, host=_address_of(settings))
     _check_address(settings, open_to_all)
     _check_decision_log(settings)
@@ -230,6 +246,8 @@ def serve(policies: Path, model: Path | None, demo: bool, open_to_all: bool, **o
     _check_expectations(loaded)
     for warning in loaded.warnings:
         say(str(warning), err=True)
+    if loaded.compiled.other_model is not None:
+        say(note_on(loaded.compiled.other_model), err=True)
     _check_port(settings)
     _prepare_database(settings, loaded, policies)
     _try_decision_log(settings)
@@ -305,11 +323,17 @@ def _address_of(settings: Settings) -> str:
 
 
 def _check_address(settings: Settings, open_to_all: bool) -> None:
-    if not settings.is_loopback and not open_to_all:
+    is_open = settings.authentication == "none"
+    if not settings.is_loopback and is_open and not open_to_all:
         raise click.UsageError(
             f"callers are not authenticated, so on {settings.host} anybody who reaches it could ask, and change role "
-            "assignments. Listen on 127.0.0.1, behind a proxy that authenticates, or give --insecure-no-authentication."
+            "assignments. Give --authentication keys, listen on 127.0.0.1 behind a proxy that authenticates, or give "
+            "--insecure-no-authentication."
         )
+    if not is_open and open_to_all:
+        raise click.UsageError("--authentication keys and --insecure-no-authentication exclude each other; leave out one")
+    if is_open and settings.max_requests_per_second is not None:
+        raise click.UsageError("--max-requests-per-second counts by caller, so it needs --authentication keys")
     if settings.public_url is not None:
         fault = fault_in_public_url(settings.public_url)
         if fault:
@@ -321,6 +345,8 @@ def _prepare_database(settings: Settings, loaded: LoadedPolicy, policies: Path) 
         if is_in_memory(store.engine.url):
             message = "a database in memory is lost between processes; name a file, such as sqlite:///klausel.db"
             raise click.BadParameter(message, param_hint="--database")
+        if settings.authentication == "keys" and not any(KeyStore(store.engine).all()):
+            say("klausel: there is no API key yet, so nobody is answered; make one with `klausel keys new`", err=True)
         _check_orphans(settings, loaded, store)
         if not settings.demo:
             return

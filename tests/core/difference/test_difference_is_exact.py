@@ -14,7 +14,7 @@ from policy_sets import EDITIONS, policy_of, read_policy
 from klausel.core.difference.compare import PolicyDifference
 from klausel.core.difference.equivalence import compare
 from klausel.core.policy.policy_set import PolicySet
-from klausel.core.testing.mutation import mutants
+from klausel.core.testing.mutants import mutants
 
 
 def can_be_stored(before: PolicySet, after: PolicySet, held: Iterable[tuple[str, str]]) -> bool:

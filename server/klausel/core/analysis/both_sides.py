@@ -9,6 +9,7 @@ import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from klausel.core.analysis.budget import MOST_ROLE_COMBINATIONS, too_many_roles
 from klausel.core.analysis.question_space import Held, domains_from_top, made_up_id, parts_in_atoms, placements, shape_of
 from klausel.core.conditions.outcomes import Known
 from klausel.core.conditions.tree import Atom, Attribute, attributes_of
@@ -141,7 +142,7 @@ class _Side:
     def __init__(self, roles: RoleModel, asked: Asked, wanted: Iterable[str]) -> None:
         self.roles = roles
         self.domain = asked if isinstance(asked, str) else None
-        self.wanted = frozenset(wanted)
+        self.wanted = roles.with_parts(wanted)
 
     def fits(self, role: str, place: str) -> bool:
         return self.roles.depths.get(role) == depth_of(place)
@@ -171,7 +172,7 @@ def role_combinations_of_both(
 ) -> tuple[RoleCombinationOfBoth, ...]:
     """All that role assignments can give in a placement, as the wanted names reached on either side; small ones first.
 
-    Counts what each side's `requires_role_above` allows, in the domain, above it, beside it and below it.
+    Counts what each side's `requires_role_above` allows, in the domain, above it, beside it and below it. Raises `TooManyCases`.
     """
     sides = (_Side(before, placement.before, wanted[0]), _Side(after, placement.after, wanted[1]))
     nobody = (sides[0].wanted & {ANYONE}, sides[1].wanted & {ANYONE}, frozenset[str](), frozenset[str]())
@@ -183,6 +184,8 @@ def role_combinations_of_both(
         grown: dict[_State, Held] = {}
         for (first, second, peopled_before, peopled_after), held in states.items():
             counts = sides[0].counts(place, peopled_before), sides[1].counts(place, peopled_after)
+            if len(grown) > MOST_ROLE_COMBINATIONS:
+                raise too_many_roles(place)
             for (more_before, more_after, fits_before, fits_after), further in options.items():
                 was, is_ = fits_before and counts[0], fits_after and counts[1]
                 state = (
@@ -197,8 +200,9 @@ def role_combinations_of_both(
         states = grown
     found: dict[tuple[frozenset[str], frozenset[str]], Held] = {}
     for state, held in states.items():
-        if state[:2] not in found or len(held) < len(found[state[:2]]):
-            found[state[:2]] = held
+        first, second = (side.roles.with_joint(state[at]).intersection(wanted[at]) for at, side in enumerate(sides))
+        if (first, second) not in found or len(held) < len(found[first, second]):
+            found[first, second] = held
     return tuple(
         RoleCombinationOfBoth(*names, held)
         for names, held in sorted(found.items(), key=lambda item: (len(item[1]), item[1]))
@@ -230,6 +234,8 @@ def _options(sides: tuple[_Side, _Side], place: str) -> Mapping[tuple[frozenset[
             further = (*held, (role, place))
             if option not in options or len(further) < len(options[option]):
                 options[option] = further
+        if len(options) > MOST_ROLE_COMBINATIONS:
+            raise too_many_roles(place)
     return options
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cache, cached_property
 
 from klausel.core.analysis.both_sides import RoleCombinationOfBoth
+from klausel.core.analysis.budget import MOST_STEPS, Budget
 from klausel.core.analysis.decision_table import Remembered, View, Wanted, shown_values, views
 from klausel.core.analysis.demands import demand_on, names_told_apart
 from klausel.core.analysis.question_space import Held
@@ -82,9 +83,9 @@ def prove(policy: PolicySet, invariant: Invariant, remembered: Remembered | None
         return Verdict(invariant, False, 0, False, None, str(error))
 
 
-def prove_all(policy: PolicySet) -> Iterator[Verdict]:
-    """The verdicts on all invariants of a policy set, in the order of the file."""
-    remembered = Remembered(policy, policy)
+def prove_all(policy: PolicySet, most_steps: int = MOST_STEPS) -> Iterator[Verdict]:
+    """The verdicts on all invariants of a policy set, in the order of the file, within one budget."""
+    remembered = Remembered(policy, policy, Budget(most_steps))
     for invariant in policy.invariants:
         yield prove(policy, invariant, remembered)
 
@@ -153,8 +154,8 @@ class _Proof:
             for one in self._role_combinations(asked):
                 self._combinations += asked.outcomes * len(pairs)
                 for stronger, weaker in pairs:
-                    with_weaker = one.before | gives[weaker]
-                    with_stronger = with_weaker | gives[stronger]
+                    with_weaker = self._roles.with_joint(one.before | gives[weaker])
+                    with_stronger = self._roles.with_joint(with_weaker | gives[stronger])
                     broken = asked.relevant & allowed(with_weaker) & ~allowed(with_stronger)
                     if broken and self._can_hold(one.before, weaker) and self._can_hold(one.before, stronger):
                         message = f"{weaker} may {asked.thing}, but {stronger} may not"
@@ -223,7 +224,7 @@ class _Proof:
     @cached_property
     def _wanted_names(self) -> frozenset[str]:
         """The names that matter to this proof."""
-        return frozenset(self._find_wanted_names())
+        return self._roles.with_parts(self._find_wanted_names())
 
     def _find_wanted_names(self) -> Iterator[str]:
         for thing in self._invariant.things:

@@ -9,6 +9,7 @@ import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from klausel.core.analysis.budget import MOST_ROLE_COMBINATIONS, too_many_roles
 from klausel.core.conditions.outcomes import Known
 from klausel.core.conditions.tree import Atom, Attribute, Comparison, Operand, atoms, literals_of
 from klausel.core.decisions.domain import BadDomain, domain_of
@@ -175,9 +176,9 @@ def _domain_when(policy: PolicySet, resource_type: str, action: str, known: Know
 def role_combinations(roles: RoleModel, domain: str | None, wanted: Collection[str]) -> tuple[RoleCombination, ...]:
     """Every set of effective roles that role assignments can give in a domain, as the wanted names reached; small ones first.
 
-    Counts what `requires_role_above` allows, in the domain, above it, beside it and below it.
+    Counts what `requires_role_above` allows, in the domain, above it, beside it and below it. Raises `TooManyCases`.
     """
-    keep = frozenset(wanted)
+    keep = roles.with_parts(wanted)
     if domain is None:
         return (RoleCombination(keep & {ANYONE}, ()),)
     places = _places(roles, domain)
@@ -190,13 +191,16 @@ def role_combinations(roles: RoleModel, domain: str | None, wanted: Collection[s
             for more, further in options:
                 if further and needs and parent_domain(place) not in peopled:
                     continue
+                if len(grown) > MOST_ROLE_COMBINATIONS:
+                    raise too_many_roles(domain)
                 state = (names | more, peopled | {place} if further else peopled)
                 whole = held + further
                 if state not in grown or len(whole) < len(grown[state]):
                     grown[state] = whole
         states = grown
     found: dict[frozenset[str], Held] = {}
-    for (names, _), held in states.items():
+    for (reached, _), held in states.items():
+        names = roles.with_joint(reached).intersection(wanted)
         if names not in found or len(held) < len(found[names]):
             found[names] = held
     return tuple(
@@ -219,6 +223,8 @@ def _options(roles: RoleModel, place: str, domain: str, keep: frozenset[str]) ->
             option, further = (names | adds, True), (*held, (role.name, place))
             if option not in options or len(further) < len(options[option]):
                 options[option] = further
+        if len(options) > MOST_ROLE_COMBINATIONS:
+            raise too_many_roles(domain)
     return [(names, held) for (names, _), held in options.items()]
 
 

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Literal
 
 from klausel.core.analysis.both_sides import naming
+from klausel.core.analysis.budget import MOST_STEPS, Budget
 from klausel.core.analysis.decision_table import Key, Question, Remembered, View, covering_grants, shown_values, views
 from klausel.core.analysis.question_space import Held
 from klausel.core.conditions.outcomes import TooManyCases
@@ -143,11 +144,11 @@ def _side_of(
     return covering_grants(grants, asked, policy.roles), names & {grant.grantee for grant in grants}
 
 
-def difference_between(before: PolicySet, after: PolicySet) -> PolicyDifference:
+def difference_between(before: PolicySet, after: PolicySet, most_steps: int = MOST_STEPS) -> PolicyDifference:
     """What changes in what is allowed from one policy set to another; neither is preferred, and they need share nothing."""
     asked = dict.fromkeys((grant.resource_type, grant.action) for policy in (before, after) for grant in policy.grants)
     found: dict[Question, tuple[View, ...]] = {}
-    remembered = Remembered(before, after)
+    remembered = Remembered(before, after, Budget(most_steps))
     undecided = []
     for question in asked:
         if _may_differ(before, after, question):
@@ -175,7 +176,7 @@ def _may_differ(before: PolicySet, after: PolicySet, question: Question) -> bool
         return True
     if before.roles.depths != after.roles.depths:
         return True
-    wanted = {grant.grantee for grant in sides[0]}
+    wanted = before.roles.with_parts(grant.grantee for grant in sides[0])
     closures = before.roles.closure, after.roles.closure
     return any(closures[0][role] & wanted != closures[1][role] & wanted for role in closures[0])
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from types import MappingProxyType, ModuleType
 
 from klausel.core.lint.rules import (
     any_never_earned,
     covered_grant,
+    ended_grant,
     idle_deny,
     never_applies,
     role_as_property,
@@ -29,6 +31,7 @@ from klausel.core.terms.problem import Problem
 _MODULES: Sequence[ModuleType] = (
     covered_grant,
     never_applies,
+    ended_grant,
     idle_deny,
     any_never_earned,
     role_as_property,
@@ -48,12 +51,15 @@ WARNINGS = frozenset({*(module.ID for module in _MODULES), *_OF_THE_LOADER})
 """The id of every warning that a comment can switch off."""
 
 
-def lint(policy: PolicySet, tests: Sequence[PolicyTest] = (), people_in: Iterable[DomainSeen] = ()) -> list[Problem]:
+def lint(
+    policy: PolicySet, tests: Sequence[PolicyTest] = (), people_in: Iterable[DomainSeen] = (), now: datetime | None = None
+) -> list[Problem]:
     """The findings of all rules, as warnings sorted by place; `tests` are those beside the policies.
 
-    `people_in` are further domains in which people hold roles. Comments that switch warnings off are not looked at.
+    `people_in` are further domains in which people hold roles, `now` is the time, for what has ended. Comments that switch
+    warnings off are not looked at.
     """
-    survey = Survey(policy, tests, people_in)
+    survey = Survey(policy, tests, people_in, now)
     return sorted({problem for module in _MODULES for problem in module.find(survey)})
 
 

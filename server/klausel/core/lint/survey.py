@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from functools import cached_property
 
 from klausel.core.conditions.tree import Condition
@@ -12,7 +13,7 @@ from klausel.core.lint.redundancy import Redundant, redundant_grants
 from klausel.core.policy.invariant import Invariant
 from klausel.core.policy.policy_set import Grant, PolicySet
 from klausel.core.policy.policy_test import PolicyTest
-from klausel.core.policy.roles import ANY_PREFIX, ANYONE
+from klausel.core.policy.roles import ANY_PREFIX, ANYONE, parts_of
 from klausel.core.terms.problem import Place, Problem
 
 _SHOWN = 3
@@ -23,8 +24,15 @@ DomainSeen = tuple[str, str]
 class Survey:
     """One policy set as the rules look at it, with the tests beside it."""
 
-    def __init__(self, policy: PolicySet, tests: Sequence[PolicyTest] = (), people_in: Iterable[DomainSeen] = ()) -> None:
+    def __init__(
+        self,
+        policy: PolicySet,
+        tests: Sequence[PolicyTest] = (),
+        people_in: Iterable[DomainSeen] = (),
+        now: datetime | None = None,
+    ) -> None:
         self.policy = policy
+        self.now = now
         self.tests = tests
         self._people_in = people_in
         self.finder = CaseFinder(policy)
@@ -73,14 +81,15 @@ class Survey:
         """Every grantee name under which a grant can reach somebody."""
         roles = self.policy.roles
         held = [name for name, role in roles.roles.items() if role.level in self.holdable_levels]
-        return frozenset({ANYONE}.union(*(roles.closure[name] for name in held)))
+        return roles.with_joint(frozenset({ANYONE}.union(*(roles.closure[name] for name in held))))
 
     @cached_property
     def grants_of(self) -> Mapping[str, Sequence[Grant]]:
-        """The grants that name each grantee."""
+        """The grants that name each grantee, alone or together with others."""
         found: dict[str, list[Grant]] = {}
         for grant in self.policy.grants:
-            found.setdefault(grant.grantee, []).append(grant)
+            for name in parts_of(grant.grantee):
+                found.setdefault(name, []).append(grant)
         return found
 
     @cached_property

@@ -9,16 +9,16 @@ from types import MappingProxyType
 from klausel.core.conditions.parser import CONDITION_FAULTY, ExpressionFault
 from klausel.core.conditions.tree import Condition, with_one_spelling
 from klausel.core.loading.fields import ProblemList, is_empty
-from klausel.core.loading.file_schema import GRANT, RESOURCE_TYPE
+from klausel.core.loading.file_schema import GRANT, RESOURCE_TYPE, TOGETHER
 from klausel.core.loading.places import is_known_level, read_csv_scope, read_limits, read_scopes
 from klausel.core.policy.policy_set import Effect, Grant, ResourceType
 from klausel.core.policy.role_hints import hint_on_grantee, hint_on_role
-from klausel.core.policy.roles import ANY_PREFIX, ANYONE, RoleModel
+from klausel.core.policy.roles import ANY_PREFIX, ANYONE, RoleModel, is_joint, joint_name, parts_of
 from klausel.core.policy.scope import Scope
 from klausel.core.terms.identifiers import is_action_name, is_name
 from klausel.core.terms.places import EVERY, EVERYWHERE
 from klausel.core.terms.problem import Place, did_you_mean
-from klausel.core.text.yaml_nodes import Fields, Node, Text
+from klausel.core.text.yaml_nodes import Fields, Items, Node, Text
 
 CSV_GRANT = "p, grantee, domain, resource type, action, condition, effect"
 CSV_LINK = "g, role, contained role, *"
@@ -121,10 +121,8 @@ def _grants_of_entry(fields: Fields, limits: list[Text], vocabulary: Vocabulary,
     condition, is_readable = read_condition(condition_text, vocabulary, problems)
     actions = problems.texts(fields.get("to"), "to")
     things = list(dict.fromkeys(_things(types, actions, vocabulary, problems)))
-    grantees = problems.texts(effects[0][1], effects[0][0].value) if effects else []
     effect: Effect = "deny" if effects and effects[0][0].value == "deny" else "allow"
-    for grantee in grantees:
-        _check_grantee(grantee, effect, vocabulary, problems)
+    grantees = _grantees(effects[0][1], effect, vocabulary, problems) if effects else []
     if not is_readable or any(found.severity == "error" for found in problems.found[before:]):
         return
     is_for_all = any(text.value == EVERY for text in (*types, *actions))
@@ -133,7 +131,7 @@ def _grants_of_entry(fields: Fields, limits: list[Text], vocabulary: Vocabulary,
             for scope in scopes:
                 yield Grant(
                     effect,
-                    grantee.value,
+                    grantee,
                     action,
                     type_,
                     scope,
@@ -198,6 +196,40 @@ def _check_action(resource_type: Text, action: Text, vocabulary: Vocabulary, pro
         problems.add(action.place, "unknown-action", message, hint)
 
 
+def _grantees(node: Node, effect: Effect, vocabulary: Vocabulary, problems: ProblemList) -> list[str]:
+    """The grantees under `allow` or `deny`: names, and mappings of those that are to be held together."""
+    items = node.values if isinstance(node, Items) else (node,)
+    together = [item for item in items if isinstance(item, Fields)]
+    texts = tuple(item for item in items if not isinstance(item, Fields))
+    rest = Items(texts, node.place) if together else node
+    names = problems.texts(rest, effect) if texts or not together else []
+    for name in names:
+        _check_grantee(name, effect, vocabulary, problems)
+    found = {name.value: name.place for name in names}
+    for fields in together:
+        problems.check_keys(fields, TOGETHER.names, TOGETHER.what)
+        if fields.get("all") is None:
+            problems.add(fields.place, "missing-key", "the grantee names nobody", "write {all: [<role>, any <role>]}")
+            continue
+        joint = _joint(problems.texts(fields.get("all"), "all"), fields.place, vocabulary, problems)
+        if joint in found:
+            problems.add(fields.place, "repeated-value", f'"{joint}" is named twice', "name it once")
+        found.setdefault(joint, fields.place)
+    return list(found)
+
+
+def _joint(parts: list[Text], place: Place, vocabulary: Vocabulary, problems: ProblemList) -> str:
+    """The grantee that stands for whoever holds all of these."""
+    for part in parts:
+        if part.value == ANYONE:
+            problems.add(part.place, "unknown-role", f'"{ANYONE}" narrows nothing here', "name roles, or `any <role>`")
+        else:
+            _check_grantee(part, "allow", vocabulary, problems)
+    if len(parts) == 1:
+        problems.add(place, "wrong-kind", "one name alone is held together with none", f"write {parts[0].value}")
+    return joint_name(part.value for part in parts)
+
+
 def _check_grantee(grantee: Text, effect: Effect, vocabulary: Vocabulary, problems: ProblemList) -> None:
     if grantee.value == ANYONE:
         return
@@ -238,7 +270,13 @@ def read_csv_links(
             continue
         if len(row) != 4:
             message = f"a g row has 4 fields, this one has {len(row)}"
-            problems.add(row[0].place, "csv-field-count", message, f"write {CSV_LINK}")
+            hint = f"write {CSV_LINK}"
+            if len(row) == 3:
+                hint = (
+                    f"where {row[1].value} is a role, write g, {row[1].value}, {row[2].value}, *; "
+                    "who is a person gets roles by klausel assignments import"
+                )
+            problems.add(row[0].place, "csv-field-count", message, hint)
             continue
         if declared is None:
             continue
@@ -271,9 +309,21 @@ def read_csv_grants(rows: list[list[Text]], vocabulary: Vocabulary, problems: Pr
             continue
         if len(row) != 7:
             message = f"a p row has 7 fields, this one has {len(row)}"
-            problems.add(row[0].place, "csv-field-count", message, f'write {CSV_GRANT}; a field with a comma in "quotes"')
+            hint = _stock_row(row) or f'write {CSV_GRANT}; a field with a comma in "quotes"'
+            problems.add(row[0].place, "csv-field-count", message, hint)
             continue
         yield from _csv_grants(row, vocabulary, problems)
+
+
+def _stock_row(row: list[Text]) -> str | None:
+    """How a row of a stock policy of Casbin is written here; None for one that is not known."""
+    values = [field.value for field in row[1:]]
+    effect = values.pop() if len(values) > 3 and values[-1] in ("allow", "deny") else "allow"
+    if len(values) == 3:
+        values.insert(1, EVERYWHERE)
+    if len(values) != 4 or not all(values):
+        return None
+    return f"as in Casbin's own examples? Here it is p, {', '.join(values)}, , {effect}, with a role in the first place"
 
 
 def _csv_grants(row: list[Text], vocabulary: Vocabulary, problems: ProblemList) -> Iterator[Grant]:
@@ -294,7 +344,11 @@ def _csv_grants(row: list[Text], vocabulary: Vocabulary, problems: ProblemList) 
     things = []
     if resource_type.value and action.value:
         things = list(_things([resource_type], [action], vocabulary, problems))
-    if grantee.value:
+    who = grantee.value
+    if is_joint(who):
+        parts = [Text(part, grantee.place) for part in parts_of(who)]
+        who = _joint(parts, grantee.place, vocabulary, problems)
+    elif who:
         _check_grantee(grantee, "deny" if effect.value == "deny" else "allow", vocabulary, problems)
     if not is_readable or any(found.severity == "error" for found in problems.found[before:]):
         return
@@ -302,7 +356,7 @@ def _csv_grants(row: list[Text], vocabulary: Vocabulary, problems: ProblemList) 
     meant: Effect = "deny" if effect.value == "deny" else "allow"
     is_for_all = EVERY in (resource_type.value, action.value)
     for type_, one in things:
-        yield Grant(meant, grantee.value, one, type_, scope, tree, text, "", kind.place, is_for_all)
+        yield Grant(meant, who, one, type_, scope, tree, text, "", kind.place, is_for_all)
 
 
 def report_contradictions(grants: list[Grant], problems: ProblemList) -> None:

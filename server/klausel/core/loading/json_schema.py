@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from klausel.core.conditions.functions import FUNCTIONS
 from klausel.core.conditions.parser import KEYWORDS
 from klausel.core.loading.declared_names import DeclaredNames
 from klausel.core.loading.file_schema import (
@@ -16,6 +17,7 @@ from klausel.core.loading.file_schema import (
     Key,
     ListOf,
     Naming,
+    OneOrMore,
     OneText,
     Table,
     Texts,
@@ -70,6 +72,10 @@ class _Writer:
                 return {"enum": [True, "true"] if only_true else [True, False, "true", "false"]}
             case ListOf(kinds, exactly):
                 return self._list([self._schema(kind) for kind in kinds], exactly)
+            case OneOrMore(text, table):
+                either = [self._schema(text), self._schema(table)]
+                items = {"type": "array", "items": {"anyOf": either}, "uniqueItems": True, "minItems": 1}
+                return {"anyOf": [*either, items]}
             case Entries():
                 return self._entries(value)
             case Table():
@@ -160,7 +166,7 @@ class _Writer:
             "likely resource type": lambda: _one_of_or_text(names.resource_types, self._about_type),
             "action": lambda: _one_of(names.actions, "an action of a resource type"),
             "action or *": lambda: _one_of(_or_all(names.actions), "an action of a resource type, or *"),
-            "condition": lambda: _one_of_or_text(names.conditions, lambda name: names.conditions.get(name, "")),
+            "condition": lambda: _condition(names.conditions),
         }
         return every[naming]()
 
@@ -197,6 +203,15 @@ def _one_of(values: Iterable[str], what: str, about: Callable[[str], str] | None
     if about is not None:
         schema["markdownEnumDescriptions"] = [*map(about, values)]
     return schema
+
+
+def _condition(named: Mapping[str, str]) -> Schema:
+    """A named condition or an expression; editors offer an example of each word that expressions have."""
+    words = [{"label": entry.name, "description": entry.about, "body": entry.example} for entry in FUNCTIONS.values()]
+    expression = {**_TEXT, "defaultSnippets": words}
+    if not named:
+        return expression
+    return {"anyOf": [{"enum": [*named], "markdownEnumDescriptions": [*named.values()]}, expression]}
 
 
 def _one_of_or_text(values: Iterable[str], about: Callable[[str], str]) -> Schema:

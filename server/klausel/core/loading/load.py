@@ -27,7 +27,7 @@ from klausel.core.loading.test_files import read_tests
 from klausel.core.policy.invariant import Invariant
 from klausel.core.policy.policy_set import Grant, NamedCondition, PolicySet, ResourceType
 from klausel.core.policy.policy_test import PolicyTest
-from klausel.core.policy.roles import Level, Role, RoleModel
+from klausel.core.policy.roles import Level, Role, RoleModel, is_joint
 from klausel.core.terms.escaping import shown
 from klausel.core.terms.problem import Place, PolicyError, Problem
 from klausel.core.text.csv_rows import read_csv
@@ -141,7 +141,8 @@ class _Loader:
         invariants_root = roots.get(INVARIANTS_FILE)
         invariants = tuple(read_invariants(invariants_root, vocabulary, self.problems)) if invariants_root else ()
         separate = tuple((pair[0], pair[1]) for pair in (rule.who for rule in invariants if rule.kind == "separate") if pair)
-        roles = replace(roles, separate=separate)
+        joint = frozenset(grant.grantee for grant in grants if is_joint(grant.grantee))
+        roles = replace(roles, separate=separate, joint=joint)
         vocabulary = replace(vocabulary, roles=roles)
         tests: list[PolicyTest] = []
         for name, tests_root in roots.items():

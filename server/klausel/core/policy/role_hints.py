@@ -59,9 +59,7 @@ def _instead_of_phrase(text: str) -> str:
         return "there is no `not`; name the roles that are meant: whom nothing allows is denied"
     both = _BOTH.fullmatch(text)
     if both:
-        return (
-            f"nothing asks for two roles at once; declare a role for it, or write [{both[1]}, {both[2]}] for either of them"
-        )
+        return f"write {{all: [{both[1]}, {both[2]}]}} for who holds both, or [{both[1]}, {both[2]}] for either of them"
     either = _EITHER.fullmatch(text)
     if either:
         return f"write several names as a list: [{either[1]}, {either[2]}]"

@@ -19,6 +19,7 @@ from klausel.core.policy.assignment import (
     keeper_violation,
 )
 from klausel.core.policy.holding import gather_rows, rows_by_subject
+from klausel.core.policy.keepers import holders_of, kept_roles_and_domains
 from klausel.core.policy.roles import RoleModel, depth_of, parent_domain, top_domain
 from klausel.core.records.change_record import REVOKED, Origin
 from klausel.core.terms.identifiers import fault_in_subject, split_subject_key
@@ -31,9 +32,7 @@ from klausel.storage.assignments.closures import (
 )
 from klausel.storage.assignments.judging import fault_in_chains, has_holder, has_people
 from klausel.storage.assignments.rules import (
-    holders_of,
     keepers_missing,
-    kept_roles_and_domains,
     violations_of_subject,
 )
 from klausel.storage.assignments.store_answers import (

@@ -8,11 +8,12 @@ each later moment at which something begins or ends. So do groups: what people h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 from klausel.core.policy.assignment import Assignment, Violation, keeper_violation, subject_violations
 from klausel.core.policy.holding import Held, gather_rows, held_at, moments_of_change
+from klausel.core.policy.keepers import holders_of, kept_roles_and_domains
 from klausel.core.policy.roles import RoleModel, top_domain
 from klausel.core.terms.moment import instant_text
 
@@ -105,23 +106,3 @@ def keepers_missing(
         for role, domain in sorted(suspects)
         if not has_holder(holders_of(roles, role), domain) and has_people(domain)
     ]
-
-
-def kept_roles_and_domains(roles: RoleModel, domain: str) -> Iterator[tuple[str, str]]:
-    """Each role that must keep a holder, with the one of `domain` and the domains above it that it belongs to."""
-    parts = domain.split("/")
-    for role in roles.roles.values():
-        depth = roles.level_of(role.name).depth
-        if role.keep_one and depth <= len(parts):
-            yield role.name, "/".join(parts[:depth])
-
-
-def holders_of(roles: RoleModel, kept: str) -> frozenset[str]:
-    """The roles that make their holder a holder of a kept role: itself and the stronger of its level, by former names too."""
-    level = roles.roles[kept].level
-    return frozenset(
-        stored
-        for name, role in roles.roles.items()
-        if role.level == level and kept in roles.closure[name]
-        for stored in roles.stored_names(name)
-    )
