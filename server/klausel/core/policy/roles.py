@@ -80,6 +80,11 @@ class RoleModel:
         return role in self.roles and self.level_of(role).depth > 1
 
     @cached_property
+    def earned_anywhere(self) -> tuple[str, ...]:
+        """The roles of which there is an `any` form."""
+        return tuple(filter(self.is_earned_anywhere, self.roles))
+
+    @cached_property
     def _levels_by_name(self) -> Mapping[str, Level]:
         return {level.name: level for level in self.levels}
 
