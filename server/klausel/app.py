@@ -87,6 +87,7 @@ def create_service(settings: Settings) -> Service:
         stored_roles=partial(stored_roles, engine),
         takes_orphaning=settings.orphaned_assignments == "warn",
         accepted_models=settings.accept_model,
+        settle_seconds=_settle_seconds(settings),
         most_steps=settings.max_analysis_steps,
     )
 
@@ -154,6 +155,14 @@ def _source_of(settings: Settings) -> PolicySource:
         return PolicyFolder(Path(settings.policies), Path(settings.model), min(RECHECK_SECONDS, most_seconds))
     model = Path(settings.model) if settings.model else None
     return GitFolder(address, model, min(settings.poll_seconds, most_seconds))
+
+
+def _settle_seconds(settings: Settings) -> float:
+    """A commit is whole as it is; a folder is not, while somebody changes its files."""
+    if git_address(settings.policies) is not None:
+        return 0.0
+    age = settings.max_policy_age_seconds
+    return settings.settle_seconds if age is None else min(settings.settle_seconds, age / 3)
 
 
 def create_app_from_environment() -> Flask:

@@ -175,6 +175,13 @@ _DEFAULTS = Settings()
     help="Requests a second that each caller with a key may send; without it, any number.",
 )
 @click.option(
+    "--settle-seconds",
+    default=_DEFAULTS.settle_seconds,
+    show_default=True,
+    type=click.FloatRange(0, 600),
+    help="Take changed policy files when they stay as they are for so long; a set that is half there is never taken.",
+)
+@click.option(
     "--insecure-no-authentication",
     "open_to_all",
     is_flag=True,
