@@ -96,6 +96,11 @@ class RoleModel:
         """The names under which assignments of a role may be stored: its own, and those that it had."""
         return (role, *self.roles[role].was)
 
+    def names_of_one(self, name: str) -> tuple[str, ...]:
+        """All names of the role that a name, of today or of before, is the name of; the name alone, where there is none."""
+        now = self.name_now(name)
+        return self.stored_names(now) if now in self.roles else (name,)
+
     @cached_property
     def names_now(self) -> Mapping[str, str]:
         """The role that each former name is the name of."""
