@@ -96,7 +96,10 @@ def show(
     filters = Filters(role=role, role_names=role_names, **wanted)  # type: ignore[arg-type]
     with _opened(database) as engine:
         for change in LogReader(engine).changes(filters, limit):
-            say(json.dumps(change_as_json(change), ensure_ascii=False) if format_ == "json" else _as_text(change, roles))
+            if format_ == "json":
+                say_json(change_as_json(change))
+            else:
+                say(_as_text(change, roles))
 
 
 def _roles_of(policies: Path, model: Path | None) -> RoleModel | None:
