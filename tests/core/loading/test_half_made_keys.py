@@ -20,6 +20,7 @@ from klausel.storage.policy_files.folder import read_files
 TABLES = {name: value for name, value in vars(file_schema).items() if isinstance(value, Table)}
 FOR_READERS_ALONE = {"description"}
 THINGS = b"invariants:\n  - separate: [{to: edit, resource: billing}, {to: delete, resource: account}]\n"
+TOGETHER = b"grants:\n  - {allow: {all: [lead, any agent]}, to: take, resource: quiz}\n"
 
 
 def unread_keys() -> dict[str, set[str]]:
@@ -51,7 +52,8 @@ def unread_keys() -> dict[str, set[str]]:
         assert not problems
         load_policy(file for file in files if file.name != "model.conf")
         kept = [file for file in files if file.name not in ("model.conf", "invariants.yaml")]
-        load_policy([*kept, SourceFile("invariants.yaml", "invariants.yaml", THINGS)])
+        further = {"invariants.yaml": THINGS, "features/together.yaml": TOGETHER}
+        load_policy([*kept, *(SourceFile(name, name, content) for name, content in further.items())])
     read: dict[str, set[str]] = defaultdict(set)
     for fields, known in seen:
         for name, table in TABLES.items():
