@@ -168,7 +168,7 @@ class _Loader:
         invariants: tuple[Invariant, ...],
         tests: list[PolicyTest],
     ) -> LoadResult:
-        problems = tuple(sorted({printable(problem) for problem in self.problems.found}))
+        problems = tuple(sorted({printable(problem) for problem in self.problems.finished()}))
         if any(problem.severity == "error" for problem in problems):
             return LoadResult(None, problems)
         digest = files_digest((file.name, file.content) for file in self.files if not is_test_file(file.name))
@@ -198,13 +198,13 @@ class _Loader:
     def _conditions(self, root: Fields | None, is_readable: bool) -> tuple[NamedConditions, list[Problem]]:
         """The named conditions, and the problems in them."""
         problems = ProblemList(self.suggestions)
-        return NamedConditions(root, is_readable, problems), problems.found
+        return NamedConditions(root, is_readable, problems), problems.finished()
 
     def _types(self, root: Fields, roles: RoleModel) -> tuple[list[str], list[ResourceType], list[Problem]]:
         """The names of the resource types of one feature file, those without fault, and the problems in them."""
         problems = ProblemList(self.suggestions)
         found: list[ResourceType] = []
-        return list(read_resource_types(root, found, roles, problems)), found, problems.found
+        return list(read_resource_types(root, found, roles, problems)), found, problems.finished()
 
     def _grants(
         self, root: Fields | None, rows: list[list[Text]], vocabulary: Vocabulary
@@ -212,7 +212,7 @@ class _Loader:
         """The grants of one feature file, and the problems in them."""
         problems = ProblemList(self.suggestions)
         read = read_csv_grants(rows, vocabulary, problems) if root is None else read_grants(root, vocabulary, problems)
-        return list(read), problems.found
+        return list(read), problems.finished()
 
     def _report_empty(self, shown_as: str) -> None:
         hint = "delete it, or bring back what was in it"
