@@ -12,20 +12,26 @@ import threading
 import time
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from flask import Flask
+from sqlalchemy import Engine
 
+from klausel.api.access import check_routes
 from klausel.api.connections import ConnectionWatch, RequestsInProgress
 from klausel.api.http import share
 from klausel.api.lane import EvaluationLane
 from klausel.api.routes import authzen_routes, klausel_routes
+from klausel.core.terms.escaping import shown
 from klausel.enforcer.installation import check_installation
+from klausel.service.authentication import ApiKeys, Authentication, RateLimit
 from klausel.service.decision_service import Service
 from klausel.service.effective_roles_cache import EffectiveRolesCache
 from klausel.service.policy_in_force import LivePolicy
 from klausel.settings import ENVIRONMENT_VARIABLE, Settings
 from klausel.storage.assignments.store import AssignmentStore
 from klausel.storage.assignments.stored_roles import stored_roles
+from klausel.storage.callers.keys import KeyStore
 from klausel.storage.decision_log.queue import DecisionLog
 from klausel.storage.decision_log.sinks import open_sink
 from klausel.storage.policy_files.git_source import GitFolder, git_address
@@ -63,9 +69,10 @@ def create_flask_app(service: Service, watch: ConnectionWatch | None = None) -> 
     """The routes over the parts behind them; `watch` looks after the connections of a process that is a worker."""
     settings = service.settings
     app = Flask("klausel", static_folder=None)
-    share(app, settings)
+    share(app, settings, service.authentication)
     app.register_blueprint(authzen_routes(service))
     app.register_blueprint(klausel_routes(service, watch))
+    check_routes(app)
     return app
 
 
@@ -80,6 +87,8 @@ def create_service(settings: Settings) -> Service:
         stored_roles=partial(stored_roles, engine),
         takes_orphaning=settings.orphaned_assignments == "warn",
         accepted_models=settings.accept_model,
+        settle_seconds=_settle_seconds(settings),
+        most_steps=settings.max_analysis_steps,
     )
 
     decision_log = open_decision_log(settings)
@@ -93,7 +102,19 @@ def create_service(settings: Settings) -> Service:
             return "the decision log cannot be written, and without it nothing is answered"
         return None
 
-    return Service(settings, live, store, fault, decision_log=decision_log)
+    return Service(
+        settings, live, store, fault, decision_log=decision_log, authentication=open_authentication(settings, engine)
+    )
+
+
+def open_authentication(settings: Settings, engine: Engine) -> Authentication | None:
+    """What finds out who calls; None where the settings let everybody call. Raises `StorageError`."""
+    if settings.authentication == "none":
+        return None
+    keys = KeyStore(engine)
+    keys.prepare()
+    per_second = settings.max_requests_per_second
+    return Authentication((ApiKeys(keys),), None if per_second is None else RateLimit(per_second / settings.workers))
 
 
 def database_limits(settings: Settings) -> Limits:
@@ -134,6 +155,14 @@ def _source_of(settings: Settings) -> PolicySource:
         return PolicyFolder(Path(settings.policies), Path(settings.model), min(RECHECK_SECONDS, most_seconds))
     model = Path(settings.model) if settings.model else None
     return GitFolder(address, model, min(settings.poll_seconds, most_seconds))
+
+
+def _settle_seconds(settings: Settings) -> float:
+    """A commit is whole as it is; a folder is not, while somebody changes its files."""
+    if git_address(settings.policies) is not None:
+        return 0.0
+    age = settings.max_policy_age_seconds
+    return settings.settle_seconds if age is None else min(settings.settle_seconds, age / 3)
 
 
 def create_app_from_environment() -> Flask:
@@ -177,11 +206,23 @@ def _tell_parent() -> None:
         os.kill(parent.pid, signal.SIGHUP)
 
 
+class OneLine(logging.Formatter):
+    """Texts from requests and databases can forge no line, and nothing that a terminal obeys."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """The line of a record."""
+        return shown(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:
+        """The traceback, set in, so that no line of it passes for a record."""
+        return "\n".join(f"  {shown(line)}" for line in super().formatException(ei).split("\n"))
+
+
 def _show_log() -> None:
     log = logging.getLogger("klausel")
     if not log.handlers:
         handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s [%(process)d] %(message)s"))
+        handler.setFormatter(OneLine("%(asctime)s %(levelname)s [%(process)d] %(message)s"))
         log.addHandler(handler)
         log.setLevel(logging.INFO)
         log.propagate = False

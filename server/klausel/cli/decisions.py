@@ -10,16 +10,18 @@ from pathlib import Path
 
 import click
 
+from klausel.cli.completion import complete_action, complete_held, complete_type
 from klausel.cli.database_options import Command, database_option, explains_storage_errors, open_existing_database
 from klausel.cli.moments import moment_in_log, now_option, people_at_option, say_as_of, time_of_question
 from klausel.cli.options import EXIT_DENIED, at_option, load_or_exit, model_option
+from klausel.cli.output import say, say_json, say_lines
 from klausel.cli.policy_folder import policies_option
 from klausel.core.analysis.other_model import note_on
 from klausel.core.conditions.tree import OWN_ATTRIBUTES
 from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.decisions.explain import Explanation
 from klausel.core.decisions.explain import explain as explain_request
-from klausel.core.decisions.explanation_format import explanation_as_json, explanation_as_text, reason
+from klausel.core.decisions.explanation_format import explanation_as_json, explanation_lines, reason
 from klausel.core.policy.assumed_roles import BadAssumption, assumed_roles, deepest_place
 from klausel.core.policy.holding import Pairs, Rows, held_at
 from klausel.core.policy.roles import RoleModel
@@ -48,6 +50,7 @@ as_option = click.option(
     "--as",
     "assumed",
     metavar="ROLES",
+    shell_complete=complete_held,
     help="In place of SUBJECT: somebody with these roles, such as lead@acme/support or 'lead@acme/support, user@acme'; "
     "anyone: somebody without one. No database is asked. Without --in, it is asked where the deepest role is held.",
 )
@@ -73,8 +76,8 @@ def _question(command: Command) -> Command:
         people_at_option,
         click.option("--in", "domain", metavar="DOMAIN", help="Where it is asked: acme, or acme/support."),
         policies_option,
-        click.argument("resource", metavar="TYPE[:ID]"),
-        click.argument("action"),
+        click.argument("resource", metavar="TYPE[:ID]", shell_complete=complete_type),
+        click.argument("action", shell_complete=complete_action),
         click.argument("subject", metavar="{SUBJECT|--as ROLES}"),
         at_option,
         model_option,
@@ -104,7 +107,7 @@ def can(**options: object) -> None:
       klausel can user:ann view report --in acme --now 2026-12-31T18:00+01:00
     """
     explanation = _ask(**options)  # type: ignore[arg-type]
-    click.echo(reason(explanation))
+    say(reason(explanation))
     raise SystemExit(0 if explanation.decision.allowed else EXIT_DENIED)
 
 
@@ -125,9 +128,9 @@ def explain(format_: str, **options: object) -> None:
     """
     explanation = _ask(**options)  # type: ignore[arg-type]
     if format_ == "json":
-        click.echo(json.dumps(explanation_as_json(explanation), indent=2, ensure_ascii=False))
+        say_json(explanation_as_json(explanation), indent=2)
     else:
-        click.echo(explanation_as_text(explanation))
+        say_lines(explanation_lines(explanation))
     raise SystemExit(0 if explanation.decision.allowed else EXIT_DENIED)
 
 
@@ -151,7 +154,7 @@ def _ask(
         raise click.UsageError(f"--as stands in place of SUBJECT; leave {action} out, or --as")
     loaded = load_or_exit(policies, model, at=at)
     if loaded.compiled.other_model is not None:
-        click.echo(note_on(loaded.compiled.other_model), err=True)
+        say(note_on(loaded.compiled.other_model), err=True)
     roles = loaded.compiled.policy.roles
     held: Pairs = ()
     if assumed is not None:
@@ -179,7 +182,7 @@ def _somebody(roles: RoleModel, assumed: str, domain: str | None) -> tuple[str, 
     if where is None and held:
         raise click.BadParameter("the roles are held in several places; say by --in where it is asked", param_hint="--as")
     words = ", ".join(f"{role} in {place}" for role, place in held) or "no role"
-    click.echo(f"klausel: somebody with {words}", err=True)
+    say(f"klausel: somebody with {words}", err=True)
     return SOMEBODY, held, where
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -13,7 +12,9 @@ import click
 from tqdm import tqdm
 
 from klausel.cli.blame import commit_as_json
+from klausel.cli.completion import complete_action, complete_role, complete_type
 from klausel.cli.options import at_option, exits_on_problems, open_history
+from klausel.cli.output import say, say_json, say_painted
 from klausel.cli.policy_folder import policies_option
 from klausel.core.difference.commit_changes import CommitChanges, Topic, changes_of_commit
 from klausel.core.difference.formats import as_text
@@ -39,9 +40,13 @@ class _Told:
 
 
 @click.command("log")
-@click.option("--role", help="Only what this role gains or loses; also by `any`, and by what it contains.")
-@click.option("--type", "resource_type", help="Only what concerns this resource type.")
-@click.option("--action", help="Only what concerns this action.")
+@click.option(
+    "--role",
+    shell_complete=complete_role,
+    help="Only what this role gains or loses; also by `any`, and by what it contains.",
+)
+@click.option("--type", "resource_type", shell_complete=complete_type, help="Only what concerns this resource type.")
+@click.option("--action", shell_complete=complete_action, help="Only what concerns this action.")
 @click.option("-n", "--number", type=click.IntRange(1), help="At most so many commits.")
 @click.option("--first-parent", is_flag=True, help="Only the main line: a merge stands for all that it brought.")
 @at_option
@@ -72,12 +77,15 @@ def log(
     found = 0
     with exits_on_problems(policies, at):
         for told in _log(policies, at, first_parent, topic):
-            click.echo(json.dumps(_as_json(told), ensure_ascii=False) if format_ == "json" else "\n".join(_lines(told)))
+            if format_ == "json":
+                say_json(_as_json(told))
+            else:
+                say_painted(_lines(told))
             found += 1
             if found == number:
                 return
     if not found:
-        click.echo("klausel: no commit changed anything of this", err=True)
+        say("klausel: no commit changed anything of this", err=True)
 
 
 def _log(policies: Path, at: str | None, first_parent: bool, topic: Topic) -> Iterator[_Told]:

@@ -460,7 +460,7 @@ def _signature(value: object, atoms: Sequence[Atom], given: Sequence[object]) ->
     for atom in atoms:
         if isinstance(atom, Comparison) and atom.operator in ORDERING and kind == "number":
             return None
-        if isinstance(atom, Call) and FUNCTIONS[atom.function].told_by == "free":
+        if isinstance(atom, Call) and any(one.kinds not in ((), ("list",)) for one in FUNCTIONS[atom.function].parameters):
             return None
     if any(value == one and kind == kind_of(one) for one in given):
         return None
@@ -486,7 +486,7 @@ def _number_of_lists(parts: Sequence[_Parts]) -> int:
 def _lists(parts: Sequence[_Parts]) -> list[object]:
     """Every list of these parts, alone and with one more element of a kind that nothing equals; raises `TooManyCases`."""
     if _number_of_lists(parts) > MOST_CASES:
-        raise TooManyCases(f"its conditions look for {len(parts)} different values in one list")
+        raise TooManyCases("its conditions look for too many different values in one list")
     plain: list[list[object]] = [[value for part in chosen for value in part] for chosen in itertools.product(*parts)]
     plain.sort(key=len)
     return [*plain, *([*chosen, {}] for chosen in plain)]

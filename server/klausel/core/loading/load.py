@@ -27,8 +27,9 @@ from klausel.core.loading.test_files import read_tests
 from klausel.core.policy.invariant import Invariant
 from klausel.core.policy.policy_set import Grant, NamedCondition, PolicySet, ResourceType
 from klausel.core.policy.policy_test import PolicyTest
-from klausel.core.policy.roles import Level, Role, RoleModel
-from klausel.core.terms.problem import Place, PolicyError, Problem
+from klausel.core.policy.roles import Level, Role, RoleModel, is_joint
+from klausel.core.terms.escaping import shown
+from klausel.core.terms.problem import Place, PolicyError, Problem, Suggestions
 from klausel.core.text.csv_rows import read_csv
 from klausel.core.text.decoding import decode
 from klausel.core.text.yaml_nodes import Fields, Text, read_yaml
@@ -85,7 +86,8 @@ class _Loader:
         self.files = files
         self.cache = cache
         cache.begin()
-        self.problems = ProblemList()
+        self.suggestions = Suggestions()
+        self.problems = ProblemList(self.suggestions)
         self.problems.found += further_problems
 
     def load(self) -> LoadResult:
@@ -140,7 +142,8 @@ class _Loader:
         invariants_root = roots.get(INVARIANTS_FILE)
         invariants = tuple(read_invariants(invariants_root, vocabulary, self.problems)) if invariants_root else ()
         separate = tuple((pair[0], pair[1]) for pair in (rule.who for rule in invariants if rule.kind == "separate") if pair)
-        roles = replace(roles, separate=separate)
+        joint = frozenset(grant.grantee for grant in grants if is_joint(grant.grantee))
+        roles = replace(roles, separate=separate, joint=joint)
         vocabulary = replace(vocabulary, roles=roles)
         tests: list[PolicyTest] = []
         for name, tests_root in roots.items():
@@ -165,7 +168,7 @@ class _Loader:
         invariants: tuple[Invariant, ...],
         tests: list[PolicyTest],
     ) -> LoadResult:
-        problems = tuple(sorted({printable(problem) for problem in self.problems.found}))
+        problems = tuple(sorted({printable(problem) for problem in self.problems.finished()}))
         if any(problem.severity == "error" for problem in problems):
             return LoadResult(None, problems)
         digest = files_digest((file.name, file.content) for file in self.files if not is_test_file(file.name))
@@ -192,25 +195,24 @@ class _Loader:
         self.problems.found += problems
         return rows
 
-    @staticmethod
-    def _conditions(root: Fields | None, is_readable: bool) -> tuple[NamedConditions, list[Problem]]:
+    def _conditions(self, root: Fields | None, is_readable: bool) -> tuple[NamedConditions, list[Problem]]:
         """The named conditions, and the problems in them."""
-        problems = ProblemList()
-        return NamedConditions(root, is_readable, problems), problems.found
+        problems = ProblemList(self.suggestions)
+        return NamedConditions(root, is_readable, problems), problems.finished()
 
-    @staticmethod
-    def _types(root: Fields, roles: RoleModel) -> tuple[list[str], list[ResourceType], list[Problem]]:
+    def _types(self, root: Fields, roles: RoleModel) -> tuple[list[str], list[ResourceType], list[Problem]]:
         """The names of the resource types of one feature file, those without fault, and the problems in them."""
-        problems = ProblemList()
+        problems = ProblemList(self.suggestions)
         found: list[ResourceType] = []
-        return list(read_resource_types(root, found, roles, problems)), found, problems.found
+        return list(read_resource_types(root, found, roles, problems)), found, problems.finished()
 
-    @staticmethod
-    def _grants(root: Fields | None, rows: list[list[Text]], vocabulary: Vocabulary) -> tuple[list[Grant], list[Problem]]:
+    def _grants(
+        self, root: Fields | None, rows: list[list[Text]], vocabulary: Vocabulary
+    ) -> tuple[list[Grant], list[Problem]]:
         """The grants of one feature file, and the problems in them."""
-        problems = ProblemList()
+        problems = ProblemList(self.suggestions)
         read = read_csv_grants(rows, vocabulary, problems) if root is None else read_grants(root, vocabulary, problems)
-        return list(read), problems.found
+        return list(read), problems.finished()
 
     def _report_empty(self, shown_as: str) -> None:
         hint = "delete it, or bring back what was in it"
@@ -262,8 +264,8 @@ def files_digest(files: Iterable[tuple[str, bytes]]) -> str:
 def printable(problem: Problem) -> Problem:
     """The same problem, so that one line of a terminal shows it, whatever the files hold."""
     texts = (problem.place.file, problem.message, problem.hint)
-    file, message, hint = shown = tuple(map(_on_one_line, texts))
-    if shown == texts:
+    file, message, hint = escaped = tuple(map(_on_one_line, texts))
+    if escaped == texts:
         return problem
     return replace(problem, place=replace(problem.place, file=file), message=message, hint=hint)
 
@@ -271,9 +273,7 @@ def printable(problem: Problem) -> Problem:
 def _on_one_line(text: str) -> str:
     if len(text) > LONGEST_MESSAGE:
         text = f"{text[: LONGEST_MESSAGE // 2]} … {text[-LONGEST_MESSAGE // 2 :]}"
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+    return shown(text)
 
 
 def _folder(files: list[SourceFile]) -> str:
