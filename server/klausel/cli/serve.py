@@ -123,7 +123,7 @@ _DEFAULTS = Settings()
     default=_DEFAULTS.poll_seconds,
     show_default=True,
     type=click.FloatRange(0.1),
-    help="How often a git ref is looked up anew, for policies at REPO@REF:DIR.",
+    help="How often a git ref is looked up again, for policies at REPO@REF:DIR.",
 )
 @click.option(
     "--database-connect-seconds",
@@ -284,7 +284,7 @@ def _check_expectations(loaded: LoadedPolicy) -> None:
     for problem in unmet:
         click.echo(str(problem), err=True)
     if unmet:
-        fail("the policies do not do what their tests and invariants expect; mend one or the other first")
+        fail("the policies do not do what their tests and invariants expect; fix one or the other first")
 
 
 def _check_decision_log(settings: Settings) -> None:
