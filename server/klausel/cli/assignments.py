@@ -177,7 +177,7 @@ def rename_role(
     roles = load_or_exit(policies, model).compiled.policy.roles
     if new not in roles.roles:
         fail(f'unknown role "{new}"; {hint_on_role(new, roles.roles)}')
-    with closing(AssignmentStore(open_existing_database(database))) as store, _refusals_explained():
+    with closing(AssignmentStore(open_existing_database(database, writes=True))) as store, _refusals_explained():
         revision, count = store.rename_role(roles, old, new, origin)
     click.echo(f"{count} role assignments renamed from {_printable(old)} to {new}; revision {revision}")
 
@@ -258,7 +258,7 @@ def revoke(
     origin = _origin_or_usage(by, reason, ticket)
     roles = load_or_exit(policies, model).compiled.policy.roles
     row = _row_named(subject, role, domain)
-    with closing(AssignmentStore(open_existing_database(database))) as store, _refusals_explained():
+    with closing(AssignmentStore(open_existing_database(database, writes=True))) as store, _refusals_explained():
         before = store.revision()
         revision = store.write(roles, (), [row], origin)
     if revision == before:

@@ -43,18 +43,21 @@ database_option = click.option(
 )
 
 
-def open_existing_database(url: str) -> Engine:
-    """The database at a URL; exits with 1 instead of creating an SQLite file that does not exist."""
+def open_existing_database(url: str, writes: bool = False) -> Engine:
+    """The database at a URL; exits with 1 instead of creating an SQLite file that does not exist.
+
+    One of an older version is brought up to date for a command that `writes`, and refused for others. Raises StorageError.
+    """
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
-        return open_database(url)
+        return open_database(url, upgrades=writes)
     if is_in_memory(parsed):
         fail("a database in memory is empty at every start; name a file, such as --database sqlite:///klausel.db")
     name = parsed.database or ""
     if parsed.get_backend_name() == "sqlite" and not name.startswith("file:") and not Path(name).exists():
         fail(f"there is no database at {name}; start the service once, import people, or name another --database")
-    return open_database(url)
+    return open_database(url, upgrades=writes)
 
 
 def explains_storage_errors(command: Command) -> Command:

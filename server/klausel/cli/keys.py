@@ -120,7 +120,7 @@ def revoke(id_: str, database: str) -> None:
     Examples:
       klausel keys revoke 0f3a9c21bb42
     """
-    with _keys_in(open_existing_database(database)) as store:
+    with _keys_in(open_existing_database(database, writes=True)) as store:
         done = store.revoke(id_)
     if not done:
         fail(f'there is no key "{id_}" that could be revoked; klausel keys list shows them')

@@ -27,9 +27,10 @@ _VERSION_WITHOUT_TIMES = 3
 _OLD_VERSIONS = (_VERSION_WITHOUT_LOG, _VERSION_WITHOUT_WATCHES, _VERSION_WITHOUT_TIMES)
 
 
-def open_database(url: str, limits: Limits = COMMAND_LIMITS) -> Engine:
+def open_database(url: str, limits: Limits = COMMAND_LIMITS, upgrades: bool = True) -> Engine:
     """An engine on the database at a SQLAlchemy URL, its schema created when absent, brought up to date when old.
 
+    Without `upgrades` an old one is refused: who only reads must not change it under the services of the older version.
     `postgresql://` and `postgres://` mean psycopg 3. An SQLite file is created on first use. Raises StorageError.
     """
     engine = make_engine(read_url(url), limits=limits)
@@ -37,18 +38,24 @@ def open_database(url: str, limits: Limits = COMMAND_LIMITS) -> Engine:
         with explained_errors(engine):
             if engine.dialect.name == "sqlite":
                 use_write_ahead_log(engine)
-            _prepare_schema(engine)
+            _prepare_schema(engine, upgrades)
     except StorageError:
         engine.dispose()
         raise
     return engine
 
 
-def _prepare_schema(engine: Engine) -> None:
+def _prepare_schema(engine: Engine, upgrades: bool) -> None:
     with engine.connect() as connection:
         found = _schema_version(connection)
         if found == SCHEMA_VERSION:
             return
+        if found is not None and not upgrades:
+            raise StorageError(
+                f"{place_of(engine.url)} has schema version {found}, this version of Klausel reads {SCHEMA_VERSION}, and a "
+                "command that only reads does not change it; stop the services of the older Klausel, then start klausel serve, "
+                "or write by klausel assignments"
+            )
     # Whoever brings a schema up to date keeps writers away; a new one has none.
     with engine.connect() as connection, write_transaction(connection, () if found is None else None):
         if connection.dialect.name == "postgresql":

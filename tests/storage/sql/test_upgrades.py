@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+from command_line import run
 from sqlalchemy import inspect, text
 from storage_people import ROLES, row
 
@@ -51,6 +53,35 @@ def test_an_sqlite_file_of_version_3_keeps_its_rows_and_its_log(tmp_path: Path) 
         connection.execute("UPDATE casbin_rule SET v3 = 'a remark' WHERE v1 = 'lead'")
         connection.execute("DELETE FROM klausel_change WHERE revision = -1")
     check_upgraded(f"sqlite:///{file}")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("can", "user:bo", "edit", "quiz", "--in", "acme/support"),
+        ("who-can", "edit", "quiz", "--in", "acme/support"),
+        ("what-can", "user:bo", "--in", "acme/support"),
+        ("assignments", "export"),
+        ("audit", "show"),
+        ("audit", "verify"),
+        ("matrix", "--by", "person", "--in", "acme"),
+    ],
+    ids=" ".join,
+)
+def test_no_command_that_reads_changes_it(tmp_path: Path, command: tuple[str, ...]) -> None:
+    file = tmp_path / "old.db"
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.executescript(VERSION_3.read_text())
+        connection.execute("PRAGMA journal_mode = WAL")
+    options = ("--database", f"sqlite:///{file}")
+    result = run(*command, *options)
+    assert result.exit_code == 1
+    assert "has schema version 3" in result.stderr
+    with closing(sqlite3.connect(file)) as connection:
+        assert connection.execute("SELECT schema_version FROM klausel_state").fetchone() == (3,)
+        assert connection.execute("SELECT count(*) FROM pragma_table_info('klausel_assignment_log_row')").fetchone() == (6,)
+    assert run("assignments", "revoke", "user:bo", "lead", "acme/support", *options).exit_code == 0
+    assert run(*command, *options).exit_code in (0, 3)
 
 
 def test_many_may_open_it_at_once(tmp_path: Path) -> None:
