@@ -26,7 +26,7 @@ from klausel.cli.problem_lines import Terminal, lines_of
 from klausel.core.analysis.other_model import note_on
 from klausel.core.lint.registry import PAGES, page
 from klausel.core.lint.survey import DomainSeen
-from klausel.core.terms.problem import PolicyError, Problem, did_you_mean
+from klausel.core.terms.problem import MOST_SHOWN, PolicyError, Problem, did_you_mean, first_of
 from klausel.service.pipeline import accepted_model_of, check_files, load_files, problems_of_orphans
 from klausel.storage.file_rules import DEMO_FILE
 from klausel.storage.git.objects import GitError
@@ -88,18 +88,20 @@ def check(policies: Path, model: Path | None, format_: str, database: str | None
     problems, other_model = _problems_in(policies, model, database, texts)
     note = None if other_model is None else note_on(other_model)
     errors = sum(problem.severity == "error" for problem in problems)
+    shown, more = first_of(problems, len(problems) if show_all else MOST_SHOWN)
     if format_ == "json":
         about_model = {"not_for_model": other_model, "note": note} if note else {}
-        listed = [_as_json(problem) for problem in problems]
-        click.echo(json.dumps({**about_model, "problems": listed}, indent=2, ensure_ascii=False))
+        listed = [_as_json(problem) for problem in shown]
+        left_out = {"more": len(problems) - len(shown)} if more else {}
+        click.echo(json.dumps({**about_model, "problems": listed, **left_out}, indent=2, ensure_ascii=False))
     else:
         if note is not None:
             click.echo(f"::warning title=model-matcher::{note}" if format_ == "github" else note)
         as_text = format_ == "text"
-        for line in (
-            lines_of(problems, Terminal.of(sys.stdout), texts.get, show_all) if as_text else map(_annotation, problems)
-        ):
+        for line in lines_of(problems, Terminal.of(sys.stdout), texts.get, show_all) if as_text else map(_annotation, shown):
             click.echo(line)
+        if more and not as_text:
+            click.echo(f"::notice title=more-problems::{more}")
         warnings = len(problems) - errors
         click.echo(f"{policies}: {_count(errors, 'error')}, {_count(warnings, 'warning')}", err=True)
     raise SystemExit(EXIT_PROBLEMS if errors or (strict and problems) else 0)
