@@ -63,6 +63,7 @@ class Settings:
     max_nesting_depth: int = 32
     max_string_characters: int = 1024
     max_batch: int = 1000
+    max_batch_bytes: int = 16_777_216
     max_request_id_characters: int = 128
 
     @property

@@ -230,6 +230,13 @@ _DEFAULTS = Settings()
     help="Evaluations, or changes of role assignments, in one request.",
 )
 @click.option(
+    "--max-batch-bytes",
+    default=_DEFAULTS.max_batch_bytes,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Bytes of a batch of evaluations once its defaults are in its items.",
+)
+@click.option(
     "--max-request-id-characters",
     default=_DEFAULTS.max_request_id_characters,
     show_default=True,
