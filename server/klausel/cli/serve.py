@@ -138,7 +138,7 @@ _DEFAULTS = Settings()
     default=_DEFAULTS.poll_seconds,
     show_default=True,
     type=click.FloatRange(0.1),
-    help="How often a git ref is looked up anew, for policies at REPO@REF:DIR.",
+    help="How often a git ref is looked up again, for policies at REPO@REF:DIR.",
 )
 @click.option(
     "--database-connect-seconds",
@@ -318,7 +318,7 @@ def _check_expectations(loaded: LoadedPolicy, most_steps: int) -> None:
     for problem in unmet:
         say(str(problem), err=True)
     if unmet:
-        fail("the policies do not do what their tests and invariants expect; mend one or the other first")
+        fail("the policies do not do what their tests and invariants expect; fix one or the other first")
 
 
 def _check_decision_log(settings: Settings) -> None:
