@@ -29,6 +29,7 @@ from klausel.core.conditions.tree import (
     Truth,
     attributes_of,
     compare,
+    matches_every_text,
     negate,
 )
 
@@ -175,7 +176,9 @@ def truth_space(all_atoms: Iterable[Atom], known: Known = MappingProxyType({})) 
             found.update(zip(group, part.truths, strict=True))
             values.update(part.values)
         outcomes.append(Outcome(tuple(found[atom] for atom in atoms), values))
-    return TruthSpace(atoms, tuple(outcomes), any(isinstance(atom, Match) for atom in atoms))
+    return TruthSpace(
+        atoms, tuple(outcomes), any(isinstance(atom, Match) and not matches_every_text(atom) for atom in atoms)
+    )
 
 
 def most_steps(all_atoms: Iterable[Atom], known: Known = MappingProxyType({})) -> int:
@@ -399,8 +402,10 @@ def _truths_of(atom: Atom, values: Values) -> tuple[bool | None, ...]:
         case Truth(attribute, wanted):
             value = values[attribute]
             return (value is wanted if isinstance(value, bool) else None,)
-        case Match(_, attribute, _, _):
-            return (True, False) if isinstance(values[attribute], str) else (None,)
+        case Match(_, attribute, _, wanted):
+            if not isinstance(values[attribute], str):
+                return (None,)
+            return (wanted,) if matches_every_text(atom) else (True, False)
 
 
 def _value(operand: Operand, values: Values) -> object:

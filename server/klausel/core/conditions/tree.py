@@ -204,6 +204,11 @@ def attributes_of(atom: Atom) -> list[Attribute]:
     return [operand for operand in operands if isinstance(operand, Attribute)]
 
 
+def matches_every_text(match: Match) -> bool:
+    """Whether a pattern asks no more of its attribute than that it is a text."""
+    return match.matcher == "matches_glob" and match.pattern == "*"
+
+
 def all_true(values: Collection[bool | None]) -> bool | None:
     """Kleene's `and`: false when one is false, else unknown when one is unknown, else true."""
     return False if False in values else None if None in values else True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from klausel.core.decisions.effective_roles import Source
-from klausel.core.decisions.explain import AtomSeen, Explanation, GrantSeen, Orphan, show_truth, show_value
+from klausel.core.decisions.explain import AtomSeen, Explanation, GrantSeen, Orphan, show_truth, values_in_words
 from klausel.core.policy.policy_set import Grant
 from klausel.core.terms.identifiers import subject_key
 
@@ -62,11 +62,16 @@ def _grant_seen_as_json(explanation: Explanation, seen: GrantSeen) -> dict[str, 
         "inheritance": list(held.chain) if held else [],
         "condition": {
             "text": seen.grant.condition_text,
-            "comparisons": [{"text": atom.text, "value": atom.value, "read": dict(atom.read)} for atom in seen.atoms],
+            "comparisons": [_atom_as_json(atom) for atom in seen.atoms],
         }
         if seen.grant.condition
         else None,
     }
+
+
+def _atom_as_json(atom: AtomSeen) -> dict[str, object]:
+    answer: dict[str, object] = {"text": atom.text, "value": atom.value, "read": dict(atom.read)}
+    return answer | {"not_as_declared": dict(atom.misfits)} if atom.misfits else answer
 
 
 def reason(explanation: Explanation) -> str:
@@ -122,7 +127,7 @@ def _grant_lines(subject: str, seen: GrantSeen) -> Iterator[str]:
         yield f"  because: {seen.grant.because}"
     yield f"  role: {_role_text(subject, seen.source)}"
     for atom in seen.atoms:
-        yield f"  condition: {atom.text} is {show_truth(atom.value)}{_values(atom)}"
+        yield f"  condition: {atom.text} is {show_truth(atom.value)} ({values_in_words(atom)})"
 
 
 def _role_text(subject: str, source: Source | None) -> str:
@@ -130,7 +135,3 @@ def _role_text(subject: str, source: Source | None) -> str:
         return "every subject has it"
     chain = f", and so {', '.join(source.chain[1:])}" if len(source.chain) > 1 else ""
     return f"{subject} is {source.role} in {source.domain}{chain}"
-
-
-def _values(atom: AtomSeen) -> str:
-    return " (" + ", ".join(f"{name} is {show_value(value)}" for name, value in atom.read) + ")"

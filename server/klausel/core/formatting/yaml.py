@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Literal
 
 from klausel.core.loading.fields import ProblemList
-from klausel.core.loading.file_schema import Entries, Flag, Free, ListOf, OneText, Table, Texts, Value
-from klausel.core.loading.test_people import is_text_without_quotes
+from klausel.core.loading.file_schema import Entries, Flag, Free, ListOf, OneText, Table, Texts, TypeOfProperty, Value
+from klausel.core.loading.json_values import is_text_without_quotes
 from klausel.core.terms.problem import SWITCH_OFF_MARK, FormatLossError, PolicyError
 from klausel.core.text.yaml_comments import BLANK, Entry, Written, comments_in, read_with_comments
 from klausel.core.text.yaml_nodes import Fields, Items, Node, Text, read_yaml
@@ -76,7 +76,7 @@ def _check(node: Node, shape: Value, what: str, problems: ProblemList) -> None:
 def _meaning(node: Node, shape: Value) -> object:
     """What a value says to the loader: without places, without the order of keys where that says nothing."""
     if isinstance(node, Text):
-        is_value = isinstance(shape, Free) and not (node.is_quoted or is_text_without_quotes(node.value))
+        is_value = isinstance(shape, Free | TypeOfProperty) and not (node.is_quoted or is_text_without_quotes(node.value))
         return ("value" if is_value else "text", node.value)
     if isinstance(node, Items):
         return [_meaning(item, _shape_of_item(shape, item)) for item in node.values]
@@ -89,14 +89,14 @@ def _shape_of_item(shape: Value, item: Node | Written) -> Value:
         is_mapping = isinstance(item, Fields) or (isinstance(item, Written) and item.kind == "mapping")
         tables = [kind for kind in shape.kinds if isinstance(kind, Table)]
         return tables[0] if tables and (is_mapping or len(shape.kinds) == 1) else shape.kinds[0]
-    return Free() if isinstance(shape, Free) else OneText()
+    return shape if isinstance(shape, Free | TypeOfProperty) else OneText()
 
 
 def _shape_of_key(shape: Value, key: str | None) -> Value:
     if isinstance(shape, Table) and key is not None:
         known = shape.key(key)
         return known.value if known is not None else Free()
-    return shape.value if isinstance(shape, Entries) else Free()
+    return shape.value if isinstance(shape, Entries) else shape if isinstance(shape, TypeOfProperty) else Free()
 
 
 def _file(root: Written, shape: Table | Entries) -> Iterator[str]:
@@ -202,7 +202,7 @@ def _is_null(value: Written) -> bool:
 
 
 def _text(value: Written, shape: Value, is_flow: bool) -> str:
-    is_quoted = isinstance(shape, Free) and value.is_quoted and not is_text_without_quotes(value.text)
+    is_quoted = isinstance(shape, Free | TypeOfProperty) and value.is_quoted and not is_text_without_quotes(value.text)
     return write_text(value.text, is_flow, is_quoted=is_quoted)
 
 
@@ -218,7 +218,9 @@ def _is_short(value: Written, shape: Value) -> bool:
     """Whether a value may stand in brackets, where these fit into the line."""
     if value.kind == "text" or not value.entries:
         return True
-    is_made_for_it = isinstance(shape, Free | Texts) or (isinstance(shape, Entries | Table) and shape.is_short)
+    is_made_for_it = isinstance(shape, Free | Texts | TypeOfProperty) or (
+        isinstance(shape, Entries | Table) and shape.is_short
+    )
     if isinstance(shape, ListOf):
         is_made_for_it = all(entry.value.kind == "text" and not _is_null(entry.value) for entry in value.entries)
     return is_made_for_it and not value.has_comments and all(_is_short(*pair) for pair in _inner(value, shape))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import MappingProxyType
 
-from klausel.core.loading.features import Vocabulary, read_condition, read_scope
+from klausel.core.loading.features import Vocabulary, check_types, read_condition, read_scope
 from klausel.core.loading.fields import ProblemList
 from klausel.core.loading.file_schema import INVARIANT, INVARIANTS, THING
 from klausel.core.policy.invariant import EVERY, OUTSIDER, Invariant, Kind, Thing
@@ -65,7 +66,13 @@ def _invariant(fields: Fields, vocabulary: Vocabulary, problems: ProblemList) ->
             who = [text.value for text in problems.texts(node, kind) if _is_who(text, kind, vocabulary, problems)]
     text = condition_text.value.strip() if condition_text else ""
     title = name.value if name else f"{kind}: {', '.join(who) or ', '.join(map(str, things[:2])) or 'everything'}"
-    return Invariant(title, kind, tuple(who), tuple(things), scope, condition, text, fields.place)
+    types = dict.fromkeys(thing.resource_type for thing in things)
+    check_types(condition_text, condition, types, vocabulary, problems)
+    fitted = {}
+    if condition is not None:
+        found = {type_: vocabulary.fitted(condition, "true", type_) for type_ in types}
+        fitted = {type_: one for type_, one in found.items() if one is not condition}
+    return Invariant(title, kind, tuple(who), tuple(things), scope, condition, text, fields.place, MappingProxyType(fitted))
 
 
 def _separate(node: Node, vocabulary: Vocabulary, problems: ProblemList) -> tuple[list[str], list[Thing]]:

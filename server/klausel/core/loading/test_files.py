@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from klausel.core.loading.features import Vocabulary
 from klausel.core.loading.fields import ProblemList
 from klausel.core.loading.file_schema import TEST, TESTS
-from klausel.core.loading.test_people import Person, read_person, read_properties, read_resource
+from klausel.core.loading.json_values import read_properties
+from klausel.core.loading.property_checks import check_values
+from klausel.core.loading.test_people import Person, read_person, read_resource
 from klausel.core.policy.policy_set import Grant
 from klausel.core.policy.policy_test import Expectation, PolicyTest, grant_text
 from klausel.core.terms.problem import Place, did_you_mean, nearest_name
@@ -94,6 +96,7 @@ class _Reader:
     def __init__(self, cast: _Cast, vocabulary: Vocabulary, grants: Sequence[Grant] | None, problems: ProblemList) -> None:
         self._cast = cast
         self._types = vocabulary.resource_types
+        self._of_context = vocabulary.properties.get("context")
         self._grants = grants
         self._problems = problems
 
@@ -159,6 +162,9 @@ class _Reader:
         context = self._problems.fields(fields.get("context"), "context")
         if context is not None:
             asked.context = read_properties(context, self._problems)
+        if context is not None or fields.get("undeclared") is not None:
+            context = context or Fields((), fields.place)
+            check_values(context, asked.context, self._of_context, "the context", self._problems, fields.get("undeclared"))
         return asked
 
     def _known_resources(self, node: Node | None) -> list[str]:

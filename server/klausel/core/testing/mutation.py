@@ -12,6 +12,7 @@ from klausel.core.conditions.outcomes import TooManyCases
 from klausel.core.conditions.tree import AllOf, AnyOf, Condition, negate
 from klausel.core.decisions.decide import Plan, decide
 from klausel.core.difference.equivalence import Difference, compare, everything_asked
+from klausel.core.policy.fitting import fitted, wanted_cases
 from klausel.core.policy.policy_set import Grant, PolicySet
 from klausel.core.policy.policy_test import Expectation, PolicyTest
 from klausel.core.policy.roles import ANY_PREFIX, ANYONE, RoleModel, depth_of
@@ -69,7 +70,7 @@ def mutants(policy: PolicySet) -> Iterator[Mutant]:
         question = (grant.resource_type, grant.action)
         others = [other for other in policy.grants_about(*question) if other is not grant]
         at = sum(1 for other in policy.grants[:position] if (other.resource_type, other.action) == question)
-        for kind, what, changed in _changes(grant, policy.roles):
+        for kind, what, changed in _changes(grant, policy):
             grants = (*others[:at], *([changed] if changed else []), *others[at:])
             yield Mutant(kind, f"{grant}: {what}", grant.place, replace(policy, grants=grants), (question,))
     everything = tuple(everything_asked(policy))
@@ -81,32 +82,32 @@ def mutants(policy: PolicySet) -> Iterator[Mutant]:
             yield Mutant("inheritance link dropped", what, role.place, replace(policy, roles=roles), everything)
 
 
-def _changes(grant: Grant, roles: RoleModel) -> Iterator[tuple[Kind, str, Grant | None]]:
+def _changes(grant: Grant, policy: PolicySet) -> Iterator[tuple[Kind, str, Grant | None]]:
+    roles = policy.roles
     yield "grant dropped", "dropped", None
     for stronger in _one_step_up(grant.grantee, roles):
         yield "role raised", f"for {stronger} instead", replace(grant, grantee=stronger)
     for weaker in _one_step_down(grant.grantee, roles):
         yield "role lowered", f"for {weaker} instead", replace(grant, grantee=weaker)
-    if grant.condition is not None:
-        yield "condition dropped", "without its condition", replace(grant, condition=None, condition_text="")
+    if grant.written is not None:
+        without = replace(grant, condition=None, condition_text="", as_written=None)
+        yield "condition dropped", "without its condition", without
         text = f"not ({grant.condition_text})"
-        yield (
-            "condition negated",
-            f"when {text} instead",
-            replace(grant, condition=negate(grant.condition), condition_text=text),
-        )
-        for condition in _with_a_part_less(grant.condition):
+        yield "condition negated", f"when {text} instead", _with_condition(grant, negate(grant.written), text, policy)
+        for condition in _with_a_part_less(grant.written):
             text = str(condition)
-            yield (
-                "part of condition dropped",
-                f"when {text} instead",
-                replace(grant, condition=condition, condition_text=text),
-            )
+            yield "part of condition dropped", f"when {text} instead", _with_condition(grant, condition, text, policy)
     other = _other_place(grant.grantee, roles)
     if other:
         yield "place changed", f"for {other} instead", replace(grant, grantee=other)
     for scope in _other_scopes(grant.scope, roles):
         yield "place changed", f"in {scope} instead", replace(grant, scope=scope)
+
+
+def _with_condition(grant: Grant, written: Condition, text: str, policy: PolicySet) -> Grant:
+    decides = fitted(written, wanted_cases(grant.effect), policy.declarations(grant.resource_type))
+    as_written = None if decides is written else written
+    return replace(grant, condition=decides, condition_text=text, as_written=as_written)
 
 
 def _one_step_up(grantee: str, roles: RoleModel) -> Iterator[str]:

@@ -1,0 +1,230 @@
+"""The declared types of properties: what a request may send of a resource, of who asks, of an action, and as context.
+
+What is not of its declared type counts as unknown wherever a condition reads it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
+
+from klausel.core.conditions.tree import OWN_ATTRIBUTES, Attribute
+from klausel.core.terms.request import Action, Request, Resource, Subject
+
+PLAIN_KINDS: Mapping[str, str] = MappingProxyType(
+    {
+        "text": "any text",
+        "number": "a number, whole or not",
+        "boolean": "true or false",
+        "time": "a text such as 2026-03-01T12:00:00Z",
+    }
+)
+"""The types without parts, and what is of them."""
+LIST_OF = "list of"
+ID = " id"
+
+Kind = Literal["text", "number", "boolean", "time"]
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """Any text, number, boolean or time."""
+
+    kind: Kind
+
+    def __str__(self) -> str:
+        return self.kind
+
+    def fits(self, value: object) -> bool:
+        """Whether a value that is not null is of this type."""
+        match self.kind:
+            case "text":
+                return isinstance(value, str)
+            case "number":
+                return isinstance(value, int | float) and not isinstance(value, bool) and value == value
+            case "boolean":
+                return isinstance(value, bool)
+            case "time":
+                return isinstance(value, str) and _TIME.fullmatch(value) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """One of these texts, at least one."""
+
+    values: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"one of {', '.join(self.values)}"
+
+    def fits(self, value: object) -> bool:
+        """Whether a value that is not null is of this type."""
+        return isinstance(value, str) and value in self.values
+
+
+@dataclass(frozen=True, slots=True)
+class IdOf:
+    """The id of a subject or resource of a type; of a subject of any type, for none."""
+
+    type: str
+
+    def __str__(self) -> str:
+        return f"{self.type}{ID}" if self.type else "the id of who asks"
+
+    def fits(self, value: object) -> bool:
+        """Whether a value that is not null is of this type."""
+        return isinstance(value, str)
+
+
+@dataclass(frozen=True, slots=True)
+class ListOf:
+    """A list; what is not of the type of its items counts as unknown there, each for itself."""
+
+    items: ItemType
+
+    def __str__(self) -> str:
+        return f"{LIST_OF} {self.items}"
+
+    def fits(self, value: object) -> bool:
+        """Whether a value that is not null is of this type."""
+        return isinstance(value, list | tuple) and all(map(self.items.fits, value))
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Names with a type each, in the order of the file."""
+
+    parts: tuple[tuple[str, PropertyType], ...]
+
+    def __str__(self) -> str:
+        return f"with the parts {', '.join(name for name, _ in self.parts)}"
+
+    def fits(self, value: object) -> bool:
+        """Whether a value that is not null can have these parts; what they hold is looked at part by part."""
+        return isinstance(value, Mapping)
+
+
+ItemType = Plain | OneOf | IdOf
+PropertyType = Plain | OneOf | IdOf | ListOf | Parts
+PropertyTypes = Mapping[str, PropertyType]
+
+TEXT = Plain("text")
+_OF_OWN: Mapping[tuple[str, str], PropertyType] = {
+    ("subject", "id"): IdOf(""),
+    ("subject", "type"): TEXT,
+    ("resource", "type"): TEXT,
+    ("action", "name"): TEXT,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class NoProperty:
+    """What is found where declarations leave nothing: the names that are declared at the place where `missing` is not."""
+
+    holder: str
+    missing: str
+    known: tuple[str, ...]
+    is_part_of: PropertyType | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Declarations:
+    """What is declared of the requests about one resource type; None where nothing is, and so anything may be sent.
+
+    `naming` are the properties by which requests say in which domain a resource lies: they are texts.
+    """
+
+    resource_type: str
+    of_resource: PropertyTypes | None = None
+    of_others: Mapping[str, PropertyTypes] = field(default_factory=lambda: MappingProxyType({}))
+    naming: Collection[str] = ()
+
+    def of_root(self, root: str) -> PropertyTypes | None:
+        """What is declared of the properties of one of the four; None where nothing is."""
+        return self.of_resource if root == "resource" else self.of_others.get(root)
+
+    @property
+    def are_empty(self) -> bool:
+        """Whether nothing is declared."""
+        return self.of_resource is None and not self.of_others
+
+    def type_of(self, attribute: Attribute) -> PropertyType | NoProperty | None:
+        """The type of an attribute; None where nothing is declared of its root."""
+        root, path = attribute.root, attribute.path
+        if len(path) == 1 and path[0] in OWN_ATTRIBUTES[root]:
+            return _OF_OWN.get((root, path[0]), IdOf(self.resource_type))
+        types = self.of_root(root)
+        is_naming = root == "resource" and path[0] in self.naming
+        if types is None or (is_naming and path[0] not in types):
+            return TEXT if is_naming and len(path) == 1 else None
+        found: PropertyType = Parts(tuple(types.items()))
+        for number, name in enumerate(path):
+            known = dict(found.parts) if isinstance(found, Parts) else {}
+            if name not in known:
+                holder = str(Attribute(root, path[:number])) if number else root
+                return NoProperty(holder, name, tuple(known), None if isinstance(found, Parts) else found)
+            found = known[name]
+        return found
+
+
+def misfits(declarations: Declarations, request: Request) -> Iterator[tuple[Attribute, object, PropertyType]]:
+    """What a request sends that is not of its declared type, with that type."""
+    sent = {
+        "subject": request.subject.properties,
+        "resource": request.resource.properties,
+        "action": request.action.properties,
+        "context": request.context,
+    }
+    for root, properties in sent.items():
+        types = declarations.of_root(root)
+        if types is not None:
+            yield from _misfits(types, properties, root, ())
+
+
+def _misfits(
+    types: PropertyTypes, properties: Mapping[str, object], root: str, path: tuple[str, ...]
+) -> Iterator[tuple[Attribute, object, PropertyType]]:
+    for name, type_ in types.items():
+        value = properties.get(name)
+        if value is None:
+            continue
+        if not type_.fits(value):
+            yield Attribute(root, (*path, name)), value, type_
+        elif isinstance(type_, Parts) and isinstance(value, Mapping):
+            yield from _misfits(dict(type_.parts), value, root, (*path, name))
+
+
+def as_declared(declarations: Declarations, request: Request) -> Request:
+    """The request in which everything is missing that is not of its declared type; the same where all is."""
+    if not any(True for _ in misfits(declarations, request)):
+        return request
+
+    def kept(root: str, properties: Mapping[str, object]) -> Mapping[str, object]:
+        types = declarations.of_root(root)
+        return properties if types is None else _as_declared(types, properties)
+
+    subject, action, resource, context = request
+    return Request(
+        Subject(subject.type, subject.id, kept("subject", subject.properties), subject.roles),
+        Action(action.name, kept("action", action.properties)),
+        Resource(resource.type, resource.id, kept("resource", resource.properties)),
+        kept("context", context),
+    )
+
+
+def _as_declared(types: PropertyTypes, properties: Mapping[str, object]) -> Mapping[str, object]:
+    kept = dict(properties)
+    for name, type_ in types.items():
+        value = kept.get(name)
+        match type_:
+            case ListOf(items) if isinstance(value, list | tuple):
+                kept[name] = [item if item is not None and items.fits(item) else None for item in value]
+            case Parts(parts) if isinstance(value, Mapping):
+                kept[name] = _as_declared(dict(parts), value)
+            case _ if value is not None and not type_.fits(value):
+                kept[name] = None
+    return kept
