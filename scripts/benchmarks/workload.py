@@ -8,7 +8,7 @@ from random import Random
 from typing import Any, NamedTuple
 
 from benchmarks.organisation import WORKSPACES, account_of
-from klausel.core.conditions.tree import Attribute, Comparison, ListOf, Literal, atoms
+from klausel.core.conditions.tree import Truth, atoms, attributes_of, literals_of
 from klausel.core.decisions.domain import BadDomain, domain_of
 from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.policy.policy_set import PolicySet, ResourceType
@@ -117,15 +117,11 @@ def _values_of(policy: PolicySet, type_name: str) -> Values:
         if grant.resource_type != type_name or grant.condition is None:
             continue
         for atom in atoms(grant.condition):
-            sides = (atom.left, atom.right) if isinstance(atom, Comparison) else (atom.attribute,)
-            literals: set[object] = {True} if not isinstance(atom, Comparison) else set()
-            for side in sides:
-                if isinstance(side, Literal):
-                    literals.add(side.value)
-                elif isinstance(side, ListOf):
-                    literals.update(item.value for item in side.items)
-            for side in sides:
-                if isinstance(side, Attribute) and side.root == "resource" and side.path[0] not in ("id", "type"):
+            literals: set[object] = {literal.value for literal in literals_of(atom)}
+            if isinstance(atom, Truth):
+                literals.add(True)
+            for side in attributes_of(atom):
+                if side.root == "resource" and side.path[0] not in ("id", "type"):
                     found.setdefault(side.path[0], set()).update(literals)
     return {name: tuple(sorted(literals, key=repr)) for name, literals in sorted(found.items())}
 

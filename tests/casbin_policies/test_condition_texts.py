@@ -5,21 +5,26 @@ import json
 
 import plain_conditions
 import pytest
+from condition_trees import CLOCKS, DAYS, DURATIONS, NETWORKS, SPECIAL_TEXTS, TIMES
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from policy_sets import Asked, policy_of
 
 from klausel.core.conditions.tree import (
+    CONTEXT_NOW,
     AllOf,
     AnyOf,
     Attribute,
+    Call,
     Comparison,
+    Computed,
     Condition,
     ListOf,
     Literal,
-    Match,
+    Operand,
     Truth,
     evaluate,
+    kind_of_operand,
     negate,
 )
 from klausel.core.policy.policy_set import Grant, PolicySet, ResourceType
@@ -99,14 +104,38 @@ attributes = st.one_of(
 literals = st.builds(Literal, scalars)
 lists = st.builds(ListOf, st.lists(literals, min_size=1, max_size=3).map(tuple))
 patterns = st.sampled_from(["a/*/**", "**", "?", "*", "*&&*", "?.*", "**/c", "a*b?"])
+times = (
+    attributes.filter(lambda name: kind_of_operand(name) is None).map(lambda name: Computed("time", (name,)))
+    | TIMES.map(Literal)
+    | st.just(CONTEXT_NOW)
+)
+durations = DURATIONS.map(Literal)
+
+
+def local(function: str) -> st.SearchStrategy[Computed]:
+    return st.builds(Computed, st.just(function), st.tuples(times, st.just(Literal("America/New_York"))))
+
+
+def calls(functions: list[str], *arguments: st.SearchStrategy[Operand]) -> st.SearchStrategy[Call]:
+    return st.builds(Call, st.sampled_from(functions), st.tuples(*arguments), st.booleans())
+
+
 atoms = st.one_of(
     st.builds(Truth, attributes, st.booleans()),
     st.builds(Comparison, st.sampled_from(["==", "!=", "<", "<=", ">", ">="]), attributes, literals | attributes),
     st.builds(Comparison, st.sampled_from(["==", "!=", "=="]), literals, attributes),
     st.builds(Comparison, st.sampled_from(["in", "not in"]), attributes | literals, lists | attributes),
+    calls(["matches_glob", "matches_path"], attributes, (texts | st.just("a/*/**")).map(Literal)),
+    calls(["starts_with", "ends_with"], attributes, texts.map(Literal) | attributes),
+    calls(["overlaps", "subset of"], attributes, lists | attributes),
+    calls(["in_network"], attributes, NETWORKS),
+    calls(["has"], attributes),
+    st.builds(Comparison, st.sampled_from(["<", "<=", "==", "!="]), times, times),
     st.builds(
-        Match, st.sampled_from(["matches_glob", "matches_path"]), attributes, texts | st.just("a/*/**"), st.booleans()
+        Comparison, st.sampled_from(["<", ">="]), st.builds(Computed, st.just("-"), st.tuples(times, times)), durations
     ),
+    st.builds(Comparison, st.sampled_from(["<", ">="]), local("time_of_day"), CLOCKS.map(Literal)),
+    st.builds(Comparison, st.sampled_from(["==", "!="]), local("weekday"), DAYS.map(Literal)),
 )
 conditions = st.recursive(
     atoms,
@@ -118,9 +147,20 @@ conditions = st.recursive(
     ),
     max_leaves=6,
 )
-values = scalars | st.none() | st.lists(scalars | st.none(), max_size=3) | st.dictionaries(names, scalars, max_size=2)
+values = (
+    scalars
+    | st.sampled_from(SPECIAL_TEXTS)
+    | st.none()
+    | st.lists(scalars | st.none(), max_size=3)
+    | st.dictionaries(names, scalars, max_size=2)
+)
 requests = st.builds(
-    request_of, st.dictionaries(names, values), type_=st.just("user") | texts.filter(bool), id_=texts.filter(bool)
+    request_of,
+    st.builds(
+        lambda sent, now: {**sent, **now}, st.dictionaries(names, values), st.fixed_dictionaries({}, optional={"now": TIMES})
+    ),
+    type_=st.just("user") | texts.filter(bool),
+    id_=texts.filter(bool),
 )
 TRUTHS = {True: 1, False: 0, None: 0.5}
 

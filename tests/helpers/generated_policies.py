@@ -28,6 +28,7 @@ ATTRIBUTES = (
     "action.channel",
     "context.time",
 )
+OWN = ("subject.id", "subject.type", "resource.id", "action.name")
 PATTERNS = ("a*", "*", "?nn", "**/c", "a/*/c", "a/**", "*n*", "night", "*&&*")
 
 
@@ -173,9 +174,14 @@ class _Generator:
             return f"{attribute} {self.random.choice(('in', 'not in'))} [{items}]"
         if kind == 3:
             sign = self.random.choice(("==", "!=", "<", "in", "not in"))
-            return f"{attribute} {sign} {self.random.choice(ATTRIBUTES)}"
+            other = self.random.choice(ATTRIBUTES)
+            return f"{attribute} {'!=' if sign == '<' and {attribute, other} & set(OWN) else sign} {other}"
         literal = self._scalar()
-        signs = ("==", "!=") if isinstance(literal, bool) else ("==", "==", "==", "!=", "<", "<=", ">", ">=")
+        signs = (
+            ("==", "!=")
+            if isinstance(literal, bool | str) or attribute in OWN
+            else ("==", "==", "==", "!=", "<", "<=", ">", ">=")
+        )
         return f"{attribute} {self.random.choice(signs)} {json.dumps(literal)}"
 
     def _scalar(self) -> str | int | float | bool:

@@ -6,39 +6,33 @@ Negation is pushed to the atoms, so that unknown never turns into true on its wa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, time, timedelta
 
-from klausel.core.conditions.patterns import matches_glob, matches_path
+from klausel.core.conditions.functions import FUNCTIONS, OPPOSITE, Function
 from klausel.core.conditions.tree import (
     OWN_ATTRIBUTES,
     AllOf,
     AnyOf,
     Atom,
     Attribute,
+    Call,
     Comparison,
+    Computed,
     Condition,
     ListOf,
     Literal,
-    Match,
     Operand,
     Truth,
     compare,
     negate,
 )
+from klausel.core.conditions.values import time_text
+from klausel.enforcer.matcher.fold import FOLDED
 
 ALWAYS = "True"
 
 _FIELDS = {"subject": "r.sub", "resource": "r.obj", "action": "r.act", "context": "r.ctx"}
-_COMPARISONS = {
-    "==": "is_equal",
-    "!=": "is_different",
-    "<": "is_less",
-    "<=": "is_at_most",
-    ">": "is_greater",
-    ">=": "is_at_least",
-    "in": "is_in",
-    "not in": "is_not_in",
-}
 
 
 def certain_text(condition: Condition | None) -> str:
@@ -64,14 +58,18 @@ def _text(condition: Condition, atom_text: Callable[[Atom], str]) -> str:
 def _atom(atom: Condition) -> str:
     match atom:
         case Comparison(operator, left, right):
-            return f"{_COMPARISONS[operator]}({_operand(left)}, {_operand(right)})"
+            return _call(FUNCTIONS[operator].in_casbin, (left, right))
         case Truth(attribute, wanted):
             return f"{'is_true' if wanted else 'is_false'}({_operand(attribute)})"
-        case Match(matcher, attribute, pattern, wanted):
-            name = matcher if wanted else f"not_{matcher}"
-            return f"{name}({_operand(attribute)}, {_literal(pattern)})"
+        case Call(function, arguments, wanted):
+            name = FUNCTIONS[function].in_casbin
+            return _call(name if wanted else OPPOSITE + name, arguments)
         case _:
             raise TypeError(f"{atom!r} is not an atom")
+
+
+def _call(name: str, arguments: tuple[Operand, ...]) -> str:
+    return f"{name}({', '.join(map(_operand, arguments))})"
 
 
 def _operand(operand: Operand) -> str:
@@ -85,10 +83,20 @@ def _operand(operand: Operand) -> str:
             return _literal(value)
         case ListOf(items):
             return f"[{', '.join(_literal(item.value) for item in items)}]"
+        case Computed(function, arguments):
+            return _call(FUNCTIONS[function].in_casbin, arguments)
 
 
 def _literal(value: object) -> str:
     """A literal in which Casbin's rewriting of `!`, `&&`, `||`, `p.` and `r.` finds nothing to rewrite."""
+    match value:
+        case datetime():
+            return f"time({_literal(time_text(value))})"
+        case timedelta():
+            seconds, rest = divmod(value, timedelta(seconds=1))
+            return f"seconds({value.total_seconds()!r})" if rest else f"seconds({seconds})"
+        case time():
+            return f"clock({_literal(value.isoformat())})"
     if not isinstance(value, str):
         return repr(value)
     return '"' + "".join(c if c.isalnum() or c in "_- " else _escape(ord(c)) for c in value) + '"'
@@ -115,22 +123,44 @@ def _is_equal(left: object, right: object) -> bool:
     return compare("==", left, right) is True
 
 
-def _comparison(operator: str) -> Callable[[object, object], bool]:
-    def holds(left: object, right: object) -> bool:
-        return compare(operator, left, right) is True  # type: ignore[arg-type]
+def _functions() -> Iterator[tuple[str, Callable[..., object]]]:
+    """What the table's entries are to Casbin: true or not, so that unknown never counts as true."""
+    for entry in FUNCTIONS.values():
+        if entry.turned is not None:
+            continue
+        if entry.gives != "truth":
+            yield entry.in_casbin, _folded(entry)
+            continue
+        yield entry.in_casbin, _when(entry, True)
+        if entry.opposite is None:
+            yield OPPOSITE + entry.in_casbin, _when(entry, False)
+
+
+def _when(entry: Function, wanted: bool) -> Callable[..., bool]:
+    # What takes values of any kind needs no look at their kinds.
+    truth_of = entry if any(parameter.kinds for parameter in entry.parameters) else entry.meaning
+
+    def holds(*values: object) -> bool:
+        return truth_of(*values) is wanted
 
     return holds
 
 
-FUNCTIONS: Mapping[str, Callable[..., object]] = {
+def _folded(entry: Function) -> Callable[..., object]:
+    """A function whose value for literals is found once, when a plan is made."""
+
+    def value(*values: object) -> object:
+        return entry(*values)
+
+    setattr(value, FOLDED, True)
+    return value
+
+
+CASBIN_FUNCTIONS: Mapping[str, Callable[..., object]] = {
     "attribute": attribute,
-    **{name: _comparison(operator) for operator, name in _COMPARISONS.items()},
+    **dict(_functions()),
     "is_equal": _is_equal,
     "is_true": lambda value: value is True,
     "is_false": lambda value: value is False,
-    "matches_glob": lambda value, pattern: isinstance(value, str) and matches_glob(value, pattern),
-    "not_matches_glob": lambda value, pattern: isinstance(value, str) and not matches_glob(value, pattern),
-    "matches_path": lambda value, pattern: isinstance(value, str) and matches_path(value, pattern),
-    "not_matches_path": lambda value, pattern: isinstance(value, str) and not matches_path(value, pattern),
 }
 """The functions that condition texts call, by name; none of them ever raises on values that JSON can hold."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import casbin
 
-from klausel.casbin_policies.condition_text import FUNCTIONS
+from klausel.casbin_policies.condition_text import CASBIN_FUNCTIONS
 from klausel.casbin_policies.model_shape import line_of_matcher, problems_in_model, read_model
 from klausel.casbin_policies.role_manager import EffectiveRolesManager
 from klausel.casbin_policies.rows import Row, grant_rows, inheritance_rows, meaning_digest
@@ -76,7 +76,7 @@ def join_enforcer(kind: type[casbin.Enforcer], policy: PolicySet, model_text: st
     enforcer = kind(model)
     enforcer.auto_save = False
     enforcer.rm_map["g"] = EffectiveRolesManager()
-    for name, function in FUNCTIONS.items():
+    for name, function in CASBIN_FUNCTIONS.items():
         enforcer.add_function(name, function)
     enforcer.add_function("within", within_function(policy.roles))
     enforcer.build_role_links()

@@ -17,7 +17,6 @@ from klausel.core.conditions.tree import (
     Attribute,
     Comparison,
     Condition,
-    Match,
     atoms,
     attributes_of,
     negate,
@@ -103,12 +102,13 @@ class Question:
         id_ = Attribute("subject", ("id",))
         known = {*self.known, Attribute("subject", ("type",))}
         for atom in chain.from_iterable(atoms(grant.condition) for grant in self.grants if grant.condition):
-            if isinstance(atom, Match) and atom.attribute == id_:
+            if id_ not in attributes_of(atom):
+                continue
+            if not isinstance(atom, Comparison) or id_ not in (atom.left, atom.right):
                 return True
-            if isinstance(atom, Comparison) and id_ in (atom.left, atom.right):
-                other = atom.right if atom.left == id_ else atom.left
-                if not isinstance(other, Attribute) or other in known or atom.operator in ("<", "<=", ">", ">="):
-                    return True
+            other = atom.right if atom.left == id_ else atom.left
+            if not isinstance(other, Attribute) or other in known:
+                return True
         return self._others_are_told_apart(id_)
 
     def _others_are_told_apart(self, id_: Attribute) -> bool:
@@ -126,7 +126,7 @@ class Question:
             if grant.condition
             for atom in atoms(grant.condition)
             if isinstance(atom, Comparison) and id_ in (atom.left, atom.right)
-            for operand in (atom.left, atom.right)
+            for operand in attributes_of(atom)
         }
         return any(set(attributes_of(atom)) & linked for atom in compared)
 
@@ -166,8 +166,8 @@ def _is_given(attribute: Attribute, given: Request) -> bool:
 
 
 def _comparable(value: object) -> object:
-    """The value, or None for an object: every comparison with either is unknown."""
-    return None if isinstance(value, Mapping) else value
+    """The value, or an empty object for one with members: every comparison with either is unknown."""
+    return {} if isinstance(value, Mapping) else value
 
 
 def given_values(resource_id: str, properties: Mapping[str, Mapping[str, object]]) -> Request:

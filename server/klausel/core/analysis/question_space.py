@@ -10,15 +10,12 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from klausel.core.conditions.outcomes import Known
-from klausel.core.conditions.tree import Atom, Attribute, Comparison, Literal, Operand, atoms
+from klausel.core.conditions.tree import Atom, Attribute, Comparison, Operand, atoms, literals_of
 from klausel.core.decisions.domain import BadDomain, domain_of
 from klausel.core.policy.policy_set import Grant, PolicySet
 from klausel.core.policy.roles import ANY_PREFIX, ANYONE, Level, RoleModel, depth_of, parent_domain
 from klausel.core.terms.identifiers import fault_in_domain_id
 from klausel.core.terms.request import Resource
-
-_FIRST_ID = " "
-"""The id that sorts before all others; behind a text, the first id after that text."""
 
 Held = tuple[tuple[str, str], ...]
 """Role assignments of one subject, as (role, domain)."""
@@ -108,10 +105,7 @@ def parts_in_atoms(roles: RoleModel, resource_type: str, atoms: Iterable[Atom]) 
             continue
         for level in roles.levels:
             if _naming_attributes(level, resource_type) & {atom.left, atom.right}:
-                literals = [item for side in (atom.left, atom.right) for item in getattr(side, "items", (side,))]
-                texts = {item.value for item in literals if isinstance(item, Literal) and isinstance(item.value, str)}
-                if atom.operator in ("<", "<=", ">", ">="):
-                    texts |= {_FIRST_ID, *(text + _FIRST_ID for text in texts)}
+                texts = {item.value for item in literals_of(atom) if isinstance(item.value, str)}
                 parts[level.name] |= {text for text in texts if not fault_in_domain_id(text)}
     return parts
 

@@ -2,39 +2,51 @@
 
 Attributes that are compared with each other, or with the same attribute, belong together. For each such group a finite set
 of values stands for all: every literal, enough values between and beyond them, and none. Whatever real values a request has,
-some choice of these makes every comparison come out the same. A pattern match is free: any text may match or not.
+some choice of these makes every comparison come out the same. Some functions are free, such as pattern matches: of a text that
+stands for others, they may be true or not. What is computed from an attribute is taken as a value of its own.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
 
+from klausel.core.conditions.functions import FUNCTIONS
+from klausel.core.conditions.samples import few_values, own_values, samples
 from klausel.core.conditions.tree import (
+    CONTEXT_NOW,
+    ORDERING,
     OWN_ATTRIBUTES,
     AllOf,
     AnyOf,
     Atom,
     Attribute,
+    Call,
     Comparison,
+    Computed,
     Condition,
     ListOf,
     Literal,
-    Match,
     Operand,
+    Term,
     Truth,
+    attributes_in,
     attributes_of,
-    compare,
-    matches_every_text,
+    kind_of_operand,
+    literals_of,
     negate,
+    operands_of,
+    terms_of,
+    truth_of,
 )
+from klausel.core.conditions.values import Kind, kind_of
 
 Truths = tuple[bool | None, ...]
-Values = Mapping[Attribute, object]
+Values = Mapping[Term, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +59,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class TruthSpace:
-    """The outcomes of some atoms; `has_free_matches` when a pattern match was taken as free.
+    """The outcomes of some atoms; `has_free_matches` when some were taken as free, such as pattern matches.
 
     A set of outcomes is a number with one bit for each, by position.
     """
@@ -129,12 +141,12 @@ def _as_bits(flags: Iterable[bool]) -> int:
 def positive(atom: Atom) -> tuple[Atom, bool]:
     """The atom without negation, and whether it is the same; so that an atom and its opposite count as one."""
     negated = (isinstance(atom, Comparison) and atom.operator in ("!=", "not in", ">", ">=")) or (
-        isinstance(atom, Truth | Match) and not atom.wanted
+        isinstance(atom, Truth | Call) and not atom.wanted
     )
     if not negated:
         return atom, True
     opposite = negate(atom)
-    assert isinstance(opposite, Comparison | Truth | Match)
+    assert isinstance(opposite, Comparison | Truth | Call)
     return opposite, False
 
 
@@ -171,14 +183,12 @@ def truth_space(all_atoms: Iterable[Atom], known: Known = MappingProxyType({})) 
     outcomes = []
     for parts in itertools.product(*(outcomes for _, outcomes in groups)):
         found: dict[Atom, bool | None] = {}
-        values: dict[Attribute, object] = {}
+        values: dict[Term, object] = {}
         for (group, _), part in zip(groups, parts, strict=True):
             found.update(zip(group, part.truths, strict=True))
             values.update(part.values)
         outcomes.append(Outcome(tuple(found[atom] for atom in atoms), values))
-    return TruthSpace(
-        atoms, tuple(outcomes), any(isinstance(atom, Match) and not matches_every_text(atom) for atom in atoms)
-    )
+    return TruthSpace(atoms, tuple(outcomes), _has_free(atoms))
 
 
 def most_steps(all_atoms: Iterable[Atom], known: Known = MappingProxyType({})) -> int:
@@ -191,20 +201,58 @@ def most_steps(all_atoms: Iterable[Atom], known: Known = MappingProxyType({})) -
     return max(choices, outcomes)
 
 
+def _has_free(atoms: Sequence[Atom]) -> bool:
+    """Whether an outcome may be none that a request can have: functions that are free, and attributes read in several ways."""
+    if any(_is_free(atom) for atom in atoms):
+        return True
+    terms = {term for atom in atoms for term in terms_of(atom)}
+    ways = [name for term in terms for name in {*attributes_in(term)}]
+    return any(isinstance(term, Computed) for term in terms) and len(ways) > len(set(ways))
+
+
+def _is_free(atom: Atom) -> bool:
+    """Whether a value that stands for others does not tell what comes out."""
+    if not isinstance(atom, Call):
+        return False
+    function = FUNCTIONS[atom.function]
+    lists = [term for term in terms_of(atom) if "list" in _kinds_taken(atom, term)]
+    return function.told_by == "free" or len(lists) > 1
+
+
+def _kinds_taken(atom: Call, term: Term) -> set[Kind]:
+    parameters = FUNCTIONS[atom.function].parameters
+    return {
+        kind
+        for parameter, argument in zip(parameters, atom.arguments, strict=True)
+        if argument == term
+        for kind in parameter.kinds
+    }
+
+
 def _most_choices(group: tuple[Atom, ...], known: Known) -> int:
-    attributes = {attribute for atom in group for attribute in attributes_of(atom)}
-    given = [value for attribute in attributes for value in known.get(attribute, ())]
-    scalars = _scalar_values(group, given, len(attributes))
-    containers = {atom.right for atom in group if isinstance(atom, Comparison) and atom.operator == "in"}
-    choices: int = 2 ** sum(isinstance(atom, Match) for atom in group)
-    for attribute in attributes:
-        if attribute in known:
-            choices *= len(known[attribute])
-        elif attribute in containers:
-            choices *= 2 ** (len(scalars) + 1) + len(scalars) + 1
+    terms = {term for atom in group for term in terms_of(atom)}
+    given = [value for term in terms for value in _known(term, known)]
+    scalars = _scalar_values(group, given, len(terms))
+    choices = math.prod(max(1, len(FUNCTIONS[atom.function].may_be)) for atom in group if isinstance(atom, Call))
+    for term in terms:
+        if _known(term, known):
+            choices *= len(_known(term, known))
+        elif any(holds_a_list(term, atom) for atom in group):
+            choices *= 2 ** (len(_sent(scalars)) + 1) + len(scalars) + 1
         else:
-            choices *= len(_values_of(attribute, group, scalars))
+            choices *= len(_values_of(term, group, scalars))
     return choices
+
+
+def _known(term: Term, known: Known) -> tuple[object, ...]:
+    return known.get(term, ()) if isinstance(term, Attribute) else ()
+
+
+def holds_a_list(term: Term, atom: Atom) -> bool:
+    """Whether an atom looks at the elements of a list under a name."""
+    if isinstance(atom, Call):
+        return "list" in _kinds_taken(atom, term)
+    return isinstance(atom, Comparison) and atom.operator == "in" and atom.right == term
 
 
 def _groups(atoms: Sequence[Atom]) -> list[tuple[Atom, ...]]:
@@ -229,21 +277,23 @@ def _overlap(one: Attribute, other: Attribute) -> bool:
 
 
 def _group_outcomes(atoms: tuple[Atom, ...], known: Known) -> tuple[tuple[Atom, ...], tuple[Outcome, ...]]:
-    attributes = sorted({attribute for atom in atoms for attribute in attributes_of(atom)}, key=str)
-    values_known = [value for attribute in attributes for value in known.get(attribute, ())]
+    terms = sorted({term for atom in atoms for term in terms_of(atom)}, key=str)
+    values_known = [value for term in terms for value in _known(term, known)]
     given = [item for value in values_known for item in (value if isinstance(value, list) else [value])]
-    scalars = _scalar_values(atoms, given, len(attributes))
-    choices = [known.get(attribute) or _values_of(attribute, atoms, scalars) for attribute in attributes]
+    scalars = _scalar_values(atoms, given, len(terms))
+    choices = [_known(term, known) or _values_of(term, atoms, scalars) for term in terms]
+    written = {literal.value for atom in atoms if not isinstance(atom, Call) for literal in literals_of(atom)}
+    asked_for = {term for atom in atoms if isinstance(atom, Call) and atom.function == "has" for term in terms_of(atom)}
     outcomes: dict[Truths, Outcome] = {}
     chosen_in_turn = _choices_of_all(choices, _alike(atoms, given, scalars))
     for number, chosen in enumerate(chosen_in_turn):
         if number >= MOST_CASES:
-            names = ", ".join(map(str, attributes))
+            names = ", ".join(map(str, terms))
             raise TooManyCases(f"its conditions compare too many values with each other: {names}")
-        values = dict(zip(attributes, chosen, strict=True))
-        if not _fit_together(values):
+        values = dict(zip(terms, chosen, strict=True))
+        if not _fit_together(values, asked_for, written):
             continue
-        for truths in itertools.product(*(_truths_of(atom, values) for atom in atoms)):
+        for truths in _truths_of_all(atoms, values, written):
             if truths not in outcomes:
                 shown = {name: value for name, value in values.items() if value is not None}
                 outcomes[truths] = Outcome(truths, shown)
@@ -259,17 +309,18 @@ def _alike(atoms: Sequence[Atom], given: Sequence[object], scalars: Sequence[obj
     There are none where the order of values matters, or where lists are made of them.
     """
     comparisons = [atom for atom in atoms if isinstance(atom, Comparison)]
-    if any(
-        atom.operator in ("<", "<=") or (atom.operator == "in" and isinstance(atom.right, Attribute)) for atom in comparisons
+    if any(atom.operator in ORDERING for atom in comparisons) or any(
+        holds_a_list(term, atom) for atom in atoms for term in terms_of(atom)
     ):
         return {}
-    named = {_key(value) for value in (*given, *(value for atom in atoms for value in _literals(atom)))}
+    named = {_key(value) for value in given if kind_of(value) is not None}
+    named |= {_key(literal.value) for atom in atoms for literal in literals_of(atom)}
     alike: dict[_Key, tuple[str, int]] = {}
     counts = {"text": 0, "number": 0}
     for value in scalars:
-        if isinstance(value, bool) or _key(value) in named:
+        kind = kind_of(value)
+        if kind not in counts or _key(value) in named:
             continue
-        kind = "text" if isinstance(value, str) else "number"
         alike[_key(value)] = kind, counts[kind]
         counts[kind] += 1
     return alike
@@ -292,7 +343,7 @@ def _choices_of_all(
             yield chosen
             return
         for value in choices[len(chosen)]:
-            kind, number = alike.get(_key(value), ("", 0)) if alike and not isinstance(value, list) else ("", 0)
+            kind, number = alike.get(_key(value), ("", 0)) if alike and not isinstance(value, list | dict) else ("", 0)
             if kind and number > used[kind]:
                 continue
             grown = {**used, kind: number + 1} if kind and number == used[kind] else used
@@ -304,87 +355,106 @@ def _choices_of_all(
         yield from go_on((), {"text": 0, "number": 0})
 
 
-def _fit_together(values: Values) -> bool:
-    """An attribute that is looked into (`a.b` beside `a`) has no value of its own while a part of it has one."""
+def _fit_together(values: Values, asked_for: Collection[Term], written: Collection[object]) -> bool:
+    """Whether some request has all these values.
+
+    An attribute that is looked into (`a.b` beside `a`) is an object while a part of it has a value; what is computed from
+    nothing is nothing.
+    """
     for one, other in itertools.combinations(values, 2):
-        if _overlap(one, other) and values[one] is not None and values[other] is not None:
+        if isinstance(one, Attribute) and isinstance(other, Attribute) and _overlap(one, other):
+            outer, inner = (one, other) if len(one.path) < len(other.path) else (other, one)
+            is_object = values[outer] == {} or (values[outer] is None and outer not in asked_for)
+            if values[inner] is not None and not is_object:
+                return False
+    for term, value in values.items():
+        if isinstance(term, Computed) and value is not None and not _can_be_computed(term, values, written):
             return False
     return True
 
 
+def _can_be_computed(term: Computed, values: Values, written: Collection[object]) -> bool:
+    """Whether a function can give a value where its arguments are these, as far as they are known."""
+    arguments: list[object] = []
+    for argument in term.arguments:
+        if isinstance(argument, Computed) or (isinstance(argument, Attribute) and argument not in values):
+            return True
+        value = _value(argument, values)
+        if isinstance(value, str) and isinstance(argument, Attribute) and value not in written:
+            return True  # it stands for any other text
+        arguments.append(value)
+    return FUNCTIONS[term.function](*arguments) is not None
+
+
 def _scalar_values(atoms: Sequence[Atom], given: Sequence[object], count: int) -> list[object]:
-    """The literals, and between and beyond them as many values as there are attributes to differ from each other."""
-    literals = [*given, *(value for atom in atoms for value in _literals(atom))]
-    orders = any(isinstance(atom, Comparison) and atom.operator in ("<", "<=") for atom in atoms)
-    texts = sorted({value for value in literals if isinstance(value, str)})
-    numbers = sorted({value for value in literals if not isinstance(value, bool | str) and isinstance(value, int | float)})
-    return [True, False, *_texts(texts, count, orders), *_numbers(numbers, count, orders)]
-
-
-def _texts(literals: list[str], count: int, orders: bool) -> list[str]:
-    if not orders:
-        fresh = (name for name in map("x{}".format, itertools.count(1)) if name not in literals)
-        return [*literals, *itertools.islice(fresh, count)]
-    between = [text + "\x00" * step for text in literals for step in range(1, count + 1)]
-    return sorted({"", *literals, *between, *("x" * step for step in range(1, count + 1) if not literals)})
-
-
-def _numbers(literals: list[int | float], count: int, orders: bool) -> list[int | float]:
-    beyond = literals[-1] if literals else 0
-    above = [beyond + step for step in range(1, count + 1)]
-    if not orders or not literals:
-        return [*literals, *above]
-    below = [literals[0] - step for step in range(1, count + 1)]
-    between = [
-        low + (high - low) * step / (count + 1) for low, high in itertools.pairwise(literals) for step in range(1, count + 1)
-    ]
-    return [*literals, *below, *between, *above]
-
-
-def _literals(atom: Atom) -> Iterator[object]:
-    if isinstance(atom, Comparison):
-        for operand in (atom.left, atom.right):
-            if isinstance(operand, Literal):
-                yield operand.value
-            elif isinstance(operand, ListOf):
-                yield from (item.value for item in operand.items)
-
-
-def _values_of(attribute: Attribute, atoms: Sequence[Atom], scalars: list[object]) -> list[object]:
-    """What an attribute may be: nothing, values of the kinds that it is compared with, and lists where it holds some."""
-    if _is_own(attribute):
-        return [value for value in scalars if isinstance(value, str)]
-    kinds: set[type] = set()
-    values: list[object] = [None]
+    """The literals, and between and beyond them as many values as there are terms to differ from each other."""
+    literals = [*given, *(literal.value for atom in atoms for literal in literals_of(atom))]
     for atom in atoms:
-        if attribute not in attributes_of(atom):
+        terms = terms_of(atom)
+        literals += [value for term in terms if len(terms) > 1 for value in few_values(term)]
+    kinds = {kind_of_operand(term) for atom in atoms for term in terms_of(atom)} | {kind_of(value) for value in literals}
+    orders = any(isinstance(atom, Comparison) and atom.operator in ORDERING for atom in atoms) or any(
+        isinstance(atom, Call) and not _is_free(atom) for atom in atoms
+    )
+    return samples(literals, kinds, count, orders)
+
+
+def _sent(values: Iterable[object]) -> list[object]:
+    """Those that a request can hold."""
+    return [value for value in values if kind_of(value) in ("text", "number", "boolean")]
+
+
+def _values_of(term: Term, atoms: Sequence[Atom], scalars: list[object]) -> list[object]:
+    """What a term may be: nothing, values of the kinds that it is compared with, and lists where it holds some."""
+    if _is_own(term):
+        return [value for value in scalars if isinstance(value, str)]
+    own_kind = kind_of_operand(term)
+    if isinstance(term, Computed) or own_kind is not None:
+        few = own_values(term, scalars)
+        found = few or [value for value in scalars if kind_of(value) == own_kind]
+        return found if set(attributes_in(term)) <= {CONTEXT_NOW} else [None, *found]
+    kinds: set[Kind | None] = set()
+    elements: list[object] = []
+    others: list[object] = []  # lists, or values of a kind that nothing else takes
+    for atom in atoms:
+        if term not in terms_of(atom):
             continue
         if isinstance(atom, Comparison):
-            other = atom.right if atom.left == attribute else atom.left
-            if atom.operator == "in" and atom.right == attribute:
-                values += _lists(scalars if isinstance(other, Attribute) and not _is_own(other) else _like(other, scalars))
-                continue
-            kinds |= {str, bool, int, float} if isinstance(other, Attribute) and not _is_own(other) else _kinds(other)
+            other = atom.right if atom.left == term else atom.left
+            if holds_a_list(term, atom):
+                elements += _sent(scalars) if kind_of_operand(other) is None else _like(other, scalars)
+                others = others or [[]]
+            else:
+                kinds |= _kinds(other)
+        elif isinstance(atom, Truth):
+            kinds |= {"boolean"}
         else:
-            kinds |= {bool} if isinstance(atom, Truth) else {str}
-    values += [value for value in scalars if type(value) in kinds]
-    return values
+            taken = _kinds_taken(atom, term)
+            kinds |= taken
+            if "list" in taken:
+                elements += [value for one in operands_of(atom) if isinstance(one, ListOf) for value in _like(one, scalars)]
+                others = others or [[]]
+            elif not taken:
+                others.append({})
+    objects = [value for value in others if value == {}]
+    lists = _lists([value for value in scalars if any(value is one for one in elements)]) if [] in others else []
+    return [None, *lists, *objects, *(value for value in scalars if kind_of(value) in kinds)]
 
 
-def _is_own(attribute: Attribute) -> bool:
-    return len(attribute.path) == 1 and attribute.path[0] in OWN_ATTRIBUTES[attribute.root]
+def _is_own(term: Term) -> bool:
+    return isinstance(term, Attribute) and len(term.path) == 1 and term.path[0] in OWN_ATTRIBUTES[term.root]
 
 
-def _kinds(operand: Operand) -> set[type]:
-    if isinstance(operand, Attribute):
-        return {str}
-    literals = [operand] if isinstance(operand, Literal) else operand.items
-    kinds = {type(literal.value) for literal in literals}
-    return kinds | {int, float} if kinds & {int, float} else kinds
+def _kinds(operand: Operand) -> set[Kind | None]:
+    """The kinds with which a comparison with this can be true or false."""
+    if isinstance(operand, ListOf):
+        return {kind_of(item.value) for item in operand.items}
+    kind = kind_of_operand(operand)
+    return {"text", "number", "boolean"} if kind is None else {kind}
 
 
 def _like(operand: Operand, scalars: list[object]) -> list[object]:
-    return [value for value in scalars if type(value) in _kinds(operand)]
+    return [value for value in scalars if kind_of(value) in _kinds(operand)]
 
 
 def _lists(elements: list[object]) -> list[object]:
@@ -395,17 +465,34 @@ def _lists(elements: list[object]) -> list[object]:
     return [*plain, *([*chosen, {}] for chosen in plain if isinstance(chosen, list))]
 
 
-def _truths_of(atom: Atom, values: Values) -> tuple[bool | None, ...]:
-    match atom:
-        case Comparison(operator, left, right):
-            return (compare(operator, _value(left, values), _value(right, values)),)
-        case Truth(attribute, wanted):
-            value = values[attribute]
-            return (value is wanted if isinstance(value, bool) else None,)
-        case Match(_, attribute, _, wanted):
-            if not isinstance(values[attribute], str):
-                return (None,)
-            return (wanted,) if matches_every_text(atom) else (True, False)
+def _truths_of_all(atoms: Sequence[Atom], values: Values, written: Collection[object]) -> Iterator[Truths]:
+    """The ways in which atoms can turn out with these values: one, but for free ones, which are the same for the same values."""
+    ways: dict[object, tuple[bool | None, ...]] = {}
+    keys: list[object] = []
+    for position, atom in enumerate(atoms):
+        found = [_value(operand, values) for operand in operands_of(atom)]
+        truth = truth_of(atom, found)
+        key: object = position
+        if isinstance(atom, Call) and _is_free(atom) and not _is_told(atom, found, written):
+            key = (atom.function, repr(found))
+            ways[key] = FUNCTIONS[atom.function].may_be if _kinds_fit(atom, found) else (None,)
+        else:
+            ways[key] = (truth,)
+        keys.append(key)
+    for chosen in itertools.product(*ways.values()):
+        by_key = dict(zip(ways, chosen, strict=True))
+        yield tuple(by_key[key] for key in keys)
+
+
+def _is_told(atom: Call, found: Sequence[object], written: Collection[object]) -> bool:
+    """Whether a free function is asked about texts that are meant themselves, and stand for no others."""
+    pairs = zip(atom.arguments, found, strict=True)
+    return all(not isinstance(argument, Term) or (isinstance(value, str) and value in written) for argument, value in pairs)
+
+
+def _kinds_fit(atom: Call, found: Sequence[object]) -> bool:
+    parameters = FUNCTIONS[atom.function].parameters
+    return all(not one.kinds or kind_of(value) in one.kinds for one, value in zip(parameters, found, strict=True))
 
 
 def _value(operand: Operand, values: Values) -> object:
@@ -414,5 +501,5 @@ def _value(operand: Operand, values: Values) -> object:
             return value
         case ListOf(items):
             return [item.value for item in items]
-        case Attribute():
+        case _:
             return values[operand]

@@ -2,34 +2,46 @@
 
     owner_is_self and (resource.status == "published" or not context.locked)
 
-A bare name is a named condition. There are no calls but the two matchers, no arithmetic and no access to anything
-but the four roots, so a condition always ends and never fails.
+A bare name is a named condition. There are no calls but the functions of the table, no arithmetic and no access to anything
+but the four roots, so a condition always ends and never fails. A function's name is one only where it is called, so that
+conditions may have such names, too.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import NamedTuple, NoReturn, cast
 
+from klausel.core.conditions.functions import FUNCTIONS, Function
+from klausel.core.conditions.kinds import (
+    ORDERED_TEXTS,
+    Fault,
+    fault_in_argument,
+    fault_in_comparison,
+    read_as,
+)
 from klausel.core.conditions.tree import (
+    CONTEXT_NOW,
     OWN_ATTRIBUTES,
     ROOTS,
     AllOf,
     AnyOf,
     Attribute,
+    Call,
     Comparison,
+    Computed,
     Condition,
     ListOf,
     Literal,
-    Match,
-    Matcher,
     Operand,
     Operator,
     Truth,
     atoms,
     negate,
 )
+from klausel.core.conditions.values import Scalar
 from klausel.core.terms.problem import did_you_mean
 
 LONGEST_EXPRESSION = 4_000
@@ -37,15 +49,15 @@ DEEPEST_NESTING = 30
 MOST_COMPARISONS = 1_000
 CONDITION_FAULTY = "condition-faulty"
 """The id of a fault that is another condition's, which has its own problem; it is not reported."""
-MATCHERS = ("matches_glob", "matches_path")
-KEYWORDS = frozenset({"and", "or", "not", "in", "true", "false", "null", *ROOTS, *MATCHERS})
+KEYWORDS = frozenset({"and", "or", "not", "in", "true", "false", "null", *ROOTS, "matches_glob", "matches_path"})
+"""The words that cannot name a condition."""
 
 _TOKEN = re.compile(
     r"""(?P<space>\s+)
     | (?P<number>-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)
     | (?P<name>[^\W\d]\w*)
     | (?P<string>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')
-    | (?P<operator>==|!=|<=|>=|<|>|\(|\)|\[|\]|,|\.)""",
+    | (?P<operator>==|!=|<=|>=|<|>|\(|\)|\[|\]|,|\.|-)""",
     re.VERBOSE | re.DOTALL,
 )
 _INSTEAD = {
@@ -63,15 +75,16 @@ _INSTEAD = {
     "|": "write `or`",
     "is": "write `==`",
     "equals": "write `==`",
-    "contains": 'turn it round: `"a" in resource.names`',
     "≠": "write `!=`",
     "≤": "write `<=`",
     "≥": "write `>=`",
     "−": "write a plain minus, `-`",
     **dict.fromkeys("“”„‟«»", 'use the straight quote, `"`'),
     **dict.fromkeys("‘’‚‛`´", "use the straight quote, `'`"),
-    **dict.fromkeys("+-*/%", "conditions do not calculate; send the result as an attribute"),
+    **dict.fromkeys("+*/%", "conditions do not calculate; send the result as an attribute"),
 }
+_NO_ARITHMETIC = "conditions do not calculate; `-` is only for what lies between two times"
+_SIGNS = ("==", "!=", "<", "<=", ">", ">=")
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", '"': '"', "'": "'", "\\": "\\", "/": "/"}
 _LONGEST_WHOLE_NUMBER = 300
 _EXACT_WHOLE_NUMBERS = 2.0**53
@@ -204,10 +217,29 @@ class _Parser:
             self._expect(")", "close the bracket")
             return condition
         token = self._token
-        if token.kind == "name" and token.text not in KEYWORDS:
-            return self._counted(self._named_condition(), token)
-        is_match = token.kind == "name" and token.text in MATCHERS
-        return self._counted(self._match() if is_match else self._comparison(), token)
+        called = self._called("truth")
+        if called is not None:
+            return self._counted(self._call(called), token)
+        prefix = FUNCTIONS.get(token.text) if token.kind == "name" else None
+        if prefix is not None and prefix.form == "before" and self._starts_an_operand(self._tokens[self._at + 1]):
+            return self._counted(self._prefixed(prefix), token)
+        is_named = token.kind == "name" and token.text not in KEYWORDS and self._called("value") is None
+        return self._counted(self._named_condition() if is_named else self._comparison(), token)
+
+    def _called(self, gives: str) -> Function | None:
+        """The function that is called here, if it gives a truth, or a value; None where there is none."""
+        token = self._token
+        if token.kind != "name" or self._tokens[self._at + 1].text != "(":
+            return None
+        function = FUNCTIONS.get(token.text)
+        if function is None or function.form != "call" or (function.gives == "truth") != (gives == "truth"):
+            return None
+        return function
+
+    def _starts_an_operand(self, token: _Token) -> bool:
+        return token.kind in ("string", "number") or (
+            token.kind == "name" and token.text in (*ROOTS, "true", "false", "null")
+        )
 
     def _counted(self, condition: Condition, token: _Token) -> Condition:
         """The same condition; a fault when the whole, with what it uses, grows too large."""
@@ -229,7 +261,9 @@ class _Parser:
                 "unknown-attribute-root",
             )
         if self._token.text == "(":
-            self._fail(f'unknown function "{token.text}"', "there are matches_glob and matches_path", token.offset)
+            known = [name for name, function in FUNCTIONS.items() if function.form == "call"]
+            hint = f"{did_you_mean(token.text, known)}There are {', '.join(known[:-1])} and {known[-1]}"
+            self._fail(f'unknown function "{token.text}"', hint, token.offset)
         if token.text in _INSTEAD and token.text not in self._known:
             self._fail(f"`{token.text}` is not a word of conditions", _INSTEAD[token.text], token.offset)
         self.used.setdefault(token.text, token.offset)
@@ -246,69 +280,133 @@ class _Parser:
             )
         return condition
 
-    def _match(self) -> Condition:
-        matcher = cast(Matcher, self._token.text)
+    def _call(self, function: Function) -> Condition:
+        start = self._token.offset
+        return self._atom(function, self._arguments(function), start)
+
+    def _prefixed(self, function: Function) -> Condition:
+        start = self._token.offset
         self._at += 1
-        self._expect("(", f'write {matcher}(resource.name, "pattern")')
-        attribute_at = self._token.offset
-        attribute = self._operand()
-        if not isinstance(attribute, Attribute):
-            self._fail("the first argument is not an attribute", f'write {matcher}(resource.name, "a*")', attribute_at)
-        self._expect(",", f'write {matcher}({attribute}, "pattern")')
-        pattern_at = self._token.offset
-        pattern = self._operand()
-        if not isinstance(pattern, Literal) or not isinstance(pattern.value, str):
-            self._fail("the pattern is not a text", f'write {matcher}({attribute}, "pattern")', pattern_at)
-        self._expect(")", "close the bracket")
-        return Match(matcher, attribute, pattern.value)
+        at = self._token.offset
+        return self._atom(function, self._checked(function, [(self._operand(), at)]), start)
+
+    def _atom(self, function: Function, arguments: tuple[Operand, ...], start: int) -> Condition:
+        if not any(isinstance(argument, Attribute | Computed) for argument in arguments):
+            self._fail(f"`{function.name}` has no attribute, so it is always the same", f"write {function.example}", start)
+        return Call(function.name, arguments)
+
+    def _arguments(self, function: Function) -> tuple[Operand, ...]:
+        """What stands in the brackets behind the name of a function, as many as it takes, each of a kind that it takes."""
+        hint = f"write {function.example}"
+        self._at += 1
+        self._expect("(", hint)
+        found: list[tuple[Operand, int]] = []
+        for _ in function.parameters:
+            if found:
+                self._expect(",", hint)
+            at = self._token.offset
+            found.append((self._operand(), at))
+        self._expect(")", "close the bracket" if self._token.text != "," else hint)
+        return self._checked(function, found)
+
+    def _checked(self, function: Function, found: list[tuple[Operand, int]]) -> tuple[Operand, ...]:
+        arguments: list[Operand] = []
+        for parameter, (argument, at) in zip(function.parameters, found, strict=True):
+            argument = read_as(parameter.kinds[0], argument) if len(parameter.kinds) == 1 else argument
+            self._raise(fault_in_argument(function, parameter, argument), at)
+            arguments.append(argument)
+        return tuple(arguments)
+
+    def _raise(self, fault: Fault | None, offset: int) -> None:
+        if fault is not None:
+            self._fail(fault.message, fault.hint, offset, fault.id)
 
     def _comparison(self) -> Condition:
         start = self._token.offset
         left = self._operand()
         operator_at = self._token.offset
-        operator = self._comparison_operator()
-        if operator is None:
-            if isinstance(left, Attribute):
+        function = self._function_between()
+        if function is None:
+            if isinstance(left, Attribute) and left != CONTEXT_NOW:
                 return Truth(left)
             self._fail(f"`{left}` alone is not a condition", "compare it with an attribute", start)
+        right_at = self._token.offset
         right = self._operand()
-        self._check_operands(operator, left, right, start, operator_at)
-        if self._token.kind == "operator" and self._token.text in ("==", "!=", "<", "<=", ">", ">="):
+        if function.turned is not None:
+            if isinstance(right, ListOf):
+                hint = f"write {right} subset of {left}, or {right} overlaps {left}"
+                self._fail(f"`{function.name}` looks for one value", hint, right_at)
+            function, left, right = FUNCTIONS[function.turned], right, left
+        if function.opposite is None:
+            return self._atom(function, self._checked(function, [(left, start), (right, right_at)]), start)
+        left, right = self._typed(cast(Operator, function.name), left, right, start, operator_at)
+        if self._token.kind == "operator" and self._token.text in _SIGNS:
             self._fail("comparisons do not chain", "join two comparisons with `and`")
-        return Comparison(operator, left, right)
+        return Comparison(cast(Operator, function.name), left, right)
 
-    def _comparison_operator(self) -> Operator | None:
-        token = self._take("==", "!=", "<", "<=", ">", ">=", "in")
-        if token:
-            return cast(Operator, token.text)
+    def _function_between(self) -> Function | None:
+        """What compares, where one stands here; some are of two words."""
+        if self._token.kind not in ("operator", "name"):
+            return None
         if self._token.text == "not" and self._token.kind == "name":
             self._at += 1
             self._expect("in", "write `not in`")
-            return "not in"
+            return FUNCTIONS["not in"]
+        for function in FUNCTIONS.values():
+            words = function.name.split()
+            tokens = self._tokens[self._at : self._at + len(words)]
+            is_written = [token.text for token in tokens] == words
+            if is_written and function.form == "between" and function.gives == "truth":
+                self._at += len(words)
+                return function
         return None
 
-    def _check_operands(self, operator: Operator, left: Operand, right: Operand, start: int, operator_at: int) -> None:
-        if not isinstance(left, Attribute) and not isinstance(right, Attribute):
+    def _typed(
+        self, operator: Operator, left: Operand, right: Operand, start: int, operator_at: int
+    ) -> tuple[Operand, Operand]:
+        """The two sides of a comparison, read as times where the other is one; a fault where they cannot be compared."""
+        if not isinstance(left, Attribute | Computed) and not isinstance(right, Attribute | Computed):
             self._fail("the comparison has no attribute, so it is always the same", "compare an attribute", start)
         if isinstance(left, ListOf):
             self._fail("a list stands on the left", 'write `resource.role in ["a", "b"]`', start)
-        if operator in ("in", "not in"):
-            if isinstance(right, Literal):
-                self._fail(f"`{operator}` needs a list on its right", 'write `in ["a", "b"]` or an attribute', operator_at)
-            return
-        if isinstance(right, ListOf):
-            self._fail(f"`{operator}` cannot compare with a list", "use `in` or `not in`", operator_at)
-        for operand in (left, right):
-            if operator not in ("==", "!=") and isinstance(operand, Literal) and isinstance(operand.value, bool):
-                self._fail(f"`{operator}` cannot order true and false", "use `==` or `!=`", operator_at)
+        fault, left, right = fault_in_comparison(operator, left, right)
+        self._raise(fault, start if fault is not None and fault.id == ORDERED_TEXTS else operator_at)
+        return left, right
 
     def _operand(self) -> Operand:
+        start = self._token.offset
+        left = self._single_operand()
+        minus = FUNCTIONS["-"]
+        if self._take(minus.name):
+            right_at = self._token.offset
+            right = self._single_operand()
+            for side, at in ((left, start), (right, right_at)):
+                if not isinstance(side, Attribute | Computed) and not isinstance(getattr(side, "value", None), datetime):
+                    self._fail(f"`{side}` is no time", _NO_ARITHMETIC, at)
+            if isinstance(left, Literal) and isinstance(right, Literal):
+                self._fail("the difference has no attribute, so it is always the same", "write days(30)", start)
+            return Computed(minus.name, self._checked(minus, [(left, start), (right, right_at)]))
+        if self._token.kind == "number" and self._token.text.startswith("-") and not isinstance(left, ListOf):
+            self._fail(f"`{self._token.text}` is not expected here", _NO_ARITHMETIC)
+        return left
+
+    def _single_operand(self) -> Operand:
         token = self._token
         if token.kind == "name" and token.text in ROOTS:
             return self._attribute()
         if token.text == "[" and token.kind == "operator":
             return self._list()
-        return self._literal()
+        return self._value()
+
+    def _value(self) -> Literal | Computed:
+        """A value that is written, or computed from others."""
+        function = self._called("value")
+        if function is None:
+            return self._literal()
+        arguments = self._arguments(function)
+        if all(isinstance(argument, Literal) for argument in arguments):
+            return Literal(cast(Scalar, function(*(cast(Literal, argument).value for argument in arguments))))
+        return Computed(function.name, arguments)
 
     def _list(self) -> ListOf:
         start = self._token.offset
@@ -317,7 +415,11 @@ class _Parser:
         while not self._take("]"):
             if items:
                 self._expect(",", "separate the values of a list with commas")
-            items.append(self._literal())
+            at = self._token.offset
+            item = self._value()
+            if not isinstance(item, Literal):
+                self._fail(f"`{item}` cannot stand in a list", "write the values themselves", at)
+            items.append(item)
         if not items:
             self._fail("the list is empty", "name the values", start)
         return ListOf(tuple(items))
@@ -388,6 +490,10 @@ class _Parser:
                 self._fail(f"`{root.text}.properties` is not needed", f"write {rest}", token.offset)
         if len(path) > 1 and path[0] in OWN_ATTRIBUTES[root.text]:
             self._fail(f"`{root.text}.{path[0]}` has no parts", f"compare `{root.text}.{path[0]}` itself", root.offset)
+        if (root.text, *path[:-1]) == ("context", "now"):
+            self._fail(
+                "`context.now` has no parts", 'write `weekday(context.now, "Europe/Berlin")`, or the like', root.offset
+            )
         if not path:
             self._fail(f"`{root.text}` alone is not a value", f"name an attribute of it: {root.text}.name", root.offset)
         return Attribute(root.text, tuple(path))

@@ -8,17 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 
-from klausel.core.conditions.outcomes import Known, TooManyCases, TruthSpace, positive, truth_space
+from klausel.core.conditions.outcomes import Known, TooManyCases, TruthSpace, holds_a_list, positive, truth_space
 from klausel.core.conditions.tree import (
     AllOf,
     AnyOf,
     Atom,
     Attribute,
-    Comparison,
     Condition,
     atoms,
     attributes_of,
     evaluate_atom,
+    terms_of,
     with_one_spelling,
 )
 from klausel.core.terms.request import Action, Request, Resource, Subject
@@ -45,7 +45,8 @@ def with_known_atoms(condition: Condition, known: Known) -> Folded:
 def _request_with(values: Mapping[Attribute, object]) -> Request:
     own = {name: value for name, value in values.items() if len(name.path) == 1}
     properties: dict[str, dict[str, object]] = {"subject": {}, "resource": {}, "action": {}, "context": {}}
-    for name, value in values.items():
+    for name, given in values.items():
+        value = dict(given) if isinstance(given, dict) else given
         holder = properties[name.root]
         for part in name.path[:-1]:
             inner = holder.setdefault(part, {})
@@ -113,11 +114,7 @@ def same_condition(one: Condition | None, other: Condition | None) -> bool:
 def small_space(open_atoms: Iterable[Atom], known: Known = MappingProxyType({})) -> TruthSpace | None:
     """Every way in which these comparisons turn out together; None where that is too much to look at."""
     different = {positive(atom)[0]: None for atom in open_atoms}
-    containers = [
-        atom
-        for atom in different
-        if isinstance(atom, Comparison) and atom.operator == "in" and isinstance(atom.right, Attribute)
-    ]
+    containers = [atom for atom in different if any(holds_a_list(term, atom) for term in terms_of(atom))]
     if len(different) > MOST_COMPARISONS or len(containers) > 1:
         return None
     try:

@@ -1,21 +1,21 @@
 """Conditions: the checked expression tree over subject, resource, action and context, and what it means.
 
 Every comparison is *true*, *false* or *unknown* (None): unknown when an attribute is missing, null or of another type
-than the comparison needs. `and`, `or` and `not` are Kleene's.
+than the comparison needs. `and`, `or` and `not` are Kleene's. What operators and functions mean stands in `functions`.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from operator import eq, ge, gt, le, lt, ne
-from typing import Any
 from typing import Literal as Choice
+from typing import cast
 
-from klausel.core.conditions.patterns import matches_glob, matches_path
-from klausel.core.terms.request import Request
+from klausel.core.conditions.functions import FUNCTIONS
+from klausel.core.conditions.values import Kind, Scalar, all_true, any_true, kind_of, literal_text
+from klausel.core.terms.request import NOW, Request
 
 ROOTS = ("subject", "resource", "action", "context")
 OWN_ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
@@ -25,29 +25,8 @@ OWN_ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
     "context": (),
 }
 Operator = Choice["==", "!=", "<", "<=", ">", ">=", "in", "not in"]
-Matcher = Choice["matches_glob", "matches_path"]
-_COMPARE: Mapping[str, Callable[[Any, Any], Any]] = {
-    "==": eq,
-    "!=": ne,
-    "<": lt,
-    "<=": le,
-    ">": gt,
-    ">=": ge,
-}
-Scalar = str | bool | int | float
+ORDERING: tuple[Operator, ...] = ("<", "<=", ">", ">=")
 _PLAIN_NAME = re.compile(r"[^\W\d]\w*")
-
-_MIRRORED: Mapping[str, Operator] = {"==": "==", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
-_NEGATED: Mapping[Operator, Operator] = {
-    "==": "!=",
-    "!=": "==",
-    "<": ">=",
-    ">=": "<",
-    ">": "<=",
-    "<=": ">",
-    "in": "not in",
-    "not in": "in",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +50,7 @@ class Literal:
     value: Scalar
 
     def __str__(self) -> str:
-        return json.dumps(self.value, ensure_ascii=False)
+        return literal_text(self.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +63,22 @@ class ListOf:
         return f"[{', '.join(map(str, self.items))}]"
 
 
-Operand = Attribute | Literal | ListOf
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """A value that a function of the table makes of others: `time(resource.expires)`, `context.now - resource.created`."""
+
+    function: str
+    arguments: tuple[Operand, ...]
+
+    def __str__(self) -> str:
+        return _call_text(self.function, self.arguments)
+
+
+Operand = Attribute | Literal | ListOf | Computed
+Term = Attribute | Computed
+"""What has a value only with a request."""
+CONTEXT_NOW = Attribute("context", (NOW,))
+"""The time at which it is asked; the clock of the service says it, never the caller."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,17 +105,26 @@ class Truth:
 
 
 @dataclass(frozen=True, slots=True)
-class Match:
-    """An atom: an attribute matches (`wanted`) or does not match a literal pattern."""
+class Call:
+    """An atom: a function of the table that is true (`wanted`) or false of its arguments; not one that has an opposite."""
 
-    matcher: Matcher
-    attribute: Attribute
-    pattern: str
+    function: str
+    arguments: tuple[Operand, ...]
     wanted: bool = True
 
     def __str__(self) -> str:
-        call = f"{self.matcher}({self.attribute}, {json.dumps(self.pattern, ensure_ascii=False)})"
-        return call if self.wanted else f"not {call}"
+        text = _call_text(self.function, self.arguments)
+        return text if self.wanted else f"not {text}"
+
+
+def _call_text(name: str, arguments: tuple[Operand, ...]) -> str:
+    match FUNCTIONS[name].form:
+        case "call":
+            return f"{name}({', '.join(map(str, arguments))})"
+        case "between":
+            return f" {name} ".join(map(str, arguments))
+        case "before":
+            return f"{name} {arguments[0]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +147,7 @@ class AnyOf:
         return " or ".join(str(part) for part in self.parts)
 
 
-Atom = Comparison | Truth | Match
+Atom = Comparison | Truth | Call
 Condition = Atom | AllOf | AnyOf
 
 
@@ -156,11 +159,11 @@ def negate(condition: Condition) -> Condition:
         case AnyOf(parts):
             return AllOf(tuple(map(negate, parts)))
         case Comparison(operator, left, right):
-            return Comparison(_NEGATED[operator], left, right)
+            return Comparison(cast(Operator, FUNCTIONS[operator].opposite), left, right)
         case Truth(attribute, wanted):
             return Truth(attribute, not wanted)
-        case Match(matcher, attribute, pattern, wanted):
-            return Match(matcher, attribute, pattern, not wanted)
+        case Call(function, arguments, wanted):
+            return Call(function, arguments, not wanted)
 
 
 def with_one_spelling(condition: Condition) -> Condition:
@@ -174,19 +177,27 @@ def with_one_spelling(condition: Condition) -> Condition:
             sorted_parts = tuple(spelled[text] for text in sorted(spelled))
             return sorted_parts[0] if len(sorted_parts) == 1 else type(condition)(sorted_parts)
         case Comparison(operator, left, right):
-            if operator in _MIRRORED and (
-                isinstance(left, Literal) or (isinstance(right, Attribute) and str(right) < str(left))
-            ):
-                operator, left, right = _MIRRORED[operator], right, left
+            mirrored = cast(Operator | None, FUNCTIONS[operator].mirrored)
+            if mirrored and (isinstance(left, Literal) or (isinstance(right, Term) and str(right) < str(left))):
+                operator, left, right = mirrored, right, left
             if operator in ("==", "!=") and isinstance(left, Attribute) and isinstance(right, Literal):
                 if isinstance(right.value, bool):
                     return Truth(left, right.value == (operator == "=="))
             elif isinstance(right, ListOf):
-                items = {str(item): item for item in right.items}
-                right = ListOf(tuple(items[text] for text in sorted(items)))
+                right = _with_sorted_items(right)
             return Comparison(operator, left, right)
+        case Call(function, arguments, wanted):
+            arguments = tuple(_with_sorted_items(one) if isinstance(one, ListOf) else one for one in arguments)
+            if FUNCTIONS[function].mirrored == function:
+                arguments = tuple(sorted(arguments, key=str))
+            return Call(function, arguments, wanted)
         case _:
             return condition
+
+
+def _with_sorted_items(list_: ListOf) -> ListOf:
+    items = {str(item): item for item in list_.items}
+    return ListOf(tuple(items[text] for text in sorted(items)))
 
 
 def atoms(condition: Condition) -> Iterator[Atom]:
@@ -198,25 +209,55 @@ def atoms(condition: Condition) -> Iterator[Atom]:
         yield condition
 
 
+def operands_of(atom: Atom) -> tuple[Operand, ...]:
+    """What an atom compares, in the order of the text."""
+    match atom:
+        case Comparison(_, left, right):
+            return left, right
+        case Truth(attribute):
+            return (attribute,)
+        case Call(_, arguments):
+            return arguments
+
+
+def terms_of(atom: Atom) -> list[Term]:
+    """What of an atom has a value only with a request, in the order of the text, repeated ones too."""
+    return [operand for operand in operands_of(atom) if isinstance(operand, Attribute | Computed)]
+
+
+def attributes_in(operand: Operand) -> list[Attribute]:
+    """The attributes that a value is read from, in the order of the text, repeated ones too."""
+    if isinstance(operand, Attribute):
+        return [operand]
+    return [name for one in operand.arguments for name in attributes_in(one)] if isinstance(operand, Computed) else []
+
+
 def attributes_of(atom: Atom) -> list[Attribute]:
     """The attributes that an atom reads, in the order of the text, repeated ones too."""
-    operands = (atom.left, atom.right) if isinstance(atom, Comparison) else (atom.attribute,)
-    return [operand for operand in operands if isinstance(operand, Attribute)]
+    return [name for operand in operands_of(atom) for name in attributes_in(operand)]
 
 
-def matches_every_text(match: Match) -> bool:
-    """Whether a pattern asks no more of its attribute than that it is a text."""
-    return match.matcher == "matches_glob" and match.pattern == "*"
+def literals_of(atom: Atom) -> list[Literal]:
+    """The values that an atom compares with, those of lists too; not those that other values are computed from."""
+    found: list[Literal] = []
+    for operand in operands_of(atom):
+        found += operand.items if isinstance(operand, ListOf) else [operand] if isinstance(operand, Literal) else []
+    return found
 
 
-def all_true(values: Collection[bool | None]) -> bool | None:
-    """Kleene's `and`: false when one is false, else unknown when one is unknown, else true."""
-    return False if False in values else None if None in values else True
-
-
-def any_true(values: Collection[bool | None]) -> bool | None:
-    """Kleene's `or`: true when one is true, else unknown when one is unknown, else false."""
-    return True if True in values else None if None in values else False
+def kind_of_operand(operand: Operand) -> Kind | None:
+    """The kind of a value as far as it is known without a request; None for a property, which may be anything."""
+    match operand:
+        case Literal(value):
+            return kind_of(value)
+        case ListOf():
+            return "list"
+        case Computed(function):
+            return cast(Kind, FUNCTIONS[function].gives)
+        case Attribute(root, path):
+            if operand == CONTEXT_NOW:
+                return "time"
+            return "text" if len(path) == 1 and path[0] in OWN_ATTRIBUTES[root] else None
 
 
 def evaluate(condition: Condition, request: Request) -> bool | None:
@@ -232,29 +273,32 @@ def evaluate(condition: Condition, request: Request) -> bool | None:
 
 def evaluate_atom(atom: Atom, request: Request) -> bool | None:
     """True, False or None (unknown) of one atom for a request; never raises."""
+    return truth_of(atom, [value_of(operand, request) for operand in operands_of(atom)])
+
+
+def truth_of(atom: Atom, values: Sequence[object]) -> bool | None:
+    """True, False or None (unknown) of one atom whose operands have these values; never raises."""
     match atom:
-        case Comparison(operator, left, right):
-            return compare(operator, value_of(left, request), value_of(right, request))
-        case Truth(attribute, wanted):
-            value = value_of(attribute, request)
-            return value is wanted if isinstance(value, bool) else None
-        case Match(matcher, attribute, pattern, wanted):
-            value = value_of(attribute, request)
-            if not isinstance(value, str):
-                return None
-            matched = matches_glob(value, pattern) if matcher == "matches_glob" else matches_path(value, pattern)
-            return matched is wanted
+        case Comparison(operator):
+            return compare(operator, values[0], values[1])
+        case Truth(_, wanted):
+            return values[0] is wanted if isinstance(values[0], bool) else None
+        case Call(function, _, wanted):
+            truth = FUNCTIONS[function](*values)
+            return None if truth is None else truth is wanted
 
 
 def value_of(operand: Operand, request: Request) -> object:
     """The value of an operand in a request; None when an attribute is missing or null. Lists come as lists."""
     match operand:
+        case Attribute(root, path):
+            return _attribute(getattr(request, root), root, path)
         case Literal(value):
             return value
         case ListOf(items):
             return [item.value for item in items]
-        case Attribute(root, path):
-            return _attribute(getattr(request, root), root, path)
+        case Computed(function, arguments):
+            return FUNCTIONS[function](*(value_of(argument, request) for argument in arguments))
 
 
 def _attribute(entity: object, root: str, path: tuple[str, ...]) -> object:
@@ -271,37 +315,4 @@ def _attribute(entity: object, root: str, path: tuple[str, ...]) -> object:
 
 def compare(operator: Operator, left: object, right: object) -> bool | None:
     """True, False or None (unknown) of one comparison; types are never coerced, `1` and `1.0` are the same number."""
-    if operator == "in":
-        return _contained(left, right)
-    if operator == "not in":
-        contained = _contained(left, right)
-        return None if contained is None else not contained
-    kind = _kind(left)
-    if kind is None or kind != _kind(right) or (kind == "boolean" and operator not in ("==", "!=")):
-        return None
-    return bool(_COMPARE[operator](left, right))
-
-
-def _contained(item: object, container: object) -> bool | None:
-    """Kleene's `or` over the comparisons with each element; unknown when the container is no list."""
-    if _kind(item) is None or not isinstance(container, list | tuple):
-        return None
-    answer: bool | None = False
-    for element in container:
-        equal = compare("==", item, element)
-        if equal:
-            return True
-        if equal is None:
-            answer = None
-    return answer
-
-
-def _kind(value: object) -> str | None:
-    """`string`, `boolean` or `number`; None for anything that cannot be compared, such as NaN."""
-    if isinstance(value, str):
-        return "string"
-    if isinstance(value, bool):
-        return "boolean"
-    if isinstance(value, int | float):
-        return "number" if value == value else None
-    return None
+    return cast(bool | None, FUNCTIONS[operator].meaning(left, right))

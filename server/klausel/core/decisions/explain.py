@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from klausel.core.conditions.tree import atoms, attributes_of, evaluate, evaluate_atom, value_of
+from klausel.core.conditions.tree import atoms, attributes_of, evaluate, value_of
 from klausel.core.decisions.decide import Decision, Plan, decide
 from klausel.core.decisions.effective_roles import EffectiveRoles, Source
+from klausel.core.policy.fitting import truth_as_declared
 from klausel.core.policy.orphans import why_orphaned
 from klausel.core.policy.policy_set import Grant, PolicySet
-from klausel.core.policy.properties import as_declared, misfits
+from klausel.core.policy.properties import misfits
 from klausel.core.policy.roles import ANYONE, depth_of
 from klausel.core.terms.problem import did_you_mean
 from klausel.core.terms.request import Request
@@ -26,7 +27,7 @@ Part = Literal["type and action", "role", "domain", "condition"]
 class AtomSeen:
     """One comparison of a condition: its text, its value (None: unknown), and the attributes it read with their values.
 
-    `misfits` are those of them that are not of their declared type, each with that type in words; they count as missing.
+    `misfits` are those of them that are not of their declared type, each with that type in words.
     """
 
     text: str
@@ -159,16 +160,15 @@ def _seen(
 
 
 def _atoms_seen(policy: PolicySet, grant: Grant, request: Request) -> Iterator[AtomSeen]:
-    """The comparisons of a grant's condition, each once, as they turn out where what is not of its type is missing."""
+    """The comparisons of a grant's condition, each once; one that reads what is not of its declared type is unknown."""
     if grant.written is None:
         return
     declarations = policy.declarations(grant.resource_type)
     unfit = {str(attribute): str(type_) for attribute, _, type_ in misfits(declarations, request)}
-    fitting = as_declared(declarations, request)
     for atom in dict.fromkeys(atoms(grant.written)):
         read = tuple((str(attribute), value_of(attribute, request)) for attribute in attributes_of(atom))
         wrong = tuple((name, unfit[name]) for name, _ in read if name in unfit)
-        yield AtomSeen(str(atom), evaluate_atom(atom, fitting), read, wrong)
+        yield AtomSeen(str(atom), truth_as_declared(atom, declarations, request), read, wrong)
 
 
 def _nearest(

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from klausel.core.analysis.decision_table import Key, View
 from klausel.core.analysis.question_space import Held, domains_from_top, made_up_id
 from klausel.core.conditions.outcomes import Truths
-from klausel.core.conditions.tree import OWN_ATTRIBUTES, Atom, Attribute, Comparison, evaluate_atom
+from klausel.core.conditions.tree import OWN_ATTRIBUTES, Atom, Attribute, attributes_of, evaluate_atom
 from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.difference.compare import Change, PolicyDifference
 from klausel.core.policy.roles import depth_of, top_domain
@@ -203,7 +203,5 @@ class _ViewOfPeople:
 
 
 def _is_about_the_subject_itself(atom: Atom) -> bool:
-    operands = (atom.left, atom.right) if isinstance(atom, Comparison) else (atom.attribute,)
-    attributes = [operand for operand in operands if isinstance(operand, Attribute)]
     own: set[Attribute] = {Attribute("subject", (name,)) for name in OWN_ATTRIBUTES["subject"]}
-    return own.issuperset(attributes)
+    return own.issuperset(attributes_of(atom))

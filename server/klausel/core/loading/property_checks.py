@@ -5,22 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from klausel.core.conditions.functions import FUNCTIONS
 from klausel.core.conditions.tree import (
+    ORDERING,
     Atom,
     Attribute,
+    Call,
     Comparison,
+    Computed,
     Condition,
     Literal,
-    Match,
     Operand,
     Truth,
     atoms,
     attributes_of,
+    kind_of_operand,
 )
 from klausel.core.conditions.tree import ListOf as ListOfLiterals
+from klausel.core.conditions.values import ORDERED, kind_of
 from klausel.core.loading.fields import ProblemList
 from klausel.core.policy.properties import (
     TEXT,
+    TIME,
     Declarations,
     IdOf,
     ListOf,
@@ -30,12 +36,13 @@ from klausel.core.policy.properties import (
     Plain,
     PropertyType,
     PropertyTypes,
+    kind_of_type,
 )
 from klausel.core.terms.problem import Place, did_you_mean
 from klausel.core.text.yaml_nodes import Fields, Items, Node, Text
 
 _PLAIN_WORDS = {"text": "a text", "number": "a number", "boolean": "true or false", "time": "a time"}
-_ORDERS = ("<", "<=", ">", ">=")
+_WORDS_OF_KINDS = {**_PLAIN_WORDS, "duration": "a duration", "clock": "a time of day", "list": "a list", "parts": "parts"}
 PlaceIn = Callable[[Text, Sequence[str]], tuple[Place, bool]]
 """Where one of some texts stands in a condition: in its own text (True), or in a named condition that it uses."""
 
@@ -109,9 +116,11 @@ def in_words(type_: PropertyType) -> str:
         case Plain(kind):
             return _PLAIN_WORDS[kind]
         case IdOf(of):
-            return f"the id of a {of}" if of else "the id of who asks"
+            return f"the id of {'an' if of[0] in 'aeiou' else 'a'} {of}" if of else "the id of who asks"
         case ListOf(items):
             return f"a list of {items}"
+        case Parts(parts):
+            return f"parts: {', '.join(name for name, _ in parts)}"
         case _:
             return str(type_)
 
@@ -137,9 +146,9 @@ class _Types:
         type_ = self.declarations.type_of(attribute)
         return None if isinstance(type_, NoProperty) else type_
 
-    def named(self, attribute: Attribute) -> str:
-        is_of_type = attribute.root == "resource" and self.declarations.resource_type
-        return f"{attribute} of {self.declarations.resource_type}" if is_of_type else str(attribute)
+    def named(self, operand: Operand) -> str:
+        is_of_type = isinstance(operand, Attribute) and operand.root == "resource"
+        return f"{operand} of {self.declarations.resource_type}" if is_of_type else str(operand)
 
 
 def _fault(atom: Atom, types: _Types) -> _Fault | None:
@@ -148,97 +157,140 @@ def _fault(atom: Atom, types: _Types) -> _Fault | None:
             type_ = types.of(attribute)
             if type_ is not None and type_ != Plain("boolean"):
                 hint = "compare it with something, or declare it as boolean"
-                return _unlike(
-                    f"{types.named(attribute)} is {in_words(type_)}, so it is never true or false itself", hint, attribute
-                )
-        case Match(matcher, attribute):
-            type_ = types.of(attribute)
-            if type_ is not None and not (type_ == TEXT or isinstance(type_, OneOf | IdOf)):
-                message = f"{types.named(attribute)} is {in_words(type_)}, which no pattern matches"
-                return _unlike(message, f"{matcher} needs a text", attribute)
-        case Comparison(operator, left, right) if operator in ("in", "not in"):
-            return _fault_in_membership(left, right, types)
+                message = f"{types.named(attribute)} is {in_words(type_)}, so it is never true or false itself"
+                return _unlike(message, hint, attribute)
+            return None
+        case Call(function, arguments):
+            return _fault_in_arguments(function, arguments, types) or _fault_in_lists(function, arguments, types)
         case Comparison(operator, left, right):
-            if operator in _ORDERS:
+            inner = next(filter(None, (_fault_inside(side, types) for side in (left, right))), None)
+            if inner is not None:
+                return inner
+            if operator in ("in", "not in"):
+                return _fault_in_membership(left, right, types)
+            if operator in ORDERING:
                 fault = next(filter(None, (_fault_in_order(side, types) for side in (left, right))), None)
                 if fault is not None:
                     return fault
             return _fault_in_pair(left, right, types)
+
+
+def _unlike(message: str, hint: str, at: Operand) -> _Fault:
+    return _Fault("unlike-types", message, hint, str(at))
+
+
+def _fault_inside(operand: Operand, types: _Types) -> _Fault | None:
+    return _fault_in_arguments(operand.function, operand.arguments, types) if isinstance(operand, Computed) else None
+
+
+def _fault_in_arguments(function: str, arguments: Sequence[Operand], types: _Types) -> _Fault | None:
+    """What of the arguments of a function can never be of a kind that it takes."""
+    for parameter, argument in zip(FUNCTIONS[function].parameters, arguments, strict=True):
+        inner = _fault_inside(argument, types)
+        if inner is not None:
+            return inner
+        type_ = types.of(argument) if isinstance(argument, Attribute) else None
+        if type_ is not None and parameter.kinds and not _is_taken(type_, parameter.kinds):
+            kinds = " or ".join(_WORDS_OF_KINDS[kind] for kind in parameter.kinds)
+            message = f"{types.named(argument)} is {in_words(type_)}, and {function} needs {kinds}"
+            return _unlike(message, f"write {FUNCTIONS[function].example}", argument)
     return None
 
 
-def _unlike(message: str, hint: str, attribute: Attribute) -> _Fault:
-    return _Fault("unlike-types", message, hint, str(attribute))
+def _is_taken(type_: PropertyType, kinds: Collection[str]) -> bool:
+    kind = kind_of_type(type_)
+    # A time is sent as a text, so what reads texts could be asked about it; only what reads times is meant.
+    return kind in kinds and not (isinstance(type_, OneOf | IdOf) and "time" in kinds)
+
+
+def _fault_in_lists(function: str, arguments: Sequence[Operand], types: _Types) -> _Fault | None:
+    """What of two lists can never be in both."""
+    if function not in ("overlaps", "subset of"):
+        return None
+    one, other = arguments
+    for list_, literals in ((one, other), (other, one)):
+        if isinstance(list_, Attribute) and isinstance(literals, ListOfLiterals):
+            return next(filter(None, (_fault_in_membership(item, list_, types) for item in literals.items)), None)
+    if not isinstance(one, Attribute) or not isinstance(other, Attribute):
+        return None
+    items = [type_.items if isinstance(type_ := types.of(side), ListOf) else None for side in (one, other)]
+    named = f"an item of {types.named(one)}", f"one of {types.named(other)}"
+    return _fault_of_types(one, named, (items[0], items[1]), types)
 
 
 def _fault_in_order(side: Operand, types: _Types) -> _Fault | None:
-    if not isinstance(side, Attribute):
-        return None
-    type_ = types.of(side)
-    if type_ is None or type_ in (Plain("number"), Plain("time")):
+    type_ = types.of(side) if isinstance(side, Attribute) else None
+    if type_ is None or kind_of_type(type_) in ORDERED:
         return None
     hint = "declare it as number or time, or compare it with == or in"
     return _Fault("no-order", f"{types.named(side)} is {in_words(type_)}, which has no order", hint, str(side))
 
 
 def _fault_in_membership(left: Operand, right: Operand, types: _Types) -> _Fault | None:
-    if isinstance(left, Attribute) and isinstance(types.of(left), ListOf | Parts):
-        type_ = types.of(left)
-        assert type_ is not None
-        return _unlike(
-            f"{types.named(left)} is {in_words(type_)}, so it is in no list", "compare one value with a list", left
-        )
+    of_left = types.of(left) if isinstance(left, Attribute) else None
+    if isinstance(of_left, ListOf | Parts):
+        message = f"{types.named(left)} is {in_words(of_left)}, so it is in no list"
+        return _unlike(message, "compare one value with a list, or write overlaps or subset of", left)
     if isinstance(right, ListOfLiterals):
         return next(filter(None, (_fault_in_pair(left, item, types) for item in right.items)), None)
-    if not isinstance(right, Attribute):
+    of_right = types.of(right) if isinstance(right, Attribute) else None
+    if of_right is None:
         return None
-    type_ = types.of(right)
-    if type_ is None:
-        return None
-    if not isinstance(type_, ListOf):
+    if not isinstance(of_right, ListOf):
         hint = "compare it with ==, or declare it as a list"
-        return _unlike(f"{types.named(right)} is {in_words(type_)}, so nothing is in it", hint, right)
+        return _unlike(f"{types.named(right)} is {in_words(of_right)}, so nothing is in it", hint, right)
     named = f"an item of {types.named(right)}"
+    if TIME in (of_left, of_right.items):
+        return _unlike("times that are sent in a list are compared with nothing", "send one time", right)
     if isinstance(left, Literal):
-        return _fault_in_literal(named, type_.items, left, right)
-    return _fault_of_types(left, types.of(left), named, type_.items, types) if isinstance(left, Attribute) else None
+        return _fault_in_literal(named, of_right.items, left, right)
+    return _fault_of_types(left, (types.named(left), named), (of_left, of_right.items), types)
 
 
 def _fault_in_pair(left: Operand, right: Operand, types: _Types) -> _Fault | None:
-    if isinstance(left, Literal) and isinstance(right, Attribute):
+    """What of two things that are compared shows that they can never be equal; `left` may be an item of a list."""
+    if isinstance(left, Literal):
         left, right = right, left
-    if not isinstance(left, Attribute):
-        return None
-    type_ = types.of(left)
-    if isinstance(right, Attribute):
-        return _fault_of_types(left, type_, types.named(right), types.of(right), types)
-    if type_ is None or not isinstance(right, Literal):
-        return None
-    return _fault_in_literal(types.named(left), type_, right, left)
+    of_left, of_right = (types.of(side) if isinstance(side, Attribute) else None for side in (left, right))
+    if isinstance(right, Literal):
+        return None if of_left is None else _fault_in_literal(types.named(left), of_left, right, left)
+    for side, type_, other in ((left, of_left, right), (right, of_right, left)):
+        kind = kind_of_operand(other) if isinstance(other, Computed) else None
+        # What is sent as a text can be read as a time, where it is declared as no more than that.
+        if type_ is not None and kind is not None and kind != kind_of_type(type_) and (type_, kind) != (TEXT, "time"):
+            message = f"{types.named(side)} is {in_words(type_)}, and {other} {_WORDS_OF_KINDS[kind]}"
+            return _unlike(message, "compare what is of one type, or change a declaration", side)
+    return _fault_of_types(left, (types.named(left), types.named(right)), (of_left, of_right), types)
 
 
-def _fault_in_literal(named: str, type_: PropertyType, literal: Literal, at: Attribute) -> _Fault | None:
-    kind = _kind_of_value(literal.value)
+def _fault_in_literal(named: str, type_: PropertyType, literal: Literal, at: Operand) -> _Fault | None:
+    kind = kind_of(literal.value)
     if isinstance(type_, OneOf) and kind == "text":
         if literal.value in type_.values:
             return None
         hint = f"{did_you_mean(str(literal.value), type_.values)}It is {type_}"
         return _Fault("unknown-value", f"{named} is never {literal}", hint, str(literal))
-    if _kind(type_) == kind:
+    if kind_of_type(type_) == kind:
         return None
-    hint = f"compare it with {_PLAIN_WORDS.get(_kind(type_), 'one of its items, by in')}"
-    if type_ == Plain("time"):
+    instead = {"list": "one of its items, by in", "parts": "one of its parts"}
+    of_type = kind_of_type(type_) or ""
+    hint = f"compare it with {instead.get(of_type) or _PLAIN_WORDS[of_type]}"
+    if type_ == TIME:
         hint = 'write time("2026-03-01T12:00:00Z")'
     return _unlike(f"{named} is {in_words(type_)}, so it is never {literal}", hint, at)
 
 
 def _fault_of_types(
-    left: Attribute, of_left: PropertyType | None, right: str, of_right: PropertyType | None, types: _Types
+    at: Operand,
+    named: tuple[str, str],
+    both: tuple[PropertyType | None, PropertyType | None],
+    types: _Types,
 ) -> _Fault | None:
-    if of_left is None or of_right is None or _can_be_equal(of_left, of_right, types.resource_types):
+    one, other = both
+    if one is None or other is None or _can_be_equal(one, other, types.resource_types):
         return None
-    message = f"{types.named(left)} is {in_words(of_left)}, and {right} {in_words(of_right)}"
-    return _unlike(message, "compare what is of one type, or change a declaration", left)
+    message = f"{named[0]} is {in_words(one)}, and {named[1]} {in_words(other)}"
+    return _unlike(message, "compare what is of one type, or change a declaration", at)
 
 
 def _can_be_equal(one: PropertyType, other: PropertyType, resource_types: Collection[str]) -> bool:
@@ -250,25 +302,7 @@ def _can_be_equal(one: PropertyType, other: PropertyType, resource_types: Collec
         case (OneOf(), IdOf()) | (IdOf(), OneOf()):
             return False
         case _:
-            return _kind(one) == _kind(other) and _kind(one) not in ("list", "parts")
-
-
-def _kind(type_: PropertyType) -> str:
-    match type_:
-        case Plain(kind):
-            return kind
-        case OneOf() | IdOf():
-            return "text"
-        case ListOf():
-            return "list"
-        case Parts():
-            return "parts"
-
-
-def _kind_of_value(value: object) -> str:
-    if isinstance(value, bool):
-        return "boolean"
-    return "number" if isinstance(value, int | float) else "text"
+            return kind_of_type(one) == kind_of_type(other) and kind_of_type(one) not in ("list", "parts")
 
 
 def check_values(
@@ -336,6 +370,6 @@ def _wrong(node: Node, what: str, type_: PropertyType) -> tuple[Place, str, str,
     hint = "write a value of this type, or say undeclared: true, to test what follows from one that is not"
     if isinstance(type_, OneOf) and isinstance(node, Text):
         hint = f"{did_you_mean(node.value, type_.values)}{hint[0].upper()}{hint[1:]}"
-    elif isinstance(node, Text) and _kind(type_) == "text" and not node.is_quoted:
+    elif isinstance(node, Text) and kind_of_type(type_) == "text" and not node.is_quoted:
         hint = f'a text stands in quotes here: "{node.value}"'
     return node.place, "wrong-value", f"{what} is {in_words(type_)}, not {shown}", hint

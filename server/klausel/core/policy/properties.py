@@ -5,14 +5,14 @@ What is not of its declared type counts as unknown wherever a condition reads it
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
-from klausel.core.conditions.tree import OWN_ATTRIBUTES, Attribute
-from klausel.core.terms.request import Action, Request, Resource, Subject
+from klausel.core.conditions.tree import CONTEXT_NOW, OWN_ATTRIBUTES, Attribute
+from klausel.core.conditions.values import read_time
+from klausel.core.terms.request import Request
 
 PLAIN_KINDS: Mapping[str, str] = MappingProxyType(
     {
@@ -27,7 +27,6 @@ LIST_OF = "list of"
 ID = " id"
 
 Kind = Literal["text", "number", "boolean", "time"]
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +48,7 @@ class Plain:
             case "boolean":
                 return isinstance(value, bool)
             case "time":
-                return isinstance(value, str) and _TIME.fullmatch(value) is not None
+                return isinstance(value, str) and read_time(value) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +81,9 @@ class IdOf:
 
 @dataclass(frozen=True, slots=True)
 class ListOf:
-    """A list; what is not of the type of its items counts as unknown there, each for itself."""
+    """A list. Of texts, numbers and the like, an item of another kind counts as unknown for itself; among the texts that a
+    list may hold, one that is none of them makes the whole list unknown.
+    """
 
     items: ItemType
 
@@ -91,12 +92,14 @@ class ListOf:
 
     def fits(self, value: object) -> bool:
         """Whether a value that is not null is of this type."""
-        return isinstance(value, list | tuple) and all(map(self.items.fits, value))
+        if not isinstance(value, list | tuple):
+            return False
+        return not isinstance(self.items, OneOf) or all(map(self.items.fits, value))
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Names with a type each, in the order of the file."""
+    """Names with a type each, in the order of the file; whatever has no parts lacks them."""
 
     parts: tuple[tuple[str, PropertyType], ...]
 
@@ -104,8 +107,8 @@ class Parts:
         return f"with the parts {', '.join(name for name, _ in self.parts)}"
 
     def fits(self, value: object) -> bool:
-        """Whether a value that is not null can have these parts; what they hold is looked at part by part."""
-        return isinstance(value, Mapping)
+        """Whether a value that is not null is of this type; what the parts hold is looked at part by part."""
+        return True
 
 
 ItemType = Plain | OneOf | IdOf
@@ -113,12 +116,27 @@ PropertyType = Plain | OneOf | IdOf | ListOf | Parts
 PropertyTypes = Mapping[str, PropertyType]
 
 TEXT = Plain("text")
+TIME = Plain("time")
 _OF_OWN: Mapping[tuple[str, str], PropertyType] = {
     ("subject", "id"): IdOf(""),
     ("subject", "type"): TEXT,
     ("resource", "type"): TEXT,
     ("action", "name"): TEXT,
 }
+
+
+def kind_of_type(type_: PropertyType | None) -> str | None:
+    """The kind of the values of a type: text, number, boolean, time, list or parts; None for no type."""
+    match type_:
+        case Plain(kind):
+            return kind
+        case OneOf() | IdOf():
+            return "text"
+        case ListOf():
+            return "list"
+        case Parts():
+            return "parts"
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +175,8 @@ class Declarations:
         root, path = attribute.root, attribute.path
         if len(path) == 1 and path[0] in OWN_ATTRIBUTES[root]:
             return _OF_OWN.get((root, path[0]), IdOf(self.resource_type))
+        if attribute == CONTEXT_NOW:
+            return TIME
         types = self.of_root(root)
         is_naming = root == "resource" and path[0] in self.naming
         if types is None or (is_naming and path[0] not in types):
@@ -196,35 +216,3 @@ def _misfits(
             yield Attribute(root, (*path, name)), value, type_
         elif isinstance(type_, Parts) and isinstance(value, Mapping):
             yield from _misfits(dict(type_.parts), value, root, (*path, name))
-
-
-def as_declared(declarations: Declarations, request: Request) -> Request:
-    """The request in which everything is missing that is not of its declared type; the same where all is."""
-    if not any(True for _ in misfits(declarations, request)):
-        return request
-
-    def kept(root: str, properties: Mapping[str, object]) -> Mapping[str, object]:
-        types = declarations.of_root(root)
-        return properties if types is None else _as_declared(types, properties)
-
-    subject, action, resource, context = request
-    return Request(
-        Subject(subject.type, subject.id, kept("subject", subject.properties), subject.roles),
-        Action(action.name, kept("action", action.properties)),
-        Resource(resource.type, resource.id, kept("resource", resource.properties)),
-        kept("context", context),
-    )
-
-
-def _as_declared(types: PropertyTypes, properties: Mapping[str, object]) -> Mapping[str, object]:
-    kept = dict(properties)
-    for name, type_ in types.items():
-        value = kept.get(name)
-        match type_:
-            case ListOf(items) if isinstance(value, list | tuple):
-                kept[name] = [item if item is not None and items.fits(item) else None for item in value]
-            case Parts(parts) if isinstance(value, Mapping):
-                kept[name] = _as_declared(dict(parts), value)
-            case _ if value is not None and not type_.fits(value):
-                kept[name] = None
-    return kept

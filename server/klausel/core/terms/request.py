@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from types import MappingProxyType
 from typing import NamedTuple
 
 NO_PROPERTIES: Mapping[str, object] = MappingProxyType({})
+NOW = "now"
+"""The member of the context that holds the time of the question; only `asked_at` puts it there, never a caller."""
 
 
 class Subject(NamedTuple):
@@ -40,3 +43,11 @@ class Request(NamedTuple):
     action: Action
     resource: Resource
     context: Mapping[str, object] = NO_PROPERTIES
+
+
+def asked_at(request: Request, now: datetime | None) -> Request:
+    """The same question, asked at a time; None where that is not known, so that conditions about it are unknown."""
+    context = {name: value for name, value in request.context.items() if name != NOW}
+    if now is not None:
+        context[NOW] = now
+    return request._replace(context=context)

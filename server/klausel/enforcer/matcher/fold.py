@@ -7,6 +7,8 @@ from collections.abc import Collection, Iterable
 
 from klausel.enforcer.matcher.tree import names_in, parts
 
+FOLDED = "is_folded"
+"""The attribute, True, of a function that gives the same for the same values: of literals its value is found once."""
 _PURE = (ast.Compare, ast.BoolOp, ast.UnaryOp, ast.Constant, ast.Name, ast.Tuple, ast.List)
 
 

@@ -21,7 +21,7 @@ import re
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
-from klausel.core.conditions.tree import Attribute, Comparison, Literal, atoms
+from klausel.core.conditions.tree import Attribute, Comparison, atoms, attributes_of, literals_of, terms_of
 from klausel.core.lint.survey import Survey, warning
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.terms.problem import Place, Problem
@@ -109,17 +109,13 @@ def _in_conditions(survey: Survey) -> tuple[dict[str, Place], dict[str, dict[str
             continue
         seen.add(id(tree))
         for atom in atoms(tree):
-            sides = (atom.left, atom.right) if isinstance(atom, Comparison) else (atom.attribute,)
-            named = [str(side) for side in sides if isinstance(side, Attribute)]
+            named = [str(name) for name in attributes_of(atom)]
             for name in named:
                 attributes.setdefault(name, place)
-            literals = [
-                item.value for side in sides for item in getattr(side, "items", (side,)) if isinstance(item, Literal)
-            ]
-            if len(named) == 1:
-                for text in literals:
-                    if isinstance(text, str):
-                        values.setdefault(named[0], {}).setdefault(text, place)
+            if isinstance(atom, Comparison) and len(named) == 1 and len(terms_of(atom)) == 1:
+                for literal in literals_of(atom):
+                    if isinstance(literal.value, str) and isinstance(terms_of(atom)[0], Attribute):
+                        values.setdefault(named[0], {}).setdefault(literal.value, place)
     return attributes, values
 
 

@@ -1,0 +1,58 @@
+"""Whether an IP address lies in a network; an IPv4 address written as IPv6 (`::ffff:10.0.0.1`) is that IPv4 address."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+_MAPPED_BITS = 96
+"""The bits in front of an IPv4 address that is written as IPv6."""
+
+
+def in_network(address: str, networks: str | list[str]) -> bool | None:
+    """Whether an address lies in a network such as `10.20.0.0/16`, or in one of a list; unknown when it is no address."""
+    found = _address(address)
+    if found is None:
+        return None
+    inside = False
+    for text in [networks] if isinstance(networks, str) else networks:
+        network = _network(text)
+        if network is None:
+            return None
+        inside = inside or (found.version == network.version and found in network)
+    return inside
+
+
+def fault_in_networks(networks: object) -> str | None:
+    """Why this names no networks, and how to write them; None when it does."""
+    for text in networks if isinstance(networks, list) else [networks]:
+        if not isinstance(text, str) or _network(text) is None:
+            hint = 'write it as "10.20.0.0/16" or "2001:db8::/32"'
+            if isinstance(text, str) and "/" in text:
+                with suppress(ValueError):
+                    hint = f'write the whole network, "{ip_network(text, strict=False)}"'
+            return f"`{text}` is no network; {hint}"
+    return None
+
+
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return address if mapped is None else mapped
+
+
+@lru_cache(maxsize=4096)
+def _network(text: str) -> IPv4Network | IPv6Network | None:
+    try:
+        network = ip_network(text)
+    except ValueError:
+        return None
+    if isinstance(network, IPv6Network) and network.prefixlen >= _MAPPED_BITS:
+        mapped = network.network_address.ipv4_mapped
+        if mapped is not None:
+            return IPv4Network((mapped, network.prefixlen - _MAPPED_BITS))
+    return network
