@@ -15,6 +15,7 @@ from klausel.core.lint.rules import (
     same_permissions,
     similar_names,
     switch_off,
+    undeclared_property,
     unused_action,
     unused_condition,
     unused_resource_type,
@@ -37,6 +38,7 @@ _MODULES: Sequence[ModuleType] = (
     unused_action,
     same_permissions,
     similar_names,
+    undeclared_property,
 )
 RULES: Mapping[str, ModuleType] = MappingProxyType({module.ID: module for module in (*_MODULES, switch_off)})
 """Every rule by its id, in the order in which help shows them."""

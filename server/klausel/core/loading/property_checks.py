@@ -24,6 +24,7 @@ from klausel.core.conditions.tree import (
 from klausel.core.conditions.tree import ListOf as ListOfLiterals
 from klausel.core.conditions.values import ORDERED, kind_of
 from klausel.core.loading.fields import ProblemList
+from klausel.core.loading.json_values import is_text_without_quotes
 from klausel.core.policy.properties import (
     TEXT,
     TIME,
@@ -38,7 +39,7 @@ from klausel.core.policy.properties import (
     PropertyTypes,
     kind_of_type,
 )
-from klausel.core.terms.problem import Place, did_you_mean
+from klausel.core.terms.problem import Place, Problem, did_you_mean
 from klausel.core.text.yaml_nodes import Fields, Items, Node, Text
 
 _PLAIN_WORDS = {"text": "a text", "number": "a number", "boolean": "true or false", "time": "a time"}
@@ -57,14 +58,16 @@ def check_condition(
 ) -> None:
     """Reports what can never be as a condition has it, for requests about one of these resource types.
 
-    Where there are several, a property is missing only if none of them has it.
+    Where there are several, a property is missing only if none of them has it. One that is missing, and like none that is
+    declared, is left to lint.
     """
     if all(declarations.are_empty for declarations in all_declarations):
         return
     lacking = [_lacking(condition, declarations) for declarations in all_declarations]
     in_none = set(lacking[0]).intersection(*lacking[1:])
     for attribute in (attribute for attribute in lacking[0] if attribute in in_none):
-        _report_missing(text, attribute, lacking[0][attribute], all_declarations[0], place_in, problems)
+        if lacking[0][attribute].is_fault:
+            _report_missing(text, attribute, lacking[0][attribute], all_declarations[0], place_in, problems)
     for declarations in all_declarations:
         for atom in dict.fromkeys(atoms(condition)):
             fault = _fault(atom, _Types(declarations, resource_types))
@@ -95,19 +98,13 @@ def _report_missing(
     if holder == "resource":
         holder = f"resource type {declarations.resource_type}"
     message = f'{holder} has no property "{lacking.missing}"'
-    hint = f"{did_you_mean(lacking.missing, lacking.known)}{_known(lacking)}"
+    hint = f"{did_you_mean(lacking.missing, lacking.known)}Declared are {', '.join(lacking.known)}; declare it, if it is another"
     if lacking.is_part_of is not None:
         message = f"{holder} is {in_words(lacking.is_part_of)}, so it has no parts"
         hint = f"compare {holder} itself, or declare its parts"
     if not is_inline:
-        place, message = text.place, f"{message}, which this condition reads by another"
+        place, message = text.place, f"{message}, which a condition that is named here reads"
     problems.add(place, "unknown-property", message, hint)
-
-
-def _known(lacking: NoProperty) -> str:
-    if not lacking.known:
-        return "No property is declared there; declare it"
-    return f"Declared are {', '.join(lacking.known)}"
 
 
 def in_words(type_: PropertyType) -> str:
@@ -116,7 +113,7 @@ def in_words(type_: PropertyType) -> str:
         case Plain(kind):
             return _PLAIN_WORDS[kind]
         case IdOf(of):
-            return f"the id of {'an' if of[0] in 'aeiou' else 'a'} {of}" if of else "the id of who asks"
+            return f"the id of {'an' if of[0] in 'aeio' else 'a'} {of}" if of else "the id of who asks"
         case ListOf(items):
             return f"a list of {items}"
         case Parts(parts):
@@ -321,8 +318,7 @@ def check_values(
     is_flagged = problems.flag(flag, "undeclared")
     faulty = list(_faulty_values(fields, values, types, what, free))
     if flag is None:
-        for place, id_, message, hint in faulty:
-            problems.add(place, id_, message, hint)
+        problems.found += faulty
     elif not is_flagged:
         problems.add(flag.place, "wrong-kind", "undeclared says nothing unless true", "write true, or leave it out")
     elif not faulty:
@@ -332,8 +328,8 @@ def check_values(
 
 def _faulty_values(
     fields: Fields, values: Mapping[str, object], types: PropertyTypes | None, what: str, free: Collection[str] = ()
-) -> Iterator[tuple[Place, str, str, str]]:
-    """What is not as declared among the properties of a policy test: place, problem id, message and hint."""
+) -> Iterator[Problem]:
+    """What is not as declared among the properties of a policy test."""
     if types is None:
         return
     for key, node in fields.entries:
@@ -343,20 +339,26 @@ def _faulty_values(
         value = values[key.value]
         if type_ is None:
             if key.value not in free:
-                declared = f"Declared are {', '.join(types)}" if types else "No property is declared there; declare it"
-                yield (
-                    key.place,
-                    "unknown-property",
-                    f'{what} has no property "{key.value}"',
-                    did_you_mean(key.value, types) + declared,
-                )
+                yield _undeclared(key, (*types, *free), what)
         elif value is not None:
             yield from _faulty_value(key, node, value, type_)
 
 
-def _faulty_value(key: Text, node: Node, value: object, type_: PropertyType) -> Iterator[tuple[Place, str, str, str]]:
+def _undeclared(key: Text, known: Collection[str], what: str) -> Problem:
+    near = did_you_mean(key.value, known)
+    if near:
+        message = f'{what} has no property "{key.value}"'
+        hint = f"{near}Declared are {', '.join(known)}; declare it, if it is another"
+        return Problem(key.place, "unknown-property", message, hint)
+    message = f'nothing is declared of the property "{key.value}" of {what}'
+    return Problem(key.place, "undeclared-property", message, "declare its type, or remove it", "warning")
+
+
+def _faulty_value(key: Text, node: Node, value: object, type_: PropertyType) -> Iterator[Problem]:
     if isinstance(type_, Parts) and isinstance(node, Fields) and isinstance(value, Mapping):
         yield from _faulty_values(node, value, dict(type_.parts), key.value)
+    elif isinstance(type_, Parts):
+        yield _wrong(node, key.value, type_)
     elif isinstance(type_, ListOf) and isinstance(node, Items) and isinstance(value, list):
         for item, of_item in zip(node.values, value, strict=True):
             if not type_.items.fits(of_item):
@@ -365,11 +367,17 @@ def _faulty_value(key: Text, node: Node, value: object, type_: PropertyType) -> 
         yield _wrong(node, key.value, type_)
 
 
-def _wrong(node: Node, what: str, type_: PropertyType) -> tuple[Place, str, str, str]:
+def _wrong(node: Node, what: str, type_: PropertyType) -> Problem:
     shown = f'"{node.value}"' if isinstance(node, Text) else "a list" if isinstance(node, Items) else "a mapping"
     hint = "write a value of this type, or say undeclared: true, to test what follows from one that is not"
-    if isinstance(type_, OneOf) and isinstance(node, Text):
-        hint = f"{did_you_mean(node.value, type_.values)}{hint[0].upper()}{hint[1:]}"
-    elif isinstance(node, Text) and kind_of_type(type_) == "text" and not node.is_quoted:
+    near = did_you_mean(node.value, type_.values) if isinstance(type_, OneOf) and isinstance(node, Text) else ""
+    if near:
+        hint = f"{near[0].lower()}{near[1:]}Write{hint[5:]}"
+    elif (
+        isinstance(node, Text)
+        and kind_of_type(type_) == "text"
+        and not node.is_quoted
+        and not is_text_without_quotes(node.value)
+    ):
         hint = f'a text stands in quotes here: "{node.value}"'
-    return node.place, "wrong-value", f"{what} is {in_words(type_)}, not {shown}", hint
+    return Problem(node.place, "wrong-value", f"{what} is {in_words(type_)}, not {shown}", hint)

@@ -132,8 +132,11 @@ def _guards(atom: Atom, wanted: Wanted, declarations: Declarations) -> Iterator[
         type_ = _type_of(operand, declarations)
         if isinstance(type_, OneOf) and isinstance(operand, Attribute):
             yield one_of(operand, type_.values)
-        elif isinstance(type_, ListType) and isinstance(type_.items, OneOf) and isinstance(operand, Attribute):
-            yield _all_of(operand, type_.items.values)
+        elif isinstance(type_, ListType) and isinstance(operand, Attribute):
+            if isinstance(type_.items, OneOf):
+                yield _all_of(operand, type_.items.values)
+            elif isinstance(atom, Call):
+                yield _all_of_kind(operand, kind_of_type(type_.items))
     if isinstance(atom, Comparison) and isinstance(atom.left, Attribute) and isinstance(atom.right, Attribute):
         yield from _same_kind(atom, atom.left, atom.right, declarations)
 
@@ -161,6 +164,9 @@ def _being(attribute: Attribute, type_: object) -> Iterator[Condition]:
             yield one_of(attribute, values)
         case ListType(OneOf(values)):
             yield _all_of(attribute, values)
+        case ListType():
+            # No list has something in common with an empty one.
+            yield Call("overlaps", (attribute, ListOf(())), wanted=False)
         case Plain("time"):
             yield _is_of_one_kind(read_as("time", attribute), _SOME_TIME)
         case Plain() | IdOf():
@@ -174,6 +180,17 @@ def _is_of_one_kind(operand: Operand, sample: Scalar) -> Condition:
 
 def _all_of(attribute: Attribute, values: Sequence[str]) -> Condition:
     return Call("subset of", (attribute, ListOf(tuple(map(Literal, values)))))
+
+
+def _all_of_kind(attribute: Attribute, kind: str | None) -> Condition:
+    """That a list holds nothing but values of a kind; not even one that no request sends."""
+    if kind == "boolean":
+        return Call("subset of", (attribute, ListOf((Literal(True), Literal(False)))))
+    never_sent = _NEVER_SENT["number" if kind == "number" else "text"]
+    return Call("overlaps", (attribute, ListOf((Literal(never_sent),))), wanted=False)
+
+
+_NEVER_SENT: Mapping[str, str | float] = {"text": "\0", "number": -1.5e-300}
 
 
 def _type_of(operand: Operand, declarations: Declarations) -> PropertyType | None:

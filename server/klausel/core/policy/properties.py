@@ -12,6 +12,7 @@ from typing import Literal
 
 from klausel.core.conditions.tree import CONTEXT_NOW, OWN_ATTRIBUTES, Attribute
 from klausel.core.conditions.values import read_time
+from klausel.core.terms.problem import nearest_name
 from klausel.core.terms.request import Request
 
 PLAIN_KINDS: Mapping[str, str] = MappingProxyType(
@@ -104,7 +105,7 @@ class Parts:
     parts: tuple[tuple[str, PropertyType], ...]
 
     def __str__(self) -> str:
-        return f"with the parts {', '.join(name for name, _ in self.parts)}"
+        return "{" + ", ".join(f"{name}: {type_}" for name, type_ in self.parts) + "}"
 
     def fits(self, value: object) -> bool:
         """Whether a value that is not null is of this type; what the parts hold is looked at part by part."""
@@ -141,12 +142,20 @@ def kind_of_type(type_: PropertyType | None) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class NoProperty:
-    """What is found where declarations leave nothing: the names that are declared at the place where `missing` is not."""
+    """What is found where declarations leave nothing: the names that are declared at the place where `missing` is not.
+
+    `is_part_of` is the type that has no parts; None where the holder has some.
+    """
 
     holder: str
     missing: str
     known: tuple[str, ...]
     is_part_of: PropertyType | None = None
+
+    @property
+    def is_fault(self) -> bool:
+        """Whether it cannot be meant: it is misspelt, or a part of what has none."""
+        return self.is_part_of is not None or nearest_name(self.missing, self.known) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +195,8 @@ class Declarations:
             known = dict(found.parts) if isinstance(found, Parts) else {}
             if name not in known:
                 holder = str(Attribute(root, path[:number])) if number else root
+                if root == "resource" and not number:
+                    known.update(dict.fromkeys(self.naming, TEXT))
                 return NoProperty(holder, name, tuple(known), None if isinstance(found, Parts) else found)
             found = known[name]
         return found
