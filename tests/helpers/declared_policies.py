@@ -13,7 +13,6 @@ import oracle
 import plain_conditions
 from generated_policies import Generated, _Generator
 
-from klausel.core.conditions.tree import Call
 from klausel.core.terms.request import Action, Request, Resource, Subject
 
 TEXTS = ("ann", "bob", "night")

@@ -19,6 +19,7 @@ COMMANDS = {
     "diff": ("diff", "diff"),
     "fmt": ("fmt", "fmt"),
     "schema": ("schema", "schema"),
+    "declare": ("declare", "declare"),
     "can": ("decisions", "can"),
     "explain": ("decisions", "explain"),
     "log": ("log", "log"),

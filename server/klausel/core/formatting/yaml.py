@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 from klausel.core.loading.fields import ProblemList
@@ -39,6 +39,33 @@ def format_yaml(text: str, shape: Table | Entries, file: str) -> str:
     if lost:
         raise FormatLossError(f"its canonical form would lose the comment {next(iter(lost))!r}")
     return result
+
+
+def with_entries(
+    text: str, path: Sequence[str], entries: Iterable[tuple[str, str]], shape: Table | Entries, file: str
+) -> str:
+    """The canonical form of a file in which the mapping under a path of keys has further entries, given as YAML.
+
+    All but the last key of the path are there. Raises as `format_yaml` does.
+    """
+    text = format_yaml(text, shape, file)
+    added = read_with_comments("".join(f"{path[-1]}:\n" + "".join(f"  {key}: {value}\n" for key, value in entries)))
+    root = holder = read_with_comments(text)
+    assert root is not None and holder is not None and added is not None
+    for key in path[:-1]:
+        holder = next(entry.value for entry in holder.entries if entry.key == key)
+    found = next((entry for entry in holder.entries if entry.key == path[-1]), None)
+    if found is None:
+        holder.entries.append(added.entries[0])
+    elif _is_null(found.value):
+        found.value = added.entries[0].value
+    else:
+        found.value.entries += added.entries[0].value.entries
+    result = "\n".join([*_file(root, shape), ""])
+    lost = Counter(comments_in(text)) - Counter(comments_in(result))
+    if lost:
+        raise FormatLossError(f"its new form would lose the comment {next(iter(lost))!r}")
+    return format_yaml(result, shape, file)
 
 
 def _read(text: str, shape: Table | Entries, file: str) -> Fields:

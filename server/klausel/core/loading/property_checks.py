@@ -38,6 +38,7 @@ from klausel.core.policy.properties import (
     PropertyType,
     PropertyTypes,
     kind_of_type,
+    misspelt,
 )
 from klausel.core.terms.problem import Place, Problem, did_you_mean
 from klausel.core.text.yaml_nodes import Fields, Items, Node, Text
@@ -318,7 +319,8 @@ def check_values(
     is_flagged = problems.flag(flag, "undeclared")
     faulty = list(_faulty_values(fields, values, types, what, free))
     if flag is None:
-        problems.found += faulty
+        # What is like nothing that is declared is left to lint, which says it once.
+        problems.found += [problem for problem in faulty if problem.severity == "error"]
     elif not is_flagged:
         problems.add(flag.place, "wrong-kind", "undeclared says nothing unless true", "write true, or leave it out")
     elif not faulty:
@@ -345,10 +347,9 @@ def _faulty_values(
 
 
 def _undeclared(key: Text, known: Collection[str], what: str) -> Problem:
-    near = did_you_mean(key.value, known)
-    if near:
+    if misspelt(key.value, known):
         message = f'{what} has no property "{key.value}"'
-        hint = f"{near}Declared are {', '.join(known)}; declare it, if it is another"
+        hint = f"{did_you_mean(key.value, known)}Declared are {', '.join(known)}; declare it, if it is another"
         return Problem(key.place, "unknown-property", message, hint)
     message = f'nothing is declared of the property "{key.value}" of {what}'
     return Problem(key.place, "undeclared-property", message, "declare its type, or remove it", "warning")

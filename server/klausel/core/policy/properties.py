@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from difflib import SequenceMatcher
 from types import MappingProxyType
 from typing import Literal
 
@@ -155,7 +156,19 @@ class NoProperty:
     @property
     def is_fault(self) -> bool:
         """Whether it cannot be meant: it is misspelt, or a part of what has none."""
-        return self.is_part_of is not None or nearest_name(self.missing, self.known) is not None
+        return self.is_part_of is not None or misspelt(self.missing, self.known) is not None
+
+
+def misspelt(name: str, known: Collection[str]) -> str | None:
+    """The known name that a name is likely a slip of; None where it may well be another one, as `author_id` beside `author`."""
+    near = nearest_name(name, known)
+    if near is None or abs(len(near) - len(name)) > _LETTERS or SequenceMatcher(None, name, near).ratio() < _ALIKE:
+        return None
+    return near
+
+
+_LETTERS = 2
+_ALIKE = 0.7
 
 
 @dataclass(frozen=True, slots=True)
