@@ -13,7 +13,7 @@ from klausel.api.errors import ApiError, hand_over
 from klausel.api.evaluations import answer_evaluation, answer_evaluations
 from klausel.api.http import body_limits, json_answer, query_parameters, read_body
 from klausel.api.metrics import metrics_text
-from klausel.api.policy_state import answer_reload, describe_policy, describe_readiness
+from klausel.api.policy_state import answer_reload, describe_policy, describe_readiness, describe_types
 from klausel.core.decisions.explanation_format import explanation_as_json
 from klausel.core.records.change_record import TEXT_CHARACTERS
 from klausel.service.decision_service import Service
@@ -78,6 +78,10 @@ def klausel_routes(service: Service) -> Blueprint:
     @blueprint.get("/v1/policy", provide_automatic_options=False)
     def policy() -> Response:
         return json_answer(describe_policy(service.live))
+
+    @blueprint.get("/v1/policy/types", provide_automatic_options=False)
+    def policy_types() -> Response:
+        return json_answer(describe_types(service.live))
 
     @blueprint.post("/v1/policy:reload", provide_automatic_options=False)
     def reload_policy() -> Response:

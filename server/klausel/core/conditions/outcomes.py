@@ -423,7 +423,7 @@ def _values_of(term: Term, atoms: Sequence[Atom], scalars: list[object]) -> list
             other = atom.right if atom.left == term else atom.left
             if holds_a_list(term, atom):
                 elements += _sent(scalars) if kind_of_operand(other) is None else _like(other, scalars)
-                others = others or [[]]
+                others.append([])
             else:
                 kinds |= _kinds(other)
         elif isinstance(atom, Truth):
@@ -433,7 +433,7 @@ def _values_of(term: Term, atoms: Sequence[Atom], scalars: list[object]) -> list
             kinds |= taken
             if "list" in taken:
                 elements += [value for one in operands_of(atom) if isinstance(one, ListOf) for value in _like(one, scalars)]
-                others = others or [[]]
+                others.append([])
             elif not taken:
                 others.append({})
     objects = [value for value in others if value == {}]

@@ -117,6 +117,22 @@ ItemType = Plain | OneOf | IdOf
 PropertyType = Plain | OneOf | IdOf | ListOf | Parts
 PropertyTypes = Mapping[str, PropertyType]
 
+
+def type_as_json(type_: PropertyType) -> dict[str, object]:
+    """A JSON object; its members are described in docs/http.md under GET /v1/policy/types."""
+    match type_:
+        case Plain(kind):
+            return {"type": kind}
+        case OneOf(values):
+            return {"type": "one of", "values": list(values)}
+        case IdOf(of):
+            return {"type": "id", "of": of}
+        case ListOf(items):
+            return {"type": "list", "items": type_as_json(items)}
+        case Parts(parts):
+            return {"type": "parts", "parts": {name: type_as_json(part) for name, part in parts}}
+
+
 TEXT = Plain("text")
 TIME = Plain("time")
 _OF_OWN: Mapping[tuple[str, str], PropertyType] = {

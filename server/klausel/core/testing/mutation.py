@@ -15,6 +15,7 @@ from klausel.core.difference.equivalence import Difference, compare, everything_
 from klausel.core.policy.fitting import fitted, wanted_cases
 from klausel.core.policy.policy_set import Grant, PolicySet
 from klausel.core.policy.policy_test import Expectation, PolicyTest
+from klausel.core.policy.properties import PropertyTypes
 from klausel.core.policy.roles import ANY_PREFIX, ANYONE, RoleModel, depth_of
 from klausel.core.policy.scope import Scope
 from klausel.core.terms.problem import Place
@@ -29,6 +30,7 @@ Kind = Literal[
     "part of condition dropped",
     "place changed",
     "inheritance link dropped",
+    "declaration dropped",
 ]
 Fate = Literal["killed", "equivalent", "survived"]
 
@@ -65,7 +67,10 @@ class Verdict:
 
 
 def mutants(policy: PolicySet) -> Iterator[Mutant]:
-    """Every small change of a policy set: those of its grants in their order, then those of its roles."""
+    """Every small change of a policy set: those of its grants in their order, of its roles, and of declared types.
+
+    A declared type is dropped only where that makes the condition of some grant another one.
+    """
     for position, grant in enumerate(policy.grants):
         question = (grant.resource_type, grant.action)
         others = [other for other in policy.grants_about(*question) if other is not grant]
@@ -80,6 +85,34 @@ def mutants(policy: PolicySet) -> Iterator[Mutant]:
             roles = replace(policy.roles, roles=MappingProxyType({**policy.roles.roles, role.name: weaker}))
             what = f"{role.name} contains {contained}: dropped"
             yield Mutant("inheritance link dropped", what, role.place, replace(policy, roles=roles), everything)
+    for declared in policy.resource_types.values():
+        for name in declared.properties or ():
+            fewer = replace(declared, properties=_without(declared.properties, name))
+            types = MappingProxyType({**policy.resource_types, declared.name: fewer})
+            what = f"type of {name} of {declared.name}: dropped"
+            yield from _without_declaration(policy, replace(policy, resource_types=types), what, declared.place)
+    for root, properties in policy.properties.items():
+        for name in properties:
+            left = MappingProxyType({**policy.properties, root: _without(properties, name)})
+            what = f"type of {root}.{name}: dropped"
+            yield from _without_declaration(policy, replace(policy, properties=left), what, None)
+
+
+def _without(properties: PropertyTypes | None, name: str) -> PropertyTypes:
+    return MappingProxyType({other: type_ for other, type_ in (properties or {}).items() if other != name})
+
+
+def _without_declaration(policy: PolicySet, fewer: PolicySet, what: str, place: Place | None) -> Iterator[Mutant]:
+    """The mutant with fewer declarations; none where no grant's condition depends on them."""
+    grants = tuple(
+        grant if grant.as_written is None else _with_condition(grant, grant.as_written, grant.condition_text, fewer)
+        for grant in policy.grants
+    )
+    changed = [old for old, new in zip(policy.grants, grants, strict=True) if old.condition != new.condition]
+    if changed:
+        questions = tuple(dict.fromkeys((grant.resource_type, grant.action) for grant in changed))
+        where = changed[0].place if place is None else place
+        yield Mutant("declaration dropped", what, where, replace(fewer, grants=grants), questions)
 
 
 def _changes(grant: Grant, policy: PolicySet) -> Iterator[tuple[Kind, str, Grant | None]]:

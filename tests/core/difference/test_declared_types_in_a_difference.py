@@ -1,0 +1,87 @@
+"""A changed declaration in a difference: shown where it changes a decision, named where it does not, exact on generated sets."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from declared_policies import generate_declared
+from generated_sets import asked_of
+from policy_sets import policy_of
+
+from klausel.core.difference.compare import difference_between
+from klausel.core.difference.report import DifferenceReport, headline, notes
+from klausel.core.policy.policy_set import PolicySet
+
+ROLES = "levels: {site: {constant: main}}\nroles: {editor: {level: site}}\n"
+GRANTS = """
+grants:
+  - {allow: editor, to: read, resource: note, when: resource.status != "draft" and subject.team == "red"}
+  - {allow: editor, to: edit, resource: note, when: resource.status == "draft"}
+"""
+
+
+def notes_with(properties: str, others: str = "subject: {team: text}") -> PolicySet:
+    feature = f"resource_types:\n  note: {{actions: [read, edit], properties: {{{properties}}}}}{GRANTS}"
+    return policy_of({"roles.yaml": ROLES, "features/notes.yaml": feature, "properties.yaml": others + "\n"})
+
+
+def test_a_declaration_that_changes_a_decision_is_the_cause_of_the_change() -> None:
+    difference = difference_between(notes_with("status: [draft, final]"), notes_with("status: [draft, final, old]"))
+    assert difference.verdict == "more permissive"
+    (change,) = difference.changes
+    assert (change.action, change.relation) == ("read", "widened")
+    assert [(cause.kind, cause.source, cause.text) for cause in change.causes] == [
+        (
+            "declaration",
+            "features/notes.yaml:2",
+            "resource.status of note is declared as one of draft, final, old; it was one of draft, final",
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("after", "expected"),
+    [
+        (
+            notes_with("status: [final, draft], owner: text"),
+            "properties of note: status is one of final, draft; it was one of draft, final; owner is text; it was user id "
+            "(features/notes.yaml:2)",
+        ),
+        (notes_with("status: [draft, final]"), "properties of note: owner is no longer declared (features/notes.yaml:2)"),
+        (
+            notes_with("status: [draft, final], owner: user id", "subject: {team: text, level: number}"),
+            "properties of subject: level is declared as number",
+        ),
+    ],
+    ids=["another type", "gone", "new"],
+)
+def test_a_declaration_that_changes_none_is_named(after: PolicySet, expected: str) -> None:
+    difference = difference_between(notes_with("status: [draft, final], owner: user id"), after)
+    report = DifferenceReport(difference, "before", "after")
+    assert headline(report) == "the same: nothing changes in what is allowed"
+    assert notes(report) == [expected]
+
+
+@pytest.mark.parametrize("first", range(0, 40, 10))
+def test_every_request_that_declarations_decide_otherwise_is_in_the_difference(first: int) -> None:
+    flips = 0
+    for seed in range(first, first + 10):
+        generated, _ = generate_declared(seed, requests=60)
+        declared = asked_of(generated)
+        texts = {name: text for name, text in generated.texts.items() if name != "properties.yaml"}
+        texts["features/one.yaml"] = re.sub(r", properties: \{.*\}\}$", "}", texts["features/one.yaml"], flags=re.MULTILINE)
+        plain = asked_of(generated._replace(texts=texts))
+        if declared is None or plain is None:
+            continue
+        difference = difference_between(declared.policy, plain.policy)
+        if difference.undecided:
+            continue
+        held = generated.held
+        for request in generated.requests:
+            before, after = declared.allows(request), plain.allows(request)
+            expected = None if before == after else after
+            found = difference.flip(held.get(f"{request.subject.type}:{request.subject.id}", ()), request)
+            assert found is expected, f"seed {seed}: {request}\n{generated}"
+            flips += expected is not None
+    assert flips, "no request told the sets apart"
