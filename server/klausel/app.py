@@ -15,6 +15,7 @@ from pathlib import Path
 
 from flask import Flask
 
+from klausel.api.connections import ConnectionWatch, RequestsInProgress
 from klausel.api.http import share
 from klausel.api.lane import EvaluationLane
 from klausel.api.routes import authzen_routes, klausel_routes
@@ -31,6 +32,7 @@ from klausel.storage.policy_files.git_source import GitFolder, git_address
 from klausel.storage.policy_files.source import PolicySource
 from klausel.storage.policy_files.watched_folder import RECHECK_SECONDS, PolicyFolder
 from klausel.storage.schema import open_database
+from klausel.storage.sql.access import Limits
 from klausel.storage.sql.database import StorageError
 
 SECONDS_TO_END = 5
@@ -46,26 +48,30 @@ def create_app(settings: Settings) -> Flask:
     return _join(create_service(settings))
 
 
-def _join(service: Service) -> Flask:
-    app = create_flask_app(service)
-    if service.settings.fast_lane:
-        app.wsgi_app = EvaluationLane(service, app.wsgi_app)  # type: ignore[method-assign]
+def _join(service: Service, watches: bool = False) -> Flask:
+    settings, requests = service.settings, RequestsInProgress()
+    watch = ConnectionWatch(settings.port, settings.max_connections, settings.body_seconds, requests) if watches else None
+    app = create_flask_app(service, watch)
+    if settings.fast_lane:
+        app.wsgi_app = EvaluationLane(service, app.wsgi_app, requests)  # type: ignore[method-assign]
+    if watch is not None:
+        watch.start()
     return app
 
 
-def create_flask_app(service: Service) -> Flask:
-    """The routes over the parts behind them."""
+def create_flask_app(service: Service, watch: ConnectionWatch | None = None) -> Flask:
+    """The routes over the parts behind them; `watch` looks after the connections of a process that is a worker."""
     settings = service.settings
     app = Flask("klausel", static_folder=None)
     share(app, settings)
     app.register_blueprint(authzen_routes(service))
-    app.register_blueprint(klausel_routes(service))
+    app.register_blueprint(klausel_routes(service, watch))
     return app
 
 
 def create_service(settings: Settings) -> Service:
     """The parts behind the routes."""
-    engine = open_database(settings.database)
+    engine = open_database(settings.database, database_limits(settings))
     store = AssignmentStore(engine)
     live = LivePolicy(
         _source_of(settings),
@@ -75,21 +81,40 @@ def create_service(settings: Settings) -> Service:
         takes_orphaning=settings.orphaned_assignments == "warn",
     )
 
-    def is_ready() -> bool:
+    decision_log = open_decision_log(settings)
+
+    def fault() -> str | None:
         try:
             store.revision()
         except StorageError:
-            return False
-        return True
+            return "the database of role assignments does not answer"
+        if decision_log is not None and not decision_log.is_ready():
+            return "the decision log cannot be written, and without it nothing is answered"
+        return None
 
-    return Service(settings, live, store, is_ready, decision_log=open_decision_log(settings))
+    return Service(settings, live, store, fault, decision_log=decision_log)
+
+
+def database_limits(settings: Settings) -> Limits:
+    """How long the service waits for its database."""
+    return Limits(
+        settings.database_connect_seconds,
+        settings.database_read_seconds,
+        settings.database_write_seconds,
+        settings.database_lock_seconds,
+    )
 
 
 def open_decision_log(settings: Settings) -> DecisionLog | None:
     """The decision log that the settings ask for; raises `SinkError` when it cannot be written."""
     if settings.decision_log is None:
         return None
-    sink = open_sink(settings.decision_log, settings.database, settings.decision_log_max_bytes, settings.decision_log_files)
+    limits = database_limits(settings)
+    # A strict log is waited for before anything is answered, so it gets no longer than a reading.
+    limits = dataclasses.replace(limits, write_seconds=limits.read_seconds, lock_seconds=settings.database_read_seconds)
+    sink = open_sink(
+        settings.decision_log, settings.database, settings.decision_log_max_bytes, settings.decision_log_files, limits
+    )
     return DecisionLog(
         sink,
         strict=settings.decision_log_strict,
@@ -123,7 +148,7 @@ def create_app_from_environment() -> Flask:
         service = dataclasses.replace(service, tell_other_processes=_tell_parent)
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, lambda *_: service.live.refresh_soon())
-    app = _join(service)
+    app = _join(service, watches=True)
     threading.Thread(target=_end_with_parent, name="klausel-parent", daemon=True).start()
     # What is here now stays. Going through it again with every collection would hold all requests up, most of all while a
     # changed set is loaded.

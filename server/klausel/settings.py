@@ -9,6 +9,8 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 ENVIRONMENT_VARIABLE = "KLAUSEL_SETTINGS"
+SLOW_BODIES_AT_ONCE = 18
+"""How many threads of a worker may wait for bodies that come slowly."""
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -20,7 +22,9 @@ class Settings:
     With `max_policy_age_seconds` everything is denied when policies could not be refreshed for so long. `policies` may be an
     address such as `policies.git@main:policies`; then an empty `model` is that of the commit, and the ref is looked up every
     `poll_seconds`. `orphaned_assignments` says what becomes of a policy set under which stored role assignments would count
-    for nothing: `refuse` or `warn`."""
+    for nothing: `refuse` or `warn`.
+    `max_connections` are those of one worker, and a body must have arrived `body_seconds` after its request began. The settings
+    that start with `database_` are the limits of `klausel.storage.sql.access`."""
 
     policies: str = "policies"
     model: str = "model.conf"
@@ -41,6 +45,12 @@ class Settings:
     decision_log_queue: int = 20_000
     poll_seconds: float = 5.0
     orphaned_assignments: str = "refuse"
+    database_connect_seconds: float = 2.0
+    database_read_seconds: float = 2.0
+    database_write_seconds: float = 10.0
+    database_lock_seconds: float = 5.0
+    max_connections: int = 4096
+    body_seconds: float = 5.0
     max_body_bytes: int = 1_048_576
     max_nesting_depth: int = 32
     max_string_characters: int = 1024

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from doors import ALLOWED, ASSIGNMENTS, DENIED, EVALUATION, EXPLAIN, POLICY, Doors, asking, demo_people, grant
 
-REASON = {"reason": "the decision failed inside the service; its log says why"}
+WHY = "the database of role assignments did not answer, so nothing is known of roles; the service's log says why"
+REASON = {"error": {"status": 503, "message": WHY}, "reason": WHY}
 LEAKS = (b"SELECT", b"casbin_rule", b"klausel_state", b"sqlite", b"SQLite", b"no such table", b"Traceback", b".db", b"Error")
 
 

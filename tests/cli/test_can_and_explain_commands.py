@@ -50,7 +50,7 @@ def test_can_answers_by_its_exit_code_and_one_sentence(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((), "Missing argument 'SUBJECT'"),
+        ((), "Missing argument '{SUBJECT|--as ROLES}'"),
         (("leo", "edit", "quiz"), 'write it as type:id, such as "user:leo"'),
         (
             (*EDIT, "--in", "acme/support/x"),
@@ -286,3 +286,36 @@ def test_explain_names_a_stored_role_that_counts_for_nothing(klausel: Klausel, t
         {"role": "inspector", "domain": "acme/support", "message": said}
     ]
     assert "orphaned" not in json.loads(klausel("explain", "user:ann", *asked[2:], "--format", "json").stdout)
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["--as", "lead@acme/support", "edit", "quiz", "--set", "status=published"], 0),
+        (["edit", "quiz", "--as=lead@acme/support", "--set", "status=published", "policies"], 0),
+        (["--as", "lead@acme/support, user@acme", "edit", "quiz", "--set", "status=draft"], 3),
+        (["--as", "admin@acme", "edit", "quiz", "--in", "acme/support"], 0),
+        (["--as", "anyone", "edit", "quiz", "--in", "acme/support"], 3),
+    ],
+)
+def test_roles_stand_in_place_of_a_person_and_no_database_is_asked(klausel: Klausel, words: list[str], code: int) -> None:
+    for command in ("can", "explain"):
+        result = klausel(command, *words, "--database", "sqlite:///nowhere.db")
+        assert result.exit_code == code, result.output
+        assert result.stderr.startswith("klausel: somebody with ")
+    assert not Path("nowhere.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--as", "led@acme/support", "edit", "quiz"], 'unknown role "led"; did you mean "lead"?'),
+        (["--as", "lead@acme/support,lead@acme/sales", "edit", "quiz"], "say by --in where it is asked"),
+        (["user:leo", "edit", "quiz", "--as", "lead@acme/support"], "leave user:leo out, or --as"),
+        (["--as", "admin@acme", "edit", "quiz", "--people-at", "2026-01-01"], "leave one of them out"),
+    ],
+)
+def test_roles_that_cannot_be_meant_are_refused(klausel: Klausel, words: list[str], message: str) -> None:
+    result = klausel("can", *words)
+    assert result.exit_code == 2
+    assert message in " ".join(result.stderr.split())

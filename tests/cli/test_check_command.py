@@ -117,7 +117,7 @@ def test_the_environment_names_folder_and_model(klausel: Klausel, tmp_path: Path
 def test_a_missing_folder_is_one_problem_that_says_what_to_name(klausel: Klausel) -> None:
     result = klausel("check", "nowhere")
     assert result.exit_code == 1
-    hint = "name the folder that holds roles.yaml and features/"
+    hint = "name the folder that holds roles.yaml and features/, or start one with klausel init"
     assert result.stdout == f"nowhere:1:1: error: there is no such folder; {hint} (missing-file)\n"
 
 

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 from click.testing import CliRunner, Result
 from git_in_tests import FILES, Repository
 
@@ -219,17 +218,3 @@ def test_the_formats_tell_of_the_same_changes() -> None:
     assert page.count("<tr><td") == comment.count("| ➕") == len(rows)
     assert len(comment) < 65_536
     assert "\x1b[" not in text
-
-
-def test_the_workflow_for_pull_requests_runs_as_it_stands(repository: Repository) -> None:
-    workflow = yaml.safe_load((ROOT / "docs" / "pull-request.yml").read_text(encoding="utf-8"))
-    commands = [step["run"] for step in workflow["jobs"]["difference"]["steps"] if "run" in step]
-    (command,) = [command for command in commands if command.startswith("klausel diff")]
-    repository.git("checkout", "--quiet", "-b", "wish")
-    repository.replace(LETTERS, "to: read", "to: [read, burn]")
-    repository.git("checkout", "--quiet", "main")
-    repository.commit({"README.md": "Meanwhile.\n"})
-    repository.git("merge", "--quiet", "--no-ff", "-m", "Merged to see", "wish")
-    arguments = command.removeprefix("klausel diff ").partition(" > ")[0].split()
-    assert "burn **letter** | clerk, and with it boss" in diff(*arguments).output
-    assert workflow["permissions"] == {"contents": "read", "pull-requests": "write"}

@@ -1,10 +1,12 @@
 """`klausel init`: a policy repository to start from that is right in every way, and never overwrites anything."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from command_line import ROOT, Klausel
+from git_in_tests import Repository
 
 STARTER = ROOT / "server" / "klausel" / "starter"
 
@@ -49,11 +51,11 @@ def test_it_writes_beside_what_is_there_already(klausel: Klausel, tmp_path: Path
 
 def test_where_one_of_its_files_exists_it_writes_nothing_and_names_it(klausel: Klausel, tmp_path: Path) -> None:
     (tmp_path / "repository").mkdir()
-    (tmp_path / "repository" / "README.md").write_text("mine")
+    (tmp_path / "repository" / "model.conf").write_text("mine")
     result = klausel("init", "repository")
     assert result.exit_code == 1
-    assert "nothing was written, because these exist: repository/README.md; name another folder" in result.stderr
-    assert [path.name for path in (tmp_path / "repository").iterdir()] == ["README.md"]
+    assert "nothing was written, because these exist: repository/model.conf; name another folder" in result.stderr
+    assert [path.name for path in (tmp_path / "repository").iterdir()] == ["model.conf"]
 
 
 def test_a_folder_that_cannot_be_written_is_told_in_one_line(klausel: Klausel, tmp_path: Path) -> None:
@@ -64,19 +66,69 @@ def test_a_folder_that_cannot_be_written_is_told_in_one_line(klausel: Klausel, t
     assert "Traceback" not in result.stderr
 
 
-def test_each_command_of_its_workflow_passes(klausel: Klausel, started: Path) -> None:
-    workflow = yaml.safe_load((started / ".github" / "workflows" / "policies.yml").read_text())
-    lines = [step.get("run", "") for step in workflow["jobs"]["policies"]["steps"]]
-    commands = [line.split()[1:] for line in lines if line.startswith("klausel ")]
-    assert [command[0] for command in commands] == ["check", "fmt", "schema", "test", "prove", "mutate"]
-    for command in commands:
-        assert klausel(*command).exit_code == 0, command
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
+    """A git repository with a README and a branch of another name."""
+    made = Repository(tmp_path / "product")
+    made.commit({"README.md": "The product.\n", ".gitignore": "node_modules/"})
+    made.git("branch", "--move", "trunk")
+    monkeypatch.chdir(made.folder)
+    return made
 
 
-def test_its_workflow_comments_pull_requests_as_the_documented_one_does(started: Path) -> None:
-    workflow = yaml.safe_load((started / ".github" / "workflows" / "policies.yml").read_text())
-    documented = yaml.safe_load((ROOT / "docs" / "pull-request.yml").read_text())
-    job = workflow["jobs"]["difference"]
-    assert job["steps"] == documented["jobs"]["difference"]["steps"]
-    assert job["permissions"] == documented["permissions"]
-    assert job["if"] == "github.event_name == 'pull_request'"
+def workflow_in(folder: Path) -> dict[str, Any]:
+    text = (folder / ".github" / "workflows" / "policies.yml").read_text(encoding="utf-8")
+    read: dict[str, Any] = yaml.load(text, yaml.BaseLoader)
+    return read
+
+
+def test_in_a_repository_its_files_stay_and_its_branch_is_named(klausel: Klausel, repository: Repository) -> None:
+    result = klausel("init", ".")
+    assert result.exit_code == 0, result.output
+    assert (repository.folder / "README.md").read_text() == "The product.\n"
+    assert "klausel check" in (repository.folder / "policies" / "README.md").read_text()
+    assert workflow_in(repository.folder)["on"]["push"] == {"branches": ["trunk"]}
+    assert klausel("check", "--strict").exit_code == 0
+
+
+def test_in_a_folder_of_a_repository_the_workflow_stands_where_it_is_run_and_is_about_that_folder(
+    klausel: Klausel, repository: Repository
+) -> None:
+    assert klausel("init", "rights/of people").exit_code == 0
+    workflow = workflow_in(repository.folder)
+    assert workflow["on"]["pull_request"]["paths"][:2] == ["rights/of people/policies/**", "rights/of people/model.conf"]
+    folder = workflow["jobs"]["policies"]["env"]["KLAUSEL_POLICIES"]
+    assert klausel("check", "--strict", folder).stderr == "rights/of people/policies: 0 errors, 0 warnings\n"
+    assert not (repository.folder / "rights" / "of people" / ".github").exists()
+
+
+def test_a_clone_names_the_branch_of_its_origin(klausel: Klausel, repository: Repository, tmp_path: Path) -> None:
+    repository.git("clone", "--quiet", ".", str(tmp_path / "clone"))
+    clone = Repository(tmp_path / "clone")
+    clone.git("checkout", "--quiet", "-b", "a-wish")
+    assert klausel("init", str(clone.folder)).exit_code == 0
+    assert workflow_in(clone.folder)["on"]["push"] == {"branches": ["trunk"]}
+
+
+def test_a_database_is_never_committed(klausel: Klausel, repository: Repository) -> None:
+    assert klausel("init", ".").exit_code == 0
+    assert klausel("assignments", "import", "policies/demo/assignments.csv").exit_code == 0
+    repository.git("add", "--all")
+    staged = repository.git("diff", "--cached", "--name-only").splitlines()
+    assert "policies/roles.yaml" in staged
+    assert [name for name in staged if ".db" in name] == []
+
+
+def test_what_is_ignored_already_stays_ignored(klausel: Klausel, repository: Repository) -> None:
+    assert ".gitignore (lines added)" in klausel("init", ".").stdout
+    ignored = (repository.folder / ".gitignore").read_text().splitlines()
+    assert ignored[0] == "node_modules/"
+    assert {"*.db", "*.db-shm", "*.db-wal"} <= set(ignored)
+
+
+def test_lines_that_are_there_are_not_added_again(klausel: Klausel, tmp_path: Path) -> None:
+    (tmp_path / "new").mkdir()
+    mine = "*.db\n*.db-shm\n*.db-wal\n"
+    (tmp_path / "new" / ".gitignore").write_text(mine)
+    assert "new/.gitignore (as it was)" in klausel("init", "new").stdout
+    assert (tmp_path / "new" / ".gitignore").read_text() == mine

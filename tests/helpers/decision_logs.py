@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from policy_sets import Asked
 
+from klausel.core.conditions.values import time_text
 from klausel.core.decisions.decide import decide
 from klausel.core.decisions.effective_roles import EffectiveRoles
-from klausel.core.terms.request import Request
+from klausel.core.terms.request import NOW, Request
 from klausel.storage.decision_log.queue import DecisionLog
 
 Json = dict[str, Any]
@@ -59,4 +61,8 @@ def line_of(log: DecisionLog, head: Json, asked: Asked, request: Request) -> byt
         return resolved_roles[0].roles_in(domain)
 
     decision = decide(asked.policy, asked.compiled, roles_held, request)
+    now = request.context.get(NOW)
+    if isinstance(now, datetime):  # the service takes it from its clock, not from the context
+        head = {**head, "now": time_text(now)}
+        request = request._replace(context={name: value for name, value in request.context.items() if name != NOW})
     return log.line(head, None, request, decision, resolved_roles[0] if resolved_roles else None, 12_345)

@@ -30,7 +30,8 @@ DISCOVERY = "/.well-known/authzen-configuration"
 EXPLAIN = "/v1/explain"
 ASSIGNMENTS = "/v1/assignments"
 POLICY = "/v1/policy"
-JSON_ROUTES = (EVALUATION, EVALUATIONS, EXPLAIN, ASSIGNMENTS)
+FILTER = "/v1/filter"
+JSON_ROUTES = (EVALUATION, EVALUATIONS, EXPLAIN, ASSIGNMENTS, FILTER)
 
 Json = dict[str, Any]
 

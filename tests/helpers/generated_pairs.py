@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from itertools import chain, combinations
 from random import Random
 
@@ -22,9 +23,15 @@ ATOMS = (
     'subject.type == "user"',
     'context.channel == "web"',
     'resource.team == "red"',
-    'resource.company < "red"',
+    'resource.company in ["red", "zoo"]',
+    "has resource.owner",
+    'starts_with(resource.kind, "a")',
+    'resource.tags overlaps ["a", "b"]',
+    "context.now < resource.until",
+    'context.now >= time("2026-03-01T00:00:00Z")',
     'resource.id == "acme"',
 )
+MOMENTS = tuple(datetime(2026, month, 1, tzinfo=UTC) for month in (1, 3, 5))
 ACTIONS = {"doc": ("view", "make"), "site": ("view",)}
 
 
@@ -158,6 +165,8 @@ def requests(random: Random, number: int) -> list[Request]:
                 "count": (1, 5, 9, True),
                 "kind": ("a", "b", "c", 1),
                 "owner": ("ann", "bob", 3),
+                "tags": (["a"], ["c"], [], ["c", 1], "a"),
+                "until": ("2026-02-01T00:00:00Z", "2026-03-01T23:00:00+01:00", "2026-04-01T00:00:00Z", "soon"),
             }.items()
             if random.random() < 0.8
         }
@@ -169,7 +178,7 @@ def requests(random: Random, number: int) -> list[Request]:
                 Subject(random.choice(("user", "user", "service")), "ann"),
                 Action(action),
                 Resource(type_, random.choice((*IDS, "zoo", "x/y")), properties),
-                {"channel": random.choice(("web", "app"))},
+                {"channel": random.choice(("web", "app")), "now": random.choice(MOMENTS)},
             )
         )
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from random import Random
 from typing import NamedTuple
 
@@ -28,6 +29,25 @@ ATTRIBUTES = (
     "action.channel",
     "context.time",
 )
+WORDS = (
+    "has resource.owner",
+    "not has resource.flag",
+    "has resource.deep",
+    'resource.tags contains "ann"',
+    "resource.tags contains subject.id",
+    'resource.tags overlaps ["ann", 1]',
+    'resource.tags subset of ["ann", "bob"]',
+    "subject.team overlaps resource.tags",
+    'starts_with(resource.owner, "an")',
+    "ends_with(resource.owner, subject.team)",
+    'in_network(context.time, ["10.0.0.0/8", "::1/128"])',
+    "context.now < resource.count",
+    'context.now >= time("2026-03-01T00:00:00Z")',
+    "time(resource.owner) < time(resource.count)",
+)
+MOMENTS = ("2026-02-28T23:00:00-02:00", "2026-03-01T00:00:00Z", "2026-07-01T12:00:00.5+02:00")
+ADDRESSES = ("10.1.2.3", "::ffff:10.1.2.3", "11.1.1.1", "::1")
+TIMES = tuple(datetime.fromisoformat(text) for text in MOMENTS)
 OWN = ("subject.id", "subject.type", "resource.id", "action.name")
 PATTERNS = ("a*", "*", "?nn", "**/c", "a/*/c", "a/**", "*n*", "night", "*&&*")
 
@@ -163,9 +183,11 @@ class _Generator:
 
     def _atom(self) -> str:
         attribute = self.random.choice(ATTRIBUTES)
-        kind = self.random.randrange(6)
+        kind = self.random.randrange(7)
         if kind == 0:
             return attribute
+        if kind == 6:
+            return self.random.choice(WORDS)
         if kind == 1:
             matcher = self.random.choice(("matches_glob", "matches_path"))
             return f"{matcher}({attribute}, {json.dumps(self.random.choice(PATTERNS))})"
@@ -212,13 +234,15 @@ class _Generator:
             Subject(type_, id_, self._properties(("team", "id"))),
             Action(action, self._properties(("channel", "name"))),
             resource,
-            self._properties(("time",)),
+            {**self._properties(("time",)), "now": self.random.choice(TIMES)},
         )
 
     def _properties(self, names: tuple[str, ...]) -> dict[str, object]:
         return {name: self._value() for name in names if self.random.random() < 0.75}
 
     def _value(self) -> object:
+        if self.random.random() < 0.15:
+            return self.random.choice((*MOMENTS, *ADDRESSES))
         if self.random.random() < 0.75:
             return self._scalar()
         inner = [self._scalar() for _ in range(self.random.randint(0, 3))]

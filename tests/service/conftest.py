@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from serving import Served
+from silent_servers import own_postgres
 from storage_fixtures import (
     any_store,
     database_url,
@@ -24,6 +25,7 @@ from klausel.settings import Settings
 __all__ = [
     "any_store",
     "database_url",
+    "own_postgres",
     "postgresql_schema_url",
     "put_behind_the_back",
     "roles",
@@ -51,7 +53,7 @@ def opened(policies: Path, tmp_path: Path) -> Iterator[Callable[..., Served]]:
 
     def open_one(**settings: Any) -> Served:
         paths: dict[str, Any] = {"policies": str(policies), "model": str(tmp_path / "model.conf")}
-        served = Served(Settings(database=f"sqlite:///{tmp_path}/people.db", **paths, **settings))
+        served = Served(Settings(**{"database": f"sqlite:///{tmp_path}/people.db", **paths, **settings}))
         all_served.append(served)
         return served
 

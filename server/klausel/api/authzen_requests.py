@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from klausel.api.errors import ApiError
-from klausel.core.terms.request import NO_PROPERTIES, Action, Request, Resource, Subject
+from klausel.core.terms.request import NO_PROPERTIES, NOW, Action, Request, Resource, Subject
 
 SEMANTICS = ("execute_all", "deny_on_first_deny", "permit_on_first_permit")
 
@@ -41,7 +41,14 @@ def read_evaluation(body: Json) -> Request:
         or not _is_object(context)
     ):
         raise _first_fault(body)
+    check_context(context)
     return read
+
+
+def check_context(context: Mapping[str, object]) -> None:
+    """Raises `ApiError` (400) for a context in which the caller says what time it is."""
+    if NOW in context:
+        raise ApiError(400, "context.now is the clock of the service, which no caller may set; leave it out")
 
 
 def _is_object(value: object) -> bool:
@@ -126,7 +133,7 @@ def _with_subject(subject: Subject, defaults: Mapping[str, Any], item: Json) -> 
     except (KeyError, TypeError, AttributeError):
         return None
     if type(name) is type(type_) is type(id_) is str and (
-        _is_object(action_properties) and _is_object(properties) and _is_object(context)
+        _is_object(action_properties) and _is_object(properties) and _is_object(context) and NOW not in context
     ):
         return Request(subject, Action(name, action_properties), Resource(type_, id_, properties), context)
     return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from klausel.api.authzen_requests import Json, read_evaluation, read_items, read_merged_items, read_semantic
 from klausel.api.errors import ApiError, error_object, hand_over
 from klausel.core.terms.request import Request
-from klausel.service.decision_service import Service
+from klausel.service.decision_service import Service, status_of_failure
 from klausel.service.recording import Decide, Recording
 
 
@@ -36,7 +36,10 @@ def answer_evaluations(service: Service, body: Json, recording: Recording | None
 def _answer(decide: Decide, request: Request) -> Json:
     decision = decide(request)
     if decision.failure is not None:
-        return {"decision": False, "context": {"reason": decision.failure}}
+        status = status_of_failure(decision)
+        # A deny that is no answer of the policies must not look like one.
+        error = {} if status is None else {"error": error_object(status, decision.failure)}
+        return {"decision": False, "context": {**error, "reason": decision.failure}}
     return {"decision": decision.allowed}
 
 

@@ -15,6 +15,7 @@ from werkzeug.exceptions import HTTPException
 from klausel.api.authzen_requests import Json
 from klausel.api.errors import ApiError
 from klausel.api.json_body import BodyError, BodyLimits, check_content_type, read_json_object
+from klausel.service.decision_service import PoliciesTooOld
 from klausel.settings import LOOPBACK_NAMES, Settings
 from klausel.storage.sql.database import StorageError
 
@@ -137,7 +138,12 @@ def share(app: Flask, settings: Settings) -> None:
     @app.errorhandler(StorageError)
     def answer_storage_error(error: StorageError) -> Response:
         _log.error("a request failed: %s", error)
-        return json_answer(ApiError(503, "the database of role assignments fails; the log says why").body(), 503)
+        message = "the database of role assignments fails; the log says why. A change may be sent again, it is made once"
+        return json_answer(ApiError(503, message).body(), 503, {"Retry-After": "1"})
+
+    @app.errorhandler(PoliciesTooOld)
+    def answer_too_old(error: PoliciesTooOld) -> Response:
+        return json_answer(ApiError(503, f"{error}, so everything is denied").body(), 503)
 
     @app.errorhandler(Exception)
     def answer_unexpected_error(error: Exception) -> Response:

@@ -12,6 +12,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from klausel.api.authzen_requests import Json
+from klausel.api.connections import BodyInput, RequestsInProgress
 from klausel.api.errors import ApiError
 from klausel.api.evaluations import answer_evaluation, answer_evaluations
 from klausel.api.http import body_limits, fault_in_host, fault_in_request_id, to_json
@@ -31,10 +32,11 @@ _OK = _STATUS_LINES[200]
 class EvaluationLane:
     """A WSGI application that answers evaluations itself and hands everything else on."""
 
-    def __init__(self, service: Service, otherwise: WSGIApplication) -> None:
+    def __init__(self, service: Service, otherwise: WSGIApplication, requests: RequestsInProgress | None = None) -> None:
         self._service = service
         self._otherwise = otherwise
         self._settings = service.settings
+        self._requests = requests or RequestsInProgress()
         self._limits = body_limits(service.settings)
         self._good_hosts: frozenset[str] = frozenset(
             f"{name}:{service.settings.port}" for name in ("127.0.0.1", "localhost", service.settings.host)
@@ -46,9 +48,18 @@ class EvaluationLane:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answers one request."""
+        requests = self._requests
+        requests.begin()
+        try:
+            return self._answer(environ, start_response)
+        finally:
+            requests.end()
+
+    def _answer(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         found = self._answers.get(environ["PATH_INFO"])
         length = environ.get("CONTENT_LENGTH", "")
         if found is None or environ["REQUEST_METHOD"] != "POST" or not _is_number(length):
+            environ["wsgi.input"] = BodyInput(self._requests, environ["wsgi.input"])
             return self._otherwise(environ, start_response)
         request_id: str | None = environ.get("HTTP_X_REQUEST_ID")
         headers = [("Content-Type", "application/json")]
@@ -74,7 +85,8 @@ class EvaluationLane:
             status, body = _STATUS_LINES[500], to_json(ApiError(500, "the service failed; its log says why").body())
         headers.append(("Content-Length", str(len(body))))
         start_response(status, headers)
-        return (body,)
+        # A list, which the server sends in one piece with the head.
+        return [body]
 
     def _read(self, environ: WSGIEnvironment, length: str) -> Json:
         content_type = environ.get("CONTENT_TYPE")
@@ -84,7 +96,7 @@ class EvaluationLane:
         announced = int(length)
         if announced > most:
             raise BodyError(413, f"the body is larger than {most} bytes")
-        return read_json_object(environ["wsgi.input"].read(announced), self._limits)
+        return read_json_object(self._requests.read(environ["wsgi.input"].read, announced), self._limits)
 
 
 def _is_number(length: str) -> bool:

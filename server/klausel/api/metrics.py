@@ -10,17 +10,25 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
+from klausel.api.connections import ConnectionWatch
+from klausel.service.decision_service import Service
 from klausel.service.policy_in_force import LivePolicy
 from klausel.storage.decision_log.queue import DecisionLog
-from klausel.storage.sql.database import StorageError
+from klausel.storage.sql.database import access_of
+
+SECONDS_FOR_THE_DATABASE = 0.3
+"""How long metrics wait for a number that the database knows."""
 
 
-def metrics_text(live: LivePolicy, decision_log: DecisionLog | None) -> tuple[bytes, int, dict[str, str]]:
+def metrics_text(service: Service, watch: ConnectionWatch | None = None) -> tuple[bytes, int, dict[str, str]]:
     """Body, status and headers of the answer to `GET /metrics`."""
     registry = CollectorRegistry()
-    registry.register(_PolicyMetrics(live))
-    if decision_log is not None:
-        registry.register(_DecisionLogMetrics(decision_log))
+    registry.register(_PolicyMetrics(service.live))
+    registry.register(_DatabaseMetrics(service))
+    if watch is not None:
+        registry.register(_ConnectionMetrics(watch))
+    if service.decision_log is not None:
+        registry.register(_DecisionLogMetrics(service.decision_log))
     return generate_latest(registry), 200, {"Content-Type": CONTENT_TYPE_LATEST}
 
 
@@ -56,19 +64,58 @@ class _PolicyMetrics(Collector):
             process,
             live.confirmed_unix_seconds,
         )
-        try:
-            orphaned = sum(one.number for one in live.orphaned())
-        except StorageError:
-            pass
-        else:
+        orphaned = live.orphaned_soon(SECONDS_FOR_THE_DATABASE)
+        if orphaned is not None:
             what = "Stored role assignments that count for nothing under the policies in force"
-            yield _gauge("klausel_orphaned_assignments", what, process, orphaned)
+            yield _gauge("klausel_orphaned_assignments", what, process, sum(one.number for one in orphaned))
         info = GaugeMetricFamily(
             "klausel_policy_info", "The policies in force", labels=("process", "files_digest", "meaning_digest", "commit")
         )
         commit = loaded.commit.id if loaded.commit is not None else ""
         info.add_metric((process, loaded.files_digest, loaded.compiled.meaning_digest, commit), 1)
         yield info
+
+
+class _DatabaseMetrics(Collector):
+    """Labelled by process, for each worker process asks the database by itself."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def collect(self) -> Iterator[Metric]:
+        process = str(os.getpid())
+        failed = CounterMetricFamily(
+            "klausel_decisions_failed",
+            "Decisions that were denied only because something failed: the database, or the service itself",
+            labels=("process", "reason"),
+        )
+        for reason, count in self._service.failures.counts().items():
+            failed.add_metric((process, reason), count)
+        yield failed
+        yield _gauge(
+            "klausel_database_silent",
+            "1 while the database does not answer in time and is not waited for",
+            process,
+            access_of(self._service.store.engine).is_silent,
+        )
+
+
+class _ConnectionMetrics(Collector):
+    """Labelled by process, for each worker process accepts connections by itself."""
+
+    def __init__(self, watch: ConnectionWatch) -> None:
+        self._watch = watch
+
+    def collect(self) -> Iterator[Metric]:
+        process = str(os.getpid())
+        yield _gauge("klausel_connections", "Connections that are open", process, self._watch.open)
+        yield _gauge("klausel_connections_most", "Connections that may be open", process, self._watch.most)
+        closed = CounterMetricFamily(
+            "klausel_connections_closed", "Connections that the service cut, by why", labels=("process", "reason")
+        )
+        for reason, count in self._watch.closed.items():
+            closed.add_metric((process, reason), count)
+        yield closed
 
 
 class _DecisionLogMetrics(Collector):

@@ -73,8 +73,9 @@ def answer_reload(service: Service) -> Json:
 
 def describe_readiness(service: Service) -> Json:
     """The answer to `GET /readyz`; raises `ApiError` (503) when the service cannot answer questions."""
-    if not service.is_ready():
-        raise ApiError(503, "the database of role assignments does not answer")
+    fault = service.fault()
+    if fault is not None:
+        raise ApiError(503, fault)
     refused = _refused(service.live)
     if service.live.is_too_old:
         seconds = service.live.max_age_seconds

@@ -9,8 +9,10 @@ from flask import Blueprint, Response, request
 from klausel.api.assignment_log import list_changes
 from klausel.api.assignments import Caller, change_assignments, list_assignments, remove_subject
 from klausel.api.authzen_requests import read_evaluation
+from klausel.api.connections import ConnectionWatch
 from klausel.api.errors import ApiError, hand_over
 from klausel.api.evaluations import answer_evaluation, answer_evaluations
+from klausel.api.filters import answer_filter
 from klausel.api.http import body_limits, json_answer, query_parameters, read_body
 from klausel.api.metrics import metrics_text
 from klausel.api.policy_state import answer_reload, describe_policy, describe_readiness, describe_types
@@ -62,7 +64,7 @@ def _discovery_url(base: str) -> str:
     return f"{parts.scheme}://{parts.netloc}{DISCOVERY_PATH}{parts.path}"
 
 
-def klausel_routes(service: Service) -> Blueprint:
+def klausel_routes(service: Service, watch: ConnectionWatch | None = None) -> Blueprint:
     """The routes of Klausel itself, under `/v1/`, and those for operators."""
     blueprint = Blueprint("klausel", __name__)
     limits = body_limits(service.settings)
@@ -74,6 +76,10 @@ def klausel_routes(service: Service) -> Blueprint:
         explanation = service.explain(question, recording)
         hand_over(recording)
         return json_answer(explanation_as_json(explanation))
+
+    @blueprint.post("/v1/filter", provide_automatic_options=False)
+    def filter_() -> Response:
+        return json_answer(answer_filter(service, read_body(limits)))
 
     @blueprint.get("/v1/policy", provide_automatic_options=False)
     def policy() -> Response:
@@ -121,7 +127,7 @@ def klausel_routes(service: Service) -> Blueprint:
 
     @blueprint.get("/metrics", provide_automatic_options=False)
     def metrics() -> Response:
-        return Response(*metrics_text(service.live, service.decision_log))
+        return Response(*metrics_text(service, watch))
 
     return blueprint
 

@@ -16,11 +16,12 @@ from tqdm import tqdm
 
 from klausel.cli.assignment_file import HEADER, AssignmentFile, BrokenFile
 from klausel.cli.database_options import database_option, explains_storage_errors, open_existing_database
-from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit, model_option, policies_option
+from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit, model_option
+from klausel.cli.policy_folder import policies_option
 from klausel.core.policy.assignment import Assignment
+from klausel.core.policy.role_hints import hint_on_role
 from klausel.core.policy.roles import RoleModel
 from klausel.core.records.change_record import TEXT_CHARACTERS, Origin
-from klausel.core.terms.problem import did_you_mean
 from klausel.storage.assignments.store import AssignmentStore, ForbiddenState, ImportResult, InvalidAssignments
 from klausel.storage.schema import open_database
 
@@ -169,7 +170,7 @@ def rename_role(
     origin = _origin_or_usage(by, reason, ticket)
     roles = load_or_exit(policies, model).compiled.policy.roles
     if new not in roles.roles:
-        fail(f'unknown role "{new}"; {did_you_mean(new, roles.roles)}Roles are declared in {policies}/roles.yaml')
+        fail(f'unknown role "{new}"; {hint_on_role(new, roles.roles)}')
     with closing(AssignmentStore(open_existing_database(database))) as store, _refusals_explained():
         revision, count = store.rename_role(roles, old, new, origin)
     click.echo(f"{count} role assignments renamed from {_printable(old)} to {new}; revision {revision}")

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import click
 
-from klausel.cli.options import at_option, exits_on_problems, model_beside, open_history, policies_option
+from klausel.cli.options import at_option, exits_on_problems, model_beside, open_history
+from klausel.cli.policy_folder import policies_option
 from klausel.core.difference.provenance import Cause, Permission, permissions
 from klausel.core.loading.load import load_policy
 from klausel.core.policy.policy_set import PolicySet

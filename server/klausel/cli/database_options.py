@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import TypeVar
 
 import click
+from click.core import ParameterSource
 from sqlalchemy import Engine, make_url
 from sqlalchemy.exc import ArgumentError
 
 from klausel.cli.options import fail
+from klausel.cli.policy_folder import beside_found_policies
 from klausel.enforcer.installation import InstallationError, check_installation
 from klausel.settings import Settings
 from klausel.storage.schema import open_database
@@ -19,12 +21,24 @@ from klausel.storage.sql.database import StorageError, is_in_memory
 
 Command = TypeVar("Command", bound=Callable[..., object])
 
+_IN_THIS_FOLDER = "sqlite:///"
+
+
+def _beside_the_policies(context: click.Context, parameter: click.Parameter, url: str) -> str:
+    """The database in the folder of the policies that were found above; elsewhere the URL as it is."""
+    if context.get_parameter_source("database") is not ParameterSource.DEFAULT:
+        return url
+    folder = beside_found_policies(context)
+    return url if folder == Path() else f"{_IN_THIS_FOLDER}{folder.as_posix()}/{url.removeprefix(_IN_THIS_FOLDER)}"
+
+
 database_option = click.option(
     "--database",
     default=Settings().database,
     show_default=True,
     envvar="KLAUSEL_DATABASE",
     show_envvar=True,
+    callback=_beside_the_policies,
     help="SQLAlchemy URL of the role assignments.",
 )
 

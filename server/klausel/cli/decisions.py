@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 
 import click
 
 from klausel.cli.database_options import Command, database_option, explains_storage_errors, open_existing_database
-from klausel.cli.moments import moment_in_log, people_at_option, say_as_of
-from klausel.cli.options import EXIT_DENIED, at_option, load_or_exit, model_option, policies_option
+from klausel.cli.moments import moment_in_log, now_option, people_at_option, say_as_of, time_of_question
+from klausel.cli.options import EXIT_DENIED, at_option, load_or_exit, model_option
+from klausel.cli.policy_folder import policies_option
 from klausel.core.conditions.tree import OWN_ATTRIBUTES
 from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.decisions.explain import Explanation
 from klausel.core.decisions.explain import explain as explain_request
 from klausel.core.decisions.explanation_format import explanation_as_json, explanation_as_text, reason
+from klausel.core.policy.assumed_roles import BadAssumption, assumed_roles, deepest_place
 from klausel.core.policy.roles import RoleModel
 from klausel.core.terms.identifiers import split_subject_key
-from klausel.core.terms.request import Action, Request, Resource, Subject
+from klausel.core.terms.request import NOW, Action, Request, Resource, Subject, asked_at
 from klausel.storage.assignments.store import AssignmentStore
 from klausel.storage.change_log.reader import Pairs
 
+SOMEBODY = "user:somebody"
+"""Who is meant where roles are named and no person."""
 ENTITIES = ("subject", "resource", "action", "context")
 _ARGUMENTS = {"subject": "SUBJECT", "resource": "TYPE[:ID]", "action": "ACTION"}
 
@@ -39,17 +43,39 @@ set_option = click.option(
 )
 
 
+as_option = click.option(
+    "--as",
+    "assumed",
+    metavar="ROLES",
+    help="In place of SUBJECT: somebody with these roles, such as lead@acme/support or 'lead@acme/support, user@acme'; "
+    "anyone: somebody without one. No database is asked. Without --in, it is asked where the deepest role is held.",
+)
+
+
+class Question(click.Command):
+    """A command whose first argument is left out where `--as` stands in its place."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Reads the arguments, with an empty SUBJECT beside `--as`."""
+        own = args[: args.index("--")] if "--" in args else args
+        if any(word == "--as" or word.startswith("--as=") for word in own):
+            args = ["", *args]
+        return super().parse_args(ctx, args)
+
+
 def _question(command: Command) -> Command:
     """Adds the arguments of a question to a command."""
     for decorate in (
         set_option,
+        now_option,
+        as_option,
         people_at_option,
         click.option("--in", "domain", metavar="DOMAIN", help="Where it is asked: acme, or acme/support."),
+        policies_option,
         click.argument("resource", metavar="TYPE[:ID]"),
         click.argument("action"),
-        click.argument("subject"),
+        click.argument("subject", metavar="{SUBJECT|--as ROLES}"),
         at_option,
-        policies_option,
         model_option,
         database_option,
     ):
@@ -57,28 +83,31 @@ def _question(command: Command) -> Command:
     return command
 
 
-@click.command()
+@click.command(cls=Question)
 @_question
 @explains_storage_errors
 def can(**options: object) -> None:
     """Say whether SUBJECT may do ACTION to a resource: exit 0 for yes, 3 for no.
 
     SUBJECT is written type:id. The role assignments come from the database, and are those of now, also with --at;
-    with --people-at they are those of that moment.
+    with --people-at they are those of that moment, which conditions then take for the present, too. With --as no
+    database is asked.
 
     \b
     Examples:
+      klausel can --as lead@acme/support edit quiz --set status=published
       klausel can user:leo edit quiz --in acme/support --set status=published
       klausel can user:ann view review:7 --in acme/support --set reviewee=ann
       klausel can user:ann view review:7 --in acme/support --at HEAD~3
       klausel can user:leo edit quiz --in acme/support --set status=published --people-at 2026-03-01
+      klausel can user:ann view report --in acme --now 2026-12-31T18:00+01:00
     """
     explanation = _ask(**options)  # type: ignore[arg-type]
     click.echo(reason(explanation))
     raise SystemExit(0 if explanation.decision.allowed else EXIT_DENIED)
 
 
-@click.command()
+@click.command(cls=Question)
 @_question
 @click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @explains_storage_errors
@@ -89,6 +118,7 @@ def explain(format_: str, **options: object) -> None:
 
     \b
     Examples:
+      klausel explain --as "lead@acme/support, user@acme" delete quiz
       klausel explain user:leo delete quiz --in acme/support --set creator=ann
       klausel explain user:max edit billing --in acme --format json
     """
@@ -104,33 +134,70 @@ def _ask(
     subject: str,
     action: str,
     resource: str,
+    assumed: str | None,
     domain: str | None,
     values: tuple[str, ...],
     moment: int | None,
+    now: int | None,
     policies: Path,
     model: Path | None,
     database: str,
     at: str | None,
 ) -> Explanation:
+    if assumed is not None and moment is not None:
+        raise click.UsageError("--people-at asks for the role assignments of then, and --as for none; leave one of them out")
+    if assumed is not None and split_subject_key(action) is not None and not policies.exists():
+        raise click.UsageError(f"--as stands in place of SUBJECT; leave {action} out, or --as")
     loaded = load_or_exit(policies, model, at=at)
-    say_as_of(loaded.commit.id if at is not None and loaded.commit is not None else None, moment)
-    policy = loaded.compiled.policy
-    request = _request(policy.roles, subject, action, resource, domain, values)
-    with closing(AssignmentStore(open_existing_database(database))) as store:
-        held_by: Callable[[str], Pairs] = store.held_by
-        if moment is not None:
-            reader, place = moment_in_log(store.engine, moment)
-            held_by = partial(reader.held_by_at, moment=place)
+    roles = loaded.compiled.policy.roles
+    held: Pairs = ()
+    if assumed is not None:
+        subject, held, domain = _somebody(roles, assumed, domain)
+    else:
+        say_as_of(loaded.commit.id if at is not None and loaded.commit is not None else None, moment)
+    request = request_of(roles, subject, action, resource, domain, values)
+    with _held_by(held if assumed is not None else None, database, moment) as held_by:
 
         def effective_roles_of(key: str) -> EffectiveRoles:
-            return EffectiveRoles.of(policy.roles, held_by(key))
+            return EffectiveRoles.of(roles, held_by(key))
 
-        return explain_request(policy, loaded.compiled, effective_roles_of, request)
+        policy = loaded.compiled.policy
+        asked = asked_at(request, time_of_question(now, moment)) if policy.uses_now else request
+        return explain_request(policy, loaded.compiled, effective_roles_of, asked)
 
 
-def _request(
-    roles: RoleModel, subject: str, action: str, resource: str, domain: str | None, values: tuple[str, ...]
+def _somebody(roles: RoleModel, assumed: str, domain: str | None) -> tuple[str, Pairs, str | None]:
+    """Who is asked for by `--as`, which roles that is, and where it is asked."""
+    try:
+        held = assumed_roles(roles, assumed)
+    except BadAssumption as error:
+        raise click.BadParameter(str(error), param_hint="--as") from None
+    where = domain or deepest_place(held)
+    if where is None and held:
+        raise click.BadParameter("the roles are held in several places; say by --in where it is asked", param_hint="--as")
+    words = ", ".join(f"{role} in {place}" for role, place in held) or "no role"
+    click.echo(f"klausel: somebody with {words}", err=True)
+    return SOMEBODY, held, where
+
+
+@contextmanager
+def _held_by(held: Pairs | None, database: str, moment: int | None) -> Iterator[Callable[[str], Pairs]]:
+    """Who holds which roles: these, or those that the database says, now or at a moment."""
+    if held is not None:
+        yield lambda key: held
+        return
+    with closing(AssignmentStore(open_existing_database(database))) as store:
+        if moment is None:
+            yield store.held_by
+            return
+        reader, place = moment_in_log(store.engine, moment)
+        yield partial(reader.held_by_at, moment=place)
+
+
+def request_of(
+    roles: RoleModel, subject: str, action: str, resource: str, domain: str | None, values: Iterable[str]
 ) -> Request:
+    """The request that people write; raises BadParameter."""
     parts = split_subject_key(subject)
     if parts is None:
         raise click.BadParameter(f'write it as type:id, such as "user:{subject}"', param_hint="SUBJECT")
@@ -165,6 +232,8 @@ def set_property(properties: dict[str, dict[str, object]], text: str) -> None:
     if not equals or not all(path):
         raise click.BadParameter(f'"{text}" is not NAME=VALUE, such as owner=ann', param_hint="--set")
     entity = path.pop(0) if path[0] in ENTITIES and len(path) > 1 else "resource"
+    if entity == "context" and path[0] == NOW:
+        raise click.BadParameter("context.now is the clock; say the time with --now", param_hint="--set")
     if len(path) == 1 and path[0] in OWN_ATTRIBUTES.get(entity, ()):
         message = f'{entity}.{path[0]} is no property; say it in the argument {_ARGUMENTS[entity]} instead of "{text}"'
         raise click.BadParameter(message, param_hint="--set")

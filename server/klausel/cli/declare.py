@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit, model_beside, model_option, policies_option, write_or_exit
+from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit, model_beside, model_option, write_or_exit
+from klausel.cli.policy_folder import policies_option
 from klausel.core.analysis.likely_types import LikelyTypes, likely_types
 from klausel.core.formatting.declaring import type_as_yaml, with_properties_of_others, with_property_types
 from klausel.core.loading.load import PROPERTIES_FILE

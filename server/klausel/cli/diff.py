@@ -12,7 +12,8 @@ import click
 from tqdm import tqdm
 
 from klausel.cli.database_options import database_option, explains_storage_errors, open_existing_database
-from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit, model_option, policies_option
+from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit, model_option
+from klausel.cli.policy_folder import policies_option_alone
 from klausel.core.difference.causes import Cause
 from klausel.core.difference.compare import PolicyDifference, difference_between
 from klausel.core.difference.formats import as_html, as_markdown, as_text
@@ -41,7 +42,7 @@ class _Side:
 @click.command()
 @click.argument("before", metavar="[REV_A]", required=False)
 @click.argument("after", metavar="[REV_B]", required=False)
-@policies_option
+@policies_option_alone
 @model_option
 @click.option(
     "--format",

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import click
 
-from klausel.cli.options import EXIT_PROBLEMS, model_beside, policies_option, write_or_exit
+from klausel.cli.options import EXIT_PROBLEMS, model_beside, write_or_exit
+from klausel.cli.policy_folder import policies_option_alone
 from klausel.core.formatting.files import can_be_formatted, format_file
 from klausel.core.loading.load import SourceFile
 from klausel.core.terms.problem import FormatLossError, PolicyError
@@ -17,8 +18,8 @@ from klausel.storage.policy_files.git_source import git_address
 
 
 @click.command()
-@click.argument("files", nargs=-1, type=click.Path(path_type=Path, exists=True), metavar="[FILE]...")
-@policies_option
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path, exists=True), metavar="[DIR | FILE...]")
+@policies_option_alone
 @click.option(
     "--check", "is_check", is_flag=True, help="Write nothing; exit with 1 when a file is not in its canonical form."
 )
@@ -26,8 +27,9 @@ from klausel.storage.policy_files.git_source import git_address
 def fmt(files: tuple[Path, ...], policies: Path, is_check: bool, is_diff: bool) -> None:
     """Bring the YAML and CSV files of the policies into their one canonical form, so that a diff shows meaning only.
 
-    Comments stay, and so does what the files say: it is read again before anything is written. Without FILE, all files of
-    the policy set. A file that cannot be read, or has keys without meaning, is named and left alone; the exit code is 1 then.
+    Comments stay, and so does what the files say: it is read again before anything is written. With FILE only these,
+    otherwise all files of the policy set, which DIR may name. A file that cannot be read, or has keys without meaning, is
+    named and left alone; the exit code is 1 then.
 
     \b
     Examples:
@@ -36,6 +38,8 @@ def fmt(files: tuple[Path, ...], policies: Path, is_check: bool, is_diff: bool) 
       klausel fmt policies/features/quizzes.yaml --diff
     """
     is_check = is_check or is_diff
+    if len(files) == 1 and files[0].is_dir():
+        policies, files = files[0], ()
     faulty = changed = same = 0
     for file in _chosen(files, policies):
         try:

@@ -13,7 +13,8 @@ import click
 from tqdm import tqdm
 
 from klausel.cli.blame import commit_as_json
-from klausel.cli.options import at_option, exits_on_problems, open_history, policies_option
+from klausel.cli.options import at_option, exits_on_problems, open_history
+from klausel.cli.policy_folder import policies_option
 from klausel.core.difference.compare import Change, difference_between
 from klausel.core.difference.declarations import Declaration, declarations
 from klausel.core.difference.formats import as_text

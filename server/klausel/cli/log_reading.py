@@ -15,7 +15,8 @@ import click
 from tqdm import tqdm
 
 from klausel.cli.database_options import Command, database_option, open_existing_database
-from klausel.cli.options import at_option, fail, model_option, open_policies, policies_option
+from klausel.cli.options import at_option, fail, model_option, open_policies
+from klausel.cli.policy_folder import policies_option_alone
 from klausel.core.records.recorded import BadRecord, Dropped, Recorded
 from klausel.service.pipeline import LoadedPolicy
 from klausel.storage.assignments.store import AssignmentStore
@@ -69,7 +70,7 @@ def reads_logs(command: Command) -> Command:
         ),
         click.argument("files", nargs=-1, metavar="[DECISIONS.jsonl]..."),
         at_option,
-        policies_option,
+        policies_option_alone,
         model_option,
         database_option,
     ):

@@ -22,6 +22,7 @@ COMMANDS = {
     "declare": ("declare", "declare"),
     "can": ("decisions", "can"),
     "explain": ("decisions", "explain"),
+    "shell": ("shell", "shell"),
     "log": ("log", "log"),
     "blame": ("blame", "blame"),
     "who-can": ("search", "who_can_command"),

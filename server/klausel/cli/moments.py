@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import click
 from sqlalchemy import Engine
 
 from klausel.cli.options import fail
 from klausel.core.terms.moment import moment_text, read_moment
 from klausel.storage.change_log.reader import BeforeTheLog, LogReader, MomentInLog
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def moment_of(context: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
@@ -25,6 +29,20 @@ people_at_option = click.option(
     metavar="MOMENT",
     help="By the role assignments as they were at this moment; a date alone is its first moment in UTC.",
 )
+
+
+now_option = click.option(
+    "--now",
+    callback=moment_of,
+    metavar="MOMENT",
+    help="The time that conditions take for the present, context.now; the clock's unless said.",
+)
+
+
+def time_of_question(now: int | None, people_at: int | None) -> datetime:
+    """The time of a question: that of --now, else that of --people-at, else the clock's."""
+    said = people_at if now is None else now
+    return datetime.now(UTC) if said is None else _EPOCH + timedelta(microseconds=said)
 
 
 def moment_in_log(engine: Engine, moment: int) -> tuple[LogReader, MomentInLog]:

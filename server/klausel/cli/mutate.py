@@ -13,7 +13,8 @@ import click
 from tqdm import tqdm
 
 from klausel.casbin_policies.engine import CompiledPolicy, compile_policy
-from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit, model_beside, model_option, policies_option
+from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit, model_beside, model_option
+from klausel.cli.policy_folder import policies_option
 from klausel.cli.test import run_tests
 from klausel.core.conditions.outcomes import TOO_MANY_CASES_HINT
 from klausel.core.decisions.explain import show_value

@@ -25,15 +25,6 @@ EXIT_DENIED = 3
 
 _DEFAULTS = Settings()
 
-policies_option = click.option(
-    "--policies",
-    type=click.Path(path_type=Path),
-    default=Path(_DEFAULTS.policies),
-    show_default=True,
-    envvar="KLAUSEL_POLICIES",
-    show_envvar=True,
-    help="Folder of the policy set; REPO@REF:DIR reads it at a git ref, from a bare repository too.",
-)
 model_option = click.option(
     "--model",
     type=click.Path(path_type=Path),

@@ -9,7 +9,8 @@ from pathlib import Path
 import click
 
 from klausel.casbin_policies.rows import Row, grant_rows, inheritance_rows
-from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit, model_option, policies_option, read_policies
+from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit, model_option, read_policies
+from klausel.cli.policy_folder import policies_option
 from klausel.core.lint.registry import RULES, page
 from klausel.core.terms.problem import PolicyError, Problem
 from klausel.service.pipeline import check_files, load_files, problems_of_orphans
@@ -24,7 +25,7 @@ def _print_page(ctx: click.Context, _: click.Parameter, rule: str | None) -> Non
 
 
 @click.command()
-@click.argument("folder", metavar="[DIR]", type=click.Path(path_type=Path), default="policies", envvar="KLAUSEL_POLICIES")
+@policies_option
 @model_option
 @click.option(
     "--format",
@@ -44,12 +45,12 @@ def _print_page(ctx: click.Context, _: click.Parameter, rule: str | None) -> Non
     callback=_print_page,
     help="Print the manual page of a warning, and nothing else.",
 )
-def check(folder: Path, model: Path | None, format_: str, database: str | None, strict: bool) -> None:
+def check(policies: Path, model: Path | None, format_: str, database: str | None, strict: bool) -> None:
     """Check the policy set in DIR and print every problem with its place.
 
     Errors refuse the set. Warnings are what may stand but is most often a mistake. Without DIR it is KLAUSEL_POLICIES, or the
-    folder policies; REPO@REF:DIR is a folder at a git ref. Exits with 1 when there is an error; warnings alone exit with 0, or
-    with 1 under --strict.
+    folder policies, here or in a folder above; REPO@REF:DIR is a folder at a git ref. Exits with 1 when there is an error;
+    warnings alone exit with 0, or with 1 under --strict.
 
     \b
     Examples:
@@ -59,7 +60,7 @@ def check(folder: Path, model: Path | None, format_: str, database: str | None, 
       klausel check --database postgresql://localhost/klausel
       klausel check --explain covered-grant
     """
-    problems = _problems_in(folder, model, database)
+    problems = _problems_in(policies, model, database)
     errors = sum(problem.severity == "error" for problem in problems)
     if format_ == "json":
         click.echo(json.dumps({"problems": [_as_json(problem) for problem in problems]}, indent=2, ensure_ascii=False))
@@ -67,7 +68,7 @@ def check(folder: Path, model: Path | None, format_: str, database: str | None, 
         for problem in problems:
             click.echo(_annotation(problem) if format_ == "github" else str(problem))
         warnings = len(problems) - errors
-        click.echo(f"{folder}: {_count(errors, 'error')}, {_count(warnings, 'warning')}", err=True)
+        click.echo(f"{policies}: {_count(errors, 'error')}, {_count(warnings, 'warning')}", err=True)
     raise SystemExit(EXIT_PROBLEMS if errors or (strict and problems) else 0)
 
 

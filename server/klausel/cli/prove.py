@@ -8,7 +8,8 @@ from pathlib import Path
 
 import click
 
-from klausel.cli.options import EXIT_PROBLEMS, load_or_exit, model_option, policies_option
+from klausel.cli.options import EXIT_PROBLEMS, load_or_exit, model_option
+from klausel.cli.policy_folder import policies_option
 from klausel.core.analysis.proof import Verdict, prove_all
 from klausel.core.conditions.outcomes import TOO_MANY_CASES_HINT
 from klausel.core.decisions.explain import show_value

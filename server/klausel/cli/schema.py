@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from klausel.cli.options import EXIT_PROBLEMS, fail, model_beside, policies_option, write_or_exit
+from klausel.cli.options import EXIT_PROBLEMS, fail, model_beside, write_or_exit
+from klausel.cli.policy_folder import policies_option
 from klausel.core.loading.declared_names import DeclaredNames, declared_names
 from klausel.core.loading.json_schema import schemas_for
 from klausel.core.loading.load import ROLES_FILE, no_roles

@@ -14,7 +14,8 @@ from sqlalchemy import Engine
 from klausel.cli.database_options import database_option, explains_storage_errors, open_existing_database
 from klausel.cli.decisions import ENTITIES, set_option, set_property
 from klausel.cli.moments import moment_in_log, people_at_option, say_as_of
-from klausel.cli.options import at_option, load_or_exit, model_option, policies_option
+from klausel.cli.options import at_option, load_or_exit, model_option
+from klausel.cli.policy_folder import policies_option
 from klausel.core.analysis.condition_wording import names_used
 from klausel.core.analysis.matrix import matrix_row
 from klausel.core.analysis.permission import Question, given_values, question_in

@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import signal
 import socket
+import sys
 from contextlib import closing
 from importlib import import_module
 from pathlib import Path
@@ -20,23 +21,30 @@ from granian.log import LogLevels
 
 from klausel.cli.assignments import import_file, origin_here
 from klausel.cli.database_options import database_option, explains_storage_errors
-from klausel.cli.options import fail, load_or_exit, model_beside, model_option, policies_option
+from klausel.cli.options import fail, load_or_exit, model_beside, model_option
+from klausel.cli.policy_folder import policies_option
 from klausel.core.loading.load import ROLES_FILE
 from klausel.core.policy.orphans import orphan_problems, orphaned_roles
 from klausel.core.terms.masking import fault_in_mask
 from klausel.core.testing.gate import unmet_expectations
 from klausel.service.pipeline import LoadedPolicy
-from klausel.settings import ENVIRONMENT_VARIABLE, Settings, fault_in_public_url
+from klausel.settings import ENVIRONMENT_VARIABLE, SLOW_BODIES_AT_ONCE, Settings, fault_in_public_url
 from klausel.storage.assignments.store import AssignmentStore
 from klausel.storage.assignments.stored_roles import stored_roles
 from klausel.storage.decision_log.queue import SinkError
 from klausel.storage.decision_log.sinks import STDOUT, open_sink
 from klausel.storage.policy_files.git_source import git_address
 from klausel.storage.schema import open_database
+from klausel.storage.sql.access import READS_AT_ONCE, WRITES_AT_ONCE
 from klausel.storage.sql.database import is_in_memory
 
-THREADS_PER_WORKER = 4
-WAITING_PER_WORKER = 256
+THREADS_PER_WORKER = READS_AT_ONCE + WRITES_AT_ONCE + SLOW_BODIES_AT_ONCE + 3
+"""So that some are left when as many as may do so wait for the database and for slow bodies."""
+MORE_CONNECTIONS = 256
+"""How many more than `max_connections` are accepted, so that they are seen and others closed for them."""
+BACKLOG = 4096
+OTHER_DESCRIPTORS = 256
+"""Files, pipes and connections to the database."""
 RESPAWN_SECONDS = 1.0
 SECONDS_TO_END = 10
 DEMO_FILE = "demo/assignments.csv"
@@ -116,10 +124,52 @@ _DEFAULTS = Settings()
     help="How often a git ref is looked up anew, for policies at REPO@REF:DIR.",
 )
 @click.option(
+    "--database-connect-seconds",
+    default=_DEFAULTS.database_connect_seconds,
+    show_default=True,
+    type=click.FloatRange(0.1),
+    help="Seconds in which a connection to the database must be made.",
+)
+@click.option(
+    "--database-read-seconds",
+    default=_DEFAULTS.database_read_seconds,
+    show_default=True,
+    type=click.FloatRange(0.1),
+    help="Seconds in which the database must answer a reading; then decisions are denied.",
+)
+@click.option(
+    "--database-write-seconds",
+    default=_DEFAULTS.database_write_seconds,
+    show_default=True,
+    type=click.FloatRange(0.1),
+    help="Seconds in which the database must take a write, its wait for others included.",
+)
+@click.option(
+    "--database-lock-seconds",
+    default=_DEFAULTS.database_lock_seconds,
+    show_default=True,
+    type=click.FloatRange(0.1),
+    help="Seconds that a write waits for the writes of others.",
+)
+@click.option(
     "--insecure-no-authentication",
     "open_to_all",
     is_flag=True,
     help="Listen beyond this machine although callers are not authenticated.",
+)
+@click.option(
+    "--max-connections",
+    default=_DEFAULTS.max_connections,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Connections to each process; beyond them, those that idle longest are closed.",
+)
+@click.option(
+    "--body-seconds",
+    default=_DEFAULTS.body_seconds,
+    show_default=True,
+    type=click.FloatRange(0.1),
+    help="Seconds in which the body of a request must arrive; then its connection is cut.",
 )
 @click.option(
     "--max-body-bytes",
@@ -182,6 +232,7 @@ def serve(policies: Path, model: Path | None, demo: bool, open_to_all: bool, **o
     _check_port(settings)
     _prepare_database(settings, loaded, policies)
     _try_decision_log(settings)
+    _allow_descriptors(settings)
     os.environ[ENVIRONMENT_VARIABLE] = settings.as_text()
     counts = f"{len(loaded.compiled.policy.grants)} grants"
     click.echo(
@@ -196,7 +247,8 @@ def serve(policies: Path, model: Path | None, demo: bool, open_to_all: bool, **o
         interface=Interfaces.WSGI,
         workers=settings.workers,
         blocking_threads=THREADS_PER_WORKER,
-        backpressure=WAITING_PER_WORKER,
+        backpressure=settings.max_connections + MORE_CONNECTIONS,
+        backlog=BACKLOG,
         log_level=LogLevels.warning,
         log_access=False,
         websockets=False,
@@ -302,6 +354,25 @@ def _check_port(settings: Settings) -> None:
         except OSError as error:
             cure = "another address with --host" if error.errno == errno.EADDRNOTAVAIL else "another port with --port"
             fail(f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; choose {cure}")
+
+
+def _allow_descriptors(settings: Settings) -> None:
+    """Lets this process and its workers open a descriptor for each connection, as far as the system permits."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = settings.max_connections + MORE_CONNECTIONS + OTHER_DESCRIPTORS
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        if soft < needed:
+            click.echo(
+                f"the system lets a process open {soft} files, too few for {settings.max_connections} connections; "
+                "raise it (ulimit -n), or lower --max-connections",
+                err=True,
+            )
 
 
 def _pass_reloads_on() -> None:

@@ -10,7 +10,8 @@ from xml.etree import ElementTree
 
 import click
 
-from klausel.cli.options import EXIT_PROBLEMS, load_or_exit, model_option, policies_option
+from klausel.cli.options import EXIT_PROBLEMS, load_or_exit, model_option
+from klausel.cli.policy_folder import policies_option
 from klausel.core.policy.policy_test import PolicyTest
 from klausel.core.testing.coverage import Coverage, Touchable, coverage_of
 from klausel.core.testing.run import Failure, ResolvedRoles, failures
@@ -109,6 +110,8 @@ def failure_lines(failure: Failure) -> Iterator[str]:
     yield f"  expected: {failure.expected}"
     yield f"  got:      {failure.got}"
     yield f"  reason:   {failure.reason}"
+    if failure.cure:
+        yield f"  fix:      {failure.cure}"
 
 
 def _lines(outcomes: Sequence[Outcome], touched: Coverage | None) -> Iterator[str]:
@@ -177,6 +180,7 @@ def _failure_as_json(failure: Failure) -> dict[str, object]:
         "expected": failure.expected,
         "got": failure.got,
         "reason": failure.reason,
+        **({"fix": failure.cure} if failure.cure else {}),
     }
 
 

@@ -1,17 +1,22 @@
-"""What the HTTP doors share: the policy in force, the role assignments, and the two questions asked of them."""
+"""What the HTTP doors share: the policy in force, the role assignments, and the questions asked of them."""
 
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from klausel.core.decisions.decide import Decision, decide
-from klausel.core.decisions.effective_roles import EffectiveRoles
+from klausel.core.decisions.effective_roles import NOBODY, EffectiveRoles
 from klausel.core.decisions.explain import Explanation, explain
-from klausel.core.terms.request import Request
+from klausel.core.filters.derive import filter_of
+from klausel.core.filters.tree import Filter
+from klausel.core.terms.identifiers import fault_in_subject, subject_key
+from klausel.core.terms.request import Request, asked_at
 from klausel.service.pipeline import LoadedPolicy
 from klausel.service.policy_in_force import InForce, LivePolicy, Outcome
 from klausel.service.recording import Decide, Recording
@@ -25,10 +30,68 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _FAILED = Decision(False, None, None, "the decision failed inside the service; its log says why")
+_NO_DATABASE = Decision(
+    False,
+    None,
+    None,
+    "the database of role assignments did not answer, so nothing is known of roles; the service's log says why",
+)
+SECONDS_PER_LINE = 1.0
+"""How often the log tells that decisions fail for want of the database."""
+
+
+def status_of_failure(decision: Decision) -> int | None:
+    """The HTTP status of a decision that is a deny only because the service failed; None for any other."""
+    if decision.failure is _NO_DATABASE.failure:
+        return 503
+    return 500 if decision.failure is _FAILED.failure else None
+
+
+class Failures:
+    """Counts the decisions that failed, by what failed, and tells of the database in the log, not more often than is of use."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts = {"database": 0, "internal": 0}
+        self._told_at = float("-inf")
+        self._untold = 0
+
+    def counts(self) -> dict[str, int]:
+        """How many decisions failed since the start of this process."""
+        return dict(self._counts)
+
+    def of_database(self, error: StorageError | None) -> Decision:
+        """The deny of a decision for which the database failed; None where it was not asked again in the same request."""
+        with self._lock:
+            self._counts["database"] += 1
+            now = time.monotonic()
+            self._untold += 1
+            if error is None or now - self._told_at < SECONDS_PER_LINE:
+                return _NO_DATABASE
+            more = f" (and {self._untold - 1} before it)" if self._untold > 1 else ""
+            self._told_at, self._untold = now, 0
+        # In one line: it says all, and comes again and again until the database answers.
+        _log.error("a decision failed and was answered with deny%s: %s", more, error)
+        return _NO_DATABASE
+
+    def internal(self) -> Decision:
+        """The deny of a decision in which something else failed; to be called where it is caught."""
+        with self._lock:
+            self._counts["internal"] += 1
+        _log.exception("a decision failed and was answered with deny")
+        return _FAILED
 
 
 def _nobody() -> None:
     """There are no other processes."""
+
+
+class PoliciesTooOld(Exception):
+    """The policies could not be refreshed for so long that everything is denied; the text says so in one sentence."""
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 class _FailedBefore(Exception):
@@ -37,14 +100,19 @@ class _FailedBefore(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """The parts that answer requests; all of them may be used from several threads."""
+    """The parts that answer requests; all of them may be used from several threads.
+
+    `fault` finds out whether the parts can answer now: what keeps them from it, as a sentence, None when nothing does.
+    """
 
     settings: Settings
     live: LivePolicy
     store: AssignmentStore
-    is_ready: Callable[[], bool]
+    fault: Callable[[], str | None]
     tell_other_processes: Callable[[], None] = _nobody
     decision_log: DecisionLog | None = None
+    clock: Callable[[], datetime] = _now
+    failures: Failures = field(default_factory=Failures)
 
     @property
     def policy(self) -> LoadedPolicy:
@@ -68,7 +136,7 @@ class Service:
         the first question needs one. Where the database fails, it is asked no more: nothing is decided by effective roles that
         may be old, and a long batch does not wait for it again and again.
         """
-        live = self.live
+        live, failures = self.live, self.failures
         in_force = live.in_force
         if recording is not None:
             recording.name_policy(in_force.policy)
@@ -76,6 +144,10 @@ class Service:
             return self._deny if recording is None else recording.noting(self._deny)
         plan, resolved_roles = in_force.policy.compiled, in_force.resolved_roles
         policy = plan.policy
+        # One time for all that is asked together; without conditions about it the clock is not read.
+        now = self.clock() if policy.uses_now else None
+        if recording is not None and now is not None:
+            recording.name_now(now)
         answers: bool | None = None  # whether the database does; None before it was asked
 
         def roles_held(subject_key: str, domain: str | None) -> frozenset[str]:
@@ -98,18 +170,37 @@ class Service:
 
         def decide_one(request: Request) -> Decision:
             try:
-                return decide(policy, plan, roles_held, request)
+                return decide(policy, plan, roles_held, request if now is None else asked_at(request, now))
             except _FailedBefore:
-                return _FAILED
+                return failures.of_database(None)
             except StorageError as error:
-                # In one line: it says all, and comes with every request until the database answers again.
-                _log.error("a decision failed and was answered with deny: %s", error)
-                return _FAILED
+                return failures.of_database(error)
             except Exception:
-                _log.exception("a decision failed and was answered with deny")
-                return _FAILED
+                return failures.internal()
 
         return decide_one if recording is None else recording.noting(decide_one)
+
+    def filter(self, request: Request, inside: str | None = None) -> Filter:
+        """What a resource must be like for the request to be allowed; see `klausel.core.filters.derive.filter_of`.
+
+        Raises `PoliciesTooOld` and `StorageError`.
+        """
+        in_force = self._in_force_now()
+        subject = request.subject
+        effective_roles = NOBODY
+        if fault_in_subject(subject.type, subject.id) is None:
+            in_force.resolved_roles.refresh()
+            effective_roles = in_force.resolved_roles.effective_roles_of(subject_key(subject.type, subject.id))
+        policy = in_force.policy.compiled.policy
+        asked = asked_at(request, self.clock()) if policy.uses_now else request
+        return filter_of(policy, effective_roles, asked, inside)
+
+    def _in_force_now(self) -> InForce:
+        live = self.live
+        in_force = live.in_force
+        if live.max_age_seconds is not None and live.is_too_old:
+            raise PoliciesTooOld(self._too_old())
+        return in_force
 
     def explain(self, request: Request, recording: Recording | None = None) -> Explanation:
         """The explanation of the decision; errors of the database pass."""
@@ -135,8 +226,15 @@ class Service:
             recording.effective_roles = resolved_roles.effective_roles_of(subject)
             return recording.effective_roles
 
+        if compiled.policy.uses_now:
+            now = self.clock()
+            if recording is not None:
+                recording.name_now(now)
+            request = asked_at(request, now)
         return explain(compiled.policy, compiled, effective_roles_of, request)
 
     def _deny(self, _: Request) -> Decision:
-        seconds = self.live.max_age_seconds
-        return Decision(False, None, None, f"the policies could not be refreshed for more than {seconds:g} seconds")
+        return Decision(False, None, None, self._too_old())
+
+    def _too_old(self) -> str:
+        return f"the policies could not be refreshed for more than {self.live.max_age_seconds:g} seconds"

@@ -11,6 +11,7 @@ from collections import OrderedDict
 from klausel.core.decisions.effective_roles import NOBODY, EffectiveRoles
 from klausel.core.policy.roles import RoleModel
 from klausel.storage.assignments.store import AssignmentStore
+from klausel.storage.assignments.subject_reader import KnownState
 from klausel.storage.sql.revisions import StoreChange
 
 DEFAULT_ENTRIES = 100_000
@@ -38,7 +39,7 @@ class EffectiveRolesCache:
     ) -> None:
         self._store = store
         self._reader = store.reader
-        self._lineage: str | None = None
+        self._named_revision: tuple[KnownState, str] | None = None
         self._revision: tuple[float, str] | None = None
         self._roles = roles
         self._max_entries = max_entries
@@ -51,8 +52,7 @@ class EffectiveRolesCache:
         self._bytes_per_assignment = 150 + sys.getsizeof(frozenset(roles.inheritance))
         # Counts the times that something was dropped. What was read before a drop may be old, and is not kept.
         self._drops = 0
-        self._counter = self._reader.counter() if self._watches_other_processes else 0
-        self._named_revision = (-1, "")
+        self._known = self._reader.state() if self._watches_other_processes else None
         self._lock = threading.Lock()
         self._local = threading.local()
         _listen(store, self)
@@ -81,9 +81,10 @@ class EffectiveRolesCache:
         if version == getattr(self._local, "version", None):
             return
         with self._lock:
-            counter, subjects = self._reader.changes_since(self._counter)
+            assert self._known is not None
+            known, subjects = self._reader.changes_since(self._known)
             self._drop(subjects)
-            self._counter = counter
+            self._known = known
         # Taken before the log was read: a write in between is seen by the next call.
         self._local.version = version
 
@@ -92,13 +93,11 @@ class EffectiveRolesCache:
 
         After `refresh` it is the latest of an SQLite file; of other databases one at most a second old. Raises StorageError.
         """
-        if self._watches_other_processes:
-            if self._lineage is None:
-                self._lineage = self._store.revision().rpartition("-")[0]
-            counter = self._counter
+        known = self._known
+        if known is not None:
             named = self._named_revision
-            if named[0] != counter:
-                named = self._named_revision = (counter, f"{self._lineage}-{counter}")
+            if named is None or named[0] is not known:
+                named = self._named_revision = (known, f"{known.lineage}-{known.counter}")
             return named[1]
         now = time.monotonic()
         if self._revision is None or now - self._revision[0] > SECONDS_PER_REVISION:
@@ -108,9 +107,8 @@ class EffectiveRolesCache:
     def forget(self, change: StoreChange) -> None:
         """Drops the subjects of a committed write of this process."""
         with self._lock:
+            # What is known of the history stays as it is: the next `refresh` reads it whole.
             self._drop(change.subjects)
-            if self._counter == change.counter_before:
-                self._counter = change.counter_after
 
     def __len__(self) -> int:
         return len(self._entries)

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Literal
@@ -20,6 +21,7 @@ from klausel.service.effective_roles_cache import EffectiveRolesCache
 from klausel.service.pipeline import LoadedPolicy, load_checked, problems_of_orphans
 from klausel.storage.policy_files.folder import PolicyFiles
 from klausel.storage.policy_files.source import PolicySource
+from klausel.storage.sql.access import StorageError
 
 Outcome = Literal["taken", "unchanged", "refused"]
 OUTCOMES: tuple[Outcome, ...] = ("taken", "unchanged", "refused")
@@ -83,6 +85,7 @@ class LivePolicy:
         self.reloads: dict[Outcome, int] = dict.fromkeys(OUTCOMES, 0)
         self.refusal: Refusal | None = None
         self._counted: tuple[float, RoleModel | None, tuple[StoredRole, ...]] = (0.0, None, ())
+        self._counting = threading.Lock()
         self._refused: PolicyFiles | None = None
         began = clock()
         self._taken = source.read()
@@ -105,6 +108,27 @@ class LivePolicy:
             counted_at, found = self._clock(), orphaned_roles(roles, self._stored_roles())
             self._counted = (counted_at, roles, found)
         return found
+
+    def orphaned_soon(self, seconds: float) -> tuple[StoredRole, ...] | None:
+        """As `orphaned`; what was counted last, None without that, where it takes longer than so many seconds or fails."""
+        counted_at, counted_for, found = self._counted
+        roles = self.in_force.policy.compiled.policy.roles
+        if counted_for is roles and self._clock() - counted_at <= SECONDS_PER_COUNT:
+            return found
+        if self._counting.acquire(blocking=False):
+
+            def count() -> None:
+                try:
+                    with suppress(StorageError):
+                        self.orphaned()
+                finally:
+                    self._counting.release()
+
+            thread = threading.Thread(target=count, name="policies-orphaned", daemon=True)
+            thread.start()
+            thread.join(seconds)
+        _, counted_for, found = self._counted
+        return found if counted_for is roles else None
 
     def refresh(self) -> Outcome:
         """Reads the files and takes them when they changed and all is well; one at a time. Never raises."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
+from klausel.core.conditions.values import time_text
 from klausel.core.decisions.decide import Decision
 from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.records.decision_record import Record
@@ -43,6 +45,10 @@ class Recording:
     def name_revision(self, revision: str) -> None:
         """Notes a state of the role assignments that all decisions after this call have seen."""
         self._head["assignments_revision"] = revision
+
+    def name_now(self, now: datetime) -> None:
+        """Notes the time that all decisions after this call take for the present."""
+        self._head["now"] = time_text(now)
 
     def noting(self, decide: Decide) -> Decide:
         """What decides as `decide` does, and notes each decision."""

@@ -7,6 +7,7 @@ import secrets
 from sqlalchemy import Connection, Engine, insert, inspect, select, text, update
 
 from klausel.storage.change_log.writer import begin_log
+from klausel.storage.sql.access import COMMAND_LIMITS, Limits
 from klausel.storage.sql.database import (
     StorageError,
     explained_errors,
@@ -24,12 +25,12 @@ _VERSION_WITHOUT_WATCHES = 2
 _OLD_VERSIONS = (_VERSION_WITHOUT_LOG, _VERSION_WITHOUT_WATCHES)
 
 
-def open_database(url: str) -> Engine:
+def open_database(url: str, limits: Limits = COMMAND_LIMITS) -> Engine:
     """An engine on the database at a SQLAlchemy URL, its schema created when absent, brought up to date when old.
 
     `postgresql://` and `postgres://` mean psycopg 3. An SQLite file is created on first use. Raises StorageError.
     """
-    engine = make_engine(read_url(url))
+    engine = make_engine(read_url(url), limits=limits)
     try:
         with explained_errors(engine):
             if engine.dialect.name == "sqlite":

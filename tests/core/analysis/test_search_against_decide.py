@@ -13,7 +13,8 @@ from klausel.core.analysis.permission import Question, given_values, question_in
 from klausel.core.analysis.search import Found, holders_that_matter, what_can, who_can
 from klausel.core.conditions.outcomes import truth_space
 from klausel.core.conditions.simplify import small_space
-from klausel.core.conditions.tree import Atom, Attribute, Match, atoms, evaluate
+from klausel.core.conditions.tree import Atom, Attribute, Term, atoms, attributes_in, evaluate
+from klausel.core.conditions.values import shown
 from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.difference.equivalence import everything_asked
 from klausel.core.policy.policy_set import PolicySet
@@ -91,7 +92,7 @@ def requests_about(asked: Asked, question: Question, domain: str | None, key: st
             if level.named_by and part:
                 properties["resource"][level.named_by] = part
         resource_id = "some"
-        for attribute, value in outcome.values.items():
+        for attribute, value in map(as_sent, *zip(*outcome.values.items(), strict=True)) if outcome.values else ():
             if attribute == Attribute("resource", ("id",)):
                 resource_id = str(value)
             elif attribute.path not in (("id",), ("type",), ("name",)):
@@ -111,6 +112,15 @@ def requests_about(asked: Asked, question: Question, domain: str | None, key: st
         )
 
 
+def as_sent(term: Term, value: object) -> tuple[Attribute, object]:
+    """An attribute and its value in a request, for a value that is computed from it alone."""
+    if isinstance(term, Attribute):
+        return term, value
+    assert term.function == "time", "generated policies compute nothing else"
+    (attribute,) = attributes_in(term)
+    return attribute, shown(value)
+
+
 def _asked_in(policy: PolicySet, question: Question) -> bool:
     return question.action in policy.resource_types[question.resource_type].asked_in
 
@@ -123,9 +133,8 @@ def said(found: Found | None, request: Request) -> bool:
 
 def check(asked: Asked, generated: Generated, question: Question, domain: str | None, given: Request) -> int:
     found = {one.subject: one for one in who_can(asked.policy.roles, question, people_of(asked, question))}
-    is_tight = small_space(atoms_of(question)) is not None and not any(
-        isinstance(atom, Match) for atom in atoms_of(question)
-    )
+    space = small_space(atoms_of(question))
+    is_tight = space is not None and not space.has_free_matches
     asked_about = 0
     for key in SUBJECTS:
         answer = found.get(key, found.get("anyone"))
@@ -196,7 +205,7 @@ ROLES_OF_A_HOUSE = "levels: {house: {named_by: house}}\nroles: {guest: {level: h
     [
         'subject.id == "ann"',
         'subject.id in ["ann", "cy"]',
-        'subject.id < "b"',
+        'starts_with(subject.id, "a")',
         'matches_glob(subject.id, "a*")',
         'resource.owner == subject.id and resource.owner != "ann"',
         "resource.owner == subject.id and resource.house == resource.owner",

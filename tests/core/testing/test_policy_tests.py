@@ -106,6 +106,35 @@ grants:
         assert [(failure.expected, failure.got) for failure in found] == expected
 
 
+STALE = """
+resource_types:
+  payment: {actions: [create]}
+  team: {actions: [close]}
+  company: {actions: [close]}
+grants:
+  - {allow: worker, to: create, resource: payment}
+"""
+
+
+def test_a_grant_that_there_is_not_fails_the_test_which_names_the_one_that_decides() -> None:
+    test = "  - {name: it, resource: small, people: willi, allowed: {willi: create}, decided_by: {willi: {create: "
+    result = load(f"{test}allow worker to make payment}}}}}}\n", STALE)
+    policy = result.or_raise()
+    (failure,) = failures(policy, compiled(policy), result.tests[0], ResolvedRoles(policy))
+    assert (
+        failure.cure
+        == 'no grant reads "allow worker to make payment"; if the answer is right, write: allow worker to create payment'
+    )
+
+
+def test_where_no_grant_decides_none_is_to_be_named() -> None:
+    test = "  - {name: it, resource: frozen, people: olga, actions: create, decided_by: {olga: {create: deny olga}}}\n"
+    result = load(test, STALE.replace("allow: worker", "allow: member, at_level: company"))
+    policy = result.or_raise()
+    (failure,) = failures(policy, compiled(policy), result.tests[0], ResolvedRoles(policy))
+    assert failure.cure == 'no grant reads "deny olga"; if the answer is right, no grant decides, so name none'
+
+
 VALUES = """
 people:
   ann: {type: robot, id: r2, roles: {acme: [member, owner]}, big: 1.5e3, ok: true, no: no, "null": ~, text: "true"}

@@ -14,6 +14,7 @@ from storage_people import ROLES, row
 from klausel.storage.assignments.store import AssignmentStore
 from klausel.storage.schema import open_database
 from klausel.storage.sql import database
+from klausel.storage.sql.access import Limits
 from klausel.storage.sql.database import StorageError
 
 
@@ -90,9 +91,8 @@ def test_a_file_that_cannot_be_written_is_read_and_every_write_refused(tmp_path:
     store.close()
 
 
-def test_a_database_locked_for_long_says_so(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database, "LOCK_TIMEOUT_SECONDS", 0)
-    store = AssignmentStore(open_database(sqlite_url))
+def test_a_database_locked_for_long_says_so(sqlite_url: str) -> None:
+    store = AssignmentStore(open_database(sqlite_url, Limits(lock_seconds=0)))
     other = sqlite3.connect(make_url(sqlite_url).database or "", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(StorageError, match="locked by another process"):
@@ -151,7 +151,7 @@ def test_a_lost_connection_is_made_anew(postgresql_schema_url: str) -> None:
     store = AssignmentStore(open_database(postgresql_schema_url))
     store.write(ROLES, [row("ann", "admin", "acme")], [])
     assert store.held_by("user:ann") == (("admin", "acme"),)
-    held = store.reader._local.held._connection.info.backend_pid
+    held = store.reader._idle[-1]._connection.info.backend_pid
     with store.engine.begin() as connection:
         connection.execute(text("SELECT pg_terminate_backend(:held)"), {"held": held})
     assert store.held_by("user:ann") == (("admin", "acme"),)

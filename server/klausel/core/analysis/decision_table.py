@@ -20,6 +20,7 @@ from klausel.core.analysis.both_sides import (
 from klausel.core.analysis.question_space import domains_and_atoms, role_combinations
 from klausel.core.conditions.outcomes import Known, Outcome, TooManyCases, Truths, TruthSpace, positive, truth_space
 from klausel.core.conditions.tree import Atom, Attribute, Condition, atoms, attributes_of
+from klausel.core.conditions.values import shown
 from klausel.core.decisions.domain import BadDomain
 from klausel.core.policy.policy_set import Grant, PolicySet
 from klausel.core.policy.roles import ANYONE, RoleModel
@@ -230,4 +231,4 @@ class _Holding:
 def shown_values(outcome: Outcome) -> tuple[tuple[str, object], ...]:
     """The attributes of an outcome as (name, value), without those that the question itself says."""
     implied = (Attribute("resource", ("type",)), Attribute("action", ("name",)))
-    return tuple((str(name), value) for name, value in outcome.values.items() if name not in implied)
+    return tuple((str(name), shown(value)) for name, value in outcome.values.items() if name not in implied)

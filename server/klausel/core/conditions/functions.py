@@ -208,7 +208,7 @@ _ENTRIES = (
     ),
     _comparison(
         "contains", lambda container, item: contained(item, container), "contains", "A list with this in it.",
-        "resource.reviewers contains subject.id",
+        "resource.watchers contains subject.id",
         turned="in",
     ),
     Function(

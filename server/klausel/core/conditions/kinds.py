@@ -102,7 +102,7 @@ def _fault_in_list(operator: Operator, left: Operand, right: Operand) -> Fault |
         return next(
             filter(None, (_fault_between("==", (left, item), (kind, kind_of_operand(item))) for item in right.items)), None
         )
-    if kind_of_operand(right) is not None:
+    if not isinstance(right, Attribute) or kind_of_operand(right) not in (None, "text"):
         return Fault(f"`{operator}` needs a list on its right", 'write `in ["a", "b"]` or an attribute')
     if kind in ("time", "duration", "clock"):
         return Fault(f"no list that is sent holds {_KINDS[kind]}", "compare it with values that are written here")
@@ -119,7 +119,7 @@ def _fault_between(operator: Operator, sides: Sequence[Operand], kinds: Sequence
             if kind is not None and kind not in ORDERED:
                 return Fault(f"`{operator}` cannot put {_KINDS[kind]} in order", "use `==`, `!=` or `in`")
     one, other = kinds
-    if one is not None and other is not None and one != other:
+    if one is not None and other is not None and one != other and not _is_text_of_old(sides, kinds):
         message = f"`{sides[0]}` is {_KINDS[one]} and `{sides[1]}` is {_KINDS[other]}, so they cannot be compared"
         written = one if isinstance(sides[1], Literal) else other
         return Fault(message, _WRITTEN.get(written, "compare values of one kind"))
@@ -127,6 +127,12 @@ def _fault_between(operator: Operator, sides: Sequence[Operand], kinds: Sequence
         sent = sides[kinds.index(None)]
         return Fault(f"`{sent}` cannot be a duration: requests send none", f"write days({sent}), hours({sent}), or the like")
     return _fault_in_values(sides[0], sides[1]) or _fault_in_values(sides[1], sides[0])
+
+
+def _is_text_of_old(sides: Sequence[Operand], kinds: Sequence[Kind | None]) -> bool:
+    """An id or a type beside a number, `subject.id == 12`: it is unknown for everybody, and was never refused."""
+    is_own = any(isinstance(side, Attribute) and kind == "text" for side, kind in zip(sides, kinds, strict=True))
+    return is_own and bool({"number", "boolean"} & {*kinds})
 
 
 def _fault_in_values(side: Operand, other: Operand) -> Fault | None:
@@ -146,7 +152,7 @@ def _instead_of(side: Operand) -> str:
     if read_time(text) is not None:
         return f'write time("{text}")'
     if read_clock(text) is not None:
-        return f'write clock("{text}"), and time_of_day(context.now, "Europe/Berlin") on the other side'
+        return f'write clock("{text}")'
     try:
         float(text)
     except ValueError:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
@@ -282,20 +282,18 @@ def _group_outcomes(atoms: tuple[Atom, ...], known: Known) -> tuple[tuple[Atom, 
     given = [item for value in values_known for item in (value if isinstance(value, list) else [value])]
     scalars = _scalar_values(atoms, given, len(terms))
     choices = [_known(term, known) or _values_of(term, atoms, scalars) for term in terms]
-    written = {literal.value for atom in atoms if not isinstance(atom, Call) for literal in literals_of(atom)}
-    asked_for = {term for atom in atoms if isinstance(atom, Call) and atom.function == "has" for term in terms_of(atom)}
+    group = _Group(atoms, terms)
     outcomes: dict[Truths, Outcome] = {}
     chosen_in_turn = _choices_of_all(choices, _alike(atoms, given, scalars))
     for number, chosen in enumerate(chosen_in_turn):
         if number >= MOST_CASES:
             names = ", ".join(map(str, terms))
             raise TooManyCases(f"its conditions compare too many values with each other: {names}")
-        values = dict(zip(terms, chosen, strict=True))
-        if not _fit_together(values, asked_for, written):
+        if not group.fit_together(chosen):
             continue
-        for truths in _truths_of_all(atoms, values, written):
+        for truths in group.truths(chosen):
             if truths not in outcomes:
-                shown = {name: value for name, value in values.items() if value is not None}
+                shown = {name: value for name, value in zip(terms, chosen, strict=True) if value is not None}
                 outcomes[truths] = Outcome(truths, shown)
     return atoms, tuple(outcomes.values())
 
@@ -353,37 +351,6 @@ def _choices_of_all(
         yield from itertools.product(*choices)
     else:
         yield from go_on((), {"text": 0, "number": 0})
-
-
-def _fit_together(values: Values, asked_for: Collection[Term], written: Collection[object]) -> bool:
-    """Whether some request has all these values.
-
-    An attribute that is looked into (`a.b` beside `a`) is an object while a part of it has a value; what is computed from
-    nothing is nothing.
-    """
-    for one, other in itertools.combinations(values, 2):
-        if isinstance(one, Attribute) and isinstance(other, Attribute) and _overlap(one, other):
-            outer, inner = (one, other) if len(one.path) < len(other.path) else (other, one)
-            is_object = values[outer] == {} or (values[outer] is None and outer not in asked_for)
-            if values[inner] is not None and not is_object:
-                return False
-    for term, value in values.items():
-        if isinstance(term, Computed) and value is not None and not _can_be_computed(term, values, written):
-            return False
-    return True
-
-
-def _can_be_computed(term: Computed, values: Values, written: Collection[object]) -> bool:
-    """Whether a function can give a value where its arguments are these, as far as they are known."""
-    arguments: list[object] = []
-    for argument in term.arguments:
-        if isinstance(argument, Computed) or (isinstance(argument, Attribute) and argument not in values):
-            return True
-        value = _value(argument, values)
-        if isinstance(value, str) and isinstance(argument, Attribute) and value not in written:
-            return True  # it stands for any other text
-        arguments.append(value)
-    return FUNCTIONS[term.function](*arguments) is not None
 
 
 def _scalar_values(atoms: Sequence[Atom], given: Sequence[object], count: int) -> list[object]:
@@ -465,41 +432,105 @@ def _lists(elements: list[object]) -> list[object]:
     return [*plain, *([*chosen, {}] for chosen in plain if isinstance(chosen, list))]
 
 
-def _truths_of_all(atoms: Sequence[Atom], values: Values, written: Collection[object]) -> Iterator[Truths]:
-    """The ways in which atoms can turn out with these values: one, but for free ones, which are the same for the same values."""
-    ways: dict[object, tuple[bool | None, ...]] = {}
-    keys: list[object] = []
-    for position, atom in enumerate(atoms):
-        found = [_value(operand, values) for operand in operands_of(atom)]
-        truth = truth_of(atom, found)
-        key: object = position
-        if isinstance(atom, Call) and _is_free(atom) and not _is_told(atom, found, written):
-            key = (atom.function, repr(found))
-            ways[key] = FUNCTIONS[atom.function].may_be if _kinds_fit(atom, found) else (None,)
-        else:
-            ways[key] = (truth,)
-        keys.append(key)
-    for chosen in itertools.product(*ways.values()):
-        by_key = dict(zip(ways, chosen, strict=True))
-        yield tuple(by_key[key] for key in keys)
+_Operands = Sequence[tuple[int | None, object]]
+"""Where the value of each operand stands among those chosen for the terms; None where it is written, with the value."""
 
 
-def _is_told(atom: Call, found: Sequence[object], written: Collection[object]) -> bool:
-    """Whether a free function is asked about texts that are meant themselves, and stand for no others."""
-    pairs = zip(atom.arguments, found, strict=True)
-    return all(not isinstance(argument, Term) or (isinstance(value, str) and value in written) for argument, value in pairs)
+class _Group:
+    """Atoms that are looked at together; what does not depend on the values of their terms is found once.
+
+    `chosen` is always a value for each term, in their order.
+    """
+
+    def __init__(self, atoms: Sequence[Atom], terms: Sequence[Term]) -> None:
+        positions = {term: position for position, term in enumerate(terms)}
+        self._written = {literal.value for atom in atoms if not isinstance(atom, Call) for literal in literals_of(atom)}
+        self._atoms = [(atom, _places(operands_of(atom), positions)) for atom in atoms]
+        self._free = frozenset(position for position, atom in enumerate(atoms) if _is_free(atom))
+        asked_for = {term for atom in atoms if isinstance(atom, Call) and atom.function == "has" for term in terms_of(atom)}
+        self._inside: list[tuple[int, int, bool]] = []
+        for one, other in itertools.combinations(terms, 2):
+            if isinstance(one, Attribute) and isinstance(other, Attribute) and _overlap(one, other):
+                outer, inner = (one, other) if len(one.path) < len(other.path) else (other, one)
+                self._inside.append((positions[outer], positions[inner], outer in asked_for))
+        self._computed = [
+            (positions[term], term.function, _places(term.arguments, positions))
+            for term in terms
+            if isinstance(term, Computed) and all(_is_simple(argument, positions) for argument in term.arguments)
+        ]
+
+    def fit_together(self, chosen: Sequence[object]) -> bool:
+        """Whether some request has all these values, as far as it is told here.
+
+        An attribute that is looked into (`a.b` beside `a`) is an object while a part of it has a value; what is computed from
+        nothing is nothing.
+        """
+        for outer, inner, is_asked_for in self._inside:
+            is_object = chosen[outer] == {} or (chosen[outer] is None and not is_asked_for)
+            if chosen[inner] is not None and not is_object:
+                return False
+        return all(
+            chosen[position] is None or self._can_be_computed(function, operands, chosen)
+            for position, function, operands in self._computed
+        )
+
+    def _can_be_computed(self, function: str, operands: _Operands, chosen: Sequence[object]) -> bool:
+        values = _values_at(operands, chosen)
+        stands_for_others = any(
+            at is not None and isinstance(value, str) and value not in self._written
+            for (at, _), value in zip(operands, values, strict=True)
+        )
+        return stands_for_others or FUNCTIONS[function](*values) is not None
+
+    def truths(self, chosen: Sequence[object]) -> Iterator[Truths]:
+        """The ways in which the atoms can turn out: one, but for free ones, which are the same for the same values."""
+        if not self._free:
+            yield tuple([truth_of(atom, _values_at(operands, chosen)) for atom, operands in self._atoms])
+            return
+        ways: dict[object, tuple[bool | None, ...]] = {}
+        keys: list[object] = []
+        for position, (atom, operands) in enumerate(self._atoms):
+            values = _values_at(operands, chosen)
+            key: object = position
+            if position in self._free and isinstance(atom, Call) and not self._is_told(operands, values):
+                key = (atom.function, repr(values))
+                ways[key] = FUNCTIONS[atom.function].may_be if _kinds_fit(atom, values) else (None,)
+            else:
+                ways[key] = (truth_of(atom, values),)
+            keys.append(key)
+        for turned_out in itertools.product(*ways.values()):
+            by_key = dict(zip(ways, turned_out, strict=True))
+            yield tuple([by_key[key] for key in keys])
+
+    def _is_told(self, operands: _Operands, values: Sequence[object]) -> bool:
+        """Whether a free function is asked about texts that are meant themselves, and stand for no others."""
+        return all(
+            at is None or (isinstance(value, str) and value in self._written)
+            for (at, _), value in zip(operands, values, strict=True)
+        )
 
 
-def _kinds_fit(atom: Call, found: Sequence[object]) -> bool:
+def _is_simple(operand: Operand, positions: Mapping[Term, int]) -> bool:
+    return isinstance(operand, Literal | ListOf) or (isinstance(operand, Attribute) and operand in positions)
+
+
+def _places(operands: Iterable[Operand], positions: Mapping[Term, int]) -> _Operands:
+    found: list[tuple[int | None, object]] = []
+    for operand in operands:
+        match operand:
+            case Literal(value):
+                found.append((None, value))
+            case ListOf(items):
+                found.append((None, [item.value for item in items]))
+            case _:
+                found.append((positions[operand], None))
+    return found
+
+
+def _values_at(operands: _Operands, chosen: Sequence[object]) -> list[object]:
+    return [written if at is None else chosen[at] for at, written in operands]
+
+
+def _kinds_fit(atom: Call, values: Sequence[object]) -> bool:
     parameters = FUNCTIONS[atom.function].parameters
-    return all(not one.kinds or kind_of(value) in one.kinds for one, value in zip(parameters, found, strict=True))
-
-
-def _value(operand: Operand, values: Values) -> object:
-    match operand:
-        case Literal(value):
-            return value
-        case ListOf(items):
-            return [item.value for item in items]
-        case _:
-            return values[operand]
+    return all(not one.kinds or kind_of(value) in one.kinds for one, value in zip(parameters, values, strict=True))

@@ -229,9 +229,12 @@ class _Parser:
     def _called(self, gives: str) -> Function | None:
         """The function that is called here, if it gives a truth, or a value; None where there is none."""
         token = self._token
-        if token.kind != "name" or self._tokens[self._at + 1].text != "(":
-            return None
         function = FUNCTIONS.get(token.text)
+        if token.kind != "name" or self._tokens[self._at + 1].text != "(":
+            if function is not None and function.form == "call" and token.text in KEYWORDS:
+                self._at += 1
+                self._expect("(", f"write {function.example}")
+            return None
         if function is None or function.form != "call" or (function.gives == "truth") != (gives == "truth"):
             return None
         return function

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from klausel.core.policy.assignment import effective_assignments
@@ -67,6 +67,11 @@ class EffectiveRoles:
                 return names
             domain = domain.rpartition("/")[0]
         return ROLES_OF_NOBODY
+
+    @property
+    def named_domains(self) -> Collection[str]:
+        """The domains in which other names may be held than in the one above them."""
+        return self._in_domains.keys()
 
     def stored_inside(self, domain: str | None) -> tuple[tuple[str, str], ...]:
         """The `stored` pairs inside the domain of the top level that a domain lies in; nothing for no domain."""

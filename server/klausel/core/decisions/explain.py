@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from klausel.core.conditions.tree import atoms, attributes_of, evaluate, value_of
+from klausel.core.conditions.values import shown
 from klausel.core.decisions.decide import Decision, Plan, decide
 from klausel.core.decisions.effective_roles import EffectiveRoles, Source
 from klausel.core.policy.fitting import truth_as_declared
@@ -166,7 +167,7 @@ def _atoms_seen(policy: PolicySet, grant: Grant, request: Request) -> Iterator[A
     declarations = policy.declarations(grant.resource_type)
     unfit = {str(attribute): str(type_) for attribute, _, type_ in misfits(declarations, request)}
     for atom in dict.fromkeys(atoms(grant.written)):
-        read = tuple((str(attribute), value_of(attribute, request)) for attribute in attributes_of(atom))
+        read = tuple((str(attribute), shown(value_of(attribute, request))) for attribute in attributes_of(atom))
         wrong = tuple((name, unfit[name]) for name, _ in read if name in unfit)
         yield AtomSeen(str(atom), truth_as_declared(atom, declarations, request), read, wrong)
 

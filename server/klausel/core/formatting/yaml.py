@@ -9,7 +9,7 @@ from typing import Literal
 from klausel.core.loading.fields import ProblemList
 from klausel.core.loading.file_schema import Entries, Flag, Free, ListOf, OneText, Table, Texts, TypeOfProperty, Value
 from klausel.core.loading.json_values import is_text_without_quotes
-from klausel.core.terms.problem import SWITCH_OFF_MARK, FormatLossError, PolicyError
+from klausel.core.terms.problem import SWITCH_OFF_MARK, FormatLossError, PolicyError, Problem
 from klausel.core.text.yaml_comments import BLANK, Entry, Written, comments_in, read_with_comments
 from klausel.core.text.yaml_nodes import Fields, Items, Node, Text, read_yaml
 from klausel.core.text.yaml_scalars import NULLS, fold, literal, write_text
@@ -32,7 +32,7 @@ def format_yaml(text: str, shape: Table | Entries, file: str) -> str:
     if written is None or not written.entries:
         return text
     result = "\n".join([*_file(written, shape), ""])
-    after, problems = read_yaml(result, file)
+    after, problems = _sound(result, file)
     if after is None or problems or _meaning(after, shape) != _meaning(before, shape):
         raise FormatLossError("its canonical form would not say the same")
     lost = Counter(comments_in(text)) - Counter(comments_in(result))
@@ -69,13 +69,19 @@ def with_entries(
 
 
 def _read(text: str, shape: Table | Entries, file: str) -> Fields:
-    root, found = read_yaml(text, file)
+    root, found = _sound(text, file)
     problems = ProblemList()
     if root is not None:
         _check(root, shape, "the file", problems)
     if root is None or found or problems.found:
         raise PolicyError([*found, *problems.found])
     return root
+
+
+def _sound(text: str, file: str) -> tuple[Fields | None, list[Problem]]:
+    """What a file holds, with the errors alone: no form of a text is wrong because of a warning."""
+    root, found = read_yaml(text, file)
+    return root, [problem for problem in found if problem.severity == "error"]
 
 
 def _check(node: Node, shape: Value, what: str, problems: ProblemList) -> None:

@@ -15,6 +15,7 @@ from klausel.core.loading.property_types import read_property_types
 from klausel.core.policy.fitting import Wanted, fitted, wanted_cases
 from klausel.core.policy.policy_set import Effect, Grant, ResourceType, declarations_of
 from klausel.core.policy.properties import Declarations, PropertyTypes
+from klausel.core.policy.role_hints import hint_on_grantee, hint_on_role
 from klausel.core.policy.roles import ANY_PREFIX, ANYONE, RoleModel, depth_of
 from klausel.core.policy.scope import EVERYWHERE, Scope
 from klausel.core.terms.identifiers import fault_in_domain, is_action_name, is_name
@@ -300,11 +301,7 @@ def _check_grantee(grantee: Text, effect: Effect, vocabulary: Vocabulary, proble
         declared = vocabulary.declared_roles
         if declared is None or role in declared:
             return
-        if anywhere:
-            hint = f"{did_you_mean(role, declared)}Behind `any` stands a role that policies/roles.yaml declares"
-        else:
-            known = [*declared, ANYONE, *(ANY_PREFIX + name for name in roles.roles if roles.is_earned_anywhere(name))]
-            hint = f"{did_you_mean(role, known)}Roles are declared in policies/roles.yaml"
+        hint = hint_on_grantee(grantee.value, declared, [name for name in roles.roles if roles.is_earned_anywhere(name)])
         place = grantee.place_at(len(ANY_PREFIX)) if anywhere else grantee.place
         problems.add(place, "unknown-role", f'unknown role "{role}"', hint)
         return
@@ -345,7 +342,7 @@ def read_csv_links(
                 hint = "use klausel assignments import, or POST /v1/assignments"
                 problems.add(container.place, "subject-in-policy", message, hint)
             else:
-                hint = f"{did_you_mean(container.value, declared)}Roles are declared in policies/roles.yaml"
+                hint = hint_on_role(container.value, declared)
                 problems.add(container.place, "unknown-role", f'unknown role "{container.value}"', hint)
             continue
         if domain.value != EVERYWHERE:

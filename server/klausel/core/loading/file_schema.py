@@ -327,6 +327,8 @@ TEST = Table(
             "actions", Texts("action"), "Only these actions; all of the type unless said.", excludes=("who_can", "what_can")
         ),
         Key("context", Entries(Free(), is_short=True), "The context of the requests."),
+        Key("action_properties", Entries(Free(), is_short=True), "The properties of the action in the requests."),
+        Key("now", OneText(), "When it is asked, such as 2026-12-31T18:00:00Z: what conditions call context.now."),
         _UNDECLARED,
         Key(
             "allowed",

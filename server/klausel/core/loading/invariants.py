@@ -9,6 +9,7 @@ from klausel.core.loading.features import Vocabulary, check_types, read_conditio
 from klausel.core.loading.fields import ProblemList
 from klausel.core.loading.file_schema import INVARIANT, INVARIANTS, THING
 from klausel.core.policy.invariant import EVERY, OUTSIDER, Invariant, Kind, Thing
+from klausel.core.policy.role_hints import hint_on_grantee, hint_on_role
 from klausel.core.policy.roles import ANY_PREFIX, ANYONE
 from klausel.core.terms.problem import Place, did_you_mean
 from klausel.core.text.yaml_nodes import Fields, Items, Node, Text
@@ -109,15 +110,22 @@ def _is_who(text: Text, kind: Kind, vocabulary: Vocabulary, problems: ProblemLis
         message = f'"{text.value}" reaches nobody; {role} is of the top level'
         problems.add(text.place, "any-of-top-level", message, f"write {role}")
         return False
-    return _is_role(Text(role, text.place), vocabulary, problems)
+    roles, declared = vocabulary.roles, vocabulary.declared_roles
+    if role in roles.roles:
+        return True
+    if declared is not None and role not in declared:
+        earned = [name for name in roles.roles if roles.is_earned_anywhere(name)]
+        hint = hint_on_grantee(text.value, declared, earned, [OUTSIDER] if kind == "never" else [])
+        place = text.place_at(len(ANY_PREFIX)) if anywhere else text.place
+        problems.add(place, "unknown-role", f'unknown role "{role}"', hint)
+    return False
 
 
 def _is_role(text: Text, vocabulary: Vocabulary, problems: ProblemList) -> bool:
     if text.value in vocabulary.roles.roles:
         return True
     if vocabulary.declared_roles is not None and text.value not in vocabulary.declared_roles:
-        known = [*vocabulary.roles.roles, ANYONE, OUTSIDER]
-        hint = f"{did_you_mean(text.value, known)}Roles are declared in policies/roles.yaml"
+        hint = hint_on_role(text.value, vocabulary.declared_roles)
         problems.add(text.place, "unknown-role", f'unknown role "{text.value}"', hint)
     return False
 

@@ -159,12 +159,11 @@ class _Loader:
         roles = replace(roles, separate=separate)
         vocabulary = replace(vocabulary, roles=roles)
         tests: list[PolicyTest] = []
-        are_all_read = not any(problem.severity == "error" for problem in self.problems.found)
         for name, tests_root in roots.items():
             if is_test_file(name) and tests_root is not None:
                 if not tests_root.entries:
                     self._report_empty(shown[name])
-                tests += read_tests(tests_root, vocabulary, grants if are_all_read else None, self.problems)
+                tests += read_tests(tests_root, vocabulary, self.problems)
         if conditions.left_out and not any(problem.severity == "error" for problem in self.problems.found):
             # Grants that use them were left out too; a deny among them must not be lost, whatever was overlooked.
             for label in conditions.left_out:

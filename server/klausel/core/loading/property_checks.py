@@ -303,29 +303,27 @@ def _can_be_equal(one: PropertyType, other: PropertyType, resource_types: Collec
             return kind_of_type(one) == kind_of_type(other) and kind_of_type(one) not in ("list", "parts")
 
 
-def check_values(
-    fields: Fields,
-    values: Mapping[str, object],
-    types: PropertyTypes | None,
-    what: str,
-    problems: ProblemList,
-    flag: Node | None,
-    free: Collection[str] = (),
-) -> None:
+Sent = tuple[Fields, Mapping[str, object], PropertyTypes | None, str]
+"""Entries of a policy test, the values of those that are properties, what is declared of them, and whose they are in words."""
+
+
+def check_values(all_sent: Sequence[Sent], problems: ProblemList, flag: Node | None, free: Collection[str] = ()) -> None:
     """Reports the values of a policy test that are not as declared; where `flag` says that they are not, that all are.
 
-    `values` are those of the entries of `fields` that are properties; those that are `free` need no declaration.
+    Properties that are `free` need no declaration.
     """
     is_flagged = problems.flag(flag, "undeclared")
-    faulty = list(_faulty_values(fields, values, types, what, free))
+    faulty = [problem for sent in all_sent for problem in _faulty_values(*sent, free)]
     if flag is None:
         # What is like nothing that is declared is left to lint, which says it once.
         problems.found += [problem for problem in faulty if problem.severity == "error"]
     elif not is_flagged:
         problems.add(flag.place, "wrong-kind", "undeclared says nothing unless true", "write true, or leave it out")
     elif not faulty:
-        message = f"every property of {what} is as declared" if types is not None else f"nothing is declared of {what}"
-        problems.add(flag.place, "wrong-value", message, "leave undeclared out")
+        whose = " and ".join(what for _, _, _, what in all_sent)
+        is_any_declared = any(types is not None for _, _, types, _ in all_sent)
+        message = f"everything sent of {whose} is as declared" if is_any_declared else f"nothing is declared of {whose}"
+        problems.add(flag.place, "wrong-value", message if whose else "nothing is sent", "leave undeclared out")
 
 
 def _faulty_values(

@@ -24,6 +24,7 @@ from klausel.core.policy.properties import (
 )
 from klausel.core.terms.identifiers import is_name
 from klausel.core.terms.problem import did_you_mean
+from klausel.core.terms.request import NOW
 from klausel.core.text.yaml_nodes import Fields, Items, Node, Text
 
 OF_OTHERS = ("subject", "action", "context")
@@ -69,7 +70,7 @@ def read_property_types(
 def read_properties_file(root: Fields, problems: ProblemList) -> Mapping[str, PropertyTypes]:
     """What `properties.yaml` declares, by subject, action and context; without those of which it says nothing."""
     problems.check_keys(root, PROPERTIES.names, PROPERTIES.what)
-    own = {"subject": ("id", "type"), "action": ("name",)}
+    own = {"subject": ("id", "type"), "action": ("name",), "context": (NOW,)}
     found = {}
     for name in OF_OTHERS:
         types, _ = read_property_types(root.get(name), name, own.get(name, ()), problems)

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from klausel.core.loading.dependency_order import used_first
 from klausel.core.loading.fields import ProblemList, is_empty
 from klausel.core.loading.file_schema import LEVEL, ROLE
+from klausel.core.policy.role_hints import hint_on_role
 from klausel.core.policy.roles import LONGEST_CHAIN, Level, Role, RoleModel
 from klausel.core.terms.identifiers import fault_in_domain_id, is_name
 from klausel.core.terms.problem import Place, did_you_mean
@@ -175,7 +176,7 @@ def join_roles(
     for container, text in links:
         name = container.value
         if text.value not in declared_names:
-            hint = f"{did_you_mean(text.value, declared_names)}Roles are declared in policies/roles.yaml"
+            hint = hint_on_role(text.value, declared_names)
             problems.add(text.place, "unknown-role", f'unknown role "{text.value}"', hint)
         elif name in declared and text.value in declared:
             if depths[declared[text.value].level] < depths[declared[name].level]:

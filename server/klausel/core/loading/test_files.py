@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
+from klausel.core.conditions.values import read_time
 from klausel.core.loading.features import Vocabulary
 from klausel.core.loading.fields import ProblemList
 from klausel.core.loading.file_schema import TEST, TESTS
 from klausel.core.loading.json_values import read_properties
 from klausel.core.loading.property_checks import check_values
 from klausel.core.loading.test_people import Person, read_person, read_resource
-from klausel.core.policy.policy_set import Grant
 from klausel.core.policy.policy_test import Expectation, PolicyTest, grant_text
-from klausel.core.terms.problem import Place, did_you_mean, nearest_name
-from klausel.core.terms.request import Action, Request, Resource
+from klausel.core.terms.problem import Place, did_you_mean
+from klausel.core.terms.request import NOW, Action, Request, Resource, Subject, asked_at
 from klausel.core.text.yaml_nodes import Fields, Items, Node, Text
 
 TEST_KEYS = {kind: TEST.names_beside(kind) for kind in ("allowed", "who_can", "what_can")}
@@ -39,19 +40,24 @@ class _Asked:
     people: list[str]
     actions: list[str] | None = None
     context: Mapping[str, object] = field(default_factory=dict)
+    action_properties: Mapping[str, object] = field(default_factory=dict)
+    now: datetime | None = None
+
+    def request(self, subject: Subject, action: str, resource: Resource) -> Request:
+        """The request of one question."""
+        request = Request(subject, Action(action, self.action_properties), resource, self.context)
+        return request if self.now is None else asked_at(request, self.now)
 
 
 _Pairs = dict[tuple[str, str], Text]
 """By person and action."""
 
 
-def read_tests(
-    root: Fields, vocabulary: Vocabulary, grants: Sequence[Grant] | None, problems: ProblemList
-) -> Iterator[PolicyTest]:
+def read_tests(root: Fields, vocabulary: Vocabulary, problems: ProblemList) -> Iterator[PolicyTest]:
     """The tests of one file, in its order; those with a problem are left out."""
     problems.check_keys(root, TESTS.names, TESTS.what)
     problems.text(root.get("description"), "description")
-    reader = _Reader(_cast(root, vocabulary, problems), vocabulary, grants, problems)
+    reader = _Reader(_cast(root, vocabulary, problems), vocabulary, problems)
     names: dict[str, Place] = {}
     for node in problems.items(root.get("tests"), "tests"):
         fields = problems.fields(node, "a test")
@@ -93,11 +99,10 @@ def _cast(root: Fields, vocabulary: Vocabulary, problems: ProblemList) -> _Cast:
 class _Reader:
     """Reads the tests of one file over the people and resources that it declares."""
 
-    def __init__(self, cast: _Cast, vocabulary: Vocabulary, grants: Sequence[Grant] | None, problems: ProblemList) -> None:
+    def __init__(self, cast: _Cast, vocabulary: Vocabulary, problems: ProblemList) -> None:
         self._cast = cast
         self._types = vocabulary.resource_types
-        self._of_context = vocabulary.properties.get("context")
-        self._grants = grants
+        self._properties = vocabulary.properties
         self._problems = problems
 
     def expectations(self, fields: Fields) -> Iterator[Expectation]:
@@ -139,7 +144,7 @@ class _Reader:
                     yield Expectation(
                         person_name,
                         resource_name,
-                        Request(person.subject, Action(action), resource, asked.context),
+                        asked.request(person.subject, action, resource),
                         person.held,
                         pair in expected,
                         grant_text(grant.value) if grant else None,
@@ -162,10 +167,34 @@ class _Reader:
         context = self._problems.fields(fields.get("context"), "context")
         if context is not None:
             asked.context = read_properties(context, self._problems)
-        if context is not None or fields.get("undeclared") is not None:
-            context = context or Fields((), fields.place)
-            check_values(context, asked.context, self._of_context, "the context", self._problems, fields.get("undeclared"))
+            sent_now = context.get(NOW)
+            if sent_now is not None:
+                message = "context.now is the time of the question"
+                self._problems.add(sent_now.place, "wrong-kind", message, "write now: beside context")
+        of_action = self._problems.fields(fields.get("action_properties"), "action_properties")
+        if of_action is not None:
+            asked.action_properties = read_properties(of_action, self._problems)
+        if context is not None or of_action is not None or fields.get("undeclared") is not None:
+            self._check_sent(fields, context, of_action, asked)
+        asked.now = self._now(fields.get("now"))
         return asked
+
+    def _check_sent(self, fields: Fields, context: Fields | None, of_action: Fields | None, asked: _Asked) -> None:
+        """Reports what is sent with the questions, as context and of the action, and is not as declared."""
+        sent = (
+            (context, asked.context, "context", "the context"),
+            (of_action, asked.action_properties, "action", "the action"),
+        )
+        parts = [(part, values, self._properties.get(root), what) for part, values, root, what in sent if part is not None]
+        check_values(parts, self._problems, fields.get("undeclared"))
+
+    def _now(self, node: Node | None) -> datetime | None:
+        text = self._problems.text(node, "now")
+        now = read_time(text.value) if text is not None else None
+        if text is not None and now is None:
+            hint = "write it as 2026-12-31T18:00:00Z or 2026-12-31T18:00:00+01:00"
+            self._problems.add(text.place, "wrong-kind", f'"{text.value}" is no time', hint)
+        return now
 
     def _known_resources(self, node: Node | None) -> list[str]:
         texts = self._problems.texts(node, "resource")
@@ -232,18 +261,5 @@ class _Reader:
             for action, grant in self._problems.entries(by_action, f"the grants that decide for {person.value}"):
                 text = self._problems.text(grant, "the grant")
                 if text is not None and self._among_actions([action], asked):
-                    self._check_grant(action, text, asked)
                     deciding[person.value, action.value] = text
         return deciding
-
-    def _check_grant(self, action: Text, text: Text, asked: _Asked) -> None:
-        if self._grants is None:
-            return
-        types = {self._cast.resources[name].type for name in asked.resources}
-        known = {
-            grant_text(str(grant)) for grant in self._grants if grant.action == action.value and grant.resource_type in types
-        }
-        if grant_text(text.value) not in known:
-            near = nearest_name(text.value, known) or next(iter(sorted(known)), None)
-            hint = f"the nearest is: {near}" if near else "no grant is about this action"
-            self._problems.add(text.place, "unknown-grant", f'unknown grant "{text.value}"', hint)

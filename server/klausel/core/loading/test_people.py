@@ -12,6 +12,7 @@ from klausel.core.loading.json_values import read_properties
 from klausel.core.loading.property_checks import check_values
 from klausel.core.policy.assignment import Assignment, fault_in_assignment, subject_violations
 from klausel.core.policy.policy_test import Held
+from klausel.core.policy.role_hints import hint_on_role
 from klausel.core.policy.roles import Level, top_domain
 from klausel.core.policy.scope import EVERYWHERE
 from klausel.core.terms.identifiers import fault_in_subject, subject_key
@@ -41,7 +42,7 @@ def read_person(name: Text, node: Node, vocabulary: Vocabulary, problems: Proble
     type_, id_ = problems.text(fields.get("type"), "type"), problems.text(fields.get("id"), "id")
     properties = read_properties(fields, problems, PERSON.names)
     declared = vocabulary.properties.get("subject")
-    check_values(fields, properties, declared, f"the subject {name.value}", problems, fields.get("undeclared"))
+    check_values([(fields, properties, declared, f"the subject {name.value}")], problems, fields.get("undeclared"))
     subject = Subject(type_.value if type_ else "user", id_.value if id_ else name.value, properties)
     fault = fault_in_subject(subject.type, subject.id)
     if fault:
@@ -90,7 +91,7 @@ def _is_known_role(role: Text, vocabulary: Vocabulary, problems: ProblemList) ->
     if role.value in roles:
         return True
     if declared is not None and role.value not in declared:
-        hint = f"{did_you_mean(role.value, roles)}Roles are declared in policies/roles.yaml"
+        hint = hint_on_role(role.value, declared)
         problems.add(role.place, "unknown-role", f'unknown role "{role.value}"', hint)
     return False
 
@@ -112,7 +113,7 @@ def read_resource(name: Text, node: Node, vocabulary: Vocabulary, problems: Prob
     declarations = vocabulary.declarations(type_.value)
     what = f"resource type {type_.value}"
     flag = fields.get("undeclared")
-    check_values(fields, properties, declarations.of_resource, what, problems, flag, declarations.naming)
+    check_values([(fields, properties, declarations.of_resource, what)], problems, flag, declarations.naming)
     named, id_of_domain = _naming(domain, type_.value, vocabulary, problems) if domain else ({}, None)
     for key, _ in fields.entries:
         if key.value in named:

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from klausel.core.policy.role_hints import DECLARED_IN, hint_on_role
 from klausel.core.policy.roles import RoleModel, depth_of, parent_domain
 from klausel.core.terms.identifiers import fault_in_domain, fault_in_subject, split_subject_key
-from klausel.core.terms.problem import did_you_mean
 
 
 class Assignment(NamedTuple):
@@ -47,8 +47,8 @@ def fault_in_assignment(roles: RoleModel, assignment: Assignment) -> str | None:
     role = roles.roles.get(assignment.role)
     if role is None:
         now = roles.names_now.get(assignment.role)
-        hint = f'it is called "{now}" now. ' if now else did_you_mean(assignment.role, roles.roles)
-        return f'unknown role "{assignment.role}"; {hint}Roles are declared in policies/roles.yaml'
+        hint = f'it is called "{now}" now. {DECLARED_IN}' if now else hint_on_role(assignment.role, roles.roles)
+        return f'unknown role "{assignment.role}"; {hint}'
     fault = fault_in_domain(assignment.domain)
     if fault:
         return f'domain "{assignment.domain}" {fault}'

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from klausel.core.policy.role_hints import misspelt_role
 from klausel.core.policy.roles import RoleModel
-from klausel.core.terms.problem import Place, Problem, did_you_mean
+from klausel.core.terms.problem import Place, Problem
 
 
 class StoredRole(NamedTuple):
@@ -35,7 +36,8 @@ def orphan_problems(roles: RoleModel, orphaned: Iterable[StoredRole], roles_file
     for role, _, number in orphaned:
         held_by = f"{number} stored role assignment{' has' if number == 1 else 's have'}"
         message = f'{held_by} the role "{role}", {why_orphaned(roles, role)}, so whoever holds it would be locked out'
-        meant = did_you_mean(role, roles.roles) if role not in roles.roles else ""
+        near = misspelt_role(role, roles.roles) if role not in roles.roles else None
+        meant = f'did you mean "{near}"? ' if near else ""
         hint = f"{meant}Write was: {role} below the role that it is now, or move its holders with klausel assignments rename-role"
         problems.append(Problem(Place(roles_file, 1, 1), "orphaned-assignments", message, hint))
     return tuple(problems)

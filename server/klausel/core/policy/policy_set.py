@@ -8,7 +8,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
-from klausel.core.conditions.tree import Condition
+from klausel.core.conditions.tree import CONTEXT_NOW, Condition, atoms, attributes_of
 from klausel.core.policy.properties import Declarations, PropertyTypes
 from klausel.core.policy.roles import RoleModel
 from klausel.core.policy.scope import Scope
@@ -112,6 +112,12 @@ class PolicySet:
     def grants_about(self, resource_type: str, action: str) -> tuple[Grant, ...]:
         """The grants about one type and action, in the order of the files."""
         return self._grants_by_question.get((resource_type, action), ())
+
+    @cached_property
+    def uses_now(self) -> bool:
+        """Whether a grant depends on the time of the question."""
+        conditions = {id(grant.condition): grant.condition for grant in self.grants if grant.condition is not None}
+        return any(CONTEXT_NOW in attributes_of(atom) for condition in conditions.values() for atom in atoms(condition))
 
     @cached_property
     def _grants_by_question(self) -> Mapping[tuple[str, str], tuple[Grant, ...]]:

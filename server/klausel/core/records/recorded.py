@@ -20,7 +20,7 @@ class Recorded(NamedTuple):
     """One record. `request` is None for an item of a batch that was no question, `held` where no role was asked for.
 
     `held` are the (role, domain) pairs stored inside the domain of the top level; `masked` the places whose values are not
-    known; `grant` as `klausel.core.records.decision_record.describe_grant` writes it.
+    known; `grant` as `klausel.core.records.decision_record.describe_grant` writes it; `now` the time taken for the present.
     """
 
     time: str
@@ -34,6 +34,7 @@ class Recorded(NamedTuple):
     failure: str | None
     masked: tuple[Pointer, ...]
     sample_rate: float
+    now: str
 
 
 class Dropped(NamedTuple):
@@ -71,6 +72,7 @@ def read_recorded(record: Mapping[str, Any]) -> Recorded | Dropped:
             record.get("failure"),
             tuple(map(pointer_parts, record["masked"])) if "masked" in record else (),
             record.get("sample_rate", 1.0),
+            record.get("now", record["time"]),
         )
     except KeyError as error:
         raise BadRecord(f"has no {error}") from None
@@ -81,9 +83,9 @@ def read_recorded(record: Mapping[str, Any]) -> Recorded | Dropped:
 
 
 def _check(recorded: Recorded) -> None:
-    time, request_id, route, request, domain, held, allowed, grant, failure, _, rate = recorded
+    time, request_id, route, request, domain, held, allowed, grant, failure, _, rate, now = recorded
     good = (
-        type(time) is type(request_id) is type(route) is str
+        type(time) is type(request_id) is type(route) is type(now) is str
         and type(allowed) is bool
         and (domain is None or type(domain) is str)
         and (failure is None or type(failure) is str)

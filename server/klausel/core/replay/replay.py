@@ -7,13 +7,14 @@ from functools import partial
 from typing import NamedTuple
 
 from klausel.core.conditions.tree import OWN_ATTRIBUTES, Attribute, Condition, atoms, attributes_of, evaluate
+from klausel.core.conditions.values import read_time
 from klausel.core.decisions.decide import Decision, Plan, decide
 from klausel.core.decisions.effective_roles import ROLES_OF_NOBODY, EffectiveRoles
 from klausel.core.policy.policy_set import Grant, PolicySet
 from klausel.core.policy.roles import top_domain
 from klausel.core.records.recorded import Pairs, Pointer, Recorded
 from klausel.core.terms.masking import pointer_text
-from klausel.core.terms.request import Request
+from klausel.core.terms.request import Request, asked_at
 
 MOST_ROLE_COMBINATIONS = 100_000
 
@@ -41,13 +42,22 @@ class Replay:
 
     def decide(self, recorded: Recorded) -> Decision:
         """The decision under this policy; raises NotKnown. The record must hold a question."""
-        assert recorded.request is not None
+        request = recorded.request
+        assert request is not None
+        if self._policy.uses_now:
+            now = read_time(recorded.now)
+            if now is None:
+                raise NotKnown("the record does not say at which time it was asked")
+            request = asked_at(request, now)
+        return self._decide(recorded, request)
+
+    def _decide(self, recorded: Recorded, request: Request) -> Decision:
         roles_held = partial(self._roles_held, recorded)
         if not recorded.masked:
-            return decide(self._policy, self._plan, roles_held, recorded.request)
+            return decide(self._policy, self._plan, roles_held, request)
         readers = self._readers_of_masked(recorded)
         plan = _CarefulPlan(self._policy, readers) if readers else self._plan
-        return decide(self._policy, plan, roles_held, recorded.request)
+        return decide(self._policy, plan, roles_held, request)
 
     def effective_roles_of(self, held: Pairs) -> EffectiveRoles:
         """The effective roles under this policy of somebody with these role assignments."""

@@ -51,9 +51,9 @@ class FormatLossError(Exception):
     """The canonical form of a file would not say the same, or lose a comment; the message says which."""
 
 
-def nearest_name(name: str, known: Iterable[str]) -> str | None:
+def nearest_name(name: str, known: Iterable[str], likeness: float = 0.6) -> str | None:
     """The known name that is most like `name`, or None when none is near; ties go to the first in alphabetical order."""
-    near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.6)
+    near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=likeness)
     return near[0] if near else None
 
 

@@ -34,7 +34,8 @@ def _failed(test: PolicyTest, failure: Failure) -> Problem:
     where = f" in {domain}" if domain else ""
     question = f"{asked.person} {asked.action} {asked.resource}{where}"
     message = f'the test "{test.name}" fails: {question} is expected to be {failure.expected}, and is {failure.got}'
-    hint = f"{failure.reason.rstrip('.')}; mend the policies or the test, and see klausel test"
+    cure = failure.cure or "fix the policies or the test, and see klausel test"
+    hint = f"{failure.reason.rstrip('.')}; {cure}"
     return Problem(asked.place, "policy-test-failed", message, hint)
 
 

@@ -15,10 +15,14 @@ from klausel.core.policy.policy_test import Expectation, Held, PolicyTest, grant
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An expectation that was not met, with the explanation of the answer that came instead."""
+    """An expectation that was not met, with the explanation of the answer that came instead.
+
+    `is_stale` when it names a grant that the policy set does not have.
+    """
 
     expectation: Expectation
     explanation: Explanation
+    is_stale: bool = False
 
     @property
     def expected(self) -> str:
@@ -37,6 +41,15 @@ class Failure:
     def reason(self) -> str:
         """Why it came, in one sentence."""
         return reason(self.explanation)
+
+    @property
+    def cure(self) -> str:
+        """What to write where the test names a grant that there is not; empty when it names none, or another that is there."""
+        if not self.is_stale:
+            return ""
+        grant = self.explanation.decision.grant
+        instead = f"write: {grant}" if grant else "no grant decides, so name none"
+        return f'no grant reads "{self.expectation.decided_by}"; if the answer is right, {instead}'
 
     @property
     def is_about_grant(self) -> bool:
@@ -76,10 +89,15 @@ def _failures(
         decision = decide(policy, plan, lambda _, domain: effective_roles.roles_in(domain), expectation.request)  # noqa: B023
         if not _is_met(expectation, decision):
             explanation = explain(policy, plan, lambda _: effective_roles, expectation.request)  # noqa: B023
-            yield Failure(expectation, explanation)
+            yield Failure(expectation, explanation, _is_stale(policy, expectation))
 
 
 def _is_met(expectation: Expectation, decision: Decision) -> bool:
     if decision.allowed is not expectation.allowed:
         return False
     return expectation.decided_by is None or grant_text(str(decision.grant)) == expectation.decided_by
+
+
+def _is_stale(policy: PolicySet, expectation: Expectation) -> bool:
+    grants = policy.grants_about(*expectation.question)
+    return expectation.decided_by is not None and expectation.decided_by not in {grant_text(str(grant)) for grant in grants}

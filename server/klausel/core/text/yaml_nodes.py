@@ -10,11 +10,13 @@ from typing import NoReturn
 import yaml
 
 from klausel.core.terms.problem import Place, Problem
+from klausel.core.text.cut_texts import is_cut
 from klausel.core.text.source_map import places_of_block, places_of_flow
 
 DEEPEST_NESTING = 20
 _Loader: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NULLS = ("~", "null", "Null", "NULL")
+_SHOWN = 40
 _QUOTES = ("'", '"')
 # By parts of what libyaml, or PyYAML where it stands alone, says.
 _IN_PLAIN_WORDS = {
@@ -172,7 +174,7 @@ class _Reader:
                 root = self._node(event, 1)
         return root
 
-    def _node(self, event: yaml.Event, depth: int, is_key: bool = False) -> Node:
+    def _node(self, event: yaml.Event, depth: int, is_key: bool = False, key_column: int | None = None) -> Node:
         if depth > DEEPEST_NESTING:
             self._refuse(event, f"this is nested deeper than {DEEPEST_NESTING} levels", "flatten it")
         if isinstance(event, yaml.AliasEvent):
@@ -181,6 +183,8 @@ class _Reader:
             )
         self._check_properties(event)
         if isinstance(event, yaml.ScalarEvent):
+            if not is_key:
+                self._warn_where_cut(event, key_column)
             return self._scalar(event, is_key)
         place = self._place(event)
         if isinstance(event, yaml.SequenceStartEvent):
@@ -201,6 +205,16 @@ class _Reader:
             if event.tag:
                 hint = "remove the tag, or put the whole text in quotes; in conditions, write `not` for `!`"
                 self._report(event, f"tags such as `{event.tag}` are not used in policies", hint)
+
+    def _warn_where_cut(self, event: yaml.ScalarEvent, key_column: int | None) -> None:
+        if event.style in (*_QUOTES, "|", ">") or event.end_mark is None:
+            return
+        if is_cut(self._text, event.end_mark.index, event.value, key_column):
+            end = event.value[-_SHOWN:]
+            shown = f'the text "{end}"' if end == event.value else f'the text with the end "{end}"'
+            message = f"{shown} ends where a comment starts" if event.value else "a comment stands where a text is expected"
+            hint = "put the whole text in quotes; a comment that is meant goes on a line of its own, above"
+            self._problems.append(Problem(self._place(event), "cut-text", message, hint, "warning"))
 
     def _scalar(self, event: yaml.ScalarEvent, is_key: bool) -> Text:
         start = self._place(event)
@@ -226,7 +240,7 @@ class _Reader:
             key = self._node(inner, depth + 1, is_key=True)
             if not isinstance(key, Text):
                 self._refuse(inner, "a list or mapping stands where a key is expected", "quote texts that start with [ or {")
-            value = self._node(next(self._events), depth + 1)
+            value = self._node(next(self._events), depth + 1, key_column=key.place.column)
             if key.value in entries:
                 first = entries[key.value][0].place.line
                 message = f'key "{key.value}" is repeated; it stands on line {first} already'

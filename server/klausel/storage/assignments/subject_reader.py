@@ -1,4 +1,4 @@
-"""The one query behind most decisions, one subject's rows, over a driver-level connection that each thread holds."""
+"""The one query behind most decisions, one subject's rows, over driver-level connections that are kept open."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import sqlite3
 import threading
 from collections import deque
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import count
 from typing import Any, ClassVar
 
 from sqlalchemy import Engine, select
 
 from klausel.core.terms.identifiers import is_printable
-from klausel.storage.sql.database import explained_errors, is_in_memory, make_engine, reading
+from klausel.storage.sql.database import access_of, explained_errors, is_in_memory, make_engine, reading, set_busy_timeout
 from klausel.storage.sql.tables import CasbinRule
 
 Pairs = tuple[tuple[str, str], ...]
@@ -20,8 +21,26 @@ Pairs = tuple[tuple[str, str], ...]
 _BY_SUBJECT = "SELECT v1, v2 FROM casbin_rule WHERE v0 = "
 
 
+@dataclass(frozen=True, slots=True)
+class KnownState:
+    """A state of the role assignments, told from all others of the same counter that another history may have.
+
+    `record` is the newest record of the change log, with its hash, which covers all before it; `subjects` are those that the
+    revision changed, for what is written by plain SQL stands in no record.
+    """
+
+    lineage: str
+    counter: int
+    record: int
+    record_hash: str | None
+    subjects: frozenset[str]
+
+
 class SubjectReader:
-    """Reads one subject's rows; a driver's connection a thread where the driver is known, else through SQLAlchemy."""
+    """Reads one subject's rows; over connections of its own where the driver is known, else through SQLAlchemy.
+
+    On an SQLite file each thread has one; on PostgreSQL there are as many as threads may ask at once.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -32,8 +51,10 @@ class SubjectReader:
             self._query = _BY_SUBJECT + "?"
         elif engine.dialect.name == "postgresql" and engine.dialect.driver == "psycopg":
             self._query = _BY_SUBJECT + "%s"
-        self._held_engine = make_engine(engine.url, hold_connections=True) if self._query else None
+        self._access = access_of(engine)
+        self._held_engine = make_engine(engine.url, hold_connections=True, access=self._access) if self._query else None
         self._local = threading.local()
+        self._idle: deque[_Held] = deque()
 
     def held_by(self, subject: str) -> Pairs:
         """The (role, domain) pairs of one subject, sorted by code points; empty for unknown ones. Raises StorageError."""
@@ -51,48 +72,101 @@ class SubjectReader:
         version: int = self._ask("PRAGMA data_version")[0][0]
         return self._local.held.number, version
 
-    def counter(self) -> int:
-        """The counter of the last revision; SQLite files only."""
-        counter: int = self._ask("SELECT revision FROM klausel_state")[0][0]
-        return counter
+    def state(self) -> KnownState:
+        """The state that the file is in; SQLite files only."""
+        return self._history(0)[0]
 
-    def changes_since(self, counter: int) -> tuple[int, frozenset[str] | None]:
-        """The counter now and the subjects changed after `counter`, None when perhaps all; SQLite files only."""
-        query = (
-            "SELECT s.revision, s.log_starts_after, c.subject "
-            "FROM klausel_state AS s LEFT JOIN klausel_change AS c ON c.revision > ?"
+    def changes_since(self, known: KnownState) -> tuple[KnownState, frozenset[str] | None]:
+        """The state now and the subjects changed after a known one, None when perhaps all; SQLite files only.
+
+        None, too, where the file is one in which the known state never was, as after an older backup was restored.
+        """
+        now, log_starts_after, record_hash, changed = self._history(known.counter, known.record)
+        is_descendant = (
+            now.lineage == known.lineage
+            and now.counter >= known.counter >= log_starts_after
+            and record_hash == known.record_hash
+            and changed.pop(known.counter, frozenset()) == known.subjects
         )
-        rows = self._ask(query, (counter,))
-        now, log_starts_after = rows[0][:2]
-        if counter < log_starts_after or counter > now:
-            return now, None
-        return now, frozenset(subject for _, _, subject in rows if subject is not None)
+        return now, frozenset().union(*changed.values()) if is_descendant else None
+
+    def _history(self, counter: int, record: int = 0) -> tuple[KnownState, int, str | None, dict[int, frozenset[str]]]:
+        """The state now, where its list of changes starts, the hash of a record, and who changed with and after a revision."""
+        query = (
+            "SELECT s.lineage, s.revision, s.log_starts_after, c.revision, c.subject, n.number, n.hash, "
+            "(SELECT hash FROM klausel_assignment_log WHERE number = ?) FROM klausel_state AS s "
+            "LEFT JOIN (SELECT number, hash FROM klausel_assignment_log ORDER BY number DESC LIMIT 1) AS n "
+            "LEFT JOIN klausel_change AS c ON c.revision >= max(?, 0)"
+        )
+        rows = self._ask(query, (record, counter))
+        lineage, now, log_starts_after, _, _, newest, newest_hash, record_hash = rows[0]
+        changed: dict[int, set[str]] = {}
+        for _, _, _, revision, subject, *_ in rows:
+            if revision is not None:
+                changed.setdefault(revision, set()).add(subject)
+        found = {revision: frozenset(subjects) for revision, subjects in changed.items()}
+        state = KnownState(lineage, now, newest or 0, newest_hash, found.get(now, frozenset()))
+        return state, log_starts_after, record_hash, found
 
     def close(self) -> None:
-        """Closes every thread's connection; the next question opens a new one."""
+        """Closes every connection that is not just used; the next question opens a new one."""
         self._local = threading.local()
+        self._idle.clear()
         _Held.close_left()
 
     def _ask(self, query: str, parameters: tuple[object, ...] = ()) -> list[Any]:
-        local = self._local
-        held: _Held | None = getattr(local, "held", None)
+        return self._ask_file(query, parameters) if self.is_sqlite_file else self._ask_server(query, parameters)
+
+    def _ask_file(self, query: str, parameters: tuple[object, ...]) -> list[Any]:
+        """A reading of SQLite waits for nobody but in rare cases: only those need a place among the threads that wait."""
+        held: _Held | None = getattr(self._local, "held", None)
         if held is not None:
             try:
                 return held.ask(query, parameters)
+            except self._driver_errors() as error:
+                if "locked" not in str(error):
+                    # The file may be another one by now; a new connection tells whether it can still be read.
+                    held = None
+        with self._access.reading(), explained_errors(self._engine):
+            if held is None:
+                held = self._local.held = self._new_connection()
+            limits = self._access.limits
+            try:
+                return held.ask_waiting(query, parameters, limits.read_seconds or limits.lock_seconds)
             except self._driver_errors():
-                # The server may have closed a connection that stood idle; a new one tells whether it still answers.
-                del local.held
+                del self._local.held
+                raise
+
+    def _ask_server(self, query: str, parameters: tuple[object, ...]) -> list[Any]:
+        with self._access.reading(), explained_errors(self._engine):
+            try:
+                held = self._idle.pop()
+            except IndexError:
+                held = self._new_connection()
+            else:
+                try:
+                    found = held.ask(query, parameters)
+                except self._driver_errors():
+                    # The server may have closed a connection that stood idle; a new one tells whether it still answers.
+                    # One that came too late leaves no time for that.
+                    held = self._new_connection()
+                else:
+                    self._idle.append(held)
+                    return found
+            found = held.ask(query, parameters)
+            self._idle.append(held)
+            return found
+
+    def _new_connection(self) -> _Held:
         assert self._held_engine is not None
-        with explained_errors(self._engine):
-            held = local.held = _Held(self._held_engine)
-            return held.ask(query, parameters)
+        return _Held(self._held_engine)
 
     def _driver_errors(self) -> type[Exception]:
         return self._engine.dialect.loaded_dbapi.Error
 
 
 class _Held:
-    """One thread's own connection, without transactions; closed when the thread ends."""
+    """A connection without transactions; closed some time after nobody has it any more."""
 
     __slots__ = ("_connection", "_cursor", "number")
     _numbers = count()
@@ -107,12 +181,22 @@ class _Held:
         connection: Any = proxy.driver_connection
         proxy.detach()
         self._connection = connection
-        if not isinstance(connection, sqlite3.Connection):
+        if isinstance(connection, sqlite3.Connection):
+            set_busy_timeout(connection, 0)
+        else:
             connection.autocommit = True
         self._cursor = connection.cursor()
 
     def ask(self, query: str, parameters: tuple[object, ...]) -> list[Any]:
         return self._cursor.execute(query, parameters).fetchall()  # type: ignore[no-any-return]
+
+    def ask_waiting(self, query: str, parameters: tuple[object, ...], seconds: float) -> list[Any]:
+        """As `ask`, but waits so long for the locks of others; of SQLite only."""
+        set_busy_timeout(self._connection, seconds)
+        try:
+            return self.ask(query, parameters)
+        finally:
+            set_busy_timeout(self._connection, 0)
 
     @classmethod
     def close_left(cls) -> None:

@@ -93,6 +93,7 @@ class DecisionLog:
         self._written = 0
         self._dropped = 0
         self._untold = 0
+        self._told_strictly = 0
         self._is_failing = False
         self._process = token_hex(4)
         self._numbers = count(1)
@@ -171,6 +172,23 @@ class DecisionLog:
         """How many records went where."""
         with self._lock:
             return Counts(self._written, self._dropped, self._waiting_records)
+
+    def is_ready(self) -> bool:
+        """Whether decisions can be answered as far as this log goes: False while it is strict and cannot be written.
+
+        A log that failed is tried again here: who is told that nothing is answered asks nothing, which would never change it.
+        """
+        if not self.is_strict or not self._is_failing:
+            return True
+        with self._lock:
+            try:
+                self._sink.write([self._line_of_dropped(self._dropped - self._told_strictly)])
+            except Exception:
+                return False
+            self._told_strictly = self._dropped
+            self._is_failing = False
+        _log.error("the decision log can be written again, and decisions are answered")
+        return True
 
     def close(self) -> None:
         """Writes what waits, as far as the sink takes it, and ends."""

@@ -17,6 +17,7 @@ from sqlalchemy.dialects import mysql
 from klausel.storage.decision_log.files import Block
 from klausel.storage.decision_log.queue import Sink, SinkError
 from klausel.storage.schema import open_database
+from klausel.storage.sql.access import COMMAND_LIMITS, Limits
 from klausel.storage.sql.database import StorageError, reading, writing
 
 STDOUT = "stdout"
@@ -26,15 +27,16 @@ ROWS_PER_BLOCK = 5000
 SECONDS_FOR_A_READER = 1.0
 
 
-def open_sink(target: str, database: str, max_bytes: int, max_files: int) -> Sink:
+def open_sink(target: str, database: str, max_bytes: int, max_files: int, limits: Limits = COMMAND_LIMITS) -> Sink:
     """The sink named `stdout`, `database`, or by the path of a file; raises SinkError when it cannot be used.
 
-    A file that would grow over `max_bytes` is put aside first; at most `max_files` such files are kept, 0 keeps all.
+    A file that would grow over `max_bytes` is put aside first; at most `max_files` such files are kept, 0 keeps all. `limits` are
+    those of the database.
     """
     if target == STDOUT:
         return StdoutSink()
     if target == DATABASE:
-        return DatabaseSink(database)
+        return DatabaseSink(database, limits)
     return FileSink(Path(target), max_bytes, max_files)
 
 
@@ -235,9 +237,9 @@ def blocks_in_database(engine: Engine) -> Iterator[Block]:
 class DatabaseSink:
     """Inserts into the table `klausel_decision`, which it makes when it is not there."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, limits: Limits = COMMAND_LIMITS) -> None:
         try:
-            self._engine = open_database(url)
+            self._engine = open_database(url, limits)
             with writing(self._engine, None) as connection:
                 _METADATA.create_all(connection)
         except StorageError as error:

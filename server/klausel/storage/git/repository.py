@@ -148,6 +148,16 @@ class GitRepository:
         here = os.path.join(os.getcwd(), "")
         return path.removeprefix(here)
 
+    def branch(self) -> str | None:
+        """The branch that others start from: that of origin, else the one that is checked out; None where there is none."""
+        for reference in ("refs/remotes/origin/HEAD", "HEAD"):
+            try:
+                found = _output([*self._command, "symbolic-ref", "--quiet", reference], self._environment).strip()
+            except GitError:
+                continue
+            return found.removeprefix("refs/remotes/origin/").removeprefix("refs/heads/")
+        return None
+
     def commit(self, revision: str) -> GitCommit:
         """The commit that a revision names (`HEAD~2`, a branch, a tag, an id); raises `GitError` when it names none.
 

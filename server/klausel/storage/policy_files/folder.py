@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
 import os
 import stat
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-from klausel.core.loading.load import ROLES_FILE, SourceFile, no_roles
+from klausel.core.loading.load import FEATURES_FOLDER, ROLES_FILE, SourceFile, no_roles
 from klausel.core.terms.problem import Place, PolicyError, Problem
 from klausel.storage.file_rules import (
     DEFAULT_MODEL,
@@ -25,6 +26,9 @@ from klausel.storage.git.objects import GitError
 from klausel.storage.git.repository import GitRepository
 
 _OPENED_FOR_READING = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+
+CUTOFF_OF_SLIPS = 0.85
+"""How like another name one must be to have been meant, where most names have nothing to do with policies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +61,27 @@ def read_folder(folder: Path, model: Path) -> PolicyFiles:
         raise PolicyError([_no_access(folder, "folder", error)]) from error
     if not is_folder:
         what = "this is a file, not the folder of a policy set" if folder.exists() else "there is no such folder"
-        hint = "name the folder that holds roles.yaml and features/"
+        hint = f"name the folder that holds {ROLES_FILE} and {FEATURES_FOLDER}, or start one with klausel init"
         above = next((place / folder for place in Path.cwd().parents if (place / folder / ROLES_FILE).is_file()), None)
         if above is not None and not folder.is_absolute():
             hint = f"did you mean {os.path.relpath(above)}? " + hint.capitalize()
         raise PolicyError([Problem(Place(shown(folder), 1, 1), "missing-file", what, hint)])
     files, problems = read_files(folder, model)
     if all(file.name == MODEL_NAME for file in files):
-        raise PolicyError([*problems, no_roles(shown(folder / ROLES_FILE))])
+        raise PolicyError(_no_policy_folder(folder, problems))
     return PolicyFiles(tuple(files), tuple(problems), shown(model), lambda: commit_of(folder, model, files))
+
+
+def _no_policy_folder(folder: Path, problems: Iterable[Problem]) -> list[Problem]:
+    """What is wrong where a folder holds nothing of a policy set: that, and not each of its files."""
+    slips = difflib.get_close_matches(ROLES_FILE, [path.name for path in folder.iterdir()], n=1, cutoff=CUTOFF_OF_SLIPS)
+    slip = {shown(folder / name) for name in slips}
+    telling = [problem for problem in problems if problem.id != "unknown-file" or problem.place.file in slip]
+    missing = no_roles(shown(folder / ROLES_FILE))
+    below = next((path.parent for path in sorted(folder.glob(f"*/{ROLES_FILE}"))), None)
+    if below is not None:
+        missing = replace(missing, hint=f"did you mean the folder {shown(below)}? " + missing.hint.capitalize())
+    return [*telling, missing]
 
 
 def read_at(

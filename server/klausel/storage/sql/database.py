@@ -7,43 +7,54 @@ import sqlite3
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, select, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import NullPool, QueuePool
 
+from klausel.storage.sql.access import COMMAND_LIMITS, WRITES_AT_ONCE, Access, Limits, StorageError
 from klausel.storage.sql.tables import State
 
-LOCK_TIMEOUT_SECONDS = 30
-CONNECT_TIMEOUT_SECONDS = 10
+__all__ = ["StorageError"]
+
 MOST_ACCOUNT_LOCKS = 64
 
 _WRITES = "klausel_writes"
+_ACCESS = "klausel_access"
 
 
-class StorageError(Exception):
-    """The database cannot do what was asked; the message is one sentence that says how to mend it."""
+def make_engine(
+    url: URL, hold_connections: bool = False, limits: Limits = COMMAND_LIMITS, access: Access | None = None
+) -> Engine:
+    """An engine that opens nothing yet; with `hold_connections` it pools nothing, each connection is its asker's.
 
-
-def make_engine(url: URL, hold_connections: bool = False) -> Engine:
-    """An engine that opens nothing yet; with `hold_connections` it pools nothing, each connection is its asker's."""
+    With an `access`, that of another engine on the same database, it shares the limits and places of that one.
+    """
+    access = access or Access(place_of(url), limits)
+    limits = access.limits
     options: dict[str, object] = {}
     if url.get_backend_name() == "sqlite":
         if is_in_memory(url):
             # One connection for all threads, one thread at a time: another connection would be another database.
             options = {"poolclass": QueuePool, "pool_size": 1, "max_overflow": 0}
-        options["connect_args"] = {"isolation_level": None, "check_same_thread": False}
+        seconds = limits.read_seconds or limits.lock_seconds
+        options["connect_args"] = {"isolation_level": None, "check_same_thread": False, "timeout": seconds}
     else:
         options = {"pool_pre_ping": True, "isolation_level": "READ COMMITTED"}
-        if url.drivername == "postgresql+psycopg" and "connect_timeout" not in url.query:
-            options["connect_args"] = {"connect_timeout": CONNECT_TIMEOUT_SECONDS}
+    if limits.read_seconds is not None and "poolclass" not in options:
+        # As many as there are places: nobody who has one waits for a connection.
+        options |= {"max_overflow": limits.reads_at_once + WRITES_AT_ONCE - 5, "pool_timeout": limits.read_seconds}
     if hold_connections:
-        options["poolclass"] = NullPool
-        options.pop("pool_pre_ping", None)
+        options = {"connect_args": options.get("connect_args", {}), "poolclass": NullPool}
+        if url.get_backend_name() != "sqlite":
+            options["isolation_level"] = "READ COMMITTED"
     try:
-        engine = create_engine(url, **options)
+        engine = create_engine(url, execution_options={_ACCESS: access}, **options)
     except (NoSuchModuleError, ModuleNotFoundError) as error:
         raise StorageError(
             f'no driver for databases of kind "{url.drivername}" is installed ({error}); '
@@ -54,7 +65,21 @@ def make_engine(url: URL, hold_connections: bool = False) -> Engine:
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _set_up_sqlite_connection)
         event.listen(engine, "begin", _begin_sqlite)
+    elif engine.dialect.driver == "psycopg":
+        event.listen(engine, "do_connect", partial(_connect_psycopg, limits))
     return engine
+
+
+def access_of(engine: Engine) -> Access:
+    """The limits and places of an engine that `make_engine` made."""
+    access: Access = engine.get_execution_options()[_ACCESS]
+    return access
+
+
+def _connect_psycopg(limits: Limits, _dialect: object, _record: object, arguments: Any, parameters: Any) -> Any:
+    from klausel.storage.sql.bounded_psycopg import connect
+
+    return connect(tuple(arguments), dict(parameters), limits)
 
 
 def is_in_memory(url: URL) -> bool:
@@ -68,14 +93,19 @@ def is_in_memory(url: URL) -> bool:
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
     """A connection for reading, in a transaction of its own; raises StorageError."""
-    with explained_errors(engine), engine.connect() as connection, connection.begin():
+    with access_of(engine).reading(), explained_errors(engine), engine.connect() as connection, connection.begin():
         yield connection
 
 
 @contextmanager
 def writing(engine: Engine, accounts: Collection[str] | None) -> Iterator[Connection]:
     """A connection in a write transaction as `write_transaction` makes it; raises StorageError."""
-    with explained_errors(engine), engine.connect() as connection, write_transaction(connection, accounts):
+    with (
+        access_of(engine).writing(),
+        explained_errors(engine),
+        engine.connect() as connection,
+        write_transaction(connection, accounts),
+    ):
         yield connection
 
 
@@ -101,7 +131,7 @@ def explained_errors(engine: Engine) -> Iterator[None]:
     try:
         yield
     except (SQLAlchemyError, engine.dialect.loaded_dbapi.Error) as error:
-        raise StorageError(_sentence(engine.url, error)) from error
+        raise StorageError(_sentence(engine.url, error, access_of(engine).limits)) from error
 
 
 def read_url(url: str) -> URL:
@@ -132,20 +162,27 @@ def _with_whole_path(url: URL) -> URL:
 
 
 def _set_up_sqlite_connection(connection: sqlite3.Connection, record: object) -> None:
-    connection.execute(f"PRAGMA busy_timeout = {LOCK_TIMEOUT_SECONDS * 1000}")
     connection.execute("PRAGMA foreign_keys = ON")
     # A revocation that was answered must survive a power cut, so the log is flushed at every commit.
     connection.execute("PRAGMA synchronous = FULL")
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    writes = connection.get_execution_options().get(_WRITES)
+    options = connection.get_execution_options()
+    writes, limits = options.get(_WRITES), options[_ACCESS].limits
+    seconds = limits.lock_seconds if writes or limits.read_seconds is None else limits.read_seconds
+    set_busy_timeout(connection.connection.driver_connection, seconds)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def set_busy_timeout(connection: Any, seconds: float) -> None:
+    """Sets how long SQLite waits for the locks of others."""
+    connection.execute(f"PRAGMA busy_timeout = {round(seconds * 1000)}")
 
 
 def use_write_ahead_log(engine: Engine) -> None:
     """Switches the file to WAL once; SQLite does not wait by itself when two processes do so at the same time."""
-    give_up_at = time.monotonic() + LOCK_TIMEOUT_SECONDS
+    give_up_at = time.monotonic() + access_of(engine).limits.lock_seconds
     connection = engine.raw_connection()
     try:
         driver: sqlite3.Connection = connection.driver_connection  # type: ignore[assignment]
@@ -169,7 +206,8 @@ def _take_locks(connection: Connection, accounts: Collection[str] | None) -> Non
     if connection.dialect.name != "postgresql":
         connection.execute(select(State.revision).with_for_update())
         return
-    connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'"))
+    limits = access_of(connection.engine).limits
+    connection.execute(text(f"SET LOCAL lock_timeout = '{round(limits.lock_seconds * 1000)}ms'"))
     everything = lock_key("everything")
     if accounts is None or len(accounts) > MOST_ACCOUNT_LOCKS:
         connection.execute(text(f"SELECT pg_advisory_xact_lock({everything})"))
@@ -197,7 +235,7 @@ def place_of(url: URL) -> str:
 
 _SQLITE_CURES = (
     ("readonly", "cannot be written; make the file and its folder writable for the user that runs Klausel"),
-    ("locked", f"was locked by another process for over {LOCK_TIMEOUT_SECONDS} s; wait until its write ends and try again"),
+    ("locked", "was locked by another process for over {seconds:g} s; wait until its write ends and try again"),
     (
         "unable to open",
         "cannot be opened; check the path, and that the user that runs Klausel may write there",
@@ -206,23 +244,26 @@ _SQLITE_CURES = (
     ("full", "has no room left on its disk; make room and try again"),
 )
 _POSTGRESQL_CURES = {
-    "55P03": f"was locked by another writer for over {LOCK_TIMEOUT_SECONDS} s; wait until its write ends and try again",
+    "55P03": "was locked by another writer for over {seconds:g} s; wait until its write ends and try again",
+    "57014": "took too long for what was asked; see what holds it up, and try again",
     "42501": "refuses the rights that are needed; let the user create tables in its schema, and read and write them",
     "25006": "is read-only; name its primary server with --database",
 }
 
 
-def _sentence(url: URL, error: Exception) -> str:
+def _sentence(url: URL, error: Exception, limits: Limits) -> str:
+    if isinstance(error, PoolTimeout):
+        return f"{place_of(url)} is too slow: all connections to it are in use; see what holds it up"
     original = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     first_line = _without_secrets(url, (str(original).strip() or type(original).__name__).splitlines()[0])
     if url.get_backend_name() == "sqlite":
         for sign, cure in _SQLITE_CURES:
             if sign in first_line:
-                return f"{place_of(url)} {cure} ({first_line})"
+                return f"{place_of(url)} {cure.format(seconds=limits.lock_seconds)} ({first_line})"
         return f"{place_of(url)} failed: {first_line}"
     known = _POSTGRESQL_CURES.get(getattr(original, "sqlstate", None) or "")
     if known is not None:
-        return f"{place_of(url)} {known} ({first_line})"
+        return f"{place_of(url)} {known.format(seconds=limits.lock_seconds)} ({first_line})"
     if type(original).__name__ in {"OperationalError", "ConnectionTimeout", "InterfaceError", "TimeoutError"}:
         return (
             f"{place_of(url)} cannot be used: {first_line}; "

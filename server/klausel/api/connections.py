@@ -1,0 +1,189 @@
+"""Connections to a worker: counted and bounded, and cut where they would hold a place for nothing.
+
+The server under the application closes what idles between two requests. It waits for ever for the rest of a body that has begun,
+and for the first byte of a connection; so the sockets of the process are looked at here, which only Linux can tell about.
+Elsewhere nothing is cut.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import struct
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from time import monotonic
+
+from klausel.api.json_body import BodyError
+from klausel.settings import SLOW_BODIES_AT_ONCE
+
+SECONDS_BETWEEN_LOOKS = 0.5
+SECONDS_WITHOUT_A_BYTE = 60.0
+SECONDS_PER_LINE = 60.0
+SLOW_SECONDS = 0.25
+REASONS = ("unfinished", "idle", "too many")
+
+_ESTABLISHED = 1
+_LAST_SENT, _LAST_RECEIVED, _PIECES_RECEIVED, _PIECES_SENT = 44, 52, 152, 156
+"""Where the struct `tcp_info` of Linux holds how many milliseconds ago data were sent and received, and in how many pieces."""
+_INFO_BYTES = 160
+_log = logging.getLogger(__name__)
+
+
+class RequestsInProgress:
+    """Knows what each thread that answers does now: waits for a body, or works."""
+
+    def __init__(self, slow_at_once: int = SLOW_BODIES_AT_ONCE) -> None:
+        self._slow_at_once = slow_at_once
+        self._reading: dict[int, float] = {}
+        self._working: dict[int, float] = {}
+
+    def begin(self) -> None:
+        """Notes that this thread begins to answer a request."""
+        self._working[threading.get_ident()] = monotonic()
+
+    def end(self) -> None:
+        """Notes that it is answered."""
+        self._working.pop(threading.get_ident(), None)
+
+    def read(self, read: Callable[[int], bytes], number: int) -> bytes:
+        """What `read(number)` gives. Raises `BodyError` (503) where too many bodies come too slowly already."""
+        reading = self._reading
+        if len(reading) >= self._slow_at_once:
+            slow_since = monotonic() - SLOW_SECONDS
+            if sum(began < slow_since for began in list(reading.values())) >= self._slow_at_once:
+                raise BodyError(503, "too many bodies arrive too slowly, so no other is read now; send it again")
+        thread = threading.get_ident()
+        self._working.pop(thread, None)
+        reading[thread] = monotonic()
+        try:
+            return read(number)
+        finally:
+            del reading[thread]
+            self._working[thread] = monotonic()
+
+    def longest_work(self) -> float:
+        """For how many seconds the oldest request, whose body is there, is being answered."""
+        return monotonic() - min(list(self._working.values()), default=monotonic())
+
+
+class BodyInput:
+    """The `wsgi.input` of a request, read as `RequestsInProgress.read` says."""
+
+    def __init__(self, requests: RequestsInProgress, body: object) -> None:
+        self._requests = requests
+        self._body = body
+
+    def read(self, size: int = -1) -> bytes:
+        """As a file has it."""
+        return self._requests.read(self._body.read, size)  # type: ignore[attr-defined]
+
+    def __iter__(self) -> Iterator[bytes]:
+        while block := self.read(65536):
+            yield block
+
+
+@dataclass
+class _Seen:
+    """What is known of one connection since the last look."""
+
+    sent_at: float
+    pending_since: float | None
+
+
+class ConnectionWatch:
+    """Looks at the connections to one port of this process, in a thread of its own.
+
+    A request that is not there as a whole `body_seconds` after it began is cut; with more than `most` connections, those that
+    idle longest are closed, so that new ones are answered.
+    """
+
+    def __init__(self, port: int, most: int, body_seconds: float, requests: RequestsInProgress) -> None:
+        self.most = most
+        self.open = 0
+        self.closed = dict.fromkeys(REASONS, 0)
+        self._port = port
+        self._body_seconds = body_seconds
+        self._requests = requests
+        self._seen: dict[tuple[int, object], _Seen] = {}
+        self._told_at = float("-inf")
+
+    def start(self) -> None:
+        """Begins to look, on Linux; a daemon thread, which ends with the process."""
+        if sys.platform == "linux":
+            threading.Thread(target=self._watch, name="connections", daemon=True).start()
+
+    def _watch(self) -> None:
+        pause = threading.Event()
+        while not pause.wait(SECONDS_BETWEEN_LOOKS):
+            try:
+                self.look()
+            except Exception:
+                _log.exception("connections could not be looked at")
+
+    def look(self) -> None:
+        """Looks at every connection once."""
+        now, seen, idle = monotonic(), {}, []
+        # Whoever works for a caller has its request; from outside it looks like one that is half there.
+        patience = self._body_seconds + self._requests.longest_work()
+        for descriptor in map(int, os.listdir("/proc/self/fd")):
+            # A copy: whatever happens to the connection meanwhile, it stays the one that was looked at.
+            with suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as connection:
+                if connection.family not in (socket.AF_INET, socket.AF_INET6) or connection.type != socket.SOCK_STREAM:
+                    continue
+                if connection.getsockname()[1] != self._port:
+                    continue
+                info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO_BYTES)
+                if info[0] != _ESTABLISHED:
+                    continue
+                key = (descriptor, connection.getpeername())
+                sent, received = (_number(info, place) / 1000 for place in (_LAST_SENT, _LAST_RECEIVED))
+                # The clock is too coarse to tell a first request from the connection that brings it.
+                is_first = bool(_number(info, _PIECES_RECEIVED)) and not _number(info, _PIECES_SENT)
+                known = seen[key] = self._state(key, now, sent, received, received < sent or is_first)
+                if known.pending_since is None:
+                    idle.append((min(sent, received), descriptor, key))
+                    if min(sent, received) > SECONDS_WITHOUT_A_BYTE:
+                        self._cut(connection, "idle")
+                elif now - known.pending_since > patience:
+                    self._cut(connection, "unfinished")
+        self._seen, self.open = seen, len(seen)
+        if self.open > self.most:
+            self._make_room(idle)
+
+    def _state(self, key: tuple[int, object], now: float, sent: float, received: float, is_pending: bool) -> _Seen:
+        known = self._seen.get(key)
+        if not is_pending:
+            return _Seen(now - sent, None)
+        if known is None or known.pending_since is None or now - sent > known.sent_at + SECONDS_BETWEEN_LOOKS / 10:
+            return _Seen(now - sent, now - received)
+        return known
+
+    def _make_room(self, idle: list[tuple[float, int, tuple[int, object]]]) -> None:
+        surplus = self.open - self.most
+        now = monotonic()
+        if now - self._told_at > SECONDS_PER_LINE:
+            self._told_at = now
+            _log.warning(
+                "%d connections are open, more than the %d of --max-connections; those that idle longest are closed",
+                self.open,
+                self.most,
+            )
+        for _, descriptor, key in sorted(idle, reverse=True)[:surplus]:
+            with suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as connection:
+                if (descriptor, connection.getpeername()) == key:
+                    self._cut(connection, "too many")
+
+    def _cut(self, connection: socket.socket, reason: str) -> None:
+        self.closed[reason] += 1
+        connection.shutdown(socket.SHUT_RDWR)
+
+
+def _number(info: bytes, place: int) -> int:
+    """A number of `tcp_info`; 0 where the system's is shorter."""
+    number: int = struct.unpack_from("I", info, place)[0] if len(info) >= place + 4 else 0
+    return number

@@ -1,0 +1,1 @@
+"""Which resources a subject may act on, as one condition over their properties."""

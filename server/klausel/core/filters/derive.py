@@ -1,0 +1,216 @@
+"""From a policy set and the effective roles of one subject to the filter of what it may act on, over all domains at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from klausel.core.conditions.tree import Attribute, Comparison, ListOf, Literal
+from klausel.core.decisions.effective_roles import EffectiveRoles
+from klausel.core.filters.filling import open_of_resource, what_is_left
+from klausel.core.filters.tree import Filter, Missing, NamesDomain, every, is_among, some
+from klausel.core.policy.policy_set import Grant, PolicySet
+from klausel.core.policy.roles import Level, depth_of
+from klausel.core.terms.identifiers import DOMAIN_CHARACTERS, fault_in_domain, fault_in_domain_id, fault_in_subject
+from klausel.core.terms.request import Request
+
+_ID = Attribute("resource", ("id",))
+
+
+def filter_of(policy: PolicySet, effective_roles: EffectiveRoles, request: Request, inside: str | None = None) -> Filter:
+    """The filter that takes exactly the resources for which the request is allowed.
+
+    The resource of the request gives its type, and the properties that all resources share; its id does not count. With
+    `inside` only resources in this domain and below it are taken. A property that a resource has as null counts as missing.
+    """
+    grants = policy.grants_about(request.resource.type, request.action.name)
+    if not grants or fault_in_subject(request.subject.type, request.subject.id):
+        return False
+    return _Derivation(policy, effective_roles, request, grants, inside).filter()
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Some domains that nothing tells apart: the last one above them, or that they are, that has a name, and their depth."""
+
+    named: str | None
+    depth: int
+
+    @property
+    def is_named(self) -> bool:
+        return self.depth == (0 if self.named is None else depth_of(self.named))
+
+
+_NOWHERE = _Place(None, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """Parts of a domain: those that differ from resource to resource, and the characters that the others take, with `/`."""
+
+    open: tuple[Attribute, ...]
+    characters: int
+
+
+_ALL_NAMED = _Parts((), 0)
+
+
+class _Derivation:
+    """Goes through the levels from the top, through each domain that roles or grants name, and aside of them."""
+
+    def __init__(
+        self,
+        policy: PolicySet,
+        effective_roles: EffectiveRoles,
+        request: Request,
+        grants: tuple[Grant, ...],
+        inside: str | None,
+    ) -> None:
+        self._roles = policy.roles
+        self._effective_roles = effective_roles
+        self._request = request
+        self._grants = grants
+        self._inside = inside
+        self._grantees = frozenset(grant.grantee for grant in grants)
+        self._is_open = open_of_resource(request)
+        asked_in = policy.resource_types[request.resource.type].asked_in.get(request.action.name)
+        self._levels = tuple(_up_to(policy.roles.levels, asked_in))
+        self._id_may_name = asked_in is None
+        self._left: dict[tuple[int, ...], Filter] = {}
+        self._children: dict[str | None, dict[str, None]] = {}
+        scopes = [grant.scope.domain for grant in grants]
+        for domain in (*effective_roles.named_domains, *scopes, inside):
+            if domain is not None and fault_in_domain(domain) is None:
+                self._add(domain)
+
+    def _add(self, domain: str) -> None:
+        above, slash, part = domain.rpartition("/")
+        siblings = self._children.setdefault(above if slash else None, {})
+        if part not in siblings:
+            siblings[part] = None
+            if slash:
+                self._add(above)
+
+    def filter(self) -> Filter:
+        """The whole filter."""
+        return self._from(0, _NOWHERE, _ALL_NAMED)
+
+    def _from(self, position: int, place: _Place, parts: _Parts) -> Filter:
+        """The filter of what lies in a place, or in one below it that the levels from this position on name.
+
+        `parts` are those parts of the domain that stand behind the last one with a name.
+        """
+        if position == len(self._levels):
+            return self._in(place)
+        level = self._levels[position]
+        if level.constant is not None:
+            return self._from(position + 1, self._below(place, level.constant), self._with(place, parts, level.constant))
+        ways: list[tuple[Filter, Filter]] = [(self._nothing_named_from(position), self._in(place))]
+        ways += self._named(level, position, place, parts)
+        then: dict[str, tuple[Filter, list[Filter]]] = {}
+        for when, left in ways:
+            then.setdefault(str(left), (left, []))[1].append(when)
+        return some(every([some(when), left]) for left, when in then.values())
+
+    def _named(self, level: Level, position: int, place: _Place, parts: _Parts) -> Iterator[tuple[Filter, Filter]]:
+        """Each way in which a resource names a domain of this level: when it does, and what else must hold then."""
+        is_identified = self._is_identified(level)
+        property_ = None if level.named_by is None else Attribute("resource", (level.named_by,))
+        if not is_identified and property_ is None:
+            return
+        given = self._request.resource.properties
+        fits: Filter = True
+        only: str | None = None
+        if property_ is not None and not self._is_open(property_):
+            value = given[property_.path[0]]
+            if not isinstance(value, str) or fault_in_domain_id(value) is not None:
+                return
+            only = value
+            fits = is_among(_ID, [value]) if is_identified else True
+        elif is_identified and property_ is not None:
+            fits = some([Missing(property_), Comparison("==", property_, _ID)])
+        part = _ID if is_identified else property_
+        assert part is not None
+        if only is not None:
+            known = self._with(place, parts, only)
+            short: Filter = self._is_domain(position, place, known) if known.open else True
+            yield every([fits, short]), self._from(position + 1, self._below(place, only), known)
+            return
+        siblings = self._children.get(place.named, {}) if place.is_named else {}
+        # What is aside of all that has a name is what most is compared with: what comes to the same needs no mention.
+        others = _Parts((*parts.open, part), parts.characters)
+        aside = self._from(position + 1, _Place(place.named, place.depth + 1), others)
+        different: dict[str, tuple[Filter, list[str]]] = {}
+        for sibling in siblings:
+            left = self._from(position + 1, self._below(place, sibling), _ALL_NAMED)
+            if str(left) != str(aside):
+                different.setdefault(str(left), (left, []))[1].append(sibling)
+        for left, ids in different.values():
+            yield every([fits, is_among(part, ids)]), left
+        if aside is not False:
+            excluded = [id_ for _, ids in different.values() for id_ in ids]
+            outside: Filter = Comparison("not in", part, ListOf(tuple(map(Literal, excluded)))) if excluded else True
+            yield every([fits, self._is_domain(position, place, others), outside]), aside
+
+    def _is_domain(self, position: int, place: _Place, parts: _Parts) -> Filter:
+        taken = parts.characters + (0 if place.named is None else len(place.named) + 1)
+        for level in self._levels[position + 1 :]:
+            if level.constant is None:
+                break
+            taken += len(level.constant) + 1
+        return NamesDomain(parts.open, DOMAIN_CHARACTERS - taken)
+
+    def _with(self, place: _Place, parts: _Parts, part: str) -> _Parts:
+        return parts if place.is_named else _Parts(parts.open, parts.characters + len(part) + 1)
+
+    def _nothing_named_from(self, position: int) -> Filter:
+        """When a resource names no level from this position on; what is constant counts only below what is named."""
+        conditions: list[Filter] = []
+        for level in self._levels[position:]:
+            if level.constant is not None:
+                continue
+            if self._is_identified(level):
+                return False
+            if level.named_by is not None:
+                attribute = Attribute("resource", (level.named_by,))
+                conditions.append(Missing(attribute) if self._is_open(attribute) else False)
+        return every(conditions)
+
+    def _is_identified(self, level: Level) -> bool:
+        return self._id_may_name and level.identified_by == self._request.resource.type
+
+    def _below(self, place: _Place, part: str) -> _Place:
+        if not place.is_named:
+            return _Place(place.named, place.depth + 1)
+        return _Place(part if place.named is None else f"{place.named}/{part}", place.depth + 1)
+
+    def _in(self, place: _Place) -> Filter:
+        """What else must hold of a resource in a place."""
+        if self._inside is not None and not _lies_in(place.named, self._inside):
+            return False
+        if place.named is not None and len(place.named) > DOMAIN_CHARACTERS:
+            return False
+        names = self._effective_roles.roles_in(place.named) & self._grantees
+        level = self._roles.level_at(place.depth)
+        reaching = tuple(
+            position
+            for position, grant in enumerate(self._grants)
+            if grant.grantee in names
+            and (grant.scope.domain is None or _lies_in(place.named, grant.scope.domain))
+            and (grant.scope.level is None or (level is not None and level.name == grant.scope.level))
+        )
+        if reaching not in self._left:
+            reached = [self._grants[position] for position in reaching]
+            self._left[reaching] = what_is_left(reached, self._request, self._is_open)
+        return self._left[reaching]
+
+
+def _up_to(levels: Iterable[Level], last: str | None) -> Iterator[Level]:
+    for level in levels:
+        yield level
+        if level.name == last:
+            return
+
+
+def _lies_in(domain: str | None, scope: str) -> bool:
+    return domain is not None and (domain == scope or domain.startswith(scope + "/"))

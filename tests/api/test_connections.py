@@ -1,0 +1,131 @@
+"""Slow, half and endless bodies, and very many connections: none of them keeps others from their answers."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from doors import ALLOWED, EVALUATION, ROOT, HttpDoor
+from storage_fixtures import free_port
+
+SECONDS = 30
+MOST = 40
+BODY = json.dumps(ALLOWED).encode()
+HEAD = f"POST {EVALUATION} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n".encode()
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what a connection waits for")
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[HttpDoor]:
+    """One worker, for at most 40 connections, whose bodies must be there within a second."""
+    port = free_port()
+    paths = ["--policies", str(ROOT / "policies"), "--model", str(ROOT / "model.conf"), "--port", str(port)]
+    limits = ["--max-connections", str(MOST), "--body-seconds", "1"]
+    command = [sys.executable, "-c", "from klausel.cli.main import main; main()", "serve", "--demo", *paths, *limits]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("KLAUSEL_")}
+    with (tmp_path / "log").open("w+") as log:
+        process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=log, stderr=log)
+        try:
+            wait_until(lambda: can_connect(port), "the service does not start")
+            yield HttpDoor(port)
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+def can_connect(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
+
+
+def wait_until(holds: Callable[[], bool], what: str) -> None:
+    give_up_at = time.monotonic() + SECONDS
+    while not holds():
+        assert time.monotonic() < give_up_at, what
+        time.sleep(0.05)
+
+
+def is_closed(connection: socket.socket) -> bool:
+    connection.settimeout(SECONDS)
+    try:
+        while connection.recv(65536):
+            pass
+    except ConnectionResetError:
+        pass
+    except TimeoutError:
+        return False
+    return True
+
+
+def metric(door: HttpDoor, name: str) -> float:
+    text = door._send("GET", "/metrics", b"", {"Host": "localhost"}).body.decode()
+    return sum(float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(name))
+
+
+def test_half_bodies_hold_no_decision_up_and_are_cut(served: HttpDoor) -> None:
+    with ExitStack() as stack:
+        half = [stack.enter_context(socket.create_connection(("127.0.0.1", served.port))) for _ in range(16)]
+        for connection in half:
+            connection.sendall(HEAD + b"Content-Length: 5000\r\n\r\n" + BODY)
+        assert served.get("/healthz").status == 200
+        assert all(served.allows(ALLOWED) for _ in range(20))
+        assert all(map(is_closed, half))
+    assert metric(served, 'klausel_connections_closed_total{process="') >= 16
+
+
+def test_a_body_that_comes_byte_by_byte_is_cut(served: HttpDoor) -> None:
+    with socket.create_connection(("127.0.0.1", served.port)) as slow:
+        slow.sendall(HEAD + b"Content-Length: 5000\r\n\r\n")
+
+        def is_refused() -> bool:
+            assert served.allows(ALLOWED)
+            try:
+                slow.sendall(b" ")
+            except OSError:
+                return True
+            return False
+
+        wait_until(is_refused, "a slow body is read for ever")
+
+
+@pytest.mark.parametrize("length", [b"Content-Length: 999999999999\r\n", b"Transfer-Encoding: chunked\r\n"])
+def test_an_endless_body_is_refused(served: HttpDoor, length: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", served.port)) as endless:
+        endless.settimeout(SECONDS)
+        endless.sendall(HEAD + length + b"\r\n")
+        try:
+            for _ in range(400):
+                endless.sendall((b"10000\r\n" if b"chunked" in length else b"") + b" " * 65536 + b"\r\n")
+        except OSError:
+            return
+        assert b" 413 " in endless.recv(100)
+    assert served.allows(ALLOWED)
+
+
+def test_more_connections_than_may_be_are_answered_for_those_that_idle(served: HttpDoor) -> None:
+    request = HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
+    with ExitStack() as stack:
+        kept = []
+        for _ in range(3 * MOST):
+            connection = stack.enter_context(socket.create_connection(("127.0.0.1", served.port)))
+            connection.settimeout(SECONDS)
+            connection.sendall(request)
+            assert b"200 OK" in connection.recv(1000)
+            kept.append(connection)
+        assert served.get("/healthz").status == 200
+        wait_until(lambda: metric(served, "klausel_connections_closed_total{") >= 2 * MOST, "too many connections stay open")
+        wait_until(lambda: metric(served, "klausel_connections{") <= MOST, "they are not counted")
+        # What was just used goes on.
+        kept[-1].sendall(request)
+        assert b"200 OK" in kept[-1].recv(1000)

@@ -1,0 +1,99 @@
+"""No request makes comparisons turn out in a way that is not among the outcomes; and where none is free, each is a request's."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from random import Random
+
+import pytest
+
+from klausel.core.conditions.outcomes import TooManyCases, truth_space
+from klausel.core.conditions.parser import parse_condition
+from klausel.core.conditions.tree import Atom, Attribute, atoms, attributes_in, evaluate_atom
+from klausel.core.conditions.values import shown
+from klausel.core.terms.request import NOW, Action, Request, Resource, Subject
+
+TEXTS = (
+    "has resource.a", "has resource.b", "has resource.a.c", 'resource.a == "x"', 'resource.a in ["x", "yy", 1]',
+    "resource.a == resource.b", "resource.a < resource.b", "resource.a < 3", "resource.a.c == 1",
+    'starts_with(resource.a, "x")', 'ends_with(resource.a, "y")', "starts_with(resource.a, resource.b)",
+    'resource.l contains "x"', "resource.l contains 1", "resource.l contains resource.a",
+    'resource.l overlaps ["x", "z"]', 'resource.l subset of ["x", 1]', '["x"] subset of resource.l',
+    "resource.l overlaps resource.m", "resource.l subset of resource.m", "resource.m subset of resource.l",
+    'in_network(resource.a, "10.0.0.0/8")', 'matches_glob(resource.a, "x*")',
+    "context.now < resource.t", 'context.now < time("2026-03-01T00:00:00Z")', 'context.now == time("2026-05-01T00:00:00Z")',
+    'resource.t == "soon"', "has resource.t", "time(resource.t) < time(resource.u)", "context.now - resource.t < days(30)",
+    'weekday(context.now, "UTC") == "sunday"', 'weekday(context.now, "UTC") == resource.a',
+    'time_of_day(context.now, "UTC") < clock("09:00")', 'time_of_day(context.now, "UTC") >= resource.opens',
+)  # fmt: skip
+TIMES = ("2026-01-31T23:00:00Z", "2026-03-01T00:00:00Z", "2026-05-01T00:00:00Z", "2026-07-05T10:00:00+02:00")
+SCALARS = (
+    None,
+    "x",
+    "yy",
+    "z",
+    "sunday",
+    "09:00",
+    "10.1.1.1",
+    "11.1.1.1",
+    1,
+    3,
+    2.5,
+    True,
+    {"c": 1},
+    {"c": None},
+    {},
+    ["x"],
+)
+LISTS = (None, [], ["x"], ["x", "z"], [1], ["x", 1], [1, "q"], ["q"], [None], ["x", {}], "x")
+
+
+def random_request(random: Random) -> Request:
+    resource = {
+        "a": random.choice(SCALARS), "b": random.choice(SCALARS), "l": random.choice(LISTS), "m": random.choice(LISTS),
+        "t": random.choice((*TIMES, "soon", None, 5)), "u": random.choice((*TIMES, "soon", None)),
+        "opens": random.choice(("08:00", "09:00", "23:00", "soon", None)),
+    }  # fmt: skip
+    now = datetime.fromisoformat(random.choice(TIMES))
+    return Request(Subject("user", "ann"), Action("view"), Resource("doc", "d", resource), {NOW: now})
+
+
+def some_atoms(random: Random) -> list[Atom]:
+    texts = random.sample(TEXTS, random.randint(2, 4))
+    return [atom for text in texts for atom in atoms(parse_condition(text, lambda _: None, {}))]
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_outcomes_are_complete_and_real(seed: int) -> None:
+    random = Random(seed)
+    try:
+        space = truth_space(some_atoms(random))
+    except TooManyCases:
+        return
+    known = {outcome.truths for outcome in space.outcomes}
+    for _ in range(400):
+        request = random_request(random)
+        truths = tuple(evaluate_atom(atom, request) for atom in space.atoms)
+        assert truths in known, (list(map(str, space.atoms)), truths, request)
+    if space.has_free_matches:
+        return
+    for outcome in space.outcomes:
+        resource: dict[str, object] = {}
+        context: dict[str, object] = {}
+        for term, value in sorted(outcome.values.items(), key=lambda item: len(str(item[0]))):
+            (attribute,) = [term] if isinstance(term, Attribute) else attributes_in(term)[:1]
+            if attribute.root == "context":
+                context[NOW] = value
+                continue
+            holder = resource
+            for part in attribute.path[:-1]:
+                holder = holder.setdefault(part, {})  # type: ignore[assignment]
+            holder[attribute.path[-1]] = value if isinstance(term, Attribute) else shown_as_sent(value)
+        request = Request(Subject("user", "ann"), Action("view"), Resource("doc", "d", resource), context)
+        if any(str(term).startswith(("weekday", "time_of_day", "context.now -")) for term in outcome.values):
+            continue  # such a value follows from a time that is not shown
+        assert tuple(evaluate_atom(atom, request) for atom in space.atoms) == outcome.truths, (outcome, request)
+
+
+def shown_as_sent(value: object) -> object:
+    return value.isoformat() if hasattr(value, "hour") and not hasattr(value, "year") else shown(value)
