@@ -90,6 +90,7 @@ def test_a_new_layout_of_the_files_shows_no_change(repository: Repository) -> No
         "pattern_matches_taken_as_free": False,
         "not_compared": [],
         "changed_rules": [],
+        "rules": [],
         "people": None,
     }
 
@@ -218,3 +219,24 @@ def test_the_formats_tell_of_the_same_changes() -> None:
     assert page.count("<tr><td") == comment.count("| ➕") == len(rows)
     assert len(comment) < 65_536
     assert "\x1b[" not in text
+
+
+def test_an_invariant_that_demands_less_is_shown_with_its_direction_and_fails(repository: Repository) -> None:
+    invariants = "policies/invariants.yaml"
+    stated = "invariants:\n  - {name: only bosses burn, at_most: boss, to: burn, resource: letter}\n"
+    repository.commit({invariants: stated})
+    repository.replace(invariants, "at_most: boss", "at_most: clerk", "Clerks may be let")
+    sentence = f'the invariant "only bosses burn" is weaker: it demands less than before ({invariants}:2)'
+    asked = diff("HEAD~1", "HEAD", "--fail-on", "more")
+    assert asked.exit_code == 1
+    assert "the same: nothing changes in what is allowed, but what is demanded does" in asked.output
+    assert sentence in asked.output
+    assert diff("HEAD~1", "HEAD", "--fail-on", "any").exit_code == 1
+    assert diff("HEAD~1", "HEAD", "--fail-on", "less").exit_code == 0
+    assert diff("HEAD", "HEAD~1", "--fail-on", "more").exit_code == 0
+    assert as_json("HEAD~1", "HEAD")["rules"] == [{"text": sentence, "movement": "weaker"}]
+    told = CliRunner().invoke(main, ["log", "-n", "1"]).output
+    assert f"  ~ {sentence}" in told
+    assert (
+        "Clerks may be let" not in CliRunner().invoke(main, ["log", "--role", "clerk", "--action", "read", "-n", "1"]).output
+    )

@@ -55,7 +55,7 @@ class _Side:
 @click.option(
     "--fail-on",
     type=click.Choice(["more", "less", "any"]),
-    help="Exit with 1 when more is allowed, when less is, or when anything changes.",
+    help="Exit with 1 when more is allowed or less demanded, when less is allowed, or when anything changes.",
 )
 @click.option("--people", is_flag=True, help="Count the people in the database who gain and lose each thing.")
 @click.option("--names", is_flag=True, help="Name them too.")
@@ -95,7 +95,7 @@ def diff(
     renames = renames_between(sides[0].policy, sides[1].policy)
     report = DifferenceReport(difference, sides[0].name, sides[1].name, renames, origins, counted, everybody)
     _show(report, format_)
-    raise SystemExit(EXIT_PROBLEMS if _fails(difference, fail_on) else 0)
+    raise SystemExit(EXIT_PROBLEMS if _fails(report, fail_on) else 0)
 
 
 def _side(opened: ExitStack, named: str | None, policies: Path, model: Path | None) -> _Side:
@@ -188,11 +188,11 @@ def _painted(text: str, how: str) -> str:
     return click.style(text, bold=True) if how == "bold" else click.style(text, fg=_COLOURS[how])
 
 
-def _fails(difference: PolicyDifference, fail_on: str | None) -> bool:
-    verdicts = {
-        None: (),
-        "more": ("more permissive", "both", "unknown"),
-        "less": ("less permissive", "both", "unknown"),
-        "any": ("more permissive", "less permissive", "both", "unknown"),
-    }
-    return difference.verdict in verdicts[fail_on]
+def _fails(report: DifferenceReport, fail_on: str | None) -> bool:
+    """Whether what was asked for changed; a rule that demands less, or other things, may let more happen later."""
+    verdict = report.difference.verdict
+    if fail_on == "any":
+        return verdict != "same" or bool(report.rules)
+    if fail_on == "more":
+        return verdict not in ("same", "less permissive") or any(rule.movement != "stronger" for rule in report.rules)
+    return fail_on == "less" and verdict not in ("same", "more permissive")

@@ -8,14 +8,12 @@ from pathlib import Path
 
 from klausel.casbin_policies.engine import CompiledPolicy, compile_policy
 from klausel.casbin_policies.model_shape import problems_in_model
-from klausel.core.lint.registry import WARNINGS, lint
 from klausel.core.lint.rules.switch_off import without_switched_off
 from klausel.core.loading.cache import LoadCache
 from klausel.core.loading.load import ROLES_FILE, LoadResult, SourceFile, is_test_file, load_policy
 from klausel.core.policy.orphans import StoredRole, orphan_problems, orphaned_roles
 from klausel.core.policy.policy_test import PolicyTest
 from klausel.core.terms.problem import SWITCH_OFF_MARK, PolicyError, Problem
-from klausel.core.testing.gate import unmet_expectations
 from klausel.core.text.decoding import decode
 from klausel.storage.file_rules import MODEL_NAME
 from klausel.storage.policy_files.folder import Commit, PolicyFiles, read_folder
@@ -84,6 +82,8 @@ def texts_with_switch_offs(found: PolicyFiles) -> dict[str, str]:
 
 def load_checked(found: PolicyFiles, cache: LoadCache | None = None) -> LoadedPolicy:
     """The policy set that files say, once its policy tests passed and its invariants held; raises `PolicyError`."""
+    from klausel.core.testing.gate import unmet_expectations  # who only asks does not wait for what proves
+
     loaded = load_files(found, with_tests=True, cache=cache)
     problems = list(unmet_expectations(loaded.compiled.policy, loaded.compiled, loaded.tests))
     if problems:
@@ -100,6 +100,8 @@ def problems_of_orphans(found: PolicyFiles, loaded: LoadedPolicy, stored: Iterab
 
 def check_files(found: PolicyFiles) -> tuple[Problem, ...]:
     """Every problem in the files of a policy set, sorted; empty when all is well. Lint looks only at a set without errors."""
+    from klausel.core.lint.registry import WARNINGS, lint  # who only asks does not wait for what looks for oversights
+
     try:
         result, compiled = load_result(found, with_tests=True)
     except PolicyError as error:

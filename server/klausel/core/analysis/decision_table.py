@@ -106,11 +106,11 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a table must tell apart beside what the grants name: names, a condition, and the scope that alone matters."""
+    """What a table must tell apart beside what the grants name: names, a condition, and the scopes that alone matter."""
 
     names: frozenset[str] = frozenset()
     condition: Condition | None = None
-    scope: Scope = EVERYWHERE
+    scopes: tuple[Scope, ...] = (EVERYWHERE,)
 
 
 class Remembered:
@@ -179,13 +179,13 @@ def views(
     both = (before.grants_about(*question), () if before is after else after.grants_about(*question))
     domains, all_atoms = domains_and_atoms(both[0] + both[1])
     all_atoms += tuple(atoms(wanted.condition)) if wanted.condition else ()
-    domains += () if wanted.scope.domain is None else (wanted.scope.domain,)
+    domains += tuple(scope.domain for scope in wanted.scopes if scope.domain is not None)
     different = tuple(dict.fromkeys(positive(atom)[0] for atom in all_atoms))
     first = wanted.names.union(grant.grantee for grant in both[0])
     second = first if before is after else wanted.names.union(grant.grantee for grant in both[1])
     for placement in placements_of_both(before, after, question, domains, all_atoms):
         asked = (placement.before, before.roles), (placement.after, after.roles)
-        if not any(not isinstance(domain, BadDomain) and wanted.scope.covers(domain, roles) for domain, roles in asked):
+        if not any(_is_wanted(domain, roles, wanted.scopes) for domain, roles in asked):
             continue
         try:
             space = remembered.space(different, placement.known)
@@ -200,6 +200,10 @@ def views(
             space,
             remembered.role_combinations(before, after, placement, (first, second)),
         )
+
+
+def _is_wanted(asked: Asked, roles: RoleModel, scopes: Collection[Scope]) -> bool:
+    return not isinstance(asked, BadDomain) and any(scope.covers(asked, roles) for scope in scopes)
 
 
 def covering_grants(grants: Iterable[Grant], asked: Asked, roles: RoleModel) -> tuple[Grant, ...]:

@@ -6,18 +6,18 @@ roles that role assignments can give there, and all outcomes of the conditions t
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 
 from klausel.core.analysis.both_sides import RoleCombinationOfBoth
 from klausel.core.analysis.decision_table import Remembered, View, Wanted, shown_values, views
+from klausel.core.analysis.demands import demand_on, names_told_apart
 from klausel.core.analysis.question_space import Held
 from klausel.core.conditions.outcomes import TooManyCases
-from klausel.core.policy.invariant import OUTSIDER, Invariant, Thing
+from klausel.core.policy.invariant import Invariant, Thing
 from klausel.core.policy.policy_set import Grant, PolicySet
-from klausel.core.policy.roles import ANY_PREFIX, ANYONE, RoleModel, depth_of
+from klausel.core.policy.roles import ANY_PREFIX, RoleModel, depth_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ class _Proof:
         """Those that `never` speaks of hold a role that it names, and none that contains it."""
         for asked in self._everything_asked():
             for one in self._role_combinations(asked):
-                if any(self._is(one.before, who) for who in self._invariant.who):
+                if demand_on(self._invariant, one.before, self._roles):
                     self._combinations += asked.outcomes
                     broken = asked.allowed(one.before) & asked.relevant
                     yield from self._examples(asked, one, broken, f"somebody may {asked.thing}")
@@ -128,7 +128,7 @@ class _Proof:
     def _broken_always(self) -> Iterator[_Found]:
         for asked in self._everything_asked():
             for one in self._role_combinations(asked):
-                if not one.before.isdisjoint(self._invariant.who):
+                if demand_on(self._invariant, one.before, self._roles):
                     self._combinations += asked.outcomes
                     broken = asked.relevant & ~asked.allowed(one.before)
                     yield from self._examples(asked, one, broken, f"somebody may not {asked.thing}")
@@ -137,7 +137,7 @@ class _Proof:
         for asked in self._everything_asked():
             for one in self._role_combinations(asked):
                 self._combinations += asked.outcomes
-                if one.before.isdisjoint(self._invariant.who):
+                if demand_on(self._invariant, one.before, self._roles):
                     broken = asked.allowed(one.before) & asked.relevant
                     yield from self._examples(asked, one, broken, f"somebody may {asked.thing}")
 
@@ -204,7 +204,7 @@ class _Proof:
     def _asked_of(self, thing: Thing) -> Iterator[_Asked]:
         question = (thing.resource_type, thing.action)
         condition = self._invariant.condition_on(thing.resource_type)
-        wanted = Wanted(self._wanted_names, condition, self._invariant.scope)
+        wanted = Wanted(self._wanted_names, condition, (self._invariant.scope,))
         for view in views(self._policy, self._policy, question, wanted, self._remembered):
             self._free_matches |= view.space.has_free_matches
             self._asked += 1
@@ -229,25 +229,11 @@ class _Proof:
     def _find_wanted_names(self) -> Iterator[str]:
         for thing in self._invariant.things:
             yield from (grant.grantee for grant in self._policy.grants_about(thing.resource_type, thing.action))
-        yield ANYONE
         for one, other in self._separate:
             yield from one | other
         if self._invariant.kind == "monotone":
             yield from self._roles.roles
-        for who in self._invariant.who:
-            yield who
-            yield from _stronger_names(self._roles, who)
-            yield from (who.removeprefix(ANY_PREFIX), ANY_PREFIX + who.removeprefix(ANY_PREFIX))
-        if OUTSIDER in self._invariant.who:
-            yield from self._roles.inheritance
-
-    def _is(self, names: frozenset[str], who: str) -> bool:
-        if who == ANYONE:
-            return True
-        if who == OUTSIDER:
-            return names <= {ANYONE}
-        reaches = who in names if who.startswith(ANY_PREFIX) else not names.isdisjoint({who, ANY_PREFIX + who})
-        return reaches and names.isdisjoint(_stronger_names(self._roles, who))
+        yield from names_told_apart(self._invariant, self._roles)
 
     def _examples(
         self, asked: _Asked, one: RoleCombinationOfBoth, broken: int, message: str, blamed: frozenset[str] | None = None
@@ -270,15 +256,6 @@ def _reached(roles: RoleModel, role: str, domain: str) -> frozenset[str]:
     if depth > 1:
         reached |= roles.closure[ANY_PREFIX + role]
     return reached
-
-
-def _stronger_names(roles: RoleModel, who: str) -> frozenset[str]:
-    """The roles that contain a role, and their `any` forms; nothing for `anyone` and `outsider`."""
-    role = who.removeprefix(ANY_PREFIX)
-    if role not in roles.roles:
-        return frozenset()
-    stronger = [name for name in roles.roles if name != role and role in roles.closure[name]]
-    return frozenset(itertools.chain(stronger, (ANY_PREFIX + name for name in stronger)))
 
 
 def _reaching_pairs(roles: RoleModel, who: Collection[str]) -> tuple[frozenset[str], frozenset[str]]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from klausel.core.conditions.outcomes import TOO_MANY_CASES_HINT
 from klausel.core.difference.causes import Cause
+from klausel.core.difference.changed_types import changed_types
 from klausel.core.difference.compare import Change, Example, PolicyDifference
 from klausel.core.difference.renames import Rename
 from klausel.core.difference.rows import Rule, Where
-from klausel.core.difference.rules import changed_rules
+from klausel.core.difference.rules import ChangedRule, changed_rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,11 @@ class DifferenceReport:
     origins: Mapping[Cause, Origin] = field(default_factory=dict)
     people: Sequence[People] | None = None
     everybody: People | None = None
+
+    @cached_property
+    def rules(self) -> tuple[ChangedRule, ...]:
+        """What is demanded otherwise on either side, beside what is allowed."""
+        return changed_rules(self.difference.before, self.difference.after)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +137,8 @@ def headline(report: DifferenceReport) -> str:
     """The verdict in one sentence."""
     difference = report.difference
     if difference.verdict == "same":
-        return "the same: nothing changes in what is allowed"
+        but = ", but what is demanded does" if report.rules else ""
+        return f"the same: nothing changes in what is allowed{but}"
     gains = sum(change.gain is not None for change in difference.changes)
     losses = sum(change.loss is not None for change in difference.changes)
     found = f"{_count(gains, 'gain')}, {_count(losses, 'loss', 'losses')}"
@@ -172,7 +180,8 @@ def notes(report: DifferenceReport) -> list[str]:
     """What a reader must know beside the changes that are listed."""
     found = [f"not compared: {why}; {TOO_MANY_CASES_HINT}" for why in report.difference.undecided]
     found += [str(rename) for rename in report.renames]
-    found += changed_rules(report.difference.before, report.difference.after)
+    found += map(str, report.rules)
+    found += changed_types(report.difference.before, report.difference.after)
     letting: dict[tuple[str, bool], list[Change]] = {}
     for change in report.difference.changes:
         if change.counts_with is not None:
@@ -204,7 +213,9 @@ def as_json(report: DifferenceReport) -> dict[str, object]:
         "renames": [{"kind": rename.kind, "before": rename.before, "after": rename.after} for rename in report.renames],
         "pattern_matches_taken_as_free": difference.has_free_matches,
         "not_compared": list(difference.undecided),
-        "changed_rules": list(changed_rules(difference.before, difference.after)),
+        "changed_rules": [str(rule) for rule in report.rules],
+        "changed_types": list(changed_types(difference.before, difference.after)),
+        "rules": [rule.as_json() for rule in report.rules],
         "people": _people(report.everybody),
     }
 

@@ -1,73 +1,84 @@
-"""What two policy sets demand beside their decisions: rules on role assignments, types of properties, and invariants."""
+"""What two policy sets demand beside their decisions, rules on role assignments and invariants, and which way it moved."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
 
-from klausel.core.conditions.tree import Condition, with_one_spelling
-from klausel.core.policy.invariant import Invariant
+from klausel.core.analysis.demands import Direction, direction_of
 from klausel.core.policy.policy_set import PolicySet
-from klausel.core.policy.properties import PropertyTypes
+from klausel.core.policy.roles import RoleModel
+from klausel.core.terms.problem import Place
+
+Movement = Literal["stronger", "weaker", "other"]
+"""Whether more is demanded than before, less, or something else."""
+
+_SENTENCES: dict[Direction, str] = {
+    "stronger": 'the invariant "{}" is stronger: it demands more than before',
+    "weaker": 'the invariant "{}" is weaker: it demands less than before',
+    "other": 'the invariant "{}" demands something else',
+}
 
 
-def changed_rules(before: PolicySet, after: PolicySet) -> tuple[str, ...]:
-    """What is demanded otherwise, a sentence each.
+@dataclass(frozen=True, slots=True)
+class ChangedRule:
+    """A rule or an invariant that demands more, less or other things; with the roles, types and actions that it is about."""
 
-    First `keep_one` of roles on both sides, then declared types of properties, then invariants by their names.
-    """
-    return (*_kept_roles(before, after), *_types(before, after), *_invariants(before, after))
+    text: str
+    movement: Movement
+    roles: tuple[str, ...]
+    things: tuple[tuple[str, str], ...] = ()
+
+    def __str__(self) -> str:
+        return self.text
+
+    def as_json(self) -> dict[str, str]:
+        """The change as programs read it."""
+        return {"text": self.text, "movement": self.movement}
 
 
-def _kept_roles(before: PolicySet, after: PolicySet) -> Iterator[str]:
-    for name, role in before.roles.roles.items():
-        other = after.roles.roles.get(name)
+def changed_rules(before: PolicySet, after: PolicySet) -> tuple[ChangedRule, ...]:
+    """What is demanded otherwise: rules on role assignments, then invariants by their names."""
+    return (*_rules_of_roles(before.roles, after.roles), *changed_invariants(before, after))
+
+
+def _rules_of_roles(before: RoleModel, after: RoleModel) -> Iterator[ChangedRule]:
+    for name, role in before.roles.items():
+        other = after.roles.get(name)
         if other is not None and other.keep_one != role.keep_one:
             now = "is now kept" if other.keep_one else "is no longer kept"
-            yield f"keep_one: the last {name} {now} from being revoked ({_source(other.place.file, other.place.line)})"
+            text = f"keep_one: the last {name} {now} from being revoked ({_source(other.place)})"
+            yield ChangedRule(text, "stronger" if other.keep_one else "weaker", (name,))
+    pairs = [{frozenset(pair): pair for pair in roles.separate} for roles in (before, after)]
+    for pair in pairs[0].keys() - pairs[1].keys():
+        yield ChangedRule(f"separate: somebody may now hold both {' and '.join(pairs[0][pair])}", "weaker", pairs[0][pair])
+    for pair in pairs[1].keys() - pairs[0].keys():
+        yield ChangedRule(f"separate: nobody may hold both {' and '.join(pairs[1][pair])}", "stronger", pairs[1][pair])
 
 
-def _types(before: PolicySet, after: PolicySet) -> Iterator[str]:
-    for name, now in after.resource_types.items():
-        was = before.resource_types.get(name)
-        changes = _changed_types(was.properties, now.properties) if was is not None else ()
-        if changes:
-            source = _source(now.place.file, now.place.line)
-            yield f"properties of {name}: {'; '.join(changes)} ({source})"
-    for root in dict.fromkeys((*before.properties, *after.properties)):
-        changes = _changed_types(before.properties.get(root), after.properties.get(root))
-        if changes:
-            yield f"properties of {root}: {'; '.join(changes)}"
-
-
-def _changed_types(before: PropertyTypes | None, after: PropertyTypes | None) -> tuple[str, ...]:
-    """How declarations differ: what is no longer declared, is new, or has another type."""
-    old, new = before or {}, after or {}
-    changes = [f"{name} is no longer declared" for name in old if name not in new]
-    for name, type_ in new.items():
-        if name not in old:
-            changes.append(f"{name} is declared as {type_}")
-        elif old[name] != type_:
-            changes.append(f"{name} is {type_}; it was {old[name]}")
-    return tuple(changes)
-
-
-def _invariants(before: PolicySet, after: PolicySet) -> Iterator[str]:
+def changed_invariants(before: PolicySet, after: PolicySet) -> Iterator[ChangedRule]:
+    """The invariants that are gone, new, or demand other things than the one of their name did."""
+    if before.invariants is after.invariants:
+        return
     old, new = ({invariant.name: invariant for invariant in policy.invariants} for policy in (before, after))
     for name, invariant in old.items():
-        source = _source(invariant.place.file, invariant.place.line)
+        things = tuple((thing.resource_type, thing.action) for thing in invariant.things)
         if name not in new:
-            yield f'the invariant "{name}" is demanded no more (it stood at {source})'
-        elif _demand(new[name]) != _demand(invariant):
-            yield f'the invariant "{name}" demands something else ({_source(new[name].place.file, new[name].place.line)})'
+            text = f'the invariant "{name}" is demanded no more (it stood at {_source(invariant.place)})'
+            yield ChangedRule(text, "weaker", invariant.who, things)
+            continue
+        moved = direction_of(invariant, new[name], after)
+        if moved != "same":
+            things += tuple((thing.resource_type, thing.action) for thing in new[name].things)
+            text = f"{_SENTENCES[moved].format(name)} ({_source(new[name].place)})"
+            yield ChangedRule(text, moved, (*invariant.who, *new[name].who), things)
     for name, invariant in new.items():
         if name not in old:
-            yield f'the invariant "{name}" is new ({_source(invariant.place.file, invariant.place.line)})'
+            things = tuple((thing.resource_type, thing.action) for thing in invariant.things)
+            text = f'the invariant "{name}" is new ({_source(invariant.place)})'
+            yield ChangedRule(text, "stronger", invariant.who, things)
 
 
-def _demand(invariant: Invariant) -> tuple[object, ...]:
-    condition: Condition | None = None if invariant.condition is None else with_one_spelling(invariant.condition)
-    return invariant.kind, frozenset(invariant.who), frozenset(invariant.things), invariant.scope, condition
-
-
-def _source(file: str, line: int) -> str:
-    return f"{file}:{line}"
+def _source(place: Place) -> str:
+    return f"{place.file}:{place.line}"
