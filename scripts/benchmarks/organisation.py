@@ -54,7 +54,7 @@ def people(roles: RoleModel, count: int, seed: int = 1) -> Iterator[Assignment]:
 def holdings(roles: RoleModel, count: int) -> dict[str, tuple[tuple[str, str], ...]]:
     """What the first people hold: (role, domain) pairs by subject id."""
     found: dict[str, list[tuple[str, str]]] = {}
-    for subject, role, domain in people(roles, count):
+    for subject, role, domain, *_ in people(roles, count):
         found.setdefault(subject.partition(":")[2], []).append((role, domain))
     return {subject: tuple(held) for subject, held in found.items()}
 

@@ -79,6 +79,7 @@ def create_service(settings: Settings) -> Service:
         settings.max_policy_age_seconds,
         stored_roles=partial(stored_roles, engine),
         takes_orphaning=settings.orphaned_assignments == "warn",
+        accepted_models=settings.accept_model,
     )
 
     decision_log = open_decision_log(settings)

@@ -23,8 +23,9 @@ class Settings:
     address such as `policies.git@main:policies`; then an empty `model` is that of the commit, and the ref is looked up every
     `poll_seconds`. `orphaned_assignments` says what becomes of a policy set under which stored role assignments would count
     for nothing: `refuse` or `warn`.
-    `max_connections` are those of one worker, and a body must have arrived `body_seconds` after its request began. The settings
-    that start with `database_` are the limits of `klausel.storage.sql.access`."""
+    `max_connections` are those of one worker, and a body must have arrived `body_seconds` after its request began. The
+    settings that start with `database_` are the limits of `klausel.storage.sql.access`. `accept_model` are the digests of
+    models that may have a matcher of their own."""
 
     policies: str = "policies"
     model: str = "model.conf"
@@ -45,6 +46,7 @@ class Settings:
     decision_log_queue: int = 20_000
     poll_seconds: float = 5.0
     orphaned_assignments: str = "refuse"
+    accept_model: tuple[str, ...] = ()
     database_connect_seconds: float = 2.0
     database_read_seconds: float = 2.0
     database_write_seconds: float = 10.0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import casbin
 import pytest
-from sqlalchemy_adapter.adapter import Filter
+from sqlalchemy_adapter.adapter import Adapter, Filter
 from storage_people import row
 
 from klausel.casbin.adapter import KlauselAdapter
@@ -40,7 +40,7 @@ def enforcer(store: AssignmentStore, roles: RoleModel, tmp_path: Path) -> casbin
 
 
 def stored(store: AssignmentStore) -> list[list[str]]:
-    return [list(one) for one in store.export_rows()]
+    return [list(one.key) for one in store.export_rows()]
 
 
 def test_an_enforcer_decides_by_what_it_loads_and_adds(
@@ -210,3 +210,30 @@ def test_every_call_of_stocks_adapter_is_looked_at() -> None:
     for name in dir(Adapter):
         if not name.startswith("_") and callable(getattr(Adapter, name)) and name not in inherited:
             assert name in vars(KlauselAdapter), f"stock's {name} would be used as it is"
+
+
+def test_a_casbin_enforcer_sees_no_role_that_ends_or_begins_and_no_member_of_a_group(
+    store: AssignmentStore, roles: RoleModel, enforcer: casbin.Enforcer, tmp_path: Path
+) -> None:
+    ends = Assignment("user:bo", "user", "acme", None, "2999-01-01T00:00:00Z")
+    begins = Assignment("user:cy", "user", "acme", "2999-01-01T00:00:00Z")
+    of_a_group = [Assignment("group:users", "user", "acme"), Assignment("user:dan", "group:users", "")]
+    store.write(roles, [Assignment(*ADMIN), ends, begins, *of_a_group], [])
+    seen = [ADMIN, ["group:users", "user", "acme"]]
+    enforcer.load_policy()
+    assert sorted(enforcer.get_grouping_policy()) == sorted(seen)
+    # Stock's own adapter passes over rows of kinds that the model does not declare.
+    stock = casbin.Enforcer(str(tmp_path / "model.conf"), Adapter(store.engine, create_table=False))
+    assert sorted(stock.get_grouping_policy()) == sorted(seen)
+    enforcer.load_filtered_policy(Filter())
+    assert sorted(enforcer.get_grouping_policy()) == sorted(seen)
+
+
+def test_to_add_a_role_through_casbin_that_has_an_end_makes_it_last(
+    store: AssignmentStore, roles: RoleModel, enforcer: casbin.Enforcer
+) -> None:
+    store.write(roles, [Assignment(*ADMIN), Assignment(*USER, None, "2999-01-01T00:00:00Z")], [])
+    enforcer.load_policy()
+    assert not enforcer.has_grouping_policy(*USER)
+    enforcer.add_grouping_policy(*USER)
+    assert list(store.export_rows()) == [Assignment(*ADMIN), Assignment(*USER)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -30,13 +31,17 @@ def domains(random_: random.Random, number: int) -> list[str]:
     ]
 
 
+def with_stars(random_: random.Random, domain: str) -> str:
+    return "/".join("*" if random_.random() < 0.15 else part for part in domain.split("/"))
+
+
 def policy_of(seed: int, number: int) -> PolicySet:
     random_ = random.Random(seed)
     grants = []
     seen = set()
-    for domain in domains(random_, number):
+    for domain in map(partial(with_stars, random_), domains(random_, number)):
         level = random_.choice(["", *LEVELS[domain.count("/") :]])
-        place = f", in: {domain}" if random_.random() < 0.95 else ""
+        place = f', in: "{domain}"' if domain != "*" and random_.random() < 0.95 else ""
         place += f", at_level: {level}" if level else ""
         grantee = random_.choice(GRANTEES)
         if (grantee, place) not in seen:
@@ -68,13 +73,15 @@ def test_no_grant_is_missed(seed: int) -> None:
 
 def test_the_values_that_a_function_names_beforehand_are_all_that_it_accepts() -> None:
     roles = policy_of(0, 5).roles
-    within = within_function(roles)
     random_ = random.Random(7)
-    places = [None, *set(domains(random_, 200))]
-    scopes = [str(Scope(place, level)) for place in places for level in (None, *LEVELS)]
+    places = [None, *{with_stars(random_, domain) for domain in domains(random_, 300)} - {"*"}]
+    parts = [Scope(place, level) for place in places for level in (None, *LEVELS)]
+    within = within_function(roles, parts)
+    scopes = [str(scope) for scope in parts]
     for domain in ["", *domains(random_, 100), "o1/t1/f1/deeper"]:
         named = set(getattr(within, ACCEPTED)(domain))
         assert {scope for scope in scopes if within(domain, scope)} <= named, domain
+        assert [within(domain, str(scope)) for scope in parts] == [scope.covers(domain or None, roles) for scope in parts]
 
 
 def test_the_plan_says_by_what_many_rows_are_told_apart() -> None:

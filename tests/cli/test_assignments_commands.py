@@ -93,7 +93,10 @@ def test_another_header_is_a_fault_of_line_1(klausel: Klausel, people: Path, hea
     result = klausel("assignments", "import", people)
     assert result.exit_code == 1
     found = f'the header is "{header}"' if header else "there is no header"
-    assert f"{people}:1: error: {found}; the first line must be subject,role,domain\n" in result.stderr
+    assert (
+        f"{people}:1: error: {found}; the first line must be subject,role,domain or subject,role,domain,from,until\n"
+        in result.stderr
+    )
     assert result.stderr.endswith(f"{people}: nothing was imported\n")
     assert exported(klausel) == HEADER.encode()
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from command_line import Change, Klausel, run_installed
+from command_line import ROOT, Change, Klausel, run_installed
 
 pytestmark = pytest.mark.usefixtures("demo_people")
 
@@ -319,3 +319,32 @@ def test_roles_that_cannot_be_meant_are_refused(klausel: Klausel, words: list[st
     result = klausel("can", *words)
     assert result.exit_code == 2
     assert message in " ".join(result.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("options", "exit_code"),
+    [
+        (("--now", "2026-05-31T23:30:00Z"), ALLOWED),
+        (("--now", "2026-05-31T23:30:00-05:00"), DENIED),
+        (("--now", "2026-06-01"), DENIED),
+        (("--now", "2026-05-31"), ALLOWED),
+    ],
+)
+def test_now_is_the_time_that_conditions_take_for_the_present(
+    klausel: Klausel, tmp_path: Path, options: Sequence[str], exit_code: int
+) -> None:
+    (tmp_path / "timed" / "features").mkdir(parents=True)
+    (tmp_path / "timed" / "roles.yaml").write_text("levels: {site: {named_by: site}}\nroles: {clerk: {level: site}}\n")
+    (tmp_path / "timed" / "features" / "pages.yaml").write_text(
+        "resource_types: {page: {actions: [read]}}\n"
+        "grants: [{allow: clerk, to: read, resource: page, when: context.now < resource.expires}]\n"
+    )
+    asked = ("--as", "clerk@main", "read", "page", "--policies", tmp_path / "timed", "--model", ROOT / "model.conf")
+    expires = ("--set", "expires=2026-06-01T00:00:00Z")
+    assert klausel("can", *asked, *expires, *options).exit_code == exit_code
+    told = klausel("explain", *asked, *expires, *options).stdout
+    assert "context.now is" in told
+    assert klausel("can", *asked, "--set", "expires=2999-01-01T00:00:00Z").exit_code == ALLOWED
+    refused = klausel("can", *asked, "--set", "context.now=2020-01-01T00:00:00Z")
+    assert refused.exit_code == WRONG_USAGE
+    assert "say the time with --now" in refused.stderr

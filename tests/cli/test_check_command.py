@@ -287,3 +287,28 @@ def test_a_difference_never_calls_a_model_with_another_matcher_the_same(klausel:
         result = klausel("diff", *sides)
         assert result.exit_code == 1
         assert "model-matcher" in result.stderr and "same" not in result.stdout
+
+
+@pytest.mark.parametrize("way", ["demo", "database"])
+def test_places_are_compared_with_the_domains_where_people_are(klausel: Klausel, tmp_path: Path, way: str) -> None:
+    feature = tmp_path / "policies/features/there.yaml"
+    feature.write_text(
+        "grants:\n  - {deny: anyone, to: edit, resource: quiz, in: [hooli/research, hooli/reserch, '*/resaerch']}\n"
+    )
+    assert klausel("check").stdout == ""
+    people = tmp_path / "people.csv"
+    people.write_text("subject,role,domain\nuser:gavin,admin,hooli\nuser:gavin,agent,hooli/research\n")
+    options = ()
+    source = "policies/demo/assignments.csv:3"
+    if way == "demo":
+        shutil.copy(people, tmp_path / "policies/demo/assignments.csv")
+    else:
+        url = f"sqlite:///{tmp_path / 'klausel.db'}"
+        assert klausel("assignments", "import", str(people), "--database", url).exit_code == 0
+        options, source = ("--database", url), "role assignments"
+    result = klausel("check", *options)
+    assert [line.partition("warning: ")[2].partition(";")[0] for line in result.stdout.splitlines()] == [
+        f"nobody is in */resaerch, but it looks like hooli/research ({source})",
+        f"nobody is in hooli/reserch, but it looks like hooli/research ({source})",
+    ]
+    assert result.exit_code == 0

@@ -59,5 +59,6 @@ def test_the_section_has_the_changes_that_editors_ask_for() -> None:
         "Add a role",
         "Add a feature",
         "Make an exception for one account",
+        "Freeze a workspace",
         "Start a policy repository of your own",
     ]

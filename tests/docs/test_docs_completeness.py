@@ -70,7 +70,7 @@ def test_every_setting_of_the_service_has_a_row_for_operators_with_its_default()
 def test_every_environment_variable_is_documented() -> None:
     files = [*(ROOT / "server").rglob("*.py"), *(ROOT / ".ci").iterdir()]
     files += [ROOT / "scripts" / name for name in ("serve", "test", "lint", "environment.sh")]
-    used = {name for file in files for name in re.findall(r"\bKLAUSEL_[A-Z]+\b", file.read_text(encoding="utf-8"))}
+    used = {name for file in files for name in re.findall(r"\bKLAUSEL_[A-Z_]+\b", file.read_text(encoding="utf-8"))}
     used.add("KLAUSEL_TEST_POSTGRES")
     of_workflows = set(re.findall(r"vars\.(\w+)", (ROOT / "docs" / "pull-request.yml").read_text(encoding="utf-8")))
     assert {name for name in used if f"`{name}" not in OPERATIONS} == set()

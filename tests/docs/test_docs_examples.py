@@ -122,12 +122,23 @@ def test_a_json_example_is_accepted_or_is_what_the_service_answers(block: Block,
         assert (status, set(answer)) == (200, {"revision"})
 
 
+PAGES_WITH_PYTHON = sorted({block.place.partition(":")[0] for block in blocks("python")})
+
+
+@pytest.mark.parametrize("page", PAGES_WITH_PYTHON)
+def test_the_python_of_a_page_runs_from_top_to_bottom(page: str) -> None:
+    namespace: dict[str, Any] = {"__name__": "example"}
+    for block in blocks_of(ROOT / page):
+        if block.kind == "python":
+            exec(compile(block.text, block.place, "exec"), namespace)
+
+
 def test_every_fenced_block_is_of_a_kind_that_is_tested() -> None:
-    for page in {block.place.partition(":")[0] for block in blocks("", "yaml", "csv", "json", "console", "text")}:
+    for page in {block.place.partition(":")[0] for block in blocks("", "yaml", "csv", "json", "console", "text", "python")}:
         for block in blocks_of(ROOT / page):
             # The drawings of the rooms are compared with setup.cfg by test_architecture.
             drawn = {"text"} if page == "docs/architecture.md" else set()
-            assert block.kind in {"yaml", "csv", "json", "console", "diff", *drawn}, block.place
+            assert block.kind in {"yaml", "csv", "json", "console", "diff", "python", *drawn}, block.place
 
 
 def test_a_line_of_dots_stands_for_any_lines_and_nothing_else_does() -> None:

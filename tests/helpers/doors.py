@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import http.client
 import json
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from csv import DictReader
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -202,10 +205,12 @@ class Doors:
 
 
 @contextmanager
-def open_doors(database: Path, **settings: Any) -> Iterator[Doors]:
-    """The doors of a service over an SQLite file, which is made when it is not there."""
+def open_doors(database: Path, clock: Callable[[], float] = time.time, **settings: Any) -> Iterator[Doors]:
+    """The doors of a service over an SQLite file, which is made when it is not there; `clock` is the one it asks."""
     known = {"policies": str(ROOT / "policies"), "model": str(ROOT / "model.conf"), **settings}
     service = create_service(Settings(database=f"sqlite:///{database}", **known))
+    service = dataclasses.replace(service, clock=lambda: datetime.fromtimestamp(clock(), UTC))
+    service.store.clock = clock
     app = create_flask_app(service)
     longest = service.settings.max_request_id_characters
     try:

@@ -8,6 +8,8 @@ from policy_sets import Asked
 
 from klausel.core.analysis.decision_table import Question, View, shown_values
 from klausel.core.analysis.question_space import Held
+from klausel.core.conditions.tree import CONTEXT_NOW
+from klausel.core.conditions.values import read_time
 from klausel.core.difference.compare import Change, Example, PolicyDifference, difference_between
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.terms.request import Action, Request, Resource, Subject
@@ -42,7 +44,7 @@ def request_of(question: Question, values: Mapping[str, object]) -> Request:
         node = entities[root]
         for part in parts[:-1]:
             node = node.setdefault(part, {})  # type: ignore[assignment]
-        node[parts[-1]] = value
+        node[parts[-1]] = read_time(value) if name == str(CONTEXT_NOW) else value
     subject, resource = entities["subject"], entities["resource"]
     return Request(
         Subject(str(subject.pop("type", SUBJECT.type)), str(subject.pop("id", SUBJECT.id)), subject),

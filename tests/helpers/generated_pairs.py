@@ -31,6 +31,7 @@ ATOMS = (
     'context.now >= time("2026-03-01T00:00:00Z")',
     'resource.id == "acme"',
 )
+PLACES_OF_GRANTS = ("acme", "acme", "*/red", "acme/*", "*/*", "acme/red", "red/*", "*/acme/*", "*/*/red")
 MOMENTS = tuple(datetime(2026, month, 1, tzinfo=UTC) for month in (1, 3, 5))
 ACTIONS = {"doc": ("view", "make"), "site": ("view",)}
 
@@ -61,10 +62,10 @@ class Side:
             "resource": type_,
         }
         if random.random() < 0.6:
-            atoms = random.sample(ATOMS, random.randint(1, 2))
+            atoms = sorted(random.sample(ATOMS, random.randint(1, 2)))
             grant["when"] = random.choice((" and ", " or ")).join(atoms)
-        if random.random() < 0.2:
-            grant["in"] = "acme"
+        if random.random() < 0.3:
+            grant["in"] = random.choice(PLACES_OF_GRANTS)
         if random.random() < 0.2:
             grant["at_level"] = random.choice(self.levels)
         return grant
@@ -116,6 +117,11 @@ class Side:
             if grant["grantee"].startswith("any ") and not depth[roles[role]]:
                 continue
             if grant.get("at_level", self.levels[0]) not in depth:
+                continue
+            parts = grant.get("in", "*").split("/")
+            if len(parts) > depth.get(grant.get("at_level", self.levels[-1]), 0) + 1:
+                continue
+            if any(part == "red" for part, level in zip(parts, self.levels, strict=False) if level in self.constants):
                 continue
             same = tuple(sorted((key, value) for key, value in grant.items() if key != "effect"))
             if same in seen:

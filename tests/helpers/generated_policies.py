@@ -140,7 +140,8 @@ class _Generator:
     def _csv(self, grants: list[dict[str, str]], contains: dict[str, list[str]]) -> str:
         rows = [["g", role, inner, "*"] for role, inners in contains.items() for inner in inners]
         for grant in grants:
-            scope = grant.get("in", "*") + (f"//{grant['at_level']}" if "at_level" in grant else "")
+            sign = self.random.choice(("//", " at level "))
+            scope = grant.get("in", "*") + (f"{sign}{grant['at_level']}" if "at_level" in grant else "")
             fields = [grant["grantee"], scope, grant["resource"], grant["to"], grant.get("when", "true"), grant["effect"]]
             rows.append(["p", *fields])
         return "".join(", ".join('"' + field.replace('"', '""') + '"' for field in row) + "\n" for row in rows)
@@ -157,8 +158,8 @@ class _Generator:
                 "to": self.random.choice(self.types[type_]),
                 "resource": type_,
             }
-            if self.random.random() < 0.2:
-                grant["in"] = self._domain(self.random.choice(self.levels))
+            if self.random.random() < 0.3:
+                grant["in"] = self._place(self.random.choice(self.levels))
             if self.random.random() < 0.2:
                 lowest = grant.get("in", "").count("/")
                 grant["at_level"] = self.random.choice(self.levels[lowest:])
@@ -170,6 +171,10 @@ class _Generator:
     def _domain(self, level: str) -> str:
         levels = self.levels[: self.levels.index(level) + 1]
         return "/".join(self.constants.get(name) or self.random.choice(IDS) for name in levels)
+
+    def _place(self, level: str) -> str:
+        parts = self._domain(level).split("/")
+        return "/".join("*" if self.random.random() < 0.35 else part for part in parts)
 
     def _condition(self, depth: int, named: list[str]) -> str:
         if depth and self.random.random() < 0.5:

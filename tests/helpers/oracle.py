@@ -67,5 +67,6 @@ def closure(roles, role):
 def reaches(policy, grant, place, request):
     limit = tuple(grant.scope.domain.split("/")) if grant.scope.domain else ()
     levels = [None, *(level.name for level in policy.roles.levels)]
-    is_in_scope = place[: len(limit)] == limit and grant.scope.level in (None, levels[len(place)])
+    starts_so = len(limit) <= len(place) and all(part in ("*", place[at]) for at, part in enumerate(limit))
+    is_in_scope = starts_so and grant.scope.level in (None, levels[len(place)])
     return is_in_scope and (grant.resource_type, grant.action) == (request.resource.type, request.action.name)

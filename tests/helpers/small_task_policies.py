@@ -93,9 +93,14 @@ def generated(seed: int) -> PolicySet:
         if random.random() < 0.5:
             parts.append(f"when: '{random.choice(chosen)}'")
         if random.random() < 0.15 and model.levels[0].constant is None:
-            parts.append("in: acme")
+            nested = ["acme/*", "*/red", "acme/red", "*/*"] if len(model.levels) > 1 and not model.levels[1].constant else []
+            place = random.choice(["acme", "acme", *nested])
+            parts.append(f"in: '{place}'")
+            reachable = model.levels[place.count("/") :]
+        else:
+            reachable = model.levels
         if random.random() < 0.25:
-            parts.append(f"at_level: {random.choice(model.levels).name}")
+            parts.append(f"at_level: {random.choice(reachable).name}")
         lines.append(f"  - {{{', '.join(parts)}}}\n")
     types = TYPES.replace("LEVEL", random.choice(model.levels).name)
     return load_files(roles, f"{types}grants:\n{''.join(dict.fromkeys(lines))}")

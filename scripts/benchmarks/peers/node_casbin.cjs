@@ -38,8 +38,11 @@ const commands = {
     await enforcer.addFunction("is_equal", isEqual);
     await enforcer.addFunction("is_in", isIn);
     await enforcer.addFunction("within", (domain, scope) => {
-      const [where, level] = scope.split("//");
-      if (where !== "*" && domain !== where && !domain.startsWith(where + "/")) return false;
+      const [place, level] = scope.split(" at level ");
+      const ids = domain.split("/");
+      if (place !== "*" && !place.split("/").every((part, at) => ids[at] !== undefined && (part === "*" || part === ids[at]))) {
+        return false;
+      }
       return level === undefined || (domain !== "" && domain.split("/").length === depths[level]);
     });
     await enforcer.addPolicies(rows);

@@ -191,7 +191,7 @@ def _measure_stock(section: Section, policy: PolicySet, folder: Path, scale: Sca
     written = 0
     with file.open("w", encoding="utf-8") as lines:
         lines.write("p, lead, account0/workspace0, quiz, edit\n")
-        for subject, role, domain in people(policy.roles, scale.stock_assignments):
+        for subject, role, domain, *_ in people(policy.roles, scale.stock_assignments):
             lines.write(f"g, {subject}, {role}, {domain}\n")
             written += 1
             if written == scale.stock_assignments:

@@ -65,7 +65,9 @@ def main(url: str) -> None:
             question = question_in(policy, type_, action, domain)
             assert isinstance(question, Question)
             holders = holders_that_matter(policy.roles, question)
-            people = ((key, EffectiveRoles.of(policy.roles, held)) for key, held in people_who_hold(store.engine, holders))
+            people = (
+                (key, EffectiveRoles.of_held(policy.roles, held)) for key, held in people_who_hold(store.engine, holders)
+            )
             found = list(islice(who_can(policy.roles, question, people), PAGE))
             times.append((time.perf_counter() - start) * 1_000)
         print(f"{action} {type_} in {domain}: {len(found)} in {statistics.median(times):.1f} ms (worst {max(times):.1f})")

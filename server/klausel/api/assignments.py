@@ -1,4 +1,4 @@
-"""The role assignment routes: one atomic write, pages, and taking everything from a leaver."""
+"""The role assignment routes: one atomic write, of members of groups too, pages, and taking everything from a leaver."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 from klausel.api.authzen_requests import Json
 from klausel.api.errors import ApiError
-from klausel.core.policy.assignment import Assignment
+from klausel.core.policy.assignment import GROUP_PREFIX, Assignment, Violation, row_as_json
 from klausel.core.records.change_record import Origin
+from klausel.core.terms.moment import read_instant
 from klausel.service.decision_service import Service
 from klausel.storage.assignments.store import ForbiddenState, InvalidAssignments, InvalidCursor
 
@@ -16,6 +17,9 @@ DEFAULT_LIMIT = 100
 LARGEST_LIMIT = 1000
 CURSOR_FAULT = "the cursor is not one that was given for this query; start again without it"
 _FIELDS = ("subject", "role", "domain")
+_OF_A_MEMBER = ("subject", "group")
+_TIMES = ("from", "until")
+_ENDS = ("ends_after", "ends_before")
 _CLAIMS = ("by", "reason", "ticket")
 
 
@@ -42,7 +46,7 @@ def change_assignments(service: Service, body: Json, caller: Caller) -> Json:
         revision = service.store.write(service.policy.compiled.policy.roles, grant, revoke, origin)
     except InvalidAssignments as error:
         faults = [
-            {"list": fault.list, "index": fault.index, **_as_json(fault.assignment), "message": fault.message}
+            {"list": fault.list, "index": fault.index, **row_as_json(fault.assignment), "message": fault.message}
             for fault in error.faults
         ]
         first = error.faults[0]
@@ -56,11 +60,16 @@ def list_assignments(service: Service, parameters: dict[str, str]) -> Json:
     """The answer to `GET /v1/assignments`: rows in order, and the cursor of the next page where there is one."""
     limit = read_limit(parameters)
     filters = {name: parameters.get(name) for name in _FIELDS}
+    if "group" in parameters:
+        if "role" in parameters or "domain" in parameters:
+            raise ApiError(400, "group goes with subject alone; its members have no role and no domain")
+        filters |= {"role": parameters["group"], "domain": ""}
+    ends = {name: _instant(name, parameters[name]) for name in _ENDS if name in parameters}
     try:
-        page = service.store.page(**filters, limit=limit, cursor=parameters.get("cursor"))
+        page = service.store.page(**filters, **ends, limit=limit, cursor=parameters.get("cursor"))
     except InvalidCursor:
         raise ApiError(400, CURSOR_FAULT) from None
-    answer: Json = {"assignments": [_as_json(assignment) for assignment in page.assignments]}
+    answer: Json = {"assignments": [row_as_json(assignment) for assignment in page.assignments]}
     if page.next_cursor is not None:
         answer["next_cursor"] = page.next_cursor
     return answer
@@ -107,30 +116,57 @@ def _rows(body: Json, name: str) -> list[Assignment]:
     for index, row in enumerate(rows):
         if not isinstance(row, dict):
             raise ApiError(400, f"{name}[{index}] is not an object")
-        for field in _FIELDS:
-            if not isinstance(row.get(field), str):
-                why = "is not a string" if field in row else "is missing"
-                raise ApiError(400, f"{name}[{index}].{field} {why}")
-        unknown = [key for key in row if key not in _FIELDS]
-        if unknown:
-            raise ApiError(400, f'{name}[{index}] has an unknown field "{unknown[0]}"')
-        read.append(Assignment(row["subject"], row["role"], row["domain"]))
+        read.append(_row(f"{name}[{index}]", row, _TIMES if name == "grant" else ()))
     return read
 
 
-def _as_json(assignment: Assignment) -> Json:
-    return {"subject": assignment.subject, "role": assignment.role, "domain": assignment.domain}
+def _row(place: str, row: Json, times: tuple[str, ...]) -> Assignment:
+    needed = _OF_A_MEMBER if "group" in row else _FIELDS
+    for field in needed:
+        if not isinstance(row.get(field), str):
+            why = "is not a string" if field in row else "is missing"
+            raise ApiError(400, f"{place}.{field} {why}")
+    unknown = [key for key in row if key not in needed and key not in times]
+    if unknown:
+        why = (
+            "a row to revoke has no times; leave it out"
+            if unknown[0] in _TIMES
+            else f"there are {', '.join(needed + times)}"
+        )
+        raise ApiError(400, f'{place} has an unknown field "{unknown[0]}"; {why}')
+    starts, ends = (_instant(f"{place}.{name}", row[name]) if name in row else None for name in _TIMES)
+    if "group" not in row:
+        if row["role"].startswith(GROUP_PREFIX):
+            raise ApiError(400, f'{place}.role is a group; name it as "group", without a role and a domain')
+        return Assignment(row["subject"], row["role"], row["domain"], starts, ends)
+    if not row["group"].startswith(GROUP_PREFIX):
+        raise ApiError(400, f"{place}.group is no group; write it as {GROUP_PREFIX}NAME, such as {GROUP_PREFIX}emea-support")
+    return Assignment(row["subject"], row["group"], "", starts, ends)
+
+
+def _instant(place: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise ApiError(400, f"{place} is not a string; write an instant such as 2026-03-01T12:00:00Z, or leave it out")
+    try:
+        return read_instant(value)
+    except ValueError as error:
+        raise ApiError(400, f"{place}: {error}") from None
 
 
 def _conflict(error: ForbiddenState) -> ApiError:
     violations = [
         {
             **({"subject": violation.subject} if violation.subject is not None else {}),
-            "role": violation.role,
-            "domain": violation.domain,
+            **_what(violation),
             "rule": violation.rule,
             "message": violation.message,
         }
         for violation in error.violations
     ]
     return ApiError(409, error.violations[0].message, violations=violations)
+
+
+def _what(violation: Violation) -> Json:
+    if violation.role.startswith(GROUP_PREFIX):
+        return {"group": violation.role}
+    return {"role": violation.role, "domain": violation.domain}

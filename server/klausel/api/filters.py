@@ -11,7 +11,13 @@ from klausel.service.decision_service import Service
 
 
 def answer_filter(service: Service, body: Json) -> Json:
-    """The answer to `POST /v1/filter`; raises `ApiError` (400), `PoliciesTooOld` and `StorageError`."""
+    """The answer to `POST /v1/filter`; raises `ApiError` (400), `PoliciesTooOld` and `StorageError`.
+
+    Under a model with a matcher of its own, which no filter can speak for, it raises `ApiError` with 501.
+    """
+    other_model = service.live.in_force.policy.compiled.other_model
+    if other_model is not None:
+        raise ApiError(501, f"the matcher of the model in force is not Klausel's ({other_model}), so no filter can be told")
     question = read_question(body, "resource")
     domain = body.get("domain")
     if domain is not None:

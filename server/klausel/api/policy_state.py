@@ -22,6 +22,8 @@ def describe_policy(live: LivePolicy) -> Json:
     version: Json = {"files_digest": loaded.files_digest, "meaning_digest": loaded.compiled.meaning_digest}
     if loaded.commit is not None:
         version |= {"commit": loaded.commit.id, "dirty": loaded.commit.dirty}
+    if loaded.compiled.other_model is not None:
+        version["not_for_model"] = loaded.compiled.other_model
     counts = {
         "levels": len(policy.roles.levels),
         "roles": len(policy.roles.roles),

@@ -75,7 +75,9 @@ def klausel_routes(service: Service, watch: ConnectionWatch | None = None) -> Bl
         recording = service.recording("explain", request.environ)
         explanation = service.explain(question, recording)
         hand_over(recording)
-        return json_answer(explanation_as_json(explanation))
+        other_model = service.live.in_force.policy.compiled.other_model
+        about_model = {} if other_model is None else {"not_for_model": other_model}
+        return json_answer({**explanation_as_json(explanation), **about_model})
 
     @blueprint.post("/v1/filter", provide_automatic_options=False)
     def filter_() -> Response:
@@ -104,7 +106,8 @@ def klausel_routes(service: Service, watch: ConnectionWatch | None = None) -> Bl
 
     @blueprint.get("/v1/assignments", provide_automatic_options=False)
     def show() -> Response:
-        parameters = query_parameters("subject", "role", "domain", "limit", "cursor")
+        names = ("subject", "role", "domain", "group", "ends_after", "ends_before", "limit", "cursor")
+        parameters = query_parameters(*names)
         return json_answer(list_assignments(service, parameters))
 
     @blueprint.delete("/v1/assignments", provide_automatic_options=False)

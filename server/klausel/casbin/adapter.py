@@ -13,15 +13,19 @@ from klausel.core.policy.roles import RoleModel
 from klausel.core.records.change_record import Origin
 from klausel.storage.assignments.store import AssignmentStore
 from klausel.storage.sql.database import StorageError, reading
-from klausel.storage.sql.tables import CasbinRule
+from klausel.storage.sql.tables import LASTING, CasbinRule
 
 _COLUMNS = (CasbinRule.v0, CasbinRule.v1, CasbinRule.v2)
+_LASTING = CasbinRule.ptype == LASTING
 # Casbin's calls do not say who asks for a change.
 _ORIGIN = Origin(channel="adapter")
 
 
 class KlauselAdapter(Adapter):  # type: ignore[misc]
     """Lets any Casbin enforcer load and change the role assignments (`g`) of a store.
+
+    It sees those without times alone, and no members of groups: a Casbin enforcer knows no clock, so it would go on allowing
+    by what has ended. To add one that is there with times makes it last for ever.
 
     Every change is one atomic write of the store: exact rows, no repeated ones, under the rules of `roles`. It raises
     what `AssignmentStore.write` raises. Policies (`p`) are files; an attempt to store them raises StorageError.
@@ -34,12 +38,14 @@ class KlauselAdapter(Adapter):  # type: ignore[misc]
 
     def load_policy(self, model: Any) -> None:
         """Adds all role assignments to the model, each field as it is stored; stock would parse them from text."""
-        _add_to_model(model, self._store.export_rows())
+        query = select(*_COLUMNS).where(_LASTING).order_by(*_COLUMNS)
+        with reading(self._engine) as connection:
+            _add_to_model(model, (Assignment(*row) for row in connection.execute(query)))
 
     def load_filtered_policy(self, model: Any, filter: Any) -> None:
         """Adds the role assignments that a `sqlalchemy_adapter.adapter.Filter` lets through to the model."""
         with self._session_scope() as session:
-            rows = self.filter_query(session.query(*_COLUMNS), filter).all()
+            rows = self.filter_query(session.query(*_COLUMNS).filter(_LASTING), filter).all()
         _add_to_model(model, (Assignment(*row) for row in rows))
         self._filtered = True
 
@@ -111,13 +117,15 @@ class KlauselAdapter(Adapter):  # type: ignore[misc]
         new = _assignments(sec, ptype, new_rules)
         old = self._matching(field_index, field_values)
         self._replace(old, new)
-        return [list(row) for row in old]
+        return [list(row.key) for row in old]
 
     def _replace(self, old: Sequence[Assignment], new: Sequence[Assignment]) -> None:
         self._store.write(self._roles, new, [row for row in old if row not in set(new)], _ORIGIN)
 
     def _is_stored(self, row: Assignment) -> bool:
-        return (row.role, row.domain) in self._store.held_by(row.subject)
+        query = select(CasbinRule.id).where(_LASTING, *(column == part for column, part in zip(_COLUMNS, row, strict=False)))
+        with reading(self._engine) as connection:
+            return connection.execute(query).first() is not None
 
     def _matching(self, field_index: int, field_values: Sequence[str]) -> list[Assignment]:
         wanted = {field_index + offset: value for offset, value in enumerate(field_values) if value != ""}
@@ -125,7 +133,7 @@ class KlauselAdapter(Adapter):  # type: ignore[misc]
             raise StorageError("a filter without any value would take every role assignment; name at least one field")
         if not all(0 <= index < len(_COLUMNS) for index in wanted):
             return []
-        query = select(*_COLUMNS).order_by(*_COLUMNS)
+        query = select(*_COLUMNS).where(_LASTING).order_by(*_COLUMNS)
         for index, value in wanted.items():
             query = query.where(_COLUMNS[index] == value)
         with reading(self._engine) as connection:
@@ -140,6 +148,8 @@ def _assignments(sec: str, ptype: str, rules: Iterable[Sequence[str]]) -> list[A
         )
     rows = []
     for rule in rules:
+        if isinstance(rule, Assignment) and rule.starts is rule.ends is None:
+            rule = rule.key
         if len(rule) != len(_COLUMNS):
             raise StorageError(f"a role assignment has 3 fields (subject, role, domain), this has {len(rule)}: {rule}")
         rows.append(Assignment(*rule))
@@ -149,4 +159,4 @@ def _assignments(sec: str, ptype: str, rules: Iterable[Sequence[str]]) -> list[A
 def _add_to_model(model: Any, rows: Iterable[Assignment]) -> None:
     grouping = model.model.get("g", {}).get("g")
     if grouping is not None:
-        grouping.policy.extend([list(row) for row in rows])
+        grouping.policy.extend([list(row.key) for row in rows])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,12 +10,13 @@ from typing import Any
 import casbin
 
 from klausel.casbin_policies.condition_text import CASBIN_FUNCTIONS
-from klausel.casbin_policies.model_shape import line_of_matcher, problems_in_model, read_model
+from klausel.casbin_policies.model_shape import line_of_matcher, other_matcher, problems_in_model, read_model
 from klausel.casbin_policies.role_manager import EffectiveRolesManager
 from klausel.casbin_policies.rows import Row, grant_rows, inheritance_rows, meaning_digest
 from klausel.core.policy.policy_set import PolicySet
-from klausel.core.policy.roles import RoleModel, depth_of, parent_domain
-from klausel.core.policy.scope import EVERYWHERE
+from klausel.core.policy.roles import RoleModel, depth_of
+from klausel.core.policy.scope import AT_LEVEL, Scope, split_scope
+from klausel.core.terms.places import EVERY, EVERYWHERE, covers
 from klausel.core.terms.problem import Place, PolicyError, Problem
 from klausel.core.terms.request import Action, Request, Resource, Subject
 from klausel.enforcer.compiled_enforcer import CompiledEnforcer
@@ -24,16 +25,20 @@ from klausel.enforcer.matcher.narrowing import ACCEPTED
 
 @dataclass(frozen=True)
 class CompiledPolicy:
-    """A policy set together with the plan that decides by it; immutable, safe to share between threads."""
+    """A policy set together with the plan that decides by it; immutable, safe to share between threads.
+
+    `other_model` is the digest of a model whose matcher is not Klausel's: no analysis of the policy set speaks for it.
+    """
 
     policy: PolicySet
     enforcer: casbin.Enforcer
     _decide: Callable[..., tuple[bool, int | None]]
+    other_model: str | None = None
 
     @cached_property
     def meaning_digest(self) -> str:
         """See `klausel.casbin_policies.rows.meaning_digest`."""
-        return meaning_digest(self.policy)
+        return meaning_digest(self.policy, self.other_model)
 
     def decide(self, request: Request, domain: str | None) -> tuple[bool, int | None]:
         """See `klausel.core.decisions.decide.Plan`."""
@@ -41,21 +46,26 @@ class CompiledPolicy:
         return self._decide(subject, domain or "", resource, action, context)
 
 
-def compile_policy(policy: PolicySet, model_text: str, model_file: str = "model.conf") -> CompiledPolicy:
-    """The compiled form of a policy set under a Casbin model; raises `PolicyError` for a model that does not fit."""
-    problems = problems_in_model(model_text, model_file)
+def compile_policy(
+    policy: PolicySet, model_text: str, model_file: str = "model.conf", accepted_models: Collection[str] = ()
+) -> CompiledPolicy:
+    """The compiled form of a policy set under a Casbin model; raises `PolicyError` for a model that does not fit.
+
+    `accepted_models` are the digests of models that may have a matcher of their own.
+    """
+    problems = problems_in_model(model_text, model_file, accepted_models)
     if problems:
         raise PolicyError(problems)
     enforcer = join_enforcer(CompiledEnforcer, policy, model_text)
     # Without a single row Casbin raises where the matcher has an eval; what nothing allows is denied.
     decide = enforcer.current_plan().decide if policy.grants else _deny_everything
-    compiled = CompiledPolicy(policy, enforcer, decide)
+    compiled = CompiledPolicy(policy, enforcer, decide, other_matcher(model_text))
     try:
         # One question that goes through the whole matcher: the first grant, asked by who has its role.
         for grant in policy.grants[:1]:
             somebody = Subject("user", "somebody", roles=frozenset({grant.grantee}))
             asked = Request(somebody, Action(grant.action), Resource(grant.resource_type, "something"))
-            compiled.decide(asked, grant.scope.domain)
+            compiled.decide(asked, (grant.scope.domain or "").replace(EVERY, "somewhere") or None)
     except Exception as error:
         place = Place(model_file, line_of_matcher(model_text), 1)
         hint = "keep to the names of the request, of the grant, and the functions named in docs/policies.md"
@@ -78,7 +88,7 @@ def join_enforcer(kind: type[casbin.Enforcer], policy: PolicySet, model_text: st
     enforcer.rm_map["g"] = EffectiveRolesManager()
     for name, function in CASBIN_FUNCTIONS.items():
         enforcer.add_function(name, function)
-    enforcer.add_function("within", within_function(policy.roles))
+    enforcer.add_function("within", within_function(policy.roles, (grant.scope for grant in policy.grants)))
     enforcer.build_role_links()
     return enforcer
 
@@ -89,24 +99,38 @@ def fill(assertion: Any, rows: list[Row]) -> None:
     assertion.policy_map = {",".join(fields): place for place, fields in enumerate(assertion.policy)}
 
 
-def within_function(roles: RoleModel) -> Callable[[str, str], bool]:
-    """The function `within(domain, scope)`: whether a domain lies in a grant's scope, written as in `Scope`."""
+def within_function(roles: RoleModel, scopes: Iterable[Scope]) -> Callable[[str, str], bool]:
+    """The function `within(domain, scope)`: whether a domain lies in a grant's scope, written as in `Scope`.
+
+    `scopes` are those of the rows: only these are found where rows are looked up by their scope.
+    """
     depths = {level.name: level.depth for level in roles.levels}
+    stars = {_stars_in(scope.domain) for scope in scopes if scope.domain is not None and EVERY in scope.domain}
+    understood: dict[str, tuple[str, str, int | None]] = {}
 
     def within(domain: str, scope: str) -> bool:
-        where, slashes, level = scope.partition("//")
-        if where != EVERYWHERE and domain != where and not domain.startswith(where + "/"):
+        known = understood.get(scope)
+        if known is None:
+            place, level, _ = split_scope(scope)
+            known = understood[scope] = (place, place + "/", None if level is None else depths[level])
+        place, inside, depth = known
+        if not (domain == place or domain.startswith(inside) or place == EVERYWHERE or covers(place, domain)):
             return False
-        return not slashes or (domain != "" and domain.count("/") + 1 == depths[level])
+        return depth is None or (domain != "" and domain.count("/") + 1 == depth)
 
     def accepted_values(domain: str) -> list[str]:
-        places = [EVERYWHERE]
-        above = domain or None
-        while above is not None:
-            places.append(above)
-            above = parent_domain(above)
+        ids = domain.split("/") if domain else []
+        places = [EVERYWHERE, *("/".join(ids[:length]) for length in range(1, len(ids) + 1))]
+        for where in stars:
+            if len(where) <= len(ids):
+                places.append("/".join(EVERY if star else id_ for star, id_ in zip(where, ids, strict=False)))
         level = roles.level_at(depth_of(domain)) if domain else None
-        return places if level is None else places + [f"{place}//{level.name}" for place in places]
+        return places if level is None else places + [f"{place}{AT_LEVEL}{level.name}" for place in places]
 
     setattr(within, ACCEPTED, accepted_values)
     return within
+
+
+def _stars_in(place: str) -> tuple[bool, ...]:
+    """For each part of a place whether it is `*`."""
+    return tuple(part == EVERY for part in place.split("/"))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import re
+from collections.abc import Collection
 
 import casbin
 from casbin.util import util
@@ -49,8 +51,24 @@ def line_of_matcher(text: str) -> int:
     return next((number for number, line in _logical_lines(text) if re.match(r"m\s*=", line)), 1)
 
 
-def problems_in_model(text: str, file: str) -> list[Problem]:
-    """Everything that keeps the service from using this model; empty when it fits."""
+def model_digest(text: str) -> str:
+    """The name of a model, as `sha256:…` over its text: what `sha256sum model.conf` prints."""
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def other_matcher(text: str) -> str | None:
+    """The digest of a good model whose matcher is not Klausel's; None for one that means what every analysis assumes."""
+    # What Casbin read is compared, not our reading of the lines: it is what decides.
+    matcher = read_model(text)["m"]["m"].value
+    is_ours = _conjuncts_of(matcher) == _conjuncts_of(util.escape_assertion(MATCHER))
+    return None if is_ours else model_digest(text)
+
+
+def problems_in_model(text: str, file: str, accepted: Collection[str] = ()) -> list[Problem]:
+    """Everything that keeps the service from using this model; empty when it fits.
+
+    A matcher that is not Klausel's fits where the digest of the model is among the `accepted` ones.
+    """
     problems: list[Problem] = []
     found: dict[str, tuple[int, dict[str, tuple[int, str]]]] = {}
     section: str | None = None
@@ -82,20 +100,26 @@ def problems_in_model(text: str, file: str) -> list[Problem]:
             problems.append(Problem(Place(file, keys[key][0], 1), "model-shape", message, _HINT))
         elif not keys[key][1]:
             problems.append(Problem(Place(file, keys[key][0], 1), "model-shape", f"{key} in [{name}] is empty", _HINT))
-    return problems or _problems_of_casbin(text, file)
+    return problems or _problems_of_casbin(text, file, accepted)
 
 
-def _problems_of_casbin(text: str, file: str) -> list[Problem]:
+def _problems_of_casbin(text: str, file: str, accepted: Collection[str]) -> list[Problem]:
     try:
-        matcher = read_model(text)["m"]["m"].value
+        digest = other_matcher(text)
     except Exception as error:
         return [Problem(Place(file, 1, 1), "model-shape", f"Casbin cannot read the model: {error}", _HINT)]
-    # What Casbin read is compared, not our reading of the lines: it is what decides.
-    if _conjuncts_of(matcher) != _conjuncts_of(util.escape_assertion(MATCHER)):
+    if digest is not None and digest not in accepted:
         message = (
             "the matcher is another than that of Klausel: decisions would differ from what is checked, tested and proved"
         )
-        return [Problem(Place(file, line_of_matcher(text), 1), "model-matcher", message, _MATCHER_HINT)]
+        return [
+            Problem(
+                Place(file, line_of_matcher(text), 1),
+                "model-matcher",
+                message,
+                f"{_MATCHER_HINT}; or take it unchecked: --accept-model {digest}",
+            )
+        ]
     return []
 
 

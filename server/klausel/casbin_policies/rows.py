@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from klausel.casbin_policies.condition_text import certain_text, possible_text
 from klausel.core.policy.policy_set import PolicySet
-from klausel.core.policy.scope import EVERYWHERE
+from klausel.core.terms.places import EVERYWHERE
 from klausel.core.terms.problem import Place
 
 GRANT_FIELDS = ("sub", "dom", "obj", "act", "cond", "eft")
@@ -45,10 +45,14 @@ def inheritance_rows(policy: PolicySet) -> list[Row]:
     ]
 
 
-def meaning_digest(policy: PolicySet) -> str:
-    """A digest over what the policy means, as `sha256:…`: its rows and declarations, sorted, without their places."""
+def meaning_digest(policy: PolicySet, other_model: str | None = None) -> str:
+    """A digest over what the policy means, as `sha256:…`: its rows and declarations, sorted, without their places.
+
+    `other_model` is the digest of the model, where its matcher is not Klausel's: it is part of the meaning.
+    """
     roles = policy.roles
-    lines = [repr((row.kind, row.fields)) for row in [*grant_rows(policy), *inheritance_rows(policy)]]
+    lines = [repr(("model", other_model))] if other_model else []
+    lines += [repr((row.kind, row.fields)) for row in [*grant_rows(policy), *inheritance_rows(policy)]]
     lines += [
         repr(
             (

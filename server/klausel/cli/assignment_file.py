@@ -8,11 +8,13 @@ import sys
 from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
 from klausel.core.policy.assignment import Assignment, Violation
+from klausel.core.terms.moment import read_instant
 
 HEADER = ["subject", "role", "domain"]
+TIMES = ["from", "until"]
 _BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 _STANDARD_INPUT = Path("-")
 # Stands for a row with another number of fields; no store takes it.
@@ -29,16 +31,17 @@ class BrokenFile(Exception):
 
 
 class AssignmentFile:
-    """The rows of a CSV file with the header `subject,role,domain`, to be read once; raises BrokenFile.
+    """The rows of a CSV file with the header `subject,role,domain`, or that and `from,until`; to be read once.
 
-    `line_of` has the first line of each row that was read, by its index. A row with another number of fields is read as
-    one that no store takes, and `faults` says why, by its index.
+    `line_of` has the first line of each row that was read, by its index. A row with another number of fields, or with times
+    that cannot be read, is read as one that no store takes, and `faults` says why, by its index. Raises BrokenFile.
     """
 
     def __init__(self, file: Path) -> None:
         self.name = "standard input" if file == _STANDARD_INPUT else str(file)
         self.line_of = array("L")
         self.faults: dict[int, str] = {}
+        self._header = HEADER
         self._file = file
 
     def lines(self) -> int | None:
@@ -52,9 +55,24 @@ class AssignmentFile:
         """The rows in their order."""
         for index, (line, row) in enumerate(self._rows()):
             self.line_of.append(line)
-            if len(row) != len(HEADER):
-                self.faults[index] = f"a row has {len(HEADER)} fields, {','.join(HEADER)}; this one has {len(row)}"
-            yield _NO_ASSIGNMENT if index in self.faults else Assignment(*row)
+            if len(row) != len(self._header):
+                fields = f"{len(self._header)} fields, {','.join(self._header)}"
+                self.faults[index] = f"a row has {fields}; this one has {len(row)}"
+                yield _NO_ASSIGNMENT
+            elif len(row) == len(HEADER):
+                yield Assignment(*row)
+            else:
+                yield self._with_times(index, row)
+
+    def _with_times(self, index: int, row: list[str]) -> Assignment:
+        times: list[str | None] = []
+        for name, value in zip(TIMES, row[len(HEADER) :], strict=True):
+            try:
+                times.append(read_instant(value) if value else None)
+            except ValueError as error:
+                self.faults[index] = f"{name}: {error}"
+                return _NO_ASSIGNMENT
+        return Assignment(*row[: len(HEADER)], *times)
 
     def find_lines(self, violations: Sequence[Violation]) -> list[int]:
         """The first line that brings each violation about; 0 where it is not to be found again."""
@@ -63,8 +81,9 @@ class AssignmentFile:
         keys = [_key(violation) for violation in violations]
         first_lines: dict[tuple[str, ...], int] = dict.fromkeys(keys, 0)
         for line, row in self._rows():
-            parts = row[-1].split("/")
-            for key in (tuple(row), *((("/".join(parts[:depth])),) for depth in range(1, len(parts) + 1))):
+            own = row[: len(HEADER)]
+            parts = own[-1].split("/")
+            for key in (tuple(own), *((("/".join(parts[:depth])),) for depth in range(1, len(parts) + 1))):
                 if first_lines.get(key) == 0:
                     first_lines[key] = line
         return [first_lines[key] for key in keys]
@@ -76,9 +95,11 @@ class AssignmentFile:
             line = 1
             try:
                 header = next(reader, None)
-                if header != HEADER:
+                if header not in (HEADER, HEADER + TIMES):
                     found = f'the header is "{",".join(header)}"' if header else "there is no header"
-                    raise BrokenFile(1, f"{found}; the first line must be {','.join(HEADER)}")
+                    wanted = f"{','.join(HEADER)} or {','.join(HEADER + TIMES)}"
+                    raise BrokenFile(1, f"{found}; the first line must be {wanted}")
+                self._header = header
                 line = reader.line_num + 1
                 for row in reader:
                     if row:
@@ -112,3 +133,18 @@ def _key(violation: Violation) -> tuple[str, ...]:
     """The row at fault, or the domain alone where no row is."""
     domain = violation.domain
     return (domain,) if violation.subject is None else (violation.subject, violation.role, domain)
+
+
+class RowWriter:
+    """Writes a CSV file that AssignmentFile reads, its header at once; the columns of times where rows have some."""
+
+    def __init__(self, text: TextIO, with_times: bool) -> None:
+        self._writer = csv.writer(text, lineterminator="\n")
+        self._width = len(HEADER) + (len(TIMES) if with_times else 0)
+        self._writer.writerow((HEADER + TIMES)[: self._width])
+
+    def write(self, row: Assignment) -> None:
+        """Adds a row. Raises BrokenFile for one with times where there are no columns for them."""
+        if self._width == len(HEADER) and (row.starts is not None or row.ends is not None):
+            raise BrokenFile(0, "role assignments were given times meanwhile; start again")
+        self._writer.writerow(row[: self._width])

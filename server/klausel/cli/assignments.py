@@ -1,8 +1,7 @@
-"""Commands for role assignments: `import` and `export` as CSV, `rename-role` and `revoke`."""
+"""Commands for role assignments: `import` and `export` as CSV, `grant`, `revoke` and `rename-role`."""
 
 from __future__ import annotations
 
-import csv
 import getpass
 import io
 import sys
@@ -14,14 +13,16 @@ from typing import NoReturn, TextIO, TypeVar
 import click
 from tqdm import tqdm
 
-from klausel.cli.assignment_file import HEADER, AssignmentFile, BrokenFile
+from klausel.cli.assignment_file import AssignmentFile, BrokenFile, RowWriter
 from klausel.cli.database_options import database_option, explains_storage_errors, open_existing_database
+from klausel.cli.moments import duration_of, instant_of
 from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit, model_option
 from klausel.cli.policy_folder import policies_option
-from klausel.core.policy.assignment import Assignment
+from klausel.core.policy.assignment import GROUP_PREFIX, Assignment
 from klausel.core.policy.role_hints import hint_on_role
 from klausel.core.policy.roles import RoleModel
 from klausel.core.records.change_record import TEXT_CHARACTERS, Origin
+from klausel.core.terms.moment import instant_text
 from klausel.storage.assignments.store import AssignmentStore, ForbiddenState, ImportResult, InvalidAssignments
 from klausel.storage.schema import open_database
 
@@ -31,14 +32,18 @@ Command = TypeVar("Command", bound=Callable[..., object])
 
 @click.group()
 def assignments() -> None:
-    """Role assignments (who has which role where): in and out as CSV with the header subject,role,domain, and changed.
+    """Role assignments (who has which role where, and until when) and members of groups: in and out as CSV, and changed.
+
+    The CSV has the header subject,role,domain, or subject,role,domain,from,until. A member of a group has the group as its
+    role, and no domain: user:ann,group:emea-support,
 
     \b
     Examples:
       klausel assignments import people.csv
       klausel assignments export > people.csv
-      klausel assignments rename-role reviewer checker
+      klausel assignments grant user:leo lead acme/support --until 2026-12-31T23:00:00Z
       klausel assignments revoke user:leo lead acme/support
+      klausel assignments rename-role reviewer checker
     """
 
 
@@ -62,7 +67,7 @@ def import_(
 ) -> None:
     """Add the role assignments in FILE (- for standard input) to the database: all, or none when a row or rule is broken.
 
-    Rows that are there already stay as they are.
+    Rows that are there already stay as they are; one that is there with other times gets those of FILE, or none.
 
     \b
     Examples:
@@ -76,7 +81,8 @@ def import_(
     roles = load_or_exit(policies, model).compiled.policy.roles
     with closing(AssignmentStore(open_database(database))) as store:
         result = import_file(store, roles, file, origin)
-    click.echo(f"{result.added} added, {result.already_there} there already; revision {result.revision}")
+    times = f" ({result.changed} of them with other times)" if result.changed else ""
+    click.echo(f"{result.added} added{times}, {result.already_there} there already; revision {result.revision}")
 
 
 def origin_here(by: str | None = None, reason: str | None = None, ticket: str | None = None) -> Origin:
@@ -179,7 +185,51 @@ def rename_role(
 @assignments.command()
 @click.argument("subject")
 @click.argument("role")
-@click.argument("domain")
+@click.argument("domain", default="")
+@click.option("--from", "starts", callback=instant_of, metavar="INSTANT", help="It counts from this instant on.")
+@click.option("--until", "ends", callback=instant_of, metavar="INSTANT", help="It ends by itself at this instant.")
+@_origin_options
+@policies_option
+@model_option
+@database_option
+@explains_storage_errors
+def grant(
+    subject: str,
+    role: str,
+    domain: str,
+    starts: str | None,
+    ends: str | None,
+    by: str | None,
+    reason: str | None,
+    ticket: str | None,
+    policies: Path,
+    model: Path | None,
+    database: str,
+) -> None:
+    """Give SUBJECT (written type:id) the role ROLE in DOMAIN; or, with a group in place of ROLE, make it a member.
+
+    An instant is a time with its offset, such as 2026-12-31T23:00:00Z. Given again with other times, or none, it has those.
+
+    \b
+    Examples:
+      klausel assignments grant user:leo lead acme/support --until 2026-12-31T23:00:00Z --reason "on call"
+      klausel assignments grant group:emea-support lead acme/support
+      klausel assignments grant user:ann group:emea-support
+    """
+    origin = _origin_or_usage(by, reason, ticket)
+    row = _row_named(subject, role, domain)._replace(starts=starts, ends=ends)
+    roles = load_or_exit(policies, model).compiled.policy.roles
+    with closing(AssignmentStore(open_database(database))) as store, _refusals_explained():
+        before = store.revision()
+        revision = store.write(roles, [row], (), origin)
+    told = "granted" if revision != before else "is there already:"
+    click.echo(f"{told} {row}; revision {revision}")
+
+
+@assignments.command()
+@click.argument("subject")
+@click.argument("role")
+@click.argument("domain", default="")
 @_origin_options
 @policies_option
 @model_option
@@ -196,21 +246,30 @@ def revoke(
     model: Path | None,
     database: str,
 ) -> None:
-    """Take the role ROLE in DOMAIN from SUBJECT (written type:id), also when no policy file declares ROLE any more.
+    """Take the role ROLE in DOMAIN from SUBJECT (written type:id), or with a group in place of ROLE, take it out of that.
+
+    Also when no policy file declares ROLE any more, and whatever its times are.
 
     \b
-    Example:
+    Examples:
       klausel assignments revoke user:leo lead acme/support --by cara --reason "left the team"
+      klausel assignments revoke user:ann group:emea-support
     """
     origin = _origin_or_usage(by, reason, ticket)
     roles = load_or_exit(policies, model).compiled.policy.roles
-    row = Assignment(subject, role, domain)
+    row = _row_named(subject, role, domain)
     with closing(AssignmentStore(open_existing_database(database))) as store, _refusals_explained():
         before = store.revision()
         revision = store.write(roles, (), [row], origin)
     if revision == before:
         fail(f"{_printable(str(row))} is no role assignment, so nothing was changed")
     click.echo(f"revoked {row}; revision {revision}")
+
+
+def _row_named(subject: str, role: str, domain: str) -> Assignment:
+    if not domain and not role.startswith(GROUP_PREFIX):
+        raise click.UsageError(f'name the domain in which {role} is held, such as acme/support; "{role}" is no group')
+    return Assignment(subject, role, domain)
 
 
 @contextmanager
@@ -232,39 +291,58 @@ def _refusals_explained() -> Iterator[None]:
 
 @assignments.command()
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False), required=False)
+@click.option("--ended", is_flag=True, help="Those alone that have ended.")
+@click.option(
+    "--ending-within",
+    "within",
+    callback=duration_of,
+    metavar="DURATION",
+    help="Those alone that end so soon: 30d, 12h, 90m.",
+)
 @database_option
 @explains_storage_errors
-def export(file: Path | None, database: str) -> None:
+def export(file: Path | None, ended: bool, within: int | None, database: str) -> None:
     """Write all role assignments as CSV to FILE, or to standard output; `import` reads it back unchanged.
 
     \b
-    Example:
+    Examples:
       klausel assignments export people.csv --database postgresql://localhost/klausel
+      klausel assignments export --ending-within 30d
     """
+    if ended and within is not None:
+        raise click.UsageError("--ended and --ending-within are two lists; ask for one of them")
     with closing(AssignmentStore(open_existing_database(database))) as store:
-        if file is None or str(file) == "-":
-            _write_to_standard_output(store)
-            return
+        now = store.clock()
+        bounds: tuple[str | None, str | None] = (None, None)
+        if ended:
+            bounds = (None, instant_text(now))
+        elif within is not None:
+            bounds = (instant_text(now), instant_text(now + within))
         try:
+            if file is None or str(file) == "-":
+                _write_to_standard_output(store, bounds)
+                return
             with file.open("w", encoding="utf-8", newline="") as text:
-                _write(store, text, shows_progress=True)
+                _write(store, text, bounds, shows_progress=True)
+        except BrokenFile as error:
+            fail(error.message)
         except OSError as error:
             fail(f"{file} cannot be written: {error.strerror}; name another file, or give the writer access to it")
 
 
-def _write_to_standard_output(store: AssignmentStore) -> None:
+def _write_to_standard_output(store: AssignmentStore, bounds: tuple[str | None, str | None]) -> None:
     text = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8", newline="")
     try:
-        _write(store, text, shows_progress=False)
+        _write(store, text, bounds, shows_progress=False)
     finally:
         text.detach()
 
 
-def _write(store: AssignmentStore, text: TextIO, shows_progress: bool) -> None:
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(HEADER)
-    bar = tqdm(total=store.count(), unit=" rows", unit_scale=True, disable=None if shows_progress else True, leave=False)
+def _write(store: AssignmentStore, text: TextIO, bounds: tuple[str | None, str | None], shows_progress: bool) -> None:
+    writer = RowWriter(text, with_times=store.has_times())
+    total = store.count() if bounds == (None, None) else None
+    bar = tqdm(total=total, unit=" rows", unit_scale=True, disable=None if shows_progress else True, leave=False)
     with bar:
-        for row in store.export_rows():
-            writer.writerow(row)
+        for row in store.export_rows(*bounds):
+            writer.write(row)
             bar.update()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import sys
@@ -16,10 +15,11 @@ import click
 from sqlalchemy import Engine
 from tqdm import tqdm
 
-from klausel.cli.assignment_file import HEADER
+from klausel.cli.assignment_file import RowWriter
 from klausel.cli.database_options import database_option, explains_storage_errors, open_existing_database
 from klausel.cli.moments import moment_of
 from klausel.cli.options import EXIT_PROBLEMS, fail
+from klausel.core.policy.holding import timing_of
 from klausel.core.records.change_chain import Finding
 from klausel.core.terms.moment import moment_text
 from klausel.storage.change_log.checkpoints import (
@@ -82,7 +82,7 @@ def show(format_: str, database: str, limit: int | None, **wanted: object) -> No
 
 
 def _as_text(change: LoggedChange) -> str:
-    what = f"{change.word} {change.subject} {change.role} in {change.domain}"
+    what = f"{change.word} {change.row}"
     line = f"{change.number}  {moment_text(change.microseconds)}  {what}"
     line += f"  {change.channel} {change.caller}" if change.caller else f"  {change.channel}"
     # Quoted, so that nobody's words pass for what Klausel says.
@@ -99,6 +99,8 @@ def _as_text(change: LoggedChange) -> str:
 def state(moment: int, subject: str | None, domain: str | None, database: str) -> None:
     """Write the role assignments as they were at a moment, as CSV that `klausel assignments import` reads.
 
+    What had ended by then is left out; what began later stands there with its `from`.
+
     \b
     Examples:
       klausel audit state --at 2026-03-01 > people.csv
@@ -113,9 +115,11 @@ def state(moment: int, subject: str | None, domain: str | None, database: str) -
         click.echo(f"as of {moment_text(moment)}, after record {found.number}", err=True)
         text = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8", newline="")
         try:
-            writer = csv.writer(text, lineterminator="\n")
-            writer.writerow(HEADER)
-            writer.writerows(reader.held_at(found, subject, domain))
+            writer = RowWriter(text, with_times=reader.has_times(found))
+            for row in reader.held_at(found, subject, domain):
+                untimely = timing_of(row, found.seconds)
+                if untimely is None or untimely.timing != "ended":
+                    writer.write(row)
         finally:
             text.detach()
 

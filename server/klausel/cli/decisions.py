@@ -14,17 +14,18 @@ from klausel.cli.database_options import Command, database_option, explains_stor
 from klausel.cli.moments import moment_in_log, now_option, people_at_option, say_as_of, time_of_question
 from klausel.cli.options import EXIT_DENIED, at_option, load_or_exit, model_option
 from klausel.cli.policy_folder import policies_option
+from klausel.core.analysis.other_model import note_on
 from klausel.core.conditions.tree import OWN_ATTRIBUTES
 from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.decisions.explain import Explanation
 from klausel.core.decisions.explain import explain as explain_request
 from klausel.core.decisions.explanation_format import explanation_as_json, explanation_as_text, reason
 from klausel.core.policy.assumed_roles import BadAssumption, assumed_roles, deepest_place
+from klausel.core.policy.holding import Pairs, Rows, held_at
 from klausel.core.policy.roles import RoleModel
 from klausel.core.terms.identifiers import split_subject_key
 from klausel.core.terms.request import NOW, Action, Request, Resource, Subject, asked_at
 from klausel.storage.assignments.store import AssignmentStore
-from klausel.storage.change_log.reader import Pairs
 
 SOMEBODY = "user:somebody"
 """Who is meant where roles are named and no person."""
@@ -149,6 +150,8 @@ def _ask(
     if assumed is not None and split_subject_key(action) is not None and not policies.exists():
         raise click.UsageError(f"--as stands in place of SUBJECT; leave {action} out, or --as")
     loaded = load_or_exit(policies, model, at=at)
+    if loaded.compiled.other_model is not None:
+        click.echo(note_on(loaded.compiled.other_model), err=True)
     roles = loaded.compiled.policy.roles
     held: Pairs = ()
     if assumed is not None:
@@ -156,14 +159,14 @@ def _ask(
     else:
         say_as_of(loaded.commit.id if at is not None and loaded.commit is not None else None, moment)
     request = request_of(roles, subject, action, resource, domain, values)
-    with _held_by(held if assumed is not None else None, database, moment) as held_by:
+    policy, time = loaded.compiled.policy, time_of_question(now, moment)
+    with _rows_of(held if assumed is not None else None, database, moment) as rows_of:
 
         def effective_roles_of(key: str) -> EffectiveRoles:
-            return EffectiveRoles.of(roles, held_by(key))
+            return EffectiveRoles.of_held(roles, held_at(key, rows_of(key), time.timestamp()))
 
-        policy = loaded.compiled.policy
-        asked = asked_at(request, time_of_question(now, moment)) if policy.uses_now else request
-        return explain_request(policy, loaded.compiled, effective_roles_of, asked)
+        asked = asked_at(request, time) if policy.uses_now else request
+        return explain_request(policy, loaded.compiled, effective_roles_of, asked, time.timestamp())
 
 
 def _somebody(roles: RoleModel, assumed: str, domain: str | None) -> tuple[str, Pairs, str | None]:
@@ -181,17 +184,17 @@ def _somebody(roles: RoleModel, assumed: str, domain: str | None) -> tuple[str, 
 
 
 @contextmanager
-def _held_by(held: Pairs | None, database: str, moment: int | None) -> Iterator[Callable[[str], Pairs]]:
-    """Who holds which roles: these, or those that the database says, now or at a moment."""
+def _rows_of(held: Pairs | None, database: str, moment: int | None) -> Iterator[Callable[[str], Rows]]:
+    """Who holds which roles: these, or those that the database says, now or as of a moment."""
     if held is not None:
-        yield lambda key: held
+        yield lambda key: Rows(held)
         return
     with closing(AssignmentStore(open_existing_database(database))) as store:
         if moment is None:
-            yield store.held_by
+            yield store.reader.held_by
             return
         reader, place = moment_in_log(store.engine, moment)
-        yield partial(reader.held_by_at, moment=place)
+        yield partial(reader.rows_at, moment=place)
 
 
 def request_of(

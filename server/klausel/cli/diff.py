@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 from tqdm import tqdm
 
+from klausel.casbin_policies.engine import CompiledPolicy
 from klausel.cli.database_options import database_option, explains_storage_errors, open_existing_database
 from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit, model_option
 from klausel.cli.policy_folder import policies_option_alone
@@ -35,8 +36,12 @@ class _Side:
     """One side of the comparison: how it is called, its policy set, and who wrote its lines; None outside of git."""
 
     name: str
-    policy: PolicySet
+    compiled: CompiledPolicy
     lines: LineHistory | None
+
+    @property
+    def policy(self) -> PolicySet:
+        return self.compiled.policy
 
 
 @click.command()
@@ -93,7 +98,8 @@ def diff(
         origins = dict(_origins(difference, sides))
     counted, everybody = _people(difference, database, names) if people or names else (None, None)
     renames = renames_between(sides[0].policy, sides[1].policy)
-    report = DifferenceReport(difference, sides[0].name, sides[1].name, renames, origins, counted, everybody)
+    models = sides[0].compiled.other_model, sides[1].compiled.other_model
+    report = DifferenceReport(difference, sides[0].name, sides[1].name, renames, origins, counted, everybody, models)
     _show(report, format_)
     raise SystemExit(EXIT_PROBLEMS if _fails(report, fail_on) else 0)
 
@@ -105,26 +111,26 @@ def _side(opened: ExitStack, named: str | None, policies: Path, model: Path | No
         named = str(policies) if named is None else f"{base.repository}@{named}:{base.folder}"
     if named is None or Path(named).is_dir():
         folder = policies if named is None else Path(named)
-        policy = load_or_exit(folder, model).compiled.policy
+        compiled = load_or_exit(folder, model).compiled
         try:
             repository = opened.enter_context(GitRepository.containing(folder))
         except GitError:
-            return _Side(folder.as_posix(), policy, None)
+            return _Side(folder.as_posix(), compiled, None)
         name = f"{folder.as_posix()} in the work tree" if named is None else folder.as_posix()
-        return _Side(name, policy, LineHistory(repository, None))
+        return _Side(name, compiled, LineHistory(repository, None))
     address = git_address(named)
     try:
         if address is not None:
-            policy = load_or_exit(Path(named), model).compiled.policy
+            compiled = load_or_exit(Path(named), model).compiled
             repository = opened.enter_context(GitRepository.objects_of(address.repository))
             commit = repository.commit(address.revision)
         else:
             repository = opened.enter_context(GitRepository.containing(policies))
             commit = repository.commit(named)
-            policy = load_or_exit(policies, model, at=commit.id).compiled.policy
+            compiled = load_or_exit(policies, model, at=commit.id).compiled
     except GitError as error:
         fail(f"{error}; name a git revision, or a folder of a policy set" if address is None else str(error))
-    return _Side(_called(named, commit), policy, LineHistory(repository, commit))
+    return _Side(_called(named, commit), compiled, LineHistory(repository, commit))
 
 
 def _called(named: str, commit: GitCommit) -> str:
@@ -190,6 +196,8 @@ def _painted(text: str, how: str) -> str:
 
 def _fails(report: DifferenceReport, fail_on: str | None) -> bool:
     """Whether what was asked for changed; a rule that demands less, or other things, may let more happen later."""
+    if fail_on is not None and report.models[0] != report.models[1]:
+        return True
     verdict = report.difference.verdict
     if fail_on == "any":
         return verdict != "same" or bool(report.rules)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import click
 from sqlalchemy import Engine
 
 from klausel.cli.options import fail
-from klausel.core.terms.moment import moment_text, read_moment
+from klausel.core.terms.moment import moment_text, read_instant, read_moment
 from klausel.storage.change_log.reader import BeforeTheLog, LogReader, MomentInLog
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -18,6 +19,28 @@ def moment_of(context: click.Context, parameter: click.Parameter, value: str | N
     """A callback for options: a date, or a date with a time, as microseconds since 1970; a usage error for others."""
     try:
         return None if value is None else read_moment(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error), context, parameter) from None
+
+
+_DURATION = re.compile(r"([1-9]\d{0,4})([dhm])", re.ASCII)
+_SECONDS = {"d": 86_400, "h": 3_600, "m": 60}
+
+
+def duration_of(context: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
+    """A callback for options: days, hours or minutes, such as `30d`, as seconds; a usage error for others."""
+    if value is None:
+        return None
+    found = _DURATION.fullmatch(value)
+    if found is None:
+        raise click.BadParameter(f'"{value}" is no duration; write 30d, 12h or 90m', context, parameter)
+    return int(found[1]) * _SECONDS[found[2]]
+
+
+def instant_of(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """A callback for options: an instant in its stored form; a usage error for others."""
+    try:
+        return None if value is None else read_instant(value)
     except ValueError as error:
         raise click.BadParameter(str(error), context, parameter) from None
 

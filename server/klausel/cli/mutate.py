@@ -13,7 +13,16 @@ import click
 from tqdm import tqdm
 
 from klausel.casbin_policies.engine import CompiledPolicy, compile_policy
-from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit, model_beside, model_option
+from klausel.cli.options import (
+    EXIT_PROBLEMS,
+    accepted_models,
+    fail,
+    load_or_exit,
+    model_beside,
+    model_option,
+    say_other_model,
+    with_other_model,
+)
 from klausel.cli.policy_folder import policies_option
 from klausel.cli.test import run_tests
 from klausel.core.conditions.outcomes import TOO_MANY_CASES_HINT
@@ -21,7 +30,8 @@ from klausel.core.decisions.explain import show_value
 from klausel.core.difference.equivalence import Difference
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.terms.problem import Place
-from klausel.core.testing.mutation import Judge, Mutant, Verdict, mutants, score
+from klausel.core.testing.mutants import Mutant, mutants
+from klausel.core.testing.mutation import Judge, Verdict, score
 from klausel.service.pipeline import LoadedPolicy, open_policy
 from klausel.storage.policy_files.git_source import git_address
 
@@ -43,8 +53,9 @@ def mutate(policies: Path, model: Path | None, format_: str, processes: int | No
     """Change the policies a little, in every way, and name the changes that no policy test notices.
 
     A grant is dropped, given to the next stronger or weaker role, its condition or a part of it dropped, or negated, its
-    place changed; a link of inheritance is dropped. What changes no decision at all, whoever asks for whatever, is proved
-    to be equivalent and does not count. Nothing is written. Exits with 1 when a change goes unnoticed.
+    place changed; a link of inheritance is dropped, a rule of a level or a role, or a way in which requests name a level;
+    an action is asked in another level. What changes no decision at all, whoever asks for whatever, is proved to be
+    equivalent and does not count. Nothing is written. Exits with 1 when a change goes unnoticed.
 
     \b
     Example:
@@ -70,8 +81,10 @@ def mutate(policies: Path, model: Path | None, format_: str, processes: int | No
         )
     )
     if format_ == "json":
-        click.echo(json.dumps(_as_json(everything, verdicts), indent=2, ensure_ascii=False))
+        answer = with_other_model(loaded, _as_json(everything, verdicts))
+        click.echo(json.dumps(answer, indent=2, ensure_ascii=False))
     else:
+        say_other_model(loaded)
         for line in _lines(everything, verdicts):
             click.echo(line)
     click.echo(_summary(verdicts), err=True)
@@ -88,7 +101,7 @@ def _verdicts(
         return
     # Policy sets do not travel between processes; each worker reads the same files and makes the same mutants.
     context = multiprocessing.get_context("spawn")
-    arguments = (policies, model, loaded.files_digest)
+    arguments = (policies, model, loaded.files_digest, accepted_models())
     with ProcessPoolExecutor(processes, context, initializer=_Worker.start, initargs=arguments) as pool:
         yield from pool.map(_Worker.verdict, range(len(everything)), chunksize=_CHUNK)
 
@@ -96,9 +109,10 @@ def _verdicts(
 def judge_of(loaded: LoadedPolicy, model: Path) -> Judge:
     """The judge over the tests of a policy set."""
     model_text = model.read_text(encoding="utf-8")
+    accepted = [loaded.compiled.other_model] if loaded.compiled.other_model else []
 
     def compile_(policy: PolicySet) -> CompiledPolicy:
-        return compile_policy(policy, model_text)
+        return compile_policy(policy, model_text, accepted_models=accepted)
 
     return Judge(loaded.compiled.policy, loaded.tests, compile_)
 
@@ -110,8 +124,8 @@ class _Worker:
     mutants: Sequence[Mutant]
 
     @classmethod
-    def start(cls, policies: Path, model: Path, files_digest: str) -> None:
-        loaded = open_policy(policies, model, with_tests=True)
+    def start(cls, policies: Path, model: Path, files_digest: str, accepted: tuple[str, ...]) -> None:
+        loaded = open_policy(policies, model, with_tests=True, accepted_models=accepted)
         if loaded.files_digest != files_digest:
             raise RuntimeError("the policies have changed meanwhile; start again")
         cls.judge = judge_of(loaded, model)
@@ -128,9 +142,10 @@ def _lines(everything: Sequence[Mutant], verdicts: Sequence[Verdict]) -> Iterato
             yield f"equivalent  {_line(mutant.place)}: {mutant.what}"
             yield f"            changes no decision, in none of {verdict.combinations} combinations"
     for mutant, verdict in zip(everything, verdicts, strict=True):
-        if verdict.difference is not None:
+        missing = missing_test(verdict)
+        if missing is not None:
             yield f"SURVIVED    {_line(mutant.place)}: {mutant.what}"
-            yield f"            add a test: {case_in_words(verdict.difference)}"
+            yield f"            add a test: {missing}"
         elif verdict.undecided is not None:
             yield f"SURVIVED    {_line(mutant.place)}: {mutant.what}"
             yield f"            whether it changes anything cannot be told: {verdict.undecided}; {TOO_MANY_CASES_HINT}"
@@ -138,6 +153,14 @@ def _lines(everything: Sequence[Mutant], verdicts: Sequence[Verdict]) -> Iterato
 
 def _line(place: Place) -> str:
     return f"{place.file}:{place.line}"
+
+
+def missing_test(verdict: Verdict) -> str | None:
+    """The test that would notice a mutant which survived, in words; None where nobody can tell one."""
+    if verdict.difference is None:
+        return verdict.missing_test or None
+    words = case_in_words(verdict.difference)
+    return f"{words}; the rules forbid these roles, so say forbidden: true" if verdict.is_forbidden else words
 
 
 def case_in_words(case: Difference) -> str:
@@ -172,7 +195,7 @@ def _as_json(everything: Sequence[Mutant], verdicts: Sequence[Verdict]) -> dict[
                 "noticed_by": verdict.noticed_by,
                 "noticed_at": _line(verdict.noticed_at) if verdict.noticed_at else None,
                 "combinations": verdict.combinations or None,
-                "missing_test": case_in_words(verdict.difference) if verdict.difference else None,
+                "missing_test": missing_test(verdict),
             }
             for mutant, verdict in zip(everything, verdicts, strict=True)
         ],

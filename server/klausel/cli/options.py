@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 import click
 
+from klausel.cli.problem_lines import print_problems
+from klausel.core.analysis.other_model import note_on
+from klausel.core.terms.moment import is_moment
 from klausel.core.terms.problem import PolicyError
 from klausel.service.pipeline import LoadedPolicy, load_files
 from klausel.settings import Settings
 from klausel.storage.file_rules import DEFAULT_MODEL
+from klausel.storage.git.moved_folder import folder_at
 from klausel.storage.git.objects import GitCommit, GitError
 from klausel.storage.git.repository import GitRepository
 from klausel.storage.policy_files.folder import PolicyFiles, read_at, read_folder
@@ -24,19 +28,48 @@ EXIT_PROBLEMS = 1
 EXIT_DENIED = 3
 
 _DEFAULTS = Settings()
+Command = TypeVar("Command", bound=Callable[..., object])
 
-model_option = click.option(
-    "--model",
-    type=click.Path(path_type=Path),
-    envvar="KLAUSEL_MODEL",
-    show_envvar=True,
-    help="Casbin model; without it, model.conf beside the policies folder, in the working directory, or of Klausel itself.",
-)
+_ACCEPTED = "klausel.accepted_models"
+
+
+def _remember_accepted(ctx: click.Context, _: click.Parameter, digests: tuple[str, ...]) -> None:
+    ctx.meta[_ACCEPTED] = digests
+
+
+def accepted_models() -> tuple[str, ...]:
+    """The digests of models that the command at work may take though their matcher is not Klausel's."""
+    context = click.get_current_context(silent=True)
+    return () if context is None else tuple(context.meta.get(_ACCEPTED, ()))
+
+
+def model_option(command: Command) -> Command:
+    """The options about the Casbin model; what is accepted stands in the context, for whoever reads policies."""
+    named = click.option(
+        "--model",
+        type=click.Path(path_type=Path),
+        envvar="KLAUSEL_MODEL",
+        show_envvar=True,
+        help="Casbin model; without it, model.conf beside the policies folder, in the working directory, or of Klausel itself.",
+    )
+    accepted = click.option(
+        "--accept-model",
+        multiple=True,
+        metavar="DIGEST",
+        expose_value=False,
+        callback=_remember_accepted,
+        envvar="KLAUSEL_ACCEPT_MODEL",
+        show_envvar=True,
+        help="Take the model of this digest though its matcher is not Klausel's: no analysis speaks for it; repeatable.",
+    )
+    return named(accepted(command))
+
 
 at_option = click.option(
     "--at",
-    metavar="REV",
-    help="Policies as of a commit of their git repository: a branch, a tag, an id, HEAD~2. Nothing is checked out.",
+    metavar="REV|MOMENT",
+    help="Policies as of a commit of their git repository: a branch, a tag, an id, HEAD~2; or what was in force at a moment: "
+    "2026-03-01, main@2026-03-01T12:00. Nothing is checked out.",
 )
 
 
@@ -52,7 +85,10 @@ def model_beside(policies: Path, model: Path | None) -> Path:
 def load_or_exit(policies: Path, model: Path | None, with_tests: bool = False, at: str | None = None) -> LoadedPolicy:
     """The policy set, `at` a commit if one is named; prints every problem and exits with 1 when there is none."""
     with exits_on_problems(policies, at):
-        return open_policies(policies, model, with_tests, at)
+        loaded = open_policies(policies, model, with_tests, at)
+    if at is not None and loaded.commit is not None and is_moment(at.rpartition("@")[2]):
+        click.echo(f"klausel: what was in force at {at} is commit {loaded.commit.id[:12]}", err=True)
+    return loaded
 
 
 def open_history(policies: Path, at: str | None) -> tuple[GitRepository, GitCommit, str]:
@@ -64,9 +100,11 @@ def open_history(policies: Path, at: str | None) -> tuple[GitRepository, GitComm
     if address is not None:
         _refuse_second_commit(policies, at)
         repository = GitRepository.objects_of(address.repository)
-        return repository, repository.commit(address.revision), address.folder
-    repository = GitRepository.containing(policies)
-    return repository, repository.commit(at or "HEAD"), repository.tree_path(policies)
+        commit, folder = repository.commit(address.revision), address.folder
+    else:
+        repository = GitRepository.containing(policies)
+        commit, folder = repository.commit(at or "HEAD"), repository.tree_path(policies)
+    return repository, commit, folder_at(repository, commit, folder)
 
 
 def _refuse_second_commit(policies: Path, at: str | None) -> None:
@@ -82,15 +120,14 @@ def exits_on_problems(policies: Path, at: str | None) -> Iterator[None]:
     except GitError as error:
         fail(str(error))
     except PolicyError as error:
-        for problem in error.problems:
-            click.echo(str(problem), err=True)
+        print_problems(error.problems)
         when = f" at {at}" if at else ""
         fail(f"the policies in {policies}{when} have problems; mend them first")
 
 
 def open_policies(policies: Path, model: Path | None, with_tests: bool = False, at: str | None = None) -> LoadedPolicy:
     """The policy set in a folder, or at a git ref; raises `PolicyError`, and `GitError` when git cannot answer."""
-    return load_files(read_policies(policies, model, at), with_tests)
+    return load_files(read_policies(policies, model, at), with_tests, accepted_models=accepted_models())
 
 
 def read_policies(policies: Path, model: Path | None, at: str | None = None) -> PolicyFiles:
@@ -114,6 +151,19 @@ def write_or_exit(path: Path, content: bytes) -> None:
         replace_file(path, content)
     except OSError as error:
         fail(f"{path}: it cannot be written: {(error.strerror or str(error)).lower()}")
+
+
+def say_other_model(loaded: LoadedPolicy) -> None:
+    """Prints, above an analysis, that it does not speak for the model; nothing where it does."""
+    other = loaded.compiled.other_model
+    if other is not None:
+        click.echo(note_on(other))
+
+
+def with_other_model(loaded: LoadedPolicy, answer: dict[str, object]) -> dict[str, object]:
+    """An analysis as JSON, which says first that it does not speak for the model, where it does not."""
+    other = loaded.compiled.other_model
+    return answer if other is None else {"not_for_model": other, "note": note_on(other), **answer}
 
 
 def fail(message: str) -> NoReturn:

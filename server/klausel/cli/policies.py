@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import json
-from contextlib import closing
+import sys
+from collections.abc import Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 
 import click
 
 from klausel.casbin_policies.rows import Row, grant_rows, inheritance_rows
-from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit, model_option, read_policies
+from klausel.cli.assignment_file import AssignmentFile, BrokenFile
+from klausel.cli.options import (
+    EXIT_PROBLEMS,
+    accepted_models,
+    fail,
+    load_or_exit,
+    model_option,
+    read_policies,
+)
 from klausel.cli.policy_folder import policies_option
+from klausel.cli.problem_lines import Terminal, lines_of
+from klausel.core.analysis.other_model import note_on
 from klausel.core.lint.registry import RULES, page
+from klausel.core.lint.survey import DomainSeen
 from klausel.core.terms.problem import PolicyError, Problem
-from klausel.service.pipeline import check_files, load_files, problems_of_orphans
+from klausel.service.pipeline import accepted_model_of, check_files, load_files, problems_of_orphans
+from klausel.storage.file_rules import DEMO_FILE
 from klausel.storage.git.objects import GitError
-from klausel.storage.policy_files.folder import PolicyFiles
+from klausel.storage.policy_files.folder import PolicyFiles, shown
 
 
 def _print_page(ctx: click.Context, _: click.Parameter, rule: str | None) -> None:
@@ -35,8 +49,13 @@ def _print_page(ctx: click.Context, _: click.Parameter, rule: str | None) -> Non
     show_default=True,
     help="github: annotations on the lines of a pull request.",
 )
-@click.option("--database", metavar="URL", help="Look in this database too for role assignments that the set would orphan.")
+@click.option(
+    "--database",
+    metavar="URL",
+    help="Compare with the role assignments of this database, too: with their roles, and with where people are.",
+)
 @click.option("--strict", is_flag=True, help="Exit with 1 on warnings too.")
+@click.option("--all", "show_all", is_flag=True, help="Fold nothing: show also what says the same, or follows from another.")
 @click.option(
     "--explain",
     type=click.Choice(list(RULES)),
@@ -45,7 +64,7 @@ def _print_page(ctx: click.Context, _: click.Parameter, rule: str | None) -> Non
     callback=_print_page,
     help="Print the manual page of a warning, and nothing else.",
 )
-def check(policies: Path, model: Path | None, format_: str, database: str | None, strict: bool) -> None:
+def check(policies: Path, model: Path | None, format_: str, database: str | None, strict: bool, show_all: bool) -> None:
     """Check the policy set in DIR and print every problem with its place.
 
     Errors refuse the set. Warnings are what may stand but is most often a mistake. Without DIR it is KLAUSEL_POLICIES, or the
@@ -60,41 +79,78 @@ def check(policies: Path, model: Path | None, format_: str, database: str | None
       klausel check --database postgresql://localhost/klausel
       klausel check --explain covered-grant
     """
-    problems = _problems_in(policies, model, database)
+    texts: dict[str, str] = {}
+    problems, other_model = _problems_in(policies, model, database, texts)
+    note = None if other_model is None else note_on(other_model)
     errors = sum(problem.severity == "error" for problem in problems)
     if format_ == "json":
-        click.echo(json.dumps({"problems": [_as_json(problem) for problem in problems]}, indent=2, ensure_ascii=False))
+        about_model = {"not_for_model": other_model, "note": note} if note else {}
+        listed = [_as_json(problem) for problem in problems]
+        click.echo(json.dumps({**about_model, "problems": listed}, indent=2, ensure_ascii=False))
     else:
-        for problem in problems:
-            click.echo(_annotation(problem) if format_ == "github" else str(problem))
+        if note is not None:
+            click.echo(f"::warning title=model-matcher::{note}" if format_ == "github" else note)
+        as_text = format_ == "text"
+        for line in (
+            lines_of(problems, Terminal.of(sys.stdout), texts.get, show_all) if as_text else map(_annotation, problems)
+        ):
+            click.echo(line)
         warnings = len(problems) - errors
         click.echo(f"{policies}: {_count(errors, 'error')}, {_count(warnings, 'warning')}", err=True)
     raise SystemExit(EXIT_PROBLEMS if errors or (strict and problems) else 0)
 
 
-def _problems_in(folder: Path, model: Path | None, database: str | None) -> tuple[Problem, ...]:
+def _problems_in(
+    folder: Path, model: Path | None, database: str | None, texts: dict[str, str]
+) -> tuple[tuple[Problem, ...], str | None]:
+    """Every problem, and the digest of a model that was accepted though no analysis speaks for it.
+
+    `texts` gets the texts of the files, by their names for people.
+    """
     try:
         found = read_policies(folder, model)
-        problems = check_files(found)
-        if database is None or any(problem.severity == "error" for problem in problems):
-            return problems
-        return tuple(sorted([*problems, *_orphans(found, database)]))
+        texts |= {file.shown_as: file.content.decode("utf-8", "replace") for file in found.files}
+        other_model = accepted_model_of(found, accepted_models())
+        if database is None:
+            return check_files(found, _demo_people(folder), accepted_models()), other_model
+        return _problems_beside(found, database, folder), other_model
     except GitError as error:
         fail(str(error))
     except PolicyError as error:
-        return error.problems
+        return error.problems, None
 
 
-def _orphans(found: PolicyFiles, database: str) -> tuple[Problem, ...]:
+def _demo_people(folder: Path) -> Iterator[DomainSeen]:
+    """The domains of the demo people beside the policies, as far as their file can be read."""
+    rows = AssignmentFile(folder / DEMO_FILE)
+    with suppress(BrokenFile):
+        for number, row in enumerate(rows):
+            if row.domain:
+                yield row.domain, f"{shown(folder / DEMO_FILE)}:{rows.line_of[number]}"
+
+
+def _problems_beside(found: PolicyFiles, database: str, folder: Path) -> tuple[Problem, ...]:
+    """The problems of a policy set, those among them that only the role assignments of a database show."""
     # Only here: most checks need no database, and loading what speaks to one takes longer than they do.
     from klausel.cli.database_options import explains_storage_errors, open_existing_database
     from klausel.storage.assignments.store import AssignmentStore
-    from klausel.storage.assignments.stored_roles import stored_roles
+    from klausel.storage.assignments.stored_roles import stored_domains, stored_roles
 
     @explains_storage_errors
     def look() -> tuple[Problem, ...]:
+        def people_in() -> Iterator[DomainSeen]:
+            yield from _demo_people(folder)
+            with closing(AssignmentStore(open_existing_database(database))) as store:
+                for domain in stored_domains(store.engine):
+                    yield domain, "role assignments"
+
+        problems = check_files(found, people_in(), accepted_models())
+        if any(problem.severity == "error" for problem in problems):
+            return problems
         with closing(AssignmentStore(open_existing_database(database))) as store:
-            return problems_of_orphans(found, load_files(found), stored_roles(store.engine))
+            loaded = load_files(found, accepted_models=accepted_models())
+            orphans = problems_of_orphans(found, loaded, stored_roles(store.engine))
+        return tuple(sorted([*problems, *orphans]))
 
     return look()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from klausel.cli.options import EXIT_PROBLEMS, load_or_exit, model_option
+from klausel.cli.options import EXIT_PROBLEMS, load_or_exit, model_option, say_other_model, with_other_model
 from klausel.cli.policy_folder import policies_option
 from klausel.core.analysis.proof import Verdict, prove_all
 from klausel.core.conditions.outcomes import TOO_MANY_CASES_HINT
@@ -28,10 +28,13 @@ def prove_command(policies: Path, model: Path | None, format_: str) -> None:
     Example:
       klausel prove
     """
-    verdicts = list(prove_all(load_or_exit(policies, model).compiled.policy))
+    loaded = load_or_exit(policies, model)
+    verdicts = list(prove_all(loaded.compiled.policy))
     if format_ == "json":
-        click.echo(json.dumps({"verdicts": [_as_json(verdict) for verdict in verdicts]}, indent=2, ensure_ascii=False))
+        answer = with_other_model(loaded, {"verdicts": [_as_json(verdict) for verdict in verdicts]})
+        click.echo(json.dumps(answer, indent=2, ensure_ascii=False))
     else:
+        say_other_model(loaded)
         for verdict in verdicts:
             for line in _lines(verdict):
                 click.echo(line)

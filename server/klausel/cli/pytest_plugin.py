@@ -49,7 +49,9 @@ class PolicyTestFile(pytest.File):
         if folder not in known:
             model = os.environ.get("KLAUSEL_MODEL")
             try:
-                known[folder] = open_policy(folder, model_beside(folder, Path(model) if model else None), with_tests=True)
+                accepted = os.environ.get("KLAUSEL_ACCEPT_MODEL", "").split()
+                found_model = model_beside(folder, Path(model) if model else None)
+                known[folder] = open_policy(folder, found_model, with_tests=True, accepted_models=accepted)
             except PolicyError as error:
                 raise self.CollectError("\n".join(map(str, error.problems))) from error
         return known[folder]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -14,6 +15,7 @@ from klausel.cli.options import at_option, load_or_exit, model_option
 from klausel.cli.policy_folder import policies_option
 from klausel.cli.search import domain_named, people_with_effective_roles
 from klausel.core.analysis.matrix_table import sheet_by_person, sheet_by_role, sheet_of_changes, sheet_of_personal_changes
+from klausel.core.analysis.other_model import note_on, note_on_change
 from klausel.core.analysis.search import holders_of
 from klausel.core.analysis.table import FORMATS, Sheet
 from klausel.core.decisions.effective_roles import EffectiveRoles
@@ -80,7 +82,7 @@ def matrix(
             raise click.UsageError("--in goes with --by person; the matrix by role is the same everywhere")
         if moment is not None:
             raise click.UsageError("--people-at goes with --by person; the matrix by role holds whoever has the roles")
-        _write(sheet_by_role(policy, facts, with_lines=not kept), format_)
+        _write(sheet_by_role(policy, facts, with_lines=not kept), format_, loaded)
         return
     if domain is None:
         raise click.UsageError("--by person needs --in: name the domain, such as acme/support")
@@ -88,7 +90,7 @@ def matrix(
     with closing(AssignmentStore(open_existing_database(database))) as store:
         facts += (_people_fact(store, moment),)
         people = _people_in(store, policy, where, moment)
-        _write(sheet_by_person(policy, where, people, facts, in_one_row=format_ == "csv"), format_)
+        _write(sheet_by_person(policy, where, people, facts, in_one_row=format_ == "csv"), format_, loaded)
 
 
 @click.command()
@@ -139,7 +141,7 @@ def review(
     if by == "role":
         if domain is not None or moment_then is not None or moment is not None:
             raise click.UsageError("--in, --people-since and --people-at go with --by person")
-        _write(sheet_of_changes(*sides, facts), format_)
+        _write(sheet_of_changes(*sides, facts), format_, before, after)
         return
     if domain is None or moment_then is None:
         raise click.UsageError(
@@ -151,7 +153,7 @@ def review(
             _people_in(store, policy, where, when) for policy, when in zip(sides, (moment_then, moment), strict=True)
         )
         facts += (_people_fact(store, moment_then, " then"), _people_fact(store, moment, " now"))
-        _write(sheet_of_personal_changes(*sides, where, (people[0], people[1]), facts), format_)
+        _write(sheet_of_personal_changes(*sides, where, (people[0], people[1]), facts), format_, before, after)
 
 
 def _people_in(
@@ -179,6 +181,10 @@ def _facts(loaded: LoadedPolicy, with_commit: bool, when: str = "") -> tuple[tup
     return (*facts, (f"commit{when}", commit.id + (" and changes that are not committed" if commit.dirty else "")))
 
 
-def _write(sheet: Sheet, format_: str) -> None:
+def _write(sheet: Sheet, format_: str, *shown: LoadedPolicy) -> None:
+    models = list(dict.fromkeys(loaded.compiled.other_model for loaded in shown))
+    note = note_on_change(models[0], models[-1]) if len(models) > 1 else note_on(models[0]) if models[0] else None
+    if note is not None:
+        sheet = dataclasses.replace(sheet, title=f"{note}: {sheet.title}")
     for line in FORMATS[format_](sheet):
         click.echo(line)

@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 from klausel.cli.database_options import database_option, explains_storage_errors, open_existing_database
 from klausel.cli.decisions import ENTITIES, set_option, set_property
 from klausel.cli.moments import moment_in_log, people_at_option, say_as_of
-from klausel.cli.options import at_option, load_or_exit, model_option
+from klausel.cli.options import at_option, load_or_exit, model_option, say_other_model, with_other_model
 from klausel.cli.policy_folder import policies_option
 from klausel.core.analysis.condition_wording import names_used
 from klausel.core.analysis.matrix import matrix_row
@@ -23,10 +23,12 @@ from klausel.core.analysis.search import Found, Holders, holders_that_matter, wh
 from klausel.core.analysis.search_format import found_as_json, reasons_text, verdict_text
 from klausel.core.decisions.domain import BadDomain
 from klausel.core.decisions.effective_roles import EffectiveRoles
+from klausel.core.policy.holding import held_at
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.policy.roles import RoleModel
 from klausel.core.terms.identifiers import fault_in_domain, fault_in_subject, split_subject_key
 from klausel.core.terms.problem import did_you_mean
+from klausel.service.pipeline import LoadedPolicy
 from klausel.storage.assignments.holders import people_who_hold
 from klausel.storage.assignments.store import AssignmentStore
 
@@ -85,6 +87,7 @@ def who_can_command(
     policy = loaded.compiled.policy
     type_, _, id_ = resource.partition(":")
     _check_declared(policy, action, type_)
+    _say_other_model(loaded, format_)
     if domain is None:
         if moment is not None:
             raise click.UsageError("--people-at goes with --in; without a domain, roles are listed and not people")
@@ -111,6 +114,13 @@ def who_can_command(
             click.echo(f"there are more; go on with --after {shown.subject}", err=True)
 
 
+def _say_other_model(loaded: LoadedPolicy, format_: str) -> None:
+    if format_ != "json":
+        say_other_model(loaded)
+    elif loaded.compiled.other_model is not None:
+        click.echo(json.dumps(with_other_model(loaded, {})))
+
+
 def people_with_effective_roles(
     engine: Engine, roles: RoleModel, holders: Holders, moment: int | None, after: str = ""
 ) -> Iterator[tuple[str, EffectiveRoles]]:
@@ -120,7 +130,7 @@ def people_with_effective_roles(
     else:
         reader, place = moment_in_log(engine, moment)
         found = reader.people_who_held(place, holders, after)
-    return ((key, EffectiveRoles.of(roles, held)) for key, held in found)
+    return ((key, EffectiveRoles.of_held(roles, held)) for key, held in found)
 
 
 def _introduce(question: Question) -> None:
@@ -181,14 +191,15 @@ def what_can_command(
         raise click.BadParameter(fault, param_hint="SUBJECT")
     where = domain_named(policy.roles, domain)
     given = given_values("", _properties(policy.roles, values))
+    _say_other_model(loaded, format_)
     say_as_of(loaded.commit.id if at is not None and loaded.commit is not None else None, moment)
     with closing(AssignmentStore(open_existing_database(database))) as store:
         if moment is None:
-            held = store.held_by(subject)
+            rows, now = store.reader.held_by(subject), store.clock()
         else:
             reader, place = moment_in_log(store.engine, moment)
-            held = reader.held_by_at(subject, place)
-        effective_roles = EffectiveRoles.of(policy.roles, held)
+            rows, now = reader.rows_at(subject, place), place.seconds
+        effective_roles = EffectiveRoles.of_held(policy.roles, held_at(subject, rows, now))
     type_shown = None
     for found in what_can(policy, subject, effective_roles, where, given):
         if format_ == "json":

@@ -21,8 +21,9 @@ from granian.log import LogLevels
 
 from klausel.cli.assignments import import_file, origin_here
 from klausel.cli.database_options import database_option, explains_storage_errors
-from klausel.cli.options import fail, load_or_exit, model_beside, model_option
+from klausel.cli.options import accepted_models, fail, load_or_exit, model_beside, model_option
 from klausel.cli.policy_folder import policies_option
+from klausel.core.analysis.other_model import note_on
 from klausel.core.loading.load import ROLES_FILE
 from klausel.core.policy.orphans import orphan_problems, orphaned_roles
 from klausel.core.terms.masking import fault_in_mask
@@ -33,6 +34,7 @@ from klausel.storage.assignments.store import AssignmentStore
 from klausel.storage.assignments.stored_roles import stored_roles
 from klausel.storage.decision_log.queue import SinkError
 from klausel.storage.decision_log.sinks import STDOUT, open_sink
+from klausel.storage.file_rules import DEMO_FILE
 from klausel.storage.policy_files.git_source import git_address
 from klausel.storage.schema import open_database
 from klausel.storage.sql.access import READS_AT_ONCE, WRITES_AT_ONCE
@@ -47,7 +49,6 @@ OTHER_DESCRIPTORS = 256
 """Files, pipes and connections to the database."""
 RESPAWN_SECONDS = 1.0
 SECONDS_TO_END = 10
-DEMO_FILE = "demo/assignments.csv"
 _DEFAULTS = Settings()
 
 
@@ -221,7 +222,8 @@ def serve(policies: Path, model: Path | None, demo: bool, open_to_all: bool, **o
     if address and demo:
         raise click.UsageError(f"the demo people are read from a folder, and {policies} is none; leave out --demo")
     named_model = str(found_model or "")
-    settings = Settings(policies=str(policies), model=named_model, demo=demo, **options)  # type: ignore[arg-type]
+    accepted = accepted_models()
+    settings = Settings(policies=str(policies), model=named_model, demo=demo, accept_model=accepted, **options)  # type: ignore[arg-type]
     settings = dataclasses.replace(settings, host=_address_of(settings))
     _check_address(settings, open_to_all)
     _check_decision_log(settings)
@@ -229,6 +231,8 @@ def serve(policies: Path, model: Path | None, demo: bool, open_to_all: bool, **o
     _check_expectations(loaded)
     for warning in loaded.warnings:
         click.echo(str(warning), err=True)
+    if loaded.compiled.other_model is not None:
+        click.echo(note_on(loaded.compiled.other_model), err=True)
     _check_port(settings)
     _prepare_database(settings, loaded, policies)
     _try_decision_log(settings)

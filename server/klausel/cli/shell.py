@@ -23,12 +23,12 @@ from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.decisions.explain import Explanation, explain
 from klausel.core.decisions.explanation_format import explanation_as_text, reason
 from klausel.core.policy.assumed_roles import BadAssumption, assumed_roles, deepest_place
+from klausel.core.policy.holding import Pairs
 from klausel.core.terms.identifiers import split_subject_key
 from klausel.core.terms.problem import PolicyError
 from klausel.core.terms.request import asked_at
 from klausel.service.pipeline import LoadedPolicy, load_files
 from klausel.storage.assignments.store import AssignmentStore
-from klausel.storage.change_log.reader import Pairs
 from klausel.storage.git.objects import GitError
 from klausel.storage.sql.database import StorageError
 

@@ -103,6 +103,7 @@ class Service:
     """The parts that answer requests; all of them may be used from several threads.
 
     `fault` finds out whether the parts can answer now: what keeps them from it, as a sentence, None when nothing does.
+    `clock` gives the one moment at which a request is answered.
     """
 
     settings: Settings
@@ -144,8 +145,10 @@ class Service:
             return self._deny if recording is None else recording.noting(self._deny)
         plan, resolved_roles = in_force.policy.compiled, in_force.resolved_roles
         policy = plan.policy
-        # One time for all that is asked together; without conditions about it the clock is not read.
-        now = self.clock() if policy.uses_now else None
+        # One time for all that is asked together.
+        moment = self.clock()
+        seconds = moment.timestamp()
+        now = moment if policy.uses_now else None
         if recording is not None and now is not None:
             recording.name_now(now)
         answers: bool | None = None  # whether the database does; None before it was asked
@@ -161,8 +164,8 @@ class Service:
                     if recording is not None:
                         recording.name_revision(resolved_roles.revision())
                 if recording is None:
-                    return resolved_roles.roles_in(subject_key, domain)
-                effective_roles = recording.effective_roles = resolved_roles.effective_roles_of(subject_key)
+                    return resolved_roles.roles_in(subject_key, domain, seconds)
+                effective_roles = recording.effective_roles = resolved_roles.effective_roles_of(subject_key, seconds)
                 return effective_roles.roles_in(domain)
             except StorageError:
                 answers = False
@@ -186,13 +189,14 @@ class Service:
         Raises `PoliciesTooOld` and `StorageError`.
         """
         in_force = self._in_force_now()
-        subject = request.subject
+        subject, now = request.subject, self.clock()
         effective_roles = NOBODY
         if fault_in_subject(subject.type, subject.id) is None:
             in_force.resolved_roles.refresh()
-            effective_roles = in_force.resolved_roles.effective_roles_of(subject_key(subject.type, subject.id))
+            key = subject_key(subject.type, subject.id)
+            effective_roles = in_force.resolved_roles.effective_roles_of(key, now.timestamp())
         policy = in_force.policy.compiled.policy
-        asked = asked_at(request, self.clock()) if policy.uses_now else request
+        asked = asked_at(request, now) if policy.uses_now else request
         return filter_of(policy, effective_roles, asked, inside)
 
     def _in_force_now(self) -> InForce:
@@ -217,21 +221,22 @@ class Service:
         if self.live.is_too_old:
             return Explanation(request, self._deny(request), None, (), (), ())
         compiled, resolved_roles = in_force.policy.compiled, in_force.resolved_roles
+        moment = self.clock()
+        now = moment.timestamp()
 
         def effective_roles_of(subject: str) -> EffectiveRoles:
             resolved_roles.refresh()
             if recording is None:
-                return resolved_roles.effective_roles_of(subject)
+                return resolved_roles.effective_roles_of(subject, now)
             recording.name_revision(resolved_roles.revision())
-            recording.effective_roles = resolved_roles.effective_roles_of(subject)
+            recording.effective_roles = resolved_roles.effective_roles_of(subject, now)
             return recording.effective_roles
 
         if compiled.policy.uses_now:
-            now = self.clock()
             if recording is not None:
-                recording.name_now(now)
-            request = asked_at(request, now)
-        return explain(compiled.policy, compiled, effective_roles_of, request)
+                recording.name_now(moment)
+            request = asked_at(request, moment)
+        return explain(compiled.policy, compiled, effective_roles_of, request, now)
 
     def _deny(self, _: Request) -> Decision:
         return Decision(False, None, None, self._too_old())

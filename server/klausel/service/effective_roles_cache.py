@@ -7,8 +7,10 @@ import threading
 import time
 import weakref
 from collections import OrderedDict
+from math import inf
 
 from klausel.core.decisions.effective_roles import NOBODY, EffectiveRoles
+from klausel.core.policy.holding import Held, Rows, held_at
 from klausel.core.policy.roles import RoleModel
 from klausel.storage.assignments.store import AssignmentStore
 from klausel.storage.assignments.subject_reader import KnownState
@@ -18,14 +20,17 @@ DEFAULT_ENTRIES = 100_000
 DEFAULT_BYTES = 32 * 1024 * 1024
 SECONDS_PER_REVISION = 1.0
 _BYTES_PER_ENTRY = 500
+_BYTES_PER_ROW = 700
 
 
 class EffectiveRolesCache:
     """Effective roles by subject, one indexed query for each that is not held; safe for use by many threads.
 
-    A subject without role assignments is never kept. On an SQLite file, writes of other processes are noticed by
-    `refresh`. On other databases that several processes can write nothing is kept, unless `single_process` promises
-    that only this process writes.
+    What is asked about is the moment `now`, in seconds since 1970 (None: by the clock of the store). An entry knows from when
+    until when it is right, and is read anew outside of that, whichever way the clock went. It is dropped when its subject
+    changes or a group above that. A subject without role assignments is never kept. On an SQLite file, writes of other
+    processes are noticed by `refresh`. On other databases that several processes can write nothing is kept, unless
+    `single_process` promises that only this process writes.
     """
 
     def __init__(
@@ -47,6 +52,8 @@ class EffectiveRolesCache:
         self._watches_other_processes = self._reader.is_sqlite_file
         self._keeps = self._watches_other_processes or self._reader.shares_one_connection or single_process
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
+        # The subjects kept whose roles depend on each group.
+        self._behind: dict[str, set[str]] = {}
         self._bytes = 0
         # Each assignment brings a text, a pair and at most one set, which is never larger than one of all names.
         self._bytes_per_assignment = 150 + sys.getsizeof(frozenset(roles.inheritance))
@@ -57,21 +64,23 @@ class EffectiveRolesCache:
         self._local = threading.local()
         _listen(store, self)
 
-    def roles_in(self, subject_key: str, domain: str | None) -> frozenset[str]:
+    def roles_in(self, subject_key: str, domain: str | None, now: float | None = None) -> frozenset[str]:
         """All names that a subject (`user:ann`) holds in a domain, `anyone` included. Raises StorageError."""
-        entry = self._entries.get(subject_key)
-        if entry is not None:
-            entry.used = True
-            return entry.effective_roles.roles_in(domain)
-        return self._read(subject_key).roles_in(domain)
+        return self.effective_roles_of(subject_key, now).roles_in(domain)
 
-    def effective_roles_of(self, subject_key: str) -> EffectiveRoles:
+    def effective_roles_of(self, subject_key: str, now: float | None = None) -> EffectiveRoles:
         """A whole set of effective roles of a subject. Raises StorageError."""
         entry = self._entries.get(subject_key)
         if entry is not None:
-            entry.used = True
-            return entry.effective_roles
-        return self._read(subject_key)
+            if entry.always:
+                entry.used = True
+                return entry.effective_roles
+            if now is None:
+                now = self._store.clock()
+            if entry.since <= now < entry.until:
+                entry.used = True
+                return entry.effective_roles
+        return self._read(subject_key, self._store.clock() if now is None else now)
 
     def refresh(self) -> None:
         """Drops what other processes have changed in an SQLite file; to be called once a request. Raises StorageError."""
@@ -118,61 +127,83 @@ class EffectiveRolesCache:
         """About how much memory the kept effective roles take."""
         return self._bytes
 
-    def _read(self, subject_key: str) -> EffectiveRoles:
+    def _read(self, subject_key: str, now: float) -> EffectiveRoles:
         drops = self._drops
-        held = self._reader.held_by(subject_key)
-        if not held:
+        rows = self._reader.held_by(subject_key)
+        if not rows.pairs and not rows.others:
             return NOBODY
-        effective_roles = EffectiveRoles.of(self._roles, held)
+        held = held_at(subject_key, rows, now)
+        effective_roles = EffectiveRoles.of_held(self._roles, held)
         if self._keeps:
-            self._keep(subject_key, effective_roles, drops)
+            self._keep(subject_key, _Entry(effective_roles, held, self._size(subject_key, rows, held)), drops)
         return effective_roles
 
-    def _keep(self, subject_key: str, effective_roles: EffectiveRoles, drops: int) -> None:
-        size = _BYTES_PER_ENTRY + len(subject_key)
-        for _, domain in effective_roles.held:
+    def _size(self, subject_key: str, rows: Rows, held: Held) -> int:
+        size = _BYTES_PER_ENTRY + len(subject_key) + _BYTES_PER_ROW * (len(rows.others) + len(held.groups))
+        for _, domain in held.pairs:
             size += self._bytes_per_assignment + len(domain)
-        entry = _Entry(effective_roles, size)
+        return size
+
+    def _keep(self, subject_key: str, entry: _Entry, drops: int) -> None:
         if entry.bytes > self._max_bytes // 2:
             return
         with self._lock:
-            if drops != self._drops or subject_key in self._entries:
+            if drops != self._drops:
                 return
+            self._forget_entry(subject_key)
             self._entries[subject_key] = entry
             self._bytes += entry.bytes
+            for group in entry.groups:
+                self._behind.setdefault(group, set()).add(subject_key)
             while len(self._entries) > self._max_entries or self._bytes > self._max_bytes:
                 self._evict_one()
 
     def _evict_one(self) -> None:
         """Drops the oldest entry that was not used since it was last looked at; gives used ones a second chance."""
         for _ in range(len(self._entries)):
-            key, entry = self._entries.popitem(last=False)
+            key = next(iter(self._entries))
+            entry = self._entries[key]
             if not entry.used:
-                self._bytes -= entry.bytes
+                self._forget_entry(key)
                 return
             entry.used = False
-            self._entries[key] = entry
-        _, entry = self._entries.popitem(last=False)
-        self._bytes -= entry.bytes
+            self._entries.move_to_end(key)
+        self._forget_entry(next(iter(self._entries)))
 
     def _drop(self, subjects: frozenset[str] | None) -> None:
         if subjects is None:
             self._drops += 1
             self._entries.clear()
+            self._behind.clear()
             self._bytes = 0
         elif subjects:
             self._drops += 1
             for subject in subjects:
-                entry = self._entries.pop(subject, None)
-                if entry is not None:
-                    self._bytes -= entry.bytes
+                self._forget_entry(subject)
+                for member in tuple(self._behind.get(subject, ())):
+                    self._forget_entry(member)
+
+    def _forget_entry(self, subject_key: str) -> None:
+        entry = self._entries.pop(subject_key, None)
+        if entry is not None:
+            self._bytes -= entry.bytes
+            for group in entry.groups:
+                behind = self._behind[group]
+                behind.discard(subject_key)
+                if not behind:
+                    del self._behind[group]
 
 
 class _Entry:
-    __slots__ = ("bytes", "effective_roles", "used")
+    """`always` says that no time has a say, which spares most questions a look at the clock."""
 
-    def __init__(self, effective_roles: EffectiveRoles, size: int) -> None:
+    __slots__ = ("always", "bytes", "effective_roles", "groups", "since", "until", "used")
+
+    def __init__(self, effective_roles: EffectiveRoles, held: Held, size: int) -> None:
         self.effective_roles = effective_roles
+        self.since, self.until = held.since, held.until
+        self.always = held.since == -inf and held.until == inf
+        self.groups = held.groups
         self.bytes = size
         self.used = False
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from klausel.casbin_policies.engine import CompiledPolicy, compile_policy
-from klausel.casbin_policies.model_shape import problems_in_model
+from klausel.casbin_policies.model_shape import other_matcher, problems_in_model
 from klausel.core.lint.rules.switch_off import without_switched_off
 from klausel.core.loading.cache import LoadCache
 from klausel.core.loading.load import ROLES_FILE, LoadResult, SourceFile, is_test_file, load_policy
@@ -33,35 +34,42 @@ class LoadedPolicy:
     tests: tuple[PolicyTest, ...] = ()
 
 
-def open_policy(folder: Path, model: Path, with_tests: bool = False) -> LoadedPolicy:
+def open_policy(folder: Path, model: Path, with_tests: bool = False, accepted_models: Collection[str] = ()) -> LoadedPolicy:
     """The policy set in a folder, compiled under a model; raises `PolicyError` with every problem found.
 
     Test files are read only `with_tests`: no decision depends on them. Warnings that comments switch off are left out.
     """
-    return load_files(read_folder(folder, model), with_tests)
+    return load_files(read_folder(folder, model), with_tests, accepted_models=accepted_models)
 
 
-def load_files(found: PolicyFiles, with_tests: bool = False, cache: LoadCache | None = None) -> LoadedPolicy:
+def load_files(
+    found: PolicyFiles, with_tests: bool = False, cache: LoadCache | None = None, accepted_models: Collection[str] = ()
+) -> LoadedPolicy:
     """The policy set that files say, compiled under the model among them; raises `PolicyError` with every problem.
 
     With a `cache`, files that did not change since the last loading with it are not read again. Warnings that comments
     switch off are left out.
     """
-    result, compiled = load_result(found, with_tests, cache)
+    result, compiled = load_result(found, with_tests, cache, accepted_models)
     warnings = tuple(without_switched_off(result.problems, texts_with_switch_offs(found))) if result.problems else ()
     return LoadedPolicy(compiled, compiled.policy.files_digest, found.find_commit(), warnings, result.tests)
 
 
-def load_result(found: PolicyFiles, with_tests: bool, cache: LoadCache | None = None) -> tuple[LoadResult, CompiledPolicy]:
-    """What the loader says of files without an error, every warning included; raises `PolicyError`."""
+def load_result(
+    found: PolicyFiles, with_tests: bool, cache: LoadCache | None = None, accepted_models: Collection[str] = ()
+) -> tuple[LoadResult, CompiledPolicy]:
+    """What the loader says of files without an error, every warning included; raises `PolicyError`.
+
+    `accepted_models` are the digests of models that may have a matcher of their own.
+    """
     problems = list(found.problems)
     model_text = _model_text(found.files)
     if model_text is not None:
-        problems += problems_in_model(model_text, found.model)
+        problems += problems_in_model(model_text, found.model, accepted_models)
     result = load_policy((file for file in found.files if with_tests or not is_test_file(file.name)), problems, cache)
     policy = result.or_raise()
     assert model_text is not None
-    return result, compile_policy(policy, model_text, found.model)
+    return result, compile_policy(policy, model_text, found.model, accepted_models)
 
 
 def _model_text(files: Iterable[SourceFile]) -> str | None:
@@ -80,11 +88,11 @@ def texts_with_switch_offs(found: PolicyFiles) -> dict[str, str]:
     return {file.shown_as: decode(file.content, file.shown_as)[0] or "" for file in with_mark}
 
 
-def load_checked(found: PolicyFiles, cache: LoadCache | None = None) -> LoadedPolicy:
+def load_checked(found: PolicyFiles, cache: LoadCache | None = None, accepted_models: Collection[str] = ()) -> LoadedPolicy:
     """The policy set that files say, once its policy tests passed and its invariants held; raises `PolicyError`."""
     from klausel.core.testing.gate import unmet_expectations  # who only asks does not wait for what proves
 
-    loaded = load_files(found, with_tests=True, cache=cache)
+    loaded = load_files(found, with_tests=True, cache=cache, accepted_models=accepted_models)
     problems = list(unmet_expectations(loaded.compiled.policy, loaded.compiled, loaded.tests))
     if problems:
         raise PolicyError([*loaded.warnings, *problems])
@@ -98,13 +106,26 @@ def problems_of_orphans(found: PolicyFiles, loaded: LoadedPolicy, stored: Iterab
     return orphan_problems(roles, orphaned_roles(roles, stored), roles_file)
 
 
-def check_files(found: PolicyFiles) -> tuple[Problem, ...]:
-    """Every problem in the files of a policy set, sorted; empty when all is well. Lint looks only at a set without errors."""
+def accepted_model_of(found: PolicyFiles, accepted_models: Collection[str]) -> str | None:
+    """The digest of the model among files, where it was accepted though its matcher is not Klausel's; else None."""
+    text = _model_text(found.files)
+    if text is None or not accepted_models or problems_in_model(text, found.model, accepted_models):
+        return None
+    return other_matcher(text)
+
+
+def check_files(
+    found: PolicyFiles, people_in: Iterable[tuple[str, str]] = (), accepted_models: Collection[str] = ()
+) -> tuple[Problem, ...]:
+    """Every problem in the files of a policy set, sorted; empty when all is well. Lint looks only at a set without errors.
+
+    `people_in` are domains in which people hold roles, beside those of the policy tests, each with where it is named.
+    """
     from klausel.core.lint.registry import WARNINGS, lint  # who only asks does not wait for what looks for oversights
 
     try:
-        result, compiled = load_result(found, with_tests=True)
+        result, compiled = load_result(found, with_tests=True, accepted_models=accepted_models)
     except PolicyError as error:
         return error.problems
-    problems = [*result.problems, *lint(compiled.policy, result.tests)]
+    problems = [*result.problems, *lint(compiled.policy, result.tests, people_in, datetime.now(UTC))]
     return tuple(without_switched_off(problems, texts_with_switch_offs(found), known=WARNINGS))

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import PurePosixPath
 
 from klausel.casbin_policies.model_shape import model_meaning, problems_in_model
 from klausel.core.loading.cache import LoadCache
-from klausel.core.loading.load import ROLES_FILE, is_test_file, load_policy
+from klausel.core.loading.load import is_test_file, load_policy
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.terms.problem import Problem
 from klausel.core.text.decoding import decode
 from klausel.storage.file_rules import MODEL_NAME
+from klausel.storage.git.moved_folder import former_folder
 from klausel.storage.git.objects import GitCommit, TreeEntry
 from klausel.storage.git.repository import GitRepository
 
@@ -75,7 +75,7 @@ class PolicyHistory:
                     continue
                 seen.add(commit.id)
                 found.append((commit, folder))
-                former = self._former(commit, folder)
+                former = former_folder(self._repository, commit, folder)
                 if former is not None:
                     waiting.append(former)
         return found
@@ -92,7 +92,7 @@ class PolicyHistory:
         before = None
         here, name = commit, folder
         while True:
-            former = self._former(here, name)
+            former = former_folder(self._repository, here, name)
             parent = former[0] if former else self._repository.first_parent(here)
             if parent is None:
                 break
@@ -103,23 +103,6 @@ class PolicyHistory:
             here, before = parent, None
             skipped += 1
         return Step(commit, before, after, skipped, is_cut=parent is None and bool(here.parents))
-
-    def _former(self, commit: GitCommit, folder: str) -> tuple[GitCommit, str] | None:
-        """The first parent of a commit that renamed the folder, and the name that it had there; None for any other commit."""
-        parent = self._repository.first_parent(commit) if folder else None
-        if parent is None or self._repository.entry(parent, folder) is not None:
-            return None
-        here = self._repository.entry(commit, folder)
-        if here is None or here.kind != "folder":
-            return None
-        wanted = {here.id} | {entry.id for entry in self._repository.inside(here) if entry.name == ROLES_FILE}
-        return next(((parent, name) for name in self._folders_with(parent, wanted)), None)
-
-    def _folders_with(self, commit: GitCommit, wanted: set[str]) -> Iterator[str]:
-        """The folders of a commit that are one of these trees, or whose roles are one of these files."""
-        for path, entry in self._repository.everything_in(commit):
-            if entry.id in wanted:
-                yield path if entry.kind == "folder" else str(PurePosixPath(path).parent)
 
     def _edition(self, commit: GitCommit, folder: str) -> Edition | None:
         root = self._repository.entry(commit, folder)

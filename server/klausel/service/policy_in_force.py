@@ -7,7 +7,7 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from queue import SimpleQueue
@@ -68,6 +68,7 @@ class LivePolicy:
         clock: Callable[[], float] = time.monotonic,
         stored_roles: Callable[[], Iterable[StoredRole]] = tuple,
         takes_orphaning: bool = False,
+        accepted_models: Collection[str] = (),
     ) -> None:
         self._source = source
         self._make_resolved_roles = make_resolved_roles
@@ -75,6 +76,7 @@ class LivePolicy:
         self._clock = clock
         self._stored_roles = stored_roles
         self._takes_orphaning = takes_orphaning
+        self._accepted_models = accepted_models
         self._cache = LoadCache()
         self._lock = threading.Lock()
         self._is_asked_for = threading.Lock()
@@ -89,7 +91,7 @@ class LivePolicy:
         self._refused: PolicyFiles | None = None
         began = clock()
         self._taken = source.read()
-        loaded = load_checked(self._taken, self._cache)
+        loaded = load_checked(self._taken, self._cache, accepted_models)
         self._check_orphans(self._taken, loaded)
         self.in_force = InForce(loaded, make_resolved_roles(loaded.compiled.policy.roles))
         self._confirm(began)
@@ -212,7 +214,7 @@ class LivePolicy:
         # Loading keeps one processor busy; threads that answer requests need not wait long for their turn.
         sys.setswitchinterval(_TURN_SECONDS)
         try:
-            return load_checked(found, self._cache), ()
+            return load_checked(found, self._cache, self._accepted_models), ()
         except PolicyError as error:
             return None, error.problems
         finally:

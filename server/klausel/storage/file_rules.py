@@ -24,7 +24,10 @@ DEFAULT_MODEL = STARTER / MODEL_NAME
 """The model that comes with Klausel, used where none is nearby."""
 LARGEST_FILE = 4 * 1024 * 1024
 SCHEMAS_FOLDER = "schemas/"
-_IGNORED_FOLDERS = ("demo/", SCHEMAS_FOLDER)
+DEMO_FOLDER = "demo/"
+DEMO_FILE = f"{DEMO_FOLDER}assignments.csv"
+"""Role assignments of people to try the policies with; no part of the policy set."""
+_IGNORED_FOLDERS = (DEMO_FOLDER, SCHEMAS_FOLDER)
 _COPY = re.compile(r".+\.(yaml|csv)\.(orig|rej|new|bak|tmp|swp)")
 
 

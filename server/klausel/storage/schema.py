@@ -18,11 +18,13 @@ from klausel.storage.sql.database import (
     use_write_ahead_log,
     write_transaction,
 )
-from klausel.storage.sql.tables import LOG_TABLES, SCHEMA_VERSION, WATCHES, Base, CasbinRule, State, guards_of
+from klausel.storage.sql.tables import SCHEMA_VERSION, WATCHES, Base, CasbinRule, State
+from klausel.storage.sql.upgrades import bring_up_to_date
 
 _VERSION_WITHOUT_LOG = 1
 _VERSION_WITHOUT_WATCHES = 2
-_OLD_VERSIONS = (_VERSION_WITHOUT_LOG, _VERSION_WITHOUT_WATCHES)
+_VERSION_WITHOUT_TIMES = 3
+_OLD_VERSIONS = (_VERSION_WITHOUT_LOG, _VERSION_WITHOUT_WATCHES, _VERSION_WITHOUT_TIMES)
 
 
 def open_database(url: str, limits: Limits = COMMAND_LIMITS) -> Engine:
@@ -56,22 +58,14 @@ def _prepare_schema(engine: Engine) -> None:
             return
         if found is None:
             _create_schema(connection)
-        elif found == _VERSION_WITHOUT_LOG:
-            Base.metadata.create_all(connection, LOG_TABLES, checkfirst=False)
         else:
-            _add_new_guards(connection)
-        for statement in WATCHES.get(connection.dialect.name, ()):
-            connection.exec_driver_sql(statement)
+            bring_up_to_date(connection, found)
+        if found != _VERSION_WITHOUT_TIMES or connection.dialect.name == "sqlite":
+            for statement in WATCHES.get(connection.dialect.name, ()):
+                connection.exec_driver_sql(statement)
         connection.execute(update(State).values(schema_version=SCHEMA_VERSION))
-        if found != _VERSION_WITHOUT_WATCHES:
+        if found in (None, _VERSION_WITHOUT_LOG):
             begin_log(connection)
-
-
-def _add_new_guards(connection: Connection) -> None:
-    """Adds the guards that version 2 did not have; one that somebody lifted stays away, for `verify` to find."""
-    if connection.dialect.name == "sqlite":
-        for table in LOG_TABLES:
-            connection.exec_driver_sql(guards_of(table.name)["sqlite"][-1])
 
 
 def _create_schema(connection: Connection) -> None:

@@ -18,7 +18,8 @@ from klausel.core.loading.load import SourceFile, load_policy
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.terms.request import Action, Request, Resource, Subject
 from klausel.core.testing.gate import unmet_expectations
-from klausel.core.testing.mutation import Judge, mutants
+from klausel.core.testing.mutants import mutants
+from klausel.core.testing.mutation import Judge
 
 ROLES = "levels: {site: {constant: main}}\nroles: {reader: {level: site}}\n"
 MODEL = (Path(__file__).parents[3] / "model.conf").read_text()

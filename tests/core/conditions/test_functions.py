@@ -13,7 +13,7 @@ from policy_sets import ROOT
 
 from klausel.casbin_policies.condition_text import CASBIN_FUNCTIONS
 from klausel.core.conditions.functions import FUNCTIONS, OPPOSITE, Function, Parameter
-from klausel.core.conditions.parser import parse_condition
+from klausel.core.conditions.parser import ExpressionFault, parse_condition
 from klausel.core.conditions.tree import Comparison, Condition, atoms
 
 NEWCOMER = """
@@ -36,6 +36,7 @@ _BETWEEN = Function(
 )
 FUNCTIONS = {**FUNCTIONS, _BETWEEN.name: _BETWEEN}
 """
+ENVIRONMENT = {"PYTHONPATH": str(ROOT / "server")}
 POLICIES = {
     "roles.yaml": "levels: {site: {constant: main}}\nroles: {clerk: {level: site}}\n",
     "features/bills.yaml": """resource_types: {bill: {actions: [pay, void]}}
@@ -169,9 +170,8 @@ def test_casbin_knows_the_functions_of_the_table_and_no_others() -> None:
     assert set(CASBIN_FUNCTIONS) == own | wanted
 
 
-def words_in_docs() -> set[str]:
+def words_in_docs(text: str) -> set[str]:
     """The words in the first columns of the two tables of docs/policies.md."""
-    text = (ROOT / "docs/policies.md").read_text(encoding="utf-8")
     tables = re.findall(r"\| word \| example \|[^\n]*\n\|[-| ]+\n((?:\|[^\n]*\n)+)", text)
     assert len(tables) == 2
     cells = [line.split(" | ")[0] for table in tables for line in table.splitlines()]
@@ -179,23 +179,53 @@ def words_in_docs() -> set[str]:
 
 
 def test_the_documentation_has_a_row_for_every_word_and_for_no_other() -> None:
-    assert words_in_docs() == set(FUNCTIONS) | {"context.now"}
+    text = (ROOT / "docs/policies.md").read_text(encoding="utf-8")
+    assert words_in_docs(text) == set(FUNCTIONS) | {"context.now"}
+    without = re.sub(r"\| `has` \|.*\n", "", text)
+    assert words_in_docs(without) == (set(FUNCTIONS) | {"context.now"}) - {"has"}
 
 
-def test_no_other_module_names_a_function() -> None:
+def modules_that_name_a_function(server: Path) -> set[str]:
     """A function that is known by name in a second place would be one in half of the places sooner or later."""
     kinds = {"time", "clock"}
     called = [entry.name for entry in FUNCTIONS.values() if entry.form == "call" and entry.name not in kinds]
     quoted = re.compile(rf"""(?<![\w.])["'](?:{"|".join(called)})["']""")
-    server = ROOT / "server" / "klausel"
-    found = {
+    return {
         str(path.relative_to(server))
         for path in [*server.glob("core/**/*.py"), *server.glob("casbin_policies/*.py")]
         if quoted.search(path.read_text(encoding="utf-8"))
     }
-    assert found == {
+
+
+def test_no_other_module_names_a_function(tmp_path: Path) -> None:
+    known = {
         "core/conditions/functions.py",
         "core/conditions/values.py",  # how durations are written
         "core/conditions/parser.py",  # the two names that no condition may have
         "core/filters/json_form.py",  # how durations are sent
     }
+    assert modules_that_name_a_function(ROOT / "server" / "klausel") == known
+    half_made = tmp_path / "core" / "conditions" / "outcomes.py"
+    half_made.parent.mkdir(parents=True)
+    half_made.write_text('if atom.function == "starts_with":\n    pass\n', encoding="utf-8")
+    assert modules_that_name_a_function(tmp_path) == {"core/conditions/outcomes.py"}
+
+
+def test_a_function_that_casbin_alone_knows_cannot_be_written() -> None:
+    with pytest.raises(ExpressionFault, match="unknown function"):
+        parse_condition("is_true(resource.a)", lambda _: None, {})
+
+
+def test_a_function_without_its_name_in_casbin_or_its_meaning_is_no_entry(tmp_path: Path) -> None:
+    """The half change made on a copy: the module itself does not load."""
+    source = (ROOT / "server/klausel/core/conditions/functions.py").read_text(encoding="utf-8")
+    for line in (
+        'in_casbin="is_between",',
+        "meaning=_is_between,",
+        'told_by="values",',
+        'about="A number from one to another.",',
+    ):
+        copy = tmp_path / "functions.py"
+        copy.write_text(source + NEWCOMER.replace(f"    {line}\n", ""), encoding="utf-8")
+        done = subprocess.run([sys.executable, str(copy)], capture_output=True, text=True, check=False, env=ENVIRONMENT)
+        assert f"argument: '{line.partition('=')[0]}'" in done.stderr

@@ -17,6 +17,8 @@ from klausel.core.text.csv_rows import read_csv
         ('p, "a", "b,c", "d ""e"""', 'p, a, "b,c", "d ""e"""\n'),
         ('p, "# a", " b", "c\nd"', 'p, "# a", " b", "c\nd"\n'),
         ("p, a, , b,", "p, a, , b,\n"),
+        ("p, a, acme//team, b\np, a, *//team\n", "p, a, acme at level team, b\np, a, * at level team\n"),
+        ("g, a, acme//team, *\n", "g, a, acme//team, *\n"),
         ("\n\n# x\n  #y  \n\n\n\np, a\r\n\n", "# x\n#y\n\np, a\n"),
         ('"",a\n""', ', a\n""\n'),
         ("", ""),

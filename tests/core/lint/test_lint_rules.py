@@ -8,8 +8,8 @@ import pytest
 from problem_cases import LINT_FOLDER, Case, all_cases, as_expected
 
 from klausel.core.lint.registry import RULES, WARNINGS, page
-from klausel.core.lint.rules.similar_names import is_similar
 from klausel.core.lint.rules.switch_off import switch_offs
+from klausel.core.lint.similarity import is_similar
 
 CASES = {case.name: case for case in all_cases(LINT_FOLDER)}
 

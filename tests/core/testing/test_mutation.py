@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import itertools
 import random
+from collections.abc import Iterator
 
 import pytest
 from small_policies import COMPANIES, PAYMENTS, PAYMENTS_OPEN, REFUSED, ROLES, ROOT, TEAMS, WHOLE, compiled, load
 
-from klausel.cli.mutate import case_in_words
+from klausel.casbin_policies.engine import CompiledPolicy
+from klausel.cli.mutate import case_in_words, missing_test
 from klausel.core.decisions.decide import decide
-from klausel.core.decisions.domain import BadDomain, domain_of
 from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.difference.equivalence import compare, everything_asked
 from klausel.core.policy.policy_set import PolicySet
+from klausel.core.policy.policy_test import Held
 from klausel.core.terms.request import Action, Request, Resource, Subject
 from klausel.core.testing.coverage import coverage_of
-from klausel.core.testing.mutation import Judge, Mutant, Verdict, mutants, score
+from klausel.core.testing.mutants import Mutant, mutants
+from klausel.core.testing.mutation import Judge, Verdict, score
 from klausel.service.pipeline import open_policy
 
 
@@ -37,6 +40,7 @@ EXPECTED_MUTANTS = {
         "for worker instead",
         "without its condition",
         "when not (resource.amount < 100) instead",
+        "when resource.amount <= 100 instead",
         "for any head instead",
     ],
     "deny anyone to approve payment when resource.frozen": [
@@ -49,6 +53,12 @@ EXPECTED_MUTANTS = {
     "owner contains member": ["dropped"],
     "owner contains head": ["dropped"],
     "head contains worker": ["dropped"],
+    "level company named_by company": ["dropped"],
+    "level company identified_by company": ["dropped"],
+    "level team requires_role_above": ["dropped"],
+    "level team named_by team": ["dropped"],
+    "level team identified_by team": ["dropped"],
+    "open team is asked in company": ["dropped", "in team instead"],
 }
 
 
@@ -85,10 +95,13 @@ def test_places_and_parts_of_conditions_are_changed_too() -> None:
         "when resource.a and resource.c instead",
         "when resource.a and resource.b instead",
         "for head instead",
-        "in *//team instead",
+        "at level team instead",
         "in acme instead",
     ]
-    assert "in acme//company instead" in made
+    assert "in acme at level company instead" in made
+    starred = load("", PLACES.replace("    in: acme\n    at_level: team\n", "    in: acme/*\n")).or_raise()
+    wider = [mutant.what.rpartition(": ")[2] for mutant in mutants(starred) if mutant.kind == "place changed"]
+    assert wider == ["for head instead", "everywhere instead", "in acme instead", "in */* instead"]
 
 
 WITHOUT_WILLI = "  - {name: payments, resource: small, people: hanna, allowed: {hanna: [create, approve]}}\n"
@@ -114,6 +127,33 @@ def test_a_change_that_no_test_notices_is_named_with_a_case_that_would(tests: st
     assert verdict.difference is not None
     assert case_in_words(verdict.difference) == missing
     assert judged(WHOLE)[change][1].fate == "killed"
+
+
+RULED = ROLES.replace("member, head]", "member, head], keep_one: true")
+STRAY = """people:
+  stray: {roles: {acme/red: worker}, forbidden: true}
+  alone: {roles: {acme: member}, forbidden: true}
+resources:
+  thing: {type: payment, in: acme/red}
+"""
+
+
+def test_a_rule_of_roles_that_no_test_needs_is_named_with_the_person_who_would_show_it() -> None:
+    verdicts = judged(WHOLE, roles=RULED)
+    above, kept = (verdicts[what][1] for what in ("level team requires_role_above: dropped", "owner keep_one: dropped"))
+    assert (above.fate, above.is_forbidden) == ("survived", True)
+    assert kept.fate == "survived"
+    assert missing_test(kept) == "a person with other roles than owner in a domain of its own, who says forbidden: true"
+    assert "so say forbidden: true" in (missing_test(above) or "")
+
+
+def test_people_whom_the_rules_forbid_show_that_a_rule_is_dropped() -> None:
+    result = load("  - {name: it, resource: thing}\n", cast=STRAY, roles=RULED)
+    policy = result.or_raise()
+    judge = Judge(policy, result.tests, compiled)
+    fates = {mutant.what: judge.verdict(mutant).fate for mutant in mutants(policy)}
+    assert fates["level team requires_role_above: dropped"] == "killed"
+    assert fates["owner keep_one: dropped"] == "killed"
 
 
 def test_a_killed_mutant_names_the_test_and_the_line() -> None:
@@ -152,7 +192,7 @@ def test_the_shipped_tests_touch_everything_and_notice_every_change() -> None:
 
 GRANTEES = ("owner", "member", "head", "worker", "any head", "any worker", "anyone")
 CONDITIONS = ("", ", when: resource.amount < 100", ", when: not resource.frozen", ", when: resource.maker == subject.id")
-SCOPES = ("", ", in: acme", ", in: acme/red", ", at_level: company", ", at_level: team")
+SCOPES = ("", ", in: acme", ", in: acme/red", ", in: acme/*", ", in: '*/red'", ", at_level: company", ", at_level: team")
 TYPES = "resource_types:\n  payment: {actions: [create]}\n  company: {actions: [x]}\n  team: {actions: [x]}\ngrants:\n"
 
 
@@ -172,6 +212,8 @@ PLACES_ASKED: tuple[dict[str, str], ...] = (
     {"company": "acme", "team": "new"},
     {"company": "other"},
     {"company": "other", "team": "red"},
+    {"company": "acme", "team": "a/b"},
+    {"company": "a/b"},
 )
 
 
@@ -180,21 +222,23 @@ def answers(policy: PolicySet) -> list[bool]:
     plan = compiled(policy)
     pairs = [("owner", "acme"), ("member", "acme"), ("member", "other"), ("owner", "other")]
     pairs += [(role, place) for role in ("head", "worker") for place in ("acme/red", "acme/blue", "other/red")]
-    found = []
-    held_sets = itertools.chain.from_iterable(itertools.combinations(pairs, size) for size in range(4))
-    resolved_roles = {
-        EffectiveRoles.of(policy.roles, held).held: EffectiveRoles.of(policy.roles, held) for held in held_sets
-    }
-    for effective_roles in resolved_roles.values():
-        for place in PLACES_ASKED:
-            for amount, frozen, maker in itertools.product((None, 5, 500), (None, True, False), (None, "s", "else")):
-                values = {"amount": amount, "frozen": frozen, "maker": maker, **place}
-                properties = {name: value for name, value in values.items() if value is not None}
-                resource = Resource("payment", "p", properties)
-                assert not isinstance(domain_of(policy.roles, None, "create", resource), BadDomain)
-                request = Request(Subject("user", "s"), Action("create"), resource)
-                found.append(decide(policy, plan, lambda _, domain: effective_roles.roles_in(domain), request).allowed)  # noqa: B023
-    return found
+    found: dict[Held, tuple[bool, ...]] = {}
+    held_sets = list(itertools.chain.from_iterable(itertools.combinations(pairs, size) for size in range(4)))
+    counting = [EffectiveRoles.of(policy.roles, held) for held in held_sets]
+    for effective_roles in counting:
+        if effective_roles.held not in found:
+            found[effective_roles.held] = tuple(_answers_to(policy, plan, effective_roles))
+    return [answer for effective_roles in counting for answer in found[effective_roles.held]]
+
+
+def _answers_to(policy: PolicySet, plan: CompiledPolicy, effective_roles: EffectiveRoles) -> Iterator[bool]:
+    for place in PLACES_ASKED:
+        for amount, frozen, maker in itertools.product((None, 5, 500), (None, True, False), (None, "s", "else")):
+            values = {"amount": amount, "frozen": frozen, "maker": maker, **place}
+            properties = {name: value for name, value in values.items() if value is not None}
+            resource = Resource("payment", "p", properties)
+            request = Request(Subject("user", "s"), Action("create"), resource)
+            yield decide(policy, plan, lambda _, domain: effective_roles.roles_in(domain), request).allowed
 
 
 @pytest.mark.parametrize("seed", range(10))

@@ -126,7 +126,7 @@ class TestRules:
         with pytest.raises(ForbiddenState) as refused:
             store.write(roles, [row("cy", "user", "acme"), LEAD], [])
         (violation,) = refused.value.violations
-        assert (violation.subject, violation.role, violation.domain) == LEAD
+        assert (violation.subject, violation.role, violation.domain) == LEAD.key
         assert violation.rule == "requires-role-above"
         assert store.revision() == before
         assert all_rows(store) == [ADMIN]

@@ -73,7 +73,7 @@ def test_every_holder_comes_once_in_order_with_all_that_they_hold(
         found = list(people_who_hold(store.engine, wanted, after))
         assert [subject for subject, _ in found] == sorted(subject for subject in matching if subject > after)
         for subject, held in found:
-            assert held == tuple((one.role, one.domain) for one in people if one.subject == subject)
+            assert held.pairs == tuple((one.role, one.domain) for one in people if one.subject == subject)
 
 
 def test_in_one_memory_people_can_be_read_between_the_steps() -> None:
@@ -114,9 +114,9 @@ def test_holders_of_a_moment_are_those_whom_the_log_says_held_something_then(
             }
             found = list(reader.people_who_held(moment, wanted, after))
             assert [subject for subject, _ in found] == sorted(expected)
-            for subject, pairs in found:
+            for subject, account in found:
                 in_account = {one for one in then if one.domain == wanted.top or below(one, wanted.top)}
-                assert pairs == tuple(sorted((one.role, one.domain) for one in in_account if one.subject == subject))
+                assert account.pairs == tuple(sorted((one.role, one.domain) for one in in_account if one.subject == subject))
 
 
 def below(one: Assignment, top: str) -> bool:

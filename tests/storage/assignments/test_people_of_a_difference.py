@@ -88,12 +88,22 @@ GRANTS = [
     "allow: any guest, to: open, resource: door",
     "allow: guest, to: open, resource: door, in: home/attic",
     "allow: clerk, to: open, resource: door, in: home",
+    "allow: any guard, to: open, resource: door, in: '*/barn'",
+    "deny: guard, to: open, resource: door, in: home/*",
+    "deny: clerk, to: open, resource: door, in: '*/*'",
+    "allow: guest, to: open, resource: door, in: [farm, '*/hall']",
     "deny: guest, to: open, resource: door",
     "allow: anyone, to: close, resource: door, when: subject.type == 'service'",
     "allow: boss, to: close, resource: door, at_level: house",
     "deny: any guard, to: open, resource: door, when: subject.id == 'u1'",
 ]
-DOMAINS = (None, "home", "home/attic", "home/hall", "home/new", "farm", "farm/barn", "farm/new", "wood")
+DOMAINS = (
+    None,
+    "home",
+    "farm",
+    "wood",
+    *(f"{top}/{part}" for top in ("home", "farm", "wood") for part in ("attic", "hall", "barn", "new")),
+)
 
 
 def by_trying(policies: tuple[PolicySet, PolicySet], subject: str, held: list[tuple[str, str]]) -> tuple[bool, bool]:

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import text
 from storage_people import row
 
+from klausel.core.policy.assignment import Assignment
 from klausel.core.policy.roles import RoleModel
 from klausel.service.effective_roles_cache import EffectiveRolesCache
 from klausel.storage.assignments.store import AssignmentStore
@@ -74,3 +75,36 @@ def test_our_own_write_counts_once(store: AssignmentStore, roles: RoleModel) -> 
     with store.engine.begin() as connection:
         connection.execute(text("DELETE FROM casbin_rule WHERE v0 = 'user:cy'"))
     assert int(store.revision().rpartition("-")[2]) == first + 3
+
+
+@pytest.mark.parametrize(
+    ("statement", "noted"),
+    [
+        ("UPDATE casbin_rule SET v0 = 'group:b' WHERE v0 = 'group:a'", {"group:a", "group:b"}),
+        ("UPDATE casbin_rule SET v4 = '2026-03-01T12:00:00Z' WHERE ptype = 'gm'", {"user:bo"}),
+        ("UPDATE casbin_rule SET ptype = 'gt', v4 = '2026-03-01T12:00:00Z' WHERE v1 = 'admin'", {"user:ann"}),
+        ("DELETE FROM casbin_rule WHERE v0 = 'user:bo'", {"user:bo"}),
+        ("INSERT INTO casbin_rule (ptype, v0, v1, v2) VALUES ('gm', 'group:a', 'group:c', '')", {"group:a"}),
+        ("INSERT INTO casbin_rule (ptype, v0, v1, v2, v4) VALUES ('gt', 'user:x', 'user', 'acme', 'x')", {"user:x"}),
+        ("TRUNCATE casbin_rule", None),
+    ],
+)
+def test_whom_others_change_is_noted_with_times_and_groups_too(
+    store: AssignmentStore, roles: RoleModel, statement: str, noted: set[str] | None
+) -> None:
+    if noted is None and store.engine.dialect.name == "sqlite":
+        statement = "DELETE FROM casbin_rule"
+        noted = {"user:ann", "user:bo", "group:a"}
+    rows = [ADMIN, Assignment("group:a", "user", "acme"), Assignment("user:bo", "group:a", "")]
+    store.write(roles, rows, [])
+    before = int(store.revision().rpartition("-")[2])
+    with store.engine.begin() as connection:
+        connection.execute(text(statement))
+        revision, log_starts_after = connection.execute(text("SELECT revision, log_starts_after FROM klausel_state")).one()
+        query = text("SELECT subject FROM klausel_change WHERE revision > :before")
+        found = set(connection.execute(query, {"before": before}).scalars())
+    assert revision > before
+    if noted is None:
+        assert log_starts_after == revision
+    else:
+        assert found == noted

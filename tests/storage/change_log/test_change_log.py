@@ -64,7 +64,7 @@ class TestRecords:
         any_store.write(roles, [ADMIN, USER], [])
         revision = any_store.write(roles, [LEAD, LEAD, USER], [row("nobody", "user", "acme")], CARA)
         (change,) = changes(any_store, by="cara")
-        assert (change.subject, change.role, change.domain, change.word) == (*LEAD, "granted")
+        assert (change.subject, change.role, change.domain, change.word) == (*LEAD.key, "granted")
         assert (change.by, change.reason, change.ticket) == ("cara", "she moved teams", "HR-12")
         assert (change.channel, change.caller, change.request_id) == ("http", "127.0.0.1", "request-1")
         assert (change.number, change.revision) == (3, revision)
@@ -261,7 +261,7 @@ class TestRacesAndCrashes:
         assert verdict.last is not None
         assert verdict.records == verdict.last.number >= 1 + 3 * 13
 
-    @pytest.mark.parametrize("moment", ["log_change", "log_granted_rows", "revision_now"])
+    @pytest.mark.parametrize("moment", ["log_change", "log_stored_rows", "revision_now"])
     def test_a_process_killed_during_an_import_leaves_neither_rows_nor_records(
         self, store: AssignmentStore, database_url: str, moment: str
     ) -> None:

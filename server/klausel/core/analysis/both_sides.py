@@ -9,12 +9,14 @@ import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from klausel.core.analysis.budget import MOST_ROLE_COMBINATIONS, too_many_roles
 from klausel.core.analysis.question_space import Held, domains_from_top, made_up_id, parts_in_atoms, placements, shape_of
 from klausel.core.conditions.outcomes import Known
 from klausel.core.conditions.tree import Atom, Attribute, attributes_of
 from klausel.core.decisions.domain import BadDomain, domain_of
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.policy.roles import ANY_PREFIX, ANYONE, RoleModel, depth_of, parent_domain, top_domain
+from klausel.core.terms.places import NamedParts
 from klausel.core.terms.request import Resource
 
 Asked = str | BadDomain | None
@@ -84,9 +86,9 @@ def _placements_named_otherwise(
     """Tries every kind of value, good or bad, of each attribute by which either side names a domain."""
     sides = (before, after)
     resource_type, action = question
-    known_domains = {domain for name in domains for domain in domains_from_top(name)}
+    named = NamedParts(domains)
     parts = [parts_in_atoms(policy.roles, resource_type, atoms) for policy in sides]
-    choices = _naming_values(sides, resource_type, known_domains, parts)
+    choices = _naming_values(sides, resource_type, named, parts)
     looked_at = {attribute for atom in atoms for attribute in attributes_of(atom)}
     found: dict[object, PlacementOfBoth] = {}
     for chosen in itertools.product(*choices.values()):
@@ -107,7 +109,7 @@ def _placements_named_otherwise(
         )
         longest = max((domain for domain in (first, second) if isinstance(domain, str)), key=len, default=None)
         side = 0 if longest == first else 1
-        shape = shape_of(longest, known_domains, parts[side], sides[side].roles)
+        shape = shape_of(longest, named, parts[side], sides[side].roles)
         found.setdefault(key, PlacementOfBoth(first, second, known, shape))
     yield from found.values()
 
@@ -118,15 +120,14 @@ _ACTION = Attribute("action", ("name",))
 
 
 def _naming_values(
-    sides: Collection[PolicySet], resource_type: str, known: Collection[str], parts: list[dict[str, set[str]]]
+    sides: Collection[PolicySet], resource_type: str, named: NamedParts, parts: list[dict[str, set[str]]]
 ) -> dict[Attribute, list[str | None]]:
     values: dict[Attribute, dict[str | None, None]] = {}
     for policy, in_atoms in zip(sides, parts, strict=True):
         for level in policy.roles.levels:
             if level.constant is not None:
                 continue
-            named = [domain.split("/") for domain in known]
-            used = {names[level.depth - 1] for names in named if len(names) >= level.depth} | in_atoms[level.name]
+            used = named.at_depth(level.depth) | in_atoms[level.name]
             ids = [made_up_id(level.name, used), *sorted(used), _NO_ID]
             if level.named_by is not None:
                 values.setdefault(Attribute("resource", (level.named_by,)), {None: None}).update(dict.fromkeys(ids))
@@ -171,7 +172,7 @@ def role_combinations_of_both(
 ) -> tuple[RoleCombinationOfBoth, ...]:
     """All that role assignments can give in a placement, as the wanted names reached on either side; small ones first.
 
-    Counts what each side's `requires_role_above` allows, in the domain, above it, beside it and below it.
+    Counts what each side's `requires_role_above` allows, in the domain, above it, beside it and below it. Raises `TooManyCases`.
     """
     sides = (_Side(before, placement.before, wanted[0]), _Side(after, placement.after, wanted[1]))
     nobody = (sides[0].wanted & {ANYONE}, sides[1].wanted & {ANYONE}, frozenset[str](), frozenset[str]())
@@ -183,6 +184,8 @@ def role_combinations_of_both(
         grown: dict[_State, Held] = {}
         for (first, second, peopled_before, peopled_after), held in states.items():
             counts = sides[0].counts(place, peopled_before), sides[1].counts(place, peopled_after)
+            if len(grown) > MOST_ROLE_COMBINATIONS:
+                raise too_many_roles(place)
             for (more_before, more_after, fits_before, fits_after), further in options.items():
                 was, is_ = fits_before and counts[0], fits_after and counts[1]
                 state = (
@@ -230,6 +233,8 @@ def _options(sides: tuple[_Side, _Side], place: str) -> Mapping[tuple[frozenset[
             further = (*held, (role, place))
             if option not in options or len(further) < len(options[option]):
                 options[option] = further
+        if len(options) > MOST_ROLE_COMBINATIONS:
+            raise too_many_roles(place)
     return options
 
 

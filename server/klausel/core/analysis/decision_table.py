@@ -17,10 +17,11 @@ from klausel.core.analysis.both_sides import (
     placements_of_both,
     role_combinations_of_both,
 )
+from klausel.core.analysis.budget import OUTCOMES_AT_ONCE, Budget
 from klausel.core.analysis.question_space import domains_and_atoms, role_combinations
+from klausel.core.conditions.kinds import as_sent
 from klausel.core.conditions.outcomes import Known, Outcome, TooManyCases, Truths, TruthSpace, positive, truth_space
 from klausel.core.conditions.tree import Atom, Attribute, Condition, atoms, attributes_of
-from klausel.core.conditions.values import shown
 from klausel.core.decisions.domain import BadDomain
 from klausel.core.policy.policy_set import Grant, PolicySet
 from klausel.core.policy.roles import ANYONE, RoleModel
@@ -28,6 +29,8 @@ from klausel.core.policy.scope import Scope
 
 MOST_REMEMBERED = 300_000
 EVERYWHERE = Scope()
+IMPLIED = (Attribute("resource", ("type",)), Attribute("action", ("name",)))
+"""The attributes that a question itself says."""
 
 Question = tuple[str, str]
 """A resource type and an action."""
@@ -114,9 +117,10 @@ class Wanted:
 
 
 class Remembered:
-    """What tables of the same roles on either side share: how conditions turn out, and who can ask in a domain."""
+    """What tables of the same roles on either side share: how conditions turn out, who can ask in a domain, and the budget."""
 
-    def __init__(self, before: PolicySet, after: PolicySet) -> None:
+    def __init__(self, before: PolicySet, after: PolicySet, budget: Budget | None = None) -> None:
+        self.budget = budget or Budget()
         self._roles = before.roles, after.roles
         self._spaces: dict[object, TruthSpace] = {}
         self._role_combinations: dict[object, tuple[RoleCombinationOfBoth, ...]] = {}
@@ -128,6 +132,7 @@ class Remembered:
         key = (tuple(all_atoms), tuple((name, values) for name, values in known.items() if name in read))
         if key not in self._spaces:
             space = truth_space(all_atoms, known)
+            self.budget.take(len(space.outcomes))
             self._make_room(len(space.outcomes))
             self._spaces[key] = space
         return self._spaces[key]
@@ -189,6 +194,8 @@ def views(
             continue
         try:
             space = remembered.space(different, placement.known)
+            role_combinations = remembered.role_combinations(before, after, placement, (first, second))
+            remembered.budget.take(len(role_combinations) * (1 + len(space.outcomes) // OUTCOMES_AT_ONCE))
         except TooManyCases as error:
             raise error.about(question[1], question[0]) from None
         held = _Holding(space)
@@ -198,7 +205,7 @@ def views(
             covering,
             covering if before is after else held.covering(both[1], placement.after, after.roles),
             space,
-            remembered.role_combinations(before, after, placement, (first, second)),
+            role_combinations,
         )
 
 
@@ -233,6 +240,13 @@ class _Holding:
 
 
 def shown_values(outcome: Outcome) -> tuple[tuple[str, object], ...]:
-    """The attributes of an outcome as (name, value), without those that the question itself says."""
-    implied = (Attribute("resource", ("type",)), Attribute("action", ("name",)))
-    return tuple((str(name), shown(value)) for name, value in outcome.values.items() if name not in implied)
+    """The attributes of an outcome as (name, value), without those that the question itself says.
+
+    A value that is read from the text of an attribute is shown as that text, one that is computed otherwise by its own name.
+    """
+    found: dict[str, object] = {}
+    for term, value in outcome.values.items():
+        if term not in IMPLIED:
+            name, text = as_sent(term, value)
+            found[str(name)] = text
+    return tuple(found.items())

@@ -12,6 +12,8 @@ from klausel.core.analysis.question_space import Placement, domains_and_atoms, p
 from klausel.core.conditions.simplify import same_condition
 from klausel.core.policy.policy_set import Grant, NamedCondition, PolicySet
 from klausel.core.policy.roles import ANY_PREFIX, ANYONE, RoleModel
+from klausel.core.policy.scope import Scope
+from klausel.core.terms.places import EVERY
 
 Nearness = Literal["inside", "elsewhere"]
 
@@ -78,7 +80,7 @@ def matrix_row(policy: PolicySet, resource_type: str, action: str) -> Row:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """A kind of domain: its depth (0: none), and its name where a grant or a condition names a part of it."""
+    """A kind of domain: its depth (0: none), and where it is, in words, where a grant or a condition names a part of it."""
 
     depth: int
     name: str | None
@@ -88,10 +90,8 @@ def _place(roles: RoleModel, placement: Placement) -> _Place:
     if not any(placement.shape):
         return _Place(len(placement.shape), None)
     levels = roles.levels[: len(placement.shape)]
-    last = max(level.depth for level, part in zip(levels, placement.shape, strict=True) if part)
-    shown = [part or level.constant or f"any {level.name}" for level, part in zip(levels, placement.shape, strict=True)]
-    below = "" if last == len(shown) else f"any {levels[-1].name} of "
-    return _Place(len(shown), below + "/".join(shown[:last]))
+    shown = [part or level.constant or EVERY for level, part in zip(levels, placement.shape, strict=True)]
+    return _Place(len(shown), Scope("/".join(shown), levels[-1].name if len(levels) < len(roles.levels) else None).words)
 
 
 def _cell(policy: PolicySet, column: str, places: Iterable[tuple[_Place, Question]]) -> Cell:
@@ -130,7 +130,7 @@ def _resolved_roles(roles: RoleModel, column: str, place: _Place) -> Iterator[tu
 
 def _where(roles: RoleModel, column: str, place: _Place, nearness: Nearness) -> str:
     if place.name is not None:
-        return f"in {place.name}"
+        return place.name
     if place.depth == 0:
         return "where no domain is named"
     level = roles.levels[place.depth - 1]

@@ -13,6 +13,7 @@ from klausel.core.analysis.permission import NEVER, Question, question_in
 from klausel.core.analysis.table import Sheet
 from klausel.core.decisions.domain import BadDomain
 from klausel.core.decisions.effective_roles import NOBODY, EffectiveRoles
+from klausel.core.decisions.explanation_format import way_text
 from klausel.core.policy.policy_set import Grant, PolicySet
 from klausel.core.policy.roles import ANYONE
 from klausel.core.terms.identifiers import split_subject_key
@@ -112,7 +113,8 @@ def _questions(policy: PolicySet, domain: str) -> dict[tuple[str, str], Question
 
 
 def _roles_held(effective_roles: EffectiveRoles, domain: str) -> str:
-    return ", ".join(f"{role} in {where}" for role, where in effective_roles.inside(domain).held)
+    held = effective_roles.inside(domain).held
+    return ", ".join(f"{role} in {where}{way_text(effective_roles.way_to(role, where))}" for role, where in held)
 
 
 def _by_type(questions: Sequence[Question], cells: Sequence[str]) -> Iterator[tuple[str, str, str]]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cache, cached_property
 
 from klausel.core.analysis.both_sides import RoleCombinationOfBoth
+from klausel.core.analysis.budget import MOST_STEPS, Budget
 from klausel.core.analysis.decision_table import Remembered, View, Wanted, shown_values, views
 from klausel.core.analysis.demands import demand_on, names_told_apart
 from klausel.core.analysis.question_space import Held
@@ -82,9 +83,9 @@ def prove(policy: PolicySet, invariant: Invariant, remembered: Remembered | None
         return Verdict(invariant, False, 0, False, None, str(error))
 
 
-def prove_all(policy: PolicySet) -> Iterator[Verdict]:
-    """The verdicts on all invariants of a policy set, in the order of the file."""
-    remembered = Remembered(policy, policy)
+def prove_all(policy: PolicySet, most_steps: int = MOST_STEPS) -> Iterator[Verdict]:
+    """The verdicts on all invariants of a policy set, in the order of the file, within one budget."""
+    remembered = Remembered(policy, policy, Budget(most_steps))
     for invariant in policy.invariants:
         yield prove(policy, invariant, remembered)
 

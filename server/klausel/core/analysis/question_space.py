@@ -9,12 +9,14 @@ import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from klausel.core.analysis.budget import MOST_ROLE_COMBINATIONS, too_many_roles
 from klausel.core.conditions.outcomes import Known
 from klausel.core.conditions.tree import Atom, Attribute, Comparison, Operand, atoms, literals_of
 from klausel.core.decisions.domain import BadDomain, domain_of
 from klausel.core.policy.policy_set import Grant, PolicySet
 from klausel.core.policy.roles import ANY_PREFIX, ANYONE, Level, RoleModel, depth_of, parent_domain
 from klausel.core.terms.identifiers import fault_in_domain_id
+from klausel.core.terms.places import NamedParts
 from klausel.core.terms.request import Resource
 
 Held = tuple[tuple[str, str], ...]
@@ -42,7 +44,7 @@ class Placement:
 
 
 def domains_and_atoms(grants: Iterable[Grant]) -> tuple[tuple[str, ...], tuple[Atom, ...]]:
-    """What grants tell apart: the domains that they name, and the atoms of their conditions; repeated ones too."""
+    """What grants tell apart: the places that they name, and the atoms of their conditions; repeated ones too."""
     found = tuple(grants)
     domains = tuple(grant.scope.domain for grant in found if grant.scope.domain is not None)
     return domains, tuple(atom for grant in found if grant.condition for atom in atoms(grant.condition))
@@ -53,31 +55,31 @@ def placements(
 ) -> tuple[Placement, ...]:
     """One placement for each kind in which this may be asked, apart where `domains` or texts in the atoms tell them apart.
 
-    `domains` are those that grants or invariants name; made-up ones are called after their level.
+    `domains` are places that grants or invariants name; made-up ids are called after their level.
     """
     roles = policy.roles
-    known_domains = {domain for name in domains for domain in domains_from_top(name)}
+    named = NamedParts(domains)
     parts = parts_in_atoms(roles, resource_type, atoms)
     found: dict[str | None, Placement] = {}
-    for chain in _chains(roles, known_domains, parts):
+    for chain in _chains(roles, named, parts):
         for length in range(len(chain) + 1):
             known = _known(_levels_looked_at(policy, resource_type, action), resource_type, action, chain[:length])
             domain = _domain_when(policy, resource_type, action, known)
             if not isinstance(domain, BadDomain):
-                found.setdefault(domain, Placement(domain, known, shape_of(domain, known_domains, parts, roles)))
+                found.setdefault(domain, Placement(domain, known, shape_of(domain, named, parts, roles)))
     return tuple(found.values())
 
 
 def shape_of(
-    domain: str | None, known: Collection[str], parts: Mapping[str, Collection[str]], roles: RoleModel
+    domain: str | None, named: NamedParts, parts: Mapping[str, Collection[str]], roles: RoleModel
 ) -> tuple[str | None, ...]:
     """The parts of a domain, with None for those that are made up."""
     if domain is None:
         return ()
     shape: list[str | None] = []
-    for level, above in zip(roles.levels, domains_from_top(domain), strict=False):
-        part = above.rpartition("/")[2]
-        is_named = above in known or part in parts[level.name]
+    ids = domain.split("/")
+    for level, part in zip(roles.levels, ids, strict=False):
+        is_named = part in parts[level.name] or named.name(ids[: level.depth])
         shape.append(part if is_named and level.constant is None else None)
     return tuple(shape)
 
@@ -117,8 +119,8 @@ def _naming_attributes(level: Level, resource_type: str) -> set[Operand]:
     return named
 
 
-def _chains(roles: RoleModel, known: Collection[str], parts: Mapping[str, set[str]]) -> Iterator[tuple[str, ...]]:
-    """Ids for all levels, from the top: through the known domains, and aside of them at each level."""
+def _chains(roles: RoleModel, named: NamedParts, parts: Mapping[str, set[str]]) -> Iterator[tuple[str, ...]]:
+    """Ids for all levels, from the top: through the places that are named, and aside of them at each level."""
 
     def extend(ids: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
         if len(ids) == len(roles.levels):
@@ -128,8 +130,7 @@ def _chains(roles: RoleModel, known: Collection[str], parts: Mapping[str, set[st
         if level.constant is not None:
             yield from extend((*ids, level.constant))
             return
-        prefix = "/".join(ids)
-        used = {name.rpartition("/")[2] for name in known if (parent_domain(name) or "") == prefix} | parts[level.name]
+        used = {*named.below(ids), *parts[level.name]}
         for part in [made_up_id(level.name, used), *sorted(used)]:
             yield from extend((*ids, part))
 
@@ -175,7 +176,7 @@ def _domain_when(policy: PolicySet, resource_type: str, action: str, known: Know
 def role_combinations(roles: RoleModel, domain: str | None, wanted: Collection[str]) -> tuple[RoleCombination, ...]:
     """Every set of effective roles that role assignments can give in a domain, as the wanted names reached; small ones first.
 
-    Counts what `requires_role_above` allows, in the domain, above it, beside it and below it.
+    Counts what `requires_role_above` allows, in the domain, above it, beside it and below it. Raises `TooManyCases`.
     """
     keep = frozenset(wanted)
     if domain is None:
@@ -190,6 +191,8 @@ def role_combinations(roles: RoleModel, domain: str | None, wanted: Collection[s
             for more, further in options:
                 if further and needs and parent_domain(place) not in peopled:
                     continue
+                if len(grown) > MOST_ROLE_COMBINATIONS:
+                    raise too_many_roles(domain)
                 state = (names | more, peopled | {place} if further else peopled)
                 whole = held + further
                 if state not in grown or len(whole) < len(grown[state]):
@@ -219,6 +222,8 @@ def _options(roles: RoleModel, place: str, domain: str, keep: frozenset[str]) ->
             option, further = (names | adds, True), (*held, (role.name, place))
             if option not in options or len(further) < len(options[option]):
                 options[option] = further
+        if len(options) > MOST_ROLE_COMBINATIONS:
+            raise too_many_roles(domain)
     return [(names, held) for (names, _), held in options.items()]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from klausel.core.analysis.search import Found, Reason
-from klausel.core.decisions.explanation_format import grant_as_json
+from klausel.core.decisions.explanation_format import grant_as_json, way_as_json, way_text
 
 
 def found_as_json(found: Found) -> dict[str, object]:
@@ -25,7 +25,7 @@ def _reason_as_json(reason: Reason) -> dict[str, object]:
     return {
         **grant_as_json(reason.grant),
         "condition": reason.grant.condition_text or None,
-        "role_assignment": {"role": source.role, "domain": source.domain} if source else None,
+        "role_assignment": {"role": source.role, "domain": source.domain, **way_as_json(source)} if source else None,
         "inheritance": list(source.chain) if source else [],
     }
 
@@ -47,4 +47,4 @@ def _reason_text(reason: Reason) -> str:
     if reason.source is None:
         return f"everybody, {reason.grant.source}"
     so = f", so {reason.source.chain[-1]}" if len(reason.source.chain) > 1 else ""
-    return f"{reason.source.role} in {reason.source.domain}{so}, {reason.grant.source}"
+    return f"{reason.source.role} in {reason.source.domain}{way_text(reason.source)}{so}, {reason.grant.source}"

@@ -6,6 +6,7 @@ A property may be anything, so it is only found at a request that its value is o
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import time
 from typing import NamedTuple
 
 from klausel.core.conditions.functions import FUNCTIONS, Function, Parameter
@@ -17,9 +18,10 @@ from klausel.core.conditions.tree import (
     Literal,
     Operand,
     Operator,
+    Term,
     kind_of_operand,
 )
-from klausel.core.conditions.values import ORDERED, Kind, read_clock, read_time
+from klausel.core.conditions.values import ORDERED, Kind, read_clock, read_time, shown
 from klausel.core.terms.problem import did_you_mean
 
 ORDERED_TEXTS = "ordered-texts"
@@ -62,6 +64,14 @@ def read_as(kind: Kind, operand: Operand) -> Operand:
     if function is None or not isinstance(operand, Attribute) or kind_of_operand(operand) is not None:
         return operand
     return Computed(function, (operand,))
+
+
+def as_sent(term: Term, value: object) -> tuple[Term, object]:
+    """What a request must hold for a term to have a value: for one that is read from a text, the attribute and that text."""
+    match term:
+        case Computed(function, (Attribute() as attribute,)) if function in _READ_BY.values():
+            return attribute, value.isoformat() if isinstance(value, time) else shown(value)
+    return term, shown(value)
 
 
 def fault_in_argument(function: Function, parameter: Parameter, argument: Operand) -> Fault | None:

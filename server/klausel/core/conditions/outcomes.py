@@ -51,10 +51,18 @@ Values = Mapping[Term, object]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One way in which all atoms can turn out: their truths in the order of the space, and values that make them so."""
+    """One way in which all atoms can turn out: their truths in the order of the space, and values that make them so.
+
+    The values stand in `parts`, which share no attribute and which many outcomes share.
+    """
 
     truths: Truths
-    values: Values
+    parts: tuple[Values, ...]
+
+    @property
+    def values(self) -> Values:
+        """The values of all parts."""
+        return {name: value for part in self.parts for name, value in part.items()}
 
 
 @dataclass(frozen=True)
@@ -122,7 +130,7 @@ class TruthSpace:
     @cached_property
     def _by_size(self) -> Sequence[int]:
         """The outcomes with the fewest values, then those with more."""
-        sizes = [len(outcome.values) for outcome in self.outcomes]
+        sizes = [sum(map(len, outcome.parts)) for outcome in self.outcomes]
         return [_as_bits(size == wanted for size in sizes) for wanted in sorted(set(sizes))]
 
 
@@ -180,14 +188,12 @@ def truth_space(all_atoms: Iterable[Atom], known: Known = MappingProxyType({})) 
         raise TooManyCases(
             f"its conditions make {len(atoms)} different comparisons, which can turn out in too many ways together"
         )
+    together = {atom: position for position, atom in enumerate(atom for group, _ in groups for atom in group)}
+    order = [together[atom] for atom in atoms]
     outcomes = []
     for parts in itertools.product(*(outcomes for _, outcomes in groups)):
-        found: dict[Atom, bool | None] = {}
-        values: dict[Term, object] = {}
-        for (group, _), part in zip(groups, parts, strict=True):
-            found.update(zip(group, part.truths, strict=True))
-            values.update(part.values)
-        outcomes.append(Outcome(tuple(found[atom] for atom in atoms), values))
+        truths = [truth for part in parts for truth in part.truths]
+        outcomes.append(Outcome(tuple([truths[at] for at in order]), tuple([part.parts[0] for part in parts])))
     return TruthSpace(atoms, tuple(outcomes), _has_free(atoms))
 
 
@@ -294,7 +300,7 @@ def _group_outcomes(atoms: tuple[Atom, ...], known: Known) -> tuple[tuple[Atom, 
         for truths in group.truths(chosen):
             if truths not in outcomes:
                 shown = {name: value for name, value in zip(terms, chosen, strict=True) if value is not None}
-                outcomes[truths] = Outcome(truths, shown)
+                outcomes[truths] = Outcome(truths, (shown,))
     return atoms, tuple(outcomes.values())
 
 
@@ -425,7 +431,9 @@ def _like(operand: Operand, scalars: list[object]) -> list[object]:
 
 
 def _lists(elements: list[object]) -> list[object]:
-    """Every list of these elements, alone and with one more of a kind that nothing equals."""
+    """Every list of these elements, alone and with one more of a kind that nothing equals; raises `TooManyCases`."""
+    if 2 ** (len(elements) + 1) > MOST_CASES:
+        raise TooManyCases(f"its conditions look for {len(elements)} different values in one list")
     plain: list[object] = [
         list(chosen) for size in range(len(elements) + 1) for chosen in itertools.combinations(elements, size)
     ]

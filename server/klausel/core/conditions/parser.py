@@ -10,7 +10,8 @@ conditions may have such names, too.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from typing import NamedTuple, NoReturn, cast
 
@@ -22,6 +23,7 @@ from klausel.core.conditions.kinds import (
     fault_in_comparison,
     read_as,
 )
+from klausel.core.conditions.other_languages import hint_on_other_languages
 from klausel.core.conditions.tree import (
     CONTEXT_NOW,
     OWN_ATTRIBUTES,
@@ -120,7 +122,8 @@ def parse_condition(text: str, named: Callable[[str], Condition | None], known_n
             "split it into named conditions",
             0,
         )
-    return _Parser(text, named, known_names).parse()
+    with _hints_on_other_languages(text):
+        return _Parser(text, named, known_names).parse()
 
 
 def named_conditions_in(text: str, known_names: Mapping[str, object]) -> dict[str, int]:
@@ -131,9 +134,19 @@ def named_conditions_in(text: str, known_names: Mapping[str, object]) -> dict[st
     stand_in = Truth(Attribute("context", ("stand_in",)))
     if len(text) > LONGEST_EXPRESSION:
         parse_condition(text, lambda name: stand_in, known_names)
-    parser = _Parser(text, lambda name: stand_in if name in known_names else None, known_names)
-    parser.parse()
+    with _hints_on_other_languages(text):
+        parser = _Parser(text, lambda name: stand_in if name in known_names else None, known_names)
+        parser.parse()
     return parser.used
+
+
+@contextmanager
+def _hints_on_other_languages(text: str) -> Iterator[None]:
+    try:
+        yield
+    except ExpressionFault as fault:
+        fault.hint = hint_on_other_languages(text, fault.offset) or fault.hint
+        raise
 
 
 def _flat(kind: type[AllOf] | type[AnyOf], parts: list[Condition]) -> Condition:

@@ -33,6 +33,13 @@ def samples(literals: Sequence[object], kinds: Collection[Kind | None], count: i
     return found
 
 
+def times_from(now: datetime, times: Collection[datetime]) -> tuple[datetime, ...]:
+    """Times that stand for all from now on, where only these are told apart."""
+    later = sorted({now, *(moment for moment in times if moment > now)})
+    numbers = _counted([(moment - _EPOCH) // _MICROSECOND for moment in later], 1, 0, _LAST, _SOME_TIME)
+    return tuple(sorted(moment for moment in (_EPOCH + number * _MICROSECOND for number in numbers) if moment >= now))
+
+
 def few_values(term: Term) -> tuple[str, ...]:
     """All that a function can give, where these are few; nothing where they are not."""
     return FUNCTIONS[term.function].values if isinstance(term, Computed) else ()

@@ -195,6 +195,23 @@ def with_one_spelling(condition: Condition) -> Condition:
             return condition
 
 
+def with_near_words(condition: Condition) -> Iterator[Condition]:
+    """The condition with one word changed for the one that it is most often confused with, such as `<` for `<=`."""
+    match condition:
+        case AllOf(parts) | AnyOf(parts):
+            for position, part in enumerate(parts):
+                for changed in with_near_words(part):
+                    yield type(condition)((*parts[:position], changed, *parts[position + 1 :]))
+        case Comparison(operator, left, right):
+            near = cast(Operator | None, FUNCTIONS[operator].near)
+            if near is not None:
+                yield Comparison(near, left, right)
+        case Call(function, arguments, wanted):
+            other = FUNCTIONS[function].near
+            if other is not None:
+                yield Call(other, arguments, wanted)
+
+
 def _with_sorted_items(list_: ListOf) -> ListOf:
     items = {str(item): item for item in list_.items}
     return ListOf(tuple(items[text] for text in sorted(items)))

@@ -2,42 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from klausel.core.policy.assignment import effective_assignments
+from klausel.core.policy.holding import Held, Untimely, Way
 from klausel.core.policy.roles import ANY_PREFIX, ANYONE, RoleModel, depth_of, top_domain
 
 ROLES_OF_NOBODY = frozenset({ANYONE})
+_NO_WAYS: Mapping[tuple[str, str], Way] = {}
+_OWN = Way((), None)
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a name in a set of effective roles comes from: the role assignment and the chain from its role to the name."""
+    """Where a name in a set of effective roles comes from: the role assignment and the chain from its role to the name.
+
+    `groups` lead from the subject to the holder of the role assignment, which is the last of them; empty where the subject
+    holds it itself. `ends` is when that is over.
+    """
 
     role: str
     domain: str
     chain: tuple[str, ...]
+    groups: tuple[str, ...] = ()
+    ends: str | None = None
 
 
 class EffectiveRoles:
     """One subject's role assignments, resolved for every domain that they say something about; immutable.
 
-    `held` are those that count, `stored` also those that do not.
+    `held` are those that count, `stored` also those whose roles do not; each through groups, too. `untimely` are the rows
+    that do not count at this moment.
     """
 
-    __slots__ = ("_in_domains", "_stored_inside", "held", "stored")
+    __slots__ = ("_in_domains", "_stored_inside", "_ways", "held", "stored", "untimely")
 
     def __init__(
         self,
         held: tuple[tuple[str, str], ...],
         in_domains: dict[str, frozenset[str]],
         stored: tuple[tuple[str, str], ...] | None = None,
+        ways: Mapping[tuple[str, str], Way] = _NO_WAYS,
+        untimely: tuple[Untimely, ...] = (),
     ) -> None:
         self.held = held
         self.stored = held if stored is None else stored
+        self.untimely = untimely
+        self._ways = ways
         self._in_domains = in_domains
         self._stored_inside: dict[str, tuple[tuple[str, str], ...]] = {}
+
+    @classmethod
+    def of_held(cls, roles: RoleModel, held: Held) -> EffectiveRoles:
+        """The effective roles of a subject that holds this at a moment, with how it comes by it, and what is untimely."""
+        effective = cls.of(roles, held.pairs)
+        effective.untimely = held.untimely
+        if held.ways:
+            effective._ways = {(roles.name_now(role), domain): way for (role, domain), way in held.ways.items()}
+            if roles.names_now:
+                own = {(roles.name_now(role), domain) for role, domain in held.pairs if (role, domain) not in held.ways}
+                effective._ways = {pair: way for pair, way in effective._ways.items() if pair not in own}
+        return effective
 
     @classmethod
     def of(cls, roles: RoleModel, held: Iterable[tuple[str, str]]) -> EffectiveRoles:
@@ -90,7 +116,13 @@ class EffectiveRoles:
         """The part of the effective roles inside the domain of the top level that a domain lies in; nothing for no domain."""
         top = None if domain is None else top_domain(domain)
         held = tuple((role, where) for role, where in self.held if top_domain(where) == top)
-        return EffectiveRoles(held, {where: names for where, names in self._in_domains.items() if top_domain(where) == top})
+        in_domains = {where: names for where, names in self._in_domains.items() if top_domain(where) == top}
+        untimely = tuple(one for one in self.untimely if one.row.is_membership or top_domain(one.row.domain) == top)
+        return EffectiveRoles(held, in_domains, None, self._ways, untimely)
+
+    def way_to(self, role: str, domain: str) -> Way:
+        """Through which groups the subject comes by one of the `held`, and until when."""
+        return self._ways.get((role, domain), _OWN)
 
     def source_of(self, roles: RoleModel, name: str, domain: str | None) -> Source | None:
         """How the subject comes by a name in a domain: shortest chain first, then the higher level, then by order.
@@ -108,7 +140,8 @@ class EffectiveRoles:
                 start = ANY_PREFIX + role
             chain = roles.chain(start, name)
             if chain:
-                sources.append(Source(role, where, chain if start == role else (role, *chain)))
+                way = self.way_to(role, where)
+                sources.append(Source(role, where, chain if start == role else (role, *chain), way.groups, way.ends))
         return min(sources, key=lambda source: (len(source.chain), depth_of(source.domain), source.domain), default=None)
 
 

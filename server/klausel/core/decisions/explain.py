@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from klausel.core.conditions.tree import atoms, attributes_of, evaluate, value_of
@@ -12,6 +12,7 @@ from klausel.core.conditions.values import shown
 from klausel.core.decisions.decide import Decision, Plan, decide
 from klausel.core.decisions.effective_roles import EffectiveRoles, Source
 from klausel.core.policy.fitting import truth_as_declared
+from klausel.core.policy.holding import Untimely, Way
 from klausel.core.policy.orphans import why_orphaned
 from klausel.core.policy.policy_set import Grant, PolicySet
 from klausel.core.policy.properties import misfits
@@ -90,7 +91,9 @@ class Explanation:
     `held` are the subject's role assignments that count, as (role, domain), inside the asked domain of the top level.
     `unknown` says which name of the request no policy file declares. `orphaned` are the role assignments there that count for
     nothing, because their role is not declared, or is one of another level;
-    `renamed` those that are stored under a former name of their role.
+    `renamed` those that are stored under a former name of their role; `untimely` those that ended or begin later, and
+    memberships of which that is so, as of `now`, in seconds since 1970. `ways` says of each of `held` through which groups it
+    comes, and until when.
     """
 
     request: Request
@@ -102,12 +105,22 @@ class Explanation:
     unknown: str | None = None
     orphaned: tuple[Orphan, ...] = ()
     renamed: tuple[Renamed, ...] = ()
+    untimely: tuple[Untimely, ...] = ()
+    ways: Mapping[tuple[str, str], Way] = field(default_factory=dict)
+    now: float = 0.0
 
 
 def explain(
-    policy: PolicySet, plan: Plan, effective_roles_of: Callable[[str], EffectiveRoles], request: Request
+    policy: PolicySet,
+    plan: Plan,
+    effective_roles_of: Callable[[str], EffectiveRoles],
+    request: Request,
+    now: float = 0.0,
 ) -> Explanation:
-    """The explanation of the decision that `decide` gives; the same request gives the same explanation."""
+    """The explanation of the decision that `decide` gives; the same request gives the same explanation.
+
+    `now` is the moment, in seconds since 1970, of the effective roles; it says how long ago something ended.
+    """
     resolved_roles: list[EffectiveRoles] = []
 
     def roles_held(subject: str, domain: str | None) -> frozenset[str]:
@@ -122,11 +135,15 @@ def explain(
     orphaned = tuple(_orphans(policy, stored))
     names_now = policy.roles.names_now
     renamed = tuple(Renamed(role, names_now[role], domain) for role, domain in stored if role in names_now)
+    untimely = effective_roles.untimely
+    ways = {pair: effective_roles.way_to(*pair) for pair in effective_roles.held}
     roles = effective_roles.roles_in(decision.domain)
     if decision.grant is None:
         nearest = _nearest(policy, effective_roles, roles, decision.domain, request)
         unknown = _unknown(policy, request)
-        return Explanation(request, decision, None, (), nearest, effective_roles.held, unknown, orphaned, renamed)
+        return Explanation(
+            request, decision, None, (), nearest, effective_roles.held, unknown, orphaned, renamed, untimely, ways, now
+        )
     decided_by = _seen(policy, effective_roles, decision.domain, request, decision.grant)
     also = tuple(
         _seen(policy, effective_roles, decision.domain, request, grant)
@@ -136,7 +153,9 @@ def explain(
         and grant.reaches(roles, decision.domain, policy.roles)
         and _condition_holds(grant, request)
     )
-    return Explanation(request, decision, decided_by, also, (), effective_roles.held, None, orphaned, renamed)
+    return Explanation(
+        request, decision, decided_by, also, (), effective_roles.held, None, orphaned, renamed, untimely, ways, now
+    )
 
 
 def _orphans(policy: PolicySet, stored: Iterable[tuple[str, str]]) -> Iterator[Orphan]:
@@ -222,9 +241,7 @@ def _lacks(
         held = ", ".join(f"{role} in {place}" for role, place in effective_roles.held) or "no role"
         yield Lack("role", f"it needs {grant.grantee} in {where}; the subject holds {held}")
     if not grant.scope.covers(domain, policy.roles):
-        limits = [] if grant.scope.domain is None else [f"in {grant.scope.domain}"]
-        limits += [] if grant.scope.level is None else [f"at level {grant.scope.level}"]
-        yield Lack("domain", f"it holds only {' and '.join(limits)}; the request is asked in {where}")
+        yield Lack("domain", f"it holds only {grant.scope.words}; the request is asked in {where}")
     if not _condition_holds(grant, request):
         failing = [seen for seen in _atoms_seen(policy, grant, request) if seen.value is not True]
         why = "; ".join(_why_not_true(seen) for seen in failing)

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 from klausel.core.decisions.effective_roles import Source
 from klausel.core.decisions.explain import AtomSeen, Explanation, GrantSeen, Orphan, show_truth, values_in_words
+from klausel.core.policy.assignment import row_as_json
+from klausel.core.policy.holding import Untimely, Way
 from klausel.core.policy.policy_set import Grant
 from klausel.core.terms.identifiers import subject_key
 
@@ -17,8 +19,13 @@ def explanation_as_json(explanation: Explanation) -> dict[str, object]:
         "decision": decision.allowed,
         "reason": reason(explanation),
         "domain": decision.domain,
-        "roles_held": [{"role": role, "domain": domain} for role, domain in explanation.held],
+        "roles_held": [
+            {"role": role, "domain": domain, **way_as_json(explanation.ways.get((role, domain), Way((), None)))}
+            for role, domain in explanation.held
+        ],
     }
+    if explanation.untimely:
+        answer["untimely"] = [_untimely_as_json(untimely, explanation.now) for untimely in explanation.untimely]
     if explanation.orphaned:
         answer["orphaned"] = [
             {"role": orphan.role, "domain": orphan.domain, "message": _orphan_text(explanation, orphan)}
@@ -40,6 +47,22 @@ def explanation_as_json(explanation: Explanation) -> dict[str, object]:
     return answer
 
 
+def way_as_json(way: Way | Source) -> dict[str, object]:
+    """Members for what comes through groups, or will end; none for what does neither."""
+    through = {"through": list(way.groups)} if way.groups else {}
+    return through | ({"until": way.ends} if way.ends is not None else {})
+
+
+def way_text(way: Way | Source) -> str:
+    """The same in words, as the end of a phrase."""
+    through = f" through {', '.join(way.groups)}" if way.groups else ""
+    return through + (f" until {way.ends}" if way.ends is not None else "")
+
+
+def _untimely_as_json(untimely: Untimely, now: float) -> dict[str, object]:
+    return {**row_as_json(untimely.row), "message": untimely.text(now)}
+
+
 def grant_as_json(grant: Grant) -> dict[str, object]:
     """What a program needs to show a grant."""
     return {
@@ -56,7 +79,12 @@ def _grant_seen_as_json(explanation: Explanation, seen: GrantSeen) -> dict[str, 
     held = seen.source
     return {
         **grant_as_json(seen.grant),
-        "role_assignment": {"subject": subject_key(subject.type, subject.id), "role": held.role, "domain": held.domain}
+        "role_assignment": {
+            "subject": held.groups[-1] if held.groups else subject_key(subject.type, subject.id),
+            "role": held.role,
+            "domain": held.domain,
+            **way_as_json(held),
+        }
         if held
         else None,
         "inheritance": list(held.chain) if held else [],
@@ -100,13 +128,18 @@ def _lines(explanation: Explanation) -> Iterator[str]:
     if explanation.decided_by:
         yield from _grant_lines(subject, explanation.decided_by)
     elif not decision.failure:
-        held = ", ".join(f"{role} in {domain}" for role, domain in explanation.held)
+        held = ", ".join(
+            f"{role} in {domain}{way_text(explanation.ways.get((role, domain), Way((), None)))}"
+            for role, domain in explanation.held
+        )
         yield f"  {subject} holds {held or 'no role'}"
     for renamed in explanation.renamed:
         was = f"which was called {renamed.stored_as} and is stored so"
         yield f"  {subject} is {renamed.role} in {renamed.domain}, {was}"
     for orphan in explanation.orphaned:
         yield f"  {_orphan_text(explanation, orphan)}"
+    for untimely in explanation.untimely:
+        yield f"  not now: {untimely.text(explanation.now)}"
     for seen in explanation.also:
         yield f"  also: {seen.grant.source}: {seen.grant}"
     if explanation.nearest:
@@ -134,4 +167,6 @@ def _role_text(subject: str, source: Source | None) -> str:
     if source is None:
         return "every subject has it"
     chain = f", and so {', '.join(source.chain[1:])}" if len(source.chain) > 1 else ""
-    return f"{subject} is {source.role} in {source.domain}{chain}"
+    groups = "".join(f" is in {group}, which" for group in source.groups)
+    until = f" until {source.ends}" if source.ends is not None else ""
+    return f"{subject}{groups} is {source.role} in {source.domain}{until}{chain}"

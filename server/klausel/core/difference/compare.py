@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Literal
 
 from klausel.core.analysis.both_sides import naming
+from klausel.core.analysis.budget import MOST_STEPS, Budget
 from klausel.core.analysis.decision_table import Key, Question, Remembered, View, covering_grants, shown_values, views
 from klausel.core.analysis.question_space import Held
 from klausel.core.conditions.outcomes import TooManyCases
@@ -18,6 +19,7 @@ from klausel.core.difference.causes import Blame, Cause, gathered, meaning_of
 from klausel.core.difference.rows import Holding, Row, Rule, Where, rows_of
 from klausel.core.policy.policy_set import Grant, PolicySet
 from klausel.core.policy.roles import ANY_PREFIX, ANYONE, RoleModel, depth_of
+from klausel.core.terms.places import EVERY
 from klausel.core.terms.request import Request
 
 Relation = Literal["gained", "lost", "widened", "narrowed", "replaced", "overlaps"]
@@ -142,11 +144,11 @@ def _side_of(
     return covering_grants(grants, asked, policy.roles), names & {grant.grantee for grant in grants}
 
 
-def difference_between(before: PolicySet, after: PolicySet) -> PolicyDifference:
+def difference_between(before: PolicySet, after: PolicySet, most_steps: int = MOST_STEPS) -> PolicyDifference:
     """What changes in what is allowed from one policy set to another; neither is preferred, and they need share nothing."""
     asked = dict.fromkeys((grant.resource_type, grant.action) for policy in (before, after) for grant in policy.grants)
     found: dict[Question, tuple[View, ...]] = {}
-    remembered = Remembered(before, after)
+    remembered = Remembered(before, after, Budget(most_steps))
     undecided = []
     for question in asked:
         if _may_differ(before, after, question):
@@ -279,19 +281,22 @@ def _example(rows: Iterable[Row], gained: bool) -> Example | None:
 
 
 def _where(after: PolicySet, before: PolicySet, rows: Iterable[Row], seen: Iterable[View]) -> tuple[Where, ...]:
-    """The places, each once; a named one only where the others of its level are not all among them."""
+    """The places, each once; one inside a place that stands for it only where that place is not meant as a whole."""
     shapes = dict.fromkeys(row.view.placement.shape for row in rows)
     others = dict.fromkeys(view.placement.shape for view in seen if view.placement.shape not in shapes)
     found = []
     for shape in shapes:
         level = after.roles.level_at(len(shape)) or before.roles.level_at(len(shape))
-        name = level.name if level else None
-        general = (None,) * len(shape) in shapes
-        if shape and not any(shape):
-            apart_from = tuple(sorted(_named(other) for other in others if len(other) == len(shape)))
-            found.append(Where(name, None, apart_from))
-        elif not general or any(_covers(other, shape) for other in others):
-            found.append(Where(name, _named(shape) if shape else None))
+        wider = [other for other in shapes if other != shape and _covers(other, shape)]
+        if level is None:
+            found.append(Where(None))
+        elif not wider or any(_covers(other, shape) for other in others):
+            apart = [other for other in others if _covers(shape, other)]
+            apart = [one for one in apart if not any(other != one and _covers(other, one) for other in apart)]
+            below = [other for other in others if len(other) > len(shape) and _covers(shape, other[: len(shape)])]
+            is_whole = all(any(_covers(one, other[: len(one)]) for one in apart) for other in below)
+            domain = _named(shape) if any(shape) else None
+            found.append(Where(level.name, domain, tuple(sorted(map(_named, apart))), is_whole))
     return tuple(sorted(found, key=lambda where: (where.level or "", where.domain or "")))
 
 
@@ -300,7 +305,7 @@ def _covers(general: tuple[str | None, ...], shape: tuple[str | None, ...]) -> b
 
 
 def _named(shape: tuple[str | None, ...]) -> str:
-    return "/".join(part or "*" for part in shape)
+    return "/".join(part or EVERY for part in shape)
 
 
 def _label(holding: Holding, rows: Sequence[Row], both_ways: bool = False) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from klausel.core.analysis.decision_table import Question, Remembered, shown_values, views
+from klausel.core.analysis.both_sides import PlacementOfBoth
+from klausel.core.analysis.decision_table import IMPLIED, Question, Remembered, shown_values, views
 from klausel.core.analysis.question_space import Held
 from klausel.core.policy.policy_set import PolicySet
 
@@ -47,10 +48,18 @@ def compare(
                 before, after = view.allowed((role_combination.before, role_combination.after))
                 for one, allowed in ((before & ~after, True), (after & ~before, False)):
                     if one:
-                        values = shown_values(view.smallest_outcome(one))
+                        values = (*_naming(view.placement), *shown_values(view.smallest_outcome(one)))
                         differences.append(Difference(*question, role_combination.held, domain, values, allowed))
     smallest = min(differences, key=lambda case: (case.domain is None, len(case.held), len(case.values)), default=None)
     return Comparison(combinations, smallest)
+
+
+def _naming(placement: PlacementOfBoth) -> Iterator[tuple[str, object]]:
+    """What the request says of its domain, where the two sides read it otherwise."""
+    if placement.before != placement.after:
+        for name, values in placement.known.items():
+            if values != (None,) and name not in IMPLIED:
+                yield str(name), values[0]
 
 
 def everything_asked(policy: PolicySet) -> Iterator[Question]:

@@ -11,6 +11,7 @@ from klausel.core.difference.report import (
     commits,
     entries,
     headline,
+    note_on_models,
     notes,
     rules_in_words,
     where_in_words,
@@ -26,8 +27,11 @@ MOST_ROWS = 200
 
 def as_text(report: DifferenceReport, paint: Paint) -> Iterator[str]:
     """The lines for a terminal."""
+    if note_on_models(report):
+        yield paint(headline(report), "bold")
     yield f"{report.before} → {report.after}"
-    yield paint(headline(report), "bold")
+    if not note_on_models(report):
+        yield paint(headline(report), "bold")
     for note in notes(report):
         yield f"note: {note}"
     type_ = None

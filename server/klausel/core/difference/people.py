@@ -12,6 +12,7 @@ from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.difference.compare import Change, PolicyDifference
 from klausel.core.policy.roles import depth_of, top_domain
 from klausel.core.terms.identifiers import split_subject_key
+from klausel.core.terms.places import EVERY, NamedParts
 from klausel.core.terms.request import Action, Request, Resource, Subject
 
 MOST_REMEMBERED = 50_000
@@ -40,7 +41,7 @@ class Concerned:
             if id(view) in touched
         ]
         self._own = list(dict.fromkeys(atom for view in self._views for atom in view.own))
-        self._named = {domain for view in self._views for domain in view.named}
+        self._named = NamedParts(place for view in self._views for place in view.places)
         self._known: dict[object, Flips] = {}
 
     def roles(self) -> frozenset[str] | None:
@@ -99,12 +100,12 @@ class Concerned:
 
     def _domains(self, held: Held) -> Collection[str]:
         """All domains that can matter: where something is held, those above, named ones, and a new one below each."""
-        tops = {top_domain(domain) for _, domain in held} or {made_up_id("top"), *map(top_domain, self._named)}
+        tops = {top_domain(domain) for _, domain in held} or {made_up_id("top"), *self._named.below(())}
         found = {above for _, domain in held for above in domains_from_top(domain)} | tops
-        found |= {above for domain in self._named if top_domain(domain) in tops for above in domains_from_top(domain)}
         for model in (self._difference.before.roles, self._difference.after.roles):
             for level in model.levels[1:]:
                 for above in [domain for domain in found if depth_of(domain) == level.depth - 1]:
+                    found |= {f"{above}/{id_}" for id_ in self._named.below(above.split("/"))}
                     used = {domain.rpartition("/")[2] for domain in found}
                     found.add(f"{above}/{level.constant or made_up_id(level.name, used)}")
         return found
@@ -119,7 +120,7 @@ def _nearest(behind: list[tuple[Change, int, int]]) -> list[tuple[Change, int, i
     return [(change, more, less) for change, more, less in behind if (more, less) == (gained, lost)] or behind
 
 
-def _called_alike(held: Held, named: Collection[str]) -> Held:
+def _called_alike(held: Held, named: NamedParts) -> Held:
     """The same role assignments with made-up ids in place of those that nothing names, the same for all that are alike."""
     by_domain: dict[str, list[str]] = {}
     for role, domain in held:
@@ -130,7 +131,7 @@ def _called_alike(held: Held, named: Collection[str]) -> Held:
         sorted(places, key=lambda place: (depth_of(place), sorted(by_domain.get(place, ())), place))
     ):
         above, _, part = place.rpartition("/")
-        own = part if place in named else f"\x00{number}"
+        own = part if named.name(place.split("/")) else f"\x00{number}"
         called[place] = f"{called[above]}/{own}" if above else own
     return tuple(sorted({(role, called[domain]) for role, domain in held}))
 
@@ -145,12 +146,7 @@ class _ViewOfPeople:
         self._prefixes = {
             shape[: length + 1] for shape in shapes for length in range(len(shape)) if shape[length] is not None
         }
-        self.named = {
-            "/".join(part or "" for part in shape[: length + 1])
-            for shape in shapes
-            for length in range(len(shape))
-            if all(part is not None for part in shape[: length + 1])
-        }
+        self.places = {"/".join(part or EVERY for part in shape) for shape in shapes if shape}
         self.own = [atom for atom in view.space.atoms if _is_about_the_subject_itself(atom)]
         self._positions = [view.space.atoms.index(atom) for atom in self.own]
         self._possible: dict[Truths, int] = {}

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from klausel.core.analysis.other_model import note_on, note_on_change
 from klausel.core.conditions.outcomes import TOO_MANY_CASES_HINT
 from klausel.core.difference.causes import Cause
 from klausel.core.difference.changed_types import changed_types
@@ -52,6 +53,7 @@ class DifferenceReport:
     """Everything that is shown: the difference, the names of both sides, and what was looked up beside it.
 
     `people` belong to the changes, in their order; None when nobody asked for them. `everybody` counts each person once.
+    `models` are the digests of models whose matcher is not Klausel's; None for one that means what is compared here.
     """
 
     difference: PolicyDifference
@@ -61,6 +63,7 @@ class DifferenceReport:
     origins: Mapping[Cause, Origin] = field(default_factory=dict)
     people: Sequence[People] | None = None
     everybody: People | None = None
+    models: tuple[str | None, str | None] = (None, None)
 
     @cached_property
     def rules(self) -> tuple[ChangedRule, ...]:
@@ -133,8 +136,21 @@ def commits(report: DifferenceReport) -> list[str]:
     return [str(origin) for origin in sorted(found, key=lambda origin: (origin.date, origin.commit), reverse=True)]
 
 
+def note_on_models(report: DifferenceReport) -> str | None:
+    """What stands above everything else where decisions are made by a matcher that is not Klausel's; None where none is."""
+    before, after = report.models
+    if before != after:
+        return note_on_change(before, after)
+    return note_on(before) if before else None
+
+
 def headline(report: DifferenceReport) -> str:
-    """The verdict in one sentence."""
+    """The verdict in one sentence, below what no comparison of policies can tell."""
+    note = note_on_models(report)
+    return f"{note}: {_headline(report)}" if note else _headline(report)
+
+
+def _headline(report: DifferenceReport) -> str:
     difference = report.difference
     if difference.verdict == "same":
         but = ", but what is demanded does" if report.rules else ""
@@ -161,7 +177,9 @@ def who_in_words(change: Change) -> str:
 
 def where_in_words(change: Change) -> str:
     """Where it is asked; empty when that is wherever those who have the change can ask."""
-    return "" if change.everywhere else ", ".join(map(str, change.where))
+    if change.everywhere:
+        return ""
+    return ", ".join(str(one) for one in change.where if not any(other.includes(one) for other in change.where))
 
 
 def rules_in_words(change: Change) -> tuple[str, str]:
@@ -205,10 +223,12 @@ def as_json(report: DifferenceReport) -> dict[str, object]:
     """A JSON object; its members are described in docs/audit.md."""
     difference = report.difference
     people = report.people if report.people is not None else [None] * len(difference.changes)
+    note = note_on_models(report)
     return {
+        **({"not_for_model": list(report.models), "note": note} if note else {}),
         "before": report.before,
         "after": report.after,
-        "verdict": difference.verdict,
+        "verdict": difference.verdict if report.models[0] == report.models[1] else "unknown",
         "changes": [_change(report, change, some) for change, some in zip(difference.changes, people, strict=True)],
         "renames": [{"kind": rename.kind, "before": rename.before, "after": rename.after} for rename in report.renames],
         "pattern_matches_taken_as_free": difference.has_free_matches,

@@ -12,6 +12,8 @@ from klausel.core.conditions.tree import with_one_spelling
 from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.policy.policy_set import Grant, PolicySet
 from klausel.core.policy.roles import ANYONE, Level, depth_of
+from klausel.core.policy.scope import Scope
+from klausel.core.terms.places import is_inside
 
 How = Literal["here", "elsewhere"]
 Holding = tuple[str, How]
@@ -22,19 +24,26 @@ Holding = tuple[str, How]
 class Where:
     """Where something is asked: a level, or no domain at all (None), and, when it is not any domain of that level, which.
 
-    With a `domain` of None, `apart_from` are the domains of the level that are not meant; in all, `*` is any other part.
+    `domain` is one, or a place that stands for all of the level that are in it, but for those in `apart_from`.
+    `is_whole` when all that is asked below those is meant, too.
     """
 
     level: str | None
     domain: str | None = None
     apart_from: tuple[str, ...] = ()
+    is_whole: bool = False
 
     def __str__(self) -> str:
         if self.level is None:
             return "outside every domain"
-        if self.domain:
-            return f"in {self.domain}"
-        return f"at level {self.level}" + (f" but not in {' or '.join(self.apart_from)}" if self.apart_from else "")
+        where = Scope(self.domain, None if self.is_whole and self.domain else self.level).words
+        return where + (f" but not in {' or '.join(self.apart_from)}" if self.apart_from else "")
+
+    def includes(self, other: Where) -> bool:
+        """Whether all that another one says is said by this one."""
+        if not self.is_whole or self.domain is None or other.domain is None or other == self:
+            return False
+        return is_inside(other.domain, self.domain) and not any(is_inside(other.domain, apart) for apart in self.apart_from)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,9 @@ from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.filters.filling import open_of_resource, what_is_left
 from klausel.core.filters.tree import Filter, Missing, NamesDomain, every, is_among, some
 from klausel.core.policy.policy_set import Grant, PolicySet
-from klausel.core.policy.roles import Level, depth_of
+from klausel.core.policy.roles import Level
 from klausel.core.terms.identifiers import DOMAIN_CHARACTERS, fault_in_domain, fault_in_domain_id, fault_in_subject
+from klausel.core.terms.places import NamedParts, covers
 from klausel.core.terms.request import Request
 
 _ID = Attribute("resource", ("id",))
@@ -31,17 +32,31 @@ def filter_of(policy: PolicySet, effective_roles: EffectiveRoles, request: Reque
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Some domains that nothing tells apart: the last one above them, or that they are, that has a name, and their depth."""
+    """Some domains that nothing tells apart, by their ids from the top; an empty one stands for all that have no name there."""
 
-    named: str | None
-    depth: int
+    ids: tuple[str, ...]
+
+    @property
+    def depth(self) -> int:
+        return len(self.ids)
 
     @property
     def is_named(self) -> bool:
-        return self.depth == (0 if self.named is None else depth_of(self.named))
+        return "" not in self.ids
+
+    @property
+    def named(self) -> str | None:
+        """The last domain above, or that this is, that has a name."""
+        return "/".join(self.ids[: self.ids.index("")] if "" in self.ids else self.ids) or None
+
+    def below(self, id_: str) -> _Place:
+        return _Place((*self.ids, id_))
+
+    def lies_in(self, place: str) -> bool:
+        return covers(place, "/".join(self.ids))
 
 
-_NOWHERE = _Place(None, 0)
+_NOWHERE = _Place(())
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,19 +92,9 @@ class _Derivation:
         self._levels = tuple(_up_to(policy.roles.levels, asked_in))
         self._id_may_name = asked_in is None
         self._left: dict[tuple[int, ...], Filter] = {}
-        self._children: dict[str | None, dict[str, None]] = {}
-        scopes = [grant.scope.domain for grant in grants]
-        for domain in (*effective_roles.named_domains, *scopes, inside):
-            if domain is not None and fault_in_domain(domain) is None:
-                self._add(domain)
-
-    def _add(self, domain: str) -> None:
-        above, slash, part = domain.rpartition("/")
-        siblings = self._children.setdefault(above if slash else None, {})
-        if part not in siblings:
-            siblings[part] = None
-            if slash:
-                self._add(above)
+        domains = [domain for domain in effective_roles.named_domains if fault_in_domain(domain) is None]
+        scopes = [grant.scope.domain for grant in grants if grant.scope.domain is not None]
+        self._named_parts = NamedParts([*domains, *scopes, *([inside] if inside and not fault_in_domain(inside) else [])])
 
     def filter(self) -> Filter:
         """The whole filter."""
@@ -104,7 +109,7 @@ class _Derivation:
             return self._in(place)
         level = self._levels[position]
         if level.constant is not None:
-            return self._from(position + 1, self._below(place, level.constant), self._with(place, parts, level.constant))
+            return self._from(position + 1, place.below(level.constant), self._with(place, parts, level.constant))
         ways: list[tuple[Filter, Filter]] = [(self._nothing_named_from(position), self._in(place))]
         ways += self._named(level, position, place, parts)
         then: dict[str, tuple[Filter, list[Filter]]] = {}
@@ -134,21 +139,22 @@ class _Derivation:
         if only is not None:
             known = self._with(place, parts, only)
             short: Filter = self._is_domain(position, place, known) if known.open else True
-            yield every([fits, short]), self._from(position + 1, self._below(place, only), known)
+            yield every([fits, short]), self._from(position + 1, place.below(only), known)
             return
-        siblings = self._children.get(place.named, {}) if place.is_named else {}
         # What is aside of all that has a name is what most is compared with: what comes to the same needs no mention.
         others = _Parts((*parts.open, part), parts.characters)
-        aside = self._from(position + 1, _Place(place.named, place.depth + 1), others)
-        different: dict[str, tuple[Filter, list[str]]] = {}
-        for sibling in siblings:
-            left = self._from(position + 1, self._below(place, sibling), _ALL_NAMED)
+        aside = self._from(position + 1, place.below(""), others)
+        different: dict[tuple[str, str], tuple[Filter, Filter, list[str]]] = {}
+        for sibling in self._named_parts.below(place.ids):
+            known = self._with(place, parts, sibling)
+            left = self._from(position + 1, place.below(sibling), known)
             if str(left) != str(aside):
-                different.setdefault(str(left), (left, []))[1].append(sibling)
-        for left, ids in different.values():
-            yield every([fits, is_among(part, ids)]), left
+                short = self._is_domain(position, place, known) if known.open else True
+                different.setdefault((str(left), str(short)), (left, short, []))[2].append(sibling)
+        for left, short, ids in different.values():
+            yield every([fits, is_among(part, ids), short]), left
         if aside is not False:
-            excluded = [id_ for _, ids in different.values() for id_ in ids]
+            excluded = [id_ for _, _, ids in different.values() for id_ in ids]
             outside: Filter = Comparison("not in", part, ListOf(tuple(map(Literal, excluded)))) if excluded else True
             yield every([fits, self._is_domain(position, place, others), outside]), aside
 
@@ -179,24 +185,20 @@ class _Derivation:
     def _is_identified(self, level: Level) -> bool:
         return self._id_may_name and level.identified_by == self._request.resource.type
 
-    def _below(self, place: _Place, part: str) -> _Place:
-        if not place.is_named:
-            return _Place(place.named, place.depth + 1)
-        return _Place(part if place.named is None else f"{place.named}/{part}", place.depth + 1)
-
     def _in(self, place: _Place) -> Filter:
         """What else must hold of a resource in a place."""
-        if self._inside is not None and not _lies_in(place.named, self._inside):
+        if self._inside is not None and not place.lies_in(self._inside):
             return False
-        if place.named is not None and len(place.named) > DOMAIN_CHARACTERS:
+        named = place.named
+        if named is not None and len(named) > DOMAIN_CHARACTERS:
             return False
-        names = self._effective_roles.roles_in(place.named) & self._grantees
+        names = self._effective_roles.roles_in(named) & self._grantees
         level = self._roles.level_at(place.depth)
         reaching = tuple(
             position
             for position, grant in enumerate(self._grants)
             if grant.grantee in names
-            and (grant.scope.domain is None or _lies_in(place.named, grant.scope.domain))
+            and (grant.scope.domain is None or place.lies_in(grant.scope.domain))
             and (grant.scope.level is None or (level is not None and level.name == grant.scope.level))
         )
         if reaching not in self._left:
@@ -210,7 +212,3 @@ def _up_to(levels: Iterable[Level], last: str | None) -> Iterator[Level]:
         yield level
         if level.name == last:
             return
-
-
-def _lies_in(domain: str | None, scope: str) -> bool:
-    return domain is not None and (domain == scope or domain.startswith(scope + "/"))

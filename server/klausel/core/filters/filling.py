@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 
 from klausel.core.conditions.functions import FUNCTIONS
 from klausel.core.conditions.tree import (
@@ -89,7 +90,7 @@ def _filled_in_atom(atom: Atom, request: Request, is_open: IsOpen) -> Filter:
             one, other = _filled_in_value(left, request, is_open), _filled_in_value(right, request, is_open)
             if one is None or other is None:
                 return False
-            return _attribute_first(Comparison(operator, one, other))
+            return _without_difference(_attribute_first(Comparison(operator, one, other)))
         case Call("has", (Attribute() as attribute,), False):
             return Missing(attribute)
         case Call(function, arguments, wanted):
@@ -102,6 +103,20 @@ def _attribute_first(comparison: Comparison) -> Comparison:
         return comparison
     operator = FUNCTIONS[comparison.operator].mirrored
     return Comparison(operator, comparison.right, comparison.left)  # type: ignore[arg-type]
+
+
+def _without_difference(comparison: Comparison) -> Comparison:
+    """A difference of times that is compared with a duration, as a comparison of the one time that is not known."""
+    try:
+        match comparison:
+            case Comparison(operator, Computed("-", (Literal(datetime() as end), start)), Literal(timedelta() as least)):
+                mirrored = FUNCTIONS[operator].mirrored
+                return Comparison(mirrored, start, Literal(end - least))  # type: ignore[arg-type]
+            case Comparison(operator, Computed("-", (end, Literal(datetime() as start))), Literal(timedelta() as least)):
+                return Comparison(operator, end, Literal(start + least))
+    except OverflowError:
+        pass
+    return comparison
 
 
 def _filled_in_arguments(

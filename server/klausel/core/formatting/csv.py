@@ -1,10 +1,14 @@
-"""The one canonical form of a CSV file of a policy set: one blank behind each comma, quotes only where they are needed."""
+"""The one canonical form of a CSV file of a policy set: one blank behind each comma, quotes only where they are needed.
+
+Scopes of grants that are written as they were before, `acme//workspace`, are written as they are today.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
 
+from klausel.core.policy.scope import AT_LEVEL, split_scope
 from klausel.core.terms.problem import FormatLossError, PolicyError
 from klausel.core.text.csv_rows import Line, lines_of_csv
 
@@ -27,7 +31,7 @@ def format_csv(text: str, file: str) -> str:
     while written[-1:] == [""]:
         written.pop()
     result = "".join(f"{line}\n" for line in written)
-    if _said(lines_of_csv(result, file)) != _said(lines):
+    if _said(lines_of_csv(result, file)) != [(comment, _today(row)) for comment, row in _said(lines)]:
         raise FormatLossError("its canonical form would not say the same")
     return result
 
@@ -41,8 +45,16 @@ def _written(line: Line) -> str:
     """A line as it is to be; empty for an empty one."""
     if line.comment:
         return line.comment
-    fields = [_field(text.value) for text in line.row]
+    fields = [_field(value) for value in _today([text.value for text in line.row])]
     return ", ".join(fields).rstrip() if len(fields) > 1 else (fields[0] or '""' if fields else "")
+
+
+def _today(row: list[str]) -> list[str]:
+    """A row with its scope written as it is today."""
+    if row[:1] != ["p"] or len(row) < 3:
+        return row
+    place, level, _ = split_scope(row[2])
+    return row if level is None else [*row[:2], f"{place}{AT_LEVEL}{level}", *row[3:]]
 
 
 def _field(value: str) -> str:

@@ -11,6 +11,7 @@ from klausel.core.lint.least_role_combinations import LeastRoleCombinations
 from klausel.core.lint.states import Mask, StateFinder, States, together, union
 from klausel.core.policy.policy_set import Grant, PolicySet
 from klausel.core.policy.roles import depth_of, top_domain
+from klausel.core.terms.places import EVERY, EVERYWHERE
 
 MOST_ROLE_COMBINATIONS = 50
 MOST_PLACEMENTS = 5_000
@@ -93,11 +94,12 @@ class CaseFinder:
 
     def _find_placement_cases(self, resource_type: str, action: str) -> Iterator[PlacementCase]:
         grants = self._policy.grants_about(resource_type, action)
-        everywhere = [position for position, grant in enumerate(grants) if grant.scope.domain is None]
+        tops = [top_domain(grant.scope.domain or EVERYWHERE) for grant in grants]
+        everywhere = [position for position, top in enumerate(tops) if top == EVERY]
         by_top: dict[str, list[int]] = {}
-        for position, grant in enumerate(grants):
-            if grant.scope.domain is not None:
-                by_top.setdefault(top_domain(grant.scope.domain), []).append(position)
+        for position, top in enumerate(tops):
+            if top != EVERY:
+                by_top.setdefault(top, []).append(position)
         for inside in by_top.values() or [[]]:
             positions = sorted([*everywhere, *inside])
             domains, all_atoms = domains_and_atoms(grants[position] for position in positions)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from types import MappingProxyType, ModuleType
 
 from klausel.core.lint.rules import (
     any_never_earned,
     covered_grant,
+    ended_grant,
     idle_deny,
     never_applies,
     role_as_property,
     same_permissions,
     similar_names,
+    similar_places,
     switch_off,
     undeclared_property,
     unused_action,
@@ -21,7 +24,7 @@ from klausel.core.lint.rules import (
     unused_resource_type,
     unused_role,
 )
-from klausel.core.lint.survey import Survey
+from klausel.core.lint.survey import DomainSeen, Survey
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.policy.policy_test import PolicyTest
 from klausel.core.terms.problem import Problem
@@ -29,6 +32,7 @@ from klausel.core.terms.problem import Problem
 _MODULES: Sequence[ModuleType] = (
     covered_grant,
     never_applies,
+    ended_grant,
     idle_deny,
     any_never_earned,
     role_as_property,
@@ -38,6 +42,7 @@ _MODULES: Sequence[ModuleType] = (
     unused_action,
     same_permissions,
     similar_names,
+    similar_places,
     undeclared_property,
 )
 RULES: Mapping[str, ModuleType] = MappingProxyType({module.ID: module for module in (*_MODULES, switch_off)})
@@ -48,12 +53,15 @@ WARNINGS = frozenset({*(module.ID for module in _MODULES), *_OF_THE_LOADER})
 """The id of every warning that a comment can switch off."""
 
 
-def lint(policy: PolicySet, tests: Sequence[PolicyTest] = ()) -> list[Problem]:
+def lint(
+    policy: PolicySet, tests: Sequence[PolicyTest] = (), people_in: Iterable[DomainSeen] = (), now: datetime | None = None
+) -> list[Problem]:
     """The findings of all rules, as warnings sorted by place; `tests` are those beside the policies.
 
-    Comments that switch warnings off are not looked at.
+    `people_in` are further domains in which people hold roles, `now` is the time, for what has ended. Comments that switch
+    warnings off are not looked at.
     """
-    survey = Survey(policy, tests)
+    survey = Survey(policy, tests, people_in, now)
     return sorted({problem for module in _MODULES for problem in module.find(survey)})
 
 

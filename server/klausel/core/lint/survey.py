@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from functools import cached_property
 
 from klausel.core.conditions.tree import Condition
+from klausel.core.decisions.domain import domain_of
 from klausel.core.lint.cases import CaseFinder, Cases
 from klausel.core.lint.redundancy import Redundant, redundant_grants
 from klausel.core.policy.invariant import Invariant
@@ -15,14 +17,24 @@ from klausel.core.policy.roles import ANY_PREFIX, ANYONE
 from klausel.core.terms.problem import Place, Problem
 
 _SHOWN = 3
+DomainSeen = tuple[str, str]
+"""A domain, and where it is named, for people."""
 
 
 class Survey:
     """One policy set as the rules look at it, with the tests beside it."""
 
-    def __init__(self, policy: PolicySet, tests: Sequence[PolicyTest] = ()) -> None:
+    def __init__(
+        self,
+        policy: PolicySet,
+        tests: Sequence[PolicyTest] = (),
+        people_in: Iterable[DomainSeen] = (),
+        now: datetime | None = None,
+    ) -> None:
         self.policy = policy
+        self.now = now
         self.tests = tests
+        self._people_in = people_in
         self.finder = CaseFinder(policy)
 
     @cached_property
@@ -33,8 +45,25 @@ class Survey:
 
     @cached_property
     def redundant(self) -> Sequence[Redundant]:
-        """Every grant that decides nothing, question by question."""
-        return [found for cases in self.cases.values() for found in redundant_grants(cases)]
+        """Every grant that decides nothing, question by question.
+
+        What stands for all that is declared is among them only where none of it decides anything.
+        """
+        found = [one for cases in self.cases.values() for one in redundant_grants(cases)]
+        idle = {id(one.grant) for one in found}
+        at_work = {grant.place for grant in self.policy.grants if grant.is_for_all and id(grant) not in idle}
+        return [one for one in found if not (one.grant.is_for_all and one.grant.place in at_work)]
+
+    def domains(self) -> Iterator[DomainSeen]:
+        """Every domain in which people of the tests hold roles or ask, and those given beside the tests; repeated ones too."""
+        types = self.policy.resource_types
+        for test in self.tests:
+            for one in test.expectations:
+                resource = one.request.resource
+                asked = domain_of(self.policy.roles, types.get(resource.type), one.action, resource)
+                for domain in [domain for _, domain in one.held] + ([asked] if isinstance(asked, str) else []):
+                    yield domain, str(one.place)
+        yield from self._people_in
 
     @cached_property
     def holdable_levels(self) -> frozenset[str]:

@@ -10,15 +10,17 @@ from klausel.core.conditions.parser import CONDITION_FAULTY, ExpressionFault
 from klausel.core.conditions.tree import Condition, with_one_spelling
 from klausel.core.loading.fields import ProblemList, is_empty
 from klausel.core.loading.file_schema import GRANT, RESOURCE_TYPE
+from klausel.core.loading.places import is_known_level, read_csv_scope, read_limits, read_scopes
 from klausel.core.loading.property_checks import PlaceIn, check_condition
 from klausel.core.loading.property_types import read_property_types
 from klausel.core.policy.fitting import Wanted, fitted, wanted_cases
 from klausel.core.policy.policy_set import Effect, Grant, ResourceType, declarations_of
 from klausel.core.policy.properties import Declarations, PropertyTypes
 from klausel.core.policy.role_hints import hint_on_grantee, hint_on_role
-from klausel.core.policy.roles import ANY_PREFIX, ANYONE, RoleModel, depth_of
-from klausel.core.policy.scope import EVERYWHERE, Scope
-from klausel.core.terms.identifiers import fault_in_domain, is_action_name, is_name
+from klausel.core.policy.roles import ANY_PREFIX, ANYONE, RoleModel
+from klausel.core.policy.scope import Scope
+from klausel.core.terms.identifiers import is_action_name, is_name
+from klausel.core.terms.places import EVERY, EVERYWHERE
 from klausel.core.terms.problem import Place, did_you_mean
 from klausel.core.text.yaml_nodes import Fields, Node, Text
 
@@ -107,30 +109,27 @@ def _asked_in(node: Node | None, actions: list[str], roles: RoleModel, problems:
         if actions and action.value not in actions:
             hint = f"{did_you_mean(action.value, actions)}Name one of the actions above"
             problems.add(action.place, "unknown-action", f'unknown action "{action.value}"', hint)
-        if level is not None and _is_known_level(level, roles, problems):
+        if level is not None and is_known_level(level, roles, problems):
             yield action.value, level.value
 
 
-def _is_known_level(level: Text, roles: RoleModel, problems: ProblemList) -> bool:
-    if not roles.levels or roles.level_named(level.value):
-        return True
-    hint = f"{did_you_mean(level.value, [known.name for known in roles.levels])}Levels are declared in policies/roles.yaml"
-    problems.add(level.place, "unknown-level", f'unknown level "{level.value}"', hint)
-    return False
-
-
 def read_grants(root: Fields, vocabulary: Vocabulary, problems: ProblemList) -> Iterator[Grant]:
-    """The grants of a YAML feature file: one for each grantee and action of each entry, in the order of the file."""
-    for node in problems.items(root.get("grants"), "grants"):
+    """The grants of a YAML feature file: one for each grantee, type, action and place of each entry, in the order of the file."""
+    limits = read_limits(root, vocabulary.roles, problems)
+    entries = problems.items(root.get("grants"), "grants")
+    if limits and not entries:
+        message = "`in` limits the grants of the file, and there are none"
+        problems.add(limits[0].place, "missing-key", message, "write it where the grants are")
+    for node in entries:
         fields = problems.fields(node, "a grant")
         if fields is None:
             if isinstance(node, Text) and not node.value:
                 problems.add(node.place, "wrong-kind", "a grant is empty", "remove the dash, or write a grant")
             continue
-        yield from _grants_of_entry(fields, vocabulary, problems)
+        yield from _grants_of_entry(fields, limits, vocabulary, problems)
 
 
-def _grants_of_entry(fields: Fields, vocabulary: Vocabulary, problems: ProblemList) -> Iterator[Grant]:
+def _grants_of_entry(fields: Fields, limits: list[Text], vocabulary: Vocabulary, problems: ProblemList) -> Iterator[Grant]:
     before = len(problems.found)
     meant = problems.check_keys(fields, GRANT.names, GRANT.what)
     effects = [(key, value) for key, value in fields.entries if key.value in GRANT.one_of]
@@ -143,40 +142,38 @@ def _grants_of_entry(fields: Fields, vocabulary: Vocabulary, problems: ProblemLi
     for key, example in (("to", "to: view"), ("resource", "resource: <type>")):
         if fields.get(key) is None and key not in meant:
             problems.add(fields.place, "missing-key", f'the grant has no "{key}"', f"add {example}")
-    resource_type = problems.text(fields.get("resource"), "resource")
+    types = problems.texts(fields.get("resource"), "resource")
     because = problems.text(fields.get("because"), "because")
-    domain = problems.text(fields.get("in"), "in")
-    level = problems.text(fields.get("at_level"), "at_level")
-    scope = read_scope(domain, level, vocabulary.roles, problems)
+    scopes = read_scopes(fields, vocabulary.roles, problems, limits)
     condition_text = problems.text(fields.get("when"), "when")
     condition, is_readable = read_condition(condition_text, vocabulary, problems)
     actions = problems.texts(fields.get("to"), "to")
-    if resource_type:
-        for action in actions:
-            _check_action(resource_type, action, vocabulary, problems)
+    things = list(dict.fromkeys(_things(types, actions, vocabulary, problems)))
     grantees = problems.texts(effects[0][1], effects[0][0].value) if effects else []
     effect: Effect = "deny" if effects and effects[0][0].value == "deny" else "allow"
     for grantee in grantees:
         _check_grantee(grantee, effect, vocabulary, problems)
-    check_types(condition_text, condition, [resource_type.value] if resource_type else [], vocabulary, problems)
+    check_types(condition_text, condition, dict.fromkeys(type_ for type_, _ in things), vocabulary, problems)
     if not is_readable or any(found.severity == "error" for found in problems.found[before:]):
         return
-    about = resource_type.value if resource_type else ""
-    decides, as_written = _built_in(condition, effect, about, vocabulary)
+    is_for_all = any(text.value == EVERY for text in (*types, *actions))
     for grantee in grantees:
-        for action in actions:
-            yield Grant(
-                effect,
-                grantee.value,
-                action.value,
-                about,
-                scope,
-                decides,
-                condition_text.value.strip() if condition_text else "",
-                because.value if because else "",
-                fields.place,
-                as_written,
-            )
+        for type_, action in things:
+            decides, as_written = _built_in(condition, effect, type_, vocabulary)
+            for scope in scopes:
+                yield Grant(
+                    effect,
+                    grantee.value,
+                    action,
+                    type_,
+                    scope,
+                    decides,
+                    condition_text.value.strip() if condition_text else "",
+                    because.value if because else "",
+                    fields.place,
+                    is_for_all,
+                    as_written,
+                )
 
 
 def check_types(
@@ -202,68 +199,32 @@ def _built_in(
     return decides, None if decides is condition else condition
 
 
-def read_scope(domain: Text | None, level: Text | None, roles: RoleModel, problems: ProblemList) -> Scope:
-    """The scope that `in` and `at_level` give; problems where it can never be."""
-    if level is not None:
-        _is_known_level(level, roles, problems)
-    if domain is not None and domain.value != EVERYWHERE:
-        fault = _fault_in_place(domain.value) or _fault_in_levels(domain.value, level, roles)
-        if fault:
-            hint = _hint_on_place(domain.value, roles)
-            problems.add(domain.place, "bad-domain", f'domain "{domain.value}" {fault}', hint)
-    unlimited = domain is None or domain.value == EVERYWHERE
-    return Scope(None if unlimited or domain is None else domain.value, level.value if level else None)
-
-
-def check_domain(domain: Text, roles: RoleModel, problems: ProblemList) -> None:
-    """Reports a domain in which nothing can be; unlike a place in a policy, its ids may hold all that ids of requests may."""
-    fault = _fault_in_levels(domain.value, None, roles)
-    if fault:
-        problems.add(domain.place, "bad-domain", f'domain "{domain.value}" {fault}', _form_of_domains(roles))
-
-
-def _fault_in_levels(domain: str, level: Text | None, roles: RoleModel) -> str | None:
-    fault = fault_in_domain(domain)
-    if fault is None and roles.levels and depth_of(domain) > len(roles.levels):
-        fault = f"has more parts than there are levels ({len(roles.levels)})"
-    if fault is None:
-        fault = next(_unmet_constants(domain, roles), None)
-    if fault is None and level is not None:
-        named = roles.level_named(level.value)
-        if named is not None and depth_of(domain) > named.depth:
-            fault = f"is below level {named.name}, so it could never hold"
-    return fault
-
-
-def _fault_in_place(domain: str) -> str | None:
-    """What shows that a text is no one place but a pattern or a list, as the end of a sentence."""
-    if "*" in domain:
-        return "is a pattern; a place is named in full, and only `*` alone stands for every one"
-    if any(sign in domain for sign in ",:"):
-        return "has a sign that no place has; a place is one name, or names joined by `/`"
-    if any(part != part.strip() for part in domain.split("/")):
-        return "has blanks before or behind a name"
-    return None
-
-
-def _hint_on_place(domain: str, roles: RoleModel) -> str:
-    """How to write what was meant: for `acme/*`, in `acme` at the level of what lies below it."""
-    above, _, last = domain.rpartition("/")
-    below = roles.level_at(depth_of(domain))
-    if last == "*" and "*" not in above and below is not None:
-        return f"for everything of level {below.name} in it, write in: {above or EVERYWHERE} with at_level: {below.name}"
-    return f"{_form_of_domains(roles)}; one grant for each place"
-
-
-def _form_of_domains(roles: RoleModel) -> str:
-    whole = "/".join(known.name for known in roles.levels) or "a name"
-    return f"write it as {whole}, or part of it from the left"
-
-
-def _unmet_constants(domain: str, roles: RoleModel) -> Iterator[str]:
-    for level, part in zip(roles.levels, domain.split("/"), strict=False):
-        if level.constant is not None and part != level.constant:
-            yield f'can never be asked in; the only domain of level {level.name} is "{level.constant}"'
+def _things(
+    types: list[Text], actions: list[Text], vocabulary: Vocabulary, problems: ProblemList
+) -> Iterator[tuple[str, str]]:
+    """The (type, action) pairs that a grant names; `*` is all that are declared, of types those that have the actions."""
+    for texts in (types, actions):
+        if len(texts) > 1 and any(text.value == EVERY for text in texts):
+            problems.add(texts[1].place, "repeated-value", "`*` is all of them already", "write `*` alone, or the names")
+    every_type = [text for text in types if text.value == EVERY]
+    if every_type:
+        known = vocabulary.resource_types
+        declared = {action for type_ in known.values() for action in type_.actions}
+        for action in actions:
+            if action.value not in (EVERY, *declared) and vocabulary.is_complete:
+                hint = f"{did_you_mean(action.value, declared)}Name a declared action, or *"
+                message = f'unknown action "{action.value}" of any resource type'
+                problems.add(action.place, "unknown-action", message, hint)
+        wanted = {action.value for action in actions}
+        yield from ((name, one) for name, type_ in known.items() for one in type_.actions if wanted & {one, EVERY})
+        return
+    for type_ in types:
+        for action in actions:
+            _check_action(type_, action, vocabulary, problems)
+            if action.value != EVERY:
+                yield type_.value, action.value
+            elif type_.value in vocabulary.resource_types:
+                yield from ((type_.value, one) for one in vocabulary.resource_types[type_.value].actions)
 
 
 def read_condition(text: Text | None, vocabulary: Vocabulary, problems: ProblemList) -> tuple[Condition | None, bool]:
@@ -285,7 +246,7 @@ def _check_action(resource_type: Text, action: Text, vocabulary: Vocabulary, pro
             hint = f"{did_you_mean(resource_type.value, vocabulary.resource_types)}Declare it under resource_types"
             message = f'unknown resource type "{resource_type.value}"'
             problems.add(resource_type.place, "unknown-resource-type", message, hint)
-    elif known.actions and action.value not in known.actions:
+    elif known.actions and action.value not in (EVERY, *known.actions):
         hint = f"{did_you_mean(action.value, known.actions)}Its actions are {', '.join(known.actions)} ({known.place})"
         message = f'unknown action "{action.value}" of resource type {known.name}'
         problems.add(action.place, "unknown-action", message, hint)
@@ -331,7 +292,13 @@ def read_csv_links(
             continue
         if len(row) != 4:
             message = f"a g row has 4 fields, this one has {len(row)}"
-            problems.add(row[0].place, "csv-field-count", message, f"write {CSV_LINK}")
+            hint = f"write {CSV_LINK}"
+            if len(row) == 3:
+                hint = (
+                    f"where {row[1].value} is a role, write g, {row[1].value}, {row[2].value}, *; "
+                    "who is a person gets roles by klausel assignments import"
+                )
+            problems.add(row[0].place, "csv-field-count", message, hint)
             continue
         if declared is None:
             continue
@@ -364,52 +331,60 @@ def read_csv_grants(rows: list[list[Text]], vocabulary: Vocabulary, problems: Pr
             continue
         if len(row) != 7:
             message = f"a p row has 7 fields, this one has {len(row)}"
-            problems.add(row[0].place, "csv-field-count", message, f'write {CSV_GRANT}; a field with a comma in "quotes"')
+            hint = _stock_row(row) or f'write {CSV_GRANT}; a field with a comma in "quotes"'
+            problems.add(row[0].place, "csv-field-count", message, hint)
             continue
-        grant = _csv_grant(row, vocabulary, problems)
-        if grant:
-            yield grant
+        yield from _csv_grants(row, vocabulary, problems)
 
 
-def _csv_grant(row: list[Text], vocabulary: Vocabulary, problems: ProblemList) -> Grant | None:
+def _stock_row(row: list[Text]) -> str | None:
+    """How a row of a stock policy of Casbin is written here; None for one that is not known."""
+    values = [one.value for one in row[1:]]
+    effect = values.pop() if len(values) > 3 and values[-1] in ("allow", "deny") else "allow"
+    if len(values) == 3:
+        values.insert(1, EVERYWHERE)
+    if len(values) != 4 or not all(values):
+        return None
+    return f"as in Casbin's own examples? Here it is p, {', '.join(values)}, , {effect}, with a role in the first place"
+
+
+def _csv_grants(row: list[Text], vocabulary: Vocabulary, problems: ProblemList) -> Iterator[Grant]:
     kind, grantee, domain, resource_type, action, condition, effect = row
     before = len(problems.found)
     named = (("grantee", grantee), ("domain", domain), ("resource type", resource_type), ("action", action))
-    for name, text in (*named, ("effect", effect)):
-        if not text.value:
-            problems.add(text.place, "csv-field-count", f"the {name} is empty", f"write {CSV_GRANT}")
+    for name, given in (*named, ("effect", effect)):
+        if not given.value:
+            problems.add(given.place, "csv-field-count", f"the {name} is empty", f"write {CSV_GRANT}")
     known_effect = effect.value in ("allow", "deny")
     if effect.value and not known_effect:
         hint = f"{did_you_mean(effect.value.lower(), ('allow', 'deny'))}Write allow or deny"
         problems.add(effect.place, "bad-effect", f'unknown effect "{effect.value}"', hint)
-    scope = _csv_scope(domain, vocabulary, problems) if domain.value else Scope()
+    scope = read_csv_scope(domain, vocabulary.roles, problems) if domain.value else Scope()
     tree, is_readable = None, True
     if condition.value.strip() not in ("", "true"):
         tree, is_readable = read_condition(condition, vocabulary, problems)
+    things = []
     if resource_type.value and action.value:
-        _check_action(resource_type, action, vocabulary, problems)
+        things = list(_things([resource_type], [action], vocabulary, problems))
     if grantee.value:
         _check_grantee(grantee, "deny" if effect.value == "deny" else "allow", vocabulary, problems)
-    check_types(condition, tree, [resource_type.value], vocabulary, problems)
+    check_types(condition, tree, dict.fromkeys(type_ for type_, _ in things), vocabulary, problems)
     if not is_readable or any(found.severity == "error" for found in problems.found[before:]):
-        return None
-    written = condition.value.strip() if tree is not None else ""
+        return
+    text = condition.value.strip() if tree is not None else ""
     meant: Effect = "deny" if effect.value == "deny" else "allow"
-    decides, as_written = _built_in(tree, meant, resource_type.value, vocabulary)
-    names = grantee.value, action.value, resource_type.value
-    return Grant(meant, *names, scope, decides, written, "", kind.place, as_written)
-
-
-def _csv_scope(text: Text, vocabulary: Vocabulary, problems: ProblemList) -> Scope:
-    domain, slashes, level = text.value.partition("//")
-    where = Text(domain, text.place, text.places)
-    at_level = text.after(len(text.value) - len(level)) if slashes else None
-    return read_scope(where, at_level, vocabulary.roles, problems)
+    is_for_all = EVERY in (resource_type.value, action.value)
+    for type_, one in things:
+        decides, as_written = _built_in(tree, meant, type_, vocabulary)
+        yield Grant(meant, grantee.value, one, type_, scope, decides, text, "", kind.place, is_for_all, as_written)
 
 
 def report_contradictions(grants: list[Grant], problems: ProblemList) -> None:
-    """Reports each grant whose opposite (same grantee, type, action, scope and condition) stands before it."""
-    seen: dict[tuple[object, ...], dict[str, Place]] = {}
+    """Reports each grant whose opposite (same grantee, type, action, scope and condition) stands before it.
+
+    An allow for all that is declared may have exceptions.
+    """
+    seen: dict[tuple[object, ...], dict[str, Grant]] = {}
     spellings: dict[int, str] = {}
     denied = {(grant.resource_type, grant.action) for grant in grants if grant.effect == "deny"}
     for grant in grants:
@@ -421,11 +396,11 @@ def report_contradictions(grants: list[Grant], problems: ProblemList) -> None:
         condition = spellings[id(written)]
         key = (grant.grantee, grant.resource_type, grant.action, grant.scope, condition)
         effects = seen.setdefault(key, {})
-        effects.setdefault(grant.effect, grant.place)
-        opposite = effects.get("deny" if grant.effect == "allow" else "allow")
-        if opposite:
+        effects.setdefault(grant.effect, grant)
+        opposite = effects.get(_opposite(grant.effect))
+        if opposite and not any(one.effect == "allow" and one.is_for_all for one in (grant, opposite)):
             what = f"{grant.grantee} to {grant.action} {grant.resource_type}"
-            message = f"this grant {_verb(grant.effect)} {what}, which {opposite} {_verb(_opposite(grant.effect))}"
+            message = f"this grant {_verb(grant.effect)} {what}, which {opposite.place} {_verb(opposite.effect)}"
             problems.add(grant.place, "contradiction", message, "keep one of the two; deny beats allow")
 
 

@@ -18,6 +18,18 @@ _HOW = {
     "keys and values": "write lines of the form `key: value`, indented, without a dash",
 }
 
+WORDS_OF_OTHERS = {
+    **dict.fromkeys(("permit", "role", "roles", "principal", "principals", "grantee", "who"), ("allow",)),
+    **dict.fromkeys(("forbid", "except"), ("deny",)),
+    **dict.fromkeys(("action", "actions", "verb", "verbs", "permission", "permissions"), ("to",)),
+    **dict.fromkeys(("type", "types", "resources", "resource_type", "object", "on"), ("resource",)),
+    **dict.fromkeys(("condition", "conditions", "if", "unless", "where"), ("when",)),
+    **dict.fromkeys(("domain", "tenant", "scope"), ("in",)),
+    **dict.fromkeys(("reason", "comment", "note"), ("because",)),
+    **dict.fromkeys(("inherits", "extends", "parents", "includes", "implies"), ("contains",)),
+}
+"""Keys of other policy languages, with those that say it here."""
+
 
 class ProblemList:
     """Gathers problems while files are read."""
@@ -50,7 +62,11 @@ class ProblemList:
         for key, _ in fields.entries:
             if key.value not in known:
                 near = nearest_name(key.value.lower(), known)
+                if near is None:
+                    near = next((word for word in WORDS_OF_OTHERS.get(key.value.lower(), ()) if word in known), None)
                 start = f'did you mean "{near}"? ' if near else ""
+                if key.value == "unless" and near:
+                    start = "say the opposite: `when: not (…)`. "
                 hint = f"{start}The keys of {what} are {', '.join(known)}"
                 self.add(key.place, "unknown-key", f'unknown key "{key.value}"', hint)
                 meant |= {near} if near else set()

@@ -24,6 +24,7 @@ Naming = Literal[
     "action",
     "action or *",
     "condition",  # the name of one, or an expression
+    "place",
 ]
 """What a text names, which decides what may be written there and what an editor offers."""
 
@@ -203,10 +204,10 @@ GRANT = Table(
     (
         Key("allow", Texts("grantee"), "Who may: roles, `any <role>` (holds it somewhere below the same top), or `anyone`."),
         Key("deny", Texts("grantee"), "Who may not. Beats every allow, and reaches who holds the role by inheritance, too."),
-        Key("to", Texts("action"), "What: an action of the resource type, or a list.", is_required=True),
-        Key("resource", OneText("resource type"), "The type of the resource.", is_required=True),
+        Key("to", Texts("action or *"), "What: an action of the resource type, a list, or `*` for all.", is_required=True),
+        Key("resource", Texts("resource type or *"), "The resource type, a list, or `*` for all.", is_required=True),
         Key("when", OneText("condition"), "Only when this holds: the name of a condition, or an expression."),
-        Key("in", OneText(), "Only in this domain, and all below it."),
+        Key("in", Texts("place"), "Only in this place, and all below it: `acme`, `acme/support`, `acme/*`, or a list."),
         Key("at_level", OneText("level"), _AT_LEVEL),
         Key("because", OneText(), "Why; a remark that auditors see."),
     ),
@@ -220,6 +221,12 @@ FEATURE = Table(
             "resource_types",
             Entries(RESOURCE_TYPE, "new name"),
             "The types of things that this feature brings, with their actions; each is declared once, in any file.",
+        ),
+        Key(
+            "in",
+            Texts("place"),
+            "Where all grants of this file hold; those with an `in` of their own lie inside.",
+            needs=("grants",),
         ),
         Key("grants", ListOf((GRANT,)), "Who may do what. What nothing allows is denied."),
     ),
@@ -257,7 +264,7 @@ INVARIANT = Table(
         Key(
             "when", OneText("condition"), "Only for requests of which this holds: the name of a condition, or an expression."
         ),
-        Key("in", OneText(), "Only for requests in this domain, and all below it."),
+        Key("in", Texts("place"), "Only for requests in this place, and all below it: `acme`, `acme/*`, or a list."),
         Key("at_level", OneText("level"), "Only for requests that name exactly this level."),
     ),
     one_of=("never", "always", "at_most", "monotone", "separate"),
@@ -285,7 +292,7 @@ PERSON = Table(
         Key(
             "forbidden",
             Flag(only_true=True),
-            "The rules forbid these roles; the test asks what follows where they are stored all the same.",
+            "The rules forbid these roles, at least to somebody alone; the test asks what follows where they are stored.",
         ),
         _UNDECLARED,
     ),

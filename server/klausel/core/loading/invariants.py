@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from types import MappingProxyType
 
-from klausel.core.loading.features import Vocabulary, check_types, read_condition, read_scope
+from klausel.core.loading.features import Vocabulary, check_types, read_condition
 from klausel.core.loading.fields import ProblemList
 from klausel.core.loading.file_schema import INVARIANT, INVARIANTS, THING
+from klausel.core.loading.places import read_scopes
 from klausel.core.policy.invariant import EVERY, OUTSIDER, Invariant, Kind, Thing
 from klausel.core.policy.role_hints import hint_on_grantee, hint_on_role
 from klausel.core.policy.roles import ANY_PREFIX, ANYONE
@@ -34,29 +35,30 @@ def read_invariants(root: Fields, vocabulary: Vocabulary, problems: ProblemList)
             if first is not name.place:
                 message = f'the invariant on line {first.line} is named "{name.value}", too'
                 problems.add(name.place, "repeated-value", message, "name what each asks for")
-        invariant = _invariant(fields, vocabulary, problems)
-        if invariant is not None and len(problems.found) == before:
-            yield invariant
+        invariants = _invariants(fields, vocabulary, problems)
+        if len(problems.found) == before:
+            yield from invariants
 
 
-def _invariant(fields: Fields, vocabulary: Vocabulary, problems: ProblemList) -> Invariant | None:
+def _invariants(fields: Fields, vocabulary: Vocabulary, problems: ProblemList) -> list[Invariant]:
+    """An invariant for each place that an entry names."""
     problems.check_keys(fields, INVARIANT.names, INVARIANT.what)
     name = problems.text(fields.get("name"), "name")
     kinds = [(kind, node) for kind in KINDS if (node := fields.get(kind)) is not None]
     if len(kinds) != 1:
         message = "the invariant says nothing" if not kinds else f"the invariant is both {kinds[0][0]} and {kinds[1][0]}"
         problems.add(fields.place, "missing-key", message, f"give it one of {', '.join(KINDS)}")
-        return None
+        return []
     kind, node = kinds[0]
     condition_text = problems.text(fields.get("when"), "when")
     condition, is_readable = read_condition(condition_text, vocabulary, problems)
     if not is_readable:
-        return None
-    domain, level = problems.text(fields.get("in"), "in"), problems.text(fields.get("at_level"), "at_level")
-    scope = read_scope(domain, level, vocabulary.roles, problems)
+        return []
+    scopes = read_scopes(fields, vocabulary.roles, problems)
     who: list[str] = []
     if kind == "separate":
         who, things = _separate(node, vocabulary, problems)
+        _refuse_limits(fields if who else Fields((), fields.place), problems)
     else:
         things = list(_things(fields, vocabulary, problems, may_be_left_out=kind == "monotone"))
         if kind == "monotone":
@@ -69,11 +71,14 @@ def _invariant(fields: Fields, vocabulary: Vocabulary, problems: ProblemList) ->
     title = name.value if name else f"{kind}: {', '.join(who) or ', '.join(map(str, things[:2])) or 'everything'}"
     types = dict.fromkeys(thing.resource_type for thing in things)
     check_types(condition_text, condition, types, vocabulary, problems)
-    fitted = {}
-    if condition is not None:
-        found = {type_: vocabulary.fitted(condition, "true", type_) for type_ in types}
-        fitted = {type_: one for type_, one in found.items() if one is not condition}
-    return Invariant(title, kind, tuple(who), tuple(things), scope, condition, text, fields.place, MappingProxyType(fitted))
+    found = {} if condition is None else {type_: vocabulary.fitted(condition, "true", type_) for type_ in types}
+    fitted = MappingProxyType({type_: one for type_, one in found.items() if one is not condition})
+    if len(scopes) == 1:
+        return [Invariant(title, kind, tuple(who), tuple(things), scopes[0], condition, text, fields.place, fitted)]
+    return [
+        Invariant(f"{title} ({where})", kind, tuple(who), tuple(things), scope, condition, text, fields.place, fitted)
+        for where, scope in ((scope.words or "everywhere", scope) for scope in scopes)
+    ]
 
 
 def _separate(node: Node, vocabulary: Vocabulary, problems: ProblemList) -> tuple[list[str], list[Thing]]:
@@ -96,6 +101,14 @@ def _separate(node: Node, vocabulary: Vocabulary, problems: ProblemList) -> tupl
                 )
             things += found[:1]
     return [], things
+
+
+def _refuse_limits(fields: Fields, problems: ProblemList) -> None:
+    """Reports what would narrow the separation of two roles, which nobody may hold both anywhere below one top domain."""
+    for key, _ in fields.entries:
+        if key.value in ("in", "at_level", "when"):
+            message = f"two roles are separate everywhere, so `{key.value}` means nothing here"
+            problems.add(key.place, "unknown-key", message, "remove it")
 
 
 def _is_who(text: Text, kind: Kind, vocabulary: Vocabulary, problems: ProblemList) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from klausel.core.conditions.functions import FUNCTIONS
 from klausel.core.conditions.parser import KEYWORDS
 from klausel.core.loading.declared_names import DeclaredNames
 from klausel.core.loading.file_schema import (
@@ -39,6 +40,7 @@ _NOT_RESERVED = r"^(?!(?:any|anyone)$)"
 _NAME = rf"{_NOT_RESERVED}{_LETTER}[^\x00-,/:-@\[-\^`{{-\x7f]*$"
 _ACTION_NAME = rf"{_NOT_RESERVED}{_LETTER}[^\x00-,;-@\[-\^`{{-\x7f]*$"
 _CONDITION_NAME = rf"^(?!(?:any|anyone|{'|'.join(sorted(KEYWORDS))})$){_LETTER}[^\x00-/:-@\[-\^`{{-\x7f]*$"
+_PLACE = r"^(?:\*|[^\s,:*/]+)(?:/(?:\*|[^\s,:*/]+))*$"
 _PATTERNS: Mapping[Naming, str] = {"new name": _NAME, "new action": _ACTION_NAME, "new condition": _CONDITION_NAME}
 
 
@@ -129,11 +131,12 @@ class _Writer:
                 yield {"if": {"required": [key.name]}, "then": then}
 
     def _actions_of_types(self) -> Iterable[Schema]:
-        """The actions that a grant on each resource type may name; any, as long as it names no type."""
-        yield {"if": {"not": {"required": ["resource"]}}, "then": {"properties": {"to": self._schema(Texts("action"))}}}
+        """The actions that a grant on each resource type may name; any, where it names none, or several."""
+        one = {"properties": {"resource": {"enum": [*self._names.resource_types]}}, "required": ["resource"]}
+        yield {"if": {"not": one}, "then": {"properties": {"to": self._schema(Texts("action or *"))}}}
         for type_, actions in self._names.resource_types.items():
             if actions:
-                item = _one_of(actions, f"an action of {type_}")
+                item = _one_of([EVERY, *actions], f"an action of {type_}, or *")
                 to = {"anyOf": [item, {"type": "array", "items": item}]}
                 condition = {"properties": {"resource": {"const": type_}}, "required": ["resource"]}
                 yield {"if": condition, "then": {"properties": {"to": to}}}
@@ -141,6 +144,8 @@ class _Writer:
     def _text(self, naming: Naming) -> Schema:
         if naming == "text":
             return _TEXT
+        if naming == "place":
+            return {"type": _SCALAR, "pattern": _PLACE}
         if naming in _PATTERNS:
             return {"type": _SCALAR, "pattern": _PATTERNS[naming], "maxLength": ROLE_CHARACTERS}
         key = naming.replace(" or *", "_or_all").replace(" ", "_")
@@ -157,11 +162,11 @@ class _Writer:
             "grantee": lambda: _one_of(anybody, _GRANTEES, self._about_role),
             "grantee or outsider": lambda: _one_of(anybody_or_none, f"{_GRANTEES} or {OUTSIDER}", self._about_role),
             "resource type": lambda: _one_of(names.resource_types, _TYPES, self._about_type),
-            "resource type or *": lambda: _one_of([EVERY, *names.resource_types], f"{_TYPES}, or *", self._about_type),
+            "resource type or *": lambda: _one_of(_or_all(names.resource_types), f"{_TYPES}, or *", self._about_type),
             "likely resource type": lambda: _one_of_or_text(names.resource_types, self._about_type),
             "action": lambda: _one_of(names.actions, "an action of a resource type"),
-            "action or *": lambda: _one_of([EVERY, *names.actions], "an action of a resource type, or *"),
-            "condition": lambda: _one_of_or_text(names.conditions, lambda name: names.conditions.get(name, "")),
+            "action or *": lambda: _one_of(_or_all(names.actions), "an action of a resource type, or *"),
+            "condition": lambda: _condition(names.conditions),
         }
         return every[naming]()
 
@@ -201,6 +206,12 @@ _GRANTEES = "a role of roles.yaml, `any <role>` for one below the top level, or 
 _TYPES = "a resource type that a feature file declares"
 
 
+def _or_all(values: Iterable[str]) -> list[str]:
+    """The names and `*`; nothing where no name is known."""
+    names = [*values]
+    return [EVERY, *names] if names else []
+
+
 def _one_of(values: Iterable[str], what: str, about: Callable[[str], str] | None = None) -> Schema:
     """One of these names; any text where none is known, for nothing would be right then."""
     values = [*values]
@@ -213,6 +224,15 @@ def _one_of(values: Iterable[str], what: str, about: Callable[[str], str] | None
     if about is not None:
         schema["markdownEnumDescriptions"] = [*map(about, values)]
     return schema
+
+
+def _condition(named: Mapping[str, str]) -> Schema:
+    """A named condition or an expression; editors offer an example of each word that expressions have."""
+    words = [{"label": entry.name, "description": entry.about, "body": entry.example} for entry in FUNCTIONS.values()]
+    expression = {**_TEXT, "defaultSnippets": words}
+    if not named:
+        return expression
+    return {"anyOf": [{"enum": [*named], "markdownEnumDescriptions": [*named.values()]}, expression]}
 
 
 def _one_of_or_text(values: Iterable[str], about: Callable[[str], str]) -> Schema:

@@ -149,6 +149,7 @@ class _Reader:
                         pair in expected,
                         grant_text(grant.value) if grant else None,
                         named.place if named else place,
+                        person.is_forbidden,
                     )
 
     def _asked(self, fields: Fields, kind: str) -> _Asked:

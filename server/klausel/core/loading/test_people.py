@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from klausel.core.loading.features import Vocabulary, check_domain
+from klausel.core.loading.features import Vocabulary
 from klausel.core.loading.fields import ProblemList, is_empty
 from klausel.core.loading.file_schema import PERSON, RESOURCE
 from klausel.core.loading.json_values import read_properties
+from klausel.core.loading.places import check_domain
 from klausel.core.loading.property_checks import check_values
-from klausel.core.policy.assignment import Assignment, fault_in_assignment, subject_violations
+from klausel.core.policy.assignment import Assignment, fault_in_assignment
+from klausel.core.policy.keepers import violations_alone, violations_by_one
 from klausel.core.policy.policy_test import Held
 from klausel.core.policy.role_hints import hint_on_role
-from klausel.core.policy.roles import Level, top_domain
-from klausel.core.policy.scope import EVERYWHERE
+from klausel.core.policy.roles import Level
 from klausel.core.terms.identifiers import fault_in_subject, subject_key
+from klausel.core.terms.places import EVERYWHERE
 from klausel.core.terms.problem import Place, did_you_mean
 from klausel.core.terms.request import Resource, Subject
 from klausel.core.text.yaml_nodes import Fields, Node, Text
@@ -23,10 +25,11 @@ from klausel.core.text.yaml_nodes import Fields, Node, Text
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody (or something) who asks, and the role assignments held."""
+    """Somebody (or something) who asks, and the role assignments held; `is_forbidden` when the file says so of these."""
 
     subject: Subject
     held: Held
+    is_forbidden: bool
 
 
 def read_person(name: Text, node: Node, vocabulary: Vocabulary, problems: ProblemList) -> Person | None:
@@ -52,7 +55,7 @@ def read_person(name: Text, node: Node, vocabulary: Vocabulary, problems: Proble
         problems.add(forbidden.place, "wrong-kind", "forbidden says nothing unless true", "write true, or leave it out")
         forbidden = None
     held = tuple(_held(fields.get("roles"), forbidden, subject, vocabulary, problems))
-    return Person(subject, held) if len(problems.found) == before else None
+    return Person(subject, held, forbidden is not None) if len(problems.found) == before else None
 
 
 def _held(
@@ -71,18 +74,13 @@ def _held(
             places[role.value, domain.value] = role.place
     if len(problems.found) > before:
         return
-    is_forbidden = False
-    for top in dict.fromkeys(top_domain(domain) for _, domain in places):
-        inside = [pair for pair in places if top_domain(pair[1]) == top]
-        for violation in subject_violations(vocabulary.roles, subject_key(subject.type, subject.id), inside):
-            is_forbidden = True
-            if forbidden is not None:
-                continue
-            hint = "give roles that somebody can be given, or say forbidden: true, to test what they may do all the same"
-            problems.add(places[violation.role, violation.domain], "assignment-rule", violation.message, hint)
-    if forbidden is not None and not is_forbidden:
+    key = subject_key(subject.type, subject.id)
+    if forbidden is not None and not violations_alone(vocabulary.roles, key, places):
         message = "nothing forbids the roles of this person"
         problems.add(forbidden.place, "assignment-rule", message, "leave forbidden out")
+    for violation in violations_by_one(vocabulary.roles, key, places) if forbidden is None else ():
+        hint = "give roles that somebody can be given, or say forbidden: true, to test what they may do all the same"
+        problems.add(places[violation.role, violation.domain], "assignment-rule", violation.message, hint)
     yield from places
 
 

@@ -1,4 +1,4 @@
-"""Role assignments (a subject has a role in a domain) and the rules on them that `policies/roles.yaml` declares."""
+"""Role assignments (a subject has a role in a domain, perhaps for a time) and the rules that `policies/roles.yaml` declares."""
 
 from __future__ import annotations
 
@@ -9,17 +9,66 @@ from typing import NamedTuple
 from klausel.core.policy.role_hints import DECLARED_IN, hint_on_role
 from klausel.core.policy.roles import RoleModel, depth_of, parent_domain
 from klausel.core.terms.identifiers import fault_in_domain, fault_in_subject, split_subject_key
+from klausel.core.terms.moment import seconds_of_instant
+
+GROUP_PREFIX = "group:"
+"""How the stored form of a group of people begins, as a subject and as what others are members of."""
+AFTER_GROUPS = "group;"
+"""The first text after the stored forms of all groups: `;` is the character after `:`."""
 
 
 class Assignment(NamedTuple):
-    """A subject in its stored form (`user:ann`) has a role in a domain (`acme` or `acme/support`)."""
+    """A subject in its stored form (`user:ann`) has a role in a domain (`acme` or `acme/support`), or is in a group.
+
+    Where it is in a group, that stands in place of the role (`group:emea`), and the domain is empty. It counts from the
+    instant `starts` (None: always did) until just before `ends` (None: for ever), each in the form of
+    `klausel.core.terms.moment.read_instant`. There is one for a subject, role and domain, whatever its times.
+    """
 
     subject: str
     role: str
     domain: str
+    starts: str | None = None
+    ends: str | None = None
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Which assignment it is, whatever its times: subject, role and domain."""
+        return self[:3]
+
+    @property
+    def is_membership(self) -> bool:
+        """Whether it makes its subject a member of a group."""
+        return not self.domain and self.role.startswith(GROUP_PREFIX)
 
     def __str__(self) -> str:
-        return f"{self.subject} {self.role} in {self.domain}"
+        what = f"in {self.role}" if self.is_membership else f"{self.role} in {self.domain}"
+        return f"{self.subject} {what}{times_text(self.starts, self.ends)}"
+
+
+def row_as_json(row: Assignment) -> dict[str, object]:
+    """A role assignment as an object, or a membership with the member `group`; times that it does not have are left out."""
+    what = {"group": row.role} if row.is_membership else {"role": row.role, "domain": row.domain}
+    times = {name: at for name, at in (("from", row.starts), ("until", row.ends)) if at is not None}
+    return {"subject": row.subject, **what, **times}
+
+
+def times_text(starts: str | None, ends: str | None) -> str:
+    """When an assignment counts, as the end of a sentence; nothing for one that always does."""
+    return (f" from {starts}" if starts is not None else "") + (f" until {ends}" if ends is not None else "")
+
+
+def fault_in_times(starts: object, ends: object) -> str | None:
+    """Why an assignment cannot have these times, as a sentence; None when it can."""
+    read = []
+    for name, value in (("from", starts), ("until", ends)):
+        seconds = seconds_of_instant(value) if isinstance(value, str) else None
+        if value is not None and seconds is None:
+            return f'{name} "{value}" is no instant as it is stored; write it as 2026-03-01T12:00:00Z'
+        read.append(seconds)
+    if read[0] is not None and read[1] is not None and read[0] >= read[1]:
+        return f"it would end at {ends}, not after it begins at {starts}; exchange from and until, or correct one"
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +93,8 @@ def fault_in_assignment(roles: RoleModel, assignment: Assignment) -> str | None:
     fault = fault_in_subject(*parts)
     if fault:
         return f"subject {fault}"
+    if assignment.role.startswith(GROUP_PREFIX):
+        return _fault_in_membership(assignment)
     role = roles.roles.get(assignment.role)
     if role is None:
         now = roles.names_now.get(assignment.role)
@@ -60,7 +111,18 @@ def fault_in_assignment(roles: RoleModel, assignment: Assignment) -> str | None:
         level = roles.level_at(depth)
         if level is not None and level.constant is not None and part != level.constant:
             return f'the only domain of level {level.name} is "{level.constant}", not "{part}"'
-    return None
+    return fault_in_times(assignment.starts, assignment.ends)
+
+
+def _fault_in_membership(assignment: Assignment) -> str | None:
+    fault = fault_in_subject(*assignment.role.split(":", 1))
+    if fault:
+        return f"group {fault}"
+    if assignment.domain:
+        return f'"{assignment.role}" is a group, and its members have no domain; leave "{assignment.domain}" out'
+    if assignment.role == assignment.subject:
+        return f"{assignment.role} cannot be in itself"
+    return fault_in_times(assignment.starts, assignment.ends)
 
 
 def effective_assignments(roles: RoleModel, held: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:

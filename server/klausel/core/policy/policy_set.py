@@ -51,9 +51,10 @@ class ResourceType:
 class Grant:
     """One allow or deny: this grantee, to do this action on this type, in this scope, when the condition holds.
 
-    `grantee` is a role, `any <role>` or `anyone`; `condition_text` is as the editor wrote it, empty for none. `condition`
-    decides: declared types are built in (see `klausel.core.policy.fitting`); `as_written` is the tree of the text, where
-    that is another one.
+    `grantee` is a role, `any <role>` or `anyone`; `condition_text` is as the editor wrote it, empty for none. It `is_for_all`
+    where it is one of those that an entry with `*` for the action or the type stands for. `condition`
+    decides: declared types are built in (see `klausel.core.policy.fitting`); `as_written` is the tree of the text, where that
+    is another one.
     """
 
     effect: Effect
@@ -65,6 +66,7 @@ class Grant:
     condition_text: str
     because: str
     place: Place
+    is_for_all: bool = field(default=False, compare=False)
     as_written: Condition | None = None
 
     @property

@@ -15,7 +15,8 @@ Held = tuple[tuple[str, str], ...]
 class Expectation:
     """One expected answer: the question, the roles of who asks, and the names that the test file gives to both.
 
-    `decided_by` is the text of the grant that must have decided, None where any may.
+    `decided_by` is the text of the grant that must have decided, None where any may. `is_forbidden` when the rules forbid
+    the role assignments, at least to somebody who is alone.
     """
 
     person: str
@@ -25,6 +26,7 @@ class Expectation:
     allowed: bool
     decided_by: str | None
     place: Place
+    is_forbidden: bool = False
 
     @property
     def action(self) -> str:

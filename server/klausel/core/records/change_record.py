@@ -20,8 +20,8 @@ REVOKED = -1
 TEXT_CHARACTERS = 255
 REASON_CHARACTERS = 1000
 
-LoggedRow = tuple[int, str, str, str]
-"""A row of a record: GRANTED or REVOKED, subject, role, domain."""
+LoggedRow = tuple[int, str, str, str, str | None, str | None]
+"""A row of a record: GRANTED or REVOKED, subject, role, domain, from and until, as an assignment has them."""
 
 Channel = Literal["http", "cli", "adapter", "python"]
 
@@ -103,7 +103,10 @@ def hash_of_fields(fields: Iterable[object]) -> str:
 
 
 class RowsDigest:
-    """SHA-256 over the canonical JSON of a record's rows, `[[1,"user:ann","lead","acme/support"],…]`, fed bit by bit."""
+    """SHA-256 over the canonical JSON of a record's rows, `[[1,"user:ann","lead","acme/support"],…]`, fed bit by bit.
+
+    A row with times has both of them behind the domain, null for the one that it lacks; a row without times has neither.
+    """
 
     def __init__(self) -> None:
         self._sha = sha256(b"[")
@@ -112,7 +115,7 @@ class RowsDigest:
     def add(self, rows: Sequence[LoggedRow]) -> None:
         """Takes the next rows in; raises TypeError when they hold what is no text."""
         if rows:
-            text = orjson.dumps(rows)
+            text = orjson.dumps([row[:4] if row[4] is None and row[5] is None else row for row in rows])
             self._sha.update(text[1:-1] if self._is_first else b"," + text[1:-1])
             self._is_first = False
 

@@ -10,6 +10,7 @@ from klausel.core.conditions.tree import with_one_spelling
 from klausel.core.decisions.decide import Decision
 from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.policy.policy_set import Grant
+from klausel.core.terms.places import EVERYWHERE
 from klausel.core.terms.request import Request
 
 Record = dict[str, object]
@@ -20,7 +21,9 @@ GRANT_ID_DIGITS = 12
 def grant_id(grant: Grant) -> str:
     """A name of what the grant says: the same wherever it stands, in whatever order its condition is written."""
     condition = "" if grant.condition is None else str(with_one_spelling(grant.condition))
-    said = (grant.effect, grant.grantee, grant.action, grant.resource_type, str(grant.scope), condition)
+    # Scopes are written otherwise today; ids in logs that were written before are to stay those of their grants.
+    scope = (grant.scope.domain or EVERYWHERE) + (f"//{grant.scope.level}" if grant.scope.level else "")
+    said = (grant.effect, grant.grantee, grant.action, grant.resource_type, scope, condition)
     return hashlib.sha256(repr(said).encode()).hexdigest()[:GRANT_ID_DIGITS]
 
 

@@ -1,52 +1,25 @@
-"""Mutation: small changes of a policy set, one at a time, to see which of them its tests would notice."""
+"""Which small changes of a policy set its tests would notice."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
-from types import MappingProxyType
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
+from klausel.core.analysis.budget import Budget
 from klausel.core.analysis.decision_table import Remembered
 from klausel.core.conditions.outcomes import TooManyCases
-from klausel.core.conditions.tree import AllOf, AnyOf, Condition, negate
 from klausel.core.decisions.decide import Plan, decide
-from klausel.core.difference.equivalence import Difference, compare, everything_asked
-from klausel.core.policy.fitting import fitted, wanted_cases
-from klausel.core.policy.policy_set import Grant, PolicySet
-from klausel.core.policy.policy_test import Expectation, PolicyTest
-from klausel.core.policy.properties import PropertyTypes
-from klausel.core.policy.roles import ANY_PREFIX, ANYONE, RoleModel, depth_of
-from klausel.core.policy.scope import Scope
+from klausel.core.difference.equivalence import Difference, compare
+from klausel.core.policy.keepers import violations_alone, violations_by_one
+from klausel.core.policy.policy_set import PolicySet
+from klausel.core.policy.policy_test import Expectation, Held, PolicyTest
+from klausel.core.terms.identifiers import subject_key
 from klausel.core.terms.problem import Place
+from klausel.core.testing.mutants import Mutant
 from klausel.core.testing.run import ResolvedRoles
 
-Kind = Literal[
-    "grant dropped",
-    "role raised",
-    "role lowered",
-    "condition dropped",
-    "condition negated",
-    "part of condition dropped",
-    "place changed",
-    "inheritance link dropped",
-    "declaration dropped",
-]
 Fate = Literal["killed", "equivalent", "survived"]
-
-
-@dataclass(frozen=True, slots=True)
-class Mutant:
-    """One small change: what it is in words, where, and the policy set with it.
-
-    `questions` are the (resource type, action) whose answers it can change; `changed` may have no grants about others.
-    """
-
-    kind: Kind
-    what: str
-    place: Place
-    changed: PolicySet
-    questions: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +27,8 @@ class Verdict:
     """What became of a mutant.
 
     Killed: the test `noticed_by` fails, first with the answer expected at `noticed_at`. Equivalent: it changes no decision,
-    over all `combinations` of roles and conditions. Survived: `difference` is a case that no test has, or
+    over all `combinations` of roles and conditions. Survived: `difference` is a case that no test has, which
+    `is_forbidden` where the rules forbid its role assignments; or `missing_test` says what to state; or
     `undecided` says why it cannot be told whether it is equivalent.
     """
 
@@ -64,134 +38,8 @@ class Verdict:
     combinations: int = 0
     difference: Difference | None = None
     undecided: str | None = None
-
-
-def mutants(policy: PolicySet) -> Iterator[Mutant]:
-    """Every small change of a policy set: those of its grants in their order, of its roles, and of declared types.
-
-    A declared type is dropped only where that makes the condition of some grant another one.
-    """
-    for position, grant in enumerate(policy.grants):
-        question = (grant.resource_type, grant.action)
-        others = [other for other in policy.grants_about(*question) if other is not grant]
-        at = sum(1 for other in policy.grants[:position] if (other.resource_type, other.action) == question)
-        for kind, what, changed in _changes(grant, policy):
-            grants = (*others[:at], *([changed] if changed else []), *others[at:])
-            yield Mutant(kind, f"{grant}: {what}", grant.place, replace(policy, grants=grants), (question,))
-    everything = tuple(everything_asked(policy))
-    for role in policy.roles.roles.values():
-        for contained in role.contains:
-            weaker = replace(role, contains=tuple(name for name in role.contains if name != contained))
-            roles = replace(policy.roles, roles=MappingProxyType({**policy.roles.roles, role.name: weaker}))
-            what = f"{role.name} contains {contained}: dropped"
-            yield Mutant("inheritance link dropped", what, role.place, replace(policy, roles=roles), everything)
-    for declared in policy.resource_types.values():
-        for name in declared.properties or ():
-            fewer = replace(declared, properties=_without(declared.properties, name))
-            types = MappingProxyType({**policy.resource_types, declared.name: fewer})
-            what = f"type of {name} of {declared.name}: dropped"
-            yield from _without_declaration(policy, replace(policy, resource_types=types), what, declared.place)
-    for root, properties in policy.properties.items():
-        for name in properties:
-            left = MappingProxyType({**policy.properties, root: _without(properties, name)})
-            what = f"type of {root}.{name}: dropped"
-            yield from _without_declaration(policy, replace(policy, properties=left), what, None)
-
-
-def _without(properties: PropertyTypes | None, name: str) -> PropertyTypes:
-    return MappingProxyType({other: type_ for other, type_ in (properties or {}).items() if other != name})
-
-
-def _without_declaration(policy: PolicySet, fewer: PolicySet, what: str, place: Place | None) -> Iterator[Mutant]:
-    """The mutant with fewer declarations; none where no grant's condition depends on them."""
-    grants = tuple(
-        grant if grant.as_written is None else _with_condition(grant, grant.as_written, grant.condition_text, fewer)
-        for grant in policy.grants
-    )
-    changed = [old for old, new in zip(policy.grants, grants, strict=True) if old.condition != new.condition]
-    if changed:
-        questions = tuple(dict.fromkeys((grant.resource_type, grant.action) for grant in changed))
-        where = changed[0].place if place is None else place
-        yield Mutant("declaration dropped", what, where, replace(fewer, grants=grants), questions)
-
-
-def _changes(grant: Grant, policy: PolicySet) -> Iterator[tuple[Kind, str, Grant | None]]:
-    roles = policy.roles
-    yield "grant dropped", "dropped", None
-    for stronger in _one_step_up(grant.grantee, roles):
-        yield "role raised", f"for {stronger} instead", replace(grant, grantee=stronger)
-    for weaker in _one_step_down(grant.grantee, roles):
-        yield "role lowered", f"for {weaker} instead", replace(grant, grantee=weaker)
-    if grant.written is not None:
-        without = replace(grant, condition=None, condition_text="", as_written=None)
-        yield "condition dropped", "without its condition", without
-        text = f"not ({grant.condition_text})"
-        yield "condition negated", f"when {text} instead", _with_condition(grant, negate(grant.written), text, policy)
-        for condition in _with_a_part_less(grant.written):
-            text = str(condition)
-            yield "part of condition dropped", f"when {text} instead", _with_condition(grant, condition, text, policy)
-    other = _other_place(grant.grantee, roles)
-    if other:
-        yield "place changed", f"for {other} instead", replace(grant, grantee=other)
-    for scope in _other_scopes(grant.scope, roles):
-        yield "place changed", f"in {scope} instead", replace(grant, scope=scope)
-
-
-def _with_condition(grant: Grant, written: Condition, text: str, policy: PolicySet) -> Grant:
-    decides = fitted(written, wanted_cases(grant.effect), policy.declarations(grant.resource_type))
-    as_written = None if decides is written else written
-    return replace(grant, condition=decides, condition_text=text, as_written=as_written)
-
-
-def _one_step_up(grantee: str, roles: RoleModel) -> Iterator[str]:
-    """The roles that directly contain a role; for `anyone`, the weakest roles."""
-    if grantee == ANYONE:
-        yield from (role.name for role in roles.roles.values() if not role.contains)
-        return
-    for role in roles.roles.values():
-        if grantee.removeprefix(ANY_PREFIX) in role.contains:
-            is_any = grantee.startswith(ANY_PREFIX) and roles.is_earned_anywhere(role.name)
-            yield ANY_PREFIX + role.name if is_any else role.name
-
-
-def _one_step_down(grantee: str, roles: RoleModel) -> Iterator[str]:
-    """The roles that a role directly contains; `anyone`, where it contains none."""
-    if grantee == ANYONE:
-        return
-    contained = roles.roles[grantee.removeprefix(ANY_PREFIX)].contains
-    for name in contained:
-        is_any = grantee.startswith(ANY_PREFIX) and roles.is_earned_anywhere(name)
-        yield ANY_PREFIX + name if is_any else name
-    if not contained:
-        yield ANYONE
-
-
-def _other_place(grantee: str, roles: RoleModel) -> str | None:
-    if grantee.startswith(ANY_PREFIX):
-        return grantee.removeprefix(ANY_PREFIX)
-    return ANY_PREFIX + grantee if roles.is_earned_anywhere(grantee) else None
-
-
-def _other_scopes(scope: Scope, roles: RoleModel) -> Iterator[Scope]:
-    if scope.domain is not None:
-        yield Scope(None, scope.level)
-    if scope.level is not None:
-        yield Scope(scope.domain, None)
-        for level in roles.levels:
-            if level.name != scope.level and (scope.domain is None or depth_of(scope.domain) <= level.depth):
-                yield Scope(scope.domain, level.name)
-
-
-def _with_a_part_less(condition: Condition) -> Iterator[Condition]:
-    """The condition without one part of an `and` or an `or`, at any depth."""
-    if not isinstance(condition, AllOf | AnyOf):
-        return
-    parts = condition.parts
-    for position, part in enumerate(parts):
-        rest = (*parts[:position], *parts[position + 1 :])
-        yield rest[0] if len(rest) == 1 else type(condition)(rest)
-        for smaller in _with_a_part_less(part):
-            yield type(condition)((*parts[:position], smaller, *parts[position + 1 :]))
+    is_forbidden: bool = False
+    missing_test: str = ""
 
 
 class Judge:
@@ -206,9 +54,14 @@ class Judge:
         self._resolved_roles = ResolvedRoles(policy)
         self._remembered = Remembered(policy, policy)
         self._by_question: dict[tuple[str, str], list[tuple[PolicyTest, Expectation]]] = {}
+        self._forbidden: dict[tuple[str, Held], tuple[PolicyTest, Expectation]] = {}
         for test in tests:
             for expectation in test.expectations:
                 self._by_question.setdefault(expectation.question, []).append((test, expectation))
+                if expectation.is_forbidden:
+                    subject = expectation.request.subject
+                    key = subject_key(subject.type, subject.id)
+                    self._forbidden.setdefault((key, expectation.held), (test, expectation))
 
     def verdict(self, mutant: Mutant) -> Verdict:
         """Whether a test notices a mutant; where none does, whether there is anything to notice."""
@@ -216,12 +69,17 @@ class Judge:
         if noticed:
             test, expectation = noticed
             return Verdict("killed", test.name, expectation.place)
+        if mutant.missing_test:
+            return Verdict("survived", missing_test=mutant.missing_test)
+        self._remembered.budget = Budget()
         try:
             compared = compare(self._policy, mutant.changed, mutant.questions, self._remembered)
         except TooManyCases as error:
             return Verdict("survived", undecided=str(error))
-        fate: Fate = "equivalent" if compared.difference is None else "survived"
-        return Verdict(fate, combinations=compared.combinations, difference=compared.difference)
+        found = compared.difference
+        fate: Fate = "equivalent" if found is None else "survived"
+        is_forbidden = found is not None and bool(violations_by_one(self._policy.roles, "subject:x", found.held))
+        return Verdict(fate, combinations=compared.combinations, difference=found, is_forbidden=is_forbidden)
 
     def _noticed(self, mutant: Mutant) -> tuple[PolicyTest, Expectation] | None:
         changed = mutant.changed
@@ -233,6 +91,10 @@ class Judge:
                 decision = decide(changed, plan, lambda _, domain: effective_roles.roles_in(domain), expectation.request)  # noqa: B023
                 if decision.allowed is not expectation.allowed:
                     return test, expectation
+        if changed.roles is not self._policy.roles:
+            for (subject, held), noticed in self._forbidden.items():
+                if not violations_alone(changed.roles, subject, held):
+                    return noticed
         return None
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from klausel.core.terms.problem import Place, Problem
+from klausel.core.text.other_formats import problem_of_csv_format
 from klausel.core.text.source_map import places_of_csv_field
 from klausel.core.text.yaml_nodes import Text
 
@@ -37,6 +38,10 @@ def read_csv(text: str, file: str) -> tuple[list[list[Text]], list[Problem]]:
 
 def lines_of_csv(text: str, file: str) -> Iterator[Line]:
     """Each line of a CSV file, and each row that goes over several, in order; never raises."""
+    other = problem_of_csv_format(text, file)
+    if other is not None:
+        yield Line(problem=other)
+        return
     position = 0
     line = 1
     while position < len(text):

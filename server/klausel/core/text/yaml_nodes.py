@@ -11,6 +11,7 @@ import yaml
 
 from klausel.core.terms.problem import Place, Problem
 from klausel.core.text.cut_texts import is_cut
+from klausel.core.text.other_formats import hint_on_blank, problem_of_format
 from klausel.core.text.source_map import places_of_block, places_of_flow
 
 DEEPEST_NESTING = 20
@@ -110,6 +111,9 @@ def read_yaml(text: str, file: str) -> tuple[Fields | None, list[Problem]]:
     A file that says nothing gives a mapping without entries.
     """
     problems: list[Problem] = []
+    other = problem_of_format(text, file)
+    if other is not None:
+        return None, [other]
     try:
         node = _Reader(text, file, problems).read()
     except _Refused as refused:
@@ -141,6 +145,8 @@ def _syntax_problem(error: yaml.MarkedYAMLError, text: str, file: str) -> Proble
         place = Place(file, text.count("\n", 0, blank) + 1, blank - text.rfind("\n", 0, blank))
         what = f"U+{ord(text[blank]):04X}, {unicodedata.name(text[blank], 'a blank').lower()}, stands where a space belongs"
         hint = "write an ordinary space"
+    elif mark:
+        hint = hint_on_blank(text, mark.line + 1) or hint_on_blank(text, place.line) or hint
     return Problem(place, "yaml-syntax", f"this is not YAML: {what}", hint)
 
 
@@ -204,7 +210,8 @@ class _Reader:
                 self._report(event, f"anchors such as `&{event.anchor}` are not used in policies", hint)
             if event.tag:
                 hint = "remove the tag, or put the whole text in quotes; in conditions, write `not` for `!`"
-                self._report(event, f"tags such as `{event.tag}` are not used in policies", hint)
+                say = self._report if getattr(event, "value", "something") else self._refuse
+                say(event, f"tags such as `{event.tag}` are not used in policies", hint)
 
     def _warn_where_cut(self, event: yaml.ScalarEvent, key_column: int | None) -> None:
         if event.style in (*_QUOTES, "|", ">") or event.end_mark is None:

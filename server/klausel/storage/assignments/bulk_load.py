@@ -7,23 +7,44 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain, islice
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Index, Table, bindparam, text
+from sqlalchemy import Connection, Engine, Index, Table, bindparam, insert, text
 
-from klausel.core.policy.assignment import Assignment, Violation, fault_in_assignment, keeper_violation, subject_violations
+from klausel.core.policy.assignment import (
+    AFTER_GROUPS,
+    GROUP_PREFIX,
+    Assignment,
+    Violation,
+    fault_in_assignment,
+    fault_in_times,
+    keeper_violation,
+)
+from klausel.core.policy.holding import gather_rows, rows_by_subject
+from klausel.core.policy.keepers import holders_of, kept_roles_and_domains
 from klausel.core.policy.roles import RoleModel, depth_of, parent_domain, top_domain
-from klausel.core.records.change_record import Origin
+from klausel.core.records.change_record import REVOKED, Origin
 from klausel.core.terms.identifiers import fault_in_subject, split_subject_key
-from klausel.storage.assignments.rules import holders_of, kept_roles_and_domains
+from klausel.storage.assignments.closures import (
+    ROWS_PER_STATEMENT,
+    has_times_or_groups,
+    members_below,
+    rows_of_all_groups,
+    rows_with_groups,
+)
+from klausel.storage.assignments.judging import fault_in_chains, has_holder, has_people
+from klausel.storage.assignments.rules import (
+    keepers_missing,
+    violations_of_subject,
+)
 from klausel.storage.assignments.store_answers import (
     ForbiddenState,
     ImportResult,
     InvalidAssignments,
     RowFault,
 )
-from klausel.storage.change_log.writer import head_of, log_granted_rows
+from klausel.storage.change_log.writer import head_of, log_stored_rows
 from klausel.storage.sql.database import explained_errors, is_in_memory, make_engine, write_transaction
 from klausel.storage.sql.revisions import SUBJECTS_IN_LOG_ENTRY, StoreChange, log_change, own_write, revision_now
-from klausel.storage.sql.tables import CasbinRule, LogRow
+from klausel.storage.sql.tables import LASTING, MEMBERSHIP, TIMED, CasbinRule, LogRow
 
 ROWS_PER_STEP = 25_000
 MOST_FAULTS = 100
@@ -37,30 +58,47 @@ _Placement = tuple[int, tuple[tuple[str, str], ...], bool]
 _Need = tuple[str, str, str, str, str]
 
 _STAGES = {
-    "klausel_stage": ("subject", "role", "domain"),
+    "klausel_stage": ("subject", "role", "domain", "starts", "ends"),
     "klausel_need": ("subject", "role", "domain", "above", "level"),
     "klausel_kept": ("role", "domain"),
 }
 
+_MAY_BE_NULL = ("starts", "ends")
+# Stands for NULL in a row on its way to COPY; every text was checked to hold no control character.
+_NO_TEXT = "\0"
+
 # SQLite fills its unique index fastest in order. PostgreSQL is fastest without sorting, and without ON CONFLICT: the
 # locks keep others from writing, so what is not there stays so. Each also puts exactly the rows added into the change
 # log: SQLite numbers new rows upwards, so they are those above the last one before.
+_KIND = f"CASE WHEN domain = '' THEN '{MEMBERSHIP}' WHEN starts IS NULL AND ends IS NULL THEN '{LASTING}' ELSE '{TIMED}' END"
+_LOG_COLUMNS = "number, position, sign, subject, role, domain, starts, ends"
 _INSERT = {
     "sqlite": (
-        "INSERT INTO casbin_rule (ptype, v0, v1, v2) SELECT 'g', subject, role, domain FROM temp.klausel_stage "
-        "WHERE true ORDER BY subject, role, domain ON CONFLICT DO NOTHING",
-        "INSERT INTO klausel_assignment_log_row (number, position, sign, subject, role, domain) "
-        "SELECT :number, id - :last - 1, 1, v0, v1, v2 FROM casbin_rule WHERE id > :last ORDER BY id",
+        f"INSERT INTO casbin_rule (ptype, v0, v1, v2, v3, v4) SELECT {_KIND}, subject, role, domain, starts, ends "
+        "FROM temp.klausel_stage WHERE true ORDER BY subject, role, domain ON CONFLICT DO NOTHING",
+        f"INSERT INTO klausel_assignment_log_row ({_LOG_COLUMNS}) "
+        "SELECT :number, id - :last - 1 + :revoked, 1, v0, v1, v2, v3, v4 FROM casbin_rule WHERE id > :last ORDER BY id",
     ),
     "postgresql": (
-        "INSERT INTO klausel_assignment_log_row (number, position, sign, subject, role, domain) "
-        "SELECT :number, row_number() OVER () - 1, 1, subject, role, domain FROM ("
-        "SELECT DISTINCT subject, role, domain FROM klausel_stage AS stage WHERE NOT EXISTS ("
+        f"INSERT INTO klausel_assignment_log_row ({_LOG_COLUMNS}) "
+        "SELECT :number, row_number() OVER () - 1 + :revoked, 1, subject, role, domain, starts, ends FROM ("
+        "SELECT DISTINCT subject, role, domain, starts, ends FROM klausel_stage AS stage WHERE NOT EXISTS ("
         "SELECT 1 FROM casbin_rule WHERE v0 = stage.subject AND v1 = stage.role AND v2 = stage.domain)) AS added",
-        "INSERT INTO casbin_rule (ptype, v0, v1, v2) "
-        "SELECT 'g', subject, role, domain FROM klausel_assignment_log_row WHERE number = :number",
+        f"INSERT INTO casbin_rule (ptype, v0, v1, v2, v3, v4) SELECT {_KIND}, subject, role, domain, starts, ends "
+        "FROM klausel_assignment_log_row WHERE number = :number AND sign = 1",
     ),
 }
+# Rows that are there with other times than those staged.
+_OTHER_TIMES = (
+    "SELECT DISTINCT id, v0, v1, v2, v3, v4 FROM klausel_stage AS stage JOIN casbin_rule "
+    "ON v0 = subject AND v1 = role AND v2 = domain "
+    "WHERE coalesce(v3, '') <> coalesce(starts, '') OR coalesce(v4, '') <> coalesce(ends, '') ORDER BY v0, v1, v2"
+)
+_TWO_TIMES = (
+    "SELECT subject, role, domain FROM klausel_stage GROUP BY subject, role, domain "
+    "HAVING count(DISTINCT coalesce(starts, '') || '/' || coalesce(ends, '')) > 1 "
+    "ORDER BY subject, role, domain"
+)
 
 
 def load_rows(
@@ -69,8 +107,11 @@ def load_rows(
     rows: Iterable[Assignment],
     on_progress: Callable[[int], None] | None,
     origin: Origin,
+    now: float,
 ) -> tuple[ImportResult, StoreChange | None]:
     """Adds the rows, all or nothing, on SQLite or PostgreSQL; the change is None when all were there already.
+
+    A row that is there with other times gets those of the new one. What has ended by `now` breaks no rule.
 
     Raises InvalidAssignments or ForbiddenState with at most 100 entries, StorageError. The locks are held only from the
     last row read to the commit.
@@ -84,7 +125,7 @@ def load_rows(
                 check = _RowCheck(roles)
                 read = _stage(connection, check, rows, on_progress)
             with write_transaction(connection, None):
-                return _insert_and_judge(connection, roles, read, origin)
+                return _Import(connection, roles, check, read, origin, now).run()
         finally:
             if own is engine:
                 with connection.begin():
@@ -99,6 +140,8 @@ class _RowCheck:
         self._depth_of_role = {name: roles.level_of(name).depth for name in roles.roles}
         self._placements: dict[str, _Placement] = {}
         self.kept: set[tuple[str, str]] = set()
+        self.has_times = False
+        self.has_groups = False
 
     def faults_and_needs(self, rows: Sequence[Assignment], first_index: int) -> tuple[list[RowFault], list[_Need]]:
         """The faults of some rows, and what they need that is not among them."""
@@ -109,7 +152,14 @@ class _RowCheck:
         placements = self._placements
         depth_of_role = self._depth_of_role
         for index, row in enumerate(rows, first_index):
-            subject, role, domain = row
+            subject, role, domain, starts, ends = row
+            if starts is not None or ends is not None or not domain or subject.startswith(GROUP_PREFIX):
+                message = self._fault_in_unusual_row(row)
+                if message is not None:
+                    faults.append(RowFault("grant", index, row, message))
+                    continue
+                if row.is_membership:
+                    continue
             placement = placements.get(domain)
             if placement is None:
                 placement = placements[domain] = self._placement(domain)
@@ -120,7 +170,10 @@ class _RowCheck:
                 faults.append(RowFault("grant", index, row, message))
                 continue
             good_subject = subject
-            if may_be_needed:
+            if subject.startswith(GROUP_PREFIX):
+                # A group needs nothing; its members do.
+                continue
+            if may_be_needed and starts is ends is None:
                 present.add((subject, domain))
             for above, level in needed:
                 if (subject, above) not in present:
@@ -128,6 +181,15 @@ class _RowCheck:
         if len(placements) > MOST_DOMAINS_REMEMBERED:
             placements.clear()
         return faults, [need for need in needs if (need[0], need[3]) not in present]
+
+    def _fault_in_unusual_row(self, row: Assignment) -> str | None:
+        """Why a row with times or groups can never be, as far as an ordinary one is not looked at for it."""
+        self.has_times |= row.starts is not None or row.ends is not None
+        if row.role.startswith(GROUP_PREFIX) or not row.domain:
+            self.has_groups = True
+            return fault_in_assignment(self._roles, row)
+        self.has_groups |= row.subject.startswith(GROUP_PREFIX)
+        return fault_in_times(row.starts, row.ends)
 
     def _placement(self, domain: str) -> _Placement:
         levels = self._roles.levels
@@ -182,95 +244,185 @@ def _in_steps(rows: Iterable[Assignment]) -> Iterator[list[Assignment]]:
         yield some
 
 
-def _insert_and_judge(
-    connection: Connection, roles: RoleModel, read: int, origin: Origin
-) -> tuple[ImportResult, StoreChange | None]:
-    dropped = _drop_slow_indexes(connection, read)
-    with own_write(connection):
-        added = _insert(connection)
-    for index in dropped:
-        index.create(connection)
-    violations = _without_role_above(connection, roles) + _without_keeper(connection, roles)
-    violations += _holding_separate_roles(connection, roles)
-    if violations:
-        raise ForbiddenState(tuple(violations[:MOST_FAULTS]))
-    if added >= ROWS_PER_STEP and connection.dialect.name == "postgresql":
-        # Until it has statistics, PostgreSQL plans for a small table.
-        connection.execute(text("ANALYZE casbin_rule"))
-    change = None
-    if added:
-        change = log_change(connection, _subjects_staged(connection))
-        log_granted_rows(connection, "change", origin, added)
-    return ImportResult(added, read - added, revision_now(connection)), change
+class _Import:
+    """The staged rows on their way into the table, and what they come to there."""
 
+    def __init__(
+        self, connection: Connection, roles: RoleModel, check: _RowCheck, read: int, origin: Origin, now: float
+    ) -> None:
+        self._connection, self._roles, self._check = connection, roles, check
+        self._read, self._origin, self._now = read, origin, now
+        self._shortened: set[str] = set()
+        self._groups_left: set[str] = set()
+        self._knows_times_or_groups = check.has_times or check.has_groups or has_times_or_groups(connection)
 
-def _insert(connection: Connection) -> int:
-    """Puts what is staged and not there into both tables; returns how many rows that were."""
-    last = connection.execute(text("SELECT coalesce(max(id), 0) FROM casbin_rule")).scalar_one()
-    values = {"number": head_of(connection).number + 1, "last": last}
-    added = 0
-    for statement in _INSERT[connection.dialect.name]:
-        added = connection.execute(text(statement), values).rowcount
-    return added
+    def run(self) -> tuple[ImportResult, StoreChange | None]:
+        connection, read = self._connection, self._read
+        self._refuse_two_times()
+        dropped = _drop_slow_indexes(connection, read)
+        with own_write(connection):
+            number = head_of(connection).number + 1
+            revoked = self._take_away_other_times(number)
+            added = self._insert(number, revoked)
+        for index in dropped:
+            index.create(connection)
+        violations = self._violations()
+        if violations:
+            raise ForbiddenState(tuple(violations[:MOST_FAULTS]))
+        if added >= ROWS_PER_STEP and connection.dialect.name == "postgresql":
+            # Until it has statistics, PostgreSQL plans for a small table.
+            connection.execute(text("ANALYZE casbin_rule"))
+        change = None
+        if added:
+            change = log_change(connection, _subjects_staged(connection))
+            log_stored_rows(connection, "change", self._origin, added, revoked)
+        return ImportResult(added, read - added, revision_now(connection), revoked), change
 
+    def _refuse_two_times(self) -> None:
+        if self._check.has_times:
+            message = "it is there twice, with other times; leave one of the rows"
+            found = [
+                Violation(subject, role, domain, "two-times", f"{Assignment(subject, role, domain)}: {message}")
+                for subject, role, domain in self._connection.execute(text(_TWO_TIMES))
+            ]
+            if found:
+                raise ForbiddenState(tuple(found[:MOST_FAULTS]))
 
-def _without_role_above(connection: Connection, roles: RoleModel) -> list[Violation]:
-    query = text(
-        "SELECT DISTINCT subject, role, domain FROM klausel_need AS need WHERE level = :level AND NOT EXISTS ("
-        "SELECT 1 FROM casbin_rule WHERE v0 = need.subject AND v2 = need.above AND v1 IN :names) "
-        f"ORDER BY subject, role, domain LIMIT {MOST_FAULTS}"
-    ).bindparams(bindparam("names", expanding=True))
-    staged: set[Assignment] = set()
-    for level in roles.levels[:-1]:
-        names = [name for role in roles.roles.values() if role.level == level.name for name in roles.stored_names(role.name)]
-        staged.update(Assignment(*row) for row in connection.execute(query, {"level": level.name, "names": names}))
-    blamed = []
-    for subject, account in sorted({(row.subject, top_domain(row.domain)) for row in staged}):
-        held = connection.execute(text("SELECT v1, v2 FROM casbin_rule WHERE v0 = :subject"), {"subject": subject})
-        pairs = [(role, domain) for role, domain in held if top_domain(domain) == account]
-        for violation in subject_violations(roles, subject, pairs):
-            if Assignment(subject, violation.role, violation.domain) in staged:
-                blamed.append(violation)
-    return blamed
+    def _take_away_other_times(self, number: int) -> int:
+        """Removes the rows in whose place other times come, and logs them so; returns how many these are."""
+        if not self._knows_times_or_groups:
+            return 0
+        found = self._connection.execute(text(_OTHER_TIMES)).all()
+        self._shortened = {row.v0 for row in found if not row.v0.startswith(GROUP_PREFIX)}
+        self._groups_left = {row.v1 for row in found if row.v1.startswith(GROUP_PREFIX)}
+        if found:
+            self._connection.execute(text("DELETE FROM casbin_rule WHERE id = :id"), [{"id": row.id} for row in found])
+            names = _LOG_COLUMNS.split(", ")
+            rows = [(number, position, REVOKED, *row[1:]) for position, row in enumerate(found)]
+            self._connection.execute(insert(LogRow), [dict(zip(names, row, strict=True)) for row in rows])
+        return len(found)
 
+    def _insert(self, number: int, revoked: int) -> int:
+        """Puts what is staged and not there into both tables; returns how many rows that were."""
+        last = self._connection.execute(text("SELECT coalesce(max(id), 0) FROM casbin_rule")).scalar_one()
+        values = {"number": number, "last": last, "revoked": revoked}
+        added = 0
+        for statement in _INSERT[self._connection.dialect.name]:
+            added = self._connection.execute(text(statement), values).rowcount
+        return added
 
-def _holding_separate_roles(connection: Connection, roles: RoleModel) -> list[Violation]:
-    query = text(
-        "SELECT DISTINCT one.v0 FROM klausel_stage AS stage JOIN casbin_rule AS one ON one.v0 = stage.subject "
-        "JOIN casbin_rule AS other ON other.v0 = one.v0 WHERE one.v1 IN :ones AND other.v1 IN :others "
-        f"ORDER BY one.v0 LIMIT {MOST_FAULTS}"
-    ).bindparams(bindparam("ones", expanding=True), bindparam("others", expanding=True))
-    blamed: list[Violation] = []
-    for pair in roles.separate:
-        ones, others = (_stored_names_of_holders(roles, wanted) for wanted in pair)
-        for (subject,) in connection.execute(query, {"ones": ones, "others": others}).all():
-            held = connection.execute(text("SELECT v1, v2 FROM casbin_rule WHERE v0 = :subject"), {"subject": subject})
-            pairs = [(role, domain) for role, domain in held]
-            for account in sorted({top_domain(domain) for _, domain in pairs}):
-                inside = [(role, domain) for role, domain in pairs if top_domain(domain) == account]
-                found = subject_violations(roles, subject, inside)
-                blamed += [violation for violation in found if violation.rule == "separate-roles"]
-    return blamed
+    def _violations(self) -> list[Violation]:
+        staged_groups = self._staged_groups()
+        if staged_groups:
+            rows = rows_by_subject(rows_of_all_groups(self._connection))
+            fault = fault_in_chains(rows, staged_groups)
+            if fault is not None:
+                rule, chain, message = fault
+                return [Violation(chain[0], chain[1], "", rule, message)]
+        needy = self._without_role_above()
+        # Their staged rows alone are to blame; of the others whatever is wrong.
+        looked_at_whole = self._with_separate_roles() | self._behind(staged_groups) | self._shortened
+        concerned = {subject for subject, _, _ in needy} | looked_at_whole
+        found: list[Violation] = []
+        for start in range(0, len(concerned), ROWS_PER_STATEMENT):
+            some = sorted(concerned)[start : start + ROWS_PER_STATEMENT]
+            rows = rows_by_subject(rows_with_groups(self._connection, some))
+            for subject in some:
+                gathered = gather_rows(subject, rows.get(subject, ()), rows)
+                accounts = {top_domain(domain) for _, domain in gathered.pairs}
+                accounts |= {top_domain(row.domain) for row in gathered.others}
+                for violation in violations_of_subject(self._roles, subject, rows, accounts, self._now):
+                    if subject in looked_at_whole or (subject, violation.role, violation.domain) in needy:
+                        found.append(violation)
+            if len(found) >= MOST_FAULTS:
+                break
+        return found + self._without_keeper()
+
+    def _without_role_above(self) -> set[tuple[str, str, str]]:
+        """The staged roles whose holders have no lasting role above; another may be enough, so these are looked at closely."""
+        query = text(
+            "SELECT DISTINCT subject, role, domain FROM klausel_need AS need WHERE level = :level AND NOT EXISTS ("
+            f"SELECT 1 FROM casbin_rule WHERE v0 = need.subject AND v2 = need.above AND v1 IN :names AND ptype = '{LASTING}')"
+        ).bindparams(bindparam("names", expanding=True))
+        found: set[tuple[str, str, str]] = set()
+        for level in self._roles.levels[:-1]:
+            of_level = [role for role in self._roles.roles.values() if role.level == level.name]
+            names = [name for role in of_level for name in self._roles.stored_names(role.name)]
+            for subject, role, domain in self._connection.execute(query, {"level": level.name, "names": names}):
+                found.add((subject, role, domain))
+        return found
+
+    def _with_separate_roles(self) -> set[str]:
+        """Those with a staged row and with two roles that are kept apart, and those of them in groups."""
+        roles = self._roles
+        query = text(
+            "SELECT DISTINCT one.v0 FROM klausel_stage AS stage JOIN casbin_rule AS one ON one.v0 = stage.subject "
+            "JOIN casbin_rule AS other ON other.v0 = one.v0 WHERE one.v1 IN :ones AND other.v1 IN :others"
+        ).bindparams(bindparam("ones", expanding=True), bindparam("others", expanding=True))
+        found: set[str] = set()
+        for pair in roles.separate:
+            ones, others = (_stored_names_of_holders(roles, wanted) for wanted in pair)
+            found |= set(self._connection.execute(query, {"ones": ones, "others": others}).scalars())
+        if roles.separate and self._knows_times_or_groups:
+            in_groups = text(
+                f"SELECT DISTINCT v0 FROM casbin_rule JOIN klausel_stage ON v0 = subject WHERE ptype = '{MEMBERSHIP}'"
+            )
+            found |= set(self._connection.execute(in_groups).scalars())
+        return found
+
+    def _staged_groups(self) -> frozenset[str]:
+        """The groups of which rows were staged, and those that somebody was staged to be in."""
+        if not self._check.has_groups:
+            return frozenset()
+        query = text(
+            "SELECT DISTINCT subject FROM klausel_stage WHERE subject >= :first AND subject < :beyond "
+            "UNION SELECT DISTINCT role FROM klausel_stage WHERE domain = ''"
+        )
+        values = {"first": GROUP_PREFIX, "beyond": AFTER_GROUPS}
+        return members_below(self._connection, set(self._connection.execute(query, values).scalars()))
+
+    def _behind(self, groups: frozenset[str]) -> set[str]:
+        """The people in these groups."""
+        return {one for one in groups if not one.startswith(GROUP_PREFIX)}
+
+    def _without_keeper(self) -> list[Violation]:
+        # The rows just added are people in these domains, unless they have ended, so only a holder can be missing.
+        query = text(
+            "SELECT domain FROM klausel_kept AS kept WHERE role = :role AND NOT EXISTS ("
+            f"SELECT 1 FROM casbin_rule WHERE v2 = kept.domain AND v1 IN :holders AND ptype = '{LASTING}' "
+            "AND NOT (v0 >= :first AND v0 < :beyond)) ORDER BY domain"
+        ).bindparams(bindparam("holders", expanding=True))
+        blamed: list[Violation] = []
+        for role in self._roles.roles.values():
+            if role.keep_one:
+                holders = holders_of(self._roles, role.name)
+                values = {"role": role.name, "holders": sorted(holders), "first": GROUP_PREFIX, "beyond": AFTER_GROUPS}
+                for domain in self._connection.execute(query, values).scalars().all():
+                    if len(blamed) < MOST_FAULTS and self._keeps_nobody(holders, domain):
+                        blamed.append(keeper_violation(role.name, domain))
+        return blamed or self._without_keeper_in_groups_left()
+
+    def _without_keeper_in_groups_left(self) -> list[Violation]:
+        """As `_without_keeper`, where somebody stays for a time only in a group that has the role."""
+        if not self._groups_left:
+            return []
+        return keepers_missing(
+            self._roles,
+            (),
+            [row for row in rows_with_groups(self._connection, self._groups_left) if not row.is_membership],
+            lambda holders, domain: has_holder(self._connection, holders, domain, self._now),
+            lambda domain: has_people(self._connection, domain, self._now),
+        )
+
+    def _keeps_nobody(self, holders: frozenset[str], domain: str) -> bool:
+        if not self._knows_times_or_groups:
+            return True
+        has_one = has_holder(self._connection, holders, domain, self._now)
+        return not has_one and has_people(self._connection, domain, self._now)
 
 
 def _stored_names_of_holders(roles: RoleModel, wanted: str) -> list[str]:
     return [stored for name in roles.roles if wanted in roles.closure[name] for stored in roles.stored_names(name)]
-
-
-def _without_keeper(connection: Connection, roles: RoleModel) -> list[Violation]:
-    # The rows just added are people in these domains, so only a holder can be missing.
-    query = text(
-        "SELECT domain FROM klausel_kept AS kept WHERE role = :role AND NOT EXISTS ("
-        "SELECT 1 FROM casbin_rule WHERE v2 = kept.domain AND v1 IN :holders) "
-        f"ORDER BY domain LIMIT {MOST_FAULTS}"
-    ).bindparams(bindparam("holders", expanding=True))
-    blamed = []
-    for role in roles.roles.values():
-        if role.keep_one:
-            holders = sorted(holders_of(roles, role.name))
-            for (domain,) in connection.execute(query, {"role": role.name, "holders": holders}):
-                blamed.append(keeper_violation(role.name, domain))
-    return blamed
 
 
 def _subjects_staged(connection: Connection) -> frozenset[str] | None:
@@ -311,7 +463,7 @@ def _make_stages(connection: Connection) -> None:
     _drop_stages(connection)
     column_type = "TEXT" if is_sqlite else 'VARCHAR(255) COLLATE "C"'
     for name, columns in _STAGES.items():
-        described = ", ".join(f"{column} {column_type} NOT NULL" for column in columns)
+        described = ", ".join(f"{column} {column_type}{'' if column in _MAY_BE_NULL else ' NOT NULL'}" for column in columns)
         connection.exec_driver_sql(f"CREATE TEMPORARY TABLE {name} ({described})")
 
 
@@ -326,7 +478,7 @@ def _put_step(connection: Connection, rows: Sequence[Assignment], needs: Sequenc
     _put(connection, "klausel_need", needs)
 
 
-def _put(connection: Connection, table: str, rows: Sequence[tuple[str, ...]]) -> None:
+def _put(connection: Connection, table: str, rows: Sequence[tuple[str | None, ...]]) -> None:
     if not rows:
         return
     driver: Any = connection.connection.driver_connection
@@ -339,6 +491,7 @@ def _put(connection: Connection, table: str, rows: Sequence[tuple[str, ...]]) ->
             )
         return
     # Every text was checked to hold no control character, so only the backslash has a meaning to COPY.
-    block = "".join(["\t".join(row) + "\n" for row in rows]).replace("\\", "\\\\")
+    block = "".join(["\t".join([_NO_TEXT if part is None else part for part in row]) + "\n" for row in rows])
+    block = block.replace("\\", "\\\\").replace(_NO_TEXT, "\\N")
     with driver.cursor() as cursor, cursor.copy(f"COPY pg_temp.{table} FROM STDIN") as copy:
         copy.write(block)

@@ -1,17 +1,21 @@
-"""Who holds any of some roles: subjects in order, page by page, along the index of domains; never by trying everyone."""
+"""Who holds any of some roles, themselves or through groups: subjects in order, page by page; never by trying everyone."""
 
 from __future__ import annotations
 
 import heapq
+import time
 from collections.abc import Iterator, Sequence
 from itertools import chain, groupby, islice
 from typing import Any
 
-from sqlalchemy import Engine, Select, func, select
+from sqlalchemy import Engine, Select, and_, func, select, text
 
 from klausel.core.analysis.search import Holders
+from klausel.core.policy.assignment import GROUP_PREFIX
+from klausel.core.policy.holding import Held, gather_rows, held_at, rows_by_subject
+from klausel.storage.assignments.closures import members_below, rows_with_groups
 from klausel.storage.sql.database import reading
-from klausel.storage.sql.tables import CasbinRule
+from klausel.storage.sql.tables import OF_A_GROUP, CasbinRule
 
 FIRST_PEOPLE = 20
 FIRST_ROWS = 32
@@ -19,28 +23,67 @@ MOST_ROWS = 500
 FEW_PLACES = 16
 NEAR_PLACES = 160
 
-Pairs = tuple[tuple[str, str], ...]
 
+def people_who_hold(
+    engine: Engine, holders: Holders, after: str = "", now: float | None = None
+) -> Iterator[tuple[str, Held]]:
+    """Each subject after `after` who holds one of these roles now, once, by code points, with all that they hold.
 
-def people_who_hold(engine: Engine, holders: Holders, after: str = "") -> Iterator[tuple[str, Pairs]]:
-    """Each subject after `after` who holds one of these roles, once, by code points, with all that they hold, sorted.
-
-    Read in steps, so that writes in between may show or not. Raises StorageError.
+    Groups are among them, and all their members. `now` is in seconds since 1970; None: by the clock. Read in steps, so that
+    writes in between may show or not. Raises StorageError.
     """
+    moment = time.time() if now is None else now
     subjects = subjects_who_hold(engine, holders, after)
     size = FIRST_PEOPLE
     while some := list(islice(subjects, size)):
-        held = _held_by_each(engine, some)
-        yield from ((subject, tuple(sorted(held[subject]))) for subject in some if subject in held)
+        with reading(engine) as connection:
+            rows = rows_by_subject(rows_with_groups(connection, some))
+        for subject in some:
+            held = held_at(subject, gather_rows(subject, rows.get(subject, ()), rows), moment)
+            if any(holders.include(role, domain) for role, domain in held.pairs):
+                yield subject, held
         size = min(5 * size, MOST_ROWS)
 
 
 def subjects_who_hold(engine: Engine, holders: Holders, after: str = "") -> Iterator[str]:
-    """As `people_who_hold`, the subjects alone."""
+    """Those with one of these roles whenever, and the members of groups that have one; in order, each once."""
     runs = [_in_one_place(engine, role, domain, after) for role, domain in holders.exactly]
     if holders.anywhere:
         runs.append(_anywhere_below(engine, holders, after))
+    groups = _groups_below(engine, holders)
+    for start in range(0, len(groups), MOST_ROWS):
+        runs.append(_members_of(engine, groups[start : start + MOST_ROWS], after))
     return (subject for subject, _ in groupby(heapq.merge(*runs)))
+
+
+def _groups_below(engine: Engine, holders: Holders) -> list[str]:
+    """The groups with one of the roles, and those that are in them."""
+    # "0" is the character after "/".
+    anywhere = and_(
+        CasbinRule.v1.in_(holders.anywhere), CasbinRule.v2 > holders.top + "/", CasbinRule.v2 < holders.top + "0"
+    )
+    chosen = [and_(CasbinRule.v1 == role, CasbinRule.v2 == domain) for role, domain in holders.exactly]
+    if holders.anywhere:
+        chosen.append(anywhere)
+    found: set[str] = set()
+    with reading(engine) as connection:
+        for condition in chosen:
+            found |= set(connection.execute(select(CasbinRule.v0).where(condition, text(OF_A_GROUP))).scalars())
+        below = members_below(connection, found) if found else ()
+    return sorted(one for one in below if one.startswith(GROUP_PREFIX))
+
+
+def _members_of(engine: Engine, groups: Sequence[str], after: str) -> Iterator[str]:
+    """The members of some groups, in order, read in growing steps; one may come more than once."""
+    query = select(CasbinRule.v0).where(CasbinRule.v1.in_(groups), CasbinRule.v2 == "").order_by(CasbinRule.v0)
+    size = FIRST_ROWS
+    while True:
+        with reading(engine) as connection:
+            some = connection.execute(query.where(CasbinRule.v0 > after).distinct().limit(size)).scalars().all()
+        yield from some
+        if len(some) < size:
+            return
+        after, size = some[-1], min(2 * size, MOST_ROWS)
 
 
 def _in_one_place(engine: Engine, role: str, domain: str, after: str) -> Iterator[str]:
@@ -97,12 +140,3 @@ def _first_holders(holders: Holders, after: str) -> Select[Any]:
     here = select(func.min(CasbinRule.v0)).where(CasbinRule.v2 == places.c.place, CasbinRule.v0 > after)
     subjects = [here.where(CasbinRule.v1 == role).scalar_subquery() for role in holders.anywhere]
     return select(places.c.place, *subjects).where(places.c.place.is_not(None))
-
-
-def _held_by_each(engine: Engine, subjects: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
-    held: dict[str, list[tuple[str, str]]] = {}
-    query = select(CasbinRule.v0, CasbinRule.v1, CasbinRule.v2).where(CasbinRule.v0.in_(subjects))
-    with reading(engine) as connection:
-        for subject, role, domain in connection.execute(query):
-            held.setdefault(subject, []).append((role, domain))
-    return held

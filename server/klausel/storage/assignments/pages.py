@@ -4,28 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sqlalchemy import Connection, literal, select, tuple_
+from sqlalchemy import ColumnElement, Connection, literal, select, text, tuple_
 
 from klausel.core.policy.assignment import Assignment
-from klausel.storage.sql.tables import CasbinRule
+from klausel.storage.sql.rows import COLUMNS, KEY_COLUMNS
+from klausel.storage.sql.tables import NOT_LASTING, CasbinRule
 
-Filters = tuple[str | None, str | None, str | None]
-
-_COLUMNS = (CasbinRule.v0, CasbinRule.v1, CasbinRule.v2)
+Filters = tuple[str | None, str | None, str | None, str | None, str | None]
+"""Subject, role, domain; the instant after which it ends, and the one at the latest."""
 
 
 def rows_after(connection: Connection, filters: Filters, after: Assignment | None, limit: int) -> list[Assignment]:
-    """The first `limit` rows after `after` that fit every given filter (subject, role, domain), in that order."""
-    subject, role, domain = filters
-    if domain is None or subject is not None or role is not None:
-        bound = tuple(part for part, wanted in zip(after, filters, strict=True) if wanted is None) if after else None
+    """The first `limit` rows after `after` that fit every given filter, in the order of subject, role, domain."""
+    subject, role, domain, *ends = filters
+    if domain is None or subject is not None or role is not None or any(ends):
+        keys = zip(after.key, filters[:3], strict=True) if after else ()
+        bound = tuple(part for part, wanted in keys if wanted is None) if after else None
         return _along_index(connection, filters, bound, limit)
     # The index of domains is sorted by role first. There are few roles, so a page is merged from a short run of each.
     found: list[Assignment] = []
     for held_role in _roles_in(connection, domain):
         includes_bound = after is not None and held_role > after.role
         bound = (after.subject,) if after else None
-        found += _along_index(connection, (None, held_role, domain), bound, limit, includes_bound)
+        found += _along_index(connection, (None, held_role, domain, None, None), bound, limit, includes_bound)
     return sorted(found)[:limit]
 
 
@@ -33,9 +34,9 @@ def _along_index(
     connection: Connection, filters: Filters, bound: tuple[str, ...] | None, limit: int, includes_bound: bool = False
 ) -> list[Assignment]:
     """The first rows that fit; with `bound`, those whose columns without a filter are beyond it (or are it)."""
-    query = select(*_COLUMNS).order_by(*_COLUMNS).limit(limit)
+    query = select(*COLUMNS).where(*ending_between(*filters[3:])).order_by(*KEY_COLUMNS).limit(limit)
     free = []
-    for column, wanted in zip(_COLUMNS, filters, strict=True):
+    for column, wanted in zip(KEY_COLUMNS, filters[:3], strict=True):
         if wanted is None:
             free.append(column)
         else:
@@ -47,6 +48,18 @@ def _along_index(
         limits = tuple_(*(literal(part, column.type) for part, column in zip(bound, free, strict=True)))
         query = query.where(columns >= limits if includes_bound else columns > limits)
     return [Assignment(*row) for row in connection.execute(query)]
+
+
+def ending_between(after: str | None, until: str | None) -> list[ColumnElement[bool]]:
+    """What a row fulfils that ends later than the one and not later than the other; nothing without both."""
+    if after is None and until is None:
+        return []
+    conditions: list[ColumnElement[bool]] = [text(NOT_LASTING), CasbinRule.v4.is_not(None)]  # type: ignore[list-item]
+    if after is not None:
+        conditions.append(CasbinRule.v4 > after)
+    if until is not None:
+        conditions.append(CasbinRule.v4 <= until)
+    return conditions
 
 
 def _roles_in(connection: Connection, domain: str) -> Iterator[str]:

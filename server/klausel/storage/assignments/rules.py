@@ -2,34 +2,84 @@
 
 Only what the write touches is looked at, so the cost does not grow with the table and data found bad elsewhere blocks
 nothing. A removal is refused for a violation that it makes itself, never for one that was there before; what a write
-grants must be in order afterwards, even when it was stored already.
+grants must be in order afterwards, even when it was stored already. Times count: a state is looked at as it is now, and at
+each later moment at which something begins or ends. So do groups: what people hold through them is theirs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 
 from klausel.core.policy.assignment import Assignment, Violation, keeper_violation, subject_violations
+from klausel.core.policy.holding import Held, gather_rows, held_at, moments_of_change
+from klausel.core.policy.keepers import holders_of, kept_roles_and_domains
 from klausel.core.policy.roles import RoleModel, top_domain
+from klausel.core.terms.moment import instant_text
 
-Pairs = Collection[tuple[str, str]]
+RowsBySubject = Mapping[str, Sequence[Assignment]]
+Key = tuple[str, str, str]
+
+
+def violations_of_subject(
+    roles: RoleModel, subject: str, rows: RowsBySubject, accounts: Collection[str], now: float
+) -> list[Violation]:
+    """What the rules forbid of what one subject holds in some top-level domains, now and later; each once, sorted by when.
+
+    `rows` has those of the subject and of the groups above it.
+    """
+    gathered = gather_rows(subject, rows.get(subject, ()), rows)
+    found: dict[tuple[str, str, str], Violation] = {}
+    for moment in (now, *moments_of_change(gathered.others, now)):
+        held = held_at(subject, gathered, moment)
+        for account, pairs in _by_account(held).items():
+            if account in accounts:
+                for violation in subject_violations(roles, subject, pairs):
+                    told = _with_ways(violation, held, moment if moment > now else None)
+                    found.setdefault((violation.role, violation.domain, violation.rule), told)
+    return list(found.values())
 
 
 def subjects_at_fault(
-    roles: RoleModel, before: Mapping[str, Pairs], after: Mapping[str, Pairs], granted: Collection[Assignment]
+    roles: RoleModel,
+    before: RowsBySubject,
+    after: RowsBySubject,
+    touched: Mapping[str, Collection[str]],
+    granted: Collection[Key],
+    now: float,
 ) -> list[Violation]:
-    """The violations by single subjects that a write is to blame for, sorted.
+    """The violations by single subjects that a write is to blame for, by subject.
 
-    `before` and `after` map each touched subject to its (role, domain) pairs in the touched top-level domains.
+    `before` and `after` have the rows of the touched subjects and of the groups above them; `touched` has the top-level
+    domains that count for each.
     """
-    named = set(granted)
     blamed = []
-    for subject in sorted(after):
-        old = set(_violations_of(roles, subject, before[subject]))
-        for violation in _violations_of(roles, subject, after[subject]):
-            if violation not in old or Assignment(subject, violation.role, violation.domain) in named:
+    for subject in sorted(touched):
+        accounts = touched[subject]
+        violations = violations_of_subject(roles, subject, after, accounts, now)
+        old = set(violations_of_subject(roles, subject, before, accounts, now)) if violations else set()
+        for violation in violations:
+            if violation not in old or (subject, violation.role, violation.domain) in granted:
                 blamed.append(violation)
     return blamed
+
+
+def _by_account(held: Held) -> dict[str, list[tuple[str, str]]]:
+    by_account: dict[str, list[tuple[str, str]]] = {}
+    for role, domain in held.pairs:
+        by_account.setdefault(top_domain(domain), []).append((role, domain))
+    return dict(sorted(by_account.items()))
+
+
+def _with_ways(violation: Violation, held: Held, moment: float | None) -> Violation:
+    """The same, with the groups through which the subject would hold the role, and the moment at which it would begin."""
+    message = violation.message
+    way = held.ways.get((violation.role, violation.domain))
+    if way is not None and way.groups:
+        message += f"; {violation.role} in {violation.domain} comes through {', '.join(way.groups)}"
+    if moment is not None:
+        message += f"; from {instant_text(moment)} on"
+    return violation if message == violation.message else replace(violation, message=message)
 
 
 def keepers_missing(
@@ -41,10 +91,12 @@ def keepers_missing(
 ) -> list[Violation]:
     """The domains that a write leaves with people but without a holder of a role that must keep one, sorted.
 
-    `has_holder` (of any of these roles in this very domain) and `has_people` (in the domain or below it) answer about
-    the state after the write. `revoked` are the rows that it really removes.
+    `has_holder` (of any of these roles in this very domain, for ever) and `has_people` (in the domain or below it, whose roles
+    have not ended) answer about the state after the write. `revoked` are the rows that it really removes, those in whose
+    place other times come included, and those of the groups that somebody leaves.
     """
-    suspects = {(role, domain) for row in granted for role, domain in kept_roles_and_domains(roles, row.domain)}
+    rows = [row for row in granted if not row.is_membership]
+    suspects = {(role, domain) for row in rows for role, domain in kept_roles_and_domains(roles, row.domain)}
     for row in revoked:
         for role, domain in kept_roles_and_domains(roles, row.domain):
             if domain == row.domain and row.role in holders_of(roles, role):
@@ -53,33 +105,4 @@ def keepers_missing(
         keeper_violation(role, domain)
         for role, domain in sorted(suspects)
         if not has_holder(holders_of(roles, role), domain) and has_people(domain)
-    ]
-
-
-def kept_roles_and_domains(roles: RoleModel, domain: str) -> Iterator[tuple[str, str]]:
-    """Each role that must keep a holder, with the one of `domain` and the domains above it that it belongs to."""
-    parts = domain.split("/")
-    for role in roles.roles.values():
-        depth = roles.level_of(role.name).depth
-        if role.keep_one and depth <= len(parts):
-            yield role.name, "/".join(parts[:depth])
-
-
-def holders_of(roles: RoleModel, kept: str) -> frozenset[str]:
-    """The roles that make their holder a holder of a kept role: itself and the stronger of its level, by former names too."""
-    level = roles.roles[kept].level
-    return frozenset(
-        stored
-        for name, role in roles.roles.items()
-        if role.level == level and kept in roles.closure[name]
-        for stored in roles.stored_names(name)
-    )
-
-
-def _violations_of(roles: RoleModel, subject: str, pairs: Iterable[tuple[str, str]]) -> list[Violation]:
-    by_account: dict[str, list[tuple[str, str]]] = {}
-    for role, domain in pairs:
-        by_account.setdefault(top_domain(domain), []).append((role, domain))
-    return [
-        violation for account in sorted(by_account) for violation in subject_violations(roles, subject, by_account[account])
     ]

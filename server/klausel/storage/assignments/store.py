@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from math import inf
 from typing import Literal
 
-from sqlalchemy import Connection, Engine, and_, bindparam, delete, exists, func, insert, or_, select
+from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, select
 
 from klausel.core.policy.assignment import Assignment, fault_in_assignment
+from klausel.core.policy.holding import held_at, timing_of
 from klausel.core.policy.roles import RoleModel, top_domain
 from klausel.core.records.change_record import Origin
 from klausel.core.terms.identifiers import fault_in_domain_id, is_printable
 from klausel.storage.assignments.bulk_load import load_rows
-from klausel.storage.assignments.pages import Filters, rows_after
-from klausel.storage.assignments.rules import keepers_missing, subjects_at_fault
+from klausel.storage.assignments.closures import has_times, rows_of, rows_with_groups
+from klausel.storage.assignments.judging import ProposedChange
+from klausel.storage.assignments.pages import Filters, ending_between, rows_after
 from klausel.storage.assignments.store_answers import (
     ForbiddenState,
     ImportResult,
@@ -28,6 +32,7 @@ from klausel.storage.assignments.subject_reader import SubjectReader
 from klausel.storage.change_log.writer import log_rows
 from klausel.storage.sql.database import reading, writing
 from klausel.storage.sql.revisions import StoreChange, log_change, own_write, revision_now
+from klausel.storage.sql.rows import COLUMNS, KEY_COLUMNS, as_values
 from klausel.storage.sql.tables import CasbinRule
 
 __all__ = [
@@ -41,18 +46,20 @@ __all__ = [
     "StoreChange",
 ]
 
-ROWS_PER_STATEMENT = 500
 ROWS_PER_EXPORT_STEP = 10_000
 
-_COLUMNS = (CasbinRule.v0, CasbinRule.v1, CasbinRule.v2)
 _UNKNOWN = Origin()
 
 
 class AssignmentStore:
-    """Role assignments in one database. Safe for use by many threads; other processes may use the same database."""
+    """Role assignments in one database. Safe for use by many threads; other processes may use the same database.
 
-    def __init__(self, engine: Engine) -> None:
+    `clock` gives the moment of now, in seconds since 1970: what has ended by then breaks no rule.
+    """
+
+    def __init__(self, engine: Engine, clock: Callable[[], float] = time.time) -> None:
         self.engine = engine
+        self.clock = clock
         self._reader = SubjectReader(engine)
         self._listeners: list[Callable[[StoreChange], None]] = []
 
@@ -75,13 +82,18 @@ class AssignmentStore:
             return revision_now(connection)
 
     def held_by(self, subject: str) -> tuple[tuple[str, str], ...]:
-        """The (role, domain) pairs of one subject, sorted; one indexed query."""
-        return self._reader.held_by(subject)
+        """The (role, domain) pairs that one subject holds now, through groups too, sorted."""
+        return held_at(subject, self._reader.held_by(subject), self.clock()).pairs
 
     def count(self) -> int:
-        """How many role assignments there are."""
+        """How many role assignments and memberships there are."""
         with reading(self.engine) as connection:
             return connection.execute(select(func.count()).select_from(CasbinRule)).scalar_one()
+
+    def has_times(self) -> bool:
+        """Whether any role assignment or membership has times."""
+        with reading(self.engine) as connection:
+            return has_times(connection)
 
     def is_empty(self) -> bool:
         """Whether there is no role assignment at all."""
@@ -93,39 +105,54 @@ class AssignmentStore:
     ) -> str:
         """Grants and revokes, all or nothing, and returns the new revision; the same write again changes nothing.
 
-        What really changes stands in the change log, with its origin, in the same transaction.
+        To grant what is held with other times gives it those of the grant, or none; to revoke it, its times need not be
+        named. Members of groups are granted and revoked alike. What really changes stands in the change log, with its origin,
+        in the same transaction.
 
         Raises InvalidAssignments for rows that can never be, ForbiddenState when the rules forbid the state after it.
         A stored row can be revoked even when it is invalid by now, such as one with a role no longer declared. To revoke a
         role takes it under its former names too.
         """
-        refused, doubtful = _faults(roles, grant, revoke)
+        now = self.clock()
+        refused, doubtful = _faults(roles, grant, revoke, now)
         if refused:
             raise InvalidAssignments(tuple(refused + doubtful))
-        accounts = {top_domain(row.domain) for row in (*grant, *revoke)}
+        rows = (*grant, *revoke)
+        accounts = None if any(row.is_membership for row in rows) else {top_domain(row.domain) for row in rows}
         with writing(self.engine, accounts) as connection:
             if doubtful:
-                stored = set(_stored(connection, {fault.assignment.subject for fault in doubtful}))
-                absent = tuple(fault for fault in doubtful if fault.assignment not in stored)
+                stored = set(rows_of(connection, {fault.assignment.subject for fault in doubtful}))
+                keys = {row.key for row in stored}
+                absent = tuple(
+                    fault
+                    for fault in doubtful
+                    if (fault.assignment.key not in keys if fault.list == "revoke" else fault.assignment not in stored)
+                )
                 if absent:
                     raise InvalidAssignments(absent)
-            revision, change = _apply(connection, roles, grant, revoke, origin)
+            revision, change = _apply(connection, roles, grant, revoke, origin, now)
         self._tell(change)
         return revision
 
     def remove_subject(self, roles: RoleModel, subject: str, account: str, origin: Origin = _UNKNOWN) -> tuple[str, int]:
         """Takes all that a leaver holds in a top-level domain and below it; returns the revision and how many rows.
 
-        Raises InvalidAssignments when `account` is not one id, ForbiddenState as `write` does.
+        What it holds there through groups goes too: it leaves each group that leads to a role there. Raises
+        InvalidAssignments when `account` is not one id, ForbiddenState as `write` does.
         """
         fault = fault_in_domain_id(account)
         if fault:
             message = f'account "{account}" {fault}; name one domain of the top level'
             raise InvalidAssignments((RowFault("revoke", 0, Assignment(subject, "", account), message),))
-        with writing(self.engine, {account}) as connection:
-            known = _stored(connection, {subject}) if _can_be_stored(subject) else ()
-            leaving = [row for row in known if top_domain(row.domain) == account]
-            revision, change = _apply(connection, roles, (), leaving, origin)
+        with writing(self.engine, None) as connection:
+            known = list(rows_of(connection, {subject})) if _can_be_stored(subject) else []
+            leaving = [row for row in known if top_domain(row.domain) == account and not row.is_membership]
+            for row in known:
+                if row.is_membership and any(
+                    top_domain(one.domain) == account for one in rows_with_groups(connection, [row.role])
+                ):
+                    leaving.append(row)
+            revision, change = _apply(connection, roles, (), leaving, origin, self.clock())
         self._tell(change)
         return revision, len(leaving)
 
@@ -136,15 +163,17 @@ class AssignmentStore:
         InvalidAssignments and ForbiddenState as `write` does.
         """
         with writing(self.engine, None) as connection:
-            query = select(*_COLUMNS).where(CasbinRule.v1 == old).order_by(*_COLUMNS)
-            held = [Assignment(*row) for row in connection.execute(query)] if _can_be_stored(old) else []
-            renamed = [row._replace(role=new) for row in held]
-            refused, _ = _faults(roles, renamed, ())
+            query = select(*COLUMNS).where(CasbinRule.v1.in_([old, new])).order_by(*KEY_COLUMNS)
+            stored = [Assignment(*row) for row in connection.execute(query)] if _can_be_stored(old) else []
+            held = [row for row in stored if row.role == old]
+            known = {(row.subject, row.domain): row for row in stored if row.role == new}
+            renamed = [_lasting_longer(row._replace(role=new), known.get((row.subject, row.domain))) for row in held]
+            refused, _ = _faults(roles, renamed, (), -inf)
             if refused:
                 raise InvalidAssignments(tuple(refused))
             if old == new:
                 return revision_now(connection), 0
-            revision, change = _apply(connection, roles, renamed, held, origin)
+            revision, change = _apply(connection, roles, renamed, held, origin, self.clock())
         self._tell(change)
         return revision, len(held)
 
@@ -155,25 +184,33 @@ class AssignmentStore:
         domain: str | None = None,
         limit: int = 100,
         cursor: str | None = None,
+        ends_after: str | None = None,
+        ends_before: str | None = None,
     ) -> Page:
         """Up to `limit` assignments after `cursor` that fit every filter, by code points of (subject, role, domain).
 
-        Going from cursor to cursor shows every assignment that was there all the time, once. Raises InvalidCursor.
+        With `ends_after` or `ends_before`, instants in their stored form, those alone that end later than the one and not
+        later than the other. Going from cursor to cursor shows every assignment that was there all the time, once. Raises
+        InvalidCursor.
         """
         if limit < 1:
             raise ValueError("limit must be at least 1")
-        filters = (subject, role, domain)
+        filters = (subject, role, domain, ends_after, ends_before)
         after = _read_cursor(cursor, filters) if cursor is not None else None
-        if not all(is_printable(wanted) for wanted in filters if wanted is not None):
+        # Members of groups have an empty domain.
+        if not all(is_printable(wanted) for wanted in filters if wanted):
             return Page((), None)
         with reading(self.engine) as connection:
             rows = rows_after(connection, filters, after, limit + 1)
         shown = tuple(rows[:limit])
         return Page(shown, _write_cursor(filters, shown[-1]) if len(rows) > limit else None)
 
-    def export_rows(self) -> Iterator[Assignment]:
-        """All assignments as of one moment, in the order of `page`, without holding them all in memory."""
-        query = select(*_COLUMNS).order_by(*_COLUMNS)
+    def export_rows(self, ends_after: str | None = None, ends_before: str | None = None) -> Iterator[Assignment]:
+        """All assignments as of one moment, in the order of `page`, without holding them all in memory.
+
+        With one of the instants those alone that end later than the one and not later than the other.
+        """
+        query = select(*COLUMNS).where(*ending_between(ends_after, ends_before)).order_by(*KEY_COLUMNS)
         if self._reader.shares_one_connection:
             # Kept open, it would keep every other thread, and this one, from the only connection there is.
             with reading(self.engine) as connection:
@@ -193,15 +230,21 @@ class AssignmentStore:
     ) -> ImportResult:
         """Adds many assignments, all or nothing, by the same checks and rules as `write`; raises as `write` does.
 
+        Rows that have ended are added too, and mean nothing, so that an export can be read back at any time.
         `on_progress` is told now and then how many rows have been read. At most 100 faults or violations are gathered.
         """
         if self.engine.dialect.name not in {"sqlite", "postgresql"}:
             known = self.count()
             everything = list(rows)
-            revision = self.write(roles, everything, (), origin)
+            with writing(self.engine, None) as connection:
+                refused, _ = _faults(roles, everything, (), -inf)
+                if refused:
+                    raise InvalidAssignments(tuple(refused))
+                revision, change = _apply(connection, roles, everything, (), origin, self.clock())
+            self._tell(change)
             added = self.count() - known
             return ImportResult(added, len(everything) - added, revision)
-        result, change = load_rows(self.engine, roles, rows, on_progress, origin)
+        result, change = load_rows(self.engine, roles, rows, on_progress, origin, self.clock())
         self._tell(change)
         return result
 
@@ -217,33 +260,65 @@ class AssignmentStore:
 
 
 def _faults(
-    roles: RoleModel, grant: Sequence[Assignment], revoke: Sequence[Assignment]
+    roles: RoleModel, grant: Sequence[Assignment], revoke: Sequence[Assignment], now: float
 ) -> tuple[list[RowFault], list[RowFault]]:
-    """The faults that refuse a write, and those of revoked rows that are no faults when the row is stored."""
+    """The faults that refuse a write, and those that are no faults when the row is stored.
+
+    The latter are those of revoked rows, and of grants that have ended.
+    """
     refused: list[RowFault] = []
     doubtful: list[RowFault] = []
     lists: tuple[tuple[Literal["grant", "revoke"], Sequence[Assignment]], ...] = (("grant", grant), ("revoke", revoke))
     for name, rows in lists:
         for index, row in enumerate(rows):
-            if not all(isinstance(part, str) for part in row):
+            if not all(isinstance(part, str) for part in row.key):
                 refused.append(RowFault(name, index, row, "subject, role and domain must be strings"))
                 continue
             message = fault_in_assignment(roles, row)
             if message:
-                storable = name == "revoke" and all(_can_be_stored(part) for part in row)
+                storable = name == "revoke" and all(_can_be_stored(part) for part in row.key)
                 (doubtful if storable else refused).append(RowFault(name, index, row, message))
-    granted = set(grant)
+            elif name == "grant" and row.ends is not None:
+                untimely = timing_of(row, now)
+                if untimely is not None and untimely.timing == "ended":
+                    doubtful.append(RowFault(name, index, row, f"it would have ended at {row.ends}; give an until to come"))
+    granted: dict[tuple[str, str, str], Assignment] = {}
+    for index, row in enumerate(grant):
+        if granted.setdefault(row.key, row) != row:
+            message = "the same row is there with other times; leave it once"
+            refused.append(RowFault("grant", index, row, message))
     for index, row in enumerate(revoke):
-        if row in granted:
+        if row.key in granted:
             refused.append(RowFault("revoke", index, row, "the same row is in both lists; leave it in one of them"))
     return refused, doubtful
+
+
+def _lasting_longer(row: Assignment, other: Assignment | None) -> Assignment:
+    """Of two rows with one key the one that ends later."""
+    return row if other is None or (row.ends is None, row.ends or "") >= (other.ends is None, other.ends or "") else other
 
 
 def _can_be_stored(text: str) -> bool:
     return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
-def apply_unjudged(
+def _apply(
+    connection: Connection,
+    roles: RoleModel,
+    grant: Sequence[Assignment],
+    revoke: Sequence[Assignment],
+    origin: Origin,
+    now: float,
+) -> tuple[str, StoreChange | None]:
+    proposed = ProposedChange(connection, roles, grant, revoke, now)
+    change = _put(connection, proposed.added, proposed.removed, origin)
+    violations = proposed.violations()
+    if violations:
+        raise ForbiddenState(tuple(violations))
+    return revision_now(connection), change
+
+
+def _put(
     connection: Connection, grant: Sequence[Assignment], revoke: Sequence[Assignment], origin: Origin
 ) -> StoreChange | None:
     """Makes the table hold the one and not the other, with the revision and both logs; None when it was so already.
@@ -257,84 +332,29 @@ def apply_unjudged(
     )
     with own_write(connection):
         if revoke:
-            connection.execute(by_row, [row._asdict() for row in revoke])
+            gone = [{"subject": row.subject, "role": row.role, "domain": row.domain} for row in revoke]
+            connection.execute(by_row, gone)
         if grant:
-            new = [{"ptype": "g", "v0": row.subject, "v1": row.role, "v2": row.domain} for row in grant]
-            connection.execute(insert(CasbinRule), new)
+            connection.execute(insert(CasbinRule), [as_values(row) for row in grant])
     change = log_change(connection, frozenset(row.subject for row in (*grant, *revoke)))
     log_rows(connection, origin, grant, revoke)
     return change
 
 
-def _apply(
-    connection: Connection, roles: RoleModel, grant: Sequence[Assignment], revoke: Sequence[Assignment], origin: Origin
-) -> tuple[str, StoreChange | None]:
-    stored = set(_stored(connection, {row.subject for row in (*grant, *revoke)}))
-    added = sorted(set(grant) - stored)
-    revoked = set(revoke)
-    removed = sorted(row for row in stored if row in revoked or row._replace(role=roles.name_now(row.role)) in revoked)
-    violations = subjects_at_fault(roles, *_before_and_after(stored, added, removed, grant, revoke), grant)
-    change = apply_unjudged(connection, added, removed, origin)
-    violations += keepers_missing(
-        roles,
-        grant,
-        removed,
-        lambda holders, domain: _has_holder(connection, holders, domain),
-        lambda domain: _has_people(connection, domain),
-    )
-    if violations:
-        raise ForbiddenState(tuple(violations))
-    return revision_now(connection), change
-
-
-def _before_and_after(
-    stored: set[Assignment],
-    added: Sequence[Assignment],
-    removed: Sequence[Assignment],
-    grant: Sequence[Assignment],
-    revoke: Sequence[Assignment],
-) -> tuple[dict[str, list[tuple[str, str]]], dict[str, list[tuple[str, str]]]]:
-    touched = {(row.subject, top_domain(row.domain)) for row in (*grant, *revoke)}
-    before: dict[str, list[tuple[str, str]]] = {subject: [] for subject, _ in touched}
-    after: dict[str, list[tuple[str, str]]] = {subject: [] for subject, _ in touched}
-    for rows, pairs in ((stored, before), ((stored | set(added)) - set(removed), after)):
-        for row in rows:
-            if (row.subject, top_domain(row.domain)) in touched:
-                pairs[row.subject].append((row.role, row.domain))
-    return before, after
-
-
-def _stored(connection: Connection, subjects: Collection[str]) -> Iterator[Assignment]:
-    waiting = sorted(subjects)
-    for start in range(0, len(waiting), ROWS_PER_STATEMENT):
-        some = waiting[start : start + ROWS_PER_STATEMENT]
-        for row in connection.execute(select(*_COLUMNS).where(CasbinRule.v0.in_(some))):
-            yield Assignment(*row)
-
-
-def _has_holder(connection: Connection, holders: frozenset[str], domain: str) -> bool:
-    query = select(exists().where(CasbinRule.v1.in_(sorted(holders)), CasbinRule.v2 == domain))
-    return bool(connection.execute(query).scalar_one())
-
-
-def _has_people(connection: Connection, domain: str) -> bool:
-    # "0" is the character after "/": a range of the index, where LIKE would need its wildcards escaped.
-    below = and_(CasbinRule.v2 > domain + "/", CasbinRule.v2 < domain + "0")
-    return bool(connection.execute(select(exists().where(or_(CasbinRule.v2 == domain, below)))).scalar_one())
-
-
 def _write_cursor(filters: Filters, last: Assignment) -> str:
-    return base64.urlsafe_b64encode(json.dumps([filters, last], separators=(",", ":")).encode()).decode()
+    given = filters if any(filters[3:]) else filters[:3]
+    return base64.urlsafe_b64encode(json.dumps([given, last.key], separators=(",", ":")).encode()).decode()
 
 
 def _read_cursor(cursor: str, filters: Filters) -> Assignment:
     try:
-        given, last = json.loads(base64.b64decode(cursor.encode("ascii"), altchars=b"-_", validate=True))
-        after = Assignment(*last)
+        given, (subject, role, domain) = json.loads(base64.b64decode(cursor.encode("ascii"), altchars=b"-_", validate=True))
+        after = Assignment(subject, role, domain)
     except (ValueError, TypeError, RecursionError):
         raise InvalidCursor("this cursor was not made by this service; start again without one") from None
-    if not all(isinstance(part, str) and is_printable(part) for part in after):
+    texts = [part for part in after.key if part != ""]
+    if not all(isinstance(part, str) and is_printable(part) for part in texts):
         raise InvalidCursor("this cursor was not made by this service; start again without one")
-    if given != list(filters):
+    if given != list(filters if any(filters[3:]) else filters[:3]):
         raise InvalidCursor("this cursor belongs to other filters; repeat those, or start again without a cursor")
     return after

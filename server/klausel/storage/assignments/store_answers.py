@@ -48,8 +48,12 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class ImportResult:
-    """What an import did: rows added, rows that were there already (repetitions count here), revision afterwards."""
+    """What an import did: rows added, rows that were there already (repetitions count here), revision afterwards.
+
+    `changed` are those of the added that were there with other times.
+    """
 
     added: int
     already_there: int
     revision: str
+    changed: int = 0

@@ -1,4 +1,4 @@
-"""The one query behind most decisions, one subject's rows, over driver-level connections that are kept open."""
+"""The one query behind most decisions, all rows about one subject, over driver-level connections that are kept open."""
 
 from __future__ import annotations
 
@@ -10,15 +10,34 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any, ClassVar
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine
 
+from klausel.core.policy.assignment import Assignment
+from klausel.core.policy.holding import Rows, rows_of_subject
 from klausel.core.terms.identifiers import is_printable
+from klausel.storage.assignments.closures import rows_with_groups
 from klausel.storage.sql.database import access_of, explained_errors, is_in_memory, make_engine, reading, set_busy_timeout
-from klausel.storage.sql.tables import CasbinRule
+from klausel.storage.sql.tables import LASTING, MEMBERSHIP
 
-Pairs = tuple[tuple[str, str], ...]
+_BY_SUBJECT = "SELECT v0, v1, v2, v3, v4, ptype FROM casbin_rule WHERE v0 = "
+# All rows of a subject and of the groups above it, as of one moment. UNION meets each group once, so circles end.
+_WITH_GROUPS = {
+    "sqlite": (
+        "WITH RECURSIVE met(name) AS (SELECT ? UNION SELECT v1 FROM met JOIN casbin_rule ON v0 = name "
+        f"WHERE ptype = '{MEMBERSHIP}') SELECT v0, v1, v2, v3, v4 FROM met JOIN casbin_rule ON v0 = name"
+    ),
+    # OFFSET 0 keeps PostgreSQL, while it has no statistics, from joining by reading the whole table.
+    "postgresql": (
+        'WITH RECURSIVE met(name) AS (SELECT CAST(%s AS varchar(255)) COLLATE "C" UNION SELECT up.v1 FROM met, LATERAL ('
+        f"SELECT v1 FROM casbin_rule WHERE v0 = met.name AND ptype = '{MEMBERSHIP}' OFFSET 0) AS up) "
+        "SELECT v0, v1, v2, v3, v4 FROM met, LATERAL ("
+        "SELECT v0, v1, v2, v3, v4 FROM casbin_rule WHERE v0 = met.name OFFSET 0) AS own"
+    ),
+}
 
-_BY_SUBJECT = "SELECT v1, v2 FROM casbin_rule WHERE v0 = "
+
+_NO_ROWS = Rows(())
+_LASTING_ALONE = {LASTING}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,26 +65,38 @@ class SubjectReader:
         self._engine = engine
         self.shares_one_connection = is_in_memory(engine.url)
         self.is_sqlite_file = engine.dialect.name == "sqlite" and not self.shares_one_connection
+        is_sqlite = engine.dialect.name == "sqlite"
+        self._in_one_moment = engine if is_sqlite else engine.execution_options(isolation_level="REPEATABLE READ")
         self._query: str | None = None
         if self.is_sqlite_file:
             self._query = _BY_SUBJECT + "?"
+            self._query_with_groups = _WITH_GROUPS["sqlite"]
         elif engine.dialect.name == "postgresql" and engine.dialect.driver == "psycopg":
             self._query = _BY_SUBJECT + "%s"
+            self._query_with_groups = _WITH_GROUPS["postgresql"]
         self._access = access_of(engine)
         self._held_engine = make_engine(engine.url, hold_connections=True, access=self._access) if self._query else None
         self._local = threading.local()
         self._idle: deque[_Held] = deque()
 
-    def held_by(self, subject: str) -> Pairs:
-        """The (role, domain) pairs of one subject, sorted by code points; empty for unknown ones. Raises StorageError."""
+    def held_by(self, subject: str) -> Rows:
+        """All rows that say what a subject holds; none for unknown ones. Raises StorageError.
+
+        One query; for a member of groups another one, which reads everything anew as of one moment.
+        """
         if not is_printable(subject):
-            return ()
+            return _NO_ROWS
         if self._query is None:
-            query = select(CasbinRule.v1, CasbinRule.v2).where(CasbinRule.v0 == subject)
-            with reading(self._engine) as connection:
-                return tuple(sorted((role, domain) for role, domain in connection.execute(query)))
+            with reading(self._in_one_moment) as connection:
+                return rows_of_subject(subject, rows_with_groups(connection, [subject]))
         # Sorted here: ORDER BY can lure PostgreSQL, while it has no statistics, to another index and all its rows.
-        return tuple(sorted(self._ask(self._query, (subject,))))
+        found = self._ask(self._query, (subject,))
+        kinds = {row[5] for row in found}
+        if kinds <= _LASTING_ALONE:
+            return Rows(tuple(sorted([(row[1], row[2]) for row in found])))
+        if MEMBERSHIP in kinds:
+            found = self._ask(self._query_with_groups, (subject,))
+        return rows_of_subject(subject, [Assignment(*row[:5]) for row in found])
 
     def data_version(self) -> tuple[int, int]:
         """What changes when anyone else than this thread's held connection commits; SQLite files only."""

@@ -5,12 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain, groupby
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import Engine, Select, and_, or_, select
+from sqlalchemy import Connection, Engine, Select, and_, or_, select
 
 from klausel.core.analysis.search import Holders
-from klausel.core.policy.assignment import Assignment
+from klausel.core.policy.assignment import AFTER_GROUPS, GROUP_PREFIX, Assignment, row_as_json
+from klausel.core.policy.holding import (
+    Held,
+    Pairs,
+    Rows,
+    gather_rows,
+    groups_in,
+    held_at,
+    rows_by_subject,
+    rows_of_subject,
+)
 from klausel.core.records.change_record import GRANTED
 from klausel.core.terms.identifiers import is_printable
 from klausel.core.terms.moment import moment_text
@@ -19,7 +29,8 @@ from klausel.storage.sql.tables import LogRecord, LogRow
 
 ROWS_PER_STEP = 5_000
 
-Pairs = tuple[tuple[str, str], ...]
+_STATE = (LogRow.subject, LogRow.role, LogRow.domain, LogRow.number, LogRow.sign, LogRow.starts, LogRow.ends)
+
 Place = tuple[int, int]
 """Where a change stands: the number of its record, and its position there."""
 
@@ -41,7 +52,7 @@ class Filters:
 
 
 class LoggedChange(NamedTuple):
-    """One role assignment granted or revoked, with what its record says; `kind` as in ChangeRecord."""
+    """One role assignment or membership granted or revoked, with what its record says; `kind` as in ChangeRecord."""
 
     number: int
     position: int
@@ -49,6 +60,8 @@ class LoggedChange(NamedTuple):
     subject: str
     role: str
     domain: str
+    starts: str | None
+    ends: str | None
     microseconds: int
     kind: str
     by: str | None
@@ -67,16 +80,19 @@ class LoggedChange(NamedTuple):
             return "found"
         return "granted" if self.sign == GRANTED else "revoked"
 
+    @property
+    def row(self) -> Assignment:
+        """What was granted or revoked."""
+        return Assignment(self.subject, self.role, self.domain, self.starts, self.ends)
+
 
 def change_as_json(change: LoggedChange) -> dict[str, object]:
-    """One change as an object; what is not known is null."""
+    """One change as an object; what is not known is null, and times that a row does not have are left out."""
     return {
         "number": change.number,
         "time": moment_text(change.microseconds),
         "change": change.word,
-        "subject": change.subject,
-        "role": change.role,
-        "domain": change.domain,
+        **row_as_json(change.row),
         "by": change.by,
         "reason": change.reason,
         "ticket": change.ticket,
@@ -93,6 +109,11 @@ class MomentInLog(NamedTuple):
 
     microseconds: int
     number: int
+
+    @property
+    def seconds(self) -> float:
+        """The moment in seconds since 1970."""
+        return self.microseconds / 1_000_000
 
 
 class LogReader:
@@ -113,53 +134,68 @@ class LogReader:
         raise BeforeTheLog(f"nothing is known of {moment_text(microseconds)}: the log {when}; ask about a later moment")
 
     def held_by_at(self, subject: str, moment: MomentInLog) -> Pairs:
-        """The (role, domain) pairs that one subject held at a moment, sorted; one indexed query."""
+        """The (role, domain) pairs that one subject held at a moment, through groups too, sorted."""
+        return held_at(subject, self.rows_at(subject, moment), moment.seconds).pairs
+
+    def rows_at(self, subject: str, moment: MomentInLog) -> Rows:
+        """All rows that said at a moment what a subject holds; one indexed query for it, and one for each step to its groups."""
         if not is_printable(subject):
-            return ()
-        query = select(LogRow.role, LogRow.domain, LogRow.number, LogRow.sign).where(
-            LogRow.subject == subject, LogRow.number <= moment.number
-        )
+            return Rows(())
+        found: list[Assignment] = []
+        waiting = {subject}
+        met = set(waiting)
         with reading(self._engine) as connection:
-            # Sorted here: ORDER BY can lure PostgreSQL to another index and all its rows.
-            rows = sorted((role, domain, number, sign) for role, domain, number, sign in connection.execute(query))
-        last = {(role, domain): sign for role, domain, _, sign in rows}
-        return tuple(pair for pair, sign in last.items() if sign == GRANTED)
+            # What the log says of a moment does not change any more, so the queries need not be one.
+            while waiting:
+                some = [row for one in sorted(waiting) for row in _rows_of(connection, one, moment)]
+                found += some
+                waiting = set(groups_in(some)) - met
+                met |= waiting
+        return rows_of_subject(subject, found)
 
     def held_at(self, moment: MomentInLog, subject: str | None = None, domain: str | None = None) -> Iterator[Assignment]:
-        """All role assignments as of a moment, sorted, without holding them all; of one subject or domain where named."""
+        """All role assignments and memberships as they were stored at a moment, sorted, without holding them all.
+
+        Of one subject or domain where named.
+        """
+        query = select(*_STATE).where(LogRow.number <= moment.number).order_by(*_STATE[:5])
         if subject is not None:
-            pairs = self.held_by_at(subject, moment)
-            yield from (Assignment(subject, role, where) for role, where in pairs if domain in (None, where))
+            with reading(self._engine) as connection:
+                own = _rows_of(connection, subject, moment) if is_printable(subject) else []
+            yield from (row for row in own if domain in (None, row.domain))
             return
-        columns = (LogRow.subject, LogRow.role, LogRow.domain, LogRow.number, LogRow.sign)
-        query = select(*columns).where(LogRow.number <= moment.number).order_by(*columns)
         if domain is not None:
             query = query.where(LogRow.domain == domain)
         with reading(self._engine) as connection:
             found = connection.execute(query.execution_options(yield_per=ROWS_PER_STEP))
-            for assignment, entries in groupby(map(tuple, found), key=lambda row: row[:3]):
-                *_, last = entries
-                if last[4] == GRANTED:
-                    yield Assignment(*assignment)
+            yield from _standing(map(tuple, found))
 
-    def people_who_held(self, moment: MomentInLog, holders: Holders, after: str = "") -> Iterator[tuple[str, Pairs]]:
-        """Each subject after `after` who held one of these roles at a moment, once, with all held in that account, sorted.
+    def has_times(self, moment: MomentInLog) -> bool:
+        """Whether any row up to a moment had times."""
+        query = select(LogRow.number).where(LogRow.number <= moment.number)
+        query = query.where(or_(LogRow.starts.is_not(None), LogRow.ends.is_not(None)))
+        with reading(self._engine) as connection:
+            return connection.execute(query.limit(1)).first() is not None
 
-        Goes through the whole log, in constant memory.
+    def people_who_held(self, moment: MomentInLog, holders: Holders, after: str = "") -> Iterator[tuple[str, Held]]:
+        """Each subject after `after` who held one of these roles at a moment, once, with all held in that account.
+
+        Goes through the whole log; memory grows with the groups alone.
         """
         if after and not is_printable(after):
             return
-        columns = (LogRow.subject, LogRow.role, LogRow.domain, LogRow.number, LogRow.sign)
         # "0" is the character after "/".
         below = and_(LogRow.domain > holders.top + "/", LogRow.domain < holders.top + "0")
-        query = select(*columns).where(LogRow.subject > after, LogRow.number <= moment.number)
-        query = query.where(or_(LogRow.domain == holders.top, below)).order_by(*columns)
+        query = select(*_STATE).where(LogRow.number <= moment.number).order_by(*_STATE[:5])
+        query = query.where(or_(LogRow.domain == holders.top, below, LogRow.domain == ""))
+        of_groups = query.where(LogRow.subject > GROUP_PREFIX, LogRow.subject < AFTER_GROUPS)
         with reading(self._engine) as connection:
-            found = connection.execute(query.execution_options(yield_per=ROWS_PER_STEP))
-            for subject, rows in groupby(found, key=lambda row: row[0]):
-                last: dict[tuple[str, str], int] = {(role, domain): sign for _, role, domain, _, sign in rows}
-                held = tuple(pair for pair, sign in last.items() if sign == GRANTED)
-                if any(holders.include(role, domain) for role, domain in held):
+            rows_of_groups = rows_by_subject(_standing(map(tuple, connection.execute(of_groups))))
+            wanted = query.where(LogRow.subject > after).execution_options(yield_per=ROWS_PER_STEP)
+            found = _standing(map(tuple, connection.execute(wanted)))
+            for subject, rows in groupby(found, key=lambda row: row.subject):
+                held = held_at(subject, gather_rows(subject, list(rows), rows_of_groups), moment.seconds)
+                if any(holders.include(role, domain) for role, domain in held.pairs):
                     yield subject, held
 
     def changes(self, filters: Filters, limit: int | None = None, after: Place | None = None) -> Iterator[LoggedChange]:
@@ -181,8 +217,23 @@ class LogReader:
             yield from map(LoggedChange._make, chain.from_iterable(parts))
 
 
+def _rows_of(connection: Connection, subject: str, moment: MomentInLog) -> list[Assignment]:
+    """The rows that stood about one subject at a moment, sorted."""
+    query = select(*_STATE).where(LogRow.subject == subject, LogRow.number <= moment.number)
+    # Sorted here: ORDER BY can lure PostgreSQL to another index and all its rows.
+    return list(_standing(iter(sorted(map(tuple, connection.execute(query)), key=lambda row: row[:5]))))
+
+
+def _standing(rows: Iterator[tuple[Any, ...]]) -> Iterator[Assignment]:
+    """Of rows of the log in the order of `_STATE`, those that were granted last."""
+    for key, entries in groupby(rows, key=lambda row: row[:3]):
+        *_, last = entries
+        if last[4] == GRANTED:
+            yield Assignment(*key, *last[5:])
+
+
 def _query(filters: Filters, after: Place | None) -> Select[tuple[object, ...]]:
-    rows = {"number", "position", "sign", "subject", "role", "domain"}
+    rows = {"number", "position", "sign", *Assignment._fields}
     columns = [getattr(LogRow if name in rows else LogRecord, name) for name in LoggedChange._fields]
     query = select(*columns).join(LogRecord, LogRecord.number == LogRow.number)
     if filters.subject is not None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, groupby, islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, func, select
 
@@ -17,6 +17,7 @@ from klausel.core.records.change_record import GRANTED, REVOKED, RowsDigest
 from klausel.storage.change_log.writer import ROWS_PER_FETCH, batches
 from klausel.storage.sql.database import reading
 from klausel.storage.sql.revisions import revision_now
+from klausel.storage.sql.rows import kind_of
 from klausel.storage.sql.tables import CasbinRule, LogRecord, LogRow
 
 MOST_FINDINGS = 100
@@ -26,13 +27,14 @@ Progress = Callable[[int], None]
 _COLUMNS = ", ".join("actor" if name == "by" else name for name in StoredRecord._fields)
 _RECORDS = f"SELECT {_COLUMNS} FROM klausel_assignment_log WHERE number >= :number ORDER BY number"
 _ROWS = (
-    "SELECT number, position, sign, subject, role, domain FROM klausel_assignment_log_row "
+    "SELECT number, position, sign, subject, role, domain, starts, ends FROM klausel_assignment_log_row "
     "WHERE number >= :number ORDER BY number, position"
 )
 _ROWS_BY_SUBJECT = (
-    "SELECT subject, role, domain, number, sign FROM klausel_assignment_log_row ORDER BY subject, role, domain, number, sign"
+    "SELECT subject, role, domain, number, sign, starts, ends FROM klausel_assignment_log_row "
+    "ORDER BY subject, role, domain, number, sign"
 )
-_TABLE = "SELECT v0, v1, v2 FROM casbin_rule ORDER BY v0, v1, v2"
+_TABLE = "SELECT v0, v1, v2, v3, v4, ptype FROM casbin_rule ORDER BY v0, v1, v2"
 _NO_ROWS = StoredRows(0, 0, RowsDigest().hexdigest(), True)
 
 
@@ -151,29 +153,45 @@ def _differences(connection: Connection, tell: Progress) -> Iterator[Finding]:
         yield Finding(None, "table", "the role assignments, or the rows of the log, hold what is no text")
 
 
-def _unlike(stored: Iterator[Any], logged: Iterator[tuple[Any, int, int]]) -> Iterator[Finding]:
-    row, word = next(stored, None), next(logged, None)
+def _unlike(stored: Iterator[Any], logged: Iterator[_LastWord]) -> Iterator[Finding]:
+    row: Any = next(stored, None)
+    word = next(logged, None)
     while row is not None or word is not None:
-        if word is None or (row is not None and row < word[0]):
-            yield Finding(None, "table", f"{_shown(row)} is held, but no record grants it; it was added behind the log")
+        if word is None or (row is not None and row[:3] < word.key):
+            yield Finding(None, "table", f"{_shown(row[:5])} is held, but no record grants it; it was added behind the log")
             row = next(stored, None)
-        elif row is None or word[0] < row:
-            if word[2] == GRANTED:
-                message = f"{_shown(word[0])} was granted by this record, but is not held; it was taken away behind the log"
-                yield Finding(word[1], "table", message)
+        elif row is None or word.key < row[:3]:
+            if word.sign == GRANTED:
+                message = f"{_shown(word.row)} was granted by this record, but is not held; it was taken away behind the log"
+                yield Finding(word.number, "table", message)
             word = next(logged, None)
         else:
-            if word[2] != GRANTED:
-                message = f"{_shown(row)} was revoked by this record, but is held; it was added behind the log"
-                yield Finding(word[1], "table", message)
+            if word.sign != GRANTED:
+                message = f"{_shown(row[:5])} was revoked by this record, but is held; it was added behind the log"
+                yield Finding(word.number, "table", message)
+            elif row[3:5] != word.row[3:] or row[5] != kind_of(Assignment(*row[:5])):
+                message = f"{_shown(word.row)} was granted by this record, but other times or another kind are stored"
+                yield Finding(word.number, "table", f"{message}; the row was changed behind the log")
             row, word = next(stored, None), next(logged, None)
 
 
-def _last_words(rows: Iterator[Any]) -> Iterator[tuple[Any, int, int]]:
-    """For each role assignment that the log names: itself, the last record that names it, and the sign there."""
+class _LastWord(NamedTuple):
+    """The last row of the log about a role assignment: the number of its record, its sign, and itself."""
+
+    number: int
+    sign: int
+    row: Any
+
+    @property
+    def key(self) -> Any:
+        return self.row[:3]
+
+
+def _last_words(rows: Iterator[Any]) -> Iterator[_LastWord]:
+    """For each role assignment that the log names, the last row that does."""
     for assignment, entries in groupby(rows, key=lambda row: row[:3]):
         *_, last = entries
-        yield assignment, last[3], last[4]
+        yield _LastWord(last[3], last[4], (*assignment, *last[5:]))
 
 
 def _told(rows: Iterator[list[Any]], tell: Progress) -> Iterator[list[Any]]:

@@ -45,7 +45,7 @@ def log_rows(connection: Connection, origin: Origin, granted: Sequence[Assignmen
     """Appends one record with the rows that a write really changed; to be called after the revision was counted up."""
     head = head_of(connection)
     rows: list[LoggedRow] = [(REVOKED, *row) for row in revoked] + [(GRANTED, *row) for row in granted]
-    names = ("number", "position", "sign", "subject", "role", "domain")
+    names = ("number", "position", "sign", "subject", "role", "domain", "starts", "ends")
     values = [dict(zip(names, (head.number + 1, position, *row), strict=True)) for position, row in enumerate(rows)]
     connection.execute(insert(LogRow), values)
     digest = RowsDigest()
@@ -53,24 +53,27 @@ def log_rows(connection: Connection, origin: Origin, granted: Sequence[Assignmen
     _append(connection, head, "change", origin, (len(granted), len(revoked)), digest.hexdigest())
 
 
-def log_granted_rows(connection: Connection, kind: str, origin: Origin, granted: int) -> None:
-    """Appends the record for rows that stand in the table of rows already, under the next number, and are all grants."""
+def log_stored_rows(connection: Connection, kind: str, origin: Origin, granted: int, revoked: int = 0) -> None:
+    """Appends the record for rows that stand in the table of rows already, under the next number."""
     head = head_of(connection)
     digest = RowsDigest()
-    query = "SELECT sign, subject, role, domain FROM klausel_assignment_log_row WHERE number = :number ORDER BY position"
+    query = (
+        "SELECT sign, subject, role, domain, starts, ends FROM klausel_assignment_log_row "
+        "WHERE number = :number ORDER BY position"
+    )
     for rows in batches(connection, query, head.number + 1):
         digest.add(rows)
-    _append(connection, head, kind, origin, (granted, 0), digest.hexdigest())
+    _append(connection, head, kind, origin, (granted, revoked), digest.hexdigest())
 
 
 def begin_log(connection: Connection) -> None:
     """Writes the first record, with the role assignments found."""
     copy = text(
-        "INSERT INTO klausel_assignment_log_row (number, position, sign, subject, role, domain) "
-        "SELECT 1, row_number() OVER (ORDER BY v0, v1, v2) - 1, 1, v0, v1, v2 FROM casbin_rule"
+        "INSERT INTO klausel_assignment_log_row (number, position, sign, subject, role, domain, starts, ends) "
+        "SELECT 1, row_number() OVER (ORDER BY v0, v1, v2) - 1, 1, v0, v1, v2, v3, v4 FROM casbin_rule"
     )
     found = connection.execute(copy).rowcount
-    log_granted_rows(connection, "begins", Origin(), found)
+    log_stored_rows(connection, "begins", Origin(), found)
 
 
 def batches(connection: Connection, query: str, number: int | None = None) -> Iterator[list[Any]]:

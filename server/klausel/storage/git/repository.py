@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from klausel.core.loading.load import SourceFile
+from klausel.core.terms.moment import moment_text, read_moment
 from klausel.core.terms.problem import Problem, nearest_name
 from klausel.storage import file_rules
 from klausel.storage.git.objects import (
@@ -161,7 +162,9 @@ class GitRepository:
     def commit(self, revision: str) -> GitCommit:
         """The commit that a revision names (`HEAD~2`, a branch, a tag, an id); raises `GitError` when it names none.
 
-        Words that git answers from the reflog are refused: a clone has its own, which says nothing about the branch.
+        A date or a time, alone or behind a revision (`2026-03-01`, `main@2026-03-01T12:00`), names what was in force on that
+        branch, or on HEAD, at that moment. Words that git answers from the reflog are refused: a clone has its own, which says
+        nothing about the branch.
         """
         if _FROM_THE_REFLOG.search(revision):
             message = f'"{printable(revision)}" asks the reflog of this clone, which does not know what the branch was then'
@@ -169,6 +172,9 @@ class GitRepository:
         known = self._commits.get(revision)
         if known is not None:
             return known
+        of_moment = self._in_force(revision)
+        if of_moment is not None:
+            return of_moment
         found = self._objects.read(f"{revision}^{{commit}}")
         if found is None or found.kind != "commit" or found.content is None:
             raise GitError(self._unknown(revision))
@@ -176,6 +182,36 @@ class GitRepository:
             self._commits.clear()
         commit = self._commits[found.id] = read_commit(found.id, found.content)
         return commit
+
+    def _in_force(self, revision: str) -> GitCommit | None:
+        """The commit that a revision with a moment names; None for a revision without one."""
+        branch, _, written = revision.rpartition("@")
+        try:
+            moment = read_moment(written)
+        except ValueError:
+            return None
+        if self._objects.read(revision, largest=0) is not None:
+            name = printable(revision)
+            raise GitError(f'"{name}" is a moment and the name of a tag or branch; write refs/tags/{name}, or HEAD@{name}')
+        branch = branch or "HEAD"
+        found = None
+        tip = self.commit(branch)
+        options = ["rev-list", "--first-parent", "--reverse", "--format=%H %ct", tip.id, "--"]
+        text = _output([*self._command, *options], self._environment, cwd=self.git_dir)
+        lines = [line for line in text.splitlines() if not line.startswith("commit ")]
+        for line in lines:
+            commit, _, seconds = line.partition(" ")
+            # What stands on top of a commit came after it, whatever the clock of its machine said.
+            if int(seconds) * 1_000_000 > moment:
+                break
+            found = commit
+        if found is None:
+            is_cut = bool(self.commit(lines[0].partition(" ")[0]).parents)
+            why = (
+                "this clone begins later; git fetch --unshallow brings the rest" if is_cut else "its first commit is younger"
+            )
+            raise GitError(f"nothing was in force on {printable(branch)} at {moment_text(moment)}: {why}")
+        return self.commit(found)
 
     def first_parent(self, commit: GitCommit) -> GitCommit | None:
         """The first parent of a commit; None for the first commit, and where a shallow clone ends."""

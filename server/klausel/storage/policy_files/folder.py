@@ -22,6 +22,7 @@ from klausel.storage.file_rules import (
     too_large,
     unreadable,
 )
+from klausel.storage.git.moved_folder import folder_at
 from klausel.storage.git.objects import GitError
 from klausel.storage.git.repository import GitRepository
 
@@ -97,6 +98,7 @@ def read_at(
     Raises `GitError` when git cannot answer.
     """
     commit = repository.commit(revision)
+    folder = folder_at(repository, commit, folder)
     files, problems = repository.files_at(commit, folder)
     if model is None:
         places = (str(PurePosixPath(folder).parent / MODEL_NAME), MODEL_NAME)

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, CheckConstraint, Connection, Index, Integer, SmallInteger, String, Table, event
+from typing import Any
+
+from sqlalchemy import BigInteger, CheckConstraint, Connection, Index, Integer, SmallInteger, String, Table, event, text
 from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeEngine
 
-SCHEMA_VERSION = 3
-"""1 had no log for auditors; 2 noted no changes of role assignments that others make by plain SQL."""
+SCHEMA_VERSION = 4
+"""1 had no log for auditors; 2 noted no changes of role assignments that others make by plain SQL; 3 had no times and groups."""
+
+LASTING = "g"
+"""The kind of a role assignment without times; the one that Casbin knows."""
+TIMED = "gt"
+"""The kind of a role assignment that begins or ends."""
+MEMBERSHIP = "gm"
+"""The kind of a row that makes its subject a member of a group, with or without times."""
 
 OWN_WRITE = -1
 """On SQLite, a row of `klausel_change` under this revision says that the open transaction counts its changes itself."""
@@ -33,14 +42,29 @@ def _counter() -> TypeEngine[int]:
     return BigInteger().with_variant(Integer(), "sqlite")
 
 
+ROW_CHECK_NAME = "casbin_rule_holds_role_assignments"
+ROW_CHECK = (
+    "(ptype = 'g' AND v3 IS NULL AND v4 IS NULL) OR (ptype = 'gt' AND (v3 IS NOT NULL OR v4 IS NOT NULL)) OR ptype = 'gm'"
+)
+NOT_LASTING = "ptype <> 'g'"
+# ";" is the character after ":".
+OF_A_GROUP = "v0 >= 'group:' AND v0 < 'group;'"
+
+
+def _only(condition: str) -> dict[str, Any]:
+    return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
+
+
 class Base(DeclarativeBase):
     """The tables of this module, and no others."""
 
 
 class CasbinRule(Base):
-    """One role assignment in the shape of Casbin's SQLAlchemy adapter: v0 subject, v1 role, v2 domain.
+    """One role assignment in the shape of Casbin's SQLAlchemy adapter: v0 subject, v1 role, v2 domain, v3 from, v4 until.
 
-    The database itself refuses rows that are not role assignments (policies are files) and repeated ones.
+    A role assignment with times and a membership (v1 the group, v2 empty) are of kinds that a Casbin enforcer passes over: it
+    knows no clock, and would take them as given for ever. The database itself refuses other rows (policies are files), repeated
+    ones, and times on a row that Casbin would read.
     """
 
     __tablename__ = "casbin_rule"
@@ -53,10 +77,13 @@ class CasbinRule(Base):
     v4: Mapped[str | None] = mapped_column(_exact_text())
     v5: Mapped[str | None] = mapped_column(_exact_text())
     __table_args__ = (
-        CheckConstraint("ptype = 'g'", name="casbin_rule_holds_role_assignments"),
+        CheckConstraint(ROW_CHECK, name=ROW_CHECK_NAME),
         Index("casbin_rule_once", "v0", "v1", "v2", unique=True),
         Index("casbin_rule_by_role", "v1", "v0", "v2"),
         Index("casbin_rule_by_domain", "v2", "v1", "v0"),
+        # Small where few rows have times or groups; who asks for these rows by index says the condition word for word.
+        Index("casbin_rule_by_end", "v4", **_only(NOT_LASTING)),
+        Index("casbin_rule_of_groups", "v2", "v1", "v0", **_only(OF_A_GROUP)),
     )
 
 
@@ -106,7 +133,10 @@ class LogRecord(Base):
 
 
 class LogRow(Base):
-    """A row that a record granted (sign 1) or revoked (sign -1); `position` counts from 0 in each record."""
+    """A row that a record granted (sign 1) or revoked (sign -1); `position` counts from 0 in each record.
+
+    What was revoked to be granted with other times stands before that.
+    """
 
     __tablename__ = "klausel_assignment_log_row"
     number: Mapped[int] = mapped_column(_counter(), primary_key=True, autoincrement=False)
@@ -115,9 +145,11 @@ class LogRow(Base):
     subject: Mapped[str] = mapped_column(_exact_text())
     role: Mapped[str] = mapped_column(_exact_text())
     domain: Mapped[str] = mapped_column(_exact_text())
+    starts: Mapped[str | None] = mapped_column(_exact_text())
+    ends: Mapped[str | None] = mapped_column(_exact_text())
     __table_args__ = (
         # Holds all that the state of one subject, or of all in order, as of a moment is read from.
-        Index("klausel_assignment_log_row_by_subject", "subject", "role", "domain", "number", "sign"),
+        Index("klausel_assignment_log_row_by_subject", "subject", "role", "domain", "number", "sign", "starts", "ends"),
         {"sqlite_with_rowid": False},
     )
 

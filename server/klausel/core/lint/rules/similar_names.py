@@ -17,22 +17,18 @@ If both are meant: `# klausel: off similar-names because <reason>` behind the li
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
 from klausel.core.conditions.tree import Attribute, Comparison, atoms, attributes_of, literals_of, terms_of
+from klausel.core.lint.similarity import is_similar, spellings
 from klausel.core.lint.survey import Survey, warning
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.terms.problem import Place, Problem
 
 ID = "similar-names"
-SHORTEST_NAME = 5
-SHORTEST_PART = 3
 Names = Mapping[str, Place]
 """Names with the place of each, in the order in which they stand."""
-_DOT = re.compile(r"\.")
-_PARTS = re.compile(r"[_\-:/.]")
 
 
 def find(survey: Survey) -> Iterator[Problem]:
@@ -83,8 +79,7 @@ def _similar(everything: Names, names: Names, in_tests: Names) -> Iterator[tuple
     shorter: dict[str, list[str]] = {}
     order = {name: number for number, name in enumerate(everything)}
     for name in order:
-        folded = name.casefold()
-        variants = {folded, *(folded[:at] + folded[at + 1 :] for at in range(len(folded)))}
+        variants = spellings(name)
         near = {other for variant in variants for other in shorter.get(variant, ()) if is_similar(name, other)}
         if name in in_tests:
             near &= names.keys()
@@ -142,34 +137,3 @@ def _in_tests(survey: Survey) -> tuple[dict[str, Place], dict[str, dict[str, Pla
                     if isinstance(value, str):
                         values.setdefault(name, {}).setdefault(value, expectation.place)
     return attributes, values
-
-
-def is_similar(one: str, other: str) -> bool:
-    """Whether two different names look alike."""
-    one_folded, other_folded = one.casefold(), other.casefold()
-    if one_folded == other_folded:
-        return True
-    start = _length_in_common(one_folded, other_folded)
-    end = _length_in_common(one_folded[start:][::-1], other_folded[start:][::-1])
-    middle = one_folded[start : len(one_folded) - end], other_folded[start : len(other_folded) - end]
-    swapped = len(middle[0]) == 2 and middle[0] == middle[1][::-1]
-    if not (swapped or max(map(len, middle)) <= 1):
-        return False
-    if any(part.isdigit() for part in middle):
-        return False
-    if any(_PARTS.search(part) for part in middle):
-        return max(len(one), len(other)) >= SHORTEST_NAME
-    names, parts = _apart(one_folded, other_folded, _DOT), _apart(one_folded, other_folded, _PARTS)
-    return names >= SHORTEST_NAME and parts >= SHORTEST_PART
-
-
-def _apart(one: str, other: str, signs: re.Pattern[str]) -> int:
-    """How long the longer of the parts that differ is, when both are split at some signs."""
-    parts = zip(signs.split(one), signs.split(other), strict=False)
-    return max((max(len(left), len(right)) for left, right in parts if left != right), default=0)
-
-
-def _length_in_common(one: str, other: str) -> int:
-    return next(
-        (at for at, (left, right) in enumerate(zip(one, other, strict=False)) if left != right), min(len(one), len(other))
-    )

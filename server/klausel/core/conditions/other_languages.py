@@ -1,0 +1,65 @@
+"""What to write in a condition in place of what other languages write: a hint by the text around a fault."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+_ASKER = "user|principal|actor|identity|claims|current_user|P"
+_THING = "R|obj|object|record|data"
+_AROUND = "request|req|input|env|environment|ctx"
+
+
+def _number(match: re.Match[str]) -> str:
+    return f"a number is written without signs between its digits: {re.sub('[^0-9.-]', '', match[0])}"
+
+
+_HINTS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
+    (
+        re.compile(r"\b\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?)?(?:Z|[+-]\d\d:?\d\d)?"),
+        lambda match: f'a date stands in quotes: "{match[0]}"',
+    ),
+    (re.compile(r"\b\d{1,3}(?:[,'_]\d{3})+\b"), _number),
+    (re.compile(r"\b(?:TRUE|FALSE)\b"), lambda match: f"write `{match[0].lower()}`"),
+    (
+        re.compile(rf"\b(?:{_ASKER})\.(?:attr\.)?(?P<rest>[\w.]+)"),
+        lambda match: f"who asks is called subject here: subject.{match['rest']}",
+    ),
+    (
+        re.compile(rf"\b(?:{_THING})\.(?:attr\.)?(?P<rest>[\w.]+)"),
+        lambda match: f"what is asked about is called resource here: resource.{match['rest']}",
+    ),
+    (
+        re.compile(rf"\b(?:{_AROUND})\.(?P<rest>[\w.]+)"),
+        lambda match: (
+            "attributes start with subject (who asks), resource, action or context (all else that the request says)"
+        ),
+    ),
+    (re.compile(r"\bprincipal\b"), lambda match: "who asks is called subject here, and known by subject.id"),
+    (
+        re.compile(r"\.(?:startsWith|startswith|starts_with|endsWith|endswith|ends_with)\s*\("),
+        lambda match: 'write matches_glob(resource.name, "abc*"), or "*abc" for the end',
+    ),
+    (re.compile(r"\.contains(?:Any|All)?\s*\("), lambda match: 'turn it round: `"a" in resource.names`'),
+    (
+        re.compile(r"\.(?:matches|match)\s*\(|\b(?:regexMatch|matches|re_match)\s*\("),
+        lambda match: "there are no regular expressions; write matches_glob, with a star where anything may stand",
+    ),
+    (
+        re.compile(r"(?:\.(?:size|length|count)\b|\b(?:size|len|count)\s*\()"),
+        lambda match: "conditions do not count; send the number as a property",
+    ),
+    (
+        re.compile(r"\?"),
+        lambda match: "there is no choice by `?`; write `a and b or not a and c`",
+    ),
+)
+
+
+def hint_on_other_languages(text: str, offset: int) -> str | None:
+    """What to write here in place of what stands at an offset, when that is known from other languages; else None."""
+    for pattern, hint in _HINTS:
+        for match in pattern.finditer(text):
+            if match.start() <= offset <= match.end():
+                return hint(match)
+    return None

@@ -1,0 +1,67 @@
+"""Rows with all that they lead to: from subjects up to their groups, and from groups down to their members."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from sqlalchemy import Connection, select, text
+
+from klausel.core.policy.assignment import Assignment
+from klausel.core.policy.holding import groups_in
+from klausel.storage.sql.rows import COLUMNS
+from klausel.storage.sql.tables import MEMBERSHIP, NOT_LASTING, OF_A_GROUP, CasbinRule
+
+ROWS_PER_STATEMENT = 500
+
+
+def rows_of(connection: Connection, subjects: Collection[str]) -> Iterator[Assignment]:
+    """The rows of these subjects alone, each along the index."""
+    waiting = sorted(subjects)
+    for start in range(0, len(waiting), ROWS_PER_STATEMENT):
+        some = waiting[start : start + ROWS_PER_STATEMENT]
+        for row in connection.execute(select(*COLUMNS).where(CasbinRule.v0.in_(some))):
+            yield Assignment(*row)
+
+
+def rows_with_groups(connection: Connection, subjects: Collection[str]) -> list[Assignment]:
+    """The rows of these subjects and of all groups above them."""
+    found: list[Assignment] = []
+    waiting, met = frozenset(subjects), set(subjects)
+    while waiting:
+        some = list(rows_of(connection, waiting))
+        found += some
+        waiting = groups_in(some) - met
+        met |= waiting
+    return found
+
+
+def members_below(connection: Connection, groups: Collection[str]) -> frozenset[str]:
+    """These groups and all that are members of them, through groups too, whenever."""
+    waiting, met = set(groups), set(groups)
+    while waiting:
+        some, waiting = sorted(waiting), set()
+        for start in range(0, len(some), ROWS_PER_STATEMENT):
+            chosen = CasbinRule.v1.in_(some[start : start + ROWS_PER_STATEMENT])
+            waiting |= set(connection.execute(select(CasbinRule.v0).where(chosen, CasbinRule.ptype == MEMBERSHIP)).scalars())
+        waiting -= met
+        met |= waiting
+        # People have no members.
+        waiting = {one for one in waiting if one.startswith("group:")}
+    return frozenset(met)
+
+
+def rows_of_all_groups(connection: Connection) -> Iterator[Assignment]:
+    """The rows of every group, along an index of their own."""
+    for row in connection.execute(select(*COLUMNS).where(text(OF_A_GROUP))):
+        yield Assignment(*row)
+
+
+def has_times(connection: Connection) -> bool:
+    """Whether any row has times."""
+    query = f"SELECT 1 FROM casbin_rule WHERE {NOT_LASTING} AND (v3 IS NOT NULL OR v4 IS NOT NULL) LIMIT 1"
+    return connection.execute(text(query)).first() is not None
+
+
+def has_times_or_groups(connection: Connection) -> bool:
+    """Whether any row has times or is a membership."""
+    return connection.execute(text(f"SELECT 1 FROM casbin_rule WHERE {NOT_LASTING} LIMIT 1")).first() is not None

@@ -1,0 +1,203 @@
+"""One proposed write: what it really changes, whom that concerns, and what the rules forbid of the state after it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+from sqlalchemy import Connection, and_, exists, or_, select
+
+from klausel.core.policy.assignment import AFTER_GROUPS, GROUP_PREFIX, Assignment, Violation
+from klausel.core.policy.holding import LONGEST_GROUP_CHAIN, groups_in, rows_by_subject
+from klausel.core.policy.roles import RoleModel, top_domain
+from klausel.core.terms.moment import instant_text
+from klausel.storage.assignments.closures import ROWS_PER_STATEMENT, members_below, rows_with_groups
+from klausel.storage.assignments.rules import keepers_missing, subjects_at_fault
+from klausel.storage.sql.tables import MEMBERSHIP, CasbinRule
+
+RowsBySubject = Mapping[str, Sequence[Assignment]]
+
+
+class ProposedChange:
+    """A write as it meets what is stored, inside its locks; to be made before anything is changed.
+
+    `added` and `removed` are the rows that it really puts and takes away; one that gets other times is in both.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        roles: RoleModel,
+        grant: Sequence[Assignment],
+        revoke: Sequence[Assignment],
+        now: float,
+    ) -> None:
+        self._connection, self._roles, self._grant, self._now = connection, roles, grant, now
+        rows = (*grant, *revoke)
+        groups = {row.subject for row in rows if row.subject.startswith(GROUP_PREFIX)}
+        below = members_below(connection, groups) if groups else frozenset()
+        joined = {row.role for row in rows if row.is_membership}
+        concerned = {row.subject for row in rows} | below
+        self._before = rows_by_subject(rows_with_groups(connection, concerned | joined))
+        self.added, self.removed = self._really_changed(revoke)
+        self._after = _changed(self._before, self.added, self.removed)
+        self._touched = self._accounts_by_subject(rows, below)
+        self._chains = _chain_violations(self._after, self.added, below)
+
+    def violations(self) -> list[Violation]:
+        """Everything that the rules forbid; to be called after the change was made. Empty when all is well."""
+        if self._chains:
+            return self._chains
+        granted = {row.key for row in self._grant}
+        found = subjects_at_fault(self._roles, self._before, self._after, self._touched, granted, self._now)
+        return found + keepers_missing(
+            self._roles,
+            self._grant,
+            [*self.removed, *self._rows_left()],
+            lambda holders, domain: has_holder(self._connection, holders, domain, self._now),
+            lambda domain: has_people(self._connection, domain, self._now),
+        )
+
+    def _really_changed(self, revoke: Sequence[Assignment]) -> tuple[list[Assignment], list[Assignment]]:
+        granted = {row.key: row for row in self._grant}
+        revoked = {row.key for row in revoke}
+        removed = []
+        for subject in sorted({row.subject for row in (*self._grant, *revoke)}):
+            for row in sorted(self._before.get(subject, ()), key=lambda row: row.key):
+                if row == granted.get(row.key):
+                    del granted[row.key]
+                elif (
+                    row.key in granted
+                    or row.key in revoked
+                    or row._replace(role=self._roles.name_now(row.role)).key in revoked
+                ):
+                    removed.append(row)
+        return [granted[key] for key in sorted(granted)], removed
+
+    def _accounts_by_subject(self, rows: Iterable[Assignment], below: Collection[str]) -> dict[str, set[str]]:
+        """The people concerned, each with the top-level domains in which something may change for them."""
+        touched: dict[str, set[str]] = {}
+        of_groups: set[str] = set()
+        for row in rows:
+            accounts = {top_domain(row.domain)}
+            if row.is_membership:
+                accounts = {top_domain(one.domain) for one in self._above(row.role) if not one.is_membership}
+            if row.subject.startswith(GROUP_PREFIX):
+                of_groups |= accounts
+            else:
+                touched.setdefault(row.subject, set()).update(accounts)
+        if of_groups:
+            for subject in below:
+                if not subject.startswith(GROUP_PREFIX):
+                    touched.setdefault(subject, set()).update(of_groups)
+        return touched
+
+    def _above(self, group: str) -> Iterator[Assignment]:
+        """The rows of a group and of all groups above it, before and after the change."""
+        met, waiting = {group}, [group]
+        while waiting:
+            one = waiting.pop()
+            rows = {*self._before.get(one, ()), *self._after.get(one, ())}
+            yield from rows
+            waiting += groups_in(rows) - met
+            met |= groups_in(rows)
+
+    def _rows_left(self) -> list[Assignment]:
+        """The role assignments of the groups that somebody leaves, or stays in for a time only."""
+        return [one for row in self.removed if row.is_membership for one in self._above(row.role) if not one.is_membership]
+
+
+def _changed(before: RowsBySubject, added: Iterable[Assignment], removed: Collection[Assignment]) -> RowsBySubject:
+    after = dict(before)
+    for subject in {row.subject for row in removed}:
+        gone = set(removed)
+        after[subject] = [row for row in before[subject] if row not in gone]
+    for row in added:
+        after[row.subject] = [*after.get(row.subject, ()), row]
+    return after
+
+
+def _chain_violations(rows: RowsBySubject, added: Iterable[Assignment], below: Collection[str]) -> list[Violation]:
+    """Circles of groups, and chains that are too long, which added memberships close or lengthen."""
+    memberships = [row for row in added if row.is_membership]
+    if not memberships:
+        return []
+    starts = {row.role for row in memberships} | {one for one in below if one.startswith(GROUP_PREFIX)}
+    fault = fault_in_chains(rows, starts)
+    if fault is None:
+        return []
+    rule, chain, message = fault
+    # The one that is added, if it is on the way; else somebody stands at its beginning.
+    links = set(pairwise(chain))
+    row = next((row for row in memberships if (row.subject, row.role) in links), memberships[0])
+    return [Violation(row.subject, row.role, row.domain, rule, message)]
+
+
+def fault_in_chains(rows: RowsBySubject, starts: Iterable[str]) -> tuple[str, tuple[str, ...], str] | None:
+    """The first circle, or way of too many groups, up from these: its rule, the groups on it, and a sentence; None is good."""
+    heights: dict[str, int] = {}
+
+    def climb(group: str, way: tuple[str, ...]) -> int:
+        if group in way:
+            raise _FaultyChain((*way[way.index(group) :], group))
+        way = (*way, group)
+        if len(way) > LONGEST_GROUP_CHAIN:
+            raise _FaultyChain(way)
+        if group not in heights:
+            heights[group] = 1 + max((climb(above, way) for above in sorted(groups_in(rows.get(group, ())))), default=0)
+        if len(way) - 1 + heights[group] > LONGEST_GROUP_CHAIN:
+            highest = max(sorted(groups_in(rows[group])), key=lambda above: heights[above])
+            climb(highest, way)
+        return heights[group]
+
+    try:
+        for start in sorted(starts):
+            climb(start, ())
+    except _FaultyChain as fault:
+        chain = fault.chain
+        shown = " → ".join(chain)
+        if chain[-1] in chain[:-1]:
+            return "group-circle", chain, f"{chain[-1]} would be in itself: {shown}; leave one of these memberships out"
+        return "group-chain", chain, f"groups would be in groups more than {LONGEST_GROUP_CHAIN} deep: {shown}"
+    return None
+
+
+class _FaultyChain(Exception):
+    """The groups of a circle, or of a way that is too long."""
+
+    def __init__(self, chain: tuple[str, ...]) -> None:
+        super().__init__()
+        self.chain = chain
+
+
+def has_holder(connection: Connection, holders: Collection[str], domain: str, now: float) -> bool:
+    """Whether somebody has one of these roles in this very domain now and without an end, through groups too."""
+    here = and_(CasbinRule.v1.in_(sorted(holders)), CasbinRule.v2 == domain, _lasts(now))
+    of_groups = and_(CasbinRule.v0 >= GROUP_PREFIX, CasbinRule.v0 < AFTER_GROUPS)
+    if connection.execute(select(exists().where(here, ~of_groups))).scalar_one():
+        return True
+    waiting = set(connection.execute(select(CasbinRule.v0).where(here, of_groups)).scalars())
+    met = set(waiting)
+    while waiting:
+        some, waiting = sorted(waiting), set()
+        for start in range(0, len(some), ROWS_PER_STATEMENT):
+            members = and_(CasbinRule.v1.in_(some[start : start + ROWS_PER_STATEMENT]), CasbinRule.ptype == MEMBERSHIP)
+            if connection.execute(select(exists().where(members, _lasts(now), ~of_groups))).scalar_one():
+                return True
+            waiting |= set(connection.execute(select(CasbinRule.v0).where(members, _lasts(now), of_groups)).scalars())
+        waiting -= met
+        met |= waiting
+    return False
+
+
+def has_people(connection: Connection, domain: str, now: float) -> bool:
+    """Whether a role is held in a domain or below it, or will be."""
+    # "0" is the character after "/": a range of the index, where LIKE would need its wildcards escaped.
+    below = and_(CasbinRule.v2 > domain + "/", CasbinRule.v2 < domain + "0")
+    stays = or_(CasbinRule.v4.is_(None), CasbinRule.v4 > instant_text(now))
+    return bool(connection.execute(select(exists().where(or_(CasbinRule.v2 == domain, below), stays))).scalar_one())
+
+
+def _lasts(now: float) -> Any:
+    return and_(CasbinRule.v4.is_(None), or_(CasbinRule.v3.is_(None), CasbinRule.v3 <= instant_text(now)))

@@ -1,0 +1,1 @@
+"""Filters as SQL expressions, exact on SQLite and on PostgreSQL."""

@@ -1,0 +1,107 @@
+"""A model with a matcher of its own is taken only by its digest, and every analysis says first that it does not speak for it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from command_line import ROOT, run
+from git_in_tests import Repository
+
+from klausel.app import create_app
+from klausel.settings import Settings
+
+OTHER = 'm = r.sub.id == "mallory" && p.eft == "allow" || '
+NOTE = "NOT FOR THIS MODEL"
+ASKED = {
+    "subject": {"type": "user", "id": "mallory"},
+    "action": {"name": "delete"},
+    "resource": {
+        "type": "document",
+        "id": "d1",
+        "properties": {"organization": "acme", "project": "website", "locked": False},
+    },
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A policy set whose model lets one person do anything."""
+    shutil.rmtree(tmp_path / "policies")
+    shutil.copytree(ROOT / "server/klausel/starter/policies", tmp_path / "policies")
+    text = (ROOT / "model.conf").read_text()
+    (tmp_path / "model.conf").write_text(text.replace("\nm = ", f"\n{OTHER}"))
+    return tmp_path
+
+
+def digest(folder: Path) -> str:
+    return f"sha256:{hashlib.sha256((folder / 'model.conf').read_bytes()).hexdigest()}"
+
+
+def test_it_is_refused_without_its_digest_and_the_refusal_names_it(folder: Path) -> None:
+    for accepted in ((), ("--accept-model", "sha256:0000")):
+        result = run("check", "policies", *accepted)
+        assert result.exit_code == 1
+        assert f"--accept-model {digest(folder)}" in result.stdout
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("check", "policies"),
+        ("prove",),
+        ("matrix",),
+        ("matrix", "--format", "csv"),
+        ("who-can", "edit", "document"),
+        ("mutate",),
+    ],
+    ids=" ".join,
+)
+def test_every_analysis_says_in_its_first_line_that_it_does_not_speak_for_it(folder: Path, command: tuple[str, ...]) -> None:
+    result = run(*command, "--accept-model", digest(folder))
+    assert NOTE in result.stdout.splitlines()[0]
+
+
+def test_what_one_person_can_do_says_so_too(folder: Path) -> None:
+    (folder / "people.csv").write_text("subject,role,domain\nuser:olga,owner,acme\n")
+    accepted = ("--accept-model", digest(folder), "--database", "sqlite:///k.db")
+    assert run("assignments", "import", "people.csv", *accepted).exit_code == 0
+    result = run("what-can", "user:olga", "--in", "acme", *accepted)
+    assert NOTE in result.stdout.splitlines()[0]
+
+
+@pytest.mark.parametrize("command", [("check", "policies"), ("prove",), ("mutate",)], ids=" ".join)
+def test_json_names_the_model_that_it_does_not_speak_for(folder: Path, command: tuple[str, ...]) -> None:
+    result = run(*command, "--format", "json", "--accept-model", digest(folder))
+    assert json.loads(result.stdout)["not_for_model"] == digest(folder)
+
+
+def test_a_changed_matcher_may_be_anything_and_fails_a_comparison(folder: Path) -> None:
+    other = (folder / "model.conf").read_text()
+    Repository(folder).commit({"model.conf": (ROOT / "model.conf").read_text()})
+    assert run("diff", "--fail-on", "any").exit_code == 0
+    (folder / "model.conf").write_text(other)
+    result = run("diff", "--fail-on", "less", "--accept-model", digest(folder))
+    assert result.exit_code == 1
+    assert result.stdout.startswith("MAY BE ANYTHING")
+    as_json = json.loads(run("diff", "--format", "json", "--accept-model", digest(folder)).stdout)
+    assert (as_json["verdict"], as_json["not_for_model"]) == ("unknown", [None, digest(folder)])
+
+
+def test_the_service_decides_by_it_names_it_and_gives_no_filter(folder: Path) -> None:
+    settings = Settings(database="sqlite:///k.db", accept_model=(digest(folder),))
+    client = create_app(settings).test_client()
+    assert client.post("/access/v1/evaluation", json=ASKED).get_json()["decision"] is True
+    assert client.get("/v1/policy").get_json()["not_for_model"] == digest(folder)
+    assert client.post("/v1/explain", json=ASKED).get_json()["not_for_model"] == digest(folder)
+    assert client.post("/v1/filter", json=ASKED).status_code == 501
+
+
+def test_the_model_is_part_of_the_meaning(folder: Path) -> None:
+    accepted = Settings(database="sqlite:///k.db", accept_model=(digest(folder),))
+    with_other = create_app(accepted).test_client().get("/v1/policy").get_json()["meaning_digest"]
+    (folder / "model.conf").write_text((ROOT / "model.conf").read_text())
+    assert create_app(accepted).test_client().get("/v1/policy").get_json()["meaning_digest"] != with_other

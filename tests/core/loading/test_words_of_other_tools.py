@@ -1,0 +1,61 @@
+"""Whoever comes from another language or tool is told what to write here."""
+
+import pytest
+from problem_cases import FOLDER, read_case
+
+HINTS = {
+    "conditions_as_in_other_languages": {
+        1: "write `true`",
+        2: 'a date stands in quotes: "2026-06-01"',
+        3: 'a date stands in quotes: "2026-06-01T00:00:00Z"',
+        4: "a number is written without signs between its digits: 10000",
+        5: "a number is written without signs between its digits: 10000",
+        6: "a number is written without signs between its digits: 10000",
+        7: "who asks is called subject here: subject.id",
+        8: "who asks is called subject here: subject.team",
+        9: "who asks is called subject here: subject.team",
+        10: "who asks is called subject here, and known by subject.id",
+        11: "what is asked about is called resource here: resource.owner",
+        12: "attributes start with subject (who asks), resource, action or context (all else that the request says)",
+        13: "attributes start with subject (who asks), resource, action or context (all else that the request says)",
+        14: 'write matches_glob(resource.name, "abc*"), or "*abc" for the end',
+        15: 'turn it round: `"a" in resource.names`',
+        16: "there are no regular expressions; write matches_glob, with a star where anything may stand",
+        17: "conditions do not count; send the number as a property",
+        18: "there is no choice by `?`; write `a and b or not a and c`",
+        19: "write `and`",
+        20: "write `or`",
+        21: "write `not`",
+        22: "write `==`",
+    },
+    "blank_missing_behind_colon": {3: "a blank is missing behind the colon"},
+    "blank_missing_behind_dash": {3: "a blank is missing behind the dash in line 2: write `- allow: clerk`"},
+    "exclamation_mark_for_not": {5: "in conditions, write `not` for `!`"},
+    "csv_with_semicolons": {1: "save"},
+    "csv_with_tabs": {2: "put commas between them"},
+    "merge_left_both_sides": {2: "keep what is right of the two sides", 1: "keep what is right of the two sides"},
+    "stock_casbin_policy": {
+        1: "Here it is p, alice, *, data1, read, , allow",
+        2: "Here it is p, admin, house1, data2, write, , allow",
+        3: "Here it is p, admin, *, data2, write, , deny",
+        4: "where alice is a role, write g, alice, admin, *; who is a person gets roles by klausel assignments import",
+    },
+    "keys_of_other_languages": {
+        2: 'did you mean "allow"?',
+        3: 'did you mean "to"?',
+        4: 'did you mean "resource"?',
+        5: "say the opposite: `when: not (…)`",
+        6: 'did you mean "deny"?',
+        7: 'did you mean "to"?',
+        9: 'did you mean "when"?',
+        10: 'did you mean "because"?',
+    },
+}
+
+
+@pytest.mark.parametrize("name", HINTS)
+def test_the_hint_says_what_to_write_here(name: str) -> None:
+    problems = read_case(FOLDER / f"{name}.txt").load().problems
+    assert {problem.place.line for problem in problems} == set(HINTS[name])
+    for problem in problems:
+        assert HINTS[name][problem.place.line] in problem.hint

@@ -1,0 +1,255 @@
+"""How the properties of resources are found in mapped classes: keys, relationships, lists, and what is refused."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from sqlalchemy import (
+    ARRAY,
+    JSON,
+    DateTime,
+    Engine,
+    ForeignKey,
+    String,
+    Text,
+    Uuid,
+    cast,
+    create_engine,
+    select,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
+from storage_fixtures import HOW_TO_GET_POSTGRESQL, postgresql_url
+
+from klausel.filters import predicate
+from klausel.sqlalchemy import FilterError, sql, where
+
+KEY = uuid.UUID("6f1c3f0e-0000-4000-8000-00000000000a")
+Json = dict[str, Any]
+
+
+class Base(DeclarativeBase):
+    """The tables of this module."""
+
+
+class Workspace(Base):
+    """A workspace of an account."""
+
+    __tablename__ = "model_workspace"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    account_id: Mapped[uuid.UUID] = mapped_column(Uuid)
+    slug: Mapped[str] = mapped_column(String(80))
+
+
+class Quiz(Base):
+    """A quiz in a workspace."""
+
+    __tablename__ = "model_quiz"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    workspace_id: Mapped[int | None] = mapped_column(ForeignKey(Workspace.id))
+    workspace: Mapped[Workspace | None] = relationship()
+    tags: Mapped[list[Tag]] = relationship()
+    owner_name: Mapped[str | None] = mapped_column(String(40))
+    score: Mapped[int] = mapped_column(default=0)
+    labels: Mapped[Any] = mapped_column(JSON().with_variant(ARRAY(Text()), "postgresql"), nullable=True)
+    due: Mapped[datetime | None] = mapped_column(DateTime)
+    made: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+
+class Tag(Base):
+    """A tag of a quiz."""
+
+    __tablename__ = "model_tag"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    quiz_id: Mapped[int] = mapped_column(ForeignKey(Quiz.id))
+    name: Mapped[str | None] = mapped_column(String(40))
+
+
+COLUMNS = {
+    "account": "workspace.account_id",
+    "workspace": Quiz.workspace_id,
+    "slug": "workspace.slug",
+    "owner": Quiz.owner_name,
+    "tags": "tags.name",
+    "colour": None,
+}
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    server = postgresql_url() if request.param == "postgresql" else "sqlite://"
+    if server is None:
+        pytest.skip(HOW_TO_GET_POSTGRESQL)
+    engine = create_engine(server)
+    Base.metadata.drop_all(engine)
+    Base.metadata.create_all(engine)
+    with Session(engine) as session:
+        there = Workspace(id=7, account_id=KEY, slug="Support")
+        session.add(there)
+        tags = [Tag(name="a"), Tag(name="b")]
+        day = datetime(2026, 1, 2, 12, tzinfo=UTC)
+        due = day.replace(tzinfo=None)
+        session.add(Quiz(id=1, workspace=there, owner_name="ann", tags=tags, labels=["x", "y"], due=due, made=day))
+        session.add(Quiz(id=2, workspace=there, owner_name="Ann", tags=[Tag(name=None)], labels=[], score=12))
+        session.add(Quiz(id=3))
+        session.commit()
+    yield engine
+    Base.metadata.drop_all(engine)
+    engine.dispose()
+
+
+def side(value: object) -> Json:
+    return (
+        {"id": True} if value == ".id" else {"property": value[1:].split(".")} if str(value)[:1] == "." else {"value": value}
+    )  # type: ignore[index]
+
+
+def at(text: str) -> Json:
+    return {"function": "time", "arguments": [{"value": text}]}
+
+
+def due(operator: str, text: str, name: str = "due") -> Json:
+    left = {"function": "time", "arguments": [{"property": [name]}]}
+    return {"filter": "when", "condition": {"operator": operator, "left": left, "right": at(text)}}
+
+
+def call(function: str, holds: bool, *arguments: object) -> Json:
+    values = [side(argument) for argument in arguments]
+    return {"filter": "when", "condition": {"function": function, "arguments": values, "holds": holds}}
+
+
+def when(left: object, operator: str, right: object) -> Json:
+    return {"filter": "when", "condition": {"operator": operator, "left": side(left), "right": side(right)}}
+
+
+@pytest.mark.parametrize(
+    ("answer", "wanted"),
+    [
+        ({"filter": "always"}, {1, 2, 3}),
+        ({"filter": "never"}, set()),
+        (when(".id", "==", "1"), {1}),
+        (when(".id", "==", "01"), set()),
+        (when(".id", "==", 1), set()),
+        (when(".id", "in", ["1", "3", "x"]), {1, 3}),
+        (when(".workspace", "==", "7"), {1, 2}),
+        (when(".workspace", "!=", "8"), {1, 2}),
+        (when(".account", "==", str(KEY)), {1, 2}),
+        (when(".account", "in", [str(KEY), "no key"]), {1, 2}),
+        (when(".account", "==", str(KEY).upper()), set()),
+        (when(".account", "!=", "elsewhere"), {1, 2}),
+        (when(".slug", "==", "support"), set()),
+        (when(".slug", "==", "Support"), {1, 2}),
+        (when(".owner", "==", "ann"), {1}),
+        (when("a", "in", ".tags"), {1}),
+        (when("c", "not in", ".tags"), {1, 3}),
+        (when("x", "in", ".labels"), {1}),
+        (when("x", "not in", ".labels"), {2}),
+        (when(".score", "==", "12"), set()),
+        (when(".score", ">", 11.5), {2}),
+        (when(".score", "in", [12, 1.5]), {2}),
+        (when(".colour", "!=", "red"), set()),
+        (due("<", "2026-01-02T13:00:01+01:00"), {1}),
+        (due("<", "2026-01-02T13:00:00+01:00"), set()),
+        (due("==", "2026-01-02T12:00:00Z"), {1}),
+        (due("!=", "2026-01-02T12:00:01Z", "made"), {1}),
+        (due(">", "2026-01-02T12:00:00Z", "made"), set()),
+        (call("has", True, ".due"), {1}),
+        (call("starts_with", True, ".owner", "an"), {1}),
+        (call("starts_with", False, ".owner", "an"), {2}),
+        (call("ends_with", True, ".owner", "nn"), {1, 2}),
+        (call("ends_with", True, ".owner", ""), {1, 2}),
+        (call("ends_with", False, ".owner", "long before Ann"), {1, 2}),
+        (call("overlaps", True, ".tags", ["b", "c"]), {1}),
+        (call("overlaps", False, ".tags", ["c"]), {1, 3}),
+        (call("overlaps", False, ["c", None], ".tags"), set()),
+        (call("overlaps", False, ".labels", ["z", 1]), {2}),
+        (call("subset of", True, ".labels", ["x", "y", "z"]), {1, 2}),
+        (call("subset of", False, ".labels", ["x"]), {1}),
+        (call("subset of", True, ["x", "y"], ".labels"), {1}),
+        (call("subset of", False, ["x", "z"], ".labels"), {1, 2}),
+        ({"filter": "when", "condition": {"missing": {"property": ["workspace"]}}}, {3}),
+        ({"filter": "when", "condition": {"missing": {"property": ["colour"]}}}, {1, 2, 3}),
+        (
+            {"filter": "when", "condition": {"names_domain": [side(".account"), side(".workspace")], "characters": 38}},
+            {1, 2},
+        ),
+        ({"filter": "when", "condition": {"names_domain": [side(".account"), side(".workspace")], "characters": 37}}, set()),
+    ],
+)
+def test_rows_are_found_by_what_requests_would_say_of_them(engine: Engine, answer: Json, wanted: set[int]) -> None:
+    with Session(engine) as session:
+        assert set(session.scalars(select(Quiz.id).where(where(answer, Quiz, COLUMNS)))) == wanted
+
+
+def test_ten_thousand_places_are_one_parameter(engine: Engine) -> None:
+    answer = when(".workspace", "in", [str(number) for number in range(10_000)])
+    query = select(Quiz.id).where(where(answer, Quiz, COLUMNS))
+    assert len(query.compile(engine).params) == 1
+    with Session(engine) as session:
+        assert set(session.scalars(query)) == {1, 2}
+    text, parameters = sql(answer, {"workspace": ("workspace_id", "key")}, engine.dialect.name)  # type: ignore[arg-type]
+    assert len(parameters) == 1
+    with engine.connect() as connection:
+        given = tuple(parameters) if engine.dialect.name == "sqlite" else parameters
+        rows = connection.exec_driver_sql(f"SELECT id FROM model_quiz WHERE {text}", given)
+        assert {number for (number,) in rows} == {1, 2}
+
+
+def test_a_number_that_requests_send_as_a_text_is_cast(engine: Engine) -> None:
+    query = select(Quiz.id).where(where(when(".score", "==", "12"), Quiz, {"score": cast(Quiz.score, Text)}))
+    with Session(engine) as session:
+        assert set(session.scalars(query)) == {2}
+
+
+@pytest.mark.parametrize(
+    ("answer", "columns", "message"),
+    [
+        (when(".unknown", "==", 1), {}, 'Quiz has no column for the property "unknown"'),
+        (when(".due", "==", "2026-01-01"), {}, 'the column for "due" holds times'),
+        (due("<", "2026-01-02T13:00:01+01:00", "owner_name"), {}, "no meaning in SQL but for a column of times"),
+        (call("in_network", True, ".owner_name", "10.0.0.0/8"), {}, "no meaning in SQL"),
+        (when(".account", "==", "a"), {"account": "place.account_id"}, 'Quiz has no relationship "place"'),
+        (when(".account", "==", "a"), {"account": "workspace.place"}, 'Workspace has no attribute "place"'),
+        (when(".account", "==", "a"), {"account": 5}, "is no column"),
+        (when(".score", "==", 2**63), {}, "too large"),
+        (when(".score", "in", [2**63, 1]), {}, "too large"),
+    ],
+)
+def test_what_has_no_exact_meaning_is_refused(answer: Json, columns: Json, message: str) -> None:
+    with pytest.raises(FilterError, match=message):
+        where(answer, Quiz, columns)
+
+
+def test_a_class_without_a_table_is_refused() -> None:
+    with pytest.raises(FilterError, match="no mapped class"):
+        where({"filter": "always"}, str)
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [({}, "no column for the property"), ({"owner": ("owner", "words")}, '"words" is no kind of column')],
+)
+def test_plain_sql_needs_its_columns(columns: Any, message: str) -> None:
+    with pytest.raises(FilterError, match=message):
+        sql(when(".owner", "==", "ann"), columns, "sqlite")
+
+
+def test_nothing_of_a_filter_stands_in_the_text_of_a_query() -> None:
+    text, parameters = sql(when(".owner", "==", "'; DROP TABLE quizzes"), {"owner": ("owner", "text")}, "sqlite")
+    assert "DROP" not in text
+    assert parameters == ["'; DROP TABLE quizzes"] * 2
+
+
+def test_a_predicate_takes_rows_in_memory() -> None:
+    takes = predicate(when(".deep.er", "in", ["ann", 1]))
+    assert [takes("1", {"deep": {"er": value}}) for value in ("ann", 1.0, True, "1", None)] == [
+        True,
+        True,
+        False,
+        False,
+        False,
+    ]
+    assert not takes("1", {"deep": "ann"})
