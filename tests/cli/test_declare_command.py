@@ -18,12 +18,12 @@ def test_it_writes_what_was_taken_away_and_keeps_comments(klausel: Klausel, chan
     result = klausel("declare")
     assert result.exit_code == 0, result.stderr
     assert set(result.stdout.splitlines()) == {
-        "resource.status of quiz: [published, draft]",
+        "resource.status of quiz: text",
         "resource.creator of quiz: user id",
         "context.channel: text",
         "subject.level: number",
     }
-    assert "    properties: {status: [published, draft], creator: user id}\n" in read(tmp_path, "features/quizzes.yaml")
+    assert "    properties: {status: text, creator: user id}\n" in read(tmp_path, "features/quizzes.yaml")
     assert "# All of them.\ngrants:\n" in read(tmp_path, "features/quizzes.yaml")
     assert read(tmp_path, "properties.yaml") == "subject:\n  level: number\n\ncontext:\n  channel: text\n"
     assert klausel("check", "--strict").exit_code == 0

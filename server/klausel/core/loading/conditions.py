@@ -59,19 +59,19 @@ class NamedConditions:
                 self._parsed[text.value] = tree
         return tree
 
-    def place_in(self, text: Text, sought: Sequence[str]) -> tuple[Place, bool]:
-        """Where the first of some texts that is there stands in a condition's text (True), or in one that it uses."""
+    def place_in(self, text: Text, sought: Sequence[str], inner: str) -> Place:
+        """Where a text stands in the first of some others that is there, in a condition's text or in one that it uses."""
         seen: set[str] = set()
         waiting = [text]
         while waiting:
             one = waiting.pop(0)
-            offset = next((at for what in sought if (at := one.value.find(what)) >= 0), None)
-            if offset is not None:
-                return one.place_at(offset), one is text
+            found = next((what for what in sought if what in one.value), None)
+            if found is not None:
+                return one.place_at(one.value.index(found) + max(found.find(inner), 0))
             names = [name for name in _WORD.findall(one.value) if name in self._texts and name not in seen]
             seen.update(names)
             waiting += [self._texts[name][1] for name in names]
-        return text.place, True
+        return text.place
 
     def _uses_of(self, name: str) -> dict[str, int] | None:
         """The conditions that one uses; None, with its problem, where it cannot be read."""

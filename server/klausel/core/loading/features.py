@@ -43,7 +43,7 @@ class Vocabulary:
     read_condition: Callable[[Text], Condition]
     is_complete: bool = True
     properties: Mapping[str, PropertyTypes] = field(default_factory=lambda: MappingProxyType({}))
-    place_in: PlaceIn = lambda text, _: (text.place, True)
+    place_in: PlaceIn = lambda text, *_: text.place
     _fitted: dict[tuple[int, str, str], Condition] = field(default_factory=dict, repr=False)
 
     def declarations(self, resource_type: str) -> Declarations:

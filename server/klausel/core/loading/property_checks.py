@@ -45,8 +45,8 @@ from klausel.core.text.yaml_nodes import Fields, Items, Node, Text
 
 _PLAIN_WORDS = {"text": "a text", "number": "a number", "boolean": "true or false", "time": "a time"}
 _WORDS_OF_KINDS = {**_PLAIN_WORDS, "duration": "a duration", "clock": "a time of day", "list": "a list", "parts": "parts"}
-PlaceIn = Callable[[Text, Sequence[str]], tuple[Place, bool]]
-"""Where one of some texts stands in a condition: in its own text (True), or in a named condition that it uses."""
+PlaceIn = Callable[[Text, Sequence[str], str], Place]
+"""Where a text stands in the first of some others that is there, in a condition's text or in a named condition that it uses."""
 
 
 def check_condition(
@@ -73,7 +73,8 @@ def check_condition(
         for atom in dict.fromkeys(atoms(condition)):
             fault = _fault(atom, _Types(declarations, resource_types))
             if fault is not None:
-                place, _ = place_in(text, [fault.at, *map(str, attributes_of(atom))])
+                sought = [fault.at, fault.at.replace('"', "'"), *map(str, attributes_of(atom))]
+                place = place_in(text, sought, fault.at.strip('"'))
                 problems.add(place, fault.id, fault.message, fault.hint)
 
 
@@ -94,7 +95,7 @@ def _report_missing(
     place_in: PlaceIn,
     problems: ProblemList,
 ) -> None:
-    place, is_inline = place_in(text, [str(attribute)])
+    place = place_in(text, [str(attribute)], lacking.missing if lacking.is_part_of is None else "")
     holder = lacking.holder
     if holder == "resource":
         holder = f"resource type {declarations.resource_type}"
@@ -103,8 +104,6 @@ def _report_missing(
     if lacking.is_part_of is not None:
         message = f"{holder} is {in_words(lacking.is_part_of)}, so it has no parts"
         hint = f"compare {holder} itself, or declare its parts"
-    if not is_inline:
-        place, message = text.place, f"{message}, which a condition that is named here reads"
     problems.add(place, "unknown-property", message, hint)
 
 
@@ -315,8 +314,7 @@ def check_values(all_sent: Sequence[Sent], problems: ProblemList, flag: Node | N
     is_flagged = problems.flag(flag, "undeclared")
     faulty = [problem for sent in all_sent for problem in _faulty_values(*sent, free)]
     if flag is None:
-        # What is like nothing that is declared is left to lint, which says it once.
-        problems.found += [problem for problem in faulty if problem.severity == "error"]
+        problems.found += [problem for problem in faulty if problem is not None]
     elif not is_flagged:
         problems.add(flag.place, "wrong-kind", "undeclared says nothing unless true", "write true, or leave it out")
     elif not faulty:
@@ -328,8 +326,11 @@ def check_values(all_sent: Sequence[Sent], problems: ProblemList, flag: Node | N
 
 def _faulty_values(
     fields: Fields, values: Mapping[str, object], types: PropertyTypes | None, what: str, free: Collection[str] = ()
-) -> Iterator[Problem]:
-    """What is not as declared among the properties of a policy test."""
+) -> Iterator[Problem | None]:
+    """What is not as declared among the properties of a policy test.
+
+    None for what is like nothing that is declared: it is left to lint, which says it once.
+    """
     if types is None:
         return
     for key, node in fields.entries:
@@ -344,16 +345,15 @@ def _faulty_values(
             yield from _faulty_value(key, node, value, type_)
 
 
-def _undeclared(key: Text, known: Collection[str], what: str) -> Problem:
+def _undeclared(key: Text, known: Collection[str], what: str) -> Problem | None:
     if misspelt(key.value, known):
         message = f'{what} has no property "{key.value}"'
         hint = f"{did_you_mean(key.value, known)}Declared are {', '.join(known)}; declare it, if it is another"
         return Problem(key.place, "unknown-property", message, hint)
-    message = f'nothing is declared of the property "{key.value}" of {what}'
-    return Problem(key.place, "undeclared-property", message, "declare its type, or remove it", "warning")
+    return None
 
 
-def _faulty_value(key: Text, node: Node, value: object, type_: PropertyType) -> Iterator[Problem]:
+def _faulty_value(key: Text, node: Node, value: object, type_: PropertyType) -> Iterator[Problem | None]:
     if isinstance(type_, Parts) and isinstance(node, Fields) and isinstance(value, Mapping):
         yield from _faulty_values(node, value, dict(type_.parts), key.value)
     elif isinstance(type_, Parts):
