@@ -14,18 +14,22 @@ from functools import partial
 from pathlib import Path
 
 from flask import Flask
+from sqlalchemy import Engine
 
+from klausel.api.access import check_routes
 from klausel.api.connections import ConnectionWatch, RequestsInProgress
 from klausel.api.http import share
 from klausel.api.lane import EvaluationLane
 from klausel.api.routes import authzen_routes, klausel_routes
 from klausel.enforcer.installation import check_installation
+from klausel.service.authentication import ApiKeys, Authentication, RateLimit
 from klausel.service.decision_service import Service
 from klausel.service.effective_roles_cache import EffectiveRolesCache
 from klausel.service.policy_in_force import LivePolicy
 from klausel.settings import ENVIRONMENT_VARIABLE, Settings
 from klausel.storage.assignments.store import AssignmentStore
 from klausel.storage.assignments.stored_roles import stored_roles
+from klausel.storage.callers.keys import KeyStore
 from klausel.storage.decision_log.queue import DecisionLog
 from klausel.storage.decision_log.sinks import open_sink
 from klausel.storage.policy_files.git_source import GitFolder, git_address
@@ -63,9 +67,10 @@ def create_flask_app(service: Service, watch: ConnectionWatch | None = None) -> 
     """The routes over the parts behind them; `watch` looks after the connections of a process that is a worker."""
     settings = service.settings
     app = Flask("klausel", static_folder=None)
-    share(app, settings)
+    share(app, settings, service.authentication)
     app.register_blueprint(authzen_routes(service))
     app.register_blueprint(klausel_routes(service, watch))
+    check_routes(app)
     return app
 
 
@@ -80,6 +85,7 @@ def create_service(settings: Settings) -> Service:
         stored_roles=partial(stored_roles, engine),
         takes_orphaning=settings.orphaned_assignments == "warn",
         accepted_models=settings.accept_model,
+        most_steps=settings.max_analysis_steps,
     )
 
     decision_log = open_decision_log(settings)
@@ -93,7 +99,19 @@ def create_service(settings: Settings) -> Service:
             return "the decision log cannot be written, and without it nothing is answered"
         return None
 
-    return Service(settings, live, store, fault, decision_log=decision_log)
+    return Service(
+        settings, live, store, fault, decision_log=decision_log, authentication=open_authentication(settings, engine)
+    )
+
+
+def open_authentication(settings: Settings, engine: Engine) -> Authentication | None:
+    """What finds out who calls; None where the settings let everybody call. Raises `StorageError`."""
+    if settings.authentication == "none":
+        return None
+    keys = KeyStore(engine)
+    keys.prepare()
+    per_second = settings.max_requests_per_second
+    return Authentication((ApiKeys(keys),), None if per_second is None else RateLimit(per_second / settings.workers))
 
 
 def database_limits(settings: Settings) -> Limits:

@@ -22,10 +22,11 @@ class Settings:
     With `max_policy_age_seconds` everything is denied when policies could not be refreshed for so long. `policies` may be an
     address such as `policies.git@main:policies`; then an empty `model` is that of the commit, and the ref is looked up every
     `poll_seconds`. `orphaned_assignments` says what becomes of a policy set under which stored role assignments would count
-    for nothing: `refuse` or `warn`.
+    for nothing: `refuse` or `warn`. `authentication` is `none` or `keys`; `max_requests_per_second` are those of one caller.
     `max_connections` are those of one worker, and a body must have arrived `body_seconds` after its request began. The
     settings that start with `database_` are the limits of `klausel.storage.sql.access`. `accept_model` are the digests of
-    models that may have a matcher of their own."""
+    models that may have a matcher of their own. Proving invariants before policies are taken may go through
+    `max_analysis_steps`."""
 
     policies: str = "policies"
     model: str = "model.conf"
@@ -46,7 +47,10 @@ class Settings:
     decision_log_queue: int = 20_000
     poll_seconds: float = 5.0
     orphaned_assignments: str = "refuse"
+    authentication: str = "none"
+    max_requests_per_second: float | None = None
     accept_model: tuple[str, ...] = ()
+    max_analysis_steps: int = 1_000_000
     database_connect_seconds: float = 2.0
     database_read_seconds: float = 2.0
     database_write_seconds: float = 10.0

@@ -60,7 +60,8 @@ def test_it_refuses_to_listen_beyond_this_machine_and_says_why(serve: Klausel, s
     assert (result.exit_code, server.given) == (2, {})
     said = " ".join(result.stderr.split())
     assert "callers are not authenticated, so on " in said
-    assert "Listen on 127.0.0.1, behind a proxy that authenticates, or give --insecure-no-authentication." in said
+    assert "Give --authentication keys, listen on 127.0.0.1 behind a proxy that authenticates, or give" in said
+    assert "--insecure-no-authentication." in said
     assert not Path("klausel.db").exists()
 
 

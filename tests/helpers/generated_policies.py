@@ -133,7 +133,9 @@ class _Generator:
             lines.append(f"  {name}: {{actions: [{', '.join(actions)}]{asked_in}}}")
         lines.append("grants:")
         for grant in grants:
-            lines.append(f"  - {grant['effect']}: {json.dumps(grant['grantee'])}")
+            together = grant["grantee"].removeprefix("all of ").split(" and ")
+            grantee = {"all": together} if len(together) > 1 else grant["grantee"]
+            lines.append(f"  - {grant['effect']}: {json.dumps(grantee)}")
             lines += [f"    {key}: {json.dumps(value)}" for key, value in grant.items() if key not in ("effect", "grantee")]
         return "\n".join(lines) + "\n"
 
@@ -152,9 +154,11 @@ class _Generator:
         grants: dict[tuple[str, ...], dict[str, str]] = {}
         for _ in range(self.random.randint(3, 12)):
             type_ = self.random.choice(list(self.types))
+            together = sorted({*self.random.choices(grantees[1:], k=self.random.randint(2, 3))})
+            is_joint = len(together) > 1 and self.random.random() < 0.15
             grant = {
                 "effect": "deny" if self.random.random() < 0.25 else "allow",
-                "grantee": self.random.choice(grantees),
+                "grantee": f"all of {' and '.join(together)}" if is_joint else self.random.choice(grantees),
                 "to": self.random.choice(self.types[type_]),
                 "resource": type_,
             }

@@ -10,7 +10,7 @@ def allows(policy, assignments, request):
     names = names_held(policy, assignments, request.subject, place)
     effects = set()
     for grant in policy.grants:
-        if grant.grantee in names and reaches(policy, grant, place, request):
+        if names.issuperset(grant.grantee.removeprefix("all of ").split(" and ")) and reaches(policy, grant, place, request):
             certainty = truth(grant.condition, request) if grant.condition else 1
             if certainty == 1 or (certainty == 0.5 and grant.effect == "deny"):
                 effects.add(grant.effect)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 
+from klausel.api.access import check_reach
 from klausel.api.assignments import CURSOR_FAULT, read_limit
 from klausel.api.authzen_requests import Json
 from klausel.api.errors import ApiError
+from klausel.core.terms.caller import Caller
 from klausel.core.terms.moment import read_moment
 from klausel.service.decision_service import Service
 from klausel.storage.change_log.reader import Filters, LogReader, Place, change_as_json
@@ -14,9 +16,10 @@ from klausel.storage.change_log.reader import Filters, LogReader, Place, change_
 _CURSOR = re.compile(r"(\d{1,18})\.(\d{1,18})", re.ASCII)
 
 
-def list_changes(service: Service, parameters: dict[str, str]) -> Json:
+def list_changes(service: Service, parameters: dict[str, str], caller: Caller | None = None) -> Json:
     """The answer to `GET /v1/assignment-log`: changes, and the cursor of the next page; raises `ApiError` (400)."""
     limit = read_limit(parameters)
+    check_reach(caller, [parameters.get("domain")])
     filters = Filters(
         parameters.get("subject"),
         parameters.get("role"),
@@ -24,6 +27,7 @@ def list_changes(service: Service, parameters: dict[str, str]) -> Json:
         parameters.get("by"),
         _moment(parameters, "since"),
         _moment(parameters, "until"),
+        service.policy.compiled.policy.roles.names_of_one(parameters["role"]) if "role" in parameters else (),
     )
     after = _place(parameters["cursor"]) if "cursor" in parameters else None
     found = list(LogReader(service.store.engine).changes(filters, limit + 1, after))

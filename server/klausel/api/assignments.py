@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from klausel.api.access import check_reach
 from klausel.api.authzen_requests import Json
 from klausel.api.errors import ApiError
 from klausel.core.policy.assignment import GROUP_PREFIX, Assignment, Violation, row_as_json
+from klausel.core.policy.roles import RoleModel
 from klausel.core.records.change_record import Origin
+from klausel.core.terms.caller import Caller
 from klausel.core.terms.moment import read_instant
 from klausel.service.decision_service import Service
 from klausel.storage.assignments.store import ForbiddenState, InvalidAssignments, InvalidCursor
@@ -23,22 +26,24 @@ _ENDS = ("ends_after", "ends_before")
 _CLAIMS = ("by", "reason", "ticket")
 
 
-class Caller(NamedTuple):
-    """What the service itself knows of who sent a request."""
+class Sender(NamedTuple):
+    """What the service itself knows of who sent a request: the proved caller, else the address, and the id of the request."""
 
     caller: str | None
     request_id: str | None
+    proved: Caller | None = None
 
 
-def change_assignments(service: Service, body: Json, caller: Caller) -> Json:
+def change_assignments(service: Service, body: Json, sender: Sender) -> Json:
     """The answer to `POST /v1/assignments`: the new revision; raises `ApiError` (400, 409) with every row at fault."""
     unknown = [key for key in body if key not in ("grant", "revoke", *_CLAIMS)]
     if unknown:
         raise ApiError(400, f'unknown field "{unknown[0]}"; there are grant, revoke, {", ".join(_CLAIMS)}')
-    origin = _origin(body, caller)
+    origin = _origin(body, sender)
     grant, revoke = _rows(body, "grant"), _rows(body, "revoke")
     if not grant and not revoke:
         raise ApiError(400, "there is nothing to change; name rows in grant or revoke")
+    check_reach(sender.proved, (row.domain or None for row in (*grant, *revoke)))
     if len(grant) + len(revoke) > service.settings.max_batch:
         most = service.settings.max_batch
         raise ApiError(400, f"more than {most} rows in one request; send several, or use klausel assignments import")
@@ -56,23 +61,33 @@ def change_assignments(service: Service, body: Json, caller: Caller) -> Json:
     return {"revision": revision}
 
 
-def list_assignments(service: Service, parameters: dict[str, str]) -> Json:
+def list_assignments(service: Service, parameters: dict[str, str], caller: Caller | None = None) -> Json:
     """The answer to `GET /v1/assignments`: rows in order, and the cursor of the next page where there is one."""
     limit = read_limit(parameters)
+    check_reach(caller, [parameters.get("domain")])
     filters = {name: parameters.get(name) for name in _FIELDS}
     if "group" in parameters:
         if "role" in parameters or "domain" in parameters:
             raise ApiError(400, "group goes with subject alone; its members have no role and no domain")
         filters |= {"role": parameters["group"], "domain": ""}
+    roles = service.policy.compiled.policy.roles
+    role_names = roles.names_of_one(parameters["role"]) if "role" in parameters else ()
     ends = {name: _instant(name, parameters[name]) for name in _ENDS if name in parameters}
     try:
-        page = service.store.page(**filters, **ends, limit=limit, cursor=parameters.get("cursor"))
+        page = service.store.page(**filters, **ends, limit=limit, cursor=parameters.get("cursor"), role_names=role_names)
     except InvalidCursor:
         raise ApiError(400, CURSOR_FAULT) from None
-    answer: Json = {"assignments": [row_as_json(assignment) for assignment in page.assignments]}
+    answer: Json = {"assignments": [_as_today(assignment, roles) for assignment in page.assignments]}
     if page.next_cursor is not None:
         answer["next_cursor"] = page.next_cursor
     return answer
+
+
+def _as_today(assignment: Assignment, roles: RoleModel) -> Json:
+    """A row with the name that its role has now, and the one under which it is stored where that is another."""
+    now = roles.name_now(assignment.role)
+    row = row_as_json(assignment._replace(role=now))
+    return row if now == assignment.role else {**row, "stored_role": assignment.role}
 
 
 def read_limit(parameters: dict[str, str]) -> int:
@@ -83,15 +98,16 @@ def read_limit(parameters: dict[str, str]) -> int:
     return int(text)
 
 
-def remove_subject(service: Service, parameters: dict[str, str], caller: Caller) -> Json:
+def remove_subject(service: Service, parameters: dict[str, str], sender: Sender) -> Json:
     """The answer to `DELETE /v1/assignments`: how many rows went, and the revision; raises `ApiError` (400, 409)."""
     for name in ("subject", "account"):
         if not parameters.get(name):
             raise ApiError(400, f"parameter {name} is missing; write ?subject=user:ann&account=acme")
     if ":" not in parameters["subject"]:
         raise ApiError(400, f'subject "{parameters["subject"]}" has no type; write it as type:id, such as user:ann')
+    check_reach(sender.proved, [parameters["account"]])
     roles = service.policy.compiled.policy.roles
-    origin = _origin(parameters, caller)
+    origin = _origin(parameters, sender)
     try:
         revision, removed = service.store.remove_subject(roles, parameters["subject"], parameters["account"], origin)
     except ForbiddenState as error:
@@ -101,9 +117,14 @@ def remove_subject(service: Service, parameters: dict[str, str], caller: Caller)
     return {"revision": revision, "removed": removed}
 
 
-def _origin(claims: Mapping[str, Any], caller: Caller) -> Origin:
+def _origin(claims: Mapping[str, Any], sender: Sender) -> Origin:
     try:
-        return Origin(**{name: claims.get(name) for name in _CLAIMS}, channel="http", **caller._asdict())
+        return Origin(
+            **{name: claims.get(name) for name in _CLAIMS},
+            channel="http",
+            caller=sender.caller,
+            request_id=sender.request_id,
+        )
     except ValueError as error:
         raise ApiError(400, str(error)) from None
 

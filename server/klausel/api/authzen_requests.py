@@ -11,6 +11,7 @@ from typing import Any
 from klausel.api.errors import ApiError
 from klausel.core.terms.request import NO_PROPERTIES, NOW, Action, Request, Resource, Subject
 
+NOW_FAULT = "context.now is the clock of the service, which no caller may set; leave it out"
 SEMANTICS = ("execute_all", "deny_on_first_deny", "permit_on_first_permit")
 
 Json = dict[str, Any]
@@ -48,7 +49,7 @@ def read_evaluation(body: Json) -> Request:
 def check_context(context: Mapping[str, object]) -> None:
     """Raises `ApiError` (400) for a context in which the caller says what time it is."""
     if NOW in context:
-        raise ApiError(400, "context.now is the clock of the service, which no caller may set; leave it out")
+        raise ApiError(400, NOW_FAULT)
 
 
 def _is_object(value: object) -> bool:

@@ -4,25 +4,30 @@ from __future__ import annotations
 
 from klausel.api.authzen_requests import Json, read_evaluation, read_items, read_merged_items, read_semantic
 from klausel.api.errors import ApiError, error_object, hand_over
+from klausel.core.terms.caller import Caller
 from klausel.core.terms.request import Request
 from klausel.service.decision_service import Service, status_of_failure
 from klausel.service.recording import Decide, Recording
 
 
-def answer_evaluation(service: Service, body: Json, recording: Recording | None = None) -> Json:
+def answer_evaluation(
+    service: Service, body: Json, recording: Recording | None = None, caller: Caller | None = None
+) -> Json:
     """The answer to `POST /access/v1/evaluation`; raises `ApiError`."""
-    answer = _answer(service.decider(recording), read_evaluation(body))
+    answer = _answer(service.decider(recording, caller), read_evaluation(body))
     hand_over(recording)
     return answer
 
 
-def answer_evaluations(service: Service, body: Json, recording: Recording | None = None) -> Json:
+def answer_evaluations(
+    service: Service, body: Json, recording: Recording | None = None, caller: Caller | None = None
+) -> Json:
     """The answer to `POST /access/v1/evaluations`; raises `ApiError` when the whole body is at fault."""
     semantic = read_semantic(body)
     items = read_items(body, service.settings.max_batch)
     if not items:
-        return answer_evaluation(service, body, recording)
-    decide = service.decider(recording)
+        return answer_evaluation(service, body, recording, caller)
+    decide = service.decider(recording, caller)
     answers = []
     for item in read_merged_items(body, items):
         answer = _answer(decide, item) if isinstance(item, Request) else _answer_to_fault(item, recording)

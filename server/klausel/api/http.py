@@ -12,9 +12,11 @@ import orjson
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
+from klausel.api.access import SCOPES_OF_ROUTES, admit
 from klausel.api.authzen_requests import Json
-from klausel.api.errors import ApiError
+from klausel.api.errors import ApiError, unavailable
 from klausel.api.json_body import BodyError, BodyLimits, check_content_type, read_json_object
+from klausel.service.authentication import Authentication
 from klausel.service.decision_service import PoliciesTooOld
 from klausel.settings import LOOPBACK_NAMES, Settings
 from klausel.storage.sql.database import StorageError
@@ -94,7 +96,7 @@ def fault_in_host(environ: WSGIEnvironment, settings: Settings) -> str | None:
     return "the Host header names no loopback address; call the service by localhost or 127.0.0.1, or by its public URL"
 
 
-def share(app: Flask, settings: Settings) -> None:
+def share(app: Flask, settings: Settings, authentication: Authentication | None = None) -> None:
     """Gives every route of an app the checks before and the headers after, and every error its one shape."""
 
     # Flask would answer `//` in a path with a redirect, in HTML.
@@ -110,6 +112,10 @@ def share(app: Flask, settings: Settings) -> None:
         fault = fault_in_host(request.environ, settings)
         if fault:
             raise ApiError(403, fault)
+        rule = request.url_rule
+        scopes = SCOPES_OF_ROUTES[request.method, rule.rule] if rule is not None else ()
+        if authentication is not None and scopes:
+            admit(authentication, request.environ, scopes)
 
     @app.after_request
     def send_request_id_back(response: Response) -> Response:
@@ -136,14 +142,10 @@ def share(app: Flask, settings: Settings) -> None:
         return json_answer(ApiError(status, message).body(), status, headers)
 
     @app.errorhandler(StorageError)
-    def answer_storage_error(error: StorageError) -> Response:
-        _log.error("a request failed: %s", error)
-        message = "the database of role assignments fails; the log says why. A change may be sent again, it is made once"
-        return json_answer(ApiError(503, message).body(), 503, {"Retry-After": "1"})
-
     @app.errorhandler(PoliciesTooOld)
-    def answer_too_old(error: PoliciesTooOld) -> Response:
-        return json_answer(ApiError(503, f"{error}, so everything is denied").body(), 503)
+    def answer_unavailable(error: StorageError | PoliciesTooOld) -> Response:
+        told = unavailable(error)
+        return json_answer(told.body(), told.status, told.headers)
 
     @app.errorhandler(Exception)
     def answer_unexpected_error(error: Exception) -> Response:

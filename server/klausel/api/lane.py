@@ -1,6 +1,6 @@
-"""A short way through for evaluations: the same checks and answers as their Flask routes, without Flask's dispatch.
+"""A short way through for evaluations and menus: the same checks and answers as their Flask routes, without Flask's dispatch.
 
-Dispatching takes about eight times as long as deciding, so the two routes that applications call thousands of times a second
+Dispatching takes about eight times as long as deciding, so the routes that applications call thousands of times a second
 are answered in front of Flask. Whatever is unusual about a request goes to Flask.
 """
 
@@ -11,15 +11,19 @@ from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from klausel.api.access import SCOPES_OF_ROUTES, admit
 from klausel.api.authzen_requests import Json
 from klausel.api.connections import BodyInput, RequestsInProgress
-from klausel.api.errors import ApiError
+from klausel.api.errors import ApiError, unavailable
 from klausel.api.evaluations import answer_evaluation, answer_evaluations
 from klausel.api.http import body_limits, fault_in_host, fault_in_request_id, to_json
 from klausel.api.json_body import BodyError, check_content_type, read_json_object
-from klausel.api.routes import EVALUATION_PATH, EVALUATIONS_PATH
-from klausel.service.decision_service import Service
+from klausel.api.permissions import answer_permissions
+from klausel.api.routes import EVALUATION_PATH, EVALUATIONS_PATH, PERMISSIONS_PATH
+from klausel.core.terms.caller import Caller
+from klausel.service.decision_service import PoliciesTooOld, Service
 from klausel.service.recording import Recording
+from klausel.storage.sql.database import StorageError
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -41,9 +45,12 @@ class EvaluationLane:
         self._good_hosts: frozenset[str] = frozenset(
             f"{name}:{service.settings.port}" for name in ("127.0.0.1", "localhost", service.settings.host)
         )
-        self._answers: dict[str, tuple[str, Callable[[Service, Json, Recording | None], Json]]] = {
+        self._authentication = service.authentication
+        self._answers: dict[str, tuple[str, Callable[[Service, Json, Recording | None, Caller | None], Json]]] = {
             EVALUATION_PATH: ("evaluation", answer_evaluation),
             EVALUATIONS_PATH: ("evaluations", answer_evaluations),
+            # Menus are no decisions that are recorded.
+            PERMISSIONS_PATH: ("permissions", lambda service, body, _, caller: answer_permissions(service, body, caller)),
         }
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -74,12 +81,20 @@ class EvaluationLane:
                 fault = fault_in_host(environ, self._settings)
                 if fault:
                     raise ApiError(403, fault)
+            caller = None
+            if self._authentication is not None:
+                caller = admit(self._authentication, environ, SCOPES_OF_ROUTES["POST", environ["PATH_INFO"]])
             route, answer = found
-            body = to_json(answer(self._service, self._read(environ, length), self._service.recording(route, environ)))
+            recording = self._service.recording(route, environ)
+            body = to_json(answer(self._service, self._read(environ, length), recording, caller))
             status = _OK
-        except (ApiError, BodyError) as error:
-            api_error = error if isinstance(error, ApiError) else ApiError(error.status, error.message)
+        except (ApiError, BodyError, StorageError, PoliciesTooOld) as error:
+            if isinstance(error, BodyError):
+                api_error = ApiError(error.status, error.message)
+            else:
+                api_error = error if isinstance(error, ApiError) else unavailable(error)
             status, body = _STATUS_LINES[api_error.status], to_json(api_error.body())
+            headers += api_error.headers.items()
         except Exception:
             _log.exception("a request failed")
             status, body = _STATUS_LINES[500], to_json(ApiError(500, "the service failed; its log says why").body())

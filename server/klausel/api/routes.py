@@ -1,4 +1,4 @@
-"""The routes: AuthZEN evaluation and discovery, explanations, role assignments, the policy in force, health."""
+"""The routes: AuthZEN evaluation, searches and discovery, explanations, role assignments, the policy in force, health."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from urllib.parse import unquote, urlsplit
 
 from flask import Blueprint, Response, request
 
+from klausel.api.access import caller_in, check_reach
 from klausel.api.assignment_log import list_changes
-from klausel.api.assignments import Caller, change_assignments, list_assignments, remove_subject
+from klausel.api.assignments import Sender, change_assignments, list_assignments, remove_subject
 from klausel.api.authzen_requests import read_evaluation
 from klausel.api.connections import ConnectionWatch
 from klausel.api.errors import ApiError, hand_over
@@ -15,7 +16,9 @@ from klausel.api.evaluations import answer_evaluation, answer_evaluations
 from klausel.api.filters import answer_filter
 from klausel.api.http import body_limits, json_answer, query_parameters, read_body
 from klausel.api.metrics import metrics_text
+from klausel.api.permissions import answer_permissions
 from klausel.api.policy_state import answer_reload, describe_policy, describe_readiness, describe_types
+from klausel.api.searches import SEARCH_PATHS, Searches
 from klausel.core.decisions.explanation_format import explanation_as_json
 from klausel.core.records.change_record import TEXT_CHARACTERS
 from klausel.service.decision_service import Service
@@ -23,6 +26,7 @@ from klausel.service.recording import Recording
 
 EVALUATION_PATH = "/access/v1/evaluation"
 EVALUATIONS_PATH = "/access/v1/evaluations"
+PERMISSIONS_PATH = "/v1/permissions"
 DISCOVERY_PATH = "/.well-known/authzen-configuration"
 DISCOVERY_CACHING = {"Cache-Control": "public, max-age=3600"}
 
@@ -37,11 +41,29 @@ def authzen_routes(service: Service) -> Blueprint:
 
     @blueprint.post(EVALUATION_PATH, provide_automatic_options=False)
     def evaluation() -> Response:
-        return json_answer(answer_evaluation(service, read_body(limits), recording("evaluation")))
+        return json_answer(
+            answer_evaluation(service, read_body(limits), recording("evaluation"), caller_in(request.environ))
+        )
 
     @blueprint.post(EVALUATIONS_PATH, provide_automatic_options=False)
     def evaluations() -> Response:
-        return json_answer(answer_evaluations(service, read_body(limits), recording("evaluations")))
+        return json_answer(
+            answer_evaluations(service, read_body(limits), recording("evaluations"), caller_in(request.environ))
+        )
+
+    searches = Searches(service)
+
+    @blueprint.post(SEARCH_PATHS["subject"], provide_automatic_options=False)
+    def search_subject() -> Response:
+        return json_answer(searches.answer("subject", read_body(limits), caller_in(request.environ)))
+
+    @blueprint.post(SEARCH_PATHS["resource"], provide_automatic_options=False)
+    def search_resource() -> Response:
+        return json_answer(searches.answer("resource", read_body(limits), caller_in(request.environ)))
+
+    @blueprint.post(SEARCH_PATHS["action"], provide_automatic_options=False)
+    def search_action() -> Response:
+        return json_answer(searches.answer("action", read_body(limits), caller_in(request.environ)))
 
     @blueprint.get(DISCOVERY_PATH, provide_automatic_options=False)
     @blueprint.get(DISCOVERY_PATH + "/<path:tenant>", provide_automatic_options=False)
@@ -53,6 +75,7 @@ def authzen_routes(service: Service) -> Blueprint:
             "policy_decision_point": base,
             "access_evaluation_endpoint": base + EVALUATION_PATH,
             "access_evaluations_endpoint": base + EVALUATIONS_PATH,
+            **{f"search_{part}_endpoint": base + path for part, path in SEARCH_PATHS.items()},
         }
         return json_answer(metadata, headers=DISCOVERY_CACHING)
 
@@ -74,14 +97,19 @@ def klausel_routes(service: Service, watch: ConnectionWatch | None = None) -> Bl
         question = read_evaluation(read_body(limits))
         recording = service.recording("explain", request.environ)
         explanation = service.explain(question, recording)
+        check_reach(caller_in(request.environ), filter(None, [explanation.decision.domain]))
         hand_over(recording)
         other_model = service.live.in_force.policy.compiled.other_model
         about_model = {} if other_model is None else {"not_for_model": other_model}
         return json_answer({**explanation_as_json(explanation), **about_model})
 
+    @blueprint.post(PERMISSIONS_PATH, provide_automatic_options=False)
+    def menus() -> Response:
+        return json_answer(answer_permissions(service, read_body(limits), caller_in(request.environ)))
+
     @blueprint.post("/v1/filter", provide_automatic_options=False)
     def filter_() -> Response:
-        return json_answer(answer_filter(service, read_body(limits)))
+        return json_answer(answer_filter(service, read_body(limits), caller_in(request.environ)))
 
     @blueprint.get("/v1/policy", provide_automatic_options=False)
     def policy() -> Response:
@@ -102,23 +130,23 @@ def klausel_routes(service: Service, watch: ConnectionWatch | None = None) -> Bl
 
     @blueprint.post("/v1/assignments", provide_automatic_options=False)
     def change() -> Response:
-        return json_answer(change_assignments(service, read_body(limits), _caller()))
+        return json_answer(change_assignments(service, read_body(limits), _sender()))
 
     @blueprint.get("/v1/assignments", provide_automatic_options=False)
     def show() -> Response:
         names = ("subject", "role", "domain", "group", "ends_after", "ends_before", "limit", "cursor")
         parameters = query_parameters(*names)
-        return json_answer(list_assignments(service, parameters))
+        return json_answer(list_assignments(service, parameters, caller_in(request.environ)))
 
     @blueprint.delete("/v1/assignments", provide_automatic_options=False)
     def remove() -> Response:
         parameters = query_parameters("subject", "account", "by", "reason", "ticket")
-        return json_answer(remove_subject(service, parameters, _caller()))
+        return json_answer(remove_subject(service, parameters, _sender()))
 
     @blueprint.get("/v1/assignment-log", provide_automatic_options=False)
     def show_log() -> Response:
         parameters = query_parameters("subject", "role", "domain", "by", "since", "until", "limit", "cursor")
-        return json_answer(list_changes(service, parameters))
+        return json_answer(list_changes(service, parameters, caller_in(request.environ)))
 
     @blueprint.get("/healthz", provide_automatic_options=False)
     def health() -> Response:
@@ -135,6 +163,8 @@ def klausel_routes(service: Service, watch: ConnectionWatch | None = None) -> Bl
     return blueprint
 
 
-def _caller() -> Caller:
+def _sender() -> Sender:
     request_id = request.headers.get("X-Request-ID")
-    return Caller(request.remote_addr or None, request_id[:TEXT_CHARACTERS] if request_id else None)
+    proved = caller_in(request.environ)
+    name = request.remote_addr or None if proved is None else proved.logged_as
+    return Sender(name, request_id[:TEXT_CHARACTERS] if request_id else None, proved)

@@ -32,6 +32,7 @@ from klausel.service.pipeline import LoadedPolicy
 from klausel.settings import ENVIRONMENT_VARIABLE, SLOW_BODIES_AT_ONCE, Settings, fault_in_public_url
 from klausel.storage.assignments.store import AssignmentStore
 from klausel.storage.assignments.stored_roles import stored_roles
+from klausel.storage.callers.keys import KeyStore
 from klausel.storage.decision_log.queue import SinkError
 from klausel.storage.decision_log.sinks import STDOUT, open_sink
 from klausel.storage.file_rules import DEMO_FILE
@@ -74,6 +75,13 @@ _DEFAULTS = Settings()
     default=_DEFAULTS.orphaned_assignments,
     show_default=True,
     help="What to do with policies under which stored role assignments count for nothing, as their role is not declared.",
+)
+@click.option(
+    "--max-analysis-steps",
+    default=_DEFAULTS.max_analysis_steps,
+    show_default=True,
+    type=click.IntRange(1),
+    help="How much proving the invariants may go through before policies are taken; beyond it they are refused.",
 )
 @click.option("--decision-log", metavar="TARGET", help="Record every decision: stdout, database, or the path of a file.")
 @click.option(
@@ -153,6 +161,19 @@ _DEFAULTS = Settings()
     help="Seconds that a write waits for the writes of others.",
 )
 @click.option(
+    "--authentication",
+    type=click.Choice(["none", "keys"]),
+    default=_DEFAULTS.authentication,
+    show_default=True,
+    help="keys: answer only callers with an API key; make one with `klausel keys new`.",
+)
+@click.option(
+    "--max-requests-per-second",
+    type=click.FloatRange(0.1),
+    metavar="NUMBER",
+    help="Requests a second that each caller with a key may send; without it, any number.",
+)
+@click.option(
     "--insecure-no-authentication",
     "open_to_all",
     is_flag=True,
@@ -215,7 +236,7 @@ def serve(policies: Path, model: Path | None, demo: bool, open_to_all: bool, **o
     Examples:
       klausel serve --demo
       klausel serve --policies ../policies.git@main:policies
-      klausel serve --policies policies --database postgresql://localhost/klausel --public-url https://pdp.example.com
+      klausel serve --database postgresql://localhost/klausel --public-url https://pdp.example.com
     """
     address = git_address(str(policies))
     found_model = model if address else model_beside(policies, model)
@@ -228,7 +249,7 @@ def serve(policies: Path, model: Path | None, demo: bool, open_to_all: bool, **o
     _check_address(settings, open_to_all)
     _check_decision_log(settings)
     loaded = load_or_exit(policies, found_model, with_tests=True)
-    _check_expectations(loaded)
+    _check_expectations(loaded, settings.max_analysis_steps)
     for warning in loaded.warnings:
         click.echo(str(warning), err=True)
     if loaded.compiled.other_model is not None:
@@ -265,8 +286,8 @@ def serve(policies: Path, model: Path | None, demo: bool, open_to_all: bool, **o
     server.serve(target_loader=_load_application)
 
 
-def _check_expectations(loaded: LoadedPolicy) -> None:
-    unmet = list(unmet_expectations(loaded.compiled.policy, loaded.compiled, loaded.tests))
+def _check_expectations(loaded: LoadedPolicy, most_steps: int) -> None:
+    unmet = list(unmet_expectations(loaded.compiled.policy, loaded.compiled, loaded.tests, most_steps))
     for problem in unmet:
         click.echo(str(problem), err=True)
     if unmet:
@@ -308,11 +329,17 @@ def _address_of(settings: Settings) -> str:
 
 
 def _check_address(settings: Settings, open_to_all: bool) -> None:
-    if not settings.is_loopback and not open_to_all:
+    is_open = settings.authentication == "none"
+    if not settings.is_loopback and is_open and not open_to_all:
         raise click.UsageError(
             f"callers are not authenticated, so on {settings.host} anybody who reaches it could ask, and change role "
-            "assignments. Listen on 127.0.0.1, behind a proxy that authenticates, or give --insecure-no-authentication."
+            "assignments. Give --authentication keys, listen on 127.0.0.1 behind a proxy that authenticates, or give "
+            "--insecure-no-authentication."
         )
+    if not is_open and open_to_all:
+        raise click.UsageError("--authentication keys and --insecure-no-authentication exclude each other; leave out one")
+    if is_open and settings.max_requests_per_second is not None:
+        raise click.UsageError("--max-requests-per-second counts by caller, so it needs --authentication keys")
     if settings.public_url is not None:
         fault = fault_in_public_url(settings.public_url)
         if fault:
@@ -324,6 +351,8 @@ def _prepare_database(settings: Settings, loaded: LoadedPolicy, policies: Path) 
         if is_in_memory(store.engine.url):
             message = "a database in memory is lost between processes; name a file, such as sqlite:///klausel.db"
             raise click.BadParameter(message, param_hint="--database")
+        if settings.authentication == "keys" and not any(KeyStore(store.engine).all()):
+            click.echo("klausel: there is no API key yet, so nobody is answered; make one with `klausel keys new`", err=True)
         _check_orphans(settings, loaded, store)
         if not settings.demo:
             return

@@ -15,8 +15,10 @@ from klausel.core.decisions.effective_roles import NOBODY, EffectiveRoles
 from klausel.core.decisions.explain import Explanation, explain
 from klausel.core.filters.derive import filter_of
 from klausel.core.filters.tree import Filter
+from klausel.core.terms.caller import Caller
 from klausel.core.terms.identifiers import fault_in_subject, subject_key
 from klausel.core.terms.request import Request, asked_at
+from klausel.service.authentication import Authentication
 from klausel.service.pipeline import LoadedPolicy
 from klausel.service.policy_in_force import InForce, LivePolicy, Outcome
 from klausel.service.recording import Decide, Recording
@@ -36,6 +38,7 @@ _NO_DATABASE = Decision(
     None,
     "the database of role assignments did not answer, so nothing is known of roles; the service's log says why",
 )
+_NOT_OF_CALLER = "this caller may not ask about this account"
 SECONDS_PER_LINE = 1.0
 """How often the log tells that decisions fail for want of the database."""
 
@@ -86,6 +89,16 @@ def _nobody() -> None:
     """There are no other processes."""
 
 
+def _inside(caller: Caller, decide: Decide) -> Decide:
+    """What decides as `decide` does in the accounts of a caller, and says nothing about others."""
+
+    def decide_inside(request: Request) -> Decision:
+        decision = decide(request)
+        return decision if caller.reaches(decision.domain) else Decision(False, None, decision.domain, _NOT_OF_CALLER)
+
+    return decide_inside
+
+
 class PoliciesTooOld(Exception):
     """The policies could not be refreshed for so long that everything is denied; the text says so in one sentence."""
 
@@ -114,6 +127,7 @@ class Service:
     decision_log: DecisionLog | None = None
     clock: Callable[[], datetime] = _now
     failures: Failures = field(default_factory=Failures)
+    authentication: Authentication | None = None
 
     @property
     def policy(self) -> LoadedPolicy:
@@ -130,12 +144,13 @@ class Service:
         """What notes the decisions of one HTTP request; None when there is no decision log."""
         return None if self.decision_log is None else Recording(self.decision_log, route, environ)
 
-    def decider(self, recording: Recording | None = None) -> Decide:
+    def decider(self, recording: Recording | None = None, caller: Caller | None = None) -> Decide:
         """What answers the questions of one HTTP request; whatever fails on the way is a deny with its reason.
 
         All are answered by the policy set in force now, also when another is taken meanwhile. Effective roles are refreshed when
         the first question needs one. Where the database fails, it is asked no more: nothing is decided by effective roles that
-        may be old, and a long batch does not wait for it again and again.
+        may be old, and a long batch does not wait for it again and again. A `caller` that is limited to some accounts is told of
+        no other.
         """
         live, failures = self.live, self.failures
         in_force = live.in_force
@@ -181,14 +196,15 @@ class Service:
             except Exception:
                 return failures.internal()
 
-        return decide_one if recording is None else recording.noting(decide_one)
+        answering = decide_one if caller is None or caller.accounts is None else _inside(caller, decide_one)
+        return answering if recording is None else recording.noting(answering)
 
     def filter(self, request: Request, inside: str | None = None) -> Filter:
         """What a resource must be like for the request to be allowed; see `klausel.core.filters.derive.filter_of`.
 
         Raises `PoliciesTooOld` and `StorageError`.
         """
-        in_force = self._in_force_now()
+        in_force = self.in_force_now()
         subject, now = request.subject, self.clock()
         effective_roles = NOBODY
         if fault_in_subject(subject.type, subject.id) is None:
@@ -199,7 +215,8 @@ class Service:
         asked = asked_at(request, now) if policy.uses_now else request
         return filter_of(policy, effective_roles, asked, inside)
 
-    def _in_force_now(self) -> InForce:
+    def in_force_now(self) -> InForce:
+        """The policy set in force; raises `PoliciesTooOld` where it is so old that everything is denied."""
         live = self.live
         in_force = live.in_force
         if live.max_age_seconds is not None and live.is_too_old:

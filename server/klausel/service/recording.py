@@ -11,6 +11,7 @@ from klausel.core.conditions.values import time_text
 from klausel.core.decisions.decide import Decision
 from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.records.decision_record import Record
+from klausel.core.terms.caller import Caller
 from klausel.core.terms.request import Request
 from klausel.service.pipeline import LoadedPolicy
 from klausel.storage.decision_log.queue import DecisionLog
@@ -30,7 +31,9 @@ class Recording:
     def __init__(self, log: DecisionLog, route: str, environ: WSGIEnvironment) -> None:
         """`route` is `evaluation`, `evaluations` or `explain`."""
         self._log = log
-        self._head = log.head(route, environ.get("HTTP_X_REQUEST_ID"), environ.get("REMOTE_ADDR", ""))
+        caller: Caller | None = environ.get("klausel.caller")
+        name = environ.get("REMOTE_ADDR", "") if caller is None else caller.logged_as
+        self._head = log.head(route, environ.get("HTTP_X_REQUEST_ID"), name)
         self._index = 0 if route == "evaluations" else None
         self._lines: list[bytes] = []
         self.effective_roles: EffectiveRoles | None = None

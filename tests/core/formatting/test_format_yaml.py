@@ -41,6 +41,20 @@ def test_however_a_grant_is_written_its_form_is_one(text: str) -> None:
     assert formatted(text) == block(ONE_GRANT)
 
 
+@pytest.mark.parametrize(
+    ("written", "form"),
+    [
+        ("allow: {all: [lead, any agent]}", "    allow: {all: [lead, any agent]}"),
+        ("allow:\n      all:\n        - lead\n        - any agent", "    allow: {all: [lead, any agent]}"),
+        ("allow: [ {all: [lead, agent]} , admin]", "    allow: [{all: [lead, agent]}, admin]"),
+        ("allow:\n    - admin\n    - {all: [lead,agent]}", "    allow: [admin, {all: [lead, agent]}]"),
+    ],
+)
+def test_grantees_of_several_names_stand_in_brackets(written: str, form: str) -> None:
+    text = f"grants:\n  - {written}\n    to: view\n    resource: quiz\n"
+    assert formatted(text) == f"grants:\n  - {form.strip()}\n    to: view\n    resource: quiz\n"
+
+
 def test_keys_stand_in_their_usual_order_and_take_their_comments_along() -> None:
     text = """\
         # Grants.

@@ -20,6 +20,7 @@ from klausel.storage.policy_files.folder import read_files
 TABLES = {name: value for name, value in vars(file_schema).items() if isinstance(value, Table)}
 FOR_READERS_ALONE = {"description"}
 THINGS = b"invariants:\n  - separate: [{to: edit, resource: billing}, {to: delete, resource: account}]\n"
+TOGETHER = b"grants:\n  - {allow: {all: [lead, any agent]}, to: take, resource: quiz}\n"
 
 NO_PROPERTIES = b"subject:\n"
 
@@ -53,8 +54,8 @@ def unread_keys() -> dict[str, set[str]]:
         assert not problems
         load_policy(file for file in files if file.name != "model.conf")
         kept = [file for file in files if file.name not in ("model.conf", "invariants.yaml")]
-        things = SourceFile("invariants.yaml", "invariants.yaml", THINGS)
-        load_policy([*kept, things, SourceFile("properties.yaml", "properties.yaml", NO_PROPERTIES)])
+        further = {"invariants.yaml": THINGS, "features/together.yaml": TOGETHER, "properties.yaml": NO_PROPERTIES}
+        load_policy([*kept, *(SourceFile(name, name, content) for name, content in further.items())])
     read: dict[str, set[str]] = defaultdict(set)
     for fields, known in seen:
         for name, table in TABLES.items():

@@ -142,7 +142,7 @@ class _Side:
     def __init__(self, roles: RoleModel, asked: Asked, wanted: Iterable[str]) -> None:
         self.roles = roles
         self.domain = asked if isinstance(asked, str) else None
-        self.wanted = frozenset(wanted)
+        self.wanted = roles.with_parts(wanted)
 
     def fits(self, role: str, place: str) -> bool:
         return self.roles.depths.get(role) == depth_of(place)
@@ -200,8 +200,9 @@ def role_combinations_of_both(
         states = grown
     found: dict[tuple[frozenset[str], frozenset[str]], Held] = {}
     for state, held in states.items():
-        if state[:2] not in found or len(held) < len(found[state[:2]]):
-            found[state[:2]] = held
+        first, second = (side.roles.with_joint(state[at]).intersection(wanted[at]) for at, side in enumerate(sides))
+        if (first, second) not in found or len(held) < len(found[first, second]):
+            found[first, second] = held
     return tuple(
         RoleCombinationOfBoth(*names, held)
         for names, held in sorted(found.items(), key=lambda item: (len(item[1]), item[1]))

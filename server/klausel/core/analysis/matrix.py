@@ -11,7 +11,7 @@ from klausel.core.analysis.permission import Permission, Question, question_at
 from klausel.core.analysis.question_space import Placement, domains_and_atoms, placements
 from klausel.core.conditions.simplify import same_condition
 from klausel.core.policy.policy_set import Grant, NamedCondition, PolicySet
-from klausel.core.policy.roles import ANY_PREFIX, ANYONE, RoleModel
+from klausel.core.policy.roles import ANY_PREFIX, ANYONE, RoleModel, is_joint, parts_of
 from klausel.core.policy.scope import Scope
 from klausel.core.terms.places import EVERY
 
@@ -55,9 +55,10 @@ class Row:
 
 
 def columns_of(policy: PolicySet) -> tuple[str, ...]:
-    """The roles in the order of the file; `anyone` after them where a grant names it."""
-    names = tuple(policy.roles.roles)
-    return (*names, ANYONE) if any(grant.grantee == ANYONE for grant in policy.grants) else names
+    """The roles in the order of the file; after them what grants name that is none: several together, and `anyone`."""
+    joint = sorted(policy.roles.joint)
+    anyone = [ANYONE] if any(grant.grantee == ANYONE for grant in policy.grants) else []
+    return (*policy.roles.roles, *joint, *anyone)
 
 
 def matrix_rows(policy: PolicySet) -> Iterator[Row]:
@@ -121,11 +122,20 @@ def _resolved_roles(roles: RoleModel, column: str, place: _Place) -> Iterator[tu
         return
     if place.depth == 0:
         return
+    if is_joint(column):
+        if _depth(roles, column) <= place.depth:
+            yield "inside", roles.names_of(frozenset(parts_of(column)))
+        return
     depth = roles.depths[column]
     if depth <= place.depth:
         yield "inside", roles.names_of(frozenset({column}))
     if depth > 1:
         yield "elsewhere", roles.names_of(frozenset({ANY_PREFIX + column}))
+
+
+def _depth(roles: RoleModel, column: str) -> int:
+    """How deep a domain must be for all that a column stands for to be held there."""
+    return max(roles.depths.get(part, 1) for part in parts_of(column))
 
 
 def _where(roles: RoleModel, column: str, place: _Place, nearness: Nearness) -> str:
@@ -134,7 +144,7 @@ def _where(roles: RoleModel, column: str, place: _Place, nearness: Nearness) -> 
     if place.depth == 0:
         return "where no domain is named"
     level = roles.levels[place.depth - 1]
-    depth = 1 if column == ANYONE else roles.depths[column]
+    depth = _depth(roles, column)
     if nearness == "inside":
         return f"in the {level.name}" if place.depth == depth else f"in any {level.name} of it"
     return f"in the {level.name}" if place.depth < depth else f"in another {level.name}"

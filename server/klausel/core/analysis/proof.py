@@ -154,8 +154,8 @@ class _Proof:
             for one in self._role_combinations(asked):
                 self._combinations += asked.outcomes * len(pairs)
                 for stronger, weaker in pairs:
-                    with_weaker = one.before | gives[weaker]
-                    with_stronger = with_weaker | gives[stronger]
+                    with_weaker = self._roles.with_joint(one.before | gives[weaker])
+                    with_stronger = self._roles.with_joint(with_weaker | gives[stronger])
                     broken = asked.relevant & allowed(with_weaker) & ~allowed(with_stronger)
                     if broken and self._can_hold(one.before, weaker) and self._can_hold(one.before, stronger):
                         message = f"{weaker} may {asked.thing}, but {stronger} may not"
@@ -225,7 +225,7 @@ class _Proof:
     @cached_property
     def _wanted_names(self) -> frozenset[str]:
         """The names that matter to this proof."""
-        return frozenset(self._find_wanted_names())
+        return self._roles.with_parts(self._find_wanted_names())
 
     def _find_wanted_names(self) -> Iterator[str]:
         for thing in self._invariant.things:

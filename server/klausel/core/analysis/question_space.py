@@ -178,7 +178,7 @@ def role_combinations(roles: RoleModel, domain: str | None, wanted: Collection[s
 
     Counts what `requires_role_above` allows, in the domain, above it, beside it and below it. Raises `TooManyCases`.
     """
-    keep = frozenset(wanted)
+    keep = roles.with_parts(wanted)
     if domain is None:
         return (RoleCombination(keep & {ANYONE}, ()),)
     places = _places(roles, domain)
@@ -199,7 +199,8 @@ def role_combinations(roles: RoleModel, domain: str | None, wanted: Collection[s
                     grown[state] = whole
         states = grown
     found: dict[frozenset[str], Held] = {}
-    for (names, _), held in states.items():
+    for (reached, _), held in states.items():
+        names = roles.with_joint(reached).intersection(wanted)
         if names not in found or len(held) < len(found[names]):
             found[names] = held
     return tuple(

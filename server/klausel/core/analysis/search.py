@@ -64,7 +64,7 @@ def holders_of(roles: RoleModel, domain: str | None, names: Collection[str]) -> 
     """Who has any of these names in a domain, apart from `anyone`."""
     if domain is None:
         return Holders((), (), "")
-    wanted = frozenset(names) - {ANYONE}
+    wanted = roles.with_parts(names) - {ANYONE}
     above = [domain]
     while "/" in above[-1]:
         above.append(above[-1].rpartition("/")[0])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from klausel.core.analysis.search import Found, Reason
-from klausel.core.decisions.explanation_format import grant_as_json, way_as_json, way_text
+from klausel.core.decisions.effective_roles import Source
+from klausel.core.decisions.explanation_format import grant_as_json, sources_as_json, way_as_json, way_text
 
 
 def found_as_json(found: Found) -> dict[str, object]:
@@ -27,6 +28,7 @@ def _reason_as_json(reason: Reason) -> dict[str, object]:
         "condition": reason.grant.condition_text or None,
         "role_assignment": {"role": source.role, "domain": source.domain, **way_as_json(source)} if source else None,
         "inheritance": list(source.chain) if source else [],
+        **({"together_with": sources_as_json(source.beside)} if source and source.beside else {}),
     }
 
 
@@ -46,5 +48,11 @@ def reasons_text(found: Found) -> str:
 def _reason_text(reason: Reason) -> str:
     if reason.source is None:
         return f"everybody, {reason.grant.source}"
-    so = f", so {reason.source.chain[-1]}" if len(reason.source.chain) > 1 else ""
-    return f"{reason.source.role} in {reason.source.domain}{way_text(reason.source)}{so}, {reason.grant.source}"
+    held = " and ".join(map(_held_text, (reason.source, *reason.source.beside)))
+    return f"{held}, {reason.grant.source}"
+
+
+def _held_text(source: Source) -> str:
+    return f"{source.role} in {source.domain}{way_text(source)}" + (
+        f", so {source.chain[-1]}" if len(source.chain) > 1 else ""
+    )

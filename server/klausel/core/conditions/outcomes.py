@@ -433,7 +433,7 @@ def _like(operand: Operand, scalars: list[object]) -> list[object]:
 def _lists(elements: list[object]) -> list[object]:
     """Every list of these elements, alone and with one more of a kind that nothing equals; raises `TooManyCases`."""
     if 2 ** (len(elements) + 1) > MOST_CASES:
-        raise TooManyCases(f"its conditions look for {len(elements)} different values in one list")
+        raise TooManyCases("its conditions look for too many different values in one list")
     plain: list[object] = [
         list(chosen) for size in range(len(elements) + 1) for chosen in itertools.combinations(elements, size)
     ]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from klausel.core.policy.assignment import effective_assignments
 from klausel.core.policy.holding import Held, Untimely, Way
-from klausel.core.policy.roles import ANY_PREFIX, ANYONE, RoleModel, depth_of, top_domain
+from klausel.core.policy.roles import ANY_PREFIX, ANYONE, RoleModel, depth_of, is_joint, parts_of, top_domain
 
 ROLES_OF_NOBODY = frozenset({ANYONE})
 _NO_WAYS: Mapping[tuple[str, str], Way] = {}
@@ -20,6 +20,7 @@ class Source:
 
     `groups` lead from the subject to the holder of the role assignment, which is the last of them; empty where the subject
     holds it itself. `ends` is when that is over.
+    Of a joint name that is the first part; `beside` are those of the others.
     """
 
     role: str
@@ -27,6 +28,7 @@ class Source:
     chain: tuple[str, ...]
     groups: tuple[str, ...] = ()
     ends: str | None = None
+    beside: tuple[Source, ...] = ()
 
 
 class EffectiveRoles:
@@ -131,6 +133,10 @@ class EffectiveRoles:
         """
         if domain is None:
             return None
+        if is_joint(name):
+            first, *others = [self.source_of(roles, part, domain) for part in parts_of(name)]
+            beside = tuple(source for source in others if source is not None)
+            return None if first is None or len(beside) < len(others) else replace(first, beside=beside)
         sources = []
         for role, where in self.held:
             start = role

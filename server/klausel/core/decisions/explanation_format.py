@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from klausel.core.decisions.effective_roles import Source
 from klausel.core.decisions.explain import AtomSeen, Explanation, GrantSeen, Orphan, show_truth, values_in_words
@@ -88,6 +88,7 @@ def _grant_seen_as_json(explanation: Explanation, seen: GrantSeen) -> dict[str, 
         if held
         else None,
         "inheritance": list(held.chain) if held else [],
+        **({"together_with": sources_as_json(held.beside)} if held and held.beside else {}),
         "condition": {
             "text": seen.grant.condition_text,
             "comparisons": [_atom_as_json(atom) for atom in seen.atoms],
@@ -100,6 +101,17 @@ def _grant_seen_as_json(explanation: Explanation, seen: GrantSeen) -> dict[str, 
 def _atom_as_json(atom: AtomSeen) -> dict[str, object]:
     answer: dict[str, object] = {"text": atom.text, "value": atom.value, "read": dict(atom.read)}
     return answer | {"not_as_declared": dict(atom.misfits)} if atom.misfits else answer
+
+
+def sources_as_json(sources: Iterable[Source]) -> list[dict[str, object]]:
+    """The role assignments that count together with another, each with its chain."""
+    return [
+        {
+            "role_assignment": {"role": source.role, "domain": source.domain, **way_as_json(source)},
+            "inheritance": list(source.chain),
+        }
+        for source in sources
+    ]
 
 
 def reason(explanation: Explanation) -> str:
@@ -166,7 +178,11 @@ def _grant_lines(subject: str, seen: GrantSeen) -> Iterator[str]:
 def _role_text(subject: str, source: Source | None) -> str:
     if source is None:
         return "every subject has it"
+    return f"{subject} is {'; and '.join(map(_held_text, (source, *source.beside)))}"
+
+
+def _held_text(source: Source) -> str:
     chain = f", and so {', '.join(source.chain[1:])}" if len(source.chain) > 1 else ""
-    groups = "".join(f" is in {group}, which" for group in source.groups)
+    groups = "".join(f"in {group}, which is " for group in source.groups)
     until = f" until {source.ends}" if source.ends is not None else ""
-    return f"{subject}{groups} is {source.role} in {source.domain}{until}{chain}"
+    return f"{groups}{source.role} in {source.domain}{until}{chain}"

@@ -14,7 +14,7 @@ from klausel.core.analysis.question_space import Held
 from klausel.core.conditions.tree import atoms, attributes_of, with_one_spelling
 from klausel.core.policy.policy_set import Grant, NamedCondition, PolicySet
 from klausel.core.policy.properties import NoProperty, PropertyType
-from klausel.core.policy.roles import ANY_PREFIX, ANYONE, depth_of
+from klausel.core.policy.roles import ANY_PREFIX, ANYONE, depth_of, parts_of
 from klausel.core.terms.problem import Place
 
 Side = Literal["before", "after"]
@@ -204,10 +204,10 @@ class _Search:
 
     def _of_the_roles(self, here: _Known, there: _Known, grantee: str) -> Iterator[Cause]:
         found = False
-        for role, _ in self.held:
+        for role, part in itertools.product((role for role, _ in self.held), parts_of(grantee)):
             if role not in here.roles.roles:
                 continue
-            chain = here.roles.chain(role, grantee)
+            chain = here.roles.chain(role, part)
             if chain:
                 for cause in self._of_the_chain(here, there, role, chain):
                     found = True

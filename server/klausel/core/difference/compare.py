@@ -176,7 +176,7 @@ def _may_differ(before: PolicySet, after: PolicySet, question: Question) -> bool
         return True
     if before.roles.depths != after.roles.depths:
         return True
-    wanted = {grant.grantee for grant in sides[0]}
+    wanted = before.roles.with_parts(grant.grantee for grant in sides[0])
     closures = before.roles.closure, after.roles.closure
     return any(closures[0][role] & wanted != closures[1][role] & wanted for role in closures[0])
 

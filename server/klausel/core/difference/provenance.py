@@ -9,7 +9,8 @@ from itertools import pairwise
 from klausel.core.conditions.parser import ExpressionFault, named_conditions_in
 from klausel.core.loading.load import CONDITIONS_FILE, ROLES_FILE, SourceFile
 from klausel.core.policy.policy_set import Grant, PolicySet
-from klausel.core.policy.roles import ANY_PREFIX, ANYONE
+from klausel.core.policy.roles import ANY_PREFIX, ANYONE, is_joint, parts_of
+from klausel.core.terms.places import EVERY
 from klausel.core.text.csv_rows import read_csv
 from klausel.core.text.decoding import decode
 from klausel.core.text.yaml_nodes import Fields, Items, Node, Text, read_yaml
@@ -39,22 +40,24 @@ class Permission:
 def permissions(policy: PolicySet, files: Iterable[SourceFile], resource_type: str, action: str) -> Iterator[Permission]:
     """Every allow and deny about one type and action, for each role that it reaches, in the order of the roles.
 
-    `anyone` comes last, and `any` roles only where a grant names one. `files` are those that the policy set was read from.
+    `anyone`, and who holds several names together, come last, and `any` roles only where a grant names one. `files` are those
+    that the policy set was read from.
     """
     texts = _Texts(policy, files)
     grants = policy.grants_about(resource_type, action)
     roles = policy.roles
-    has_any = any(grant.grantee.startswith(ANY_PREFIX) for grant in grants)
+    has_any = any(part.startswith(ANY_PREFIX) for grant in grants for part in parts_of(grant.grantee))
     names = [name for name in roles.inheritance if has_any or name in roles.roles]
     for holder in sorted(names, key=lambda name: name.startswith(ANY_PREFIX)):
         for grant in grants:
             chain = () if grant.grantee == ANYONE else roles.chain(holder, grant.grantee)
             if chain:
-                causes = (texts.grant(grant), *texts.links(chain), *texts.conditions(grant))
+                links = [link for part in parts_of(grant.grantee) for link in texts.links(roles.chain(holder, part))]
+                causes = (texts.grant(grant), *links, *texts.conditions(grant))
                 yield Permission(holder, chain, grant, causes)
     for grant in grants:
-        if grant.grantee == ANYONE:
-            yield Permission(ANYONE, (ANYONE,), grant, (texts.grant(grant), *texts.conditions(grant)))
+        if grant.grantee == ANYONE or is_joint(grant.grantee):
+            yield Permission(grant.grantee, (grant.grantee,), grant, (texts.grant(grant), *texts.conditions(grant)))
 
 
 class _Texts:
@@ -138,9 +141,9 @@ def _needed_lines(entry: Fields, grant: Grant) -> Iterator[int]:
             yield from _lines_of(value) if isinstance(value, Text) else ()
         elif key.value in (grant.effect, "to"):
             yield key.place.line
-            wanted = grant.grantee if key.value == grant.effect else grant.action
-            for text in _items(value):
-                if isinstance(text, Text) and text.value == wanted:
+            wanted = [grant.grantee, *parts_of(grant.grantee)] if key.value == grant.effect else [grant.action, EVERY]
+            for text in (inner for item in _items(value) for inner in _items(_get(item, "all") or item)):
+                if isinstance(text, Text) and text.value in wanted:
                     yield from _lines_of(text)
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 from klausel.core.difference.compare import difference_between
 from klausel.core.policy.policy_set import PolicySet
-from klausel.core.policy.roles import ANY_PREFIX
+from klausel.core.policy.roles import ANY_PREFIX, is_joint, joint_name, parts_of
 
 MOST_TRIED = 24
 
@@ -71,6 +71,8 @@ def _renamed_types(before: PolicySet, after: PolicySet) -> Iterator[Rename]:
 
 def _with_role_renamed(policy: PolicySet, old: str, new: str) -> PolicySet:
     def named(text: str) -> str:
+        if is_joint(text):
+            return joint_name(map(named, parts_of(text)))
         return {old: new, ANY_PREFIX + old: ANY_PREFIX + new}.get(text, text)
 
     roles = {
@@ -78,7 +80,8 @@ def _with_role_renamed(policy: PolicySet, old: str, new: str) -> PolicySet:
         for role in policy.roles.roles.values()
     }
     grants = tuple(replace(grant, grantee=named(grant.grantee)) for grant in policy.grants)
-    return replace(policy, roles=replace(policy.roles, roles=MappingProxyType(roles)), grants=grants)
+    joint = frozenset(map(named, policy.roles.joint))
+    return replace(policy, roles=replace(policy.roles, roles=MappingProxyType(roles), joint=joint), grants=grants)
 
 
 def _with_type_renamed(policy: PolicySet, old: str, new: str) -> PolicySet:

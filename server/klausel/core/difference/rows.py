@@ -11,7 +11,7 @@ from klausel.core.analysis.question_space import Held, made_up_id
 from klausel.core.conditions.tree import with_one_spelling
 from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.policy.policy_set import Grant, PolicySet
-from klausel.core.policy.roles import ANYONE, Level, depth_of
+from klausel.core.policy.roles import ANYONE, Level, depth_of, parts_of
 from klausel.core.policy.scope import Scope
 from klausel.core.terms.places import is_inside
 
@@ -124,6 +124,9 @@ class _Rows:
         self._models = (before.roles, after.roles)
         self._view = view
         self._wanted = tuple(frozenset(grant.grantee for grant in side.grants) for side in (view.before, view.after))
+        self._reached_by_parts = tuple(
+            model.with_parts(names) for model, names in zip(self._models, self._wanted, strict=True)
+        )
         self._by_held: dict[Held, Row] = {}
 
     def rows(self) -> list[Row]:
@@ -196,7 +199,7 @@ class _Rows:
     def _strength(self, role: str) -> tuple[bool, int, int]:
         reached = [
             model.closure[role] & wanted if role in model.roles else frozenset()
-            for model, wanted in zip(self._models, self._wanted, strict=True)
+            for model, wanted in zip(self._models, self._reached_by_parts, strict=True)
         ]
         closures = [len(model.closure[role]) for model in self._models if role in model.roles]
         return len(closures) < len(self._models), sum(map(len, reached)), max(closures)
@@ -227,17 +230,23 @@ class _Rows:
         """Whether a role is of another level on either side, or of none, and reaches no grant itself."""
         depths = [model.depths.get(role) for model in self._models]
         return depths[0] != depths[1] and not any(
-            model.closure.get(role, frozenset()) & wanted for model, wanted in zip(self._models, self._wanted, strict=True)
+            model.closure.get(role, frozenset()) & wanted
+            for model, wanted in zip(self._models, self._reached_by_parts, strict=True)
         )
 
     def _named(self, held: Held, key: Key) -> Iterator[Holding]:
         """The grantees that a subject must reach, on any side, or, where that is one alone, the roles that it must hold."""
         names = (key[0] | key[1]) - {ANYONE}
         implied = {
-            inner for model in self._models for name in names for inner in model.closure.get(name, ()) if inner != name
+            inner
+            for model in self._models
+            for name in names
+            for inner in (*model.closure.get(name, ()), *parts_of(name))
+            if inner != name
         }
-        if len(names - implied) > 1:
-            yield from ((name, "here") for name in sorted(names - implied))
+        needed = {part for name in names - implied for part in parts_of(name)}
+        if len(needed) > 1:
+            yield from ((name, "here") for name in sorted(needed))
             return
         for role, place in held:
             is_here = any(domain == place or domain.startswith(place + "/") for domain in self._view.placement.domains)

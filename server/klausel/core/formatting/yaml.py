@@ -7,7 +7,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 from klausel.core.loading.fields import ProblemList
-from klausel.core.loading.file_schema import Entries, Flag, Free, ListOf, OneText, Table, Texts, TypeOfProperty, Value
+from klausel.core.loading.file_schema import (
+    Entries,
+    Flag,
+    Free,
+    ListOf,
+    OneOrMore,
+    OneText,
+    Table,
+    Texts,
+    TypeOfProperty,
+    Value,
+)
 from klausel.core.loading.json_values import is_text_without_quotes
 from klausel.core.terms.problem import SWITCH_OFF_MARK, FormatLossError, PolicyError, Problem
 from klausel.core.text.yaml_comments import BLANK, Entry, Written, comments_in, read_with_comments
@@ -87,6 +98,9 @@ def _sound(text: str, file: str) -> tuple[Fields | None, list[Problem]]:
 def _check(node: Node, shape: Value, what: str, problems: ProblemList) -> None:
     """Reports keys and kinds of values that do not belong there."""
     match shape:
+        case OneOrMore():
+            for item in node.values if isinstance(node, Items) else (node,):
+                _check(item, shape.table if isinstance(item, Fields) else shape.text, what, problems)
         case OneText() | Flag():
             problems.text(node, what)
         case Texts(_, may_be_empty):
@@ -113,6 +127,7 @@ def _meaning(node: Node, shape: Value) -> object:
         return ("value" if is_value else "text", node.value)
     if isinstance(node, Items):
         return [_meaning(item, _shape_of_item(shape, item)) for item in node.values]
+    shape = _resolved(shape)
     entries = [(key.value, _meaning(value, _shape_of_key(shape, key.value))) for key, value in node.entries]
     return dict(entries) if isinstance(shape, Table) else entries
 
@@ -122,10 +137,18 @@ def _shape_of_item(shape: Value, item: Node | Written) -> Value:
         is_mapping = isinstance(item, Fields) or (isinstance(item, Written) and item.kind == "mapping")
         tables = [kind for kind in shape.kinds if isinstance(kind, Table)]
         return tables[0] if tables and (is_mapping or len(shape.kinds) == 1) else shape.kinds[0]
+    if isinstance(shape, OneOrMore):
+        return shape
     return shape if isinstance(shape, Free | TypeOfProperty) else OneText()
 
 
+def _resolved(shape: Value) -> Value:
+    """The shape of a mapping where one of this shape stands."""
+    return shape.table if isinstance(shape, OneOrMore) else shape
+
+
 def _shape_of_key(shape: Value, key: str | None) -> Value:
+    shape = _resolved(shape)
     if isinstance(shape, Table) and key is not None:
         known = shape.key(key)
         return known.value if known is not None else Free()
@@ -169,6 +192,7 @@ def _block(value: Written, shape: Value, indent: int, blanks: _Blanks) -> tuple[
 
 def _in_order(value: Written, shape: Value) -> list[Entry]:
     """The entries in their usual order; in lists, and where people choose the names, in that of the file."""
+    shape = _resolved(shape) if value.kind == "mapping" else shape
     if not isinstance(shape, Table):
         return value.entries
     names = [*shape.names]
@@ -251,7 +275,7 @@ def _is_short(value: Written, shape: Value) -> bool:
     """Whether a value may stand in brackets, where these fit into the line."""
     if value.kind == "text" or not value.entries:
         return True
-    is_made_for_it = isinstance(shape, Free | Texts | TypeOfProperty) or (
+    is_made_for_it = isinstance(shape, Free | Texts | OneOrMore | TypeOfProperty) or (
         isinstance(shape, Entries | Table) and shape.is_short
     )
     if isinstance(shape, ListOf):

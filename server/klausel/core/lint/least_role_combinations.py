@@ -5,9 +5,9 @@ All effective roles are a union of these, so a question that more names can only
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
-from klausel.core.policy.roles import ANY_PREFIX, ANYONE, Level, RoleModel
+from klausel.core.policy.roles import ANY_PREFIX, ANYONE, Level, RoleModel, is_joint, parts_of
 
 MOST_WAYS = 10_000
 Names = frozenset[str]
@@ -30,16 +30,34 @@ class LeastRoleCombinations:
         """
         found = self._found.get((depth, wanted))
         if found is None:
-            everyone = wanted & {ANYONE}
+            inner = self._roles.with_parts(wanted)
+            everyone = inner & {ANYONE}
             grown = {
                 everyone | names | needed
                 for level in self._roles.levels
                 for is_above in self.where(level, depth)
-                for names in self._names(level, is_above, wanted)
-                for needed in self._few_required(level, is_above, depth, wanted)
+                for names in self._names(level, is_above, inner)
+                for needed in self._few_required(level, is_above, depth, inner)
             }
-            self._found[depth, wanted] = found = frozenset({everyone, *grown})
+            found = frozenset({everyone, *grown})
+            joint = [name for name in wanted if is_joint(name)]
+            if joint:
+                found = self._together(found, joint, depth)
+            self._found[depth, wanted] = found = frozenset(names & wanted for names in found)
         return found
+
+    def _together(self, least: frozenset[Names], joint: Collection[str], depth: int) -> frozenset[Names]:
+        """What so many of them give together as a joint name has parts, so that all effective roles are a union again.
+
+        Where there are too many, each joint name is taken to be there for the asking.
+        """
+        most = max(len(parts_of(name)) for name in joint)
+        if len(least) ** most > MOST_WAYS:
+            return least.union(frozenset({name}) for name in joint if depth)
+        found = least
+        for _ in range(most - 1):
+            found = frozenset(one | other for one in found for other in least)
+        return frozenset(map(self._roles.with_joint, found))
 
     def where(self, level: Level, depth: int) -> Iterator[bool]:
         """Where roles of a level are held that count in a domain: at it or above it (True), beside it or below it (False)."""

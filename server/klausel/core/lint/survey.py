@@ -13,7 +13,7 @@ from klausel.core.lint.redundancy import Redundant, redundant_grants
 from klausel.core.policy.invariant import Invariant
 from klausel.core.policy.policy_set import Grant, PolicySet
 from klausel.core.policy.policy_test import PolicyTest
-from klausel.core.policy.roles import ANY_PREFIX, ANYONE
+from klausel.core.policy.roles import ANY_PREFIX, ANYONE, parts_of
 from klausel.core.terms.problem import Place, Problem
 
 _SHOWN = 3
@@ -81,14 +81,15 @@ class Survey:
         """Every grantee name under which a grant can reach somebody."""
         roles = self.policy.roles
         held = [name for name, role in roles.roles.items() if role.level in self.holdable_levels]
-        return frozenset({ANYONE}.union(*(roles.closure[name] for name in held)))
+        return roles.with_joint(frozenset({ANYONE}.union(*(roles.closure[name] for name in held))))
 
     @cached_property
     def grants_of(self) -> Mapping[str, Sequence[Grant]]:
-        """The grants that name each grantee."""
+        """The grants that name each grantee, alone or together with others."""
         found: dict[str, list[Grant]] = {}
         for grant in self.policy.grants:
-            found.setdefault(grant.grantee, []).append(grant)
+            for name in parts_of(grant.grantee):
+                found.setdefault(name, []).append(grant)
         return found
 
     @cached_property

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from klausel.core.conditions.parser import CONDITION_FAULTY, ExpressionFault
 from klausel.core.conditions.tree import Condition, with_one_spelling
 from klausel.core.loading.fields import ProblemList, is_empty
-from klausel.core.loading.file_schema import GRANT, RESOURCE_TYPE
+from klausel.core.loading.file_schema import GRANT, RESOURCE_TYPE, TOGETHER
 from klausel.core.loading.places import is_known_level, read_csv_scope, read_limits, read_scopes
 from klausel.core.loading.property_checks import PlaceIn, check_condition
 from klausel.core.loading.property_types import read_property_types
@@ -17,12 +17,12 @@ from klausel.core.policy.fitting import Wanted, fitted, wanted_cases
 from klausel.core.policy.policy_set import Effect, Grant, ResourceType, declarations_of
 from klausel.core.policy.properties import Declarations, PropertyTypes
 from klausel.core.policy.role_hints import hint_on_grantee, hint_on_role
-from klausel.core.policy.roles import ANY_PREFIX, ANYONE, RoleModel
+from klausel.core.policy.roles import ANY_PREFIX, ANYONE, RoleModel, is_joint, joint_name, parts_of
 from klausel.core.policy.scope import Scope
 from klausel.core.terms.identifiers import is_action_name, is_name
 from klausel.core.terms.places import EVERY, EVERYWHERE
-from klausel.core.terms.problem import Place, did_you_mean
-from klausel.core.text.yaml_nodes import Fields, Node, Text
+from klausel.core.terms.problem import Place
+from klausel.core.text.yaml_nodes import Fields, Items, Node, Text
 
 CSV_GRANT = "p, grantee, domain, resource type, action, condition, effect"
 CSV_LINK = "g, role, contained role, *"
@@ -107,7 +107,7 @@ def _asked_in(node: Node | None, actions: list[str], roles: RoleModel, problems:
     for action, value in problems.entries(node, "asked_in"):
         level = problems.text(value, f"the level of {action.value}")
         if actions and action.value not in actions:
-            hint = f"{did_you_mean(action.value, actions)}Name one of the actions above"
+            hint = f"{problems.did_you_mean(action.value, actions)}Name one of the actions above"
             problems.add(action.place, "unknown-action", f'unknown action "{action.value}"', hint)
         if level is not None and is_known_level(level, roles, problems):
             yield action.value, level.value
@@ -149,10 +149,8 @@ def _grants_of_entry(fields: Fields, limits: list[Text], vocabulary: Vocabulary,
     condition, is_readable = read_condition(condition_text, vocabulary, problems)
     actions = problems.texts(fields.get("to"), "to")
     things = list(dict.fromkeys(_things(types, actions, vocabulary, problems)))
-    grantees = problems.texts(effects[0][1], effects[0][0].value) if effects else []
     effect: Effect = "deny" if effects and effects[0][0].value == "deny" else "allow"
-    for grantee in grantees:
-        _check_grantee(grantee, effect, vocabulary, problems)
+    grantees = _grantees(effects[0][1], effect, vocabulary, problems) if effects else []
     check_types(condition_text, condition, dict.fromkeys(type_ for type_, _ in things), vocabulary, problems)
     if not is_readable or any(found.severity == "error" for found in problems.found[before:]):
         return
@@ -163,7 +161,7 @@ def _grants_of_entry(fields: Fields, limits: list[Text], vocabulary: Vocabulary,
             for scope in scopes:
                 yield Grant(
                     effect,
-                    grantee.value,
+                    grantee,
                     action,
                     type_,
                     scope,
@@ -212,7 +210,7 @@ def _things(
         declared = {action for type_ in known.values() for action in type_.actions}
         for action in actions:
             if action.value not in (EVERY, *declared) and vocabulary.is_complete:
-                hint = f"{did_you_mean(action.value, declared)}Name a declared action, or *"
+                hint = f"{problems.did_you_mean(action.value, declared)}Name a declared action, or *"
                 message = f'unknown action "{action.value}" of any resource type'
                 problems.add(action.place, "unknown-action", message, hint)
         wanted = {action.value for action in actions}
@@ -243,13 +241,49 @@ def _check_action(resource_type: Text, action: Text, vocabulary: Vocabulary, pro
     known = vocabulary.resource_types.get(resource_type.value)
     if known is None:
         if resource_type.value not in vocabulary.declared_types and vocabulary.is_complete:
-            hint = f"{did_you_mean(resource_type.value, vocabulary.resource_types)}Declare it under resource_types"
+            hint = f"{problems.did_you_mean(resource_type.value, vocabulary.resource_types)}Declare it under resource_types"
             message = f'unknown resource type "{resource_type.value}"'
             problems.add(resource_type.place, "unknown-resource-type", message, hint)
     elif known.actions and action.value not in (EVERY, *known.actions):
-        hint = f"{did_you_mean(action.value, known.actions)}Its actions are {', '.join(known.actions)} ({known.place})"
+        hint = (
+            f"{problems.did_you_mean(action.value, known.actions)}Its actions are {', '.join(known.actions)} ({known.place})"
+        )
         message = f'unknown action "{action.value}" of resource type {known.name}'
         problems.add(action.place, "unknown-action", message, hint)
+
+
+def _grantees(node: Node, effect: Effect, vocabulary: Vocabulary, problems: ProblemList) -> list[str]:
+    """The grantees under `allow` or `deny`: names, and mappings of those that are to be held together."""
+    items = node.values if isinstance(node, Items) else (node,)
+    together = [item for item in items if isinstance(item, Fields)]
+    texts = tuple(item for item in items if not isinstance(item, Fields))
+    rest = Items(texts, node.place) if together else node
+    names = problems.texts(rest, effect) if texts or not together else []
+    for name in names:
+        _check_grantee(name, effect, vocabulary, problems)
+    found = {name.value: name.place for name in names}
+    for fields in together:
+        problems.check_keys(fields, TOGETHER.names, TOGETHER.what)
+        if fields.get("all") is None:
+            problems.add(fields.place, "missing-key", "the grantee names nobody", "write {all: [<role>, any <role>]}")
+            continue
+        joint = _joint(problems.texts(fields.get("all"), "all"), fields.place, vocabulary, problems)
+        if joint in found:
+            problems.add(fields.place, "repeated-value", f'"{joint}" is named twice', "name it once")
+        found.setdefault(joint, fields.place)
+    return list(found)
+
+
+def _joint(parts: list[Text], place: Place, vocabulary: Vocabulary, problems: ProblemList) -> str:
+    """The grantee that stands for whoever holds all of these."""
+    for part in parts:
+        if part.value == ANYONE:
+            problems.add(part.place, "unknown-role", f'"{ANYONE}" narrows nothing here', "name roles, or `any <role>`")
+        else:
+            _check_grantee(part, "allow", vocabulary, problems)
+    if len(parts) == 1:
+        problems.add(place, "wrong-kind", "one name alone is held together with none", f"write {parts[0].value}")
+    return joint_name(part.value for part in parts)
 
 
 def _check_grantee(grantee: Text, effect: Effect, vocabulary: Vocabulary, problems: ProblemList) -> None:
@@ -262,7 +296,7 @@ def _check_grantee(grantee: Text, effect: Effect, vocabulary: Vocabulary, proble
         declared = vocabulary.declared_roles
         if declared is None or role in declared:
             return
-        hint = hint_on_grantee(grantee.value, declared, [name for name in roles.roles if roles.is_earned_anywhere(name)])
+        hint = hint_on_grantee(grantee.value, declared, roles.earned_anywhere, suggestions=problems.suggestions)
         place = grantee.place_at(len(ANY_PREFIX)) if anywhere else grantee.place
         problems.add(place, "unknown-role", f'unknown role "{role}"', hint)
         return
@@ -309,7 +343,7 @@ def read_csv_links(
                 hint = "use klausel assignments import, or POST /v1/assignments"
                 problems.add(container.place, "subject-in-policy", message, hint)
             else:
-                hint = hint_on_role(container.value, declared)
+                hint = hint_on_role(container.value, declared, problems.suggestions)
                 problems.add(container.place, "unknown-role", f'unknown role "{container.value}"', hint)
             continue
         if domain.value != EVERYWHERE:
@@ -326,7 +360,7 @@ def read_csv_grants(rows: list[list[Text]], vocabulary: Vocabulary, problems: Pr
         if row[0].value == "g":
             continue
         if row[0].value != "p":
-            hint = f"{did_you_mean(row[0].value.lower(), 'pg')}Rows are {CSV_GRANT}, or {CSV_LINK}"
+            hint = f"{problems.did_you_mean(row[0].value.lower(), 'pg')}Rows are {CSV_GRANT}, or {CSV_LINK}"
             problems.add(row[0].place, "csv-row-type", f'unknown row type "{row[0].value}"', hint)
             continue
         if len(row) != 7:
@@ -357,7 +391,7 @@ def _csv_grants(row: list[Text], vocabulary: Vocabulary, problems: ProblemList) 
             problems.add(given.place, "csv-field-count", f"the {name} is empty", f"write {CSV_GRANT}")
     known_effect = effect.value in ("allow", "deny")
     if effect.value and not known_effect:
-        hint = f"{did_you_mean(effect.value.lower(), ('allow', 'deny'))}Write allow or deny"
+        hint = f"{problems.did_you_mean(effect.value.lower(), ('allow', 'deny'))}Write allow or deny"
         problems.add(effect.place, "bad-effect", f'unknown effect "{effect.value}"', hint)
     scope = read_csv_scope(domain, vocabulary.roles, problems) if domain.value else Scope()
     tree, is_readable = None, True
@@ -366,7 +400,11 @@ def _csv_grants(row: list[Text], vocabulary: Vocabulary, problems: ProblemList) 
     things = []
     if resource_type.value and action.value:
         things = list(_things([resource_type], [action], vocabulary, problems))
-    if grantee.value:
+    who = grantee.value
+    if is_joint(who):
+        parts = [Text(part, grantee.place) for part in parts_of(who)]
+        who = _joint(parts, grantee.place, vocabulary, problems)
+    elif who:
         _check_grantee(grantee, "deny" if effect.value == "deny" else "allow", vocabulary, problems)
     check_types(condition, tree, dict.fromkeys(type_ for type_, _ in things), vocabulary, problems)
     if not is_readable or any(found.severity == "error" for found in problems.found[before:]):
@@ -376,7 +414,7 @@ def _csv_grants(row: list[Text], vocabulary: Vocabulary, problems: ProblemList) 
     is_for_all = EVERY in (resource_type.value, action.value)
     for type_, one in things:
         decides, as_written = _built_in(tree, meant, type_, vocabulary)
-        yield Grant(meant, grantee.value, one, type_, scope, decides, text, "", kind.place, is_for_all, as_written)
+        yield Grant(meant, who, one, type_, scope, decides, text, "", kind.place, is_for_all, as_written)
 
 
 def report_contradictions(grants: list[Grant], problems: ProblemList) -> None:

@@ -60,6 +60,14 @@ class ListOf:
 
 
 @dataclass(frozen=True, slots=True)
+class OneOrMore:
+    """One value of these kinds, a text and a table, or a list of them."""
+
+    text: OneText
+    table: Table
+
+
+@dataclass(frozen=True, slots=True)
 class Entries:
     """Names that people choose, each with a value; `is_short` when it is written in brackets where that fits."""
 
@@ -127,7 +135,7 @@ class Table:
         return next((key for key in self.keys if key.name == name), None)
 
 
-Value = OneText | Texts | Flag | ListOf | Entries | Free | TypeOfProperty | Table
+Value = OneText | Texts | Flag | ListOf | OneOrMore | Entries | Free | TypeOfProperty | Table
 
 _AT_LEVEL = "Only where the request names exactly this level."
 _UNDECLARED = Key(
@@ -199,11 +207,17 @@ PROPERTIES = Table(
         Key("context", Entries(TypeOfProperty()), "Everything that requests may send as context, with its type."),
     ),
 )
+TOGETHER = Table(
+    "a grantee of several names",
+    (Key("all", Texts("grantee"), "Who holds all of these: roles, or `any <role>`.", is_required=True),),
+    is_short=True,
+)
+_GRANTEES = OneOrMore(OneText("grantee"), TOGETHER)
 GRANT = Table(
     "a grant",
     (
-        Key("allow", Texts("grantee"), "Who may: roles, `any <role>` (holds it somewhere below the same top), or `anyone`."),
-        Key("deny", Texts("grantee"), "Who may not. Beats every allow, and reaches who holds the role by inheritance, too."),
+        Key("allow", _GRANTEES, "Who may: roles, `any <role>` (holds it somewhere below the same top), or `anyone`."),
+        Key("deny", _GRANTEES, "Who may not. Beats every allow, and reaches who holds the role by inheritance, too."),
         Key("to", Texts("action or *"), "What: an action of the resource type, a list, or `*` for all.", is_required=True),
         Key("resource", Texts("resource type or *"), "The resource type, a list, or `*` for all.", is_required=True),
         Key("when", OneText("condition"), "Only when this holds: the name of a condition, or an expression."),

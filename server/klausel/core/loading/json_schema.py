@@ -17,6 +17,7 @@ from klausel.core.loading.file_schema import (
     Key,
     ListOf,
     Naming,
+    OneOrMore,
     OneText,
     Table,
     Texts,
@@ -73,6 +74,10 @@ class _Writer:
                 return {"enum": [True, "true"] if only_true else [True, False, "true", "false"]}
             case ListOf(kinds, exactly):
                 return self._list([self._schema(kind) for kind in kinds], exactly)
+            case OneOrMore(text, table):
+                either = [self._schema(text), self._schema(table)]
+                items = {"type": "array", "items": {"anyOf": either}, "uniqueItems": True, "minItems": 1}
+                return {"anyOf": [*either, items]}
             case Entries():
                 return self._entries(value)
             case Table():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
@@ -12,6 +12,8 @@ from klausel.core.terms.problem import Place
 
 ANYONE = "anyone"
 ANY_PREFIX = "any "
+JOINT_PREFIX = "all of "
+_JOINED_BY = " and "
 LONGEST_CHAIN = 10
 MOST_COMBINATIONS = 10_000
 
@@ -52,12 +54,14 @@ class Role:
 class RoleModel:
     """The levels, top first, and the roles, in the order of the file; immutable, without cycles, all names known.
 
-    `separate` are pairs of roles that no one subject may hold inside one domain of the top level.
+    `separate` are pairs of roles that no one subject may hold inside one domain of the top level. `joint` are the grantees that
+    stand for whoever holds several names together; `parts_of` has these.
     """
 
     levels: tuple[Level, ...]
     roles: Mapping[str, Role] = field(default_factory=lambda: MappingProxyType({}))
     separate: tuple[tuple[str, str], ...] = ()
+    joint: frozenset[str] = frozenset()
 
     def level_of(self, role: str) -> Level:
         """The level of a declared role; KeyError for another name."""
@@ -76,6 +80,11 @@ class RoleModel:
         return role in self.roles and self.level_of(role).depth > 1
 
     @cached_property
+    def earned_anywhere(self) -> tuple[str, ...]:
+        """The roles of which there is an `any` form."""
+        return tuple(filter(self.is_earned_anywhere, self.roles))
+
+    @cached_property
     def _levels_by_name(self) -> Mapping[str, Level]:
         return {level.name: level for level in self.levels}
 
@@ -86,6 +95,11 @@ class RoleModel:
     def stored_names(self, role: str) -> tuple[str, ...]:
         """The names under which assignments of a role may be stored: its own, and those that it had."""
         return (role, *self.roles[role].was)
+
+    def names_of_one(self, name: str) -> tuple[str, ...]:
+        """All names of the role that a name, of today or of before, is the name of; the name alone, where there is none."""
+        now = self.name_now(name)
+        return self.stored_names(now) if now in self.roles else (name,)
 
     @cached_property
     def names_now(self) -> Mapping[str, str]:
@@ -106,11 +120,21 @@ class RoleModel:
         """All names that these roles and `any` roles stand for together, and `anyone`; one value for the same names held."""
         names = self._names_together.get(held)
         if names is None:
-            names = frozenset({ANYONE}).union(*(self.closure[name] for name in held))
+            names = self.with_joint(frozenset({ANYONE}).union(*(self.closure[name] for name in held)))
             if len(self._names_together) >= MOST_COMBINATIONS:
                 self._names_together.clear()
             self._names_together[held] = names
         return names
+
+    def with_joint(self, names: frozenset[str]) -> frozenset[str]:
+        """These names, and the joint ones of which all parts are among them."""
+        if not self.joint:
+            return names
+        return names.union(joint for joint in self.joint if names.issuperset(parts_of(joint)))
+
+    def with_parts(self, names: Iterable[str]) -> frozenset[str]:
+        """These names, and the parts of the joint ones among them."""
+        return frozenset(name for one in names for name in (one, *parts_of(one)))
 
     @cached_property
     def _names_together(self) -> dict[frozenset[str], frozenset[str]]:
@@ -134,6 +158,8 @@ class RoleModel:
 
     def chain(self, holder: str, wanted: str) -> tuple[str, ...]:
         """The shortest inheritance chain from one name to another, both included; empty when there is none."""
+        if is_joint(wanted):
+            return (holder, wanted) if self.closure[holder].issuperset(parts_of(wanted)) else ()
         return self._chains(holder).get(wanted, ())
 
     def _chains(self, start: str) -> dict[str, tuple[str, ...]]:
@@ -146,6 +172,21 @@ class RoleModel:
                     chains[contained] = (*chains[name], contained)
                     waiting.append(contained)
         return chains
+
+
+def joint_name(names: Iterable[str]) -> str:
+    """The grantee that stands for whoever holds all of these roles and `any` roles; the same whatever their order."""
+    return JOINT_PREFIX + _JOINED_BY.join(sorted(set(names)))
+
+
+def is_joint(name: str) -> bool:
+    """Whether a grantee stands for whoever holds several names."""
+    return name.startswith(JOINT_PREFIX)
+
+
+def parts_of(name: str) -> tuple[str, ...]:
+    """The names that whoever is to be reached must hold, all of them; the name itself where it is no joint one."""
+    return tuple(name.removeprefix(JOINT_PREFIX).split(_JOINED_BY)) if name.startswith(JOINT_PREFIX) else (name,)
 
 
 def depth_of(domain: str) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.policy.policy_set import Grant, PolicySet
-from klausel.core.policy.roles import ANY_PREFIX
+from klausel.core.policy.roles import ANY_PREFIX, parts_of
 from klausel.core.records.decision_record import grant_id
 from klausel.core.records.recorded import Pairs, Recorded
 from klausel.core.replay.replay import MOST_ROLE_COMBINATIONS
@@ -117,10 +117,12 @@ class UsageCounter:
         assigned = set()
         for role, where in effective_roles.held:
             is_here = domain == where or domain.startswith(where + "/")
-            if grantee in closure.get(role if is_here else ANY_PREFIX + role, ()):
+            if not closure.get(role if is_here else ANY_PREFIX + role, frozenset()).isdisjoint(parts_of(grantee)):
                 assigned.add(role)
         leading = {
-            name.removeprefix(ANY_PREFIX) for name in effective_roles.roles_in(domain) if grantee in closure.get(name, ())
+            name.removeprefix(ANY_PREFIX)
+            for name in effective_roles.roles_in(domain)
+            if not closure.get(name, frozenset()).isdisjoint(parts_of(grantee))
         }
         return frozenset(assigned), frozenset(leading - assigned)
 

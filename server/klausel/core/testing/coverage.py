@@ -112,7 +112,8 @@ def _touched_by(policy: PolicySet, expectation: Expectation, resolved_roles: Res
                 continue
         yield _grant(grant)
         source = None if grant.grantee == ANYONE else effective_roles.source_of(roles, grant.grantee, domain)
-        chain = [name.removeprefix(ANY_PREFIX) for name in source.chain] if source else []
-        for container, contained in itertools.pairwise(chain):
-            if container != contained:
-                yield _link(policy, container, contained)
+        for one in (source, *source.beside) if source else ():
+            chain = [name.removeprefix(ANY_PREFIX) for name in one.chain]
+            for container, contained in itertools.pairwise(chain):
+                if container != contained:
+                    yield _link(policy, container, contained)

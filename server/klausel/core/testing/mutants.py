@@ -12,7 +12,7 @@ from klausel.core.difference.equivalence import everything_asked
 from klausel.core.policy.fitting import fitted, wanted_cases
 from klausel.core.policy.policy_set import Grant, PolicySet
 from klausel.core.policy.properties import PropertyTypes
-from klausel.core.policy.roles import ANY_PREFIX, ANYONE, Level, RoleModel, depth_of
+from klausel.core.policy.roles import ANY_PREFIX, ANYONE, Level, RoleModel, depth_of, is_joint, parts_of
 from klausel.core.policy.scope import Scope
 from klausel.core.terms.places import EVERY
 from klausel.core.terms.problem import Place
@@ -177,6 +177,8 @@ def _one_step_up(grantee: str, roles: RoleModel) -> Iterator[str]:
     if grantee == ANYONE:
         yield from (role.name for role in roles.roles.values() if not role.contains)
         return
+    if is_joint(grantee):
+        return
     for role in roles.roles.values():
         if grantee.removeprefix(ANY_PREFIX) in role.contains:
             is_any = grantee.startswith(ANY_PREFIX) and roles.is_earned_anywhere(role.name)
@@ -184,8 +186,11 @@ def _one_step_up(grantee: str, roles: RoleModel) -> Iterator[str]:
 
 
 def _one_step_down(grantee: str, roles: RoleModel) -> Iterator[str]:
-    """The roles that a role directly contains; `anyone`, where it contains none."""
+    """The roles that a role directly contains, or `anyone`, where it contains none; of a joint name its parts."""
     if grantee == ANYONE:
+        return
+    if is_joint(grantee):
+        yield from parts_of(grantee)
         return
     contained = roles.roles[grantee.removeprefix(ANY_PREFIX)].contains
     for name in contained:
@@ -196,6 +201,8 @@ def _one_step_down(grantee: str, roles: RoleModel) -> Iterator[str]:
 
 
 def _other_place(grantee: str, roles: RoleModel) -> str | None:
+    if is_joint(grantee):
+        return None
     if grantee.startswith(ANY_PREFIX):
         return grantee.removeprefix(ANY_PREFIX)
     return ANY_PREFIX + grantee if roles.is_earned_anywhere(grantee) else None

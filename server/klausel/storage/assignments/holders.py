@@ -32,17 +32,37 @@ def people_who_hold(
     Groups are among them, and all their members. `now` is in seconds since 1970; None: by the clock. Read in steps, so that
     writes in between may show or not. Raises StorageError.
     """
+    for subject, held in what_they_hold(engine, subjects_who_hold(engine, holders, after), now):
+        if any(holders.include(role, domain) for role, domain in held.pairs):
+            yield subject, held
+
+
+def what_they_hold(engine: Engine, subjects: Iterator[str], now: float | None = None) -> Iterator[tuple[str, Held]]:
+    """Each of some subjects with all that it holds now; read in growing steps. Those without any row are left out."""
     moment = time.time() if now is None else now
-    subjects = subjects_who_hold(engine, holders, after)
     size = FIRST_PEOPLE
     while some := list(islice(subjects, size)):
         with reading(engine) as connection:
             rows = rows_by_subject(rows_with_groups(connection, some))
         for subject in some:
-            held = held_at(subject, gather_rows(subject, rows.get(subject, ()), rows), moment)
-            if any(holders.include(role, domain) for role, domain in held.pairs):
-                yield subject, held
+            if subject in rows:
+                yield subject, held_at(subject, gather_rows(subject, rows[subject], rows), moment)
         size = min(5 * size, MOST_ROWS)
+
+
+def subjects_of_type(engine: Engine, type_: str, after: str = "") -> Iterator[str]:
+    """Every subject of a type that has a role assignment, or is in a group; in order, each once."""
+    # ";" is the character after ":".
+    start, end = max(after, f"{type_}:"), f"{type_};"
+    size = FIRST_ROWS
+    while True:
+        query = select(CasbinRule.v0).where(CasbinRule.v0 > start, CasbinRule.v0 < end).order_by(CasbinRule.v0)
+        with reading(engine) as connection:
+            some = connection.execute(query.distinct().limit(size)).scalars().all()
+        yield from some
+        if len(some) < size:
+            return
+        start, size = some[-1], min(2 * size, MOST_ROWS)
 
 
 def subjects_who_hold(engine: Engine, holders: Holders, after: str = "") -> Iterator[str]:

@@ -24,6 +24,7 @@ from klausel.core.lint.cases import PlacementCase
 from klausel.core.lint.redundancy import Redundant
 from klausel.core.lint.survey import Survey, by_entry, role_of, warning
 from klausel.core.policy.policy_set import Grant
+from klausel.core.policy.roles import is_joint
 from klausel.core.terms.problem import Problem
 
 ID = "never-applies"
@@ -49,13 +50,15 @@ def _applies(is_one: bool) -> str:
 
 def _reason(survey: Survey, grant: Grant) -> str:
     roles = survey.policy.roles
-    role = role_of(grant.grantee)
     everywhere = survey.finder.placement_cases(grant.resource_type, grant.action)
     here = [placement_case for placement_case in everywhere if grant.scope.covers(placement_case.placement.domain, roles)]
     if not here:
         return f"{grant.action} {grant.resource_type} is asked only {_levels(survey, everywhere)}"
     wanted = frozenset({grant.grantee})
     if not any(wanted in survey.finder.resolved_roles.least(placement_case.depth, wanted) for placement_case in here):
+        if is_joint(grant.grantee):
+            return f"nobody can be {grant.grantee} {_levels(survey, here)}"
+        role = role_of(grant.grantee)
         return f"{role}, a role of level {roles.level_of(role).name}, counts for nothing {_levels(survey, here)}"
     if not survey.finder.can_hold(grant):
         return "its condition is never true" if grant.effect == "allow" else "its condition is always false"

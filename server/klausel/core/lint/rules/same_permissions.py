@@ -60,18 +60,22 @@ def _same_answers(survey: Survey, question: tuple[str, str], first: str, second:
     """Whether the roles give the same answers to one question, beside what they require and any one further role."""
     level = survey.policy.roles.level_of(first)
     resolved_roles = survey.finder.resolved_roles
+    with_joint = survey.policy.roles.with_joint
     allows = survey.cases[question].allows
     for here in survey.finder.placement_cases(*question):
+        wanted = survey.policy.roles.with_parts(here.grantees)
         for is_above in resolved_roles.where(level, here.depth):
-            one, other = (resolved_roles.names_of(role, is_above, here.grantees) for role in (first, second))
+            one, other = (resolved_roles.names_of(role, is_above, wanted) for role in (first, second))
             if one == other:
                 continue
             holding = everything_together(here.states)
             if holding is None:
                 return False
-            for needed in resolved_roles.required(level, is_above, here.depth, here.grantees):
-                for more in resolved_roles.least(here.depth, here.grantees):
-                    with_one, with_other = here.reached(one | needed | more), here.reached(other | needed | more)
+            for needed in resolved_roles.required(level, is_above, here.depth, wanted):
+                for more in resolved_roles.least(here.depth, wanted):
+                    with_one, with_other = (
+                        here.reached(with_joint(names | needed | more) & here.grantees) for names in (one, other)
+                    )
                     if any(_allowed(mask & with_one, allows) is not _allowed(mask & with_other, allows) for mask in holding):
                         return False
     return True

@@ -1,0 +1,95 @@
+"""Which scope each route needs, and letting callers in: who proves nothing is not answered where proofs are asked for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from flask import Flask
+
+from klausel.api.errors import ApiError
+from klausel.core.terms.caller import Caller
+from klausel.service.authentication import Authentication, TooManyRequests, Unauthenticated
+from klausel.storage.sql.database import StorageError
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+CALLER = "klausel.caller"
+"""Where the environment of a request names its caller."""
+
+_OPEN: tuple[str, ...] = ()
+SCOPES_OF_ROUTES: dict[tuple[str, str], tuple[str, ...]] = {
+    ("POST", "/access/v1/evaluation"): ("check",),
+    ("POST", "/access/v1/evaluations"): ("check",),
+    ("POST", "/access/v1/search/subject"): ("search",),
+    ("POST", "/access/v1/search/resource"): ("search",),
+    ("POST", "/access/v1/search/action"): ("search",),
+    ("POST", "/v1/permissions"): ("check",),
+    ("POST", "/v1/explain"): ("explain",),
+    ("POST", "/v1/filter"): ("search",),
+    ("GET", "/v1/policy"): ("policy",),
+    ("POST", "/v1/policy:reload"): ("policy",),
+    ("POST", "/v1/assignments"): ("assign",),
+    ("GET", "/v1/assignments"): ("assign", "audit"),
+    ("DELETE", "/v1/assignments"): ("assign",),
+    ("GET", "/v1/assignment-log"): ("audit",),
+    ("GET", "/.well-known/authzen-configuration"): _OPEN,
+    ("GET", "/.well-known/authzen-configuration/<path:tenant>"): _OPEN,
+    ("GET", "/healthz"): _OPEN,
+    ("GET", "/readyz"): _OPEN,
+    ("GET", "/metrics"): _OPEN,
+}
+"""The scopes one of which lets a caller use a route; none for what everybody may read."""
+
+
+class RouteWithoutScope(Exception):
+    """A route of the application says nowhere who may use it."""
+
+
+def check_routes(app: Flask) -> None:
+    """Raises `RouteWithoutScope` where a route has no scope, so that no route is open by an oversight."""
+    for rule in app.url_map.iter_rules():
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
+            if (method, rule.rule) not in SCOPES_OF_ROUTES:
+                raise RouteWithoutScope(
+                    f"{method} {rule.rule} has no entry in SCOPES_OF_ROUTES, so nobody knows who may use it"
+                )
+
+
+def admit(authentication: Authentication, environ: WSGIEnvironment, scopes: tuple[str, ...]) -> Caller:
+    """The caller of a request for which it has one of the scopes; raises `ApiError` (401, 403, 429, 503)."""
+    try:
+        caller = authentication.caller(environ)
+    except Unauthenticated as error:
+        header = 'Bearer realm="klausel"' + (', error="invalid_token"' if "HTTP_AUTHORIZATION" in environ else "")
+        raise ApiError(401, str(error), {"WWW-Authenticate": header}) from None
+    except TooManyRequests as error:
+        raise ApiError(429, str(error), {"Retry-After": str(math.ceil(error.seconds))}) from None
+    except StorageError:
+        raise ApiError(503, "nobody can tell who calls: the database does not answer", {"Retry-After": "1"}) from None
+    if caller.scopes.isdisjoint(scopes):
+        needed = " or ".join(scopes)
+        challenge = f'Bearer realm="klausel", error="insufficient_scope", scope="{" ".join(scopes)}"'
+        raise ApiError(403, f"this needs the scope {needed}, which this caller lacks", {"WWW-Authenticate": challenge})
+    environ[CALLER] = caller
+    return caller
+
+
+def caller_in(environ: WSGIEnvironment) -> Caller | None:
+    """The caller that `admit` let in; None where no proofs are asked for."""
+    caller: Caller | None = environ.get(CALLER)
+    return caller
+
+
+def check_reach(caller: Caller | None, domains: Iterable[str | None]) -> None:
+    """Raises `ApiError` (403) where a caller that is limited to some accounts asks about others, or about all."""
+    if caller is None or caller.accounts is None:
+        return
+    for domain in domains:
+        if domain is None:
+            accounts = ", ".join(sorted(caller.accounts))
+            raise ApiError(403, f"this caller may ask about {accounts} alone; name a domain")
+        if not caller.reaches(domain):
+            raise ApiError(403, f'this caller may not ask about "{domain}"')

@@ -1,0 +1,50 @@
+"""A caller of the service that has proved who it is: what it may ask, and about which top-level domains."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+SCOPES: dict[str, str] = {
+    "check": "ask for decisions and menus",
+    "explain": "ask why a decision is as it is",
+    "search": "ask who may do what, and for filters of lists",
+    "assign": "read and change role assignments",
+    "entities": "read and change stored attributes",
+    "audit": "read role assignments and the log of their changes",
+    "policy": "read which policies are in force, and have them read again",
+}
+"""What a caller may be allowed to do, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A caller by its name in logs. `accounts` are the top-level domains that it may ask about; None for all."""
+
+    name: str
+    scopes: frozenset[str]
+    accounts: frozenset[str] | None = None
+
+    @property
+    def logged_as(self) -> str:
+        """How logs name it, apart from addresses, which prove nothing."""
+        return f"caller:{self.name}"
+
+    def reaches(self, domain: str | None) -> bool:
+        """Whether it may ask about a domain; what is asked in none concerns no account."""
+        return self.accounts is None or domain is None or domain.partition("/")[0] in self.accounts
+
+
+def fault_in_caller(name: str, scopes: Collection[str], accounts: Collection[str]) -> str | None:
+    """What is wrong with a caller that is to be known, as a sentence; None when it is good."""
+    if not name or len(name) > 100 or not name.isprintable():
+        return "a name has 1 to 100 printable characters"
+    unknown = sorted(set(scopes) - SCOPES.keys())
+    if unknown:
+        return f'there is no scope "{unknown[0]}"; there are {", ".join(SCOPES)}'
+    if not scopes:
+        return f"a caller without a scope may do nothing; there are {', '.join(SCOPES)}"
+    odd = next((one for one in accounts if not one or "/" in one or "*" in one or not one.isprintable()), None)
+    if odd is not None:
+        return f'"{odd}" is no top-level domain; write the name of one, such as acme'
+    return None

@@ -1,0 +1,146 @@
+"""Who calls: a caller is known by what it proves, or is not answered."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from klausel.core.terms.caller import Caller
+from klausel.storage.callers.keys import PREFIX, ApiKey, KeyStore
+from klausel.storage.sql.database import StorageError
+
+SECONDS_KEPT = 1.0
+"""How long a key that was found is not looked up again: so long at most does one that is revoked still count."""
+MOST_KEPT = 10_000
+SECONDS_BETWEEN_NOTES = 30.0
+
+_log = logging.getLogger(__name__)
+
+
+class Unauthenticated(Exception):
+    """Nobody knows who calls; the text says why in one sentence."""
+
+
+class TooManyRequests(Exception):
+    """A caller asks faster than it may; it may go on after `seconds`."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__("more requests than this caller may send")
+        self.seconds = seconds
+
+
+class Proofs(Protocol):
+    """One kind of proof that callers may send as a bearer token."""
+
+    def is_one(self, token: str) -> bool:
+        """Whether a token looks like a proof of this kind."""
+
+    def caller_of(self, token: str) -> Caller:
+        """Who proves itself by a token; raises `Unauthenticated`, and `StorageError` where nobody can tell now."""
+
+
+class ApiKeys:
+    """Callers by their API keys; one that is revoked counts for `SECONDS_KEPT` at most, in every process."""
+
+    def __init__(self, store: KeyStore, clock: Callable[[], float] = time.time) -> None:
+        self._store = store
+        self._clock = clock
+        self._found: dict[bytes, tuple[float, ApiKey]] = {}
+        self._used: dict[str, int] = {}
+        self._noted_at = time.monotonic()
+        self._noting = threading.Lock()
+
+    def is_one(self, token: str) -> bool:
+        """Whether a token is written as an API key is."""
+        return token.startswith(PREFIX)
+
+    def caller_of(self, token: str) -> Caller:
+        """The caller that was given a key; raises `Unauthenticated` for one that is unknown, expired or revoked."""
+        digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+        known = self._found.get(digest)
+        if known is not None and time.monotonic() - known[0] < SECONDS_KEPT:
+            key = known[1]
+        else:
+            self._found.pop(digest, None)
+            found = self._store.find(token)
+            if found is None:
+                raise Unauthenticated("there is no such API key")
+            key = found
+            if len(self._found) >= MOST_KEPT:
+                self._found.clear()
+            self._found[digest] = (time.monotonic(), key)
+        now = self._clock()
+        state = key.state(now)
+        if state != "good":
+            raise Unauthenticated(f"this API key is {state}")
+        self._used[key.id] = int(now)
+        if time.monotonic() - self._noted_at > SECONDS_BETWEEN_NOTES:
+            self._note_uses()
+        return key.caller
+
+    def _note_uses(self) -> None:
+        """Notes in the background which keys were used: no answer waits for it."""
+        if not self._noting.acquire(blocking=False):
+            return
+        used, self._used, self._noted_at = self._used, {}, time.monotonic()
+
+        def note() -> None:
+            try:
+                for when in set(used.values()):
+                    self._store.note_use([id_ for id_, at in used.items() if at == when], when)
+            except StorageError as error:
+                _log.warning("when API keys were used last is not noted: %s", error)
+            finally:
+                self._noting.release()
+
+        threading.Thread(target=note, name="klausel-key-use", daemon=True).start()
+
+
+class RateLimit:
+    """How many requests a second each caller may send to this process; a second's worth of them at once."""
+
+    def __init__(self, per_second: float) -> None:
+        self._per_second = per_second
+        self._left: dict[str, tuple[float, float]] = {}
+        self._lock = threading.Lock()
+
+    def take(self, name: str) -> None:
+        """Counts one request; raises `TooManyRequests`."""
+        now = time.monotonic()
+        most = max(1.0, self._per_second)
+        with self._lock:
+            left, at = self._left.get(name, (most, now))
+            left = min(most, left + (now - at) * self._per_second)
+            if left < 1:
+                raise TooManyRequests((1 - left) / self._per_second)
+            self._left[name] = (left - 1, now)
+
+
+@dataclass(frozen=True, slots=True)
+class Authentication:
+    """Finds out who calls by the proofs that are taken; nobody is answered without one."""
+
+    proofs: Sequence[Proofs]
+    rate_limit: RateLimit | None = None
+
+    def caller(self, environ: Mapping[str, object]) -> Caller:
+        """Who sent a request; raises `Unauthenticated`, `TooManyRequests`, and `StorageError` where nobody can tell."""
+        header = environ.get("HTTP_AUTHORIZATION")
+        if not isinstance(header, str) or not header:
+            raise Unauthenticated("the request does not say who calls; send a header Authorization: Bearer …")
+        scheme, _, token = header.partition(" ")
+        if scheme.lower() != "bearer" or not token.strip():
+            raise Unauthenticated("the header Authorization is not of the form: Bearer …")
+        token = token.strip()
+        for proofs in self.proofs:
+            if proofs.is_one(token):
+                caller = proofs.caller_of(token)
+                if self.rate_limit is not None:
+                    self.rate_limit.take(caller.name)
+                return caller
+        raise Unauthenticated("the bearer token is of no kind that is taken here")

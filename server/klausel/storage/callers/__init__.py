@@ -1,0 +1,1 @@
+"""The callers that the service knows, by their API keys."""

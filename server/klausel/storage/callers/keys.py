@@ -1,0 +1,130 @@
+"""API keys: made once, kept as hashes, listed, revoked. The secret itself is nowhere but with its caller."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+import time
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from sqlalchemy import BigInteger, Column, Engine, MetaData, Row, String, Table, inspect, select, update
+
+from klausel.core.terms.caller import Caller
+from klausel.storage.sql.database import reading, writing
+
+PREFIX = "klausel_"
+"""What every key begins with, so that scanners find one that was published by mistake."""
+_KEY = re.compile(r"klausel_(?P<id>[0-9a-f]{12})_(?P<secret>[A-Za-z0-9_-]{43})", re.ASCII)
+
+# A table of its own that is made with the first key: databases without keys stay as they are.
+_KEYS = Table(
+    "klausel_api_key",
+    MetaData(),
+    Column("id", String(12), primary_key=True),
+    Column("name", String(100), nullable=False),
+    Column("hash", String(64), nullable=False),
+    Column("scopes", String(255), nullable=False),
+    Column("accounts", String(4000), nullable=True),
+    Column("created", BigInteger, nullable=False),
+    Column("expires", BigInteger, nullable=True),
+    Column("revoked", BigInteger, nullable=True),
+    Column("last_used", BigInteger, nullable=True),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """What is known of a key; times are seconds since 1970 in UTC, None where that has not been or never comes."""
+
+    id: str
+    caller: Caller
+    created: int
+    expires: int | None
+    revoked: int | None
+    last_used: int | None
+
+    def state(self, now: float) -> str:
+        """`revoked`, `expired` or `good`."""
+        if self.revoked is not None:
+            return "revoked"
+        return "expired" if self.expires is not None and self.expires <= now else "good"
+
+
+class KeyStore:
+    """The keys in one database; safe to share between threads. Everything raises StorageError."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def prepare(self) -> None:
+        """Makes the table of keys where there is none."""
+        if not self._is_there():
+            with writing(self._engine, ()) as connection:
+                _KEYS.create(connection, checkfirst=True)
+
+    def _is_there(self) -> bool:
+        with reading(self._engine) as connection:
+            return inspect(connection).has_table(_KEYS.name)
+
+    def new(self, caller: Caller, expires: int | None) -> tuple[str, str]:
+        """Makes a key, and gives its id and the key itself, which cannot be had again."""
+        self.prepare()
+        id_, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
+        row = {
+            "id": id_,
+            "name": caller.name,
+            "hash": _hash(secret),
+            "scopes": " ".join(sorted(caller.scopes)),
+            "accounts": None if caller.accounts is None else "/".join(sorted(caller.accounts)),
+            "created": int(time.time()),
+            "expires": expires,
+        }
+        with writing(self._engine, ()) as connection:
+            connection.execute(_KEYS.insert().values(row))
+        return id_, f"{PREFIX}{id_}_{secret}"
+
+    def find(self, key: str) -> ApiKey | None:
+        """The key with this id and secret, whatever its state; None when there is none."""
+        parts = _KEY.fullmatch(key)
+        if parts is None:
+            return None
+        with reading(self._engine) as connection:
+            row = connection.execute(select(_KEYS).where(_KEYS.c.id == parts["id"])).one_or_none()
+        # A secret of 256 random bits needs no slow hash; comparing takes as long for a wrong one.
+        if row is None or not hmac.compare_digest(row.hash, _hash(parts["secret"])):
+            return None
+        return _key(row)
+
+    def all(self) -> Iterator[ApiKey]:
+        """Every key, the oldest first."""
+        if not self._is_there():
+            return
+        with reading(self._engine) as connection:
+            rows = connection.execute(select(_KEYS).order_by(_KEYS.c.created, _KEYS.c.id)).all()
+        yield from map(_key, rows)
+
+    def revoke(self, id_: str) -> bool:
+        """Revokes the key with an id from now on; whether there was one that was not revoked."""
+        if not self._is_there():
+            return False
+        with writing(self._engine, ()) as connection:
+            statement = update(_KEYS).where(_KEYS.c.id == id_, _KEYS.c.revoked.is_(None))
+            return connection.execute(statement.values(revoked=int(time.time()))).rowcount > 0
+
+    def note_use(self, ids: Collection[str], when: int) -> None:
+        """Notes when keys were used last."""
+        with writing(self._engine, ()) as connection:
+            connection.execute(update(_KEYS).where(_KEYS.c.id.in_(ids)).values(last_used=when))
+
+
+def _hash(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def _key(row: Row[tuple[object, ...]]) -> ApiKey:
+    accounts = None if row.accounts is None else frozenset(row.accounts.split("/"))
+    caller = Caller(row.name, frozenset(row.scopes.split()), accounts)
+    return ApiKey(row.id, caller, row.created, row.expires, row.revoked, row.last_used)
