@@ -402,7 +402,7 @@ def _csv_grants(row: list[Text], vocabulary: Vocabulary, problems: ProblemList) 
         things = list(_things([resource_type], [action], vocabulary, problems))
     who = grantee.value
     if is_joint(who):
-        parts = [Text(part, grantee.place) for part in parts_of(who)]
+        parts = [Text(part, grantee.place_at(who.index(part))) for part in parts_of(who)]
         who = _joint(parts, grantee.place, vocabulary, problems)
     elif who:
         _check_grantee(grantee, "deny" if effect.value == "deny" else "allow", vocabulary, problems)
