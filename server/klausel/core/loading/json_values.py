@@ -16,6 +16,7 @@ _PLAIN_VALUES = {"": None, "true": True, "false": False}
 
 def read_properties(fields: Fields, problems: ProblemList, own_keys: Collection[str] = ()) -> Mapping[str, object]:
     """What stands under all other keys than these, each value as JSON has it."""
+    problems.claim(fields, own_keys)
     return {key.value: _value(node, problems) for key, node in fields.entries if key.value not in own_keys}
 
 
