@@ -171,7 +171,7 @@ class _Loader:
             # Grants that use them were left out too; a deny among them must not be lost, whatever was overlooked.
             for label in conditions.left_out:
                 self.problems.add(
-                    label.place, "condition-syntax", f'condition "{label.value}" cannot be read', "write it anew"
+                    label.place, "condition-syntax", f'condition "{label.value}" cannot be read', "write it again"
                 )
         return self._result(roles, types, conditions.named, grants, invariants, tests, properties)
 
