@@ -16,6 +16,7 @@ SECTIONS = {
         "check": ("policies", "check"),
         "fmt": ("fmt", "fmt"),
         "schema": ("schema", "schema"),
+        "declare": ("declare", "declare"),
         "compile": ("policies", "compile_"),
     },
     "Be sure of them": {
@@ -44,6 +45,7 @@ SECTIONS = {
         "serve": ("serve", "serve"),
         "assignments": ("assignments", "assignments"),
         "keys": ("keys", "keys"),
+        "db": ("db", "db"),
     },
 }
 """The commands as help shows them, each with the module and the name that it is written under."""

@@ -22,12 +22,15 @@ from klausel.core.loading.features import (
 from klausel.core.loading.fields import ProblemList
 from klausel.core.loading.file_schema import FEATURE, ROLES
 from klausel.core.loading.invariants import read_invariants
+from klausel.core.loading.property_types import read_properties_file
 from klausel.core.loading.roles import check_identified_by, join_roles, read_levels, read_roles
 from klausel.core.loading.test_files import read_tests
 from klausel.core.policy.invariant import Invariant
 from klausel.core.policy.policy_set import Grant, NamedCondition, PolicySet, ResourceType
 from klausel.core.policy.policy_test import PolicyTest
+from klausel.core.policy.properties import PropertyTypes
 from klausel.core.policy.roles import Level, Role, RoleModel, is_joint
+from klausel.core.terms.escaping import shown
 from klausel.core.terms.problem import Place, PolicyError, Problem, Suggestions
 from klausel.core.text.csv_rows import read_csv
 from klausel.core.text.decoding import decode
@@ -35,6 +38,7 @@ from klausel.core.text.yaml_nodes import Fields, Text, read_yaml
 
 ROLES_FILE = "roles.yaml"
 CONDITIONS_FILE = "conditions.yaml"
+PROPERTIES_FILE = "properties.yaml"
 INVARIANTS_FILE = "invariants.yaml"
 FEATURES_FOLDER = "features/"
 TESTS_FOLDER = "tests/"
@@ -129,7 +133,20 @@ class _Loader:
         roles_root = roots.get(ROLES_FILE)
         if roles_root is not None and is_complete:
             check_identified_by(roles_root, declared_types, self.problems)
-        vocabulary = Vocabulary(roles, declared_roles, types, frozenset(declared_types), conditions.parse, is_complete)
+        properties_root = roots.get(PROPERTIES_FILE)
+        if properties_root is not None and not properties_root.entries:
+            self._report_empty(shown[PROPERTIES_FILE])
+        properties = read_properties_file(properties_root, self.problems) if properties_root else {}
+        vocabulary = Vocabulary(
+            roles,
+            declared_roles,
+            types,
+            frozenset(declared_types),
+            conditions.parse,
+            is_complete,
+            properties,
+            conditions.place_in,
+        )
         grants: list[Grant] = []
         words = self.cache.remembered(("words", vocabulary.names(), texts.get(CONDITIONS_FILE)), object)
         for name in sorted({*features, *csv_rows}):
@@ -154,9 +171,9 @@ class _Loader:
             # Grants that use them were left out too; a deny among them must not be lost, whatever was overlooked.
             for label in conditions.left_out:
                 self.problems.add(
-                    label.place, "condition-syntax", f'condition "{label.value}" cannot be read', "write it anew"
+                    label.place, "condition-syntax", f'condition "{label.value}" cannot be read', "write it again"
                 )
-        return self._result(roles, types, conditions.named, grants, invariants, tests)
+        return self._result(roles, types, conditions.named, grants, invariants, tests, properties)
 
     def _result(
         self,
@@ -166,13 +183,21 @@ class _Loader:
         grants: list[Grant],
         invariants: tuple[Invariant, ...],
         tests: list[PolicyTest],
+        properties: Mapping[str, PropertyTypes],
     ) -> LoadResult:
-        problems = tuple(sorted({printable(problem) for problem in self.problems.found}))
+        problems = tuple(sorted({printable(problem) for problem in self.problems.finished()}))
         if any(problem.severity == "error" for problem in problems):
             return LoadResult(None, problems)
         digest = files_digest((file.name, file.content) for file in self.files if not is_test_file(file.name))
         policy = PolicySet(
-            roles, MappingProxyType(types), MappingProxyType(conditions), tuple(grants), problems, digest, invariants
+            roles,
+            MappingProxyType(types),
+            MappingProxyType(conditions),
+            tuple(grants),
+            problems,
+            digest,
+            invariants,
+            MappingProxyType(dict(properties)),
         )
         return LoadResult(policy, problems, tuple(tests))
 
@@ -197,13 +222,13 @@ class _Loader:
     def _conditions(self, root: Fields | None, is_readable: bool) -> tuple[NamedConditions, list[Problem]]:
         """The named conditions, and the problems in them."""
         problems = ProblemList(self.suggestions)
-        return NamedConditions(root, is_readable, problems), problems.found
+        return NamedConditions(root, is_readable, problems), problems.finished()
 
     def _types(self, root: Fields, roles: RoleModel) -> tuple[list[str], list[ResourceType], list[Problem]]:
         """The names of the resource types of one feature file, those without fault, and the problems in them."""
         problems = ProblemList(self.suggestions)
         found: list[ResourceType] = []
-        return list(read_resource_types(root, found, roles, problems)), found, problems.found
+        return list(read_resource_types(root, found, roles, problems)), found, problems.finished()
 
     def _grants(
         self, root: Fields | None, rows: list[list[Text]], vocabulary: Vocabulary
@@ -211,7 +236,7 @@ class _Loader:
         """The grants of one feature file, and the problems in them."""
         problems = ProblemList(self.suggestions)
         read = read_csv_grants(rows, vocabulary, problems) if root is None else read_grants(root, vocabulary, problems)
-        return list(read), problems.found
+        return list(read), problems.finished()
 
     def _report_empty(self, shown_as: str) -> None:
         hint = "delete it, or bring back what was in it"
@@ -263,8 +288,8 @@ def files_digest(files: Iterable[tuple[str, bytes]]) -> str:
 def printable(problem: Problem) -> Problem:
     """The same problem, so that one line of a terminal shows it, whatever the files hold."""
     texts = (problem.place.file, problem.message, problem.hint)
-    file, message, hint = shown = tuple(map(_on_one_line, texts))
-    if shown == texts:
+    file, message, hint = escaped = tuple(map(_on_one_line, texts))
+    if escaped == texts:
         return problem
     return replace(problem, place=replace(problem.place, file=file), message=message, hint=hint)
 
@@ -272,9 +297,7 @@ def printable(problem: Problem) -> Problem:
 def _on_one_line(text: str) -> str:
     if len(text) > LONGEST_MESSAGE:
         text = f"{text[: LONGEST_MESSAGE // 2]} … {text[-LONGEST_MESSAGE // 2 :]}"
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+    return shown(text)
 
 
 def _folder(files: list[SourceFile]) -> str:
