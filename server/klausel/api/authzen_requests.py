@@ -11,6 +11,7 @@ from typing import Any
 from klausel.api.errors import ApiError
 from klausel.core.terms.request import NO_PROPERTIES, NOW, Action, Request, Resource, Subject
 
+ENTITIES = ("subject", "action", "resource", "context")
 NOW_FAULT = "context.now is the clock of the service, which no caller may set; leave it out"
 SEMANTICS = ("execute_all", "deny_on_first_deny", "permit_on_first_permit")
 
@@ -95,7 +96,7 @@ def read_items(body: Json, most: int) -> list[object]:
 
 def read_merged_items(body: Json, items: list[object]) -> Iterator[Request | ApiError]:
     """Each item joined with the defaults of the body, or the error of that item; a key in an item replaces the whole."""
-    defaults: Mapping[str, object] = {key: body[key] for key in ("subject", "action", "resource", "context") if key in body}
+    defaults: Mapping[str, object] = {key: body[key] for key in ENTITIES if key in body}
     subject = _whole_subject(defaults.get("subject"))
     for item in items:
         if type(item) is not dict:
