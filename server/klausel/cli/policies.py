@@ -20,7 +20,7 @@ from klausel.cli.options import (
     model_option,
     read_policies,
 )
-from klausel.cli.output import say, say_json
+from klausel.cli.output import say, say_json, say_lines, say_painted
 from klausel.cli.policy_folder import policies_option
 from klausel.cli.problem_lines import Terminal, lines_of
 from klausel.cli.watch import watch
@@ -40,7 +40,7 @@ def _print_page(ctx: click.Context, _: click.Parameter, id_: str | None) -> None
         if id_ not in PAGES:
             hint = did_you_mean(id_, PAGES)
             raise click.BadParameter(f'no problem is called "{id_}"; {hint}The id stands in brackets with each problem')
-        say(page(id_))
+        say_lines(page(id_).splitlines())
         ctx.exit()
 
 
@@ -113,11 +113,12 @@ def check(
     else:
         if note is not None:
             say(f"::warning title=model-matcher::{note}" if format_ == "github" else note)
-        as_text = format_ == "text"
-        for line in lines_of(problems, Terminal.of(sys.stdout), texts.get, show_all) if as_text else map(_annotation, shown):
-            say(line)
-        if more and not as_text:
-            say(f"::notice title=more-problems::{more}")
+        if format_ == "text":
+            say_painted(lines_of(problems, Terminal.of(sys.stdout), texts.get, show_all))
+        else:
+            say_lines(map(_annotation, shown))
+            if more:
+                say(f"::notice title=more-problems::{more}")
         warnings = len(problems) - errors
         say(f"{policies}: {_count(errors, 'error')}, {_count(warnings, 'warning')}", err=True)
     raise SystemExit(EXIT_PROBLEMS if errors or (strict and problems) else 0)

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from klausel.cli.options import accepted_models, model_beside, open_policies
+from klausel.cli.output import say, say_painted
 from klausel.cli.problem_lines import Terminal, lines_of
 from klausel.core.difference.compare import difference_between
 from klausel.core.difference.formats import as_text
@@ -41,9 +42,8 @@ def watch(folder: Path, model: Path | None, people_in: Iterable[DomainSeen]) -> 
         before = now
         if sys.stdout.isatty():
             click.clear()
-        for line in _report(now, folder, model, people):
-            click.echo(line)
-        click.echo(f"klausel: {shown(folder)} is watched; save a file to look again, Ctrl-C ends", err=True)
+        say_painted(_report(now, folder, model, people))
+        say(f"klausel: {shown(folder)} is watched; save a file to look again, Ctrl-C ends", err=True)
 
 
 def _readings(source: PolicyFolder, end: threading.Event) -> Iterator[PolicyFiles | tuple[Problem, ...]]:
