@@ -232,6 +232,15 @@ def _joint(parts: list[Text], place: Place, vocabulary: Vocabulary, problems: Pr
     return joint_name(part.value for part in parts)
 
 
+def _parts_with_offsets(who: str) -> Iterator[tuple[str, int]]:
+    """The names in a joint one, with the characters before each."""
+    offset = 0
+    for part in parts_of(who):
+        offset = who.index(part, offset)
+        yield part, offset
+        offset += len(part)
+
+
 def _check_grantee(grantee: Text, effect: Effect, vocabulary: Vocabulary, problems: ProblemList) -> None:
     if grantee.value == ANYONE:
         return
@@ -350,7 +359,7 @@ def _csv_grants(row: list[Text], vocabulary: Vocabulary, problems: ProblemList) 
         things = list(_things([resource_type], [action], vocabulary, problems))
     who = grantee.value
     if is_joint(who):
-        parts = [Text(part, grantee.place) for part in parts_of(who)]
+        parts = [Text(part, grantee.place_at(offset)) for part, offset in _parts_with_offsets(who)]
         who = _joint(parts, grantee.place, vocabulary, problems)
     elif who:
         _check_grantee(grantee, "deny" if effect.value == "deny" else "allow", vocabulary, problems)
