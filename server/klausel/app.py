@@ -12,6 +12,7 @@ import threading
 import time
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from flask import Flask
 from sqlalchemy import Engine
@@ -20,13 +21,15 @@ from klausel.api.access import check_routes
 from klausel.api.connections import ConnectionWatch, RequestsInProgress
 from klausel.api.http import share
 from klausel.api.lane import EvaluationLane
+from klausel.api.metrics import Metrics
 from klausel.api.routes import authzen_routes, klausel_routes
+from klausel.core.terms.escaping import shown
 from klausel.enforcer.installation import check_installation
 from klausel.service.authentication import ApiKeys, Authentication, RateLimit
 from klausel.service.decision_service import Service
 from klausel.service.effective_roles_cache import EffectiveRolesCache
 from klausel.service.policy_in_force import LivePolicy
-from klausel.settings import ENVIRONMENT_VARIABLE, Settings
+from klausel.settings import ENVIRONMENT_VARIABLE, WORKERS_FOLDER_VARIABLE, Settings
 from klausel.storage.assignments.store import AssignmentStore
 from klausel.storage.assignments.stored_roles import stored_roles
 from klausel.storage.callers.keys import KeyStore
@@ -55,21 +58,24 @@ def create_app(settings: Settings) -> Flask:
 def _join(service: Service, watches: bool = False) -> Flask:
     settings, requests = service.settings, RequestsInProgress()
     watch = ConnectionWatch(settings.port, settings.max_connections, settings.body_seconds, requests) if watches else None
-    app = create_flask_app(service, watch)
+    folder = os.environ.get(WORKERS_FOLDER_VARIABLE) if watches else None
+    metrics = Metrics(service, watch, Path(folder) if folder else None)
+    app = create_flask_app(service, metrics)
     if settings.fast_lane:
         app.wsgi_app = EvaluationLane(service, app.wsgi_app, requests)  # type: ignore[method-assign]
     if watch is not None:
         watch.start()
+        metrics.start()
     return app
 
 
-def create_flask_app(service: Service, watch: ConnectionWatch | None = None) -> Flask:
-    """The routes over the parts behind them; `watch` looks after the connections of a process that is a worker."""
+def create_flask_app(service: Service, metrics: Metrics | None = None) -> Flask:
+    """The routes over the parts behind them; `metrics` are those of a process that is a worker."""
     settings = service.settings
     app = Flask("klausel", static_folder=None)
     share(app, settings, service.authentication)
     app.register_blueprint(authzen_routes(service))
-    app.register_blueprint(klausel_routes(service, watch))
+    app.register_blueprint(klausel_routes(service, metrics or Metrics(service)))
     check_routes(app)
     return app
 
@@ -85,6 +91,7 @@ def create_service(settings: Settings) -> Service:
         stored_roles=partial(stored_roles, engine),
         takes_orphaning=settings.orphaned_assignments == "warn",
         accepted_models=settings.accept_model,
+        settle_seconds=_settle_seconds(settings),
         most_steps=settings.max_analysis_steps,
     )
 
@@ -154,6 +161,14 @@ def _source_of(settings: Settings) -> PolicySource:
     return GitFolder(address, model, min(settings.poll_seconds, most_seconds))
 
 
+def _settle_seconds(settings: Settings) -> float:
+    """A commit is whole as it is; a folder is not, while somebody changes its files."""
+    if git_address(settings.policies) is not None:
+        return 0.0
+    age = settings.max_policy_age_seconds
+    return settings.settle_seconds if age is None else min(settings.settle_seconds, age / 3)
+
+
 def create_app_from_environment() -> Flask:
     """The application of a worker process, with the settings that its parent left in the environment.
 
@@ -195,11 +210,23 @@ def _tell_parent() -> None:
         os.kill(parent.pid, signal.SIGHUP)
 
 
+class OneLine(logging.Formatter):
+    """Texts from requests and databases can forge no line, and nothing that a terminal obeys."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """The line of a record."""
+        return shown(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:
+        """The traceback, set in, so that no line of it passes for a record."""
+        return "\n".join(f"  {shown(line)}" for line in super().formatException(ei).split("\n"))
+
+
 def _show_log() -> None:
     log = logging.getLogger("klausel")
     if not log.handlers:
         handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s [%(process)d] %(message)s"))
+        handler.setFormatter(OneLine("%(asctime)s %(levelname)s [%(process)d] %(message)s"))
         log.addHandler(handler)
         log.setLevel(logging.INFO)
         log.propagate = False

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
-from doors import ALLOWED, DENIED, EVALUATION, EVALUATIONS, Door, Doors, Json, asking, demo_people, grant
+from doors import ALLOWED, DENIED, EVALUATION, EVALUATIONS, Door, Doors, Json, asking, demo_people, grant, with_subject
 
 SUBJECT, ACTION, RESOURCE = ALLOWED["subject"], ALLOWED["action"], ALLOWED["resource"]
 DELETE = {"name": "delete"}
@@ -44,7 +45,11 @@ def test_a_key_in_an_item_replaces_the_whole_entity(client: Door) -> None:
     )
     assert told[0] == {"decision": False}
     messages = [item["context"]["error"]["message"] for item in told[1:4]]
-    assert messages == ["resource.type is missing", "subject.type is missing", "action.name is missing"]
+    assert messages == [
+        "resource.type is missing; send a string",
+        "subject.type is missing; send a string",
+        "action.name is missing; send a string",
+    ]
     assert told[4] == {"decision": True}
 
 
@@ -53,7 +58,7 @@ def test_the_context_of_an_item_replaces_the_whole_context(opened: Callable[...,
     both = {**DENIED, "context": "no object", "evaluations": [{"context": {}}, {}]}
     assert [item.get("context") for item in door.evaluate_all(both)] == [
         None,
-        {"error": {"status": 400, "message": "context is not an object"}},
+        {"error": {"status": 400, "message": "context is not an object; send one"}},
     ]
 
 
@@ -76,7 +81,7 @@ def test_without_items_the_answer_is_that_of_one_evaluation(client: Door, evalua
 @pytest.mark.parametrize("evaluations", [None, {}, {"0": {}}, "text", 0, 1, True, False], ids=repr)
 def test_evaluations_that_are_no_list_are_a_400(client: Door, evaluations: object) -> None:
     answer = client.post(EVALUATIONS, {**ALLOWED, "evaluations": evaluations})
-    assert (answer.status, answer.message) == (400, "evaluations is not a list")
+    assert (answer.status, answer.message) == (400, "evaluations is not a list; send one")
 
 
 def test_execute_all_answers_every_item_in_order_and_is_the_default(client: Door) -> None:
@@ -149,7 +154,7 @@ def test_a_faulty_item_is_a_deny_with_its_error_and_the_others_are_answered(clie
 def test_a_partial_default_is_no_error_of_the_whole(client: Door) -> None:
     told = client.evaluate_all({"subject": {}, "evaluations": [{}, ALLOWED]})
     assert [one["decision"] for one in told] == [False, True]
-    assert told[0]["context"]["error"]["message"] == "subject.type is missing"
+    assert told[0]["context"]["error"]["message"] == "subject.type is missing; send a string"
 
 
 def test_a_malformed_item_has_its_reason(client: Door) -> None:
@@ -178,6 +183,25 @@ def test_the_largest_batch_is_a_setting(opened: Callable[..., Doors], door_name:
     door = doors.named(door_name)
     assert door.decisions({**ALLOWED, "evaluations": [{}, {}]}) == [True, True]
     assert door.post(EVALUATIONS, {**ALLOWED, "evaluations": [{}, {}, {}]}).status == 400
+
+
+def test_a_batch_is_bounded_by_the_bytes_of_its_defaults_in_its_items(
+    opened: Callable[..., Doors], door_name: str, tmp_path: Path
+) -> None:
+    log = tmp_path / "decisions.jsonl"
+    doors = opened(max_batch_bytes=100_000, decision_log=str(log))
+    grant(doors.service, demo_people())
+    door = doors.named(door_name)
+    large = with_subject(ALLOWED, properties={"notes": ["x" * 1000] * 10})
+    assert door.decisions({**large, "evaluations": [{}] * 5}) == [True] * 5
+    refused = door.post(EVALUATIONS, {**large, "evaluations": [{}] * 100})
+    assert refused.status == 413
+    assert "100 items" in refused.message
+    # Items that bring all themselves take nothing from the defaults.
+    assert door.decisions({**large, "evaluations": [ALLOWED] * 100}) == [True] * 100
+    assert doors.service.decision_log is not None
+    doors.service.decision_log.close()
+    assert log.stat().st_size < 300_000
 
 
 def test_a_batch_answers_as_its_items_would_one_by_one(client: Door) -> None:

@@ -55,17 +55,16 @@ class EvaluationLane:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answers one request."""
-        requests = self._requests
-        requests.begin()
         try:
             return self._answer(environ, start_response)
         finally:
-            requests.end()
+            self._requests.end()
 
     def _answer(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         found = self._answers.get(environ["PATH_INFO"])
         length = environ.get("CONTENT_LENGTH", "")
         if found is None or environ["REQUEST_METHOD"] != "POST" or not _is_number(length):
+            self._requests.begin()
             environ["wsgi.input"] = BodyInput(self._requests, environ["wsgi.input"])
             return self._otherwise(environ, start_response)
         request_id: str | None = environ.get("HTTP_X_REQUEST_ID")

@@ -9,6 +9,7 @@ from types import MappingProxyType, ModuleType
 
 from klausel.core.lint.rules import (
     any_never_earned,
+    clock_as_property,
     covered_grant,
     ended_grant,
     idle_deny,
@@ -36,6 +37,7 @@ _MODULES: Sequence[ModuleType] = (
     idle_deny,
     any_never_earned,
     role_as_property,
+    clock_as_property,
     unused_condition,
     unused_role,
     unused_resource_type,

@@ -11,9 +11,8 @@ from typing import Any
 from sqlalchemy import Engine, Select, and_, func, select, text
 
 from klausel.core.analysis.search import Holders
-from klausel.core.policy.assignment import GROUP_PREFIX
 from klausel.core.policy.holding import Held, gather_rows, held_at, rows_by_subject
-from klausel.storage.assignments.closures import members_below, rows_with_groups
+from klausel.storage.assignments.closures import groups_below, rows_with_groups
 from klausel.storage.sql.database import reading
 from klausel.storage.sql.tables import OF_A_GROUP, CasbinRule
 
@@ -71,6 +70,9 @@ def subjects_who_hold(engine: Engine, holders: Holders, after: str = "") -> Iter
     if holders.anywhere:
         runs.append(_anywhere_below(engine, holders, after))
     groups = _groups_below(engine, holders)
+    if len(groups) <= FEW_PLACES:
+        runs += [_in_one_place(engine, group, "", after) for group in groups]
+        groups = []
     for start in range(0, len(groups), MOST_ROWS):
         runs.append(_members_of(engine, groups[start : start + MOST_ROWS], after))
     return (subject for subject, _ in groupby(heapq.merge(*runs)))
@@ -89,8 +91,7 @@ def _groups_below(engine: Engine, holders: Holders) -> list[str]:
     with reading(engine) as connection:
         for condition in chosen:
             found |= set(connection.execute(select(CasbinRule.v0).where(condition, text(OF_A_GROUP))).scalars())
-        below = members_below(connection, found) if found else ()
-    return sorted(one for one in below if one.startswith(GROUP_PREFIX))
+        return sorted(groups_below(connection, found))
 
 
 def _members_of(engine: Engine, groups: Sequence[str], after: str) -> Iterator[str]:
