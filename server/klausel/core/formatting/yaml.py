@@ -7,7 +7,18 @@ from collections.abc import Iterator
 from typing import Literal
 
 from klausel.core.loading.fields import ProblemList
-from klausel.core.loading.file_schema import Entries, Flag, Free, ListOf, OneOrMore, OneText, Table, Texts, Value
+from klausel.core.loading.file_schema import (
+    Entries,
+    Flag,
+    Free,
+    ListOf,
+    OneOrMore,
+    OneText,
+    Table,
+    Texts,
+    TextsOrEntries,
+    Value,
+)
 from klausel.core.loading.test_people import is_text_without_quotes
 from klausel.core.terms.problem import SWITCH_OFF_MARK, FormatLossError, PolicyError, Problem
 from klausel.core.text.yaml_comments import BLANK, Entry, Written, comments_in, read_with_comments
@@ -68,6 +79,8 @@ def _check(node: Node, shape: Value, what: str, problems: ProblemList) -> None:
         case Texts(_, may_be_empty):
             if not (may_be_empty and isinstance(node, Items) and not node.values):
                 problems.texts(node, what)
+        case TextsOrEntries():
+            _check(node, shape.entries if isinstance(node, Fields) else shape.texts, what, problems)
         case ListOf():
             for item in problems.items(node, what):
                 _check(item, _shape_of_item(shape, item), what, problems)
@@ -106,6 +119,8 @@ def _shape_of_item(shape: Value, item: Node | Written) -> Value:
 
 def _resolved(shape: Value) -> Value:
     """The shape of a mapping where one of this shape stands."""
+    if isinstance(shape, TextsOrEntries):
+        return shape.entries
     return shape.table if isinstance(shape, OneOrMore) else shape
 
 
@@ -237,7 +252,9 @@ def _is_short(value: Written, shape: Value) -> bool:
     """Whether a value may stand in brackets, where these fit into the line."""
     if value.kind == "text" or not value.entries:
         return True
-    is_made_for_it = isinstance(shape, Free | Texts | OneOrMore) or (isinstance(shape, Entries | Table) and shape.is_short)
+    is_made_for_it = isinstance(shape, Free | Texts | OneOrMore | TextsOrEntries) or (
+        isinstance(shape, Entries | Table) and shape.is_short
+    )
     if isinstance(shape, ListOf):
         is_made_for_it = all(entry.value.kind == "text" and not _is_null(entry.value) for entry in value.entries)
     return is_made_for_it and not value.has_comments and all(_is_short(*pair) for pair in _inner(value, shape))

@@ -46,10 +46,12 @@ def find(survey: Survey) -> Iterator[Problem]:
 
 def may_do_the_same(survey: Survey, first: Role, second: Role, is_exact: bool = True) -> bool:
     """Whether two roles of one level give the same decisions, whatever else a subject holds."""
-    closure = survey.policy.roles.closure
-    apart = (closure[first.name] ^ closure[second.name]) & survey.grants_of.keys()
+    reach = survey.policy.roles.reach
+    apart = (reach[first.name] ^ reach[second.name]) & survey.grants_of.keys()
     if not apart:
-        return True
+        return first.contains_in == second.contains_in
+    if first.contains_in or second.contains_in:
+        return False
     if not is_exact:
         return False
     questions = {(grant.resource_type, grant.action) for name in apart for grant in survey.grants_of[name]}
