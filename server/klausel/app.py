@@ -85,6 +85,7 @@ def create_service(settings: Settings) -> Service:
         stored_roles=partial(stored_roles, engine),
         takes_orphaning=settings.orphaned_assignments == "warn",
         accepted_models=settings.accept_model,
+        most_steps=settings.max_analysis_steps,
     )
 
     decision_log = open_decision_log(settings)

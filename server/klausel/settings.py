@@ -25,7 +25,8 @@ class Settings:
     for nothing: `refuse` or `warn`. `authentication` is `none` or `keys`; `max_requests_per_second` are those of one caller.
     `max_connections` are those of one worker, and a body must have arrived `body_seconds` after its request began. The
     settings that start with `database_` are the limits of `klausel.storage.sql.access`. `accept_model` are the digests of
-    models that may have a matcher of their own."""
+    models that may have a matcher of their own. Proving invariants before policies are taken may go through
+    `max_analysis_steps`."""
 
     policies: str = "policies"
     model: str = "model.conf"
@@ -49,6 +50,7 @@ class Settings:
     authentication: str = "none"
     max_requests_per_second: float | None = None
     accept_model: tuple[str, ...] = ()
+    max_analysis_steps: int = 1_000_000
     database_connect_seconds: float = 2.0
     database_read_seconds: float = 2.0
     database_write_seconds: float = 10.0

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
+import problem_pages
 import pytest
 from doc_blocks import PAGES, ROOT
 from flask import Flask
 
 from klausel.app import create_flask_app, create_service
 from klausel.cli.main import main
+from klausel.core.lint.registry import PAGES as PAGES_OF_PROBLEMS
 from klausel.settings import Settings
 
 PROJECT_PAGES = [ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", ROOT / "server" / "klausel" / "enforcer" / "README.md"]
@@ -111,6 +113,17 @@ def ids_of_problems() -> set[str]:
 def test_every_id_of_a_problem_has_a_row_and_every_row_an_id() -> None:
     documented = set(re.findall(r"^\| `([\w-]+)` \|", POLICIES.partition("## Problems")[2], re.MULTILINE))
     assert documented == ids_of_problems()
+
+
+def test_every_id_of_a_problem_has_a_manual_page_and_every_page_an_id() -> None:
+    assert set(PAGES_OF_PROBLEMS) == ids_of_problems(), (
+        "write it in core/loading/problem_pages.py, or in the module of the rule"
+    )
+
+
+def test_the_page_of_all_problems_is_up_to_date() -> None:
+    written = problem_pages.TARGET.read_text(encoding="utf-8")
+    assert written == problem_pages.text(), "python tests/helpers/problem_pages.py writes it"
 
 
 def test_the_rows_of_problems_are_sorted() -> None:

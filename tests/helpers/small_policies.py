@@ -61,9 +61,11 @@ REFUSED = "  - {name: refused, resource: [large, frozen], actions: approve}\n"
 WHOLE = COMPANIES + TEAMS + PAYMENTS_OPEN + REFUSED
 
 
-def load(tests: str, grants: str = PAYMENTS, cast: str = CAST, roles: str = ROLES) -> LoadResult:
-    """The policy set with one file of tests."""
+def load(tests: str, grants: str = PAYMENTS, cast: str = CAST, roles: str = ROLES, invariants: str = "") -> LoadResult:
+    """The policy set with one file of tests, and one of invariants."""
     files = {"roles.yaml": roles, "features/payments.yaml": grants}
+    if invariants:
+        files["invariants.yaml"] = invariants
     if tests:
         files["tests/payments_test.yaml"] = f"{cast}tests:\n{tests}"
     result = load_policy(SourceFile(name, f"policies/{name}", text.encode()) for name, text in files.items())

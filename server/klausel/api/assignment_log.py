@@ -27,6 +27,7 @@ def list_changes(service: Service, parameters: dict[str, str], caller: Caller | 
         parameters.get("by"),
         _moment(parameters, "since"),
         _moment(parameters, "until"),
+        service.policy.compiled.policy.roles.names_of_one(parameters["role"]) if "role" in parameters else (),
     )
     after = _place(parameters["cursor"]) if "cursor" in parameters else None
     found = list(LogReader(service.store.engine).changes(filters, limit + 1, after))

@@ -9,6 +9,7 @@ from klausel.api.access import check_reach
 from klausel.api.authzen_requests import Json
 from klausel.api.errors import ApiError
 from klausel.core.policy.assignment import GROUP_PREFIX, Assignment, Violation, row_as_json
+from klausel.core.policy.roles import RoleModel
 from klausel.core.records.change_record import Origin
 from klausel.core.terms.caller import Caller
 from klausel.core.terms.moment import read_instant
@@ -69,15 +70,24 @@ def list_assignments(service: Service, parameters: dict[str, str], caller: Calle
         if "role" in parameters or "domain" in parameters:
             raise ApiError(400, "group goes with subject alone; its members have no role and no domain")
         filters |= {"role": parameters["group"], "domain": ""}
+    roles = service.policy.compiled.policy.roles
+    role_names = roles.names_of_one(parameters["role"]) if "role" in parameters else ()
     ends = {name: _instant(name, parameters[name]) for name in _ENDS if name in parameters}
     try:
-        page = service.store.page(**filters, **ends, limit=limit, cursor=parameters.get("cursor"))
+        page = service.store.page(**filters, **ends, limit=limit, cursor=parameters.get("cursor"), role_names=role_names)
     except InvalidCursor:
         raise ApiError(400, CURSOR_FAULT) from None
-    answer: Json = {"assignments": [row_as_json(assignment) for assignment in page.assignments]}
+    answer: Json = {"assignments": [_as_today(assignment, roles) for assignment in page.assignments]}
     if page.next_cursor is not None:
         answer["next_cursor"] = page.next_cursor
     return answer
+
+
+def _as_today(assignment: Assignment, roles: RoleModel) -> Json:
+    """A row with the name that its role has now, and the one under which it is stored where that is another."""
+    now = roles.name_now(assignment.role)
+    row = row_as_json(assignment._replace(role=now))
+    return row if now == assignment.role else {**row, "stored_role": assignment.role}
 
 
 def read_limit(parameters: dict[str, str]) -> int:

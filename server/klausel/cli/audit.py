@@ -18,10 +18,13 @@ from tqdm import tqdm
 from klausel.cli.assignment_file import RowWriter
 from klausel.cli.database_options import database_option, explains_storage_errors, open_existing_database
 from klausel.cli.moments import moment_of
-from klausel.cli.options import EXIT_PROBLEMS, fail
+from klausel.cli.options import EXIT_PROBLEMS, fail, model_option, open_policies
+from klausel.cli.policy_folder import policies_option
 from klausel.core.policy.holding import timing_of
+from klausel.core.policy.roles import RoleModel
 from klausel.core.records.change_chain import Finding
 from klausel.core.terms.moment import moment_text
+from klausel.core.terms.problem import PolicyError
 from klausel.storage.change_log.checkpoints import (
     Checkpoint,
     CheckpointError,
@@ -35,6 +38,7 @@ from klausel.storage.change_log.checkpoints import (
 from klausel.storage.change_log.guards import missing_guards
 from klausel.storage.change_log.reader import BeforeTheLog, Filters, LoggedChange, LogReader, change_as_json
 from klausel.storage.change_log.verification import Verdict, count_of_log, verify_log
+from klausel.storage.git.objects import GitError
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _EXISTING = click.Path(path_type=Path, dir_okay=False, exists=True)
@@ -63,26 +67,52 @@ def audit() -> None:
 @_moment_option("--until", help="Before this moment; a date alone is its first moment in UTC.")
 @click.option("--limit", type=click.IntRange(1), help="At most so many changes.")
 @_format_option
+@policies_option
+@model_option
 @database_option
 @explains_storage_errors
-def show(format_: str, database: str, limit: int | None, **wanted: object) -> None:
+def show(
+    format_: str,
+    policies: Path,
+    model: Path | None,
+    database: str,
+    limit: int | None,
+    role: str | None,
+    **wanted: object,
+) -> None:
     """Show the changes of role assignments, newest first, one a line: who was granted what, by whom, and why.
 
-    With --format json each line is an object.
+    With --format json each line is an object. Where the policies can be read, --role finds a role under its former names too,
+    and a former name is followed by the one of today.
 
     \b
     Examples:
       klausel audit show --subject user:ann --limit 10
       klausel audit show --by cara --since 2026-01-01 --until 2026-02-01 --format json
     """
-    filters = Filters(**wanted)  # type: ignore[arg-type]
+    roles = _roles_of(policies, model)
+    role_names = roles.names_of_one(role) if roles and role else ()
+    filters = Filters(role=role, role_names=role_names, **wanted)  # type: ignore[arg-type]
     with _opened(database) as engine:
         for change in LogReader(engine).changes(filters, limit):
-            click.echo(json.dumps(change_as_json(change), ensure_ascii=False) if format_ == "json" else _as_text(change))
+            click.echo(
+                json.dumps(change_as_json(change), ensure_ascii=False) if format_ == "json" else _as_text(change, roles)
+            )
 
 
-def _as_text(change: LoggedChange) -> str:
+def _roles_of(policies: Path, model: Path | None) -> RoleModel | None:
+    """The roles that the policies declare; None where they cannot be read, for the log can be read without them."""
+    try:
+        return open_policies(policies, model).compiled.policy.roles
+    except (GitError, PolicyError):
+        return None
+
+
+def _as_text(change: LoggedChange, roles: RoleModel | None) -> str:
     what = f"{change.word} {change.row}"
+    now = roles.name_now(change.role) if roles else change.role
+    if now != change.role:
+        what += f" ({now} now)"
     line = f"{change.number}  {moment_text(change.microseconds)}  {what}"
     line += f"  {change.channel} {change.caller}" if change.caller else f"  {change.channel}"
     # Quoted, so that nobody's words pass for what Klausel says.

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from klausel.cli.completion import complete_action, complete_type
 from klausel.cli.options import at_option, exits_on_problems, model_beside, open_history
 from klausel.cli.policy_folder import policies_option
 from klausel.core.difference.provenance import Cause, Permission, permissions
@@ -40,8 +41,8 @@ class _Written:
 
 
 @click.command("blame")
-@click.argument("resource_type", metavar="TYPE")
-@click.argument("action")
+@click.argument("resource_type", metavar="TYPE", shell_complete=complete_type)
+@click.argument("action", shell_complete=complete_action)
 @at_option
 @policies_option
 @click.option("--format", "format_", type=click.Choice(["table", "json"]), default="table", show_default=True)

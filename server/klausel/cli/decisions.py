@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from klausel.cli.completion import complete_action, complete_held, complete_type
 from klausel.cli.database_options import Command, database_option, explains_storage_errors, open_existing_database
 from klausel.cli.moments import moment_in_log, now_option, people_at_option, say_as_of, time_of_question
 from klausel.cli.options import EXIT_DENIED, at_option, load_or_exit, model_option
@@ -48,6 +49,7 @@ as_option = click.option(
     "--as",
     "assumed",
     metavar="ROLES",
+    shell_complete=complete_held,
     help="In place of SUBJECT: somebody with these roles, such as lead@acme/support or 'lead@acme/support, user@acme'; "
     "anyone: somebody without one. No database is asked. Without --in, it is asked where the deepest role is held.",
 )
@@ -73,8 +75,8 @@ def _question(command: Command) -> Command:
         people_at_option,
         click.option("--in", "domain", metavar="DOMAIN", help="Where it is asked: acme, or acme/support."),
         policies_option,
-        click.argument("resource", metavar="TYPE[:ID]"),
-        click.argument("action"),
+        click.argument("resource", metavar="TYPE[:ID]", shell_complete=complete_type),
+        click.argument("action", shell_complete=complete_action),
         click.argument("subject", metavar="{SUBJECT|--as ROLES}"),
         at_option,
         model_option,

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from klausel.casbin_policies.engine import CompiledPolicy
 from klausel.cli.database_options import database_option, explains_storage_errors, open_existing_database
-from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit, model_option
+from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit, model_option, steps_option
 from klausel.cli.policy_folder import policies_option_alone
 from klausel.core.difference.causes import Cause
 from klausel.core.difference.compare import PolicyDifference, difference_between
@@ -64,6 +64,7 @@ class _Side:
 )
 @click.option("--people", is_flag=True, help="Count the people in the database who gain and lose each thing.")
 @click.option("--names", is_flag=True, help="Name them too.")
+@steps_option
 @database_option
 @explains_storage_errors
 def diff(
@@ -75,6 +76,7 @@ def diff(
     fail_on: str | None,
     people: bool,
     names: bool,
+    max_steps: int,
     database: str,
 ) -> None:
     """Show exactly what changes in what is allowed: who gains and loses what, where, under which conditions, and why.
@@ -94,7 +96,7 @@ def diff(
             _side(opened, before or "HEAD", policies, model),
             _side(opened, after, policies, model),
         ]
-        difference = difference_between(sides[0].policy, sides[1].policy)
+        difference = difference_between(sides[0].policy, sides[1].policy, max_steps)
         origins = dict(_origins(difference, sides))
     counted, everybody = _people(difference, database, names) if people or names else (None, None)
     renames = renames_between(sides[0].policy, sides[1].policy)

@@ -13,6 +13,7 @@ import click
 from tqdm import tqdm
 
 from klausel.cli.blame import commit_as_json
+from klausel.cli.completion import complete_action, complete_role, complete_type
 from klausel.cli.options import at_option, exits_on_problems, open_history
 from klausel.cli.policy_folder import policies_option
 from klausel.core.difference.commit_changes import CommitChanges, Topic, changes_of_commit
@@ -39,9 +40,13 @@ class _Told:
 
 
 @click.command("log")
-@click.option("--role", help="Only what this role gains or loses; also by `any`, and by what it contains.")
-@click.option("--type", "resource_type", help="Only what concerns this resource type.")
-@click.option("--action", help="Only what concerns this action.")
+@click.option(
+    "--role",
+    shell_complete=complete_role,
+    help="Only what this role gains or loses; also by `any`, and by what it contains.",
+)
+@click.option("--type", "resource_type", shell_complete=complete_type, help="Only what concerns this resource type.")
+@click.option("--action", shell_complete=complete_action, help="Only what concerns this action.")
 @click.option("-n", "--number", type=click.IntRange(1), help="At most so many commits.")
 @click.option("--first-parent", is_flag=True, help="Only the main line: a merge stands for all that it brought.")
 @at_option

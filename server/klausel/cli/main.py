@@ -2,39 +2,53 @@
 
 from __future__ import annotations
 
+import inspect
 from importlib import import_module
 
 import click
 
 import klausel
+from klausel.core.terms.problem import did_you_mean
 
-COMMANDS = {
-    "init": ("init", "init"),
-    "serve": ("serve", "serve"),
-    "check": ("policies", "check"),
-    "compile": ("policies", "compile_"),
-    "test": ("test", "test_command"),
-    "mutate": ("mutate", "mutate"),
-    "prove": ("prove", "prove_command"),
-    "diff": ("diff", "diff"),
-    "fmt": ("fmt", "fmt"),
-    "schema": ("schema", "schema"),
-    "can": ("decisions", "can"),
-    "explain": ("decisions", "explain"),
-    "shell": ("shell", "shell"),
-    "log": ("log", "log"),
-    "blame": ("blame", "blame"),
-    "who-can": ("search", "who_can_command"),
-    "what-can": ("search", "what_can_command"),
-    "matrix": ("review", "matrix"),
-    "review": ("review", "review"),
-    "replay": ("replay", "replay"),
-    "unused": ("unused", "unused"),
-    "assignments": ("assignments", "assignments"),
-    "keys": ("keys", "keys"),
-    "audit": ("audit", "audit"),
+SECTIONS = {
+    "Write policies": {
+        "init": ("init", "init"),
+        "check": ("policies", "check"),
+        "fmt": ("fmt", "fmt"),
+        "schema": ("schema", "schema"),
+        "compile": ("policies", "compile_"),
+    },
+    "Be sure of them": {
+        "test": ("test", "test_command"),
+        "mutate": ("mutate", "mutate"),
+        "prove": ("prove", "prove_command"),
+        "diff": ("diff", "diff"),
+    },
+    "Ask": {
+        "can": ("decisions", "can"),
+        "explain": ("decisions", "explain"),
+        "shell": ("shell", "shell"),
+        "who-can": ("search", "who_can_command"),
+        "what-can": ("search", "what_can_command"),
+        "matrix": ("review", "matrix"),
+    },
+    "Look back": {
+        "log": ("log", "log"),
+        "blame": ("blame", "blame"),
+        "review": ("review", "review"),
+        "replay": ("replay", "replay"),
+        "unused": ("unused", "unused"),
+        "audit": ("audit", "audit"),
+    },
+    "Run the service": {
+        "serve": ("serve", "serve"),
+        "assignments": ("assignments", "assignments"),
+        "keys": ("keys", "keys"),
+    },
 }
-"""Each command, with the module and the name that it is written under."""
+"""The commands as help shows them, each with the module and the name that it is written under."""
+
+COMMANDS = {name: written for commands in SECTIONS.values() for name, written in commands.items()}
 
 
 class LazyGroup(click.Group):
@@ -52,6 +66,25 @@ class LazyGroup(click.Group):
         command: click.Command = getattr(import_module(f"klausel.cli.{module}"), name)
         return command
 
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does it, with the nearest name in the message about an unknown one."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-") and not ctx.resilient_parsing:
+            hint = did_you_mean(args[0], COMMANDS)
+            ctx.fail(f'there is no command "{args[0]}"; {hint}klausel --help lists them all')
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The commands under the headings of `SECTIONS`, each with its first sentence, whole."""
+        width = max(map(len, COMMANDS))
+        for title, commands in SECTIONS.items():
+            rows = []
+            for name in commands:
+                command = self.get_command(ctx, name)
+                sentence = inspect.cleandoc((command and command.help) or "").partition("\n\n")[0]
+                rows.append((name.ljust(width), " ".join(sentence.split())))
+            with formatter.section(title):
+                formatter.write_dl(rows)
+
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(klausel.__version__, prog_name="klausel")
@@ -63,7 +96,8 @@ def main() -> None:
 
     \b
     Examples:
+      klausel init my-policies
       klausel check
-      klausel can user:leo edit quiz --in acme/support --set status=published
+      klausel can --as lead@acme/support edit quiz --set status=published
       klausel serve --demo
     """

@@ -166,6 +166,15 @@ def with_other_model(loaded: LoadedPolicy, answer: dict[str, object]) -> dict[st
     return answer if other is None else {"not_for_model": other, "note": note_on(other), **answer}
 
 
+steps_option = click.option(
+    "--max-steps",
+    type=click.IntRange(1),
+    default=_DEFAULTS.max_analysis_steps,
+    show_default=True,
+    help="How much the analysis may go through; what is beyond is UNKNOWN. A million take some ten seconds.",
+)
+
+
 def fail(message: str) -> NoReturn:
     """Prints a message and exits with 1."""
     click.echo(f"klausel: {message}", err=True)

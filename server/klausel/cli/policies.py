@@ -12,6 +12,7 @@ import click
 
 from klausel.casbin_policies.rows import Row, grant_rows, inheritance_rows
 from klausel.cli.assignment_file import AssignmentFile, BrokenFile
+from klausel.cli.completion import complete_problem
 from klausel.cli.options import (
     EXIT_PROBLEMS,
     accepted_models,
@@ -23,18 +24,21 @@ from klausel.cli.options import (
 from klausel.cli.policy_folder import policies_option
 from klausel.cli.problem_lines import Terminal, lines_of
 from klausel.core.analysis.other_model import note_on
-from klausel.core.lint.registry import RULES, page
+from klausel.core.lint.registry import PAGES, page
 from klausel.core.lint.survey import DomainSeen
-from klausel.core.terms.problem import PolicyError, Problem
+from klausel.core.terms.problem import MOST_SHOWN, PolicyError, Problem, did_you_mean, first_of
 from klausel.service.pipeline import accepted_model_of, check_files, load_files, problems_of_orphans
 from klausel.storage.file_rules import DEMO_FILE
 from klausel.storage.git.objects import GitError
 from klausel.storage.policy_files.folder import PolicyFiles, shown
 
 
-def _print_page(ctx: click.Context, _: click.Parameter, rule: str | None) -> None:
-    if rule is not None:
-        click.echo(page(rule))
+def _print_page(ctx: click.Context, _: click.Parameter, id_: str | None) -> None:
+    if id_ is not None:
+        if id_ not in PAGES:
+            hint = did_you_mean(id_, PAGES)
+            raise click.BadParameter(f'no problem is called "{id_}"; {hint}The id stands in brackets with each problem')
+        click.echo(page(id_))
         ctx.exit()
 
 
@@ -58,11 +62,12 @@ def _print_page(ctx: click.Context, _: click.Parameter, rule: str | None) -> Non
 @click.option("--all", "show_all", is_flag=True, help="Fold nothing: show also what says the same, or follows from another.")
 @click.option(
     "--explain",
-    type=click.Choice(list(RULES)),
+    metavar="ID",
+    shell_complete=complete_problem,
     is_eager=True,
     expose_value=False,
     callback=_print_page,
-    help="Print the manual page of a warning, and nothing else.",
+    help="Print the manual page of a problem, by its id, and nothing else.",
 )
 def check(policies: Path, model: Path | None, format_: str, database: str | None, strict: bool, show_all: bool) -> None:
     """Check the policy set in DIR and print every problem with its place.
@@ -77,24 +82,26 @@ def check(policies: Path, model: Path | None, format_: str, database: str | None
       klausel check policies --strict --format github
       klausel check ../policies.git@main:policies
       klausel check --database postgresql://localhost/klausel
-      klausel check --explain covered-grant
+      klausel check --explain unknown-role
     """
     texts: dict[str, str] = {}
     problems, other_model = _problems_in(policies, model, database, texts)
     note = None if other_model is None else note_on(other_model)
     errors = sum(problem.severity == "error" for problem in problems)
+    shown, more = first_of(problems, len(problems) if show_all else MOST_SHOWN)
     if format_ == "json":
         about_model = {"not_for_model": other_model, "note": note} if note else {}
-        listed = [_as_json(problem) for problem in problems]
-        click.echo(json.dumps({**about_model, "problems": listed}, indent=2, ensure_ascii=False))
+        listed = [_as_json(problem) for problem in shown]
+        left_out = {"more": len(problems) - len(shown)} if more else {}
+        click.echo(json.dumps({**about_model, "problems": listed, **left_out}, indent=2, ensure_ascii=False))
     else:
         if note is not None:
             click.echo(f"::warning title=model-matcher::{note}" if format_ == "github" else note)
         as_text = format_ == "text"
-        for line in (
-            lines_of(problems, Terminal.of(sys.stdout), texts.get, show_all) if as_text else map(_annotation, problems)
-        ):
+        for line in lines_of(problems, Terminal.of(sys.stdout), texts.get, show_all) if as_text else map(_annotation, shown):
             click.echo(line)
+        if more and not as_text:
+            click.echo(f"::notice title=more-problems::{more}")
         warnings = len(problems) - errors
         click.echo(f"{policies}: {_count(errors, 'error')}, {_count(warnings, 'warning')}", err=True)
     raise SystemExit(EXIT_PROBLEMS if errors or (strict and problems) else 0)

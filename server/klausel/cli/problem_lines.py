@@ -14,7 +14,7 @@ from typing import IO
 
 import click
 
-from klausel.core.terms.problem import Problem
+from klausel.core.terms.problem import Problem, first_of
 
 FEWEST_FOLDED = 3
 """So many problems behind one like them are folded; fewer are shown."""
@@ -91,12 +91,15 @@ def lines_of(
         for problem in problems:
             yield from _lines(problem, terminal, text_of)
         return
-    for group in grouped(problems):
+    groups, more = first_of(grouped(problems))
+    for group in groups:
         yield from _lines(group.first, terminal, text_of)
         if group.more:
             files = len({problem.place.file for problem in group.more})
             where = f"in {group.more[0].place.file}" if files == 1 else f"in {files} files"
             yield f"  and {len(group.more)} more that {group.why}, {where} (klausel check --all shows them)"
+    if more:
+        yield f"{more} (klausel check --all shows them)"
 
 
 def _lines(problem: Problem, terminal: Terminal | None, text_of: TextOf) -> Iterator[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from klausel.cli.options import EXIT_PROBLEMS, load_or_exit, model_option, say_other_model, with_other_model
+from klausel.cli.options import EXIT_PROBLEMS, load_or_exit, model_option, say_other_model, steps_option, with_other_model
 from klausel.cli.policy_folder import policies_option
 from klausel.core.analysis.proof import Verdict, prove_all
 from klausel.core.conditions.outcomes import TOO_MANY_CASES_HINT
@@ -19,7 +19,8 @@ from klausel.core.decisions.explain import show_value
 @policies_option
 @model_option
 @click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True)
-def prove_command(policies: Path, model: Path | None, format_: str) -> None:
+@steps_option
+def prove_command(policies: Path, model: Path | None, format_: str, max_steps: int) -> None:
     """Decide every invariant of invariants.yaml exactly, over all combinations of roles and conditions.
 
     Exits with 1 when one does not hold, and shows the smallest case that breaks it.
@@ -29,7 +30,7 @@ def prove_command(policies: Path, model: Path | None, format_: str) -> None:
       klausel prove
     """
     loaded = load_or_exit(policies, model)
-    verdicts = list(prove_all(loaded.compiled.policy))
+    verdicts = list(prove_all(loaded.compiled.policy, max_steps))
     if format_ == "json":
         answer = with_other_model(loaded, {"verdicts": [_as_json(verdict) for verdict in verdicts]})
         click.echo(json.dumps(answer, indent=2, ensure_ascii=False))

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 from sqlalchemy import Engine
 
+from klausel.cli.completion import complete_action, complete_type
 from klausel.cli.database_options import database_option, explains_storage_errors, open_existing_database
 from klausel.cli.decisions import ENTITIES, set_option, set_property
 from klausel.cli.moments import moment_in_log, people_at_option, say_as_of
@@ -43,8 +44,8 @@ format_option = click.option(
 
 
 @click.command("who-can")
-@click.argument("action")
-@click.argument("resource", metavar="TYPE[:ID]")
+@click.argument("action", shell_complete=complete_action)
+@click.argument("resource", metavar="TYPE[:ID]", shell_complete=complete_type)
 @click.option("--in", "domain", metavar="DOMAIN", help="Where: acme, or acme/support. Without it, roles are listed.")
 @set_option
 @click.option("--after", default="", metavar="SUBJECT", help="Go on after this subject, as type:id.")

@@ -76,6 +76,13 @@ _DEFAULTS = Settings()
     show_default=True,
     help="What to do with policies under which stored role assignments count for nothing, as their role is not declared.",
 )
+@click.option(
+    "--max-analysis-steps",
+    default=_DEFAULTS.max_analysis_steps,
+    show_default=True,
+    type=click.IntRange(1),
+    help="How much proving the invariants may go through before policies are taken; beyond it they are refused.",
+)
 @click.option("--decision-log", metavar="TARGET", help="Record every decision: stdout, database, or the path of a file.")
 @click.option(
     "--decision-log-strict",
@@ -229,7 +236,7 @@ def serve(policies: Path, model: Path | None, demo: bool, open_to_all: bool, **o
     Examples:
       klausel serve --demo
       klausel serve --policies ../policies.git@main:policies
-      klausel serve --policies policies --database postgresql://localhost/klausel --public-url https://pdp.example.com
+      klausel serve --database postgresql://localhost/klausel --public-url https://pdp.example.com
     """
     address = git_address(str(policies))
     found_model = model if address else model_beside(policies, model)
@@ -242,7 +249,7 @@ def serve(policies: Path, model: Path | None, demo: bool, open_to_all: bool, **o
     _check_address(settings, open_to_all)
     _check_decision_log(settings)
     loaded = load_or_exit(policies, found_model, with_tests=True)
-    _check_expectations(loaded)
+    _check_expectations(loaded, settings.max_analysis_steps)
     for warning in loaded.warnings:
         click.echo(str(warning), err=True)
     if loaded.compiled.other_model is not None:
@@ -279,8 +286,8 @@ def serve(policies: Path, model: Path | None, demo: bool, open_to_all: bool, **o
     server.serve(target_loader=_load_application)
 
 
-def _check_expectations(loaded: LoadedPolicy) -> None:
-    unmet = list(unmet_expectations(loaded.compiled.policy, loaded.compiled, loaded.tests))
+def _check_expectations(loaded: LoadedPolicy, most_steps: int) -> None:
+    unmet = list(unmet_expectations(loaded.compiled.policy, loaded.compiled, loaded.tests, most_steps))
     for problem in unmet:
         click.echo(str(problem), err=True)
     if unmet:

@@ -66,6 +66,10 @@ class EffectiveRolesCache:
 
     def roles_in(self, subject_key: str, domain: str | None, now: float | None = None) -> frozenset[str]:
         """All names that a subject (`user:ann`) holds in a domain, `anyone` included. Raises StorageError."""
+        entry = self._entries.get(subject_key)
+        if entry is not None and entry.always:
+            entry.used = True
+            return entry.effective_roles.roles_in(domain)
         return self.effective_roles_of(subject_key, now).roles_in(domain)
 
     def effective_roles_of(self, subject_key: str, now: float | None = None) -> EffectiveRoles:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from klausel.casbin_policies.engine import CompiledPolicy, compile_policy
 from klausel.casbin_policies.model_shape import other_matcher, problems_in_model
+from klausel.core.analysis.budget import MOST_STEPS
 from klausel.core.lint.rules.switch_off import without_switched_off
 from klausel.core.loading.cache import LoadCache
 from klausel.core.loading.load import ROLES_FILE, LoadResult, SourceFile, is_test_file, load_policy
@@ -88,12 +89,20 @@ def texts_with_switch_offs(found: PolicyFiles) -> dict[str, str]:
     return {file.shown_as: decode(file.content, file.shown_as)[0] or "" for file in with_mark}
 
 
-def load_checked(found: PolicyFiles, cache: LoadCache | None = None, accepted_models: Collection[str] = ()) -> LoadedPolicy:
-    """The policy set that files say, once its policy tests passed and its invariants held; raises `PolicyError`."""
+def load_checked(
+    found: PolicyFiles,
+    cache: LoadCache | None = None,
+    accepted_models: Collection[str] = (),
+    most_steps: int = MOST_STEPS,
+) -> LoadedPolicy:
+    """The policy set that files say, once its policy tests passed and its invariants held; raises `PolicyError`.
+
+    Proving the invariants may go through so many steps; an invariant beyond that counts as one that does not hold.
+    """
     from klausel.core.testing.gate import unmet_expectations  # who only asks does not wait for what proves
 
     loaded = load_files(found, with_tests=True, cache=cache, accepted_models=accepted_models)
-    problems = list(unmet_expectations(loaded.compiled.policy, loaded.compiled, loaded.tests))
+    problems = list(unmet_expectations(loaded.compiled.policy, loaded.compiled, loaded.tests, most_steps))
     if problems:
         raise PolicyError([*loaded.warnings, *problems])
     return loaded

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Literal
 
+from klausel.core.analysis.budget import MOST_STEPS
 from klausel.core.loading.cache import LoadCache
 from klausel.core.policy.orphans import StoredRole, orphaned_roles
 from klausel.core.policy.roles import RoleModel
@@ -69,6 +70,7 @@ class LivePolicy:
         stored_roles: Callable[[], Iterable[StoredRole]] = tuple,
         takes_orphaning: bool = False,
         accepted_models: Collection[str] = (),
+        most_steps: int = MOST_STEPS,
     ) -> None:
         self._source = source
         self._make_resolved_roles = make_resolved_roles
@@ -77,6 +79,7 @@ class LivePolicy:
         self._stored_roles = stored_roles
         self._takes_orphaning = takes_orphaning
         self._accepted_models = accepted_models
+        self._most_steps = most_steps
         self._cache = LoadCache()
         self._lock = threading.Lock()
         self._is_asked_for = threading.Lock()
@@ -91,7 +94,7 @@ class LivePolicy:
         self._refused: PolicyFiles | None = None
         began = clock()
         self._taken = source.read()
-        loaded = load_checked(self._taken, self._cache, accepted_models)
+        loaded = load_checked(self._taken, self._cache, accepted_models, most_steps)
         self._check_orphans(self._taken, loaded)
         self.in_force = InForce(loaded, make_resolved_roles(loaded.compiled.policy.roles))
         self._confirm(began)
@@ -214,7 +217,7 @@ class LivePolicy:
         # Loading keeps one processor busy; threads that answer requests need not wait long for their turn.
         sys.setswitchinterval(_TURN_SECONDS)
         try:
-            return load_checked(found, self._cache, self._accepted_models), ()
+            return load_checked(found, self._cache, self._accepted_models, self._most_steps), ()
         except PolicyError as error:
             return None, error.problems
         finally:

@@ -38,7 +38,7 @@ def check_upgraded(url: str) -> None:
         connection.execute(text("DELETE FROM casbin_rule WHERE v0 = 'user:cy'"))
     assert store.revision() != before
     new = inspect(store.engine).get_indexes("casbin_rule")
-    assert len(new) == 5
+    assert len(new) == 6
     store.close()
 
 
@@ -74,6 +74,7 @@ def test_a_postgresql_database_of_version_3_keeps_its_rows_and_its_log(postgresq
     with store.engine.begin() as connection:
         for statement in (
             "DROP INDEX casbin_rule_by_end",
+            "DROP INDEX casbin_rule_with_times",
             "DROP INDEX casbin_rule_of_groups",
             f"ALTER TABLE casbin_rule DROP CONSTRAINT {check}",
             f"ALTER TABLE casbin_rule ADD CONSTRAINT {check} CHECK (ptype = 'g')",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from klausel.core.conditions.outcomes import TooManyCases
 
-MOST_STEPS = 2_000_000
+MOST_STEPS = 1_000_000
 MOST_ROLE_COMBINATIONS = 32_768
 """Ways in which one subject can hold roles that matter to one question, beyond which nothing is gone through."""
 OUTCOMES_AT_ONCE = 1000

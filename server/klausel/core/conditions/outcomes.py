@@ -317,6 +317,8 @@ def _alike(atoms: Sequence[Atom], given: Sequence[object], scalars: Sequence[obj
         holds_a_list(term, atom) for atom in atoms for term in terms_of(atom)
     ):
         return {}
+    if any(kind_of(value) == "list" for value in given):
+        return {}
     named = {_key(value) for value in given if kind_of(value) is not None}
     named |= {_key(literal.value) for atom in atoms for literal in literals_of(atom)}
     alike: dict[_Key, tuple[str, int]] = {}
@@ -433,7 +435,7 @@ def _like(operand: Operand, scalars: list[object]) -> list[object]:
 def _lists(elements: list[object]) -> list[object]:
     """Every list of these elements, alone and with one more of a kind that nothing equals; raises `TooManyCases`."""
     if 2 ** (len(elements) + 1) > MOST_CASES:
-        raise TooManyCases(f"its conditions look for {len(elements)} different values in one list")
+        raise TooManyCases("its conditions look for too many different values in one list")
     plain: list[object] = [
         list(chosen) for size in range(len(elements) + 1) for chosen in itertools.combinations(elements, size)
     ]

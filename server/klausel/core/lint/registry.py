@@ -24,6 +24,7 @@ from klausel.core.lint.rules import (
     unused_role,
 )
 from klausel.core.lint.survey import DomainSeen, Survey
+from klausel.core.loading.problem_pages import PROBLEM_PAGES
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.policy.policy_test import PolicyTest
 from klausel.core.terms.problem import Problem
@@ -63,6 +64,12 @@ def lint(
     return sorted({problem for module in _MODULES for problem in module.find(survey)})
 
 
-def page(rule: str) -> str:
-    """The manual page of a rule; KeyError for an unknown one."""
-    return inspect.cleandoc(RULES[rule].__doc__ or "")
+def page(id_: str) -> str:
+    """The manual page of a problem, an error or a warning; KeyError for an id that there is not."""
+    if id_ in RULES:
+        return inspect.cleandoc(RULES[id_].__doc__ or "")
+    return f"{id_}\n\n{inspect.cleandoc(PROBLEM_PAGES[id_])}"
+
+
+PAGES: Sequence[str] = tuple(sorted({*RULES, *PROBLEM_PAGES}))
+"""The id of every problem that has a manual page."""

@@ -17,7 +17,7 @@ from klausel.core.policy.roles import ANY_PREFIX, ANYONE, RoleModel, is_joint, j
 from klausel.core.policy.scope import Scope
 from klausel.core.terms.identifiers import is_action_name, is_name
 from klausel.core.terms.places import EVERY, EVERYWHERE
-from klausel.core.terms.problem import Place, did_you_mean
+from klausel.core.terms.problem import Place
 from klausel.core.text.yaml_nodes import Fields, Items, Node, Text
 
 CSV_GRANT = "p, grantee, domain, resource type, action, condition, effect"
@@ -79,7 +79,7 @@ def _asked_in(node: Node | None, actions: list[str], roles: RoleModel, problems:
     for action, value in problems.entries(node, "asked_in"):
         level = problems.text(value, f"the level of {action.value}")
         if actions and action.value not in actions:
-            hint = f"{did_you_mean(action.value, actions)}Name one of the actions above"
+            hint = f"{problems.did_you_mean(action.value, actions)}Name one of the actions above"
             problems.add(action.place, "unknown-action", f'unknown action "{action.value}"', hint)
         if level is not None and is_known_level(level, roles, problems):
             yield action.value, level.value
@@ -156,7 +156,7 @@ def _things(
         declared = {action for type_ in known.values() for action in type_.actions}
         for action in actions:
             if action.value not in (EVERY, *declared) and vocabulary.is_complete:
-                hint = f"{did_you_mean(action.value, declared)}Name a declared action, or *"
+                hint = f"{problems.did_you_mean(action.value, declared)}Name a declared action, or *"
                 message = f'unknown action "{action.value}" of any resource type'
                 problems.add(action.place, "unknown-action", message, hint)
         wanted = {action.value for action in actions}
@@ -187,11 +187,13 @@ def _check_action(resource_type: Text, action: Text, vocabulary: Vocabulary, pro
     known = vocabulary.resource_types.get(resource_type.value)
     if known is None:
         if resource_type.value not in vocabulary.declared_types and vocabulary.is_complete:
-            hint = f"{did_you_mean(resource_type.value, vocabulary.resource_types)}Declare it under resource_types"
+            hint = f"{problems.did_you_mean(resource_type.value, vocabulary.resource_types)}Declare it under resource_types"
             message = f'unknown resource type "{resource_type.value}"'
             problems.add(resource_type.place, "unknown-resource-type", message, hint)
     elif known.actions and action.value not in (EVERY, *known.actions):
-        hint = f"{did_you_mean(action.value, known.actions)}Its actions are {', '.join(known.actions)} ({known.place})"
+        hint = (
+            f"{problems.did_you_mean(action.value, known.actions)}Its actions are {', '.join(known.actions)} ({known.place})"
+        )
         message = f'unknown action "{action.value}" of resource type {known.name}'
         problems.add(action.place, "unknown-action", message, hint)
 
@@ -240,7 +242,7 @@ def _check_grantee(grantee: Text, effect: Effect, vocabulary: Vocabulary, proble
         declared = vocabulary.declared_roles
         if declared is None or role in declared:
             return
-        hint = hint_on_grantee(grantee.value, declared, [name for name in roles.roles if roles.is_earned_anywhere(name)])
+        hint = hint_on_grantee(grantee.value, declared, roles.earned_anywhere, suggestions=problems.suggestions)
         place = grantee.place_at(len(ANY_PREFIX)) if anywhere else grantee.place
         problems.add(place, "unknown-role", f'unknown role "{role}"', hint)
         return
@@ -287,7 +289,7 @@ def read_csv_links(
                 hint = "use klausel assignments import, or POST /v1/assignments"
                 problems.add(container.place, "subject-in-policy", message, hint)
             else:
-                hint = hint_on_role(container.value, declared)
+                hint = hint_on_role(container.value, declared, problems.suggestions)
                 problems.add(container.place, "unknown-role", f'unknown role "{container.value}"', hint)
             continue
         links.append((container, contained, domain))
@@ -300,7 +302,7 @@ def read_csv_grants(rows: list[list[Text]], vocabulary: Vocabulary, problems: Pr
         if row[0].value == "g":
             continue
         if row[0].value != "p":
-            hint = f"{did_you_mean(row[0].value.lower(), 'pg')}Rows are {CSV_GRANT}, or {CSV_LINK}"
+            hint = f"{problems.did_you_mean(row[0].value.lower(), 'pg')}Rows are {CSV_GRANT}, or {CSV_LINK}"
             problems.add(row[0].place, "csv-row-type", f'unknown row type "{row[0].value}"', hint)
             continue
         if len(row) != 7:
@@ -331,7 +333,7 @@ def _csv_grants(row: list[Text], vocabulary: Vocabulary, problems: ProblemList) 
             problems.add(field.place, "csv-field-count", f"the {name} is empty", f"write {CSV_GRANT}")
     known_effect = effect.value in ("allow", "deny")
     if effect.value and not known_effect:
-        hint = f"{did_you_mean(effect.value.lower(), ('allow', 'deny'))}Write allow or deny"
+        hint = f"{problems.did_you_mean(effect.value.lower(), ('allow', 'deny'))}Write allow or deny"
         problems.add(effect.place, "bad-effect", f'unknown effect "{effect.value}"', hint)
     scope = read_csv_scope(domain, vocabulary.roles, problems) if domain.value else Scope()
     tree, is_readable = None, True

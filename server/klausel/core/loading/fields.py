@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Collection, Iterator
 
-from klausel.core.terms.problem import Place, Problem, nearest_name
+from klausel.core.terms.problem import Place, Problem, Suggestions
 from klausel.core.text.yaml_nodes import Fields, Items, Node, Text
 
 _SEVERAL = re.compile(r'unknown \w+ "([^"\[\]]*,[^"\[\]]*)"')
@@ -34,8 +34,9 @@ WORDS_OF_OTHERS = {
 class ProblemList:
     """Gathers problems while files are read."""
 
-    def __init__(self) -> None:
+    def __init__(self, suggestions: Suggestions | None = None) -> None:
         self.found: list[Problem] = []
+        self.suggestions = suggestions or Suggestions()
 
     def add(self, place: Place, id_: str, message: str, hint: str = "") -> None:
         """Adds an error; says which letter of a misspelt name is not the one that it looks like, and how several are written."""
@@ -47,6 +48,11 @@ class ProblemList:
             if odd:
                 hint += f"; its `{odd}` is U+{ord(odd):04X}, {unicodedata.name(odd, 'without a name').lower()}"
         self.found.append(Problem(place, id_, message, hint[:1].lower() + hint[1:]))
+
+    def did_you_mean(self, name: str, known: Collection[str]) -> str:
+        """The start of a hint that names the known name which is most like another; empty where none is near."""
+        near = self.suggestions.nearest(name, known)
+        return f'did you mean "{near}"? ' if near else ""
 
     def warn(self, place: Place, id_: str, message: str, hint: str = "") -> None:
         """Adds a warning."""
@@ -61,7 +67,7 @@ class ProblemList:
         meant = set()
         for key, _ in fields.entries:
             if key.value not in known:
-                near = nearest_name(key.value.lower(), known)
+                near = self.suggestions.nearest(key.value.lower(), known)
                 if near is None:
                     near = next((word for word in WORDS_OF_OTHERS.get(key.value.lower(), ()) if word in known), None)
                 start = f'did you mean "{near}"? ' if near else ""

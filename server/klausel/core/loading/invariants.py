@@ -11,7 +11,7 @@ from klausel.core.loading.places import read_scopes
 from klausel.core.policy.invariant import EVERY, OUTSIDER, Invariant, Kind, Thing
 from klausel.core.policy.role_hints import hint_on_grantee, hint_on_role
 from klausel.core.policy.roles import ANY_PREFIX, ANYONE
-from klausel.core.terms.problem import Place, did_you_mean
+from klausel.core.terms.problem import Place
 from klausel.core.text.yaml_nodes import Fields, Items, Node, Text
 
 KINDS: tuple[Kind, ...] = ("never", "always", "at_most", "monotone", "separate")
@@ -122,8 +122,8 @@ def _is_who(text: Text, kind: Kind, vocabulary: Vocabulary, problems: ProblemLis
     if role in roles.roles:
         return True
     if declared is not None and role not in declared:
-        earned = [name for name in roles.roles if roles.is_earned_anywhere(name)]
-        hint = hint_on_grantee(text.value, declared, earned, [OUTSIDER] if kind == "never" else [])
+        others = [OUTSIDER] if kind == "never" else []
+        hint = hint_on_grantee(text.value, declared, roles.earned_anywhere, others, problems.suggestions)
         place = text.place_at(len(ANY_PREFIX)) if anywhere else text.place
         problems.add(place, "unknown-role", f'unknown role "{role}"', hint)
     return False
@@ -133,7 +133,7 @@ def _is_role(text: Text, vocabulary: Vocabulary, problems: ProblemList) -> bool:
     if text.value in vocabulary.roles.roles:
         return True
     if vocabulary.declared_roles is not None and text.value not in vocabulary.declared_roles:
-        hint = hint_on_role(text.value, vocabulary.declared_roles)
+        hint = hint_on_role(text.value, vocabulary.declared_roles, problems.suggestions)
         problems.add(text.place, "unknown-role", f'unknown role "{text.value}"', hint)
     return False
 
@@ -156,12 +156,12 @@ def _things(fields: Fields, vocabulary: Vocabulary, problems: ProblemList, may_b
         names = [text.value for text in types if text.value in known]
     for text in types:
         if text.value not in (EVERY, *known, *vocabulary.declared_types) and vocabulary.is_complete:
-            hint = f"{did_you_mean(text.value, known)}Name a declared type, or *"
+            hint = f"{problems.did_you_mean(text.value, known)}Name a declared type, or *"
             problems.add(text.place, "unknown-resource-type", f'unknown resource type "{text.value}"', hint)
     every = (may_be_left_out and not actions) or any(text.value == EVERY for text in actions)
     for text in actions:
         if names and text.value != EVERY and not any(text.value in known[name].actions for name in names):
-            hint = did_you_mean(text.value, {action for name in names for action in known[name].actions})
+            hint = problems.did_you_mean(text.value, {action for name in names for action in known[name].actions})
             problems.add(
                 text.place, "unknown-action", f'unknown action "{text.value}"', f"{hint}Name a declared action, or *"
             )

@@ -28,7 +28,7 @@ from klausel.core.policy.invariant import Invariant
 from klausel.core.policy.policy_set import Grant, NamedCondition, PolicySet, ResourceType
 from klausel.core.policy.policy_test import PolicyTest
 from klausel.core.policy.roles import Level, Role, RoleModel, is_joint
-from klausel.core.terms.problem import Place, PolicyError, Problem
+from klausel.core.terms.problem import Place, PolicyError, Problem, Suggestions
 from klausel.core.text.csv_rows import read_csv
 from klausel.core.text.decoding import decode
 from klausel.core.text.yaml_nodes import Fields, Text, read_yaml
@@ -85,7 +85,8 @@ class _Loader:
         self.files = files
         self.cache = cache
         cache.begin()
-        self.problems = ProblemList()
+        self.suggestions = Suggestions()
+        self.problems = ProblemList(self.suggestions)
         self.problems.found += further_problems
 
     def load(self) -> LoadResult:
@@ -193,23 +194,22 @@ class _Loader:
         self.problems.found += problems
         return rows
 
-    @staticmethod
-    def _conditions(root: Fields | None, is_readable: bool) -> tuple[NamedConditions, list[Problem]]:
+    def _conditions(self, root: Fields | None, is_readable: bool) -> tuple[NamedConditions, list[Problem]]:
         """The named conditions, and the problems in them."""
-        problems = ProblemList()
+        problems = ProblemList(self.suggestions)
         return NamedConditions(root, is_readable, problems), problems.found
 
-    @staticmethod
-    def _types(root: Fields, roles: RoleModel) -> tuple[list[str], list[ResourceType], list[Problem]]:
+    def _types(self, root: Fields, roles: RoleModel) -> tuple[list[str], list[ResourceType], list[Problem]]:
         """The names of the resource types of one feature file, those without fault, and the problems in them."""
-        problems = ProblemList()
+        problems = ProblemList(self.suggestions)
         found: list[ResourceType] = []
         return list(read_resource_types(root, found, roles, problems)), found, problems.found
 
-    @staticmethod
-    def _grants(root: Fields | None, rows: list[list[Text]], vocabulary: Vocabulary) -> tuple[list[Grant], list[Problem]]:
+    def _grants(
+        self, root: Fields | None, rows: list[list[Text]], vocabulary: Vocabulary
+    ) -> tuple[list[Grant], list[Problem]]:
         """The grants of one feature file, and the problems in them."""
-        problems = ProblemList()
+        problems = ProblemList(self.suggestions)
         read = read_csv_grants(rows, vocabulary, problems) if root is None else read_grants(root, vocabulary, problems)
         return list(read), problems.found
 

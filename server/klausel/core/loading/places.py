@@ -9,7 +9,6 @@ from klausel.core.policy.roles import RoleModel, depth_of
 from klausel.core.policy.scope import Scope, split_scope
 from klausel.core.terms.identifiers import fault_in_domain
 from klausel.core.terms.places import EVERY, EVERYWHERE, fault_in_place, is_inside
-from klausel.core.terms.problem import did_you_mean
 from klausel.core.text.yaml_nodes import Fields, Text
 
 
@@ -55,7 +54,8 @@ def is_known_level(level: Text, roles: RoleModel, problems: ProblemList) -> bool
     """Whether a level is declared; a problem where it is not. Where no level could be read, every one may be."""
     if not roles.levels or roles.level_named(level.value):
         return True
-    hint = f"{did_you_mean(level.value, [known.name for known in roles.levels])}Levels are declared in policies/roles.yaml"
+    near = problems.did_you_mean(level.value, [known.name for known in roles.levels])
+    hint = f"{near}Levels are declared in policies/roles.yaml"
     problems.add(level.place, "unknown-level", f'unknown level "{level.value}"', hint)
     return False
 

@@ -15,7 +15,7 @@ from klausel.core.policy.role_hints import hint_on_role
 from klausel.core.policy.roles import LONGEST_CHAIN, Level, Role, RoleModel
 from klausel.core.terms.identifiers import fault_in_domain_id, is_name
 from klausel.core.terms.places import EVERY, EVERYWHERE
-from klausel.core.terms.problem import Place, did_you_mean
+from klausel.core.terms.problem import Place
 from klausel.core.text.yaml_nodes import Fields, Node, Text
 
 _MISSPELT = 0.8
@@ -173,7 +173,7 @@ def _level_of(node: Node | None, levels: set[str], declared: set[str], problems:
     if level.value not in levels:
         if level.value in declared or not declared:
             return None
-        hint = f"{did_you_mean(level.value, levels)}Levels are declared in policies/roles.yaml"
+        hint = f"{problems.did_you_mean(level.value, levels)}Levels are declared in policies/roles.yaml"
         problems.add(level.place, "unknown-level", f'unknown level "{level.value}"', hint)
         return None
     return level.value
@@ -196,7 +196,7 @@ def join_roles(
     for container, text, in_place in links:
         name = container.value
         if text.value not in declared_names:
-            hint = hint_on_role(text.value, declared_names)
+            hint = hint_on_role(text.value, declared_names, problems.suggestions)
             problems.add(text.place, "unknown-role", f'unknown role "{text.value}"', hint)
         elif name in declared and text.value in declared:
             if depths[declared[text.value].level] < depths[declared[name].level]:

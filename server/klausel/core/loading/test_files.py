@@ -12,7 +12,7 @@ from klausel.core.loading.fields import ProblemList
 from klausel.core.loading.file_schema import TEST, TESTS
 from klausel.core.loading.test_people import Person, read_person, read_properties, read_resource
 from klausel.core.policy.policy_test import Expectation, PolicyTest, grant_text
-from klausel.core.terms.problem import Place, did_you_mean
+from klausel.core.terms.problem import Place
 from klausel.core.terms.request import NOW, Action, Request, Resource, Subject, asked_at
 from klausel.core.text.yaml_nodes import Fields, Items, Node, Text
 
@@ -187,7 +187,8 @@ class _Reader:
         texts = self._problems.texts(node, "resource")
         for text in texts:
             if text.value not in self._cast.named_resources:
-                hint = f"{did_you_mean(text.value, self._cast.named_resources)}Describe it under resources, in this file"
+                near = self._problems.did_you_mean(text.value, self._cast.named_resources)
+                hint = f"{near}Describe it under resources, in this file"
                 self._problems.add(text.place, "unknown-resource", f'unknown resource "{text.value}"', hint)
         return [text.value for text in texts if text.value in self._cast.resources]
 
@@ -198,7 +199,9 @@ class _Reader:
 
     def _check_person(self, text: Text) -> None:
         if text.value not in self._cast.named_people:
-            hint = f"{did_you_mean(text.value, self._cast.named_people)}Describe them under people, in this file"
+            hint = (
+                f"{self._problems.did_you_mean(text.value, self._cast.named_people)}Describe them under people, in this file"
+            )
             self._problems.add(text.place, "unknown-person", f'unknown person "{text.value}"', hint)
 
     def _known_actions(self, texts: list[Text], asked: _Asked) -> list[Text]:
@@ -207,7 +210,8 @@ class _Reader:
         known = dict.fromkeys(action for type_ in types for action in self._types[type_].actions)
         for text in texts:
             if known and text.value not in known:
-                hint = f"{did_you_mean(text.value, known)}The actions of {' and '.join(types)} are {', '.join(known)}"
+                near = self._problems.did_you_mean(text.value, known)
+                hint = f"{near}The actions of {' and '.join(types)} are {', '.join(known)}"
                 self._problems.add(text.place, "unknown-action", f'unknown action "{text.value}"', hint)
         return [text for text in texts if text.value in known]
 

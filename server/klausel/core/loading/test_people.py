@@ -19,7 +19,7 @@ from klausel.core.policy.role_hints import hint_on_role
 from klausel.core.policy.roles import Level
 from klausel.core.terms.identifiers import fault_in_subject, subject_key
 from klausel.core.terms.places import EVERYWHERE
-from klausel.core.terms.problem import Place, did_you_mean
+from klausel.core.terms.problem import Place
 from klausel.core.terms.request import Resource, Subject
 from klausel.core.text.yaml_nodes import Fields, Items, Node, Text
 
@@ -91,7 +91,7 @@ def _is_known_role(role: Text, vocabulary: Vocabulary, problems: ProblemList) ->
     if role.value in roles:
         return True
     if declared is not None and role.value not in declared:
-        hint = hint_on_role(role.value, declared)
+        hint = hint_on_role(role.value, declared, problems.suggestions)
         problems.add(role.place, "unknown-role", f'unknown role "{role.value}"', hint)
     return False
 
@@ -124,7 +124,7 @@ def _is_known_type(type_: Text, vocabulary: Vocabulary, problems: ProblemList) -
     if type_.value in vocabulary.resource_types:
         return True
     if type_.value not in vocabulary.declared_types and vocabulary.is_complete:
-        hint = f"{did_you_mean(type_.value, vocabulary.resource_types)}Declare it under resource_types"
+        hint = f"{problems.did_you_mean(type_.value, vocabulary.resource_types)}Declare it under resource_types"
         problems.add(type_.place, "unknown-resource-type", f'unknown resource type "{type_.value}"', hint)
     return False
 

@@ -36,6 +36,9 @@ class Way(NamedTuple):
     ends: str | None
 
 
+_OWN = Way((), None)
+
+
 class Untimely(NamedTuple):
     """A row that does not count at the moment: it ended, or begins later, or its times cannot be read.
 
@@ -155,45 +158,52 @@ class _Walk:
     """From the subject to its groups and theirs, nearest first; each group once, so that circles end."""
 
     def __init__(self, subject: str, rows: Rows, now: float) -> None:
-        self._now = now
-        self._rows: dict[str, list[Assignment]] = {}
         self._since, self._until = -inf, inf
         self._untimely: list[Untimely] = []
-        self._found: dict[Pair, Way] = dict.fromkeys(rows.pairs, Way((), None))
-        for row in rows.others:
-            self._rows.setdefault(row.subject, []).append(row)
+        self._found: dict[Pair, Way] = dict.fromkeys(rows.pairs, _OWN)
         self._groups = groups_in(rows.others)
-        waiting: deque[tuple[str, Way]] = deque([(subject, Way((), None))])
+        if not self._groups:
+            for row in self._counting(rows.others, now):
+                self._found[row.role, row.domain] = _OWN if row.ends is None else Way((), row.ends)
+            return
+        by_subject = rows_by_subject(rows.others)
+        waiting: deque[tuple[str, Way]] = deque([(subject, _OWN)])
         met = {subject}
         while waiting:
             holder, way = waiting.popleft()
-            for row in self._counting(holder):
-                here = Way(way.groups, min(filter(None, (way.ends, row.ends)), default=None))
+            for row in self._counting(by_subject.get(holder, ()), now):
+                ends = row.ends if way.ends is None or (row.ends is not None and row.ends < way.ends) else way.ends
                 if not row.is_membership:
-                    self._add((row.role, row.domain), here)
+                    self._add((row.role, row.domain), Way(way.groups, ends))
                 elif row.role not in met and len(way.groups) < LONGEST_GROUP_CHAIN:
                     met.add(row.role)
-                    waiting.append((row.role, Way((*way.groups, row.role), here.ends)))
+                    waiting.append((row.role, Way((*way.groups, row.role), ends)))
 
     def held(self) -> Held:
         pairs = tuple(sorted(self._found))
-        ways = {pair: way for pair, way in self._found.items() if way != ((), None)}
+        ways = {pair: way for pair, way in self._found.items() if way is not _OWN and way != _OWN}
         return Held(pairs, ways, tuple(self._untimely), self._groups, self._since, self._until)
 
-    def _counting(self, holder: str) -> Iterator[Assignment]:
-        for row in self._rows.get(holder, ()):
-            for bound in _bounds(row):
-                if bound is None or bound in (-inf, inf):
-                    continue
-                if bound <= self._now:
-                    self._since = max(self._since, bound)
-                else:
-                    self._until = min(self._until, bound)
-            untimely = timing_of(row, self._now)
+    def _counting(self, rows: Iterable[Assignment], now: float) -> list[Assignment]:
+        """The rows that count; notes the others, and how long it stays so."""
+        found = []
+        for row in rows:
+            if row.starts is row.ends is None:
+                found.append(row)
+                continue
+            untimely = timing_of(row, now)
             if untimely is None:
-                yield row
+                found.append(row)
             else:
                 self._untimely.append(untimely)
+            for bound in _bounds(row):
+                if bound is None:
+                    continue
+                if bound > now:
+                    self._until = min(self._until, bound)
+                else:
+                    self._since = max(self._since, bound)
+        return found
 
     def _add(self, pair: Pair, way: Way) -> None:
         """Keeps of several ways the one that lasts longest, then the shorter one."""

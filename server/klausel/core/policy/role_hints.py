@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterable
 
 from klausel.core.policy.roles import ANY_PREFIX, ANYONE
-from klausel.core.terms.problem import nearest_name
+from klausel.core.terms.problem import Suggestions, nearest_name
 
 DECLARED_IN = "Roles are declared in policies/roles.yaml"
 _EVERYBODY = {"everyone", "everybody", "all", "anybody", "*", "any one", "anyone", "any anyone", "public", "all users"}
@@ -21,7 +21,13 @@ _SURELY = 0.8
 """How alike a text must be to a name that is no role, such as `anyone`."""
 
 
-def hint_on_grantee(written: str, roles: Collection[str], anywhere: Collection[str], others: Iterable[str] = ()) -> str:
+def hint_on_grantee(
+    written: str,
+    roles: Collection[str],
+    anywhere: Collection[str],
+    others: Iterable[str] = (),
+    suggestions: Suggestions | None = None,
+) -> str:
     """What to write instead of a grantee that means nothing.
 
     `roles` are the declared ones, `anywhere` those of which there is an `any` form; `others` are names with a meaning
@@ -39,15 +45,15 @@ def hint_on_grantee(written: str, roles: Collection[str], anywhere: Collection[s
     if special:
         return f'did you mean "{special}"? {DECLARED_IN}'
     form = _ANY.fullmatch(text)
-    near = misspelt_role(form[1], anywhere) if form else None
+    near = misspelt_role(form[1], anywhere, suggestions) if form else None
     if near:
         return f'did you mean "{ANY_PREFIX}{near}"? {DECLARED_IN}'
-    return hint_on_role(text, roles)
+    return hint_on_role(text, roles, suggestions)
 
 
-def hint_on_role(written: str, roles: Collection[str]) -> str:
+def hint_on_role(written: str, roles: Collection[str], suggestions: Suggestions | None = None) -> str:
     """What to write instead of a text that is no role, where only roles can stand."""
-    near = misspelt_role(written.strip().removeprefix("role:"), roles)
+    near = misspelt_role(written.strip().removeprefix("role:"), roles, suggestions)
     return f'did you mean "{near}"? {DECLARED_IN}' if near else DECLARED_IN
 
 
@@ -70,13 +76,16 @@ def _instead_of_phrase(text: str) -> str:
     return ""
 
 
-def misspelt_role(written: str, known: Collection[str]) -> str | None:
+def misspelt_role(written: str, known: Collection[str], suggestions: Suggestions | None = None) -> str | None:
     """The known name that this seems to be a misspelling of; one with further words or letters around it is another name."""
+    suggestions = suggestions or Suggestions()
+    if suggestions.are_used_up:
+        return None
     folded = written.lower()
     for name in known:
         if name.lower() == folded:
             return name
-    near = nearest_name(written, known, _LIKE)
+    near = suggestions.nearest(written, known, _LIKE)
     if near is None:
         return None
     words, of_near = set(_WORDS.findall(folded)), set(_WORDS.findall(near.lower()))

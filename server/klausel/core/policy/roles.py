@@ -83,6 +83,11 @@ class RoleModel:
         return role in self.roles and self.level_of(role).depth > 1
 
     @cached_property
+    def earned_anywhere(self) -> tuple[str, ...]:
+        """The roles of which there is an `any` form."""
+        return tuple(filter(self.is_earned_anywhere, self.roles))
+
+    @cached_property
     def _levels_by_name(self) -> Mapping[str, Level]:
         return {level.name: level for level in self.levels}
 
@@ -93,6 +98,11 @@ class RoleModel:
     def stored_names(self, role: str) -> tuple[str, ...]:
         """The names under which assignments of a role may be stored: its own, and those that it had."""
         return (role, *self.roles[role].was)
+
+    def names_of_one(self, name: str) -> tuple[str, ...]:
+        """All names of the role that a name, of today or of before, is the name of; the name alone, where there is none."""
+        now = self.name_now(name)
+        return self.stored_names(now) if now in self.roles else (name,)
 
     @cached_property
     def names_now(self) -> Mapping[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 _WRITTEN = re.compile(
     r"\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(Z|[+-]\d{2}:\d{2})?)?",
@@ -67,6 +68,7 @@ def instant_text(seconds: float) -> str:
     return (_EPOCH + timedelta(seconds=int(seconds // 1))).strftime("%Y-%m-%dT%H:%M:%SZ").rjust(20, "0")
 
 
+@lru_cache(4096)
 def seconds_of_instant(stored: str) -> float | None:
     """The seconds since 1970 of an instant in its stored form; None for any other text."""
     if _STORED_INSTANT.fullmatch(stored):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 Severity = Literal["error", "warning"]
 SWITCH_OFF_MARK = "klausel:"
@@ -49,6 +49,34 @@ class PolicyError(Exception):
 
 class FormatLossError(Exception):
     """The canonical form of a file would not say the same, or lose a comment; the message says which."""
+
+
+Listed = TypeVar("Listed")
+MOST_COMPARISONS = 250_000
+MOST_SHOWN = 1_000
+
+
+class Suggestions:
+    """Looks for known names that are like unknown ones, until so many names were compared; afterwards it finds none."""
+
+    def __init__(self, comparisons: int = MOST_COMPARISONS) -> None:
+        self._left = comparisons
+
+    @property
+    def are_used_up(self) -> bool:
+        """Whether no name is looked for any more."""
+        return self._left < 0
+
+    def nearest(self, name: str, known: Collection[str], likeness: float = 0.6) -> str | None:
+        """As `nearest_name`."""
+        self._left -= len(known)
+        return nearest_name(name, known, likeness) if self._left >= 0 else None
+
+
+def first_of(problems: Sequence[Listed], most: int = MOST_SHOWN) -> tuple[Sequence[Listed], str]:
+    """So many of the problems, or groups of them, and what says that there are more; empty when there are not."""
+    more = len(problems) - most
+    return problems[:most], f"and {more:,} more" if more > 0 else ""
 
 
 def nearest_name(name: str, known: Iterable[str], likeness: float = 0.6) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from klausel.core.analysis.budget import MOST_STEPS
 from klausel.core.analysis.proof import Counterexample, Verdict, prove_all
 from klausel.core.conditions.outcomes import TOO_MANY_CASES_HINT
 from klausel.core.decisions.decide import Plan
@@ -15,13 +16,15 @@ from klausel.core.terms.problem import Problem
 from klausel.core.testing.run import Failure, ResolvedRoles, failures
 
 
-def unmet_expectations(policy: PolicySet, plan: Plan, tests: Iterable[PolicyTest]) -> Iterator[Problem]:
+def unmet_expectations(
+    policy: PolicySet, plan: Plan, tests: Iterable[PolicyTest], most_steps: int = MOST_STEPS
+) -> Iterator[Problem]:
     """A problem for each expectation of a test that is not met and each invariant that does not hold; none when all is well."""
     resolved_roles = ResolvedRoles(policy)
     for test in tests:
         for failure in failures(policy, plan, test, resolved_roles):
             yield printable(_failed(test, failure))
-    for verdict in prove_all(policy):
+    for verdict in prove_all(policy, most_steps):
         if verdict.undecided is not None:
             yield printable(_undecided(verdict.invariant, verdict.undecided))
         elif verdict.counterexample is not None:

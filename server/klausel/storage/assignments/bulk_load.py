@@ -44,7 +44,7 @@ from klausel.storage.assignments.store_answers import (
 from klausel.storage.change_log.writer import head_of, log_stored_rows
 from klausel.storage.sql.database import explained_errors, is_in_memory, make_engine, write_transaction
 from klausel.storage.sql.revisions import SUBJECTS_IN_LOG_ENTRY, StoreChange, log_change, own_write, revision_now
-from klausel.storage.sql.tables import LASTING, MEMBERSHIP, TIMED, CasbinRule, LogRow
+from klausel.storage.sql.tables import LASTING, MEMBERSHIP, NOT_LASTING, TIMED, CasbinRule, LogRow
 
 ROWS_PER_STEP = 25_000
 MOST_FAULTS = 100
@@ -59,6 +59,8 @@ _Need = tuple[str, str, str, str, str]
 
 _STAGES = {
     "klausel_stage": ("subject", "role", "domain", "starts", "ends"),
+    # Those of the rows that have times, once more.
+    "klausel_timed": ("subject", "role", "domain", "starts", "ends"),
     "klausel_need": ("subject", "role", "domain", "above", "level"),
     "klausel_kept": ("role", "domain"),
 }
@@ -66,6 +68,7 @@ _STAGES = {
 _MAY_BE_NULL = ("starts", "ends")
 # Stands for NULL in a row on its way to COPY; every text was checked to hold no control character.
 _NO_TEXT = "\0"
+_NO_TIMES = f"\t{_NO_TEXT}\t{_NO_TEXT}\n"
 
 # SQLite fills its unique index fastest in order. PostgreSQL is fastest without sorting, and without ON CONFLICT: the
 # locks keep others from writing, so what is not there stays so. Each also puts exactly the rows added into the change
@@ -88,16 +91,20 @@ _INSERT = {
         "FROM klausel_assignment_log_row WHERE number = :number AND sign = 1",
     ),
 }
-# Rows that are there with other times than those staged.
+_DIFFER = "(coalesce({0}, '') <> coalesce({2}, '') OR coalesce({1}, '') <> coalesce({3}, ''))"
+# Rows that are there with other times than those staged: all that are staged with times, and those stored with some.
 _OTHER_TIMES = (
-    "SELECT DISTINCT id, v0, v1, v2, v3, v4 FROM klausel_stage AS stage JOIN casbin_rule "
-    "ON v0 = subject AND v1 = role AND v2 = domain "
-    "WHERE coalesce(v3, '') <> coalesce(starts, '') OR coalesce(v4, '') <> coalesce(ends, '') ORDER BY v0, v1, v2"
+    "SELECT DISTINCT id, v0, v1, v2, v3, v4 FROM klausel_timed JOIN casbin_rule "
+    f"ON v0 = subject AND v1 = role AND v2 = domain WHERE {_DIFFER.format('v3', 'v4', 'starts', 'ends')} "
+    "UNION SELECT id, v0, v1, v2, v3, v4 FROM casbin_rule JOIN klausel_stage "
+    f"ON v0 = subject AND v1 = role AND v2 = domain WHERE {NOT_LASTING} AND {_DIFFER.format('v3', 'v4', 'starts', 'ends')} "
+    "ORDER BY 2, 3, 4"
 )
 _TWO_TIMES = (
-    "SELECT subject, role, domain FROM klausel_stage GROUP BY subject, role, domain "
-    "HAVING count(DISTINCT coalesce(starts, '') || '/' || coalesce(ends, '')) > 1 "
-    "ORDER BY subject, role, domain"
+    "SELECT DISTINCT stage.subject, stage.role, stage.domain FROM klausel_stage AS stage CROSS JOIN klausel_timed AS timed "
+    "WHERE timed.subject = stage.subject AND timed.role = stage.role AND timed.domain = stage.domain "
+    f"AND {_DIFFER.format('timed.starts', 'timed.ends', 'stage.starts', 'stage.ends')} "
+    "ORDER BY stage.subject, stage.role, stage.domain"
 )
 
 
@@ -235,6 +242,8 @@ def _stage(
     if faults:
         raise InvalidAssignments(tuple(faults[:MOST_FAULTS]))
     _put(connection, "klausel_kept", sorted(check.kept))
+    if check.has_times and connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("CREATE INDEX temp.klausel_timed_once ON klausel_timed (subject, role, domain)")
     return read
 
 
@@ -323,6 +332,7 @@ class _Import:
         # Their staged rows alone are to blame; of the others whatever is wrong.
         looked_at_whole = self._with_separate_roles() | self._behind(staged_groups) | self._shortened
         concerned = {subject for subject, _, _ in needy} | looked_at_whole
+        concerned = {subject for subject in concerned if not subject.startswith(GROUP_PREFIX)}
         found: list[Violation] = []
         for start in range(0, len(concerned), ROWS_PER_STATEMENT):
             some = sorted(concerned)[start : start + ROWS_PER_STATEMENT]
@@ -475,6 +485,7 @@ def _drop_stages(connection: Connection) -> None:
 
 def _put_step(connection: Connection, rows: Sequence[Assignment], needs: Sequence[_Need]) -> None:
     _put(connection, "klausel_stage", rows)
+    _put(connection, "klausel_timed", [row for row in rows if row.starts is not None or row.ends is not None])
     _put(connection, "klausel_need", needs)
 
 
@@ -491,7 +502,12 @@ def _put(connection: Connection, table: str, rows: Sequence[tuple[str | None, ..
             )
         return
     # Every text was checked to hold no control character, so only the backslash has a meaning to COPY.
-    block = "".join(["\t".join([_NO_TEXT if part is None else part for part in row]) + "\n" for row in rows])
-    block = block.replace("\\", "\\\\").replace(_NO_TEXT, "\\N")
+    block = "".join([_line(row) for row in rows]).replace("\\", "\\\\").replace(_NO_TEXT, "\\N")
     with driver.cursor() as cursor, cursor.copy(f"COPY pg_temp.{table} FROM STDIN") as copy:
         copy.write(block)
+
+
+def _line(row: tuple[str | None, ...]) -> str:
+    if row[3:] == (None, None):
+        return "\t".join(row[:3]) + _NO_TIMES  # type: ignore[arg-type]
+    return "\t".join([_NO_TEXT if part is None else part for part in row]) + "\n"

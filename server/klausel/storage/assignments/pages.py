@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from sqlalchemy import ColumnElement, Connection, literal, select, text, tuple_
 
@@ -14,8 +14,15 @@ Filters = tuple[str | None, str | None, str | None, str | None, str | None]
 """Subject, role, domain; the instant after which it ends, and the one at the latest."""
 
 
-def rows_after(connection: Connection, filters: Filters, after: Assignment | None, limit: int) -> list[Assignment]:
-    """The first `limit` rows after `after` that fit every given filter, in the order of subject, role, domain."""
+def rows_after(
+    connection: Connection, filters: Filters, after: Assignment | None, limit: int, role_names: Collection[str] = ()
+) -> list[Assignment]:
+    """The first `limit` rows after `after` that fit every given filter, in the order of subject, role, domain.
+
+    A role that had other names is wanted under all its `role_names`.
+    """
+    if len(role_names) > 1:
+        return _under_any_name(connection, filters, after, limit, role_names)
     subject, role, domain, *ends = filters
     if domain is None or subject is not None or role is not None or any(ends):
         keys = zip(after.key, filters[:3], strict=True) if after else ()
@@ -28,6 +35,20 @@ def rows_after(connection: Connection, filters: Filters, after: Assignment | Non
         bound = (after.subject,) if after else None
         found += _along_index(connection, (None, held_role, domain, None, None), bound, limit, includes_bound)
     return sorted(found)[:limit]
+
+
+def _under_any_name(
+    connection: Connection, filters: Filters, after: Assignment | None, limit: int, role_names: Collection[str]
+) -> list[Assignment]:
+    subject, _, domain, *ends = filters
+    query = select(*COLUMNS).where(*ending_between(*ends), CasbinRule.v1.in_(role_names)).order_by(*KEY_COLUMNS).limit(limit)
+    for column, wanted in ((KEY_COLUMNS[0], subject), (KEY_COLUMNS[2], domain)):
+        if wanted is not None:
+            query = query.where(column == wanted)
+    if after is not None:
+        bound = tuple_(*(literal(part, column.type) for part, column in zip(after.key, KEY_COLUMNS, strict=True)))
+        query = query.where(tuple_(*KEY_COLUMNS) > bound)
+    return [Assignment(*row) for row in connection.execute(query)]
 
 
 def _along_index(

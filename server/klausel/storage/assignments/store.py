@@ -186,12 +186,13 @@ class AssignmentStore:
         cursor: str | None = None,
         ends_after: str | None = None,
         ends_before: str | None = None,
+        role_names: tuple[str, ...] = (),
     ) -> Page:
         """Up to `limit` assignments after `cursor` that fit every filter, by code points of (subject, role, domain).
 
         With `ends_after` or `ends_before`, instants in their stored form, those alone that end later than the one and not
-        later than the other. Going from cursor to cursor shows every assignment that was there all the time, once. Raises
-        InvalidCursor.
+        later than the other. `role_names` are all names under which the role may be stored. Going from cursor to cursor
+        shows every assignment that was there all the time, once. Raises InvalidCursor.
         """
         if limit < 1:
             raise ValueError("limit must be at least 1")
@@ -201,7 +202,7 @@ class AssignmentStore:
         if not all(is_printable(wanted) for wanted in filters if wanted):
             return Page((), None)
         with reading(self.engine) as connection:
-            rows = rows_after(connection, filters, after, limit + 1)
+            rows = rows_after(connection, filters, after, limit + 1, role_names)
         shown = tuple(rows[:limit])
         return Page(shown, _write_cursor(filters, shown[-1]) if len(rows) > limit else None)
 

@@ -17,14 +17,19 @@ from klausel.core.policy.holding import Rows, rows_of_subject
 from klausel.core.terms.identifiers import is_printable
 from klausel.storage.assignments.closures import rows_with_groups
 from klausel.storage.sql.database import access_of, explained_errors, is_in_memory, make_engine, reading, set_busy_timeout
-from klausel.storage.sql.tables import LASTING, MEMBERSHIP
+from klausel.storage.sql.tables import MEMBERSHIP, NOT_LASTING
 
-_BY_SUBJECT = "SELECT v0, v1, v2, v3, v4, ptype FROM casbin_rule WHERE v0 = "
+# The first half reads an index alone, and so costs most subjects as little as can be; the second is empty for them.
+_BY_SUBJECT = (
+    "SELECT v1, v2, NULL, NULL, NULL FROM casbin_rule WHERE v0 = {0} UNION ALL "
+    f"SELECT v1, v2, v3, v4, ptype FROM casbin_rule WHERE {NOT_LASTING} AND v0 = {{0}}"
+)
 # All rows of a subject and of the groups above it, as of one moment. UNION meets each group once, so circles end.
 _WITH_GROUPS = {
     "sqlite": (
-        "WITH RECURSIVE met(name) AS (SELECT ? UNION SELECT v1 FROM met JOIN casbin_rule ON v0 = name "
-        f"WHERE ptype = '{MEMBERSHIP}') SELECT v0, v1, v2, v3, v4 FROM met JOIN casbin_rule ON v0 = name"
+        "WITH RECURSIVE met(name) AS (SELECT ? UNION SELECT v1 FROM met CROSS JOIN casbin_rule ON v0 = name "
+        f"WHERE {NOT_LASTING} AND ptype = '{MEMBERSHIP}') "
+        "SELECT v0, v1, v2, v3, v4 FROM met CROSS JOIN casbin_rule ON v0 = name"
     ),
     # OFFSET 0 keeps PostgreSQL, while it has no statistics, from joining by reading the whole table.
     "postgresql": (
@@ -37,7 +42,6 @@ _WITH_GROUPS = {
 
 
 _NO_ROWS = Rows(())
-_LASTING_ALONE = {LASTING}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +73,12 @@ class SubjectReader:
         self._in_one_moment = engine if is_sqlite else engine.execution_options(isolation_level="REPEATABLE READ")
         self._query: str | None = None
         if self.is_sqlite_file:
-            self._query = _BY_SUBJECT + "?"
+            self._query = _BY_SUBJECT.format("?1")
+            self._places = 1
             self._query_with_groups = _WITH_GROUPS["sqlite"]
         elif engine.dialect.name == "postgresql" and engine.dialect.driver == "psycopg":
-            self._query = _BY_SUBJECT + "%s"
+            self._query = _BY_SUBJECT.format("%s")
+            self._places = 2
             self._query_with_groups = _WITH_GROUPS["postgresql"]
         self._access = access_of(engine)
         self._held_engine = make_engine(engine.url, hold_connections=True, access=self._access) if self._query else None
@@ -90,13 +96,16 @@ class SubjectReader:
             with reading(self._in_one_moment) as connection:
                 return rows_of_subject(subject, rows_with_groups(connection, [subject]))
         # Sorted here: ORDER BY can lure PostgreSQL, while it has no statistics, to another index and all its rows.
-        found = self._ask(self._query, (subject,))
-        kinds = {row[5] for row in found}
-        if kinds <= _LASTING_ALONE:
-            return Rows(tuple(sorted([(row[1], row[2]) for row in found])))
-        if MEMBERSHIP in kinds:
-            found = self._ask(self._query_with_groups, (subject,))
-        return rows_of_subject(subject, [Assignment(*row[:5]) for row in found])
+        found = self._ask(self._query, (subject,) * self._places)
+        others = [row for row in found if row[4] is not None]
+        if not others:
+            return Rows(tuple(sorted([row[:2] for row in found])))
+        if any(row[4] == MEMBERSHIP for row in others):
+            with_groups = self._ask(self._query_with_groups, (subject,))
+            return rows_of_subject(subject, [Assignment(*row) for row in with_groups])
+        not_lasting = {row[:2] for row in others}
+        pairs = {row[:2] for row in found} - not_lasting
+        return Rows(tuple(sorted(pairs)), tuple([Assignment(subject, *row[:4]) for row in others]))
 
     def data_version(self) -> tuple[int, int]:
         """What changes when anyone else than this thread's held connection commits; SQLite files only."""

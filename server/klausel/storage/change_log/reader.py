@@ -41,7 +41,10 @@ class BeforeTheLog(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Which changes are wanted; None stands for any. `since` is the first moment, `until` the first one after the last."""
+    """Which changes are wanted; None stands for any. `since` is the first moment, `until` the first one after the last.
+
+    A role that had other names is wanted under all its `role_names`.
+    """
 
     subject: str | None = None
     role: str | None = None
@@ -49,6 +52,7 @@ class Filters:
     by: str | None = None
     since: int | None = None
     until: int | None = None
+    role_names: tuple[str, ...] = ()
 
 
 class LoggedChange(NamedTuple):
@@ -239,7 +243,7 @@ def _query(filters: Filters, after: Place | None) -> Select[tuple[object, ...]]:
     if filters.subject is not None:
         query = query.where(LogRow.subject == filters.subject)
     if filters.role is not None:
-        query = query.where(LogRow.role == filters.role)
+        query = query.where(LogRow.role.in_(filters.role_names or (filters.role,)))
     if filters.domain is not None:
         query = query.where(LogRow.domain == filters.domain)
     if filters.by is not None:
