@@ -20,6 +20,9 @@ from klausel.storage.policy_files.folder import read_files
 TABLES = {name: value for name, value in vars(file_schema).items() if isinstance(value, Table)}
 FOR_READERS_ALONE = {"description"}
 THINGS = b"invariants:\n  - separate: [{to: edit, resource: billing}, {to: delete, resource: account}]\n"
+IN_A_PLACE = (
+    b"levels: {a: {constant: x}, b: {named_by: b}}\nroles: {r: {level: a, contains: {q: {in: x/y}}}, q: {level: b}}\n"
+)
 TOGETHER = b"grants:\n  - {allow: {all: [lead, any agent]}, to: take, resource: quiz}\n"
 
 
@@ -52,6 +55,7 @@ def unread_keys() -> dict[str, set[str]]:
         assert not problems
         load_policy(file for file in files if file.name != "model.conf")
         kept = [file for file in files if file.name not in ("model.conf", "invariants.yaml")]
+        load_policy([SourceFile("roles.yaml", "roles.yaml", IN_A_PLACE)])
         further = {"invariants.yaml": THINGS, "features/together.yaml": TOGETHER}
         load_policy([*kept, *(SourceFile(name, name, content) for name, content in further.items())])
     read: dict[str, set[str]] = defaultdict(set)
