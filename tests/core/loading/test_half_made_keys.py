@@ -1,84 +1,77 @@
-"""A key that the file schema declares and no reader reads would be accepted and mean nothing; it is found here."""
+"""A key that the file schema declares and no reader reads is refused where a policy uses it, and found here where none does."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator
-from typing import Any
 
 import pytest
 from policy_sets import ROOT
 
-from klausel.core.loading import file_schema, test_people
+from klausel.core.loading import features, file_schema
 from klausel.core.loading.fields import ProblemList
 from klausel.core.loading.file_schema import GRANT, OneText, Table
-from klausel.core.loading.load import SourceFile, load_policy
-from klausel.core.text.yaml_nodes import Fields, Node
+from klausel.core.loading.load import LoadResult, SourceFile, load_policy
+from klausel.core.text.yaml_nodes import Fields
 from klausel.storage.policy_files.folder import read_files
 
 TABLES = {name: value for name, value in vars(file_schema).items() if isinstance(value, Table)}
-FOR_READERS_ALONE = {"description"}
 THINGS = b"invariants:\n  - separate: [{to: edit, resource: billing}, {to: delete, resource: account}]\n"
 IN_A_PLACE = (
     b"levels: {a: {constant: x}, b: {named_by: b}}\nroles: {r: {level: a, contains: {q: {in: x/y}}}, q: {level: b}}\n"
 )
-TOGETHER = b"grants:\n  - {allow: {all: [lead, any agent]}, to: take, resource: quiz}\n"
+TOGETHER = b"grants:\n  - {allow: {all: [lead, any agent]}, to: edit, resource: quiz, in: acme}\n"
+KINDS = b"""
+people: {ann: {roles: {acme: user}}}
+resources: {own: {type: billing, in: acme}}
+tests:
+  - {name: who, who_can: view, resource: own, answer: []}
+  - {name: what, what_can: ann, resource: own, answer: []}
+"""
+
+
+def load(**further: bytes) -> LoadResult:
+    """The shipped policies with these files instead of, or beside, their own."""
+    files, problems = read_files(ROOT / "policies", ROOT / "model.conf")
+    assert not problems
+    named = {name.replace("__", "/") + ".yaml": text for name, text in further.items()}
+    kept = [file for file in files if file.name not in ("model.conf", *named)]
+    return load_policy([*kept, *(SourceFile(name, name, text) for name, text in named.items())])
 
 
 def unread_keys() -> dict[str, set[str]]:
-    """By table: the keys that no reader asked for while the shipped policies and their tests were loaded.
+    """By table: the keys that no reader asked for while the shipped policies, and files with what they lack, were loaded."""
+    claimed: list[tuple[Fields, tuple[str, ...]]] = []
+    claim = ProblemList.claim
 
-    The keys of which one must be there are told by going through the entries, and count as read.
-    """
-    seen: list[tuple[Fields, tuple[str, ...]]] = []
-    asked: dict[int, set[str]] = defaultdict(set)
-    get, check_keys, read_properties = Fields.get, ProblemList.check_keys, test_people.read_properties
-
-    def noting_get(self: Fields, key: str) -> Node | None:
-        asked[id(self)].add(key)
-        return get(self, key)
-
-    def noting_check(self: ProblemList, fields: Fields, known: Collection[str], what: str) -> set[str]:
-        seen.append((fields, tuple(known)))
-        return check_keys(self, fields, known, what)
-
-    def noting_properties(fields: Fields, problems: ProblemList, known: Collection[str]) -> Any:
-        seen.append((fields, tuple(known)))
-        return read_properties(fields, problems, known)
+    def noting_claim(self: ProblemList, fields: Fields, known: Collection[str]) -> None:
+        claimed.append((fields, tuple(known)))
+        claim(self, fields, known)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Fields, "get", noting_get)
-        patch.setattr(ProblemList, "check_keys", noting_check)
-        patch.setattr(test_people, "read_properties", noting_properties)
-        files, problems = read_files(ROOT / "policies", ROOT / "model.conf")
-        assert not problems
-        load_policy(file for file in files if file.name != "model.conf")
-        kept = [file for file in files if file.name not in ("model.conf", "invariants.yaml")]
+        patch.setattr(ProblemList, "claim", noting_claim)
+        load()
         load_policy([SourceFile("roles.yaml", "roles.yaml", IN_A_PLACE)])
-        further = {"invariants.yaml": THINGS, "features/together.yaml": TOGETHER}
-        load_policy([*kept, *(SourceFile(name, name, content) for name, content in further.items())])
+        load(invariants=THINGS, features__together=TOGETHER, tests__kinds_test=KINDS)
     read: dict[str, set[str]] = defaultdict(set)
-    for fields, known in seen:
+    for fields, known in claimed:
         for name, table in TABLES.items():
             if set(known) <= set(table.names):
-                read[name] |= asked[id(fields)]
-    return {
-        name: set(table.names) - read[name] - set(table.one_of) - FOR_READERS_ALONE
-        for name, table in TABLES.items()
-        if set(table.names) - read[name] - set(table.one_of) - FOR_READERS_ALONE
-    }
+                read[name] |= fields.asked
+    missing = {name: set(table.names) - read[name] for name, table in TABLES.items()}
+    return {name: keys for name, keys in missing.items() if keys}
 
 
 @pytest.fixture
-def with_key(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+def with_key(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
     """Declares one more key of a grant, and nothing else: the half-made change."""
 
-    def declare(name: str) -> None:
+    def declare(name: str, one_of: tuple[str, ...] = ()) -> None:
         keys = (*GRANT.keys, file_schema.Key(name, OneText(), "Only until then."))
-        grown = dataclasses.replace(GRANT, keys=keys)
+        grown = dataclasses.replace(GRANT, keys=keys, one_of=(*GRANT.one_of, *one_of))
         monkeypatch.setitem(TABLES, "GRANT", grown)
-        monkeypatch.setattr("klausel.core.loading.features.GRANT", grown)
+        monkeypatch.setattr(features, "GRANT", grown)
 
     yield declare
 
@@ -87,6 +80,25 @@ def test_every_key_of_every_file_is_read() -> None:
     assert unread_keys() == {}
 
 
-def test_a_key_of_a_grant_that_is_declared_and_not_read_is_found(with_key: Callable[[str], None]) -> None:
+def test_a_key_of_a_grant_that_is_declared_and_not_read_is_found(with_key: Callable[..., None]) -> None:
     with_key("expires")
     assert unread_keys() == {"GRANT": {"expires"}}
+
+
+def test_a_further_effect_that_nothing_reads_is_found_and_refused(with_key: Callable[..., None]) -> None:
+    with_key("permit", one_of=("permit",))
+    assert unread_keys() == {"GRANT": {"permit"}}
+    assert load(features__x=b"grants:\n  - {permit: lead, to: edit, resource: quiz}\n").policy is None
+
+
+def test_a_policy_that_uses_such_a_key_is_refused(with_key: Callable[..., None]) -> None:
+    grant = b"grants:\n  - {allow: lead, to: edit, resource: quiz, expires: 2030-01-01}\n"
+    assert [problem.id for problem in load(features__x=grant).problems] == ["unknown-key"]
+    with_key("expires")
+    result = load(features__x=grant)
+    assert result.policy is None
+    assert [(problem.id, problem.place.line, problem.place.column) for problem in result.problems] == [("unread-key", 2, 45)]
+
+
+def test_what_is_read_refuses_nothing() -> None:
+    assert load(invariants=THINGS, features__together=TOGETHER, tests__kinds_test=KINDS).policy is not None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import get_args
 
 from klausel.core.conditions.parser import CONDITION_FAULTY, ExpressionFault
 from klausel.core.conditions.tree import Condition, with_one_spelling
@@ -104,7 +106,7 @@ def read_grants(root: Fields, vocabulary: Vocabulary, problems: ProblemList) -> 
 def _grants_of_entry(fields: Fields, limits: list[Text], vocabulary: Vocabulary, problems: ProblemList) -> Iterator[Grant]:
     before = len(problems.found)
     meant = problems.check_keys(fields, GRANT.names, GRANT.what)
-    effects = [(key, value) for key, value in fields.entries if key.value in GRANT.one_of]
+    effects = sorted(filter(None, map(fields.entry, get_args(Effect))), key=lambda entry: entry[0].place)
     if len(effects) > 1:
         hint = "write two grants"
         problems.add(effects[1][0].place, "bad-effect", "the grant both allows and denies", hint)
@@ -218,6 +220,12 @@ def _grantees(node: Node, effect: Effect, vocabulary: Vocabulary, problems: Prob
             problems.add(fields.place, "repeated-value", f'"{joint}" is named twice', "name it once")
         found.setdefault(joint, fields.place)
     return list(found)
+
+
+def _part_of(joint: Text, name: str) -> Text:
+    """One name of a grantee of several, where it stands."""
+    found = re.search(rf"(?<!\S){re.escape(name)}(?!\S)", joint.value)
+    return Text(name, joint.place_at(found.start() if found else 0))
 
 
 def _joint(parts: list[Text], place: Place, vocabulary: Vocabulary, problems: ProblemList) -> str:
@@ -344,7 +352,7 @@ def _csv_grants(row: list[Text], vocabulary: Vocabulary, problems: ProblemList) 
         things = list(_things([resource_type], [action], vocabulary, problems))
     who = grantee.value
     if is_joint(who):
-        parts = [Text(part, grantee.place) for part in parts_of(who)]
+        parts = [_part_of(grantee, part) for part in parts_of(who)]
         who = _joint(parts, grantee.place, vocabulary, problems)
     elif who:
         _check_grantee(grantee, "deny" if effect.value == "deny" else "allow", vocabulary, problems)

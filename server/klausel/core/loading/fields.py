@@ -37,6 +37,7 @@ class ProblemList:
     def __init__(self, suggestions: Suggestions | None = None) -> None:
         self.found: list[Problem] = []
         self.suggestions = suggestions or Suggestions()
+        self._claimed: list[tuple[Fields, Collection[str]]] = []
 
     def add(self, place: Place, id_: str, message: str, hint: str = "") -> None:
         """Adds an error; says which letter of a misspelt name is not the one that it looks like, and how several are written."""
@@ -64,6 +65,7 @@ class ProblemList:
 
     def check_keys(self, fields: Fields, known: Collection[str], what: str) -> set[str]:
         """Adds a problem for each key that has no meaning there; returns the known keys that they seem to stand for."""
+        self.claim(fields, known)
         meant = set()
         for key, _ in fields.entries:
             if key.value not in known:
@@ -77,6 +79,25 @@ class ProblemList:
                 self.add(key.place, "unknown-key", f'unknown key "{key.value}"', hint)
                 meant |= {near} if near else set()
         return meant
+
+    def claim(self, fields: Fields, known: Collection[str]) -> None:
+        """Notes that these keys have a meaning there, so that each that is written must be read."""
+        self._claimed.append((fields, known))
+
+    def finished(self) -> list[Problem]:
+        """All problems, once everything is read; where none is an error, also one for each key that nothing has read.
+
+        What is declared and not read would be accepted and mean nothing.
+        """
+        if not any(problem.severity == "error" for problem in self.found):
+            for fields, known in self._claimed:
+                for key, _ in fields.entries:
+                    if key.value in known and key.value not in fields.asked:
+                        hint = "remove it; this is a fault of Klausel, which please report"
+                        self.add(
+                            key.place, "unread-key", f'nothing reads the key "{key.value}", so it would mean nothing', hint
+                        )
+        return self.found
 
     def fields(self, node: Node | None, what: str) -> Fields | None:
         """The node as a mapping; None, with a problem, when it is something else. Missing or empty gives None."""

@@ -28,6 +28,7 @@ from klausel.core.policy.invariant import Invariant
 from klausel.core.policy.policy_set import Grant, NamedCondition, PolicySet, ResourceType
 from klausel.core.policy.policy_test import PolicyTest
 from klausel.core.policy.roles import Level, Role, RoleModel, is_joint
+from klausel.core.terms.escaping import shown
 from klausel.core.terms.problem import Place, PolicyError, Problem, Suggestions
 from klausel.core.text.csv_rows import read_csv
 from klausel.core.text.decoding import decode
@@ -167,7 +168,7 @@ class _Loader:
         invariants: tuple[Invariant, ...],
         tests: list[PolicyTest],
     ) -> LoadResult:
-        problems = tuple(sorted({printable(problem) for problem in self.problems.found}))
+        problems = tuple(sorted({printable(problem) for problem in self.problems.finished()}))
         if any(problem.severity == "error" for problem in problems):
             return LoadResult(None, problems)
         digest = files_digest((file.name, file.content) for file in self.files if not is_test_file(file.name))
@@ -197,13 +198,13 @@ class _Loader:
     def _conditions(self, root: Fields | None, is_readable: bool) -> tuple[NamedConditions, list[Problem]]:
         """The named conditions, and the problems in them."""
         problems = ProblemList(self.suggestions)
-        return NamedConditions(root, is_readable, problems), problems.found
+        return NamedConditions(root, is_readable, problems), problems.finished()
 
     def _types(self, root: Fields, roles: RoleModel) -> tuple[list[str], list[ResourceType], list[Problem]]:
         """The names of the resource types of one feature file, those without fault, and the problems in them."""
         problems = ProblemList(self.suggestions)
         found: list[ResourceType] = []
-        return list(read_resource_types(root, found, roles, problems)), found, problems.found
+        return list(read_resource_types(root, found, roles, problems)), found, problems.finished()
 
     def _grants(
         self, root: Fields | None, rows: list[list[Text]], vocabulary: Vocabulary
@@ -211,7 +212,7 @@ class _Loader:
         """The grants of one feature file, and the problems in them."""
         problems = ProblemList(self.suggestions)
         read = read_csv_grants(rows, vocabulary, problems) if root is None else read_grants(root, vocabulary, problems)
-        return list(read), problems.found
+        return list(read), problems.finished()
 
     def _report_empty(self, shown_as: str) -> None:
         hint = "delete it, or bring back what was in it"
@@ -263,8 +264,8 @@ def files_digest(files: Iterable[tuple[str, bytes]]) -> str:
 def printable(problem: Problem) -> Problem:
     """The same problem, so that one line of a terminal shows it, whatever the files hold."""
     texts = (problem.place.file, problem.message, problem.hint)
-    file, message, hint = shown = tuple(map(_on_one_line, texts))
-    if shown == texts:
+    file, message, hint = escaped = tuple(map(_on_one_line, texts))
+    if escaped == texts:
         return problem
     return replace(problem, place=replace(problem.place, file=file), message=message, hint=hint)
 
@@ -272,9 +273,7 @@ def printable(problem: Problem) -> Problem:
 def _on_one_line(text: str) -> str:
     if len(text) > LONGEST_MESSAGE:
         text = f"{text[: LONGEST_MESSAGE // 2]} … {text[-LONGEST_MESSAGE // 2 :]}"
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+    return shown(text)
 
 
 def _folder(files: list[SourceFile]) -> str:

@@ -122,8 +122,8 @@ PROBLEM_PAGES: Mapping[str, str] = MappingProxyType(
             In a text without quotes, a `#` behind a blank starts a comment: `because: see
             ticket #12, approved` says only `see ticket`.
 
-            Put the text in quotes; or, where it is a comment, write two blanks before the
-            sign, or switch the warning off.
+            Put the text in quotes. A comment that is meant begins with a blank, `# like
+            this`, or stands on a line of its own above.
             """,
         "deny-reaches-stronger-role": """
             A deny reaches everybody who holds the role, by inheritance too: a deny for
@@ -321,6 +321,12 @@ PROBLEM_PAGES: Mapping[str, str] = MappingProxyType(
             No role has this name.
 
             Correct it, or declare the role in roles.yaml, with its level.
+            """,
+        "unread-key": """
+            The key is declared, but nothing in Klausel reads it: it would be accepted and
+            mean nothing. So the policies are refused.
+
+            Remove the key. It is a fault of this version of Klausel; please report it.
             """,
         "unreadable-file": """
             The file is too large, nobody may read it, it is no regular file, or a link to

@@ -158,6 +158,7 @@ def _may_name(level: Level, type_: str) -> bool:
 
 def read_properties(fields: Fields, problems: ProblemList, own_keys: Collection[str] = ()) -> Mapping[str, object]:
     """What stands under all other keys than these, each value as JSON has it."""
+    problems.claim(fields, own_keys)
     return {key.value: _value(node, problems) for key, node in fields.entries if key.value not in own_keys}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NoReturn
 
 import yaml
@@ -87,14 +87,21 @@ class Items:
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """A mapping; keys are unique and in the order of the file."""
+    """A mapping; keys are unique and in the order of the file. `asked` are the keys that somebody has looked for."""
 
     entries: tuple[tuple[Text, Node], ...]
     place: Place
+    asked: set[str] = field(default_factory=set, compare=False, repr=False)
 
     def get(self, key: str) -> Node | None:
         """The value of a key; None when there is none."""
-        return next((value for name, value in self.entries if name.value == key), None)
+        entry = self.entry(key)
+        return entry[1] if entry else None
+
+    def entry(self, key: str) -> tuple[Text, Node] | None:
+        """A key as it is written, with its value; None when there is none."""
+        self.asked.add(key)
+        return next((entry for entry in self.entries if entry[0].value == key), None)
 
 
 Node = Text | Items | Fields
