@@ -15,7 +15,7 @@ from klausel.core.analysis.proof import prove_all
 from klausel.core.analysis.search import holders_of
 from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.decisions.explain import explain
-from klausel.core.decisions.explanation_format import explanation_as_text
+from klausel.core.decisions.explanation_format import explanation_lines
 from klausel.core.difference.report import where_in_words, who_in_words
 from klausel.core.formatting.yaml import format_yaml
 from klausel.core.lint.survey import Survey
@@ -139,7 +139,7 @@ def test_an_explanation_names_the_chain_to_the_one_place() -> None:
     some = policy(LEADS)
     roles = EffectiveRoles.of(some.roles, (("boss", "acme"),))
     explanation = explain(some, Asked(some).compiled, lambda _: roles, asking("acme/hall"))
-    assert "role: user:ann is boss in acme, and so clerk, lead" in explanation_as_text(explanation)
+    assert "role: user:ann is boss in acme, and so clerk, lead" in "\n".join(explanation_lines(explanation))
     assert not explain(some, Asked(some).compiled, lambda _: roles, asking("acme/attic")).decision.allowed
 
 
