@@ -184,7 +184,7 @@ ROLE = Table(
         Key(
             "contains",
             TextsOrEntries(Texts("role"), Entries(CONTAINED, is_short=True)),
-            'Whoever holds this role holds these too; of its level, or below. `{lead: {in: "*/default"}}`: in one place alone.',
+            "Whoever holds this role holds these too; of its level, or below. Or `<role>: {in: <place>}`: in one place alone.",
         ),
         Key("was", Texts("text"), "Names that it had before: assignments stored under them count as this role."),
         Key("keep_one", Flag(), "A domain with people in it always keeps somebody with this role."),
