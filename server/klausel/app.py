@@ -12,6 +12,7 @@ import threading
 import time
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from flask import Flask
 from sqlalchemy import Engine
@@ -21,6 +22,7 @@ from klausel.api.connections import ConnectionWatch, RequestsInProgress
 from klausel.api.http import share
 from klausel.api.lane import EvaluationLane
 from klausel.api.routes import authzen_routes, klausel_routes
+from klausel.core.terms.escaping import shown
 from klausel.enforcer.installation import check_installation
 from klausel.service.authentication import ApiKeys, Authentication, RateLimit
 from klausel.service.decision_service import Service
@@ -85,6 +87,7 @@ def create_service(settings: Settings) -> Service:
         stored_roles=partial(stored_roles, engine),
         takes_orphaning=settings.orphaned_assignments == "warn",
         accepted_models=settings.accept_model,
+        settle_seconds=_settle_seconds(settings),
         most_steps=settings.max_analysis_steps,
     )
 
@@ -154,6 +157,14 @@ def _source_of(settings: Settings) -> PolicySource:
     return GitFolder(address, model, min(settings.poll_seconds, most_seconds))
 
 
+def _settle_seconds(settings: Settings) -> float:
+    """A commit is whole as it is; a folder is not, while somebody changes its files."""
+    if git_address(settings.policies) is not None:
+        return 0.0
+    age = settings.max_policy_age_seconds
+    return settings.settle_seconds if age is None else min(settings.settle_seconds, age / 3)
+
+
 def create_app_from_environment() -> Flask:
     """The application of a worker process, with the settings that its parent left in the environment.
 
@@ -195,11 +206,23 @@ def _tell_parent() -> None:
         os.kill(parent.pid, signal.SIGHUP)
 
 
+class OneLine(logging.Formatter):
+    """Texts from requests and databases can forge no line, and nothing that a terminal obeys."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """The line of a record."""
+        return shown(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:
+        """The traceback, set in, so that no line of it passes for a record."""
+        return "\n".join(f"  {shown(line)}" for line in super().formatException(ei).split("\n"))
+
+
 def _show_log() -> None:
     log = logging.getLogger("klausel")
     if not log.handlers:
         handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s [%(process)d] %(message)s"))
+        handler.setFormatter(OneLine("%(asctime)s %(levelname)s [%(process)d] %(message)s"))
         log.addHandler(handler)
         log.setLevel(logging.INFO)
         log.propagate = False

@@ -23,6 +23,7 @@ class Settings:
     address such as `policies.git@main:policies`; then an empty `model` is that of the commit, and the ref is looked up every
     `poll_seconds`. `orphaned_assignments` says what becomes of a policy set under which stored role assignments would count
     for nothing: `refuse` or `warn`. `authentication` is `none` or `keys`; `max_requests_per_second` are those of one caller.
+    Files of a folder that changed are taken when they stay as they are for `settle_seconds`.
     `max_connections` are those of one worker, and a body must have arrived `body_seconds` after its request began. The
     settings that start with `database_` are the limits of `klausel.storage.sql.access`. `accept_model` are the digests of
     models that may have a matcher of their own. Proving invariants before policies are taken may go through
@@ -46,6 +47,7 @@ class Settings:
     decision_log_files: int = 0
     decision_log_queue: int = 20_000
     poll_seconds: float = 5.0
+    settle_seconds: float = 1.5
     orphaned_assignments: str = "refuse"
     authentication: str = "none"
     max_requests_per_second: float | None = None
@@ -61,6 +63,7 @@ class Settings:
     max_nesting_depth: int = 32
     max_string_characters: int = 1024
     max_batch: int = 1000
+    max_batch_bytes: int = 16_777_216
     max_request_id_characters: int = 128
 
     @property

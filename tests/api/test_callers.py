@@ -12,7 +12,9 @@ from doors import (
     EVALUATION,
     EXPLAIN,
     FILTER,
+    PERMISSIONS,
     POLICY,
+    SEARCHES,
     Door,
     Doors,
     asking,
@@ -151,6 +153,14 @@ def test_a_limited_caller_learns_nothing_of_other_accounts(calling: Callable[...
     assert door.post(FILTER, question).status == 403
     assert door.post(FILTER, {**question, "domain": "acme/support"}).status == 403
     assert door.post(FILTER, {**question, "domain": "other"}).status == 200
+    for search in (SEARCHES["subject"], SEARCHES["action"]):
+        assert door.post(search, ALLOWED).status == 403
+        assert door.post(search, ELSEWHERE).status == 200
+    assert door.post(SEARCHES["resource"], asking("ada", "view_settings", "account")).status == 403
+    places = asking("ada", "view_settings", "workspace", account="acme")
+    assert door.post(SEARCHES["resource"], places).status == 403
+    menus = {"subject": ALLOWED["subject"], "resources": [ALLOWED["resource"]]}
+    assert door.post(PERMISSIONS, menus).json == {"permissions": [{"actions": []}]}
 
 
 def test_both_logs_name_the_proved_caller(calling: Callable[..., Calling], tmp_path: Path, guarded: Doors) -> None:

@@ -28,6 +28,10 @@ def test_the_metadata_names_what_is_offered_and_nothing_else(opened: Callable[..
         "policy_decision_point": "https://pdp.example.com",
         "access_evaluation_endpoint": f"https://pdp.example.com{EVALUATION}",
         "access_evaluations_endpoint": f"https://pdp.example.com{EVALUATIONS}",
+        **{
+            f"search_{part}_endpoint": f"https://pdp.example.com/access/v1/search/{part}"
+            for part in ("subject", "resource", "action")
+        },
     }
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
-from doors import ALLOWED, DENIED, EVALUATION, EVALUATIONS, Door, Doors, Json, asking, demo_people, grant
+from doors import ALLOWED, DENIED, EVALUATION, EVALUATIONS, Door, Doors, Json, asking, demo_people, grant, with_subject
 
 SUBJECT, ACTION, RESOURCE = ALLOWED["subject"], ALLOWED["action"], ALLOWED["resource"]
 DELETE = {"name": "delete"}
@@ -178,6 +179,25 @@ def test_the_largest_batch_is_a_setting(opened: Callable[..., Doors], door_name:
     door = doors.named(door_name)
     assert door.decisions({**ALLOWED, "evaluations": [{}, {}]}) == [True, True]
     assert door.post(EVALUATIONS, {**ALLOWED, "evaluations": [{}, {}, {}]}).status == 400
+
+
+def test_a_batch_is_bounded_by_the_bytes_of_its_defaults_in_its_items(
+    opened: Callable[..., Doors], door_name: str, tmp_path: Path
+) -> None:
+    log = tmp_path / "decisions.jsonl"
+    doors = opened(max_batch_bytes=100_000, decision_log=str(log))
+    grant(doors.service, demo_people())
+    door = doors.named(door_name)
+    large = with_subject(ALLOWED, properties={"notes": ["x" * 1000] * 10})
+    assert door.decisions({**large, "evaluations": [{}] * 5}) == [True] * 5
+    refused = door.post(EVALUATIONS, {**large, "evaluations": [{}] * 100})
+    assert refused.status == 413
+    assert "100 items" in refused.message
+    # Items that bring all themselves take nothing from the defaults.
+    assert door.decisions({**large, "evaluations": [ALLOWED] * 100}) == [True] * 100
+    assert doors.service.decision_log is not None
+    doors.service.decision_log.close()
+    assert log.stat().st_size < 300_000
 
 
 def test_a_batch_answers_as_its_items_would_one_by_one(client: Door) -> None:

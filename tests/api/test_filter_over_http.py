@@ -40,6 +40,7 @@ def test_whoever_may_nothing_gets_never(service: Door, change: Json) -> None:
         ({"resource": "dashboard"}, "resource is not an object"),
         ({"resource": {"type": "dashboard", "properties": []}}, "resource.properties is not an object"),
         ({"context": 1}, "context is not an object"),
+        ({"context": {"now": 1}}, "context.now is the clock of the service, which no caller may set; leave it out"),
         ({"domain": 1}, "domain is not a string"),
         ({"domain": "acme/"}, "domain has an empty part"),
     ],

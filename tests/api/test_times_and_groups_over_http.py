@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 from doors import ASSIGNMENTS, Doors, Json, asking
 
+from klausel.core.records.recorded import Recorded, read_recorded
+from klausel.core.replay.replay import Replay
 from klausel.core.terms.moment import instant_text, read_instant, seconds_of_instant
 
 ASKED = asking("bo", "edit", "quiz", account="acme", workspace="support", status="published")
@@ -197,3 +201,28 @@ def test_the_change_log_tells_times_and_members(doors: Doors) -> None:
         {"change": "granted", **LEAD, "until": "2026-03-08T12:00:00Z"},
         {"change": "granted", **member("bo", "leads")},
     ]
+
+
+def test_the_decision_log_has_the_roles_that_counted_then_and_is_replayed_by_them(
+    opened: Callable[..., Doors], clock: Clock, tmp_path: Path
+) -> None:
+    log = tmp_path / "decisions.jsonl"
+    doors = opened(clock=clock, decision_log=str(log), decision_log_strict=True)
+    leads = row("group:leads", "lead", "acme/support")
+    ended = row("bo", "manager", "acme/support", until="2026-03-01T12:00:05Z")
+    grant(doors, ADMIN, USER, ended, leads, member("bo", "leads", until="2026-03-01T12:00:10Z"))
+    for second in (4, 9, 10):
+        clock.now = NOW + second
+        doors.lane.evaluate(ASKED)
+    records = [json.loads(line) for line in log.read_text().splitlines()]
+    lead, manager, user = ["lead", "acme/support"], ["manager", "acme/support"], ["user", "acme"]
+    assert [sorted(record["roles"]) for record in records] == [[lead, manager, user], [lead, user], [user]]
+    assert [record["decision"] for record in records] == [True, True, False]
+    policy = doors.service.policy.compiled
+    replay = Replay(policy.policy, policy)
+    for record in records:
+        read = read_recorded(record)
+        assert isinstance(read, Recorded)
+        replayed = replay.decide(read)
+        assert replayed is not None
+        assert replayed.allowed == record["decision"]

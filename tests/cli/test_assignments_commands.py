@@ -123,7 +123,7 @@ def test_another_header_is_a_fault_of_line_1(klausel: Klausel, people: Path, hea
         (b"subject,role,domain\nuser:a\0b,admin,acme\n", 2, "control character"),
         (b'subject,role,domain\nuser:ada,admin,acme\n"user:a\nb",user,acme\n', 3, "control character"),
         (b"subject,role,domain\nuser:" + b"x" * 251 + b",admin,acme\n", 2, "longer than 255 characters"),
-        (b"subject,role,domain\nuser:ada,\x1b[31m,acme\n", 2, 'unknown role "\\x1b[31m"'),
+        (b"subject,role,domain\nuser:ada,\x1b[31m,acme\n", 2, 'unknown role "\\u{1b}[31m"'),
         (b"subject,role,domain\nuser:ada,admin,acme\nuser:bob,lead,acme/support\n", 3, "(requires-role-above)"),
         (b"subject,role,domain\nuser:ada,admin,acme\n\nuser:bob,user,globex\n", 4, "globex would have people in it but no"),
     ],

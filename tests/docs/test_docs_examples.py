@@ -124,11 +124,15 @@ PAGES_WITH_PYTHON = sorted({block.place.partition(":")[0] for block in blocks("p
 
 
 @pytest.mark.parametrize("page", PAGES_WITH_PYTHON)
-def test_the_python_of_a_page_runs_from_top_to_bottom(page: str) -> None:
+def test_the_python_of_a_page_runs_from_top_to_bottom(
+    page: str, served: tuple[Path, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, port = served
+    monkeypatch.chdir(folder)
     namespace: dict[str, Any] = {"__name__": "example"}
     for block in blocks_of(ROOT / page):
         if block.kind == "python":
-            exec(compile(block.text, block.place, "exec"), namespace)
+            exec(compile(block.text.replace("127.0.0.1:8080", f"127.0.0.1:{port}"), block.place, "exec"), namespace)
 
 
 def test_every_fenced_block_is_of_a_kind_that_is_tested() -> None:

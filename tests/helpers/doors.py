@@ -34,7 +34,9 @@ EXPLAIN = "/v1/explain"
 ASSIGNMENTS = "/v1/assignments"
 POLICY = "/v1/policy"
 FILTER = "/v1/filter"
-JSON_ROUTES = (EVALUATION, EVALUATIONS, EXPLAIN, ASSIGNMENTS, FILTER)
+PERMISSIONS = "/v1/permissions"
+SEARCHES = {part: f"/access/v1/search/{part}" for part in ("subject", "resource", "action")}
+JSON_ROUTES = (EVALUATION, EVALUATIONS, EXPLAIN, ASSIGNMENTS, FILTER, PERMISSIONS, *SEARCHES.values())
 
 Json = dict[str, Any]
 

@@ -348,3 +348,41 @@ def test_a_service_that_follows_its_files_looks_again_often_enough_for_the_longe
 def test_without_a_longest_age_nothing_is_ever_too_old(served: Served) -> None:
     assert Settings().max_policy_age_seconds is None
     assert served.live.is_too_old is False
+
+
+def test_a_rule_that_moves_slowly_from_file_to_file_is_never_missing(opened: Callable[..., Served], policies: Path) -> None:
+    """Here a deny: while it is in neither file, what it denies would be allowed."""
+    deny = "grants:\n  - {deny: anyone, to: view, resource: quiz}\n"
+    first, second = policies / "features" / "first.yaml", policies / "features" / "second.yaml"
+    first.write_text(deny)
+    served = opened(settle_seconds=1.0)
+    served.live.follow()
+    wait_until(lambda: served.live.reloads["unchanged"] >= 1)
+    assert not served.decisions()[0]
+    for source, target in ((first, second), (second, first)):
+        source.unlink()
+        give_up_at = time.monotonic() + 0.4
+        while time.monotonic() < give_up_at:
+            assert not served.decisions()[0]
+            time.sleep(0.01)
+        target.write_text(deny)
+        taken = served.live.reloads["taken"]
+        wait_until(lambda taken=taken: served.live.reloads["taken"] > taken)  # type: ignore[misc]
+        assert not served.decisions()[0]
+
+
+def test_who_asks_for_a_refresh_does_not_wait_until_the_files_settle(
+    opened: Callable[..., Served], quizzes_file: Path
+) -> None:
+    served = opened(settle_seconds=600.0)
+    served.live.follow()
+    wait_until(lambda: served.live.reloads["unchanged"] >= 1)
+    quizzes_file.write_text(quizzes("B"))
+    time.sleep(0.3)
+    assert served.decisions() == ANSWERS["A"]
+    assert served.live.refresh() == "taken"
+    assert served.decisions() == ANSWERS["B"]
+    quizzes_file.write_text(quizzes("A"))
+    time.sleep(0.3)
+    served.live.refresh_soon()
+    wait_until(lambda: served.decisions() == ANSWERS["A"])

@@ -23,6 +23,10 @@ _OPEN: tuple[str, ...] = ()
 SCOPES_OF_ROUTES: dict[tuple[str, str], tuple[str, ...]] = {
     ("POST", "/access/v1/evaluation"): ("check",),
     ("POST", "/access/v1/evaluations"): ("check",),
+    ("POST", "/access/v1/search/subject"): ("search",),
+    ("POST", "/access/v1/search/resource"): ("search",),
+    ("POST", "/access/v1/search/action"): ("search",),
+    ("POST", "/v1/permissions"): ("check",),
     ("POST", "/v1/explain"): ("explain",),
     ("POST", "/v1/filter"): ("search",),
     ("GET", "/v1/policy"): ("policy",),

@@ -11,6 +11,8 @@ from typing import Any
 from klausel.api.errors import ApiError
 from klausel.core.terms.request import NO_PROPERTIES, NOW, Action, Request, Resource, Subject
 
+ENTITIES = ("subject", "action", "resource", "context")
+NOW_FAULT = "context.now is the clock of the service, which no caller may set; leave it out"
 SEMANTICS = ("execute_all", "deny_on_first_deny", "permit_on_first_permit")
 
 Json = dict[str, Any]
@@ -48,7 +50,7 @@ def read_evaluation(body: Json) -> Request:
 def check_context(context: Mapping[str, object]) -> None:
     """Raises `ApiError` (400) for a context in which the caller says what time it is."""
     if NOW in context:
-        raise ApiError(400, "context.now is the clock of the service, which no caller may set; leave it out")
+        raise ApiError(400, NOW_FAULT)
 
 
 def _is_object(value: object) -> bool:
@@ -94,7 +96,7 @@ def read_items(body: Json, most: int) -> list[object]:
 
 def read_merged_items(body: Json, items: list[object]) -> Iterator[Request | ApiError]:
     """Each item joined with the defaults of the body, or the error of that item; a key in an item replaces the whole."""
-    defaults: Mapping[str, object] = {key: body[key] for key in ("subject", "action", "resource", "context") if key in body}
+    defaults: Mapping[str, object] = {key: body[key] for key in ENTITIES if key in body}
     subject = _whole_subject(defaults.get("subject"))
     for item in items:
         if type(item) is not dict:

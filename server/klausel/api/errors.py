@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+
+from klausel.service.decision_service import PoliciesTooOld
 from klausel.service.recording import Recording
 from klausel.storage.decision_log.queue import NotRecorded
+from klausel.storage.sql.database import StorageError
+
+_log = logging.getLogger(__name__)
 
 
 class ApiError(Exception):
@@ -19,6 +25,15 @@ class ApiError(Exception):
     def body(self) -> dict[str, object]:
         """The JSON object of the answer."""
         return {"error": error_object(self.status, self.message), **self.further}
+
+
+def unavailable(error: StorageError | PoliciesTooOld) -> ApiError:
+    """The answer where nothing can be told because the database fails, or the policies are too old; the log says why."""
+    if isinstance(error, PoliciesTooOld):
+        return ApiError(503, f"{error}, so everything is denied")
+    _log.error("a request failed: %s", error)
+    message = "the database of role assignments fails; the log says why. A change may be sent again, it is made once"
+    return ApiError(503, message, {"Retry-After": "1"})
 
 
 def error_object(status: int, message: str) -> dict[str, object]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from klausel.api.authzen_requests import Json, read_evaluation, read_items, read_merged_items, read_semantic
+from klausel.api.authzen_requests import ENTITIES, Json, read_evaluation, read_items, read_merged_items, read_semantic
 from klausel.api.errors import ApiError, error_object, hand_over
+from klausel.api.http import to_json
 from klausel.core.terms.caller import Caller
 from klausel.core.terms.request import Request
 from klausel.service.decision_service import Service, status_of_failure
@@ -27,6 +28,7 @@ def answer_evaluations(
     items = read_items(body, service.settings.max_batch)
     if not items:
         return answer_evaluation(service, body, recording, caller)
+    _check_expansion(body, items, service.settings.max_batch_bytes)
     decide = service.decider(recording, caller)
     answers = []
     for item in read_merged_items(body, items):
@@ -36,6 +38,22 @@ def answer_evaluations(
             break
     hand_over(recording)
     return {"evaluations": answers}
+
+
+def _check_expansion(body: Json, items: list[object], most: int) -> None:
+    """Raises `ApiError` (413) for a batch whose items come to more than so many bytes once the defaults are in them.
+
+    Each item is recorded with all that it was decided by, so a short request could fill a disk.
+    """
+    defaults = {key: len(to_json(body[key])) for key in ENTITIES if key in body}
+    if sum(defaults.values()) * len(items) <= most:
+        return
+    total = sum(size * sum(type(item) is dict and key not in item for item in items) for key, size in defaults.items())
+    if total > most:
+        raise ApiError(
+            413,
+            f"with its defaults in its {len(items)} items the batch comes to {total} bytes, more than {most}; send several",
+        )
 
 
 def _answer(decide: Decide, request: Request) -> Json:

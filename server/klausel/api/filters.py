@@ -5,7 +5,7 @@ from __future__ import annotations
 from klausel.api.access import check_reach
 from klausel.api.authzen_requests import Json
 from klausel.api.errors import ApiError
-from klausel.api.questions import read_question
+from klausel.api.questions import check_model, read_question
 from klausel.core.filters.json_form import filter_as_json
 from klausel.core.terms.caller import Caller
 from klausel.core.terms.identifiers import fault_in_domain
@@ -17,9 +17,7 @@ def answer_filter(service: Service, body: Json, caller: Caller | None = None) ->
 
     Under a model with a matcher of its own, which no filter can speak for, it raises `ApiError` with 501.
     """
-    other_model = service.live.in_force.policy.compiled.other_model
-    if other_model is not None:
-        raise ApiError(501, f"the matcher of the model in force is not Klausel's ({other_model}), so no filter can be told")
+    check_model(service)
     question = read_question(body, "resource")
     domain = body.get("domain")
     if domain is not None:

@@ -14,7 +14,7 @@ from werkzeug.exceptions import HTTPException
 
 from klausel.api.access import SCOPES_OF_ROUTES, admit
 from klausel.api.authzen_requests import Json
-from klausel.api.errors import ApiError
+from klausel.api.errors import ApiError, unavailable
 from klausel.api.json_body import BodyError, BodyLimits, check_content_type, read_json_object
 from klausel.service.authentication import Authentication
 from klausel.service.decision_service import PoliciesTooOld
@@ -142,14 +142,10 @@ def share(app: Flask, settings: Settings, authentication: Authentication | None 
         return json_answer(ApiError(status, message).body(), status, headers)
 
     @app.errorhandler(StorageError)
-    def answer_storage_error(error: StorageError) -> Response:
-        _log.error("a request failed: %s", error)
-        message = "the database of role assignments fails; the log says why. A change may be sent again, it is made once"
-        return json_answer(ApiError(503, message).body(), 503, {"Retry-After": "1"})
-
     @app.errorhandler(PoliciesTooOld)
-    def answer_too_old(error: PoliciesTooOld) -> Response:
-        return json_answer(ApiError(503, f"{error}, so everything is denied").body(), 503)
+    def answer_unavailable(error: StorageError | PoliciesTooOld) -> Response:
+        told = unavailable(error)
+        return json_answer(told.body(), told.status, told.headers)
 
     @app.errorhandler(Exception)
     def answer_unexpected_error(error: Exception) -> Response:

@@ -1,6 +1,6 @@
-"""A short way through for evaluations: the same checks and answers as their Flask routes, without Flask's dispatch.
+"""A short way through for evaluations and menus: the same checks and answers as their Flask routes, without Flask's dispatch.
 
-Dispatching takes about eight times as long as deciding, so the two routes that applications call thousands of times a second
+Dispatching takes about eight times as long as deciding, so the routes that applications call thousands of times a second
 are answered in front of Flask. Whatever is unusual about a request goes to Flask.
 """
 
@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING
 from klausel.api.access import SCOPES_OF_ROUTES, admit
 from klausel.api.authzen_requests import Json
 from klausel.api.connections import BodyInput, RequestsInProgress
-from klausel.api.errors import ApiError
+from klausel.api.errors import ApiError, unavailable
 from klausel.api.evaluations import answer_evaluation, answer_evaluations
 from klausel.api.http import body_limits, fault_in_host, fault_in_request_id, to_json
 from klausel.api.json_body import BodyError, check_content_type, read_json_object
-from klausel.api.routes import EVALUATION_PATH, EVALUATIONS_PATH
+from klausel.api.permissions import answer_permissions
+from klausel.api.routes import EVALUATION_PATH, EVALUATIONS_PATH, PERMISSIONS_PATH
 from klausel.core.terms.caller import Caller
-from klausel.service.decision_service import Service
+from klausel.service.decision_service import PoliciesTooOld, Service
 from klausel.service.recording import Recording
+from klausel.storage.sql.database import StorageError
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -47,21 +49,22 @@ class EvaluationLane:
         self._answers: dict[str, tuple[str, Callable[[Service, Json, Recording | None, Caller | None], Json]]] = {
             EVALUATION_PATH: ("evaluation", answer_evaluation),
             EVALUATIONS_PATH: ("evaluations", answer_evaluations),
+            # Menus are no decisions that are recorded.
+            PERMISSIONS_PATH: ("permissions", lambda service, body, _, caller: answer_permissions(service, body, caller)),
         }
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answers one request."""
-        requests = self._requests
-        requests.begin()
         try:
             return self._answer(environ, start_response)
         finally:
-            requests.end()
+            self._requests.end()
 
     def _answer(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         found = self._answers.get(environ["PATH_INFO"])
         length = environ.get("CONTENT_LENGTH", "")
         if found is None or environ["REQUEST_METHOD"] != "POST" or not _is_number(length):
+            self._requests.begin()
             environ["wsgi.input"] = BodyInput(self._requests, environ["wsgi.input"])
             return self._otherwise(environ, start_response)
         request_id: str | None = environ.get("HTTP_X_REQUEST_ID")
@@ -84,8 +87,11 @@ class EvaluationLane:
             recording = self._service.recording(route, environ)
             body = to_json(answer(self._service, self._read(environ, length), recording, caller))
             status = _OK
-        except (ApiError, BodyError) as error:
-            api_error = error if isinstance(error, ApiError) else ApiError(error.status, error.message)
+        except (ApiError, BodyError, StorageError, PoliciesTooOld) as error:
+            if isinstance(error, BodyError):
+                api_error = ApiError(error.status, error.message)
+            else:
+                api_error = error if isinstance(error, ApiError) else unavailable(error)
             status, body = _STATUS_LINES[api_error.status], to_json(api_error.body())
             headers += api_error.headers.items()
         except Exception:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from klausel.api.authzen_requests import Json, check_context
+from klausel.api.authzen_requests import NOW_FAULT, Json, check_context
 from klausel.api.errors import ApiError
-from klausel.core.terms.request import NO_PROPERTIES, Action, Request, Resource, Subject
+from klausel.core.terms.request import NO_PROPERTIES, NOW, Action, Request, Resource, Subject
+from klausel.service.decision_service import Service
 
 Open = Literal["subject", "resource", "action"]
 """What a question is about; of a subject or a resource only the type counts, of an action nothing."""
@@ -19,6 +20,9 @@ def read_question(body: Json, open_: Open | None) -> Request:
     subject = _entity(body, "subject", open_)
     action = {} if open_ == "action" else _entity(body, "action", open_)
     resource = _entity(body, "resource", open_)
+    context = properties_of(body, "context")
+    if NOW in context:
+        raise ApiError(400, NOW_FAULT)
     return Request(
         Subject(subject["type"], "" if open_ == "subject" else subject["id"], properties_of(subject, "subject.properties")),
         Action(action.get("name", ""), properties_of(action, "action.properties")),
@@ -37,6 +41,13 @@ def _context_of(body: Json) -> Json:
 
 def _entity(body: Json, name: str, open_: Open | None) -> Json:
     return check_entity(body.get(name), name, _FIELDS[name][:1] if name == open_ else _FIELDS[name])
+
+
+def check_model(service: Service) -> None:
+    """Raises `ApiError` (501) under a model with a matcher of its own: what is found from grants alone would not be true."""
+    other_model = service.live.in_force.policy.compiled.other_model
+    if other_model is not None:
+        raise ApiError(501, f"the matcher of the model in force is not Klausel's ({other_model}), so this cannot be told")
 
 
 def check_entity(entity: object, name: str, fields: tuple[str, ...]) -> Json:

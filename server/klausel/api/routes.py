@@ -1,4 +1,4 @@
-"""The routes: AuthZEN evaluation and discovery, explanations, role assignments, the policy in force, health."""
+"""The routes: AuthZEN evaluation, searches and discovery, explanations, role assignments, the policy in force, health."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from klausel.api.evaluations import answer_evaluation, answer_evaluations
 from klausel.api.filters import answer_filter
 from klausel.api.http import body_limits, json_answer, query_parameters, read_body
 from klausel.api.metrics import metrics_text
+from klausel.api.permissions import answer_permissions
 from klausel.api.policy_state import answer_reload, describe_policy, describe_readiness
+from klausel.api.searches import SEARCH_PATHS, Searches
 from klausel.core.decisions.explanation_format import explanation_as_json
 from klausel.core.records.change_record import TEXT_CHARACTERS
 from klausel.service.decision_service import Service
@@ -24,6 +26,7 @@ from klausel.service.recording import Recording
 
 EVALUATION_PATH = "/access/v1/evaluation"
 EVALUATIONS_PATH = "/access/v1/evaluations"
+PERMISSIONS_PATH = "/v1/permissions"
 DISCOVERY_PATH = "/.well-known/authzen-configuration"
 DISCOVERY_CACHING = {"Cache-Control": "public, max-age=3600"}
 
@@ -48,6 +51,20 @@ def authzen_routes(service: Service) -> Blueprint:
             answer_evaluations(service, read_body(limits), recording("evaluations"), caller_in(request.environ))
         )
 
+    searches = Searches(service)
+
+    @blueprint.post(SEARCH_PATHS["subject"], provide_automatic_options=False)
+    def search_subject() -> Response:
+        return json_answer(searches.answer("subject", read_body(limits), caller_in(request.environ)))
+
+    @blueprint.post(SEARCH_PATHS["resource"], provide_automatic_options=False)
+    def search_resource() -> Response:
+        return json_answer(searches.answer("resource", read_body(limits), caller_in(request.environ)))
+
+    @blueprint.post(SEARCH_PATHS["action"], provide_automatic_options=False)
+    def search_action() -> Response:
+        return json_answer(searches.answer("action", read_body(limits), caller_in(request.environ)))
+
     @blueprint.get(DISCOVERY_PATH, provide_automatic_options=False)
     @blueprint.get(DISCOVERY_PATH + "/<path:tenant>", provide_automatic_options=False)
     def discovery(tenant: str = "") -> Response:
@@ -58,6 +75,7 @@ def authzen_routes(service: Service) -> Blueprint:
             "policy_decision_point": base,
             "access_evaluation_endpoint": base + EVALUATION_PATH,
             "access_evaluations_endpoint": base + EVALUATIONS_PATH,
+            **{f"search_{part}_endpoint": base + path for part, path in SEARCH_PATHS.items()},
         }
         return json_answer(metadata, headers=DISCOVERY_CACHING)
 
@@ -84,6 +102,10 @@ def klausel_routes(service: Service, watch: ConnectionWatch | None = None) -> Bl
         other_model = service.live.in_force.policy.compiled.other_model
         about_model = {} if other_model is None else {"not_for_model": other_model}
         return json_answer({**explanation_as_json(explanation), **about_model})
+
+    @blueprint.post(PERMISSIONS_PATH, provide_automatic_options=False)
+    def menus() -> Response:
+        return json_answer(answer_permissions(service, read_body(limits), caller_in(request.environ)))
 
     @blueprint.post("/v1/filter", provide_automatic_options=False)
     def filter_() -> Response:

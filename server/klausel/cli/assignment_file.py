@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, TextIO
 
 from klausel.core.policy.assignment import Assignment, Violation
+from klausel.core.terms.escaping import read_written, written
 from klausel.core.terms.moment import read_instant
 
 HEADER = ["subject", "role", "domain"]
@@ -103,7 +104,7 @@ class AssignmentFile:
                 line = reader.line_num + 1
                 for row in reader:
                     if row:
-                        yield line, row
+                        yield line, list(map(read_written, row))
                     line = reader.line_num + 1
             except csv.Error as error:
                 raise BrokenFile(
@@ -147,4 +148,4 @@ class RowWriter:
         """Adds a row. Raises BrokenFile for one with times where there are no columns for them."""
         if self._width == len(HEADER) and (row.starts is not None or row.ends is not None):
             raise BrokenFile(0, "role assignments were given times meanwhile; start again")
-        self._writer.writerow(row[: self._width])
+        self._writer.writerow([cell and written(cell) for cell in row[: self._width]])

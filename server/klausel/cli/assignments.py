@@ -17,6 +17,7 @@ from klausel.cli.assignment_file import AssignmentFile, BrokenFile, RowWriter
 from klausel.cli.database_options import database_option, explains_storage_errors, open_existing_database
 from klausel.cli.moments import duration_of, instant_of
 from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit, model_option
+from klausel.cli.output import say
 from klausel.cli.policy_folder import policies_option
 from klausel.core.policy.assignment import GROUP_PREFIX, Assignment
 from klausel.core.policy.role_hints import hint_on_role
@@ -82,7 +83,7 @@ def import_(
     with closing(AssignmentStore(open_database(database))) as store:
         result = import_file(store, roles, file, origin)
     times = f" ({result.changed} of them with other times)" if result.changed else ""
-    click.echo(f"{result.added} added{times}, {result.already_there} there already; revision {result.revision}")
+    say(f"{result.added} added{times}, {result.already_there} there already; revision {result.revision}")
 
 
 def origin_here(by: str | None = None, reason: str | None = None, ticket: str | None = None) -> Origin:
@@ -120,14 +121,10 @@ def import_file(store: AssignmentStore, roles: RoleModel, file: Path, origin: Or
 def _fail_unchanged(name: str, faults: Sequence[tuple[int, str]]) -> NoReturn:
     for line, message in faults[:MOST_SHOWN]:
         where = f"{name}:{line}" if line else name
-        click.echo(f"{where}: error: {_printable(message)}", err=True)
+        say(f"{where}: error: {message}", err=True)
     more = f"; these are the first {MOST_SHOWN} faults" if len(faults) > MOST_SHOWN else ""
-    click.echo(f"{name}: nothing was imported{more}", err=True)
+    say(f"{name}: nothing was imported{more}", err=True)
     raise SystemExit(EXIT_PROBLEMS)
-
-
-def _printable(text: str) -> str:
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def _origin_options(command: Command) -> Command:
@@ -179,7 +176,7 @@ def rename_role(
         fail(f'unknown role "{new}"; {hint_on_role(new, roles.roles)}')
     with closing(AssignmentStore(open_existing_database(database))) as store, _refusals_explained():
         revision, count = store.rename_role(roles, old, new, origin)
-    click.echo(f"{count} role assignments renamed from {_printable(old)} to {new}; revision {revision}")
+    say(f"{count} role assignments renamed from {old} to {new}; revision {revision}")
 
 
 @assignments.command()
@@ -223,7 +220,7 @@ def grant(
         before = store.revision()
         revision = store.write(roles, [row], (), origin)
     told = "granted" if revision != before else "is there already:"
-    click.echo(f"{told} {row}; revision {revision}")
+    say(f"{told} {row}; revision {revision}")
 
 
 @assignments.command()
@@ -262,8 +259,8 @@ def revoke(
         before = store.revision()
         revision = store.write(roles, (), [row], origin)
     if revision == before:
-        fail(f"{_printable(str(row))} is no role assignment, so nothing was changed")
-    click.echo(f"revoked {row}; revision {revision}")
+        fail(f"{row} is no role assignment, so nothing was changed")
+    say(f"revoked {row}; revision {revision}")
 
 
 def _row_named(subject: str, role: str, domain: str) -> Assignment:
@@ -284,7 +281,7 @@ def _refusals_explained() -> Iterator[None]:
     else:
         return
     for message in messages[:MOST_SHOWN]:
-        click.echo(f"error: {_printable(message)}", err=True)
+        say(f"error: {message}", err=True)
     more = f"; these are the first {MOST_SHOWN} faults" if len(messages) > MOST_SHOWN else ""
     fail(f"nothing was changed{more}")
 

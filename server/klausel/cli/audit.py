@@ -19,6 +19,7 @@ from klausel.cli.assignment_file import RowWriter
 from klausel.cli.database_options import database_option, explains_storage_errors, open_existing_database
 from klausel.cli.moments import moment_of
 from klausel.cli.options import EXIT_PROBLEMS, fail, model_option, open_policies
+from klausel.cli.output import say, say_json
 from klausel.cli.policy_folder import policies_option
 from klausel.core.policy.holding import timing_of
 from klausel.core.policy.roles import RoleModel
@@ -95,9 +96,10 @@ def show(
     filters = Filters(role=role, role_names=role_names, **wanted)  # type: ignore[arg-type]
     with _opened(database) as engine:
         for change in LogReader(engine).changes(filters, limit):
-            click.echo(
-                json.dumps(change_as_json(change), ensure_ascii=False) if format_ == "json" else _as_text(change, roles)
-            )
+            if format_ == "json":
+                say_json(change_as_json(change))
+            else:
+                say(_as_text(change, roles))
 
 
 def _roles_of(policies: Path, model: Path | None) -> RoleModel | None:
@@ -142,7 +144,7 @@ def state(moment: int, subject: str | None, domain: str | None, database: str) -
             found = reader.at(moment)
         except BeforeTheLog as error:
             fail(str(error))
-        click.echo(f"as of {moment_text(moment)}, after record {found.number}", err=True)
+        say(f"as of {moment_text(moment)}, after record {found.number}", err=True)
         text = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8", newline="")
         try:
             writer = RowWriter(text, with_times=reader.has_times(found))
@@ -189,7 +191,7 @@ def verify(checkpoints: Path | None, public_key: Path | None, format_: str, data
         faults += missing_guards(engine)
     findings = (*faults, *verdict.findings)
     if format_ == "json":
-        click.echo(json.dumps(_verdict_as_json(verdict, findings, len(signed)), indent=2, ensure_ascii=False))
+        say_json(_verdict_as_json(verdict, findings, len(signed)), indent=2)
     else:
         _print_verdict(verdict, findings, len(signed), verdict.found + len(faults))
     raise SystemExit(EXIT_PROBLEMS if findings else 0)
@@ -206,13 +208,13 @@ def _verified(engine: Engine, signed: dict[int, str], first: int = 1) -> Verdict
 
 def _print_verdict(verdict: Verdict, findings: tuple[Finding, ...], signed: int, found: int) -> None:
     for finding in findings:
-        click.echo(str(finding), err=True)
+        say(str(finding), err=True)
     if found > len(findings):
-        click.echo(f"and {found - len(findings)} more", err=True)
+        say(f"and {found - len(findings)} more", err=True)
     outcome = _counted(found, "fault") if found else "the log is whole, and the role assignments are what it comes to"
     last = f"; the last is {verdict.last.number}, {verdict.last.hash}" if verdict.last is not None else ""
     seen = ((verdict.records, "record"), (verdict.rows, "change"), (signed, "checkpoint"))
-    click.echo(f"{', '.join(_counted(*one) for one in seen)}: {outcome}{last}")
+    say(f"{', '.join(_counted(*one) for one in seen)}: {outcome}{last}")
 
 
 def _counted(count: int, name: str) -> str:
@@ -243,7 +245,7 @@ def key(file: Path) -> None:
     with _explained():
         public = make_keys(file)
         name = key_id(read_public_key(public))
-    click.echo(f"{file} signs checkpoints, keep it secret; {public} verifies them (key {name})")
+    say(f"{file} signs checkpoints, keep it secret; {public} verifies them (key {name})")
 
 
 @audit.command()
@@ -271,12 +273,12 @@ def checkpoint(file: Path, key_file: Path, database: str) -> None:
         verdict = _verified(engine, signed, max(signed, default=1))
         if verdict.last is None or verdict.findings:
             for finding in verdict.findings:
-                click.echo(str(finding), err=True)
+                say(str(finding), err=True)
             fail("the log is not whole, so nothing was signed")
         append_checkpoint(
             file, Checkpoint(verdict.last.number, verdict.last.hash, moment_text(time.time_ns() // 1000)), private
         )
-    click.echo(f"record {verdict.last.number} is signed in {file}")
+    say(f"record {verdict.last.number} is signed in {file}")
 
 
 @contextmanager

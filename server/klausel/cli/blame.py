@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import click
 
 from klausel.cli.completion import complete_action, complete_type
 from klausel.cli.options import at_option, exits_on_problems, model_beside, open_history
+from klausel.cli.output import say, say_json
 from klausel.cli.policy_folder import policies_option
 from klausel.core.difference.provenance import Cause, Permission, permissions
 from klausel.core.loading.load import load_policy
@@ -67,13 +67,13 @@ def blame(resource_type: str, action: str, at: str | None, policies: Path, forma
             "permissions": listed,
             "without": _without(policy, found),
         }
-        click.echo(json.dumps(answer, indent=2, ensure_ascii=False))
+        say_json(answer, indent=2)
         return
     for line in _lines(found, commits):
-        click.echo(line)
+        say(line)
     without = _without(policy, found)
     if without:
-        click.echo(f"no grant: {', '.join(without)}")
+        say(f"no grant: {', '.join(without)}")
 
 
 _Found = list[tuple[Permission, list[_Written]]]

@@ -44,17 +44,22 @@ database_option = click.option(
 
 
 def open_existing_database(url: str) -> Engine:
-    """The database at a URL; exits with 1 instead of creating an SQLite file that does not exist."""
+    """The database at a URL, as it is: exits with 1 where there is none yet, and changes none of another version."""
+    exit_without_file(url)
+    return open_database(url, creates=False)
+
+
+def exit_without_file(url: str) -> None:
+    """Exits with 1 where a URL names a database in memory, or an SQLite file that does not exist."""
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
-        return open_database(url)
+        return
     if is_in_memory(parsed):
         fail("a database in memory is empty at every start; name a file, such as --database sqlite:///klausel.db")
     name = parsed.database or ""
     if parsed.get_backend_name() == "sqlite" and not name.startswith("file:") and not Path(name).exists():
         fail(f"there is no database at {name}; start the service once, import people, or name another --database")
-    return open_database(url)
 
 
 def explains_storage_errors(command: Command) -> Command:

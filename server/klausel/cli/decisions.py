@@ -14,13 +14,14 @@ from klausel.cli.completion import complete_action, complete_held, complete_type
 from klausel.cli.database_options import Command, database_option, explains_storage_errors, open_existing_database
 from klausel.cli.moments import moment_in_log, now_option, people_at_option, say_as_of, time_of_question
 from klausel.cli.options import EXIT_DENIED, at_option, load_or_exit, model_option
+from klausel.cli.output import say, say_json, say_lines
 from klausel.cli.policy_folder import policies_option
 from klausel.core.analysis.other_model import note_on
 from klausel.core.conditions.tree import OWN_ATTRIBUTES
 from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.decisions.explain import Explanation
 from klausel.core.decisions.explain import explain as explain_request
-from klausel.core.decisions.explanation_format import explanation_as_json, explanation_as_text, reason
+from klausel.core.decisions.explanation_format import explanation_as_json, explanation_lines, reason
 from klausel.core.policy.assumed_roles import BadAssumption, assumed_roles, deepest_place
 from klausel.core.policy.holding import Pairs, Rows, held_at
 from klausel.core.policy.roles import RoleModel
@@ -106,7 +107,7 @@ def can(**options: object) -> None:
       klausel can user:ann view report --in acme --now 2026-12-31T18:00+01:00
     """
     explanation = _ask(**options)  # type: ignore[arg-type]
-    click.echo(reason(explanation))
+    say(reason(explanation))
     raise SystemExit(0 if explanation.decision.allowed else EXIT_DENIED)
 
 
@@ -127,9 +128,9 @@ def explain(format_: str, **options: object) -> None:
     """
     explanation = _ask(**options)  # type: ignore[arg-type]
     if format_ == "json":
-        click.echo(json.dumps(explanation_as_json(explanation), indent=2, ensure_ascii=False))
+        say_json(explanation_as_json(explanation), indent=2)
     else:
-        click.echo(explanation_as_text(explanation))
+        say_lines(explanation_lines(explanation))
     raise SystemExit(0 if explanation.decision.allowed else EXIT_DENIED)
 
 
@@ -153,7 +154,7 @@ def _ask(
         raise click.UsageError(f"--as stands in place of SUBJECT; leave {action} out, or --as")
     loaded = load_or_exit(policies, model, at=at)
     if loaded.compiled.other_model is not None:
-        click.echo(note_on(loaded.compiled.other_model), err=True)
+        say(note_on(loaded.compiled.other_model), err=True)
     roles = loaded.compiled.policy.roles
     held: Pairs = ()
     if assumed is not None:
@@ -181,7 +182,7 @@ def _somebody(roles: RoleModel, assumed: str, domain: str | None) -> tuple[str, 
     if where is None and held:
         raise click.BadParameter("the roles are held in several places; say by --in where it is asked", param_hint="--as")
     words = ", ".join(f"{role} in {place}" for role, place in held) or "no role"
-    click.echo(f"klausel: somebody with {words}", err=True)
+    say(f"klausel: somebody with {words}", err=True)
     return SOMEBODY, held, where
 
 

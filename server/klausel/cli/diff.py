@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from tqdm import tqdm
 from klausel.casbin_policies.engine import CompiledPolicy
 from klausel.cli.database_options import database_option, explains_storage_errors, open_existing_database
 from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit, model_option, steps_option
+from klausel.cli.output import say_json, say_lines, say_painted
 from klausel.cli.policy_folder import policies_option_alone
 from klausel.core.difference.causes import Cause
 from klausel.core.difference.compare import PolicyDifference, difference_between
@@ -182,14 +182,13 @@ def _people(difference: PolicyDifference, database: str, names: bool) -> tuple[l
 
 def _show(report: DifferenceReport, format_: str) -> None:
     if format_ == "json":
-        click.echo(json.dumps(as_json(report), indent=2, ensure_ascii=False))
+        say_json(as_json(report), indent=2)
     elif format_ == "markdown":
-        click.echo(as_markdown(report), nl=False)
+        say_lines(as_markdown(report).splitlines())
     elif format_ == "html":
-        click.echo(as_html(report), nl=False)
+        say_lines(as_html(report).splitlines())
     else:
-        for line in as_text(report, _painted):
-            click.echo(line)
+        say_painted(as_text(report, _painted))
 
 
 def _painted(text: str, how: str) -> str:

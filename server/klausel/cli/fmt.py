@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from klausel.cli.options import EXIT_PROBLEMS, model_beside, write_or_exit
+from klausel.cli.output import say
 from klausel.cli.policy_folder import policies_option_alone
 from klausel.core.formatting.files import can_be_formatted, format_file
 from klausel.core.loading.load import SourceFile
@@ -55,11 +56,11 @@ def fmt(files: tuple[Path, ...], policies: Path, is_check: bool, is_diff: bool) 
         if is_diff:
             click.echo(_difference(file, content), nl=False)
         else:
-            click.echo(f"{file.shown_as}: {'would change' if is_check else 'written anew'}")
+            say(f"{file.shown_as}: {'would change' if is_check else 'written anew'}")
         if not is_check:
             write_or_exit(policies / file.name, content)
     verb = "would change" if is_check else "changed"
-    click.echo(f"{changed} {verb}, {same} in canonical form, {faulty} left alone because of problems", err=True)
+    say(f"{changed} {verb}, {same} in canonical form, {faulty} left alone because of problems", err=True)
     raise SystemExit(EXIT_PROBLEMS if faulty or (is_check and changed) else 0)
 
 
@@ -88,9 +89,9 @@ def _chosen(paths: tuple[Path, ...], policies: Path) -> Iterator[SourceFile]:
 def _name_faulty(file: SourceFile, error: PolicyError | FormatLossError) -> None:
     if isinstance(error, PolicyError):
         for problem in error.problems:
-            click.echo(str(problem), err=True)
+            say(str(problem), err=True)
     else:
-        click.echo(f"{file.shown_as}: {error}, so the file is left as it is", err=True)
+        say(f"{file.shown_as}: {error}, so the file is left as it is", err=True)
 
 
 def _difference(file: SourceFile, content: bytes) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from klausel.cli.options import fail
+from klausel.cli.output import say
 from klausel.storage.file_rules import STARTER
 from klausel.storage.git.objects import GitError
 from klausel.storage.git.repository import GitRepository
@@ -50,11 +51,11 @@ def init(folder: Path) -> None:
     except OSError as error:
         fail(f"cannot write {error.filename}: {error.strerror}")
     for path in contents:
-        click.echo(path)
-    click.echo(said)
+        say(str(path))
+    say(said)
     readme = next(path for path in contents if path.name == _README.name)
     go = "" if folder == Path() else f"cd {folder} && "
-    click.echo(f"Start with {readme}, then: {go}klausel check && klausel test", err=True)
+    say(f"Start with {readme}, then: {go}klausel check && klausel test", err=True)
 
 
 def _contents(folder: Path) -> Iterator[tuple[Path, bytes]]:

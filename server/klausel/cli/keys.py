@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from sqlalchemy import Engine
 
 from klausel.cli.database_options import database_option, explains_storage_errors, open_existing_database
 from klausel.cli.options import fail
+from klausel.cli.output import say, say_json
 from klausel.core.terms.caller import SCOPES, Caller, fault_in_caller
 from klausel.core.terms.moment import read_moment
 from klausel.storage.callers.keys import ApiKey, KeyStore
@@ -75,10 +75,8 @@ def new(name: str, scopes: tuple[str, ...], accounts: tuple[str, ...], expires: 
     caller = Caller(name, frozenset(scopes), frozenset(accounts) or None)
     with _keys_in(open_database(database)) as store:
         id_, key = store.new(caller, expires)
-    click.echo(
-        f"klausel: this is the key {id_} of {name}; it is shown only now, so keep it where secrets are kept", err=True
-    )
-    click.echo(key)
+    say(f"klausel: this is the key {id_} of {name}; it is shown only now, so keep it where secrets are kept", err=True)
+    say(key)
 
 
 @keys.command("list")
@@ -97,16 +95,16 @@ def list_(format_: str, database: str) -> None:
         found = list(store.all())
     now = time.time()
     if format_ == "json":
-        click.echo(json.dumps([_as_json(key, now) for key in found], indent=2, ensure_ascii=False))
+        say_json([_as_json(key, now) for key in found], indent=2)
         return
     if not found:
-        click.echo("klausel: there are no API keys; make one with `klausel keys new`", err=True)
+        say("klausel: there are no API keys; make one with `klausel keys new`", err=True)
     for key in found:
         caller = key.caller
         accounts = "all accounts" if caller.accounts is None else ", ".join(sorted(caller.accounts))
         used = "never used" if key.last_used is None else f"last used {_day(key.last_used)}"
         end = "" if key.expires is None else f", ends {_day(key.expires)}"
-        click.echo(f"{key.id}  {caller.name}  {key.state(now)}{end}  {', '.join(sorted(caller.scopes))}  {accounts}  {used}")
+        say(f"{key.id}  {caller.name}  {key.state(now)}{end}  {', '.join(sorted(caller.scopes))}  {accounts}  {used}")
 
 
 @keys.command("revoke")
@@ -124,7 +122,7 @@ def revoke(id_: str, database: str) -> None:
         done = store.revoke(id_)
     if not done:
         fail(f'there is no key "{id_}" that could be revoked; klausel keys list shows them')
-    click.echo(f"revoked {id_}")
+    say(f"revoked {id_}")
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from tqdm import tqdm
 from klausel.cli.blame import commit_as_json
 from klausel.cli.completion import complete_action, complete_role, complete_type
 from klausel.cli.options import at_option, exits_on_problems, open_history
+from klausel.cli.output import say, say_json, say_painted
 from klausel.cli.policy_folder import policies_option
 from klausel.core.difference.commit_changes import CommitChanges, Topic, changes_of_commit
 from klausel.core.difference.formats import as_text
@@ -77,12 +77,15 @@ def log(
     found = 0
     with exits_on_problems(policies, at):
         for told in _log(policies, at, first_parent, topic):
-            click.echo(json.dumps(_as_json(told), ensure_ascii=False) if format_ == "json" else "\n".join(_lines(told)))
+            if format_ == "json":
+                say_json(_as_json(told))
+            else:
+                say_painted(_lines(told))
             found += 1
             if found == number:
                 return
     if not found:
-        click.echo("klausel: no commit changed anything of this", err=True)
+        say("klausel: no commit changed anything of this", err=True)
 
 
 def _log(policies: Path, at: str | None, first_parent: bool, topic: Topic) -> Iterator[_Told]:

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from klausel.cli.database_options import Command, database_option, open_existing_database
 from klausel.cli.options import at_option, fail, model_option, open_policies
+from klausel.cli.output import say
 from klausel.cli.policy_folder import policies_option_alone
 from klausel.core.records.recorded import BadRecord, Dropped, Recorded
 from klausel.service.pipeline import LoadedPolicy
@@ -156,6 +157,6 @@ def sort_records(
 def show_faults(faults: list[Fault], number: int) -> None:
     """Prints the first lines that were no records, and how many more there were."""
     for place, message in faults[:MOST_FAULTS_SHOWN]:
-        click.echo(f"{place}: error: {message}; it is passed over", err=True)
+        say(f"{place}: error: {message}; it is passed over", err=True)
     if number > MOST_FAULTS_SHOWN:
-        click.echo(f"and {number - MOST_FAULTS_SHOWN} more lines that are no records", err=True)
+        say(f"and {number - MOST_FAULTS_SHOWN} more lines that are no records", err=True)

@@ -44,6 +44,7 @@ SECTIONS = {
         "serve": ("serve", "serve"),
         "assignments": ("assignments", "assignments"),
         "keys": ("keys", "keys"),
+        "db": ("db", "db"),
     },
 }
 """The commands as help shows them, each with the module and the name that it is written under."""

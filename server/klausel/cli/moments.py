@@ -9,6 +9,7 @@ import click
 from sqlalchemy import Engine
 
 from klausel.cli.options import fail
+from klausel.cli.output import say
 from klausel.core.terms.moment import moment_text, read_instant, read_moment
 from klausel.storage.change_log.reader import BeforeTheLog, LogReader, MomentInLog
 
@@ -81,6 +82,6 @@ def say_as_of(commit: str | None, moment: int | None) -> None:
     """Says on standard error which policies and role assignments an answer is about, where they are not those of now."""
     people = f"role assignments as of {'now' if moment is None else moment_text(moment)}"
     if commit is not None:
-        click.echo(f"klausel: policies as of commit {commit[:12]}, {people}", err=True)
+        say(f"klausel: policies as of commit {commit[:12]}, {people}", err=True)
     elif moment is not None:
-        click.echo(f"klausel: {people}", err=True)
+        say(f"klausel: {people}", err=True)

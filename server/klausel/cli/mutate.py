@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 from collections.abc import Iterator, Sequence
@@ -23,6 +22,7 @@ from klausel.cli.options import (
     say_other_model,
     with_other_model,
 )
+from klausel.cli.output import say, say_json
 from klausel.cli.policy_folder import policies_option
 from klausel.cli.test import run_tests
 from klausel.core.conditions.outcomes import TOO_MANY_CASES_HINT
@@ -82,12 +82,12 @@ def mutate(policies: Path, model: Path | None, format_: str, processes: int | No
     )
     if format_ == "json":
         answer = with_other_model(loaded, _as_json(everything, verdicts))
-        click.echo(json.dumps(answer, indent=2, ensure_ascii=False))
+        say_json(answer, indent=2)
     else:
         say_other_model(loaded)
         for line in _lines(everything, verdicts):
-            click.echo(line)
-    click.echo(_summary(verdicts), err=True)
+            say(line)
+    say(_summary(verdicts), err=True)
     raise SystemExit(EXIT_PROBLEMS if any(verdict.fate == "survived" for verdict in verdicts) else 0)
 
 

@@ -10,6 +10,7 @@ from typing import NoReturn, TypeVar
 
 import click
 
+from klausel.cli.output import say
 from klausel.cli.problem_lines import print_problems
 from klausel.core.analysis.other_model import note_on
 from klausel.core.terms.moment import is_moment
@@ -87,7 +88,7 @@ def load_or_exit(policies: Path, model: Path | None, with_tests: bool = False, a
     with exits_on_problems(policies, at):
         loaded = open_policies(policies, model, with_tests, at)
     if at is not None and loaded.commit is not None and is_moment(at.rpartition("@")[2]):
-        click.echo(f"klausel: what was in force at {at} is commit {loaded.commit.id[:12]}", err=True)
+        say(f"klausel: what was in force at {at} is commit {loaded.commit.id[:12]}", err=True)
     return loaded
 
 
@@ -157,7 +158,7 @@ def say_other_model(loaded: LoadedPolicy) -> None:
     """Prints, above an analysis, that it does not speak for the model; nothing where it does."""
     other = loaded.compiled.other_model
     if other is not None:
-        click.echo(note_on(other))
+        say(note_on(other))
 
 
 def with_other_model(loaded: LoadedPolicy, answer: dict[str, object]) -> dict[str, object]:
@@ -177,5 +178,5 @@ steps_option = click.option(
 
 def fail(message: str) -> NoReturn:
     """Prints a message and exits with 1."""
-    click.echo(f"klausel: {message}", err=True)
+    say(f"klausel: {message}", err=True)
     raise SystemExit(EXIT_PROBLEMS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -21,6 +20,7 @@ from klausel.cli.options import (
     model_option,
     read_policies,
 )
+from klausel.cli.output import say, say_json
 from klausel.cli.policy_folder import policies_option
 from klausel.cli.problem_lines import Terminal, lines_of
 from klausel.core.analysis.other_model import note_on
@@ -38,7 +38,7 @@ def _print_page(ctx: click.Context, _: click.Parameter, id_: str | None) -> None
         if id_ not in PAGES:
             hint = did_you_mean(id_, PAGES)
             raise click.BadParameter(f'no problem is called "{id_}"; {hint}The id stands in brackets with each problem')
-        click.echo(page(id_))
+        say(page(id_))
         ctx.exit()
 
 
@@ -93,17 +93,17 @@ def check(policies: Path, model: Path | None, format_: str, database: str | None
         about_model = {"not_for_model": other_model, "note": note} if note else {}
         listed = [_as_json(problem) for problem in shown]
         left_out = {"more": len(problems) - len(shown)} if more else {}
-        click.echo(json.dumps({**about_model, "problems": listed, **left_out}, indent=2, ensure_ascii=False))
+        say_json({**about_model, "problems": listed, **left_out}, indent=2)
     else:
         if note is not None:
-            click.echo(f"::warning title=model-matcher::{note}" if format_ == "github" else note)
+            say(f"::warning title=model-matcher::{note}" if format_ == "github" else note)
         as_text = format_ == "text"
         for line in lines_of(problems, Terminal.of(sys.stdout), texts.get, show_all) if as_text else map(_annotation, shown):
-            click.echo(line)
+            say(line)
         if more and not as_text:
-            click.echo(f"::notice title=more-problems::{more}")
+            say(f"::notice title=more-problems::{more}")
         warnings = len(problems) - errors
-        click.echo(f"{policies}: {_count(errors, 'error')}, {_count(warnings, 'warning')}", err=True)
+        say(f"{policies}: {_count(errors, 'error')}, {_count(warnings, 'warning')}", err=True)
     raise SystemExit(EXIT_PROBLEMS if errors or (strict and problems) else 0)
 
 
@@ -219,11 +219,11 @@ def compile_(policies: Path, model: Path | None, format_: str) -> None:
     rows = [*grant_rows(policy), *inheritance_rows(policy)]
     if format_ == "json":
         listed = [{"type": row.kind, "fields": row.fields, "source": str(row.place)} for row in rows]
-        click.echo(json.dumps({"rows": listed}, indent=2, ensure_ascii=False))
+        say_json({"rows": listed}, indent=2)
         return
     if format_ == "csv":
         for line in [_casbin_line(row) for row in rows]:
-            click.echo(line)
+            say(line)
         return
     for row in rows:
-        click.echo(f"{row.place}: {', '.join((row.kind, *row.fields))}")
+        say(f"{row.place}: {', '.join((row.kind, *row.fields))}")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
 from klausel.cli.options import EXIT_PROBLEMS, load_or_exit, model_option, say_other_model, steps_option, with_other_model
+from klausel.cli.output import say, say_json
 from klausel.cli.policy_folder import policies_option
 from klausel.core.analysis.proof import Verdict, prove_all
 from klausel.core.conditions.outcomes import TOO_MANY_CASES_HINT
@@ -33,14 +33,14 @@ def prove_command(policies: Path, model: Path | None, format_: str, max_steps: i
     verdicts = list(prove_all(loaded.compiled.policy, max_steps))
     if format_ == "json":
         answer = with_other_model(loaded, {"verdicts": [_as_json(verdict) for verdict in verdicts]})
-        click.echo(json.dumps(answer, indent=2, ensure_ascii=False))
+        say_json(answer, indent=2)
     else:
         say_other_model(loaded)
         for verdict in verdicts:
             for line in _lines(verdict):
-                click.echo(line)
+                say(line)
         broken = sum(not verdict.holds for verdict in verdicts)
-        click.echo(f"{len(verdicts) - broken} of {len(verdicts)} invariants hold", err=True)
+        say(f"{len(verdicts) - broken} of {len(verdicts)} invariants hold", err=True)
     raise SystemExit(EXIT_PROBLEMS if any(not verdict.holds for verdict in verdicts) else 0)
 
 

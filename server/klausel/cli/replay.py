@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +22,7 @@ from klausel.cli.log_reading import (
     work_on,
 )
 from klausel.cli.options import EXIT_PROBLEMS, load_or_exit
+from klausel.cli.output import say, say_json
 from klausel.core.records.recorded import Recorded
 from klausel.core.replay.flips import Cause, FlipCounter, Flips, FlipTally, Side, cause_in_words
 from klausel.core.replay.replay import Replay
@@ -80,10 +80,10 @@ def replay(
         found.number_of_faults += part.number_of_faults
     show_faults(found.faults, found.number_of_faults)
     if format_ == "json":
-        click.echo(json.dumps(_as_json(found, loaded), indent=2, ensure_ascii=False))
+        say_json(_as_json(found, loaded), indent=2)
     else:
         for line in _lines(found, loaded):
-            click.echo(line)
+            say(line)
     raise SystemExit(EXIT_PROBLEMS if _fails(found.tally, fail_on) else 0)
 
 

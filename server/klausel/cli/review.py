@@ -12,6 +12,7 @@ import click
 from klausel.cli.database_options import database_option, explains_storage_errors, open_existing_database
 from klausel.cli.moments import moment_of, people_at_option
 from klausel.cli.options import at_option, load_or_exit, model_option
+from klausel.cli.output import say
 from klausel.cli.policy_folder import policies_option
 from klausel.cli.search import domain_named, people_with_effective_roles
 from klausel.core.analysis.matrix_table import sheet_by_person, sheet_by_role, sheet_of_changes, sheet_of_personal_changes
@@ -187,4 +188,4 @@ def _write(sheet: Sheet, format_: str, *shown: LoadedPolicy) -> None:
     if note is not None:
         sheet = dataclasses.replace(sheet, title=f"{note}: {sheet.title}")
     for line in FORMATS[format_](sheet):
-        click.echo(line)
+        say(line)

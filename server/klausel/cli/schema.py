@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from klausel.cli.options import EXIT_PROBLEMS, fail, model_beside, write_or_exit
+from klausel.cli.output import say
 from klausel.cli.policy_folder import policies_option
 from klausel.core.loading.declared_names import DeclaredNames, declared_names
 from klausel.core.loading.json_schema import schemas_for
@@ -42,9 +43,9 @@ def schema(policies: Path, is_check: bool) -> None:
         stale += 1
         if not is_check:
             write_or_exit(path, text.encode())
-        click.echo(f"{shown(path)}: {'not up to date; run klausel schema' if is_check else 'written'}")
+        say(f"{shown(path)}: {'not up to date; run klausel schema' if is_check else 'written'}")
     if not stale:
-        click.echo(f"the schemas in {shown(folder)} are up to date", err=True)
+        say(f"the schemas in {shown(folder)} are up to date", err=True)
     raise SystemExit(EXIT_PROBLEMS if is_check and stale else 0)
 
 
@@ -60,6 +61,6 @@ def _names_or_exit(policies: Path) -> DeclaredNames:
     problems += [problem for problem in found if problem.id == "unreadable-file"]
     if problems:
         for problem in sorted(problems):
-            click.echo(str(problem), err=True)
+            say(str(problem), err=True)
         fail("nobody knows which names these files declare, so the schemas are left as they are; mend them first")
     return names

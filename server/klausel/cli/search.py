@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from itertools import islice
@@ -16,6 +15,7 @@ from klausel.cli.database_options import database_option, explains_storage_error
 from klausel.cli.decisions import ENTITIES, set_option, set_property
 from klausel.cli.moments import moment_in_log, people_at_option, say_as_of
 from klausel.cli.options import at_option, load_or_exit, model_option, say_other_model, with_other_model
+from klausel.cli.output import say, say_json
 from klausel.cli.policy_folder import policies_option
 from klausel.core.analysis.condition_wording import names_used
 from klausel.core.analysis.matrix import matrix_row
@@ -108,18 +108,21 @@ def who_can_command(
             _introduce(question)
         shown = None
         for shown in islice(found, limit):
-            click.echo(json.dumps(found_as_json(shown), ensure_ascii=False) if format_ == "json" else _line(shown))
+            if format_ == "json":
+                say_json(found_as_json(shown))
+            else:
+                say(_line(shown))
         if shown is None:
-            click.echo("nobody" + (f" after {after}" if after else ""), err=True)
+            say("nobody" + (f" after {after}" if after else ""), err=True)
         elif limit is not None and next(found, None) is not None:
-            click.echo(f"there are more; go on with --after {shown.subject}", err=True)
+            say(f"there are more; go on with --after {shown.subject}", err=True)
 
 
 def _say_other_model(loaded: LoadedPolicy, format_: str) -> None:
     if format_ != "json":
         say_other_model(loaded)
     elif loaded.compiled.other_model is not None:
-        click.echo(json.dumps(with_other_model(loaded, {})))
+        say_json(with_other_model(loaded, {}))
 
 
 def people_with_effective_roles(
@@ -137,14 +140,14 @@ def people_with_effective_roles(
 def _introduce(question: Question) -> None:
     """Shows the grants that the lines below refer to, with their conditions and what they are for."""
     where = f" in {question.domain}" if question.domain else ", where no domain is named"
-    click.echo(f"{question.action} {question.resource_type}{where}:")
+    say(f"{question.action} {question.resource_type}{where}:")
     for grant in question.grants:
-        click.echo(f"  {grant.source}: {grant}")
+        say(f"  {grant.source}: {grant}")
         if grant.condition is not None and grant.condition_text != str(grant.condition):
-            click.echo(f"    that is, when {grant.condition}")
+            say(f"    that is, when {grant.condition}")
         if grant.because:
-            click.echo(f"    because: {grant.because}")
-    click.echo()
+            say(f"    because: {grant.because}")
+    say()
 
 
 def _line(found: Found) -> str:
@@ -204,15 +207,15 @@ def what_can_command(
     type_shown = None
     for found in what_can(policy, subject, effective_roles, where, given):
         if format_ == "json":
-            click.echo(json.dumps(found_as_json(found), ensure_ascii=False))
+            say_json(found_as_json(found))
             continue
         if found.resource_type != type_shown:
             type_shown = found.resource_type
-            click.echo(type_shown)
+            say(type_shown)
         elsewhere = "" if found.domain == where else f", asked in {found.domain or 'no domain'}"
-        click.echo(f"  {found.action}{elsewhere}  {verdict_text(found)}  ({reasons_text(found)})")
+        say(f"  {found.action}{elsewhere}  {verdict_text(found)}  ({reasons_text(found)})")
     if type_shown is None and format_ == "text":
-        click.echo("nothing", err=True)
+        say("nothing", err=True)
 
 
 def _check_declared(policy: PolicySet, action: str, type_: str) -> None:
@@ -229,12 +232,12 @@ def _show_roles(policy: PolicySet, type_: str, action: str, format_: str) -> Non
     row = matrix_row(policy, type_, action)
     for role, cell in row.cells.items():
         if format_ == "json":
-            click.echo(json.dumps({"role": role, "action": action, "type": type_, "may": cell.text}, ensure_ascii=False))
+            say_json({"role": role, "action": action, "type": type_, "may": cell.text})
         elif not cell.is_no:
-            click.echo(f"{role}  {cell.text}")
+            say(f"{role}  {cell.text}")
     if format_ == "text":
         for one in names_used((cell.text for cell in row.cells.values()), policy.conditions):
-            click.echo(f"  {one.name}: {one.text}")
+            say(f"  {one.name}: {one.text}")
 
 
 def _properties(roles: RoleModel, values: tuple[str, ...]) -> Mapping[str, Mapping[str, object]]:

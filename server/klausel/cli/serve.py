@@ -22,6 +22,7 @@ from granian.log import LogLevels
 from klausel.cli.assignments import import_file, origin_here
 from klausel.cli.database_options import database_option, explains_storage_errors
 from klausel.cli.options import accepted_models, fail, load_or_exit, model_beside, model_option
+from klausel.cli.output import say
 from klausel.cli.policy_folder import policies_option
 from klausel.core.analysis.other_model import note_on
 from klausel.core.loading.load import ROLES_FILE
@@ -174,6 +175,13 @@ _DEFAULTS = Settings()
     help="Requests a second that each caller with a key may send; without it, any number.",
 )
 @click.option(
+    "--settle-seconds",
+    default=_DEFAULTS.settle_seconds,
+    show_default=True,
+    type=click.FloatRange(0, 600),
+    help="Take changed policy files when they stay as they are for so long; a set that is half there is never taken.",
+)
+@click.option(
     "--insecure-no-authentication",
     "open_to_all",
     is_flag=True,
@@ -222,6 +230,13 @@ _DEFAULTS = Settings()
     help="Evaluations, or changes of role assignments, in one request.",
 )
 @click.option(
+    "--max-batch-bytes",
+    default=_DEFAULTS.max_batch_bytes,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Bytes of a batch of evaluations once its defaults are in its items.",
+)
+@click.option(
     "--max-request-id-characters",
     default=_DEFAULTS.max_request_id_characters,
     show_default=True,
@@ -251,16 +266,16 @@ def serve(policies: Path, model: Path | None, demo: bool, open_to_all: bool, **o
     loaded = load_or_exit(policies, found_model, with_tests=True)
     _check_expectations(loaded, settings.max_analysis_steps)
     for warning in loaded.warnings:
-        click.echo(str(warning), err=True)
+        say(str(warning), err=True)
     if loaded.compiled.other_model is not None:
-        click.echo(note_on(loaded.compiled.other_model), err=True)
+        say(note_on(loaded.compiled.other_model), err=True)
     _check_port(settings)
     _prepare_database(settings, loaded, policies)
     _try_decision_log(settings)
     _allow_descriptors(settings)
     os.environ[ENVIRONMENT_VARIABLE] = settings.as_text()
     counts = f"{len(loaded.compiled.policy.grants)} grants"
-    click.echo(
+    say(
         f"Klausel answers at {settings.base_url} ({counts} from {policies}); stop it with Ctrl-C",
         err=settings.decision_log == STDOUT,
     )
@@ -289,7 +304,7 @@ def serve(policies: Path, model: Path | None, demo: bool, open_to_all: bool, **o
 def _check_expectations(loaded: LoadedPolicy, most_steps: int) -> None:
     unmet = list(unmet_expectations(loaded.compiled.policy, loaded.compiled, loaded.tests, most_steps))
     for problem in unmet:
-        click.echo(str(problem), err=True)
+        say(str(problem), err=True)
     if unmet:
         fail("the policies do not do what their tests and invariants expect; mend one or the other first")
 
@@ -352,20 +367,20 @@ def _prepare_database(settings: Settings, loaded: LoadedPolicy, policies: Path) 
             message = "a database in memory is lost between processes; name a file, such as sqlite:///klausel.db"
             raise click.BadParameter(message, param_hint="--database")
         if settings.authentication == "keys" and not any(KeyStore(store.engine).all()):
-            click.echo("klausel: there is no API key yet, so nobody is answered; make one with `klausel keys new`", err=True)
+            say("klausel: there is no API key yet, so nobody is answered; make one with `klausel keys new`", err=True)
         _check_orphans(settings, loaded, store)
         if not settings.demo:
             return
         if not store.is_empty():
             message = "the database has role assignments already, so the demo people were not loaded"
-            click.echo(message, err=settings.decision_log == STDOUT)
+            say(message, err=settings.decision_log == STDOUT)
             return
         file = policies / DEMO_FILE
         if not file.is_file():
             fail(f"there are no demo people in {file}; start without --demo")
         result = import_file(store, loaded.compiled.policy.roles, file, origin_here(reason="demo people"))
         message = f"{result.added} role assignments of demo people loaded into the empty database"
-        click.echo(message, err=settings.decision_log == STDOUT)
+        say(message, err=settings.decision_log == STDOUT)
 
 
 def _check_orphans(settings: Settings, loaded: LoadedPolicy, store: AssignmentStore) -> None:
@@ -373,7 +388,7 @@ def _check_orphans(settings: Settings, loaded: LoadedPolicy, store: AssignmentSt
     problems = orphan_problems(roles, orphaned_roles(roles, stored_roles(store.engine)), f"{settings.policies}/{ROLES_FILE}")
     refuses = settings.orphaned_assignments == "refuse"
     for problem in problems:
-        click.echo(str(problem if refuses else dataclasses.replace(problem, severity="warning")), err=True)
+        say(str(problem if refuses else dataclasses.replace(problem, severity="warning")), err=True)
     if problems and refuses:
         fail("stored role assignments would count for nothing; to start all the same, give --orphaned-assignments warn")
 
@@ -401,7 +416,7 @@ def _allow_descriptors(settings: Settings) -> None:
         soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         if soft < needed:
-            click.echo(
+            say(
                 f"the system lets a process open {soft} files, too few for {settings.max_connections} connections; "
                 "raise it (ulimit -n), or lower --max-connections",
                 err=True,

@@ -14,6 +14,7 @@ from klausel.cli.database_options import database_option, explains_storage_error
 from klausel.cli.decisions import SOMEBODY, request_of
 from klausel.cli.moments import time_of_question
 from klausel.cli.options import load_or_exit, model_option, read_policies
+from klausel.cli.output import say, say_lines
 from klausel.cli.policy_folder import policies_option
 from klausel.core.analysis.permission import given_values
 from klausel.core.analysis.search import what_can
@@ -21,7 +22,7 @@ from klausel.core.analysis.search_format import reasons_text, verdict_text
 from klausel.core.conditions.tree import atoms, attributes_of
 from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.decisions.explain import Explanation, explain
-from klausel.core.decisions.explanation_format import explanation_as_text, reason
+from klausel.core.decisions.explanation_format import explanation_lines, reason
 from klausel.core.policy.assumed_roles import BadAssumption, assumed_roles, deepest_place
 from klausel.core.policy.holding import Pairs
 from klausel.core.terms.identifiers import split_subject_key
@@ -131,7 +132,7 @@ class Shell(cmd.Cmd):
 
     def do_why(self, line: str) -> None:
         """why: the whole explanation of the last answer."""
-        click.echo("nothing has been asked yet" if self._answer is None else explanation_as_text(self._answer))
+        say_lines(["nothing has been asked yet"] if self._answer is None else explanation_lines(self._answer))
 
     def do_what(self, line: str) -> None:
         """what: all that I may do here, always or under a condition."""
@@ -143,9 +144,9 @@ class Shell(cmd.Cmd):
         effective_roles = EffectiveRoles.of(policy.roles, self._held)
         found = list(what_can(policy, self._subject, effective_roles, self._where, given_values("", {})))
         for one in found:
-            click.echo(f"{one.action} {one.resource_type}  {verdict_text(one)}  ({reasons_text(one)})")
+            say(f"{one.action} {one.resource_type}  {verdict_text(one)}  ({reasons_text(one)})")
         if not found:
-            click.echo("nothing")
+            say("nothing")
 
     def do_quit(self, line: str) -> bool:
         """quit: end."""
@@ -155,7 +156,7 @@ class Shell(cmd.Cmd):
 
     def do_EOF(self, line: str) -> bool:
         """Ctrl-D: end."""
-        click.echo()
+        say()
         return True
 
     def emptyline(self) -> bool:
@@ -224,7 +225,7 @@ class Shell(cmd.Cmd):
             request = asked_at(request, time_of_question(None, None))
         effective_roles = EffectiveRoles.of(policy.roles, self._held)
         self._answer = explain(policy, self._loaded.compiled, lambda key: effective_roles, request)
-        click.echo(reason(self._answer))
+        say(reason(self._answer))
 
     def _refresh(self) -> None:
         """Takes the files as they are now; where they have problems, tells these and stays with the last good ones."""
@@ -232,19 +233,19 @@ class Shell(cmd.Cmd):
             found = read_policies(self._policies, self._model)
             loaded = load_files(found)
         except (PolicyError, GitError) as error:
-            click.echo(str(error))
+            say_lines(str(error).splitlines())
             self._tell("the files have problems, so this answer is by those before")
             return
         if loaded.files_digest != self._loaded.files_digest:
-            click.echo("(the files have changed)")
+            say("(the files have changed)")
         self._loaded = loaded
 
     def _say_who(self) -> None:
         held = ", ".join(f"{role} in {domain}" for role, domain in self._held) or "no role"
-        click.echo(f"{self._subject} with {held}, asking {f'in {self._where}' if self._where else 'nowhere in particular'}")
+        say(f"{self._subject} with {held}, asking {f'in {self._where}' if self._where else 'nowhere in particular'}")
 
     def _tell(self, message: str) -> None:
-        click.echo(f"klausel: {message}")
+        say(f"klausel: {message}")
 
 
 def _starting(text: str, names: Iterable[str]) -> list[str]:

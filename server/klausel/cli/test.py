@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from xml.etree import ElementTree
 import click
 
 from klausel.cli.options import EXIT_PROBLEMS, load_or_exit, model_option
+from klausel.cli.output import say, say_json, say_lines
 from klausel.cli.policy_folder import policies_option
 from klausel.core.policy.policy_test import PolicyTest
 from klausel.core.testing.coverage import Coverage, Touchable, coverage_of
@@ -65,19 +65,19 @@ def test_command(
     outcomes = list(run_tests(loaded, chosen))
     touched = coverage_of(loaded.compiled.policy, chosen) if coverage else None
     if format_ == "json":
-        click.echo(json.dumps(_as_json(outcomes, touched), indent=2, ensure_ascii=False))
+        say_json(_as_json(outcomes, touched), indent=2)
     elif format_ == "junit":
-        click.echo(_as_junit(outcomes))
+        say_lines(_as_junit(outcomes).splitlines())
     else:
         for line in _lines(outcomes, touched):
-            click.echo(line)
+            say(line)
     if format_ == "junit" and touched is not None:
-        click.echo(_in_short(touched), err=True)
-    click.echo(_summary(outcomes), err=True)
+        say(_in_short(touched), err=True)
+    say(_summary(outcomes), err=True)
     has_failed = any(outcome.failures for outcome in outcomes)
     is_under = touched is not None and fail_under is not None and touched.percent < fail_under
     if touched is not None and is_under:
-        click.echo(f"klausel: {touched.percent:.1f} % is touched, less than {fail_under:g} %", err=True)
+        say(f"klausel: {touched.percent:.1f} % is touched, less than {fail_under:g} %", err=True)
     raise SystemExit(EXIT_PROBLEMS if has_failed or is_under else 0)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -25,6 +24,7 @@ from klausel.cli.log_reading import (
     work_on,
 )
 from klausel.cli.options import load_or_exit
+from klausel.cli.output import say, say_json
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.records.decision_record import grant_id, time_text
 from klausel.core.records.recorded import Recorded
@@ -37,6 +37,7 @@ from klausel.core.replay.unused import (
     unused_grants,
     unused_roles,
 )
+from klausel.core.terms.escaping import shown
 from klausel.storage.decision_log.files import Block
 
 SHORT_DAYS = 90
@@ -109,17 +110,17 @@ def unused(
     if format_ == "json":
         told = _as_json(policy, usage, warnings)
         told["policy"] = loaded.files_digest
-        click.echo(json.dumps(told, indent=2, ensure_ascii=False))
+        say_json(told, indent=2)
         return
     if format_ == "csv":
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(("kind", "name", "source", "assigned_uses", "inherited_uses"))
-        writer.writerows(_rows(policy, usage))
+        writer.writerows([shown(cell) if isinstance(cell, str) else cell for cell in row] for row in _rows(policy, usage))
     else:
         for line in _lines(policy, usage):
-            click.echo(line)
+            say(line)
     for warning in warnings:
-        click.echo(f"warning: {warning}", err=True)
+        say(f"warning: {warning}", err=True)
 
 
 class _Worker:

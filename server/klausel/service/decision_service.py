@@ -204,7 +204,7 @@ class Service:
 
         Raises `PoliciesTooOld` and `StorageError`.
         """
-        in_force = self._in_force_now()
+        in_force = self.in_force_now()
         subject, now = request.subject, self.clock()
         effective_roles = NOBODY
         if fault_in_subject(subject.type, subject.id) is None:
@@ -215,7 +215,8 @@ class Service:
         asked = asked_at(request, now) if policy.uses_now else request
         return filter_of(policy, effective_roles, asked, inside)
 
-    def _in_force_now(self) -> InForce:
+    def in_force_now(self) -> InForce:
+        """The policy set in force; raises `PoliciesTooOld` where it is so old that everything is denied."""
         live = self.live
         in_force = live.in_force
         if live.max_age_seconds is not None and live.is_too_old:

@@ -59,6 +59,9 @@ class LivePolicy:
 
     With `stored_roles`, which reads those of the stored role assignments, a set that orphans some is refused, or only told
     in the log when it `takes_orphaning`.
+
+    What `follow` finds changed is judged when it stays as it is for `settle_seconds`, for files that belong together may be
+    changed one after the other; who asks for a refresh says that they are whole.
     """
 
     def __init__(
@@ -71,6 +74,7 @@ class LivePolicy:
         takes_orphaning: bool = False,
         accepted_models: Collection[str] = (),
         most_steps: int = MOST_STEPS,
+        settle_seconds: float = 0.0,
     ) -> None:
         self._source = source
         self._make_resolved_roles = make_resolved_roles
@@ -80,6 +84,9 @@ class LivePolicy:
         self._takes_orphaning = takes_orphaning
         self._accepted_models = accepted_models
         self._most_steps = most_steps
+        self._settle_seconds = settle_seconds
+        self._hurry = threading.Event()
+        self._is_asked_now = False
         self._cache = LoadCache()
         self._lock = threading.Lock()
         self._is_asked_for = threading.Lock()
@@ -137,17 +144,20 @@ class LivePolicy:
 
     def refresh(self) -> Outcome:
         """Reads the files and takes them when they changed and all is well; one at a time. Never raises."""
+        self._hurry.set()
         with self._lock:
-            try:
-                return self._refresh()
-            except PolicyError as error:
-                return self._refuse(None, error.problems)
-            except Exception as error:
-                _log.exception("policies could not be loaded")
-                what = f"the policies could not be loaded: {type(error).__name__}"
-                return self._refuse(
-                    None, [Problem(Place(self._source.shown_as, 1, 1), "unreadable-file", what, "see the log")]
-                )
+            self._hurry.clear()
+            return self._guarded_refresh(settles=False)
+
+    def _guarded_refresh(self, settles: bool) -> Outcome:
+        try:
+            return self._refresh(settles)
+        except PolicyError as error:
+            return self._refuse(None, error.problems)
+        except Exception as error:
+            _log.exception("policies could not be loaded")
+            what = f"the policies could not be loaded: {type(error).__name__}"
+            return self._refuse(None, [Problem(Place(self._source.shown_as, 1, 1), "unreadable-file", what, "see the log")])
 
     def refresh_unless_asked(self) -> Outcome | None:
         """As `refresh`; None where another caller of this waits for it, and then it is done soon.
@@ -186,16 +196,20 @@ class LivePolicy:
             self._wake.clear()
             if self._closed:
                 return
-            self.refresh()
+            settles, self._is_asked_now = not self._is_asked_now, False
+            with self._lock:
+                self._guarded_refresh(settles)
 
     def _pass_on(self) -> None:
         closed = False
         while not closed:
             self._asked.get()
             closed = self._closed
+            self._is_asked_now = True
+            self._hurry.set()
             self._wake.set()
 
-    def _refresh(self) -> Outcome:
+    def _refresh(self, settles: bool) -> Outcome:
         for _ in range(MOST_READINGS):
             began = self._clock()
             found = self._source.read()
@@ -203,11 +217,18 @@ class LivePolicy:
                 return self._keep(found, began)
             if found == self._refused:
                 return "refused"
+            if settles and self._settle_seconds:
+                if self._hurry.wait(self._settle_seconds):
+                    # Somebody asks for a refresh, which comes next and does not wait.
+                    self._hurry.clear()
+                    return "unchanged"
+                if self._source.read() != found:
+                    continue
             loaded, problems = self._load(found)
             # Files may be changed one after the other: what is judged must still be what stands there.
             if self._source.read() == found:
                 return self._refuse(found, problems) if loaded is None else self._take_unless_orphaning(found, loaded, began)
-        what = "the files keep changing while they are read"
+        what = "the files keep changing"
         return self._refuse(
             None, [Problem(Place(self._source.shown_as, 1, 1), "unreadable-file", what, "they are read again")]
         )

@@ -27,35 +27,74 @@ _VERSION_WITHOUT_TIMES = 3
 _OLD_VERSIONS = (_VERSION_WITHOUT_LOG, _VERSION_WITHOUT_WATCHES, _VERSION_WITHOUT_TIMES)
 
 
-def open_database(url: str, limits: Limits = COMMAND_LIMITS) -> Engine:
-    """An engine on the database at a SQLAlchemy URL, its schema created when absent, brought up to date when old.
+def open_database(url: str, limits: Limits = COMMAND_LIMITS, creates: bool = True) -> Engine:
+    """An engine on the database at a SQLAlchemy URL; its tables are created when absent, unless told otherwise.
 
-    `postgresql://` and `postgres://` mean psycopg 3. An SQLite file is created on first use. Raises StorageError.
+    `postgresql://` and `postgres://` mean psycopg 3. An SQLite file is created on first use. Raises StorageError, also for tables
+    of an older version: only `upgrade_database` changes them, for services of that version could not go on.
     """
     engine = make_engine(read_url(url), limits=limits)
     try:
         with explained_errors(engine):
-            if engine.dialect.name == "sqlite":
+            with engine.connect() as connection:
+                found = _schema_version(connection)
+            if found != SCHEMA_VERSION and not (found is None and creates):
+                raise StorageError(f"{place_of(engine.url)} {why_not(found)}")
+            if creates and engine.dialect.name == "sqlite":
                 use_write_ahead_log(engine)
-            _prepare_schema(engine)
+            if found is None:
+                _prepare_schema(engine)
     except StorageError:
         engine.dispose()
         raise
     return engine
 
 
-def _prepare_schema(engine: Engine) -> None:
+def schema_version(url: str) -> int | None:
+    """The version of the tables at a URL, None where there are none; changes nothing. Raises StorageError."""
+    engine = make_engine(read_url(url))
+    try:
+        with explained_errors(engine), engine.connect() as connection:
+            return _schema_version(connection)
+    finally:
+        engine.dispose()
+
+
+def upgrade_database(url: str) -> int | None:
+    """Brings the tables at a URL to this version, or creates them, all or nothing; the version before. Raises StorageError."""
+    engine = make_engine(read_url(url))
+    try:
+        with explained_errors(engine):
+            if engine.dialect.name == "sqlite":
+                use_write_ahead_log(engine)
+            return _prepare_schema(engine)
+    finally:
+        engine.dispose()
+
+
+def why_not(found: int | None) -> str:
+    """Why tables of another version cannot be used, and what to do, as the end of a sentence about their database."""
+    if found is None:
+        return "has no tables of Klausel yet; start the service once, import people, or run `klausel db upgrade`"
+    return (
+        f"has schema version {found}, this version of Klausel needs {SCHEMA_VERSION}; make a backup, stop all services of the "
+        "older version, then run `klausel db upgrade`"
+    )
+
+
+def _prepare_schema(engine: Engine) -> int | None:
+    """Leads any known version, or none, to this one; the version before."""
     with engine.connect() as connection:
         found = _schema_version(connection)
         if found == SCHEMA_VERSION:
-            return
+            return found
     # Whoever brings a schema up to date keeps writers away; a new one has none.
     with engine.connect() as connection, write_transaction(connection, () if found is None else None):
         if connection.dialect.name == "postgresql":
             connection.execute(text(f"SELECT pg_advisory_xact_lock({lock_key('schema')})"))
         found = _schema_version(connection)
         if found == SCHEMA_VERSION:
-            return
+            return found
         if found is None:
             _create_schema(connection)
         else:
@@ -66,6 +105,7 @@ def _prepare_schema(engine: Engine) -> None:
         connection.execute(update(State).values(schema_version=SCHEMA_VERSION))
         if found in (None, _VERSION_WITHOUT_LOG):
             begin_log(connection)
+        return found
 
 
 def _create_schema(connection: Connection) -> None:

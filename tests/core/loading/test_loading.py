@@ -178,7 +178,7 @@ def test_a_file_with_a_name_that_is_no_text_can_be_reported() -> None:
     base = source_files(read_case(FOLDER / BASE).files)
     odd = SourceFile("features/\udcff\n.yaml", "policies/features/\udcff\n.yaml", b"grants: 1")
     assert next(str(problem) for problem in load_policy([*base, odd]).problems).startswith(
-        "policies/features/\\udcff\\n.yaml:1:9: error: "
+        "policies/features/\\u{dcff}\\u{a}.yaml:1:9: error: "
     )
     assert files_digest([("\udcff", b"")]) != files_digest([("\udcfe", b"")])
 

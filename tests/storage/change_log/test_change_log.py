@@ -26,7 +26,8 @@ from klausel.storage.change_log import writer
 from klausel.storage.change_log.guards import missing_guards
 from klausel.storage.change_log.reader import BeforeTheLog, Filters, LoggedChange, LogReader, MomentInLog
 from klausel.storage.change_log.verification import Verdict, verify_log
-from klausel.storage.schema import open_database
+from klausel.storage.schema import open_database, upgrade_database
+from klausel.storage.sql.tables import SCHEMA_VERSION
 
 ADMIN = row("ann", "admin", "acme")
 USER = row("bo", "user", "acme")
@@ -206,6 +207,7 @@ class TestOldDatabases:
                 for table in ("klausel_assignment_log_row", "klausel_assignment_log"):
                     connection.execute(text(f"DROP TRIGGER {table}_no_replace"))
             connection.execute(text("UPDATE klausel_state SET schema_version = 2"))
+        assert upgrade_database(database_url) == 2
         opened = AssignmentStore(open_database(database_url))
         assert opened.revision() == revision
         assert whole(opened).records == 2
@@ -220,6 +222,7 @@ class TestOldDatabases:
     ) -> None:
         revision = store.write(roles, [ADMIN, USER, LEAD], [])
         make_old(store)
+        assert upgrade_database(database_url) == 1
         opened = AssignmentStore(open_database(database_url))
         assert rows_of_record(opened, 1) == [("found", ADMIN), ("found", LEAD), ("found", USER)]
         assert whole(opened).records == 1
@@ -232,8 +235,7 @@ class TestOldDatabases:
         store.write(roles, [ADMIN, USER], [])
         make_old(store)
         with ThreadPoolExecutor(6) as pool:
-            for engine in pool.map(open_database, [database_url] * 6):
-                engine.dispose()
+            assert set(pool.map(upgrade_database, [database_url] * 6)) <= {1, SCHEMA_VERSION}
         assert whole(store).records == 1
 
     def test_nothing_is_known_of_the_time_before(self, store: AssignmentStore) -> None:

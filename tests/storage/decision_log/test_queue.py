@@ -79,6 +79,17 @@ def test_what_does_not_fit_is_dropped_counted_and_told_in_the_log(
     assert told + kept == 200
 
 
+def test_more_bytes_than_may_wait_are_dropped_also_by_an_empty_queue(
+    opened: Callable[..., DecisionLog], sink: KeptLines
+) -> None:
+    log = opened()
+    log.record([b"x" * (1 << 20)] * 65)
+    assert (log.counts().dropped, log.counts().waiting) == (65, 0)
+    note(log)
+    log.close()
+    assert log.counts().written == 1
+
+
 def test_what_never_can_be_written_is_counted_as_dropped_at_the_end(
     opened: Callable[..., DecisionLog], sink: KeptLines
 ) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+from command_line import ROOT, free_port, run
 from sqlalchemy import inspect, text
 from storage_people import ROLES, row
 
@@ -16,13 +19,24 @@ from klausel.storage.assignments.store import AssignmentStore
 from klausel.storage.change_log.guards import missing_guards
 from klausel.storage.change_log.reader import Filters, LogReader
 from klausel.storage.change_log.verification import verify_log
-from klausel.storage.schema import open_database
+from klausel.storage.schema import open_database, schema_version, upgrade_database
+from klausel.storage.sql.database import StorageError
+from klausel.storage.sql.tables import SCHEMA_VERSION
 
 VERSION_3 = Path(__file__).parents[2] / "cases/databases/version_3.sql"
 ADMIN, USER, LEAD = row("ann", "admin", "acme"), row("bo", "user", "acme"), row("bo", "lead", "acme/support")
 
 
 def check_upgraded(url: str) -> None:
+    with pytest.raises(StorageError, match=r"has schema version 3.*klausel db upgrade"):
+        open_database(url)
+    assert schema_version(url) == 3
+    assert upgrade_database(url) == 3
+    check_up_to_date(url)
+
+
+def check_up_to_date(url: str) -> None:
+    assert upgrade_database(url) == schema_version(url) == SCHEMA_VERSION
     store = AssignmentStore(open_database(url))
     assert list(store.export_rows()) == [ADMIN, LEAD, USER]
     verdict = verify_log(store.engine, {})
@@ -58,9 +72,49 @@ def test_many_may_open_it_at_once(tmp_path: Path) -> None:
     with closing(sqlite3.connect(file)) as connection, connection:
         connection.executescript(VERSION_3.read_text())
     with ThreadPoolExecutor(6) as pool:
-        for engine in pool.map(open_database, [f"sqlite:///{file}"] * 6):
-            engine.dispose()
-    check_upgraded(f"sqlite:///{file}")
+        assert set(pool.map(upgrade_database, [f"sqlite:///{file}"] * 6)) <= {3, SCHEMA_VERSION}
+    check_up_to_date(f"sqlite:///{file}")
+
+
+def test_no_command_but_the_upgrade_changes_the_tables_of_an_older_version(tmp_path: Path) -> None:
+    file = tmp_path / "old.db"
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.executescript(VERSION_3.read_text())
+    before = hashlib.sha256(file.read_bytes()).hexdigest()
+    base = ["--policies", str(ROOT / "policies"), "--model", str(ROOT / "model.conf")]
+    database = ["--database", f"sqlite:///{file}"]
+    people = tmp_path / "people.csv"
+    people.write_text("subject,role,domain\nuser:eve,user,acme\n")
+    for command in (
+        ["can", "user:ann", "edit", "quiz", "--in", "acme/support", *base],
+        ["who-can", "edit", "quiz", "--in", "acme/support", *base],
+        ["matrix", "--by", "person", "--in", "acme/support", *base],
+        ["assignments", "export"],
+        ["assignments", "import", str(people), *base],
+        ["audit", "show"],
+        ["audit", "verify"],
+        ["serve", *base, "--port", str(free_port())],
+        ["db", "check"],
+    ):
+        result = run(*command, *database)
+        assert result.exit_code == 1, command
+        assert "klausel db upgrade" in result.output, command
+    assert hashlib.sha256(file.read_bytes()).hexdigest() == before
+    assert "had schema version 3" in run("db", "upgrade", *database).output
+    assert run("db", "check", *database).exit_code == 0
+    assert "already" in run("db", "upgrade", *database).output
+    assert run("audit", "verify", *database).exit_code == 0
+
+
+def test_a_reading_command_makes_no_tables_and_an_empty_database_is_told(database_url: str, tmp_path: Path) -> None:
+    if database_url.startswith("sqlite"):
+        (tmp_path / "klausel.db").touch()
+    for command in (["audit", "show"], ["db", "check"]):
+        result = run(*command, "--database", database_url)
+        assert (result.exit_code, "no tables of Klausel yet" in result.output) == (1, True)
+    assert schema_version(database_url) is None
+    assert run("db", "upgrade", "--database", database_url).exit_code == 0
+    assert schema_version(database_url) == SCHEMA_VERSION
 
 
 def test_a_postgresql_database_of_version_3_keeps_its_rows_and_its_log(postgresql_schema_url: str) -> None:

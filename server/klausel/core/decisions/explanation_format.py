@@ -120,12 +120,8 @@ def reason(explanation: Explanation) -> str:
     return f"{word} by {decision.grant.source}: {decision.grant}"
 
 
-def explanation_as_text(explanation: Explanation) -> str:
-    """Several lines for a terminal, without colours."""
-    return "\n".join(_lines(explanation))
-
-
-def _lines(explanation: Explanation) -> Iterator[str]:
+def explanation_lines(explanation: Explanation) -> Iterator[str]:
+    """Lines for a terminal, without colours, with the texts of the request as they are."""
     request, decision = explanation.request, explanation.decision
     subject = subject_key(request.subject.type, request.subject.id)
     resource = request.resource.type + (f":{request.resource.id}" if request.resource.id else "")

@@ -17,6 +17,7 @@ from klausel.core.difference.report import (
     where_in_words,
     who_in_words,
 )
+from klausel.core.terms.escaping import shown
 
 Paint = Callable[[str, str], str]
 """Colours a text by `+`, `-`, `±`, or `bold`."""
@@ -61,7 +62,7 @@ def _text_lines(report: DifferenceReport, entry: Entry, paint: Paint) -> Iterato
         yield f"      people: {entry.people[0]}"
         for sign, names in (("+", entry.people[0].who_gains), ("-", entry.people[0].who_loses)):
             if names:
-                yield f"        {sign} {', '.join(names)}"
+                yield f"        {sign} {', '.join(map(shown, names))}"
     for cause, words in entry.causes:
         origin = report.origins.get(cause)
         yield f"      {cause.source}: {words}" + (f" [{origin.short}]" if origin else "")
@@ -107,10 +108,10 @@ def _md_row(entry: Entry) -> str:
         _md(after) + (f" *({change.relation})*" if change.relation not in ("gained", "lost") else ""),
     ]
     if entry.people:
-        shown = str(entry.people[0])
+        told = str(entry.people[0])
         for sign, names in (("+", entry.people[0].who_gains), ("-", entry.people[0].who_loses)):
-            shown += f"; {sign} {', '.join(names)}" if names else ""
-        cells.append(_md(shown))
+            told += f"; {sign} {', '.join(names)}" if names else ""
+        cells.append(_md(told))
     return f"| {' | '.join(cells)} |"
 
 

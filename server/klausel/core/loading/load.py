@@ -28,6 +28,7 @@ from klausel.core.policy.invariant import Invariant
 from klausel.core.policy.policy_set import Grant, NamedCondition, PolicySet, ResourceType
 from klausel.core.policy.policy_test import PolicyTest
 from klausel.core.policy.roles import Level, Role, RoleModel, is_joint
+from klausel.core.terms.escaping import shown
 from klausel.core.terms.problem import Place, PolicyError, Problem, Suggestions
 from klausel.core.text.csv_rows import read_csv
 from klausel.core.text.decoding import decode
@@ -263,8 +264,8 @@ def files_digest(files: Iterable[tuple[str, bytes]]) -> str:
 def printable(problem: Problem) -> Problem:
     """The same problem, so that one line of a terminal shows it, whatever the files hold."""
     texts = (problem.place.file, problem.message, problem.hint)
-    file, message, hint = shown = tuple(map(_on_one_line, texts))
-    if shown == texts:
+    file, message, hint = escaped = tuple(map(_on_one_line, texts))
+    if escaped == texts:
         return problem
     return replace(problem, place=replace(problem.place, file=file), message=message, hint=hint)
 
@@ -272,9 +273,7 @@ def printable(problem: Problem) -> Problem:
 def _on_one_line(text: str) -> str:
     if len(text) > LONGEST_MESSAGE:
         text = f"{text[: LONGEST_MESSAGE // 2]} … {text[-LONGEST_MESSAGE // 2 :]}"
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+    return shown(text)
 
 
 def _folder(files: list[SourceFile]) -> str:

@@ -150,6 +150,12 @@ def effective_assignments(roles: RoleModel, held: Iterable[tuple[str, str]]) -> 
     return counting
 
 
+def needs_role_above(roles: RoleModel, stored: str) -> bool:
+    """Whether who has a role needs one above it."""
+    role = roles.name_now(stored)
+    return role in roles.roles and roles.level_of(role).depth > 1 and roles.level_of(role).requires_role_above
+
+
 def subject_violations(roles: RoleModel, subject: str, held: Iterable[tuple[str, str]]) -> list[Violation]:
     """What the rules forbid in one subject's whole set of (role, domain) pairs inside one top-level domain, sorted."""
     pairs = sorted({(roles.name_now(role), domain) for role, domain in held})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain, islice
 from typing import Any
@@ -17,6 +17,7 @@ from klausel.core.policy.assignment import (
     fault_in_assignment,
     fault_in_times,
     keeper_violation,
+    needs_role_above,
 )
 from klausel.core.policy.holding import gather_rows, rows_by_subject
 from klausel.core.policy.keepers import holders_of, kept_roles_and_domains
@@ -25,8 +26,9 @@ from klausel.core.records.change_record import REVOKED, Origin
 from klausel.core.terms.identifiers import fault_in_subject, split_subject_key
 from klausel.storage.assignments.closures import (
     ROWS_PER_STATEMENT,
+    groups_below,
     has_times_or_groups,
-    members_below,
+    people_below,
     rows_of_all_groups,
     rows_with_groups,
 )
@@ -263,6 +265,7 @@ class _Import:
         self._read, self._origin, self._now = read, origin, now
         self._shortened: set[str] = set()
         self._groups_left: set[str] = set()
+        self._has_taken_away = False
         self._knows_times_or_groups = check.has_times or check.has_groups or has_times_or_groups(connection)
 
     def run(self) -> tuple[ImportResult, StoreChange | None]:
@@ -302,6 +305,7 @@ class _Import:
         if not self._knows_times_or_groups:
             return 0
         found = self._connection.execute(text(_OTHER_TIMES)).all()
+        self._has_taken_away = bool(found)
         self._shortened = {row.v0 for row in found if not row.v0.startswith(GROUP_PREFIX)}
         self._groups_left = {row.v1 for row in found if row.v1.startswith(GROUP_PREFIX)}
         if found:
@@ -322,20 +326,22 @@ class _Import:
 
     def _violations(self) -> list[Violation]:
         staged_groups = self._staged_groups()
+        behind: frozenset[str] = frozenset()
         if staged_groups:
-            rows = rows_by_subject(rows_of_all_groups(self._connection))
-            fault = fault_in_chains(rows, staged_groups)
+            rows_of_groups = rows_by_subject(rows_of_all_groups(self._connection))
+            fault = fault_in_chains(rows_of_groups, staged_groups)
             if fault is not None:
                 rule, chain, message = fault
                 return [Violation(chain[0], chain[1], "", rule, message)]
+            behind = self._behind(staged_groups, rows_of_groups)
         needy = self._without_role_above()
         # Their staged rows alone are to blame; of the others whatever is wrong.
-        looked_at_whole = self._with_separate_roles() | self._behind(staged_groups) | self._shortened
+        looked_at_whole = self._with_separate_roles() | behind | self._shortened
         concerned = {subject for subject, _, _ in needy} | looked_at_whole
-        concerned = {subject for subject in concerned if not subject.startswith(GROUP_PREFIX)}
+        people = sorted(subject for subject in concerned if not subject.startswith(GROUP_PREFIX))
         found: list[Violation] = []
-        for start in range(0, len(concerned), ROWS_PER_STATEMENT):
-            some = sorted(concerned)[start : start + ROWS_PER_STATEMENT]
+        for start in range(0, len(people), ROWS_PER_STATEMENT):
+            some = people[start : start + ROWS_PER_STATEMENT]
             rows = rows_by_subject(rows_with_groups(self._connection, some))
             for subject in some:
                 gathered = gather_rows(subject, rows.get(subject, ()), rows)
@@ -389,11 +395,18 @@ class _Import:
             "UNION SELECT DISTINCT role FROM klausel_stage WHERE domain = ''"
         )
         values = {"first": GROUP_PREFIX, "beyond": AFTER_GROUPS}
-        return members_below(self._connection, set(self._connection.execute(query, values).scalars()))
+        return groups_below(self._connection, set(self._connection.execute(query, values).scalars()))
 
-    def _behind(self, groups: frozenset[str]) -> set[str]:
-        """The people in these groups."""
-        return {one for one in groups if not one.startswith(GROUP_PREFIX)}
+    def _behind(self, groups: frozenset[str], rows_of: Mapping[str, Sequence[Assignment]]) -> frozenset[str]:
+        """The people in these groups for whom a rule may be broken: none by roles that are added and need nothing."""
+        if not (self._roles.separate or self._has_taken_away):
+            groups = frozenset(group for group in groups if self._has_needy_role(group, rows_of))
+        return people_below(self._connection, groups)
+
+    def _has_needy_role(self, group: str, rows_of: Mapping[str, Sequence[Assignment]]) -> bool:
+        gathered = gather_rows(group, rows_of.get(group, ()), rows_of)
+        roles = {role for role, _ in gathered.pairs} | {row.role for row in gathered.others}
+        return any(needs_role_above(self._roles, role) for role in roles)
 
     def _without_keeper(self) -> list[Violation]:
         # The rows just added are people in these domains, unless they have ended, so only a holder can be missing.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, TextClause, select, text
 
 from klausel.core.policy.assignment import Assignment
 from klausel.core.policy.holding import groups_in
@@ -35,19 +35,25 @@ def rows_with_groups(connection: Connection, subjects: Collection[str]) -> list[
     return found
 
 
-def members_below(connection: Connection, groups: Collection[str]) -> frozenset[str]:
-    """These groups and all that are members of them, through groups too, whenever."""
+def groups_below(connection: Connection, groups: Collection[str]) -> frozenset[str]:
+    """These groups and all groups that are members of them, through others too, whenever."""
     waiting, met = set(groups), set(groups)
     while waiting:
-        some, waiting = sorted(waiting), set()
-        for start in range(0, len(some), ROWS_PER_STATEMENT):
-            chosen = CasbinRule.v1.in_(some[start : start + ROWS_PER_STATEMENT])
-            waiting |= set(connection.execute(select(CasbinRule.v0).where(chosen, CasbinRule.ptype == MEMBERSHIP)).scalars())
-        waiting -= met
+        waiting = set(_members(connection, waiting, text(OF_A_GROUP))) - met
         met |= waiting
-        # People have no members.
-        waiting = {one for one in waiting if one.startswith("group:")}
     return frozenset(met)
+
+
+def people_below(connection: Connection, groups: Collection[str]) -> frozenset[str]:
+    """All that are members of these groups and no groups themselves, whenever; to be asked with the groups below them."""
+    return frozenset(_members(connection, groups, text(f"NOT ({OF_A_GROUP})")))
+
+
+def _members(connection: Connection, groups: Collection[str], which: TextClause) -> Iterator[str]:
+    some = sorted(groups)
+    for start in range(0, len(some), ROWS_PER_STATEMENT):
+        chosen = CasbinRule.v1.in_(some[start : start + ROWS_PER_STATEMENT])
+        yield from connection.execute(select(CasbinRule.v0).where(chosen, CasbinRule.ptype == MEMBERSHIP, which)).scalars()
 
 
 def rows_of_all_groups(connection: Connection) -> Iterator[Assignment]:

@@ -11,9 +11,8 @@ from typing import Any
 from sqlalchemy import Engine, Select, and_, func, select, text
 
 from klausel.core.analysis.search import Holders
-from klausel.core.policy.assignment import GROUP_PREFIX
 from klausel.core.policy.holding import Held, gather_rows, held_at, rows_by_subject
-from klausel.storage.assignments.closures import members_below, rows_with_groups
+from klausel.storage.assignments.closures import groups_below, rows_with_groups
 from klausel.storage.sql.database import reading
 from klausel.storage.sql.tables import OF_A_GROUP, CasbinRule
 
@@ -32,17 +31,37 @@ def people_who_hold(
     Groups are among them, and all their members. `now` is in seconds since 1970; None: by the clock. Read in steps, so that
     writes in between may show or not. Raises StorageError.
     """
+    for subject, held in what_they_hold(engine, subjects_who_hold(engine, holders, after), now):
+        if any(holders.include(role, domain) for role, domain in held.pairs):
+            yield subject, held
+
+
+def what_they_hold(engine: Engine, subjects: Iterator[str], now: float | None = None) -> Iterator[tuple[str, Held]]:
+    """Each of some subjects with all that it holds now; read in growing steps. Those without any row are left out."""
     moment = time.time() if now is None else now
-    subjects = subjects_who_hold(engine, holders, after)
     size = FIRST_PEOPLE
     while some := list(islice(subjects, size)):
         with reading(engine) as connection:
             rows = rows_by_subject(rows_with_groups(connection, some))
         for subject in some:
-            held = held_at(subject, gather_rows(subject, rows.get(subject, ()), rows), moment)
-            if any(holders.include(role, domain) for role, domain in held.pairs):
-                yield subject, held
+            if subject in rows:
+                yield subject, held_at(subject, gather_rows(subject, rows[subject], rows), moment)
         size = min(5 * size, MOST_ROWS)
+
+
+def subjects_of_type(engine: Engine, type_: str, after: str = "") -> Iterator[str]:
+    """Every subject of a type that has a role assignment, or is in a group; in order, each once."""
+    # ";" is the character after ":".
+    start, end = max(after, f"{type_}:"), f"{type_};"
+    size = FIRST_ROWS
+    while True:
+        query = select(CasbinRule.v0).where(CasbinRule.v0 > start, CasbinRule.v0 < end).order_by(CasbinRule.v0)
+        with reading(engine) as connection:
+            some = connection.execute(query.distinct().limit(size)).scalars().all()
+        yield from some
+        if len(some) < size:
+            return
+        start, size = some[-1], min(2 * size, MOST_ROWS)
 
 
 def subjects_who_hold(engine: Engine, holders: Holders, after: str = "") -> Iterator[str]:
@@ -51,6 +70,9 @@ def subjects_who_hold(engine: Engine, holders: Holders, after: str = "") -> Iter
     if holders.anywhere:
         runs.append(_anywhere_below(engine, holders, after))
     groups = _groups_below(engine, holders)
+    if len(groups) <= FEW_PLACES:
+        runs += [_in_one_place(engine, group, "", after) for group in groups]
+        groups = []
     for start in range(0, len(groups), MOST_ROWS):
         runs.append(_members_of(engine, groups[start : start + MOST_ROWS], after))
     return (subject for subject, _ in groupby(heapq.merge(*runs)))
@@ -69,8 +91,7 @@ def _groups_below(engine: Engine, holders: Holders) -> list[str]:
     with reading(engine) as connection:
         for condition in chosen:
             found |= set(connection.execute(select(CasbinRule.v0).where(condition, text(OF_A_GROUP))).scalars())
-        below = members_below(connection, found) if found else ()
-    return sorted(one for one in below if one.startswith(GROUP_PREFIX))
+        return sorted(groups_below(connection, found))
 
 
 def _members_of(engine: Engine, groups: Sequence[str], after: str) -> Iterator[str]:

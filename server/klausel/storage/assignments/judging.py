@@ -8,11 +8,11 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, exists, or_, select
 
-from klausel.core.policy.assignment import AFTER_GROUPS, GROUP_PREFIX, Assignment, Violation
+from klausel.core.policy.assignment import AFTER_GROUPS, GROUP_PREFIX, Assignment, Violation, needs_role_above
 from klausel.core.policy.holding import LONGEST_GROUP_CHAIN, groups_in, rows_by_subject
 from klausel.core.policy.roles import RoleModel, top_domain
 from klausel.core.terms.moment import instant_text
-from klausel.storage.assignments.closures import ROWS_PER_STATEMENT, members_below, rows_with_groups
+from klausel.storage.assignments.closures import ROWS_PER_STATEMENT, groups_below, people_below, rows_with_groups
 from klausel.storage.assignments.rules import keepers_missing, subjects_at_fault
 from klausel.storage.sql.tables import MEMBERSHIP, CasbinRule
 
@@ -36,13 +36,19 @@ class ProposedChange:
         self._connection, self._roles, self._grant, self._now = connection, roles, grant, now
         rows = (*grant, *revoke)
         groups = {row.subject for row in rows if row.subject.startswith(GROUP_PREFIX)}
-        below = members_below(connection, groups) if groups else frozenset()
+        below = groups_below(connection, groups)
         joined = {row.role for row in rows if row.is_membership}
         concerned = {row.subject for row in rows} | below
         self._before = rows_by_subject(rows_with_groups(connection, concerned | joined))
         self.added, self.removed = self._really_changed(revoke)
         self._after = _changed(self._before, self.added, self.removed)
-        self._touched = self._accounts_by_subject(rows, below)
+        people: frozenset[str] = frozenset()
+        if groups and self._may_concern_people():
+            people = people_below(connection, below)
+            more = rows_by_subject(rows_with_groups(connection, people))
+            self._before |= more
+            self._after = {**more, **self._after}
+        self._touched = self._accounts_by_subject(rows, people)
         self._chains = _chain_violations(self._after, self.added, below)
 
     def violations(self) -> list[Violation]:
@@ -75,7 +81,15 @@ class ProposedChange:
                     removed.append(row)
         return [granted[key] for key in sorted(granted)], removed
 
-    def _accounts_by_subject(self, rows: Iterable[Assignment], below: Collection[str]) -> dict[str, set[str]]:
+    def _may_concern_people(self) -> bool:
+        """Whether what changes about a group can break a rule for somebody in it: not where roles are added that need nothing."""
+        if self.removed or self._roles.separate:
+            return True
+        added = [row for row in self.added if not row.is_membership]
+        added += [one for row in self.added if row.is_membership for one in self._above(row.role) if not one.is_membership]
+        return any(needs_role_above(self._roles, row.role) for row in added)
+
+    def _accounts_by_subject(self, rows: Iterable[Assignment], people: Collection[str]) -> dict[str, set[str]]:
         """The people concerned, each with the top-level domains in which something may change for them."""
         touched: dict[str, set[str]] = {}
         of_groups: set[str] = set()
@@ -88,9 +102,8 @@ class ProposedChange:
             else:
                 touched.setdefault(row.subject, set()).update(accounts)
         if of_groups:
-            for subject in below:
-                if not subject.startswith(GROUP_PREFIX):
-                    touched.setdefault(subject, set()).update(of_groups)
+            for subject in people:
+                touched.setdefault(subject, set()).update(of_groups)
         return touched
 
     def _above(self, group: str) -> Iterator[Assignment]:
@@ -123,7 +136,7 @@ def _chain_violations(rows: RowsBySubject, added: Iterable[Assignment], below: C
     memberships = [row for row in added if row.is_membership]
     if not memberships:
         return []
-    starts = {row.role for row in memberships} | {one for one in below if one.startswith(GROUP_PREFIX)}
+    starts = {row.role for row in memberships} | set(below)
     fault = fault_in_chains(rows, starts)
     if fault is None:
         return []

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine, func, select
 from klausel.core.policy.assignment import Assignment
 from klausel.core.records.change_chain import ChainCheck, Finding, StoredRecord, StoredRows
 from klausel.core.records.change_record import GRANTED, REVOKED, RowsDigest
+from klausel.core.terms.escaping import shown
 from klausel.storage.change_log.writer import ROWS_PER_FETCH, batches
 from klausel.storage.sql.database import reading
 from klausel.storage.sql.revisions import revision_now
@@ -201,8 +202,7 @@ def _told(rows: Iterator[list[Any]], tell: Progress) -> Iterator[list[Any]]:
 
 
 def _shown(row: Any) -> str:
-    text = str(Assignment(*row))
-    return text if text.isprintable() else ascii(text)[1:-1]
+    return shown(str(Assignment(*row)))
 
 
 def _damage(connection: Connection) -> Iterator[Finding]:

@@ -161,7 +161,8 @@ class DecisionLog:
         size = len(lines[0]) if number == 1 else sum(map(len, lines))
         with self._lock:
             records, bytes_ = self._waiting_records + number, self._waiting_bytes + size
-            if self._waiting_records and (records > self._most_waiting or bytes_ > MOST_WAITING_BYTES):
+            # What one request brings may be more records than may wait, where none do; never more bytes.
+            if bytes_ > MOST_WAITING_BYTES or (self._waiting_records and records > self._most_waiting):
                 self._dropped += number
                 self._untold += number
                 return

@@ -197,7 +197,9 @@ WATCHES: dict[str, tuple[str, ...]] = {
         _sqlite_watch("delete", "SELECT OLD.v0 AS subject"),
     ),
     "postgresql": (
-        # Whoever may change role assignments need not have rights on the tables that note it.
+        # Whoever may change role assignments need not have rights on the tables that note it. The function runs with the rights
+        # of who made it, so it looks where the tables are, and last of all where every caller may put one of the same name.
+        "SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true)",
         "CREATE OR REPLACE FUNCTION klausel_note_row_change() RETURNS trigger "
         "LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$ DECLARE counter bigint; BEGIN "
         "UPDATE klausel_state SET revision = revision + 1, log_starts_after = CASE TG_OP WHEN 'TRUNCATE' THEN revision + 1 "

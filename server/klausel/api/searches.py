@@ -1,0 +1,121 @@
+"""Answering the searches of AuthZEN: which subjects, which resources, which actions; page by page.
+
+A token names the last answer of its page, signed together with the question, so that it fits no other one.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+from typing import NamedTuple
+
+from sqlalchemy import Engine
+
+from klausel.api.access import check_reach
+from klausel.api.authzen_requests import Json
+from klausel.api.errors import ApiError
+from klausel.api.questions import Open, check_model, read_question
+from klausel.core.terms.caller import Caller
+from klausel.core.terms.request import Request
+from klausel.service.decision_service import Service
+from klausel.service.searches import Search, page_of
+from klausel.storage.sql.page_key import page_key
+
+LARGEST_PAGE = 1000
+"""How many answers a page has at most, and where none says how many it shall have."""
+SEARCH_PATHS: dict[Open, str] = {
+    "subject": "/access/v1/search/subject",
+    "resource": "/access/v1/search/resource",
+    "action": "/access/v1/search/action",
+}
+_TOKEN_FAULT = "page.token is not one that was given for this question; start again without it"
+_MAC_BYTES = 16
+
+
+class _Page(NamedTuple):
+    limit: int
+    token: str
+
+
+class Searches:
+    """The three searches of one service."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._tokens = _Tokens(service.store.engine)
+
+    def answer(self, open_: Open, body: Json, caller: Caller | None = None) -> Json:
+        """The answer to a search for this part; raises `ApiError` (400, 403, 501), `PoliciesTooOld` and `StorageError`."""
+        check_model(self._service)
+        question = read_question(body, open_)
+        page = _read_page(body)
+        after = self._tokens.read(open_, question, page.token) if page.token else ""
+        search = Search(self._service, question, None if caller is None else caller.accounts)
+        check_reach(caller, search.domains(open_))
+        if open_ == "action":
+            names = list(search.actions())
+            start = names.index(after) + 1 if after in names else 0
+            found, has_more = names[start : start + page.limit], len(names) > start + page.limit
+        else:
+            answers = search.subjects(after) if open_ == "subject" else search.resources(after)
+            found, has_more = page_of(answers, page.limit)
+        told: Json = {"next_token": "", "count": len(found)}
+        if has_more:
+            told["next_token"] = self._tokens.write(open_, question, found[-1] if found else after)
+        elif not page.token:
+            told["total"] = len(found)
+        type_ = question.subject.type if open_ == "subject" else question.resource.type
+        results = [{"name": one} if open_ == "action" else {"type": type_, "id": one} for one in found]
+        return {"page": told, "results": results}
+
+
+def _read_page(body: Json) -> _Page:
+    page = body.get("page")
+    if page is None:
+        return _Page(LARGEST_PAGE, "")
+    if not isinstance(page, dict):
+        raise ApiError(400, "page is not an object")
+    limit, token, properties = page.get("limit"), page.get("token"), page.get("properties")
+    if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 0):
+        raise ApiError(400, "page.limit is not a whole number from 0 on")
+    if token is not None and not isinstance(token, str):
+        raise ApiError(400, "page.token is not a string")
+    if properties is not None and not isinstance(properties, dict):
+        raise ApiError(400, "page.properties is not an object")
+    return _Page(LARGEST_PAGE if limit is None else min(limit, LARGEST_PAGE), token or "")
+
+
+class _Tokens:
+    """Writes and reads tokens, with the key of the database, which is read when it is first needed."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._key: bytes | None = None
+
+    def write(self, open_: Open, question: Request, last: str) -> str:
+        """The token of the page behind an answer."""
+        position = last.encode()
+        return base64.urlsafe_b64encode(self._mac(open_, question, position) + position).decode()
+
+    def read(self, open_: Open, question: Request, token: str) -> str:
+        """The answer that the page begins behind; raises `ApiError` (400) for what was not written for this question."""
+        try:
+            found = base64.b64decode(token.encode("ascii"), altchars=b"-_", validate=True)
+            position = found[_MAC_BYTES:]
+            if hmac.compare_digest(found[:_MAC_BYTES], self._mac(open_, question, position)):
+                return position.decode()
+        except ValueError:
+            pass
+        raise ApiError(400, _TOKEN_FAULT)
+
+    def _mac(self, open_: Open, question: Request, position: bytes) -> bytes:
+        if self._key is None:
+            self._key = page_key(self._engine)
+        asked = json.dumps([open_, *question], sort_keys=True, separators=(",", ":"), default=_sorted_set).encode()
+        return hmac.digest(self._key, hashlib.sha256(asked).digest() + position, "sha256")[:_MAC_BYTES]
+
+
+def _sorted_set(value: object) -> object:
+    return sorted(value) if isinstance(value, frozenset) else dict(value)  # type: ignore[call-overload]

@@ -1,0 +1,36 @@
+"""What commands print. Everything goes this way, so that nothing from a database or a request reaches a terminal as it is."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+
+import click
+
+from klausel.core.terms.escaping import shown, shown_in_json
+
+_PAINT = re.compile(r"(\x1b\[(?:0|1|3[0-7])m)")
+
+
+def say(line: str = "", err: bool = False) -> None:
+    """Prints one line; a line end within it is shown as one."""
+    click.echo(shown(line), err=err)
+
+
+def say_lines(lines: Iterable[str], err: bool = False) -> None:
+    """Prints lines, each as `say` does."""
+    for line in lines:
+        say(line, err)
+
+
+def say_painted(lines: Iterable[str]) -> None:
+    """Prints lines with the colours that `click.style` gave to parts of them; all else is shown as `say` does."""
+    for line in lines:
+        parts = _PAINT.split(line)
+        click.echo("".join(part if index % 2 else shown(part) for index, part in enumerate(parts)))
+
+
+def say_json(value: object, indent: int | None = None) -> None:
+    """Prints a value as JSON."""
+    click.echo(shown_in_json(json.dumps(value, indent=indent, ensure_ascii=False)))

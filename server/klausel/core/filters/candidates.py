@@ -1,0 +1,91 @@
+"""Who, and which resources, can be among the answers of a search: found from grants, before anybody is asked about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from klausel.core.conditions.tree import Attribute, Comparison, ListOf, Literal, operands_of
+from klausel.core.filters.filling import filled_in
+from klausel.core.filters.tree import Every, Filter, FilterCondition, Missing, NamesDomain, Some, every, some
+from klausel.core.policy.policy_set import PolicySet
+from klausel.core.policy.roles import ANYONE
+from klausel.core.terms.request import Request
+
+SUBJECT_ID = Attribute("subject", ("id",))
+RESOURCE_ID = Attribute("resource", ("id",))
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Subjects of a type that may be allowed: everybody, or who has one of the names, and those with one of the ids."""
+
+    everybody: bool
+    names: frozenset[str]
+    ids: frozenset[str]
+
+
+def candidates_among_subjects(policy: PolicySet, request: Request, domain: str | None) -> Candidates:
+    """Nobody else than these can be allowed what the request asks in a domain; the id of its subject does not count."""
+    everybody = False
+    names: set[str] = set()
+    ids: set[str] = set()
+    for grant in policy.grants_about(request.resource.type, request.action.name):
+        if grant.effect == "deny" or not grant.scope.covers(domain, policy.roles):
+            continue
+        left: Filter = True if grant.condition is None else filled_in(grant.condition, request, SUBJECT_ID.__eq__)
+        needed = values_needed(left, SUBJECT_ID)
+        if needed is not None:
+            ids |= needed
+        elif grant.grantee == ANYONE:
+            everybody = True
+        else:
+            names.add(grant.grantee)
+    return Candidates(everybody, frozenset(names), frozenset(ids))
+
+
+def values_needed(filter_: Filter, attribute: Attribute) -> frozenset[str] | None:
+    """The only texts that an attribute can be where a filter holds, or some more; None where it can be any."""
+    match filter_:
+        case False:
+            return frozenset()
+        case Comparison("==", left, Literal(value)) if left == attribute:
+            return frozenset({value} if isinstance(value, str) else ())
+        case Comparison("in", left, ListOf(items)) if left == attribute:
+            return frozenset(item.value for item in items if isinstance(item.value, str))
+        case Every(parts):
+            found = [needed for part in parts if (needed := values_needed(part, attribute)) is not None]
+            return min(found, key=len) if found else None
+        case Some(parts):
+            together: set[str] = set()
+            for part in parts:
+                needed = values_needed(part, attribute)
+                if needed is None:
+                    return None
+                together |= needed
+            return frozenset(together)
+    return None
+
+
+def by_id_alone(filter_: Filter) -> Filter:
+    """What a filter comes to for resources of which nothing is known but their id."""
+    match filter_:
+        case bool():
+            return filter_
+        case Every(parts):
+            return every(map(by_id_alone, parts))
+        case Some(parts):
+            return some(map(by_id_alone, parts))
+        case Missing(attribute):
+            return attribute != RESOURCE_ID
+        case _:
+            return filter_ if _reads_the_id_alone(filter_) else False
+
+
+def _reads_the_id_alone(leaf: FilterCondition) -> bool:
+    match leaf:
+        case NamesDomain(attributes):
+            return attributes == (RESOURCE_ID,)
+        case Every() | Some() | Missing():
+            return False
+        case _:
+            return all(operand == RESOURCE_ID or isinstance(operand, Literal | ListOf) for operand in operands_of(leaf))

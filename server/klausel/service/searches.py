@@ -1,0 +1,155 @@
+"""Searches: which subjects, which resources and which actions; every answer is one that `decide` allows, and none is missing.
+
+What can be an answer is found from the grants, by indexes; each is then decided like any other question.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from itertools import groupby, islice, takewhile
+from typing import Literal
+
+from klausel.core.analysis.search import holders_of
+from klausel.core.decisions.decide import decide
+from klausel.core.decisions.domain import BadDomain, domain_of
+from klausel.core.decisions.effective_roles import NOBODY, EffectiveRoles
+from klausel.core.filters.candidates import RESOURCE_ID, by_id_alone, candidates_among_subjects, values_needed
+from klausel.core.filters.derive import filter_of
+from klausel.core.policy.roles import Level, top_domain
+from klausel.core.terms.identifiers import fault_in_domain_id, fault_in_subject, split_subject_key, subject_key
+from klausel.core.terms.request import Request, asked_at
+from klausel.service.decision_service import Service
+from klausel.storage.assignments.holders import subjects_of_type, subjects_who_hold, what_they_hold
+from klausel.storage.assignments.known_domains import ids_below, is_known
+
+
+class Search:
+    """One search, answered by the policy set in force and at the time when it begins.
+
+    With `accounts` only subjects are found that hold something in these domains of the top level. The open part of the
+    question has an empty id or name. Answers come in order, from behind `after`, read as they are asked for.
+    Making one raises `PoliciesTooOld`; reading answers raises `StorageError`.
+    """
+
+    def __init__(self, service: Service, question: Request, accounts: frozenset[str] | None = None) -> None:
+        self._accounts = accounts
+        in_force = service.in_force_now()
+        self._compiled = in_force.policy.compiled
+        self._policy = self._compiled.policy
+        self._resolved_roles = in_force.resolved_roles
+        self._engine = service.store.engine
+        moment = service.clock()
+        self._now = moment.timestamp()
+        self._question = asked_at(question, moment) if self._policy.uses_now else question
+
+    def domains(self, part: Literal["subject", "resource", "action"]) -> list[str | None]:
+        """The domains that a search for this part concerns; None where it concerns all."""
+        if part == "resource":
+            level = self._level()
+            place = None if level is None else self._above(level)
+            return [] if place is None else [place or None]
+        resource = self._question.resource
+        declared = self._policy.resource_types.get(resource.type)
+        actions = (self._question.action.name,) if part == "subject" else declared.actions if declared else ()
+        found = [domain_of(self._policy.roles, declared, action, resource) for action in actions]
+        asked = dict.fromkeys(domain for domain in found if not isinstance(domain, BadDomain))
+        return [domain for domain in asked if domain is not None or part == "subject"]
+
+    def subjects(self, after: str = "") -> Iterator[str]:
+        """The ids of the known subjects of the type, by code points; known are those with a role assignment or in a group."""
+        type_, resource = self._question.subject.type, self._question.resource
+        declared = self._policy.resource_types.get(resource.type)
+        domain = domain_of(self._policy.roles, declared, self._question.action.name, resource)
+        if isinstance(domain, BadDomain) or fault_in_subject(type_, "x") is not None:
+            return
+        candidates = candidates_among_subjects(self._policy, self._question, domain)
+        first = subject_key(type_, after)
+        if candidates.everybody:
+            keys = subjects_of_type(self._engine, type_, first)
+        else:
+            runs = [iter(sorted(subject_key(type_, id_) for id_ in candidates.ids if id_ > after))]
+            if candidates.names:
+                runs.append(subjects_who_hold(self._engine, holders_of(self._policy.roles, domain, candidates.names), first))
+            keys = (key for key, _ in groupby(heapq.merge(*runs)))
+        of_type = takewhile(lambda key: key.startswith(f"{type_}:"), keys)
+        for key, held in what_they_hold(self._engine, of_type, self._now):
+            parts = split_subject_key(key)
+            if self._accounts is not None and not any(top_domain(where) in self._accounts for _, where in held.pairs):
+                continue
+            if parts is not None and self._allows(
+                self._question._replace(subject=self._question.subject._replace(id=parts[1])),
+                EffectiveRoles.of_held(self._policy.roles, held),
+            ):
+                yield parts[1]
+
+    def resources(self, after: str = "") -> Iterator[str]:
+        """The ids of the known resources of the type, by code points.
+
+        Known are the domains with a role assignment in them, where the type is one whose ids name domains; the domain
+        above must be named by the properties.
+        """
+        level = self._level()
+        place = None if level is None else self._above(level)
+        if level is None or place is None:
+            return
+        effective_roles = self._effective_roles()
+        left = by_id_alone(filter_of(self._policy, effective_roles, self._question))
+        if left is False:
+            return
+        needed = values_needed(left, RESOURCE_ID)
+        ids: Iterator[str]
+        if needed is not None:
+            prefix = place + "/" if place else ""
+            named = sorted(id_ for id_ in needed if id_ > after and fault_in_domain_id(id_) is None)
+            ids = filter(lambda id_: is_known(self._engine, prefix + id_), iter(named))
+        else:
+            is_lowest = level.depth == len(self._policy.roles.levels)
+            ids = ids_below(self._engine, place or None, after, is_lowest=is_lowest)
+        for id_ in ids:
+            if self._allows(self._question._replace(resource=self._question.resource._replace(id=id_)), effective_roles):
+                yield id_
+
+    def actions(self) -> Iterator[str]:
+        """The names of the actions of the resource's type, in the order of the files."""
+        declared = self._policy.resource_types.get(self._question.resource.type)
+        if declared is None:
+            return
+        effective_roles = self._effective_roles()
+        for name in declared.actions:
+            if self._allows(self._question._replace(action=self._question.action._replace(name=name)), effective_roles):
+                yield name
+
+    def _level(self) -> Level | None:
+        """The level whose domains are named by the ids of the resources; None where they name none."""
+        type_ = self._question.resource.type
+        return next((level for level in self._policy.roles.levels if level.identified_by == type_), None)
+
+    def _above(self, level: Level) -> str | None:
+        """The domain above those of a level that the properties name, empty for the top level; None where they name none."""
+        parts: list[str] = []
+        for above in self._policy.roles.levels[: level.depth - 1]:
+            part = above.constant
+            if part is None and above.named_by is not None:
+                value = self._question.resource.properties.get(above.named_by)
+                part = value if isinstance(value, str) and fault_in_domain_id(value) is None else None
+            if part is None:
+                return None
+            parts.append(part)
+        return "/".join(parts)
+
+    def _effective_roles(self) -> EffectiveRoles:
+        subject = self._question.subject
+        if fault_in_subject(subject.type, subject.id) is not None:
+            return NOBODY
+        self._resolved_roles.refresh()
+        return self._resolved_roles.effective_roles_of(subject_key(subject.type, subject.id), self._now)
+
+    def _allows(self, request: Request, effective_roles: EffectiveRoles) -> bool:
+        return decide(self._policy, self._compiled, lambda _, domain: effective_roles.roles_in(domain), request).allowed
+
+
+def page_of(answers: Iterator[str], limit: int) -> tuple[list[str], bool]:
+    """The first answers, and whether there are more."""
+    found = list(islice(answers, limit + 1))
+    return found[:limit], len(found) > limit

@@ -1,0 +1,272 @@
+"""The client over real sockets: typed questions, denies where no answer comes, nothing sent twice that changes anything."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from doors import demo_people, grant, open_doors
+from werkzeug.serving import make_server
+
+from klausel.client import Action, AsyncKlausel, CallFailed, Klausel, Question, Refused, Resource, Subject
+from klausel.core.terms.caller import Caller
+from klausel.storage.callers.keys import KeyStore
+
+QUIZ = Resource("quiz", "q1", {"account": "acme", "workspace": "support", "status": "published"})
+SALES = Resource("quiz", "q1", {"account": "acme", "workspace": "sales", "status": "published"})
+
+
+@contextmanager
+def served(application: Any) -> Iterator[str]:
+    server = make_server("127.0.0.1", 0, application, threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with open_doors(tmp_path_factory.mktemp("client") / "klausel.db") as doors:
+        grant(doors.service, demo_people())
+        with served(doors.flask._client.application) as url:  # type: ignore[attr-defined]
+            yield url
+
+
+@pytest.fixture
+def klausel(address: str) -> Iterator[Klausel]:
+    with Klausel(address) as client:
+        yield client
+
+
+def test_questions_are_answered(klausel: Klausel) -> None:
+    assert klausel.allows("user:leo", "edit", QUIZ)
+    assert not klausel.allows(Subject("user", "leo"), Action("edit"), SALES)
+    assert klausel.evaluate("user:leo", "edit", QUIZ)
+    questions = [Question("user:leo", "edit", one) for one in (QUIZ, SALES, QUIZ)]
+    assert [bool(decision) for decision in klausel.evaluations(questions)] == [True, False, True]
+    assert klausel.evaluations([]) == []
+    assert klausel.explain("user:leo", "edit", SALES)["decision"] is False
+
+
+def test_a_question_that_cannot_be_judged_is_a_deny_with_its_reason(klausel: Klausel) -> None:
+    decision = klausel.evaluate("user:leo", "edit", Resource("quiz", "q1", {"workspace": "support"}))
+    assert not decision
+    assert decision.reason
+    assert not decision.failed
+
+
+def test_a_filter_is_told(klausel: Klausel) -> None:
+    answer = klausel.filter("user:leo", "view", Resource("dashboard", properties={"account": "acme"}))
+    assert answer.filter == "when"
+    assert answer.condition
+    assert klausel.filter("user:nobody", "view", Resource("dashboard"), domain="acme").filter == "never"
+
+
+def test_role_assignments_are_changed_and_listed(klausel: Klausel) -> None:
+    row = {"subject": "user:zoe", "role": "user", "domain": "acme"}
+    revision = klausel.assign([row], reason="helps out")
+    assert revision
+    assert list(klausel.assignments(subject="user:zoe")) == [row]
+    klausel.assign(revoke=[row])
+    assert list(klausel.assignments(subject="user:zoe")) == []
+    with pytest.raises(Refused) as refused:
+        klausel.assign([{**row, "role": "emperor"}])
+    assert refused.value.status == 400
+    assert refused.value.body["faults"]
+
+
+def test_pages_are_walked_to_the_end(klausel: Klausel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("klausel.api.assignments.DEFAULT_LIMIT", 2)
+    found = [(row["subject"], row["role"], row["domain"]) for row in klausel.assignments(domain="acme")]
+    assert sorted(found) == sorted(row for row in demo_people() if row[2] == "acme")
+
+
+def test_the_same_can_be_awaited(address: str) -> None:
+    async def ask() -> None:
+        async with AsyncKlausel(address) as client:
+            assert await client.allows("user:leo", "edit", QUIZ)
+            many = await asyncio.gather(*(client.allows("user:leo", "edit", one) for one in [QUIZ, SALES] * 20))
+            assert many == [True, False] * 20
+            assert [bool(one) for one in await client.evaluations([Question("user:leo", "edit", SALES)])] == [False]
+            assert (await client.explain("user:leo", "edit", QUIZ))["decision"] is True
+            assert (await client.filter("user:leo", "view", Resource("dashboard"))).filter == "when"
+            assert [row["role"] async for row in client.assignments(subject="user:leo", domain="acme/support")] == ["lead"]
+            await client.assign([{"subject": "user:yan", "role": "user", "domain": "acme"}])
+            await client.assign(revoke=[{"subject": "user:yan", "role": "user", "domain": "acme"}])
+
+    asyncio.run(ask())
+
+
+def test_a_key_is_sent(tmp_path: Path) -> None:
+    with open_doors(tmp_path / "keys.db", authentication="keys") as doors:
+        grant(doors.service, demo_people())
+        key = KeyStore(doors.service.store.engine).new(Caller("app", frozenset({"check"})), None)[1]
+        with served(doors.lane._client.application) as url:  # type: ignore[attr-defined]
+            with Klausel(url, key=key) as client:
+                assert client.allows("user:leo", "edit", QUIZ)
+                with pytest.raises(Refused, match="scope explain"):
+                    client.explain("user:leo", "edit", QUIZ)
+            with Klausel(url) as client:
+                assert "does not say who calls" in (client.evaluate("user:leo", "edit", QUIZ).reason or "")
+
+
+# --- Where no answer comes ------------------------------------------------------------------------------------------
+
+Handler = Callable[[BaseHTTPRequestHandler], None]
+
+
+@contextmanager
+def odd_service(answer: Handler) -> Iterator[str]:
+    """A service that answers each POST and GET by a function."""
+
+    class Answering(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            answer(self)
+
+        do_GET = do_POST
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answering)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def saying(status: int, body: object, seen: list[str]) -> Handler:
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        seen.append(handler.path)
+        text = body if isinstance(body, bytes) else json.dumps(body).encode()
+        handler.send_response(status)
+        handler.send_header("Content-Length", str(len(text)))
+        handler.end_headers()
+        handler.wfile.write(text)
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"decision": "true"},
+        {"decision": 1},
+        {},
+        [],
+        None,
+        b"<html>",
+        {"decision": True, "context": {"error": {"status": 503, "message": "down"}}},
+    ],
+)
+def test_what_is_no_decision_is_a_deny(body: object) -> None:
+    with odd_service(saying(200, body, [])) as url, Klausel(url) as client:
+        decision = client.evaluate("user:leo", "edit", "quiz:q1")
+        assert (decision.allowed, decision.failed) == (False, True)
+
+
+def test_a_batch_that_is_cut_is_all_denies() -> None:
+    with odd_service(saying(200, {"evaluations": [{"decision": True}]}, [])) as url, Klausel(url) as client:
+        answers = client.evaluations([Question("user:leo", "edit", "quiz:q1")] * 2)
+        assert [(one.allowed, one.failed) for one in answers] == [(False, True)] * 2
+
+
+def test_a_failing_service_is_asked_again_once_and_then_denied() -> None:
+    seen: list[str] = []
+    with odd_service(saying(503, {"error": {"status": 503, "message": "busy"}}, seen)) as url, Klausel(url) as client:
+        assert client.evaluate("user:leo", "edit", "quiz:q1").reason == "busy"
+        assert len(seen) == 2
+        with pytest.raises(CallFailed, match="busy"):
+            client.evaluate("user:leo", "edit", "quiz:q1", denies=False)
+
+
+def test_a_change_is_never_sent_twice() -> None:
+    seen: list[str] = []
+    with odd_service(saying(503, {}, seen)) as url, Klausel(url, retries=5) as client:
+        with pytest.raises(CallFailed):
+            client.assign([{"subject": "user:zoe", "role": "user", "domain": "acme"}])
+        assert seen == ["/v1/assignments"]
+
+
+def test_a_service_that_never_answers_is_a_deny_within_the_time() -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        with Klausel(f"http://127.0.0.1:{silent.getsockname()[1]}", seconds=0.2, retries=0) as client:
+            decision = client.evaluate("user:leo", "edit", "quiz:q1")
+            assert decision.reason == "the service did not answer within 0.2 s"
+            assert not decision.allowed
+
+
+def test_a_service_that_is_not_there_is_a_deny() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with Klausel(f"http://127.0.0.1:{port}") as client:
+        assert client.evaluate("user:leo", "edit", "quiz:q1").failed
+
+
+def test_decisions_are_remembered_when_asked_for_and_failures_are_not() -> None:
+    seen: list[str] = []
+    with odd_service(saying(200, {"decision": True}, seen)) as url, Klausel(url, remembers=60) as client:
+        assert client.allows("user:leo", "edit", "quiz:q1")
+        assert client.allows("user:leo", "edit", "quiz:q1")
+        assert not seen[1:]
+        assert client.allows("user:leo", "edit", "quiz:q2")
+        assert len(seen) == 2
+    seen.clear()
+    with odd_service(saying(500, {}, seen)) as url, Klausel(url, remembers=60, retries=0) as client:
+        for _ in range(2):
+            assert not client.allows("user:leo", "edit", "quiz:q1")
+        assert len(seen) == 2
+
+
+def test_another_decision_point_is_asked_where_it_says(address: str) -> None:
+    seen: list[str] = []
+    metadata: dict[str, str] = {}
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        is_metadata = "well-known" in handler.path
+        saying(200, metadata if is_metadata else {"decision": True}, seen)(handler)
+
+    with odd_service(answer) as url:
+        metadata |= {"policy_decision_point": url, "access_evaluation_endpoint": f"{url}/pdp/ask"}
+        with Klausel.discover(f"{url}/tenant") as client:
+            assert client.allows("user:leo", "edit", "quiz:q1")
+
+        async def ask() -> bool:
+            async with await AsyncKlausel.discover(f"{url}/tenant") as client:
+                return await client.allows("user:leo", "edit", "quiz:q1")
+
+        assert asyncio.run(ask())
+    assert seen == ["/.well-known/authzen-configuration/tenant", "/pdp/ask"] * 2
+
+
+@pytest.mark.parametrize("written", ["leo", ":leo", "user:", ""])
+def test_a_text_that_is_no_subject_is_told(klausel: Klausel, written: str) -> None:
+    with pytest.raises(ValueError, match="is no subject; write type:id"):
+        klausel.allows(written, "edit", QUIZ)
+
+
+@pytest.mark.parametrize("url", ["localhost:8080", "ftp://host", "http://", ""])
+def test_an_address_that_is_none_is_told(url: str) -> None:
+    with pytest.raises(ValueError, match="is no address of a service"):
+        Klausel(url)
