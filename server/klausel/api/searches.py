@@ -76,14 +76,14 @@ def _read_page(body: Json) -> _Page:
     if page is None:
         return _Page(LARGEST_PAGE, "")
     if not isinstance(page, dict):
-        raise ApiError(400, "page is not an object")
+        raise ApiError(400, "page is not an object; send one")
     limit, token, properties = page.get("limit"), page.get("token"), page.get("properties")
     if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 0):
         raise ApiError(400, "page.limit is not a whole number from 0 on")
     if token is not None and not isinstance(token, str):
-        raise ApiError(400, "page.token is not a string")
+        raise ApiError(400, "page.token is not a string; send one")
     if properties is not None and not isinstance(properties, dict):
-        raise ApiError(400, "page.properties is not an object")
+        raise ApiError(400, "page.properties is not an object; send one")
     return _Page(LARGEST_PAGE if limit is None else min(limit, LARGEST_PAGE), token or "")
 
 

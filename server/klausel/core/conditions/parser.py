@@ -41,6 +41,7 @@ from klausel.core.conditions.tree import (
     Operator,
     Truth,
     atoms,
+    kind_of_operand,
     negate,
 )
 from klausel.core.conditions.values import Scalar
@@ -394,17 +395,29 @@ class _Parser:
         left = self._single_operand()
         minus = FUNCTIONS["-"]
         if self._take(minus.name):
+            self._check_no_name_with_minus(left, start)
             right_at = self._token.offset
             right = self._single_operand()
             for side, at in ((left, start), (right, right_at)):
                 if not isinstance(side, Attribute | Computed) and not isinstance(getattr(side, "value", None), datetime):
-                    self._fail(f"`{side}` is no time", _NO_ARITHMETIC, at)
+                    is_duration = kind_of_operand(side) == "duration"
+                    hint = "write context.now - resource.created < days(30), or the like" if is_duration else _NO_ARITHMETIC
+                    self._fail(f"`{side}` is no time", hint, at)
             if isinstance(left, Literal) and isinstance(right, Literal):
                 self._fail("the difference has no attribute, so it is always the same", "write days(30)", start)
             return Computed(minus.name, self._checked(minus, [(left, start), (right, right_at)]))
         if self._token.kind == "number" and self._token.text.startswith("-") and not isinstance(left, ListOf):
             self._fail(f"`{self._token.text}` is not expected here", _NO_ARITHMETIC)
         return left
+
+    def _check_no_name_with_minus(self, left: Operand, start: int) -> None:
+        """Refuses `resource.soft-delete`, which would take `delete` for a value."""
+        token = self._token
+        is_operand = token.text in ROOTS or self._called("value") is not None or token.kind != "name"
+        if isinstance(left, Attribute) and not is_operand:
+            name = f"{left.path[-1]}-{token.text}"
+            holder = Attribute(left.root, (*left.path[:-1], name))
+            self._fail(f"`-` stands in a name: `{left}-{token.text}`", f"write {holder}", start)
 
     def _single_operand(self) -> Operand:
         token = self._token
