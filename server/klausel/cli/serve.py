@@ -12,6 +12,7 @@ import sys
 from contextlib import closing
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
@@ -30,7 +31,13 @@ from klausel.core.policy.orphans import orphan_problems, orphaned_roles
 from klausel.core.terms.masking import fault_in_mask
 from klausel.core.testing.gate import unmet_expectations
 from klausel.service.pipeline import LoadedPolicy
-from klausel.settings import ENVIRONMENT_VARIABLE, SLOW_BODIES_AT_ONCE, Settings, fault_in_public_url
+from klausel.settings import (
+    ENVIRONMENT_VARIABLE,
+    SLOW_BODIES_AT_ONCE,
+    WORKERS_FOLDER_VARIABLE,
+    Settings,
+    fault_in_public_url,
+)
 from klausel.storage.assignments.store import AssignmentStore
 from klausel.storage.assignments.stored_roles import stored_roles
 from klausel.storage.callers.keys import KeyStore
@@ -298,7 +305,12 @@ def serve(policies: Path, model: Path | None, demo: bool, open_to_all: bool, **o
         workers_kill_timeout=SECONDS_TO_END,
     )
     server.on_startup(_pass_reloads_on)
-    server.serve(target_loader=_load_application)
+    if settings.workers == 1:
+        server.serve(target_loader=_load_application)
+        return
+    with TemporaryDirectory(prefix="klausel-") as folder:
+        os.environ[WORKERS_FOLDER_VARIABLE] = folder
+        server.serve(target_loader=_load_application)
 
 
 def _check_expectations(loaded: LoadedPolicy, most_steps: int) -> None:
