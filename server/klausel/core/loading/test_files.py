@@ -226,7 +226,7 @@ class _Reader:
             if known and text.value not in known:
                 near = self._problems.did_you_mean(text.value, known)
                 hint = f"{near}The actions of {' and '.join(types)} are {', '.join(known)}"
-                self._problems.add(text.place, "unknown-action", f'unknown action "{text.value}"', hint)
+                self._problems.add(text.place, "unknown-action", f'unknown action "{text.value}"', hint, name=text.value)
         return [text for text in texts if text.value in known]
 
     def _answer(self, fields: Fields) -> list[Text]:
