@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sqlite3
 import sys
@@ -15,7 +16,7 @@ import pytest
 from command_line import ROOT, run
 from doors import ALLOWED, open_doors, with_subject
 
-from klausel.app import OneLine
+from klausel.api.service_log import JsonLines, TextLines, current
 from klausel.cli.main import main
 from klausel.core.policy.assignment import Assignment
 from klausel.core.records.change_record import Origin
@@ -155,9 +156,20 @@ def test_the_log_of_the_service_has_one_line_for_each_record() -> None:
         raise ValueError(HOSTILE)
     except ValueError:
         record = logging.LogRecord("klausel", logging.ERROR, __file__, 1, "failed for %s", (HOSTILE,), sys.exc_info())
-    text = OneLine("%(levelname)s %(message)s").format(record)
+    text = TextLines().format(record)
     assert_nothing_raw(text)
-    assert text.startswith("ERROR failed for user:eve\\u{1b}")
+    assert "ERROR" in text.split("\n")[0]
+    assert "failed for user:eve\\u{1b}" in text.split("\n")[0]
+    current.request_id = "r-1\u202e"
+    try:
+        line = JsonLines().format(record)
+    finally:
+        current.request_id = None
+    assert_nothing_raw(line)
+    told = json.loads(line)
+    assert (told["level"], told["request_id"]) == ("ERROR", "r-1\\u{202e}")
+    assert told["message"].startswith("failed for user:eve")
+    assert any("ValueError" in text for text in told["exception"])
 
 
 def test_the_prompt_prints_nothing_raw(database: str) -> None:
