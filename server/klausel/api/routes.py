@@ -16,7 +16,7 @@ from klausel.api.filters import answer_filter
 from klausel.api.http import body_limits, json_answer, query_parameters, read_body
 from klausel.api.metrics import Metrics
 from klausel.api.permissions import answer_permissions
-from klausel.api.policy_state import answer_reload, describe_policy, describe_readiness
+from klausel.api.policy_state import answer_reload, describe_policy, describe_readiness, describe_types
 from klausel.api.searches import SEARCH_PATHS, Searches
 from klausel.core.decisions.explanation_format import explanation_as_json
 from klausel.core.records.change_record import TEXT_CHARACTERS
@@ -113,6 +113,10 @@ def klausel_routes(service: Service, metrics: Metrics) -> Blueprint:
     @blueprint.get("/v1/policy", provide_automatic_options=False)
     def policy() -> Response:
         return json_answer(describe_policy(service.live))
+
+    @blueprint.get("/v1/policy/types", provide_automatic_options=False)
+    def policy_types() -> Response:
+        return json_answer(describe_types(service.live))
 
     @blueprint.post("/v1/policy:reload", provide_automatic_options=False)
     def reload_policy() -> Response:

@@ -19,6 +19,7 @@ from klausel.core.lint.rules import (
     similar_names,
     similar_places,
     switch_off,
+    undeclared_property,
     unused_action,
     unused_condition,
     unused_resource_type,
@@ -45,6 +46,7 @@ _MODULES: Sequence[ModuleType] = (
     same_permissions,
     similar_names,
     similar_places,
+    undeclared_property,
 )
 RULES: Mapping[str, ModuleType] = MappingProxyType({module.ID: module for module in (*_MODULES, switch_off)})
 """Every rule by its id, in the order in which help shows them."""

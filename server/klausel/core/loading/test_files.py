@@ -10,7 +10,9 @@ from klausel.core.conditions.values import read_time
 from klausel.core.loading.features import Vocabulary
 from klausel.core.loading.fields import ProblemList
 from klausel.core.loading.file_schema import TEST, TESTS
-from klausel.core.loading.test_people import Person, read_person, read_properties, read_resource
+from klausel.core.loading.json_values import read_properties
+from klausel.core.loading.property_checks import check_values
+from klausel.core.loading.test_people import Person, read_person, read_resource
 from klausel.core.policy.policy_test import Expectation, PolicyTest, grant_text
 from klausel.core.terms.problem import Place
 from klausel.core.terms.request import NOW, Action, Request, Resource, Subject, asked_at
@@ -100,6 +102,7 @@ class _Reader:
     def __init__(self, cast: _Cast, vocabulary: Vocabulary, problems: ProblemList) -> None:
         self._cast = cast
         self._types = vocabulary.resource_types
+        self._properties = vocabulary.properties
         self._problems = problems
 
     def expectations(self, fields: Fields) -> Iterator[Expectation]:
@@ -172,8 +175,19 @@ class _Reader:
         of_action = self._problems.fields(fields.get("action_properties"), "action_properties")
         if of_action is not None:
             asked.action_properties = read_properties(of_action, self._problems)
+        if context is not None or of_action is not None or fields.get("undeclared") is not None:
+            self._check_sent(fields, context, of_action, asked)
         asked.now = self._now(fields.get("now"))
         return asked
+
+    def _check_sent(self, fields: Fields, context: Fields | None, of_action: Fields | None, asked: _Asked) -> None:
+        """Reports what is sent with the questions, as context and of the action, and is not as declared."""
+        sent = (
+            (context, asked.context, "context", "the context"),
+            (of_action, asked.action_properties, "action", "the action"),
+        )
+        parts = [(part, values, self._properties.get(root), what) for part, values, root, what in sent if part is not None]
+        check_values(parts, self._problems, fields.get("undeclared"))
 
     def _now(self, node: Node | None) -> datetime | None:
         text = self._problems.text(node, "now")
