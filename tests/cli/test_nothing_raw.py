@@ -16,6 +16,7 @@ import pytest
 from command_line import ROOT, run
 from doors import ALLOWED, open_doors, with_subject
 
+import klausel.cli
 from klausel.api.service_log import JsonLines, TextLines, current
 from klausel.cli.main import main
 from klausel.core.policy.assignment import Assignment
@@ -36,7 +37,9 @@ SAYS_NOTHING_OF_PEOPLE = {
     "db check": "tells a number",
     "db upgrade": "tells a number",
     "audit checkpoint": "counts records; its findings are those of verify",
-    **dict.fromkeys(("blame", "check", "compile", "fmt", "init", "log", "mutate", "prove"), "speaks of policy files"),
+    **dict.fromkeys(
+        ("blame", "check", "compile", "declare", "fmt", "init", "log", "mutate", "prove"), "speaks of policy files"
+    ),
     **dict.fromkeys(("schema", "test"), "speaks of policy files"),
     "serve": "its log is below",
     "shell": "is asked below",
@@ -198,3 +201,10 @@ def test_what_is_exported_is_imported_again(database: str, tmp_path: Path) -> No
     assert result.exit_code == 0, result.output
     with closing(AssignmentStore(open_database(f"sqlite:///{tmp_path}/other.db"))) as store:
         assert {row.subject for row in store.export_rows()} == {ACCEPTED}
+
+
+def test_commands_print_by_the_one_module_alone() -> None:
+    """A difference of `fmt` is for tools, and problems are escaped where they are made."""
+    folder = Path(klausel.cli.__file__).parent
+    printing = {file.name for file in folder.glob("*.py") if "click.echo(" in file.read_text(encoding="utf-8")}
+    assert printing <= {"output.py", "fmt.py", "problem_lines.py"}, "print by klausel.cli.output"
