@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import gc
-import logging
 import multiprocessing
 import os
 import signal
@@ -12,7 +11,6 @@ import threading
 import time
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from flask import Flask
 from sqlalchemy import Engine
@@ -21,14 +19,15 @@ from klausel.api.access import check_routes
 from klausel.api.connections import ConnectionWatch, RequestsInProgress
 from klausel.api.http import share
 from klausel.api.lane import EvaluationLane
+from klausel.api.metrics import Metrics
 from klausel.api.routes import authzen_routes, klausel_routes
-from klausel.core.terms.escaping import shown
+from klausel.api.service_log import show_log
 from klausel.enforcer.installation import check_installation
 from klausel.service.authentication import ApiKeys, Authentication, RateLimit
 from klausel.service.decision_service import Service
 from klausel.service.effective_roles_cache import EffectiveRolesCache
 from klausel.service.policy_in_force import LivePolicy
-from klausel.settings import ENVIRONMENT_VARIABLE, Settings
+from klausel.settings import ENVIRONMENT_VARIABLE, WORKERS_FOLDER_VARIABLE, Settings
 from klausel.storage.assignments.store import AssignmentStore
 from klausel.storage.assignments.stored_roles import stored_roles
 from klausel.storage.callers.keys import KeyStore
@@ -56,22 +55,29 @@ def create_app(settings: Settings) -> Flask:
 
 def _join(service: Service, watches: bool = False) -> Flask:
     settings, requests = service.settings, RequestsInProgress()
-    watch = ConnectionWatch(settings.port, settings.max_connections, settings.body_seconds, requests) if watches else None
-    app = create_flask_app(service, watch)
+    watch = (
+        ConnectionWatch(settings.port, settings.max_connections, settings.body_seconds, requests)
+        if watches and settings.fast_lane
+        else None
+    )
+    folder = os.environ.get(WORKERS_FOLDER_VARIABLE) if watches else None
+    metrics = Metrics(service, watch, Path(folder) if folder else None)
+    app = create_flask_app(service, metrics)
     if settings.fast_lane:
         app.wsgi_app = EvaluationLane(service, app.wsgi_app, requests)  # type: ignore[method-assign]
     if watch is not None:
         watch.start()
+        metrics.start()
     return app
 
 
-def create_flask_app(service: Service, watch: ConnectionWatch | None = None) -> Flask:
-    """The routes over the parts behind them; `watch` looks after the connections of a process that is a worker."""
+def create_flask_app(service: Service, metrics: Metrics | None = None) -> Flask:
+    """The routes over the parts behind them; `metrics` are those of a process that is a worker."""
     settings = service.settings
     app = Flask("klausel", static_folder=None)
     share(app, settings, service.authentication)
     app.register_blueprint(authzen_routes(service))
-    app.register_blueprint(klausel_routes(service, watch))
+    app.register_blueprint(klausel_routes(service, metrics or Metrics(service)))
     check_routes(app)
     return app
 
@@ -171,7 +177,7 @@ def create_app_from_environment() -> Flask:
     Its policies follow their files, are read again on SIGHUP, and what happens to them is logged to standard error.
     """
     settings = Settings.from_text(os.environ[ENVIRONMENT_VARIABLE])
-    _show_log()
+    show_log(settings.log_format)
     check_installation()
     service = create_service(settings)
     if settings.workers > 1:
@@ -204,25 +210,3 @@ def _tell_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None and parent.pid == os.getppid():
         os.kill(parent.pid, signal.SIGHUP)
-
-
-class OneLine(logging.Formatter):
-    """Texts from requests and databases can forge no line, and nothing that a terminal obeys."""
-
-    def formatMessage(self, record: logging.LogRecord) -> str:
-        """The line of a record."""
-        return shown(super().formatMessage(record))
-
-    def formatException(self, ei: Any) -> str:
-        """The traceback, set in, so that no line of it passes for a record."""
-        return "\n".join(f"  {shown(line)}" for line in super().formatException(ei).split("\n"))
-
-
-def _show_log() -> None:
-    log = logging.getLogger("klausel")
-    if not log.handlers:
-        handler = logging.StreamHandler()
-        handler.setFormatter(OneLine("%(asctime)s %(levelname)s [%(process)d] %(message)s"))
-        log.addHandler(handler)
-        log.setLevel(logging.INFO)
-        log.propagate = False
