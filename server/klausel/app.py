@@ -21,6 +21,7 @@ from klausel.api.access import check_routes
 from klausel.api.connections import ConnectionWatch, RequestsInProgress
 from klausel.api.http import share
 from klausel.api.lane import EvaluationLane
+from klausel.api.metrics import Metrics
 from klausel.api.routes import authzen_routes, klausel_routes
 from klausel.core.terms.escaping import shown
 from klausel.enforcer.installation import check_installation
@@ -28,7 +29,7 @@ from klausel.service.authentication import ApiKeys, Authentication, RateLimit
 from klausel.service.decision_service import Service
 from klausel.service.effective_roles_cache import EffectiveRolesCache
 from klausel.service.policy_in_force import LivePolicy
-from klausel.settings import ENVIRONMENT_VARIABLE, Settings
+from klausel.settings import ENVIRONMENT_VARIABLE, WORKERS_FOLDER_VARIABLE, Settings
 from klausel.storage.assignments.store import AssignmentStore
 from klausel.storage.assignments.stored_roles import stored_roles
 from klausel.storage.callers.keys import KeyStore
@@ -57,21 +58,24 @@ def create_app(settings: Settings) -> Flask:
 def _join(service: Service, watches: bool = False) -> Flask:
     settings, requests = service.settings, RequestsInProgress()
     watch = ConnectionWatch(settings.port, settings.max_connections, settings.body_seconds, requests) if watches else None
-    app = create_flask_app(service, watch)
+    folder = os.environ.get(WORKERS_FOLDER_VARIABLE) if watches else None
+    metrics = Metrics(service, watch, Path(folder) if folder else None)
+    app = create_flask_app(service, metrics)
     if settings.fast_lane:
         app.wsgi_app = EvaluationLane(service, app.wsgi_app, requests)  # type: ignore[method-assign]
     if watch is not None:
         watch.start()
+        metrics.start()
     return app
 
 
-def create_flask_app(service: Service, watch: ConnectionWatch | None = None) -> Flask:
-    """The routes over the parts behind them; `watch` looks after the connections of a process that is a worker."""
+def create_flask_app(service: Service, metrics: Metrics | None = None) -> Flask:
+    """The routes over the parts behind them; `metrics` are those of a process that is a worker."""
     settings = service.settings
     app = Flask("klausel", static_folder=None)
     share(app, settings, service.authentication)
     app.register_blueprint(authzen_routes(service))
-    app.register_blueprint(klausel_routes(service, watch))
+    app.register_blueprint(klausel_routes(service, metrics or Metrics(service)))
     check_routes(app)
     return app
 

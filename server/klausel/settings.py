@@ -9,6 +9,8 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 ENVIRONMENT_VARIABLE = "KLAUSEL_SETTINGS"
+WORKERS_FOLDER_VARIABLE = "KLAUSEL_WORKERS_FOLDER"
+"""Names the folder that the workers of one service share, where there are several."""
 SLOW_BODIES_AT_ONCE = 18
 """How many threads of a worker may wait for bodies that come slowly."""
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})

@@ -204,7 +204,7 @@ def test_lists_rows_and_members_of_the_wrong_json_type_are_a_400(demo: Doors, se
         ({"grants": [GOOD]}, 'unknown field "grants"'),
         ({"grant": [GOOD], "dry_run": True}, 'unknown field "dry_run"'),
         ({"grant": [{**GOOD, "account": "acme"}]}, 'grant[0] has an unknown field "account"'),
-        ({"grant": [{"subject": "user:ann", "role": "user"}]}, "grant[0].domain is missing"),
+        ({"grant": [{"subject": "user:ann", "role": "user"}]}, "grant[0].domain is missing; send a string"),
     ],
 )
 def test_a_write_that_would_be_misread_is_a_400(service: Door, body: Json, words: str) -> None:

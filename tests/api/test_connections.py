@@ -16,6 +16,8 @@ import pytest
 from doors import ALLOWED, EVALUATION, ROOT, HttpDoor
 from storage_fixtures import free_port
 
+from klausel.api.connections import ConnectionWatch, RequestsInProgress
+
 SECONDS = 30
 MOST = 40
 BODY = json.dumps(ALLOWED).encode()
@@ -71,6 +73,19 @@ def is_closed(connection: socket.socket) -> bool:
 def metric(door: HttpDoor, name: str) -> float:
     text = door._send("GET", "/metrics", b"", {"Host": "localhost"}).body.decode()
     return sum(float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(name))
+
+
+def test_looking_at_connections_opens_nothing() -> None:
+    """Files, pipes, a listening socket and another's connection are passed over, again and again."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, Path(os.devnull).open() as file, ExitStack() as stack:
+        for _ in range(3):
+            stack.enter_context(socket.create_connection(listener.getsockname()))
+        watch = ConnectionWatch(listener.getsockname()[1], 10, 1.0, RequestsInProgress())
+        before = len(os.listdir("/proc/self/fd"))
+        for _ in range(20):
+            watch.look()
+        assert len(os.listdir("/proc/self/fd")) == before
+        assert not file.closed
 
 
 def test_half_bodies_hold_no_decision_up_and_are_cut(served: HttpDoor) -> None:

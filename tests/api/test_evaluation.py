@@ -86,7 +86,7 @@ def test_a_required_field_that_is_missing_is_named_in_a_400(client: Door, field:
     for path in (EVALUATION, EVALUATIONS, EXPLAIN):
         answer = client.post(path, without(WHOLE, field))
         assert answer.status == 400
-        assert answer.message == f"{field} is missing"
+        assert answer.message == f"{field} is missing; send {'an object' if '.' not in field else 'a string'}"
 
 
 @pytest.mark.parametrize("value", JSON_VALUES)

@@ -45,7 +45,11 @@ def test_a_key_in_an_item_replaces_the_whole_entity(client: Door) -> None:
     )
     assert told[0] == {"decision": False}
     messages = [item["context"]["error"]["message"] for item in told[1:4]]
-    assert messages == ["resource.type is missing", "subject.type is missing", "action.name is missing"]
+    assert messages == [
+        "resource.type is missing; send a string",
+        "subject.type is missing; send a string",
+        "action.name is missing; send a string",
+    ]
     assert told[4] == {"decision": True}
 
 
@@ -54,7 +58,7 @@ def test_the_context_of_an_item_replaces_the_whole_context(opened: Callable[...,
     both = {**DENIED, "context": "no object", "evaluations": [{"context": {}}, {}]}
     assert [item.get("context") for item in door.evaluate_all(both)] == [
         None,
-        {"error": {"status": 400, "message": "context is not an object"}},
+        {"error": {"status": 400, "message": "context is not an object; send one"}},
     ]
 
 
@@ -77,7 +81,7 @@ def test_without_items_the_answer_is_that_of_one_evaluation(client: Door, evalua
 @pytest.mark.parametrize("evaluations", [None, {}, {"0": {}}, "text", 0, 1, True, False], ids=repr)
 def test_evaluations_that_are_no_list_are_a_400(client: Door, evaluations: object) -> None:
     answer = client.post(EVALUATIONS, {**ALLOWED, "evaluations": evaluations})
-    assert (answer.status, answer.message) == (400, "evaluations is not a list")
+    assert (answer.status, answer.message) == (400, "evaluations is not a list; send one")
 
 
 def test_execute_all_answers_every_item_in_order_and_is_the_default(client: Door) -> None:
@@ -150,7 +154,7 @@ def test_a_faulty_item_is_a_deny_with_its_error_and_the_others_are_answered(clie
 def test_a_partial_default_is_no_error_of_the_whole(client: Door) -> None:
     told = client.evaluate_all({"subject": {}, "evaluations": [{}, ALLOWED]})
     assert [one["decision"] for one in told] == [False, True]
-    assert told[0]["context"]["error"]["message"] == "subject.type is missing"
+    assert told[0]["context"]["error"]["message"] == "subject.type is missing; send a string"
 
 
 def test_a_malformed_item_has_its_reason(client: Door) -> None:

@@ -34,14 +34,14 @@ def test_whoever_may_nothing_gets_never(service: Door, change: Json) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"subject": None}, "subject is missing"),
-        ({"subject": {"type": "user"}}, "subject.id is missing"),
-        ({"action": {"name": 5}}, "action.name is not a string"),
-        ({"resource": "dashboard"}, "resource is not an object"),
-        ({"resource": {"type": "dashboard", "properties": []}}, "resource.properties is not an object"),
-        ({"context": 1}, "context is not an object"),
+        ({"subject": None}, "subject is missing; send an object"),
+        ({"subject": {"type": "user"}}, "subject.id is missing; send a string"),
+        ({"action": {"name": 5}}, "action.name is not a string; send one"),
+        ({"resource": "dashboard"}, "resource is not an object; send one"),
+        ({"resource": {"type": "dashboard", "properties": []}}, "resource.properties is not an object; send one"),
+        ({"context": 1}, "context is not an object; send one"),
         ({"context": {"now": 1}}, "context.now is the clock of the service, which no caller may set; leave it out"),
-        ({"domain": 1}, "domain is not a string"),
+        ({"domain": 1}, "domain is not a string; send one"),
         ({"domain": "acme/"}, "domain has an empty part"),
     ],
 )

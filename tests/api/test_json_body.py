@@ -253,7 +253,7 @@ def test_a_message_is_printable_and_short(body: bytes, limits: BodyLimits) -> No
         read_json_object(body, limits)
     except BodyError as error:
         assert error.status in (400, 413)
-        assert error.message.isprintable() and error.message.endswith(".")
+        assert error.message.isprintable() and "; " in error.message and not error.message.endswith(".")
         assert len(error.message) < 1000
         assert str(error) == error.message
 
@@ -261,46 +261,46 @@ def test_a_message_is_printable_and_short(body: bytes, limits: BodyLimits) -> No
 # --- What is refused, and in what words ------------------------------------------------------------------------------
 
 REFUSED = [
-    (b"", "The body is empty; send a JSON object."),
-    (b" \r\n\t", "The body is empty; send a JSON object."),
-    (b"\xef\xbb\xbf{}", "The body begins with a byte order mark; send UTF-8 without one."),
-    (b'{"a": "\xff"}', "The body is not UTF-8 from byte 8 on; encode it as UTF-8."),
-    (b'{"a": "\xed\xa0\x80"}', "The body is not UTF-8 from byte 8 on; encode it as UTF-8."),
-    ('{"a": 1}'.encode("utf-16"), "The body is not UTF-8 from byte 1 on; encode it as UTF-8."),
+    (b"", "the body is empty; send a JSON object"),
+    (b" \r\n\t", "the body is empty; send a JSON object"),
+    (b"\xef\xbb\xbf{}", "the body begins with a byte order mark; send UTF-8 without one"),
+    (b'{"a": "\xff"}', "the body is not UTF-8 from byte 8 on; encode it as UTF-8"),
+    (b'{"a": "\xed\xa0\x80"}', "the body is not UTF-8 from byte 8 on; encode it as UTF-8"),
+    ('{"a": 1}'.encode("utf-16"), "the body is not UTF-8 from byte 1 on; encode it as UTF-8"),
     (
         b'{"a":\n "\xc3\xa9" 2}',
-        "The body is not JSON: expecting ',' delimiter at line 2, character 6. Mend it there, or just before.",
+        "the body is not JSON: expecting ',' delimiter at line 2, character 6; fix it there, or just before",
     ),
     (
         b"{'a': 1}",
-        "The body is not JSON: expecting property name enclosed in double quotes at line 1, character 2. "
-        "Mend it there, or just before.",
+        "the body is not JSON: expecting property name enclosed in double quotes at line 1, character 2; "
+        "fix it there, or just before",
     ),
-    (b'{"a": 1} {}', "The body is not JSON: extra data at line 1, character 10. Mend it there, or just before."),
-    (b'{"a": "\\x"}', "The body is not JSON: invalid \\escape at line 1, character 8. Mend it there, or just before."),
-    (b"[]", "The body is an array; send a JSON object."),
-    (b'"{}"', "The body is a string; send a JSON object."),
-    (b"1", "The body is a number; send a JSON object."),
-    (b"1.5", "The body is a number; send a JSON object."),
-    (b"true", "The body is true or false; send a JSON object."),
-    (b"null", "The body is null; send a JSON object."),
-    (b"NaN", "The body is NaN, which is no JSON. Send null, a finite number or a string."),
-    (b'{"a": 1, "b": 2, "a": 1}', 'The body has the member "a" more than once; keep one of them.'),
-    (b'{"s": [0, {"a": 1, "\\u0061": 1}]}', '`s[1]` has the member "a" more than once; keep one of them.'),
+    (b'{"a": 1} {}', "the body is not JSON: extra data at line 1, character 10; fix it there, or just before"),
+    (b'{"a": "\\x"}', "the body is not JSON: invalid \\escape at line 1, character 8; fix it there, or just before"),
+    (b"[]", "the body is an array; send a JSON object"),
+    (b'"{}"', "the body is a string; send a JSON object"),
+    (b"1", "the body is a number; send a JSON object"),
+    (b"1.5", "the body is a number; send a JSON object"),
+    (b"true", "the body is true or false; send a JSON object"),
+    (b"null", "the body is null; send a JSON object"),
+    (b"NaN", "the body is NaN, which is no JSON; send null, a finite number or a string"),
+    (b'{"a": 1, "b": 2, "a": 1}', 'the body has the member "a" more than once; keep one of them'),
+    (b'{"s": [0, {"a": 1, "\\u0061": 1}]}', '`s[1]` has the member "a" more than once; keep one of them'),
     (
         b'{"s": {"e-mail": {"": NaN}}}',
-        '`s["e-mail"][""]` is NaN, which is no JSON. Send null, a finite number or a string.',
+        '`s["e-mail"][""]` is NaN, which is no JSON; send null, a finite number or a string',
     ),
-    (b'{"s": -Infinity}', "`s` is -Infinity, which is no JSON. Send null, a finite number or a string."),
-    (b'{"s": 1e400}', "`s` is the number 1e400, too large for a 64-bit float. Send a smaller one or a string."),
+    (b'{"s": -Infinity}', "`s` is -Infinity, which is no JSON; send null, a finite number or a string"),
+    (b'{"s": 1e400}', "`s` is the number 1e400, too large for a 64-bit float; send a smaller one or a string"),
     (
         b'{"s": -' + b"9" * 5000 + b"}",
-        "`s` is an integer of 5000 digits; at most 308 are accepted. Send it as a string.",
+        "`s` is an integer of 5000 digits; at most 308 are accepted; send it as a string",
     ),
-    (b'{"s": {"p": "x\\uD800y"}}', "`s.p` holds \\ud800, half of a surrogate pair; send both halves or neither."),
+    (b'{"s": {"p": "x\\uD800y"}}', "`s.p` holds \\ud800, half of a surrogate pair; send both halves or neither"),
     (
         b'{"s": {"\\udc00": 1}}',
-        "`s` has a member whose name holds \\udc00, half of a surrogate pair; send both halves or neither.",
+        "`s` has a member whose name holds \\udc00, half of a surrogate pair; send both halves or neither",
     ),
 ]
 
@@ -313,7 +313,7 @@ def test_a_refusal_says_what_is_wrong_where_and_how_to_mend_it(body: bytes, mess
 
 def test_a_body_longer_than_the_limit_is_413_before_anything_else_is_read() -> None:
     error = error_of(b"\xff" * 1001, BodyLimits(body_bytes=1000))
-    assert (error.status, error.message) == (413, "The body has 1001 bytes; at most 1000 are accepted. Send less.")
+    assert (error.status, error.message) == (413, "the body has 1001 bytes; at most 1000 are accepted; send less")
     assert read_json_object(b"{}" + b" " * 998, BodyLimits(body_bytes=1000)) == {}
 
 
@@ -324,7 +324,7 @@ def test_nesting_is_counted_from_the_body_as_one(inner: bytes) -> None:
     assert read_json_object(body, LIMITS) == json.loads(body)
     error = error_of(b'{"a":\n[' + body[5:-1] + b"]}")
     assert error.status == 400
-    assert error.message == "The body nests objects and arrays more than 32 deep at line 2, character 32; make it flatter."
+    assert error.message == "the body nests objects and arrays more than 32 deep at line 2, character 32; make it flatter"
 
 
 def test_many_siblings_are_not_deep() -> None:
@@ -475,26 +475,26 @@ def test_json_in_utf_8_is_accepted(header: str) -> None:
 @pytest.mark.parametrize(
     ("header", "message"),
     [
-        (None, "The request has no Content-Type; send Content-Type: application/json."),
-        (" ", "The request has no Content-Type; send Content-Type: application/json."),
-        ("text/plain", 'The Content-Type is "text/plain"; send application/json.'),
-        ("application/jsonp", 'The Content-Type is "application/jsonp"; send application/json.'),
-        ("application/json, text/html", 'The Content-Type is "application/json, text/html"; send application/json.'),
+        (None, "the request has no Content-Type; send Content-Type: application/json"),
+        (" ", "the request has no Content-Type; send Content-Type: application/json"),
+        ("text/plain", 'the Content-Type is "text/plain"; send application/json'),
+        ("application/jsonp", 'the Content-Type is "application/jsonp"; send application/json'),
+        ("application/json, text/html", 'the Content-Type is "application/json, text/html"; send application/json'),
         (
             "application/x-www-form-urlencoded",
-            'The Content-Type is "application/x-www-form-urlencoded"; send application/json.',
+            'the Content-Type is "application/x-www-form-urlencoded"; send application/json',
         ),
-        ("application/json; charset=latin-1", 'The Content-Type names the charset "latin-1"; send the body as utf-8.'),
-        ('application/json; charset="utf-16"', 'The Content-Type names the charset "utf-16"; send the body as utf-8.'),
+        ("application/json; charset=latin-1", 'the Content-Type names the charset "latin-1"; send the body as utf-8'),
+        ('application/json; charset="utf-16"', 'the Content-Type names the charset "utf-16"; send the body as utf-8'),
         (
             "application/json; charset=utf-8; charset=x",
-            'The Content-Type names the charset "x"; send the body as utf-8.',
+            'the Content-Type names the charset "x"; send the body as utf-8',
         ),
         (
             "application/json; charset=",
-            'The Content-Type cannot be read from "charset=" on; send just application/json.',
+            'the Content-Type cannot be read from "charset=" on; send just application/json',
         ),
-        ('application/json; a="b', 'The Content-Type cannot be read from "a=\\"b" on; send just application/json.'),
+        ('application/json; a="b', 'the Content-Type cannot be read from "a=\\"b" on; send just application/json'),
     ],
 )
 def test_another_content_type_is_400_with_a_reason(header: str | None, message: str) -> None:

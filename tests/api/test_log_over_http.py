@@ -110,7 +110,7 @@ def test_each_item_of_a_batch_is_a_record_under_the_same_request(opened: Callabl
     assert [record["index"] for record in records] == [0, 1, 2, 3]
     assert [record["decision"] for record in records] == [answer["decision"] for answer in answers]
     assert len({record["request_id"] for record in records}) == 1
-    assert (records[2]["subject"], records[2]["failure"]) == (None, "the item is not an object")
+    assert (records[2]["subject"], records[2]["failure"]) == (None, "the item is not an object; send one")
     assert records[3]["failure"] == answers[3]["context"]["reason"]
     assert (records[3]["roles"], records[3]["grant"]) == (None, None)
 

@@ -57,12 +57,15 @@ def test_no_resources_are_no_menus(client: Door) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"subject": {"type": "user"}}, "subject.id is missing"),
-        ({"resources": None}, "resources is missing"),
-        ({"resources": {}}, "resources is not a list"),
-        ({"resources": [5]}, "resources[0] is not an object"),
-        ({"resources": [{"type": "quiz"}]}, "resources[0].id is missing"),
-        ({"resources": [{"type": "quiz", "id": "q", "properties": 5}]}, "resources[0].properties is not an object"),
+        ({"subject": {"type": "user"}}, "subject.id is missing; send a string"),
+        ({"resources": None}, "resources is missing; send a list"),
+        ({"resources": {}}, "resources is not a list; send one"),
+        ({"resources": [5]}, "resources[0] is not an object; send one"),
+        ({"resources": [{"type": "quiz"}]}, "resources[0].id is missing; send a string"),
+        (
+            {"resources": [{"type": "quiz", "id": "q", "properties": 5}]},
+            "resources[0].properties is not an object; send one",
+        ),
         ({"conditions": 1}, "conditions is neither true nor false"),
         ({"context": {"now": 1}}, "context.now is the clock of the service, which no caller may set; leave it out"),
         (

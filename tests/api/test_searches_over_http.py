@@ -125,21 +125,21 @@ def test_what_is_not_known_is_an_empty_list(service: Door, change: Json) -> None
 @pytest.mark.parametrize(
     ("part", "change", "message"),
     [
-        ("subject", {"subject": {}}, "subject.type is missing"),
-        ("subject", {"action": None}, "action is missing"),
-        ("subject", {"resource": {"type": "scorecard"}}, "resource.id is missing"),
-        ("resource", {"subject": {"type": "user"}}, "subject.id is missing"),
+        ("subject", {"subject": {}}, "subject.type is missing; send a string"),
+        ("subject", {"action": None}, "action is missing; send an object"),
+        ("subject", {"resource": {"type": "scorecard"}}, "resource.id is missing; send a string"),
+        ("resource", {"subject": {"type": "user"}}, "subject.id is missing; send a string"),
         (
             "action",
             {"subject": {"type": "user", "id": "leo"}, "resource": {"type": 1, "id": "x"}},
-            "resource.type is not a string",
+            "resource.type is not a string; send one",
         ),
-        ("subject", {"page": []}, "page is not an object"),
+        ("subject", {"page": []}, "page is not an object; send one"),
         ("subject", {"page": {"limit": -1}}, "page.limit is not a whole number from 0 on"),
         ("subject", {"page": {"limit": True}}, "page.limit is not a whole number from 0 on"),
         ("subject", {"page": {"limit": 1.5}}, "page.limit is not a whole number from 0 on"),
-        ("subject", {"page": {"token": 5}}, "page.token is not a string"),
-        ("subject", {"page": {"properties": 5}}, "page.properties is not an object"),
+        ("subject", {"page": {"token": 5}}, "page.token is not a string; send one"),
+        ("subject", {"page": {"properties": 5}}, "page.properties is not an object; send one"),
     ],
 )
 def test_a_fault_is_named(service: Door, part: str, change: Json, message: str) -> None:

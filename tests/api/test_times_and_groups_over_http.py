@@ -113,7 +113,7 @@ def test_granted_without_times_it_lasts_and_is_revoked_without_them(doors: Doors
         (row("bo", "group:leads", "acme"), "role is a group"),
         (member("bo", "leads") | {"group": "leads"}, "group is no group; write it as group:NAME"),
         (member("bo", "leads") | {"role": "lead"}, 'unknown field "role"'),
-        (member("bo", "leads") | {"group": 5}, "grant[0].group is not a string"),
+        (member("bo", "leads") | {"group": 5}, "grant[0].group is not a string; send one"),
         (member("bo", ""), "group is empty"),
     ],
 )

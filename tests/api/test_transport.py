@@ -214,7 +214,7 @@ def test_a_method_that_a_route_does_not_have_is_a_405_that_says_which_it_has(cli
         "/access/v1//evaluations",
         "/x/../access/v1/evaluation",
         "/ACCESS/v1/evaluation",
-        "/access/v1/search/subject",
+        "/access/v1/search/nothing",
         "/healthz/",
         "/v1//policy",
         "/é%ff%00<script>",

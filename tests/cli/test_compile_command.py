@@ -80,4 +80,4 @@ def test_a_broken_set_gives_no_rows_but_its_problems(klausel: Klausel, change: C
         result = klausel("compile", "--format", form)
         assert (result.exit_code, result.stdout) == (1, "")
         assert result.stderr.startswith("policies/features/quizzes.yaml:15:9: error: unknown action")
-        assert result.stderr.endswith("the policies in policies have problems; mend them first\n")
+        assert result.stderr.endswith("the policies in policies have problems; fix them first\n")

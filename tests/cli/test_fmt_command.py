@@ -27,7 +27,7 @@ def test_a_file_in_another_form_is_named_and_written_anew_once(klausel: Klausel,
     assert (checked.exit_code, checked.stdout) == (1, f"{QUIZZES}: would change\n")
     assert (tmp_path / QUIZZES).read_bytes() == changed
     written = klausel("fmt")
-    assert (written.exit_code, written.stdout) == (0, f"{QUIZZES}: written anew\n")
+    assert (written.exit_code, written.stdout) == (0, f"{QUIZZES}: rewritten\n")
     assert (tmp_path / QUIZZES).read_bytes() == before
     assert klausel("fmt").stdout == ""
 
@@ -69,7 +69,7 @@ def test_a_file_with_problems_is_named_and_left_alone_and_the_others_are_not(
     before = (tmp_path / "policies/features/pins.yaml").read_bytes()
     result = klausel("fmt")
     assert result.exit_code == 1
-    assert result.stdout == f"{QUIZZES}: written anew\n"
+    assert result.stdout == f"{QUIZZES}: rewritten\n"
     assert 'policies/features/pins.yaml:9:5: error: unknown key "alow"; did you mean "allow"?' in result.stderr
     assert (tmp_path / "policies/features/pins.yaml").read_bytes() == before
 

@@ -32,7 +32,7 @@ def test_the_matrix_that_is_kept_is_up_to_date(klausel: Klausel, monkeypatch: py
     monkeypatch.chdir(ROOT)
     done = klausel("matrix", "--format", "markdown", "--kept")
     kept = (ROOT / "docs" / "matrix.md").read_text(encoding="utf-8")
-    assert done.stdout == kept, "write it anew: klausel matrix --format markdown --kept > docs/matrix.md"
+    assert done.stdout == kept, "write it again: klausel matrix --format markdown --kept > docs/matrix.md"
 
 
 def test_the_matrix_that_is_kept_stays_when_lines_move(klausel: Klausel, change: Change) -> None:

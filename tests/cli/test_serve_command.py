@@ -99,7 +99,7 @@ def test_it_refuses_a_broken_policy_set_with_the_words_of_check(klausel: Klausel
     result = serve()
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.startswith(klausel("check").stdout)
-    assert result.stderr.endswith("klausel: the policies in policies have problems; mend them first\n")
+    assert result.stderr.endswith("klausel: the policies in policies have problems; fix them first\n")
     assert not Path("klausel.db").exists()
 
 

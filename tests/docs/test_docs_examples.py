@@ -46,6 +46,8 @@ def _put(block: Block, folder: Path) -> None:
     elif keys <= {"description", "people", "resources", "tests"}:
         (folder / "tests").mkdir()
         (folder / "tests" / "example_test.yaml").write_text(block.text)
+    elif keys <= {"subject", "action", "context"}:
+        (folder / "properties.yaml").write_text(block.text)
     elif keys == {"grants"}:
         (folder / "features" / "example.yaml").write_text(block.text)
     else:

@@ -75,7 +75,7 @@ def trees(names: st.SearchStrategy[str], texts: st.SearchStrategy[str]) -> st.Se
     a_clock = a_time.map(lambda moment: Computed("time_of_day", (moment, Literal("Europe/Berlin"))))
     a_duration = st.tuples(a_time, a_time).map(lambda pair: Computed("-", pair))
     a_day = a_time.map(lambda moment: Computed("weekday", (moment, Literal("Asia/Tokyo"))))
-    text = attribute | texts.map(Literal)
+    text = attribute | texts.filter(bool).map(Literal)
     lists = st.lists(literal, min_size=1, max_size=3).map(tuple).map(ListOf)
     equality = st.sampled_from(("==", "!="))
     order = st.sampled_from(ORDER)

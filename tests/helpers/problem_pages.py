@@ -1,4 +1,4 @@
-"""The page of all problems: `python tests/helpers/problem_pages.py` writes it anew from what `check --explain` prints."""
+"""The page of all problems: `python tests/helpers/problem_pages.py` rewrites it from what `check --explain` prints."""
 
 from __future__ import annotations
 

@@ -30,6 +30,7 @@ SCOPES_OF_ROUTES: dict[tuple[str, str], tuple[str, ...]] = {
     ("POST", "/v1/explain"): ("explain",),
     ("POST", "/v1/filter"): ("search",),
     ("GET", "/v1/policy"): ("policy",),
+    ("GET", "/v1/policy/types"): ("check", "policy"),
     ("POST", "/v1/policy:reload"): ("policy",),
     ("POST", "/v1/assignments"): ("assign",),
     ("GET", "/v1/assignments"): ("assign", "audit"),

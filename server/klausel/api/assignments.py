@@ -138,11 +138,11 @@ def _origin(claims: Mapping[str, Any], sender: Sender) -> Origin:
 def _rows(body: Json, name: str) -> list[Assignment]:
     rows = body.get(name, [])
     if not isinstance(rows, list):
-        raise ApiError(400, f"{name} is not a list")
+        raise ApiError(400, f"{name} is not a list; send one")
     read = []
     for index, row in enumerate(rows):
         if not isinstance(row, dict):
-            raise ApiError(400, f"{name}[{index}] is not an object")
+            raise ApiError(400, f"{name}[{index}] is not an object; send one")
         read.append(_row(f"{name}[{index}]", row, _TIMES if name == "grant" else ()))
     return read
 
@@ -151,7 +151,7 @@ def _row(place: str, row: Json, times: tuple[str, ...]) -> Assignment:
     needed = _OF_A_MEMBER if "group" in row else _FIELDS
     for field in needed:
         if not isinstance(row.get(field), str):
-            why = "is not a string" if field in row else "is missing"
+            why = "is not a string; send one" if field in row else "is missing; send a string"
             raise ApiError(400, f"{place}.{field} {why}")
     unknown = [key for key in row if key not in needed and key not in times]
     if unknown:

@@ -60,24 +60,24 @@ def _is_object(value: object) -> bool:
 def _first_fault(body: Json) -> ApiError:
     for entity, fields in (("subject", ("type", "id")), ("action", ("name",)), ("resource", ("type", "id"))):
         if entity not in body:
-            return ApiError(400, f"{entity} is missing")
+            return ApiError(400, f"{entity} is missing; send an object")
         if not isinstance(body[entity], dict):
-            return ApiError(400, f"{entity} is not an object")
+            return ApiError(400, f"{entity} is not an object; send one")
         for field in fields:
             if field not in body[entity]:
-                return ApiError(400, f"{entity}.{field} is missing")
+                return ApiError(400, f"{entity}.{field} is missing; send a string")
             if not isinstance(body[entity][field], str):
-                return ApiError(400, f"{entity}.{field} is not a string")
+                return ApiError(400, f"{entity}.{field} is not a string; send one")
         if not isinstance(body[entity].get("properties", {}), dict):
-            return ApiError(400, f"{entity}.properties is not an object")
-    return ApiError(400, "context is not an object")
+            return ApiError(400, f"{entity}.properties is not an object; send one")
+    return ApiError(400, "context is not an object; send one")
 
 
 def read_semantic(body: Json) -> str:
     """The semantic of a batch; raises `ApiError` (400) for one that does not exist."""
     options = body.get("options", {})
     if not isinstance(options, dict):
-        raise ApiError(400, "options is not an object")
+        raise ApiError(400, "options is not an object; send one")
     semantic = options.get("evaluations_semantic", SEMANTICS[0])
     if semantic not in SEMANTICS:
         raise ApiError(400, f"options.evaluations_semantic is none of {', '.join(SEMANTICS)}")
@@ -88,7 +88,7 @@ def read_items(body: Json, most: int) -> list[object]:
     """The items of a batch, empty when the body is to be read as one evaluation; raises `ApiError` (400)."""
     items = body.get("evaluations", [])
     if not isinstance(items, list):
-        raise ApiError(400, "evaluations is not a list")
+        raise ApiError(400, "evaluations is not a list; send one")
     if len(items) > most:
         raise ApiError(400, f"evaluations has {len(items)} items, more than {most}; send several requests")
     return items
@@ -100,7 +100,7 @@ def read_merged_items(body: Json, items: list[object]) -> Iterator[Request | Api
     subject = _whole_subject(defaults.get("subject"))
     for item in items:
         if type(item) is not dict:
-            yield ApiError(400, "the item is not an object")
+            yield ApiError(400, "the item is not an object; send one")
             continue
         if subject is not None and "subject" not in item:
             read = _with_subject(subject, defaults, item)

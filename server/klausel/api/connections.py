@@ -7,14 +7,16 @@ Elsewhere nothing is cut.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import socket
+import stat
 import struct
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from time import monotonic
 
@@ -131,8 +133,7 @@ class ConnectionWatch:
         # Whoever works for a caller has its request; from outside it looks like one that is half there.
         patience = self._body_seconds + self._requests.longest_work()
         for descriptor in map(int, os.listdir("/proc/self/fd")):
-            # A copy: whatever happens to the connection meanwhile, it stays the one that was looked at.
-            with suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as connection:
+            with suppress(OSError), _copy_of(descriptor) as connection:
                 if connection.family not in (socket.AF_INET, socket.AF_INET6) or connection.type != socket.SOCK_STREAM:
                     continue
                 if connection.getsockname()[1] != self._port:
@@ -174,13 +175,28 @@ class ConnectionWatch:
                 self.most,
             )
         for _, descriptor, key in sorted(idle, reverse=True)[:surplus]:
-            with suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as connection:
+            with suppress(OSError), _copy_of(descriptor) as connection:
                 if (descriptor, connection.getpeername()) == key:
                     self._cut(connection, "too many")
 
     def _cut(self, connection: socket.socket, reason: str) -> None:
         self.closed[reason] += 1
         connection.shutdown(socket.SHUT_RDWR)
+
+
+@contextmanager
+def _copy_of(descriptor: int) -> Iterator[socket.socket]:
+    """A copy of a socket of this process, which stays the one that was looked at. Raises OSError for what is no socket."""
+    if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+        raise OSError(errno.ENOTSOCK, "this is no socket")
+    copy = os.dup(descriptor)
+    try:
+        connection = socket.socket(fileno=copy)
+    except OSError:
+        os.close(copy)
+        raise
+    with connection:
+        yield connection
 
 
 def _number(info: bytes, place: int) -> int:

@@ -22,7 +22,7 @@ def answer_filter(service: Service, body: Json, caller: Caller | None = None) ->
     domain = body.get("domain")
     if domain is not None:
         if not isinstance(domain, str):
-            raise ApiError(400, "domain is not a string")
+            raise ApiError(400, "domain is not a string; send one")
         fault = fault_in_domain(domain)
         if fault:
             raise ApiError(400, f"domain {fault}")

@@ -113,7 +113,9 @@ def share(app: Flask, settings: Settings, authentication: Authentication | None 
         if fault:
             raise ApiError(403, fault)
         rule = request.url_rule
-        scopes = SCOPES_OF_ROUTES[request.method, rule.rule] if rule is not None else ()
+        # HEAD is answered as GET is, and OPTIONS by Flask, which tells nothing but the methods.
+        method = "GET" if request.method == "HEAD" else request.method
+        scopes = SCOPES_OF_ROUTES[method, rule.rule] if rule is not None and method != "OPTIONS" else ()
         if authentication is not None and scopes:
             admit(authentication, request.environ, scopes)
 

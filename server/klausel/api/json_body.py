@@ -1,4 +1,4 @@
-"""The one reader of request bodies: a JSON object as strict as I-JSON (RFC 7493), or an error that says how to mend it.
+"""The one reader of request bodies: a JSON object as strict as I-JSON (RFC 7493), or an error that says how to fix it.
 
 Two paths give the same values. The *quick* path lets orjson read the body and then shows, by counting bytes, that the
 body breaks none of our rules. A body for which that cannot be shown, a sound one or not, takes the *careful* path: the
@@ -37,7 +37,7 @@ _PARAMETER = re.compile(
 
 
 class BodyError(Exception):
-    """The body, or its declared type, cannot be accepted; the caller can mend it.
+    """The body, or its declared type, cannot be accepted; the caller can fix it.
 
     `status` is the HTTP status to answer with: 413 for a body over the limit, otherwise 400. `message` speaks to the
     person who wrote the request and holds only printable characters that JSON can carry.
@@ -69,22 +69,22 @@ def check_content_type(header: str | None) -> None:
     if header == "application/json":
         return
     if header is None or not header.strip():
-        raise BodyError(400, "The request has no Content-Type; send Content-Type: application/json.")
+        raise BodyError(400, "the request has no Content-Type; send Content-Type: application/json")
     header = header.strip(" \t")
     media_type = header.partition(";")[0].rstrip(" \t")
     if media_type.lower() != "application/json":
-        raise BodyError(400, f"The Content-Type is {_quote(media_type)}; send application/json.")
+        raise BodyError(400, f"the Content-Type is {_quote(media_type)}; send application/json")
     position = len(media_type)
     while position < len(header):
         parameter = _PARAMETER.match(header, position)
         if parameter is None:
             wrong = _quote(header[position:])
-            raise BodyError(400, f"The Content-Type cannot be read from {wrong} on; send just application/json.")
+            raise BodyError(400, f"the Content-Type cannot be read from {wrong} on; send just application/json")
         position = parameter.end()
         if (parameter["name"] or "").lower() == "charset":
             charset = parameter["bare"] or re.sub(r"\\(.)", r"\1", parameter["quoted"] or "")
             if charset.lower() != "utf-8":
-                raise BodyError(400, f"The Content-Type names the charset {_quote(charset)}; send the body as utf-8.")
+                raise BodyError(400, f"the Content-Type names the charset {_quote(charset)}; send the body as utf-8")
 
 
 def read_json_object(body: bytes, limits: BodyLimits) -> dict[str, object]:
@@ -96,7 +96,7 @@ def read_json_object(body: bytes, limits: BodyLimits) -> dict[str, object]:
     is over a limit. Takes time linear in the length of the body.
     """
     if len(body) > limits.body_bytes:
-        raise BodyError(413, f"The body has {len(body)} bytes; at most {limits.body_bytes} are accepted. Send less.")
+        raise BodyError(413, f"the body has {len(body)} bytes; at most {limits.body_bytes} are accepted; send less")
     try:
         tree = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -201,25 +201,25 @@ def _object_of_distinct_names(members: list[tuple[str, object]]) -> object:
 
 def _verdict_on_repeated_name(members: list[tuple[str, object]]) -> str:
     [(name, _)] = Counter(name for name, _ in members).most_common(1)
-    return f"has the member {_quote(name)} more than once; keep one of them."
+    return f"has the member {_quote(name)} more than once; keep one of them"
 
 
 def _exact_integer(text: str) -> object:
     digits, most = len(text) - text.startswith("-"), _MOST_INTEGER_DIGITS
     if digits <= most:
         return int(text)
-    return _Fault(lambda: f"is an integer of {digits} digits; at most {most} are accepted. Send it as a string.")
+    return _Fault(lambda: f"is an integer of {digits} digits; at most {most} are accepted; send it as a string")
 
 
 def _finite_float(text: str) -> object:
     number = float(text)
     if isfinite(number):
         return number
-    return _Fault(lambda: f"is the number {_cut(text)}, too large for a 64-bit float. Send a smaller one or a string.")
+    return _Fault(lambda: f"is the number {_cut(text)}, too large for a 64-bit float; send a smaller one or a string")
 
 
 def _no_number(text: str) -> object:
-    return _Fault(lambda: f"is {text}, which is no JSON. Send null, a finite number or a string.")
+    return _Fault(lambda: f"is {text}, which is no JSON; send null, a finite number or a string")
 
 
 _STANDARD_READER = json.JSONDecoder(
@@ -233,13 +233,13 @@ _STANDARD_READER = json.JSONDecoder(
 def _read_carefully(body: bytes, limits: BodyLimits) -> dict[str, object]:
     """What `read_json_object` promises, apart from the length of the body; slower, and it names what is wrong."""
     if body.startswith(b"\xef\xbb\xbf"):
-        raise BodyError(400, "The body begins with a byte order mark; send UTF-8 without one.")
+        raise BodyError(400, "the body begins with a byte order mark; send UTF-8 without one")
     try:
         text = body.decode()
     except UnicodeDecodeError as error:
-        raise BodyError(400, f"The body is not UTF-8 from byte {error.start + 1} on; encode it as UTF-8.") from None
+        raise BodyError(400, f"the body is not UTF-8 from byte {error.start + 1} on; encode it as UTF-8") from None
     if not text.strip(" \t\r\n"):
-        raise BodyError(400, "The body is empty; send a JSON object.")
+        raise BodyError(400, "the body is empty; send a JSON object")
     if not _nesting_is_surely_within(body, limits.nesting_depth):
         _refuse_deep_nesting(text, limits.nesting_depth)
     try:
@@ -247,13 +247,13 @@ def _read_carefully(body: bytes, limits: BodyLimits) -> dict[str, object]:
     except json.JSONDecodeError as error:
         what = error.msg[:1].lower() + error.msg[1:].removesuffix(" at").removesuffix(": ")
         place = f"line {error.lineno}, character {error.colno}"
-        raise BodyError(400, f"The body is not JSON: {what} at {place}. Mend it there, or just before.") from None
+        raise BodyError(400, f"the body is not JSON: {what} at {place}; fix it there, or just before") from None
     except RecursionError:  # a setting allows more than this interpreter's stack does
-        raise BodyError(400, "The body nests too many objects and arrays in one another; make it flatter.") from None
+        raise BodyError(400, "the body nests too many objects and arrays in one another; make it flatter") from None
     if isinstance(tree, _Fault):
-        raise BodyError(400, f"The body {tree.verdict()}")
+        raise BodyError(400, f"the body {tree.verdict()}")
     if not isinstance(tree, dict):
-        raise BodyError(400, f"The body is {_kind(tree)}; send a JSON object.")
+        raise BodyError(400, f"the body is {_kind(tree)}; send a JSON object")
     _refuse_faults(tree, limits.string_characters)
     return tree
 
@@ -271,8 +271,8 @@ def _refuse_deep_nesting(text: str, deepest: int) -> None:
                 line, character = text.count("\n", 0, position) + 1, position - text.rfind("\n", 0, position)
                 raise BodyError(
                     400,
-                    f"The body nests objects and arrays more than {deepest} deep"
-                    f" at line {line}, character {character}; make it flatter.",
+                    f"the body nests objects and arrays more than {deepest} deep"
+                    f" at line {line}, character {character}; make it flatter",
                 )
 
 
@@ -301,11 +301,11 @@ def _refuse_faults(tree: dict[str, object], most_characters: int) -> None:
 
 def _string_verdict(text: str, most_characters: int) -> str | None:
     if len(text) > most_characters:
-        return f"is {_quote(text)}, {len(text)} characters long; at most {most_characters} are accepted. Shorten it."
+        return f"is {_quote(text)}, {len(text)} characters long; at most {most_characters} are accepted; shorten it"
     half = None if text.isascii() else _HALF_OF_A_PAIR.search(text)
     if half is None:
         return None
-    return f"holds \\u{ord(half[0]):04x}, half of a surrogate pair; send both halves or neither."
+    return f"holds \\u{ord(half[0]):04x}, half of a surrogate pair; send both halves or neither"
 
 
 # --- Words for people ---------------------------------------------------------------------------------------------
@@ -321,7 +321,7 @@ def _spell(path: list[str | int]) -> str:
             spelled += f".{step}"
         else:
             spelled += f"[{_quote(step)}]"
-    return f"`{spelled.removeprefix('.')}`" if path else "The body"
+    return f"`{spelled.removeprefix('.')}`" if path else "the body"
 
 
 def _quote(text: str) -> str:

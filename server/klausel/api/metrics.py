@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -11,6 +12,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from klausel.api.connections import ConnectionWatch
+from klausel.api.shared_metrics import SharedMetrics
 from klausel.service.decision_service import Service
 from klausel.service.policy_in_force import LivePolicy
 from klausel.storage.decision_log.queue import DecisionLog
@@ -20,16 +22,40 @@ SECONDS_FOR_THE_DATABASE = 0.3
 """How long metrics wait for a number that the database knows."""
 
 
-def metrics_text(service: Service, watch: ConnectionWatch | None = None) -> tuple[bytes, int, dict[str, str]]:
-    """Body, status and headers of the answer to `GET /metrics`."""
-    registry = CollectorRegistry()
-    registry.register(_PolicyMetrics(service.live))
-    registry.register(_DatabaseMetrics(service))
-    if watch is not None:
-        registry.register(_ConnectionMetrics(watch))
-    if service.decision_log is not None:
-        registry.register(_DecisionLogMetrics(service.decision_log))
-    return generate_latest(registry), 200, {"Content-Type": CONTENT_TYPE_LATEST}
+class Metrics(Collector):
+    """What is told of one service; with a `folder` that its workers share, of all of them."""
+
+    def __init__(self, service: Service, watch: ConnectionWatch | None = None, folder: Path | None = None) -> None:
+        self._service = service
+        self._watch = watch
+        self._shared = None if folder is None else SharedMetrics(folder, self._own)
+
+    def start(self) -> None:
+        """Begins to tell the other workers."""
+        if self._shared is not None:
+            self._shared.start()
+
+    def answer(self) -> tuple[bytes, int, dict[str, str]]:
+        """Body, status and headers of the answer to `GET /metrics`."""
+        registry = CollectorRegistry()
+        registry.register(self)
+        return generate_latest(registry), 200, {"Content-Type": CONTENT_TYPE_LATEST}
+
+    def describe(self) -> list[Metric]:
+        """Nothing beforehand: what is registered is asked once."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """The metrics as they are now."""
+        return self._own() if self._shared is None else self._shared.of_all()
+
+    def _own(self) -> Iterator[Metric]:
+        yield from _PolicyMetrics(self._service.live).collect()
+        yield from _DatabaseMetrics(self._service).collect()
+        if self._watch is not None:
+            yield from _ConnectionMetrics(self._watch).collect()
+        if self._service.decision_log is not None:
+            yield from _DecisionLogMetrics(self._service.decision_log).collect()
 
 
 class _PolicyMetrics(Collector):

@@ -31,9 +31,9 @@ def answer_permissions(service: Service, body: Json, caller: Caller | None = Non
 def _resources(body: Json, most: int) -> list[Resource]:
     items = body.get("resources")
     if items is None:
-        raise ApiError(400, "resources is missing")
+        raise ApiError(400, "resources is missing; send a list")
     if not isinstance(items, list):
-        raise ApiError(400, "resources is not a list")
+        raise ApiError(400, "resources is not a list; send one")
     if len(items) > most:
         raise ApiError(400, f"resources has {len(items)} items, more than {most}; send several requests")
     read = []

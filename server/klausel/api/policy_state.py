@@ -1,4 +1,4 @@
-"""What the service says of its policies: the version in force, whether the files were refused, whether it is ready."""
+"""What the service says of its policies: the version in force, what may be asked, and whether it is ready or refused files."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from klausel.api.authzen_requests import Json
 from klausel.api.errors import ApiError
+from klausel.core.policy.properties import PropertyTypes, type_as_json
 from klausel.service.decision_service import Service
 from klausel.service.policy_in_force import LivePolicy
 from klausel.storage.sql.database import StorageError
@@ -33,6 +34,30 @@ def describe_policy(live: LivePolicy) -> Json:
     }
     warnings = [str(problem) for problem in loaded.warnings]
     return {**version, "counts": counts, "warnings": warnings, **_orphaned(live), **_refused(live)}
+
+
+def describe_types(live: LivePolicy) -> Json:
+    """What may be asked about: resource types with their actions, and what requests may send, with its types."""
+    loaded = live.in_force.policy
+    policy = loaded.compiled.policy
+    resource_types = {
+        declared.name: {
+            "actions": list(declared.actions),
+            "asked_in": dict(declared.asked_in),
+            "properties": _types(declared.properties),
+        }
+        for declared in policy.resource_types.values()
+    }
+    levels = [
+        {"name": level.name, "named_by": level.named_by, "identified_by": level.identified_by, "constant": level.constant}
+        for level in policy.roles.levels
+    ]
+    others = {root: _types(policy.properties.get(root)) for root in ("subject", "action", "context")}
+    return {"files_digest": loaded.files_digest, "levels": levels, "resource_types": resource_types, **others}
+
+
+def _types(declared: PropertyTypes | None) -> Json | None:
+    return None if declared is None else {name: type_as_json(type_) for name, type_ in declared.items()}
 
 
 def answer_reload(service: Service) -> Json:

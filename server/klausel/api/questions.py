@@ -53,12 +53,14 @@ def check_model(service: Service) -> None:
 def check_entity(entity: object, name: str, fields: tuple[str, ...]) -> Json:
     """An object with these fields, all strings; raises `ApiError` (400), which calls it by this name."""
     if entity is None:
-        raise ApiError(400, f"{name} is missing")
+        raise ApiError(400, f"{name} is missing; send an object")
     if not isinstance(entity, dict):
-        raise ApiError(400, f"{name} is not an object")
+        raise ApiError(400, f"{name} is not an object; send one")
     for field in fields:
         if not isinstance(entity.get(field), str):
-            raise ApiError(400, f"{name}.{field} {'is not a string' if field in entity else 'is missing'}")
+            raise ApiError(
+                400, f"{name}.{field} {'is not a string; send one' if field in entity else 'is missing; send a string'}"
+            )
     return entity
 
 
@@ -68,5 +70,5 @@ def properties_of(holder: Json, name: str) -> Json:
     if value is None:
         return dict(NO_PROPERTIES)
     if not isinstance(value, dict):
-        raise ApiError(400, f"{name} is not an object")
+        raise ApiError(400, f"{name} is not an object; send one")
     return value

@@ -10,14 +10,13 @@ from klausel.api.access import caller_in, check_reach
 from klausel.api.assignment_log import list_changes
 from klausel.api.assignments import Sender, change_assignments, list_assignments, remove_subject
 from klausel.api.authzen_requests import read_evaluation
-from klausel.api.connections import ConnectionWatch
 from klausel.api.errors import ApiError, hand_over
 from klausel.api.evaluations import answer_evaluation, answer_evaluations
 from klausel.api.filters import answer_filter
 from klausel.api.http import body_limits, json_answer, query_parameters, read_body
-from klausel.api.metrics import metrics_text
+from klausel.api.metrics import Metrics
 from klausel.api.permissions import answer_permissions
-from klausel.api.policy_state import answer_reload, describe_policy, describe_readiness
+from klausel.api.policy_state import answer_reload, describe_policy, describe_readiness, describe_types
 from klausel.api.searches import SEARCH_PATHS, Searches
 from klausel.core.decisions.explanation_format import explanation_as_json
 from klausel.core.records.change_record import TEXT_CHARACTERS
@@ -87,7 +86,7 @@ def _discovery_url(base: str) -> str:
     return f"{parts.scheme}://{parts.netloc}{DISCOVERY_PATH}{parts.path}"
 
 
-def klausel_routes(service: Service, watch: ConnectionWatch | None = None) -> Blueprint:
+def klausel_routes(service: Service, metrics: Metrics) -> Blueprint:
     """The routes of Klausel itself, under `/v1/`, and those for operators."""
     blueprint = Blueprint("klausel", __name__)
     limits = body_limits(service.settings)
@@ -114,6 +113,10 @@ def klausel_routes(service: Service, watch: ConnectionWatch | None = None) -> Bl
     @blueprint.get("/v1/policy", provide_automatic_options=False)
     def policy() -> Response:
         return json_answer(describe_policy(service.live))
+
+    @blueprint.get("/v1/policy/types", provide_automatic_options=False)
+    def policy_types() -> Response:
+        return json_answer(describe_types(service.live))
 
     @blueprint.post("/v1/policy:reload", provide_automatic_options=False)
     def reload_policy() -> Response:
@@ -153,8 +156,8 @@ def klausel_routes(service: Service, watch: ConnectionWatch | None = None) -> Bl
         return json_answer(describe_readiness(service))
 
     @blueprint.get("/metrics", provide_automatic_options=False)
-    def metrics() -> Response:
-        return Response(*metrics_text(service, watch))
+    def show_metrics() -> Response:
+        return Response(*metrics.answer())
 
     return blueprint
 

@@ -104,7 +104,7 @@ class KlauselAdapter(Adapter):  # type: ignore[misc]
         new = _assignments(sec, ptype, new_rules)
         for row in old:
             if not self._is_stored(row):
-                raise StorageError(f"the role assignment to be changed is not stored: {row}; load the policy anew")
+                raise StorageError(f"the role assignment to be changed is not stored: {row}; load the policy again")
         self._replace(old, new)
 
     def update_filtered_policies(

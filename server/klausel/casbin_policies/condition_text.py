@@ -27,7 +27,7 @@ from klausel.core.conditions.tree import (
     compare,
     negate,
 )
-from klausel.core.conditions.values import time_text
+from klausel.core.conditions.values import kind_of, time_text
 from klausel.enforcer.matcher.fold import FOLDED
 
 ALWAYS = "True"
@@ -111,7 +111,7 @@ def _escape(code: int) -> str:
 def attribute(holder: object, *path: str) -> object:
     """The value under a path of names; None when any part is missing."""
     for name in path:
-        if not isinstance(holder, Mapping):
+        if type(holder) is not dict and not isinstance(holder, Mapping):
             return None
         holder = holder.get(name)
     return holder
@@ -137,23 +137,36 @@ def _functions() -> Iterator[tuple[str, Callable[..., object]]]:
 
 
 def _when(entry: Function, wanted: bool) -> Callable[..., bool]:
-    # What takes values of any kind needs no look at their kinds.
-    truth_of = entry if any(parameter.kinds for parameter in entry.parameters) else entry.meaning
-
-    def holds(*values: object) -> bool:
-        return truth_of(*values) is wanted
-
-    return holds
+    # What takes values of any kind, and what is written, needs no look at its kind; two arguments are the usual number.
+    meaning = entry.meaning
+    kinds = [() if parameter.is_written else parameter.kinds for parameter in entry.parameters]
+    if len(kinds) != 2:
+        return lambda *values: entry(*values) is wanted
+    first, second = kinds
+    if not first and not second:
+        return lambda one, other: meaning(one, other) is wanted
+    if not second:
+        return lambda one, other: kind_of(one) in first and meaning(one, other) is wanted
+    return lambda one, other: kind_of(one) in first and kind_of(other) in second and meaning(one, other) is wanted
 
 
 def _folded(entry: Function) -> Callable[..., object]:
     """A function whose value for literals is found once, when a plan is made."""
 
-    def value(*values: object) -> object:
-        return entry(*values)
-
+    value = _value_of(entry)
     setattr(value, FOLDED, True)
     return value
+
+
+def _value_of(entry: Function) -> Callable[..., object]:
+    meaning = entry.meaning
+    kinds = [parameter.kinds for parameter in entry.parameters]
+    if len(kinds) == 1:
+        return lambda one: meaning(one) if kind_of(one) in kinds[0] else None
+    if len(kinds) == 2:
+        first, second = kinds
+        return lambda one, other: meaning(one, other) if kind_of(one) in first and kind_of(other) in second else None
+    return lambda *values: entry(*values)
 
 
 CASBIN_FUNCTIONS: Mapping[str, Callable[..., object]] = {

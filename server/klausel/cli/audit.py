@@ -165,7 +165,7 @@ def state(moment: int, subject: str | None, domain: str | None, database: str) -
 def verify(checkpoints: Path | None, public_key: Path | None, format_: str, database: str) -> None:
     """Find every record of the log that was edited, removed, inserted or moved, and role assignments changed behind it.
 
-    A log that was written anew with good hashes is found by a checkpoint alone. Exit code 1 when anything is wrong.
+    A log that was rewritten with good hashes is found by a checkpoint alone. Exit code 1 when anything is wrong.
 
     \b
     Examples:
@@ -184,7 +184,7 @@ def verify(checkpoints: Path | None, public_key: Path | None, format_: str, data
         faults = [Finding(None, "checkpoint", message) for message in broken]
         for checkpoint in good:
             if signed.setdefault(checkpoint.number, checkpoint.hash) != checkpoint.hash:
-                message = "two checkpoints signed it with two hashes; it was written anew in between"
+                message = "two checkpoints signed it with two hashes; it was rewritten in between"
                 faults.append(Finding(checkpoint.number, "checkpoint", message))
     with _opened(database) as engine:
         verdict = _verified(engine, signed)

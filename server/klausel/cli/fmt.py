@@ -56,7 +56,7 @@ def fmt(files: tuple[Path, ...], policies: Path, is_check: bool, is_diff: bool) 
         if is_diff:
             click.echo(_difference(file, content), nl=False)
         else:
-            say(f"{file.shown_as}: {'would change' if is_check else 'written anew'}")
+            say(f"{file.shown_as}: {'would change' if is_check else 'rewritten'}")
         if not is_check:
             write_or_exit(policies / file.name, content)
     verb = "would change" if is_check else "changed"

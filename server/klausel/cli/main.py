@@ -16,6 +16,7 @@ SECTIONS = {
         "check": ("policies", "check"),
         "fmt": ("fmt", "fmt"),
         "schema": ("schema", "schema"),
+        "declare": ("declare", "declare"),
         "compile": ("policies", "compile_"),
     },
     "Be sure of them": {

@@ -66,7 +66,7 @@ def mutate(policies: Path, model: Path | None, format_: str, processes: int | No
     loaded = load_or_exit(policies, model, with_tests=True)
     failed = sum(bool(outcome.failures) for outcome in run_tests(loaded, loaded.tests))
     if failed:
-        fail(f"{failed} of {len(loaded.tests)} policy tests fail already; run klausel test and mend them first")
+        fail(f"{failed} of {len(loaded.tests)} policy tests fail already; run klausel test and fix them first")
     model = model_beside(policies, model)
     everything = list(mutants(loaded.compiled.policy))
     if processes is None:

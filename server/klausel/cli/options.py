@@ -123,7 +123,7 @@ def exits_on_problems(policies: Path, at: str | None) -> Iterator[None]:
     except PolicyError as error:
         print_problems(error.problems)
         when = f" at {at}" if at else ""
-        fail(f"the policies in {policies}{when} have problems; mend them first")
+        fail(f"the policies in {policies}{when} have problems; fix them first")
 
 
 def open_policies(policies: Path, model: Path | None, with_tests: bool = False, at: str | None = None) -> LoadedPolicy:

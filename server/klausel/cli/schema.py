@@ -25,7 +25,7 @@ def schema(policies: Path, is_check: bool) -> None:
     """Write the JSON Schemas by which editors complete and check the YAML files, with the names of this policy set.
 
     They stand in the folder schemas beside the policies. Run it again after a role, a resource type, an action, a
-    condition or a level was added. Problems in the files are no hindrance, except in one that cannot be read at all.
+    condition or a level was added. Problems in the files do not stop it, except in a file that cannot be read at all.
 
     \b
     Examples:
@@ -62,5 +62,5 @@ def _names_or_exit(policies: Path) -> DeclaredNames:
     if problems:
         for problem in sorted(problems):
             say(str(problem), err=True)
-        fail("nobody knows which names these files declare, so the schemas are left as they are; mend them first")
+        fail("nobody knows which names these files declare, so the schemas are left as they are; fix them first")
     return names

@@ -12,6 +12,7 @@ import sys
 from contextlib import closing
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
@@ -30,7 +31,13 @@ from klausel.core.policy.orphans import orphan_problems, orphaned_roles
 from klausel.core.terms.masking import fault_in_mask
 from klausel.core.testing.gate import unmet_expectations
 from klausel.service.pipeline import LoadedPolicy
-from klausel.settings import ENVIRONMENT_VARIABLE, SLOW_BODIES_AT_ONCE, Settings, fault_in_public_url
+from klausel.settings import (
+    ENVIRONMENT_VARIABLE,
+    SLOW_BODIES_AT_ONCE,
+    WORKERS_FOLDER_VARIABLE,
+    Settings,
+    fault_in_public_url,
+)
 from klausel.storage.assignments.store import AssignmentStore
 from klausel.storage.assignments.stored_roles import stored_roles
 from klausel.storage.callers.keys import KeyStore
@@ -131,7 +138,7 @@ _DEFAULTS = Settings()
     default=_DEFAULTS.poll_seconds,
     show_default=True,
     type=click.FloatRange(0.1),
-    help="How often a git ref is looked up anew, for policies at REPO@REF:DIR.",
+    help="How often a git ref is looked up again, for policies at REPO@REF:DIR.",
 )
 @click.option(
     "--database-connect-seconds",
@@ -298,7 +305,12 @@ def serve(policies: Path, model: Path | None, demo: bool, open_to_all: bool, **o
         workers_kill_timeout=SECONDS_TO_END,
     )
     server.on_startup(_pass_reloads_on)
-    server.serve(target_loader=_load_application)
+    if settings.workers == 1:
+        server.serve(target_loader=_load_application)
+        return
+    with TemporaryDirectory(prefix="klausel-") as folder:
+        os.environ[WORKERS_FOLDER_VARIABLE] = folder
+        server.serve(target_loader=_load_application)
 
 
 def _check_expectations(loaded: LoadedPolicy, most_steps: int) -> None:
@@ -306,7 +318,7 @@ def _check_expectations(loaded: LoadedPolicy, most_steps: int) -> None:
     for problem in unmet:
         say(str(problem), err=True)
     if unmet:
-        fail("the policies do not do what their tests and invariants expect; mend one or the other first")
+        fail("the policies do not do what their tests and invariants expect; fix one or the other first")
 
 
 def _check_decision_log(settings: Settings) -> None:

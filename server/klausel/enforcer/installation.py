@@ -6,7 +6,7 @@ from importlib import metadata
 
 
 class InstallationError(Exception):
-    """The installed packages destroy each other; the message says how to mend it."""
+    """The installed packages destroy each other; the message says how to fix it."""
 
 
 def check_installation() -> None:

@@ -27,7 +27,7 @@ class EffectiveRolesCache:
     """Effective roles by subject, one indexed query for each that is not held; safe for use by many threads.
 
     What is asked about is the moment `now`, in seconds since 1970 (None: by the clock of the store). An entry knows from when
-    until when it is right, and is read anew outside of that, whichever way the clock went. It is dropped when its subject
+    until when it is right, and is read again outside of that, whichever way the clock went. It is dropped when its subject
     changes or a group above that. A subject without role assignments is never kept. On an SQLite file, writes of other
     processes are noticed by `refresh`. On other databases that several processes can write nothing is kept, unless
     `single_process` promises that only this process writes.

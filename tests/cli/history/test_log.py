@@ -107,10 +107,10 @@ def test_a_broken_commit_is_told_and_compared_across(made: Repository) -> None:
     made.commit({"policies/features/other.yml": "x"}, "Broken still")
     made.git("rm", "--quiet", "policies/features/other.yml")
     made.replace(NAME, "allow: clark", "allow: boss", "Mended")
-    mended, still, broken, _ = told()
-    assert [one["loads"] for one in (mended, still, broken)] == [True, False, False]
+    fixed, still, broken, _ = told()
+    assert [one["loads"] for one in (fixed, still, broken)] == [True, False, False]
     assert f"{NAME}:4:12: error: unknown role" in broken["problems"][0]
-    assert (mended["broken_commits_before"], [change["loss"] is not None for change in mended["changes"]]) == (2, [True])
+    assert (fixed["broken_commits_before"], [change["loss"] is not None for change in fixed["changes"]]) == (2, [True])
     text = klausel("log").stdout
     assert "  ! does not load: policies/features/" in text and ", and 1 more" in text
     assert "  compared with the last that loads, 3 commits before" in text

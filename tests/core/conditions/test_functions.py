@@ -70,7 +70,7 @@ from klausel.core.conditions.functions import FUNCTIONS
 from klausel.core.decisions.decide import decide
 from klausel.core.decisions.explain import explain
 from klausel.core.decisions.effective_roles import EffectiveRoles
-from klausel.core.decisions.explanation_format import explanation_as_text
+from klausel.core.decisions.explanation_format import explanation_lines
 from klausel.core.difference.compare import difference_between
 from klausel.core.loading.load import SourceFile, load_policy
 from klausel.core.terms.request import Action, Request, Resource, Subject
@@ -93,7 +93,7 @@ def asked(amount):
 
 for amount, wanted in ((15, True), (10, True), (21, False), ("15", False), (None, False)):
     assert decide(policy, compiled, lambda _, domain: roles.roles_in(domain), asked(amount)).allowed is wanted
-text = explanation_as_text(explain(policy, compiled, lambda _: roles, asked(21)))
+text = " ".join(explanation_lines(explain(policy, compiled, lambda _: roles, asked(21))))
 assert "is_between(resource.amount, 10, 20) is false (resource.amount is 21)" in text, text
 verdicts = {one.invariant.name: one.holds for one in prove_all(policy)}
 assert verdicts == {"large": True, "small": False, "middle": True}, verdicts

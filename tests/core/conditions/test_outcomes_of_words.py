@@ -7,6 +7,7 @@ from random import Random
 
 import pytest
 
+from klausel.core.conditions import outcomes
 from klausel.core.conditions.outcomes import TooManyCases, truth_space
 from klausel.core.conditions.parser import parse_condition
 from klausel.core.conditions.tree import Atom, Attribute, atoms, attributes_in, evaluate_atom
@@ -93,6 +94,33 @@ def test_outcomes_are_complete_and_real(seed: int) -> None:
         if any(str(term).startswith(("weekday", "time_of_day", "context.now -")) for term in outcome.values):
             continue  # such a value follows from a time that is not shown
         assert tuple(evaluate_atom(atom, request) for atom in space.atoms) == outcome.truths, (outcome, request)
+
+
+LISTS_OF = (
+    'resource.l subset of ["x", "y", "z"]', 'resource.l overlaps ["y", "z"]', '["x", "y", "z"] subset of resource.l',
+    "resource.a in resource.l", "resource.b in resource.l", 'resource.a in ["y", "z"]', "resource.a == resource.b",
+    'resource.l contains "x"', "resource.l contains 1", "resource.l subset of [1, 2]", "resource.a < 2", "has resource.l",
+    'starts_with(resource.a, "x")',
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(5, 15))
+def test_lists_whose_elements_nothing_tells_apart_are_one(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = Random(seed).sample(LISTS_OF, 3)
+    asked = [atom for text in texts for atom in atoms(parse_condition(text, lambda _: None, {}))]
+    try:
+        short = truth_space(asked)
+        monkeypatch.setattr(outcomes, "_signature", lambda *_: None)
+        whole = truth_space(asked)
+    except TooManyCases:
+        return
+    assert {one.truths for one in short.outcomes} == {one.truths for one in whole.outcomes}
+
+
+def test_many_values_in_two_lists_are_decided_exactly() -> None:
+    names = ", ".join(f'"r{number}"' for number in range(18))
+    text = f"resource.role in resource.offered and resource.role in [{names}]"
+    assert len(truth_space(atoms(parse_condition(text, lambda _: None, {}))).outcomes) == 9
 
 
 def shown_as_sent(value: object) -> object:

@@ -19,6 +19,7 @@ from klausel.storage.policy_files.folder import read_files
 TABLES = {name: value for name, value in vars(file_schema).items() if isinstance(value, Table)}
 THINGS = b"invariants:\n  - separate: [{to: edit, resource: billing}, {to: delete, resource: account}]\n"
 TOGETHER = b"grants:\n  - {allow: {all: [lead, any agent]}, to: edit, resource: quiz, in: acme}\n"
+NO_PROPERTIES = b"subject:\n"
 KINDS = b"""
 people: {ann: {roles: {acme: user}}}
 resources: {own: {type: billing, in: acme}}
@@ -49,7 +50,7 @@ def unread_keys() -> dict[str, set[str]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ProblemList, "claim", noting_claim)
         load()
-        load(invariants=THINGS, features__together=TOGETHER, tests__kinds_test=KINDS)
+        load(invariants=THINGS, features__together=TOGETHER, tests__kinds_test=KINDS, properties=NO_PROPERTIES)
     read: dict[str, set[str]] = defaultdict(set)
     for fields, known in claimed:
         for name, table in TABLES.items():

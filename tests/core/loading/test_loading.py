@@ -23,6 +23,7 @@ CASES = {case.name: case for case in all_cases()}
 TESTED_ELSEWHERE = {
     "unknown-file": "tests/storage/policy_files/test_policy_files.py",
     "orphaned-assignments": "tests/service/test_orphaned_assignments.py",
+    "too-many-questions": "tests/core/testing/test_policy_tests.py",
     "unread-key": "tests/core/loading/test_half_made_keys.py",
     "unreadable-file": "tests/storage/policy_files/test_policy_files.py",
 }
@@ -158,8 +159,8 @@ def test_or_raise_gives_the_set_or_every_problem() -> None:
 
 def test_problems_found_before_refuse_and_are_sorted_in() -> None:
     files = source_files(read_case(FOLDER / BASE).files)
-    error = Problem(Place("model.conf", 1, 1), "model-shape", "odd", "mend it")
-    warning = Problem(Place("model.conf", 1, 1), "model-shape", "odd", "mend it", "warning")
+    error = Problem(Place("model.conf", 1, 1), "model-shape", "odd", "fix it")
+    warning = Problem(Place("model.conf", 1, 1), "model-shape", "odd", "fix it", "warning")
     assert load_policy(files, [error]).policy is None
     assert load_policy(files, [warning, warning]).problems == (warning,)
     assert load_policy(files, [warning]).policy is not None
@@ -314,7 +315,7 @@ def test_no_grant_is_lost_without_an_error_in_whatever_order_conditions_stand(se
     result = load_policy(SourceFile(name, name, text.encode()) for name, text in files.items())
     if result.policy is None:
         assert any(problem.severity == "error" for problem in result.problems)
-        assert not any("write it anew" in problem.hint for problem in result.problems), (
+        assert not any("write it again" in problem.hint for problem in result.problems), (
             "a fault was told only by the last guard"
         )
     else:

@@ -6,7 +6,8 @@ import pytest
 from small_policies import ROLES, compiled, load
 
 from klausel.core.loading.load import SourceFile, load_policy
-from klausel.core.testing.mutation import Judge, mutants
+from klausel.core.testing.mutants import mutants
+from klausel.core.testing.mutation import Judge
 from klausel.core.testing.run import ResolvedRoles, failures
 
 GRANTS = """

@@ -1,4 +1,4 @@
-"""Opening databases, and errors that say how to mend them."""
+"""Opening databases, and errors that say how to fix them."""
 
 from __future__ import annotations
 

@@ -79,7 +79,8 @@ def direction_of(before: Invariant, after: Invariant, policy: PolicySet) -> Dire
 
 def _words(invariant: Invariant) -> tuple[object, ...]:
     condition = None if invariant.condition is None else with_one_spelling(invariant.condition)
-    return invariant.kind, frozenset(invariant.who), frozenset(invariant.things), invariant.scope, condition
+    fitted = frozenset((type_, with_one_spelling(one)) for type_, one in invariant.fitted.items())
+    return invariant.kind, frozenset(invariant.who), frozenset(invariant.things), invariant.scope, condition, fitted
 
 
 def _same_pairs(before: Invariant, after: Invariant) -> bool:
@@ -93,12 +94,12 @@ def _compared(before: Invariant, after: Invariant, policy: PolicySet, by_role: b
     """Whether the second demands anything that the first does not, and the other way round."""
     both = (before, after)
     names = frozenset(name for one in both for name in names_told_apart(one, policy.roles)) if by_role else frozenset()
-    conditions = tuple(one.condition for one in both if one.condition is not None)
-    condition = AnyOf(conditions) if len(conditions) > 1 else next(iter(conditions), None)
-    wanted = Wanted(names, condition, (before.scope, after.scope))
     remembered = Remembered(policy, policy)
     more = less = False
     for thing in dict.fromkeys((*before.things, *after.things)):
+        conditions = tuple(found for one in both if (found := one.condition_on(thing.resource_type)) is not None)
+        condition = AnyOf(conditions) if len(conditions) > 1 else next(iter(conditions), None)
+        wanted = Wanted(names, condition, (before.scope, after.scope))
         for view in views(policy, policy, (thing.resource_type, thing.action), wanted, remembered):
             domains = view.placement.domains
             old, new = (_outcomes(one, thing, domains[0] if domains else None, view.space, policy.roles) for one in both)
@@ -118,4 +119,4 @@ def _outcomes(invariant: Invariant, thing: Thing, domain: str | None, space: Tru
     """The outcomes in which an invariant speaks of a thing asked somewhere, as bits."""
     if thing not in invariant.things or not invariant.scope.covers(domain, roles):
         return 0
-    return space.true_and_false(invariant.condition)[0]
+    return space.true_and_false(invariant.condition_on(thing.resource_type))[0]

@@ -204,11 +204,12 @@ class _Proof:
 
     def _asked_of(self, thing: Thing) -> Iterator[_Asked]:
         question = (thing.resource_type, thing.action)
-        wanted = Wanted(self._wanted_names, self._invariant.condition, (self._invariant.scope,))
+        condition = self._invariant.condition_on(thing.resource_type)
+        wanted = Wanted(self._wanted_names, condition, (self._invariant.scope,))
         for view in views(self._policy, self._policy, question, wanted, self._remembered):
             self._free_matches |= view.space.has_free_matches
             self._asked += 1
-            relevant, _ = view.space.true_and_false(self._invariant.condition)
+            relevant, _ = view.space.true_and_false(condition)
             yield _Asked(thing, view, self._asked, relevant)
 
     def _role_combinations(self, asked: _Asked) -> tuple[RoleCombinationOfBoth, ...]:

@@ -137,6 +137,9 @@ def _duration(name: str, unit: timedelta) -> Function:
 
 _ANY = Parameter()
 _TEXT = Parameter(kinds=("text",))
+_PART = Parameter(
+    kinds=("text",), fault=lambda value: None if value else "an empty text is part of every text; write the part"
+)
 _LIST = Parameter(kinds=("list",))
 _TIME = Parameter(kinds=("time",))
 _ZONE = Parameter(kinds=("text",), is_written=True, fault=fault_in_zone)
@@ -240,12 +243,12 @@ _ENTRIES = (
         example='matches_path(resource.path, "/teams/*/files/**")',
     ),
     Function(
-        name="starts_with", form="call", parameters=(_TEXT, _TEXT), gives="truth", meaning=str.startswith,
+        name="starts_with", form="call", parameters=(_TEXT, _PART), gives="truth", meaning=str.startswith,
         in_casbin="starts_with", told_by="free", may_be=(True, False), near="ends_with",
         about="A text that starts with another.", example='starts_with(resource.name, "draft-")',
     ),
     Function(
-        name="ends_with", form="call", parameters=(_TEXT, _TEXT), gives="truth", meaning=str.endswith,
+        name="ends_with", form="call", parameters=(_TEXT, _PART), gives="truth", meaning=str.endswith,
         in_casbin="ends_with", told_by="free", may_be=(True, False), near="starts_with",
         about="A text that ends with another.", example='ends_with(subject.email, "@example.com")',
     ),

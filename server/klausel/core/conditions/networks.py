@@ -8,11 +8,12 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 _MAPPED_BITS = 96
 """The bits in front of an IPv4 address that is written as IPv6."""
+_LONGEST_ADDRESS = 64
 
 
 def in_network(address: str, networks: str | list[str]) -> bool | None:
     """Whether an address lies in a network such as `10.20.0.0/16`, or in one of a list; unknown when it is no address."""
-    found = _address(address)
+    found = _address(address) if len(address) <= _LONGEST_ADDRESS else None
     if found is None:
         return None
     inside = False
@@ -36,6 +37,7 @@ def fault_in_networks(networks: object) -> str | None:
     return None
 
 
+@lru_cache(maxsize=4096)
 def _address(text: str) -> IPv4Address | IPv6Address | None:
     try:
         address = ip_address(text)

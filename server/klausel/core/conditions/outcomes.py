@@ -162,6 +162,9 @@ MOST_CASES = 200_000
 """Choices of values for one group of attributes, or outcomes, beyond which nothing is gone through."""
 
 
+_MOST_PARTS = 64
+"""Parts of conditions beyond which nobody looks whether each can turn out in more than one way."""
+
 TOO_MANY_CASES_HINT = "compare fewer values with each other, or make fewer different comparisons about one action"
 
 
@@ -183,11 +186,15 @@ def truth_space(all_atoms: Iterable[Atom], known: Known = MappingProxyType({})) 
     Raises `TooManyCases` where that is more than can be gone through.
     """
     atoms = tuple(dict.fromkeys(positive(atom)[0] for atom in all_atoms))
-    groups = [_group_outcomes(group, known) for group in _groups(atoms)]
-    if math.prod(len(outcomes) for _, outcomes in groups) > MOST_CASES:
-        raise TooManyCases(
-            f"its conditions make {len(atoms)} different comparisons, which can turn out in too many ways together"
-        )
+    if _parts(atoms, known) > _MOST_PARTS:
+        raise _too_many_together(len(atoms))
+    groups: list[tuple[tuple[Atom, ...], tuple[Outcome, ...]]] = []
+    ways = 1
+    for group in _groups(atoms):
+        groups.append(_group_outcomes(group, known))
+        ways *= len(groups[-1][1])
+        if ways > MOST_CASES:
+            raise _too_many_together(len(atoms))
     together = {atom: position for position, atom in enumerate(atom for group, _ in groups for atom in group)}
     order = [together[atom] for atom in atoms]
     outcomes = []
@@ -195,6 +202,30 @@ def truth_space(all_atoms: Iterable[Atom], known: Known = MappingProxyType({})) 
         truths = [truth for part in parts for truth in part.truths]
         outcomes.append(Outcome(tuple([truths[at] for at in order]), tuple([part.parts[0] for part in parts])))
     return TruthSpace(atoms, tuple(outcomes), _has_free(atoms))
+
+
+def _too_many_together(atoms: int) -> TooManyCases:
+    return TooManyCases(f"its conditions make {atoms} different comparisons, which can turn out in too many ways together")
+
+
+def _parts(atoms: Iterable[Atom], known: Known) -> int:
+    """How many parts the atoms fall into at least that share no attribute and are not settled: found without going far.
+
+    Attributes count by their first word here, `resource.owner` for `resource.owner.name`.
+    """
+    joined: dict[tuple[str, str], tuple[str, str]] = {}
+
+    def part_of(word: tuple[str, str]) -> tuple[str, str]:
+        while joined.setdefault(word, word) != word:
+            joined[word] = joined[joined[word]]
+            word = joined[word]
+        return word
+
+    for atom in atoms:
+        words = [(name.root, name.path[0]) for name in attributes_of(atom) if name not in known]
+        for word in words:
+            joined[part_of(word)] = part_of(words[0])
+    return len({part_of(word) for word in joined})
 
 
 def most_steps(all_atoms: Iterable[Atom], known: Known = MappingProxyType({})) -> int:
@@ -244,9 +275,9 @@ def _most_choices(group: tuple[Atom, ...], known: Known) -> int:
         if _known(term, known):
             choices *= len(_known(term, known))
         elif any(holds_a_list(term, atom) for atom in group):
-            choices *= 2 ** (len(_sent(scalars)) + 1) + len(scalars) + 1
+            choices *= _number_of_lists(_parts_of_lists(term, group, _sent(scalars), given)) + len(scalars) + 2
         else:
-            choices *= len(_values_of(term, group, scalars))
+            choices *= len(_values_of(term, group, scalars, given))
     return choices
 
 
@@ -287,7 +318,7 @@ def _group_outcomes(atoms: tuple[Atom, ...], known: Known) -> tuple[tuple[Atom, 
     values_known = [value for term in terms for value in _known(term, known)]
     given = [item for value in values_known for item in (value if isinstance(value, list) else [value])]
     scalars = _scalar_values(atoms, given, len(terms))
-    choices = [_known(term, known) or _values_of(term, atoms, scalars) for term in terms]
+    choices = [_known(term, known) or _values_of(term, atoms, scalars, given) for term in terms]
     group = _Group(atoms, terms)
     outcomes: dict[Truths, Outcome] = {}
     chosen_in_turn = _choices_of_all(choices, _alike(atoms, given, scalars))
@@ -377,7 +408,7 @@ def _sent(values: Iterable[object]) -> list[object]:
     return [value for value in values if kind_of(value) in ("text", "number", "boolean")]
 
 
-def _values_of(term: Term, atoms: Sequence[Atom], scalars: list[object]) -> list[object]:
+def _values_of(term: Term, atoms: Sequence[Atom], scalars: list[object], given: Sequence[object]) -> list[object]:
     """What a term may be: nothing, values of the kinds that it is compared with, and lists where it holds some."""
     if _is_own(term):
         return [value for value in scalars if isinstance(value, str)]
@@ -396,7 +427,7 @@ def _values_of(term: Term, atoms: Sequence[Atom], scalars: list[object]) -> list
             other = atom.right if atom.left == term else atom.left
             if holds_a_list(term, atom):
                 elements += _sent(scalars) if kind_of_operand(other) is None else _like(other, scalars)
-                others = others or [[]]
+                others.append([])
             else:
                 kinds |= _kinds(other)
         elif isinstance(atom, Truth):
@@ -406,11 +437,12 @@ def _values_of(term: Term, atoms: Sequence[Atom], scalars: list[object]) -> list
             kinds |= taken
             if "list" in taken:
                 elements += [value for one in operands_of(atom) if isinstance(one, ListOf) for value in _like(one, scalars)]
-                others = others or [[]]
+                others.append([])
             elif not taken:
                 others.append({})
     objects = [value for value in others if value == {}]
-    lists = _lists([value for value in scalars if any(value is one for one in elements)]) if [] in others else []
+    elements = [value for value in scalars if any(value is one for one in elements)]
+    lists = _lists(_parts_of_lists(term, atoms, elements, given)) if [] in others else []
     return [None, *lists, *objects, *(value for value in scalars if kind_of(value) in kinds)]
 
 
@@ -430,14 +462,65 @@ def _like(operand: Operand, scalars: list[object]) -> list[object]:
     return [value for value in scalars if kind_of(value) in _kinds(operand)]
 
 
-def _lists(elements: list[object]) -> list[object]:
-    """Every list of these elements, alone and with one more of a kind that nothing equals; raises `TooManyCases`."""
-    if 2 ** (len(elements) + 1) > MOST_CASES:
-        raise TooManyCases("its conditions look for too many different values in one list")
-    plain: list[object] = [
-        list(chosen) for size in range(len(elements) + 1) for chosen in itertools.combinations(elements, size)
+_Parts = list[list[object]]
+"""Values that nothing tells apart, and how many of them a list may hold, as the lists of those: the first ones, or all."""
+
+
+def _parts_of_lists(term: Term, atoms: Sequence[Atom], elements: Sequence[object], given: Sequence[object]) -> list[_Parts]:
+    """For each class of elements that nothing tells apart, what of it a list under this name may hold.
+
+    A list need hold no more of a class than there are other terms to be looked for in it, or else all; which of the class it
+    holds is all the same. Where several lists are compared with each other, each element is a class of its own.
+    """
+    terms = {one for atom in atoms for one in terms_of(atom)}
+    others = len([one for one in terms if one != term])
+    classes: dict[object, list[object]] = {}
+    is_alone = [one for one in terms if any(holds_a_list(one, atom) for atom in atoms)] == [term]
+    for number, value in enumerate(elements):
+        signature = _signature(value, atoms, given) if is_alone else None
+        classes.setdefault(number if signature is None else signature, []).append(value)
+    return [
+        [alike[:size] for size in (*range(min(max(1, others), len(alike) - 1) + 1), len(alike))]
+        for alike in classes.values()
     ]
-    return [*plain, *([*chosen, {}] for chosen in plain if isinstance(chosen, list))]
+
+
+def _signature(value: object, atoms: Sequence[Atom], given: Sequence[object]) -> object:
+    """What tells a value apart from others of its kind: where it is written; None where anything may."""
+    kind = kind_of(value)
+    for atom in atoms:
+        if isinstance(atom, Comparison) and atom.operator in ORDERING and kind == "number":
+            return None
+        if isinstance(atom, Call) and any(one.kinds not in ((), ("list",)) for one in FUNCTIONS[atom.function].parameters):
+            return None
+    if any(value == one and kind == kind_of(one) for one in given):
+        return None
+    return kind, tuple(any(value == one and kind == kind_of(one) for one in written) for written in _written_together(atoms))
+
+
+def _written_together(atoms: Sequence[Atom]) -> Iterator[Sequence[object]]:
+    for atom in atoms:
+        for operand in operands_of(atom):
+            match operand:
+                case Literal(value):
+                    yield (value,)
+                case ListOf(items):
+                    yield tuple(item.value for item in items)
+                case Computed():
+                    yield few_values(operand)
+
+
+def _number_of_lists(parts: Sequence[_Parts]) -> int:
+    return 2 * math.prod(map(len, parts))
+
+
+def _lists(parts: Sequence[_Parts]) -> list[object]:
+    """Every list of these parts, alone and with one more element of a kind that nothing equals; raises `TooManyCases`."""
+    if _number_of_lists(parts) > MOST_CASES:
+        raise TooManyCases("its conditions look for too many different values in one list")
+    plain: list[list[object]] = [[value for part in chosen for value in part] for chosen in itertools.product(*parts)]
+    plain.sort(key=len)
+    return [*plain, *([*chosen, {}] for chosen in plain)]
 
 
 _Operands = Sequence[tuple[int | None, object]]

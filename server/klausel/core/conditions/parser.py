@@ -41,6 +41,7 @@ from klausel.core.conditions.tree import (
     Operator,
     Truth,
     atoms,
+    kind_of_operand,
     negate,
 )
 from klausel.core.conditions.values import Scalar
@@ -101,6 +102,11 @@ class ExpressionFault(Exception):
         self.message = message
         self.hint = hint
         self.offset = offset
+
+
+def _words_between() -> list[str]:
+    """What stands between two values and is written as a word."""
+    return [name for name, function in FUNCTIONS.items() if function.form == "between" and name[0].isalpha()]
 
 
 class _Token(NamedTuple):
@@ -173,7 +179,8 @@ class _Parser:
     def parse(self) -> Condition:
         condition = self._alternatives()
         if self._token.kind != "end":
-            hint = _INSTEAD.get(self._token.text, "join conditions with `and` or `or`")
+            near = did_you_mean(self._token.text, _words_between()) if self._token.kind == "name" else ""
+            hint = _INSTEAD.get(self._token.text, f"{near}{'J' if near else 'j'}oin conditions with `and` or `or`")
             if self._token.text in ("==", "!=", "<", "<=", ">", ">=", "in"):
                 hint = "brackets and named conditions are true or false already; compare attributes, without brackets"
             self._fail(f"`{self._token.text}` is not expected here", hint)
@@ -279,6 +286,8 @@ class _Parser:
         if self._token.text == "(":
             known = [name for name, function in FUNCTIONS.items() if function.form == "call"]
             hint = f"{did_you_mean(token.text, known)}There are {', '.join(known[:-1])} and {known[-1]}"
+            if token.text in FUNCTIONS:
+                hint = f"write {FUNCTIONS[token.text].example}"
             self._fail(f'unknown function "{token.text}"', hint, token.offset)
         if token.text in _INSTEAD and token.text not in self._known:
             self._fail(f"`{token.text}` is not a word of conditions", _INSTEAD[token.text], token.offset)
@@ -366,7 +375,9 @@ class _Parser:
             return None
         if self._token.text == "not" and self._token.kind == "name":
             self._at += 1
-            self._expect("in", "write `not in`")
+            word = self._token.text
+            is_between = word != "in" and any(name.split()[0] == word for name in _words_between())
+            self._expect("in", f"write `not` in front: not … {word} …" if is_between else "write `not in`")
             return FUNCTIONS["not in"]
         for function in FUNCTIONS.values():
             words = function.name.split()
@@ -394,17 +405,29 @@ class _Parser:
         left = self._single_operand()
         minus = FUNCTIONS["-"]
         if self._take(minus.name):
+            self._check_no_name_with_minus(left, start)
             right_at = self._token.offset
             right = self._single_operand()
             for side, at in ((left, start), (right, right_at)):
                 if not isinstance(side, Attribute | Computed) and not isinstance(getattr(side, "value", None), datetime):
-                    self._fail(f"`{side}` is no time", _NO_ARITHMETIC, at)
+                    is_duration = kind_of_operand(side) == "duration"
+                    hint = "write context.now - resource.created < days(30), or the like" if is_duration else _NO_ARITHMETIC
+                    self._fail(f"`{side}` is no time", hint, at)
             if isinstance(left, Literal) and isinstance(right, Literal):
                 self._fail("the difference has no attribute, so it is always the same", "write days(30)", start)
             return Computed(minus.name, self._checked(minus, [(left, start), (right, right_at)]))
         if self._token.kind == "number" and self._token.text.startswith("-") and not isinstance(left, ListOf):
             self._fail(f"`{self._token.text}` is not expected here", _NO_ARITHMETIC)
         return left
+
+    def _check_no_name_with_minus(self, left: Operand, start: int) -> None:
+        """Refuses `resource.soft-delete`, which would take `delete` for a value."""
+        token = self._token
+        is_operand = token.text in ROOTS or self._called("value") is not None or token.kind != "name"
+        if isinstance(left, Attribute) and not is_operand:
+            name = f"{left.path[-1]}-{token.text}"
+            holder = Attribute(left.root, (*left.path[:-1], name))
+            self._fail(f"`-` stands in a name: `{left}-{token.text}`", f"write {holder}", start)
 
     def _single_operand(self) -> Operand:
         token = self._token

@@ -18,6 +18,17 @@ Kind = Literal["text", "number", "boolean", "time", "duration", "clock", "list"]
 ORDERED: tuple[Kind, ...] = ("number", "time", "duration", "clock")
 """The kinds of which one value can be less than another. Texts have no order: "999" would be more than "1000"."""
 
+_BY_TYPE: dict[type, Kind] = {
+    str: "text",
+    bool: "boolean",  # before the numbers, of which Python takes it for one
+    int: "number",
+    float: "number",
+    datetime: "time",
+    timedelta: "duration",
+    time: "clock",
+    list: "list",
+    tuple: "list",
+}
 _RFC_3339 = re.compile(
     r"(\d{4}-\d{2}-\d{2})[Tt](\d{2}:\d{2}:\d{2}(?:\.\d{1,6})?)\d*([Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)", re.ASCII
 )
@@ -32,22 +43,12 @@ _UNITS = (
 
 def kind_of(value: object) -> Kind | None:
     """The kind of a value; None for anything that cannot be compared, such as an object, NaN or a time without a zone."""
-    match value:
-        case str():
-            return "text"
-        case bool():
-            return "boolean"
-        case int() | float():
-            return "number" if value == value else None
-        case list() | tuple():
-            return "list"
-        case datetime():
-            return "time" if value.tzinfo is not None else None
-        case timedelta():
-            return "duration"
-        case time():
-            return "clock"
-    return None
+    kind = _BY_TYPE.get(type(value))
+    if kind is None:
+        kind = next((kind for type_, kind in _BY_TYPE.items() if isinstance(value, type_)), None)
+    if (kind == "number" and value != value) or (kind == "time" and value.tzinfo is None):  # type: ignore[attr-defined]
+        return None
+    return kind
 
 
 def all_true(values: Collection[bool | None]) -> bool | None:
@@ -89,8 +90,11 @@ less, at_most, greater, at_least = _ordered(lt), _ordered(le), _ordered(gt), _or
 
 def contained(item: object, container: object) -> bool | None:
     """Whether an item is in a list: Kleene's `or` over its comparisons with each element; unknown when there is no list."""
-    if kind_of(item) in (None, "list") or not isinstance(container, list | tuple):
+    kind = kind_of(item)
+    if kind is None or kind == "list" or not isinstance(container, list | tuple):
         return None
+    if kind == "text" and item in container:
+        return True  # no other kind equals a text
     answer: bool | None = False
     for element in container:
         same = equal(item, element)
@@ -111,7 +115,14 @@ def overlaps(one: object, other: object) -> bool | None:
     """Whether two lists have an element in common; unknown when one is no list."""
     if not isinstance(one, list | tuple) or not isinstance(other, list | tuple):
         return None
-    return any_true([contained(item, other) for item in one])
+    answer: bool | None = False
+    for item in one:
+        inside = contained(item, other)
+        if inside:
+            return True
+        if inside is None:
+            answer = None
+    return answer
 
 
 def is_subset(one: object, other: object) -> bool | None:
@@ -128,6 +139,11 @@ def read_time(value: object) -> datetime | None:
     """
     if isinstance(value, datetime):
         return value if value.tzinfo is not None else None
+    if type(value) is str and len(value) == 20 and value[19] == "Z" and value[4] + value[7] + value[10] == "--T":
+        try:
+            return datetime.fromisoformat(value) if value[13] == value[16] == ":" else None
+        except ValueError:
+            return None
     written = _RFC_3339.fullmatch(value) if isinstance(value, str) else None
     if written is None:
         return None

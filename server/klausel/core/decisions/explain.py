@@ -7,13 +7,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from klausel.core.conditions.tree import Condition, atoms, attributes_of, evaluate, evaluate_atom, value_of
+from klausel.core.conditions.tree import atoms, attributes_of, evaluate, value_of
 from klausel.core.conditions.values import shown
 from klausel.core.decisions.decide import Decision, Plan, decide
 from klausel.core.decisions.effective_roles import EffectiveRoles, Source
+from klausel.core.policy.fitting import truth_as_declared
 from klausel.core.policy.holding import Untimely, Way
 from klausel.core.policy.orphans import why_orphaned
 from klausel.core.policy.policy_set import Grant, PolicySet
+from klausel.core.policy.properties import misfits
 from klausel.core.policy.roles import ANYONE, depth_of
 from klausel.core.terms.problem import did_you_mean
 from klausel.core.terms.request import Request
@@ -25,11 +27,15 @@ Part = Literal["type and action", "role", "domain", "condition"]
 
 @dataclass(frozen=True, slots=True)
 class AtomSeen:
-    """One comparison of a condition: its text, its value (None: unknown), and the attributes it read with their values."""
+    """One comparison of a condition: its text, its value (None: unknown), and the attributes it read with their values.
+
+    `misfits` are those of them that are not of their declared type, each with that type in words.
+    """
 
     text: str
     value: bool | None
     read: tuple[tuple[str, object], ...]
+    misfits: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,16 +176,19 @@ def _seen(
     policy: PolicySet, effective_roles: EffectiveRoles, domain: str | None, request: Request, grant: Grant
 ) -> GrantSeen:
     source = None if grant.grantee == ANYONE else effective_roles.source_of(policy.roles, grant.grantee, domain)
-    return GrantSeen(grant, source, tuple(_atoms_seen(grant.condition, request)))
+    return GrantSeen(grant, source, tuple(_atoms_seen(policy, grant, request)))
 
 
-def _atoms_seen(condition: Condition | None, request: Request) -> Iterator[AtomSeen]:
-    seen = set()
-    for atom in atoms(condition) if condition else ():
-        if atom not in seen:
-            seen.add(atom)
-            read = tuple((str(attribute), shown(value_of(attribute, request))) for attribute in attributes_of(atom))
-            yield AtomSeen(str(atom), evaluate_atom(atom, request), read)
+def _atoms_seen(policy: PolicySet, grant: Grant, request: Request) -> Iterator[AtomSeen]:
+    """The comparisons of a grant's condition, each once; one that reads what is not of its declared type is unknown."""
+    if grant.written is None:
+        return
+    declarations = policy.declarations(grant.resource_type)
+    unfit = {str(attribute): str(type_) for attribute, _, type_ in misfits(declarations, request)}
+    for atom in dict.fromkeys(atoms(grant.written)):
+        read = tuple((str(attribute), shown(value_of(attribute, request))) for attribute in attributes_of(atom))
+        wrong = tuple((name, unfit[name]) for name, _ in read if name in unfit)
+        yield AtomSeen(str(atom), truth_as_declared(atom, declarations, request), read, wrong)
 
 
 def _nearest(
@@ -234,14 +243,22 @@ def _lacks(
     if not grant.scope.covers(domain, policy.roles):
         yield Lack("domain", f"it holds only {grant.scope.words}; the request is asked in {where}")
     if not _condition_holds(grant, request):
-        failing = [seen for seen in _atoms_seen(grant.condition, request) if seen.value is not True]
+        failing = [seen for seen in _atoms_seen(policy, grant, request) if seen.value is not True]
         why = "; ".join(_why_not_true(seen) for seen in failing)
         yield Lack("condition", f"its condition {grant.condition_text} does not hold: {why}")
 
 
 def _why_not_true(seen: AtomSeen) -> str:
-    values = ", ".join(f"{name} is {show_value(value)}" for name, value in seen.read)
-    return f"{seen.text} is {show_truth(seen.value)} ({values})"
+    return f"{seen.text} is {show_truth(seen.value)} ({values_in_words(seen)})"
+
+
+def values_in_words(seen: AtomSeen) -> str:
+    """What a comparison read, and why that counts for nothing where it is not of its declared type."""
+    declared = dict(seen.misfits)
+    return ", ".join(
+        f"{name} is {show_value(value)}" + (f", which is not as declared: {declared[name]}" if name in declared else "")
+        for name, value in seen.read
+    )
 
 
 def show_truth(value: bool | None) -> str:

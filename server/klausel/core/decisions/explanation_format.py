@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from klausel.core.decisions.effective_roles import Source
-from klausel.core.decisions.explain import AtomSeen, Explanation, GrantSeen, Orphan, show_truth, show_value
+from klausel.core.decisions.explain import AtomSeen, Explanation, GrantSeen, Orphan, show_truth, values_in_words
 from klausel.core.policy.assignment import row_as_json
 from klausel.core.policy.holding import Untimely, Way
 from klausel.core.policy.policy_set import Grant
@@ -91,11 +91,16 @@ def _grant_seen_as_json(explanation: Explanation, seen: GrantSeen) -> dict[str, 
         **({"together_with": sources_as_json(held.beside)} if held and held.beside else {}),
         "condition": {
             "text": seen.grant.condition_text,
-            "comparisons": [{"text": atom.text, "value": atom.value, "read": dict(atom.read)} for atom in seen.atoms],
+            "comparisons": [_atom_as_json(atom) for atom in seen.atoms],
         }
         if seen.grant.condition
         else None,
     }
+
+
+def _atom_as_json(atom: AtomSeen) -> dict[str, object]:
+    answer: dict[str, object] = {"text": atom.text, "value": atom.value, "read": dict(atom.read)}
+    return answer | {"not_as_declared": dict(atom.misfits)} if atom.misfits else answer
 
 
 def sources_as_json(sources: Iterable[Source]) -> list[dict[str, object]]:
@@ -163,7 +168,7 @@ def _grant_lines(subject: str, seen: GrantSeen) -> Iterator[str]:
         yield f"  because: {seen.grant.because}"
     yield f"  role: {_role_text(subject, seen.source)}"
     for atom in seen.atoms:
-        yield f"  condition: {atom.text} is {show_truth(atom.value)}{_values(atom)}"
+        yield f"  condition: {atom.text} is {show_truth(atom.value)} ({values_in_words(atom)})"
 
 
 def _role_text(subject: str, source: Source | None) -> str:
@@ -177,7 +182,3 @@ def _held_text(source: Source) -> str:
     groups = "".join(f"in {group}, which is " for group in source.groups)
     until = f" until {source.ends}" if source.ends is not None else ""
     return f"{groups}{source.role} in {source.domain}{until}{chain}"
-
-
-def _values(atom: AtomSeen) -> str:
-    return " (" + ", ".join(f"{name} is {show_value(value)}" for name, value in atom.read) + ")"

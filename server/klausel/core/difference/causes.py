@@ -11,13 +11,14 @@ from typing import Literal
 
 from klausel.core.analysis.decision_table import Key, Question, View
 from klausel.core.analysis.question_space import Held
-from klausel.core.conditions.tree import with_one_spelling
+from klausel.core.conditions.tree import atoms, attributes_of, with_one_spelling
 from klausel.core.policy.policy_set import Grant, NamedCondition, PolicySet
+from klausel.core.policy.properties import NoProperty, PropertyType
 from klausel.core.policy.roles import ANY_PREFIX, ANYONE, depth_of, parts_of
 from klausel.core.terms.problem import Place
 
 Side = Literal["before", "after"]
-Kind = Literal["grant", "condition", "inheritance", "role", "level", "asked_in"]
+Kind = Literal["grant", "condition", "declaration", "inheritance", "role", "level", "asked_in"]
 
 _WORD = re.compile(r"[^\W\d][\w.\-]*")
 
@@ -136,6 +137,8 @@ class _Search:
             return
         before, after = (grant, partners[0]) if here.side == "before" else (partners[0], grant)
         definitions = list(self._definitions(before, after)) if before.condition_text == after.condition_text else []
+        if not definitions and before.written == after.written:
+            definitions = list(self._declarations(after))
         if definitions:
             yield from definitions
             return
@@ -165,6 +168,22 @@ class _Search:
             if first is None or _own_text(first) != _own_text(second):
                 was = f"; it was {first.text}" if first else ""
                 yield Cause(second.place, "after", "condition", f"condition {name}: {second.text}{was}")
+
+    def _declarations(self, after: Grant) -> Iterator[Cause]:
+        """The properties that a grant's condition reads, and that are declared with another type on either side."""
+        sides = sorted((self.here, self.there), key=lambda side: side.side != "before")
+        before, now = (side.policy.declarations(after.resource_type) for side in sides)
+        declared = sides[1].policy.resource_types.get(after.resource_type)
+        for attribute in dict.fromkeys(
+            name for atom in (atoms(after.written) if after.written else ()) for name in attributes_of(atom)
+        ):
+            types = [_declared(side.type_of(attribute)) for side in (before, now)]
+            if types[0] != types[1]:
+                is_of_type = attribute.root == "resource" and declared is not None
+                place = declared.place if is_of_type and declared is not None else after.place
+                about = f" of {after.resource_type}" if is_of_type else ""
+                text = f"{attribute}{about} is declared as {types[1]}; it was {types[0]}"
+                yield Cause(place, "after", "declaration", text)
 
     def _of_the_place(self, here: _Known, there: _Known) -> Iterator[Cause]:
         """The grant covers the place on one side only: the sides ask in different domains, or call levels otherwise."""
@@ -225,6 +244,10 @@ class _Search:
                 if here.side == "before":
                     needs = "needed" if levels[0].requires_role_above else "did not need"
                 yield Cause(levels[0].place, here.side, "level", f"a role of level {levels[0].name} {needs} one above it")
+
+
+def _declared(type_: PropertyType | NoProperty | None) -> str:
+    return "nothing" if type_ is None or isinstance(type_, NoProperty) else str(type_)
 
 
 def _own_text(condition: NamedCondition) -> str:

@@ -20,7 +20,7 @@ class Declaration:
 
 
 def declarations(policy: PolicySet) -> Iterator[Declaration]:
-    """Every level, role, link of inheritance, type with its actions, and pair of roles that nobody may hold together."""
+    """Every level, role, link of inheritance, type with its actions and properties, and pair of roles that are kept apart."""
     roles = policy.roles
     for level in roles.levels:
         yield Declaration(f"level {level.name} {_naming(level)}")
@@ -41,6 +41,11 @@ def declarations(policy: PolicySet) -> Iterator[Declaration]:
             yield Declaration(f"action {action} of {declared.name}", (), declared.name, action)
         for action, name in declared.asked_in.items():
             yield Declaration(f"{action} {declared.name} is asked at level {name}", (), declared.name, action)
+        for name, type_ in (declared.properties or {}).items():
+            yield Declaration(f"property {name} of {declared.name} is {type_}", (), declared.name)
+    for root, properties in policy.properties.items():
+        for name, type_ in properties.items():
+            yield Declaration(f"property {root}.{name} is {type_}")
 
 
 def _naming(level: Level) -> str:

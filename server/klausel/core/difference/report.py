@@ -9,6 +9,7 @@ from functools import cached_property
 from klausel.core.analysis.other_model import note_on, note_on_change
 from klausel.core.conditions.outcomes import TOO_MANY_CASES_HINT
 from klausel.core.difference.causes import Cause
+from klausel.core.difference.changed_types import changed_types
 from klausel.core.difference.compare import Change, Example, PolicyDifference
 from klausel.core.difference.renames import Rename
 from klausel.core.difference.rows import Rule, Where
@@ -198,6 +199,7 @@ def notes(report: DifferenceReport) -> list[str]:
     found = [f"not compared: {why}; {TOO_MANY_CASES_HINT}" for why in report.difference.undecided]
     found += [str(rename) for rename in report.renames]
     found += map(str, report.rules)
+    found += changed_types(report.difference.before, report.difference.after)
     letting: dict[tuple[str, bool], list[Change]] = {}
     for change in report.difference.changes:
         if change.counts_with is not None:
@@ -232,6 +234,7 @@ def as_json(report: DifferenceReport) -> dict[str, object]:
         "pattern_matches_taken_as_free": difference.has_free_matches,
         "not_compared": list(difference.undecided),
         "changed_rules": [str(rule) for rule in report.rules],
+        "changed_types": list(changed_types(difference.before, difference.after)),
         "rules": [rule.as_json() for rule in report.rules],
         "people": _people(report.everybody),
     }

@@ -5,11 +5,24 @@ from __future__ import annotations
 from klausel.core.formatting.csv import format_csv
 from klausel.core.formatting.yaml import format_yaml
 from klausel.core.loading.file_schema import FILES
-from klausel.core.loading.load import CONDITIONS_FILE, FEATURES_FOLDER, INVARIANTS_FILE, ROLES_FILE, SourceFile, is_test_file
+from klausel.core.loading.load import (
+    CONDITIONS_FILE,
+    FEATURES_FOLDER,
+    INVARIANTS_FILE,
+    PROPERTIES_FILE,
+    ROLES_FILE,
+    SourceFile,
+    is_test_file,
+)
 from klausel.core.terms.problem import PolicyError
 from klausel.core.text.decoding import decode
 
-_KINDS = {ROLES_FILE: "roles", CONDITIONS_FILE: "conditions", INVARIANTS_FILE: "invariants"}
+_KINDS = {
+    ROLES_FILE: "roles",
+    CONDITIONS_FILE: "conditions",
+    PROPERTIES_FILE: "properties",
+    INVARIANTS_FILE: "invariants",
+}
 
 
 def kind_of_file(name: str) -> str | None:

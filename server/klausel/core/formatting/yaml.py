@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 from klausel.core.loading.fields import ProblemList
-from klausel.core.loading.file_schema import Entries, Flag, Free, ListOf, OneOrMore, OneText, Table, Texts, Value
-from klausel.core.loading.test_people import is_text_without_quotes
+from klausel.core.loading.file_schema import (
+    Entries,
+    Flag,
+    Free,
+    ListOf,
+    OneOrMore,
+    OneText,
+    Table,
+    Texts,
+    TypeOfProperty,
+    Value,
+)
+from klausel.core.loading.json_values import is_text_without_quotes
 from klausel.core.terms.problem import SWITCH_OFF_MARK, FormatLossError, PolicyError, Problem
 from klausel.core.text.yaml_comments import BLANK, Entry, Written, comments_in, read_with_comments
 from klausel.core.text.yaml_nodes import Fields, Items, Node, Text, read_yaml
@@ -39,6 +50,33 @@ def format_yaml(text: str, shape: Table | Entries, file: str) -> str:
     if lost:
         raise FormatLossError(f"its canonical form would lose the comment {next(iter(lost))!r}")
     return result
+
+
+def with_entries(
+    text: str, path: Sequence[str], entries: Iterable[tuple[str, str]], shape: Table | Entries, file: str
+) -> str:
+    """The canonical form of a file in which the mapping under a path of keys has further entries, given as YAML.
+
+    All but the last key of the path are there. Raises as `format_yaml` does.
+    """
+    text = format_yaml(text, shape, file)
+    added = read_with_comments("".join(f"{path[-1]}:\n" + "".join(f"  {key}: {value}\n" for key, value in entries)))
+    root = holder = read_with_comments(text)
+    assert root is not None and holder is not None and added is not None
+    for key in path[:-1]:
+        holder = next(entry.value for entry in holder.entries if entry.key == key)
+    found = next((entry for entry in holder.entries if entry.key == path[-1]), None)
+    if found is None:
+        holder.entries.append(added.entries[0])
+    elif _is_null(found.value):
+        found.value = added.entries[0].value
+    else:
+        found.value.entries += added.entries[0].value.entries
+    result = "\n".join([*_file(root, shape), ""])
+    lost = Counter(comments_in(text)) - Counter(comments_in(result))
+    if lost:
+        raise FormatLossError(f"its new form would lose the comment {next(iter(lost))!r}")
+    return format_yaml(result, shape, file)
 
 
 def _read(text: str, shape: Table | Entries, file: str) -> Fields:
@@ -85,7 +123,7 @@ def _check(node: Node, shape: Value, what: str, problems: ProblemList) -> None:
 def _meaning(node: Node, shape: Value) -> object:
     """What a value says to the loader: without places, without the order of keys where that says nothing."""
     if isinstance(node, Text):
-        is_value = isinstance(shape, Free) and not (node.is_quoted or is_text_without_quotes(node.value))
+        is_value = isinstance(shape, Free | TypeOfProperty) and not (node.is_quoted or is_text_without_quotes(node.value))
         return ("value" if is_value else "text", node.value)
     if isinstance(node, Items):
         return [_meaning(item, _shape_of_item(shape, item)) for item in node.values]
@@ -101,7 +139,7 @@ def _shape_of_item(shape: Value, item: Node | Written) -> Value:
         return tables[0] if tables and (is_mapping or len(shape.kinds) == 1) else shape.kinds[0]
     if isinstance(shape, OneOrMore):
         return shape
-    return Free() if isinstance(shape, Free) else OneText()
+    return shape if isinstance(shape, Free | TypeOfProperty) else OneText()
 
 
 def _resolved(shape: Value) -> Value:
@@ -114,7 +152,7 @@ def _shape_of_key(shape: Value, key: str | None) -> Value:
     if isinstance(shape, Table) and key is not None:
         known = shape.key(key)
         return known.value if known is not None else Free()
-    return shape.value if isinstance(shape, Entries) else Free()
+    return shape.value if isinstance(shape, Entries) else shape if isinstance(shape, TypeOfProperty) else Free()
 
 
 def _file(root: Written, shape: Table | Entries) -> Iterator[str]:
@@ -221,7 +259,7 @@ def _is_null(value: Written) -> bool:
 
 
 def _text(value: Written, shape: Value, is_flow: bool) -> str:
-    is_quoted = isinstance(shape, Free) and value.is_quoted and not is_text_without_quotes(value.text)
+    is_quoted = isinstance(shape, Free | TypeOfProperty) and value.is_quoted and not is_text_without_quotes(value.text)
     return write_text(value.text, is_flow, is_quoted=is_quoted)
 
 
@@ -237,7 +275,9 @@ def _is_short(value: Written, shape: Value) -> bool:
     """Whether a value may stand in brackets, where these fit into the line."""
     if value.kind == "text" or not value.entries:
         return True
-    is_made_for_it = isinstance(shape, Free | Texts | OneOrMore) or (isinstance(shape, Entries | Table) and shape.is_short)
+    is_made_for_it = isinstance(shape, Free | Texts | OneOrMore | TypeOfProperty) or (
+        isinstance(shape, Entries | Table) and shape.is_short
+    )
     if isinstance(shape, ListOf):
         is_made_for_it = all(entry.value.kind == "text" and not _is_null(entry.value) for entry in value.entries)
     return is_made_for_it and not value.has_comments and all(_is_short(*pair) for pair in _inner(value, shape))

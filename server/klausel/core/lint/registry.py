@@ -9,15 +9,18 @@ from types import MappingProxyType, ModuleType
 
 from klausel.core.lint.rules import (
     any_never_earned,
+    clock_as_property,
     covered_grant,
     ended_grant,
     idle_deny,
     never_applies,
+    not_analysed,
     role_as_property,
     same_permissions,
     similar_names,
     similar_places,
     switch_off,
+    undeclared_property,
     unused_action,
     unused_condition,
     unused_resource_type,
@@ -36,6 +39,7 @@ _MODULES: Sequence[ModuleType] = (
     idle_deny,
     any_never_earned,
     role_as_property,
+    clock_as_property,
     unused_condition,
     unused_role,
     unused_resource_type,
@@ -43,6 +47,8 @@ _MODULES: Sequence[ModuleType] = (
     same_permissions,
     similar_names,
     similar_places,
+    not_analysed,
+    undeclared_property,
 )
 RULES: Mapping[str, ModuleType] = MappingProxyType({module.ID: module for module in (*_MODULES, switch_off)})
 """Every rule by its id, in the order in which help shows them."""

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+
 from klausel.core.conditions.parser import CONDITION_FAULTY, KEYWORDS, ExpressionFault, named_conditions_in, parse_condition
 from klausel.core.conditions.tree import Condition
 from klausel.core.loading.dependency_order import used_first
 from klausel.core.loading.fields import ProblemList
 from klausel.core.policy.policy_set import NamedCondition
 from klausel.core.terms.identifiers import is_name
+from klausel.core.terms.problem import Place
 from klausel.core.text.yaml_nodes import Fields, Text
+
+_WORD = re.compile(r"[^\W\d]\w*")
 
 
 class NamedConditions:
@@ -52,6 +58,20 @@ class NamedConditions:
             if self._is_whole:
                 self._parsed[text.value] = tree
         return tree
+
+    def place_in(self, text: Text, sought: Sequence[str], inner: str) -> Place:
+        """Where a text stands in the first of some others that is there, in a condition's text or in one that it uses."""
+        seen: set[str] = set()
+        waiting = [text]
+        while waiting:
+            one = waiting.pop(0)
+            found = next((what for what in sought if what in one.value), None)
+            if found is not None:
+                return one.place_at(one.value.index(found) + max(found.find(inner), 0))
+            names = [name for name in _WORD.findall(one.value) if name in self._texts and name not in seen]
+            seen.update(names)
+            waiting += [self._texts[name][1] for name in names]
+        return text.place
 
     def _uses_of(self, name: str) -> dict[str, int] | None:
         """The conditions that one uses; None, with its problem, where it cannot be read."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import get_args
 
@@ -13,7 +13,11 @@ from klausel.core.conditions.tree import Condition, with_one_spelling
 from klausel.core.loading.fields import ProblemList, is_empty
 from klausel.core.loading.file_schema import GRANT, RESOURCE_TYPE, TOGETHER
 from klausel.core.loading.places import is_known_level, read_csv_scope, read_limits, read_scopes
-from klausel.core.policy.policy_set import Effect, Grant, ResourceType
+from klausel.core.loading.property_checks import PlaceIn, check_condition
+from klausel.core.loading.property_types import read_property_types
+from klausel.core.policy.fitting import Wanted, fitted, wanted_cases
+from klausel.core.policy.policy_set import Effect, Grant, ResourceType, declarations_of
+from klausel.core.policy.properties import Declarations, PropertyTypes
 from klausel.core.policy.role_hints import hint_on_grantee, hint_on_role
 from klausel.core.policy.roles import ANY_PREFIX, ANYONE, RoleModel, is_joint, joint_name, parts_of
 from klausel.core.policy.scope import Scope
@@ -40,12 +44,34 @@ class Vocabulary:
     declared_types: frozenset[str]
     read_condition: Callable[[Text], Condition]
     is_complete: bool = True
+    properties: Mapping[str, PropertyTypes] = field(default_factory=lambda: MappingProxyType({}))
+    place_in: PlaceIn = lambda text, *_: text.place
+    _fitted: dict[tuple[int, str, str], Condition] = field(default_factory=dict, repr=False)
+
+    def declarations(self, resource_type: str) -> Declarations:
+        """What is declared of the requests about a resource type."""
+        return declarations_of(self.resource_types.get(resource_type), resource_type, self.properties, self.roles)
+
+    def fitted(self, condition: Condition, wanted: Wanted, resource_type: str) -> Condition:
+        """The condition with declared types built in, one and the same for the same."""
+        key = (id(condition), wanted, resource_type)
+        if key not in self._fitted:
+            self._fitted[key] = fitted(condition, wanted, self.declarations(resource_type))
+        return self._fitted[key]
 
     def names(self) -> tuple[object, ...]:
         """Everything here but the conditions, as one value: grants that were read with equal names need no second reading."""
-        types = ((one.name, one.actions, tuple(one.asked_in.items()), one.place) for one in self.resource_types.values())
+        types = (
+            (one.name, one.actions, tuple(one.asked_in.items()), one.place, _as_value(one.properties))
+            for one in self.resource_types.values()
+        )
         roles = (self.roles.levels, tuple(self.roles.roles.values()), self.declared_roles)
-        return (roles, tuple(types), self.declared_types, self.is_complete)
+        others = tuple((name, _as_value(properties)) for name, properties in self.properties.items())
+        return (roles, tuple(types), self.declared_types, self.is_complete, others)
+
+
+def _as_value(properties: PropertyTypes | None) -> object:
+    return None if properties is None else tuple(properties.items())
 
 
 def join_resource_types(known: dict[str, ResourceType], found: list[ResourceType], problems: ProblemList) -> None:
@@ -74,7 +100,9 @@ def read_resource_types(root: Fields, found: list[ResourceType], roles: RoleMode
         if is_readable and fields.get("actions") is None and "actions" not in meant:
             problems.add(name.place, "missing-key", f"resource type {name.value} has no actions", "add actions: [view]")
         asked_in = MappingProxyType(dict(_asked_in(fields.get("asked_in"), list(actions), roles, problems)))
-        found.append(ResourceType(name.value, tuple(actions), asked_in, name.place, MappingProxyType(actions)))
+        properties, _ = read_property_types(fields.get("properties"), "properties", ("id", "type"), problems)
+        declared = ResourceType(name.value, tuple(actions), asked_in, name.place, MappingProxyType(actions), properties)
+        found.append(declared)
 
 
 def _asked_in(node: Node | None, actions: list[str], roles: RoleModel, problems: ProblemList) -> Iterator[tuple[str, str]]:
@@ -82,7 +110,7 @@ def _asked_in(node: Node | None, actions: list[str], roles: RoleModel, problems:
         level = problems.text(value, f"the level of {action.value}")
         if actions and action.value not in actions:
             hint = f"{problems.did_you_mean(action.value, actions)}Name one of the actions above"
-            problems.add(action.place, "unknown-action", f'unknown action "{action.value}"', hint)
+            problems.add(action.place, "unknown-action", f'unknown action "{action.value}"', hint, name=action.value)
         if level is not None and is_known_level(level, roles, problems):
             yield action.value, level.value
 
@@ -125,11 +153,13 @@ def _grants_of_entry(fields: Fields, limits: list[Text], vocabulary: Vocabulary,
     things = list(dict.fromkeys(_things(types, actions, vocabulary, problems)))
     effect: Effect = "deny" if effects and effects[0][0].value == "deny" else "allow"
     grantees = _grantees(effects[0][1], effect, vocabulary, problems) if effects else []
+    check_types(condition_text, condition, dict.fromkeys(type_ for type_, _ in things), vocabulary, problems)
     if not is_readable or any(found.severity == "error" for found in problems.found[before:]):
         return
     is_for_all = any(text.value == EVERY for text in (*types, *actions))
     for grantee in grantees:
         for type_, action in things:
+            decides, as_written = _built_in(condition, effect, type_, vocabulary)
             for scope in scopes:
                 yield Grant(
                     effect,
@@ -137,12 +167,36 @@ def _grants_of_entry(fields: Fields, limits: list[Text], vocabulary: Vocabulary,
                     action,
                     type_,
                     scope,
-                    condition,
+                    decides,
                     condition_text.value.strip() if condition_text else "",
                     because.value if because else "",
                     fields.place,
                     is_for_all,
+                    as_written,
                 )
+
+
+def check_types(
+    text: Text | None,
+    condition: Condition | None,
+    resource_types: Collection[str],
+    vocabulary: Vocabulary,
+    problems: ProblemList,
+) -> None:
+    """Reports what declared types forbid in a condition about these resource types."""
+    known = [vocabulary.declarations(name) for name in resource_types if name in vocabulary.resource_types]
+    if text is not None and condition is not None and known:
+        check_condition(text, condition, known, vocabulary.resource_types, vocabulary.place_in, problems)
+
+
+def _built_in(
+    condition: Condition | None, effect: Effect, resource_type: str, vocabulary: Vocabulary
+) -> tuple[Condition | None, Condition | None]:
+    """The condition that decides, with declared types built in, and the one that is written where that is another."""
+    if condition is None:
+        return None, None
+    decides = vocabulary.fitted(condition, wanted_cases(effect), resource_type)
+    return decides, None if decides is condition else condition
 
 
 def _things(
@@ -160,7 +214,7 @@ def _things(
             if action.value not in (EVERY, *declared) and vocabulary.is_complete:
                 hint = f"{problems.did_you_mean(action.value, declared)}Name a declared action, or *"
                 message = f'unknown action "{action.value}" of any resource type'
-                problems.add(action.place, "unknown-action", message, hint)
+                problems.add(action.place, "unknown-action", message, hint, name=action.value)
         wanted = {action.value for action in actions}
         yield from ((name, one) for name, type_ in known.items() for one in type_.actions if wanted & {one, EVERY})
         return
@@ -197,7 +251,7 @@ def _check_action(resource_type: Text, action: Text, vocabulary: Vocabulary, pro
             f"{problems.did_you_mean(action.value, known.actions)}Its actions are {', '.join(known.actions)} ({known.place})"
         )
         message = f'unknown action "{action.value}" of resource type {known.name}'
-        problems.add(action.place, "unknown-action", message, hint)
+        problems.add(action.place, "unknown-action", message, hint, name=action.value)
 
 
 def _grantees(node: Node, effect: Effect, vocabulary: Vocabulary, problems: ProblemList) -> list[str]:
@@ -252,7 +306,7 @@ def _check_grantee(grantee: Text, effect: Effect, vocabulary: Vocabulary, proble
             return
         hint = hint_on_grantee(grantee.value, declared, roles.earned_anywhere, suggestions=problems.suggestions)
         place = grantee.place_at(len(ANY_PREFIX)) if anywhere else grantee.place
-        problems.add(place, "unknown-role", f'unknown role "{role}"', hint)
+        problems.add(place, "unknown-role", f'unknown role "{role}"', hint, name=role)
         return
     if anywhere and not roles.is_earned_anywhere(role):
         message = f'"{grantee.value}" reaches nobody; {role} is of the top level'
@@ -298,7 +352,9 @@ def read_csv_links(
                 problems.add(container.place, "subject-in-policy", message, hint)
             else:
                 hint = hint_on_role(container.value, declared, problems.suggestions)
-                problems.add(container.place, "unknown-role", f'unknown role "{container.value}"', hint)
+                problems.add(
+                    container.place, "unknown-role", f'unknown role "{container.value}"', hint, name=container.value
+                )
             continue
         if domain.value != EVERYWHERE:
             message = f'role inheritance holds everywhere, not only in "{domain.value}"'
@@ -327,7 +383,7 @@ def read_csv_grants(rows: list[list[Text]], vocabulary: Vocabulary, problems: Pr
 
 def _stock_row(row: list[Text]) -> str | None:
     """How a row of a stock policy of Casbin is written here; None for one that is not known."""
-    values = [field.value for field in row[1:]]
+    values = [one.value for one in row[1:]]
     effect = values.pop() if len(values) > 3 and values[-1] in ("allow", "deny") else "allow"
     if len(values) == 3:
         values.insert(1, EVERYWHERE)
@@ -340,9 +396,9 @@ def _csv_grants(row: list[Text], vocabulary: Vocabulary, problems: ProblemList) 
     kind, grantee, domain, resource_type, action, condition, effect = row
     before = len(problems.found)
     named = (("grantee", grantee), ("domain", domain), ("resource type", resource_type), ("action", action))
-    for name, field in (*named, ("effect", effect)):
-        if not field.value:
-            problems.add(field.place, "csv-field-count", f"the {name} is empty", f"write {CSV_GRANT}")
+    for name, given in (*named, ("effect", effect)):
+        if not given.value:
+            problems.add(given.place, "csv-field-count", f"the {name} is empty", f"write {CSV_GRANT}")
     known_effect = effect.value in ("allow", "deny")
     if effect.value and not known_effect:
         hint = f"{problems.did_you_mean(effect.value.lower(), ('allow', 'deny'))}Write allow or deny"
@@ -360,13 +416,15 @@ def _csv_grants(row: list[Text], vocabulary: Vocabulary, problems: ProblemList) 
         who = _joint(parts, grantee.place, vocabulary, problems)
     elif who:
         _check_grantee(grantee, "deny" if effect.value == "deny" else "allow", vocabulary, problems)
+    check_types(condition, tree, dict.fromkeys(type_ for type_, _ in things), vocabulary, problems)
     if not is_readable or any(found.severity == "error" for found in problems.found[before:]):
         return
     text = condition.value.strip() if tree is not None else ""
     meant: Effect = "deny" if effect.value == "deny" else "allow"
     is_for_all = EVERY in (resource_type.value, action.value)
     for type_, one in things:
-        yield Grant(meant, who, one, type_, scope, tree, text, "", kind.place, is_for_all)
+        decides, as_written = _built_in(tree, meant, type_, vocabulary)
+        yield Grant(meant, who, one, type_, scope, decides, text, "", kind.place, is_for_all, as_written)
 
 
 def report_contradictions(grants: list[Grant], problems: ProblemList) -> None:
@@ -380,9 +438,10 @@ def report_contradictions(grants: list[Grant], problems: ProblemList) -> None:
     for grant in grants:
         if (grant.resource_type, grant.action) not in denied:
             continue
-        if id(grant.condition) not in spellings:
-            spellings[id(grant.condition)] = str(with_one_spelling(grant.condition)) if grant.condition else ""
-        condition = spellings[id(grant.condition)]
+        written = grant.written
+        if id(written) not in spellings:
+            spellings[id(written)] = str(with_one_spelling(written)) if written else ""
+        condition = spellings[id(written)]
         key = (grant.grantee, grant.resource_type, grant.action, grant.scope, condition)
         effects = seen.setdefault(key, {})
         effects.setdefault(grant.effect, grant)

@@ -82,6 +82,11 @@ class Free:
 
 
 @dataclass(frozen=True, slots=True)
+class TypeOfProperty:
+    """The type of a property: `text`, `list of number`, `user id`, a list of the texts that it may be, or parts with types."""
+
+
+@dataclass(frozen=True, slots=True)
 class Key:
     """One key; `about` is a sentence or two for whoever stands on it in an editor.
 
@@ -130,9 +135,14 @@ class Table:
         return next((key for key in self.keys if key.name == name), None)
 
 
-Value = OneText | Texts | Flag | ListOf | OneOrMore | Entries | Free | Table
+Value = OneText | Texts | Flag | ListOf | OneOrMore | Entries | Free | TypeOfProperty | Table
 
 _AT_LEVEL = "Only where the request names exactly this level."
+_UNDECLARED = Key(
+    "undeclared",
+    Flag(only_true=True),
+    "Its properties are not as they are declared; the test asks what follows where a request sends them all the same.",
+)
 _DESCRIPTION = Key("description", OneText(), "What the file is about, for its readers.")
 
 LEVEL = Table(
@@ -182,6 +192,19 @@ RESOURCE_TYPE = Table(
             Entries(OneText("level"), "new action", is_short=True),
             "The level at which an action is asked whose resource does not exist yet, and so has no place of its own.",
         ),
+        Key(
+            "properties",
+            Entries(TypeOfProperty(), is_short=True),
+            "Every property that requests may send of it, with its type; conditions, tests and proofs are checked by them.",
+        ),
+    ),
+)
+PROPERTIES = Table(
+    "properties.yaml",
+    (
+        Key("subject", Entries(TypeOfProperty()), "Every property that requests may send of who asks, with its type."),
+        Key("action", Entries(TypeOfProperty()), "Every property that requests may send of an action, with its type."),
+        Key("context", Entries(TypeOfProperty()), "Everything that requests may send as context, with its type."),
     ),
 )
 TOGETHER = Table(
@@ -285,6 +308,7 @@ PERSON = Table(
             Flag(only_true=True),
             "The rules forbid these roles, at least to somebody alone; the test asks what follows where they are stored.",
         ),
+        _UNDECLARED,
     ),
     is_open=True,
     is_short=True,
@@ -295,6 +319,7 @@ RESOURCE = Table(
         Key("type", OneText("resource type"), "The resource type.", is_required=True),
         Key("id", OneText(), "The id of the resource; the name unless said."),
         Key("in", OneText(), "The domain in which it lies."),
+        _UNDECLARED,
     ),
     is_open=True,
     is_short=True,
@@ -325,6 +350,7 @@ TEST = Table(
         Key("context", Entries(Free(), is_short=True), "The context of the requests."),
         Key("action_properties", Entries(Free(), is_short=True), "The properties of the action in the requests."),
         Key("now", OneText(), "When it is asked, such as 2026-12-31T18:00:00Z: what conditions call context.now."),
+        _UNDECLARED,
         Key(
             "allowed",
             Entries(Texts("action")),
@@ -358,6 +384,7 @@ TESTS = Table(
 FILES: dict[str, Table | Entries] = {
     "roles": ROLES,
     "conditions": CONDITIONS,
+    "properties": PROPERTIES,
     "feature": FEATURE,
     "invariants": INVARIANTS,
     "test": TESTS,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import MappingProxyType
 
-from klausel.core.loading.features import Vocabulary, read_condition
+from klausel.core.loading.features import Vocabulary, check_types, read_condition
 from klausel.core.loading.fields import ProblemList
 from klausel.core.loading.file_schema import INVARIANT, INVARIANTS, THING
 from klausel.core.loading.places import read_scopes
@@ -68,10 +69,14 @@ def _invariants(fields: Fields, vocabulary: Vocabulary, problems: ProblemList) -
             who = [text.value for text in problems.texts(node, kind) if _is_who(text, kind, vocabulary, problems)]
     text = condition_text.value.strip() if condition_text else ""
     title = name.value if name else f"{kind}: {', '.join(who) or ', '.join(map(str, things[:2])) or 'everything'}"
+    types = dict.fromkeys(thing.resource_type for thing in things)
+    check_types(condition_text, condition, types, vocabulary, problems)
+    found = {} if condition is None else {type_: vocabulary.fitted(condition, "true", type_) for type_ in types}
+    fitted = MappingProxyType({type_: one for type_, one in found.items() if one is not condition})
     if len(scopes) == 1:
-        return [Invariant(title, kind, tuple(who), tuple(things), scopes[0], condition, text, fields.place)]
+        return [Invariant(title, kind, tuple(who), tuple(things), scopes[0], condition, text, fields.place, fitted)]
     return [
-        Invariant(f"{title} ({where})", kind, tuple(who), tuple(things), scope, condition, text, fields.place)
+        Invariant(f"{title} ({where})", kind, tuple(who), tuple(things), scope, condition, text, fields.place, fitted)
         for where, scope in ((scope.words or "everywhere", scope) for scope in scopes)
     ]
 
@@ -125,7 +130,7 @@ def _is_who(text: Text, kind: Kind, vocabulary: Vocabulary, problems: ProblemLis
         others = [OUTSIDER] if kind == "never" else []
         hint = hint_on_grantee(text.value, declared, roles.earned_anywhere, others, problems.suggestions)
         place = text.place_at(len(ANY_PREFIX)) if anywhere else text.place
-        problems.add(place, "unknown-role", f'unknown role "{role}"', hint)
+        problems.add(place, "unknown-role", f'unknown role "{role}"', hint, name=role)
     return False
 
 
@@ -134,7 +139,7 @@ def _is_role(text: Text, vocabulary: Vocabulary, problems: ProblemList) -> bool:
         return True
     if vocabulary.declared_roles is not None and text.value not in vocabulary.declared_roles:
         hint = hint_on_role(text.value, vocabulary.declared_roles, problems.suggestions)
-        problems.add(text.place, "unknown-role", f'unknown role "{text.value}"', hint)
+        problems.add(text.place, "unknown-role", f'unknown role "{text.value}"', hint, name=text.value)
     return False
 
 
@@ -163,7 +168,11 @@ def _things(fields: Fields, vocabulary: Vocabulary, problems: ProblemList, may_b
         if names and text.value != EVERY and not any(text.value in known[name].actions for name in names):
             hint = problems.did_you_mean(text.value, {action for name in names for action in known[name].actions})
             problems.add(
-                text.place, "unknown-action", f'unknown action "{text.value}"', f"{hint}Name a declared action, or *"
+                text.place,
+                "unknown-action",
+                f'unknown action "{text.value}"',
+                f"{hint}Name a declared action, or *",
+                name=text.value,
             )
     for name in names:
         for action in known[name].actions:

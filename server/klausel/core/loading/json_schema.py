@@ -21,9 +21,11 @@ from klausel.core.loading.file_schema import (
     OneText,
     Table,
     Texts,
+    TypeOfProperty,
     Value,
 )
 from klausel.core.policy.invariant import EVERY, OUTSIDER
+from klausel.core.policy.properties import LIST_OF, PLAIN_KINDS
 from klausel.core.policy.roles import ANY_PREFIX, ANYONE
 from klausel.core.terms.identifiers import ROLE_CHARACTERS
 
@@ -82,6 +84,9 @@ class _Writer:
                 return self._table(value)
             case Free():
                 return {}
+            case TypeOfProperty():
+                self._definitions.setdefault("type", _TYPE)
+                return {"$ref": "#/definitions/type"}
 
     def _list(self, kinds: list[Schema], exactly: int | None) -> Schema:
         if exactly is None:
@@ -180,6 +185,27 @@ class _Writer:
     def _about_type(self, name: str) -> str:
         return ", ".join(self._names.resource_types.get(name, ()))
 
+
+_WORDS = [*PLAIN_KINDS, "user id"]
+_CHOICE: Schema = {"type": "array", "items": {"type": "string", "pattern": r"\S"}, "minItems": 1, "uniqueItems": True}
+_TYPE: Schema = {
+    "anyOf": [
+        {"enum": [*_WORDS, *(f"{LIST_OF} {word}" for word in _WORDS)]},
+        {
+            "type": "string",
+            "pattern": rf"^\s*(?:{LIST_OF}\s+)?{_NAME.removeprefix(_NOT_RESERVED).removesuffix('$')}\s+id\s*$",
+        },
+        _CHOICE,
+        {
+            "type": "object",
+            "properties": {LIST_OF: {"anyOf": [_CHOICE, {"$ref": "#/definitions/type"}]}},
+            "required": [LIST_OF],
+            "additionalProperties": False,
+        },
+        {"type": "object", "additionalProperties": {"$ref": "#/definitions/type"}, "minProperties": 1},
+    ]
+}
+"""The types of properties; see `klausel.core.loading.property_types`."""
 
 _GRANTEES = "a role of roles.yaml, `any <role>` for one below the top level, or anyone"
 _TYPES = "a resource type that a feature file declares"

@@ -22,11 +22,13 @@ from klausel.core.loading.features import (
 from klausel.core.loading.fields import ProblemList
 from klausel.core.loading.file_schema import FEATURE, ROLES
 from klausel.core.loading.invariants import read_invariants
+from klausel.core.loading.property_types import read_properties_file
 from klausel.core.loading.roles import check_identified_by, join_roles, read_levels, read_roles
 from klausel.core.loading.test_files import read_tests
 from klausel.core.policy.invariant import Invariant
 from klausel.core.policy.policy_set import Grant, NamedCondition, PolicySet, ResourceType
 from klausel.core.policy.policy_test import PolicyTest
+from klausel.core.policy.properties import PropertyTypes
 from klausel.core.policy.roles import Level, Role, RoleModel, is_joint
 from klausel.core.terms.escaping import shown
 from klausel.core.terms.problem import Place, PolicyError, Problem, Suggestions
@@ -36,6 +38,7 @@ from klausel.core.text.yaml_nodes import Fields, Text, read_yaml
 
 ROLES_FILE = "roles.yaml"
 CONDITIONS_FILE = "conditions.yaml"
+PROPERTIES_FILE = "properties.yaml"
 INVARIANTS_FILE = "invariants.yaml"
 FEATURES_FOLDER = "features/"
 TESTS_FOLDER = "tests/"
@@ -130,7 +133,20 @@ class _Loader:
         roles_root = roots.get(ROLES_FILE)
         if roles_root is not None and is_complete:
             check_identified_by(roles_root, declared_types, self.problems)
-        vocabulary = Vocabulary(roles, declared_roles, types, frozenset(declared_types), conditions.parse, is_complete)
+        properties_root = roots.get(PROPERTIES_FILE)
+        if properties_root is not None and not properties_root.entries:
+            self._report_empty(shown[PROPERTIES_FILE])
+        properties = read_properties_file(properties_root, self.problems) if properties_root else {}
+        vocabulary = Vocabulary(
+            roles,
+            declared_roles,
+            types,
+            frozenset(declared_types),
+            conditions.parse,
+            is_complete,
+            properties,
+            conditions.place_in,
+        )
         grants: list[Grant] = []
         words = self.cache.remembered(("words", vocabulary.names(), texts.get(CONDITIONS_FILE)), object)
         for name in sorted({*features, *csv_rows}):
@@ -155,9 +171,9 @@ class _Loader:
             # Grants that use them were left out too; a deny among them must not be lost, whatever was overlooked.
             for label in conditions.left_out:
                 self.problems.add(
-                    label.place, "condition-syntax", f'condition "{label.value}" cannot be read', "write it anew"
+                    label.place, "condition-syntax", f'condition "{label.value}" cannot be read', "write it again"
                 )
-        return self._result(roles, types, conditions.named, grants, invariants, tests)
+        return self._result(roles, types, conditions.named, grants, invariants, tests, properties)
 
     def _result(
         self,
@@ -167,13 +183,21 @@ class _Loader:
         grants: list[Grant],
         invariants: tuple[Invariant, ...],
         tests: list[PolicyTest],
+        properties: Mapping[str, PropertyTypes],
     ) -> LoadResult:
         problems = tuple(sorted({printable(problem) for problem in self.problems.finished()}))
         if any(problem.severity == "error" for problem in problems):
             return LoadResult(None, problems)
         digest = files_digest((file.name, file.content) for file in self.files if not is_test_file(file.name))
         policy = PolicySet(
-            roles, MappingProxyType(types), MappingProxyType(conditions), tuple(grants), problems, digest, invariants
+            roles,
+            MappingProxyType(types),
+            MappingProxyType(conditions),
+            tuple(grants),
+            problems,
+            digest,
+            invariants,
+            MappingProxyType(dict(properties)),
         )
         return LoadResult(policy, problems, tuple(tests))
 

@@ -199,6 +199,12 @@ PROBLEM_PAGES: Mapping[str, str] = MappingProxyType(
             Add it to `people`, `actions` or `resource` of the test, or take the answer
             out.
             """,
+        "no-order": """
+            `<`, `<=`, `>` and `>=` stand beside a property that is declared as neither
+            number nor time. Texts have no order: "999" would be more than "1000".
+
+            Declare it as `number` or `time`, or compare it with `==` or `in`.
+            """,
         "not-utf8": """
             The file holds bytes that are not UTF-8 from the place that is shown on.
 
@@ -270,6 +276,14 @@ PROBLEM_PAGES: Mapping[str, str] = MappingProxyType(
             Use a role here, and give it to the person: `klausel assignments import`, or
             POST /v1/assignments.
             """,
+        "too-many-questions": """
+            Each test asks about every one of its people, actions and resources, and so
+            the tests of this file ask more than half a million questions. They are asked
+            whenever the policies are loaded.
+
+            Name fewer people, actions or resources in a test, or put tests into several
+            files.
+            """,
         "unknown-action": """
             The resource type does not have this action.
 
@@ -306,6 +320,13 @@ PROBLEM_PAGES: Mapping[str, str] = MappingProxyType(
         "unknown-person": """
             The test names somebody who is not declared under `people` of the same file.
             """,
+        "unknown-property": """
+            Nothing is declared of this property, but of one that is called almost so; or
+            it is a part of something that has no parts.
+
+            Correct the name. If it is another property, declare it: under `properties` of
+            its resource type, or in properties.yaml for subjects, actions and the context.
+            """,
         "unknown-resource": """
             The test names a thing that is not declared under `resources` of the same
             file.
@@ -321,6 +342,25 @@ PROBLEM_PAGES: Mapping[str, str] = MappingProxyType(
             No role has this name.
 
             Correct it, or declare the role in roles.yaml, with its level.
+            """,
+        "unlike-types": """
+            What is compared is declared with different types, or a function is asked about
+            what it does not take, so the condition would never be more than unknown.
+
+            Compare what is of one type, or change a declaration.
+            """,
+        "unknown-value": """
+            The property is declared as one of some texts, and this is none of them, so the
+            comparison would never be true.
+
+            Correct it, or add it to the declaration.
+            """,
+        "unknown-type": """
+            A declaration names no type. Types are `text`, `number`, `boolean`, `time`, a
+            list of the texts that may be sent, `user id`, `list of text`, and parts with
+            their own types.
+
+                properties: {status: [draft, published], amount: number, owner: user id}
             """,
         "unread-key": """
             The key is declared, but nothing in Klausel reads it: it would be accepted and
@@ -341,6 +381,13 @@ PROBLEM_PAGES: Mapping[str, str] = MappingProxyType(
                 to: [edit, view]    a list
                 grants:             a list, each entry with a dash
                   - allow: editor
+            """,
+        "wrong-value": """
+            A value in a policy test is of another type than declared, so no request should
+            send it.
+
+            Correct it. To test what follows where it is sent all the same, say
+            `undeclared: true`; and do not say it where everything is as declared.
             """,
         "yaml-feature": """
             Anchors (`&`), aliases (`*`), tags (`!`), several documents in one file and

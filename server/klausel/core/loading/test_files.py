@@ -10,7 +10,9 @@ from klausel.core.conditions.values import read_time
 from klausel.core.loading.features import Vocabulary
 from klausel.core.loading.fields import ProblemList
 from klausel.core.loading.file_schema import TEST, TESTS
-from klausel.core.loading.test_people import Person, read_person, read_properties, read_resource
+from klausel.core.loading.json_values import read_properties
+from klausel.core.loading.property_checks import check_values
+from klausel.core.loading.test_people import Person, read_person, read_resource
 from klausel.core.policy.policy_test import Expectation, PolicyTest, grant_text
 from klausel.core.terms.problem import Place
 from klausel.core.terms.request import NOW, Action, Request, Resource, Subject, asked_at
@@ -18,6 +20,9 @@ from klausel.core.text.yaml_nodes import Fields, Items, Node, Text
 
 TEST_KEYS = {kind: TEST.names_beside(kind) for kind in ("allowed", "who_can", "what_can")}
 """The keys of each kind of test, by the key that makes it one; `allowed` may be left out."""
+
+MOST_QUESTIONS = 500_000
+"""Questions that the tests of one file may ask: each person, action and resource of a test is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +105,9 @@ class _Reader:
     def __init__(self, cast: _Cast, vocabulary: Vocabulary, problems: ProblemList) -> None:
         self._cast = cast
         self._types = vocabulary.resource_types
+        self._properties = vocabulary.properties
         self._problems = problems
+        self._left = MOST_QUESTIONS
 
     def expectations(self, fields: Fields) -> Iterator[Expectation]:
         """What one test expects; nothing when it has a problem that leaves nothing to ask."""
@@ -125,16 +132,24 @@ class _Reader:
         else:
             expected = self._allowed(fields.get("allowed"), asked)
             deciding = self._decided_by(fields.get("decided_by"), asked)
+        self._left -= sum(len(self._actions_asked(asked, name)) for name in asked.resources) * len(asked.people)
+        if self._left < 0:
+            message = f"the tests of this file ask more than {MOST_QUESTIONS:,} questions"
+            hint = "each person, action and resource of a test is one; name fewer, or put the tests into several files"
+            self._problems.add(fields.place, "too-many-questions", message, hint)
+            return
         yield from self._questions(fields.place, asked, expected, deciding)
+
+    def _actions_asked(self, asked: _Asked, resource: str) -> list[str]:
+        actions = self._types[self._cast.resources[resource].type].actions
+        return [action for action in actions if asked.actions is None or action in asked.actions]
 
     def _questions(self, place: Place, asked: _Asked, expected: _Pairs, deciding: _Pairs) -> Iterator[Expectation]:
         for resource_name in asked.resources:
             resource = self._cast.resources[resource_name]
             for person_name in asked.people:
                 person = self._cast.people[person_name]
-                for action in self._types[resource.type].actions:
-                    if asked.actions is not None and action not in asked.actions:
-                        continue
+                for action in self._actions_asked(asked, resource_name):
                     pair = (person_name, action)
                     grant = deciding.get(pair)
                     named = grant or expected.get(pair)
@@ -172,8 +187,19 @@ class _Reader:
         of_action = self._problems.fields(fields.get("action_properties"), "action_properties")
         if of_action is not None:
             asked.action_properties = read_properties(of_action, self._problems)
+        if context is not None or of_action is not None or fields.get("undeclared") is not None:
+            self._check_sent(fields, context, of_action, asked)
         asked.now = self._now(fields.get("now"))
         return asked
+
+    def _check_sent(self, fields: Fields, context: Fields | None, of_action: Fields | None, asked: _Asked) -> None:
+        """Reports what is sent with the questions, as context and of the action, and is not as declared."""
+        sent = (
+            (context, asked.context, "context", "the context"),
+            (of_action, asked.action_properties, "action", "the action"),
+        )
+        parts = [(part, values, self._properties.get(root), what) for part, values, root, what in sent if part is not None]
+        check_values(parts, self._problems, fields.get("undeclared"))
 
     def _now(self, node: Node | None) -> datetime | None:
         text = self._problems.text(node, "now")
@@ -212,7 +238,7 @@ class _Reader:
             if known and text.value not in known:
                 near = self._problems.did_you_mean(text.value, known)
                 hint = f"{near}The actions of {' and '.join(types)} are {', '.join(known)}"
-                self._problems.add(text.place, "unknown-action", f'unknown action "{text.value}"', hint)
+                self._problems.add(text.place, "unknown-action", f'unknown action "{text.value}"', hint, name=text.value)
         return [text for text in texts if text.value in known]
 
     def _answer(self, fields: Fields) -> list[Text]:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import math
-import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from klausel.core.loading.features import Vocabulary
 from klausel.core.loading.fields import ProblemList, is_empty
 from klausel.core.loading.file_schema import PERSON, RESOURCE
+from klausel.core.loading.json_values import read_properties
 from klausel.core.loading.places import check_domain
+from klausel.core.loading.property_checks import check_values
 from klausel.core.policy.assignment import Assignment, fault_in_assignment
 from klausel.core.policy.keepers import violations_alone, violations_by_one
 from klausel.core.policy.policy_test import Held
@@ -21,10 +20,7 @@ from klausel.core.terms.identifiers import fault_in_subject, subject_key
 from klausel.core.terms.places import EVERYWHERE
 from klausel.core.terms.problem import Place
 from klausel.core.terms.request import Resource, Subject
-from klausel.core.text.yaml_nodes import Fields, Items, Node, Text
-
-_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
-_PLAIN_VALUES = {"": None, "true": True, "false": False}
+from klausel.core.text.yaml_nodes import Fields, Node, Text
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +44,8 @@ def read_person(name: Text, node: Node, vocabulary: Vocabulary, problems: Proble
         problems.add(name.place, "missing-key", f"person {name.value} has no roles", hint)
     type_, id_ = problems.text(fields.get("type"), "type"), problems.text(fields.get("id"), "id")
     properties = read_properties(fields, problems, PERSON.names)
+    declared = vocabulary.properties.get("subject")
+    check_values([(fields, properties, declared, f"the subject {name.value}")], problems, fields.get("undeclared"))
     subject = Subject(type_.value if type_ else "user", id_.value if id_ else name.value, properties)
     fault = fault_in_subject(subject.type, subject.id)
     if fault:
@@ -92,7 +90,7 @@ def _is_known_role(role: Text, vocabulary: Vocabulary, problems: ProblemList) ->
         return True
     if declared is not None and role.value not in declared:
         hint = hint_on_role(role.value, declared, problems.suggestions)
-        problems.add(role.place, "unknown-role", f'unknown role "{role.value}"', hint)
+        problems.add(role.place, "unknown-role", f'unknown role "{role.value}"', hint, name=role.value)
     return False
 
 
@@ -110,6 +108,10 @@ def read_resource(name: Text, node: Node, vocabulary: Vocabulary, problems: Prob
     properties = read_properties(fields, problems, RESOURCE.names)
     if type_ is None or not _is_known_type(type_, vocabulary, problems):
         return None
+    declarations = vocabulary.declarations(type_.value)
+    what = f"resource type {type_.value}"
+    flag = fields.get("undeclared")
+    check_values([(fields, properties, declarations.of_resource, what)], problems, flag, declarations.naming)
     named, id_of_domain = _naming(domain, type_.value, vocabulary, problems) if domain else ({}, None)
     for key, _ in fields.entries:
         if key.value in named:
@@ -154,33 +156,3 @@ def _naming(domain: Text, type_: str, vocabulary: Vocabulary, problems: ProblemL
 
 def _may_name(level: Level, type_: str) -> bool:
     return level.named_by is not None or level.identified_by == type_
-
-
-def read_properties(fields: Fields, problems: ProblemList, own_keys: Collection[str] = ()) -> Mapping[str, object]:
-    """What stands under all other keys than these, each value as JSON has it."""
-    problems.claim(fields, own_keys)
-    return {key.value: _value(node, problems) for key, node in fields.entries if key.value not in own_keys}
-
-
-def is_text_without_quotes(value: str) -> bool:
-    """Whether a value of a property that is written without quotes is a text."""
-    return value not in _PLAIN_VALUES and not _NUMBER.fullmatch(value)
-
-
-def _value(node: Node, problems: ProblemList) -> object:
-    """A value as JSON has it: without quotes, true, false and numbers are what they say; nothing is null."""
-    if isinstance(node, Fields):
-        return dict(read_properties(node, problems))
-    if isinstance(node, Items):
-        return [_value(item, problems) for item in node.values]
-    if node.is_quoted or is_text_without_quotes(node.value):
-        return node.value
-    if node.value in _PLAIN_VALUES:
-        return _PLAIN_VALUES[node.value]
-    try:
-        number: float = json.loads(node.value)
-    except ValueError:  # Python reads no whole number of more than 4300 digits
-        number = math.inf
-    if math.isinf(number):
-        problems.add(node.place, "wrong-kind", "the number is too large", "put it in quotes, if it is a text")
-    return number

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Literal
 
 from klausel.core.conditions.tree import Condition
@@ -31,7 +33,8 @@ class Invariant:
     """One invariant.
 
     `who` are the roles, `any` roles, `anyone` or `outsider` that it speaks of (for `separate`: the two roles, or none), `things`
-    the actions on types (for `separate`: the two things, or none). `scope` and `condition` narrow the requests.
+    the actions on types (for `separate`: the two things, or none). `scope` and `condition` narrow the requests; `fitted` are
+    the conditions for those resource types where declared types make another one of it.
     """
 
     name: str
@@ -42,3 +45,8 @@ class Invariant:
     condition: Condition | None
     condition_text: str
     place: Place
+    fitted: Mapping[str, Condition] = field(default_factory=lambda: MappingProxyType({}))
+
+    def condition_on(self, resource_type: str) -> Condition | None:
+        """The condition of requests about a resource type."""
+        return self.fitted.get(resource_type, self.condition)

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 from klausel.core.conditions.tree import CONTEXT_NOW, Condition, atoms, attributes_of
+from klausel.core.policy.properties import Declarations, PropertyTypes
 from klausel.core.policy.roles import RoleModel
 from klausel.core.policy.scope import Scope
 from klausel.core.terms.problem import Place, Problem
@@ -34,7 +35,8 @@ class ResourceType:
     """A resource type, its actions in the order of the file, and the level in which each special action is asked.
 
     An action with a level in `asked_in` is about something that does not exist yet: its resource's id names no domain,
-    and levels below that one are not looked at.
+    and levels below that one are not looked at. `properties` are all that requests may send of it, with their types; None
+    where nothing is declared, and so anything may be sent.
     """
 
     name: str
@@ -42,6 +44,7 @@ class ResourceType:
     asked_in: Mapping[str, str]
     place: Place
     action_places: Mapping[str, Place] = field(default_factory=lambda: MappingProxyType({}))
+    properties: PropertyTypes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,9 @@ class Grant:
     """One allow or deny: this grantee, to do this action on this type, in this scope, when the condition holds.
 
     `grantee` is a role, `any <role>` or `anyone`; `condition_text` is as the editor wrote it, empty for none. It `is_for_all`
-    where it is one of those that an entry with `*` for the action or the type stands for.
+    where it is one of those that an entry with `*` for the action or the type stands for. `condition`
+    decides: declared types are built in (see `klausel.core.policy.fitting`); `as_written` is the tree of the text, where that
+    is another one.
     """
 
     effect: Effect
@@ -62,6 +67,12 @@ class Grant:
     because: str
     place: Place
     is_for_all: bool = field(default=False, compare=False)
+    as_written: Condition | None = None
+
+    @property
+    def written(self) -> Condition | None:
+        """The tree of the condition's text."""
+        return self.condition if self.as_written is None else self.as_written
 
     @property
     def source(self) -> str:
@@ -93,6 +104,12 @@ class PolicySet:
     warnings: tuple[Problem, ...]
     files_digest: str
     invariants: tuple[Invariant, ...] = ()
+    properties: Mapping[str, PropertyTypes] = field(default_factory=lambda: MappingProxyType({}))
+    """What is declared of the properties of subjects, actions and the context, by these words."""
+
+    def declarations(self, resource_type: str) -> Declarations:
+        """What is declared of the requests about a resource type."""
+        return declarations_of(self.resource_types.get(resource_type), resource_type, self.properties, self.roles)
 
     def grants_about(self, resource_type: str, action: str) -> tuple[Grant, ...]:
         """The grants about one type and action, in the order of the files."""
@@ -110,3 +127,11 @@ class PolicySet:
         for grant in self.grants:
             found.setdefault((grant.resource_type, grant.action), []).append(grant)
         return {question: tuple(grants) for question, grants in found.items()}
+
+
+def declarations_of(
+    declared: ResourceType | None, name: str, properties: Mapping[str, PropertyTypes], roles: RoleModel
+) -> Declarations:
+    """What is declared of the requests about a resource type, by itself, by `properties.yaml` and by the levels."""
+    naming = tuple(level.named_by for level in roles.levels if level.named_by is not None)
+    return Declarations(name, declared.properties if declared else None, properties, naming)

@@ -98,7 +98,7 @@ class ChainCheck:
         yield from _faults_of_rows(record, rows)
         signed = self._checkpoints.get(record.number)
         if signed is not None and signed != record.hash:
-            message = "it is not the record that a checkpoint signed; it, or one before it, was written anew"
+            message = "it is not the record that a checkpoint signed; it, or one before it, was rewritten"
             yield Finding(record.number, "checkpoint", message)
         self._expected = record.number + 1
         self._last_hash = record.hash

@@ -80,7 +80,7 @@ class UsageCounter:
         self._reached: dict[tuple[Pairs, str | None, str], tuple[frozenset[str], frozenset[str]]] = {}
 
     def take(self) -> Usage:
-        """What was counted so far; the next record begins anew."""
+        """What was counted so far; the next record starts from zero."""
         taken, self.usage = self.usage, Usage()
         return taken
 

@@ -1,4 +1,4 @@
-"""Problems: what is wrong in a policy editor's files, where, and how to mend it."""
+"""Problems: what is wrong in a policy editor's files, where, and how to fix it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """One thing that is wrong: place, stable kebab-case id, what (one sentence, small first letter), how to mend it."""
+    """One thing that is wrong: place, stable kebab-case id, what (one sentence, small first letter), how to fix it."""
 
     place: Place
     id: str

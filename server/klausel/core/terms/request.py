@@ -47,7 +47,7 @@ class Request(NamedTuple):
 
 def asked_at(request: Request, now: datetime | None) -> Request:
     """The same question, asked at a time; None where that is not known, so that conditions about it are unknown."""
-    context = {name: value for name, value in request.context.items() if name != NOW}
+    subject, action, resource, context = request
     if now is not None:
-        context[NOW] = now
-    return request._replace(context=context)
+        return Request(subject, action, resource, {**context, NOW: now} if context else {NOW: now})
+    return Request(subject, action, resource, {name: value for name, value in context.items() if name != NOW})

@@ -9,7 +9,9 @@ from typing import Literal
 
 from klausel.core.conditions.tree import AllOf, AnyOf, Condition, negate, with_near_words
 from klausel.core.difference.equivalence import everything_asked
+from klausel.core.policy.fitting import fitted, wanted_cases
 from klausel.core.policy.policy_set import Grant, PolicySet
+from klausel.core.policy.properties import PropertyTypes
 from klausel.core.policy.roles import ANY_PREFIX, ANYONE, Level, RoleModel, depth_of, is_joint, parts_of
 from klausel.core.policy.scope import Scope
 from klausel.core.terms.places import EVERY
@@ -27,6 +29,7 @@ Kind = Literal[
     "inheritance link dropped",
     "rule dropped",
     "naming changed",
+    "declaration dropped",
 ]
 
 
@@ -47,12 +50,15 @@ class Mutant:
 
 
 def mutants(policy: PolicySet) -> Iterator[Mutant]:
-    """Every small change of a policy set: of its grants in their order, then of its roles, levels and resource types."""
+    """Every small change of a policy set: of its grants in their order, then of its roles, levels, resource types and properties.
+
+    A declared type is dropped only where that makes the condition of some grant another one.
+    """
     for position, grant in enumerate(policy.grants):
         question = (grant.resource_type, grant.action)
         others = [other for other in policy.grants_about(*question) if other is not grant]
         at = sum(1 for other in policy.grants[:position] if (other.resource_type, other.action) == question)
-        for kind, what, changed in _changes(grant, policy.roles):
+        for kind, what, changed in _changes(grant, policy):
             grants = (*others[:at], *([changed] if changed else []), *others[at:])
             yield Mutant(kind, f"{grant}: {what}", grant.place, replace(policy, grants=grants), (question,))
     everything = tuple(everything_asked(policy))
@@ -69,6 +75,7 @@ def mutants(policy: PolicySet) -> Iterator[Mutant]:
             yield Mutant("rule dropped", f"{role.name} keep_one: dropped", role.place, without_rule, (), missing)
     yield from _changes_of_levels(policy, everything)
     yield from _changes_of_types(policy)
+    yield from _changes_of_properties(policy)
 
 
 def _changes_of_levels(policy: PolicySet, everything: tuple[tuple[str, str], ...]) -> Iterator[Mutant]:
@@ -102,34 +109,62 @@ def _changes_of_types(policy: PolicySet) -> Iterator[Mutant]:
                 yield Mutant("naming changed", what, declared.place, changed, ((declared.name, action),))
 
 
-def _changes(grant: Grant, roles: RoleModel) -> Iterator[tuple[Kind, str, Grant | None]]:
+def _changes_of_properties(policy: PolicySet) -> Iterator[Mutant]:
+    """Each property without its declared type."""
+    for declared in policy.resource_types.values():
+        for name in declared.properties or ():
+            fewer = replace(declared, properties=_without(declared.properties, name))
+            types = MappingProxyType({**policy.resource_types, declared.name: fewer})
+            what = f"type of {name} of {declared.name}: dropped"
+            yield from _without_declaration(policy, replace(policy, resource_types=types), what, declared.place)
+    for root, properties in policy.properties.items():
+        for name in properties:
+            left = MappingProxyType({**policy.properties, root: _without(properties, name)})
+            what = f"type of {root}.{name}: dropped"
+            yield from _without_declaration(policy, replace(policy, properties=left), what, None)
+
+
+def _without(properties: PropertyTypes | None, name: str) -> PropertyTypes:
+    return MappingProxyType({other: type_ for other, type_ in (properties or {}).items() if other != name})
+
+
+def _without_declaration(policy: PolicySet, fewer: PolicySet, what: str, place: Place | None) -> Iterator[Mutant]:
+    """The mutant with fewer declarations; none where no grant's condition depends on them."""
+    grants = tuple(
+        grant if grant.as_written is None else _with_condition(grant, grant.as_written, grant.condition_text, fewer)
+        for grant in policy.grants
+    )
+    changed = [old for old, new in zip(policy.grants, grants, strict=True) if old.condition != new.condition]
+    if changed:
+        questions = tuple(dict.fromkeys((grant.resource_type, grant.action) for grant in changed))
+        where = changed[0].place if place is None else place
+        yield Mutant("declaration dropped", what, where, replace(fewer, grants=grants), questions)
+
+
+def _with_condition(grant: Grant, written: Condition, text: str, policy: PolicySet) -> Grant:
+    decides = fitted(written, wanted_cases(grant.effect), policy.declarations(grant.resource_type))
+    as_written = None if decides is written else written
+    return replace(grant, condition=decides, condition_text=text, as_written=as_written)
+
+
+def _changes(grant: Grant, policy: PolicySet) -> Iterator[tuple[Kind, str, Grant | None]]:
+    roles = policy.roles
     yield "grant dropped", "dropped", None
     for stronger in _one_step_up(grant.grantee, roles):
         yield "role raised", f"for {stronger} instead", replace(grant, grantee=stronger)
     for weaker in _one_step_down(grant.grantee, roles):
         yield "role lowered", f"for {weaker} instead", replace(grant, grantee=weaker)
-    if grant.condition is not None:
-        yield "condition dropped", "without its condition", replace(grant, condition=None, condition_text="")
+    if grant.written is not None:
+        without = replace(grant, condition=None, condition_text="", as_written=None)
+        yield "condition dropped", "without its condition", without
         text = f"not ({grant.condition_text})"
-        yield (
-            "condition negated",
-            f"when {text} instead",
-            replace(grant, condition=negate(grant.condition), condition_text=text),
-        )
-        for condition in _with_a_part_less(grant.condition):
+        yield "condition negated", f"when {text} instead", _with_condition(grant, negate(grant.written), text, policy)
+        for condition in _with_a_part_less(grant.written):
             text = str(condition)
-            yield (
-                "part of condition dropped",
-                f"when {text} instead",
-                replace(grant, condition=condition, condition_text=text),
-            )
-        for condition in with_near_words(grant.condition):
+            yield "part of condition dropped", f"when {text} instead", _with_condition(grant, condition, text, policy)
+        for condition in with_near_words(grant.written):
             text = str(condition)
-            yield (
-                "word of condition changed",
-                f"when {text} instead",
-                replace(grant, condition=condition, condition_text=text),
-            )
+            yield "word of condition changed", f"when {text} instead", _with_condition(grant, condition, text, policy)
     other = _other_place(grant.grantee, roles)
     if other:
         yield "place changed", f"for {other} instead", replace(grant, grantee=other)

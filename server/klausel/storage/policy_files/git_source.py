@@ -50,7 +50,7 @@ def git_address(text: str) -> GitAddress | None:
 class GitFolder:
     """The policy set at an address, and its model, for a running service; a `PolicySource` that needs no work tree.
 
-    The ref is looked up anew every `poll_seconds`; whoever fetches into the repository need not tell. Without a `model`
+    The ref is looked up again every `poll_seconds`; whoever fetches into the repository need not tell. Without a `model`
     it is that of the commit; see `read_at`.
     """
 

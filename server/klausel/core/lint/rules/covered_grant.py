@@ -33,4 +33,4 @@ def find(survey: Survey) -> Iterator[Problem]:
     """The findings of this rule."""
     for place, what, is_one, by in by_entry(one for one in survey.redundant if one.why == "covered"):
         message = f"{what} change{'s' if is_one else ''} no decision, covered by {by}"
-        yield warning(place, ID, message, "remove what is covered, or mend what covers it")
+        yield warning(place, ID, message, "remove what is covered, or fix what covers it")

@@ -11,7 +11,7 @@ hold anywhere are not named here; `unused-role` and `any-never-earned` name it.
         resource: quiz
         when: resource.status == "draft" and resource.status == "final"   # never both
 
-Mend the part that the message names, or remove the grant.
+Fix the part that the message names, or remove the grant.
 
 To keep it: `# klausel: off never-applies because <reason>` behind its first line or above it.
 """
@@ -41,7 +41,7 @@ def find(survey: Survey) -> Iterator[Problem]:
             reasons.setdefault(_reason(survey, one.grant), []).append(one)
     for reason, together in reasons.items():
         for place, what, is_one, _ in by_entry(together):
-            yield warning(place, ID, f"{what} never {_applies(is_one)}: {reason}", "mend it, or remove it")
+            yield warning(place, ID, f"{what} never {_applies(is_one)}: {reason}", "fix it, or remove it")
 
 
 def _applies(is_one: bool) -> str:

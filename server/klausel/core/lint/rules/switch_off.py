@@ -10,7 +10,7 @@ Several ids are parted by commas. `in this file` switches a rule off in the whol
     # klausel: off similar-names in this file because these are the names of the laws
 
 Reported are: a comment that starts with `klausel:` and is not of this form, an id that no warning has, and a comment that
-switches off nothing, because what it was about is mended. Errors cannot be switched off.
+switches off nothing, because what it was about is fixed. Errors cannot be switched off.
 """
 
 from __future__ import annotations

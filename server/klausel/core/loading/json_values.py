@@ -1,0 +1,44 @@
+"""Reading values as JSON has them: the properties of people and resources in policy tests, and their context."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Collection, Mapping
+
+from klausel.core.loading.fields import ProblemList
+from klausel.core.text.yaml_nodes import Fields, Items, Node
+
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+_PLAIN_VALUES = {"": None, "true": True, "false": False}
+
+
+def read_properties(fields: Fields, problems: ProblemList, own_keys: Collection[str] = ()) -> Mapping[str, object]:
+    """What stands under all other keys than these, each value as JSON has it."""
+    problems.claim(fields, own_keys)
+    return {key.value: _value(node, problems) for key, node in fields.entries if key.value not in own_keys}
+
+
+def is_text_without_quotes(value: str) -> bool:
+    """Whether a value of a property that is written without quotes is a text."""
+    return value not in _PLAIN_VALUES and not _NUMBER.fullmatch(value)
+
+
+def _value(node: Node, problems: ProblemList) -> object:
+    """A value as JSON has it: without quotes, true, false and numbers are what they say; nothing is null."""
+    if isinstance(node, Fields):
+        return dict(read_properties(node, problems))
+    if isinstance(node, Items):
+        return [_value(item, problems) for item in node.values]
+    if node.is_quoted or is_text_without_quotes(node.value):
+        return node.value
+    if node.value in _PLAIN_VALUES:
+        return _PLAIN_VALUES[node.value]
+    try:
+        number: float = json.loads(node.value)
+    except ValueError:  # Python reads no whole number of more than 4300 digits
+        number = math.inf
+    if math.isinf(number):
+        problems.add(node.place, "wrong-kind", "the number is too large", "put it in quotes, if it is a text")
+    return number

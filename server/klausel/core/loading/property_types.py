@@ -1,0 +1,147 @@
+"""Reading the declared types of properties, and `properties.yaml`, which declares those that belong to no resource type."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
+
+from klausel.core.loading.fields import ProblemList, is_empty
+from klausel.core.loading.file_schema import PROPERTIES
+from klausel.core.loading.json_values import is_text_without_quotes
+from klausel.core.policy.properties import (
+    ID,
+    LIST_OF,
+    PLAIN_KINDS,
+    IdOf,
+    ItemType,
+    Kind,
+    ListOf,
+    OneOf,
+    Parts,
+    Plain,
+    PropertyType,
+    PropertyTypes,
+)
+from klausel.core.terms.identifiers import is_name
+from klausel.core.terms.problem import did_you_mean
+from klausel.core.terms.request import NOW
+from klausel.core.text.yaml_nodes import Fields, Items, Node, Text
+
+OF_OTHERS = ("subject", "action", "context")
+"""What else has properties beside resources; the keys of `properties.yaml`."""
+_KINDS: Mapping[str, Kind] = {"text": "text", "number": "number", "boolean": "boolean", "time": "time"}
+_INSTEAD = {
+    **dict.fromkeys(("string", "str", "varchar", "char", "uuid"), "text"),
+    **dict.fromkeys(("int", "integer", "float", "double", "decimal", "money", "amount"), "number"),
+    **dict.fromkeys(("bool", "flag", "yes/no"), "boolean"),
+    **dict.fromkeys(("date", "datetime", "timestamp", "instant", "moment"), "time"),
+    **dict.fromkeys(("enum", "choice", "one of"), "[draft, published], the values as a list"),
+    **dict.fromkeys(("list", "array", "set"), "list of text"),
+    **dict.fromkeys(("id", "user", "subject"), "user id, or the id of another type"),
+    **dict.fromkeys(("object", "map", "mapping"), "{name: text}, its parts with their types"),
+}
+_FORMS = f"Types are {', '.join(PLAIN_KINDS)}, [one, of, these], user id, list of text, and {{part: type}}"
+
+
+def read_property_types(
+    node: Node | None, what: str, own: Collection[str], problems: ProblemList
+) -> tuple[PropertyTypes | None, frozenset[str]]:
+    """The types of properties by name (None where there are no declarations), and all the names, also of faulty ones.
+
+    `own` are the names of attributes that are no properties.
+    """
+    if node is None:
+        return None, frozenset()
+    found: dict[str, PropertyType] = {}
+    names = set()
+    for name, value in problems.entries(node, what):
+        names.add(name.value)
+        if name.value in own:
+            message = f'"{name.value}" is an attribute of its own, and no property can stand for it'
+            problems.add(name.place, "bad-name", message, "remove it")
+            continue
+        type_ = read_type(name, value, problems)
+        if type_ is not None:
+            found[name.value] = type_
+    is_readable = isinstance(node, Fields) or is_empty(node)
+    return (MappingProxyType(found) if is_readable else None), frozenset(names)
+
+
+def read_properties_file(root: Fields, problems: ProblemList) -> Mapping[str, PropertyTypes]:
+    """What `properties.yaml` declares, by subject, action and context; without those of which it says nothing."""
+    problems.check_keys(root, PROPERTIES.names, PROPERTIES.what)
+    own = {"subject": ("id", "type"), "action": ("name",), "context": (NOW,)}
+    found = {}
+    for name in OF_OTHERS:
+        types, _ = read_property_types(root.get(name), name, own.get(name, ()), problems)
+        if types is not None:
+            found[name] = types
+    return MappingProxyType(found)
+
+
+def read_type(name: Text, node: Node, problems: ProblemList) -> PropertyType | None:
+    """The type of one property; None, with a problem, where it is none."""
+    if isinstance(node, Fields):
+        return _of_fields(name, node, problems)
+    if isinstance(node, Items):
+        return _choice(name, node, problems)
+    return _of_word(name, node, problems)
+
+
+def _of_fields(name: Text, node: Fields, problems: ProblemList) -> PropertyType | None:
+    if [key.value for key, _ in node.entries] == [LIST_OF]:
+        items = node.entries[0][1]
+        type_ = _choice(name, items, problems) if isinstance(items, Items) else read_type(name, items, problems)
+        if isinstance(type_, ListOf | Parts):
+            problems.add(
+                items.place, "unknown-type", f"{name.value} is a list of {type_}", "lists hold values without parts"
+            )
+            return None
+        return None if type_ is None else ListOf(type_)
+    if not node.entries:
+        problems.add(node.place, "unknown-type", f"{name.value} has no type", _FORMS)
+        return None
+    before = len(problems.found)
+    parts = [(key.value, read_type(key, value, problems)) for key, value in node.entries]
+    return Parts(tuple((part, type_) for part, type_ in parts if type_)) if len(problems.found) == before else None
+
+
+def _choice(name: Text, node: Items, problems: ProblemList) -> OneOf | None:
+    before = len(problems.found)
+    for item in node.values:
+        if isinstance(item, Text) and item.value and not item.is_quoted and not is_text_without_quotes(item.value):
+            kind = "boolean" if item.value in ("true", "false") else "number"
+            message = f"{item.value} is no text, and {name.value} is one of some texts"
+            problems.add(item.place, "unknown-type", message, f'declare it as {kind}, or write "{item.value}" in quotes')
+    values = problems.texts(node, name.value)
+    if len(problems.found) > before:
+        return None
+    return OneOf(tuple(text.value for text in values))
+
+
+def _of_word(name: Text, node: Text, problems: ProblemList) -> PropertyType | None:
+    word = " ".join(node.value.split())
+    rest = word.removeprefix(LIST_OF).lstrip()
+    item = _item_type(rest if rest != word else word)
+    if item is not None:
+        return item if rest == word else ListOf(item)
+    if not word:
+        problems.add(name.place, "unknown-type", f"{name.value} has no type", _FORMS)
+        return None
+    meant = rest.lower().removesuffix("s")
+    instead = _INSTEAD.get(rest.lower()) or _INSTEAD.get(meant)
+    if instead:
+        start = f"write {LIST_OF + ' ' if rest != word else ''}{instead}. "
+    elif rest.lower().startswith(("one of", "[")) or "|" in rest or "," in rest:
+        start = "write the values as a list: [draft, published]. "
+    else:
+        start = did_you_mean(rest.lower(), PLAIN_KINDS)
+    problems.add(node.place, "unknown-type", f'"{node.value}" is no type of {name.value}', f"{start}{_FORMS}")
+    return None
+
+
+def _item_type(word: str) -> ItemType | None:
+    if word in _KINDS:
+        return Plain(_KINDS[word])
+    of = word.removesuffix(ID)
+    return IdOf(of) if of != word and is_name(of) else None

@@ -1,0 +1,47 @@
+"""Declared types built into conditions: what they become, for allows and for denies, and what stays as it is written."""
+
+import pytest
+from policy_sets import policy_of
+
+ROLES = "levels: {site: {constant: main}}\nroles: {editor: {level: site}}\n"
+TYPES = "status: [draft, sent, paid], owner: user id, amount: number, other: number, until: time, tags: list of text"
+
+
+def decides(effect: str, condition: str) -> str:
+    feature = (
+        f"resource_types:\n  note: {{actions: [read], properties: {{{TYPES}}}}}\n"
+        f"grants:\n  - {{{effect}: editor, to: read, resource: note, when: '{condition}'}}\n"
+    )
+    policy = policy_of({"roles.yaml": ROLES, "features/notes.yaml": feature})
+    return str(policy.grants[0].condition)
+
+
+@pytest.mark.parametrize(
+    ("condition", "for_allow", "for_deny"),
+    [
+        ('resource.status == "draft"', None, 'resource.status not in ["sent", "paid"]'),
+        ('resource.status != "draft"', 'resource.status in ["sent", "paid"]', None),
+        ('resource.status in ["draft", "sent"]', None, 'resource.status != "paid"'),
+        ('resource.status not in ["draft", "sent"]', 'resource.status == "paid"', None),
+        ("resource.amount > 5", None, None),
+        ("resource.owner == subject.id", None, None),
+        ("subject.id in resource.tags", None, None),
+        ("resource.until < context.now", "time(resource.until) < context.now", "time(resource.until) < context.now"),
+        (
+            "resource.amount == resource.other",
+            "resource.amount == resource.other and (resource.amount == 0 or resource.amount != 0)",
+            "resource.amount == resource.other or resource.amount != 0 and resource.amount == 0",
+        ),
+        (
+            "has resource.status",
+            'has resource.status and resource.status in ["draft", "sent", "paid"]',
+            None,
+        ),
+        ("not has resource.status", None, 'not has resource.status or resource.status not in ["draft", "sent", "paid"]'),
+    ],
+)
+def test_conditions_hold_in_the_same_cases_of_what_is_declared_and_in_no_others(
+    condition: str, for_allow: str | None, for_deny: str | None
+) -> None:
+    assert decides("allow", condition) == (for_allow or condition)
+    assert decides("deny", condition) == (for_deny or condition)
