@@ -157,7 +157,7 @@ class AssignmentStore:
                     if account in led_to:
                         leaving.append(row)
                         if stays_inside and len(led_to) > 1:
-                            message = f"{subject} is in {row.role}, which leads to roles outside of {account} too"
+                            message = f"{subject} is in {row.role}, which has roles beyond {account} too"
                             raise ForbiddenState((Violation(subject, row.role, "", "group-reaches-further", message),))
             revision, change = _apply(connection, roles, (), leaving, origin, self.clock())
         self._tell(change)
