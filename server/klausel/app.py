@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import gc
-import logging
 import multiprocessing
 import os
 import signal
@@ -12,7 +11,6 @@ import threading
 import time
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from flask import Flask
 from sqlalchemy import Engine
@@ -23,7 +21,7 @@ from klausel.api.http import share
 from klausel.api.lane import EvaluationLane
 from klausel.api.metrics import Metrics
 from klausel.api.routes import authzen_routes, klausel_routes
-from klausel.core.terms.escaping import shown
+from klausel.api.service_log import show_log
 from klausel.enforcer.installation import check_installation
 from klausel.service.authentication import ApiKeys, Authentication, RateLimit
 from klausel.service.decision_service import Service
@@ -57,7 +55,11 @@ def create_app(settings: Settings) -> Flask:
 
 def _join(service: Service, watches: bool = False) -> Flask:
     settings, requests = service.settings, RequestsInProgress()
-    watch = ConnectionWatch(settings.port, settings.max_connections, settings.body_seconds, requests) if watches else None
+    watch = (
+        ConnectionWatch(settings.port, settings.max_connections, settings.body_seconds, requests)
+        if watches and settings.fast_lane
+        else None
+    )
     folder = os.environ.get(WORKERS_FOLDER_VARIABLE) if watches else None
     metrics = Metrics(service, watch, Path(folder) if folder else None)
     app = create_flask_app(service, metrics)
@@ -175,7 +177,7 @@ def create_app_from_environment() -> Flask:
     Its policies follow their files, are read again on SIGHUP, and what happens to them is logged to standard error.
     """
     settings = Settings.from_text(os.environ[ENVIRONMENT_VARIABLE])
-    _show_log()
+    show_log(settings.log_format)
     check_installation()
     service = create_service(settings)
     if settings.workers > 1:
@@ -208,25 +210,3 @@ def _tell_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None and parent.pid == os.getppid():
         os.kill(parent.pid, signal.SIGHUP)
-
-
-class OneLine(logging.Formatter):
-    """Texts from requests and databases can forge no line, and nothing that a terminal obeys."""
-
-    def formatMessage(self, record: logging.LogRecord) -> str:
-        """The line of a record."""
-        return shown(super().formatMessage(record))
-
-    def formatException(self, ei: Any) -> str:
-        """The traceback, set in, so that no line of it passes for a record."""
-        return "\n".join(f"  {shown(line)}" for line in super().formatException(ei).split("\n"))
-
-
-def _show_log() -> None:
-    log = logging.getLogger("klausel")
-    if not log.handlers:
-        handler = logging.StreamHandler()
-        handler.setFormatter(OneLine("%(asctime)s %(levelname)s [%(process)d] %(message)s"))
-        log.addHandler(handler)
-        log.setLevel(logging.INFO)
-        log.propagate = False

@@ -25,6 +25,7 @@ class Settings:
     address such as `policies.git@main:policies`; then an empty `model` is that of the commit, and the ref is looked up every
     `poll_seconds`. `orphaned_assignments` says what becomes of a policy set under which stored role assignments would count
     for nothing: `refuse` or `warn`. `authentication` is `none` or `keys`; `max_requests_per_second` are those of one caller.
+    The service's own log is `text` or `json`, by `log_format`.
     Files of a folder that changed are taken when they stay as they are for `settle_seconds`.
     `max_connections` are those of one worker, and a body must have arrived `body_seconds` after its request began. The
     settings that start with `database_` are the limits of `klausel.storage.sql.access`. `accept_model` are the digests of
@@ -50,6 +51,7 @@ class Settings:
     decision_log_queue: int = 20_000
     poll_seconds: float = 5.0
     settle_seconds: float = 1.5
+    log_format: str = "text"
     orphaned_assignments: str = "refuse"
     authentication: str = "none"
     max_requests_per_second: float | None = None

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sqlite3
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 
 import pytest
 from doors import ALLOWED, ASSIGNMENTS, DENIED, EVALUATION, EXPLAIN, POLICY, Doors, asking, demo_people, grant
+
+from klausel.api.service_log import JsonLines
 
 WHY = "the database of role assignments did not answer, so nothing is known of roles; the service's log says why"
 REASON = {"error": {"status": 503, "message": WHY}, "reason": WHY}
@@ -80,6 +84,25 @@ def test_the_failure_is_logged_in_one_line_a_request(
     assert record.exc_info is None
     assert "no such table" in record.getMessage()
     assert "\n" not in record.getMessage()
+
+
+def test_a_failure_is_logged_with_the_id_of_its_request(doors: Doors, door_name: str, tmp_path: Path) -> None:
+    written = StringIO()
+    handler = logging.StreamHandler(written)
+    handler.setFormatter(JsonLines())
+    log = logging.getLogger("klausel")
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        drop(tmp_path, *ALL_TABLES)
+        door = doors.named(door_name)
+        door.ask("POST", EVALUATION, json.dumps(ALLOWED).encode(), headers={"X-Request-ID": "question-7"})
+        door.ask("GET", ASSIGNMENTS, headers={"X-Request-ID": "question-8"})
+        door.ask("GET", ASSIGNMENTS)
+    finally:
+        log.removeHandler(handler)
+    ids = [json.loads(line).get("request_id") for line in written.getvalue().splitlines()]
+    assert ids == ["question-7", "question-8", None]
 
 
 def test_other_questions_get_a_5xx_that_tells_nothing_of_the_cause(doors: Doors, door_name: str, tmp_path: Path) -> None:

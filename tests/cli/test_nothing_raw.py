@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sqlite3
 import sys
@@ -15,7 +16,8 @@ import pytest
 from command_line import ROOT, run
 from doors import ALLOWED, open_doors, with_subject
 
-from klausel.app import OneLine
+import klausel.cli
+from klausel.api.service_log import JsonLines, TextLines, current
 from klausel.cli.main import main
 from klausel.core.policy.assignment import Assignment
 from klausel.core.records.change_record import Origin
@@ -35,7 +37,9 @@ SAYS_NOTHING_OF_PEOPLE = {
     "db check": "tells a number",
     "db upgrade": "tells a number",
     "audit checkpoint": "counts records; its findings are those of verify",
-    **dict.fromkeys(("blame", "check", "compile", "fmt", "init", "log", "mutate", "prove"), "speaks of policy files"),
+    **dict.fromkeys(
+        ("blame", "check", "compile", "declare", "fmt", "init", "log", "mutate", "prove"), "speaks of policy files"
+    ),
     **dict.fromkeys(("schema", "test"), "speaks of policy files"),
     "serve": "its log is below",
     "shell": "is asked below",
@@ -155,9 +159,20 @@ def test_the_log_of_the_service_has_one_line_for_each_record() -> None:
         raise ValueError(HOSTILE)
     except ValueError:
         record = logging.LogRecord("klausel", logging.ERROR, __file__, 1, "failed for %s", (HOSTILE,), sys.exc_info())
-    text = OneLine("%(levelname)s %(message)s").format(record)
+    text = TextLines().format(record)
     assert_nothing_raw(text)
-    assert text.startswith("ERROR failed for user:eve\\u{1b}")
+    assert "ERROR" in text.split("\n")[0]
+    assert "failed for user:eve\\u{1b}" in text.split("\n")[0]
+    current.request_id = "r-1\u202e"
+    try:
+        line = JsonLines().format(record)
+    finally:
+        current.request_id = None
+    assert_nothing_raw(line)
+    told = json.loads(line)
+    assert (told["level"], told["request_id"]) == ("ERROR", "r-1\\u{202e}")
+    assert told["message"].startswith("failed for user:eve")
+    assert any("ValueError" in text for text in told["exception"])
 
 
 def test_the_prompt_prints_nothing_raw(database: str) -> None:
@@ -186,3 +201,10 @@ def test_what_is_exported_is_imported_again(database: str, tmp_path: Path) -> No
     assert result.exit_code == 0, result.output
     with closing(AssignmentStore(open_database(f"sqlite:///{tmp_path}/other.db"))) as store:
         assert {row.subject for row in store.export_rows()} == {ACCEPTED}
+
+
+def test_commands_print_by_the_one_module_alone() -> None:
+    """A difference of `fmt` is for tools, and problems are escaped where they are made."""
+    folder = Path(klausel.cli.__file__).parent
+    printing = {file.name for file in folder.glob("*.py") if "click.echo(" in file.read_text(encoding="utf-8")}
+    assert printing <= {"output.py", "fmt.py", "problem_lines.py"}, "print by klausel.cli.output"

@@ -16,6 +16,7 @@ from klausel.api.access import SCOPES_OF_ROUTES, admit
 from klausel.api.authzen_requests import Json
 from klausel.api.errors import ApiError, unavailable
 from klausel.api.json_body import BodyError, BodyLimits, check_content_type, read_json_object
+from klausel.api.service_log import current
 from klausel.service.authentication import Authentication
 from klausel.service.decision_service import PoliciesTooOld
 from klausel.settings import LOOPBACK_NAMES, Settings
@@ -104,7 +105,7 @@ def share(app: Flask, settings: Settings, authentication: Authentication | None 
 
     @app.before_request
     def check_request() -> None:
-        request_id = request.headers.get("X-Request-ID")
+        current.request_id = request_id = request.headers.get("X-Request-ID")
         if request_id is not None:
             fault = fault_in_request_id(request_id, settings.max_request_id_characters)
             if fault:

@@ -20,6 +20,7 @@ from klausel.api.http import body_limits, fault_in_host, fault_in_request_id, to
 from klausel.api.json_body import BodyError, check_content_type, read_json_object
 from klausel.api.permissions import answer_permissions
 from klausel.api.routes import EVALUATION_PATH, EVALUATIONS_PATH, PERMISSIONS_PATH
+from klausel.api.service_log import current
 from klausel.core.terms.caller import Caller
 from klausel.service.decision_service import PoliciesTooOld, Service
 from klausel.service.recording import Recording
@@ -55,6 +56,7 @@ class EvaluationLane:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answers one request."""
+        current.request_id = environ.get("HTTP_X_REQUEST_ID")
         try:
             return self._answer(environ, start_response)
         finally:

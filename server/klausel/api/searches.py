@@ -30,6 +30,8 @@ SEARCH_PATHS: dict[Open, str] = {
     "resource": "/access/v1/search/resource",
     "action": "/access/v1/search/action",
 }
+MOST_AT_FIRST = 200
+"""Subjects that are read at once before the first of them is judged."""
 _TOKEN_FAULT = "page.token is not one that was given for this question; start again without it"
 _MAC_BYTES = 16
 
@@ -59,7 +61,8 @@ class Searches:
             start = names.index(after) + 1 if after in names else 0
             found, has_more = names[start : start + page.limit], len(names) > start + page.limit
         else:
-            answers = search.subjects(after) if open_ == "subject" else search.resources(after)
+            some = min(page.limit + 1, MOST_AT_FIRST)
+            answers = search.subjects(after, some) if open_ == "subject" else search.resources(after)
             found, has_more = page_of(answers, page.limit)
         told: Json = {"next_token": "", "count": len(found)}
         if has_more:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit, model_beside, model_option, write_or_exit
+from klausel.cli.output import say
 from klausel.cli.policy_folder import policies_option
 from klausel.core.analysis.likely_types import LikelyTypes, likely_types
 from klausel.core.formatting.declaring import type_as_yaml, with_properties_of_others, with_property_types
@@ -45,11 +46,11 @@ def declare(policies: Path, model: Path | None) -> None:
         write_or_exit(policies / name, text.encode())
     for (resource_type, root), types in likely.found.items():
         for name, type_ in types.items():
-            click.echo(f"{root}.{name}{f' of {resource_type}' if resource_type else ''}: {type_as_yaml(type_)}")
+            say(f"{root}.{name}{f' of {resource_type}' if resource_type else ''}: {type_as_yaml(type_)}")
     for name in likely.unknown:
-        click.echo(f"{name}; declare it by hand", err=True)
+        say(f"{name}; declare it by hand", err=True)
     count = sum(map(len, likely.found.values()))
-    click.echo(f"{count} declared in {len(changed)} files, {len(likely.unknown)} left to you", err=True)
+    say(f"{count} declared in {len(changed)} files, {len(likely.unknown)} left to you", err=True)
     raise SystemExit(EXIT_PROBLEMS if likely.unknown else 0)
 
 

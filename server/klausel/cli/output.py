@@ -24,11 +24,11 @@ def say_lines(lines: Iterable[str], err: bool = False) -> None:
         say(line, err)
 
 
-def say_painted(lines: Iterable[str]) -> None:
+def say_painted(lines: Iterable[str], err: bool = False) -> None:
     """Prints lines with the colours that `click.style` gave to parts of them; all else is shown as `say` does."""
     for line in lines:
         parts = _PAINT.split(line)
-        click.echo("".join(part if index % 2 else shown(part) for index, part in enumerate(parts)))
+        click.echo("".join(part if index % 2 else shown(part) for index, part in enumerate(parts)), err=err)
 
 
 def say_json(value: object, indent: int | None = None) -> None:

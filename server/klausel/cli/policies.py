@@ -20,9 +20,10 @@ from klausel.cli.options import (
     model_option,
     read_policies,
 )
-from klausel.cli.output import say, say_json
+from klausel.cli.output import say, say_json, say_lines, say_painted
 from klausel.cli.policy_folder import policies_option
 from klausel.cli.problem_lines import Terminal, lines_of
+from klausel.cli.watch import watch
 from klausel.core.analysis.other_model import note_on
 from klausel.core.lint.registry import PAGES, page
 from klausel.core.lint.survey import DomainSeen
@@ -31,6 +32,7 @@ from klausel.service.pipeline import accepted_model_of, check_files, load_files,
 from klausel.storage.file_rules import DEMO_FILE
 from klausel.storage.git.objects import GitError
 from klausel.storage.policy_files.folder import PolicyFiles, shown
+from klausel.storage.policy_files.git_source import git_address
 
 
 def _print_page(ctx: click.Context, _: click.Parameter, id_: str | None) -> None:
@@ -38,7 +40,7 @@ def _print_page(ctx: click.Context, _: click.Parameter, id_: str | None) -> None
         if id_ not in PAGES:
             hint = did_you_mean(id_, PAGES)
             raise click.BadParameter(f'no problem is called "{id_}"; {hint}The id stands in brackets with each problem')
-        say(page(id_))
+        say_lines(page(id_).splitlines())
         ctx.exit()
 
 
@@ -61,6 +63,12 @@ def _print_page(ctx: click.Context, _: click.Parameter, id_: str | None) -> None
 @click.option("--strict", is_flag=True, help="Exit with 1 on warnings too.")
 @click.option("--all", "show_all", is_flag=True, help="Fold nothing: show also what says the same, or follows from another.")
 @click.option(
+    "--watch",
+    "is_watching",
+    is_flag=True,
+    help="Go on until Ctrl-C: at each save show problems, tests, invariants, and the difference to the last commit.",
+)
+@click.option(
     "--explain",
     metavar="ID",
     shell_complete=complete_problem,
@@ -69,7 +77,9 @@ def _print_page(ctx: click.Context, _: click.Parameter, id_: str | None) -> None
     callback=_print_page,
     help="Print the manual page of a problem, by its id, and nothing else.",
 )
-def check(policies: Path, model: Path | None, format_: str, database: str | None, strict: bool, show_all: bool) -> None:
+def check(
+    policies: Path, model: Path | None, format_: str, database: str | None, strict: bool, show_all: bool, is_watching: bool
+) -> None:
     """Check the policy set in DIR and print every problem with its place.
 
     Errors refuse the set. Warnings are what may stand but is most often a mistake. Without DIR it is KLAUSEL_POLICIES, or the
@@ -83,7 +93,13 @@ def check(policies: Path, model: Path | None, format_: str, database: str | None
       klausel check ../policies.git@main:policies
       klausel check --database postgresql://localhost/klausel
       klausel check --explain unknown-role
+      klausel check --watch
     """
+    if is_watching:
+        if format_ != "text" or database is not None or git_address(str(policies)):
+            raise click.UsageError("--watch looks at a folder and prints text; leave out --format and --database")
+        watch(policies, model, _demo_people(policies))
+        return
     texts: dict[str, str] = {}
     problems, other_model = _problems_in(policies, model, database, texts)
     note = None if other_model is None else note_on(other_model)
@@ -97,11 +113,12 @@ def check(policies: Path, model: Path | None, format_: str, database: str | None
     else:
         if note is not None:
             say(f"::warning title=model-matcher::{note}" if format_ == "github" else note)
-        as_text = format_ == "text"
-        for line in lines_of(problems, Terminal.of(sys.stdout), texts.get, show_all) if as_text else map(_annotation, shown):
-            say(line)
-        if more and not as_text:
-            say(f"::notice title=more-problems::{more}")
+        if format_ == "text":
+            say_painted(lines_of(problems, Terminal.of(sys.stdout), texts.get, show_all))
+        else:
+            say_lines(map(_annotation, shown))
+            if more:
+                say(f"::notice title=more-problems::{more}")
         warnings = len(problems) - errors
         say(f"{policies}: {_count(errors, 'error')}, {_count(warnings, 'warning')}", err=True)
     raise SystemExit(EXIT_PROBLEMS if errors or (strict and problems) else 0)

@@ -14,6 +14,7 @@ from typing import IO
 
 import click
 
+from klausel.cli.output import say_painted
 from klausel.core.terms.problem import Problem, first_of
 
 FEWEST_FOLDED = 3
@@ -119,8 +120,8 @@ def _lines(problem: Problem, terminal: Terminal | None, text_of: TextOf) -> Iter
     shown = None if text is None else _excerpt(text, problem.place.line, problem.place.column, terminal.columns)
     if shown is not None:
         number = str(problem.place.line)
-        yield f"  {styled(number + ' |', dim=True)} {shown[0]}"
-        yield f"  {' ' * len(number)} {styled('|', dim=True)} {styled(shown[1], fg=colour, bold=True)}"
+        yield f"  {number} | {shown[0]}"
+        yield f"  {' ' * len(number)} | {styled(shown[1], fg=colour, bold=True)}"
     yield ""
 
 
@@ -151,8 +152,6 @@ def _width(text: str) -> int:
     return sum(0 if unicodedata.combining(sign) else 2 if unicodedata.east_asian_width(sign) in "WF" else 1 for sign in text)
 
 
-def print_problems(problems: Iterable[Problem], stream: IO[str] | None = None, text_of: TextOf = lambda file: None) -> None:
-    """Prints problems for people to a stream, standard error where none is named."""
-    stream = stream or sys.stderr
-    for line in lines_of(problems, Terminal.of(stream), text_of):
-        click.echo(line, file=stream)
+def print_problems(problems: Iterable[Problem], text_of: TextOf = lambda file: None) -> None:
+    """Prints problems for people to standard error."""
+    say_painted(lines_of(problems, Terminal.of(sys.stderr), text_of), err=True)

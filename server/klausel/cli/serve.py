@@ -182,6 +182,13 @@ _DEFAULTS = Settings()
     help="Requests a second that each caller with a key may send; without it, any number.",
 )
 @click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default=_DEFAULTS.log_format,
+    show_default=True,
+    help="How the service's own log is written to standard error.",
+)
+@click.option(
     "--settle-seconds",
     default=_DEFAULTS.settle_seconds,
     show_default=True,

@@ -20,7 +20,7 @@ from klausel.core.policy.roles import Level, top_domain
 from klausel.core.terms.identifiers import fault_in_domain_id, fault_in_subject, split_subject_key, subject_key
 from klausel.core.terms.request import Request, asked_at
 from klausel.service.decision_service import Service
-from klausel.storage.assignments.holders import subjects_of_type, subjects_who_hold, what_they_hold
+from klausel.storage.assignments.holders import FIRST_PEOPLE, subjects_of_type, subjects_who_hold, what_they_hold
 from klausel.storage.assignments.known_domains import ids_below, is_known
 
 
@@ -56,8 +56,11 @@ class Search:
         asked = dict.fromkeys(domain for domain in found if not isinstance(domain, BadDomain))
         return [domain for domain in asked if domain is not None or part == "subject"]
 
-    def subjects(self, after: str = "") -> Iterator[str]:
-        """The ids of the known subjects of the type, by code points; known are those with a role assignment or in a group."""
+    def subjects(self, after: str = "", at_first: int = FIRST_PEOPLE) -> Iterator[str]:
+        """The ids of the known subjects of the type, by code points; known are those with a role assignment or in a group.
+
+        `at_first` is how many are likely to be asked for.
+        """
         type_, resource = self._question.subject.type, self._question.resource
         declared = self._policy.resource_types.get(resource.type)
         domain = domain_of(self._policy.roles, declared, self._question.action.name, resource)
@@ -73,7 +76,7 @@ class Search:
                 runs.append(subjects_who_hold(self._engine, holders_of(self._policy.roles, domain, candidates.names), first))
             keys = (key for key, _ in groupby(heapq.merge(*runs)))
         of_type = takewhile(lambda key: key.startswith(f"{type_}:"), keys)
-        for key, held in what_they_hold(self._engine, of_type, self._now):
+        for key, held in what_they_hold(self._engine, of_type, self._now, at_first):
             parts = split_subject_key(key)
             if self._accounts is not None and not any(top_domain(where) in self._accounts for _, where in held.pairs):
                 continue

@@ -10,8 +10,7 @@ from klausel.core.difference.compare import difference_between
 from klausel.core.policy.policy_set import PolicySet
 
 LEVELS = "levels:\n  account: {named_by: account}\nroles:\n"
-ROLES_NAMED = ", ".join(f'"r{number}"' for number in range(18))
-OFFERED = f"resource.role in resource.offered and resource.role in [{ROLES_NAMED}]"
+LOOKED_FOR = " or ".join(f'"r{number}" in resource.offered' for number in range(18))
 
 
 def policy_of(roles: str, grants: str, invariants: str = "") -> PolicySet:
@@ -31,10 +30,11 @@ NEVER = "invariants:\n  - {name: it, never: outsider, to: view, resource: quiz}\
 
 
 def test_a_list_of_many_values_is_not_gone_through() -> None:
-    grant = f"  - {{allow: lead, to: view, resource: quiz, when: '{OFFERED}'}}\n"
+    grant = f"  - {{allow: lead, to: view, resource: quiz, when: '{LOOKED_FOR}'}}\n"
     grants = f"resource_types:\n  quiz: {{actions: [view]}}\ngrants:\n{grant}"
     (verdict,) = prove_all(policy_of(LEVELS + "  lead: {level: account}\n", grants, NEVER))
-    assert verdict.undecided == "view quiz: its conditions look for too many different values in one list"
+    assert verdict.undecided is not None
+    assert verdict.undecided.startswith("view quiz: its conditions ")
 
 
 def test_many_independent_roles_are_not_gone_through() -> None:

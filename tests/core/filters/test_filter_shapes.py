@@ -8,7 +8,7 @@ from policy_sets import EDITIONS, read_policy
 from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.filters.derive import filter_of
 from klausel.core.filters.json_form import filter_as_json, read_filter
-from klausel.core.filters.tree import Filter
+from klausel.core.filters.tree import Filter, holds
 from klausel.core.terms.request import Action, Request, Resource, Subject
 
 POLICY = read_policy(EDITIONS["current"])
@@ -41,6 +41,28 @@ def test_ten_thousand_workspaces_are_one_list() -> None:
     text = str(filter_for(held, "dashboard", "view"))
     assert text.count("resource.workspace") == 1
     assert text.endswith('and resource.owner == "leo"')
+
+
+def test_workspaces_of_ten_thousand_accounts_are_one_list() -> None:
+    accounts = [("user", f"a{number}") for number in range(10_000)]
+    held = (*accounts, *(("agent", f"a{number}/w{number}") for number in range(10_000)))
+    found = filter_for(held, "dashboard", "view")
+    assert str(found).count("resource.workspace") == 1
+    assert str(found).startswith("domain(resource.account, resource.workspace) in ['a0/w0',")
+    assert read_filter(filter_as_json(found)) == found
+    taken = {"account": "a7", "workspace": "w7", "owner": "leo"}
+    assert holds(found, Resource("dashboard", "d", taken))
+    for other in ({"account": "a8"}, {"workspace": "w8"}, {"owner": "ann"}, {"account": 7}):
+        assert not holds(found, Resource("dashboard", "d", {**taken, **other}))
+
+
+def test_what_holds_everywhere_else_needs_no_list_of_exceptions() -> None:
+    held = (("user", "acme"), ("lead", "acme/support"))
+    assert str(filter_for(held, "quiz", "edit")) == (
+        'resource.account == "acme" and ((missing resource.workspace or names_domain(resource.workspace, 250)) and'
+        ' resource.creator == "leo" or resource.workspace == "support" and (resource.status == "published" or'
+        ' resource.creator == "leo"))'
+    )
 
 
 @pytest.mark.parametrize(

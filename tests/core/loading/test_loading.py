@@ -23,6 +23,7 @@ CASES = {case.name: case for case in all_cases()}
 TESTED_ELSEWHERE = {
     "unknown-file": "tests/storage/policy_files/test_policy_files.py",
     "orphaned-assignments": "tests/service/test_orphaned_assignments.py",
+    "too-many-questions": "tests/core/testing/test_policy_tests.py",
     "unread-key": "tests/core/loading/test_half_made_keys.py",
     "unreadable-file": "tests/storage/policy_files/test_policy_files.py",
 }

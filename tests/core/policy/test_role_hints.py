@@ -40,6 +40,7 @@ def test_everybody_is_told_anyone(written: str) -> None:
     [
         ("user:ann", PERSON),
         ("agent:7", PERSON),
+        ("group:emea-support", "a group holds roles, as people do"),
         ("any", "name the role"),
         ("ANY", "name the role"),
         ("not agent", "there is no `not`"),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from small_policies import CAST, compiled, load
+from small_policies import CAST, ROLES, compiled, load
 
+from klausel.core.loading.load import SourceFile, load_policy
 from klausel.core.terms.request import Resource
 from klausel.core.testing.run import Failure, ResolvedRoles, failures
 
@@ -104,6 +105,16 @@ grants:
         policy = result.or_raise()
         found = failures(policy, compiled(policy), result.tests[0], ResolvedRoles(policy))
         assert [(failure.expected, failure.got) for failure in found] == expected
+
+
+def test_tests_that_ask_more_than_can_be_asked_on_each_loading_are_refused_before_they_are_asked() -> None:
+    people = "".join(f"  p{number}: {{roles: {{}}}}\n" for number in range(800))
+    resources = "".join(f"  r{number}: {{type: payment, in: acme}}\n" for number in range(800))
+    everything = ", ".join(f"r{number}" for number in range(800))
+    test = f"people:\n{people}resources:\n{resources}tests:\n  - {{name: all, resource: [{everything}]}}\n"
+    files = {"roles.yaml": ROLES, "features/x.yaml": STALE, "tests/x_test.yaml": test}
+    result = load_policy(SourceFile(name, name, text.encode()) for name, text in files.items())
+    assert [problem.id for problem in result.problems] == ["too-many-questions"]
 
 
 STALE = """

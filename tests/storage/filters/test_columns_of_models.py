@@ -121,6 +121,10 @@ def call(function: str, holds: bool, *arguments: object) -> Json:
     return {"filter": "when", "condition": {"function": function, "arguments": values, "holds": holds}}
 
 
+def among(*domains: str) -> Json:
+    return {"filter": "when", "condition": {"domain": [side(".account"), side(".workspace")], "among": list(domains)}}
+
+
 def when(left: object, operator: str, right: object) -> Json:
     return {"filter": "when", "condition": {"operator": operator, "left": side(left), "right": side(right)}}
 
@@ -170,6 +174,8 @@ def when(left: object, operator: str, right: object) -> Json:
         (call("subset of", False, ".labels", ["x"]), {1}),
         (call("subset of", True, ["x", "y"], ".labels"), {1}),
         (call("subset of", False, ["x", "z"], ".labels"), {1, 2}),
+        (among(f"{KEY}/7", f"{KEY}/8"), {1, 2}),
+        (among(f"{KEY}/8", "x/7"), set()),
         ({"filter": "when", "condition": {"missing": {"property": ["workspace"]}}}, {3}),
         ({"filter": "when", "condition": {"missing": {"property": ["colour"]}}}, {1, 2, 3}),
         (

@@ -84,6 +84,8 @@ def fault_in_argument(function: Function, parameter: Parameter, argument: Operan
     if parameter.kinds and kind is not None and kind not in parameter.kinds:
         kinds = " or ".join(_KINDS[kind] for kind in parameter.kinds)
         return Fault(f"`{argument}` is {_KINDS[kind]}, and {function.name} needs {kinds} here", example)
+    if isinstance(argument, ListOf) and _kind_never_sent(argument):
+        return Fault(f"no list that is sent holds {_KINDS[_kind_never_sent(argument) or 'time']}", example)
     if isinstance(argument, Literal | ListOf):
         value = argument.value if isinstance(argument, Literal) else [item.value for item in argument.items]
         fault = parameter.fault(value)
@@ -109,6 +111,12 @@ def fault_in_comparison(operator: Operator, left: Operand, right: Operand) -> tu
 def _fault_in_list(operator: Operator, left: Operand, right: Operand) -> Fault | None:
     kind = kind_of_operand(left)
     if isinstance(right, ListOf):
+        never_sent = _kind_never_sent(right)
+        if never_sent is not None and isinstance(left, Attribute) and kind is None:
+            hint = (
+                f"write {read_as(never_sent, left)} {operator} {right}" if never_sent in _READ_BY else "compare it by itself"
+            )
+            return Fault(f"`{left}` is never {_KINDS[never_sent]} as it is sent", hint)
         return next(
             filter(None, (_fault_between("==", (left, item), (kind, kind_of_operand(item))) for item in right.items)), None
         )
@@ -117,6 +125,12 @@ def _fault_in_list(operator: Operator, left: Operand, right: Operand) -> Fault |
     if kind in ("time", "duration", "clock"):
         return Fault(f"no list that is sent holds {_KINDS[kind]}", "compare it with values that are written here")
     return None
+
+
+def _kind_never_sent(list_: ListOf) -> Kind | None:
+    """The kind of a value in a list that no request holds; None where all may be sent."""
+    kinds = (kind_of_operand(item) for item in list_.items)
+    return next((kind for kind in kinds if kind in ("time", "duration", "clock")), None)
 
 
 def _fault_between(operator: Operator, sides: Sequence[Operand], kinds: Sequence[Kind | None]) -> Fault | None:

@@ -162,6 +162,9 @@ MOST_CASES = 200_000
 """Choices of values for one group of attributes, or outcomes, beyond which nothing is gone through."""
 
 
+_MOST_PARTS = 64
+"""Parts of conditions beyond which nobody looks whether each can turn out in more than one way."""
+
 TOO_MANY_CASES_HINT = "compare fewer values with each other, or make fewer different comparisons about one action"
 
 
@@ -183,11 +186,15 @@ def truth_space(all_atoms: Iterable[Atom], known: Known = MappingProxyType({})) 
     Raises `TooManyCases` where that is more than can be gone through.
     """
     atoms = tuple(dict.fromkeys(positive(atom)[0] for atom in all_atoms))
-    groups = [_group_outcomes(group, known) for group in _groups(atoms)]
-    if math.prod(len(outcomes) for _, outcomes in groups) > MOST_CASES:
-        raise TooManyCases(
-            f"its conditions make {len(atoms)} different comparisons, which can turn out in too many ways together"
-        )
+    if _parts(atoms, known) > _MOST_PARTS:
+        raise _too_many_together(len(atoms))
+    groups: list[tuple[tuple[Atom, ...], tuple[Outcome, ...]]] = []
+    ways = 1
+    for group in _groups(atoms):
+        groups.append(_group_outcomes(group, known))
+        ways *= len(groups[-1][1])
+        if ways > MOST_CASES:
+            raise _too_many_together(len(atoms))
     together = {atom: position for position, atom in enumerate(atom for group, _ in groups for atom in group)}
     order = [together[atom] for atom in atoms]
     outcomes = []
@@ -195,6 +202,30 @@ def truth_space(all_atoms: Iterable[Atom], known: Known = MappingProxyType({})) 
         truths = [truth for part in parts for truth in part.truths]
         outcomes.append(Outcome(tuple([truths[at] for at in order]), tuple([part.parts[0] for part in parts])))
     return TruthSpace(atoms, tuple(outcomes), _has_free(atoms))
+
+
+def _too_many_together(atoms: int) -> TooManyCases:
+    return TooManyCases(f"its conditions make {atoms} different comparisons, which can turn out in too many ways together")
+
+
+def _parts(atoms: Iterable[Atom], known: Known) -> int:
+    """How many parts the atoms fall into at least that share no attribute and are not settled: found without going far.
+
+    Attributes count by their first word here, `resource.owner` for `resource.owner.name`.
+    """
+    joined: dict[tuple[str, str], tuple[str, str]] = {}
+
+    def part_of(word: tuple[str, str]) -> tuple[str, str]:
+        while joined.setdefault(word, word) != word:
+            joined[word] = joined[joined[word]]
+            word = joined[word]
+        return word
+
+    for atom in atoms:
+        words = [(name.root, name.path[0]) for name in attributes_of(atom) if name not in known]
+        for word in words:
+            joined[part_of(word)] = part_of(words[0])
+    return len({part_of(word) for word in joined})
 
 
 def most_steps(all_atoms: Iterable[Atom], known: Known = MappingProxyType({})) -> int:

@@ -104,6 +104,11 @@ class ExpressionFault(Exception):
         self.offset = offset
 
 
+def _words_between() -> list[str]:
+    """What stands between two values and is written as a word."""
+    return [name for name, function in FUNCTIONS.items() if function.form == "between" and name[0].isalpha()]
+
+
 class _Token(NamedTuple):
     kind: str
     text: str
@@ -174,7 +179,8 @@ class _Parser:
     def parse(self) -> Condition:
         condition = self._alternatives()
         if self._token.kind != "end":
-            hint = _INSTEAD.get(self._token.text, "join conditions with `and` or `or`")
+            near = did_you_mean(self._token.text, _words_between()) if self._token.kind == "name" else ""
+            hint = _INSTEAD.get(self._token.text, f"{near}{'J' if near else 'j'}oin conditions with `and` or `or`")
             if self._token.text in ("==", "!=", "<", "<=", ">", ">=", "in"):
                 hint = "brackets and named conditions are true or false already; compare attributes, without brackets"
             self._fail(f"`{self._token.text}` is not expected here", hint)
@@ -280,6 +286,8 @@ class _Parser:
         if self._token.text == "(":
             known = [name for name, function in FUNCTIONS.items() if function.form == "call"]
             hint = f"{did_you_mean(token.text, known)}There are {', '.join(known[:-1])} and {known[-1]}"
+            if token.text in FUNCTIONS:
+                hint = f"write {FUNCTIONS[token.text].example}"
             self._fail(f'unknown function "{token.text}"', hint, token.offset)
         if token.text in _INSTEAD and token.text not in self._known:
             self._fail(f"`{token.text}` is not a word of conditions", _INSTEAD[token.text], token.offset)
@@ -367,7 +375,9 @@ class _Parser:
             return None
         if self._token.text == "not" and self._token.kind == "name":
             self._at += 1
-            self._expect("in", "write `not in`")
+            word = self._token.text
+            is_between = word != "in" and any(name.split()[0] == word for name in _words_between())
+            self._expect("in", f"write `not` in front: not … {word} …" if is_between else "write `not in`")
             return FUNCTIONS["not in"]
         for function in FUNCTIONS.values():
             words = function.name.split()

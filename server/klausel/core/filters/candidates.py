@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from klausel.core.conditions.tree import Attribute, Comparison, ListOf, Literal, operands_of
 from klausel.core.filters.filling import filled_in
-from klausel.core.filters.tree import Every, Filter, FilterCondition, Missing, NamesDomain, Some, every, some
+from klausel.core.filters.tree import Every, Filter, FilterCondition, InDomains, Missing, NamesDomain, Some, every, some
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.policy.roles import ANYONE
 from klausel.core.terms.request import Request
@@ -85,7 +85,7 @@ def _reads_the_id_alone(leaf: FilterCondition) -> bool:
     match leaf:
         case NamesDomain(attributes):
             return attributes == (RESOURCE_ID,)
-        case Every() | Some() | Missing():
+        case Every() | Some() | Missing() | InDomains():
             return False
         case _:
             return all(operand == RESOURCE_ID or isinstance(operand, Literal | ListOf) for operand in operands_of(leaf))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from klausel.core.conditions.tree import Attribute, Comparison, ListOf, Literal
 from klausel.core.decisions.effective_roles import EffectiveRoles
+from klausel.core.filters.domains import with_domains_together
 from klausel.core.filters.filling import open_of_resource, what_is_left
 from klausel.core.filters.tree import Filter, Missing, NamesDomain, every, is_among, some
 from klausel.core.policy.policy_set import Grant, PolicySet
@@ -91,6 +92,7 @@ class _Derivation:
         asked_in = policy.resource_types[request.resource.type].asked_in.get(request.action.name)
         self._levels = tuple(_up_to(policy.roles.levels, asked_in))
         self._id_may_name = asked_in is None
+        self._texts: dict[int, tuple[Filter, str]] = {}
         self._left: dict[tuple[int, ...], Filter] = {}
         domains = [domain for domain in effective_roles.named_domains if fault_in_domain(domain) is None]
         scopes = [grant.scope.domain for grant in grants if grant.scope.domain is not None]
@@ -98,7 +100,15 @@ class _Derivation:
 
     def filter(self) -> Filter:
         """The whole filter."""
-        return self._from(0, _NOWHERE, _ALL_NAMED)
+        naming = [attribute for level in self._levels if (attribute := self._naming(level)) is not None]
+        return with_domains_together(self._from(0, _NOWHERE, _ALL_NAMED), naming)
+
+    def _naming(self, level: Level) -> Attribute | None:
+        """The attribute that names the domains of a level; None for a level that none does, or one that is known."""
+        if self._is_identified(level):
+            return _ID
+        attribute = None if level.named_by is None else Attribute("resource", (level.named_by,))
+        return attribute if attribute is not None and level.constant is None and self._is_open(attribute) else None
 
     def _from(self, position: int, place: _Place, parts: _Parts) -> Filter:
         """The filter of what lies in a place, or in one below it that the levels from this position on name.
@@ -144,19 +154,30 @@ class _Derivation:
         # What is aside of all that has a name is what most is compared with: what comes to the same needs no mention.
         others = _Parts((*parts.open, part), parts.characters)
         aside = self._from(position + 1, place.below(""), others)
+        text_aside = str(aside)
         different: dict[tuple[str, str], tuple[Filter, Filter, list[str]]] = {}
         for sibling in self._named_parts.below(place.ids):
             known = self._with(place, parts, sibling)
             left = self._from(position + 1, place.below(sibling), known)
-            if str(left) != str(aside):
+            text = self._text_of(left)
+            if text != text_aside:
                 short = self._is_domain(position, place, known) if known.open else True
-                different.setdefault((str(left), str(short)), (left, short, []))[2].append(sibling)
+                different.setdefault((text, str(short)), (left, short, []))[2].append(sibling)
         for left, short, ids in different.values():
             yield every([fits, is_among(part, ids), short]), left
         if aside is not False:
-            excluded = [id_ for _, _, ids in different.values() for id_ in ids]
+            # Where all that is taken aside is taken under an id too, that need not be kept out.
+            excluded = [id_ for left, _, ids in different.values() if str(some([left, aside])) != str(left) for id_ in ids]
             outside: Filter = Comparison("not in", part, ListOf(tuple(map(Literal, excluded)))) if excluded else True
             yield every([fits, self._is_domain(position, place, others), outside]), aside
+
+    def _text_of(self, left: Filter) -> str:
+        """The text of a filter; found once for what many places come to alike."""
+        known = self._texts.get(id(left))
+        if known is None:
+            # The filter is kept with its text, so that no other one can come to have its id.
+            known = self._texts[id(left)] = left, str(left)
+        return known[1]
 
     def _is_domain(self, position: int, place: _Place, parts: _Parts) -> Filter:
         taken = parts.characters + (0 if place.named is None else len(place.named) + 1)

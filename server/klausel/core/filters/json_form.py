@@ -18,7 +18,7 @@ from klausel.core.conditions.tree import (
     Operator,
 )
 from klausel.core.conditions.values import Scalar, time_text
-from klausel.core.filters.tree import Every, Filter, FilterCondition, Missing, NamesDomain, Some
+from klausel.core.filters.tree import Every, Filter, FilterCondition, InDomains, Missing, NamesDomain, Some
 
 Json = dict[str, Any]
 
@@ -43,6 +43,8 @@ def _condition_as_json(condition: FilterCondition) -> Json:
             return {"missing": _operand_as_json(attribute)}
         case NamesDomain(attributes, characters):
             return {"names_domain": list(map(_operand_as_json, attributes)), "characters": characters}
+        case InDomains(attributes, domains):
+            return {"domain": list(map(_operand_as_json, attributes)), "among": sorted(domains)}
         case Comparison(operator, left, right):
             return {"operator": operator, "left": _operand_as_json(left), "right": _operand_as_json(right)}
         case Call(function, arguments, wanted):
@@ -91,6 +93,10 @@ def _read_condition(value: object) -> FilterCondition:
             return Missing(_read_attribute(operand))
         case {"names_domain": [_, *_] as operands, "characters": int() as characters}:
             return NamesDomain(tuple(map(_read_attribute, operands)), characters)
+        case {"domain": [_, *_] as operands, "among": [*domains]} if all(
+            isinstance(domain, str) and domain.count("/") == len(operands) - 1 for domain in domains
+        ):
+            return InDomains(tuple(map(_read_attribute, operands)), frozenset(domains))
         case {"operator": operator, "left": left, "right": right} if operator in _OPERATORS:
             return Comparison(operator, _read_operand(left), _read_operand(right))
         case {"function": str() as name, "arguments": [*operands], "holds": bool() as wanted} if _takes(

@@ -39,6 +39,17 @@ class NamesDomain:
 
 
 @dataclass(frozen=True, slots=True)
+class InDomains:
+    """True where the texts of the attributes, joined by `/`, are one of these domains, each of as many parts."""
+
+    attributes: tuple[Attribute, ...]
+    domains: frozenset[str]
+
+    def __str__(self) -> str:
+        return f"domain({', '.join(map(str, self.attributes))}) in {sorted(self.domains)}"
+
+
+@dataclass(frozen=True, slots=True)
 class Every:
     """`and` of two or more parts."""
 
@@ -58,7 +69,7 @@ class Some:
         return " or ".join(str(part) for part in self.parts)
 
 
-Leaf = Atom | Missing | NamesDomain
+Leaf = Atom | Missing | NamesDomain | InDomains
 FilterCondition = Leaf | Every | Some
 Filter = FilterCondition | bool
 """A condition, or what it always comes to: True for every resource of the type, False for none."""
@@ -79,6 +90,10 @@ def holds(condition: Filter, resource: Resource) -> bool:
             ids = [_value(attribute, resource) for attribute in attributes]
             good = [id_ for id_ in ids if isinstance(id_, str) and fault_in_domain_id(id_) is None]
             return len(good) == len(ids) and len("/".join(good)) <= characters
+        case InDomains(attributes, domains):
+            ids = [_value(attribute, resource) for attribute in attributes]
+            texts = [id_ for id_ in ids if isinstance(id_, str)]
+            return len(texts) == len(ids) and "/".join(texts) in domains
         case _:
             return evaluate_atom(condition, Request(_NOBODY, _NO_ACTION, resource)) is True
 
@@ -98,14 +113,14 @@ def every(parts: Iterable[Filter]) -> Filter:
                 found[str(inner)] = inner
     values: dict[Attribute, dict[str, Literal]] = {}
     for part in found.values():
-        equal = _equal_to(part)
+        equal = equal_to(part)
         if equal is not None:
             attribute, literals = equal
             known = values.get(attribute, literals)
             values[attribute] = {text: literal for text, literal in known.items() if text in literals}
     kept: dict[str, FilterCondition] = {}
     for text, part in found.items():
-        equal = _equal_to(part)
+        equal = equal_to(part)
         if equal is not None:
             among = _is_among(equal[0], values[equal[0]].values())
             if isinstance(among, bool):
@@ -129,12 +144,12 @@ def some(parts: Iterable[Filter]) -> Filter:
                 found[str(inner)] = inner
     values: dict[Attribute, dict[str, Literal]] = {}
     for part in found.values():
-        equal = _equal_to(part)
+        equal = equal_to(part)
         if equal is not None:
             values.setdefault(equal[0], {}).update(equal[1])
     kept: dict[str, FilterCondition] = {}
     for text, part in found.items():
-        equal = _equal_to(part)
+        equal = equal_to(part)
         if equal is not None:
             among = _is_among(equal[0], values[equal[0]].values())
             assert not isinstance(among, bool)
@@ -150,7 +165,7 @@ def _joined(parts: dict[str, FilterCondition], kind: type[Every] | type[Some]) -
     return next(iter(parts.values())) if len(parts) == 1 else kind(tuple(parts.values()))
 
 
-def _equal_to(part: FilterCondition) -> tuple[Attribute, dict[str, Literal]] | None:
+def equal_to(part: FilterCondition) -> tuple[Attribute, dict[str, Literal]] | None:
     """The attribute and the values, by their text, of a part that says that it equals one of them; None for other parts."""
     match part:
         case Comparison("==", Attribute() as attribute, Literal() as literal):

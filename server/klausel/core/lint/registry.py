@@ -14,6 +14,7 @@ from klausel.core.lint.rules import (
     ended_grant,
     idle_deny,
     never_applies,
+    not_analysed,
     role_as_property,
     same_permissions,
     similar_names,
@@ -46,6 +47,7 @@ _MODULES: Sequence[ModuleType] = (
     same_permissions,
     similar_names,
     similar_places,
+    not_analysed,
     undeclared_property,
 )
 RULES: Mapping[str, ModuleType] = MappingProxyType({module.ID: module for module in (*_MODULES, switch_off)})

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from klausel.core.analysis.question_space import Placement
-from klausel.core.conditions.outcomes import most_steps, truth_space
+from klausel.core.conditions.outcomes import TooManyCases, most_steps, truth_space
 from klausel.core.conditions.tree import Attribute, Condition, atoms, attributes_of, with_one_spelling
 from klausel.core.policy.policy_set import Grant
 
@@ -113,8 +113,10 @@ class StateFinder:
         all_atoms = tuple(dict.fromkeys(atom for tree in trees for atom in atoms(tree)))
         if len(all_atoms) > MOST_ATOMS or most_steps(all_atoms, placement.known) > MOST_STEPS:
             return None
-        space = truth_space(all_atoms, placement.known)
-        return space.together(trees)
+        try:
+            return truth_space(all_atoms, placement.known).together(trees)
+        except TooManyCases:
+            return None
 
     def _spelling(self, condition: Condition | None) -> str:
         if id(condition) not in self._spellings:

@@ -110,7 +110,7 @@ def _asked_in(node: Node | None, actions: list[str], roles: RoleModel, problems:
         level = problems.text(value, f"the level of {action.value}")
         if actions and action.value not in actions:
             hint = f"{problems.did_you_mean(action.value, actions)}Name one of the actions above"
-            problems.add(action.place, "unknown-action", f'unknown action "{action.value}"', hint)
+            problems.add(action.place, "unknown-action", f'unknown action "{action.value}"', hint, name=action.value)
         if level is not None and is_known_level(level, roles, problems):
             yield action.value, level.value
 
@@ -214,7 +214,7 @@ def _things(
             if action.value not in (EVERY, *declared) and vocabulary.is_complete:
                 hint = f"{problems.did_you_mean(action.value, declared)}Name a declared action, or *"
                 message = f'unknown action "{action.value}" of any resource type'
-                problems.add(action.place, "unknown-action", message, hint)
+                problems.add(action.place, "unknown-action", message, hint, name=action.value)
         wanted = {action.value for action in actions}
         yield from ((name, one) for name, type_ in known.items() for one in type_.actions if wanted & {one, EVERY})
         return
@@ -251,7 +251,7 @@ def _check_action(resource_type: Text, action: Text, vocabulary: Vocabulary, pro
             f"{problems.did_you_mean(action.value, known.actions)}Its actions are {', '.join(known.actions)} ({known.place})"
         )
         message = f'unknown action "{action.value}" of resource type {known.name}'
-        problems.add(action.place, "unknown-action", message, hint)
+        problems.add(action.place, "unknown-action", message, hint, name=action.value)
 
 
 def _grantees(node: Node, effect: Effect, vocabulary: Vocabulary, problems: ProblemList) -> list[str]:
@@ -306,7 +306,7 @@ def _check_grantee(grantee: Text, effect: Effect, vocabulary: Vocabulary, proble
             return
         hint = hint_on_grantee(grantee.value, declared, roles.earned_anywhere, suggestions=problems.suggestions)
         place = grantee.place_at(len(ANY_PREFIX)) if anywhere else grantee.place
-        problems.add(place, "unknown-role", f'unknown role "{role}"', hint)
+        problems.add(place, "unknown-role", f'unknown role "{role}"', hint, name=role)
         return
     if anywhere and not roles.is_earned_anywhere(role):
         message = f'"{grantee.value}" reaches nobody; {role} is of the top level'
@@ -352,7 +352,9 @@ def read_csv_links(
                 problems.add(container.place, "subject-in-policy", message, hint)
             else:
                 hint = hint_on_role(container.value, declared, problems.suggestions)
-                problems.add(container.place, "unknown-role", f'unknown role "{container.value}"', hint)
+                problems.add(
+                    container.place, "unknown-role", f'unknown role "{container.value}"', hint, name=container.value
+                )
             continue
         if domain.value != EVERYWHERE:
             message = f'role inheritance holds everywhere, not only in "{domain.value}"'

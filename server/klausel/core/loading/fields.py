@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Callable, Collection, Iterator
 
 from klausel.core.terms.problem import Place, Problem, Suggestions
 from klausel.core.text.yaml_nodes import Fields, Items, Node, Text
 
-_SEVERAL = re.compile(r'unknown \w+ "([^"\[\]]*,[^"\[\]]*)"')
 _KINDS: dict[type, str] = {Text: "a text", Items: "a list", Fields: "keys and values"}
 _HOW = {
     "a text": "write one value behind the colon; a text that starts with [ or { stands in quotes",
@@ -39,11 +37,13 @@ class ProblemList:
         self.suggestions = suggestions or Suggestions()
         self._claimed: list[tuple[Fields, Collection[str]]] = []
 
-    def add(self, place: Place, id_: str, message: str, hint: str = "") -> None:
-        """Adds an error; says which letter of a misspelt name is not the one that it looks like, and how several are written."""
-        several = _SEVERAL.search(message) if id_ in ("unknown-role", "unknown-action") else None
-        if several:
-            hint = f"write several names as a list: [{', '.join(part.strip(' ()') for part in several[1].split(','))}]"
+    def add(self, place: Place, id_: str, message: str, hint: str = "", name: str = "") -> None:
+        """Adds an error; says which letter of a misspelt name is not the one that it looks like, and how several are written.
+
+        `name` is the unknown name that might be several.
+        """
+        if "," in name and not set(name) & set('"[]'):
+            hint = f"write several names as a list: [{', '.join(part.strip(' ()') for part in name.split(','))}]"
         if id_.startswith("unknown-") and "did you mean" in hint:
             odd = next((char for char in message if not char.isascii() and char not in hint), None)
             if odd:

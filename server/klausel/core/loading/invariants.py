@@ -130,7 +130,7 @@ def _is_who(text: Text, kind: Kind, vocabulary: Vocabulary, problems: ProblemLis
         others = [OUTSIDER] if kind == "never" else []
         hint = hint_on_grantee(text.value, declared, roles.earned_anywhere, others, problems.suggestions)
         place = text.place_at(len(ANY_PREFIX)) if anywhere else text.place
-        problems.add(place, "unknown-role", f'unknown role "{role}"', hint)
+        problems.add(place, "unknown-role", f'unknown role "{role}"', hint, name=role)
     return False
 
 
@@ -139,7 +139,7 @@ def _is_role(text: Text, vocabulary: Vocabulary, problems: ProblemList) -> bool:
         return True
     if vocabulary.declared_roles is not None and text.value not in vocabulary.declared_roles:
         hint = hint_on_role(text.value, vocabulary.declared_roles, problems.suggestions)
-        problems.add(text.place, "unknown-role", f'unknown role "{text.value}"', hint)
+        problems.add(text.place, "unknown-role", f'unknown role "{text.value}"', hint, name=text.value)
     return False
 
 
@@ -168,7 +168,11 @@ def _things(fields: Fields, vocabulary: Vocabulary, problems: ProblemList, may_b
         if names and text.value != EVERY and not any(text.value in known[name].actions for name in names):
             hint = problems.did_you_mean(text.value, {action for name in names for action in known[name].actions})
             problems.add(
-                text.place, "unknown-action", f'unknown action "{text.value}"', f"{hint}Name a declared action, or *"
+                text.place,
+                "unknown-action",
+                f'unknown action "{text.value}"',
+                f"{hint}Name a declared action, or *",
+                name=text.value,
             )
     for name in names:
         for action in known[name].actions:

@@ -276,6 +276,14 @@ PROBLEM_PAGES: Mapping[str, str] = MappingProxyType(
             Use a role here, and give it to the person: `klausel assignments import`, or
             POST /v1/assignments.
             """,
+        "too-many-questions": """
+            Each test asks about every one of its people, actions and resources, and so
+            the tests of this file ask more than half a million questions. They are asked
+            whenever the policies are loaded.
+
+            Name fewer people, actions or resources in a test, or put tests into several
+            files.
+            """,
         "unknown-action": """
             The resource type does not have this action.
 

@@ -177,7 +177,7 @@ def join_roles(
         name = container.value
         if text.value not in declared_names:
             hint = hint_on_role(text.value, declared_names, problems.suggestions)
-            problems.add(text.place, "unknown-role", f'unknown role "{text.value}"', hint)
+            problems.add(text.place, "unknown-role", f'unknown role "{text.value}"', hint, name=text.value)
         elif name in declared and text.value in declared:
             if depths[declared[text.value].level] < depths[declared[name].level]:
                 message = f"role {name} would contain {text.value} of a higher level"

@@ -21,6 +21,9 @@ from klausel.core.text.yaml_nodes import Fields, Items, Node, Text
 TEST_KEYS = {kind: TEST.names_beside(kind) for kind in ("allowed", "who_can", "what_can")}
 """The keys of each kind of test, by the key that makes it one; `allowed` may be left out."""
 
+MOST_QUESTIONS = 500_000
+"""Questions that the tests of one file may ask: each person, action and resource of a test is one."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Cast:
@@ -104,6 +107,7 @@ class _Reader:
         self._types = vocabulary.resource_types
         self._properties = vocabulary.properties
         self._problems = problems
+        self._left = MOST_QUESTIONS
 
     def expectations(self, fields: Fields) -> Iterator[Expectation]:
         """What one test expects; nothing when it has a problem that leaves nothing to ask."""
@@ -128,16 +132,24 @@ class _Reader:
         else:
             expected = self._allowed(fields.get("allowed"), asked)
             deciding = self._decided_by(fields.get("decided_by"), asked)
+        self._left -= sum(len(self._actions_asked(asked, name)) for name in asked.resources) * len(asked.people)
+        if self._left < 0:
+            message = f"the tests of this file ask more than {MOST_QUESTIONS:,} questions"
+            hint = "each person, action and resource of a test is one; name fewer, or put the tests into several files"
+            self._problems.add(fields.place, "too-many-questions", message, hint)
+            return
         yield from self._questions(fields.place, asked, expected, deciding)
+
+    def _actions_asked(self, asked: _Asked, resource: str) -> list[str]:
+        actions = self._types[self._cast.resources[resource].type].actions
+        return [action for action in actions if asked.actions is None or action in asked.actions]
 
     def _questions(self, place: Place, asked: _Asked, expected: _Pairs, deciding: _Pairs) -> Iterator[Expectation]:
         for resource_name in asked.resources:
             resource = self._cast.resources[resource_name]
             for person_name in asked.people:
                 person = self._cast.people[person_name]
-                for action in self._types[resource.type].actions:
-                    if asked.actions is not None and action not in asked.actions:
-                        continue
+                for action in self._actions_asked(asked, resource_name):
                     pair = (person_name, action)
                     grant = deciding.get(pair)
                     named = grant or expected.get(pair)
@@ -226,7 +238,7 @@ class _Reader:
             if known and text.value not in known:
                 near = self._problems.did_you_mean(text.value, known)
                 hint = f"{near}The actions of {' and '.join(types)} are {', '.join(known)}"
-                self._problems.add(text.place, "unknown-action", f'unknown action "{text.value}"', hint)
+                self._problems.add(text.place, "unknown-action", f'unknown action "{text.value}"', hint, name=text.value)
         return [text for text in texts if text.value in known]
 
     def _answer(self, fields: Fields) -> list[Text]:

@@ -90,7 +90,7 @@ def _is_known_role(role: Text, vocabulary: Vocabulary, problems: ProblemList) ->
         return True
     if declared is not None and role.value not in declared:
         hint = hint_on_role(role.value, declared, problems.suggestions)
-        problems.add(role.place, "unknown-role", f'unknown role "{role.value}"', hint)
+        problems.add(role.place, "unknown-role", f'unknown role "{role.value}"', hint, name=role.value)
     return False
 
 

@@ -70,6 +70,8 @@ def _instead_of_phrase(text: str) -> str:
     if either:
         return f"write several names as a list: [{either[1]}, {either[2]}]"
     type_, _, id_ = text.partition(":")
+    if type_ == "group":
+        return "a group holds roles, as people do: name the role, and give it to the group with klausel assignments grant"
     if type_ and type_ != "role" and id_.strip():
         one = f'when: subject.id == "{id_.strip()}" on a grant to a role of theirs'
         return f"one person is a condition or a role assignment: {one}, or klausel assignments grant"

@@ -36,10 +36,15 @@ def people_who_hold(
             yield subject, held
 
 
-def what_they_hold(engine: Engine, subjects: Iterator[str], now: float | None = None) -> Iterator[tuple[str, Held]]:
-    """Each of some subjects with all that it holds now; read in growing steps. Those without any row are left out."""
+def what_they_hold(
+    engine: Engine, subjects: Iterator[str], now: float | None = None, at_first: int = FIRST_PEOPLE
+) -> Iterator[tuple[str, Held]]:
+    """Each of some subjects with all that it holds now; read in steps that grow from `at_first`.
+
+    Those without any row are left out.
+    """
     moment = time.time() if now is None else now
-    size = FIRST_PEOPLE
+    size = at_first
     while some := list(islice(subjects, size)):
         with reading(engine) as connection:
             rows = rows_by_subject(rows_with_groups(connection, some))

@@ -81,6 +81,7 @@ class SubjectReader:
             self._places = 2
             self._query_with_groups = _WITH_GROUPS["postgresql"]
         self._access = access_of(engine)
+        self._driver_error: type[Exception] = engine.dialect.loaded_dbapi.Error
         self._held_engine = make_engine(engine.url, hold_connections=True, access=self._access) if self._query else None
         self._local = threading.local()
         self._idle: deque[_Held] = deque()
@@ -163,7 +164,7 @@ class SubjectReader:
         if held is not None:
             try:
                 return held.ask(query, parameters)
-            except self._driver_errors() as error:
+            except self._driver_error as error:
                 if "locked" not in str(error):
                     # The file may be another one by now; a new connection tells whether it can still be read.
                     held = None
@@ -173,36 +174,35 @@ class SubjectReader:
             limits = self._access.limits
             try:
                 return held.ask_waiting(query, parameters, limits.read_seconds or limits.lock_seconds)
-            except self._driver_errors():
+            except self._driver_error:
                 del self._local.held
                 raise
 
     def _ask_server(self, query: str, parameters: tuple[object, ...]) -> list[Any]:
-        with self._access.reading(), explained_errors(self._engine):
+        with self._access.reading():
             try:
                 held = self._idle.pop()
             except IndexError:
-                held = self._new_connection()
-            else:
-                try:
-                    found = held.ask(query, parameters)
-                except self._driver_errors():
-                    # The server may have closed a connection that stood idle; a new one tells whether it still answers.
-                    # One that came too late leaves no time for that.
-                    held = self._new_connection()
-                else:
-                    self._idle.append(held)
-                    return found
-            found = held.ask(query, parameters)
+                return self._ask_anew(query, parameters)
+            try:
+                found = held.ask(query, parameters)
+            except self._driver_error:
+                # The server may have closed a connection that stood idle; a new one tells whether it still answers.
+                # One that came too late leaves no time for that.
+                return self._ask_anew(query, parameters)
             self._idle.append(held)
             return found
+
+    def _ask_anew(self, query: str, parameters: tuple[object, ...]) -> list[Any]:
+        with explained_errors(self._engine):
+            held = self._new_connection()
+            found = held.ask(query, parameters)
+        self._idle.append(held)
+        return found
 
     def _new_connection(self) -> _Held:
         assert self._held_engine is not None
         return _Held(self._held_engine)
-
-    def _driver_errors(self) -> type[Exception]:
-        return self._engine.dialect.loaded_dbapi.Error
 
 
 class _Held:

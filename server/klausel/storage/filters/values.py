@@ -383,13 +383,13 @@ def value_in(expression: ColumnElement[Any], name: str, *, is_id: bool = False) 
     type_ = expression.type
     is_id = is_id or bool(getattr(expression, "primary_key", False) or getattr(expression, "foreign_keys", ()))
     if isinstance(expression, Cast) and isinstance(type_, String) and isinstance(expression.clause.type, Integer):
-        return KeyColumn(expression.clause, expression, _read_integer, "integer")
+        return KeyColumn(expression.clause, expression, read_integer, "integer")
     if isinstance(type_, JSON | ARRAY):
         return JsonPart(expression, ())
     if isinstance(type_, Uuid):
-        return KeyColumn(expression, TextOfUuid(expression), _read_uuid, "uuid")
+        return KeyColumn(expression, TextOfUuid(expression), read_uuid, "uuid")
     if isinstance(type_, Integer) and is_id:
-        return KeyColumn(expression, cast(expression, Text()), _read_integer, "integer")
+        return KeyColumn(expression, cast(expression, Text()), read_integer, "integer")
     if isinstance(type_, DateTime):
         return TimeColumn(expression, name)
     if isinstance(type_, Boolean):
@@ -409,14 +409,16 @@ def _unusable(name: str, type_: TypeEngine[Any], cure: str) -> FilterError:
     return FilterError(f'the column for "{name}" is of type {type_!r}, which conditions do not know; {cure}')
 
 
-def _read_integer(text: str) -> int | None:
+def read_integer(text: str) -> int | None:
+    """The whole number that a text spells as requests do; None for every other spelling."""
     sign = text[:1] == "-"
     digits = text[1:] if sign else text
     is_plain = digits.isascii() and digits.isdigit() and len(digits) < 19 and (digits[0] != "0" or text == "0")
     return int(text) if is_plain else None
 
 
-def _read_uuid(text: str) -> str | None:
+def read_uuid(text: str) -> str | None:
+    """The text, where it spells a UUID as requests do; None for every other spelling."""
     try:
         return text if str(uuid.UUID(text)) == text else None
     except ValueError:

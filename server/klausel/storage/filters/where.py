@@ -9,8 +9,8 @@ from sqlalchemy import ColumnElement, Text, and_, false, func, literal, not_, or
 
 from klausel.core.conditions.tree import Attribute, Call, Comparison, Computed, ListOf, Literal, Operand
 from klausel.core.conditions.values import Scalar
-from klausel.core.filters.tree import Every, Filter, FilterCondition, Missing, NamesDomain, Some
-from klausel.storage.filters.constructs import IsDomainId, NotAmong
+from klausel.core.filters.tree import Every, Filter, FilterCondition, InDomains, Missing, NamesDomain, Some
+from klausel.storage.filters.constructs import Among, IsDomainId, NotAmong
 from klausel.storage.filters.patterns import pattern_of
 from klausel.storage.filters.values import (
     KINDS,
@@ -50,6 +50,8 @@ def _condition(condition: FilterCondition, value_of: ValueOf) -> Condition:
             return value_of(attribute).is_missing()
         case NamesDomain(attributes, characters):
             return _names_domain([value_of(attribute) for attribute in attributes], characters)
+        case InDomains(attributes, domains):
+            return _in_domains([value_of(attribute) for attribute in attributes], sorted(domains))
         case Comparison("in" | "not in" as operator, left, right):
             item = _value(left, value_of)
             if isinstance(right, ListOf):
@@ -156,6 +158,20 @@ def _names_domain(values: list[Value], characters: int) -> Condition:
     for text in good:
         length = length + func.length(text)
     return and_(*map(IsDomainId, good), length <= characters)
+
+
+def _in_domains(values: list[Value], domains: list[str]) -> Condition:
+    texts = [value.as_("string") for value in values]
+    whole: ColumnElement[str] | None = None
+    for text in texts:
+        if text is None:
+            return false()
+        whole = text if whole is None else whole.concat("/").concat(text)
+    if whole is None:
+        return false()
+    # The first comparison can use an index.
+    tops = list(dict.fromkeys(domain.partition("/")[0] for domain in domains))
+    return and_(values[0].is_among("string", tops), Among(whole, domains, "text"))
 
 
 def _starts_with(text: ColumnElement[str] | None, start: ColumnElement[str] | None) -> Condition:

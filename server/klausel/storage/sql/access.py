@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from time import monotonic
@@ -39,19 +37,6 @@ COMMAND_LIMITS = Limits()
 _own = threading.local()
 
 
-@contextmanager
-def answering_within(seconds: float | None) -> Iterator[None]:
-    """What this thread asks of a database inside it must be answered within so many seconds in all; None changes nothing."""
-    before = deadline()
-    if seconds is not None:
-        at = monotonic() + seconds
-        _own.at = at if before is None else min(before, at)
-    try:
-        yield
-    finally:
-        _own.at = before
-
-
 def deadline() -> float | None:
     """When what this thread asks must be answered, as `monotonic` counts; None where it may wait."""
     at: float | None = getattr(_own, "at", None)
@@ -66,7 +51,7 @@ class Access:
 
     def __init__(self, place: str, limits: Limits) -> None:
         self.limits = limits
-        self._place = place
+        self.place = place
         self._reads = _places(limits.reads_at_once)
         self._writes = _places(WRITES_AT_ONCE)
         self._is_crowded = False
@@ -78,67 +63,83 @@ class Access:
         """Whether the database did not answer in time when it was asked last."""
         return self._silent_since is not None
 
-    @contextmanager
-    def reading(self) -> Iterator[None]:
-        """Within it a thread may ask the database, for `read_seconds` at most. Raises StorageError."""
-        seconds = self.limits.read_seconds
-        if seconds is None:
-            yield
-            return
-        with self._trying(seconds), self._taking(self._reads, "questions"), answering_within(seconds):
-            yield
+    def reading(self) -> _Turn:
+        """Within it a thread may ask the database, for `read_seconds` at most; entering raises StorageError."""
+        return _Turn(self, self.limits.read_seconds, self._reads, "questions")
 
-    @contextmanager
-    def writing(self) -> Iterator[None]:
+    def writing(self) -> _Turn:
         """As `reading`, for `write_seconds`."""
-        seconds = self.limits.write_seconds
+        return _Turn(self, self.limits.write_seconds, self._writes, "writes")
+
+
+class _Turn:
+    """The time in which a thread may ask; no generator, for every reading of a decision goes through it."""
+
+    __slots__ = ("_access", "_before", "_began", "_is_trial", "_places", "_seconds", "_what")
+
+    def __init__(self, access: Access, seconds: float | None, places: SimpleQueue[None], what: str) -> None:
+        self._access = access
+        self._seconds = seconds
+        self._places = places
+        self._what = what
+
+    def __enter__(self) -> None:
+        access, seconds = self._access, self._seconds
         if seconds is None:
-            yield
             return
-        if self.is_silent and self.limits.read_seconds is not None:
-            # Whoever finds out whether it answers again keeps all others waiting.
-            seconds = min(seconds, self.limits.read_seconds)
-        with self._trying(seconds), self._taking(self._writes, "writes"), answering_within(seconds):
-            yield
-
-    @contextmanager
-    def _trying(self, seconds: float) -> Iterator[None]:
-        since, began = self._silent_since, monotonic()
-        is_trial = since is not None and self._trial.acquire(blocking=False)
-        if since is not None and not is_trial:
-            raise StorageError(
-                f"{self._place} has not answered for {began - since:.1f} s, so nobody else waits for it; it is asked again "
-                "all the time, see whether it runs and is reached"
-            )
+        self._is_trial = False
+        self._began = monotonic()
+        if access._silent_since is not None:
+            self._seconds = seconds = self._begin_trial(access._silent_since, seconds)
         try:
-            yield
-        except StorageError:
-            if monotonic() - began >= _ALMOST * min(seconds, self.limits.connect_seconds):
-                self._silent_since = began if since is None else since
-            elif is_trial:
-                self._silent_since = None
-            raise
-        else:
-            if since is not None:
-                self._silent_since = None
-        finally:
-            if is_trial:
-                self._trial.release()
-
-    @contextmanager
-    def _taking(self, places: SimpleQueue[None], what: str) -> Iterator[None]:
-        try:
-            places.get(timeout=0 if self._is_crowded else SECONDS_FOR_A_PLACE)
+            self._places.get_nowait()
         except Empty:
-            self._is_crowded = True
+            self._wait_for_place()
+        self._before = deadline()
+        at = self._began + seconds
+        _own.at = at if self._before is None else min(self._before, at)
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
+        seconds, access = self._seconds, self._access
+        if seconds is None:
+            return
+        _own.at = self._before
+        access._is_crowded = False
+        self._places.put(None)
+        if kind is None:
+            if access._silent_since is not None:
+                access._silent_since = None
+        elif issubclass(kind, StorageError):
+            if monotonic() - self._began >= _ALMOST * min(seconds, access.limits.connect_seconds):
+                access._silent_since = access._silent_since or self._began
+            elif self._is_trial:
+                access._silent_since = None
+        if self._is_trial:
+            access._trial.release()
+
+    def _begin_trial(self, since: float, seconds: float) -> float:
+        """Makes this the one thread that finds out whether the database answers again; how long it may take."""
+        access = self._access
+        if not access._trial.acquire(blocking=False):
             raise StorageError(
-                f"{self._place} is too slow: as many {what} as may wait for it at once do so already; see what holds it up"
-            ) from None
+                f"{access.place} has not answered for {self._began - since:.1f} s, so nobody else waits for it; it is asked "
+                "again all the time, see whether it runs and is reached"
+            )
+        self._is_trial = True
+        # All others are refused meanwhile.
+        return min(seconds, access.limits.read_seconds or seconds)
+
+    def _wait_for_place(self) -> None:
+        access = self._access
         try:
-            yield
-        finally:
-            self._is_crowded = False
-            places.put(None)
+            self._places.get(timeout=0 if access._is_crowded else SECONDS_FOR_A_PLACE)
+        except Empty:
+            access._is_crowded = True
+            if self._is_trial:
+                access._trial.release()
+            raise StorageError(
+                f"{access.place} is too slow: as many {self._what} as may wait for it at once do so already; see what holds it up"
+            ) from None
 
 
 def _places(number: int) -> SimpleQueue[None]:

@@ -5,6 +5,7 @@ The limits that the server keeps are of no use where the server is frozen, or wh
 
 from __future__ import annotations
 
+import inspect
 import math
 import threading
 from collections.abc import Generator
@@ -21,6 +22,11 @@ class _TimeIsOver(Exception):
     """Nothing came before the deadline."""
 
 
+# What newer versions of psycopg bound themselves costs less than looking at each step.
+_WAITS_FOR_SO_LONG = "timeout" in inspect.signature(psycopg.Connection.wait).parameters
+_WAIT_TIMEOUT: type[Exception] = getattr(psycopg.errors, "_WaitTimeout", _TimeIsOver)
+
+
 class BoundedConnection(psycopg.Connection[Any]):
     """A connection that keeps to the deadline of its thread; one that missed it is closed."""
 
@@ -30,8 +36,10 @@ class BoundedConnection(psycopg.Connection[Any]):
         if at is None:
             return super().wait(gen, *arguments, **options)
         try:
+            if _WAITS_FOR_SO_LONG:
+                return super().wait(gen, *arguments, **{"timeout": max(at - monotonic(), 0.0), **options})
             return super().wait(_until(at, gen), *arguments, **options)
-        except _TimeIsOver:
+        except (_TimeIsOver, _WAIT_TIMEOUT):
             # What comes now would be the answer to another question.
             self.close()
             raise psycopg.OperationalError("it did not answer in time") from None

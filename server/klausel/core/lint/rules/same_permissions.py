@@ -15,7 +15,7 @@ To keep it: `# klausel: off same-permissions because <reason>` behind its line o
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from klausel.core.lint.states import Mask, everything_together
 from klausel.core.lint.survey import Survey, warning
@@ -32,8 +32,9 @@ def find(survey: Survey) -> Iterator[Problem]:
     for level in roles.levels:
         here = [role for role in roles.roles.values() if role.level == level.name and role.name not in survey.unused_roles]
         reported: set[str] = set()
-        for first, second in itertools.combinations(here, 2):
-            if second.name not in reported and may_do_the_same(survey, first, second, len(here) <= MOST_ROLES):
+        is_exact = len(here) <= MOST_ROLES
+        for first, second in itertools.combinations(here, 2) if is_exact else _alike_by_names(survey, here):
+            if second.name not in reported and (not is_exact or may_do_the_same(survey, first, second)):
                 stronger, weaker = (first, second) if second.name in roles.closure[first.name] else (second, first)
                 if stronger.name in reported:
                     continue
@@ -44,14 +45,22 @@ def find(survey: Survey) -> Iterator[Problem]:
                 )
 
 
-def may_do_the_same(survey: Survey, first: Role, second: Role, is_exact: bool = True) -> bool:
+def _alike_by_names(survey: Survey, roles: Iterable[Role]) -> Iterator[tuple[Role, Role]]:
+    """Each role that stands for the same names that grants use as one before it, beside the first such."""
+    found: dict[frozenset[str], Role] = {}
+    for role in roles:
+        names = survey.policy.roles.closure[role.name] & survey.grants_of.keys()
+        first = found.setdefault(frozenset(names), role)
+        if first is not role:
+            yield first, role
+
+
+def may_do_the_same(survey: Survey, first: Role, second: Role) -> bool:
     """Whether two roles of one level give the same decisions, whatever else a subject holds."""
     closure = survey.policy.roles.closure
     apart = (closure[first.name] ^ closure[second.name]) & survey.grants_of.keys()
     if not apart:
         return True
-    if not is_exact:
-        return False
     questions = {(grant.resource_type, grant.action) for name in apart for grant in survey.grants_of[name]}
     return all(_same_answers(survey, question, first.name, second.name) for question in questions)
 

@@ -1,0 +1,223 @@
+"""The rows that a filter selects through Django are those for which `decide` says yes, on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from random import Random
+from typing import Any
+
+import django
+import pytest
+from django.conf import settings as django_settings
+from django.db import connections, models
+from filter_cases import filter_cases, in_domain
+from generated_policies import generate
+from generated_sets import asked_of
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy.engine import make_url
+from storage_fixtures import HOW_TO_GET_POSTGRESQL, postgresql_url
+from test_columns_of_models import KEY, among, call, due, side, when
+from test_filters_in_sql import TYPES, fits, typed
+
+from klausel.core.filters.json_form import filter_as_json
+
+Json = dict[str, Any]
+
+
+def databases() -> dict[str, Json]:
+    known: dict[str, Json] = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
+    if server := postgresql_url():
+        url = make_url(server)
+        known["postgresql"] = {
+            "ENGINE": "django.db.backends.postgresql",
+            "NAME": url.database,
+            "USER": url.username,
+            "PASSWORD": url.password or "",
+            "HOST": url.host,
+            "PORT": url.port or 5432,
+        }
+    return known
+
+
+if not django_settings.configured:
+    django_settings.configure(DATABASES=databases(), USE_TZ=True, DEFAULT_AUTO_FIELD="django.db.models.BigAutoField")
+    django.setup()
+
+from klausel.django import FilterError, q  # noqa: E402
+
+
+class Row(models.Model):
+    """A resource with a field for each property."""
+
+    number = models.IntegerField(primary_key=True)
+    place = models.IntegerField()
+    ident = models.TextField()
+    owner = models.TextField(null=True)
+    count = models.FloatField(null=True)
+    flag = models.BooleanField(null=True)
+    odd = models.CharField(max_length=300, null=True)
+    company = models.TextField(null=True)
+    site = models.TextField(null=True)
+    team = models.TextField(null=True)
+
+    class Meta:
+        app_label = "klausel_tests"
+
+
+class Workspace(models.Model):
+    """A workspace of an account."""
+
+    account = models.UUIDField()
+    slug = models.SlugField()
+
+    class Meta:
+        app_label = "klausel_tests"
+
+
+class Quiz(models.Model):
+    """A quiz in a workspace."""
+
+    workspace = models.ForeignKey(Workspace, models.CASCADE, null=True)
+    owner_name = models.CharField(max_length=40, null=True)
+    score = models.IntegerField(default=0)
+    price = models.DecimalField(max_digits=8, decimal_places=2, null=True)
+    due = models.DateTimeField(null=True)
+    odd = models.CharField(max_length=40, null=True, db_collation="NOCASE")
+    labels = models.JSONField(null=True)
+
+    class Meta:
+        app_label = "klausel_tests"
+
+
+MODELS = (Row, Workspace, Quiz)
+FIELDS = {"id": "ident", "odd p.name": "odd"}
+QUIZ_FIELDS = {"account": "workspace__account", "slug": "workspace__slug", "owner": "owner_name", "colour": None}
+
+
+@pytest.fixture(scope="module", params=["default", "postgresql"])
+def using(request: pytest.FixtureRequest) -> Iterator[str]:
+    name: str = request.param
+    if name not in connections.databases:
+        pytest.skip(HOW_TO_GET_POSTGRESQL)
+    Quiz._meta.get_field("odd").db_collation = "NOCASE" if name == "default" else "und-x-icu"
+    with connections[name].schema_editor() as editor:
+        for model in MODELS:
+            editor.create_model(model)
+    there = Workspace.objects.using(name).create(id=7, account=KEY, slug="Support")
+    moment = datetime(2026, 1, 2, 12, tzinfo=UTC)
+    quizzes = Quiz.objects.using(name)
+    quizzes.create(id=1, workspace=there, owner_name="ann", due=moment, price="1.50")
+    quizzes.create(id=2, workspace=there, owner_name="Ann", score=12)
+    quizzes.create(id=3, score=-2)
+    yield name
+    with connections[name].schema_editor() as editor:
+        for model in reversed(MODELS):
+            editor.delete_model(model)
+    connections[name].close()
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@given(seed=st.integers(0, 2**32 - 1))
+def test_rows_are_those_that_decide_allows(using: str, seed: int) -> None:
+    check(using, seed)
+
+
+def check(using: str, seed: int) -> int:
+    generated = generate(seed, requests=10)
+    asked = asked_of(generated)
+    compared = 0
+    for place, case in enumerate(filter_cases(asked, generated, Random(seed), shared_fits=fits) if asked else ()):
+        try:
+            condition = q(filter_as_json(case.filter), Row, FIELDS)
+        except FilterError:
+            continue
+        compared += 1
+        requests = {place * 100 + number: typed(request) for number, request in enumerate(case.requests)}
+        Row.objects.using(using).all().delete()
+        rows = []
+        for number, request in requests.items():
+            columns = {FIELDS.get(name, name): request.resource.properties.get(name) for name in TYPES if name in KEPT}
+            rows.append(Row(number=number, place=place, ident=request.resource.id, **columns))
+        Row.objects.using(using).bulk_create(rows)
+        found = set(Row.objects.using(using).filter(condition).values_list("number", flat=True))
+        wanted = {
+            number
+            for number, request in requests.items()
+            if asked and asked.allows(request) and in_domain(asked.policy, request, case.inside)
+        }
+        assert found == wanted, (str(case.filter), requests)
+    return compared
+
+
+KEPT = ("owner", "count", "flag", "odd p.name", "company", "site", "team")
+
+
+@pytest.mark.parametrize(
+    ("answer", "wanted"),
+    [
+        ({"filter": "always"}, {1, 2, 3}),
+        ({"filter": "never"}, set()),
+        (when(".id", "==", "1"), {1}),
+        (when(".id", "==", "01"), set()),
+        (when(".id", "==", 1), set()),
+        (when(".id", "in", ["1", "3", "x"]), {1, 3}),
+        (when(".workspace", "==", "7"), {1, 2}),
+        (when(".workspace", "!=", "8"), {1, 2}),
+        (when(".workspace", "not in", ["8", "x"]), {1, 2}),
+        (when(".account", "==", str(KEY)), {1, 2}),
+        (when(".account", "in", [str(KEY), "no key"]), {1, 2}),
+        (when(".account", "!=", "elsewhere"), {1, 2}),
+        (when(".slug", "==", "support"), set()),
+        (when(".owner", "==", "ann"), {1}),
+        (when(".owner", "not in", ["ann", 5]), set()),
+        (when(".owner", "not in", []), {1, 2}),
+        (when(".score", "==", "12"), set()),
+        (when(".score", "==", 12.0), {2}),
+        (when(".score", ">", 11.5), {2}),
+        (when(".score", ">", -1.5), {1, 2}),
+        (when(".score", "<", -1.5), {3}),
+        (when(".score", "!=", 1.5), {1, 2, 3}),
+        (when(".score", "in", [12, 1.5]), {2}),
+        (when(".price", "==", 1.5), {1}),
+        (when(".price", "==", 1.505), set()),
+        (when(".price", ">=", 1), {1}),
+        (when(".colour", "!=", "red"), set()),
+        (due("<", "2026-01-02T13:00:01+01:00"), {1}),
+        (due("<", "2026-01-02T13:00:00+01:00"), set()),
+        (call("has", True, ".due"), {1}),
+        (call("starts_with", True, ".owner", "an"), {1}),
+        (call("ends_with", False, ".owner", "ann"), {2}),
+        (call("matches_glob", True, ".owner", "a*"), {1}),
+        (among(f"{KEY}/7", f"{KEY}/8"), {1, 2}),
+        (among(f"{KEY}/8", "x/7"), set()),
+        ({"filter": "when", "condition": {"missing": {"property": ["workspace"]}}}, {3}),
+        ({"filter": "when", "condition": {"missing": {"property": ["colour"]}}}, {1, 2, 3}),
+        ({"filter": "when", "condition": {"names_domain": [side(".account"), side(".slug")], "characters": 44}}, {1, 2}),
+        ({"filter": "when", "condition": {"names_domain": [side(".account"), side(".slug")], "characters": 43}}, set()),
+        (when(".id", "in", [str(number) for number in range(10_000)]), {1, 2, 3}),
+    ],
+)
+def test_rows_are_found_by_what_requests_would_say_of_them(using: str, answer: Json, wanted: set[int]) -> None:
+    found = Quiz.objects.using(using).filter(q(answer, Quiz, QUIZ_FIELDS)).values_list("id", flat=True)
+    assert set(found) == wanted
+
+
+@pytest.mark.parametrize(
+    ("answer", "fields", "message"),
+    [
+        (when(".unknown", "==", 1), {}, 'Quiz has no field "unknown"'),
+        (when(".labels", "==", "a"), {}, "is a JSONField"),
+        (when("a", "in", ".owner_name"), {}, "no exact meaning as a Q"),
+        (when(".odd", "==", "a"), {}, "has a collation of its own"),
+        (when(".due", "==", "2026-01-01"), {}, "holds times"),
+        (when(".account", "==", "a"), {"account": "owner_name__account"}, "is no foreign key"),
+        (when(".deep.er", "==", "a"), {}, "stands inside another one"),
+        (when(".price", ">", 1.505), {}, "no exact meaning as a Q"),
+        (call("in_network", True, ".owner_name", "10.0.0.0/8"), {}, "no exact meaning as a Q"),
+    ],
+)
+def test_what_has_no_exact_meaning_is_refused(answer: Json, fields: Json, message: str) -> None:
+    with pytest.raises(FilterError, match=message):
+        q(answer, Quiz, fields)
