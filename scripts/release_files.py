@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import zipfile
 from pathlib import Path
 
 SUMS = "SHA256SUMS"
@@ -19,9 +20,9 @@ def release_commit(clone: Path, target: Path) -> list[Path]:
     """Builds the last commit of a clone; what is not committed is not in it."""
     made_at = int(_git(clone, "show", "-s", "--format=%ct", "HEAD"))
     with tempfile.TemporaryDirectory() as folder:
-        archive = io.BytesIO(_git(clone, "-c", "tar.umask=0022", "archive", "HEAD"))
-        with tarfile.open(fileobj=archive) as packed:
-            packed.extractall(folder, filter="data")
+        # Zip files, unlike tar files, are unpacked alike by every Python that Klausel runs on.
+        with zipfile.ZipFile(io.BytesIO(_git(clone, "archive", "--format=zip", "HEAD"))) as packed:
+            packed.extractall(folder)
         return build(Path(folder), target, made_at)
 
 
