@@ -26,7 +26,11 @@ def test_another_folder_other_rights_and_other_times_give_the_same_bytes(release
     for path in sources.rglob("*"):
         path.chmod(0o700)
         os.utime(path, (1_000_000_000, 1_000_000_000))
-    again = build(sources, tmp_path / "dist", MADE_AT)
+    usual = os.umask(0o077)
+    try:
+        again = build(sources, tmp_path / "dist", MADE_AT)
+    finally:
+        os.umask(usual)
     assert [file.name for file in again] == [file.name for file in release]
     assert [file.read_bytes() for file in again] == [file.read_bytes() for file in release]
 
