@@ -202,7 +202,7 @@ def test_a_broken_policy_set_refuses_an_import(klausel: Klausel, change: Change)
     change("policies/features/quizzes.yaml", "to: take", "to: tke")
     result = klausel("assignments", "import", DEMO)
     assert result.exit_code == 1
-    assert result.stderr.startswith("policies/features/quizzes.yaml:15:9: error: ")
+    assert result.stderr.startswith("policies/features/quizzes.yaml:16:9: error: ")
     assert not Path("klausel.db").exists()
 
 

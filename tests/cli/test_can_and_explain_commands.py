@@ -156,7 +156,7 @@ def test_explain_of_an_allow_names_grant_line_reason_role_and_the_values_of_the_
     assert result.exit_code == ALLOWED
     assert result.stdout.splitlines() == [
         "ALLOW  user:leo edit quiz in acme/support",
-        "  allowed by policies/features/quizzes.yaml:24: allow lead to edit quiz when is_published",
+        "  allowed by policies/features/quizzes.yaml:25: allow lead to edit quiz when is_published",
         "  because: Leads edit what is published in their own workspace; the drafts of others stay closed to them.",
         "  role: user:leo is lead in acme/support",
         '  condition: resource.status == "published" is true (resource.status is "published")',
@@ -175,7 +175,7 @@ def test_explain_of_a_deny_shows_the_nearest_grants_and_what_each_lacks(klausel:
     lines = result.stdout.splitlines()
     assert lines[0] == "DENY  user:leo edit quiz in acme/sales"
     assert "  user:leo holds agent in acme/sales, lead in acme/support, user in acme" in lines
-    near = lines.index("    policies/features/quizzes.yaml:24: allow lead to edit quiz when is_published")
+    near = lines.index("    policies/features/quizzes.yaml:25: allow lead to edit quiz when is_published")
     assert lines[near + 1].startswith(
         "      lacks role: it needs lead in acme/sales; the subject holds agent in acme/sales,"
     )
@@ -192,7 +192,7 @@ def test_explain_as_json_has_the_members_that_the_route_answers_with(klausel: Kl
     result = klausel("explain", *EDIT, "--in", "acme/support", "--set", "status=published", "--format", "json")
     answer = json.loads(result.stdout)
     assert (result.exit_code, answer["decision"], answer["domain"]) == (ALLOWED, True, "acme/support")
-    assert answer["decided_by"]["source"] == "policies/features/quizzes.yaml:24"
+    assert answer["decided_by"]["source"] == "policies/features/quizzes.yaml:25"
     assert answer["decided_by"]["role_assignment"] == {"subject": "user:leo", "role": "lead", "domain": "acme/support"}
     (comparison,) = answer["decided_by"]["condition"]["comparisons"]
     assert comparison == {"text": 'resource.status == "published"', "value": True, "read": {"resource.status": "published"}}
@@ -222,7 +222,7 @@ def test_a_broken_policy_set_is_told_in_place_of_an_answer(klausel: Klausel, cha
     for command in ("can", "explain"):
         result = klausel(command, *EDIT)
         assert (result.exit_code, result.stdout) == (PROBLEMS, "")
-        assert result.stderr.startswith("policies/features/quizzes.yaml:15:9: error: ")
+        assert result.stderr.startswith("policies/features/quizzes.yaml:16:9: error: ")
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from command_line import Change, Klausel, run_installed
 from klausel.service.pipeline import open_policy
 
 BROKEN = "policies/features/quizzes.yaml"
-MISSPELT = "policies/features/quizzes.yaml:15:9: error: unknown action"
+MISSPELT = "policies/features/quizzes.yaml:16:9: error: unknown action"
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_json_has_the_parts_of_each_problem_and_nothing_else_on_standard_output(
     result = klausel("check", "--format", "json")
     assert result.exit_code == 1
     (problem,) = json.loads(result.stdout)["problems"]
-    place = {"file": BROKEN, "line": 15, "column": 9}
+    place = {"file": BROKEN, "line": 16, "column": 9}
     assert problem.items() >= {**place, "severity": "error", "id": "unknown-action"}.items()
     assert set(problem) == {"file", "line", "column", "severity", "id", "message", "hint"}
     assert json.loads(klausel("check", "policies", "--format=json", "--model=model.conf").stdout)["problems"] == [problem]
@@ -50,7 +50,7 @@ def test_json_of_a_good_set_is_an_empty_list(klausel: Klausel) -> None:
 def test_github_annotations_name_file_line_and_column(klausel: Klausel, broken: None) -> None:
     result = klausel("check", "--format", "github")
     assert result.exit_code == 1
-    assert result.stdout.startswith(f"::error file={BROKEN},line=15,col=9,title=unknown-action::unknown action")
+    assert result.stdout.startswith(f"::error file={BROKEN},line=16,col=9,title=unknown-action::unknown action")
     assert result.stdout.count("\n") == 1
 
 
@@ -78,7 +78,7 @@ def test_problems_of_several_files_and_of_the_model_come_together_and_sorted(
     change("model.conf", "g = _, _, _", "g = _, _")
     change("policies/roles.yaml", "contains: agent", "contains: agnt")
     places = [line.split(": ")[0] for line in klausel("check").stdout.splitlines()]
-    assert places == ["model.conf:15:1", "policies/features/quizzes.yaml:15:9", "policies/roles.yaml:37:15"]
+    assert places == ["model.conf:15:1", "policies/features/quizzes.yaml:16:9", "policies/roles.yaml:37:15"]
 
 
 def test_the_folder_may_be_named_and_its_model_is_found_beside_it(klausel: Klausel, tmp_path: Path) -> None:
@@ -242,7 +242,7 @@ def test_a_finding_names_the_grant_that_covers_it_and_a_comment_switches_it_off(
 
 def test_a_warning_of_the_loader_is_switched_off_for_the_service_too(klausel: Klausel, tmp_path: Path) -> None:
     file = tmp_path / "policies/features/more.yaml"
-    grant = "grants: [{deny: lead, to: take, resource: quiz, when: resource.locked}]"
+    grant = "grants: [{deny: lead, to: take, resource: quiz, when: creator_is_self}]"
     file.write_text(f"{grant}\n")
     load = ("policies", "model.conf")
     assert [problem.id for problem in open_policy(*map(Path, load)).warnings] == ["deny-reaches-stronger-role"]

@@ -20,7 +20,7 @@ def test_text_has_the_place_before_each_row(klausel: Klausel) -> None:
     result = klausel("compile")
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
-    assert lines[0] == "policies/features/account.yaml:11:5: p, account_manager, *, account, view_settings, True, allow"
+    assert lines[0] == "policies/features/account.yaml:12:5: p, account_manager, *, account, view_settings, True, allow"
     assert any(line.startswith("policies/roles.yaml:") and line.endswith(": g, reviewer, agent, *") for line in lines)
 
 
@@ -79,5 +79,5 @@ def test_a_broken_set_gives_no_rows_but_its_problems(klausel: Klausel, change: C
     for form in ("text", "csv", "json"):
         result = klausel("compile", "--format", form)
         assert (result.exit_code, result.stdout) == (1, "")
-        assert result.stderr.startswith("policies/features/quizzes.yaml:15:9: error: unknown action")
+        assert result.stderr.startswith("policies/features/quizzes.yaml:16:9: error: unknown action")
         assert result.stderr.endswith("the policies in policies have problems; fix them first\n")

@@ -1,0 +1,95 @@
+"""Each format that a command offers is written: on the same input no two formats print the same."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from command_line import ROOT, Klausel, run
+from decision_logs import recorded_lines
+from git_in_tests import Repository
+from policy_sets import Asked
+
+from klausel.cli.main import main
+from klausel.core.terms.request import Action, Request, Resource, Subject
+from klausel.service.pipeline import open_policy
+
+INPUTS = {
+    "check": "check",
+    "compile": "compile",
+    "test": "test --coverage",
+    "mutate": "mutate --processes 1",
+    "prove": "prove",
+    "diff": "diff HEAD~1 HEAD",
+    "explain": "explain user:leo edit quiz --in acme/support",
+    "who-can": "who-can edit quiz --in acme/support",
+    "what-can": "what-can user:leo --in acme/support",
+    "matrix": "matrix",
+    "log": "log",
+    "blame": "blame quiz edit",
+    "review": "review --since HEAD~1",
+    "replay": "replay decisions.jsonl",
+    "unused": "unused decisions.jsonl",
+    "audit show": "audit show",
+    "audit verify": "audit verify",
+    "keys list": "keys list",
+}
+
+
+def formats() -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Every command that offers formats, with those."""
+
+    def inside(group: click.Group, path: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...]]]:
+        for name in group.list_commands(click.Context(group)):
+            command = group.get_command(click.Context(group), name)
+            if isinstance(command, click.Group):
+                yield from inside(command, (*path, name))
+            elif command is not None:
+                for parameter in command.params:
+                    if "--format" in parameter.opts:
+                        assert isinstance(parameter.type, click.Choice)
+                        yield " ".join((*path, name)), tuple(map(str, parameter.type.choices))
+
+    yield from inside(main, ())
+
+
+FORMATS = dict(formats())
+
+
+def test_every_command_with_formats_has_an_input_here() -> None:
+    assert set(FORMATS) == set(INPUTS)
+
+
+@pytest.fixture(scope="module")
+def worked_on(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A policy repository with two commits and a problem, people, an API key and a recorded decision."""
+    folder = tmp_path_factory.mktemp("formats")
+    repository = Repository(folder)
+    shutil.copytree(ROOT / "policies", folder / "policies")
+    shutil.copy(ROOT / "model.conf", folder)
+    repository.commit({}, "The policies")
+    more = "grants:\n  - allow: reviewer\n    to: edit\n    resource: quiz\n    in: hooli\n"
+    repository.commit({"policies/features/hooli.yaml": more}, "Reviewers edit in hooli")
+    repository.write(
+        {"policies/conditions.yaml": (folder / "policies/conditions.yaml").read_text() + "odd: resource.x == 1\n"}
+    )
+    names = ("--policies", folder / "policies", "--database", f"sqlite:///{folder}/klausel.db")
+    assert run("assignments", "import", folder / "policies/demo/assignments.csv", *names).exit_code == 0
+    assert run("keys", "new", "shop", "--scope", "check", *names[2:]).exit_code == 0
+    loaded = open_policy(ROOT / "policies", ROOT / "model.conf")
+    asked = Asked(loaded.compiled.policy, {"user:leo": [("user", "acme"), ("lead", "acme/support")]})
+    properties = {"account": "acme", "workspace": "support", "status": "published"}
+    request = Request(Subject("user", "leo", {}), Action("edit", {}), Resource("quiz", "q1", properties), {})
+    (folder / "decisions.jsonl").write_bytes(b"".join(recorded_lines(asked, [request])))
+    return folder
+
+
+@pytest.mark.parametrize("name", INPUTS)
+def test_no_two_formats_of_a_command_print_the_same(
+    name: str, klausel: Klausel, worked_on: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(worked_on)
+    printed = {format_: klausel(*INPUTS[name].split(), "--format", format_).stdout for format_ in FORMATS[name]}
+    assert all(text.strip() for text in printed.values()), printed
+    assert len(set(printed.values())) == len(printed)
