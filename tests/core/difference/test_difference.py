@@ -6,9 +6,11 @@ import pytest
 from policy_sets import EDITIONS, policy_of, read_policy
 
 from klausel.core.difference.compare import Change, PolicyDifference, difference_between
+from klausel.core.difference.formats import as_markdown
 from klausel.core.difference.renames import renames_between
 from klausel.core.difference.report import (
     DifferenceReport,
+    People,
     entries,
     notes,
     rules_in_words,
@@ -313,3 +315,27 @@ def test_rules_that_decide_nothing_are_told_beside_the_difference() -> None:
         ('the invariant "new" is new (invariants.yaml:1)', "stronger"),
     ]
     assert changed_rules(before, demanding(f"{second}, {first}", "true")) == ()
+
+
+@pytest.mark.parametrize("people", [0, 20_000])
+@pytest.mark.parametrize("types", [1, 60, 900])
+def test_a_comment_is_never_longer_than_a_code_host_takes(types: int, people: int) -> None:
+    def policy(effect: str) -> PolicySet:
+        roles = "levels: {site: {constant: main}}\nroles: {editor: {level: site}, reader: {level: site}}\n"
+        names = [f"type_{number}_{'x' * 40}" for number in range(types)]
+        declared = "".join(f"  {name}: {{actions: [read, write]}}\n" for name in names)
+        grants = "".join(
+            f"  - {{allow: {effect}, to: write, resource: {name}, when: 'resource.a == \"{number}_&<|>\"'}}\n"
+            for number, name in enumerate(names)
+        )
+        files = {"roles.yaml": roles, "features/a.yaml": f"resource_types:\n{declared}grants:\n{grants}"}
+        return load_policy(SourceFile(name, name, text.encode()) for name, text in files.items()).or_raise()
+
+    difference = difference_between(policy("editor"), policy("reader"))
+    names = tuple(f"user:{number}" for number in range(people))
+    counted = [People(people, people, names, names) for _ in difference.changes] if people else None
+    comment = as_markdown(DifferenceReport(difference, "before", "after", people=counted))
+    assert len(comment) <= 60_000
+    assert comment.endswith("</details>\n")
+    assert comment.count("<details>") == 1
+    assert ("… and " in comment) == (types == 900 or (types == 60 and people > 0))

@@ -22,8 +22,11 @@ from klausel.core.terms.escaping import shown
 Paint = Callable[[str, str], str]
 """Colours a text by `+`, `-`, `±`, or `bold`."""
 
-MOST_ROWS = 200
-"""Rows of a Markdown table; a comment holds no more than 65,536 characters."""
+MOST_CHARACTERS = 60_000
+"""Of a comment in Markdown: code hosts take no more than 65,536."""
+_FOR_NOTES = 15_000
+_FOR_ROWS = 45_000
+_IN_A_CELL = 4_000
 
 
 def as_text(report: DifferenceReport, paint: Paint) -> Iterator[str]:
@@ -71,28 +74,55 @@ def _text_lines(report: DifferenceReport, entry: Entry, paint: Paint) -> Iterato
 def as_markdown(report: DifferenceReport) -> str:
     """A comment for a pull request: the verdict, a table, and the lines to blame folded away."""
     listed = entries(report)
-    lines = [
-        f"### Policy: {_md(headline(report))}",
-        "",
-        f"Compared: {_md(report.before)} → {_md(report.after)}"
-        + (f" · People: {_md(str(report.everybody))}" if report.everybody else ""),
-    ]
-    for note in notes(report):
-        lines += ["", f"> {_md(note)}"]
-    if listed:
-        people = " people |" if report.people is not None else ""
-        lines += ["", f"| | may | who | before | after |{people}", "|---|---|---|---|---|" + ("---|" if people else "")]
-        lines += [_md_row(entry) for entry in listed[:MOST_ROWS]]
-        if len(listed) > MOST_ROWS:
-            lines += ["", f"… and {len(listed) - MOST_ROWS} more; `klausel diff` shows all."]
-        lines += ["", "<details><summary>Lines that cause it</summary>", ""]
-        for entry in listed[:MOST_ROWS]:
-            lines.append(f"- {_md(entry.actions)} **{_md(entry.first.resource_type)}**, {_md(who_in_words(entry.first))}")
-            for cause, words in entry.causes:
-                origin = report.origins.get(cause)
-                lines.append(f"  - {_md(cause.source)}: {_md(words)}" + (f" ({_md(origin.short)})" if origin else ""))
-        lines += ["", *(f"- {_md(commit)}" for commit in commits(report)), "", "</details>"]
-    return "\n".join(lines) + "\n"
+    page = _Comment()
+    page.put(f"### Policy: {_md(headline(report))}", "")
+    everybody = f" · People: {_md(str(report.everybody))}" if report.everybody else ""
+    page.put(f"Compared: {_md(report.before)} → {_md(report.after)}{everybody}")
+    page.put_while_there_is_room([f"\n> {_md(note)}" for note in notes(report)], _FOR_NOTES, "\n> {} more notes")
+    if not listed:
+        return page.text()
+    people = " people |" if report.people is not None else ""
+    page.put("", f"| | may | who | before | after |{people}", "|---|---|---|---|---|" + ("---|" if people else ""))
+    page.put_while_there_is_room(
+        [_md_row(entry) for entry in listed], _FOR_ROWS, "\n… and {} more; `klausel diff` shows all."
+    )
+    page.put("", "<details><summary>Lines that cause it</summary>", "")
+    causes = [_md_causes(report, entry) for entry in listed]
+    causes += [f"{'' if number else chr(10)}- {_md(commit)}" for number, commit in enumerate(commits(report))]
+    page.put_while_there_is_room(causes, MOST_CHARACTERS, "- … and {} more")
+    page.put("", "</details>")
+    return page.text()
+
+
+class _Comment:
+    """Lines of Markdown, as many as a comment may hold."""
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+        self._used = 0
+
+    def put(self, *lines: str) -> None:
+        self._lines += lines
+        self._used += sum(len(line) + 1 for line in lines)
+
+    def put_while_there_is_room(self, lines: list[str], most: int, more: str) -> None:
+        """Puts lines until the comment has so many characters, then how many are left out."""
+        for number, line in enumerate(lines):
+            if self._used + len(line) > most - 100:
+                self.put(more.format(f"{len(lines) - number:,}"))
+                return
+            self.put(line)
+
+    def text(self) -> str:
+        return "\n".join(self._lines) + "\n"
+
+
+def _md_causes(report: DifferenceReport, entry: Entry) -> str:
+    lines = [f"- {_md(entry.actions)} **{_md(entry.first.resource_type)}**, {_md(who_in_words(entry.first))}"]
+    for cause, words in entry.causes:
+        origin = report.origins.get(cause)
+        lines.append(f"  - {_md(cause.source)}: {_md(words)}" + (f" ({_md(origin.short)})" if origin else ""))
+    return "\n".join(lines)
 
 
 def _md_row(entry: Entry) -> str:
@@ -119,8 +149,9 @@ _MARKDOWN = "\\`*_{}[]()<>#+-!|~@&:\"'=$^"
 
 
 def _md(text: str) -> str:
-    """A text that Markdown shows as it is: no markup, no link, nobody mentioned."""
-    return "".join(f"&#{ord(sign)};" if sign in _MARKDOWN else sign if sign.isprintable() else " " for sign in text)
+    """A text that Markdown shows as it is: no markup, no link, nobody mentioned; a very long one is cut."""
+    shown = text if len(text) <= _IN_A_CELL else f"{text[:_IN_A_CELL]} …"
+    return "".join(f"&#{ord(sign)};" if sign in _MARKDOWN else sign if sign.isprintable() else " " for sign in shown)
 
 
 _STYLE = """
