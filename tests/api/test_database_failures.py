@@ -5,12 +5,28 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
+import time
 from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
 
 import pytest
-from doors import ALLOWED, ASSIGNMENTS, DENIED, EVALUATION, EXPLAIN, POLICY, Doors, asking, demo_people, grant
+from doors import (
+    ALLOWED,
+    ASSIGNMENTS,
+    DENIED,
+    EVALUATION,
+    EXPLAIN,
+    FILTER,
+    PERMISSIONS,
+    POLICY,
+    SEARCHES,
+    Doors,
+    Json,
+    asking,
+    demo_people,
+    grant,
+)
 
 from klausel.api.service_log import JsonLines
 
@@ -56,6 +72,40 @@ def test_a_failing_database_denies_with_a_reason_even_whom_the_service_knew(
 def test_a_table_that_is_gone_denies_whom_the_service_did_not_know(doors: Doors, door_name: str, tmp_path: Path) -> None:
     drop(tmp_path, "casbin_rule")
     assert doors.named(door_name).evaluate(ALLOWED) == {"decision": False, "context": REASON}
+
+
+LISTS = [
+    (SEARCHES["subject"], ALLOWED),
+    (SEARCHES["resource"], asking("ada", "view_settings", "workspace", account="acme")),
+    (SEARCHES["action"], ALLOWED),
+    (FILTER, ALLOWED),
+    (PERMISSIONS, {"subject": ALLOWED["subject"], "resources": [ALLOWED["resource"]]}),
+]
+
+
+@pytest.mark.parametrize(("path", "body"), LISTS)
+@pytest.mark.parametrize("is_known", [True, False])
+def test_no_list_is_told_as_if_it_were_whole(
+    doors: Doors, door_name: str, tmp_path: Path, path: str, body: Json, is_known: bool
+) -> None:
+    door = doors.named(door_name)
+    if is_known:
+        assert door.post(path, body).status == 200
+    drop(tmp_path, *ALL_TABLES)
+    for _ in range(2):
+        answer = door.post(path, body)
+        assert answer.status == 503
+        assert not any(leak in answer.body for leak in LEAKS)
+
+
+@pytest.mark.parametrize(("path", "body"), LISTS)
+def test_no_list_is_told_by_policies_that_are_too_old(
+    opened: Callable[..., Doors], door_name: str, path: str, body: Json
+) -> None:
+    door = opened(max_policy_age_seconds=0.01).named(door_name)
+    time.sleep(0.05)
+    answer = door.post(path, body)
+    assert (answer.status, answer.message[:32]) == (503, "the policies could not be refres")
 
 
 def test_what_needs_no_database_is_answered_as_ever(doors: Doors, door_name: str, tmp_path: Path) -> None:

@@ -60,5 +60,6 @@ def test_the_section_has_the_changes_that_editors_ask_for() -> None:
         "Add a feature",
         "Make an exception for one account",
         "Freeze a workspace",
+        "Make a role between two",
         "Start a policy repository of your own",
     ]

@@ -48,7 +48,7 @@ def _put(block: Block, folder: Path) -> None:
         (folder / "tests" / "example_test.yaml").write_text(block.text)
     elif keys <= {"subject", "action", "context"}:
         (folder / "properties.yaml").write_text(block.text)
-    elif keys == {"grants"}:
+    elif keys <= {"description", "in", "grants"}:
         (folder / "features" / "example.yaml").write_text(block.text)
     else:
         shutil.rmtree(folder / "features")

@@ -90,6 +90,7 @@ class _Generator:
 
     def generate(self, requests: int) -> Generated:
         contains = {role: self._contained(role) for role in self.roles}
+        self.placed = {role: link for role in self.roles if (link := self._placed(role, contains))}
         grants = self._grants()
         split = len(grants) // 2 if self.random.random() < 0.3 else len(grants)
         texts = {
@@ -107,6 +108,18 @@ class _Generator:
         later = list(self.roles)[list(self.roles).index(role) + 1 :]
         return [other for other in later if self.levels.index(self.roles[other]) >= depth and self.random.random() < 0.4]
 
+    def _placed(self, role: str, contains: dict[str, list[str]]) -> tuple[str, str] | None:
+        """A role of a lower level, and a place in which alone a role contains it; hardly ever."""
+        depth = self.levels.index(self.roles[role])
+        deeper = [other for other, level in self.roles.items() if self.levels.index(level) > depth]
+        wider = [other for other, level in self.roles.items() if self.levels.index(level) < depth]
+        if not deeper or any(contains[other] for other in wider) or self.random.random() < 0.75:
+            return None
+        inner = self.random.choice(deeper)
+        parts = self._domain(self.roles[inner]).split("/")
+        above = ["*" if self.random.random() < 0.6 else part for part in parts[: depth + 1]]
+        return inner, "/".join([*above, *parts[depth + 1 :]])
+
     def _roles_yaml(self, contains: dict[str, list[str]], *, in_csv: bool) -> str:
         lines = ["levels:"]
         for level in self.levels:
@@ -123,6 +136,10 @@ class _Generator:
         for role, level in self.roles.items():
             inner = [] if in_csv else contains[role]
             containing = f", contains: [{', '.join(inner)}]" if inner else ""
+            if role in self.placed and not in_csv:
+                keys = [*(f"{name}: {{}}" for name in inner if name != self.placed[role][0])]
+                keys.append(f'{self.placed[role][0]}: {{in: "{self.placed[role][1]}"}}')
+                containing = f", contains: {{{', '.join(keys)}}}"
             lines.append(f"  {role}: {{level: {level}{containing}}}")
         return "\n".join(lines) + "\n"
 
@@ -141,6 +158,7 @@ class _Generator:
 
     def _csv(self, grants: list[dict[str, str]], contains: dict[str, list[str]]) -> str:
         rows = [["g", role, inner, "*"] for role, inners in contains.items() for inner in inners]
+        rows += [["g", role, *link] for role, link in self.placed.items()]
         for grant in grants:
             sign = self.random.choice(("//", " at level "))
             scope = grant.get("in", "*") + (f"{sign}{grant['at_level']}" if "at_level" in grant else "")

@@ -51,6 +51,7 @@ def names_held(policy, assignments, subject, place):
             places = {where for _, where in mine}
             mine = {(role, where) for role, where in mine if len(where) != level.depth or where[:-1] in places}
     names = {"anyone"}
+    mine |= held_in_one_place(roles, mine)
     for role, where in mine:
         contained = closure(roles, role)
         if place[: len(where)] == where:
@@ -58,6 +59,21 @@ def names_held(policy, assignments, subject, place):
         if place[:1] == where[:1]:
             names |= {f"any {name}" for name in contained if depth[name] > 1}
     return names
+
+
+def held_in_one_place(roles, mine):
+    """What is held in one domain below another, because a role held there contains it in that place alone."""
+    found, grown = set(), set(mine)
+    while grown:
+        role, where = grown.pop()
+        for name in closure(roles, role):
+            for inner, place in roles[name].contains_in:
+                parts = tuple(place.split("/"))
+                if len(parts) > len(where) and all(part in ("*", where[at]) for at, part in enumerate(parts[: len(where)])):
+                    below = (inner, where + parts[len(where) :])
+                    grown |= {below} - found
+                    found.add(below)
+    return found
 
 
 def closure(roles, role):

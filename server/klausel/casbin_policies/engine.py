@@ -106,24 +106,30 @@ def within_function(roles: RoleModel, scopes: Iterable[Scope]) -> Callable[[str,
     """
     depths = {level.name: level.depth for level in roles.levels}
     stars = {_stars_in(scope.domain) for scope in scopes if scope.domain is not None and EVERY in scope.domain}
-    understood: dict[str, tuple[str, str, int | None]] = {}
+    understood: dict[str, tuple[str, str, int | None, bool]] = {}
+
+    def understand(scope: str) -> tuple[str, str, int | None, bool]:
+        place, level, _ = split_scope(scope)
+        found = understood[scope] = (place, place + "/", None if level is None else depths[level], EVERY in place)
+        return found
 
     def within(domain: str, scope: str) -> bool:
-        known = understood.get(scope)
-        if known is None:
-            place, level, _ = split_scope(scope)
-            known = understood[scope] = (place, place + "/", None if level is None else depths[level])
-        place, inside, depth = known
-        if not (domain == place or domain.startswith(inside) or place == EVERYWHERE or covers(place, domain)):
+        place, inside, depth, has_stars = understood.get(scope) or understand(scope)
+        if domain != place and not domain.startswith(inside) and (not has_stars or not covers(place, domain)):
             return False
         return depth is None or (domain != "" and domain.count("/") + 1 == depth)
 
     def accepted_values(domain: str) -> list[str]:
-        ids = domain.split("/") if domain else []
-        places = [EVERYWHERE, *("/".join(ids[:length]) for length in range(1, len(ids) + 1))]
-        for where in stars:
-            if len(where) <= len(ids):
-                places.append("/".join(EVERY if star else id_ for star, id_ in zip(where, ids, strict=False)))
+        places = [EVERYWHERE]
+        above = domain
+        while above:
+            places.append(above)
+            above = above.rpartition("/")[0]
+        if stars and domain:
+            ids = domain.split("/")
+            for where in stars:
+                if len(where) <= len(ids):
+                    places.append("/".join(EVERY if star else id_ for star, id_ in zip(where, ids, strict=False)))
         level = roles.level_at(depth_of(domain)) if domain else None
         return places if level is None else places + [f"{place}{AT_LEVEL}{level.name}" for place in places]
 

@@ -36,9 +36,12 @@ def grant_rows(policy: PolicySet) -> list[Row]:
 
 
 def inheritance_rows(policy: PolicySet) -> list[Row]:
-    """The `g` rows: role, contained role, `*`; those of `any` roles among them."""
+    """The `g` rows: role, contained role, place, which is `*` for everywhere; those of `any` roles among them."""
     roles = policy.roles
-    return [
+    placed = [
+        Row("g", (role.name, inner, place), role.place) for role in roles.roles.values() for inner, place in role.contains_in
+    ]
+    return placed + [
         Row("g", (name, inner, EVERYWHERE), roles.roles[name.removeprefix("any ")].place)
         for name, contained in roles.inheritance.items()
         for inner in contained

@@ -14,7 +14,7 @@ from klausel.core.analysis.proof import prove_all
 from klausel.core.analysis.search import holders_of
 from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.decisions.explain import Explanation, explain
-from klausel.core.decisions.explanation_format import explanation_as_json, explanation_as_text
+from klausel.core.decisions.explanation_format import explanation_as_json, explanation_lines
 from klausel.core.difference.report import who_in_words
 from klausel.core.lint.survey import Survey
 from klausel.core.policy.policy_set import Grant, PolicySet
@@ -142,7 +142,7 @@ def explained(held: tuple[tuple[str, str], ...]) -> Explanation:
 def test_an_explanation_names_every_role_assignment_that_it_rests_on() -> None:
     explanation = explained((("boss", "acme"), ("auditor", "acme/blue")))
     assert "role: user:ann is auditor in acme/blue, and so any auditor; and boss in acme, and so editor" in (
-        explanation_as_text(explanation)
+        "\n".join(explanation_lines(explanation))
     )
     decided = explanation_as_json(explanation)["decided_by"]
     assert decided["together_with"] == [  # type: ignore[index]
@@ -152,7 +152,7 @@ def test_an_explanation_names_every_role_assignment_that_it_rests_on() -> None:
 
 def test_who_holds_only_one_of_them_is_told_what_is_missing() -> None:
     explanation = explained((("boss", "acme"),))
-    assert "it needs all of any auditor and editor in acme/red" in explanation_as_text(explanation)
+    assert "it needs all of any auditor and editor in acme/red" in "\n".join(explanation_lines(explanation))
 
 
 def test_the_difference_names_what_is_held_together() -> None:

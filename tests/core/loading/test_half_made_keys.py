@@ -18,6 +18,9 @@ from klausel.storage.policy_files.folder import read_files
 
 TABLES = {name: value for name, value in vars(file_schema).items() if isinstance(value, Table)}
 THINGS = b"invariants:\n  - separate: [{to: edit, resource: billing}, {to: delete, resource: account}]\n"
+IN_A_PLACE = (
+    b"levels: {a: {constant: x}, b: {named_by: b}}\nroles: {r: {level: a, contains: {q: {in: x/y}}}, q: {level: b}}\n"
+)
 TOGETHER = b"grants:\n  - {allow: {all: [lead, any agent]}, to: edit, resource: quiz, in: acme}\n"
 NO_PROPERTIES = b"subject:\n"
 KINDS = b"""
@@ -50,6 +53,7 @@ def unread_keys() -> dict[str, set[str]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ProblemList, "claim", noting_claim)
         load()
+        load_policy([SourceFile("roles.yaml", "roles.yaml", IN_A_PLACE)])
         load(invariants=THINGS, features__together=TOGETHER, tests__kinds_test=KINDS, properties=NO_PROPERTIES)
     read: dict[str, set[str]] = defaultdict(set)
     for fields, known in claimed:

@@ -10,12 +10,20 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from klausel.core.analysis.budget import MOST_ROLE_COMBINATIONS, too_many_roles
-from klausel.core.analysis.question_space import Held, domains_from_top, made_up_id, parts_in_atoms, placements, shape_of
+from klausel.core.analysis.question_space import (
+    Held,
+    domains_from_top,
+    made_up_id,
+    parts_in_atoms,
+    placements,
+    places_beside,
+    shape_of,
+)
 from klausel.core.conditions.outcomes import Known
 from klausel.core.conditions.tree import Atom, Attribute, attributes_of
 from klausel.core.decisions.domain import BadDomain, domain_of
 from klausel.core.policy.policy_set import PolicySet
-from klausel.core.policy.roles import ANY_PREFIX, ANYONE, RoleModel, depth_of, parent_domain, top_domain
+from klausel.core.policy.roles import ANYONE, RoleModel, depth_of, parent_domain
 from klausel.core.terms.places import NamedParts
 from klausel.core.terms.request import Resource
 
@@ -66,7 +74,7 @@ def placements_of_both(
     if naming(first, *question) == naming(second, *question):
         return tuple(
             PlacementOfBoth(placement.domain, placement.domain, placement.known, placement.shape)
-            for placement in placements(first, *question, domains, atoms)
+            for placement in placements(first, *question, [*domains, *second.roles.places_of_links], atoms)
         )
     return tuple(_placements_named_otherwise(first, second, question, domains, atoms))
 
@@ -86,7 +94,7 @@ def _placements_named_otherwise(
     """Tries every kind of value, good or bad, of each attribute by which either side names a domain."""
     sides = (before, after)
     resource_type, action = question
-    named = NamedParts(domains)
+    named = NamedParts([*domains, *before.roles.places_of_links, *after.roles.places_of_links])
     parts = [parts_in_atoms(policy.roles, resource_type, atoms) for policy in sides]
     choices = _naming_values(sides, resource_type, named, parts)
     looked_at = {attribute for atom in atoms for attribute in attributes_of(atom)}
@@ -151,12 +159,7 @@ class _Side:
         """The wanted names that a role in a place gives, when it counts."""
         if self.domain is None or not self.fits(role, place):
             return frozenset()
-        found: frozenset[str] = frozenset()
-        if self.domain == place or self.domain.startswith(place + "/"):
-            found |= self.roles.closure[role]
-        if depth_of(place) > 1 and top_domain(place) == top_domain(self.domain):
-            found |= self.roles.closure[ANY_PREFIX + role]
-        return found & self.wanted
+        return self.roles.names_given(role, place, self.domain) & self.wanted
 
     def counts(self, place: str, peopled: Collection[str]) -> bool:
         level = self.roles.level_at(depth_of(place))
@@ -265,4 +268,5 @@ def _places(sides: tuple[_Side, _Side]) -> list[str]:
                     taken.add(part)
                     chains[number] = f"{chain}/{part}"
                     places[chains[number]] = None
+        places.update(dict.fromkeys(place for roles in (first, second) for place in places_beside(roles, above)))
     return sorted(places, key=lambda place: place.split("/"))

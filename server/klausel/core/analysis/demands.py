@@ -33,7 +33,7 @@ def stronger_names(roles: RoleModel, who: str) -> frozenset[str]:
     role = who.removeprefix(ANY_PREFIX)
     if role not in roles.roles:
         return frozenset()
-    stronger = [name for name in roles.roles if name != role and role in roles.closure[name]]
+    stronger = [name for name in roles.roles if name != role and role in roles.reach[name]]
     return frozenset(itertools.chain(stronger, (ANY_PREFIX + name for name in stronger)))
 
 

@@ -11,7 +11,7 @@ from klausel.core.analysis.permission import Permission, Question, question_at
 from klausel.core.analysis.question_space import Placement, domains_and_atoms, placements
 from klausel.core.conditions.simplify import same_condition
 from klausel.core.policy.policy_set import Grant, NamedCondition, PolicySet
-from klausel.core.policy.roles import ANY_PREFIX, ANYONE, RoleModel, is_joint, parts_of
+from klausel.core.policy.roles import ANYONE, RoleModel, is_joint, parts_of
 from klausel.core.policy.scope import Scope
 from klausel.core.terms.places import EVERY
 
@@ -85,14 +85,16 @@ class _Place:
 
     depth: int
     name: str | None
+    domain: str = ""
 
 
 def _place(roles: RoleModel, placement: Placement) -> _Place:
     if not any(placement.shape):
-        return _Place(len(placement.shape), None)
+        return _Place(len(placement.shape), None, placement.domain or "")
     levels = roles.levels[: len(placement.shape)]
     shown = [part or level.constant or EVERY for level, part in zip(levels, placement.shape, strict=True)]
-    return _Place(len(shown), Scope("/".join(shown), levels[-1].name if len(levels) < len(roles.levels) else None).words)
+    where = Scope("/".join(shown), levels[-1].name if len(levels) < len(roles.levels) else None)
+    return _Place(len(shown), where.words, placement.domain or "")
 
 
 def _cell(policy: PolicySet, column: str, places: Iterable[tuple[_Place, Question]]) -> Cell:
@@ -127,10 +129,16 @@ def _resolved_roles(roles: RoleModel, column: str, place: _Place) -> Iterator[tu
             yield "inside", roles.names_of(frozenset(parts_of(column)))
         return
     depth = roles.depths[column]
+    ids = place.domain.split("/")
     if depth <= place.depth:
-        yield "inside", roles.names_of(frozenset({column}))
+        yield "inside", _names(roles, column, "/".join(ids[:depth]), place)
     if depth > 1:
-        yield "elsewhere", roles.names_of(frozenset({ANY_PREFIX + column}))
+        yield "elsewhere", _names(roles, column, "/".join([ids[0], *[""] * (depth - 1)]), place)
+
+
+def _names(roles: RoleModel, column: str, held_in: str, place: _Place) -> frozenset[str]:
+    """What a role held in a domain is in a place; empty ids are those of domains that nothing names."""
+    return roles.with_joint(roles.names_given(column, held_in, place.domain) | {ANYONE})
 
 
 def _depth(roles: RoleModel, column: str) -> int:

@@ -19,6 +19,7 @@ from klausel.core.conditions.outcomes import TooManyCases
 from klausel.core.policy.invariant import Invariant, Thing
 from klausel.core.policy.policy_set import Grant, PolicySet
 from klausel.core.policy.roles import ANY_PREFIX, RoleModel, depth_of
+from klausel.core.terms.places import covers
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,11 +145,17 @@ class _Proof:
 
     def _broken_monotone(self) -> Iterator[_Found]:
         """A role may do what each role that it contains may, whatever else the subject holds."""
-        pairs = [(role.name, inner) for role in self._roles.roles.values() for inner in role.contains]
+        everywhere = [(role.name, inner) for role in self._roles.roles.values() for inner in role.contains]
         for asked in self._everything_asked():
             domain = asked.domain
             if domain is None:
                 continue
+            pairs = everywhere + [
+                (role.name, inner)
+                for role in self._roles.roles.values()
+                for inner, place in role.contains_in
+                if covers(place, domain)
+            ]
             gives = {role: _reached(self._roles, role, domain) for role in self._roles.roles}
             allowed = cache(asked.allowed)
             for one in self._role_combinations(asked):
@@ -194,7 +201,7 @@ class _Proof:
         one, other = self._invariant.who
         for role in self._roles.roles.values():
             self._combinations += 1
-            if {one, other} <= self._roles.closure[role.name]:
+            if {one, other} <= self._roles.reach[role.name]:
                 message = f"{role.name} contains both {one} and {other} ({role.place})"
                 yield (1,), Counterexample(message, ((role.name, "any domain"),), None, None, (), ())
 
@@ -253,7 +260,7 @@ def _reached(roles: RoleModel, role: str, domain: str) -> frozenset[str]:
     reached: frozenset[str] = frozenset()
     depth = roles.level_of(role).depth
     if depth <= depth_of(domain):
-        reached |= roles.closure[role]
+        reached |= roles.names_given(role, "/".join(domain.split("/")[:depth]), domain)
     if depth > 1:
         reached |= roles.closure[ANY_PREFIX + role]
     return reached

@@ -14,7 +14,7 @@ from klausel.core.conditions.outcomes import Known
 from klausel.core.conditions.tree import Atom, Attribute, Comparison, Operand, atoms, literals_of
 from klausel.core.decisions.domain import BadDomain, domain_of
 from klausel.core.policy.policy_set import Grant, PolicySet
-from klausel.core.policy.roles import ANY_PREFIX, ANYONE, Level, RoleModel, depth_of, parent_domain
+from klausel.core.policy.roles import ANYONE, Level, RoleModel, depth_of, parent_domain
 from klausel.core.terms.identifiers import fault_in_domain_id
 from klausel.core.terms.places import NamedParts
 from klausel.core.terms.request import Resource
@@ -58,7 +58,7 @@ def placements(
     `domains` are places that grants or invariants name; made-up ids are called after their level.
     """
     roles = policy.roles
-    named = NamedParts(domains)
+    named = NamedParts([*domains, *roles.places_of_links])
     parts = parts_in_atoms(roles, resource_type, atoms)
     found: dict[str | None, Placement] = {}
     for chain in _chains(roles, named, parts):
@@ -211,14 +211,11 @@ def role_combinations(roles: RoleModel, domain: str | None, wanted: Collection[s
 def _options(roles: RoleModel, place: str, domain: str, keep: frozenset[str]) -> list[tuple[frozenset[str], Held]]:
     """What the roles held in one place can add, with the fewest roles that add it; holding nothing is among them."""
     level = roles.levels[depth_of(place) - 1].name
-    is_above = domain == place or domain.startswith(place + "/")
     options: dict[tuple[frozenset[str], bool], Held] = {(frozenset(), False): ()}
     for role in roles.roles.values():
         if role.level != level:
             continue
-        adds = roles.closure[role.name] & keep if is_above else frozenset()
-        if depth_of(place) > 1:
-            adds |= roles.closure[ANY_PREFIX + role.name] & keep
+        adds = roles.names_given(role.name, place, domain) & keep
         for (names, _), held in list(options.items()):
             option, further = (names | adds, True), (*held, (role.name, place))
             if option not in options or len(further) < len(options[option]):
@@ -238,4 +235,18 @@ def _places(roles: RoleModel, domain: str) -> list[str]:
             used = {place.rpartition("/")[2] for place in above}
             chain = f"{chain}/{level.constant or made_up_id(level.name, used)}"
             places[chain] = None
-    return sorted(places, key=depth_of)
+    return sorted([*places, *places_beside(roles, above)], key=depth_of)
+
+
+def places_beside(roles: RoleModel, above: Collection[str]) -> list[str]:
+    """The domains aside of those above one another, apart from made-up ones, that a role's own place to contain another names."""
+    named = NamedParts(roles.places_of_links)
+    found: dict[str, None] = {}
+    waiting = list(above)
+    for domain in waiting:
+        for id_ in named.below(domain.split("/")):
+            below = f"{domain}/{id_}"
+            if below not in above and below not in found:
+                found[below] = None
+                waiting.append(below)
+    return list(found)

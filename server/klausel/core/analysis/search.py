@@ -72,13 +72,13 @@ def holders_of(roles: RoleModel, domain: str | None, names: Collection[str]) -> 
         (stored, place)
         for place in reversed(above)
         for role, depth in roles.depths.items()
-        if depth == depth_of(place) and roles.closure[role] & wanted
+        if depth == depth_of(place) and roles.names_given(role, place, domain) & wanted
         for stored in roles.stored_names(role)
     ]
     anywhere = [
         stored
         for role, depth in roles.depths.items()
-        if depth > 1 and roles.closure[ANY_PREFIX + role] & wanted
+        if depth > 1 and (roles.closure[ANY_PREFIX + role] | (roles.reach[role] - roles.closure[role])) & wanted
         for stored in roles.stored_names(role)
     ]
     return Holders(tuple(exactly), tuple(anywhere), top_domain(domain))

@@ -348,7 +348,7 @@ def _alike(atoms: Sequence[Atom], given: Sequence[object], scalars: Sequence[obj
         holds_a_list(term, atom) for atom in atoms for term in terms_of(atom)
     ):
         return {}
-    named = {_key(value) for value in given if kind_of(value) is not None}
+    named = {_key(value) for value in given if kind_of(value) not in (None, "list")}
     named |= {_key(literal.value) for atom in atoms for literal in literals_of(atom)}
     alike: dict[_Key, tuple[str, int]] = {}
     counts = {"text": 0, "number": 0}

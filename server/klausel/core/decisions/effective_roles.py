@@ -73,7 +73,10 @@ class EffectiveRoles:
         stored = tuple(held)
         counting = effective_assignments(roles, stored)
         names: dict[str, list[str]] = {}
-        for role, domain in counting:
+        through: list[tuple[str, str]] = []
+        if roles.places_of_links:
+            through = [(inner, below) for pair in counting for inner, below, _ in roles.held_through(*pair)]
+        for role, domain in (*counting, *through):
             names.setdefault(domain, []).append(role)
             if "/" in domain:
                 names.setdefault(top_domain(domain), []).append(ANY_PREFIX + role)
@@ -138,16 +141,19 @@ class EffectiveRoles:
             beside = tuple(source for source in others if source is not None)
             return None if first is None or len(beside) < len(others) else replace(first, beside=beside)
         sources = []
-        for role, where in self.held:
-            start = role
-            if not (domain == where or domain.startswith(where + "/")):
-                if top_domain(where) != top_domain(domain) or depth_of(where) == 1:
-                    continue
-                start = ANY_PREFIX + role
-            chain = roles.chain(start, name)
-            if chain:
-                way = self.way_to(role, where)
-                sources.append(Source(role, where, chain if start == role else (role, *chain), way.groups, way.ends))
+        for holder, held_in in self.held:
+            given = [(holder, held_in, (holder,)), *roles.held_through(holder, held_in)]
+            for role, where, above in given:
+                start = role
+                if not (domain == where or domain.startswith(where + "/")):
+                    if top_domain(where) != top_domain(domain) or depth_of(where) == 1:
+                        continue
+                    start = ANY_PREFIX + role
+                chain = roles.chain(start, name)
+                if chain:
+                    way = self.way_to(holder, held_in)
+                    whole = (*above, *(chain[1:] if start == role else chain))
+                    sources.append(Source(holder, held_in, whole, way.groups, way.ends))
         return min(sources, key=lambda source: (len(source.chain), depth_of(source.domain), source.domain), default=None)
 
 

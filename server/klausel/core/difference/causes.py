@@ -213,7 +213,19 @@ class _Search:
                     found = True
                     yield cause
         if not found:
-            yield from self._of_counting(here, there)
+            yield from self._of_links_in_a_place(here, there) or self._of_counting(here, there)
+
+    def _of_links_in_a_place(self, here: _Known, there: _Known) -> list[Cause]:
+        """The roles held here that contain another in one place alone, which they do not on the other side."""
+        word = "new" if here.side == "after" else "removed"
+        names = {name for role, _ in self.held for name in here.roles.closure.get(role, ())}
+        return [
+            Cause(role.place, here.side, "inheritance", f"{word}: {role.name} contains {inner} in {place}")
+            for role in here.roles.roles.values()
+            if role.name in names
+            for inner, place in role.contains_in
+            if role.name not in there.roles.roles or (inner, place) not in there.roles.roles[role.name].contains_in
+        ]
 
     def _of_the_chain(self, here: _Known, there: _Known, role: str, chain: tuple[str, ...]) -> Iterator[Cause]:
         word = "new" if here.side == "after" else "removed"

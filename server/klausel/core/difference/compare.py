@@ -177,8 +177,14 @@ def _may_differ(before: PolicySet, after: PolicySet, question: Question) -> bool
     if before.roles.depths != after.roles.depths:
         return True
     wanted = before.roles.with_parts(grant.grantee for grant in sides[0])
-    closures = before.roles.closure, after.roles.closure
+    if _placed_links(before.roles) != _placed_links(after.roles):
+        return True
+    closures = before.roles.reach, after.roles.reach
     return any(closures[0][role] & wanted != closures[1][role] & wanted for role in closures[0])
+
+
+def _placed_links(roles: RoleModel) -> set[tuple[str, str, str]]:
+    return {(role.name, *link) for role in roles.roles.values() for link in role.contains_in}
 
 
 def _changes(

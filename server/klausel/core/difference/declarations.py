@@ -34,6 +34,8 @@ def declarations(policy: PolicySet) -> Iterator[Declaration]:
             yield Declaration(f"role {role.name} was called {old}", (role.name,))
         for contained in role.contains:
             yield Declaration(f"role {role.name} contains {contained}", (role.name, contained))
+        for contained, place in role.contains_in:
+            yield Declaration(f"role {role.name} contains {contained} in {place}", (role.name, contained))
     for pair in roles.separate:
         yield Declaration(f"nobody holds both {' and '.join(pair)}", pair)
     for declared in policy.resource_types.values():

@@ -55,7 +55,7 @@ class Concerned:
             stored
             for model, names in zip(sides, wanted, strict=True)
             for role in model.roles
-            if model.closure[role] & model.with_parts(names)
+            if model.reach[role] & model.with_parts(names)
             for stored in model.stored_names(role)
         )
 

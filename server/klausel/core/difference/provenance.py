@@ -9,7 +9,7 @@ from itertools import pairwise
 from klausel.core.conditions.parser import ExpressionFault, named_conditions_in
 from klausel.core.loading.load import CONDITIONS_FILE, ROLES_FILE, SourceFile
 from klausel.core.policy.policy_set import Grant, PolicySet
-from klausel.core.policy.roles import ANY_PREFIX, ANYONE, is_joint, parts_of
+from klausel.core.policy.roles import ANY_PREFIX, ANYONE, RoleModel, is_joint, parts_of
 from klausel.core.terms.places import EVERY
 from klausel.core.text.csv_rows import read_csv
 from klausel.core.text.decoding import decode
@@ -51,6 +51,13 @@ def permissions(policy: PolicySet, files: Iterable[SourceFile], resource_type: s
     for holder in sorted(names, key=lambda name: name.startswith(ANY_PREFIX)):
         for grant in grants:
             chain = () if grant.grantee == ANYONE else roles.chain(holder, grant.grantee)
+            if not chain and holder in roles.roles and not is_joint(grant.grantee):
+                chain = _chain_in_a_place(roles, holder, grant.grantee)
+                if chain:
+                    yield Permission(
+                        holder, chain, grant, (texts.grant(grant), *texts.links(chain), *texts.conditions(grant))
+                    )
+                continue
             if chain:
                 links = [link for part in parts_of(grant.grantee) for link in texts.links(roles.chain(holder, part))]
                 causes = (texts.grant(grant), *links, *texts.conditions(grant))
@@ -58,6 +65,17 @@ def permissions(policy: PolicySet, files: Iterable[SourceFile], resource_type: s
     for grant in grants:
         if grant.grantee == ANYONE or is_joint(grant.grantee):
             yield Permission(grant.grantee, (grant.grantee,), grant, (texts.grant(grant), *texts.conditions(grant)))
+
+
+def _chain_in_a_place(roles: RoleModel, holder: str, wanted: str) -> tuple[str, ...]:
+    """The chain that leads to a name through a role that is contained in one place alone; empty where there is none."""
+    for name in roles.roles:
+        if name in roles.closure[holder]:
+            for inner, _ in roles.roles[name].contains_in:
+                rest = roles.chain(inner, wanted) or _chain_in_a_place(roles, inner, wanted)
+                if rest:
+                    return (*roles.chain(holder, name), *rest)
+    return ()
 
 
 class _Texts:
@@ -95,10 +113,12 @@ class _Texts:
                 yield self._link(container, contained)
 
     def _link(self, container: str, contained: str) -> Cause:
-        what = f"{container} contains {contained}"
+        places = [place for inner, place in self._policy.roles.roles[container].contains_in if inner == contained]
+        what = f"{container} contains {contained}" + (f" in {', '.join(places)}" if places else "")
         file = self._shown[ROLES_FILE]
         written = _get(_get(_get(self._yaml[file], "roles"), container), "contains")
-        for text in _items(written):
+        keys = [key for key, _ in written.entries] if isinstance(written, Fields) else _items(written)
+        for text in keys:
             if isinstance(text, Text) and text.value == contained:
                 return Cause(what, file, tuple(_lines_of(text)))
         for file, rows in self._rows.items():

@@ -76,7 +76,12 @@ def _with_role_renamed(policy: PolicySet, old: str, new: str) -> PolicySet:
         return {old: new, ANY_PREFIX + old: ANY_PREFIX + new}.get(text, text)
 
     roles = {
-        named(role.name): replace(role, name=named(role.name), contains=tuple(map(named, role.contains)))
+        named(role.name): replace(
+            role,
+            name=named(role.name),
+            contains=tuple(map(named, role.contains)),
+            contains_in=tuple((named(one), place) for one, place in role.contains_in),
+        )
         for role in policy.roles.roles.values()
     }
     grants = tuple(replace(grant, grantee=named(grant.grantee)) for grant in policy.grants)

@@ -198,7 +198,7 @@ class _Rows:
 
     def _strength(self, role: str) -> tuple[bool, int, int]:
         reached = [
-            model.closure[role] & wanted if role in model.roles else frozenset()
+            model.reach[role] & wanted if role in model.roles else frozenset()
             for model, wanted in zip(self._models, self._reached_by_parts, strict=True)
         ]
         closures = [len(model.closure[role]) for model in self._models if role in model.roles]
@@ -230,7 +230,7 @@ class _Rows:
         """Whether a role is of another level on either side, or of none, and reaches no grant itself."""
         depths = [model.depths.get(role) for model in self._models]
         return depths[0] != depths[1] and not any(
-            model.closure.get(role, frozenset()) & wanted
+            model.reach.get(role, frozenset()) & wanted
             for model, wanted in zip(self._models, self._reached_by_parts, strict=True)
         )
 

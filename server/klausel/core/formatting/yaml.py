@@ -16,6 +16,7 @@ from klausel.core.loading.file_schema import (
     OneText,
     Table,
     Texts,
+    TextsOrEntries,
     TypeOfProperty,
     Value,
 )
@@ -106,6 +107,8 @@ def _check(node: Node, shape: Value, what: str, problems: ProblemList) -> None:
         case Texts(_, may_be_empty):
             if not (may_be_empty and isinstance(node, Items) and not node.values):
                 problems.texts(node, what)
+        case TextsOrEntries():
+            _check(node, shape.entries if isinstance(node, Fields) else shape.texts, what, problems)
         case ListOf():
             for item in problems.items(node, what):
                 _check(item, _shape_of_item(shape, item), what, problems)
@@ -144,6 +147,8 @@ def _shape_of_item(shape: Value, item: Node | Written) -> Value:
 
 def _resolved(shape: Value) -> Value:
     """The shape of a mapping where one of this shape stands."""
+    if isinstance(shape, TextsOrEntries):
+        return shape.entries
     return shape.table if isinstance(shape, OneOrMore) else shape
 
 
@@ -275,7 +280,7 @@ def _is_short(value: Written, shape: Value) -> bool:
     """Whether a value may stand in brackets, where these fit into the line."""
     if value.kind == "text" or not value.entries:
         return True
-    is_made_for_it = isinstance(shape, Free | Texts | OneOrMore | TypeOfProperty) or (
+    is_made_for_it = isinstance(shape, Free | Texts | OneOrMore | TextsOrEntries | TypeOfProperty) or (
         isinstance(shape, Entries | Table) and shape.is_short
     )
     if isinstance(shape, ListOf):

@@ -92,7 +92,14 @@ class LeastRoleCombinations:
         return found if is_few else frozenset({frozenset()})
 
     def _names(self, level: Level, is_above: bool, wanted: Names) -> set[Names]:
-        return {self.names_of(role.name, is_above, wanted) for role in self._by_level[level.name]}
+        found = {self.names_of(role.name, is_above, wanted) for role in self._by_level[level.name]}
+        if self._roles.places_of_links:
+            # Where a role contains another in one place alone, that is taken to be here, or elsewhere, or not there at all.
+            for role in self._by_level[level.name]:
+                more = (self._roles.reach[role.name] - self._roles.closure[role.name]) & wanted
+                own = self.names_of(role.name, is_above, wanted)
+                found |= {own | {name for name in more if name.startswith(ANY_PREFIX)}, *({own | more} if is_above else ())}
+        return found
 
     def _can_be_aside(self, level: Level, depth: int) -> bool:
         if level.depth == 1:

@@ -81,7 +81,7 @@ class Survey:
         """Every grantee name under which a grant can reach somebody."""
         roles = self.policy.roles
         held = [name for name, role in roles.roles.items() if role.level in self.holdable_levels]
-        return roles.with_joint(frozenset({ANYONE}.union(*(roles.closure[name] for name in held))))
+        return roles.with_joint(frozenset({ANYONE}.union(*(roles.reach[name] for name in held))))
 
     @cached_property
     def grants_of(self) -> Mapping[str, Sequence[Grant]]:
@@ -118,7 +118,7 @@ class Survey:
         """The roles that change nothing for whoever holds them, each with what is to say about it."""
         roles = self.policy.roles
         found = {name: f"can be held by nobody: {reason}" for name, reason in self.unheld_roles.items()}
-        for name, names in roles.closure.items():
+        for name, names in roles.reach.items():
             if name in roles.roles and name not in found and self.grants_of.keys().isdisjoint(names):
                 below = roles.level_at(roles.depths[name] + 1)
                 if below is None or not below.requires_role_above or below.name not in self.holdable_levels:

@@ -27,7 +27,7 @@ from klausel.core.terms.problem import Place
 from klausel.core.text.yaml_nodes import Fields, Items, Node, Text
 
 CSV_GRANT = "p, grantee, domain, resource type, action, condition, effect"
-CSV_LINK = "g, role, contained role, *"
+CSV_LINK = "g, role, contained role, place (* for everywhere)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,12 +323,12 @@ def _check_grantee(grantee: Text, effect: Effect, vocabulary: Vocabulary, proble
 
 def read_csv_links(
     rows: list[list[Text]], declared: frozenset[str] | None, problems: ProblemList
-) -> list[tuple[Text, Text]]:
-    """The role inheritance of a CSV file, as (role, contained role), of the `g` rows that are well formed.
+) -> list[tuple[Text, Text, Text | None]]:
+    """The role inheritance of a CSV file, as (role, contained role, place), of the `g` rows that are well formed.
 
     `declared` is None when nobody knows which roles there are.
     """
-    links = []
+    links: list[tuple[Text, Text, Text | None]] = []
     for row in rows:
         if row[0].value != "g":
             continue
@@ -356,11 +356,7 @@ def read_csv_links(
                     container.place, "unknown-role", f'unknown role "{container.value}"', hint, name=container.value
                 )
             continue
-        if domain.value != EVERYWHERE:
-            message = f'role inheritance holds everywhere, not only in "{domain.value}"'
-            problems.add(domain.place, "bad-domain", message, "write *")
-            continue
-        links.append((container, contained))
+        links.append((container, contained, domain))
     return links
 
 

@@ -68,6 +68,14 @@ class OneOrMore:
 
 
 @dataclass(frozen=True, slots=True)
+class TextsOrEntries:
+    """One text, a list of texts, or names with a value each."""
+
+    texts: Texts
+    entries: Entries
+
+
+@dataclass(frozen=True, slots=True)
 class Entries:
     """Names that people choose, each with a value; `is_short` when it is written in brackets where that fits."""
 
@@ -135,7 +143,7 @@ class Table:
         return next((key for key in self.keys if key.name == name), None)
 
 
-Value = OneText | Texts | Flag | ListOf | OneOrMore | Entries | Free | TypeOfProperty | Table
+Value = OneText | Texts | Flag | ListOf | OneOrMore | TextsOrEntries | Entries | Free | TypeOfProperty | Table
 
 _AT_LEVEL = "Only where the request names exactly this level."
 _UNDECLARED = Key(
@@ -164,11 +172,20 @@ LEVEL = Table(
     ),
     some_of=("named_by", "identified_by", "constant"),
 )
+CONTAINED = Table(
+    "a contained role",
+    (Key("in", Texts("place"), "Only in this place, in one domain below each of the role's own; everywhere unless said."),),
+    is_short=True,
+)
 ROLE = Table(
     "a role",
     (
         Key("level", OneText("level"), "The level of the domains in which people hold this role.", is_required=True),
-        Key("contains", Texts("role"), "Whoever holds this role holds these too; of its level, or below."),
+        Key(
+            "contains",
+            TextsOrEntries(Texts("role"), Entries(CONTAINED, is_short=True)),
+            "Whoever holds this role holds these too; of its level, or below. Or `<role>: {in: <place>}`: in one place alone.",
+        ),
         Key("was", Texts("text"), "Names that it had before: assignments stored under them count as this role."),
         Key("keep_one", Flag(), "A domain with people in it always keeps somebody with this role."),
     ),

@@ -21,6 +21,7 @@ from klausel.core.loading.file_schema import (
     OneText,
     Table,
     Texts,
+    TextsOrEntries,
     TypeOfProperty,
     Value,
 )
@@ -78,6 +79,8 @@ class _Writer:
                 either = [self._schema(text), self._schema(table)]
                 items = {"type": "array", "items": {"anyOf": either}, "uniqueItems": True, "minItems": 1}
                 return {"anyOf": [*either, items]}
+            case TextsOrEntries(texts, entries):
+                return {"anyOf": [self._schema(texts), self._schema(entries)]}
             case Entries():
                 return self._entries(value)
             case Table():

@@ -23,7 +23,7 @@ from klausel.core.loading.fields import ProblemList
 from klausel.core.loading.file_schema import FEATURE, ROLES
 from klausel.core.loading.invariants import read_invariants
 from klausel.core.loading.property_types import read_properties_file
-from klausel.core.loading.roles import check_identified_by, join_roles, read_levels, read_roles
+from klausel.core.loading.roles import Link, check_identified_by, join_roles, read_levels, read_roles
 from klausel.core.loading.test_files import read_tests
 from klausel.core.policy.invariant import Invariant
 from klausel.core.policy.policy_set import Grant, NamedCondition, PolicySet, ResourceType
@@ -248,7 +248,7 @@ class _Loader:
         """The role model, and the names of all roles, also of faulty ones; None where they are not to be known."""
         levels: tuple[Level, ...] = ()
         declared: dict[str, Role] = {}
-        links: list[tuple[Text, Text]] = []
+        links: list[Link] = []
         names: frozenset[str] | None = None
         if root is not None:
             meant = self.problems.check_keys(root, ROLES.names, ROLES.what)

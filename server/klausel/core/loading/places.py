@@ -64,13 +64,19 @@ def _scope(place: Text | None, level: Text | None, roles: RoleModel, problems: P
     at_level = level.value if level else None
     if place is None or place.value == EVERYWHERE:
         return Scope(None, at_level)
-    fault = fault_in_place(place.value)
-    if fault is None:
-        what = _fault_in_levels(place.value, level, roles)
-        fault = None if what is None else (what, _hint_on_levels(place.value, roles))
+    fault = fault_in_a_place(place.value, roles, level)
     if fault:
         problems.add(place.place, "bad-domain", f'place "{place.value}" {fault[0]}', fault[1])
     return Scope(place.value, at_level)
+
+
+def fault_in_a_place(place: str, roles: RoleModel, level: Text | None = None) -> tuple[str, str] | None:
+    """Why nothing can be in a place (at a level), as the end of a sentence, and how to write it; None where it can."""
+    fault = fault_in_place(place)
+    if fault is None:
+        what = _fault_in_levels(place, level, roles)
+        fault = None if what is None else (what, _hint_on_levels(place, roles))
+    return fault
 
 
 def check_domain(domain: Text, roles: RoleModel, problems: ProblemList) -> None:

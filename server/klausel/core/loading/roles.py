@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
 from klausel.core.loading.dependency_order import used_first
 from klausel.core.loading.fields import ProblemList, is_empty
-from klausel.core.loading.file_schema import LEVEL, ROLE
+from klausel.core.loading.file_schema import CONTAINED, LEVEL, ROLE
+from klausel.core.loading.places import fault_in_a_place
 from klausel.core.policy.role_hints import hint_on_role
 from klausel.core.policy.roles import LONGEST_CHAIN, Level, Role, RoleModel
 from klausel.core.terms.identifiers import fault_in_domain_id, is_name
+from klausel.core.terms.places import EVERY, EVERYWHERE
 from klausel.core.terms.problem import Place
 from klausel.core.text.yaml_nodes import Fields, Node, Text
 
 _MISSPELT = 0.8
+
+Link = tuple[Text, Text, Text | None]
+"""A role, one that it contains, and the place where alone it does; None for everywhere."""
 
 
 def read_levels(root: Fields, is_misspelt: bool, problems: ProblemList) -> tuple[Level, ...]:
@@ -90,15 +95,13 @@ def _level(name: Text, fields: Fields, is_readable: bool, above: list[Level], pr
     )
 
 
-def read_roles(
-    root: Fields, levels: tuple[Level, ...], problems: ProblemList
-) -> tuple[dict[str, Role], list[tuple[Text, Text]]]:
-    """The declared roles without a problem, by name, and every link (container, contained), which is not yet checked."""
+def read_roles(root: Fields, levels: tuple[Level, ...], problems: ProblemList) -> tuple[dict[str, Role], list[Link]]:
+    """The declared roles without a problem, by name, and every link, which is not yet checked."""
     known_levels = {level.name for level in levels}
     written = root.get("levels")
     declared_levels = {name.value for name, _ in written.entries} if isinstance(written, Fields) else set()
     roles: dict[str, Role] = {}
-    links: list[tuple[Text, Text]] = []
+    links: list[Link] = []
     former: list[tuple[Text, Text]] = []
     for name, node in problems.entries(root.get("roles"), "roles"):
         if name.value in ROLE.names and not isinstance(node, Fields):
@@ -117,19 +120,35 @@ def read_roles(
         elif "level" not in meant:
             known = " or ".join(level.name for level in levels) or "<name>"
             problems.add(name.place, "missing-key", f"role {name.value} has no level", f"add level: {known}")
-        contains = problems.texts(fields.get("contains"), "contains")
+        contains = list(_contained(name, fields.get("contains"), problems))
         keep_one = problems.flag(fields.get("keep_one"), "keep_one")
         was = problems.texts(fields.get("was"), "was")
         former += [(name, text) for text in was if problems.name(text, "a role", is_name)]
-        links += [(name, text) for text in contains]
+        links += contains
         if level and is_good:
-            roles[name.value] = Role(name.value, level, tuple(text.value for text in contains), keep_one, name.place)
+            roles[name.value] = Role(name.value, level, (), keep_one, name.place)
     _check_former_names(root, former, problems)
     for name, text in former:
         if name.value in roles:
             role = roles[name.value]
             roles[name.value] = replace(role, was=(*role.was, text.value))
     return roles, links
+
+
+def _contained(container: Text, node: Node | None, problems: ProblemList) -> Iterator[Link]:
+    """The links of a role: to names, or to keys that may each have a place."""
+    if not isinstance(node, Fields):
+        yield from ((container, text, None) for text in problems.texts(node, "contains"))
+        return
+    for name, value in node.entries:
+        fields = problems.fields(value, f"the contained role {name.value}")
+        if fields is None:
+            if is_empty(value):
+                yield container, name, None
+            continue
+        problems.check_keys(fields, CONTAINED.names, CONTAINED.what)
+        places: list[Text | None] = [*problems.texts(fields.get("in"), "in")]
+        yield from ((container, name, place) for place in places or [None])
 
 
 def _check_former_names(root: Fields, former: list[tuple[Text, Text]], problems: ProblemList) -> None:
@@ -164,16 +183,17 @@ def join_roles(
     levels: tuple[Level, ...],
     declared: Mapping[str, Role],
     declared_names: Collection[str],
-    links: list[tuple[Text, Text]],
+    links: list[Link],
     problems: ProblemList,
 ) -> RoleModel:
-    """The role model of the declared roles and their links (container, contained); faulty links are left out.
+    """The role model of the declared roles and their links; faulty links are left out.
 
     `declared_names` also holds roles whose own declaration has a problem, so that they are not called unknown.
     """
     depths = {level.name: level.depth for level in levels}
     contained: dict[str, dict[str, Place]] = {name: {} for name in declared}
-    for container, text in links:
+    placed: list[tuple[str, str, Text]] = []
+    for container, text, in_place in links:
         name = container.value
         if text.value not in declared_names:
             hint = hint_on_role(text.value, declared_names, problems.suggestions)
@@ -182,12 +202,39 @@ def join_roles(
             if depths[declared[text.value].level] < depths[declared[name].level]:
                 message = f"role {name} would contain {text.value} of a higher level"
                 problems.add(text.place, "contains-higher-level", message, "a role contains roles of its level or below")
+            elif in_place is not None and in_place.value != EVERYWHERE:
+                placed.append((name, text.value, in_place))
             else:
                 contained[name].setdefault(text.value, text.place)
     if not _has_cycles(contained, problems):
         _check_chains(contained, problems)
     roles = {name: replace(role, contains=tuple(contained[name])) for name, role in declared.items()}
+    model = RoleModel(levels, MappingProxyType(roles))
+    for name, inner, in_place in placed:
+        if _can_be_placed(model, name, inner, in_place, problems):
+            roles[name] = replace(roles[name], contains_in=(*roles[name].contains_in, (inner, in_place.value)))
     return RoleModel(levels, MappingProxyType(roles))
+
+
+def _can_be_placed(model: RoleModel, name: str, inner: str, in_place: Text, problems: ProblemList) -> bool:
+    """Whether a role can contain another in a place alone: the holder of the one then holds the other in one domain there."""
+    above, below = model.level_of(name), model.level_of(inner)
+    form = "/".join([*([EVERY] * above.depth), *(f"<{level.name}>" for level in model.levels[above.depth : below.depth])])
+    fault = fault_in_a_place(in_place.value, model)
+    if fault is None and below.depth <= above.depth:
+        fault = f"limits nothing: {name} and {inner} are held at the same level", "leave `in` out"
+    parts = in_place.value.split("/")
+    if fault is None and (len(parts) != below.depth or EVERY in parts[above.depth :]):
+        fault = f"is not one {below.name} below each {above.name}", f"write it as {form}"
+    wider = [role for role in model.roles if model.depths[role] < above.depth and name in model.closure[role]]
+    if fault is None and wider:
+        fault = (
+            f"is not clear for {wider[0]}, which contains {name} everywhere",
+            f"let {wider[0]} contain {inner} in a place itself",
+        )
+    if fault is not None:
+        problems.add(in_place.place, "bad-domain", f'place "{in_place.value}" {fault[0]}', fault[1])
+    return fault is None
 
 
 def _has_cycles(contained: dict[str, dict[str, Place]], problems: ProblemList) -> bool:

@@ -175,7 +175,7 @@ def subject_violations(roles: RoleModel, subject: str, held: Iterable[tuple[str,
 
 def _separation_violations(roles: RoleModel, subject: str, pairs: Iterable[tuple[str, str]]) -> Iterator[Violation]:
     for first, second in roles.separate:
-        holding = [[(role, domain) for role, domain in pairs if wanted in roles.closure[role]] for wanted in (first, second)]
+        holding = [[(role, domain) for role, domain in pairs if wanted in roles.reach[role]] for wanted in (first, second)]
         if all(holding):
             role, domain = holding[1][0]
             message = f"{subject} would be {first} in {holding[0][0][1]} and {second} in {domain}; nobody may hold both"

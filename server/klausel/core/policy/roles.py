@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
 
+from klausel.core.terms.places import EVERY
 from klausel.core.terms.problem import Place
 
 ANYONE = "anyone"
@@ -39,7 +40,8 @@ class Level:
 class Role:
     """One role: its level, the roles that it contains directly, and whether a domain with people must keep a holder.
 
-    `was` are the names that it had before: role assignments that were stored under them count as this role.
+    `was` are the names that it had before: role assignments that were stored under them count as this role. `contains_in` are
+    roles of lower levels that it contains in one domain alone, with that: a place whose parts below its own level are ids.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Role:
     keep_one: bool
     place: Place
     was: tuple[str, ...] = ()
+    contains_in: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -156,6 +159,50 @@ class RoleModel:
         """All names that each role or `any` role stands for, itself included."""
         return MappingProxyType({name: frozenset(self._chains(name)) for name in self.inheritance})
 
+    @cached_property
+    def places_of_links(self) -> tuple[str, ...]:
+        """The places in which alone a role contains another."""
+        return tuple(dict.fromkeys(place for role in self.roles.values() for _, place in role.contains_in))
+
+    @cached_property
+    def reach(self) -> Mapping[str, frozenset[str]]:
+        """All names that each role may stand for anywhere: those of `closure`, and of the roles that it contains in one place."""
+        if not self.places_of_links:
+            return self.closure
+        found = dict(self.closure)
+        for name in sorted(self.roles, key=lambda name: -self.depths[name]):
+            inner = [role for role in self.closure[name] if role in self.roles]
+            found[name] = found[name].union(*(found[one] for role in inner for one, _ in self.roles[role].contains_in))
+        return MappingProxyType(found)
+
+    def held_through(self, role: str, domain: str) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
+        """The roles that a role held in a domain contains in one place below it: each with that domain, and the chain to it."""
+        if not self.places_of_links:
+            return ()
+        found: dict[tuple[str, str], tuple[str, ...]] = {}
+        waiting: list[tuple[str, str, tuple[str, ...]]] = [(role, domain, (role,))]
+        while waiting:
+            holder, where, chain = waiting.pop()
+            for name in self.roles:
+                if name not in self.closure[holder]:
+                    continue
+                for inner, place in self.roles[name].contains_in:
+                    below = _domain_below(where, place)
+                    if below is not None and (inner, below) not in found:
+                        found[inner, below] = (*chain, *self.chain(holder, name)[1:], inner)
+                        waiting.append((inner, below, found[inner, below]))
+        return tuple((inner, below, chain) for (inner, below), chain in found.items())
+
+    def names_given(self, role: str, place: str, domain: str) -> frozenset[str]:
+        """All names that a role held in one domain gives in another: at or below it, and elsewhere below the same top."""
+        names: frozenset[str] = frozenset()
+        for held, where in ((role, place), *((inner, below) for inner, below, _ in self.held_through(role, place))):
+            if domain == where or domain.startswith(where + "/"):
+                names |= self.closure[held]
+            if "/" in where and top_domain(where) == top_domain(domain):
+                names |= self.closure[ANY_PREFIX + held]
+        return names
+
     def chain(self, holder: str, wanted: str) -> tuple[str, ...]:
         """The shortest inheritance chain from one name to another, both included; empty when there is none."""
         if is_joint(wanted):
@@ -172,6 +219,14 @@ class RoleModel:
                     chains[contained] = (*chains[name], contained)
                     waiting.append(contained)
         return chains
+
+
+def _domain_below(domain: str, place: str) -> str | None:
+    """The one domain below another that lies in a place whose further parts are ids; None where there is none."""
+    ids, parts = domain.split("/"), place.split("/")
+    if len(parts) <= len(ids) or not all(part in (EVERY, id_) for part, id_ in zip(parts, ids, strict=False)):
+        return None
+    return "/".join([*ids, *parts[len(ids) :]])
 
 
 def joint_name(names: Iterable[str]) -> str:

@@ -116,8 +116,7 @@ class UsageCounter:
         effective_roles = EffectiveRoles.of(self._policy.roles, held)
         assigned = set()
         for role, where in effective_roles.held:
-            is_here = domain == where or domain.startswith(where + "/")
-            if not closure.get(role if is_here else ANY_PREFIX + role, frozenset()).isdisjoint(parts_of(grantee)):
+            if not self._policy.roles.names_given(role, where, domain).isdisjoint(parts_of(grantee)):
                 assigned.add(role)
         leading = {
             name.removeprefix(ANY_PREFIX)

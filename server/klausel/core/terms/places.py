@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 EVERY = "*"
 EVERYWHERE = EVERY
@@ -17,8 +18,17 @@ def covers(place: str, domain: str) -> bool:
     """Whether a domain lies in a place."""
     if EVERY not in place:
         return domain == place or domain.startswith(place + "/")
-    parts, ids = place.split("/"), domain.split("/")
-    return len(parts) <= len(ids) and all(part in (EVERY, id_) for part, id_ in zip(parts, ids, strict=False))
+    ids = domain.split("/")
+    positions, named, length = _named_ids(place)
+    return len(ids) >= length and [ids[position] for position in positions] == named
+
+
+@lru_cache(maxsize=4096)
+def _named_ids(place: str) -> tuple[list[int], list[str], int]:
+    """The positions of the ids that a place names, these ids, and how many parts it has."""
+    parts = place.split("/")
+    positions = [position for position, part in enumerate(parts) if part != EVERY]
+    return positions, [parts[position] for position in positions], len(parts)
 
 
 def is_inside(place: str, other: str) -> bool:

@@ -71,7 +71,7 @@ def _everything(policy: PolicySet) -> Iterator[Touchable]:
             yield _condition(grant, False)
     for role in policy.roles.roles.values():
         yield _role(policy, role.name)
-        for contained in role.contains:
+        for contained in dict.fromkeys((*role.contains, *(inner for inner, _ in role.contains_in))):
             yield _link(policy, role.name, contained)
 
 

@@ -12,7 +12,7 @@ from klausel.core.difference.equivalence import everything_asked
 from klausel.core.policy.fitting import fitted, wanted_cases
 from klausel.core.policy.policy_set import Grant, PolicySet
 from klausel.core.policy.properties import PropertyTypes
-from klausel.core.policy.roles import ANY_PREFIX, ANYONE, Level, RoleModel, depth_of, is_joint, parts_of
+from klausel.core.policy.roles import ANY_PREFIX, ANYONE, Level, Role, RoleModel, depth_of, is_joint, parts_of
 from klausel.core.policy.scope import Scope
 from klausel.core.terms.places import EVERY
 from klausel.core.terms.problem import Place
@@ -68,6 +68,18 @@ def mutants(policy: PolicySet) -> Iterator[Mutant]:
             roles = replace(policy.roles, roles=MappingProxyType({**policy.roles.roles, role.name: weaker}))
             what = f"{role.name} contains {contained}: dropped"
             yield Mutant("inheritance link dropped", what, role.place, replace(policy, roles=roles), everything)
+        for link in role.contains_in:
+            rest = tuple(other for other in role.contains_in if other != link)
+            without = replace(role, contains_in=rest)
+            everywhere = replace(without, contains=(*role.contains, link[0]))
+            said = f"{role.name} contains {link[0]} in {link[1]}"
+            changes: tuple[tuple[Kind, str, Role], ...] = (
+                ("inheritance link dropped", f"{said}: dropped", without),
+                ("place changed", f"{said}: everywhere instead", everywhere),
+            )
+            for kind, what, changed_role in changes:
+                roles = replace(policy.roles, roles=MappingProxyType({**policy.roles.roles, role.name: changed_role}))
+                yield Mutant(kind, what, role.place, replace(policy, roles=roles), everything)
         if role.keep_one:
             not_kept = MappingProxyType({**policy.roles.roles, role.name: replace(role, keep_one=False)})
             without_rule = replace(policy, roles=replace(policy.roles, roles=not_kept))

@@ -445,7 +445,7 @@ class _Import:
 
 
 def _stored_names_of_holders(roles: RoleModel, wanted: str) -> list[str]:
-    return [stored for name in roles.roles if wanted in roles.closure[name] for stored in roles.stored_names(name)]
+    return [stored for name in roles.roles if wanted in roles.reach[name] for stored in roles.stored_names(name)]
 
 
 def _subjects_staged(connection: Connection) -> frozenset[str] | None:

@@ -47,20 +47,22 @@ def find(survey: Survey) -> Iterator[Problem]:
 
 def _alike_by_names(survey: Survey, roles: Iterable[Role]) -> Iterator[tuple[Role, Role]]:
     """Each role that stands for the same names that grants use as one before it, beside the first such."""
-    found: dict[frozenset[str], Role] = {}
+    found: dict[object, Role] = {}
     for role in roles:
-        names = survey.policy.roles.closure[role.name] & survey.grants_of.keys()
-        first = found.setdefault(frozenset(names), role)
+        names = survey.policy.roles.reach[role.name] & survey.grants_of.keys()
+        first = found.setdefault((frozenset(names), role.contains_in), role)
         if first is not role:
             yield first, role
 
 
 def may_do_the_same(survey: Survey, first: Role, second: Role) -> bool:
     """Whether two roles of one level give the same decisions, whatever else a subject holds."""
-    closure = survey.policy.roles.closure
-    apart = (closure[first.name] ^ closure[second.name]) & survey.grants_of.keys()
+    reach = survey.policy.roles.reach
+    apart = (reach[first.name] ^ reach[second.name]) & survey.grants_of.keys()
     if not apart:
-        return True
+        return first.contains_in == second.contains_in
+    if first.contains_in or second.contains_in:
+        return False
     questions = {(grant.resource_type, grant.action) for name in apart for grant in survey.grants_of[name]}
     return all(_same_answers(survey, question, first.name, second.name) for question in questions)
 
