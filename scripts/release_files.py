@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import zipfile
 from pathlib import Path
 
 SUMS = "SHA256SUMS"
@@ -19,22 +20,22 @@ def release_commit(clone: Path, target: Path) -> list[Path]:
     """Builds the last commit of a clone; what is not committed is not in it."""
     made_at = int(_git(clone, "show", "-s", "--format=%ct", "HEAD"))
     with tempfile.TemporaryDirectory() as folder:
-        archive = io.BytesIO(_git(clone, "-c", "tar.umask=0022", "archive", "HEAD"))
-        with tarfile.open(fileobj=archive) as packed:
-            packed.extractall(folder, filter="data")
+        # Zip files, unlike tar files, are unpacked alike by every Python that Klausel runs on.
+        with zipfile.ZipFile(io.BytesIO(_git(clone, "archive", "--format=zip", "HEAD"))) as packed:
+            packed.extractall(folder)
         return build(Path(folder), target, made_at)
 
 
 def build(sources: Path, target: Path, made_at: int) -> list[Path]:
     """Builds what stands in a folder, which this changes, as made at a moment (seconds since 1970); the paths of the files.
 
-    Neither the clock, nor the rights and times of the sources, nor the folder that they stand in leave a trace.
+    Neither the clock, nor the rights and times of the sources, nor the umask, nor the folder that they stand in leave a trace.
     """
     for path in sources.rglob("*"):
         path.chmod(0o755 if path.is_dir() else 0o644)
     command = [sys.executable, "-m", "build", "--no-isolation", "--wheel", "--sdist", "--outdir", str(target), str(sources)]
     environment = {**os.environ, "SOURCE_DATE_EPOCH": str(made_at)}
-    subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
+    subprocess.run(command, check=True, env=environment, umask=0o022, stdout=subprocess.DEVNULL)
     (wheel,) = target.glob("*.whl")
     (archive,) = target.glob("*.tar.gz")
     _without_traces(archive, made_at)

@@ -88,6 +88,7 @@ def test_a_new_layout_of_the_files_shows_no_change(repository: Repository) -> No
         "changes": [],
         "renames": [],
         "pattern_matches_taken_as_free": False,
+        "changed_types": [],
         "not_compared": [],
         "changed_rules": [],
         "rules": [],

@@ -130,15 +130,17 @@ class Running:
         return [told["decision"] for told in json.loads(body)["evaluations"]]
 
     def metrics(self) -> dict[str, dict[str, str]]:
-        """By process, the digest in force and the counts of reloads; asked until both workers have answered."""
+        """By process, the digest in force and the counts of reloads; asked until both workers tell of this moment."""
+        began = time.time()
         found: dict[str, dict[str, str]] = {}
-        give_up_at = time.monotonic() + SECONDS_TO_FOLLOW
         while len(found) < 2:
-            assert time.monotonic() < give_up_at
+            assert time.time() < began + SECONDS_TO_FOLLOW, self.log
             text = self.ask("GET", "/metrics")[1].decode()
-            (process,) = set(re.findall('process="([0-9]+)"', text))
-            counts = dict(re.findall(r'reloads_total\{process="\d+",result="(\w+)"\} ([\d.]+)', text))
-            found[process] = {"digest": re.findall('files_digest="([^"]+)"', text)[0], **counts}
+            for process, seconds in re.findall(r'metrics_timestamp_seconds\{process="(\d+)"\} ([\d.e+]+)', text):
+                if float(seconds) >= began:
+                    counts = dict(re.findall(rf'reloads_total\{{process="{process}",result="(\w+)"\}} ([\d.]+)', text))
+                    info = re.findall(rf'policy_info\{{[^}}]*process="{process}"[^}}]*\}}', text)[0]
+                    found[process] = {"digest": re.findall('files_digest="([^"]+)"', info)[0], **counts}
         return found
 
     def wait_until(self, holds: Callable[[], bool]) -> None:

@@ -109,7 +109,13 @@ def remove_subject(service: Service, parameters: dict[str, str], sender: Sender)
     roles = service.policy.compiled.policy.roles
     origin = _origin(parameters, sender)
     try:
-        revision, removed = service.store.remove_subject(roles, parameters["subject"], parameters["account"], origin)
+        revision, removed = service.store.remove_subject(
+            roles,
+            parameters["subject"],
+            parameters["account"],
+            origin,
+            stays_inside=sender.proved is not None and sender.proved.accounts is not None,
+        )
     except ForbiddenState as error:
         raise _conflict(error) from None
     except InvalidAssignments as error:

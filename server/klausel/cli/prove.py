@@ -46,7 +46,9 @@ def prove_command(policies: Path, model: Path | None, format_: str, max_steps: i
 
 def _lines(verdict: Verdict) -> Iterator[str]:
     invariant, found = verdict.invariant, verdict.counterexample
-    free = "; pattern matches were taken as free" if verdict.has_free_matches else ""
+    free = (
+        "; comparisons that follow from each other, such as patterns, were taken as free" if verdict.has_free_matches else ""
+    )
     if verdict.undecided is not None:
         yield f"UNKNOWN {invariant.name}"
         yield f"        {invariant.place}: {verdict.undecided}; {TOO_MANY_CASES_HINT}"

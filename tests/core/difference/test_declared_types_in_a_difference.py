@@ -70,7 +70,7 @@ QUICK = (12, 13, 15, 25, 30, 42, 44, 46, 49, 53)
 def test_every_request_that_declarations_decide_otherwise_is_in_the_difference() -> None:
     flips = 0
     for seed in QUICK:
-        generated, _ = generate_declared(seed, requests=300)
+        generated, _ = generate_declared(seed, requests=1000)
         texts = {name: text for name, text in generated.texts.items() if name != "properties.yaml"}
         texts["features/one.yaml"] = re.sub(r", properties: \{.*\}\}$", "}", texts["features/one.yaml"], flags=re.MULTILINE)
         declared, plain = asked_of(generated), asked_of(generated._replace(texts=texts))
@@ -85,4 +85,4 @@ def test_every_request_that_declarations_decide_otherwise_is_in_the_difference()
             held = generated.held.get(f"{request.subject.type}:{request.subject.id}", ())
             assert difference.flip(held, request) is expected, f"seed {seed}: {request}\n{generated}"
             flips += expected is not None
-    assert flips > 10
+    assert flips, "no request told the sets apart"

@@ -196,7 +196,11 @@ class TestRules:
         other = Assignment("group:other", "user", "beta")
         rows = [ADMIN, USERS, LEADS, member("group:leads", "users"), member("bo", "leads"), member("bo", "other"), other]
         any_store.write(ROLES, [*rows, row("zed", "admin", "beta")], [])
-        _, removed = any_store.remove_subject(ROLES, "user:bo", "acme")
+        any_store.write(ROLES, [Assignment("group:leads", "user", "beta")], [])
+        with pytest.raises(ForbiddenState, match="is in group:leads, which has roles beyond acme too"):
+            any_store.remove_subject(ROLES, "user:bo", "acme", stays_inside=True)
+        any_store.write(ROLES, [], [Assignment("group:leads", "user", "beta")])
+        _, removed = any_store.remove_subject(ROLES, "user:bo", "acme", stays_inside=True)
         assert (removed, any_store.held_by("user:bo")) == (1, (("user", "beta"),))
 
 

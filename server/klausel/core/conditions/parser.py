@@ -45,7 +45,7 @@ from klausel.core.conditions.tree import (
     negate,
 )
 from klausel.core.conditions.values import Scalar
-from klausel.core.terms.problem import did_you_mean
+from klausel.core.terms.problem import Suggestions, did_you_mean
 
 LONGEST_EXPRESSION = 4_000
 DEEPEST_NESTING = 30
@@ -115,11 +115,16 @@ class _Token(NamedTuple):
     offset: int
 
 
-def parse_condition(text: str, named: Callable[[str], Condition | None], known_names: Mapping[str, object]) -> Condition:
+def parse_condition(
+    text: str,
+    named: Callable[[str], Condition | None],
+    known_names: Mapping[str, object],
+    suggestions: Suggestions | None = None,
+) -> Condition:
     """The checked tree of a condition's text; raises `ExpressionFault`.
 
     `named` gives the tree of a named condition, or None when that condition itself is faulty or unknown;
-    `known_names` has all their names.
+    `known_names` has all their names, among which `suggestions` look for one that was meant.
     """
     if len(text) > LONGEST_EXPRESSION:
         raise ExpressionFault(
@@ -129,7 +134,7 @@ def parse_condition(text: str, named: Callable[[str], Condition | None], known_n
             0,
         )
     with _hints_on_other_languages(text):
-        return _Parser(text, named, known_names).parse()
+        return _Parser(text, named, known_names, suggestions).parse()
 
 
 def named_conditions_in(text: str, known_names: Mapping[str, object]) -> dict[str, int]:
@@ -167,11 +172,18 @@ def _depth(condition: Condition) -> int:
 
 
 class _Parser:
-    def __init__(self, text: str, named: Callable[[str], Condition | None], known: Mapping[str, object]) -> None:
+    def __init__(
+        self,
+        text: str,
+        named: Callable[[str], Condition | None],
+        known: Mapping[str, object],
+        suggestions: Suggestions | None = None,
+    ) -> None:
         self._tokens = _tokens(text)
         self._at = 0
         self._named = named
         self._known = known
+        self._suggestions = suggestions or Suggestions()
         self._depth = 0
         self._comparisons = 0
         self.used: dict[str, int] = {}
@@ -296,9 +308,11 @@ class _Parser:
         if condition is None:
             if token.text in self._known:
                 raise ExpressionFault(CONDITION_FAULTY, f'condition "{token.text}" has a problem', "", token.offset)
+            near = self._suggestions.nearest(token.text, self._known)
+            meant = f'did you mean "{near}"? ' if near else ""
             self._fail(
                 f'unknown condition "{token.text}"',
-                f"{did_you_mean(token.text, self._known)}Conditions are declared in policies/conditions.yaml; "
+                f"{meant}Conditions are declared in policies/conditions.yaml; "
                 "an attribute starts with subject, resource, action or context, and a text stands in quotes",
                 token.offset,
                 "unknown-condition",

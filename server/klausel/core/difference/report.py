@@ -214,7 +214,8 @@ def notes(report: DifferenceReport) -> list[str]:
         )
     if report.difference.has_free_matches:
         found.append(
-            "pattern matches were taken as free: nothing is missing, but a change may need a text that no pattern leaves room for"
+            "comparisons that follow from each other, such as patterns, were taken as free: nothing is missing, but a change may "
+            "need values that cannot be together"
         )
     return found
 

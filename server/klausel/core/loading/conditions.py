@@ -54,7 +54,7 @@ class NamedConditions:
         """The tree of a condition's text, one and the same for equal texts; raises `ExpressionFault`."""
         tree = self._parsed.get(text.value)
         if tree is None:
-            tree = parse_condition(text.value, self._trees.get, self._known)
+            tree = parse_condition(text.value, self._trees.get, self._known, self._problems.suggestions)
             if self._is_whole:
                 self._parsed[text.value] = tree
         return tree

@@ -11,7 +11,7 @@ from typing import Literal
 
 from sqlalchemy import Connection, Engine, bindparam, delete, func, insert, select
 
-from klausel.core.policy.assignment import Assignment, fault_in_assignment
+from klausel.core.policy.assignment import Assignment, Violation, fault_in_assignment
 from klausel.core.policy.holding import held_at, timing_of
 from klausel.core.policy.roles import RoleModel, top_domain
 from klausel.core.records.change_record import Origin
@@ -134,11 +134,14 @@ class AssignmentStore:
         self._tell(change)
         return revision
 
-    def remove_subject(self, roles: RoleModel, subject: str, account: str, origin: Origin = _UNKNOWN) -> tuple[str, int]:
+    def remove_subject(
+        self, roles: RoleModel, subject: str, account: str, origin: Origin = _UNKNOWN, stays_inside: bool = False
+    ) -> tuple[str, int]:
         """Takes all that a leaver holds in a top-level domain and below it; returns the revision and how many rows.
 
-        What it holds there through groups goes too: it leaves each group that leads to a role there. Raises
-        InvalidAssignments when `account` is not one id, ForbiddenState as `write` does.
+        What it holds there through groups goes too: it leaves each group that leads to a role there. With `stays_inside` that
+        is refused for a group that leads to a role elsewhere too. Raises InvalidAssignments when `account` is not one id,
+        ForbiddenState as `write` does.
         """
         fault = fault_in_domain_id(account)
         if fault:
@@ -148,10 +151,14 @@ class AssignmentStore:
             known = list(rows_of(connection, {subject})) if _can_be_stored(subject) else []
             leaving = [row for row in known if top_domain(row.domain) == account and not row.is_membership]
             for row in known:
-                if row.is_membership and any(
-                    top_domain(one.domain) == account for one in rows_with_groups(connection, [row.role])
-                ):
-                    leaving.append(row)
+                if row.is_membership:
+                    above = rows_with_groups(connection, [row.role])
+                    led_to = {top_domain(one.domain) for one in above if not one.is_membership}
+                    if account in led_to:
+                        leaving.append(row)
+                        if stays_inside and len(led_to) > 1:
+                            message = f"{subject} is in {row.role}, which has roles beyond {account} too"
+                            raise ForbiddenState((Violation(subject, row.role, "", "group-reaches-further", message),))
             revision, change = _apply(connection, roles, (), leaving, origin, self.clock())
         self._tell(change)
         return revision, len(leaving)
