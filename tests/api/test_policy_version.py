@@ -138,7 +138,7 @@ def test_another_name_of_a_file_keeps_the_meaning(before: dict[str, Any], versio
         (QUIZZES, "    when: is_published\n", ""),
         (QUIZZES, "    when: is_published\n", "    in: acme\n    when: is_published\n"),
         (QUIZZES, "    when: is_published\n", "    at_level: workspace\n    when: is_published\n"),
-        ("policies/conditions.yaml", '"published"', '"Published"'),
+        ("policies/conditions.yaml", '"published"', '"draft"'),
         ("policies/roles.yaml", "contains: lead", "contains: reviewer"),
     ],
 )

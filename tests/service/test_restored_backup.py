@@ -35,7 +35,7 @@ def copy(source: Path, target: Path) -> None:
 def write(path: Path, rows: list[Assignment], by_plain_sql: bool, served: Served) -> None:
     if by_plain_sql:
         with closing(sqlite3.connect(path)) as connection, connection:
-            connection.executemany(PLAIN, rows)
+            connection.executemany(PLAIN, [row.key for row in rows])
         return
     with closing(AssignmentStore(open_database(f"sqlite:///{path}"))) as store:
         store.write(served.service.policy.compiled.policy.roles, rows, [])

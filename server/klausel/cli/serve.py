@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import logging
 import multiprocessing
 import os
 import signal
@@ -59,6 +60,24 @@ OTHER_DESCRIPTORS = 256
 RESPAWN_SECONDS = 1.0
 SECONDS_TO_END = 10
 _DEFAULTS = Settings()
+
+
+class _IntendedThreads(logging.Filter):
+    """Keeps the server from warning of the number of threads, which is meant: most of them only wait."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether a record is told."""
+        return "Python threads" not in record.getMessage()
+
+
+# Standard output may be the decision log, so nothing else goes there.
+_LOG_OF_THE_SERVER = {
+    "filters": {"intended": {"()": _IntendedThreads}},
+    "handlers": {
+        name: {"class": "logging.StreamHandler", "stream": "ext://sys.stderr", "formatter": form, "filters": ["intended"]}
+        for name, form in (("console", "generic"), ("access", "access"))
+    },
+}
 
 
 @click.command()
@@ -304,6 +323,7 @@ def serve(policies: Path, model: Path | None, demo: bool, open_to_all: bool, **o
         backpressure=settings.max_connections + MORE_CONNECTIONS,
         backlog=BACKLOG,
         log_level=LogLevels.warning,
+        log_dictconfig=_LOG_OF_THE_SERVER,
         log_access=False,
         websockets=False,
         # One worker that dies must not end the others; a moment between two tries keeps a broken one from spinning.
