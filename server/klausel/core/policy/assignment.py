@@ -99,7 +99,7 @@ def fault_in_assignment(roles: RoleModel, assignment: Assignment) -> str | None:
     if role is None:
         now = roles.names_now.get(assignment.role)
         hint = f'it is called "{now}" now. {DECLARED_IN}' if now else hint_on_role(assignment.role, roles.roles)
-        return f'unknown role "{assignment.role}"; {hint}'
+        return f'unknown role "{assignment.role}"; {hint[:1].lower()}{hint[1:]}'
     fault = fault_in_domain(assignment.domain)
     if fault:
         return f'domain "{assignment.domain}" {fault}'

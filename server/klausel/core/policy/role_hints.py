@@ -17,6 +17,7 @@ _EITHER = re.compile(r"(.+?)\s*(?:\bor\b|\|+|;)\s*(.+)", re.IGNORECASE)
 _ANY = re.compile(r"any[\s_\-]*(.+)", re.IGNORECASE)
 _WORDS = re.compile(r"[^\W_]+")
 _LIKE = 0.7
+_SOMEWHAT_LIKE = 0.6
 _SURELY = 0.8
 """How alike a text must be to a name that is no role, such as `anyone`."""
 
@@ -78,6 +79,10 @@ def _instead_of_phrase(text: str) -> str:
     return ""
 
 
+def _is_like(written: str, name: str) -> bool:
+    return nearest_name(written, [name], _LIKE) is not None
+
+
 def misspelt_role(written: str, known: Collection[str], suggestions: Suggestions | None = None) -> str | None:
     """The known name that this seems to be a misspelling of; one with further words or letters around it is another name."""
     suggestions = suggestions or Suggestions()
@@ -87,8 +92,9 @@ def misspelt_role(written: str, known: Collection[str], suggestions: Suggestions
     for name in known:
         if name.lower() == folded:
             return name
-    near = suggestions.nearest(written, known, _LIKE)
-    if near is None:
+    near = suggestions.nearest(written, known, _LIKE) or suggestions.nearest(written, known, _SOMEWHAT_LIKE)
+    # The same letters in another order are a slip of the fingers, however little alike the whole is.
+    if near is None or not (_is_like(written, near) or sorted(near.lower()) == sorted(folded)):
         return None
     words, of_near = set(_WORDS.findall(folded)), set(_WORDS.findall(near.lower()))
     is_another = of_near < words or (near.lower() in folded and len(folded) > len(near) + 1)
