@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import islice
 
 import pytest
@@ -11,9 +12,9 @@ from policy_sets import Asked, policy_of
 
 from klausel.core.analysis.permission import Question, given_values, question_in
 from klausel.core.analysis.search import Found, holders_that_matter, what_can, who_can
-from klausel.core.conditions.outcomes import truth_space
+from klausel.core.conditions.outcomes import Known, Outcome, TruthSpace, truth_space
 from klausel.core.conditions.simplify import small_space
-from klausel.core.conditions.tree import Atom, Attribute, Term, atoms, attributes_in, evaluate
+from klausel.core.conditions.tree import Atom, Attribute, Term, atoms, attributes_in, attributes_of, evaluate
 from klausel.core.conditions.values import shown
 from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.difference.equivalence import everything_asked
@@ -76,14 +77,34 @@ def random_requests_about(
         )
 
 
+@lru_cache(1000)
+def space_of(all_atoms: tuple[Atom, ...]) -> TruthSpace | None:
+    return small_space(all_atoms)
+
+
+_OUTCOMES: dict[tuple[tuple[Atom, ...], str], tuple[Outcome, ...]] = {}
+
+
+def outcomes_of(all_atoms: tuple[Atom, ...], known: Known) -> tuple[Outcome, ...]:
+    """The first ways in which comparisons turn out; subjects and domains that no comparison reads share them."""
+    read = {attribute for atom in all_atoms for attribute in attributes_of(atom)}
+    # Known values may be objects, which no dictionary takes as keys.
+    key = all_atoms, repr([(name, values) for name, values in known.items() if name in read])
+    if key not in _OUTCOMES:
+        if len(_OUTCOMES) > 1_000:
+            _OUTCOMES.clear()
+        _OUTCOMES[key] = tuple(truth_space(all_atoms, known).outcomes[:MOST_REQUESTS])
+    return _OUTCOMES[key]
+
+
 def requests_about(asked: Asked, question: Question, domain: str | None, key: str, given: Request) -> Iterator[Request]:
     """A request for each way in which the conditions about a question can turn out for a subject."""
-    all_atoms = atoms_of(question)
-    if small_space(all_atoms) is None:
+    all_atoms = tuple(atoms_of(question))
+    if space_of(all_atoms) is None:
         return
     type_, id_ = split_subject_key(key) or ("", "")
     known = {**question.known, Attribute("subject", ("type",)): (type_,), Attribute("subject", ("id",)): (id_,)}
-    for outcome in truth_space(all_atoms, known).outcomes:
+    for outcome in outcomes_of(all_atoms, known):
         properties: dict[str, dict[str, object]] = {"subject": {}, "resource": {}, "action": {}, "context": {}}
         for entity in ("subject", "resource", "action"):
             properties[entity].update(getattr(given, entity).properties)
@@ -133,7 +154,7 @@ def said(found: Found | None, request: Request) -> bool:
 
 def check(asked: Asked, generated: Generated, question: Question, domain: str | None, given: Request) -> int:
     found = {one.subject: one for one in who_can(asked.policy.roles, question, people_of(asked, question))}
-    space = small_space(atoms_of(question))
+    space = space_of(tuple(atoms_of(question)))
     is_tight = space is not None and not space.has_free_matches
     asked_about = 0
     for key in SUBJECTS:
