@@ -25,7 +25,14 @@ from klausel.storage.callers.keys import KeyStore
 
 PAGES = ("/console", "/console/roles", "/console/try", "/console/who-can")
 HOSTILE = ["<script>alert(1)</script>", "\"'><img src=x onerror=alert(1)>", "a\x1b[31mred", "a\u202egnp.exe", "{{ 7*7 }}"]
-TRIED = {"subject": "user:leo", "action": "edit", "type": "quiz", "id": "q1", "domain": "acme/support", "properties": "status=published"}
+TRIED = {
+    "subject": "user:leo",
+    "action": "edit",
+    "type": "quiz",
+    "id": "q1",
+    "domain": "acme/support",
+    "properties": "status=published",
+}
 
 
 class Browser:
@@ -88,9 +95,9 @@ def small(tmp_path: Path, opened: Callable[..., Doors]) -> Callable[..., Doors]:
 
     def open_small(more: str = "", **settings: Any) -> Doors:
         folder = tmp_path / "policies"
-        folder.mkdir()
+        (folder / "features").mkdir(parents=True)
         (folder / "roles.yaml").write_text(ROLES, encoding="utf-8")
-        (folder / "payments.yaml").write_text(PAYMENTS + more, encoding="utf-8")
+        (folder / "features" / "payments.yaml").write_text(PAYMENTS + more, encoding="utf-8")
         (tmp_path / "model.conf").write_text(MODEL, encoding="utf-8")
         return opened(policies=str(folder), model=str(tmp_path / "model.conf"), **settings)
 
@@ -123,8 +130,10 @@ def test_the_matrix_follows_the_policies(small: Callable[..., Doors], tmp_path: 
     doors = small()
     browser = Browser(doors.service)
     assert not any(row["action"] == "pay" for row in browser.twin("/console")["rows"])
-    changed = PAYMENTS.replace("[create, approve]", "[create, approve, pay]") + "  - {allow: head, to: pay, resource: payment}\n"
-    (tmp_path / "policies" / "payments.yaml").write_text(changed, encoding="utf-8")
+    changed = (
+        PAYMENTS.replace("[create, approve]", "[create, approve, pay]") + "  - {allow: head, to: pay, resource: payment}\n"
+    )
+    (tmp_path / "policies" / "features" / "payments.yaml").write_text(changed, encoding="utf-8")
     assert doors.service.reload_policy() == "taken"
     (row,) = (row for row in browser.twin("/console")["rows"] if row["action"] == "pay")
     assert row["cells"]["head"] == "yes"
@@ -132,11 +141,18 @@ def test_the_matrix_follows_the_policies(small: Callable[..., Doors], tmp_path: 
 
 def test_the_roles_are_drawn_and_counted(small: Callable[..., Doors]) -> None:
     doors = small()
-    grant(doors.service, [("user:olga", "owner", "acme"), ("user:wim", "member", "acme"), ("user:wim", "worker", "acme/ops")])
+    grant(
+        doors.service, [("user:olga", "owner", "acme"), ("user:wim", "member", "acme"), ("user:wim", "worker", "acme/ops")]
+    )
     browser = Browser(doors.service)
     told = {role["role"]: role for role in browser.twin("/console/roles")["roles"]}
     assert (told["owner"]["contains"], told["owner"]["stands_for"]) == (["member", "head"], ["member", "head", "worker"])
-    assert {name: role["role_assignments"] for name, role in told.items()} == {"owner": 1, "member": 1, "head": 0, "worker": 1}
+    assert {name: role["role_assignments"] for name, role in told.items()} == {
+        "owner": 1,
+        "member": 1,
+        "head": 0,
+        "worker": 1,
+    }
     page = browser.page("/console/roles")
     assert len(list(page.all("svg"))) == 1
     assert len([one for one in page.all("rect") if one["class"] == "box"]) == 4
@@ -198,7 +214,7 @@ def test_a_domain_fills_in_what_names_it(browser: Browser) -> None:
         ({"subject": ""}, "the field subject is empty"),
         ({"subject": "leo"}, "not type:id"),
         ({"domain": "a/b/c"}, "more parts than there are levels"),
-        ({"domain": "a//b"}, "is empty"),
+        ({"domain": "a//b"}, "write it as acme, or acme/support"),
         ({"properties": "status"}, "line 1 of the properties is not name=value"),
         ({"properties": "\nresource.id=x"}, "line 2 of the properties: resource.id has a field of its own"),
         ({"properties": "account=other"}, "resource.account is given twice"),
@@ -221,7 +237,16 @@ def test_a_fault_in_the_form_is_told_with_the_form(browser: Browser, changed: di
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("1", 1), ("true", True), ('"1"', "1"), ("[1, 2]", [1, 2]), ('1, "value": 2', '1, "value": 2'), ('1,"x":2', '1,"x":2'), ("NaN", "NaN"), ("", "")],
+    [
+        ("1", 1),
+        ("true", True),
+        ('"1"', "1"),
+        ("[1, 2]", [1, 2]),
+        ('1, "value": 2', '1, "value": 2'),
+        ('1,"x":2', '1,"x":2'),
+        ("NaN", "NaN"),
+        ("", ""),
+    ],
 )
 def test_the_value_of_a_property_is_json_or_a_text(browser: Browser, text: str, value: object) -> None:
     told = browser.twin("/console/try", **{**TRIED, "properties": f"x={text}\nsubject.a.b=c=d"})
@@ -275,31 +300,38 @@ def test_a_fault_in_who_can_is_told(browser: Browser, changed: dict[str, str], m
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)
-def test_nothing_that_is_typed_becomes_markup_or_control(demo: Doors, browser: Browser, hostile: str) -> None:
-    clean = {path: Html(browser.get(path, **given).body.decode()).tags for path, given in _typed("x").items()}
+def test_nothing_that_is_typed_becomes_markup_or_control(browser: Browser, hostile: str) -> None:
     for path, given in _typed(hostile).items():
         answer = browser.get(path, **given)
         assert answer.status in (200, 400)
         page = Html(answer.body.decode())
         assert not {"script", "img", "iframe", "object", "style"} & {tag for tag, _ in page.tags}
         assert not any(name.startswith("on") or name == "style" for _, attributes in page.tags for name in attributes)
-        assert [tag for tag, _ in page.tags] == [tag for tag, _ in clean[path]] or answer.status == 200
         assert "\x1b" not in page.source
-        assert "\u202e" not in page.text.replace(hostile, "") or "textarea" in page.source
-        assert "49" not in re.sub(r"sha256:\w+|\d{3,}", "", page.text) or hostile != "{{ 7*7 }}"
+        assert ("\u202e" in page.text) == ("\u202e" in hostile and path == "/console/try")
+        assert "49" not in re.sub(r"\w{5,}", "", page.text)
 
 
 def _typed(text: str) -> dict[str, dict[str, str]]:
     return {
         "/console": {"feature": text},
-        "/console/try": {"subject": f"user:{text}", "action": text, "type": text, "id": text, "domain": "", "properties": f"{text}={text}"},
+        "/console/try": {
+            "subject": f"user:{text}",
+            "action": text,
+            "type": text,
+            "id": text,
+            "domain": "",
+            "properties": f"{text}={text}",
+        },
         "/console/who-can": {"action": text, "type": text, "domain": text},
     }
 
 
 def test_hostile_names_in_the_store_and_in_files_are_shown_as_what_they_are(small: Callable[..., Doors]) -> None:
     because = "<script>alert('x')</script> \\u202egnp \\e[31m"
-    doors = small(f'  - {{allow: worker, to: approve, resource: payment, when: \'resource.note == "<b>"\', because: "{because}"}}\n')
+    doors = small(
+        f'  - {{allow: worker, to: approve, resource: payment, when: \'resource.note == "<b>"\', because: "{because}"}}\n'
+    )
     evil = "user:<img src=x>\u202egnp"
     doors.service.store.write(
         doors.service.policy.compiled.policy.roles,
@@ -375,10 +407,12 @@ def guarded(opened: Callable[..., Doors], monkeypatch: pytest.MonkeyPatch) -> Do
 
 
 def calling(doors: Doors, *scopes: str, accounts: frozenset[str] | None = None) -> Browser:
-    return Browser(doors.service, KeyStore(doors.service.store.engine).new(Caller("shop", frozenset(scopes), accounts), None)[1])
+    return Browser(
+        doors.service, KeyStore(doors.service.store.engine).new(Caller("shop", frozenset(scopes), accounts), None)[1]
+    )
 
 
-@pytest.mark.parametrize(("path", "scope"), zip(PAGES, ("policy", "policy", "explain", "search"), strict=True))
+@pytest.mark.parametrize(("path", "scope"), [*zip(PAGES, ("policy", "policy", "explain", "search"), strict=True)])
 def test_a_page_needs_a_key_with_its_scope(guarded: Doors, path: str, scope: str) -> None:
     nobody = Browser(guarded.service).get(path)
     assert (nobody.status, nobody.headers["WWW-Authenticate"]) == (401, 'Bearer realm="klausel"')
