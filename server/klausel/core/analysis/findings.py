@@ -137,9 +137,12 @@ class FindingsSearch:
                 inside = [pair for pair in (*by_second, *by_first) if self._is_inside(pair[1])]
                 if inside:
                     role, domain = inside[0]
-                    sides = (", ".join(_held_text(pair, ways) for pair in by) for by in (by_first, by_second))
-                    message = f"{subject} is {' and '.join(sides)}; nobody may hold both {first} and {second}"
-                    fix = f"decide which of them stays; {_taking(subject, (role, domain), ways)}"
+                    holding = "; ".join(_held_text(pair, ways) for pair in dict.fromkeys((*by_first, *by_second)))
+                    message = f"{subject} holds both {first} and {second}, which nobody may: {holding}"
+                    # Whichever side takes fewer steps; what contains both roles is on both.
+                    side = min(by_second, by_first, key=len)
+                    taking = "; ".join(dict.fromkeys(_taking(subject, pair, ways) for pair in side))
+                    fix = f"decide which of them stays; {taking}"
                     yield Finding(SEPARATE, subject, role, domain, message, fix)
 
     def _note_keeper(self, subject: str, held: Held) -> None:
@@ -176,7 +179,7 @@ def _taking(subject: str, pair: Pair, ways: dict[Pair, Way]) -> str:
     way = ways.get(pair)
     if way is not None and way.groups:
         return f"take {subject} out of the group: {_revoke(subject, way.groups[0], '')}"
-    return f"take it away: {_revoke(subject, *pair)}"
+    return f"take {pair[0]} away: {_revoke(subject, *pair)}"
 
 
 def _revoke(subject: str, role: str, domain: str) -> str:
