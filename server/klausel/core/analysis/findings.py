@@ -120,7 +120,9 @@ class FindingsSearch:
     def _of_held(self, subject: str, held: Held) -> Iterator[Finding]:
         by_top: dict[str, list[Pair]] = {}
         for pair in held.pairs:
-            by_top.setdefault(top_domain(pair[1]), []).append(pair)
+            # An orphaned one counts for nothing anyway, and is told by its row.
+            if not is_orphaned(self._roles, pair[0], depth_of(pair[1])):
+                by_top.setdefault(top_domain(pair[1]), []).append(pair)
         for _, pairs in sorted(by_top.items()):
             lacking, separated = broken_rules(self._roles, pairs)
             if not lacking and not separated:
