@@ -37,6 +37,7 @@ SECTIONS = {
         "log": ("log", "log"),
         "blame": ("blame", "blame"),
         "review": ("review", "review"),
+        "findings": ("findings", "findings"),
         "replay": ("replay", "replay"),
         "unused": ("unused", "unused"),
         "audit": ("audit", "audit"),
