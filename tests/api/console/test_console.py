@@ -278,6 +278,21 @@ def test_who_can_lists_all_of_them_page_by_page(small: Callable[..., Doors]) -> 
     assert [line.partition(",")[0] for line in lines] == ["subject", *found]
 
 
+def test_who_can_knows_the_time(small: Callable[..., Doors]) -> None:
+    ended = '  - {allow: member, to: create, resource: payment, when: context.now < time("2000-01-01T00:00:00Z")}\n'
+    doors = small(
+        ended + '  - {allow: worker, to: approve, resource: payment, when: context.now > time("2000-01-01T00:00:00Z")}\n'
+    )
+    grant(
+        doors.service, [("user:wim", "member", "acme"), ("user:wil", "member", "acme"), ("user:wil", "worker", "acme/ops")]
+    )
+    browser = Browser(doors.service)
+    asked = {"type": "payment", "domain": "acme/ops"}
+    assert [one["subject"] for one in browser.twin("/console/who-can", **asked, action="create")["found"]] == ["user:wil"]
+    (found,) = browser.twin("/console/who-can", **asked, action="approve")["found"]
+    assert "context.now" not in str(found["condition"])
+
+
 def test_a_cell_of_the_csv_is_no_formula(small: Callable[..., Doors]) -> None:
     doors = small()
     grant(doors.service, [("=cmd:x", "owner", "acme")])

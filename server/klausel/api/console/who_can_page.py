@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from itertools import islice
 from urllib.parse import urlencode
 
@@ -14,7 +15,7 @@ from klausel.api.console.fields import read_domain
 from klausel.api.console.pages import HEADERS, Page
 from klausel.api.errors import ApiError
 from klausel.api.questions import check_model
-from klausel.core.analysis.permission import Question, question_in
+from klausel.core.analysis.permission import Question, given_values, question_in
 from klausel.core.analysis.search import Found, holders_that_matter, who_can
 from klausel.core.analysis.search_format import found_as_json, reasons_text, verdict_text
 from klausel.core.analysis.table import Sheet, as_csv
@@ -23,6 +24,7 @@ from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.terms.caller import Caller
 from klausel.core.terms.problem import did_you_mean
+from klausel.core.terms.request import asked_at
 from klausel.service.decision_service import Service
 from klausel.storage.assignments.holders import people_who_hold
 
@@ -49,12 +51,13 @@ def who_can_page(service: Service, given: dict[str, str], caller: Caller | None,
     if not given and not is_twin:
         return Page("who_can.html", _TITLE, shown)
     try:
-        question = _question(policy, given, caller)
+        moment = service.clock()
+        question = _question(policy, given, caller, moment)
     except ApiError as error:
         if is_twin or error.status != 400:
             raise
         return Page("who_can.html", _TITLE, {**shown, "fault": error.message}, status=400)
-    answers = _answers(service, policy, question, given.get("after", ""))
+    answers = _answers(service, policy, question, moment, given.get("after", ""))
     found = list(islice(answers, PEOPLE_ON_A_PAGE))
     following = found[-1].subject if next(answers, None) is not None else None
     asked = {name: given[name] for name in FIELDS if given.get(name)}
@@ -74,7 +77,8 @@ def who_can_csv(service: Service, given: dict[str, str], caller: Caller | None) 
     check_model(service)
     loaded = service.in_force_now().policy
     policy = loaded.compiled.policy
-    question = _question(policy, given, caller)
+    moment = service.clock()
+    question = _question(policy, given, caller, moment)
     # Written as a whole, so that a database that fails midway gives an error and not a list that looks complete.
     sheet = Sheet(
         f"who can {question.action} {question.resource_type}",
@@ -84,7 +88,10 @@ def who_can_csv(service: Service, given: dict[str, str], caller: Caller | None) 
         [
             (
                 "",
-                ((one.subject, verdict_text(one), reasons_text(one)) for one in _answers(service, policy, question, "")),
+                (
+                    (one.subject, verdict_text(one), reasons_text(one))
+                    for one in _answers(service, policy, question, moment, "")
+                ),
             )
         ],
         lambda _: (),
@@ -94,7 +101,7 @@ def who_can_csv(service: Service, given: dict[str, str], caller: Caller | None) 
     return Response(text, 200, {**HEADERS, **disposition}, content_type="text/csv; charset=utf-8")
 
 
-def _question(policy: PolicySet, given: dict[str, str], caller: Caller | None) -> Question:
+def _question(policy: PolicySet, given: dict[str, str], caller: Caller | None, moment: datetime) -> Question:
     for name in ("action", "type"):
         if not given.get(name):
             raise ApiError(400, f"the field {name} is empty; fill it in")
@@ -106,15 +113,15 @@ def _question(policy: PolicySet, given: dict[str, str], caller: Caller | None) -
         raise ApiError(400, f'{type_} has no action "{action}"; {did_you_mean(action, declared.actions)}'.rstrip("; "))
     domain = read_domain(policy.roles, given.get("domain", ""))
     check_reach(caller, [domain])
-    question = question_in(policy, type_, action, domain)
+    question = question_in(policy, type_, action, domain, asked_at(given_values("", {}), moment))
     if isinstance(question, BadDomain):
         raise ApiError(400, question.reason)
     check_reach(caller, [question.domain])
     return question
 
 
-def _answers(service: Service, policy: PolicySet, question: Question, after: str) -> Iterator[Found]:
+def _answers(service: Service, policy: PolicySet, question: Question, moment: datetime, after: str) -> Iterator[Found]:
     holders = holders_that_matter(policy.roles, question)
-    held_by = people_who_hold(service.store.engine, holders, after, service.clock().timestamp())
+    held_by = people_who_hold(service.store.engine, holders, after, moment.timestamp())
     people = ((key, EffectiveRoles.of_held(policy.roles, held)) for key, held in held_by)
     return who_can(policy.roles, question, people, with_everybody=not after)
