@@ -253,6 +253,38 @@ def test_what_cannot_be_carried_over_is_named_and_nothing_is_written(
         assert [one for one in lines if one.startswith(start) and message in one], result.stderr
 
 
+HOSTILE = "ev\x1b[31m\x9b2J\u202ee\r"
+
+
+@pytest.mark.parametrize(
+    ("model_text", "policy"),
+    [
+        (RBAC, P + f"g, {HOSTILE}x, admin\n"),
+        (RBAC, P + f"p, {HOSTILE}x, {HOSTILE}x, {HOSTILE}x\n{HOSTILE}x\n"),
+        (DOMAINS, f"p, admin, {HOSTILE}x, data, read\n"),
+        (model(matcher=f"g(r.sub, p.sub) && {HOSTILE}x"), P),
+        (DOMAINS.replace("dom", "d\x9bm"), "p, admin, d1, data, read\n"),
+    ],
+)
+def test_signs_that_a_terminal_obeys_are_refused_and_shown_as_what_they_are(
+    klausel: Klausel, tmp_path: Path, model_text: str, policy: str
+) -> None:
+    result = klausel("import", "casbin", *write(tmp_path, model_text, policy), "--to", "made")
+    assert result.exit_code == 1
+    assert all(line.isprintable() for line in result.output.split("\n"))
+    assert not Path("made").exists()
+
+
+@pytest.mark.parametrize("name", ["stock.conf", "stock.csv"])
+def test_a_file_that_is_not_utf_8_is_refused(klausel: Klausel, tmp_path: Path, name: str) -> None:
+    files = write(tmp_path, *EXAMPLES["rbac"])
+    (tmp_path / name).write_bytes(b"p, \xff, data, read\n")
+    result = klausel("import", "casbin", *files, "--to", "made")
+    assert result.exit_code == 1
+    assert "not UTF-8" in result.stderr
+    assert not Path("made").exists()
+
+
 def test_it_writes_into_an_empty_folder_alone(klausel: Klausel, tmp_path: Path) -> None:
     files = write(tmp_path, *EXAMPLES["rbac"])
     before = {path: path.read_bytes() for path in Path("policies").rglob("*") if path.is_file()}

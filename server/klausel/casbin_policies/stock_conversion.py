@@ -21,6 +21,7 @@ from klausel.core.loading.load import FEATURES_FOLDER, ROLES_FILE, SourceFile, l
 from klausel.core.policy.assignment import Assignment, fault_in_assignment
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.terms.identifiers import fault_in_domain_id, is_action_name, is_name, subject_key
+from klausel.core.terms.problem import FormatLossError, PolicyError
 from klausel.core.terms.request import Action, Request, Resource, Subject
 
 SUBJECT_TYPE = "user"
@@ -50,7 +51,10 @@ def convert(stock: StockSet, model_text: str) -> Converted:
     `model_text` is Klausel's own model, by which the made folder decides.
     """
     conversion = _Conversion(stock)
-    files = conversion.files()
+    try:
+        files = conversion.files()
+    except (PolicyError, FormatLossError) as error:
+        raise NotCarriedOver([StockFault(stock.model_file, 0, f"what it would become is refused: {error}")]) from error
     result = load_policy(files)
     if result.policy is None:
         faults = [StockFault(stock.policy_file, 0, f"what it would become is refused: {one}") for one in result.problems]
