@@ -102,6 +102,7 @@ def asked(database: str, decisions: Path) -> dict[str, list[list[Any]]]:
             for who in (HOSTILE, ACCEPTED)
         ],
         "matrix": [["--by", "person", "--in", *lead, *base, *db, *one] for one in tables],
+        "findings": [[*base, *db, *one] for one in (*formats, ["--format", "csv"])],
         "assignments export": [[*db], ["-", *db]],
         "assignments grant": [
             [HOSTILE, "agent", "acme/support", *base, *db],

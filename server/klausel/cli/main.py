@@ -38,6 +38,7 @@ SECTIONS = {
         "log": ("log", "log"),
         "blame": ("blame", "blame"),
         "review": ("review", "review"),
+        "findings": ("findings", "findings"),
         "replay": ("replay", "replay"),
         "unused": ("unused", "unused"),
         "audit": ("audit", "audit"),
