@@ -22,12 +22,12 @@ from klausel.core.analysis.matrix import matrix_row
 from klausel.core.analysis.permission import Question, given_values, question_in
 from klausel.core.analysis.search import Found, Holders, holders_that_matter, what_can, who_can
 from klausel.core.analysis.search_format import found_as_json, reasons_text, verdict_text
-from klausel.core.decisions.domain import BadDomain
+from klausel.core.decisions.domain import BadDomain, domain_written
 from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.policy.holding import held_at
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.policy.roles import RoleModel
-from klausel.core.terms.identifiers import fault_in_domain, fault_in_subject, split_subject_key
+from klausel.core.terms.identifiers import fault_in_subject, split_subject_key
 from klausel.core.terms.problem import did_you_mean
 from klausel.core.terms.request import asked_at
 from klausel.service.pipeline import LoadedPolicy
@@ -268,22 +268,7 @@ def _properties(roles: RoleModel, values: tuple[str, ...]) -> Mapping[str, Mappi
 
 def domain_named(roles: RoleModel, text: str) -> str:
     """The whole domain that people name, with the constant parts that they need not write; raises BadParameter."""
-    ids = text.split("/")
-    fault = fault_in_domain(text)
-    if fault:
-        raise click.BadParameter(f'"{text}" {fault}; write it as acme, or acme/support', param_hint="--in")
-    fits = all(level.constant in (None, part) for level, part in zip(roles.levels, ids, strict=False))
-    if fits and len(ids) <= len(roles.levels):
-        return text
-    whole: list[str] = []
-    waiting = iter(ids)
-    for level in roles.levels:
-        part = level.constant or next(waiting, None)
-        if part is None:
-            break
-        whole.append(part)
-    rest = list(waiting)
-    if rest:
-        form = "/".join(level.name for level in roles.levels)
-        raise click.BadParameter(f'"{text}" has more parts than there are levels; write {form}', param_hint="--in")
-    return "/".join(whole)
+    domain = domain_written(roles, text)
+    if isinstance(domain, BadDomain):
+        raise click.BadParameter(domain.reason, param_hint="--in")
+    return domain
