@@ -43,7 +43,8 @@ VERSION_OF_JSON = 1
     "--fail-on",
     type=click.Choice([*KINDS, "any"]),
     multiple=True,
-    help="Exit with 1 when something of this kind is found; repeatable.",
+    metavar="KIND|any",
+    help=f"Exit with 1 when something of this kind is found; repeatable. Kinds: {', '.join(KINDS)}.",
 )
 @at_option
 @policies_option

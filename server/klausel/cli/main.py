@@ -13,6 +13,7 @@ from klausel.core.terms.problem import did_you_mean
 SECTIONS = {
     "Write policies": {
         "init": ("init", "init"),
+        "import": ("import_", "import_"),
         "check": ("policies", "check"),
         "fmt": ("fmt", "fmt"),
         "schema": ("schema", "schema"),

@@ -392,7 +392,8 @@ def _stock_row(row: list[Text]) -> str | None:
         values.insert(1, EVERYWHERE)
     if len(values) != 4 or not all(values):
         return None
-    return f"as in Casbin's own examples? Here it is p, {', '.join(values)}, , {effect}, with a role in the first place"
+    here = f"Here it is p, {', '.join(values)}, , {effect}, with a role in the first place"
+    return f"as in Casbin's own examples? {here}; klausel import casbin takes a whole set"
 
 
 def _csv_grants(row: list[Text], vocabulary: Vocabulary, problems: ProblemList) -> Iterator[Grant]:
