@@ -17,6 +17,7 @@ from sqlalchemy import Engine
 
 from klausel.api.access import check_routes
 from klausel.api.connections import ConnectionWatch, RequestsInProgress
+from klausel.api.console.routes import console_routes, is_served
 from klausel.api.http import share
 from klausel.api.lane import EvaluationLane
 from klausel.api.metrics import Metrics
@@ -78,6 +79,8 @@ def create_flask_app(service: Service, metrics: Metrics | None = None) -> Flask:
     share(app, settings, service.authentication)
     app.register_blueprint(authzen_routes(service))
     app.register_blueprint(klausel_routes(service, metrics or Metrics(service)))
+    if is_served(service):
+        app.register_blueprint(console_routes(service))
     check_routes(app)
     return app
 

@@ -29,6 +29,7 @@ INPUTS = {
     "log": "log",
     "blame": "blame quiz edit",
     "review": "review --since HEAD~1",
+    "findings": "findings",
     "replay": "replay decisions.jsonl",
     "unused": "unused decisions.jsonl",
     "audit show": "audit show",

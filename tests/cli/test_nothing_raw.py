@@ -41,6 +41,7 @@ SAYS_NOTHING_OF_PEOPLE = {
         ("blame", "check", "compile", "declare", "fmt", "init", "log", "mutate", "prove"), "speaks of policy files"
     ),
     **dict.fromkeys(("schema", "test"), "speaks of policy files"),
+    "import casbin": "reads files of its caller's; test_import_command has hostile ones",
     "serve": "its log is below",
     "shell": "is asked below",
 }
@@ -101,6 +102,7 @@ def asked(database: str, decisions: Path) -> dict[str, list[list[Any]]]:
             for who in (HOSTILE, ACCEPTED)
         ],
         "matrix": [["--by", "person", "--in", *lead, *base, *db, *one] for one in tables],
+        "findings": [[*base, *db, *one] for one in (*formats, ["--format", "csv"])],
         "assignments export": [[*db], ["-", *db]],
         "assignments grant": [
             [HOSTILE, "agent", "acme/support", *base, *db],

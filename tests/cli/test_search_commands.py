@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, datetime
 
 import pytest
 from command_line import Change, Klausel
@@ -140,3 +141,35 @@ def test_wrong_questions_are_refused_with_the_cure(klausel: Klausel, arguments: 
     done = klausel(*arguments)
     assert done.exit_code == 2
     assert complaint in done.stderr
+
+
+ENDING = "grants:\n  - {allow: agent, to: edit, resource: quiz, from: 2930-01-01T00:00:00Z, until: 2931-01-01T00:00:00Z}\n"
+
+
+@pytest.mark.parametrize(
+    ("now", "may"),
+    [((), False), (("--now", "2930-06-01"), True), (("--now", "2929-12-31"), False), (("--now", "2931-01-01"), False)],
+)
+def test_who_and_what_can_are_answered_for_a_time(klausel: Klausel, change: Change, now: tuple[str, ...], may: bool) -> None:
+    change("policies/features/quizzes.yaml", "grants:\n", ENDING)
+    who = klausel("who-can", "edit", "quiz", *IN_SUPPORT, *now)
+    assert who.exit_code == 0
+    assert ("user:ann" in subjects(who.stdout)) is may
+    what = klausel("what-can", "user:ann", *IN_SUPPORT, *now)
+    quiz = re.split(r"^(?=\w)", what.stdout.partition("quiz\n")[2], flags=re.MULTILINE)[0]
+    assert ("edit  always" in quiz) is may
+
+
+def test_roles_that_end_count_by_the_time_that_is_said(klausel: Klausel) -> None:
+    granted = klausel("assignments", "grant", "user:rosa", "lead", "acme/support", "--until", "2999-01-01T00:00:00Z")
+    assert granted.exit_code == 0
+    for now, may in (("2998-12-31", True), ("2999-01-01", False)):
+        assert ("user:rosa" in subjects(klausel("who-can", "edit", "quiz", *IN_SUPPORT, "--now", now).stdout)) is may
+        of_then = ("--now", now, "--people-at", datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"))
+        assert ("user:rosa" in subjects(klausel("who-can", "edit", "quiz", *IN_SUPPORT, *of_then).stdout)) is may
+        assert ("lead in" in klausel("what-can", "user:rosa", *IN_SUPPORT, "--now", now).stdout) is may
+
+
+def test_a_time_goes_with_a_place(klausel: Klausel) -> None:
+    done = klausel("who-can", "edit", "quiz", "--now", "2030-06-01")
+    assert (done.exit_code, "--now goes with --in" in done.stderr) == (2, True)

@@ -13,6 +13,7 @@ from flask import Flask
 
 from klausel.app import create_flask_app, create_service
 from klausel.cli.main import main
+from klausel.core.analysis.findings import KINDS, ORPHANED
 from klausel.core.lint.registry import PAGES as PAGES_OF_PROBLEMS
 from klausel.settings import Settings
 
@@ -32,6 +33,8 @@ _PLACES_OF_IDS = (
     "storage/file_rules.py",
 )
 _RULES = {"keep-one", "requires-role-above", "separate-roles"}
+# Orphaned assignments are a problem of a policy set too, which the service refuses then.
+_ONLY_FINDINGS = set(KINDS) - {ORPHANED}
 
 
 def commands(group: click.Group = main, path: str = "klausel") -> Iterator[tuple[str, click.Command]]:
@@ -107,7 +110,7 @@ def ids_of_problems() -> set[str]:
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
-    return {text for text in texts if _ID.fullmatch(text)} - _NO_IDS - _RULES
+    return {text for text in texts if _ID.fullmatch(text)} - _NO_IDS - _RULES - _ONLY_FINDINGS
 
 
 def test_every_id_of_a_problem_has_a_row_and_every_row_an_id() -> None:
@@ -134,6 +137,17 @@ def test_the_rows_of_problems_are_sorted() -> None:
 @pytest.mark.parametrize("rule", sorted(_RULES))
 def test_every_rule_on_role_assignments_is_documented(rule: str) -> None:
     assert f"`{rule}`" in TEXT
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_finding_has_a_row_for_auditors(kind: str) -> None:
+    table = (
+        (ROOT / "docs" / "audit.md")
+        .read_text(encoding="utf-8")
+        .partition("| kind | what was found |")[2]
+        .partition("\n\n")[0]
+    )
+    assert f"`{kind}`" in table
 
 
 @pytest.mark.parametrize("page", [*PAGES, *PROJECT_PAGES], ids=lambda page: page.relative_to(ROOT).as_posix())

@@ -41,12 +41,15 @@ def test_the_sums_are_those_of_the_files(release: list[Path]) -> None:
     assert {line.split("  ")[1]: line.split("  ")[0] for line in sums.read_text().splitlines()} == expected
 
 
-def test_the_wheel_holds_every_module_the_starter_and_the_mark_of_types(release: list[Path]) -> None:
+def test_the_wheel_holds_every_module_the_pages_the_starter_and_the_mark_of_types(release: list[Path]) -> None:
     with zipfile.ZipFile(release[0]) as wheel:
         held = set(wheel.namelist())
     package = ROOT / "server"
     wanted = {path.relative_to(package).as_posix() for path in package.glob("klausel/**/*.py")}
     wanted |= {path.relative_to(package).as_posix() for path in STARTER.rglob("*") if path.is_file()}
+    pages = [path for path in (package / "klausel" / "api" / "console").rglob("*") if path.suffix in (".html", ".css")]
+    assert pages
+    wanted |= {path.relative_to(package).as_posix() for path in pages}
     assert wanted | {"klausel/py.typed"} <= held
     assert any("schemas/feature.schema.json" in name for name in held)
 

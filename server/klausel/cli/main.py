@@ -13,6 +13,7 @@ from klausel.core.terms.problem import did_you_mean
 SECTIONS = {
     "Write policies": {
         "init": ("init", "init"),
+        "import": ("import_", "import_"),
         "check": ("policies", "check"),
         "fmt": ("fmt", "fmt"),
         "schema": ("schema", "schema"),
@@ -37,6 +38,7 @@ SECTIONS = {
         "log": ("log", "log"),
         "blame": ("blame", "blame"),
         "review": ("review", "review"),
+        "findings": ("findings", "findings"),
         "replay": ("replay", "replay"),
         "unused": ("unused", "unused"),
         "audit": ("audit", "audit"),

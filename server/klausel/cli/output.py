@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import click
 
@@ -34,3 +34,14 @@ def say_painted(lines: Iterable[str], err: bool = False) -> None:
 def say_json(value: object, indent: int | None = None) -> None:
     """Prints a value as JSON."""
     click.echo(shown_in_json(json.dumps(value, indent=indent, ensure_ascii=False)))
+
+
+def say_json_list(facts: Mapping[str, object], name: str, items: Iterable[object]) -> None:
+    """Prints a JSON object of some facts and, as its last member, a list of any length, an item a line as each comes."""
+    head = json.dumps(facts, ensure_ascii=False)[:-1]
+    click.echo(shown_in_json(f'{head}, "{name}": ['), nl=False)
+    separator = "\n  "
+    for item in items:
+        click.echo(separator + shown_in_json(json.dumps(item, ensure_ascii=False)), nl=False)
+        separator = ",\n  "
+    click.echo("\n]}")

@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 from klausel.cli.completion import complete_action, complete_type
 from klausel.cli.database_options import database_option, explains_storage_errors, open_existing_database
 from klausel.cli.decisions import ENTITIES, set_option, set_property
-from klausel.cli.moments import moment_in_log, people_at_option, say_as_of
+from klausel.cli.moments import moment_in_log, now_option, people_at_option, say_as_of, time_of_question
 from klausel.cli.options import at_option, load_or_exit, model_option, say_other_model, with_other_model
 from klausel.cli.output import say, say_json
 from klausel.cli.policy_folder import policies_option
@@ -22,13 +22,14 @@ from klausel.core.analysis.matrix import matrix_row
 from klausel.core.analysis.permission import Question, given_values, question_in
 from klausel.core.analysis.search import Found, Holders, holders_that_matter, what_can, who_can
 from klausel.core.analysis.search_format import found_as_json, reasons_text, verdict_text
-from klausel.core.decisions.domain import BadDomain
+from klausel.core.decisions.domain import BadDomain, domain_written
 from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.policy.holding import held_at
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.policy.roles import RoleModel
-from klausel.core.terms.identifiers import fault_in_domain, fault_in_subject, split_subject_key
+from klausel.core.terms.identifiers import fault_in_subject, split_subject_key
 from klausel.core.terms.problem import did_you_mean
+from klausel.core.terms.request import asked_at
 from klausel.service.pipeline import LoadedPolicy
 from klausel.storage.assignments.holders import people_who_hold
 from klausel.storage.assignments.store import AssignmentStore
@@ -51,6 +52,7 @@ format_option = click.option(
 @click.option("--after", default="", metavar="SUBJECT", help="Go on after this subject, as type:id.")
 @click.option("--limit", type=click.IntRange(min=1), help="Show at most so many; without it, all.")
 @format_option
+@now_option
 @people_at_option
 @at_option
 @policies_option
@@ -65,6 +67,7 @@ def who_can_command(
     after: str,
     limit: int | None,
     format_: str,
+    now: int | None,
     moment: int | None,
     at: str | None,
     policies: Path,
@@ -74,8 +77,9 @@ def who_can_command(
     """List everyone who may do ACTION to a resource in a domain: always, or when a condition holds, and why.
 
     Sorted by subject and shown as they are found. What is not said by --set, or by an id, is left open, and the
-    conditions about it are shown. Without --in the roles are listed that may; that needs no database. With --at and
-    --people-at the policies and the role assignments are those of then; the latter goes through the whole change log.
+    conditions about it are shown; the time is the clock's, that of --people-at or that of --now. Without --in the roles
+    are listed that may; that needs no database. With --at and --people-at the policies and the role assignments are
+    those of then; the latter goes through the whole change log.
 
     \b
     Examples:
@@ -83,6 +87,7 @@ def who_can_command(
       klausel who-can edit quiz --in acme/support
       klausel who-can edit quiz --in acme/support --set status=published --limit 20
       klausel who-can delete quiz --in acme/support --at v1.2 --people-at 2026-01-15
+      klausel who-can edit quiz --in acme/support --now 2026-12-31T18:00+01:00
     """
     loaded = load_or_exit(policies, model, at=at)
     policy = loaded.compiled.policy
@@ -92,16 +97,20 @@ def who_can_command(
     if domain is None:
         if moment is not None:
             raise click.UsageError("--people-at goes with --in; without a domain, roles are listed and not people")
+        if now is not None:
+            raise click.UsageError("--now goes with --in; without a domain, roles are listed with the times of their grants")
         _show_roles(policy, type_, action, format_)
         return
     where = domain_named(policy.roles, domain)
-    question = question_in(policy, type_, action, where, given_values(id_, _properties(policy.roles, values)))
+    time = time_of_question(now, moment)
+    given = asked_at(given_values(id_, _properties(policy.roles, values)), time)
+    question = question_in(policy, type_, action, where, given)
     if isinstance(question, BadDomain):
         raise click.BadParameter(question.reason, param_hint="--in")
     say_as_of(loaded.commit.id if at is not None and loaded.commit is not None else None, moment)
     with closing(AssignmentStore(open_existing_database(database))) as store:
         people = people_with_effective_roles(
-            store.engine, policy.roles, holders_that_matter(policy.roles, question), moment, after
+            store.engine, policy.roles, holders_that_matter(policy.roles, question), moment, after, time.timestamp()
         )
         found = who_can(policy.roles, question, people, with_everybody=not after)
         if format_ == "text":
@@ -126,14 +135,17 @@ def _say_other_model(loaded: LoadedPolicy, format_: str) -> None:
 
 
 def people_with_effective_roles(
-    engine: Engine, roles: RoleModel, holders: Holders, moment: int | None, after: str = ""
+    engine: Engine, roles: RoleModel, holders: Holders, moment: int | None, after: str = "", now: float | None = None
 ) -> Iterator[tuple[str, EffectiveRoles]]:
-    """Those who hold these roles now, or held them at a moment, with their effective roles; sorted, those after `after`."""
+    """Those who hold these roles now, or held them at a moment, with their effective roles; sorted, those after `after`.
+
+    `now`, in seconds since 1970, is the time by which roles with times count; the clock's, or that of the moment, unless said.
+    """
     if moment is None:
-        found = people_who_hold(engine, holders, after)
+        found = people_who_hold(engine, holders, after, now)
     else:
         reader, place = moment_in_log(engine, moment)
-        found = reader.people_who_held(place, holders, after)
+        found = reader.people_who_held(place, holders, after, now)
     return ((key, EffectiveRoles.of_held(roles, held)) for key, held in found)
 
 
@@ -159,6 +171,7 @@ def _line(found: Found) -> str:
 @click.option("--in", "domain", metavar="DOMAIN", required=True, help="Where: acme, or acme/support.")
 @set_option
 @format_option
+@now_option
 @people_at_option
 @at_option
 @policies_option
@@ -170,6 +183,7 @@ def what_can_command(
     domain: str,
     values: tuple[str, ...],
     format_: str,
+    now: int | None,
     moment: int | None,
     at: str | None,
     policies: Path,
@@ -186,6 +200,7 @@ def what_can_command(
       klausel what-can user:ann --in acme/support
       klausel what-can user:ann --in acme --format json
       klausel what-can user:ann --in acme/support --people-at 2026-01-15
+      klausel what-can user:ann --in acme/support --now 2026-12-31T18:00+01:00
     """
     loaded = load_or_exit(policies, model, at=at)
     policy = loaded.compiled.policy
@@ -194,16 +209,17 @@ def what_can_command(
         fault = f"the subject {fault_in_subject(*parts)}" if parts else f'write it as type:id, such as "user:{subject}"'
         raise click.BadParameter(fault, param_hint="SUBJECT")
     where = domain_named(policy.roles, domain)
-    given = given_values("", _properties(policy.roles, values))
+    time = time_of_question(now, moment)
+    given = asked_at(given_values("", _properties(policy.roles, values)), time)
     _say_other_model(loaded, format_)
     say_as_of(loaded.commit.id if at is not None and loaded.commit is not None else None, moment)
     with closing(AssignmentStore(open_existing_database(database))) as store:
         if moment is None:
-            rows, now = store.reader.held_by(subject), store.clock()
+            rows = store.reader.held_by(subject)
         else:
             reader, place = moment_in_log(store.engine, moment)
-            rows, now = reader.rows_at(subject, place), place.seconds
-        effective_roles = EffectiveRoles.of_held(policy.roles, held_at(subject, rows, now))
+            rows = reader.rows_at(subject, place)
+        effective_roles = EffectiveRoles.of_held(policy.roles, held_at(subject, rows, time.timestamp()))
     type_shown = None
     for found in what_can(policy, subject, effective_roles, where, given):
         if format_ == "json":
@@ -252,22 +268,7 @@ def _properties(roles: RoleModel, values: tuple[str, ...]) -> Mapping[str, Mappi
 
 def domain_named(roles: RoleModel, text: str) -> str:
     """The whole domain that people name, with the constant parts that they need not write; raises BadParameter."""
-    ids = text.split("/")
-    fault = fault_in_domain(text)
-    if fault:
-        raise click.BadParameter(f'"{text}" {fault}; write it as acme, or acme/support', param_hint="--in")
-    fits = all(level.constant in (None, part) for level, part in zip(roles.levels, ids, strict=False))
-    if fits and len(ids) <= len(roles.levels):
-        return text
-    whole: list[str] = []
-    waiting = iter(ids)
-    for level in roles.levels:
-        part = level.constant or next(waiting, None)
-        if part is None:
-            break
-        whole.append(part)
-    rest = list(waiting)
-    if rest:
-        form = "/".join(level.name for level in roles.levels)
-        raise click.BadParameter(f'"{text}" has more parts than there are levels; write {form}', param_hint="--in")
-    return "/".join(whole)
+    domain = domain_written(roles, text)
+    if isinstance(domain, BadDomain):
+        raise click.BadParameter(domain.reason, param_hint="--in")
+    return domain

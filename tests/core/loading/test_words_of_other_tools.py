@@ -35,7 +35,8 @@ HINTS = {
     "csv_with_tabs": {2: "put commas between them"},
     "merge_left_both_sides": {2: "keep what is right of the two sides", 1: "keep what is right of the two sides"},
     "stock_casbin_policy": {
-        1: "Here it is p, alice, *, data1, read, , allow",
+        1: "Here it is p, alice, *, data1, read, , allow, with a role in the first place; "
+        "klausel import casbin takes a whole set",
         2: "Here it is p, admin, house1, data2, write, , allow",
         3: "Here it is p, admin, *, data2, write, , deny",
         4: "where alice is a role, write g, alice, admin, *; who is a person gets roles by klausel assignments import",

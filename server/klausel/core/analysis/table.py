@@ -95,9 +95,9 @@ def as_markdown(sheet: Sheet) -> Iterator[str]:
 def as_csv(sheet: Sheet) -> Iterator[str]:
     """Rows with every cell in full; the facts come first, in lines that begin with `#`."""
     yield from (f"# {name}: {value}" for name, value in (("title", sheet.title), *sheet.facts))
-    yield _csv_line(sheet.columns)
+    yield csv_line(sheet.columns)
     for _, rows in sheet.sections:
-        yield from map(_csv_line, rows)
+        yield from map(csv_line, rows)
 
 
 def as_html(sheet: Sheet) -> Iterator[str]:
@@ -164,7 +164,8 @@ def _html_row(cells: Iterable[str], tag: str) -> str:
     return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
 
 
-def _csv_line(cells: Iterable[str]) -> str:
+def csv_line(cells: Iterable[str]) -> str:
+    """A row of CSV, without its line end; no cell is one that a spreadsheet takes for a formula."""
     text = io.StringIO()
     csv.writer(text, lineterminator="").writerow([_no_formula(cell) for cell in cells])
     return text.getvalue()

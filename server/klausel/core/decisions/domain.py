@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from klausel.core.policy.policy_set import ResourceType
 from klausel.core.policy.roles import Level, RoleModel
-from klausel.core.terms.identifiers import DOMAIN_CHARACTERS, fault_in_domain_id
+from klausel.core.terms.identifiers import DOMAIN_CHARACTERS, fault_in_domain, fault_in_domain_id
 from klausel.core.terms.request import Resource
 
 
@@ -44,6 +44,28 @@ def domain_of(roles: RoleModel, declared: ResourceType | None, action: str, reso
     if domain is not None and len(domain) > DOMAIN_CHARACTERS:
         return BadDomain(f"the domain is longer than {DOMAIN_CHARACTERS} characters")
     return domain
+
+
+def domain_written(roles: RoleModel, text: str) -> str | BadDomain:
+    """The whole domain that people write, with the constant parts that they need not write, or why it is none."""
+    ids = text.split("/")
+    fault = fault_in_domain(text)
+    if fault:
+        return BadDomain(f'"{text}" {fault}; write it as acme, or acme/support')
+    fits = all(level.constant in (None, part) for level, part in zip(roles.levels, ids, strict=False))
+    if fits and len(ids) <= len(roles.levels):
+        return text
+    whole: list[str] = []
+    waiting = iter(ids)
+    for level in roles.levels:
+        part = level.constant or next(waiting, None)
+        if part is None:
+            break
+        whole.append(part)
+    if list(waiting):
+        form = "/".join(level.name for level in roles.levels)
+        return BadDomain(f'"{text}" has more parts than there are levels; write {form}')
+    return "/".join(whole)
 
 
 def _part(level: Level, resource: Resource, id_may_name: bool) -> str | BadDomain | None:

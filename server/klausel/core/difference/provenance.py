@@ -15,7 +15,7 @@ from klausel.core.text.csv_rows import read_csv
 from klausel.core.text.decoding import decode
 from klausel.core.text.yaml_nodes import Fields, Items, Node, Text, read_yaml
 
-_GRANT_PARTS = ("resource", "when", "in", "at_level")
+_GRANT_PARTS = ("resource", "when", "from", "until", "in", "at_level")
 
 
 @dataclass(frozen=True, slots=True)

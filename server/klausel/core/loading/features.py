@@ -12,6 +12,7 @@ from klausel.core.conditions.parser import CONDITION_FAULTY, ExpressionFault
 from klausel.core.conditions.tree import Condition, with_one_spelling
 from klausel.core.loading.fields import ProblemList, is_empty
 from klausel.core.loading.file_schema import GRANT, RESOURCE_TYPE, TOGETHER
+from klausel.core.loading.grant_times import read_times, with_times
 from klausel.core.loading.places import is_known_level, read_csv_scope, read_limits, read_scopes
 from klausel.core.loading.property_checks import PlaceIn, check_condition
 from klausel.core.loading.property_types import read_property_types
@@ -149,6 +150,7 @@ def _grants_of_entry(fields: Fields, limits: list[Text], vocabulary: Vocabulary,
     scopes = read_scopes(fields, vocabulary.roles, problems, limits)
     condition_text = problems.text(fields.get("when"), "when")
     condition, is_readable = read_condition(condition_text, vocabulary, problems)
+    times = read_times(fields, problems)
     actions = problems.texts(fields.get("to"), "to")
     things = list(dict.fromkeys(_things(types, actions, vocabulary, problems)))
     effect: Effect = "deny" if effects and effects[0][0].value == "deny" else "allow"
@@ -156,6 +158,11 @@ def _grants_of_entry(fields: Fields, limits: list[Text], vocabulary: Vocabulary,
     check_types(condition_text, condition, dict.fromkeys(type_ for type_, _ in things), vocabulary, problems)
     if not is_readable or any(found.severity == "error" for found in problems.found[before:]):
         return
+    whole_text = with_times(condition_text, condition, times)
+    if times:
+        condition, is_readable = read_condition(Text(whole_text, times[0][0].place), vocabulary, problems)
+        if not is_readable:
+            return
     is_for_all = any(text.value == EVERY for text in (*types, *actions))
     for grantee in grantees:
         for type_, action in things:
@@ -168,7 +175,7 @@ def _grants_of_entry(fields: Fields, limits: list[Text], vocabulary: Vocabulary,
                     type_,
                     scope,
                     decides,
-                    condition_text.value.strip() if condition_text else "",
+                    whole_text,
                     because.value if because else "",
                     fields.place,
                     is_for_all,
@@ -385,7 +392,8 @@ def _stock_row(row: list[Text]) -> str | None:
         values.insert(1, EVERYWHERE)
     if len(values) != 4 or not all(values):
         return None
-    return f"as in Casbin's own examples? Here it is p, {', '.join(values)}, , {effect}, with a role in the first place"
+    here = f"Here it is p, {', '.join(values)}, , {effect}, with a role in the first place"
+    return f"as in Casbin's own examples? {here}; klausel import casbin takes a whole set"
 
 
 def _csv_grants(row: list[Text], vocabulary: Vocabulary, problems: ProblemList) -> Iterator[Grant]:

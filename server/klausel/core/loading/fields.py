@@ -22,6 +22,8 @@ WORDS_OF_OTHERS = {
     **dict.fromkeys(("action", "actions", "verb", "verbs", "permission", "permissions"), ("to",)),
     **dict.fromkeys(("type", "types", "resources", "resource_type", "object", "on"), ("resource",)),
     **dict.fromkeys(("condition", "conditions", "if", "unless", "where"), ("when",)),
+    **dict.fromkeys(("since", "starts", "valid_from", "not_before"), ("from",)),
+    **dict.fromkeys(("expires", "ends", "valid_until", "not_after"), ("until",)),
     **dict.fromkeys(("domain", "tenant", "scope"), ("in",)),
     **dict.fromkeys(("reason", "comment", "note"), ("because",)),
     **dict.fromkeys(("inherits", "extends", "parents", "includes", "implies"), ("contains",)),

@@ -238,6 +238,8 @@ GRANT = Table(
         Key("to", Texts("action or *"), "What: an action of the resource type, a list, or `*` for all.", is_required=True),
         Key("resource", Texts("resource type or *"), "The resource type, a list, or `*` for all.", is_required=True),
         Key("when", OneText("condition"), "Only when this holds: the name of a condition, or an expression."),
+        Key("from", OneText(), "Only from this time on, such as 2026-03-01T00:00:00Z; by the clock of the service."),
+        Key("until", OneText(), "Only before this time, such as 2026-12-31T18:00:00+01:00; then it ends by itself."),
         Key("in", Texts("place"), "Only in this place, and all below it: `acme`, `acme/support`, `acme/*`, or a list."),
         Key("at_level", OneText("level"), _AT_LEVEL),
         Key("because", OneText(), "Why; a remark that auditors see."),

@@ -138,6 +138,12 @@ PROBLEM_PAGES: Mapping[str, str] = MappingProxyType(
 
             Bring back what was in it, or delete it.
             """,
+        "ends-before-it-starts": """
+            The `until` of a grant is not later than its `from`, so that the grant would
+            hold at no time.
+
+            Write an `until` that is later, or leave one of them out.
+            """,
         "former-name": """
             `was:` names what a role was called before. That name must not be a role of
             today, nor a former name of two roles: stored role assignments would mean two

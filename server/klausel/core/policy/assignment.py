@@ -156,30 +156,60 @@ def needs_role_above(roles: RoleModel, stored: str) -> bool:
     return role in roles.roles and roles.level_of(role).depth > 1 and roles.level_of(role).requires_role_above
 
 
-def subject_violations(roles: RoleModel, subject: str, held: Iterable[tuple[str, str]]) -> list[Violation]:
-    """What the rules forbid in one subject's whole set of (role, domain) pairs inside one top-level domain, sorted."""
+class Lacking(NamedTuple):
+    """A role that counts for nothing, because its holder has none of the level above it."""
+
+    role: str
+    domain: str
+    level_above: str
+
+
+class Separated(NamedTuple):
+    """Two roles of which nobody may hold both, with the (role, domain) pairs by which somebody does, sorted."""
+
+    first: str
+    second: str
+    by_first: tuple[tuple[str, str], ...]
+    by_second: tuple[tuple[str, str], ...]
+
+
+def broken_rules(roles: RoleModel, held: Iterable[tuple[str, str]]) -> tuple[list[Lacking], list[Separated]]:
+    """What the rules forbid in one subject's whole set of (role, domain) pairs inside one top-level domain, sorted.
+
+    Roles stand there by the names that they have now.
+    """
     pairs = sorted({(roles.name_now(role), domain) for role, domain in held})
     counting = set(effective_assignments(roles, pairs))
-    violations = []
+    lacking = []
     for role, domain in pairs:
         if (role, domain) in counting or role not in roles.roles:
             continue
         level = roles.level_of(role)
         above = roles.level_at(level.depth - 1)
-        if above is None or not level.requires_role_above:
-            continue
-        message = f"{subject} would be {role} in {domain} without a role of level {above.name} in {parent_domain(domain)}"
-        violations.append(Violation(subject, role, domain, "requires-role-above", message))
-    return violations + list(_separation_violations(roles, subject, sorted(counting)))
+        if above is not None and level.requires_role_above:
+            lacking.append(Lacking(role, domain, above.name))
+    return lacking, list(_separated(roles, sorted(counting)))
 
 
-def _separation_violations(roles: RoleModel, subject: str, pairs: Iterable[tuple[str, str]]) -> Iterator[Violation]:
+def _separated(roles: RoleModel, pairs: Iterable[tuple[str, str]]) -> Iterator[Separated]:
     for first, second in roles.separate:
-        holding = [[(role, domain) for role, domain in pairs if wanted in roles.reach[role]] for wanted in (first, second)]
-        if all(holding):
-            role, domain = holding[1][0]
-            message = f"{subject} would be {first} in {holding[0][0][1]} and {second} in {domain}; nobody may hold both"
-            yield Violation(subject, role, domain, "separate-roles", message)
+        by_first, by_second = (tuple(pair for pair in pairs if wanted in roles.reach[pair[0]]) for wanted in (first, second))
+        if by_first and by_second:
+            yield Separated(first, second, by_first, by_second)
+
+
+def subject_violations(roles: RoleModel, subject: str, held: Iterable[tuple[str, str]]) -> list[Violation]:
+    """What the rules forbid in one subject's whole set of (role, domain) pairs inside one top-level domain, sorted."""
+    violations = []
+    lacking, separated = broken_rules(roles, held)
+    for role, domain, above in lacking:
+        message = f"{subject} would be {role} in {domain} without a role of level {above} in {parent_domain(domain)}"
+        violations.append(Violation(subject, role, domain, "requires-role-above", message))
+    for first, second, by_first, by_second in separated:
+        role, domain = by_second[0]
+        message = f"{subject} would be {first} in {by_first[0][1]} and {second} in {domain}; nobody may hold both"
+        violations.append(Violation(subject, role, domain, "separate-roles", message))
+    return violations
 
 
 def keeper_violation(role: str, domain: str) -> Violation:

@@ -20,7 +20,12 @@ class StoredRole(NamedTuple):
 
 def orphaned_roles(roles: RoleModel, stored: Iterable[StoredRole]) -> tuple[StoredRole, ...]:
     """Those of the stored roles that count for nothing under a role model, sorted."""
-    return tuple(sorted(one for one in stored if roles.stored_depths.get(one.role) != one.depth))
+    return tuple(sorted(one for one in stored if is_orphaned(roles, one.role, one.depth)))
+
+
+def is_orphaned(roles: RoleModel, role: str, depth: int) -> bool:
+    """Whether a stored role in domains of so many parts counts for nothing under a role model."""
+    return roles.stored_depths.get(role) != depth
 
 
 def why_orphaned(roles: RoleModel, role: str) -> str:

@@ -1,4 +1,4 @@
-"""Everybody who holds one of some roles anywhere, through groups too, with all that they hold: streamed."""
+"""Everybody, or who holds one of some roles anywhere, through groups too, with all that they hold: streamed."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import time
 from collections.abc import Collection, Iterator
 from itertools import groupby
 
-from sqlalchemy import Engine, or_, select
+from sqlalchemy import ColumnElement, Engine, and_, or_, select
 
 from klausel.core.policy.assignment import Assignment
-from klausel.core.policy.holding import gather_rows, held_at, rows_by_subject
+from klausel.core.policy.holding import Rows, gather_rows, held_at, rows_by_subject
 from klausel.storage.assignments.closures import rows_of_all_groups
 from klausel.storage.sql.database import is_in_memory, reading
 from klausel.storage.sql.rows import COLUMNS
@@ -26,15 +26,33 @@ def people_holding(
     As of one moment; roles that are over by `now` (None: by the clock), or begin later, do not count. Raises StorageError.
     """
     moment = time.time() if now is None else now
+    chosen = None if roles is None else CasbinRule.v1.in_(sorted(roles))
+    for own, rows in _rows_by_subject(engine, chosen):
+        subject = own[0].subject
+        held = held_at(subject, rows, moment)
+        if any(roles is None or role in roles for role, _ in held.pairs):
+            yield subject, held.pairs
+
+
+def everybody(engine: Engine, domain: str | None = None) -> Iterator[tuple[list[Assignment], Rows]]:
+    """The rows of each subject, groups included, and with them those of all groups that they lead to; by subject, each once.
+
+    With a domain, only subjects that have a row in it or below it, or are in any group. Raises StorageError.
+    """
+    # "0" is the character after "/".
+    inside = or_(CasbinRule.v2 == domain, and_(CasbinRule.v2 > f"{domain}/", CasbinRule.v2 < f"{domain}0"))
+    return _rows_by_subject(engine, None if domain is None else inside)
+
+
+def _rows_by_subject(engine: Engine, chosen: ColumnElement[bool] | None) -> Iterator[tuple[list[Assignment], Rows]]:
+    """What `everybody` gives, of those with a chosen row and the members of groups; None: of all."""
     query = select(*COLUMNS).order_by(CasbinRule.v0)
-    if roles is not None:
-        holders = select(CasbinRule.v0).where(or_(CasbinRule.v1.in_(sorted(roles)), CasbinRule.ptype == MEMBERSHIP))
-        query = query.where(CasbinRule.v0.in_(holders))
+    if chosen is not None:
+        query = query.where(CasbinRule.v0.in_(select(CasbinRule.v0).where(or_(chosen, CasbinRule.ptype == MEMBERSHIP))))
     with reading(engine) as connection:
         of_groups = rows_by_subject(rows_of_all_groups(connection))
         streams = not is_in_memory(engine.url)
         rows = connection.execution_options(yield_per=ROWS_PER_STEP).execute(query) if streams else connection.execute(query)
-        for subject, own in groupby((Assignment(*row) for row in rows), key=lambda row: row.subject):
-            held = held_at(subject, gather_rows(subject, list(own), of_groups), moment)
-            if any(roles is None or role in roles for role, _ in held.pairs):
-                yield subject, held.pairs
+        for subject, found in groupby((Assignment(*row) for row in rows), key=lambda row: row.subject):
+            own = list(found)
+            yield own, gather_rows(subject, own, of_groups)

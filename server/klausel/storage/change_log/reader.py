@@ -181,13 +181,17 @@ class LogReader:
         with reading(self._engine) as connection:
             return connection.execute(query.limit(1)).first() is not None
 
-    def people_who_held(self, moment: MomentInLog, holders: Holders, after: str = "") -> Iterator[tuple[str, Held]]:
+    def people_who_held(
+        self, moment: MomentInLog, holders: Holders, after: str = "", now: float | None = None
+    ) -> Iterator[tuple[str, Held]]:
         """Each subject after `after` who held one of these roles at a moment, once, with all held in that account.
 
+        `now`, in seconds since 1970, is the time by which roles with times count; None: the moment.
         Goes through the whole log; memory grows with the groups alone.
         """
         if after and not is_printable(after):
             return
+        seconds = moment.seconds if now is None else now
         # "0" is the character after "/".
         below = and_(LogRow.domain > holders.top + "/", LogRow.domain < holders.top + "0")
         query = select(*_STATE).where(LogRow.number <= moment.number).order_by(*_STATE[:5])
@@ -198,7 +202,7 @@ class LogReader:
             wanted = query.where(LogRow.subject > after).execution_options(yield_per=ROWS_PER_STEP)
             found = _standing(map(tuple, connection.execute(wanted)))
             for subject, rows in groupby(found, key=lambda row: row.subject):
-                held = held_at(subject, gather_rows(subject, list(rows), rows_of_groups), moment.seconds)
+                held = held_at(subject, gather_rows(subject, list(rows), rows_of_groups), seconds)
                 if any(holders.include(role, domain) for role, domain in held.pairs):
                     yield subject, held
 

@@ -1,0 +1,76 @@
+"""The routes of the console, under `/console`."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+from flask import Blueprint, Response, request
+
+from klausel.api.access import caller_in
+from klausel.api.console.fields import FIELDS_OF_TRY
+from klausel.api.console.matrix_page import MatrixPage
+from klausel.api.console.pages import FORMATS, HEADERS, answer, error_answer, format_asked
+from klausel.api.console.roles_page import roles_page
+from klausel.api.console.try_page import try_page
+from klausel.api.console.who_can_page import FIELDS, who_can_csv, who_can_page
+from klausel.api.errors import ApiError, unavailable
+from klausel.api.http import query_parameters
+from klausel.service.decision_service import PoliciesTooOld, Service
+from klausel.storage.sql.database import StorageError
+
+
+def is_served(service: Service) -> bool:
+    """Whether there is a console: where callers prove who they are, or only this machine can call."""
+    return service.authentication is not None or service.settings.is_loopback
+
+
+def console_routes(service: Service) -> Blueprint:
+    """The pages of the console; all of them only read."""
+    blueprint = Blueprint("console", __name__)
+    style = files("klausel.api.console").joinpath("style.css").read_bytes()
+    matrix = MatrixPage(service)
+
+    @blueprint.get("/console", provide_automatic_options=False)
+    def show_matrix() -> Response:
+        given = query_parameters("feature", "role", "format")
+        format_asked(*FORMATS)
+        return answer(matrix.page(given.get("feature", ""), given.get("role", "")))
+
+    @blueprint.get("/console/roles", provide_automatic_options=False)
+    def show_roles() -> Response:
+        query_parameters("format")
+        format_asked(*FORMATS)
+        return answer(roles_page(service, caller_in(request.environ)))
+
+    @blueprint.get("/console/try", provide_automatic_options=False)
+    def show_try() -> Response:
+        given = query_parameters(*FIELDS_OF_TRY, "format")
+        is_twin = format_asked(*FORMATS) == "json"
+        given.pop("format", None)
+        return answer(try_page(service, given, is_twin))
+
+    @blueprint.get("/console/who-can", provide_automatic_options=False)
+    def show_who_can() -> Response:
+        given = query_parameters(*FIELDS, "after", "format")
+        format_ = format_asked(*FORMATS, "csv")
+        given.pop("format", None)
+        caller = caller_in(request.environ)
+        if format_ == "csv":
+            return who_can_csv(service, given, caller)
+        return answer(who_can_page(service, given, caller, format_ == "json"))
+
+    @blueprint.get("/console/style.css", provide_automatic_options=False)
+    def show_style() -> Response:
+        caching = {"Cache-Control": "public, max-age=300"}
+        return Response(style, 200, {**HEADERS, **caching}, content_type="text/css; charset=utf-8")
+
+    @blueprint.errorhandler(ApiError)
+    def answer_error(error: ApiError) -> Response:
+        return error_answer(error)
+
+    @blueprint.errorhandler(StorageError)
+    @blueprint.errorhandler(PoliciesTooOld)
+    def answer_unavailable(error: StorageError | PoliciesTooOld) -> Response:
+        return error_answer(unavailable(error))
+
+    return blueprint
