@@ -54,4 +54,4 @@ def test_nothing_is_written_where_the_policies_have_problems(klausel: Klausel, c
     change("policies/features/quizzes.yaml", "to: take", "to: tak")
     result = klausel("declare")
     assert result.exit_code == 1
-    assert "mend them first" in result.stderr
+    assert "fix them first" in result.stderr

@@ -154,7 +154,7 @@ def test_a_review_shows_the_cells_that_allow_something_else_and_no_others(
     change(
         "policies/features/quizzes.yaml",
         "    when: is_published\n\n",
-        '    when: is_published or resource.status == "open"\n\n',
+        '    when: is_published or resource.status == "draft"\n\n',
     )
     after = commit(tmp_path)
     done = klausel("review", "--since", before, "--format", "csv")
@@ -164,7 +164,7 @@ def test_a_review_shows_the_cells_that_allow_something_else_and_no_others(
     assert changed[:1] == [("pin", "create", "user", "yes", "no")]
     assert {(type_, action) for type_, action, *_ in changed[1:]} == {("quiz", "take")}
     assert [role for _, _, role, *_ in changed[1:]] == ["admin", "account_manager", "manager", "lead", "reviewer", "agent"]
-    assert changed[-1][3:] == ("when is_published", 'when is_published or resource.status == "open"')
+    assert changed[-1][3:] == ("when is_published", 'when is_published or resource.status == "draft"')
 
 
 def test_a_review_without_a_change_says_so(klausel: Klausel, tmp_path: Path, change: Change) -> None:

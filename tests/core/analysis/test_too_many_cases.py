@@ -76,7 +76,8 @@ def test_the_service_refuses_policies_whose_invariants_cannot_be_told() -> None:
 def test_a_mutant_that_nothing_can_be_told_about_survives() -> None:
     found = policy(LONG)
     judge = Judge(found, (), lambda changed: compile_policy(changed, MODEL))
-    verdicts = [judge.verdict(mutant) for mutant in mutants(found)]
+    # A few of them: each takes all the steps that an analysis may take.
+    verdicts = [judge.verdict(mutant) for mutant in itertools.islice(mutants(found), 3)]
     assert {verdict.fate for verdict in verdicts} == {"survived"}
     assert all(verdict.undecided for verdict in verdicts if verdict.difference is None)
 
