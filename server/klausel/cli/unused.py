@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +23,7 @@ from klausel.cli.log_reading import (
 )
 from klausel.cli.options import load_or_exit
 from klausel.cli.output import say, say_json
+from klausel.core.analysis.table import csv_line
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.records.decision_record import grant_id, time_text
 from klausel.core.records.recorded import Recorded
@@ -37,7 +36,6 @@ from klausel.core.replay.unused import (
     unused_grants,
     unused_roles,
 )
-from klausel.core.terms.escaping import shown
 from klausel.storage.decision_log.files import Block
 
 SHORT_DAYS = 90
@@ -113,9 +111,9 @@ def unused(
         say_json(told, indent=2)
         return
     if format_ == "csv":
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(("kind", "name", "source", "assigned_uses", "inherited_uses"))
-        writer.writerows([shown(cell) if isinstance(cell, str) else cell for cell in row] for row in _rows(policy, usage))
+        say("kind,name,source,assigned_uses,inherited_uses")
+        for row in _rows(policy, usage):
+            say(csv_line("" if cell is None else str(cell) for cell in row))
     else:
         for line in _lines(policy, usage):
             say(line)
