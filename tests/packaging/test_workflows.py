@@ -76,7 +76,7 @@ def test_actions_are_named_by_commit_and_no_token_is_left_in_the_checkout(name: 
         "klausel @ https://example.com/klausel-0.2.0-py3-none-any.whl",
         "klausel @ https://example.com/klausel-0.2.0-py3-none-any.whl#sha256=123",
         "klausel @ git+https://example.com/klausel@v0.2.0",
-        "--index-url https://example.com klausel",
+        "--find-links https://example.com klausel",
     ],
 )
 def test_a_package_that_is_not_named_or_not_pinned_ends_with_a_sentence(name: str, package: str, tmp_path: Path) -> None:

@@ -339,3 +339,22 @@ def test_a_comment_is_never_longer_than_a_code_host_takes(types: int, people: in
     assert comment.endswith("</details>\n")
     assert comment.count("<details>") == 1
     assert ("… and " in comment) == (types == 900 or (types == 60 and people > 0))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "verdict"),
+    [
+        ("resource.x == 1", "resource.x == true", "both"),
+        ("resource.x == 1", "resource.x == 1 or resource.x == true", "more permissive"),
+        ("resource.x in [0, 2]", "resource.x in [false, 2]", "both"),
+        ("resource.x == 1", "resource.x == 1.0", "same"),
+    ],
+)
+def test_one_and_true_are_two_values(before: str, after: str, verdict: str) -> None:
+    def policy(condition: str) -> PolicySet:
+        roles = "levels: {site: {constant: main}}\nroles: {editor: {level: site}}\n"
+        grant = f"grants: [{{allow: editor, to: read, resource: page, when: '{condition}'}}]\n"
+        files = {"roles.yaml": roles, "features/a.yaml": f"resource_types: {{page: {{actions: [read]}}}}\n{grant}"}
+        return load_policy(SourceFile(name, name, text.encode()) for name, text in files.items()).or_raise()
+
+    assert difference_between(policy(before), policy(after)).verdict == verdict

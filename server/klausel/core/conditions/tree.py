@@ -43,11 +43,21 @@ class Attribute:
         return self.root + "".join(parts)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Literal:
-    """A value written in the expression."""
+    """A value written in the expression. `1` and `true` are two values, though Python calls them equal."""
 
     value: Scalar
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Literal) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    @property
+    def _key(self) -> tuple[bool, Scalar]:
+        return isinstance(self.value, bool), self.value
 
     def __str__(self) -> str:
         return literal_text(self.value)
