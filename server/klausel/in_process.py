@@ -53,6 +53,8 @@ class InProcess(Klausel):
         if opened is not None:
             self._opening = threading.Lock()
         with self._opening:
+            if self._opened is not None and self._opened[0] == here:
+                return self._opened[1]  # another thread was here first
             service = create_service(self._settings)
             if self._follows:
                 service.live.follow()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 import httpx
@@ -18,7 +18,6 @@ from klausel.client.questions import Action, Properties, Question, Resource, Sub
 SECONDS = 2.0
 MOST_REMEMBERED = 10_000
 Row = Mapping[str, str]
-Item = TypeVar("Item")
 
 
 class _Memory:
