@@ -68,13 +68,14 @@ class SharedMetrics:
     def _write_again_and_again(self) -> None:
         pause = threading.Event()
         is_told = False
-        while not pause.wait(SECONDS_BETWEEN_WRITINGS):
+        while True:
             try:
                 self.write()
             except OSError as error:
                 if not is_told:
                     _log.error("metrics of this process cannot be shared, so only it tells them: %s", error)
                 is_told = True
+            pause.wait(SECONDS_BETWEEN_WRITINGS)
 
 
 def _samples_of(family: Metric) -> list[tuple[str, dict[str, str], float]]:
