@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from klausel.api.authzen_requests import ENTITIES, Json, read_evaluation, read_items, read_merged_items, read_semantic
+from klausel.api.authzen_requests import ENTITIES, read_evaluation, read_items, read_merged_items, read_options
 from klausel.api.errors import ApiError, error_object, hand_over
 from klausel.api.http import to_json
+from klausel.api.request_shapes import SEMANTICS
+from klausel.api.shapes import Json
 from klausel.core.terms.caller import Caller
 from klausel.core.terms.request import Request
 from klausel.service.decision_service import Service, status_of_failure
@@ -24,7 +26,7 @@ def answer_evaluations(
     service: Service, body: Json, recording: Recording | None = None, caller: Caller | None = None
 ) -> Json:
     """The answer to `POST /access/v1/evaluations`; raises `ApiError` when the whole body is at fault."""
-    semantic = read_semantic(body)
+    semantic = read_options(body).get("evaluations_semantic", SEMANTICS[0])
     items = read_items(body, service.settings.max_batch)
     if not items:
         return answer_evaluation(service, body, recording, caller)

@@ -17,6 +17,7 @@ from klausel.api.http import body_limits, json_answer, query_parameters, read_bo
 from klausel.api.metrics import Metrics
 from klausel.api.permissions import answer_permissions
 from klausel.api.policy_state import answer_reload, describe_policy, describe_readiness, describe_types
+from klausel.api.request_shapes import BATCH
 from klausel.api.searches import SEARCH_PATHS, Searches
 from klausel.core.decisions.explanation_format import explanation_as_json
 from klausel.core.records.change_record import TEXT_CHARACTERS
@@ -47,7 +48,7 @@ def authzen_routes(service: Service) -> Blueprint:
     @blueprint.post(EVALUATIONS_PATH, provide_automatic_options=False)
     def evaluations() -> Response:
         return json_answer(
-            answer_evaluations(service, read_body(limits), recording("evaluations"), caller_in(request.environ))
+            answer_evaluations(service, read_body(limits, BATCH), recording("evaluations"), caller_in(request.environ))
         )
 
     searches = Searches(service)
