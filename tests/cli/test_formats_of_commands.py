@@ -26,6 +26,7 @@ INPUTS = {
     "who-can": "who-can edit quiz --in acme/support",
     "what-can": "what-can user:leo --in acme/support",
     "matrix": "matrix",
+    "picture": "picture",
     "log": "log",
     "blame": "blame quiz edit",
     "review": "review --since HEAD~1",

@@ -38,7 +38,8 @@ SAYS_NOTHING_OF_PEOPLE = {
     "db upgrade": "tells a number",
     "audit checkpoint": "counts records; its findings are those of verify",
     **dict.fromkeys(
-        ("blame", "check", "compile", "declare", "fmt", "init", "log", "mutate", "prove"), "speaks of policy files"
+        ("blame", "check", "compile", "declare", "fmt", "init", "log", "mutate", "picture", "prove"),
+        "speaks of policy files",
     ),
     **dict.fromkeys(("schema", "test"), "speaks of policy files"),
     "import casbin": "reads files of its caller's; test_import_command has hostile ones",

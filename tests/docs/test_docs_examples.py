@@ -140,9 +140,9 @@ def test_the_python_of_a_page_runs_from_top_to_bottom(
 def test_every_fenced_block_is_of_a_kind_that_is_tested() -> None:
     for page in {block.place.partition(":")[0] for block in blocks("", "yaml", "csv", "json", "console", "text", "python")}:
         for block in blocks_of(ROOT / page):
-            # The drawings of the rooms are compared with setup.cfg by test_architecture.
-            drawn = {"text"} if page == "docs/architecture.md" else set()
-            assert block.kind in {"yaml", "csv", "json", "console", "diff", "python", *drawn}, block.place
+            # The drawings are compared with setup.cfg by test_architecture, and with the policies by test_picture_command.
+            drawn = {"docs/architecture.md": "text", "policies/README.md": "mermaid"}.get(page, "yaml")
+            assert block.kind in {"yaml", "csv", "json", "console", "diff", "python", drawn}, block.place
 
 
 def test_a_line_of_dots_stands_for_any_lines_and_nothing_else_does() -> None:

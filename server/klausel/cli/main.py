@@ -33,6 +33,7 @@ SECTIONS = {
         "who-can": ("search", "who_can_command"),
         "what-can": ("search", "what_can_command"),
         "matrix": ("review", "matrix"),
+        "picture": ("picture", "picture"),
     },
     "Look back": {
         "log": ("log", "log"),

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 
+from markupsafe import Markup
+
 from klausel.api.console.pages import Page
-from klausel.api.console.role_drawing import drawing_of
+from klausel.core.pictures.role_picture import role_picture
+from klausel.core.pictures.svg import as_svg
 from klausel.core.policy.roles import ANY_PREFIX
 from klausel.core.terms.caller import Caller
 from klausel.service.decision_service import Service
@@ -42,4 +45,6 @@ def roles_page(service: Service, caller: Caller | None) -> Page:
     ]
     levels = [{"name": level.name, "requires_role_above": level.requires_role_above} for level in roles.levels]
     twin = {"files_digest": loaded.files_digest, "levels": levels, "roles": told}
-    return Page("roles.html", "Roles", {"told": twin, "drawing": drawing_of(roles), "counted": counts is not None}, twin)
+    # Its writer escapes every text of the policies.
+    picture = Markup("\n".join(as_svg(role_picture(loaded.compiled.policy), with_style=False)))
+    return Page("roles.html", "Roles", {"told": twin, "picture": picture, "counted": counts is not None}, twin)

@@ -15,6 +15,7 @@ from klausel.api.console.try_page import try_page
 from klausel.api.console.who_can_page import FIELDS, who_can_csv, who_can_page
 from klausel.api.errors import ApiError, unavailable
 from klausel.api.http import query_parameters
+from klausel.core.pictures.svg import STYLE
 from klausel.service.decision_service import PoliciesTooOld, Service
 from klausel.storage.sql.database import StorageError
 
@@ -27,7 +28,7 @@ def is_served(service: Service) -> bool:
 def console_routes(service: Service) -> Blueprint:
     """The pages of the console; all of them only read."""
     blueprint = Blueprint("console", __name__)
-    style = files("klausel.api.console").joinpath("style.css").read_bytes()
+    style = files("klausel.api.console").joinpath("style.css").read_bytes() + STYLE.encode()
     matrix = MatrixPage(service)
 
     @blueprint.get("/console", provide_automatic_options=False)

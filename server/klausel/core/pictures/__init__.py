@@ -1,0 +1,1 @@
+"""Pictures of policies: what is drawn, where it stands, and its writers."""
