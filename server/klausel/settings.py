@@ -20,7 +20,8 @@ LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 class Settings:
     """What the service is started with. Bounds: bytes of a body, levels of nesting in it, characters of a string in it,
     evaluations or changes in one request, characters of an `X-Request-ID` that is sent back. `allowed_hosts` are names, in
-    small letters, by which a service on loopback may be called beside its own. `fast_lane` answers evaluations in front of Flask.
+    small letters, by which a service on loopback may be called beside its own. `reasons` gives them to each deny whose
+    request does not say whether it wants them. `fast_lane` answers evaluations in front of Flask.
     `decision_log` is `stdout`, `database` or the path of a file; the settings that start like it are for what goes there.
     With `max_policy_age_seconds` everything is denied when policies could not be refreshed for so long. `policies` may be an
     address such as `policies.git@main:policies`; then an empty `model` is that of the commit, and the ref is looked up every
@@ -40,6 +41,7 @@ class Settings:
     port: int = 8080
     public_url: str | None = None
     allowed_hosts: tuple[str, ...] = ()
+    reasons: bool = False
     demo: bool = False
     workers: int = 1
     fast_lane: bool = True

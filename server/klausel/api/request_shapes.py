@@ -10,12 +10,12 @@ SEMANTICS = ("execute_all", "deny_on_first_deny", "permit_on_first_permit")
 BATCH = "evaluations"
 """The member of a batch that holds its items."""
 
-_SUBJECT, _RESOURCE = Text("Of whom: `user`."), Text("Of what: `quiz`.")
+_SUBJECT, _RESOURCE = Text("Of whom: `user`."), Text("Of what: `document`.")
 _ID = Text("Unique within its type.")
 _PROPERTIES = Members(about="What is known of it besides; any JSON values.")
 CONTEXT = Members(about="What is known of the circumstances; any JSON values.", forbidden={NOW: NOW_FAULT})
 SUBJECT = Members({"type": _SUBJECT, "id": _ID}, {"properties": _PROPERTIES}, "Who acts.")
-ACTION = Members({"name": Text("What is done: `edit`.")}, {"properties": _PROPERTIES}, "What the subject wants to do.")
+ACTION = Members({"name": Text("What is done: `read`.")}, {"properties": _PROPERTIES}, "What the subject wants to do.")
 RESOURCE = Members({"type": _RESOURCE, "id": _ID}, {"properties": _PROPERTIES}, "What it is done to.")
 OPTIONS = Members(
     optional={
@@ -65,7 +65,7 @@ SEARCHES = {
 """By what is searched for."""
 FILTER = Members(
     {"subject": SUBJECT, "action": ACTION, "resource": _OF_TYPE["resource"]},
-    {"context": CONTEXT, "domain": Text("Keeps to this account or workspace, and what lies in it.")},
+    {"context": CONTEXT, "domain": Text("Keeps to this domain, and what lies in it.")},
 )
 PERMISSIONS = Members(
     {"subject": SUBJECT, "resources": Many(RESOURCE, "At most `--max-batch`.")},
@@ -78,7 +78,7 @@ _NO_TIMES = dict.fromkeys(_TIMES, "a row to revoke has no times; leave it out")
 _ROLE: dict[str, Shape] = {
     "subject": _HOLDER,
     "role": Text("A role that the policies declare."),
-    "domain": Text("Where: `acme`, or `acme/support`."),
+    "domain": Text("Where: `acme`, or `acme/sub`."),
 }
 _MEMBER: dict[str, Shape] = {"subject": _HOLDER, "group": Text("Written `group:NAME`.")}
 _REVOKED = (Members(_ROLE, is_closed=True, hints=_NO_TIMES), Members(_MEMBER, is_closed=True, hints=_NO_TIMES))

@@ -95,6 +95,7 @@ _LOG_OF_THE_SERVER = {
     metavar="NAME",
     help="A name by which a service on loopback may be called, beside its own and that of its public URL; repeatable.",
 )
+@click.option("--reasons", is_flag=True, help="Give each deny its reasons, also where the request does not ask for them.")
 @click.option("--demo", is_flag=True, help=f"Load the people of {DEMO_FILE} into an empty database first.")
 @click.option("--workers", default=_DEFAULTS.workers, show_default=True, type=click.IntRange(1, 64), help="Processes.")
 @click.option(
