@@ -24,6 +24,9 @@ OWN_WRITE = -1
 OWN_WRITE_SETTING = "klausel.own_write"
 """On PostgreSQL, a setting that says the same while it is `yes`."""
 
+CHANNEL = "klausel_changes"
+"""On PostgreSQL, what each write notifies at its commit, with the revision that it made."""
+
 _REVISIONS_KEPT_BY_TRIGGERS = 500
 
 
@@ -188,6 +191,21 @@ def _sqlite_watch(verb: str, subjects: str) -> str:
     )
 
 
+NOTING_FUNCTION = (
+    # Whoever may change role assignments need not have rights on the tables that note it. The function runs with the rights
+    # of who made it, so it looks where the tables are, and last of all where every caller may put one of the same name.
+    "SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true)",
+    "CREATE OR REPLACE FUNCTION klausel_note_row_change() RETURNS trigger "
+    "LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$ DECLARE counter bigint; BEGIN "
+    "UPDATE klausel_state SET revision = revision + 1, log_starts_after = CASE TG_OP WHEN 'TRUNCATE' THEN revision + 1 "
+    f"ELSE greatest(log_starts_after, revision + 1 - {_REVISIONS_KEPT_BY_TRIGGERS}) END RETURNING revision INTO counter; "
+    "DELETE FROM klausel_change WHERE revision <= (SELECT log_starts_after FROM klausel_state); "
+    "IF TG_OP IN ('INSERT', 'UPDATE') THEN INSERT INTO klausel_change (revision, subject) VALUES (counter, NEW.v0); "
+    "END IF; IF TG_OP IN ('UPDATE', 'DELETE') THEN INSERT INTO klausel_change (revision, subject) "
+    "VALUES (counter, OLD.v0) ON CONFLICT DO NOTHING; END IF; "
+    f"PERFORM pg_notify('{CHANNEL}', (SELECT lineage FROM klausel_state) || '-' || counter); RETURN NULL; END $$",
+)
+"""On PostgreSQL, what notes the subject of a row that somebody else than Klausel changes, and tells who listens."""
 # A REPLACE takes away the row of the same id, perhaps another subject's, without firing the trigger of a deletion.
 _SAME_ID = "UNION SELECT v0 FROM casbin_rule WHERE id = NEW.id"
 WATCHES: dict[str, tuple[str, ...]] = {
@@ -197,17 +215,7 @@ WATCHES: dict[str, tuple[str, ...]] = {
         _sqlite_watch("delete", "SELECT OLD.v0 AS subject"),
     ),
     "postgresql": (
-        # Whoever may change role assignments need not have rights on the tables that note it. The function runs with the rights
-        # of who made it, so it looks where the tables are, and last of all where every caller may put one of the same name.
-        "SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true)",
-        "CREATE OR REPLACE FUNCTION klausel_note_row_change() RETURNS trigger "
-        "LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$ DECLARE counter bigint; BEGIN "
-        "UPDATE klausel_state SET revision = revision + 1, log_starts_after = CASE TG_OP WHEN 'TRUNCATE' THEN revision + 1 "
-        f"ELSE greatest(log_starts_after, revision + 1 - {_REVISIONS_KEPT_BY_TRIGGERS}) END RETURNING revision INTO counter; "
-        "DELETE FROM klausel_change WHERE revision <= (SELECT log_starts_after FROM klausel_state); "
-        "IF TG_OP IN ('INSERT', 'UPDATE') THEN INSERT INTO klausel_change (revision, subject) VALUES (counter, NEW.v0); "
-        "END IF; IF TG_OP IN ('UPDATE', 'DELETE') THEN INSERT INTO klausel_change (revision, subject) "
-        "VALUES (counter, OLD.v0) ON CONFLICT DO NOTHING; END IF; RETURN NULL; END $$",
+        *NOTING_FUNCTION,
         "CREATE TRIGGER casbin_rule_noted AFTER INSERT OR UPDATE OR DELETE ON casbin_rule FOR EACH ROW "
         f"WHEN (current_setting('{OWN_WRITE_SETTING}', true) IS DISTINCT FROM 'yes') "
         "EXECUTE FUNCTION klausel_note_row_change()",
