@@ -100,7 +100,7 @@ def read_table(content: bytes) -> list[list[str]]:
     try:
         return list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
     except csv.Error as error:
-        raise BadSheet(f"it cannot be read as CSV: {error}; save it anew from the spreadsheet program") from None
+        raise BadSheet(f"it cannot be read as CSV: {error}; save it again from the spreadsheet program") from None
 
 
 def _read_workbook(content: bytes) -> list[list[str]]:
@@ -118,7 +118,7 @@ def _read_workbook(content: bytes) -> list[list[str]]:
         raise
     # The library tells of a broken workbook by whatever error it came upon.
     except Exception as error:
-        raise BadSheet(f"it cannot be read as a workbook ({type(error).__name__}); save it anew as .xlsx") from None
+        raise BadSheet(f"it cannot be read as a workbook ({type(error).__name__}); save it again as .xlsx") from None
     return rows
 
 

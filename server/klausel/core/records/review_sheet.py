@@ -201,7 +201,7 @@ def _misfit(filled: FilledRow, reviewed: ReviewedRow | None, lineage: str) -> st
     if reviewed is None:
         return f"{what} is no role assignment any more; delete the row, or write the sheet again"
     if mark != mark_of(lineage, reviewed):
-        return f"{reviewed.row} was changed since the sheet was written; write the sheet again and decide anew"
+        return f"{reviewed.row} was changed since the sheet was written; write the sheet again and decide again"
     return None
 
 
