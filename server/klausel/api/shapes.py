@@ -126,6 +126,25 @@ class Anything:
 
 
 @dataclass(frozen=True)
+class Choice:
+    """One of some values."""
+
+    of: tuple[object, ...]
+    about: str = ""
+    article: str = "a value"
+
+    def read(self, value: object, place: str) -> object:
+        """The value."""
+        if value not in self.of:
+            raise ApiError(400, f"{place} is none of {', '.join(map(str, self.of))}")
+        return value
+
+    def schema(self) -> Json:
+        """As a JSON Schema."""
+        return {"enum": list(self.of), **_about(self.about)}
+
+
+@dataclass(frozen=True)
 class Many:
     """A list."""
 
