@@ -27,7 +27,7 @@ class FormatOption(click.Option):
         )
 
 
-def format_option(writers: Writers, help: str | None = None) -> Callable[[Command], Command]:
+def format_option(writers: Writers, help: str = "How to write it.") -> Callable[[Command], Command]:
     """Gives a command the option; what is chosen reaches it as the parameter `write`, to be called with the result.
 
     All writers of a table take the same arguments. Nobody else asks for the name of a format.

@@ -27,7 +27,7 @@ from klausel.service.pipeline import LoadedPolicy
 from klausel.storage.assignments.store import AssignmentStore
 
 Writer = Callable[[Sheet], Iterator[str]]
-written_option = format_option(FORMATS, help="How to write it.")
+written_option = format_option(FORMATS)
 
 by_option = click.option(
     "--by", type=click.Choice(["role", "person"]), default="role", show_default=True, help="What the rows are about."
