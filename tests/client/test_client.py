@@ -10,11 +10,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 from doors import demo_people, grant, open_doors
-from werkzeug.serving import make_server
+from served_apps import served
 
 from klausel.client import Action, AsyncKlausel, CallFailed, Klausel, Question, Refused, Resource, Subject
 from klausel.core.terms.caller import Caller
@@ -22,19 +21,6 @@ from klausel.storage.callers.keys import KeyStore
 
 QUIZ = Resource("quiz", "q1", {"account": "acme", "workspace": "support", "status": "published"})
 SALES = Resource("quiz", "q1", {"account": "acme", "workspace": "sales", "status": "published"})
-
-
-@contextmanager
-def served(application: Any) -> Iterator[str]:
-    server = make_server("127.0.0.1", 0, application, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +59,23 @@ def test_a_filter_is_told(klausel: Klausel) -> None:
     assert answer.filter == "when"
     assert answer.condition
     assert klausel.filter("user:nobody", "view", Resource("dashboard"), domain="acme").filter == "never"
+
+
+def test_menus_and_searches_are_answered(klausel: Klausel) -> None:
+    assert klausel.permissions("user:ann", [QUIZ, SALES]) == [("take",), ()]
+    assert klausel.permissions("user:ann", []) == []
+    assert sorted(klausel.search("subject", "user:*", "edit", QUIZ)) == ["ada", "leo", "max", "mia"]
+    assert list(klausel.search("action", "user:ann", "*", QUIZ)) == ["take"]
+
+
+def test_menus_and_searches_may_be_awaited(address: str) -> None:
+    async def ask() -> None:
+        async with AsyncKlausel(address) as klausel:
+            assert await klausel.permissions("user:ann", [QUIZ]) == [("take",)]
+            found = [one async for one in klausel.search("subject", "user:*", "edit", QUIZ)]
+            assert sorted(found) == ["ada", "leo", "max", "mia"]
+
+    asyncio.run(ask())
 
 
 def test_role_assignments_are_changed_and_listed(klausel: Klausel) -> None:

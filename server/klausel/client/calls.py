@@ -14,7 +14,11 @@ Answer = TypeVar("Answer")
 
 EVALUATION = "access_evaluation_endpoint"
 EVALUATIONS = "access_evaluations_endpoint"
-PATHS = {EVALUATION: "/access/v1/evaluation", EVALUATIONS: "/access/v1/evaluations"}
+PATHS = {
+    EVALUATION: "/access/v1/evaluation",
+    EVALUATIONS: "/access/v1/evaluations",
+    **{f"search_{part}_endpoint": f"/access/v1/search/{part}" for part in ("subject", "resource", "action")},
+}
 """Where the endpoints of AuthZEN are, where nothing else was discovered."""
 
 
@@ -80,6 +84,44 @@ def list_filter(
 
     question = Question(subject, action, resource, context).as_json()
     return Call("POST", "/v1/filter", read, question if domain is None else {**question, "domain": domain})
+
+
+def permissions(
+    subject: Subject | str, resources: Sequence[Resource | str], context: Properties
+) -> Call[list[tuple[str, ...]]]:
+    """All actions that are allowed, for each resource in its place."""
+    questions = [Question(subject, "any", resource, context).as_json() for resource in resources]
+    body = {
+        "subject": questions[0]["subject"],
+        "resources": [question["resource"] for question in questions],
+        **({"context": dict(context)} if context else {}),
+    }
+
+    def read(answer: Any) -> list[tuple[str, ...]]:
+        found = _object(answer).get("permissions")
+        if not isinstance(found, list) or len(found) != len(resources):
+            raise CallFailed(f"the service did not answer for each of {len(resources)} resources")
+        return [tuple(map(str, _object(one).get("actions", ()))) for one in found]
+
+    return Call("POST", "/v1/permissions", read, body)
+
+
+def search(part: str, question: Mapping[str, Any], token: str) -> Call[tuple[list[str], str]]:
+    """A page of the ids (of actions: the names) that are allowed, and the token of the next one."""
+    sent = dict(question)
+    if part == "action":
+        del sent["action"]
+    else:
+        sent[part] = {name: value for name, value in sent[part].items() if name != "id"}
+
+    def read(answer: Any) -> tuple[list[str], str]:
+        found, page = _object(answer).get("results"), answer.get("page") or {}
+        if not isinstance(found, list):
+            raise CallFailed("the service gave no results")
+        key = "name" if part == "action" else "id"
+        return [str(_object(one)[key]) for one in found], str(_object(page).get("next_token") or "")
+
+    return Call("POST", f"search_{part}_endpoint", read, {**sent, "page": {"token": token}} if token else sent)
 
 
 def change(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
 import httpx
@@ -18,6 +18,7 @@ from klausel.client.questions import Action, Properties, Question, Resource, Sub
 SECONDS = 2.0
 MOST_REMEMBERED = 10_000
 Row = Mapping[str, str]
+SearchPart = Literal["subject", "resource", "action"]
 
 
 class _Memory:
@@ -198,6 +199,26 @@ class Klausel(_Base):
         """Which resources of a type a subject may act on."""
         return self._run(calls.list_filter(subject, action, resource, domain, context or {}))
 
+    def permissions(
+        self, subject: Subject | str, resources: Sequence[Resource | str], context: Properties | None = None
+    ) -> list[tuple[str, ...]]:
+        """All that a subject may do to each of some resources, in their places."""
+        return self._run(calls.permissions(subject, resources, context or {})) if resources else []
+
+    def search(
+        self, part: SearchPart, subject: Subject | str, action: Action | str, resource: Resource | str
+    ) -> Iterator[str]:
+        """Ids of all subjects or resources, or names of all actions, that a question could have in this part and be allowed.
+
+        What the question has there gives the type (`Subject("user", "*")`); the rest of it does not count.
+        """
+        question, token = Question(subject, action, resource).as_json(), ""
+        while True:
+            found, token = self._run(calls.search(part, question, token))
+            yield from found
+            if not token:
+                return
+
     def assign(
         self,
         grant: Sequence[Row] = (),
@@ -338,6 +359,24 @@ class AsyncKlausel(_Base):
     ) -> FilterAnswer:
         """As `Klausel.filter`."""
         return await self._run(calls.list_filter(subject, action, resource, domain, context or {}))
+
+    async def permissions(
+        self, subject: Subject | str, resources: Sequence[Resource | str], context: Properties | None = None
+    ) -> list[tuple[str, ...]]:
+        """As `Klausel.permissions`."""
+        return await self._run(calls.permissions(subject, resources, context or {})) if resources else []
+
+    async def search(
+        self, part: SearchPart, subject: Subject | str, action: Action | str, resource: Resource | str
+    ) -> AsyncIterator[str]:
+        """As `Klausel.search`."""
+        question, token = Question(subject, action, resource).as_json(), ""
+        while True:
+            found, token = await self._run(calls.search(part, question, token))
+            for one in found:
+                yield one
+            if not token:
+                return
 
     async def assign(
         self,
