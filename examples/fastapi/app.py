@@ -110,8 +110,9 @@ def create_app(klausel: Klausel | AsyncKlausel, database: str = "sqlite://") -> 
 
     @app.get("/quizzes/{quiz_id}/people")
     async def people(quiz: Annotated[Any, Depends(guard.requires("edit", find_quiz))]) -> Any:
-        found = klausel.search("subject", "user:*", "edit", guard.resource(quiz))
-        return sorted([one async for one in found] if isinstance(klausel, AsyncKlausel) else found)
+        found = klausel.search_subjects("user", "edit", guard.resource(quiz))
+        people = [one async for one in found] if isinstance(klausel, AsyncKlausel) else list(found)
+        return sorted(person.id for person in people)
 
     @app.get("/forgotten")
     def forgotten() -> Any:

@@ -118,7 +118,7 @@ def create_app(klausel: Klausel, database: str = "sqlite://") -> Flask:
     @app.get("/quizzes/<int:quiz_id>/people")
     @guard.requires("edit", find_quiz)
     def people(quiz: Quiz) -> Any:
-        return jsonify(sorted(klausel.search("subject", "user:*", "edit", guard.resource(quiz))))
+        return jsonify(sorted(person.id for person in klausel.search_subjects("user", "edit", guard.resource(quiz))))
 
     @app.get("/forgotten")
     def forgotten() -> Any:

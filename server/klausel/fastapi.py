@@ -105,7 +105,7 @@ class Guard(Guarded):
                 except CallFailed as error:
                     raise _as_answer(no_answer(error)) from None
                 _note(request)
-                return menus
+                return [menu.actions for menu in menus]
 
             return awaiting
 
@@ -116,7 +116,7 @@ class Guard(Guarded):
             except CallFailed as error:
                 raise _as_answer(no_answer(error)) from None
             _note(request)
-            return menus
+            return [menu.actions for menu in menus]
 
         return asking
 

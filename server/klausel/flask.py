@@ -134,7 +134,7 @@ class Guard(Guarded):
         except CallFailed as error:
             self._refuse(no_answer(error))
         setattr(g, _DECIDED, True)
-        return found
+        return [one.actions for one in found]
 
     def _refuse(self, refusal: Refusal) -> NoReturn:
         abort(refusal.status, description=refusal.message)

@@ -304,4 +304,4 @@ def test_the_quick_reader_takes_what_the_table_of_shapes_takes(body: Json) -> No
         except ApiError as error:
             return error.message
 
-    assert outcome(read_evaluation) == outcome(lambda body: request_of(request_shapes.EVALUATION.read(body, "")))
+    assert outcome(read_evaluation) == outcome(lambda body: request_of(request_shapes.EXPLANATION.read(body, "")))

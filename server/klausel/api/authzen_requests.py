@@ -10,7 +10,7 @@ from typing import Any
 
 from klausel.api.errors import ApiError
 from klausel.api.json_body import BodyError
-from klausel.api.request_shapes import BATCH, EVALUATION, OPTIONS
+from klausel.api.request_shapes import BATCH, EXPLANATION, OPTIONS, OPTIONS_OF_BATCH
 from klausel.api.shapes import Json
 from klausel.core.terms.request import NO_PROPERTIES, NOW, Action, Request, Resource, Subject
 
@@ -50,8 +50,7 @@ def read_evaluation(body: Json) -> Request:
 
 
 def _by_shape(body: Json) -> Request:
-    read = EVALUATION.read({name: body[name] for name in ENTITIES if name in body}, "")
-    return request_of(read)
+    return request_of(EXPLANATION.read(body, ""))
 
 
 def request_of(read: Json) -> Request:
@@ -70,10 +69,15 @@ def _is_object(value: object) -> bool:
 
 
 def read_options(body: Json) -> Json:
-    """The options of a body; raises `ApiError` (400). Unknown ones are ignored."""
-    if body.get("options") is None:
-        return {}
-    return OPTIONS.read(body["options"], "options")
+    """The options of one evaluation; raises `ApiError` (400). What is no object is ignored, as unknown members are."""
+    options = body.get("options")
+    return OPTIONS.read(options, "options") if type(options) is dict else {}
+
+
+def read_batch_options(body: Json) -> Json:
+    """The options of a batch; raises `ApiError` (400). Unknown ones are ignored."""
+    options = body.get("options")
+    return {} if options is None else OPTIONS_OF_BATCH.read(options, "options")
 
 
 def read_items(body: Json, most: int) -> list[object]:

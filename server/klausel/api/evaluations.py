@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from klausel.api.authzen_requests import ENTITIES, read_evaluation, read_items, read_merged_items, read_options
+from klausel.api.authzen_requests import (
+    ENTITIES,
+    read_batch_options,
+    read_evaluation,
+    read_items,
+    read_merged_items,
+    read_options,
+)
 from klausel.api.errors import ApiError, error_object, hand_over
 from klausel.api.http import to_json
 from klausel.api.request_shapes import SEMANTICS
@@ -31,7 +38,7 @@ def answer_evaluations(
     service: Service, body: Json, recording: Recording | None = None, caller: Caller | None = None
 ) -> Json:
     """The answer to `POST /access/v1/evaluations`; raises `ApiError` when the whole body is at fault."""
-    options = read_options(body)
+    options = read_batch_options(body)
     semantic, tell = options.get("evaluations_semantic", SEMANTICS[0]), _teller(service, options, caller)
     items = read_items(body, service.settings.max_batch)
     if not items:

@@ -17,17 +17,22 @@ CONTEXT = Members(about="What is known of the circumstances; any JSON values.", 
 SUBJECT = Members({"type": _SUBJECT, "id": _ID}, {"properties": _PROPERTIES}, "Who acts.")
 ACTION = Members({"name": Text("What is done: `read`.")}, {"properties": _PROPERTIES}, "What the subject wants to do.")
 RESOURCE = Members({"type": _RESOURCE, "id": _ID}, {"properties": _PROPERTIES}, "What it is done to.")
-OPTIONS = Members(
+_REASONS: dict[str, Shape] = {"reasons": Flag("Whether a deny comes with its reasons.")}
+OPTIONS = Members(optional=_REASONS, about="How the answer shall be.")
+OPTIONS_OF_BATCH = Members(
     optional={
         "evaluations_semantic": Text("Whether a batch ends at the first deny, or at the first permit.", SEMANTICS),
-        "reasons": Flag("Whether a deny comes with its reasons."),
+        **_REASONS,
     },
     about="How the answer shall be.",
 )
+_QUESTION = {"subject": SUBJECT, "action": ACTION, "resource": RESOURCE}
+EXPLANATION = Members(_QUESTION, {"context": CONTEXT}, "One question: may this subject do this to that?")
 EVALUATION = Members(
-    {"subject": SUBJECT, "action": ACTION, "resource": RESOURCE},
-    {"context": CONTEXT, "options": OPTIONS},
-    "One question: may this subject do this to that?",
+    # AuthZEN has no options here, so what is no object is ignored as any unknown member is.
+    _QUESTION,
+    {"context": CONTEXT, "options": OneOf((OPTIONS, Anything("Ignored.")))},
+    EXPLANATION.about,
 )
 _DEFAULT = Anything("What items have that leave it out.")
 EVALUATIONS = Members(
@@ -37,9 +42,10 @@ EVALUATIONS = Members(
         "resource": _DEFAULT,
         "context": _DEFAULT,
         BATCH: Many(Anything("A question without what the defaults say."), "The items, at most `--max-batch`."),
-        "options": OPTIONS,
+        "options": OPTIONS_OF_BATCH,
     },
     about="Many questions with what they share; without items it is one evaluation.",
+    any_of=(Members({BATCH: Many(Anything(), least=1)}), EXPLANATION),
 )
 _OF_TYPE = {
     "subject": Members({"type": _SUBJECT}, {"properties": _PROPERTIES}, "The type of those that are searched for."),
@@ -95,14 +101,47 @@ class Row(OneOf):
         return row
 
 
+_CLAIMS: dict[str, Shape] = {
+    "by": Text("Who makes the change.", takes_null=True),
+    "reason": Text("Why.", takes_null=True),
+    "ticket": Text("Where it was asked for.", takes_null=True),
+}
 CHANGE = Members(
     optional={
         "grant": Many(Row(_GRANTED)),
         "revoke": Many(Row(_REVOKED)),
-        "by": Text("Who makes the change.", takes_null=True),
-        "reason": Text("Why.", takes_null=True),
-        "ticket": Text("Where it was asked for.", takes_null=True),
+        **_CLAIMS,
     },
     about="One atomic change of role assignments: all of it or nothing.",
+    any_of=(Members({"grant": Many(Anything(), least=1)}), Members({"revoke": Many(Anything(), least=1)})),
     is_closed=True,
 )
+
+_LIMIT = Text("Rows of a page, 1 to 1000; 100 where it is not given.")
+_CURSOR = Text("The `next_cursor` of the page before.")
+ASSIGNMENT_FILTERS: dict[str, Shape] = {
+    "subject": _HOLDER,
+    "role": Text("Also finds what is stored under former names of the role."),
+    "domain": Text("Just there, not below."),
+    "group": Text("Lists its members."),
+    "ends_after": Instant("Ends then or later."),
+    "ends_before": Instant("Ends then or before."),
+    "limit": _LIMIT,
+    "cursor": _CURSOR,
+}
+LEAVER: dict[str, Shape] = {
+    "subject": _HOLDER,
+    "account": Text("A top-level domain; everything in it goes, and in what lies in it."),
+    **_CLAIMS,
+}
+LOG_FILTERS: dict[str, Shape] = {
+    "subject": _HOLDER,
+    "role": Text("Also under its former names."),
+    "domain": Text("Just there, not below."),
+    "by": Text("Who made the change."),
+    "since": Text("A date, or a time such as 2026-03-01T12:00:30Z."),
+    "until": Text("Not included."),
+    "limit": _LIMIT,
+    "cursor": _CURSOR,
+}
+FORMAT = Text("How the page is told; its JSON twin with `json`.")

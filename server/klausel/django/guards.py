@@ -96,7 +96,7 @@ class Guard(Guarded):
         except CallFailed as error:
             raise no_answer(error) from None
         note(request)
-        return found
+        return [one.actions for one in found]
 
     def requires(self, action: Action | str, find: Callable[..., Any]) -> Callable[[View], View]:
         """Lets a view be reached where the action is allowed on what `find` gives for the request and the route's arguments.
