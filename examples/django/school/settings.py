@@ -28,5 +28,4 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "klausel.django.guards.RefuseUndecided",
 ]
-KLAUSEL_GUARD = "school.permissions.guard"
-KLAUSEL_PUBLIC = ["login"]
+KLAUSEL = {"GUARD": "school.permissions.guard", "PUBLIC": ["login"]}

@@ -1,6 +1,6 @@
 """The guard for Django: a view is reached only where the policies say yes, and a list shows only what they allow.
 
-# shop/permissions.py, named by the setting KLAUSEL_GUARD = "shop.permissions.guard"
+# shop/permissions.py, named by the setting KLAUSEL = {"GUARD": "shop.permissions.guard"}
 guard = Guard(klausel, subject=lambda request: f"user:{request.user}" if request.user.is_authenticated else None)
 guard.describe(Document, "document", {"account": "place__account", "owner": "owner"})
 
@@ -151,7 +151,7 @@ class PermissionMixin:
     """For the generic views of Django, left of them: objects are asked about, lists are filtered, forms before they save.
 
     `action` is what the view does, or by method of HTTP (`{"GET": "read", "POST": "edit"}`, HEAD as GET). `guard` is that of
-    the setting `KLAUSEL_GUARD`, where the view names none. A form is asked about as it would be saved, so nothing is moved to
+    the setting `KLAUSEL`, where the view names none. A form is asked about as it would be saved, so nothing is moved to
     where it may not be. An answer without a decision is refused.
     """
 
@@ -222,7 +222,7 @@ class RefuseUndecided:
     """Middleware that refuses (403) views that no decision is asked for, before they run.
 
     A view says that it asks by `requires`, `decides`, `public`, `PermissionMixin` or the permission class of
-    `klausel.django.rest`. Open besides are the names of views, and the namespaces, in the setting `KLAUSEL_PUBLIC`.
+    `klausel.django.rest`. Open besides are the names of views, and the namespaces, under `PUBLIC` in the setting `KLAUSEL`.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
@@ -248,13 +248,13 @@ class RefuseUndecided:
 
 
 def guard_of(view: Any) -> Guard:
-    """The guard that a view names, or the one of the setting `KLAUSEL_GUARD`; raises `GuardError`."""
+    """The guard that a view names, or the one under `GUARD` in the setting `KLAUSEL`; raises `GuardError`."""
     found = getattr(view, "guard", None)
     if found is None:
-        named = getattr(settings, "KLAUSEL_GUARD", None)
+        named = _settings().get("GUARD")
         found = import_string(named) if isinstance(named, str) else named
     if not isinstance(found, Guard):
-        raise GuardError("no guard is named; set KLAUSEL_GUARD to where it stands, as in shop.permissions.guard")
+        raise GuardError('no guard is named; set KLAUSEL = {"GUARD": "shop.permissions.guard"}, to where yours stands')
     return found
 
 
@@ -286,7 +286,11 @@ def answer_to(refusal: Refusal) -> HttpResponse:
     return HttpResponse(refusal.message, status=refusal.status, content_type="text/plain; charset=utf-8")
 
 
+def _settings() -> Mapping[str, Any]:
+    return getattr(settings, "KLAUSEL", {})
+
+
 def _is_open(request: Any) -> bool:
     match = request.resolver_match
-    public = frozenset(getattr(settings, "KLAUSEL_PUBLIC", ()))
+    public = frozenset(_settings().get("PUBLIC", ()))
     return match.view_name in public or not public.isdisjoint(match.namespaces)
