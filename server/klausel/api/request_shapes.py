@@ -45,6 +45,7 @@ EVALUATIONS = Members(
         "options": OPTIONS_OF_BATCH,
     },
     about="Many questions with what they share; without items it is one evaluation.",
+    any_of=(Members({BATCH: Many(Anything(), least=1)}), EXPLANATION),
 )
 _OF_TYPE = {
     "subject": Members({"type": _SUBJECT}, {"properties": _PROPERTIES}, "The type of those that are searched for."),
@@ -112,6 +113,7 @@ CHANGE = Members(
         **_CLAIMS,
     },
     about="One atomic change of role assignments: all of it or nothing.",
+    any_of=(Members({"grant": Many(Anything(), least=1)}), Members({"revoke": Many(Anything(), least=1)})),
     is_closed=True,
 )
 

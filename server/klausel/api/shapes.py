@@ -99,10 +99,10 @@ class Whole:
     article: str = "a whole number"
 
     def read(self, value: object, place: str) -> int:
-        """An integer; 1.0 is none."""
-        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        """An integer, however it is written: 20.0 is 20, as JSON Schema has it."""
+        if isinstance(value, bool) or not isinstance(value, int | float) or value < 0 or value != int(value):
             raise ApiError(400, f"{place} is not a whole number from 0 on")
-        return value
+        return int(value)
 
     def schema(self) -> Json:
         """As a JSON Schema."""
@@ -150,6 +150,7 @@ class Many:
 
     of: Shape
     about: str = ""
+    least: int = 0
     article: str = "a list"
 
     def read(self, value: object, place: str) -> list[Any]:
@@ -160,7 +161,8 @@ class Many:
 
     def schema(self) -> Json:
         """As a JSON Schema."""
-        return {"type": "array", "items": self.of.schema(), **_about(self.about)}
+        least: Json = {"minItems": self.least} if self.least else {}
+        return {"type": "array", "items": self.of.schema(), **least, **_about(self.about)}
 
 
 @dataclass(frozen=True)
@@ -168,7 +170,8 @@ class Members:
     """An object with these members; those of `optional` may be missing or null, and then are not there for the reader.
 
     Others are ignored. Where it `is_closed` they are refused, with the hint for their name, and null is no value. `forbidden` are
-    names that must not come, with the message why. `values` is what members are like whose names are not known.
+    names that must not come, with the message why. `values` is what members are like whose names are not known, and `any_of`
+    are shapes one of which the whole has, which its route checks.
     """
 
     needed: Mapping[str, Shape] = field(default_factory=dict)
@@ -178,6 +181,7 @@ class Members:
     forbidden: Mapping[str, str] = field(default_factory=dict)
     hints: Mapping[str, str] = field(default_factory=dict)
     values: Shape | None = None
+    any_of: tuple[Shape, ...] = ()
     article: str = "an object"
 
     def read(self, value: object, place: str) -> Json:
@@ -221,6 +225,8 @@ class Members:
             told["additionalProperties"] = False
         elif self.values is not None:
             told["additionalProperties"] = self.values.schema()
+        if self.any_of:
+            told["anyOf"] = [shape.schema() for shape in self.any_of]
         return {**told, **_about(self.about)}
 
 
