@@ -217,4 +217,9 @@ def commit_as_json(commit: GitCommit) -> dict[str, object]:
         "email": commit.email,
         "date": commit.date.isoformat(),
         "subject": commit.subject,
+        "committer": commit.committer,
+        "committer_email": commit.committer_email,
+        "committed": commit.committed.isoformat(),
+        "trailers": [{"key": key, "value": value} for key, value in commit.trailers],
+        "signature": commit.signature,
     }
