@@ -18,6 +18,7 @@ FILES = sorted((ROOT / "server" / "klausel").rglob("*.py"))
 # access review.
 WORDS_OF_THE_FIELD = {"account", "group", "manager", "review", "role_assignment", "user"}
 EXAMPLES_IN_MESSAGES = {"acme/support", "user:ann"}
+MEMBERS_OF_AUTHZEN = {"reason_admin"}
 
 
 def words_of(policy: PolicySet) -> set[str]:
@@ -71,7 +72,7 @@ def _docstrings_and_help(tree: ast.AST) -> Iterator[int]:
 
 
 def _without_examples(text: str) -> str:
-    for example in EXAMPLES_IN_MESSAGES:
+    for example in EXAMPLES_IN_MESSAGES | MEMBERS_OF_AUTHZEN:
         text = text.replace(example, "")
     return text
 

@@ -4,20 +4,35 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from pathlib import Path
 
 import httpx
 
-from klausel.api.errors import ApiError
+from klausel.api.errors import ApiError, unavailable
 from klausel.api.evaluations import answer_evaluation, answer_evaluations
 from klausel.app import create_flask_app, create_service
 from klausel.client import CallFailed, Klausel, Refused
 from klausel.client.calls import EVALUATION, EVALUATIONS, Answer, Call
 from klausel.enforcer.installation import check_installation
-from klausel.service.decision_service import Service
+from klausel.service.decision_service import PoliciesTooOld, Service
 from klausel.settings import Settings
+from klausel.storage.sql.access import StorageError
 
 _ADDRESS = "http://localhost"
+
+
+_INSTANCES: weakref.WeakSet[InProcess] = weakref.WeakSet()
+
+
+def _renew_locks() -> None:
+    """In a process that was forked off, a thread that does not live there may hold a lock; nobody else is there yet."""
+    for instance in list(_INSTANCES):
+        instance._opening = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_locks)
 
 
 class InProcess(Klausel):
@@ -28,6 +43,7 @@ class InProcess(Klausel):
         self._follows = follows
         self._opening = threading.Lock()
         self._opened: tuple[int, Service] | None = None
+        _INSTANCES.add(self)
         # A first opening tells at once what is wrong.
         service = self._service()
         transport = httpx.WSGITransport(create_flask_app(service), raise_app_exceptions=True)
@@ -37,10 +53,10 @@ class InProcess(Klausel):
         """Stops following the files, and lets go of the database."""
         super().close()
         if self._opened is not None and self._opened[0] == os.getpid():
-            self._end(self._opened[1])
+            self._end_service(self._opened[1])
         self._opened = None
 
-    def _end(self, service: Service) -> None:
+    def _end_service(self, service: Service) -> None:
         if self._follows:
             service.live.close()
         service.store.close()
@@ -50,8 +66,6 @@ class InProcess(Klausel):
         opened, here = self._opened, os.getpid()
         if opened is not None and opened[0] == here:
             return opened[1]
-        if opened is not None:
-            self._opening = threading.Lock()
         with self._opening:
             if self._opened is not None and self._opened[0] == here:
                 return self._opened[1]  # another thread was here first
@@ -74,6 +88,8 @@ class InProcess(Klausel):
             if error.status < 500:
                 raise Refused(error.message, error.status, error.body()) from None
             raise CallFailed(error.message, error.status) from None
+        except (StorageError, PoliciesTooOld) as error:
+            raise CallFailed(unavailable(error).message, 503) from None
 
 
 def open_policies(

@@ -19,7 +19,9 @@ LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What the service is started with. Bounds: bytes of a body, levels of nesting in it, characters of a string in it,
-    evaluations or changes in one request, characters of an `X-Request-ID`. `fast_lane` answers evaluations in front of Flask.
+    evaluations or changes in one request, characters of an `X-Request-ID` that is sent back. `allowed_hosts` are names, in
+    small letters, by which a service on loopback may be called beside its own. `reasons` gives them to each deny whose
+    request does not say whether it wants them. `fast_lane` answers evaluations in front of Flask.
     `decision_log` is `stdout`, `database` or the path of a file; the settings that start like it are for what goes there.
     With `max_policy_age_seconds` everything is denied when policies could not be refreshed for so long. `policies` may be an
     address such as `policies.git@main:policies`; then an empty `model` is that of the commit, and the ref is looked up every
@@ -38,6 +40,8 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8080
     public_url: str | None = None
+    allowed_hosts: tuple[str, ...] = ()
+    reasons: bool = False
     demo: bool = False
     workers: int = 1
     fast_lane: bool = True
@@ -65,10 +69,10 @@ class Settings:
     body_seconds: float = 5.0
     max_body_bytes: int = 1_048_576
     max_nesting_depth: int = 32
-    max_string_characters: int = 1024
+    max_string_characters: int = 65_536
     max_batch: int = 1000
     max_batch_bytes: int = 16_777_216
-    max_request_id_characters: int = 128
+    max_request_id_characters: int = 1024
 
     @property
     def is_loopback(self) -> bool:
@@ -97,6 +101,11 @@ class Settings:
     def from_text(cls, text: str) -> Settings:
         """The settings that `as_text` wrote."""
         return cls(**json.loads(text))
+
+
+def as_public_url(text: str) -> str:
+    """A public URL as it was given, with https where it names no scheme."""
+    return text if "://" in text else f"https://{text}"
 
 
 def fault_in_public_url(url: str) -> str | None:

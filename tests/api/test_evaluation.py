@@ -9,6 +9,13 @@ from typing import Any
 
 import pytest
 from doors import ALLOWED, DENIED, EVALUATION, EVALUATIONS, EXPLAIN, ROOT, Door, Doors, Json, asking, grant, open_doors
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from klausel.api import request_shapes
+from klausel.api.authzen_requests import read_evaluation, request_of
+from klausel.api.errors import ApiError
+from klausel.core.terms.request import Request
 
 JSON_VALUES: dict[str, object] = {
     "null": None,
@@ -31,15 +38,15 @@ FIELDS = {
     "subject": set(),
     "subject.type": STRINGS,
     "subject.id": STRINGS,
-    "subject.properties": OBJECTS,
+    "subject.properties": OBJECTS | {"null"},
     "action": set(),
     "action.name": STRINGS,
-    "action.properties": OBJECTS,
+    "action.properties": OBJECTS | {"null"},
     "resource": set(),
     "resource.type": STRINGS,
     "resource.id": STRINGS,
-    "resource.properties": OBJECTS,
-    "context": OBJECTS,
+    "resource.properties": OBJECTS | {"null"},
+    "context": OBJECTS | {"null"},
 }
 """Each field, and the values of JSON_VALUES that it takes; an entity takes none, since each needs members."""
 
@@ -265,3 +272,36 @@ def test_a_deny_grant_wins_over_http_too(boxes: Doors, door_name: str) -> None:
     grant(boxes.service, [("user:boss", "admin", "acme")])
     assert boxes.named(door_name).allows(asking("boss", "denied_unless_false", "box", value=False))
     assert not boxes.named(door_name).allows(asking("boss", "denied_unless_false", "box", value=True))
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(0, 3) | st.sampled_from(["x", ""]), st.lists, max_leaves=3
+)
+entities = st.fixed_dictionaries(
+    {},
+    optional={
+        "type": st.just("user") | json_values,
+        "id": st.just("leo") | json_values,
+        "name": st.just("edit") | json_values,
+        "properties": st.dictionaries(st.sampled_from(["a", "now"]), json_values) | json_values,
+    },
+)
+questions = st.fixed_dictionaries(
+    {},
+    optional={
+        **dict.fromkeys(("subject", "action", "resource"), entities | json_values),
+        "context": st.dictionaries(st.sampled_from(["a", "now"]), json_values) | json_values,
+    },
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(questions)
+def test_the_quick_reader_takes_what_the_table_of_shapes_takes(body: Json) -> None:
+    def outcome(read: Callable[[Json], Request]) -> Request | str:
+        try:
+            return read(body)
+        except ApiError as error:
+            return error.message
+
+    assert outcome(read_evaluation) == outcome(lambda body: request_of(request_shapes.EXPLANATION.read(body, "")))

@@ -6,7 +6,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from doors import ALLOWED, DENIED, EVALUATION, EVALUATIONS, Door, Doors, Json, asking, demo_people, grant, with_subject
+from doors import (
+    ALLOWED,
+    DENIED,
+    EVALUATION,
+    EVALUATIONS,
+    Door,
+    Doors,
+    Json,
+    asking,
+    demo_people,
+    grant,
+    with_resource,
+    with_subject,
+)
 
 SUBJECT, ACTION, RESOURCE = ALLOWED["subject"], ALLOWED["action"], ALLOWED["resource"]
 DELETE = {"name": "delete"}
@@ -20,7 +33,6 @@ FAULTY: dict[str, object] = {
     "a subject that is a string": {"subject": "leo"},
     "an action without a name": {"action": {}},
     "an id that is a number": {"resource": {"type": "quiz", "id": 7}},
-    "a context that is null": {"context": None},
 }
 
 
@@ -69,8 +81,26 @@ def test_a_default_of_the_wrong_kind_that_every_item_overrides_is_no_error(clien
         assert client.decisions({**defaults, "evaluations": [{**ALLOWED, "context": {}}] * 2}) == [True, True]
 
 
+def test_a_null_optional_member_is_as_if_it_were_not_there(client: Door) -> None:
+    nulls = {
+        entity: {**ALLOWED[entity], "properties": {} if entity == "resource" else None}
+        for entity in ("subject", "action", "resource")
+    }
+    nulls["resource"]["properties"] = RESOURCE["properties"]
+    request = {**nulls, "context": None, "options": None, "page": None, "evaluations": None}
+    for path in (EVALUATION, EVALUATIONS):
+        assert client.post(path, request).json == {"decision": True}
+    without = with_resource(ALLOWED, properties=None)
+    assert client.post(EVALUATION, without).json == {"decision": False}
+    assert client.decisions({"evaluations": [{**ALLOWED, "context": None}], "options": {"evaluations_semantic": None}}) == [
+        True
+    ]
+    of_default = client.evaluate_all({**ALLOWED, "context": {"now": 1}, "evaluations": [{"context": None}, {"context": {}}]})
+    assert [one["decision"] for one in of_default] == [False, True]
+
+
 @pytest.mark.parametrize("semantic", [{}, {"options": {"evaluations_semantic": "permit_on_first_permit"}}])
-@pytest.mark.parametrize("evaluations", [{}, {"evaluations": []}])
+@pytest.mark.parametrize("evaluations", [{}, {"evaluations": []}, {"evaluations": None}])
 def test_without_items_the_answer_is_that_of_one_evaluation(client: Door, evaluations: Json, semantic: Json) -> None:
     malformed = asking("leo", "edit", "quiz", account="a/b")
     for request in (ALLOWED, DENIED, malformed, {}, {"subject": SUBJECT}, {**ALLOWED, "action": "edit"}):
@@ -78,7 +108,7 @@ def test_without_items_the_answer_is_that_of_one_evaluation(client: Door, evalua
         assert (whole.status, whole.body) == (one.status, one.body)
 
 
-@pytest.mark.parametrize("evaluations", [None, {}, {"0": {}}, "text", 0, 1, True, False], ids=repr)
+@pytest.mark.parametrize("evaluations", [{}, {"0": {}}, "text", 0, 1, True, False], ids=repr)
 def test_evaluations_that_are_no_list_are_a_400(client: Door, evaluations: object) -> None:
     answer = client.post(EVALUATIONS, {**ALLOWED, "evaluations": evaluations})
     assert (answer.status, answer.message) == (400, "evaluations is not a list; send one")
@@ -115,7 +145,7 @@ def test_the_answer_of_a_semantic_that_stops_ends_with_the_item_it_stopped_at(
 
 @pytest.mark.parametrize(
     "semantic",
-    ["", "EXECUTE_ALL", "execute_all ", "first", None, 1, True, [], ["execute_all"], {}, {"execute_all": 1}],
+    ["", "EXECUTE_ALL", "execute_all ", "first", 1, True, [], ["execute_all"], {}, {"execute_all": 1}],
     ids=repr,
 )
 def test_another_semantic_is_a_400(client: Door, semantic: object) -> None:
@@ -125,7 +155,7 @@ def test_another_semantic_is_a_400(client: Door, semantic: object) -> None:
         assert all(known in answer.message for known in SEMANTICS)
 
 
-@pytest.mark.parametrize("options", [None, 1, "execute_all", [], True], ids=repr)
+@pytest.mark.parametrize("options", [1, "execute_all", [], True], ids=repr)
 def test_options_that_are_no_object_are_a_400(client: Door, options: object) -> None:
     assert client.post(EVALUATIONS, {"evaluations": [ALLOWED], "options": options}).status == 400
 

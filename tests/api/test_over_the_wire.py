@@ -320,10 +320,10 @@ def test_the_request_id_is_sent_back_over_the_wire_too(server: HttpDoor) -> None
         assert (answer.status, answer.headers["x-request-id"]) == (status, "r 1")
 
 
-@pytest.mark.parametrize("bad", [b"caf\xc3\xa9", b"\xff", b"x" * 129, b"a\tb", b""], ids=repr)
-def test_a_bad_request_id_is_a_400_over_the_wire_too(server: HttpDoor, bad: bytes) -> None:
+@pytest.mark.parametrize("bad", [b"caf\xc3\xa9", b"\xff", b"x" * 1025, b"a\tb", b""], ids=repr)
+def test_an_odd_request_id_is_left_out_over_the_wire_too(server: HttpDoor, bad: bytes) -> None:
     answer = answer_to(server, head() + b"X-Request-ID: " + bad + b"\r\n" + sized(BODY))
-    assert is_json_error(answer, 400)
+    assert (answer.status, answer.body) == (200, ALLOW)
     assert "x-request-id" not in answer.headers
 
 

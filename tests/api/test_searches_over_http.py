@@ -122,6 +122,11 @@ def test_what_is_not_known_is_an_empty_list(service: Door, change: Json) -> None
     assert told == {"page": {"next_token": "", "count": 0, "total": 0}, "results": []}
 
 
+def test_a_limit_is_a_whole_number_however_it_is_written(service: Door) -> None:
+    told = [service.post(SEARCHES["subject"], {**PEOPLE, "page": {"limit": limit}}).body for limit in (1, 1.0)]
+    assert told[0] == told[1]
+
+
 @pytest.mark.parametrize(
     ("part", "change", "message"),
     [

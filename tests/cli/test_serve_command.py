@@ -170,7 +170,6 @@ def test_a_database_in_memory_is_wrong_usage(serve: Klausel) -> None:
     [
         ("http://pdp.example.com", "is not https, which every address but this machine's own needs"),
         ("ftp://pdp.example.com", "is not an https URL"),
-        ("pdp.example.com", "is not an https URL"),
         ("", "is not an https URL"),
         ("https://", "is not an https URL"),
         ("https://pdp.example.com:port", "is not a URL"),
@@ -183,6 +182,18 @@ def test_a_bad_public_url_is_wrong_usage(serve: Klausel, server: type[Server], u
     result = serve("--public-url", url)
     assert (result.exit_code, server.given) == (2, {})
     assert said in " ".join(result.stderr.split())
+
+
+def test_a_public_url_without_a_scheme_is_https(serve: Klausel, server: type[Server]) -> None:
+    result = serve("--public-url", "pdp.example.com/tenant1", "--allowed-host", "PDP.internal")
+    assert "https://pdp.example.com/tenant1" in result.stdout
+    assert "not https" not in result.stderr
+    assert server.given["settings"].allowed_hosts == ["pdp.internal"]
+
+
+@pytest.mark.parametrize("options", [(), ("--public-url", "http://localhost:8080")])
+def test_metadata_without_https_are_warned_of(serve: Klausel, server: type[Server], options: tuple[str, ...]) -> None:
+    assert "which is not https, so callers elsewhere will not take it; give --public-url" in serve(*options).stderr
 
 
 @pytest.mark.parametrize("url", ["https://pdp.example.com/tenant1", "http://127.0.0.1:9000", "http://localhost"])
@@ -312,4 +323,4 @@ def test_the_installed_command_answers_until_it_is_stopped(
     process.send_signal(signal.SIGINT)
     said, faults = process.communicate(timeout=LONGEST_SECONDS)
     assert f"Klausel answers at {address} (" in said
-    assert (process.returncode, faults) == (0, "")
+    assert (process.returncode, faults.count("\n"), "which is not https" in faults) == (0, 1, True)

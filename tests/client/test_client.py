@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 import socket
 import threading
@@ -10,11 +11,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 from doors import demo_people, grant, open_doors
-from werkzeug.serving import make_server
+from opentelemetry import context, trace
+from served_apps import served
 
 from klausel.client import Action, AsyncKlausel, CallFailed, Klausel, Question, Refused, Resource, Subject
 from klausel.core.terms.caller import Caller
@@ -22,19 +23,6 @@ from klausel.storage.callers.keys import KeyStore
 
 QUIZ = Resource("quiz", "q1", {"account": "acme", "workspace": "support", "status": "published"})
 SALES = Resource("quiz", "q1", {"account": "acme", "workspace": "sales", "status": "published"})
-
-
-@contextmanager
-def served(application: Any) -> Iterator[str]:
-    server = make_server("127.0.0.1", 0, application, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +82,88 @@ def test_pages_are_walked_to_the_end(klausel: Klausel, monkeypatch: pytest.Monke
     assert sorted(found) == sorted(row for row in demo_people() if row[2] == "acme")
 
 
+def test_what_a_search_finds_is_given_page_after_page(klausel: Klausel) -> None:
+    found = list(klausel.search_subjects("user", "edit", QUIZ, limit=1))
+    assert Subject("user", "leo") in found
+    assert found == list(klausel.search_subjects("user", "edit", QUIZ))
+    assert all(klausel.allows(one, "edit", QUIZ) for one in found)
+    places = list(klausel.search_resources("user:max", "view_settings", Resource("account"), limit=1))
+    assert places and all(klausel.allows("user:max", "view_settings", place) for place in places)
+    assert "edit" in list(klausel.search_actions("user:leo", QUIZ, limit=2))
+    assert list(klausel.search_subjects("user", "fly", QUIZ)) == []
+
+
+def test_why_somebody_is_on_the_list_is_one_call_away(klausel: Klausel) -> None:
+    for found in klausel.search_subjects("user", "edit", QUIZ):
+        why = klausel.explain(found, "edit", QUIZ)
+        assert why["decision"] is True
+        assert why["decided_by"]["source"]
+        assert why["decided_by"]["role_assignment"]["subject"] == f"user:{found.id}"
+
+
+def test_a_menu_is_told_for_each_resource(klausel: Klausel) -> None:
+    here, there = klausel.permissions("user:leo", [QUIZ, SALES])
+    assert "edit" in here.actions
+    assert "edit" not in there.actions
+    [open_] = klausel.permissions(
+        "user:leo", [Resource("quiz", "q1", {"account": "acme", "workspace": "support"})], conditions=True
+    )
+    assert open_.conditional["edit"]
+    assert klausel.permissions("user:leo", []) == []
+
+
+def test_a_deny_says_why_where_it_is_asked(klausel: Klausel) -> None:
+    assert klausel.evaluate("user:leo", "edit", SALES).reason is None
+    assert (
+        klausel.evaluate("user:leo", "edit", SALES, reasons=True).reason
+        == klausel.explain("user:leo", "edit", SALES)["reason"]
+    )
+    [one] = klausel.evaluations([Question("user:leo", "edit", SALES)], reasons=True)
+    assert one.reason
+
+
+def test_a_leaver_and_a_group_are_changed_and_listed(klausel: Klausel) -> None:
+    klausel.assign(
+        [{"subject": "user:yul", "role": "user", "domain": "acme"}, {"subject": "user:yul", "group": "group:all"}]
+    )
+    assert [row["subject"] for row in klausel.assignments(group="group:all")] == ["user:yul"]
+    assert klausel.remove_subject("user:yul", "acme", by="kim") == 1
+    assert list(klausel.assignments(subject="user:yul", domain="acme")) == []
+    klausel.assign(revoke=[{"subject": "user:yul", "group": "group:all"}])
+
+
+def test_both_clients_have_the_same_methods_with_the_same_arguments() -> None:
+    def methods(client: type) -> dict[str, str]:
+        names = [name for name in vars(client) if not name.startswith("_") and name not in ("close", "discover")]
+        return {name: str(inspect.signature(getattr(client, name)).parameters) for name in names}
+
+    assert methods(Klausel) == methods(AsyncKlausel)
+    assert all(getattr(Klausel, name).__doc__ for name in methods(Klausel))
+
+
+def test_the_trace_of_the_caller_goes_along() -> None:
+    seen: list[str | None] = []
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        seen.append(handler.headers.get("traceparent"))
+        saying(200, {"decision": True}, [])(handler)
+
+    span = trace.NonRecordingSpan(trace.SpanContext(0x1234, 0x5678, False, trace.TraceFlags(1)))
+    token = context.attach(trace.set_span_in_context(span))
+    try:
+        with odd_service(answer) as url, Klausel(url) as client:
+            assert client.allows("user:leo", "edit", "quiz:q1")
+
+            async def ask() -> None:
+                async with AsyncKlausel(url) as other:
+                    assert await other.allows("user:leo", "edit", "quiz:q1")
+
+            asyncio.run(ask())
+    finally:
+        context.detach(token)
+    assert seen == ["00-00000000000000000000000000001234-0000000000005678-01"] * 2
+
+
 def test_the_same_can_be_awaited(address: str) -> None:
     async def ask() -> None:
         async with AsyncKlausel(address) as client:
@@ -103,6 +173,10 @@ def test_the_same_can_be_awaited(address: str) -> None:
             assert [bool(one) for one in await client.evaluations([Question("user:leo", "edit", SALES)])] == [False]
             assert (await client.explain("user:leo", "edit", QUIZ))["decision"] is True
             assert (await client.filter("user:leo", "view", Resource("dashboard"))).filter == "when"
+            assert Subject("user", "leo") in [one async for one in client.search_subjects("user", "edit", QUIZ, limit=1)]
+            assert "edit" in [one async for one in client.search_actions("user:leo", QUIZ)]
+            assert "edit" in (await client.permissions("user:leo", [QUIZ]))[0].actions
+            assert await client.evaluations([]) == []
             assert [row["role"] async for row in client.assignments(subject="user:leo", domain="acme/support")] == ["lead"]
             await client.assign([{"subject": "user:yan", "role": "user", "domain": "acme"}])
             await client.assign(revoke=[{"subject": "user:yan", "role": "user", "domain": "acme"}])
@@ -239,25 +313,86 @@ def test_decisions_are_remembered_when_asked_for_and_failures_are_not() -> None:
         assert len(seen) == 2
 
 
+def test_what_was_asked_before_a_change_is_not_remembered() -> None:
+    seen: list[str] = []
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        if handler.path == "/v1/assignments":
+            saying(200, {"revision": "7"}, seen)(handler)
+            return
+        if not seen:
+            client.assign()  # while the first decision is under way
+        saying(200, {"decision": True}, seen)(handler)
+
+    with odd_service(answer) as url, Klausel(url, remembers=60) as client:
+        for _ in range(3):
+            assert client.allows("user:leo", "edit", "quiz:q1")
+        client.assign()
+        assert client.allows("user:leo", "edit", "quiz:q1")
+    decision, change = "/access/v1/evaluation", "/v1/assignments"
+    assert seen == [change, decision, decision, change, decision]
+
+
+def test_a_policy_of_one_call_says_what_a_failure_means() -> None:
+    with odd_service(saying(500, {}, [])) as url, Klausel(url, denies=False, retries=0) as client:
+        assert not client.allows("user:leo", "edit", "quiz:q1", denies=True)
+        assert client.evaluations([Question("user:leo", "edit", "quiz:q1")], denies=True)[0].failed
+        with pytest.raises(CallFailed):
+            client.allows("user:leo", "edit", "quiz:q1")
+
+
+def test_connections_are_used_again(address: str) -> None:
+    ports: list[object] = []
+
+    class Counting(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            ports.append(self.client_address[1])
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            saying(200, {"decision": True}, [])(self)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Counting)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        with Klausel(f"http://127.0.0.1:{server.server_address[1]}") as client:
+            assert all(client.allows("user:leo", "edit", "quiz:q1") for _ in range(5))
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+    assert len(ports) == 5
+    assert len(set(ports)) == 1
+
+
 def test_another_decision_point_is_asked_where_it_says(address: str) -> None:
     seen: list[str] = []
     metadata: dict[str, str] = {}
 
     def answer(handler: BaseHTTPRequestHandler) -> None:
         is_metadata = "well-known" in handler.path
-        saying(200, metadata if is_metadata else {"decision": True}, seen)(handler)
+        is_search = handler.path.endswith("/who")
+        found = {"page": {"next_token": ""}, "results": [{"type": "user", "id": "leo"}]}
+        saying(200, metadata if is_metadata else found if is_search else {"decision": True}, seen)(handler)
 
     with odd_service(answer) as url:
         metadata |= {"policy_decision_point": url, "access_evaluation_endpoint": f"{url}/pdp/ask"}
+        metadata["search_subject_endpoint"] = f"{url}/pdp/who"
         with Klausel.discover(f"{url}/tenant") as client:
             assert client.allows("user:leo", "edit", "quiz:q1")
+            assert list(client.search_subjects("user", "edit", "quiz:q1")) == [Subject("user", "leo")]
 
         async def ask() -> bool:
             async with await AsyncKlausel.discover(f"{url}/tenant") as client:
                 return await client.allows("user:leo", "edit", "quiz:q1")
 
         assert asyncio.run(ask())
-    assert seen == ["/.well-known/authzen-configuration/tenant", "/pdp/ask"] * 2
+    metadata_path = "/.well-known/authzen-configuration/tenant"
+    assert seen == [metadata_path, "/pdp/ask", "/pdp/who", metadata_path, "/pdp/ask"]
 
 
 @pytest.mark.parametrize("written", ["leo", ":leo", "user:", ""])

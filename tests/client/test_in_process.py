@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,9 +13,13 @@ from pathlib import Path
 import pytest
 from doors import ROOT, demo_people
 
-from klausel.client import Question, Refused, Resource
+from klausel import in_process
+from klausel.app import create_service
+from klausel.client import Question, Refused, Resource, Subject
 from klausel.core.terms.problem import PolicyError
 from klausel.in_process import InProcess, open_policies
+from klausel.service.decision_service import Service
+from klausel.settings import Settings
 
 QUIZ = Resource("quiz", "q1", {"account": "acme", "workspace": "support", "status": "published"})
 SECONDS = 20
@@ -77,6 +82,44 @@ def test_a_process_that_was_forked_off_asks_for_itself(klausel: InProcess) -> No
             os._exit(0 if good else 1)
     assert os.waitpid(child, 0)[1] == 0
     assert klausel.allows("user:leo", "edit", QUIZ)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_threads_of_a_forked_process_open_the_parts_once(klausel: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = 8
+    opened: list[int] = []
+
+    def counting(settings: Settings) -> Service:
+        opened.append(os.getpid())
+        time.sleep(0.05)  # long enough for all threads to want it
+        return create_service(settings)
+
+    monkeypatch.setattr(in_process, "create_service", counting)
+    # Held while the process is forked, as by a thread that opens just then.
+    klausel._opening.acquire()
+    child = os.fork()
+    if child == 0:
+        good = False
+        try:
+            start = threading.Barrier(threads)
+
+            def ask(_: int) -> bool:
+                start.wait(SECONDS)
+                return klausel.allows("user:leo", "edit", QUIZ)
+
+            with ThreadPoolExecutor(threads) as pool:
+                good = all(pool.map(ask, range(threads))) and opened == [os.getpid()]
+        finally:
+            os._exit(0 if good else 1)
+    klausel._opening.release()
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_it_has_the_searches_and_menus_of_the_client(klausel: InProcess) -> None:
+    assert Subject("user", "leo") in list(klausel.search_subjects("user", "edit", QUIZ, limit=1))
+    assert "edit" in list(klausel.search_actions("user:leo", QUIZ))
+    assert "edit" in klausel.permissions("user:leo", [QUIZ])[0].actions
+    assert klausel.evaluate("user:nobody", "edit", QUIZ, reasons=True).reason
 
 
 def test_what_is_wrong_is_told_on_opening(folder: Path) -> None:

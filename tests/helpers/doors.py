@@ -107,7 +107,7 @@ def check_shape(answer: Answer, method: str, request_id: str | None) -> Answer:
 class Door:
     """One way to the service; `ask` sends anything, `post` sends a value as JSON."""
 
-    longest_request_id = 128
+    longest_request_id = 1024
 
     def ask(
         self,
@@ -168,7 +168,7 @@ class Door:
 class WsgiDoor(Door):
     """The application in this process, without a server in front."""
 
-    def __init__(self, application: Any, longest_request_id: int = 128) -> None:
+    def __init__(self, application: Any, longest_request_id: int = 1024) -> None:
         self._client = Client(application)
         self.longest_request_id = longest_request_id
 

@@ -43,6 +43,7 @@ SCOPES_OF_ROUTES: dict[tuple[str, str], tuple[str, ...]] = {
     ("GET", "/console/style.css"): _OPEN,
     ("GET", "/.well-known/authzen-configuration"): _OPEN,
     ("GET", "/.well-known/authzen-configuration/<path:tenant>"): _OPEN,
+    ("GET", "/openapi.json"): _OPEN,
     ("GET", "/healthz"): _OPEN,
     ("GET", "/readyz"): _OPEN,
     ("GET", "/metrics"): _OPEN,

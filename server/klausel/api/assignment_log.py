@@ -6,8 +6,8 @@ import re
 
 from klausel.api.access import check_reach
 from klausel.api.assignments import CURSOR_FAULT, read_limit
-from klausel.api.authzen_requests import Json
 from klausel.api.errors import ApiError
+from klausel.api.shapes import Json
 from klausel.core.terms.caller import Caller
 from klausel.core.terms.moment import read_moment
 from klausel.service.decision_service import Service

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from klausel.api.access import check_reach
-from klausel.api.authzen_requests import Json
 from klausel.api.errors import ApiError
+from klausel.api.request_shapes import CHANGE
+from klausel.api.shapes import Instant, Json
 from klausel.core.policy.assignment import GROUP_PREFIX, Assignment, Violation, row_as_json
 from klausel.core.policy.roles import RoleModel
 from klausel.core.records.change_record import Origin
 from klausel.core.terms.caller import Caller
-from klausel.core.terms.moment import read_instant
 from klausel.service.decision_service import Service
 from klausel.storage.assignments.store import ForbiddenState, InvalidAssignments, InvalidCursor
 
@@ -20,8 +20,6 @@ DEFAULT_LIMIT = 100
 LARGEST_LIMIT = 1000
 CURSOR_FAULT = "the cursor is not one that was given for this query; start again without it"
 _FIELDS = ("subject", "role", "domain")
-_OF_A_MEMBER = ("subject", "group")
-_TIMES = ("from", "until")
 _ENDS = ("ends_after", "ends_before")
 _CLAIMS = ("by", "reason", "ticket")
 
@@ -36,11 +34,9 @@ class Sender(NamedTuple):
 
 def change_assignments(service: Service, body: Json, sender: Sender) -> Json:
     """The answer to `POST /v1/assignments`: the new revision; raises `ApiError` (400, 409) with every row at fault."""
-    unknown = [key for key in body if key not in ("grant", "revoke", *_CLAIMS)]
-    if unknown:
-        raise ApiError(400, f'unknown field "{unknown[0]}"; there are grant, revoke, {", ".join(_CLAIMS)}')
-    origin = _origin(body, sender)
-    grant, revoke = _rows(body, "grant"), _rows(body, "revoke")
+    read = CHANGE.read(body, "")
+    origin = _origin(read, sender)
+    grant, revoke = _rows(read, "grant"), _rows(read, "revoke")
     if not grant and not revoke:
         raise ApiError(400, "there is nothing to change; name rows in grant or revoke")
     check_reach(sender.proved, (row.domain or None for row in (*grant, *revoke)))
@@ -72,7 +68,7 @@ def list_assignments(service: Service, parameters: dict[str, str], caller: Calle
         filters |= {"role": parameters["group"], "domain": ""}
     roles = service.policy.compiled.policy.roles
     role_names = roles.names_of_one(parameters["role"]) if "role" in parameters else ()
-    ends = {name: _instant(name, parameters[name]) for name in _ENDS if name in parameters}
+    ends = {name: Instant().read(parameters[name], name) for name in _ENDS if name in parameters}
     try:
         page = service.store.page(**filters, **ends, limit=limit, cursor=parameters.get("cursor"), role_names=role_names)
     except InvalidCursor:
@@ -135,33 +131,12 @@ def _origin(claims: Mapping[str, Any], sender: Sender) -> Origin:
         raise ApiError(400, str(error)) from None
 
 
-def _rows(body: Json, name: str) -> list[Assignment]:
-    rows = body.get(name, [])
-    if not isinstance(rows, list):
-        raise ApiError(400, f"{name} is not a list; send one")
-    read = []
-    for index, row in enumerate(rows):
-        if not isinstance(row, dict):
-            raise ApiError(400, f"{name}[{index}] is not an object; send one")
-        read.append(_row(f"{name}[{index}]", row, _TIMES if name == "grant" else ()))
-    return read
+def _rows(read: Json, name: str) -> list[Assignment]:
+    return [_row(f"{name}[{index}]", row) for index, row in enumerate(read.get(name, ()))]
 
 
-def _row(place: str, row: Json, times: tuple[str, ...]) -> Assignment:
-    needed = _OF_A_MEMBER if "group" in row else _FIELDS
-    for field in needed:
-        if not isinstance(row.get(field), str):
-            why = "is not a string; send one" if field in row else "is missing; send a string"
-            raise ApiError(400, f"{place}.{field} {why}")
-    unknown = [key for key in row if key not in needed and key not in times]
-    if unknown:
-        why = (
-            "a row to revoke has no times; leave it out"
-            if unknown[0] in _TIMES
-            else f"there are {', '.join(needed + times)}"
-        )
-        raise ApiError(400, f'{place} has an unknown field "{unknown[0]}"; {why}')
-    starts, ends = (_instant(f"{place}.{name}", row[name]) if name in row else None for name in _TIMES)
+def _row(place: str, row: Json) -> Assignment:
+    starts, ends = row.get("from"), row.get("until")
     if "group" not in row:
         if row["role"].startswith(GROUP_PREFIX):
             raise ApiError(400, f'{place}.role is a group; name it as "group", without a role and a domain')
@@ -169,15 +144,6 @@ def _row(place: str, row: Json, times: tuple[str, ...]) -> Assignment:
     if not row["group"].startswith(GROUP_PREFIX):
         raise ApiError(400, f"{place}.group is no group; write it as {GROUP_PREFIX}NAME, such as {GROUP_PREFIX}emea-support")
     return Assignment(row["subject"], row["group"], "", starts, ends)
-
-
-def _instant(place: str, value: object) -> str:
-    if not isinstance(value, str):
-        raise ApiError(400, f"{place} is not a string; write an instant such as 2026-03-01T12:00:00Z, or leave it out")
-    try:
-        return read_instant(value)
-    except ValueError as error:
-        raise ApiError(400, f"{place}: {error}") from None
 
 
 def _conflict(error: ForbiddenState) -> ApiError:

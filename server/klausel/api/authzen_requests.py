@@ -9,17 +9,19 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from klausel.api.errors import ApiError
+from klausel.api.json_body import BodyError
+from klausel.api.request_shapes import BATCH, EXPLANATION, OPTIONS, OPTIONS_OF_BATCH
+from klausel.api.shapes import Json
 from klausel.core.terms.request import NO_PROPERTIES, NOW, Action, Request, Resource, Subject
 
 ENTITIES = ("subject", "action", "resource", "context")
-NOW_FAULT = "context.now is the clock of the service, which no caller may set; leave it out"
-SEMANTICS = ("execute_all", "deny_on_first_deny", "permit_on_first_permit")
-
-Json = dict[str, Any]
 
 
 def read_evaluation(body: Json) -> Request:
-    """The request of one evaluation; raises `ApiError` (400). Unknown fields are ignored."""
+    """The request of one evaluation; raises `ApiError` (400). Unknown fields are ignored.
+
+    A quick way reads what almost all send. Whatever it does not take is read by the table of shapes, which alone refuses.
+    """
     try:
         subject, action, resource = body["subject"], body["action"], body["resource"]
         read = Request(
@@ -29,7 +31,7 @@ def read_evaluation(body: Json) -> Request:
             body.get("context", NO_PROPERTIES),
         )
     except (KeyError, TypeError, AttributeError):
-        raise _first_fault(body) from None
+        return _by_shape(body)
     (subject_type, subject_id, subject_properties, _), (name, action_properties), resource_read, context = read
     if (
         type(subject_type) is not str
@@ -41,52 +43,48 @@ def read_evaluation(body: Json) -> Request:
         or not _is_object(action_properties)
         or not _is_object(resource_read.properties)
         or not _is_object(context)
+        or NOW in context
     ):
-        raise _first_fault(body)
-    check_context(context)
+        return _by_shape(body)
     return read
 
 
-def check_context(context: Mapping[str, object]) -> None:
-    """Raises `ApiError` (400) for a context in which the caller says what time it is."""
-    if NOW in context:
-        raise ApiError(400, NOW_FAULT)
+def _by_shape(body: Json) -> Request:
+    return request_of(EXPLANATION.read(body, ""))
+
+
+def request_of(read: Json) -> Request:
+    """The request in a body that was read by its shape; what it leaves open has an empty id or name."""
+    subject, action, resource = read["subject"], read.get("action", {}), read["resource"]
+    return Request(
+        Subject(subject["type"], subject.get("id", ""), subject.get("properties", NO_PROPERTIES)),
+        Action(action.get("name", ""), action.get("properties", NO_PROPERTIES)),
+        Resource(resource["type"], resource.get("id", ""), resource.get("properties", NO_PROPERTIES)),
+        read.get("context", NO_PROPERTIES),
+    )
 
 
 def _is_object(value: object) -> bool:
     return type(value) is dict or value is NO_PROPERTIES
 
 
-def _first_fault(body: Json) -> ApiError:
-    for entity, fields in (("subject", ("type", "id")), ("action", ("name",)), ("resource", ("type", "id"))):
-        if entity not in body:
-            return ApiError(400, f"{entity} is missing; send an object")
-        if not isinstance(body[entity], dict):
-            return ApiError(400, f"{entity} is not an object; send one")
-        for field in fields:
-            if field not in body[entity]:
-                return ApiError(400, f"{entity}.{field} is missing; send a string")
-            if not isinstance(body[entity][field], str):
-                return ApiError(400, f"{entity}.{field} is not a string; send one")
-        if not isinstance(body[entity].get("properties", {}), dict):
-            return ApiError(400, f"{entity}.properties is not an object; send one")
-    return ApiError(400, "context is not an object; send one")
+def read_options(body: Json) -> Json:
+    """The options of one evaluation; raises `ApiError` (400). What is no object is ignored, as unknown members are."""
+    options = body.get("options")
+    return OPTIONS.read(options, "options") if type(options) is dict else {}
 
 
-def read_semantic(body: Json) -> str:
-    """The semantic of a batch; raises `ApiError` (400) for one that does not exist."""
-    options = body.get("options", {})
-    if not isinstance(options, dict):
-        raise ApiError(400, "options is not an object; send one")
-    semantic = options.get("evaluations_semantic", SEMANTICS[0])
-    if semantic not in SEMANTICS:
-        raise ApiError(400, f"options.evaluations_semantic is none of {', '.join(SEMANTICS)}")
-    return str(semantic)
+def read_batch_options(body: Json) -> Json:
+    """The options of a batch; raises `ApiError` (400). Unknown ones are ignored."""
+    options = body.get("options")
+    return {} if options is None else OPTIONS_OF_BATCH.read(options, "options")
 
 
 def read_items(body: Json, most: int) -> list[object]:
     """The items of a batch, empty when the body is to be read as one evaluation; raises `ApiError` (400)."""
-    items = body.get("evaluations", [])
+    items = body.get(BATCH)
+    if items is None:
+        return []
     if not isinstance(items, list):
         raise ApiError(400, "evaluations is not a list; send one")
     if len(items) > most:
@@ -100,15 +98,18 @@ def read_merged_items(body: Json, items: list[object]) -> Iterator[Request | Api
     subject = _whole_subject(defaults.get("subject"))
     for item in items:
         if type(item) is not dict:
-            yield ApiError(400, "the item is not an object; send one")
+            yield ApiError(400, item.message if type(item) is BodyError else "the item is not an object; send one")
             continue
         if subject is not None and "subject" not in item:
             read = _with_subject(subject, defaults, item)
             if read is not None:
                 yield read
                 continue
+        merged = {**defaults, **item}
+        if "context" in defaults and "context" in item and item["context"] is None:
+            merged["context"] = defaults["context"]  # null means that it is not there
         try:
-            yield read_evaluation({**defaults, **item})
+            yield read_evaluation(merged)
         except ApiError as error:
             yield error
 

@@ -13,10 +13,10 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from klausel.api.access import SCOPES_OF_ROUTES, admit
-from klausel.api.authzen_requests import Json
 from klausel.api.errors import ApiError, unavailable
 from klausel.api.json_body import BodyError, BodyLimits, check_content_type, read_json_object
 from klausel.api.service_log import current
+from klausel.api.shapes import Json
 from klausel.service.authentication import Authentication
 from klausel.service.decision_service import PoliciesTooOld
 from klausel.settings import LOOPBACK_NAMES, Settings
@@ -47,12 +47,12 @@ def body_limits(settings: Settings) -> BodyLimits:
     return BodyLimits(settings.max_body_bytes, settings.max_nesting_depth, settings.max_string_characters)
 
 
-def read_body(limits: BodyLimits) -> Json:
-    """The JSON object in the body of the current request; raises `BodyError`."""
+def read_body(limits: BodyLimits, batch: str | None = None) -> Json:
+    """The JSON object in the body of the current request, as `read_json_object` gives it; raises `BodyError`."""
     check_content_type(request.headers.get("Content-Type"))
     if request.content_length is not None and request.content_length > limits.body_bytes:
         raise BodyError(413, f"the body is larger than {limits.body_bytes} bytes")
-    return read_json_object(request.stream.read(limits.body_bytes + 1), limits)
+    return read_json_object(request.stream.read(limits.body_bytes + 1), limits, batch)
 
 
 def query_parameters(*known: str) -> dict[str, str]:
@@ -67,20 +67,23 @@ def query_parameters(*known: str) -> dict[str, str]:
     return found
 
 
-def fault_in_request_id(value: str, most: int) -> str | None:
-    """Why a value of X-Request-ID is refused, as a sentence; None when it is good.
+def drop_odd_request_id(environ: WSGIEnvironment, most: int) -> str | None:
+    """The X-Request-ID of a request, None without a usable one; an unusable one leaves the environment, and so the logs.
 
-    Granian shows a header that is not ASCII as an empty one, so empty ones are refused.
+    Any text is legal, and none may fail a request. An empty or overlong one, or one with others than printable ASCII, is not
+    sent back: headers cannot carry it back as it came.
     """
-    if 0 < len(value) <= most and value.isascii() and value.isprintable():
-        return None
-    return f"X-Request-ID is empty, has more than {most} characters, or others than printable ASCII"
+    value: str | None = environ.get("HTTP_X_REQUEST_ID")
+    if value is None or (0 < len(value) <= most and value.isascii() and value.isprintable()):
+        return value
+    del environ["HTTP_X_REQUEST_ID"]
+    return None
 
 
 def fault_in_host(environ: WSGIEnvironment, settings: Settings) -> str | None:
     """Why a Host header is refused, as a sentence: on loopback, a page of another site may not address the service.
 
-    The host of the public URL is a good one: a proxy in front may keep it.
+    The host of the public URL and the allowed hosts are good ones: a proxy in front may keep them.
 
     HTTP/1.0, which no browser speaks, needs no Host; Granian calls it HTTP/1 and shows none as an empty one.
     """
@@ -92,9 +95,14 @@ def fault_in_host(environ: WSGIEnvironment, settings: Settings) -> str | None:
         name = None if _NOT_IN_A_HOST.search(value) else urlsplit(f"//{value}").hostname
     except ValueError:
         name = None
-    if name is not None and (name in LOOPBACK_NAMES or name in (settings.host, settings.public_host)):
+    if name is not None and (
+        name in LOOPBACK_NAMES or name in (settings.host, settings.public_host) or name in settings.allowed_hosts
+    ):
         return None
-    return "the Host header names no loopback address; call the service by localhost or 127.0.0.1, or by its public URL"
+    return (
+        "the Host header names no loopback address; call the service by localhost or 127.0.0.1, by its public URL, "
+        "or start it with --allowed-host"
+    )
 
 
 def share(app: Flask, settings: Settings, authentication: Authentication | None = None) -> None:
@@ -105,11 +113,7 @@ def share(app: Flask, settings: Settings, authentication: Authentication | None 
 
     @app.before_request
     def check_request() -> None:
-        current.request_id = request_id = request.headers.get("X-Request-ID")
-        if request_id is not None:
-            fault = fault_in_request_id(request_id, settings.max_request_id_characters)
-            if fault:
-                raise ApiError(400, fault)
+        current.request_id = drop_odd_request_id(request.environ, settings.max_request_id_characters)
         fault = fault_in_host(request.environ, settings)
         if fault:
             raise ApiError(403, fault)
@@ -122,8 +126,8 @@ def share(app: Flask, settings: Settings, authentication: Authentication | None 
 
     @app.after_request
     def send_request_id_back(response: Response) -> Response:
-        request_id = request.headers.get("X-Request-ID")
-        if request_id is not None and not fault_in_request_id(request_id, settings.max_request_id_characters):
+        request_id = drop_odd_request_id(request.environ, settings.max_request_id_characters)
+        if request_id is not None:
             response.headers["X-Request-ID"] = request_id
         return response
 

@@ -57,7 +57,7 @@ class BodyLimits:
     """The whole body, in bytes."""
     nesting_depth: int = 32
     """Objects and arrays inside one another; the body itself is the first."""
-    string_characters: int = 1024
+    string_characters: int = 65_536
     """Every string, names of members too, in Unicode code points after escapes are resolved."""
 
 
@@ -87,23 +87,26 @@ def check_content_type(header: str | None) -> None:
                 raise BodyError(400, f"the Content-Type names the charset {_quote(charset)}; send the body as utf-8")
 
 
-def read_json_object(body: bytes, limits: BodyLimits) -> dict[str, object]:
+def read_json_object(body: bytes, limits: BodyLimits, batch: str | None = None) -> dict[str, object]:
     """The JSON object that `body` holds, members in the order of the body, or BodyError; nothing else is raised.
 
     Values are str, bool, None, dict, list, float (always finite) and int (exact, of at most 308 digits). Refused are:
     no or broken UTF-8, a byte order mark, broken JSON, a top level other than an object, a name repeated within one
     object (however it is spelled), NaN and Infinity, numbers beyond a float, halves of surrogate pairs, and whatever
     is over a limit. Takes time linear in the length of the body.
+
+    Where `batch` names a member that is a list, a string in it that is too long spoils its item alone: the `BodyError` that
+    says so stands in the place of the item.
     """
     if len(body) > limits.body_bytes:
         raise BodyError(413, f"the body has {len(body)} bytes; at most {limits.body_bytes} are accepted; send less")
     try:
         tree = orjson.loads(body)
     except orjson.JSONDecodeError:
-        return _read_carefully(body, limits)
+        return _read_carefully(body, limits, batch)
     if type(tree) is dict and _is_surely_sound(body, tree, limits):
         return tree
-    return _read_carefully(body, limits)
+    return _read_carefully(body, limits, batch)
 
 
 # --- The quick path: orjson has accepted the body as JSON in UTF-8 without halves of surrogate pairs ---------------
@@ -230,7 +233,7 @@ _STANDARD_READER = json.JSONDecoder(
 )
 
 
-def _read_carefully(body: bytes, limits: BodyLimits) -> dict[str, object]:
+def _read_carefully(body: bytes, limits: BodyLimits, batch: str | None) -> dict[str, object]:
     """What `read_json_object` promises, apart from the length of the body; slower, and it names what is wrong."""
     if body.startswith(b"\xef\xbb\xbf"):
         raise BodyError(400, "the body begins with a byte order mark; send UTF-8 without one")
@@ -254,7 +257,12 @@ def _read_carefully(body: bytes, limits: BodyLimits) -> dict[str, object]:
         raise BodyError(400, f"the body {tree.verdict()}")
     if not isinstance(tree, dict):
         raise BodyError(400, f"the body is {_kind(tree)}; send a JSON object")
-    _refuse_faults(tree, limits.string_characters)
+    spoiled = _refuse_faults(tree, limits.string_characters, batch)
+    if batch is not None and spoiled:
+        items = tree[batch]
+        assert isinstance(items, list)
+        for index, fault in spoiled.items():
+            items[index] = fault
     return tree
 
 
@@ -276,17 +284,31 @@ def _refuse_deep_nesting(text: str, deepest: int) -> None:
                 )
 
 
-def _refuse_faults(tree: dict[str, object], most_characters: int) -> None:
-    """Raise BodyError for the first `_Fault` in the tree, or string too long or with half of a surrogate pair."""
+def _refuse_faults(tree: dict[str, object], most_characters: int, batch: str | None) -> dict[int, BodyError]:
+    """Raise BodyError for the first `_Fault` in the tree, or string too long or with half of a surrogate pair.
+
+    Returned are the first too long strings of each item of the batch, which spoil that item alone.
+    """
+    spoiled: dict[int, BodyError] = {}
     open_containers: list[Iterator[tuple[str | int, object]]] = [iter(tree.items())]
     path: list[str | int] = []  # the step into each open container but the first
+
+    def check(text: str, steps: list[str | int], what: str) -> None:
+        verdict = _string_verdict(text, most_characters)
+        if verdict is None:
+            return
+        error = BodyError(400, f"{_spell(steps)} {what}{verdict}")
+        is_in_item = len(steps) > 1 and steps[0] == batch and isinstance(steps[1], int)
+        if not is_in_item or _HALF_OF_A_PAIR.search(text) is not None:
+            raise error
+        spoiled.setdefault(int(steps[1]), error)
+
     while open_containers:
         for step, value in open_containers[-1]:
-            if type(step) is str and (verdict := _string_verdict(step, most_characters)) is not None:
-                raise BodyError(400, f"{_spell(path)} has a member whose name {verdict}")
+            if type(step) is str:
+                check(step, path, "has a member whose name ")
             if type(value) is str:
-                if (verdict := _string_verdict(value, most_characters)) is not None:
-                    raise BodyError(400, f"{_spell([*path, step])} {verdict}")
+                check(value, [*path, step], "")
             elif type(value) is dict or type(value) is list:
                 path.append(step)
                 open_containers.append(iter(value.items()) if type(value) is dict else enumerate(value))
@@ -297,6 +319,7 @@ def _refuse_faults(tree: dict[str, object], most_characters: int) -> None:
             open_containers.pop()
             if path:
                 path.pop()
+    return spoiled
 
 
 def _string_verdict(text: str, most_characters: int) -> str | None:

@@ -12,15 +12,16 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from klausel.api.access import SCOPES_OF_ROUTES, admit
-from klausel.api.authzen_requests import Json
 from klausel.api.connections import BodyInput, RequestsInProgress
 from klausel.api.errors import ApiError, unavailable
 from klausel.api.evaluations import answer_evaluation, answer_evaluations
-from klausel.api.http import body_limits, fault_in_host, fault_in_request_id, to_json
+from klausel.api.http import body_limits, drop_odd_request_id, fault_in_host, to_json
 from klausel.api.json_body import BodyError, check_content_type, read_json_object
 from klausel.api.permissions import answer_permissions
+from klausel.api.request_shapes import BATCH
 from klausel.api.routes import EVALUATION_PATH, EVALUATIONS_PATH, PERMISSIONS_PATH
 from klausel.api.service_log import current
+from klausel.api.shapes import Json
 from klausel.core.terms.caller import Caller
 from klausel.service.decision_service import PoliciesTooOld, Service
 from klausel.service.recording import Recording
@@ -56,7 +57,7 @@ class EvaluationLane:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answers one request."""
-        current.request_id = environ.get("HTTP_X_REQUEST_ID")
+        current.request_id = drop_odd_request_id(environ, self._settings.max_request_id_characters)
         try:
             return self._answer(environ, start_response)
         finally:
@@ -69,15 +70,10 @@ class EvaluationLane:
             self._requests.begin()
             environ["wsgi.input"] = BodyInput(self._requests, environ["wsgi.input"])
             return self._otherwise(environ, start_response)
-        request_id: str | None = environ.get("HTTP_X_REQUEST_ID")
         headers = [("Content-Type", "application/json")]
+        if current.request_id is not None:
+            headers.append(("X-Request-ID", current.request_id))
         try:
-            if request_id is not None:
-                fault = fault_in_request_id(request_id, self._settings.max_request_id_characters)
-                if fault:
-                    request_id = None
-                    raise ApiError(400, fault)
-                headers.append(("X-Request-ID", request_id))
             if environ.get("HTTP_HOST") not in self._good_hosts:
                 fault = fault_in_host(environ, self._settings)
                 if fault:
@@ -87,7 +83,8 @@ class EvaluationLane:
                 caller = admit(self._authentication, environ, SCOPES_OF_ROUTES["POST", environ["PATH_INFO"]])
             route, answer = found
             recording = self._service.recording(route, environ)
-            body = to_json(answer(self._service, self._read(environ, length), recording, caller))
+            read = self._read(environ, length, BATCH if route == "evaluations" else None)
+            body = to_json(answer(self._service, read, recording, caller))
             status = _OK
         except (ApiError, BodyError, StorageError, PoliciesTooOld) as error:
             if isinstance(error, BodyError):
@@ -104,7 +101,7 @@ class EvaluationLane:
         # A list, which the server sends in one piece with the head.
         return [body]
 
-    def _read(self, environ: WSGIEnvironment, length: str) -> Json:
+    def _read(self, environ: WSGIEnvironment, length: str, batch: str | None) -> Json:
         content_type = environ.get("CONTENT_TYPE")
         if content_type != "application/json":
             check_content_type(content_type)
@@ -112,7 +109,7 @@ class EvaluationLane:
         announced = int(length)
         if announced > most:
             raise BodyError(413, f"the body is larger than {most} bytes")
-        return read_json_object(self._requests.read(environ["wsgi.input"].read, announced), self._limits)
+        return read_json_object(self._requests.read(environ["wsgi.input"].read, announced), self._limits, batch)
 
 
 def _is_number(length: str) -> bool:

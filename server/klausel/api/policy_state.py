@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from klausel.api.authzen_requests import Json
 from klausel.api.errors import ApiError
+from klausel.api.shapes import Json
 from klausel.core.policy.properties import PropertyTypes, type_as_json
 from klausel.service.decision_service import Service
 from klausel.service.policy_in_force import LivePolicy

@@ -6,6 +6,7 @@ from urllib.parse import unquote, urlsplit
 
 from flask import Blueprint, Response, request
 
+from klausel.api import request_shapes
 from klausel.api.access import caller_in, check_reach
 from klausel.api.assignment_log import list_changes
 from klausel.api.assignments import Sender, change_assignments, list_assignments, remove_subject
@@ -15,6 +16,7 @@ from klausel.api.evaluations import answer_evaluation, answer_evaluations
 from klausel.api.filters import answer_filter
 from klausel.api.http import body_limits, json_answer, query_parameters, read_body
 from klausel.api.metrics import Metrics
+from klausel.api.openapi import openapi_document
 from klausel.api.permissions import answer_permissions
 from klausel.api.policy_state import answer_reload, describe_policy, describe_readiness, describe_types
 from klausel.api.searches import SEARCH_PATHS, Searches
@@ -25,6 +27,7 @@ from klausel.service.recording import Recording
 
 EVALUATION_PATH = "/access/v1/evaluation"
 EVALUATIONS_PATH = "/access/v1/evaluations"
+DESCRIPTION_PATH = "/openapi.json"
 PERMISSIONS_PATH = "/v1/permissions"
 DISCOVERY_PATH = "/.well-known/authzen-configuration"
 DISCOVERY_CACHING = {"Cache-Control": "public, max-age=3600"}
@@ -47,7 +50,9 @@ def authzen_routes(service: Service) -> Blueprint:
     @blueprint.post(EVALUATIONS_PATH, provide_automatic_options=False)
     def evaluations() -> Response:
         return json_answer(
-            answer_evaluations(service, read_body(limits), recording("evaluations"), caller_in(request.environ))
+            answer_evaluations(
+                service, read_body(limits, request_shapes.BATCH), recording("evaluations"), caller_in(request.environ)
+            )
         )
 
     searches = Searches(service)
@@ -133,19 +138,22 @@ def klausel_routes(service: Service, metrics: Metrics) -> Blueprint:
 
     @blueprint.get("/v1/assignments", provide_automatic_options=False)
     def show() -> Response:
-        names = ("subject", "role", "domain", "group", "ends_after", "ends_before", "limit", "cursor")
-        parameters = query_parameters(*names)
+        parameters = query_parameters(*request_shapes.ASSIGNMENT_FILTERS)
         return json_answer(list_assignments(service, parameters, caller_in(request.environ)))
 
     @blueprint.delete("/v1/assignments", provide_automatic_options=False)
     def remove() -> Response:
-        parameters = query_parameters("subject", "account", "by", "reason", "ticket")
+        parameters = query_parameters(*request_shapes.LEAVER)
         return json_answer(remove_subject(service, parameters, _sender()))
 
     @blueprint.get("/v1/assignment-log", provide_automatic_options=False)
     def show_log() -> Response:
-        parameters = query_parameters("subject", "role", "domain", "by", "since", "until", "limit", "cursor")
+        parameters = query_parameters(*request_shapes.LOG_FILTERS)
         return json_answer(list_changes(service, parameters, caller_in(request.environ)))
+
+    @blueprint.get(DESCRIPTION_PATH, provide_automatic_options=False)
+    def description() -> Response:
+        return json_answer(openapi_document(service.settings.base_url))
 
     @blueprint.get("/healthz", provide_automatic_options=False)
     def health() -> Response:

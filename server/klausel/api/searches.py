@@ -14,9 +14,11 @@ from typing import NamedTuple
 from sqlalchemy import Engine
 
 from klausel.api.access import check_reach
-from klausel.api.authzen_requests import Json
+from klausel.api.authzen_requests import request_of
 from klausel.api.errors import ApiError
-from klausel.api.questions import Open, check_model, read_question
+from klausel.api.questions import Open, check_model
+from klausel.api.request_shapes import SEARCHES
+from klausel.api.shapes import Json
 from klausel.core.terms.caller import Caller
 from klausel.core.terms.request import Request
 from klausel.service.decision_service import Service
@@ -51,8 +53,8 @@ class Searches:
     def answer(self, open_: Open, body: Json, caller: Caller | None = None) -> Json:
         """The answer to a search for this part; raises `ApiError` (400, 403, 501), `PoliciesTooOld` and `StorageError`."""
         check_model(self._service)
-        question = read_question(body, open_)
-        page = _read_page(body)
+        read = SEARCHES[open_].read(body, "")
+        question, page = request_of(read), _page_of(read.get("page", {}))
         after = self._tokens.read(open_, question, page.token) if page.token else ""
         search = Search(self._service, question, None if caller is None else caller.accounts)
         check_reach(caller, search.domains(open_))
@@ -74,20 +76,8 @@ class Searches:
         return {"page": told, "results": results}
 
 
-def _read_page(body: Json) -> _Page:
-    page = body.get("page")
-    if page is None:
-        return _Page(LARGEST_PAGE, "")
-    if not isinstance(page, dict):
-        raise ApiError(400, "page is not an object; send one")
-    limit, token, properties = page.get("limit"), page.get("token"), page.get("properties")
-    if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 0):
-        raise ApiError(400, "page.limit is not a whole number from 0 on")
-    if token is not None and not isinstance(token, str):
-        raise ApiError(400, "page.token is not a string; send one")
-    if properties is not None and not isinstance(properties, dict):
-        raise ApiError(400, "page.properties is not an object; send one")
-    return _Page(LARGEST_PAGE if limit is None else min(limit, LARGEST_PAGE), token or "")
+def _page_of(page: Json) -> _Page:
+    return _Page(min(page.get("limit", LARGEST_PAGE), LARGEST_PAGE), page.get("token", ""))
 
 
 class _Tokens:

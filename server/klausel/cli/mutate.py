@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import click
 from tqdm import tqdm
 
 from klausel.casbin_policies.engine import CompiledPolicy, compile_policy
+from klausel.cli.formats import format_option
 from klausel.cli.options import (
     EXIT_PROBLEMS,
     accepted_models,
@@ -40,16 +41,31 @@ FEWEST_FOR_PROCESSES = 1000
 _CHUNK = 50
 
 
+def _write_text(loaded: LoadedPolicy, everything: Sequence[Mutant], verdicts: Sequence[Verdict]) -> None:
+    say_other_model(loaded)
+    for line in _lines(everything, verdicts):
+        say(line)
+
+
+def _write_json(loaded: LoadedPolicy, everything: Sequence[Mutant], verdicts: Sequence[Verdict]) -> None:
+    say_json(with_other_model(loaded, _as_json(everything, verdicts)), indent=2)
+
+
 @click.command()
 @policies_option
 @model_option
-@click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@format_option({"text": _write_text, "json": _write_json})
 @click.option(
     "--processes",
     type=click.IntRange(1),
     help="How many work at once; without it, one, or for many mutants one for each processor.",
 )
-def mutate(policies: Path, model: Path | None, format_: str, processes: int | None) -> None:
+def mutate(
+    policies: Path,
+    model: Path | None,
+    write: Callable[[LoadedPolicy, Sequence[Mutant], Sequence[Verdict]], None],
+    processes: int | None,
+) -> None:
     """Change the policies a little, in every way, and name the changes that no policy test notices.
 
     A grant is dropped, given to the next stronger or weaker role, its condition or a part of it dropped, or negated, its
@@ -80,13 +96,7 @@ def mutate(policies: Path, model: Path | None, format_: str, processes: int | No
             disable=None,
         )
     )
-    if format_ == "json":
-        answer = with_other_model(loaded, _as_json(everything, verdicts))
-        say_json(answer, indent=2)
-    else:
-        say_other_model(loaded)
-        for line in _lines(everything, verdicts):
-            say(line)
+    write(loaded, everything, verdicts)
     say(_summary(verdicts), err=True)
     raise SystemExit(EXIT_PROBLEMS if any(verdict.fate == "survived" for verdict in verdicts) else 0)
 

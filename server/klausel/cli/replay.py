@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
@@ -10,6 +10,7 @@ from typing import ClassVar
 import click
 
 from klausel.cli.database_options import explains_storage_errors
+from klausel.cli.formats import format_option
 from klausel.cli.log_reading import (
     MOST_FAULTS_SHOWN,
     Fault,
@@ -41,9 +42,18 @@ class _Part:
     number_of_faults: int = 0
 
 
+def _write_text(found: _Part, loaded: LoadedPolicy) -> None:
+    for line in _lines(found, loaded):
+        say(line)
+
+
+def _write_json(found: _Part, loaded: LoadedPolicy) -> None:
+    say_json(_as_json(found, loaded), indent=2)
+
+
 @click.command()
 @reads_logs
-@click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@format_option({"text": _write_text, "json": _write_json})
 @click.option(
     "--fail-on", type=click.Choice(["any", "more", "less"]), help="Exit with 1 when a decision flips so: to allow, to deny."
 )
@@ -56,7 +66,7 @@ def replay(
     model: Path | None,
     database: str,
     at: str | None,
-    format_: str,
+    write: Callable[[_Part, LoadedPolicy], None],
     fail_on: str | None,
 ) -> None:
     """Decide every recorded decision again under other policies, and say what flips and why.
@@ -79,11 +89,7 @@ def replay(
         found.faults += part.faults[: MOST_FAULTS_SHOWN - len(found.faults)]
         found.number_of_faults += part.number_of_faults
     show_faults(found.faults, found.number_of_faults)
-    if format_ == "json":
-        say_json(_as_json(found, loaded), indent=2)
-    else:
-        for line in _lines(found, loaded):
-            say(line)
+    write(found, loaded)
     raise SystemExit(EXIT_PROBLEMS if _fails(found.tally, fail_on) else 0)
 
 

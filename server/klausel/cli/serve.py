@@ -37,6 +37,7 @@ from klausel.settings import (
     SLOW_BODIES_AT_ONCE,
     WORKERS_FOLDER_VARIABLE,
     Settings,
+    as_public_url,
     fault_in_public_url,
 )
 from klausel.storage.assignments.store import AssignmentStore
@@ -87,6 +88,14 @@ _LOG_OF_THE_SERVER = {
 @click.option("--host", default=_DEFAULTS.host, show_default=True, help="Address to listen on.")
 @click.option("--port", default=_DEFAULTS.port, show_default=True, type=click.IntRange(1, 65535), help="Port to listen on.")
 @click.option("--public-url", help="The https address under which callers reach the service, for its metadata.")
+@click.option(
+    "--allowed-host",
+    "allowed_hosts",
+    multiple=True,
+    metavar="NAME",
+    help="A name by which a service on loopback may be called, beside its own and that of its public URL; repeatable.",
+)
+@click.option("--reasons", is_flag=True, help="Give each deny its reasons, also where the request does not ask for them.")
 @click.option("--demo", is_flag=True, help=f"Load the people of {DEMO_FILE} into an empty database first.")
 @click.option("--workers", default=_DEFAULTS.workers, show_default=True, type=click.IntRange(1, 64), help="Processes.")
 @click.option(
@@ -274,7 +283,7 @@ _LOG_OF_THE_SERVER = {
     default=_DEFAULTS.max_request_id_characters,
     show_default=True,
     type=click.IntRange(1),
-    help="Characters in an X-Request-ID.",
+    help="Characters in an X-Request-ID that is sent back and logged; a longer one is left out.",
 )
 @explains_storage_errors
 def serve(policies: Path, model: Path | None, demo: bool, open_to_all: bool, **options: object) -> None:
@@ -293,7 +302,12 @@ def serve(policies: Path, model: Path | None, demo: bool, open_to_all: bool, **o
     named_model = str(found_model or "")
     accepted = accepted_models()
     settings = Settings(policies=str(policies), model=named_model, demo=demo, accept_model=accepted, **options)  # type: ignore[arg-type]
-    settings = dataclasses.replace(settings, host=_address_of(settings))
+    settings = dataclasses.replace(
+        settings,
+        host=_address_of(settings),
+        public_url=settings.public_url and as_public_url(settings.public_url),
+        allowed_hosts=tuple(name.lower() for name in settings.allowed_hosts),
+    )
     _check_address(settings, open_to_all)
     _check_decision_log(settings)
     loaded = load_or_exit(policies, found_model, with_tests=True)
@@ -307,6 +321,9 @@ def serve(policies: Path, model: Path | None, demo: bool, open_to_all: bool, **o
     _try_decision_log(settings)
     _allow_descriptors(settings)
     os.environ[ENVIRONMENT_VARIABLE] = settings.as_text()
+    if not settings.base_url.startswith("https:"):
+        note = f"the metadata names {settings.base_url}, which is not https, so callers elsewhere will not take it"
+        say(f"klausel: {note}; give --public-url", err=True)
     counts = f"{len(loaded.compiled.policy.grants)} grants"
     say(
         f"Klausel answers at {settings.base_url} ({counts} from {policies}); stop it with Ctrl-C",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
 import click
 
+from klausel.cli.formats import format_option
 from klausel.cli.options import EXIT_PROBLEMS, load_or_exit, model_option
 from klausel.cli.output import say, say_json, say_lines
 from klausel.cli.policy_folder import policies_option
@@ -26,16 +27,27 @@ class Outcome:
     failures: tuple[Failure, ...]
 
 
+def _write_text(outcomes: Sequence[Outcome], touched: Coverage | None) -> None:
+    for line in _lines(outcomes, touched):
+        say(line)
+
+
+def _write_json(outcomes: Sequence[Outcome], touched: Coverage | None) -> None:
+    say_json(_as_json(outcomes, touched), indent=2)
+
+
+def _write_junit(outcomes: Sequence[Outcome], touched: Coverage | None) -> None:
+    say_lines(_as_junit(outcomes).splitlines())
+    if touched is not None:
+        say(_in_short(touched), err=True)
+
+
 @click.command("test")
 @policies_option
 @model_option
 @click.option("-k", "word", metavar="NAME", help="Only tests with this in their name or the name of their file.")
-@click.option(
-    "--format",
-    "format_",
-    type=click.Choice(["text", "json", "junit"]),
-    default="text",
-    show_default=True,
+@format_option(
+    {"text": _write_text, "json": _write_json, "junit": _write_junit},
     help="junit: the XML that build servers read.",
 )
 @click.option("--coverage", is_flag=True, help="Also say which grants, conditions, roles and inheritance no test touches.")
@@ -46,7 +58,12 @@ class Outcome:
     help="With --coverage: exit with 1 when less is touched.",
 )
 def test_command(
-    policies: Path, model: Path | None, word: str | None, format_: str, coverage: bool, fail_under: float | None
+    policies: Path,
+    model: Path | None,
+    word: str | None,
+    write: Callable[[Sequence[Outcome], Coverage | None], None],
+    coverage: bool,
+    fail_under: float | None,
 ) -> None:
     """Run the policy tests, policies/tests/*_test.yaml: who may do what, as you expect it.
 
@@ -64,15 +81,7 @@ def test_command(
     chosen = chosen_tests(loaded.tests, word)
     outcomes = list(run_tests(loaded, chosen))
     touched = coverage_of(loaded.compiled.policy, chosen) if coverage else None
-    if format_ == "json":
-        say_json(_as_json(outcomes, touched), indent=2)
-    elif format_ == "junit":
-        say_lines(_as_junit(outcomes).splitlines())
-    else:
-        for line in _lines(outcomes, touched):
-            say(line)
-    if format_ == "junit" and touched is not None:
-        say(_in_short(touched), err=True)
+    write(outcomes, touched)
     say(_summary(outcomes), err=True)
     has_failed = any(outcome.failures for outcome in outcomes)
     is_under = touched is not None and fail_under is not None and touched.percent < fail_under

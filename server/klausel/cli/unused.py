@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar, NamedTuple
@@ -10,6 +10,7 @@ from typing import ClassVar, NamedTuple
 import click
 
 from klausel.cli.database_options import explains_storage_errors
+from klausel.cli.formats import format_option
 from klausel.cli.log_reading import (
     MOST_FAULTS_SHOWN,
     Fault,
@@ -36,6 +37,7 @@ from klausel.core.replay.unused import (
     unused_grants,
     unused_roles,
 )
+from klausel.service.pipeline import LoadedPolicy
 from klausel.storage.decision_log.files import Block
 
 SHORT_DAYS = 90
@@ -65,11 +67,34 @@ class _Part(NamedTuple):
     number_of_faults: int
 
 
+def _write_text(loaded: LoadedPolicy, usage: Usage, warnings: Sequence[str]) -> None:
+    for line in _lines(loaded.compiled.policy, usage):
+        say(line)
+    _say_warnings(warnings)
+
+
+def _write_json(loaded: LoadedPolicy, usage: Usage, warnings: Sequence[str]) -> None:
+    told = _as_json(loaded.compiled.policy, usage, list(warnings))
+    say_json({**told, "policy": loaded.files_digest}, indent=2)
+
+
+def _write_csv(loaded: LoadedPolicy, usage: Usage, warnings: Sequence[str]) -> None:
+    say("kind,name,source,assigned_uses,inherited_uses")
+    for row in _rows(loaded.compiled.policy, usage):
+        say(csv_line("" if cell is None else str(cell) for cell in row))
+    _say_warnings(warnings)
+
+
+def _say_warnings(warnings: Sequence[str]) -> None:
+    for warning in warnings:
+        say(f"warning: {warning}", err=True)
+
+
 @click.command()
 @reads_logs
 @click.option("--since", type=_Time(), metavar="TIME", help="Only decisions from then on, in UTC: 2026-03-01.")
 @click.option("--until", type=_Time(), metavar="TIME", help="Only decisions before then.")
-@click.option("--format", "format_", type=click.Choice(["text", "json", "csv"]), default="text", show_default=True)
+@format_option({"text": _write_text, "json": _write_json, "csv": _write_csv})
 @explains_storage_errors
 def unused(
     files: tuple[str, ...],
@@ -81,7 +106,7 @@ def unused(
     at: str | None,
     since: str | None,
     until: str | None,
-    format_: str,
+    write: Callable[[LoadedPolicy, Usage, Sequence[str]], None],
 ) -> None:
     """List the grants and roles that no recorded decision needed, and the actions that nobody asked about.
 
@@ -94,7 +119,6 @@ def unused(
       klausel unused decisions.jsonl --format csv > review.csv
     """
     loaded = load_or_exit(policies, model, at=at)
-    policy = loaded.compiled.policy
     source = Source(policies, model, at, loaded.files_digest)
     usage, faults, number_of_faults = Usage(), list[Fault](), 0
     blocks = blocks_to_read(files, from_database, database)
@@ -104,21 +128,7 @@ def unused(
         faults += part.faults[: MOST_FAULTS_SHOWN - len(faults)]
         number_of_faults += part.number_of_faults
     show_faults(faults, number_of_faults)
-    warnings = list(_warnings(usage, since, number_of_faults))
-    if format_ == "json":
-        told = _as_json(policy, usage, warnings)
-        told["policy"] = loaded.files_digest
-        say_json(told, indent=2)
-        return
-    if format_ == "csv":
-        say("kind,name,source,assigned_uses,inherited_uses")
-        for row in _rows(policy, usage):
-            say(csv_line("" if cell is None else str(cell) for cell in row))
-    else:
-        for line in _lines(policy, usage):
-            say(line)
-    for warning in warnings:
-        say(f"warning: {warning}", err=True)
+    write(loaded, usage, list(_warnings(usage, since, number_of_faults)))
 
 
 class _Worker:

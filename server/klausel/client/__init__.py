@@ -6,10 +6,11 @@
         if klausel.allows("user:leo", "edit", Resource("quiz", "q1", {"account": "acme", "workspace": "support"})):
             ...
 
-`AsyncKlausel` has the same methods to await. Evaluations work against any AuthZEN decision point (`Klausel.discover`).
+`AsyncKlausel` has the same methods to await. Evaluations and searches work against any AuthZEN decision point; see
+`Klausel.discover`.
 """
 
-from klausel.client.answers import CallFailed, Decision, FilterAnswer, Refused
+from klausel.client.answers import CallFailed, Decision, FilterAnswer, Menu, Refused
 from klausel.client.clients import AsyncKlausel, Klausel
 from klausel.client.questions import Action, Question, Resource, Subject
 
@@ -20,6 +21,7 @@ __all__ = [
     "Decision",
     "FilterAnswer",
     "Klausel",
+    "Menu",
     "Question",
     "Refused",
     "Resource",

@@ -25,7 +25,10 @@ class Refused(CallFailed):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A yes or a no. `reason` says why a question could not be judged; `failed` when that is a deny for want of an answer."""
+    """A yes or a no. `reason` says why, where that was asked for or the question could not be judged.
+
+    `failed` is a deny for want of an answer.
+    """
 
     allowed: bool
     reason: str | None = None
@@ -47,6 +50,14 @@ class FilterAnswer:
     as_json: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Menu:
+    """What a subject may do to one resource: `actions`, and those that depend on what was not said, with their condition."""
+
+    actions: tuple[str, ...]
+    conditional: Mapping[str, Mapping[str, Any]]
+
+
 def read_decision(body: Any) -> Decision:
     """One decision of an answer; what is none is a deny that failed."""
     if not isinstance(body, dict) or type(body.get("decision")) is not bool:
@@ -59,5 +70,7 @@ def read_decision(body: Any) -> Decision:
         status = error.get("status")
         failed = not isinstance(status, int) or status >= 500
         return Decision(False, str(error.get("message", "the question is faulty")), failed)
-    reason = context.get("reason")
+    reason, reasons = context.get("reason"), context.get("reasons")
+    if reason is None and isinstance(reasons, list) and reasons:
+        reason = reasons[0]
     return Decision(body["decision"], reason if isinstance(reason, str) else None)

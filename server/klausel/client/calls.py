@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from klausel.client.answers import CallFailed, Decision, FilterAnswer, Refused, read_decision
-from klausel.client.questions import Action, Properties, Question, Resource, Subject
+from klausel.client.answers import CallFailed, Refused
 
 Answer = TypeVar("Answer")
+Item = TypeVar("Item")
 
 EVALUATION = "access_evaluation_endpoint"
 EVALUATIONS = "access_evaluations_endpoint"
-PATHS = {EVALUATION: "/access/v1/evaluation", EVALUATIONS: "/access/v1/evaluations"}
+SEARCH_SUBJECT = "search_subject_endpoint"
+SEARCH_RESOURCE = "search_resource_endpoint"
+SEARCH_ACTION = "search_action_endpoint"
+PATHS = {
+    EVALUATION: "/access/v1/evaluation",
+    EVALUATIONS: "/access/v1/evaluations",
+    SEARCH_SUBJECT: "/access/v1/search/subject",
+    SEARCH_RESOURCE: "/access/v1/search/resource",
+    SEARCH_ACTION: "/access/v1/search/action",
+}
 """Where the endpoints of AuthZEN are, where nothing else was discovered."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[Answer]):
-    """One call. `is_safe` when it may be sent twice; `instead` gives the answer where none came, None where that is raised."""
+    """One call. `is_safe` when it may be sent twice; `instead` gives the answer where none came, None where that is raised.
+
+    An answer that `is_kept` may be remembered, and a call that `forgets` ends all that was remembered. What is `known` is not
+    asked at all.
+    """
 
     method: str
     path: str
@@ -29,6 +42,9 @@ class Call(Generic[Answer]):
     parameters: Mapping[str, str] | None = None
     is_safe: bool = True
     instead: Callable[[CallFailed], Answer] | None = None
+    is_kept: bool = False
+    forgets: bool = False
+    known: Callable[[], Answer] | None = None
 
     @property
     def content(self) -> bytes | None:
@@ -36,79 +52,18 @@ class Call(Generic[Answer]):
         return None if self.body is None else json.dumps(self.body, separators=(",", ":")).encode()
 
 
-def evaluation(question: Question, denies: bool) -> Call[Decision]:
-    """One decision."""
-    return Call("POST", EVALUATION, read_decision, question.as_json(), instead=_failed if denies else None)
+@dataclass(frozen=True, slots=True)
+class Pages(Generic[Item]):
+    """Answers that come in pages: the call for the first, or for the one behind a token, with the token of the next."""
 
-
-def evaluations(questions: Sequence[Question], denies: bool) -> Call[list[Decision]]:
-    """A decision for each question, in their order."""
-
-    def read(body: Any) -> list[Decision]:
-        found = body.get("evaluations") if isinstance(body, dict) else None
-        if not isinstance(found, list) or len(found) != len(questions):
-            raise CallFailed(f"the service did not answer each of {len(questions)} questions")
-        return [read_decision(one) for one in found]
-
-    def all_failed(error: CallFailed) -> list[Decision]:
-        return [_failed(error)] * len(questions)
-
-    body = {"evaluations": [question.as_json() for question in questions]}
-    return Call("POST", EVALUATIONS, read, body, instead=all_failed if denies else None)
-
-
-def _failed(error: CallFailed) -> Decision:
-    return Decision(False, str(error), True)
-
-
-def explanation(question: Question) -> Call[dict[str, Any]]:
-    """Why a decision is as it is, as docs/http.md says."""
-    return Call("POST", "/v1/explain", _object, question.as_json())
-
-
-def list_filter(
-    subject: Subject | str, action: Action | str, resource: Resource, domain: str | None, context: Properties
-) -> Call[FilterAnswer]:
-    """Which resources of a type a subject may act on."""
-
-    def read(body: Any) -> FilterAnswer:
-        whole = _object(body)
-        kind, condition = whole.get("filter"), whole.get("condition")
-        if kind not in ("always", "never", "when") or (kind == "when") != isinstance(condition, dict):
-            raise CallFailed("the service gave no filter")
-        return FilterAnswer(kind, condition, whole)
-
-    question = Question(subject, action, resource, context).as_json()
-    return Call("POST", "/v1/filter", read, question if domain is None else {**question, "domain": domain})
-
-
-def change(
-    grant: Sequence[Mapping[str, str]], revoke: Sequence[Mapping[str, str]], claims: Mapping[str, str | None]
-) -> Call[str]:
-    """One atomic write of role assignments, and its revision. It is idempotent, but nobody's to send twice unasked."""
-    said = {name: text for name, text in claims.items() if text is not None}
-    body = {"grant": [dict(row) for row in grant], "revoke": [dict(row) for row in revoke], **said}
-    return Call("POST", "/v1/assignments", lambda answer: str(_object(answer)["revision"]), body, is_safe=False)
-
-
-def page_of_assignments(
-    filters: Mapping[str, str | None], cursor: str | None
-) -> Call[tuple[list[dict[str, str]], str | None]]:
-    """A page of role assignments, and the cursor of the next one."""
-
-    def read(body: Any) -> tuple[list[dict[str, str]], str | None]:
-        whole = _object(body)
-        return whole["assignments"], whole.get("next_cursor")
-
-    parameters = {name: value for name, value in (*filters.items(), ("cursor", cursor)) if value is not None}
-    return Call("GET", "/v1/assignments", read, parameters=parameters)
+    page: Callable[[str | None], Call[tuple[list[Item], str | None]]]
 
 
 def endpoints() -> Call[dict[str, str]]:
     """Where a decision point says that its endpoints are."""
 
     def read(body: Any) -> dict[str, str]:
-        whole = _object(body)
+        whole = read_object(body)
         found = {name: whole[name] for name in PATHS if isinstance(whole.get(name), str)}
         if EVALUATION not in found:
             raise CallFailed("the metadata names no endpoint for evaluations; this is no AuthZEN decision point")
@@ -133,7 +88,16 @@ def answer_of(call: Call[Answer], status: int, content: bytes) -> Answer:
     raise CallFailed(said, status)
 
 
-def _object(body: Any) -> dict[str, Any]:
+def read_object(body: Any) -> dict[str, Any]:
+    """The object that an answer is; raises `CallFailed`."""
     if not isinstance(body, dict):
         raise CallFailed("the service gave no JSON object")
     return body
+
+
+def read_list(body: Any, name: str) -> list[dict[str, Any]]:
+    """The list of objects that an answer has under this name; raises `CallFailed`."""
+    found = read_object(body).get(name)
+    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+        raise CallFailed(f"the service gave no {name}")
+    return found

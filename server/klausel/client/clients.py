@@ -3,42 +3,46 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from functools import wraps
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
 
-from klausel.client import calls
-from klausel.client.answers import CallFailed, Decision, FilterAnswer
-from klausel.client.calls import Answer, Call
-from klausel.client.questions import Action, Properties, Question, Resource, Subject
+from klausel.client import calls, methods
+from klausel.client.answers import CallFailed, Decision
+from klausel.client.calls import Answer, Call, Item, Pages
 
 SECONDS = 2.0
 MOST_REMEMBERED = 10_000
-Row = Mapping[str, str]
+Arguments = ParamSpec("Arguments")
+Finished = TypeVar("Finished")
 
 
 class _Memory:
-    """Decisions that were given within the last seconds."""
+    """Decisions that were asked for within the last seconds, and since the client last changed role assignments."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
+        self.changes = 0
         self._found: dict[bytes, tuple[float, Decision]] = {}
 
     def get(self, content: bytes) -> Decision | None:
         known = self._found.get(content)
         return known[1] if known is not None and time.monotonic() < known[0] else None
 
-    def keep(self, content: bytes, decision: Decision) -> None:
-        if decision.failed:
+    def keep(self, content: bytes, decision: Decision, asked_at: float, changes: int) -> None:
+        """Keeps a decision, unless roles were changed while it was on its way."""
+        if decision.failed or changes != self.changes:
             return
         if len(self._found) >= MOST_REMEMBERED:
             self._found.clear()
-        self._found[content] = (time.monotonic() + self.seconds, decision)
+        self._found[content] = (asked_at + self.seconds, decision)
 
     def forget(self) -> None:
+        self.changes += 1
         self._found.clear()
 
 
@@ -52,7 +56,7 @@ class _Base:
         self._base = url.rstrip("/")
         self._seconds = seconds
         self._retries = retries
-        self._denies = denies
+        self.denies = denies
         self._memory = _Memory(remembers) if remembers > 0 else None
         self._endpoints = {name: self._base + path for name, path in calls.PATHS.items()}
 
@@ -74,10 +78,27 @@ class _Base:
     def _tries(self, call: Call[Any]) -> int:
         return 1 + (self._retries if call.is_safe else 0)
 
-    def _question(
-        self, subject: Subject | str, action: Action | str, resource: Resource | str, context: Properties | None
-    ) -> Question:
-        return Question(subject, action, resource, context or {})
+    def _known(self, call: Call[Answer]) -> Answer | None:
+        """The answer to a call that need not be sent."""
+        if call.known is not None:
+            return call.known()
+        if self._memory is None or not call.is_kept:
+            return None
+        return self._memory.get(call.content or b"")  # type: ignore[return-value]
+
+    def _begin(self) -> tuple[float, int]:
+        """When a call is sent, and after how many changes."""
+        return time.monotonic(), 0 if self._memory is None else self._memory.changes
+
+    def _end(self, call: Call[Any], answer: object, began: tuple[float, int]) -> None:
+        """Remembers what may be remembered."""
+        if self._memory is not None and call.is_kept and isinstance(answer, Decision):
+            self._memory.keep(call.content or b"", answer, *began)
+
+    def _forget(self, call: Call[Any]) -> None:
+        """Ends what is remembered, whether a change came through or not: where no answer comes, it may have."""
+        if self._memory is not None and call.forgets:
+            self._memory.forget()
 
 
 def _add_trace(headers: dict[str, str]) -> None:
@@ -101,6 +122,48 @@ def _no_answer(error: httpx.HTTPError, seconds: float) -> CallFailed:
 
 def _is_worth_another_try(error: CallFailed) -> bool:
     return error.status is None or error.status == 503
+
+
+def _waiting(build: Callable[Concatenate[Any, Arguments], Call[Answer]]) -> Callable[Concatenate[Any, Arguments], Answer]:
+    """The method that makes the call and waits for its answer."""
+
+    @wraps(build)
+    def method(client: Any, /, *given: Arguments.args, **named: Arguments.kwargs) -> Answer:
+        answer: Answer = client._run(build(client, *given, **named))
+        return answer
+
+    return method
+
+
+def _waiting_then(
+    build: Callable[Concatenate[Any, Arguments], Call[Answer]], finish: Callable[[Answer], Finished]
+) -> Callable[Concatenate[Any, Arguments], Finished]:
+    """The same, with something made of the answer."""
+
+    @wraps(build)
+    def method(client: Any, /, *given: Arguments.args, **named: Arguments.kwargs) -> Finished:
+        return finish(client._run(build(client, *given, **named)))
+
+    method.__doc__ = finish.__doc__
+    return method
+
+
+def _walking(
+    build: Callable[Concatenate[Any, Arguments], Pages[Item]],
+) -> Callable[Concatenate[Any, Arguments], Iterator[Item]]:
+    """The method that gives all items, page after page."""
+
+    @wraps(build)
+    def method(client: Any, /, *given: Arguments.args, **named: Arguments.kwargs) -> Iterator[Item]:
+        pages = build(client, *given, **named)
+        token: str | None = None
+        while True:
+            items, token = client._run(pages.page(token))
+            yield from items
+            if token is None:
+                return
+
+    return method
 
 
 class Klausel(_Base):
@@ -145,93 +208,34 @@ class Klausel(_Base):
         """Closes the connections."""
         self._client.close()
 
-    def allows(
-        self,
-        subject: Subject | str,
-        action: Action | str,
-        resource: Resource | str,
-        context: Properties | None = None,
-    ) -> bool:
-        """Whether a subject may do something; False where no answer comes."""
-        return self.evaluate(subject, action, resource, context).allowed
-
-    def evaluate(
-        self,
-        subject: Subject | str,
-        action: Action | str,
-        resource: Resource | str,
-        context: Properties | None = None,
-        *,
-        denies: bool | None = None,
-    ) -> Decision:
-        """The decision on one question; `denies` as for the client, for this call alone."""
-        question = self._question(subject, action, resource, context)
-        call = calls.evaluation(question, self._denies if denies is None else denies)
-        if self._memory is None:
-            return self._run(call)
-        content = call.content or b""
-        known = self._memory.get(content)
-        if known is None:
-            known = self._run(call)
-            self._memory.keep(content, known)
-        return known
-
-    def evaluations(self, questions: Sequence[Question], *, denies: bool | None = None) -> list[Decision]:
-        """The decisions on many questions, in one call, each in its place."""
-        return self._run(calls.evaluations(questions, self._denies if denies is None else denies)) if questions else []
-
-    def explain(
-        self, subject: Subject | str, action: Action | str, resource: Resource | str, context: Properties | None = None
-    ) -> dict[str, Any]:
-        """Why a decision is as it is; the members are those of docs/http.md."""
-        return self._run(calls.explanation(self._question(subject, action, resource, context)))
-
-    def filter(
-        self,
-        subject: Subject | str,
-        action: Action | str,
-        resource: Resource,
-        *,
-        domain: str | None = None,
-        context: Properties | None = None,
-    ) -> FilterAnswer:
-        """Which resources of a type a subject may act on."""
-        return self._run(calls.list_filter(subject, action, resource, domain, context or {}))
-
-    def assign(
-        self,
-        grant: Sequence[Row] = (),
-        revoke: Sequence[Row] = (),
-        *,
-        by: str | None = None,
-        reason: str | None = None,
-        ticket: str | None = None,
-    ) -> str:
-        """Changes role assignments at once, all or none, and gives the revision. Never sent twice by itself."""
-        revision = self._run(calls.change(grant, revoke, {"by": by, "reason": reason, "ticket": ticket}))
-        if self._memory is not None:
-            self._memory.forget()
-        return revision
-
-    def assignments(
-        self, subject: str | None = None, role: str | None = None, domain: str | None = None
-    ) -> Iterator[dict[str, str]]:
-        """All role assignments that match, page after page."""
-        cursor: str | None = None
-        while True:
-            filters = {"subject": subject, "role": role, "domain": domain}
-            rows, cursor = self._run(calls.page_of_assignments(filters, cursor))
-            yield from rows
-            if cursor is None:
-                return
+    allows = _waiting_then(methods.evaluate, methods.is_allowed)
+    evaluate = _waiting(methods.evaluate)
+    evaluations = _waiting(methods.evaluations)
+    explain = _waiting(methods.explain)
+    search_subjects = _walking(methods.search_subjects)
+    search_resources = _walking(methods.search_resources)
+    search_actions = _walking(methods.search_actions)
+    filter = _waiting(methods.filter_)
+    permissions = _waiting(methods.permissions)
+    assign = _waiting(methods.assign)
+    remove_subject = _waiting(methods.remove_subject)
+    assignments = _walking(methods.assignments)
 
     def _run(self, call: Call[Answer]) -> Answer:
+        known = self._known(call)
+        if known is not None:
+            return known
+        began = self._begin()
         try:
-            return self._send(call)
+            answer = self._send(call)
         except CallFailed as error:
             if call.instead is None:
                 raise
             return call.instead(error)
+        finally:
+            self._forget(call)
+        self._end(call, answer, began)
+        return answer
 
     def _send(self, call: Call[Answer], url: str | None = None) -> Answer:
         tries = self._tries(call)
@@ -246,6 +250,51 @@ class Klausel(_Base):
                 failed = error
             if tries <= 0 or not _is_worth_another_try(failed):
                 raise failed
+
+
+def _awaiting(
+    build: Callable[Concatenate[Any, Arguments], Call[Answer]],
+) -> Callable[Concatenate[Any, Arguments], Coroutine[Any, Any, Answer]]:
+    """As `_waiting`, to await."""
+
+    @wraps(build)
+    async def method(client: Any, /, *given: Arguments.args, **named: Arguments.kwargs) -> Answer:
+        answer: Answer = await client._run(build(client, *given, **named))
+        return answer
+
+    return method
+
+
+def _awaiting_then(
+    build: Callable[Concatenate[Any, Arguments], Call[Answer]], finish: Callable[[Answer], Finished]
+) -> Callable[Concatenate[Any, Arguments], Coroutine[Any, Any, Finished]]:
+    """As `_waiting_then`, to await."""
+
+    @wraps(build)
+    async def method(client: Any, /, *given: Arguments.args, **named: Arguments.kwargs) -> Finished:
+        return finish(await client._run(build(client, *given, **named)))
+
+    method.__doc__ = finish.__doc__
+    return method
+
+
+def _walking_along(
+    build: Callable[Concatenate[Any, Arguments], Pages[Item]],
+) -> Callable[Concatenate[Any, Arguments], AsyncIterator[Item]]:
+    """As `_walking`, to await."""
+
+    @wraps(build)
+    async def method(client: Any, /, *given: Arguments.args, **named: Arguments.kwargs) -> AsyncIterator[Item]:
+        pages = build(client, *given, **named)
+        token: str | None = None
+        while True:
+            items, token = await client._run(pages.page(token))
+            for item in items:
+                yield item
+            if token is None:
+                return
+
+    return method
 
 
 class AsyncKlausel(_Base):
@@ -284,96 +333,34 @@ class AsyncKlausel(_Base):
         """Closes the connections."""
         await self._client.aclose()
 
-    async def allows(
-        self,
-        subject: Subject | str,
-        action: Action | str,
-        resource: Resource | str,
-        context: Properties | None = None,
-    ) -> bool:
-        """As `Klausel.allows`."""
-        return (await self.evaluate(subject, action, resource, context)).allowed
-
-    async def evaluate(
-        self,
-        subject: Subject | str,
-        action: Action | str,
-        resource: Resource | str,
-        context: Properties | None = None,
-        *,
-        denies: bool | None = None,
-    ) -> Decision:
-        """As `Klausel.evaluate`."""
-        question = self._question(subject, action, resource, context)
-        call = calls.evaluation(question, self._denies if denies is None else denies)
-        if self._memory is None:
-            return await self._run(call)
-        content = call.content or b""
-        known = self._memory.get(content)
-        if known is None:
-            known = await self._run(call)
-            self._memory.keep(content, known)
-        return known
-
-    async def evaluations(self, questions: Sequence[Question], *, denies: bool | None = None) -> list[Decision]:
-        """As `Klausel.evaluations`."""
-        if not questions:
-            return []
-        return await self._run(calls.evaluations(questions, self._denies if denies is None else denies))
-
-    async def explain(
-        self, subject: Subject | str, action: Action | str, resource: Resource | str, context: Properties | None = None
-    ) -> dict[str, Any]:
-        """As `Klausel.explain`."""
-        return await self._run(calls.explanation(self._question(subject, action, resource, context)))
-
-    async def filter(
-        self,
-        subject: Subject | str,
-        action: Action | str,
-        resource: Resource,
-        *,
-        domain: str | None = None,
-        context: Properties | None = None,
-    ) -> FilterAnswer:
-        """As `Klausel.filter`."""
-        return await self._run(calls.list_filter(subject, action, resource, domain, context or {}))
-
-    async def assign(
-        self,
-        grant: Sequence[Row] = (),
-        revoke: Sequence[Row] = (),
-        *,
-        by: str | None = None,
-        reason: str | None = None,
-        ticket: str | None = None,
-    ) -> str:
-        """As `Klausel.assign`."""
-        revision = await self._run(calls.change(grant, revoke, {"by": by, "reason": reason, "ticket": ticket}))
-        if self._memory is not None:
-            self._memory.forget()
-        return revision
-
-    async def assignments(
-        self, subject: str | None = None, role: str | None = None, domain: str | None = None
-    ) -> AsyncIterator[dict[str, str]]:
-        """As `Klausel.assignments`."""
-        cursor: str | None = None
-        while True:
-            filters = {"subject": subject, "role": role, "domain": domain}
-            rows, cursor = await self._run(calls.page_of_assignments(filters, cursor))
-            for row in rows:
-                yield row
-            if cursor is None:
-                return
+    allows = _awaiting_then(methods.evaluate, methods.is_allowed)
+    evaluate = _awaiting(methods.evaluate)
+    evaluations = _awaiting(methods.evaluations)
+    explain = _awaiting(methods.explain)
+    search_subjects = _walking_along(methods.search_subjects)
+    search_resources = _walking_along(methods.search_resources)
+    search_actions = _walking_along(methods.search_actions)
+    filter = _awaiting(methods.filter_)
+    permissions = _awaiting(methods.permissions)
+    assign = _awaiting(methods.assign)
+    remove_subject = _awaiting(methods.remove_subject)
+    assignments = _walking_along(methods.assignments)
 
     async def _run(self, call: Call[Answer]) -> Answer:
+        known = self._known(call)
+        if known is not None:
+            return known
+        began = self._begin()
         try:
-            return await self._send(call)
+            answer = await self._send(call)
         except CallFailed as error:
             if call.instead is None:
                 raise
             return call.instead(error)
+        finally:
+            self._forget(call)
+        self._end(call, answer, began)
+        return answer
 
     async def _send(self, call: Call[Answer], url: str | None = None) -> Answer:
         tries = self._tries(call)

@@ -46,26 +46,42 @@ class Question:
 
     def as_json(self) -> dict[str, Any]:
         """The body of an evaluation; raises ValueError for a text that is no `type:id`."""
-        subject = _entity(self.subject, Subject)
-        resource = _entity(self.resource, Resource)
-        action = Action(self.action) if isinstance(self.action, str) else self.action
-        body: dict[str, Any] = {
-            "subject": _with(subject.properties, type=subject.type, id=subject.id),
-            "action": _with(action.properties, name=action.name),
-            "resource": _with(resource.properties, type=resource.type, id=resource.id),
+        body = {
+            "subject": subject_as_json(self.subject),
+            "action": action_as_json(self.action),
+            "resource": resource_as_json(self.resource),
         }
-        return {**body, "context": dict(self.context)} if self.context else body
+        return with_context(body, self.context)
 
 
-def _entity(written: Any, kind: type[Any]) -> Any:
-    if not isinstance(written, str):
-        return written
+def subject_as_json(subject: Subject | str) -> dict[str, Any]:
+    """A subject over the wire; raises ValueError for a text that is no `type:id`."""
+    found = Subject(*_split(subject, "Subject")) if isinstance(subject, str) else subject
+    return _with(found.properties, type=found.type, id=found.id)
+
+
+def action_as_json(action: Action | str) -> dict[str, Any]:
+    """An action over the wire."""
+    found = Action(action) if isinstance(action, str) else action
+    return _with(found.properties, name=found.name)
+
+
+def resource_as_json(resource: Resource | str) -> dict[str, Any]:
+    """A resource over the wire; raises ValueError for a text that is no `type:id`."""
+    found = Resource(*_split(resource, "Resource")) if isinstance(resource, str) else resource
+    return _with(found.properties, type=found.type, id=found.id)
+
+
+def with_context(body: dict[str, Any], context: Properties | None) -> dict[str, Any]:
+    """A body with its context, where there is one."""
+    return {**body, "context": dict(context)} if context else body
+
+
+def _split(written: str, kind: str) -> tuple[str, str]:
     type_, colon, id_ = written.partition(":")
     if not type_ or not colon or not id_:
-        raise ValueError(
-            f'"{written}" is no {kind.__name__.lower()}; write type:id, or {kind.__name__}(type, id, properties)'
-        )
-    return kind(type_, id_)
+        raise ValueError(f'"{written}" is no {kind.lower()}; write type:id, or {kind}(type, id, properties)')
+    return type_, id_
 
 
 def _with(properties: Properties, **members: str | None) -> dict[str, Any]:

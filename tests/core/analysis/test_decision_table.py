@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 import pytest
 from generated_pairs import pair
 from policy_sets import policy_of
 
-from klausel.core.analysis.decision_table import Remembered, View, views
+from klausel.core.analysis.decision_table import PartedTables, PartedView, Remembered, View, views
+from klausel.core.analysis.states import Bounds, everything_together
 from klausel.core.conditions.outcomes import Truths, TruthSpace, positive
 from klausel.core.conditions.tree import AllOf, AnyOf, Condition
-from klausel.core.policy.policy_set import PolicySet
+from klausel.core.policy.policy_set import Grant, PolicySet
 
 PAIRS = [tuple(map(policy_of, pair(seed))) for seed in range(12)]
 
@@ -71,3 +74,47 @@ def test_a_table_of_one_policy_set_has_one_side() -> None:
     for view in tables(before, before):
         assert view.before is view.after
         assert all(one.before == one.after for one in view.role_combinations)
+
+
+def unions(parts: Iterable[frozenset[str]]) -> set[frozenset[str]]:
+    found = {frozenset[str]()}
+    for part in parts:
+        found |= {part | other for other in found}
+    return found
+
+
+def in_whole(view: View, grants: Sequence[Grant]) -> tuple[object, ...]:
+    """What the exact table says of a place: who can ask there, and which grants hold together, as bits."""
+    bits = [1 << next(at for at, grant in enumerate(grants) if grant is one) for one in view.before.grants]
+    holding = {
+        sum(bit for bit, holds in zip(bits, view.before.holding, strict=True) if holds >> position & 1)
+        for position in range(len(view.space.outcomes))
+    }
+    names = {grant.grantee for grant in view.before.grants}
+    return {one.before & names for one in view.role_combinations}, holding
+
+
+def in_parts(view: PartedView, tables: PartedTables) -> tuple[object, ...]:
+    least = tables.least.least(view.depth, view.grantees)
+    held = {min(least, key=len) | more for more in unions(least)}
+    return held, everything_together(view.states, 5_000)
+
+
+@pytest.mark.parametrize("policy", [policy for both in PAIRS for policy in both])
+def test_a_table_in_parts_says_what_the_exact_one_says_wherever_it_says_that_it_is_exact(policy: PolicySet) -> None:
+    parted = PartedTables(policy)
+    for question in {(grant.resource_type, grant.action) for grant in policy.grants}:
+        grants = policy.grants_about(*question)
+        whole = {view.placement.before: in_whole(view, grants) for view in views(policy, policy, question)}
+        for view in parted.views(*question):
+            if all(states.is_exact for states in view.states) and view.placement.domain in whole:
+                assert in_parts(view, parted) == whole[view.placement.domain]
+
+
+def test_a_table_in_parts_says_where_its_bounds_are_passed() -> None:
+    policy = PAIRS[0][0]
+    question = next((one.resource_type, one.action) for one in policy.grants if one.condition)
+    tables_ = PartedTables(policy), PartedTables(policy, Bounds(atoms=0))
+    exact, bounded = ({states.is_exact for view in one.views(*question) for states in view.states} for one in tables_)
+    assert exact == {True}
+    assert False in bounded

@@ -8,10 +8,10 @@ from itertools import product
 import pytest
 from small_task_policies import ROLE_FILES, TYPES, generated, load_files
 
+from klausel.core.analysis.decision_table import PartedTables
+from klausel.core.analysis.least_role_combinations import LeastRoleCombinations
 from klausel.core.analysis.question_space import role_combinations
 from klausel.core.difference.equivalence import compare
-from klausel.core.lint.cases import CaseFinder
-from klausel.core.lint.least_role_combinations import LeastRoleCombinations
 from klausel.core.lint.redundancy import Redundant
 from klausel.core.lint.survey import Survey
 from klausel.core.policy.policy_set import Grant, PolicySet
@@ -117,7 +117,7 @@ def test_places_that_many_grants_name_are_looked_at_one_by_one() -> None:
         "allow worker to view task in c7/red",
         ["allow worker to view task in c7"],
     )
-    assert len(CaseFinder(policy).placement_cases("task", "view")) >= 50
+    assert len(PartedTables(policy).views("task", "view")) >= 50
 
 
 def test_conditions_that_name_too_many_places_are_not_told_apart_by_place() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from klausel.api.authzen_requests import ENTITIES, NOW_FAULT, Json
+from klausel.api.authzen_requests import ENTITIES
 from klausel.api.errors import ApiError
 from klausel.api.json_body import BodyError, BodyLimits, read_json_object
+from klausel.api.request_shapes import NOW_FAULT
+from klausel.api.shapes import Json
 from klausel.core.conditions.tree import OWN_ATTRIBUTES
 from klausel.core.decisions.domain import BadDomain, domain_written
 from klausel.core.policy.roles import RoleModel

@@ -11,9 +11,9 @@ from flask import Response, request
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from klausel.api.authzen_requests import Json
 from klausel.api.errors import ApiError
 from klausel.api.http import json_answer
+from klausel.api.shapes import Json
 
 HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": (

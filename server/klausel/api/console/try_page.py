@@ -9,12 +9,13 @@ from urllib.parse import urlencode
 from flask import request
 
 from klausel.api.access import caller_in, check_reach
-from klausel.api.authzen_requests import Json, read_evaluation
+from klausel.api.authzen_requests import read_evaluation
 from klausel.api.console.fields import FIELDS_OF_TRY, read_body_of_try
 from klausel.api.console.pages import Page
 from klausel.api.errors import ApiError, hand_over
 from klausel.api.http import body_limits
 from klausel.api.json_body import BodyError, read_json_object
+from klausel.api.shapes import Json
 from klausel.core.decisions.explanation_format import explanation_as_json
 from klausel.core.policy.policy_set import PolicySet
 from klausel.service.decision_service import Service

@@ -10,11 +10,11 @@ from urllib.parse import urlencode
 from flask import Response
 
 from klausel.api.access import check_reach
-from klausel.api.authzen_requests import Json
 from klausel.api.console.fields import read_domain
 from klausel.api.console.pages import HEADERS, Page
 from klausel.api.errors import ApiError
 from klausel.api.questions import check_model
+from klausel.api.shapes import Json
 from klausel.core.analysis.permission import Question, given_values, question_in
 from klausel.core.analysis.search import Found, holders_that_matter, who_can
 from klausel.core.analysis.search_format import found_as_json, reasons_text, verdict_text

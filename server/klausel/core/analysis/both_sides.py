@@ -71,7 +71,7 @@ def placements_of_both(
     """
     first = before if before.grants_about(*question) else after
     second = after if after.grants_about(*question) else before
-    if naming(first, *question) == naming(second, *question):
+    if first is second or naming(first, *question) == naming(second, *question):
         return tuple(
             PlacementOfBoth(placement.domain, placement.domain, placement.known, placement.shape)
             for placement in placements(first, *question, [*domains, *second.roles.places_of_links], atoms)

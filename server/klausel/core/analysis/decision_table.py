@@ -1,7 +1,9 @@
 """The decision table of a question: where it may be asked, who can ask it, how its conditions turn out, and what holds then.
 
-Finite and exact, over one policy set or over two side by side. The outcomes of conditions are the bits of numbers, so that
-what is allowed is found for all of them at once.
+It is read in two ways, over the same placements. `views` is exact, over one policy set or over two side by side: every
+combination of roles, and every outcome of all conditions together, as the bits of numbers, so that what is allowed is found
+for all of them at once. `PartedTables` are for what the least combinations of roles settle, about so many grants that the whole
+is too much: the states of conditions component by component, within bounds, with grants as the bits.
 """
 
 from __future__ import annotations
@@ -18,14 +20,17 @@ from klausel.core.analysis.both_sides import (
     role_combinations_of_both,
 )
 from klausel.core.analysis.budget import OUTCOMES_AT_ONCE, Budget
-from klausel.core.analysis.question_space import domains_and_atoms, role_combinations
+from klausel.core.analysis.least_role_combinations import LeastRoleCombinations
+from klausel.core.analysis.question_space import Placement, domains_and_atoms, placements, role_combinations
+from klausel.core.analysis.states import Bounds, Mask, StateFinder, States, union
 from klausel.core.conditions.kinds import as_sent
 from klausel.core.conditions.outcomes import Known, Outcome, TooManyCases, Truths, TruthSpace, positive, truth_space
-from klausel.core.conditions.tree import Atom, Attribute, Condition, atoms, attributes_of
+from klausel.core.conditions.tree import Atom, Attribute, Comparison, Condition, Operand, atoms, attributes_of
 from klausel.core.decisions.domain import BadDomain
 from klausel.core.policy.policy_set import Grant, PolicySet
-from klausel.core.policy.roles import ANYONE, RoleModel
+from klausel.core.policy.roles import ANYONE, RoleModel, depth_of, top_domain
 from klausel.core.policy.scope import Scope
+from klausel.core.terms import places
 
 MOST_REMEMBERED = 300_000
 EVERYWHERE = Scope()
@@ -114,6 +119,29 @@ class Wanted:
     names: frozenset[str] = frozenset()
     condition: Condition | None = None
     scopes: tuple[Scope, ...] = (EVERYWHERE,)
+
+
+@dataclass(frozen=True, slots=True)
+class PartedView:
+    """One placement of a question to one policy set, in parts: what covers it, and the states of the conditions of that.
+
+    A mask has one bit for each grant about the question, in their order.
+    """
+
+    placement: Placement
+    by_grantee: Mapping[str, Mask]
+    grantees: frozenset[str]
+    covering: Mask
+    states: tuple[States, ...]
+
+    @property
+    def depth(self) -> int:
+        """How many levels the domain names; 0 for none."""
+        return 0 if self.placement.domain is None else depth_of(self.placement.domain)
+
+    def reached(self, names: Iterable[str]) -> Mask:
+        """The grants for grantees of these names."""
+        return union(self.by_grantee[name] for name in names)
 
 
 class Remembered:
@@ -218,6 +246,80 @@ def covering_grants(grants: Iterable[Grant], asked: Asked, roles: RoleModel) -> 
     if isinstance(asked, BadDomain):
         return ()
     return tuple(grant for grant in grants if grant.scope.covers(asked, roles))
+
+
+class PartedTables:
+    """The tables of questions to one policy set in parts; remembers what they share.
+
+    `least` finds the role combinations that settle them, of which all others are unions.
+    """
+
+    def __init__(self, policy: PolicySet, bounds: Bounds | None = None) -> None:
+        self._policy = policy
+        self.bounds = bounds or Bounds()
+        self.least = LeastRoleCombinations(policy.roles)
+        self._states = StateFinder(self.bounds)
+        self._found: dict[Question, tuple[PartedView, ...]] = {}
+
+    def views(self, resource_type: str, action: str) -> tuple[PartedView, ...]:
+        """Where a question may be asked, with what can happen there; a place may come repeatedly."""
+        question = (resource_type, action)
+        if question not in self._found:
+            self._found[question] = tuple(self._views(question))
+        return self._found[question]
+
+    def can_hold(self, grant: Grant) -> bool:
+        """Whether the condition of a grant lets it hold anywhere where its place covers; True where that is not to be told."""
+        bit = 1 << self._policy.grants_about(grant.resource_type, grant.action).index(grant)
+        for view in self.views(grant.resource_type, grant.action):
+            if view.covering & bit:
+                (states,) = self._states.states([(bit, grant)], view.placement.known)
+                if any(mask & bit for mask in states.all):
+                    return True
+        return False
+
+    def _views(self, question: Question) -> Iterator[PartedView]:
+        """The grants of each top domain are looked at without those of others, beside which they never count."""
+        grants = self._policy.grants_about(*question)
+        bits = {id(grant): 1 << position for position, grant in enumerate(grants)}
+        tops = [top_domain(grant.scope.domain or places.EVERYWHERE) for grant in grants]
+        everywhere = [position for position, top in enumerate(tops) if top == places.EVERY]
+        by_top: dict[str, list[int]] = {}
+        for position, top in enumerate(tops):
+            if top != places.EVERY:
+                by_top.setdefault(top, []).append(position)
+        for inside in by_top.values() or [[]]:
+            near = [grants[position] for position in sorted([*everywhere, *inside])]
+            for placement in self._placements(question, near, len(by_top)):
+                yield self._view(placement, bits, covering_grants(near, placement.domain, self._policy.roles))
+
+    def _placements(self, question: Question, grants: Iterable[Grant], times: int) -> Iterator[Placement]:
+        """The placements of a question. Where conditions name too many domains, these are not told apart."""
+        domains, repeated = domains_and_atoms(grants)
+        all_atoms = dict.fromkeys(repeated)
+        compared = [(atom.left, atom.right) for atom in all_atoms if isinstance(atom, Comparison)]
+        size = max(times, 1)
+        for level in self._policy.roles.levels if compared else ():
+            named = Attribute("resource", (level.named_by or "id",))
+            size *= 1 + sum(_literals_in(sides) - 1 for sides in compared if named in sides)
+        if size <= self.bounds.placements:
+            yield from placements(self._policy, *question, domains, all_atoms)
+            return
+        for placement in placements(self._policy, *question, domains, ()):
+            yield Placement(placement.domain, {name: placement.known[name] for name in IMPLIED})
+
+    def _view(self, placement: Placement, bits: Mapping[int, Mask], covering: Iterable[Grant]) -> PartedView:
+        here = [(bits[id(grant)], grant) for grant in covering]
+        by_grantee: dict[str, Mask] = {}
+        for bit, grant in here:
+            by_grantee[grant.grantee] = by_grantee.get(grant.grantee, 0) | bit
+        states = tuple(self._states.states(here, placement.known))
+        return PartedView(placement, by_grantee, frozenset(by_grantee), union(by_grantee.values()), states)
+
+
+def _literals_in(sides: Iterable[Operand]) -> int:
+    """How many values the sides of a comparison have, each item of a list for itself."""
+    return sum(len(getattr(side, "items", (side,))) for side in sides)
 
 
 class _Holding:

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 
+from klausel.core.analysis.decision_table import PartedTables
 from klausel.core.conditions.tree import Condition
 from klausel.core.decisions.domain import domain_of
-from klausel.core.lint.cases import CaseFinder, Cases
+from klausel.core.lint.cases import Cases, cases_of
 from klausel.core.lint.redundancy import Redundant, redundant_grants
 from klausel.core.policy.invariant import Invariant
 from klausel.core.policy.policy_set import Grant, PolicySet
@@ -35,13 +36,13 @@ class Survey:
         self.now = now
         self.tests = tests
         self._people_in = people_in
-        self.finder = CaseFinder(policy)
+        self.tables = PartedTables(policy)
 
     @cached_property
     def cases(self) -> Mapping[tuple[str, str], Cases]:
         """The cases of each (resource type, action) that something grants."""
         asked = dict.fromkeys((grant.resource_type, grant.action) for grant in self.policy.grants)
-        return {question: self.finder.cases(*question) for question in asked}
+        return {question: cases_of(self.policy, self.tables, *question) for question in asked}
 
     @cached_property
     def redundant(self) -> Sequence[Redundant]:

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from klausel.core.lint.cases import PlacementCase
+from klausel.core.analysis.decision_table import PartedView
 from klausel.core.lint.redundancy import Redundant
 from klausel.core.lint.survey import Survey, by_entry, role_of, warning
 from klausel.core.policy.policy_set import Grant
@@ -50,23 +50,23 @@ def _applies(is_one: bool) -> str:
 
 def _reason(survey: Survey, grant: Grant) -> str:
     roles = survey.policy.roles
-    everywhere = survey.finder.placement_cases(grant.resource_type, grant.action)
-    here = [placement_case for placement_case in everywhere if grant.scope.covers(placement_case.placement.domain, roles)]
+    everywhere = survey.tables.views(grant.resource_type, grant.action)
+    here = [view for view in everywhere if grant.scope.covers(view.placement.domain, roles)]
     if not here:
         return f"{grant.action} {grant.resource_type} is asked only {_levels(survey, everywhere)}"
     wanted = frozenset({grant.grantee})
-    if not any(wanted in survey.finder.resolved_roles.least(placement_case.depth, wanted) for placement_case in here):
+    if not any(wanted in survey.tables.least.least(view.depth, wanted) for view in here):
         if is_joint(grant.grantee):
             return f"nobody can be {grant.grantee} {_levels(survey, here)}"
         role = role_of(grant.grantee)
         return f"{role}, a role of level {roles.level_of(role).name}, counts for nothing {_levels(survey, here)}"
-    if not survey.finder.can_hold(grant):
+    if not survey.tables.can_hold(grant):
         return "its condition is never true" if grant.effect == "allow" else "its condition is always false"
     return "its role, its place and its condition never come together"
 
 
-def _levels(survey: Survey, placement_cases: Iterable[PlacementCase]) -> str:
+def _levels(survey: Survey, views: Iterable[PartedView]) -> str:
     """The levels in which these are asked, such as `at level site`; `in no domain` where there is none."""
-    depths = sorted({placement_case.depth for placement_case in placement_cases} - {0})
+    depths = sorted({view.depth for view in views} - {0})
     names = [survey.policy.roles.levels[depth - 1].name for depth in depths]
     return f"at level {' or '.join(names)}" if names else "in no domain"

@@ -28,7 +28,7 @@ ID = "not-analysed"
 def find(survey: Survey) -> Iterator[Problem]:
     """The findings of this rule."""
     for resource_type, action in survey.cases:
-        if all(states.is_exact for here in survey.finder.placement_cases(resource_type, action) for states in here.states):
+        if all(states.is_exact for view in survey.tables.views(resource_type, action) for states in view.states):
             continue
         with_condition = (grant for grant in survey.policy.grants_about(resource_type, action) if grant.condition)
         first = min(with_condition, key=lambda grant: grant.place)

@@ -17,7 +17,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator
 
-from klausel.core.lint.states import Mask, everything_together
+from klausel.core.analysis.states import Mask, everything_together
 from klausel.core.lint.survey import Survey, warning
 from klausel.core.policy.roles import Role
 from klausel.core.terms.problem import Problem
@@ -70,20 +70,20 @@ def may_do_the_same(survey: Survey, first: Role, second: Role) -> bool:
 def _same_answers(survey: Survey, question: tuple[str, str], first: str, second: str) -> bool:
     """Whether the roles give the same answers to one question, beside what they require and any one further role."""
     level = survey.policy.roles.level_of(first)
-    resolved_roles = survey.finder.resolved_roles
+    least = survey.tables.least
     with_joint = survey.policy.roles.with_joint
     allows = survey.cases[question].allows
-    for here in survey.finder.placement_cases(*question):
+    for here in survey.tables.views(*question):
         wanted = survey.policy.roles.with_parts(here.grantees)
-        for is_above in resolved_roles.where(level, here.depth):
-            one, other = (resolved_roles.names_of(role, is_above, wanted) for role in (first, second))
+        for is_above in least.where(level, here.depth):
+            one, other = (least.names_of(role, is_above, wanted) for role in (first, second))
             if one == other:
                 continue
-            holding = everything_together(here.states)
+            holding = everything_together(here.states, survey.tables.bounds.steps)
             if holding is None:
                 return False
-            for needed in resolved_roles.required(level, is_above, here.depth, wanted):
-                for more in resolved_roles.least(here.depth, wanted):
+            for needed in least.required(level, is_above, here.depth, wanted):
+                for more in least.least(here.depth, wanted):
                     with_one, with_other = (
                         here.reached(with_joint(names | needed | more) & here.grantees) for names in (one, other)
                     )

@@ -1,4 +1,4 @@
-"""The states of conditions: in which ways the grants that use them can hold together, whoever asks.
+"""The outcomes of a decision table in parts: in which ways grants can hold together, where that is too much to tell as a whole.
 
 Conditions that share no attribute turn out independently, so the states of each such component are found alone.
 """
@@ -10,18 +10,28 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from klausel.core.analysis.question_space import Placement
-from klausel.core.conditions.outcomes import TooManyCases, most_steps, truth_space
+from klausel.core.conditions.outcomes import Known, TooManyCases, most_steps, truth_space
 from klausel.core.conditions.tree import Attribute, Condition, atoms, attributes_of, with_one_spelling
 from klausel.core.policy.policy_set import Grant
 
-MOST_ATOMS = 30
-MOST_STEPS = 5_000
-MOST_STATES = 300
 MOST_TOGETHER = 256
 Mask = int
 """A set of grants: one bit for each, by position."""
 _Truths = tuple[tuple[bool | None, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much a table in parts goes through: beyond these, what it says is less exact, and it says so; it never raises.
+
+    `placements` are those of one question, beyond which domains in conditions are not told apart. The others are for one
+    component: its atoms, the steps to find how they turn out together, and its states.
+    """
+
+    placements: int = 5_000
+    atoms: int = 30
+    steps: int = 5_000
+    states: int = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,21 +52,22 @@ class States:
 
 
 class StateFinder:
-    """Finds the states of grants in placements; remembers what conditions share."""
+    """Finds the states of grants where something is known of the resource; remembers what conditions share."""
 
-    def __init__(self) -> None:
+    def __init__(self, bounds: Bounds) -> None:
+        self._bounds = bounds
         self._truths: dict[Any, _Truths | None] = {}
         self._roots: dict[int, frozenset[tuple[str, str]]] = {}
         self._spellings: dict[int, str] = {}
 
-    def states(self, here: Sequence[tuple[Mask, Grant]], placement: Placement) -> Iterator[States]:
+    def states(self, here: Sequence[tuple[Mask, Grant]], known: Known) -> Iterator[States]:
         """The states of these grants, component by component; those without a condition first, as one."""
         always = union(bit for bit, grant in here if grant.condition is None)
         if always:
             only = frozenset({always})
             yield States(always, only, only, (always,), (always,), True)
         for component in self._components([(bit, grant) for bit, grant in here if grant.condition is not None]):
-            yield self._states(component, placement)
+            yield self._states(component, known)
 
     def _components(self, here: Sequence[tuple[Mask, Grant]]) -> Iterable[list[tuple[Mask, Grant]]]:
         """The grants apart where their conditions share no attribute, not even a part of one."""
@@ -81,17 +92,17 @@ class StateFinder:
             self._roots[id(condition)] = found = frozenset((one.root, one.path[0]) for one in named)
         return found
 
-    def _states(self, here: Sequence[tuple[Mask, Grant]], placement: Placement) -> States:
+    def _states(self, here: Sequence[tuple[Mask, Grant]], known: Known) -> States:
         covered = union(bit for bit, _ in here)
         allows = union(bit for bit, grant in here if grant.effect == "allow")
         trees = tuple({id(grant.condition): grant.condition for _, grant in here if grant.condition}.values())
-        truths = self._outcomes(trees, placement)
+        truths = self._outcomes(trees, known)
         if truths is not None:
             positions = {id(tree): position for position, tree in enumerate(trees)}
             found = frozenset(
                 union(bit for bit, grant in here if grant.holds(one[positions[id(grant.condition)]])) for one in truths
             )
-            if len(found) <= MOST_STATES:
+            if len(found) <= self._bounds.states:
                 return States(covered, found, found, _fewest(found), _fewest(found, lambda mask: mask ^ allows), True)
         spelt: dict[str, Mask] = {}
         for bit, grant in here:
@@ -100,21 +111,21 @@ class StateFinder:
         at_worst = frozenset({0, *spelt.values()})
         return States(covered, at_worst, frozenset(mask | allows for mask in at_worst), (0,), (allows,), False)
 
-    def _outcomes(self, trees: tuple[Condition, ...], placement: Placement) -> _Truths | None:
+    def _outcomes(self, trees: tuple[Condition, ...], every: Known) -> _Truths | None:
         """The ways in which conditions turn out together in a placement; None when there are too many."""
         named = {Attribute(root, (first,)) for tree in trees for root, first in self._roots_of(tree)}
-        known = {name: values for name, values in placement.known.items() if name in named}
+        known = {name: values for name, values in every.items() if name in named}
         key = (tuple(map(id, trees)), tuple(known.items()))
         if key not in self._truths:
-            self._truths[key] = self._find_outcomes(trees, placement)
+            self._truths[key] = self._find_outcomes(trees, every)
         return self._truths[key]
 
-    def _find_outcomes(self, trees: tuple[Condition, ...], placement: Placement) -> _Truths | None:
+    def _find_outcomes(self, trees: tuple[Condition, ...], known: Known) -> _Truths | None:
         all_atoms = tuple(dict.fromkeys(atom for tree in trees for atom in atoms(tree)))
-        if len(all_atoms) > MOST_ATOMS or most_steps(all_atoms, placement.known) > MOST_STEPS:
+        if len(all_atoms) > self._bounds.atoms or most_steps(all_atoms, known) > self._bounds.steps:
             return None
         try:
-            return truth_space(all_atoms, placement.known).together(trees)
+            return truth_space(all_atoms, known).together(trees)
         except TooManyCases:
             return None
 
@@ -140,12 +151,12 @@ def together(components: Sequence[tuple[Mask, Sequence[Mask], Collection[Mask]]]
     return found
 
 
-def everything_together(components: Sequence[States]) -> set[Mask] | None:
-    """Every state of all components together; None when there are too many to tell."""
+def everything_together(components: Sequence[States], most: int) -> set[Mask] | None:
+    """Every state of all components together; None when there are too many to tell, or more than `most`."""
     size = 1
     for one in components:
         size *= len(one.all)
-        if not one.is_exact or size > MOST_STEPS:
+        if not one.is_exact or size > most:
             return None
     return {union(chosen) for chosen in itertools.product(*(one.all for one in components))}
 

@@ -22,6 +22,7 @@ class LeastRoleCombinations:
             level.name: [role for role in roles.roles.values() if role.level == level.name] for level in roles.levels
         }
         self._found: dict[tuple[int, Names], frozenset[Names]] = {}
+        self._pairs: dict[tuple[int, Names], frozenset[Names]] = {}
 
     def least(self, depth: int, wanted: Names) -> frozenset[Names]:
         """The wanted names that each gives in a domain with so many parts (0: in no domain), and those of nobody.
@@ -44,6 +45,14 @@ class LeastRoleCombinations:
             if joint:
                 found = self._together(found, joint, depth)
             self._found[depth, wanted] = found = frozenset(names & wanted for names in found)
+        return found
+
+    def pairs(self, depth: int, wanted: Names) -> frozenset[Names]:
+        """What any two of them give together; one alone is among these."""
+        found = self._pairs.get((depth, wanted))
+        if found is None:
+            least = self.least(depth, wanted)
+            self._pairs[depth, wanted] = found = frozenset(one | other for one in least for other in least)
         return found
 
     def _together(self, least: frozenset[Names], joint: Collection[str], depth: int) -> frozenset[Names]:

@@ -1,0 +1,144 @@
+"""What the bodies of answers are like, for the description of the API. Tests hold the answers of the service to it."""
+
+from __future__ import annotations
+
+from klausel.api.shapes import Anything, Choice, Flag, Instant, Many, Members, OneOf, Shape, Text, Whole
+
+_NULLABLE = Text(takes_null=True)
+_OBJECT = Members()
+_TEXTS = Many(Text())
+_IN_WORDS = Members({"en": Text()})
+
+ERROR = Members(
+    {"error": Members({"status": Whole("The status of the answer."), "message": Text("What is wrong, and how to fix it.")})},
+    about="Every error has this shape.",
+)
+DECISION = Members(
+    {"decision": Flag("Whether it is allowed.")},
+    {
+        "context": Members(
+            optional={
+                "reason": Text("Why the question could not be judged."),
+                "error": ERROR.needed["error"],
+                "reasons": _TEXTS,
+                "reason_admin": _IN_WORDS,
+                "reason_user": _IN_WORDS,
+            },
+            about="Only where there is something to say besides.",
+        )
+    },
+)
+DECISIONS = OneOf((Members({"evaluations": Many(DECISION, "In the order of the items.")}), DECISION))
+_PAGE = Members(
+    {
+        "next_token": Text("The way to the next page; empty on the last one."),
+        "count": Whole("How many results this page has."),
+    },
+    {"total": Whole("How many there are, where the first page is the last one.")},
+)
+ENTITIES_FOUND = Members({"page": _PAGE, "results": Many(Members({"type": Text(), "id": Text()}))})
+ACTIONS_FOUND = Members({"page": _PAGE, "results": Many(Members({"name": Text()}))})
+
+_GRANT: dict[str, Shape] = {
+    "grant": Text(),
+    "source": Text("The file and line."),
+    "effect": Text(),
+    "grantee": Text(),
+    "because": _NULLABLE,
+}
+_GRANT_SEEN = Members(
+    {
+        **_GRANT,
+        "role_assignment": OneOf((_OBJECT, Choice((None,)))),
+        "inheritance": _TEXTS,
+        "condition": OneOf((_OBJECT, Choice((None,)))),
+    }
+)
+EXPLANATION = Members(
+    {
+        "decision": Flag("Whether it is allowed."),
+        "reason": Text("Why, in one sentence."),
+        "domain": _NULLABLE,
+        "roles_held": Many(Members({"role": Text(), "domain": Text()}, {"through": _TEXTS, "until": Text()})),
+    },
+    {
+        "untimely": Many(_OBJECT),
+        "orphaned": Many(_OBJECT),
+        "renamed": Many(_OBJECT),
+        "decided_by": _GRANT_SEEN,
+        "also": Many(_GRANT_SEEN),
+        "nearest": Many(Members({**_GRANT, "lacks": Many(Members({"part": Text(), "message": Text()}))})),
+        "not_for_model": Text(),
+    },
+)
+_CONDITION = Members(about="A condition over properties of the resource.")
+FILTER = Members({"filter": Text(choices=("always", "never", "when"))}, {"condition": _CONDITION})
+MENUS = Members(
+    {
+        "permissions": Many(
+            Members(
+                {"actions": _TEXTS},
+                {"conditional": Many(Members({"action": Text(), "condition": _CONDITION}))},
+                "What the subject may do to one resource, in the order of the resources.",
+            )
+        )
+    }
+)
+
+_ROW_TIMES: dict[str, Shape] = {"from": Instant(), "until": Instant()}
+_ROLE: dict[str, Shape] = {"subject": Text(), "role": Text(), "domain": Text()}
+_MEMBER: dict[str, Shape] = {"subject": Text(), "group": Text()}
+REVISION = Members({"revision": Text("The state of the role assignments afterwards.")})
+REMOVED = Members({"revision": Text(), "removed": Whole("How many rows went.")})
+_CURSOR = Text("The way to the next page; missing on the last one.")
+ASSIGNMENTS = Members(
+    {"assignments": Many(OneOf((Members(_ROLE, {**_ROW_TIMES, "stored_role": Text()}), Members(_MEMBER, _ROW_TIMES))))},
+    {"next_cursor": _CURSOR},
+)
+_LOGGED: dict[str, Shape] = {
+    "number": Whole(),
+    "time": Text(),
+    "change": Text(choices=("granted", "revoked")),
+    **dict.fromkeys(("by", "reason", "ticket", "channel", "caller", "request_id"), _NULLABLE),
+    "revision": Anything(),
+    "hash": Text(),
+}
+CHANGES = Members(
+    {"changes": Many(OneOf((Members({**_LOGGED, **_ROLE}, _ROW_TIMES), Members({**_LOGGED, **_MEMBER}, _ROW_TIMES))))},
+    {"next_cursor": _CURSOR},
+)
+
+_REFUSED: dict[str, Shape] = {"refused": Members({"since": Text(), "count": Whole(), "problems": _TEXTS})}
+_POLICY: dict[str, Shape] = {
+    "files_digest": Text(),
+    "meaning_digest": Text(),
+    "counts": Members(values=Whole()),
+    "warnings": _TEXTS,
+    "orphaned_assignments": OneOf((Members({"count": Whole(), "roles": Many(_OBJECT)}), Choice((None,)))),
+}
+_MAYBE: dict[str, Shape] = {"commit": Text(), "dirty": Anything(), "not_for_model": Text(), **_REFUSED}
+POLICY = Members(_POLICY, _MAYBE)
+RELOADED = Members({"result": Text(choices=("taken", "unchanged")), **_POLICY}, _MAYBE)
+_TYPES = OneOf((Members(values=Members({"type": Text()})), Choice((None,))))
+TYPES = Members(
+    {
+        "files_digest": Text(),
+        "levels": Many(_OBJECT),
+        "resource_types": Members(
+            values=Members({"actions": _TEXTS, "asked_in": Members(values=Text()), "properties": _TYPES})
+        ),
+        "subject": _TYPES,
+        "action": _TYPES,
+        "context": _TYPES,
+    }
+)
+HEALTH = Members({"status": Text(choices=("ok",))})
+READINESS = Members({"status": Text(choices=("ready",))}, _REFUSED)
+METADATA = Members(
+    {"policy_decision_point": Text()},
+    {
+        f"{endpoint}_endpoint": Text()
+        for endpoint in ("access_evaluation", "access_evaluations", "search_subject", "search_resource", "search_action")
+    },
+)
+DESCRIPTION = Members({"openapi": Text(), "info": _OBJECT, "paths": _OBJECT}, about="This description.")

@@ -1,0 +1,157 @@
+"""The description of the API as OpenAPI 3.1, made from the table of operations, and a reference page for people from that."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cache
+
+from klausel import __version__
+from klausel.api import answer_shapes
+from klausel.api.access import SCOPES_OF_ROUTES
+from klausel.api.operations import OPERATIONS, Operation
+from klausel.api.shapes import Json
+
+_PLACE = re.compile(r"<(?:path:)?(\w+)>")
+_ERRORS = {
+    400: "The request is wrong; the message says what, and how to fix it.",
+    401: "Nothing proves who calls.",
+    403: "The caller may not ask this, or the `Host` is another site's.",
+    404: "There is nothing here.",
+    409: "The state afterwards would be forbidden, or the files are refused.",
+    413: "The body is too large.",
+    429: "The caller asks too often; `Retry-After` says when to ask again.",
+    500: "The service failed; its log says why.",
+    501: "The model in force has a matcher of its own, so this cannot be told.",
+    503: "The service cannot answer now; ask again.",
+}
+_OF_ALL = (403, 500)
+_OF_BODIES = (400, 413, 503)
+_OF_SCOPES = (401, 429, 503)
+
+
+def openapi_document(base_url: str) -> Json:
+    """The whole description, for a service that is reached under this address."""
+    return {"openapi": "3.1.0", "info": _INFO, "servers": [{"url": base_url}], **_parts()}
+
+
+_INFO = {
+    "title": "Klausel",
+    "version": __version__,
+    "description": "Who may do what, by the policies in force. Deny is an answer (200), not an error.",
+    "license": {"name": "Apache 2.0", "identifier": "Apache-2.0"},
+}
+
+
+@cache
+def _parts() -> Json:
+    paths: dict[str, Json] = {}
+    for (method, address), operation in OPERATIONS.items():
+        paths.setdefault(_PLACE.sub(r"{\1}", address), {})[method.lower()] = _operation(method, address, operation)
+    return {
+        "paths": paths,
+        "components": {
+            "schemas": {"Error": answer_shapes.ERROR.schema()},
+            "securitySchemes": {
+                "key": {"type": "http", "scheme": "bearer", "description": "Where the service runs with authentication."}
+            },
+        },
+    }
+
+
+def _operation(method: str, address: str, operation: Operation) -> Json:
+    scopes = SCOPES_OF_ROUTES[method, address]
+    told: Json = {"operationId": operation.name, "summary": operation.summary}
+    if scopes:
+        told["description"] = f"With authentication it needs the scope {' or '.join(f'`{scope}`' for scope in scopes)}."
+        told["security"] = [{}, {"key": []}]
+    parameters: list[Json] = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in _PLACE.findall(address)
+    ]
+    parameters += [
+        {"name": name, "in": "query", "required": name in operation.needed_parameters, "schema": shape.schema()}
+        for name, shape in operation.parameters.items()
+    ]
+    if parameters:
+        told["parameters"] = parameters
+    if operation.body is not None:
+        content: Json = {"schema": operation.body.schema()}
+        if operation.example is not None:
+            content["example"] = operation.example
+        told["requestBody"] = {"required": True, "content": {"application/json": content}}
+    schema = {} if operation.answer is None else {"schema": operation.answer.schema()}
+    told["responses"] = {"200": {"description": "The answer.", "content": {operation.media_type: schema}}}
+    for status in sorted(set(_statuses(operation, bool(scopes)))):
+        told["responses"][str(status)] = _error(operation, status)
+    return told
+
+
+def _statuses(operation: Operation, has_scopes: bool) -> Iterator[int]:
+    yield from _OF_ALL
+    yield from operation.errors
+    if operation.body is not None:
+        yield from _OF_BODIES
+    if operation.parameters or operation.body is not None or has_scopes:
+        yield 400
+    if has_scopes:
+        yield from _OF_SCOPES
+    if operation.name == "readiness":
+        yield 503
+
+
+def _error(operation: Operation, status: int) -> Json:
+    schema = {"schema": {"$ref": "#/components/schemas/Error"}}
+    example = {"example": {"error": {"status": status, "message": _ERRORS[status]}}}
+    content = (
+        {operation.media_type: {}} if operation.media_type == "text/html" else {"application/json": {**schema, **example}}
+    )
+    return {"description": _ERRORS[status], "content": content}
+
+
+def reference_page() -> str:
+    """The description as a Markdown page."""
+    document = _parts()
+    lines = [
+        "# Reference: every route",
+        "",
+        "Made from the tables that the service reads requests by (`scripts/http-reference`); `GET /openapi.json` has all of it",
+        "for programs, with the shapes of answers and errors. What the answers mean is told in [the guide](http.md).",
+    ]
+    for path, methods in document["paths"].items():
+        for method, told in methods.items():
+            lines += ["", f"## {method.upper()} {path}", "", f"{told['summary']}. {told.get('description', '')}".rstrip()]
+            parameters = told.get("parameters", ())
+            if parameters:
+                lines += ["", "| parameter | needed | what it is |", "|---|---|---|"]
+                lines += [
+                    f"| `{one['name']}` | {'yes' if one['required'] else ''} | {one['schema'].get('description', '')} |"
+                    for one in parameters
+                ]
+            if "requestBody" in told:
+                schema = told["requestBody"]["content"]["application/json"]["schema"]
+                lines += ["", "| member | needed | type | what it is |", "|---|---|---|---|", *_rows(schema, "")]
+            statuses = ", ".join(status for status in told["responses"] if status != "200")
+            lines += ["", f"Errors: {statuses}."]
+    return "\n".join(lines) + "\n"
+
+
+def _rows(schema: Json, place: str) -> Iterator[str]:
+    needed = schema.get("required", ())
+    for name, inner in schema.get("properties", {}).items():
+        inside = f"{place}.{name}" if place else name
+        if inner == {"not": {}}:
+            yield f"| `{inside}` | never | | |"
+            continue
+        yield f"| `{inside}` | {'yes' if name in needed else ''} | {_type(inner)} | {inner.get('description', '')} |"
+        yield from _rows(inner, inside)
+        items = inner.get("items")
+        if isinstance(items, dict):
+            for choice in items.get("anyOf", (items,)):
+                yield from _rows(choice, f"{inside}[]")
+
+
+def _type(schema: Json) -> str:
+    kind = schema.get("type", "any")
+    kinds = [kind] if isinstance(kind, str) else [one for one in kind if one != "null"]
+    values = [f"`{value}`" for value in schema.get("enum", ()) if value is not None]
+    return ", ".join(values) if values else ", ".join(kinds)

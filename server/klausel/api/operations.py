@@ -1,0 +1,148 @@
+"""What can be asked of the service, one entry a route: the shapes that its reader takes and its answer has, with an example."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from klausel.api import answer_shapes, request_shapes
+from klausel.api.shapes import Json, Members, Shape
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One route. `summary` is a line for people; `errors` are statuses besides those that every route of its kind has.
+
+    An answer that is no JSON has a `media_type` and no shape.
+    """
+
+    name: str
+    summary: str
+    answer: Shape | None = None
+    body: Members | None = None
+    example: Json | None = None
+    parameters: Mapping[str, Shape] = field(default_factory=dict)
+    needed_parameters: frozenset[str] = frozenset()
+    errors: tuple[int, ...] = ()
+    media_type: str = "application/json"
+
+
+_SUBJECT = {"type": "user", "id": "ann"}
+_ACTION = {"name": "read"}
+_RESOURCE = {"type": "document", "id": "d1", "properties": {"owner": "ann"}}
+_QUESTION = {"subject": _SUBJECT, "action": _ACTION, "resource": _RESOURCE}
+_PAGE = {"page": {"limit": 20}}
+_FORMAT = {"format": request_shapes.FORMAT}
+
+
+def _page(name: str, summary: str) -> Operation:
+    return Operation(name, summary, media_type="text/html", parameters=_FORMAT)
+
+
+OPERATIONS: dict[tuple[str, str], Operation] = {
+    ("POST", "/access/v1/evaluation"): Operation(
+        "evaluate", "One decision (AuthZEN)", answer_shapes.DECISION, request_shapes.EVALUATION, _QUESTION
+    ),
+    ("POST", "/access/v1/evaluations"): Operation(
+        "evaluate_many",
+        "Many decisions at once (AuthZEN)",
+        answer_shapes.DECISIONS,
+        request_shapes.EVALUATIONS,
+        {"subject": _SUBJECT, "resource": _RESOURCE, "evaluations": [{"action": _ACTION}, {"action": {"name": "write"}}]},
+    ),
+    ("POST", "/access/v1/search/subject"): Operation(
+        "search_subjects",
+        "Who may do this to that (AuthZEN)",
+        answer_shapes.ENTITIES_FOUND,
+        request_shapes.SEARCHES["subject"],
+        {**_QUESTION, "subject": {"type": "user"}, **_PAGE},
+        errors=(501,),
+    ),
+    ("POST", "/access/v1/search/resource"): Operation(
+        "search_resources",
+        "What a subject may do this to (AuthZEN)",
+        answer_shapes.ENTITIES_FOUND,
+        request_shapes.SEARCHES["resource"],
+        {**_QUESTION, "resource": {"type": "document"}, **_PAGE},
+        errors=(501,),
+    ),
+    ("POST", "/access/v1/search/action"): Operation(
+        "search_actions",
+        "What a subject may do to a resource (AuthZEN)",
+        answer_shapes.ACTIONS_FOUND,
+        request_shapes.SEARCHES["action"],
+        {"subject": _SUBJECT, "resource": _RESOURCE},
+        errors=(501,),
+    ),
+    ("GET", "/.well-known/authzen-configuration"): Operation(
+        "metadata", "Where the endpoints of AuthZEN are", answer_shapes.METADATA, errors=(404,)
+    ),
+    ("GET", "/.well-known/authzen-configuration/<path:tenant>"): Operation(
+        "metadata_of_tenant",
+        "The same, where the public URL has a path",
+        answer_shapes.METADATA,
+        errors=(404,),
+    ),
+    ("POST", "/v1/explain"): Operation(
+        "explain", "Why a decision is as it is", answer_shapes.EXPLANATION, request_shapes.EXPLANATION, _QUESTION
+    ),
+    ("POST", "/v1/permissions"): Operation(
+        "permissions",
+        "All that a subject may do to each of some resources",
+        answer_shapes.MENUS,
+        request_shapes.PERMISSIONS,
+        {"subject": _SUBJECT, "resources": [_RESOURCE], "conditions": True},
+        errors=(501,),
+    ),
+    ("POST", "/v1/filter"): Operation(
+        "filter",
+        "Which resources of a type a subject may act on, as a condition",
+        answer_shapes.FILTER,
+        request_shapes.FILTER,
+        {**_QUESTION, "resource": {"type": "document"}},
+        errors=(501,),
+    ),
+    ("POST", "/v1/assignments"): Operation(
+        "change_assignments",
+        "Changes role assignments and members of groups, all or nothing",
+        answer_shapes.REVISION,
+        request_shapes.CHANGE,
+        {"grant": [{"subject": "user:ann", "role": "editor", "domain": "acme"}], "by": "kim", "ticket": "HR-12"},
+        errors=(409,),
+    ),
+    ("GET", "/v1/assignments"): Operation(
+        "list_assignments",
+        "Role assignments and members of groups, in pages",
+        answer_shapes.ASSIGNMENTS,
+        parameters=request_shapes.ASSIGNMENT_FILTERS,
+    ),
+    ("DELETE", "/v1/assignments"): Operation(
+        "remove_subject",
+        "Takes all away that a leaver has in an account",
+        answer_shapes.REMOVED,
+        parameters=request_shapes.LEAVER,
+        needed_parameters=frozenset({"subject", "account"}),
+        errors=(409,),
+    ),
+    ("GET", "/v1/assignment-log"): Operation(
+        "list_changes",
+        "The changes of role assignments, newest first, in pages",
+        answer_shapes.CHANGES,
+        parameters=request_shapes.LOG_FILTERS,
+    ),
+    ("GET", "/v1/policy"): Operation("policy", "The policies in force", answer_shapes.POLICY),
+    ("GET", "/v1/policy/types"): Operation("types", "What may be asked about", answer_shapes.TYPES),
+    ("POST", "/v1/policy:reload"): Operation(
+        "reload", "Reads the policy files at once", answer_shapes.RELOADED, errors=(409,)
+    ),
+    ("GET", "/openapi.json"): Operation("description", "This description", answer_shapes.DESCRIPTION),
+    ("GET", "/healthz"): Operation("health", "Whether the process lives", answer_shapes.HEALTH),
+    ("GET", "/readyz"): Operation("readiness", "Whether questions can be answered", answer_shapes.READINESS),
+    ("GET", "/metrics"): Operation("metrics", "For Prometheus", media_type="text/plain"),
+    ("GET", "/console"): _page("console", "The matrix of features by roles, for people"),
+    ("GET", "/console/roles"): _page("console_roles", "The hierarchy of roles, for people"),
+    ("GET", "/console/try"): _page("console_try", "A form that tries a question, for people"),
+    ("GET", "/console/who-can"): _page("console_who_can", "Who can do something in a domain, for people"),
+    ("GET", "/console/style.css"): Operation("console_style", "How the pages look", media_type="text/css"),
+}
+"""By method and address, as the routes have them."""

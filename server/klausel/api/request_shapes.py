@@ -1,0 +1,147 @@
+"""What the bodies of requests are like: one table that the readers read by, and that the description of the API is made from."""
+
+from __future__ import annotations
+
+from klausel.api.shapes import Anything, Flag, Instant, Json, Many, Members, OneOf, Shape, Text, Whole
+from klausel.core.terms.request import NOW
+
+NOW_FAULT = "context.now is the clock of the service, which no caller may set; leave it out"
+SEMANTICS = ("execute_all", "deny_on_first_deny", "permit_on_first_permit")
+BATCH = "evaluations"
+"""The member of a batch that holds its items."""
+
+_SUBJECT, _RESOURCE = Text("Of whom: `user`."), Text("Of what: `document`.")
+_ID = Text("Unique within its type.")
+_PROPERTIES = Members(about="What is known of it besides; any JSON values.")
+CONTEXT = Members(about="What is known of the circumstances; any JSON values.", forbidden={NOW: NOW_FAULT})
+SUBJECT = Members({"type": _SUBJECT, "id": _ID}, {"properties": _PROPERTIES}, "Who acts.")
+ACTION = Members({"name": Text("What is done: `read`.")}, {"properties": _PROPERTIES}, "What the subject wants to do.")
+RESOURCE = Members({"type": _RESOURCE, "id": _ID}, {"properties": _PROPERTIES}, "What it is done to.")
+_REASONS: dict[str, Shape] = {"reasons": Flag("Whether a deny comes with its reasons.")}
+OPTIONS = Members(optional=_REASONS, about="How the answer shall be.")
+OPTIONS_OF_BATCH = Members(
+    optional={
+        "evaluations_semantic": Text("Whether a batch ends at the first deny, or at the first permit.", SEMANTICS),
+        **_REASONS,
+    },
+    about="How the answer shall be.",
+)
+_QUESTION = {"subject": SUBJECT, "action": ACTION, "resource": RESOURCE}
+EXPLANATION = Members(_QUESTION, {"context": CONTEXT}, "One question: may this subject do this to that?")
+EVALUATION = Members(
+    # AuthZEN has no options here, so what is no object is ignored as any unknown member is.
+    _QUESTION,
+    {"context": CONTEXT, "options": OneOf((OPTIONS, Anything("Ignored.")))},
+    EXPLANATION.about,
+)
+_DEFAULT = Anything("What items have that leave it out.")
+EVALUATIONS = Members(
+    optional={
+        "subject": _DEFAULT,
+        "action": _DEFAULT,
+        "resource": _DEFAULT,
+        "context": _DEFAULT,
+        BATCH: Many(Anything("A question without what the defaults say."), "The items, at most `--max-batch`."),
+        "options": OPTIONS_OF_BATCH,
+    },
+    about="Many questions with what they share; without items it is one evaluation.",
+    any_of=(Members({BATCH: Many(Anything(), least=1)}), EXPLANATION),
+)
+_OF_TYPE = {
+    "subject": Members({"type": _SUBJECT}, {"properties": _PROPERTIES}, "The type of those that are searched for."),
+    "resource": Members({"type": _RESOURCE}, {"properties": _PROPERTIES}, "The type of those that are searched for."),
+}
+_PAGE = Members(
+    optional={
+        "token": Text("The `next_token` of the page before."),
+        "limit": Whole("How many results the page has at most."),
+        "properties": Members(about="Not looked at."),
+    },
+    about="Which page of the results.",
+)
+SEARCHES = {
+    "subject": Members(
+        {"subject": _OF_TYPE["subject"], "action": ACTION, "resource": RESOURCE}, {"context": CONTEXT, "page": _PAGE}
+    ),
+    "resource": Members(
+        {"subject": SUBJECT, "action": ACTION, "resource": _OF_TYPE["resource"]}, {"context": CONTEXT, "page": _PAGE}
+    ),
+    "action": Members({"subject": SUBJECT, "resource": RESOURCE}, {"context": CONTEXT, "page": _PAGE}),
+}
+"""By what is searched for."""
+FILTER = Members(
+    {"subject": SUBJECT, "action": ACTION, "resource": _OF_TYPE["resource"]},
+    {"context": CONTEXT, "domain": Text("Keeps to this domain, and what lies in it.")},
+)
+PERMISSIONS = Members(
+    {"subject": SUBJECT, "resources": Many(RESOURCE, "At most `--max-batch`.")},
+    {"context": CONTEXT, "conditions": Flag("Whether to tell what would be allowed, and when.")},
+)
+
+_HOLDER = Text("Written `type:id`: `user:ann`.")
+_TIMES: dict[str, Shape] = {"from": Instant("Counts from then on."), "until": Instant("Counts until just before.")}
+_NO_TIMES = dict.fromkeys(_TIMES, "a row to revoke has no times; leave it out")
+_ROLE: dict[str, Shape] = {
+    "subject": _HOLDER,
+    "role": Text("A role that the policies declare."),
+    "domain": Text("Where: `acme`, or `acme/sub`."),
+}
+_MEMBER: dict[str, Shape] = {"subject": _HOLDER, "group": Text("Written `group:NAME`.")}
+_REVOKED = (Members(_ROLE, is_closed=True, hints=_NO_TIMES), Members(_MEMBER, is_closed=True, hints=_NO_TIMES))
+_GRANTED = (Members(_ROLE, _TIMES, is_closed=True), Members(_MEMBER, _TIMES, is_closed=True))
+
+
+class Row(OneOf):
+    """A role assignment, or the membership of a group where the row has a `group`."""
+
+    def read(self, value: object, place: str) -> Json:
+        """The members of the row."""
+        role, member = self.of
+        row: Json = (member if isinstance(value, dict) and "group" in value else role).read(value, place)
+        return row
+
+
+_CLAIMS: dict[str, Shape] = {
+    "by": Text("Who makes the change.", takes_null=True),
+    "reason": Text("Why.", takes_null=True),
+    "ticket": Text("Where it was asked for.", takes_null=True),
+}
+CHANGE = Members(
+    optional={
+        "grant": Many(Row(_GRANTED)),
+        "revoke": Many(Row(_REVOKED)),
+        **_CLAIMS,
+    },
+    about="One atomic change of role assignments: all of it or nothing.",
+    any_of=(Members({"grant": Many(Anything(), least=1)}), Members({"revoke": Many(Anything(), least=1)})),
+    is_closed=True,
+)
+
+_LIMIT = Text("Rows of a page, 1 to 1000; 100 where it is not given.")
+_CURSOR = Text("The `next_cursor` of the page before.")
+ASSIGNMENT_FILTERS: dict[str, Shape] = {
+    "subject": _HOLDER,
+    "role": Text("Also finds what is stored under former names of the role."),
+    "domain": Text("Just there, not below."),
+    "group": Text("Lists its members."),
+    "ends_after": Instant("Ends then or later."),
+    "ends_before": Instant("Ends then or before."),
+    "limit": _LIMIT,
+    "cursor": _CURSOR,
+}
+LEAVER: dict[str, Shape] = {
+    "subject": _HOLDER,
+    "account": Text("A top-level domain; everything in it goes, and in what lies in it."),
+    **_CLAIMS,
+}
+LOG_FILTERS: dict[str, Shape] = {
+    "subject": _HOLDER,
+    "role": Text("Also under its former names."),
+    "domain": Text("Just there, not below."),
+    "by": Text("Who made the change."),
+    "since": Text("A date, or a time such as 2026-03-01T12:00:30Z."),
+    "until": Text("Not included."),
+    "limit": _LIMIT,
+    "cursor": _CURSOR,
+}
+FORMAT = Text("How the page is told; its JSON twin with `json`.")
