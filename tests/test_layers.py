@@ -19,6 +19,10 @@ FILES = sorted((ROOT / "server" / "klausel").rglob("*.py"))
 WORDS_OF_THE_FIELD = {"account", "group", "manager", "review", "role_assignment", "user"}
 EXAMPLES_IN_MESSAGES = {"acme/support", "user:ann"}
 MEMBERS_OF_AUTHZEN = {"reason_admin"}
+# The Language Server Protocol calls the folder that an editor has open a workspace.
+WORDS_OF_PROTOCOLS = {
+    "server/klausel/cli/language_server/server.py": {"workspace", "WorkspaceEdit", "WORKSPACE_DID_CHANGE_WATCHED_FILES"}
+}
 
 
 def words_of(policy: PolicySet) -> set[str]:
@@ -41,7 +45,7 @@ def test_no_name_and_no_text_in_the_code_is_a_word_of_the_shipped_policies(file:
     found = [
         f"{file.relative_to(ROOT)}:{line}: {text}"
         for line, text in names_and_texts(ast.parse(file.read_text(encoding="utf-8")))
-        if words.search(text)
+        if words.search(text) and text not in WORDS_OF_PROTOCOLS.get(file.relative_to(ROOT).as_posix(), ())
     ]
     assert found == []
 

@@ -211,9 +211,9 @@ def make_server() -> PolicyServer:
             edits = edits_to_rename(files, mentions, mention, params.new_name)
         except CannotRename as error:
             raise JsonRpcInvalidParams(str(error)) from error
-        return workspace_edit(edits, found[0])
+        return edit_of(edits, found[0])
 
-    def workspace_edit(edits: Iterable[Edit], policies: OpenPolicies) -> lsp.WorkspaceEdit:
+    def edit_of(edits: Iterable[Edit], policies: OpenPolicies) -> lsp.WorkspaceEdit:
         texts = dict(policies.texts())
         changes: dict[str, list[lsp.TextEdit]] = {}
         for edit in edits:
@@ -238,7 +238,7 @@ def make_server() -> PolicyServer:
         for problem in checked.problems:
             if problem.place.file == shown(path) and problem.place.line in lines:
                 for fix in fixes_of(problem, text, policies.name_of(path), names, mentions):
-                    edit = workspace_edit([fix.edit], policies)
+                    edit = edit_of([fix.edit], policies)
                     told = [_diagnostic(problem, text.split("\n"))]
                     kind = lsp.CodeActionKind.QuickFix
                     actions.append(lsp.CodeAction(fix.title, kind, told, fix.is_preferred or None, edit=edit))
