@@ -11,7 +11,6 @@ from pathlib import Path
 import click
 from tqdm import tqdm
 
-from klausel.cli.blame import commit_as_json
 from klausel.cli.completion import complete_action, complete_role, complete_type
 from klausel.cli.formats import format_option
 from klausel.cli.options import at_option, exits_on_problems, open_history
@@ -21,6 +20,7 @@ from klausel.core.difference.commit_changes import CommitChanges, Topic, changes
 from klausel.core.difference.formats import as_text
 from klausel.core.terms.problem import Problem
 from klausel.service.policy_history import PolicyHistory, Step
+from klausel.storage.git.objects import commit_as_json
 
 _OBJECTS_BETWEEN_COLLECTIONS = 50_000
 _COLOURS = {"+": "green", "-": "red", "±": "yellow"}
