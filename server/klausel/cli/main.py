@@ -19,6 +19,7 @@ SECTIONS = {
         "schema": ("schema", "schema"),
         "declare": ("declare", "declare"),
         "compile": ("policies", "compile_"),
+        "export": ("export", "export"),
     },
     "Be sure of them": {
         "test": ("test", "test_command"),
