@@ -110,13 +110,13 @@ class _Conversion:
             if not is_type_or_action(rule.object):
                 self._fault(
                     rule.line,
-                    f'the object "{rule.object}" cannot be a resource type, which is a name of letters, digits, _, - and .; '
+                    f'the object "{rule.object}" cannot be a resource type (letters, digits and _-.:/#?=&%+~@, a letter first); '
                     "rename it here and where applications ask about it",
                 )
             if not is_type_or_action(rule.action):
                 self._fault(
                     rule.line,
-                    f'the action "{rule.action}" cannot be one here (letters, digits, _, -, ., : and /, a letter first); '
+                    f'the action "{rule.action}" cannot be one here (letters, digits and _-.:/#?=&%+~@, a letter first); '
                     "rename it here and where applications ask for it",
                 )
             self._check_domain(rule.line, rule.domain)
