@@ -19,6 +19,8 @@ FILES = sorted((ROOT / "server" / "klausel").rglob("*.py"))
 WORDS_OF_THE_FIELD = {"account", "group", "manager", "review", "role_assignment", "user"}
 EXAMPLES_IN_MESSAGES = {"acme/support", "user:ann"}
 MEMBERS_OF_AUTHZEN = {"reason_admin"}
+# Who decides in an access review is its reviewer, in the files about sheets of reviews alone; elsewhere that is a role.
+FILES_OF_ACCESS_REVIEWS = {"review_files.py", "review_sheet.py", "review_evidence.py"}
 
 
 def words_of(policy: PolicySet) -> set[str]:
@@ -41,7 +43,7 @@ def test_no_name_and_no_text_in_the_code_is_a_word_of_the_shipped_policies(file:
     found = [
         f"{file.relative_to(ROOT)}:{line}: {text}"
         for line, text in names_and_texts(ast.parse(file.read_text(encoding="utf-8")))
-        if words.search(text)
+        if words.search(re.sub("reviewer", "", text, flags=re.IGNORECASE) if file.name in FILES_OF_ACCESS_REVIEWS else text)
     ]
     assert found == []
 

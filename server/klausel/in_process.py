@@ -9,14 +9,15 @@ from pathlib import Path
 
 import httpx
 
-from klausel.api.errors import ApiError
+from klausel.api.errors import ApiError, unavailable
 from klausel.api.evaluations import answer_evaluation, answer_evaluations
 from klausel.app import create_flask_app, create_service
 from klausel.client import CallFailed, Klausel, Refused
 from klausel.client.calls import EVALUATION, EVALUATIONS, Answer, Call
 from klausel.enforcer.installation import check_installation
-from klausel.service.decision_service import Service
+from klausel.service.decision_service import PoliciesTooOld, Service
 from klausel.settings import Settings
+from klausel.storage.sql.access import StorageError
 
 _ADDRESS = "http://localhost"
 
@@ -87,6 +88,8 @@ class InProcess(Klausel):
             if error.status < 500:
                 raise Refused(error.message, error.status, error.body()) from None
             raise CallFailed(error.message, error.status) from None
+        except (StorageError, PoliciesTooOld) as error:
+            raise CallFailed(unavailable(error).message, 503) from None
 
 
 def open_policies(

@@ -1,16 +1,19 @@
 """Each format that a command offers is written: on the same input no two formats print the same."""
 
+import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 from command_line import ROOT, Klausel, run
 from decision_logs import recorded_lines
 from git_in_tests import Repository
 from policy_sets import Asked
 
+from klausel.cli.formats import FormatOption, format_option
 from klausel.cli.main import main
 from klausel.core.terms.request import Action, Request, Resource, Subject
 from klausel.service.pipeline import open_policy
@@ -29,7 +32,7 @@ INPUTS = {
     "picture": "picture",
     "log": "log",
     "blame": "blame quiz edit",
-    "review": "review --since HEAD~1",
+    "review changes": "review --since HEAD~1",
     "findings": "findings",
     "replay": "replay decisions.jsonl",
     "unused": "unused decisions.jsonl",
@@ -51,12 +54,28 @@ def formats() -> Iterator[tuple[str, tuple[str, ...]]]:
                 for parameter in command.params:
                     if "--format" in parameter.opts:
                         assert isinstance(parameter.type, click.Choice)
+                        assert isinstance(parameter, FormatOption), f"{name}: make --format by format_option(WRITERS)"
                         yield " ".join((*path, name)), tuple(map(str, parameter.type.choices))
 
     yield from inside(main, ())
 
 
 FORMATS = dict(formats())
+
+
+def test_a_format_that_no_writer_writes_cannot_be_offered() -> None:
+    @click.command()
+    @format_option({"text": click.echo, "json": json.dumps})
+    def shown(write: Callable[[str], None]) -> None:
+        write("hello")
+
+    (option,) = [one for one in shown.params if isinstance(one, FormatOption)]
+    assert isinstance(option.type, click.Choice)
+    assert tuple(option.type.choices) == tuple(option.writers)
+    assert CliRunner().invoke(shown).output == "hello\n"
+    refused = CliRunner().invoke(shown, ["--format", "yaml"])
+    assert refused.exit_code == 2
+    assert "'yaml' is not one of 'text', 'json'" in refused.output
 
 
 def test_every_command_with_formats_has_an_input_here() -> None:

@@ -11,12 +11,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 from doors import demo_people, grant, open_doors
 from opentelemetry import context, trace
-from werkzeug.serving import make_server
+from served_apps import served
 
 from klausel.client import Action, AsyncKlausel, CallFailed, Klausel, Question, Refused, Resource, Subject
 from klausel.core.terms.caller import Caller
@@ -24,19 +23,6 @@ from klausel.storage.callers.keys import KeyStore
 
 QUIZ = Resource("quiz", "q1", {"account": "acme", "workspace": "support", "status": "published"})
 SALES = Resource("quiz", "q1", {"account": "acme", "workspace": "sales", "status": "published"})
-
-
-@contextmanager
-def served(application: Any) -> Iterator[str]:
-    server = make_server("127.0.0.1", 0, application, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @pytest.fixture(scope="module")

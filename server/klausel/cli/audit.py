@@ -6,7 +6,7 @@ import io
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from klausel.cli.assignment_file import RowWriter
 from klausel.cli.database_options import database_option, explains_storage_errors, open_existing_database
+from klausel.cli.formats import format_option
 from klausel.cli.moments import moment_of
 from klausel.cli.options import EXIT_PROBLEMS, fail, model_option, open_policies
 from klausel.cli.output import say, say_json
@@ -38,12 +39,11 @@ from klausel.storage.change_log.checkpoints import (
 )
 from klausel.storage.change_log.guards import missing_guards
 from klausel.storage.change_log.reader import BeforeTheLog, Filters, LoggedChange, LogReader, change_as_json
-from klausel.storage.change_log.verification import Verdict, count_of_log, verify_log
+from klausel.storage.change_log.verification import Verdict, count_of_log, verdict_as_json, verify_log
 from klausel.storage.git.objects import GitError
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _EXISTING = click.Path(path_type=Path, dir_okay=False, exists=True)
-_format_option = click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True)
 _moment_option = partial(click.option, callback=moment_of, metavar="MOMENT")
 
 
@@ -59,6 +59,14 @@ def audit() -> None:
     """
 
 
+def _write_change(change: LoggedChange, roles: RoleModel | None) -> None:
+    say(_as_text(change, roles))
+
+
+def _write_change_as_json(change: LoggedChange, roles: RoleModel | None) -> None:
+    say_json(change_as_json(change))
+
+
 @audit.command()
 @click.option("--subject", help="Of this subject alone, such as user:ann; by index.")
 @click.option("--role", help="Of this role alone.")
@@ -67,13 +75,13 @@ def audit() -> None:
 @_moment_option("--since", help="From this moment on, such as 2026-03-01 or 2026-03-01T12:00:30+01:00.")
 @_moment_option("--until", help="Before this moment; a date alone is its first moment in UTC.")
 @click.option("--limit", type=click.IntRange(1), help="At most so many changes.")
-@_format_option
+@format_option({"text": _write_change, "json": _write_change_as_json})
 @policies_option
 @model_option
 @database_option
 @explains_storage_errors
 def show(
-    format_: str,
+    write: Callable[[LoggedChange, RoleModel | None], None],
     policies: Path,
     model: Path | None,
     database: str,
@@ -96,10 +104,7 @@ def show(
     filters = Filters(role=role, role_names=role_names, **wanted)  # type: ignore[arg-type]
     with _opened(database) as engine:
         for change in LogReader(engine).changes(filters, limit):
-            if format_ == "json":
-                say_json(change_as_json(change))
-            else:
-                say(_as_text(change, roles))
+            write(change, roles)
 
 
 def _roles_of(policies: Path, model: Path | None) -> RoleModel | None:
@@ -156,13 +161,33 @@ def state(moment: int, subject: str | None, domain: str | None, database: str) -
             text.detach()
 
 
+def _write_verdict(verdict: Verdict, findings: tuple[Finding, ...], signed: int, found: int) -> None:
+    for finding in findings:
+        say(str(finding), err=True)
+    if found > len(findings):
+        say(f"and {found - len(findings)} more", err=True)
+    outcome = _counted(found, "fault") if found else "the log is whole, and the role assignments are what it comes to"
+    last = f"; the last is {verdict.last.number}, {verdict.last.hash}" if verdict.last is not None else ""
+    seen = ((verdict.records, "record"), (verdict.rows, "change"), (signed, "checkpoint"))
+    say(f"{', '.join(_counted(*one) for one in seen)}: {outcome}{last}")
+
+
+def _write_verdict_as_json(verdict: Verdict, findings: tuple[Finding, ...], signed: int, found: int) -> None:
+    say_json(verdict_as_json(verdict, findings, signed), indent=2)
+
+
 @audit.command()
 @click.option("--checkpoints", type=_EXISTING, help="File of signed checkpoints; needs --public-key.")
 @click.option("--public-key", type=_EXISTING, help="Key that the checkpoints were signed with; its public half.")
-@_format_option
+@format_option({"text": _write_verdict, "json": _write_verdict_as_json})
 @database_option
 @explains_storage_errors
-def verify(checkpoints: Path | None, public_key: Path | None, format_: str, database: str) -> None:
+def verify(
+    checkpoints: Path | None,
+    public_key: Path | None,
+    write: Callable[[Verdict, tuple[Finding, ...], int, int], None],
+    database: str,
+) -> None:
     """Find every record of the log that was edited, removed, inserted or moved, and role assignments changed behind it.
 
     A log that was rewritten with good hashes is found by a checkpoint alone. Exit code 1 when anything is wrong.
@@ -190,10 +215,7 @@ def verify(checkpoints: Path | None, public_key: Path | None, format_: str, data
         verdict = _verified(engine, signed)
         faults += missing_guards(engine)
     findings = (*faults, *verdict.findings)
-    if format_ == "json":
-        say_json(_verdict_as_json(verdict, findings, len(signed)), indent=2)
-    else:
-        _print_verdict(verdict, findings, len(signed), verdict.found + len(faults))
+    write(verdict, findings, len(signed), verdict.found + len(faults))
     raise SystemExit(EXIT_PROBLEMS if findings else 0)
 
 
@@ -206,31 +228,8 @@ def _verified(engine: Engine, signed: dict[int, str], first: int = 1) -> Verdict
         return verify_log(engine, signed, first, advance)
 
 
-def _print_verdict(verdict: Verdict, findings: tuple[Finding, ...], signed: int, found: int) -> None:
-    for finding in findings:
-        say(str(finding), err=True)
-    if found > len(findings):
-        say(f"and {found - len(findings)} more", err=True)
-    outcome = _counted(found, "fault") if found else "the log is whole, and the role assignments are what it comes to"
-    last = f"; the last is {verdict.last.number}, {verdict.last.hash}" if verdict.last is not None else ""
-    seen = ((verdict.records, "record"), (verdict.rows, "change"), (signed, "checkpoint"))
-    say(f"{', '.join(_counted(*one) for one in seen)}: {outcome}{last}")
-
-
 def _counted(count: int, name: str) -> str:
     return f"{count} {name}" if count == 1 else f"{count} {name}s"
-
-
-def _verdict_as_json(verdict: Verdict, findings: tuple[Finding, ...], signed: int) -> dict[str, object]:
-    last = verdict.last
-    return {
-        "ok": not findings,
-        "records": verdict.records,
-        "changes": verdict.rows,
-        "checkpoints": signed,
-        "last": None if last is None else {"number": last.number, "hash": last.hash},
-        "findings": [{"number": one.number, "kind": one.kind, "message": one.message} for one in findings],
-    }
 
 
 @audit.command()

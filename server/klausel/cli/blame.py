@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cmp_to_key
@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from klausel.cli.completion import complete_action, complete_type
+from klausel.cli.formats import format_option
 from klausel.cli.options import at_option, exits_on_problems, model_beside, open_history
 from klausel.cli.output import say, say_json
 from klausel.cli.policy_folder import policies_option
@@ -21,7 +22,7 @@ from klausel.core.policy.policy_set import PolicySet
 from klausel.core.policy.roles import ANY_PREFIX
 from klausel.core.terms.problem import did_you_mean
 from klausel.storage.git.line_history import LineHistory
-from klausel.storage.git.objects import GitCommit
+from klausel.storage.git.objects import GitCommit, commit_as_json
 from klausel.storage.git.repository import GitRepository
 from klausel.storage.policy_files.folder import read_folder
 from klausel.storage.policy_files.git_source import git_address
@@ -40,13 +41,44 @@ class _Written:
     newest: tuple[int, GitCommit | None]
 
 
+_Found = list[tuple[Permission, list[_Written]]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Blamed:
+    """Who may do an action to a type by which lines, the commits of these, newest first, and the roles that no grant reaches."""
+
+    resource_type: str
+    action: str
+    found: _Found
+    commits: list[GitCommit]
+    without: list[str]
+
+
+def _write_table(blamed: _Blamed) -> None:
+    for line in _lines(blamed.found, blamed.commits):
+        say(line)
+    if blamed.without:
+        say(f"no grant: {', '.join(blamed.without)}")
+
+
+def _write_json(blamed: _Blamed) -> None:
+    answer = {
+        "resource_type": blamed.resource_type,
+        "action": blamed.action,
+        "permissions": [_as_json(permission, causes) for permission, causes in blamed.found],
+        "without": blamed.without,
+    }
+    say_json(answer, indent=2)
+
+
 @click.command("blame")
 @click.argument("resource_type", metavar="TYPE", shell_complete=complete_type)
 @click.argument("action", shell_complete=complete_action)
 @at_option
 @policies_option
-@click.option("--format", "format_", type=click.Choice(["table", "json"]), default="table", show_default=True)
-def blame(resource_type: str, action: str, at: str | None, policies: Path, format_: str) -> None:
+@format_option({"table": _write_table, "json": _write_json})
+def blame(resource_type: str, action: str, at: str | None, policies: Path, write: Callable[[_Blamed], None]) -> None:
     """Say for each role which lines let it do ACTION to a TYPE, and who wrote them when.
 
     Shown are the grant, each link of inheritance that leads to it, and each named condition that it uses, with the
@@ -59,24 +91,7 @@ def blame(resource_type: str, action: str, at: str | None, policies: Path, forma
     """
     with exits_on_problems(policies, at):
         found, policy, commits = _blame(resource_type, action, policies, at)
-    if format_ == "json":
-        listed = [_as_json(permission, causes) for permission, causes in found]
-        answer = {
-            "resource_type": resource_type,
-            "action": action,
-            "permissions": listed,
-            "without": _without(policy, found),
-        }
-        say_json(answer, indent=2)
-        return
-    for line in _lines(found, commits):
-        say(line)
-    without = _without(policy, found)
-    if without:
-        say(f"no grant: {', '.join(without)}")
-
-
-_Found = list[tuple[Permission, list[_Written]]]
+    write(_Blamed(resource_type, action, found, commits, _without(policy, found)))
 
 
 def _blame(resource_type: str, action: str, policies: Path, at: str | None) -> tuple[_Found, PolicySet, list[GitCommit]]:
@@ -191,15 +206,4 @@ def _as_json(permission: Permission, causes: list[_Written]) -> dict[str, object
             }
             for written in causes
         ],
-    }
-
-
-def commit_as_json(commit: GitCommit) -> dict[str, object]:
-    """A commit as programs read it."""
-    return {
-        "id": commit.id,
-        "author": commit.author,
-        "email": commit.email,
-        "date": commit.date.isoformat(),
-        "subject": commit.subject,
     }

@@ -12,6 +12,7 @@ import click
 
 from klausel.cli.completion import complete_action, complete_held, complete_type
 from klausel.cli.database_options import Command, database_option, explains_storage_errors, open_existing_database
+from klausel.cli.formats import format_option
 from klausel.cli.moments import moment_in_log, now_option, people_at_option, say_as_of, time_of_question
 from klausel.cli.options import EXIT_DENIED, at_option, load_or_exit, model_option
 from klausel.cli.output import say, say_json, say_lines
@@ -111,11 +112,19 @@ def can(**options: object) -> None:
     raise SystemExit(0 if explanation.decision.allowed else EXIT_DENIED)
 
 
+def _write_text(explanation: Explanation) -> None:
+    say_lines(explanation_lines(explanation))
+
+
+def _write_json(explanation: Explanation) -> None:
+    say_json(explanation_as_json(explanation), indent=2)
+
+
 @click.command(cls=Question)
 @_question
-@click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@format_option({"text": _write_text, "json": _write_json})
 @explains_storage_errors
-def explain(format_: str, **options: object) -> None:
+def explain(write: Callable[[Explanation], None], **options: object) -> None:
     """Say why SUBJECT may or may not do ACTION to a resource: role, inheritance, grant, condition, nearest grants.
 
     Takes the arguments of `klausel can` and exits like it.
@@ -127,10 +136,7 @@ def explain(format_: str, **options: object) -> None:
       klausel explain user:max edit billing --in acme --format json
     """
     explanation = _ask(**options)  # type: ignore[arg-type]
-    if format_ == "json":
-        say_json(explanation_as_json(explanation), indent=2)
-    else:
-        say_lines(explanation_lines(explanation))
+    write(explanation)
     raise SystemExit(0 if explanation.decision.allowed else EXIT_DENIED)
 
 

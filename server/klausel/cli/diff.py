@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from klausel.casbin_policies.engine import CompiledPolicy
 from klausel.cli.database_options import database_option, explains_storage_errors, open_existing_database
+from klausel.cli.formats import format_option
 from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit, model_option, steps_option
 from klausel.cli.output import say_json, say_lines, say_painted
 from klausel.cli.policy_folder import policies_option_alone
@@ -44,17 +45,29 @@ class _Side:
         return self.compiled.policy
 
 
+def _write_text(report: DifferenceReport) -> None:
+    say_painted(as_text(report, _painted))
+
+
+def _write_markdown(report: DifferenceReport) -> None:
+    say_lines(as_markdown(report).splitlines())
+
+
+def _write_json(report: DifferenceReport) -> None:
+    say_json(as_json(report), indent=2)
+
+
+def _write_html(report: DifferenceReport) -> None:
+    say_lines(as_html(report).splitlines())
+
+
 @click.command()
 @click.argument("before", metavar="[REV_A]", required=False)
 @click.argument("after", metavar="[REV_B]", required=False)
 @policies_option_alone
 @model_option
-@click.option(
-    "--format",
-    "format_",
-    type=click.Choice(["text", "markdown", "json", "html"]),
-    default="text",
-    show_default=True,
+@format_option(
+    {"text": _write_text, "markdown": _write_markdown, "json": _write_json, "html": _write_html},
     help="markdown: for a comment on a pull request; html: a page of its own.",
 )
 @click.option(
@@ -72,7 +85,7 @@ def diff(
     after: str | None,
     policies: Path,
     model: Path | None,
-    format_: str,
+    write: Callable[[DifferenceReport], None],
     fail_on: str | None,
     people: bool,
     names: bool,
@@ -102,7 +115,7 @@ def diff(
     renames = renames_between(sides[0].policy, sides[1].policy)
     models = sides[0].compiled.other_model, sides[1].compiled.other_model
     report = DifferenceReport(difference, sides[0].name, sides[1].name, renames, origins, counted, everybody, models)
-    _show(report, format_)
+    write(report)
     raise SystemExit(EXIT_PROBLEMS if _fails(report, fail_on) else 0)
 
 
@@ -178,17 +191,6 @@ def _people(difference: PolicyDifference, database: str, names: bool) -> tuple[l
         return People(len(gain), len(loss), tuple(gain) if names else (), tuple(loss) if names else ())
 
     return [people(gain, loss) for gain, loss in zip(gains, losses, strict=True)], people(gaining, losing)
-
-
-def _show(report: DifferenceReport, format_: str) -> None:
-    if format_ == "json":
-        say_json(as_json(report), indent=2)
-    elif format_ == "markdown":
-        say_lines(as_markdown(report).splitlines())
-    elif format_ == "html":
-        say_lines(as_html(report).splitlines())
-    else:
-        say_painted(as_text(report, _painted))
 
 
 def _painted(text: str, how: str) -> str:

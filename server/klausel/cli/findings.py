@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import click
 from tqdm import tqdm
 
 from klausel.cli.database_options import database_option, explains_storage_errors, open_existing_database
+from klausel.cli.formats import format_option
 from klausel.cli.moments import duration_of
 from klausel.cli.options import EXIT_PROBLEMS, at_option, load_or_exit, model_option
 from klausel.cli.output import say, say_json_list
@@ -23,6 +24,27 @@ from klausel.storage.assignments.people_of_roles import everybody
 from klausel.storage.assignments.store import AssignmentStore
 
 VERSION_OF_JSON = 1
+Facts = dict[str, object]
+
+
+def _write_text(found: Iterator[Finding], facts: Facts) -> None:
+    counts: Counter[str] = Counter()
+    for finding in _counted(found, counts):
+        say(f"{finding.kind}  {finding.message}")
+        say(f"  fix: {finding.fix}")
+    number = counts.total()
+    kinds = ", ".join(f"{counts[kind]:,} {kind}" for kind in KINDS if counts[kind])
+    say(f"{number:,} finding{'' if number == 1 else 's'}: {kinds}" if number else "no findings")
+
+
+def _write_csv(found: Iterator[Finding], facts: Facts) -> None:
+    say(csv_line(Finding._fields))
+    for finding in found:
+        say(csv_line(cell or "" for cell in finding))
+
+
+def _write_json(found: Iterator[Finding], facts: Facts) -> None:
+    say_json_list(facts, "findings", (finding._asdict() for finding in found))
 
 
 @click.command()
@@ -38,7 +60,7 @@ VERSION_OF_JSON = 1
     metavar="DURATION",
     help="How soon a role must end to be told: 30d, 12h, 90m.",
 )
-@click.option("--format", "format_", type=click.Choice(["text", "csv", "json"]), default="text", show_default=True)
+@format_option({"text": _write_text, "csv": _write_csv, "json": _write_json})
 @click.option(
     "--fail-on",
     type=click.Choice([*KINDS, "any"]),
@@ -54,7 +76,7 @@ VERSION_OF_JSON = 1
 def findings(
     domain: str | None,
     within: int,
-    format_: str,
+    write: Callable[[Iterator[Finding], Facts], None],
     fail_on: tuple[str, ...],
     at: str | None,
     policies: Path,
@@ -79,18 +101,14 @@ def findings(
     counts: Counter[str] = Counter()
     with closing(AssignmentStore(open_existing_database(database))) as store:
         now = store.clock()
-        facts = {
+        facts: Facts = {
             "version": VERSION_OF_JSON,
             "policy": loaded.files_digest,
             "revision": store.revision(),
             "at": instant_text(now),
             "in": where,
         }
-        _show(_counted(_found(store, FindingsSearch(roles, now, within, where), where), counts), format_, facts)
-    if format_ == "text":
-        number = counts.total()
-        kinds = ", ".join(f"{counts[kind]:,} {kind}" for kind in KINDS if counts[kind])
-        say(f"{number:,} finding{'' if number == 1 else 's'}: {kinds}" if number else "no findings")
+        write(_counted(_found(store, FindingsSearch(roles, now, within, where), where), counts), facts)
     if any(counts[kind] or (kind == "any" and counts) for kind in fail_on):
         raise SystemExit(EXIT_PROBLEMS)
 
@@ -109,16 +127,3 @@ def _counted(found: Iterator[Finding], counts: Counter[str]) -> Iterator[Finding
     for finding in found:
         counts[finding.kind] += 1
         yield finding
-
-
-def _show(found: Iterator[Finding], format_: str, facts: dict[str, object]) -> None:
-    if format_ == "json":
-        say_json_list(facts, "findings", (finding._asdict() for finding in found))
-    elif format_ == "csv":
-        say(csv_line(Finding._fields))
-        for finding in found:
-            say(csv_line(cell or "" for cell in finding))
-    else:
-        for finding in found:
-            say(f"{finding.kind}  {finding.message}")
-            say(f"  fix: {finding.fix}")

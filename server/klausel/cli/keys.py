@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
@@ -12,11 +12,12 @@ import click
 from sqlalchemy import Engine
 
 from klausel.cli.database_options import database_option, explains_storage_errors, open_existing_database
+from klausel.cli.formats import format_option
 from klausel.cli.options import fail
 from klausel.cli.output import say, say_json
 from klausel.core.terms.caller import SCOPES, Caller, fault_in_caller
 from klausel.core.terms.moment import read_moment
-from klausel.storage.callers.keys import ApiKey, KeyStore
+from klausel.storage.callers.keys import ApiKey, KeyStore, key_as_json
 from klausel.storage.schema import open_database
 
 _DAYS = re.compile(r"(\d{1,5})d", re.ASCII)
@@ -79,11 +80,26 @@ def new(name: str, scopes: tuple[str, ...], accounts: tuple[str, ...], expires: 
     say(key)
 
 
+def _write_table(found: Sequence[ApiKey], now: float) -> None:
+    if not found:
+        say("klausel: there are no API keys; make one with `klausel keys new`", err=True)
+    for key in found:
+        caller = key.caller
+        accounts = "all accounts" if caller.accounts is None else ", ".join(sorted(caller.accounts))
+        used = "never used" if key.last_used is None else f"last used {_day(key.last_used)}"
+        end = "" if key.expires is None else f", ends {_day(key.expires)}"
+        say(f"{key.id}  {caller.name}  {key.state(now)}{end}  {', '.join(sorted(caller.scopes))}  {accounts}  {used}")
+
+
+def _write_json(found: Sequence[ApiKey], now: float) -> None:
+    say_json([key_as_json(key, now) for key in found], indent=2)
+
+
 @keys.command("list")
-@click.option("--format", "format_", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@format_option({"table": _write_table, "json": _write_json})
 @database_option
 @explains_storage_errors
-def list_(format_: str, database: str) -> None:
+def list_(write: Callable[[Sequence[ApiKey], float], None], database: str) -> None:
     """List the keys, with their scopes, accounts, ends, and when each was used last.
 
     \b
@@ -93,18 +109,7 @@ def list_(format_: str, database: str) -> None:
     """
     with _keys_in(open_existing_database(database)) as store:
         found = list(store.all())
-    now = time.time()
-    if format_ == "json":
-        say_json([_as_json(key, now) for key in found], indent=2)
-        return
-    if not found:
-        say("klausel: there are no API keys; make one with `klausel keys new`", err=True)
-    for key in found:
-        caller = key.caller
-        accounts = "all accounts" if caller.accounts is None else ", ".join(sorted(caller.accounts))
-        used = "never used" if key.last_used is None else f"last used {_day(key.last_used)}"
-        end = "" if key.expires is None else f", ends {_day(key.expires)}"
-        say(f"{key.id}  {caller.name}  {key.state(now)}{end}  {', '.join(sorted(caller.scopes))}  {accounts}  {used}")
+    write(found, time.time())
 
 
 @keys.command("revoke")
@@ -135,16 +140,3 @@ def _keys_in(engine: Engine) -> Iterator[KeyStore]:
 
 def _day(seconds: int) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M} UTC"
-
-
-def _as_json(key: ApiKey, now: float) -> dict[str, object]:
-    caller = key.caller
-    times = {"created": key.created, "expires": key.expires, "revoked": key.revoked, "last_used": key.last_used}
-    return {
-        "id": key.id,
-        "name": caller.name,
-        "state": key.state(now),
-        "scopes": sorted(caller.scopes),
-        "accounts": None if caller.accounts is None else sorted(caller.accounts),
-        **{name: None if at is None else datetime.fromtimestamp(at, UTC).isoformat() for name, at in times.items()},
-    }

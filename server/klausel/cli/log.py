@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +11,8 @@ from pathlib import Path
 import click
 from tqdm import tqdm
 
-from klausel.cli.blame import commit_as_json
 from klausel.cli.completion import complete_action, complete_role, complete_type
+from klausel.cli.formats import format_option
 from klausel.cli.options import at_option, exits_on_problems, open_history
 from klausel.cli.output import say, say_json, say_painted
 from klausel.cli.policy_folder import policies_option
@@ -20,6 +20,7 @@ from klausel.core.difference.commit_changes import CommitChanges, Topic, changes
 from klausel.core.difference.formats import as_text
 from klausel.core.terms.problem import Problem
 from klausel.service.policy_history import PolicyHistory, Step
+from klausel.storage.git.objects import commit_as_json
 
 _OBJECTS_BETWEEN_COLLECTIONS = 50_000
 _COLOURS = {"+": "green", "-": "red", "±": "yellow"}
@@ -39,6 +40,14 @@ class _Told:
         return not (self.changes or self.model_changed or self.problems)
 
 
+def _write_text(told: _Told) -> None:
+    say_painted(_lines(told))
+
+
+def _write_json(told: _Told) -> None:
+    say_json(_as_json(told))
+
+
 @click.command("log")
 @click.option(
     "--role",
@@ -51,7 +60,7 @@ class _Told:
 @click.option("--first-parent", is_flag=True, help="Only the main line: a merge stands for all that it brought.")
 @at_option
 @policies_option
-@click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", help="json: one commit a line.")
+@format_option({"text": _write_text, "json": _write_json}, help="json: one commit a line.")
 def log(
     role: str | None,
     resource_type: str | None,
@@ -60,7 +69,7 @@ def log(
     first_parent: bool,
     at: str | None,
     policies: Path,
-    format_: str,
+    write: Callable[[_Told], None],
 ) -> None:
     """List the commits that changed what the policies mean, newest first, each with its gains and losses.
 
@@ -77,10 +86,7 @@ def log(
     found = 0
     with exits_on_problems(policies, at):
         for told in _log(policies, at, first_parent, topic):
-            if format_ == "json":
-                say_json(_as_json(told))
-            else:
-                say_painted(_lines(told))
+            write(told)
             found += 1
             if found == number:
                 return

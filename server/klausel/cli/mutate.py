@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import click
 from tqdm import tqdm
 
 from klausel.casbin_policies.engine import CompiledPolicy, compile_policy
+from klausel.cli.formats import format_option
 from klausel.cli.options import (
     EXIT_PROBLEMS,
     accepted_models,
@@ -26,12 +27,10 @@ from klausel.cli.output import say, say_json
 from klausel.cli.policy_folder import policies_option
 from klausel.cli.test import run_tests
 from klausel.core.conditions.outcomes import TOO_MANY_CASES_HINT
-from klausel.core.decisions.explain import show_value
-from klausel.core.difference.equivalence import Difference
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.terms.problem import Place
 from klausel.core.testing.mutants import Mutant, mutants
-from klausel.core.testing.mutation import Judge, Verdict, score
+from klausel.core.testing.mutation import Judge, Verdict, missing_test, mutants_as_json, score
 from klausel.service.pipeline import LoadedPolicy, open_policy
 from klausel.storage.policy_files.git_source import git_address
 
@@ -40,16 +39,31 @@ FEWEST_FOR_PROCESSES = 1000
 _CHUNK = 50
 
 
+def _write_text(loaded: LoadedPolicy, everything: Sequence[Mutant], verdicts: Sequence[Verdict]) -> None:
+    say_other_model(loaded)
+    for line in _lines(everything, verdicts):
+        say(line)
+
+
+def _write_json(loaded: LoadedPolicy, everything: Sequence[Mutant], verdicts: Sequence[Verdict]) -> None:
+    say_json(with_other_model(loaded, mutants_as_json(everything, verdicts)), indent=2)
+
+
 @click.command()
 @policies_option
 @model_option
-@click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@format_option({"text": _write_text, "json": _write_json})
 @click.option(
     "--processes",
     type=click.IntRange(1),
     help="How many work at once; without it, one, or for many mutants one for each processor.",
 )
-def mutate(policies: Path, model: Path | None, format_: str, processes: int | None) -> None:
+def mutate(
+    policies: Path,
+    model: Path | None,
+    write: Callable[[LoadedPolicy, Sequence[Mutant], Sequence[Verdict]], None],
+    processes: int | None,
+) -> None:
     """Change the policies a little, in every way, and name the changes that no policy test notices.
 
     A grant is dropped, given to the next stronger or weaker role, its condition or a part of it dropped, or negated, its
@@ -80,13 +94,7 @@ def mutate(policies: Path, model: Path | None, format_: str, processes: int | No
             disable=None,
         )
     )
-    if format_ == "json":
-        answer = with_other_model(loaded, _as_json(everything, verdicts))
-        say_json(answer, indent=2)
-    else:
-        say_other_model(loaded)
-        for line in _lines(everything, verdicts):
-            say(line)
+    write(loaded, everything, verdicts)
     say(_summary(verdicts), err=True)
     raise SystemExit(EXIT_PROBLEMS if any(verdict.fate == "survived" for verdict in verdicts) else 0)
 
@@ -155,48 +163,7 @@ def _line(place: Place) -> str:
     return f"{place.file}:{place.line}"
 
 
-def missing_test(verdict: Verdict) -> str | None:
-    """The test that would notice a mutant which survived, in words; None where nobody can tell one."""
-    if verdict.difference is None:
-        return verdict.missing_test or None
-    words = case_in_words(verdict.difference)
-    return f"{words}; the rules forbid these roles, so say forbidden: true" if verdict.is_forbidden else words
-
-
-def case_in_words(case: Difference) -> str:
-    """A case that would notice a mutant, in words."""
-    held = ", ".join(f"{role} in {domain}" for role, domain in case.held)
-    values = "".join(f", {name} = {show_value(value)}" for name, value in case.values)
-    may = "may" if case.allowed_by_first else "may not"
-    asked = f"{case.action} {case.resource_type} in {case.domain or 'no domain'}"
-    return f"somebody {f'who is {held}' if held else 'without a role'} {may} {asked}{values}"
-
-
 def _summary(verdicts: Sequence[Verdict]) -> str:
     fates = [verdict.fate for verdict in verdicts]
     counts = ", ".join(f"{fates.count(fate)} {fate}" for fate in ("killed", "survived", "equivalent"))
     return f"{len(fates)} mutants: {counts}; mutation score {score(fates):.1f} %"
-
-
-def _as_json(everything: Sequence[Mutant], verdicts: Sequence[Verdict]) -> dict[str, object]:
-    fates = [verdict.fate for verdict in verdicts]
-    return {
-        "score": round(score(fates), 2),
-        "killed": fates.count("killed"),
-        "survived": fates.count("survived"),
-        "equivalent": fates.count("equivalent"),
-        "mutants": [
-            {
-                "kind": mutant.kind,
-                "what": mutant.what,
-                "file": mutant.place.file,
-                "line": mutant.place.line,
-                "fate": verdict.fate,
-                "noticed_by": verdict.noticed_by,
-                "noticed_at": _line(verdict.noticed_at) if verdict.noticed_at else None,
-                "combinations": verdict.combinations or None,
-                "missing_test": missing_test(verdict),
-            }
-            for mutant, verdict in zip(everything, verdicts, strict=True)
-        ],
-    }

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from klausel.cli.formats import format_option
 from klausel.cli.options import at_option, fail, load_or_exit, model_option
 from klausel.cli.output import say_lines
 from klausel.cli.policy_folder import policies_option_alone
@@ -28,19 +29,20 @@ WRITERS: Mapping[str, Callable[[Picture], Iterator[str]]] = {"svg": as_svg, "mer
 @click.command()
 @click.argument("feature", required=False)
 @click.option("--since", metavar="REV", help="Draw what changed since a commit instead: a branch, a tag, an id, HEAD~2.")
-@click.option(
-    "--format",
-    "format_",
-    type=click.Choice(list(WRITERS)),
-    default="svg",
-    show_default=True,
+@format_option(
+    WRITERS,
     help="svg: a file of its own; mermaid: for a Markdown page.",
 )
 @at_option
 @policies_option_alone
 @model_option
 def picture(
-    feature: str | None, since: str | None, format_: str, at: str | None, policies: Path, model: Path | None
+    feature: str | None,
+    since: str | None,
+    write: Callable[[Picture], Iterator[str]],
+    at: str | None,
+    policies: Path,
+    model: Path | None,
 ) -> None:
     """Draw the roles and what each adds; or one FEATURE; or what changed.
 
@@ -72,4 +74,4 @@ def picture(
         other = loaded.compiled.other_model
         if other is not None:
             drawn = replace(drawn, remarks=(note_on(other), *drawn.remarks))
-    say_lines(WRITERS[format_](drawn))
+    say_lines(write(drawn))

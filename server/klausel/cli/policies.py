@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -12,6 +13,7 @@ import click
 from klausel.casbin_policies.rows import Row, grant_rows, inheritance_rows
 from klausel.cli.assignment_file import AssignmentFile, BrokenFile
 from klausel.cli.completion import complete_problem
+from klausel.cli.formats import format_option
 from klausel.cli.options import (
     EXIT_PROBLEMS,
     accepted_models,
@@ -27,7 +29,7 @@ from klausel.cli.watch import watch
 from klausel.core.analysis.other_model import note_on
 from klausel.core.lint.registry import PAGES, page
 from klausel.core.lint.survey import DomainSeen
-from klausel.core.terms.problem import MOST_SHOWN, PolicyError, Problem, did_you_mean, first_of
+from klausel.core.terms.problem import MOST_SHOWN, PolicyError, Problem, did_you_mean, first_of, problem_as_json
 from klausel.service.pipeline import accepted_model_of, check_files, load_files, problems_of_orphans
 from klausel.storage.file_rules import DEMO_FILE
 from klausel.storage.git.objects import GitError
@@ -44,15 +46,60 @@ def _print_page(ctx: click.Context, _: click.Parameter, id_: str | None) -> None
         ctx.exit()
 
 
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """What a check found: every problem in a folder, the texts of its files by their names, and the other model it has."""
+
+    folder: Path
+    problems: tuple[Problem, ...]
+    texts: Mapping[str, str]
+    other_model: str | None
+    show_all: bool
+
+    @property
+    def first(self) -> tuple[Sequence[Problem], str]:
+        """The problems to show one by one, and what is said of those left out."""
+        return first_of(self.problems, len(self.problems) if self.show_all else MOST_SHOWN)
+
+    @property
+    def errors(self) -> int:
+        return sum(problem.severity == "error" for problem in self.problems)
+
+    @property
+    def summary(self) -> str:
+        warnings = len(self.problems) - self.errors
+        return f"{self.folder}: {_count(self.errors, 'error')}, {_count(warnings, 'warning')}"
+
+
+def _write_text(found: _Checked) -> None:
+    if found.other_model is not None:
+        say(note_on(found.other_model))
+    say_painted(lines_of(found.problems, Terminal.of(sys.stdout), found.texts.get, found.show_all))
+    say(found.summary, err=True)
+
+
+def _write_json(found: _Checked) -> None:
+    other, (shown, more) = found.other_model, found.first
+    about_model = {} if other is None else {"not_for_model": other, "note": note_on(other)}
+    left_out = {"more": len(found.problems) - len(shown)} if more else {}
+    say_json({**about_model, "problems": [problem_as_json(problem) for problem in shown], **left_out}, indent=2)
+
+
+def _write_annotations(found: _Checked) -> None:
+    if found.other_model is not None:
+        say(f"::warning title=model-matcher::{note_on(found.other_model)}")
+    shown, more = found.first
+    say_lines(map(_annotation, shown))
+    if more:
+        say(f"::notice title=more-problems::{more}")
+    say(found.summary, err=True)
+
+
 @click.command()
 @policies_option
 @model_option
-@click.option(
-    "--format",
-    "format_",
-    type=click.Choice(["text", "json", "github"]),
-    default="text",
-    show_default=True,
+@format_option(
+    {"text": _write_text, "json": _write_json, "github": _write_annotations},
     help="github: annotations on the lines of a pull request.",
 )
 @click.option(
@@ -78,7 +125,13 @@ def _print_page(ctx: click.Context, _: click.Parameter, id_: str | None) -> None
     help="Print the manual page of a problem, by its id, and nothing else.",
 )
 def check(
-    policies: Path, model: Path | None, format_: str, database: str | None, strict: bool, show_all: bool, is_watching: bool
+    policies: Path,
+    model: Path | None,
+    write: Callable[[_Checked], None],
+    database: str | None,
+    strict: bool,
+    show_all: bool,
+    is_watching: bool,
 ) -> None:
     """Check the policy set in DIR and print every problem with its place.
 
@@ -96,32 +149,15 @@ def check(
       klausel check --watch
     """
     if is_watching:
-        if format_ != "text" or database is not None or git_address(str(policies)):
+        if write is not _write_text or database is not None or git_address(str(policies)):
             raise click.UsageError("--watch looks at a folder and prints text; leave out --format and --database")
         watch(policies, model, _demo_people(policies))
         return
     texts: dict[str, str] = {}
     problems, other_model = _problems_in(policies, model, database, texts)
-    note = None if other_model is None else note_on(other_model)
-    errors = sum(problem.severity == "error" for problem in problems)
-    shown, more = first_of(problems, len(problems) if show_all else MOST_SHOWN)
-    if format_ == "json":
-        about_model = {"not_for_model": other_model, "note": note} if note else {}
-        listed = [_as_json(problem) for problem in shown]
-        left_out = {"more": len(problems) - len(shown)} if more else {}
-        say_json({**about_model, "problems": listed, **left_out}, indent=2)
-    else:
-        if note is not None:
-            say(f"::warning title=model-matcher::{note}" if format_ == "github" else note)
-        if format_ == "text":
-            say_painted(lines_of(problems, Terminal.of(sys.stdout), texts.get, show_all))
-        else:
-            say_lines(map(_annotation, shown))
-            if more:
-                say(f"::notice title=more-problems::{more}")
-        warnings = len(problems) - errors
-        say(f"{policies}: {_count(errors, 'error')}, {_count(warnings, 'warning')}", err=True)
-    raise SystemExit(EXIT_PROBLEMS if errors or (strict and problems) else 0)
+    found = _Checked(policies, problems, texts, other_model, show_all)
+    write(found)
+    raise SystemExit(EXIT_PROBLEMS if found.errors or (strict and problems) else 0)
 
 
 def _problems_in(
@@ -183,18 +219,6 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}" + ("" if number == 1 else "s")
 
 
-def _as_json(problem: Problem) -> dict[str, object]:
-    return {
-        "file": problem.place.file,
-        "line": problem.place.line,
-        "column": problem.place.column,
-        "severity": problem.severity,
-        "id": problem.id,
-        "message": problem.message,
-        "hint": problem.hint,
-    }
-
-
 def _annotation(problem: Problem) -> str:
     def escaped(text: str) -> str:
         return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
@@ -213,18 +237,28 @@ def _casbin_line(row: Row) -> str:
     return ", ".join((row.kind, *row.fields))
 
 
+def _write_rows(rows: Sequence[Row]) -> None:
+    for row in rows:
+        say(f"{row.place}: {', '.join((row.kind, *row.fields))}")
+
+
+def _write_rows_as_csv(rows: Sequence[Row]) -> None:
+    for line in [_casbin_line(row) for row in rows]:
+        say(line)
+
+
+def _write_rows_as_json(rows: Sequence[Row]) -> None:
+    say_json({"rows": [{"type": row.kind, "fields": row.fields, "source": str(row.place)} for row in rows]}, indent=2)
+
+
 @click.command("compile")
 @policies_option
 @model_option
-@click.option(
-    "--format",
-    "format_",
-    type=click.Choice(["text", "csv", "json"]),
-    default="text",
-    show_default=True,
+@format_option(
+    {"text": _write_rows, "csv": _write_rows_as_csv, "json": _write_rows_as_json},
     help="csv: the rows alone, as the file adapter of Casbin reads them.",
 )
-def compile_(policies: Path, model: Path | None, format_: str) -> None:
+def compile_(policies: Path, model: Path | None, write: Callable[[Sequence[Row]], None]) -> None:
     """Print the Casbin rows that the policy files mean, each with the place it comes from.
 
     \b
@@ -233,14 +267,4 @@ def compile_(policies: Path, model: Path | None, format_: str) -> None:
       klausel compile --format csv > policy.csv
     """
     policy = load_or_exit(policies, model).compiled.policy
-    rows = [*grant_rows(policy), *inheritance_rows(policy)]
-    if format_ == "json":
-        listed = [{"type": row.kind, "fields": row.fields, "source": str(row.place)} for row in rows]
-        say_json({"rows": listed}, indent=2)
-        return
-    if format_ == "csv":
-        for line in [_casbin_line(row) for row in rows]:
-            say(line)
-        return
-    for row in rows:
-        say(f"{row.place}: {', '.join((row.kind, *row.fields))}")
+    write([*grant_rows(policy), *inheritance_rows(policy)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
@@ -10,6 +10,7 @@ from typing import ClassVar
 import click
 
 from klausel.cli.database_options import explains_storage_errors
+from klausel.cli.formats import format_option
 from klausel.cli.log_reading import (
     MOST_FAULTS_SHOWN,
     Fault,
@@ -24,7 +25,7 @@ from klausel.cli.log_reading import (
 from klausel.cli.options import EXIT_PROBLEMS, load_or_exit
 from klausel.cli.output import say, say_json
 from klausel.core.records.recorded import Recorded
-from klausel.core.replay.flips import Cause, FlipCounter, Flips, FlipTally, Side, cause_in_words
+from klausel.core.replay.flips import Cause, FlipCounter, FlipTally, cause_in_words, tally_as_json
 from klausel.core.replay.replay import Replay
 from klausel.service.pipeline import LoadedPolicy
 from klausel.storage.decision_log.files import Block
@@ -41,9 +42,22 @@ class _Part:
     number_of_faults: int = 0
 
 
+def _write_text(found: _Part, loaded: LoadedPolicy) -> None:
+    for line in _lines(found, loaded):
+        say(line)
+
+
+def _write_json(found: _Part, loaded: LoadedPolicy) -> None:
+    policy: dict[str, object] = {"digest": loaded.files_digest}
+    if loaded.commit is not None:
+        policy |= {"commit": loaded.commit.id, "dirty": loaded.commit.dirty}
+    told = tally_as_json(found.tally, loaded.compiled.policy.grants)
+    say_json({"policy": policy, **told, "lines_that_are_no_records": found.number_of_faults}, indent=2)
+
+
 @click.command()
 @reads_logs
-@click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@format_option({"text": _write_text, "json": _write_json})
 @click.option(
     "--fail-on", type=click.Choice(["any", "more", "less"]), help="Exit with 1 when a decision flips so: to allow, to deny."
 )
@@ -56,7 +70,7 @@ def replay(
     model: Path | None,
     database: str,
     at: str | None,
-    format_: str,
+    write: Callable[[_Part, LoadedPolicy], None],
     fail_on: str | None,
 ) -> None:
     """Decide every recorded decision again under other policies, and say what flips and why.
@@ -79,11 +93,7 @@ def replay(
         found.faults += part.faults[: MOST_FAULTS_SHOWN - len(found.faults)]
         found.number_of_faults += part.number_of_faults
     show_faults(found.faults, found.number_of_faults)
-    if format_ == "json":
-        say_json(_as_json(found, loaded), indent=2)
-    else:
-        for line in _lines(found, loaded):
-            say(line)
+    write(found, loaded)
     raise SystemExit(EXIT_PROBLEMS if _fails(found.tally, fail_on) else 0)
 
 
@@ -117,13 +127,9 @@ def _fails(tally: FlipTally, fail_on: str | None) -> bool:
     )
 
 
-def _in_order(tally: FlipTally) -> list[tuple[Cause, Flips]]:
-    return sorted(tally.causes.items(), key=lambda one: (-one[1].count, repr(one[0])))
-
-
 def _lines(found: _Part, loaded: LoadedPolicy) -> Iterator[str]:
     tally = found.tally
-    for cause, flips in _in_order(tally):
+    for cause, flips in tally.in_order():
         estimate = f" (about {flips.estimated:,.0f} without sampling)" if round(flips.estimated) > flips.count else ""
         yield f"{_WORDS[cause.direction]}  {flips.count:,}{estimate}  {_words(cause, tally, loaded)}"
         for example in flips.examples:
@@ -141,37 +147,3 @@ def _lines(found: _Part, loaded: LoadedPolicy) -> Iterator[str]:
 
 def _words(cause: Cause, tally: FlipTally, loaded: LoadedPolicy) -> str:
     return cause_in_words(cause, tally.grants, loaded.compiled.policy.grants)
-
-
-def _as_json(found: _Part, loaded: LoadedPolicy) -> dict[str, object]:
-    tally = found.tally
-
-    def side(of: Side) -> dict[str, object]:
-        grant = None if of.grant_id is None else tally.grants[of.grant_id]
-        return {"decision": of.allowed, "grant": grant, "judged": not of.unjudged}
-
-    policy: dict[str, object] = {"digest": loaded.files_digest}
-    if loaded.commit is not None:
-        policy |= {"commit": loaded.commit.id, "dirty": loaded.commit.dirty}
-    return {
-        "policy": policy,
-        "replayed": tally.replayed,
-        "same": tally.same,
-        "allowed_now": tally.count_of("more"),
-        "denied_now": tally.count_of("less"),
-        "not_known": dict(tally.not_known.most_common()),
-        "not_recorded": tally.dropped,
-        "from_sampled_logs": tally.sampled,
-        "lines_that_are_no_records": found.number_of_faults,
-        "flips": [
-            {
-                "before": side(cause.before),
-                "after": side(cause.after),
-                "cause": _words(cause, tally, loaded),
-                "count": flips.count,
-                "estimated": round(flips.estimated),
-                "examples": [example._asdict() for example in flips.examples],
-            }
-            for cause, flips in _in_order(tally)
-        ],
-    }

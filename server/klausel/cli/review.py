@@ -1,33 +1,34 @@
-"""Commands for access reviews: `matrix` and `review`."""
+"""Commands for access reviews: `matrix`, and `review` with what it is made of."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import click
 
 from klausel.cli.database_options import database_option, explains_storage_errors, open_existing_database
+from klausel.cli.formats import format_option
 from klausel.cli.moments import moment_of, people_at_option
 from klausel.cli.options import at_option, load_or_exit, model_option
 from klausel.cli.output import say
 from klausel.cli.policy_folder import policies_option
+from klausel.cli.review_sheet import apply, sheet, verify
 from klausel.cli.search import domain_named, people_with_effective_roles
 from klausel.core.analysis.matrix_table import sheet_by_person, sheet_by_role, sheet_of_changes, sheet_of_personal_changes
 from klausel.core.analysis.other_model import note_on, note_on_change
 from klausel.core.analysis.search import holders_of
-from klausel.core.analysis.table import FORMATS, Sheet
+from klausel.core.analysis.table import FORMATS, Sheet, as_csv
 from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.terms.moment import moment_text
 from klausel.service.pipeline import LoadedPolicy
 from klausel.storage.assignments.store import AssignmentStore
 
-format_option = click.option(
-    "--format", "format_", type=click.Choice(list(FORMATS)), default="table", show_default=True, help="How to write it."
-)
+Writer = Callable[[Sheet], Iterator[str]]
+written_option = format_option(FORMATS)
 
 by_option = click.option(
     "--by", type=click.Choice(["role", "person"]), default="role", show_default=True, help="What the rows are about."
@@ -40,7 +41,7 @@ in_option = click.option(
 @click.command()
 @by_option
 @in_option
-@format_option
+@written_option
 @click.option(
     "--kept",
     is_flag=True,
@@ -55,7 +56,7 @@ in_option = click.option(
 def matrix(
     by: str,
     domain: str | None,
-    format_: str,
+    write: Writer,
     kept: bool,
     moment: int | None,
     at: str | None,
@@ -83,7 +84,7 @@ def matrix(
             raise click.UsageError("--in goes with --by person; the matrix by role is the same everywhere")
         if moment is not None:
             raise click.UsageError("--people-at goes with --by person; the matrix by role holds whoever has the roles")
-        _write(sheet_by_role(policy, facts, with_lines=not kept), format_, loaded)
+        _write(sheet_by_role(policy, facts, with_lines=not kept), write, loaded)
         return
     if domain is None:
         raise click.UsageError("--by person needs --in: name the domain, such as acme/support")
@@ -91,10 +92,34 @@ def matrix(
     with closing(AssignmentStore(open_existing_database(database))) as store:
         facts += (_people_fact(store, moment),)
         people = _people_in(store, policy, where, moment)
-        _write(sheet_by_person(policy, where, people, facts, in_one_row=format_ == "csv"), format_, loaded)
+        _write(sheet_by_person(policy, where, people, facts, in_one_row=write is as_csv), write, loaded)
 
 
-@click.command()
+class _Reviews(click.Group):
+    """A group whose first command is meant where none is named."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click does, with the first command put before options and folders."""
+        if args and args[0] not in self.commands and args[0] not in ("--help", "-h"):
+            args = [next(iter(self.commands)), *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=_Reviews)
+def review() -> None:
+    """Write what changed since the last access review, or review each role assignment by a sheet.
+
+    Without the name of a command it is changes: klausel review --since v1.2.
+
+    \b
+    Examples:
+      klausel review --since v1.2
+      klausel review sheet review.xlsx --in acme
+      klausel review apply review.xlsx --key audit.key --ticket AUD-7
+    """
+
+
+@review.command()
 @click.option("--since", required=True, metavar="REV", help="The commit of the last review: a branch, a tag, an id, HEAD~2.")
 @by_option
 @in_option
@@ -106,19 +131,19 @@ def matrix(
     help="With --by person: the moment of the last review, for its role assignments.",
 )
 @people_at_option
-@format_option
+@written_option
 @at_option
 @policies_option
 @model_option
 @database_option
 @explains_storage_errors
-def review(
+def changes(
     since: str,
     by: str,
     domain: str | None,
     moment_then: int | None,
     moment: int | None,
-    format_: str,
+    write: Writer,
     at: str | None,
     policies: Path,
     model: Path | None,
@@ -131,7 +156,7 @@ def review(
 
     \b
     Examples:
-      klausel review --since v1.2
+      klausel review changes --since v1.2
       klausel review --since HEAD~20 --format html > review.html
       klausel review --since v1.2 --by person --in acme/support --people-since 2026-01-15 --format csv
     """
@@ -142,7 +167,7 @@ def review(
     if by == "role":
         if domain is not None or moment_then is not None or moment is not None:
             raise click.UsageError("--in, --people-since and --people-at go with --by person")
-        _write(sheet_of_changes(*sides, facts), format_, before, after)
+        _write(sheet_of_changes(*sides, facts), write, before, after)
         return
     if domain is None or moment_then is None:
         raise click.UsageError(
@@ -154,7 +179,11 @@ def review(
             _people_in(store, policy, where, when) for policy, when in zip(sides, (moment_then, moment), strict=True)
         )
         facts += (_people_fact(store, moment_then, " then"), _people_fact(store, moment, " now"))
-        _write(sheet_of_personal_changes(*sides, where, (people[0], people[1]), facts), format_, before, after)
+        _write(sheet_of_personal_changes(*sides, where, (people[0], people[1]), facts), write, before, after)
+
+
+for _command in (sheet, apply, verify):
+    review.add_command(_command)
 
 
 def _people_in(
@@ -182,10 +211,10 @@ def _facts(loaded: LoadedPolicy, with_commit: bool, when: str = "") -> tuple[tup
     return (*facts, (f"commit{when}", commit.id + (" and changes that are not committed" if commit.dirty else "")))
 
 
-def _write(sheet: Sheet, format_: str, *shown: LoadedPolicy) -> None:
+def _write(sheet: Sheet, write: Writer, *shown: LoadedPolicy) -> None:
     models = list(dict.fromkeys(loaded.compiled.other_model for loaded in shown))
     note = note_on_change(models[0], models[-1]) if len(models) > 1 else note_on(models[0]) if models[0] else None
     if note is not None:
         sheet = dataclasses.replace(sheet, title=f"{note}: {sheet.title}")
-    for line in FORMATS[format_](sheet):
+    for line in write(sheet):
         say(line)

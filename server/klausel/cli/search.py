@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from itertools import islice
@@ -13,6 +14,7 @@ from sqlalchemy import Engine
 from klausel.cli.completion import complete_action, complete_type
 from klausel.cli.database_options import database_option, explains_storage_errors, open_existing_database
 from klausel.cli.decisions import ENTITIES, set_option, set_property
+from klausel.cli.formats import format_option
 from klausel.cli.moments import moment_in_log, now_option, people_at_option, say_as_of, time_of_question
 from klausel.cli.options import at_option, load_or_exit, model_option, say_other_model, with_other_model
 from klausel.cli.output import say, say_json
@@ -34,14 +36,91 @@ from klausel.service.pipeline import LoadedPolicy
 from klausel.storage.assignments.holders import people_who_hold
 from klausel.storage.assignments.store import AssignmentStore
 
-format_option = click.option(
-    "--format",
-    "format_",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="json: one object a line.",
-)
+
+class _Writer(ABC):
+    """Writes what a search finds, piece by piece as it is found."""
+
+    def __init__(self, loaded: LoadedPolicy) -> None:
+        self._type_shown: str | None = None
+        self.say_other_model(loaded)
+
+    @abstractmethod
+    def say_other_model(self, loaded: LoadedPolicy) -> None:
+        """First of all, that the analysis does not speak for the model, where it does not."""
+
+    @abstractmethod
+    def introduce(self, question: Question) -> None:
+        """What is asked, before the people."""
+
+    @abstractmethod
+    def person(self, found: Found) -> None:
+        """Somebody who may."""
+
+    @abstractmethod
+    def thing(self, found: Found, where: str) -> None:
+        """Something that the subject may do, asked about in a domain."""
+
+    @abstractmethod
+    def nothing(self) -> None:
+        """That there was no such thing."""
+
+    @abstractmethod
+    def roles(self, policy: PolicySet, type_: str, action: str) -> None:
+        """The roles that may, whoever holds them."""
+
+
+class _Text(_Writer):
+    def say_other_model(self, loaded: LoadedPolicy) -> None:
+        say_other_model(loaded)
+
+    def introduce(self, question: Question) -> None:
+        _introduce(question)
+
+    def person(self, found: Found) -> None:
+        say(_line(found))
+
+    def thing(self, found: Found, where: str) -> None:
+        if found.resource_type != self._type_shown:
+            self._type_shown = found.resource_type
+            say(found.resource_type)
+        elsewhere = "" if found.domain == where else f", asked in {found.domain or 'no domain'}"
+        say(f"  {found.action}{elsewhere}  {verdict_text(found)}  ({reasons_text(found)})")
+
+    def nothing(self) -> None:
+        say("nothing", err=True)
+
+    def roles(self, policy: PolicySet, type_: str, action: str) -> None:
+        row = matrix_row(policy, type_, action)
+        for role, cell in row.cells.items():
+            if not cell.is_no:
+                say(f"{role}  {cell.text}")
+        for one in names_used((cell.text for cell in row.cells.values()), policy.conditions):
+            say(f"  {one.name}: {one.text}")
+
+
+class _Json(_Writer):
+    def say_other_model(self, loaded: LoadedPolicy) -> None:
+        if loaded.compiled.other_model is not None:
+            say_json(with_other_model(loaded, {}))
+
+    def introduce(self, question: Question) -> None:
+        """Nothing: each line is an object that was found."""
+
+    def person(self, found: Found) -> None:
+        say_json(found_as_json(found))
+
+    def thing(self, found: Found, where: str) -> None:
+        say_json(found_as_json(found))
+
+    def nothing(self) -> None:
+        """Nothing: no object says it."""
+
+    def roles(self, policy: PolicySet, type_: str, action: str) -> None:
+        for role, cell in matrix_row(policy, type_, action).cells.items():
+            say_json({"role": role, "action": action, "type": type_, "may": cell.text})
+
+
+searched_option = format_option({"text": _Text, "json": _Json}, help="json: one object a line.")
 
 
 @click.command("who-can")
@@ -51,7 +130,7 @@ format_option = click.option(
 @set_option
 @click.option("--after", default="", metavar="SUBJECT", help="Go on after this subject, as type:id.")
 @click.option("--limit", type=click.IntRange(min=1), help="Show at most so many; without it, all.")
-@format_option
+@searched_option
 @now_option
 @people_at_option
 @at_option
@@ -66,7 +145,7 @@ def who_can_command(
     values: tuple[str, ...],
     after: str,
     limit: int | None,
-    format_: str,
+    write: type[_Writer],
     now: int | None,
     moment: int | None,
     at: str | None,
@@ -93,13 +172,13 @@ def who_can_command(
     policy = loaded.compiled.policy
     type_, _, id_ = resource.partition(":")
     _check_declared(policy, action, type_)
-    _say_other_model(loaded, format_)
+    writer = write(loaded)
     if domain is None:
         if moment is not None:
             raise click.UsageError("--people-at goes with --in; without a domain, roles are listed and not people")
         if now is not None:
             raise click.UsageError("--now goes with --in; without a domain, roles are listed with the times of their grants")
-        _show_roles(policy, type_, action, format_)
+        writer.roles(policy, type_, action)
         return
     where = domain_named(policy.roles, domain)
     time = time_of_question(now, moment)
@@ -113,25 +192,14 @@ def who_can_command(
             store.engine, policy.roles, holders_that_matter(policy.roles, question), moment, after, time.timestamp()
         )
         found = who_can(policy.roles, question, people, with_everybody=not after)
-        if format_ == "text":
-            _introduce(question)
+        writer.introduce(question)
         shown = None
         for shown in islice(found, limit):
-            if format_ == "json":
-                say_json(found_as_json(shown))
-            else:
-                say(_line(shown))
+            writer.person(shown)
         if shown is None:
             say("nobody" + (f" after {after}" if after else ""), err=True)
         elif limit is not None and next(found, None) is not None:
             say(f"there are more; go on with --after {shown.subject}", err=True)
-
-
-def _say_other_model(loaded: LoadedPolicy, format_: str) -> None:
-    if format_ != "json":
-        say_other_model(loaded)
-    elif loaded.compiled.other_model is not None:
-        say_json(with_other_model(loaded, {}))
 
 
 def people_with_effective_roles(
@@ -170,7 +238,7 @@ def _line(found: Found) -> str:
 @click.argument("subject")
 @click.option("--in", "domain", metavar="DOMAIN", required=True, help="Where: acme, or acme/support.")
 @set_option
-@format_option
+@searched_option
 @now_option
 @people_at_option
 @at_option
@@ -182,7 +250,7 @@ def what_can_command(
     subject: str,
     domain: str,
     values: tuple[str, ...],
-    format_: str,
+    write: type[_Writer],
     now: int | None,
     moment: int | None,
     at: str | None,
@@ -211,7 +279,7 @@ def what_can_command(
     where = domain_named(policy.roles, domain)
     time = time_of_question(now, moment)
     given = asked_at(given_values("", _properties(policy.roles, values)), time)
-    _say_other_model(loaded, format_)
+    writer = write(loaded)
     say_as_of(loaded.commit.id if at is not None and loaded.commit is not None else None, moment)
     with closing(AssignmentStore(open_existing_database(database))) as store:
         if moment is None:
@@ -220,18 +288,11 @@ def what_can_command(
             reader, place = moment_in_log(store.engine, moment)
             rows = reader.rows_at(subject, place)
         effective_roles = EffectiveRoles.of_held(policy.roles, held_at(subject, rows, time.timestamp()))
-    type_shown = None
+    found = None
     for found in what_can(policy, subject, effective_roles, where, given):
-        if format_ == "json":
-            say_json(found_as_json(found))
-            continue
-        if found.resource_type != type_shown:
-            type_shown = found.resource_type
-            say(type_shown)
-        elsewhere = "" if found.domain == where else f", asked in {found.domain or 'no domain'}"
-        say(f"  {found.action}{elsewhere}  {verdict_text(found)}  ({reasons_text(found)})")
-    if type_shown is None and format_ == "text":
-        say("nothing", err=True)
+        writer.thing(found, where)
+    if found is None:
+        writer.nothing()
 
 
 def _check_declared(policy: PolicySet, action: str, type_: str) -> None:
@@ -242,18 +303,6 @@ def _check_declared(policy: PolicySet, action: str, type_: str) -> None:
     if action not in declared.actions:
         hint = did_you_mean(action, declared.actions)
         raise click.BadParameter(f'{type_} has no action "{action}"; {hint}'.rstrip("; "), param_hint="ACTION")
-
-
-def _show_roles(policy: PolicySet, type_: str, action: str, format_: str) -> None:
-    row = matrix_row(policy, type_, action)
-    for role, cell in row.cells.items():
-        if format_ == "json":
-            say_json({"role": role, "action": action, "type": type_, "may": cell.text})
-        elif not cell.is_no:
-            say(f"{role}  {cell.text}")
-    if format_ == "text":
-        for one in names_used((cell.text for cell in row.cells.values()), policy.conditions):
-            say(f"  {one.name}: {one.text}")
 
 
 def _properties(roles: RoleModel, values: tuple[str, ...]) -> Mapping[str, Mapping[str, object]]:

@@ -2,40 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
 import click
 
+from klausel.cli.formats import format_option
 from klausel.cli.options import EXIT_PROBLEMS, load_or_exit, model_option
 from klausel.cli.output import say, say_json, say_lines
 from klausel.cli.policy_folder import policies_option
 from klausel.core.policy.policy_test import PolicyTest
-from klausel.core.testing.coverage import Coverage, Touchable, coverage_of
-from klausel.core.testing.run import Failure, ResolvedRoles, failures
+from klausel.core.testing.coverage import Coverage, coverage_as_json, coverage_of
+from klausel.core.testing.run import Failure, Outcome, ResolvedRoles, failures, outcomes_as_json
 from klausel.service.pipeline import LoadedPolicy
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """A test that was run, and what it found wrong: nothing when it passed."""
+def _write_text(outcomes: Sequence[Outcome], touched: Coverage | None) -> None:
+    for line in _lines(outcomes, touched):
+        say(line)
 
-    test: PolicyTest
-    failures: tuple[Failure, ...]
+
+def _write_json(outcomes: Sequence[Outcome], touched: Coverage | None) -> None:
+    coverage = {} if touched is None else {"coverage": coverage_as_json(touched)}
+    say_json({**outcomes_as_json(outcomes), **coverage}, indent=2)
+
+
+def _write_junit(outcomes: Sequence[Outcome], touched: Coverage | None) -> None:
+    say_lines(_as_junit(outcomes).splitlines())
+    if touched is not None:
+        say(_in_short(touched), err=True)
 
 
 @click.command("test")
 @policies_option
 @model_option
 @click.option("-k", "word", metavar="NAME", help="Only tests with this in their name or the name of their file.")
-@click.option(
-    "--format",
-    "format_",
-    type=click.Choice(["text", "json", "junit"]),
-    default="text",
-    show_default=True,
+@format_option(
+    {"text": _write_text, "json": _write_json, "junit": _write_junit},
     help="junit: the XML that build servers read.",
 )
 @click.option("--coverage", is_flag=True, help="Also say which grants, conditions, roles and inheritance no test touches.")
@@ -46,7 +50,12 @@ class Outcome:
     help="With --coverage: exit with 1 when less is touched.",
 )
 def test_command(
-    policies: Path, model: Path | None, word: str | None, format_: str, coverage: bool, fail_under: float | None
+    policies: Path,
+    model: Path | None,
+    word: str | None,
+    write: Callable[[Sequence[Outcome], Coverage | None], None],
+    coverage: bool,
+    fail_under: float | None,
 ) -> None:
     """Run the policy tests, policies/tests/*_test.yaml: who may do what, as you expect it.
 
@@ -64,15 +73,7 @@ def test_command(
     chosen = chosen_tests(loaded.tests, word)
     outcomes = list(run_tests(loaded, chosen))
     touched = coverage_of(loaded.compiled.policy, chosen) if coverage else None
-    if format_ == "json":
-        say_json(_as_json(outcomes, touched), indent=2)
-    elif format_ == "junit":
-        say_lines(_as_junit(outcomes).splitlines())
-    else:
-        for line in _lines(outcomes, touched):
-            say(line)
-    if format_ == "junit" and touched is not None:
-        say(_in_short(touched), err=True)
+    write(outcomes, touched)
     say(_summary(outcomes), err=True)
     has_failed = any(outcome.failures for outcome in outcomes)
     is_under = touched is not None and fail_under is not None and touched.percent < fail_under
@@ -137,51 +138,6 @@ def _summary(outcomes: Sequence[Outcome]) -> str:
     failed = sum(bool(outcome.failures) for outcome in outcomes)
     answers = sum(len(outcome.test.expectations) for outcome in outcomes)
     return f"{len(outcomes) - failed} of {len(outcomes)} tests passed, with {answers} answers"
-
-
-def _as_json(outcomes: Sequence[Outcome], touched: Coverage | None) -> dict[str, object]:
-    answer: dict[str, object] = {
-        "passed": sum(not outcome.failures for outcome in outcomes),
-        "failed": sum(bool(outcome.failures) for outcome in outcomes),
-        "tests": [
-            {
-                "name": outcome.test.name,
-                "file": outcome.test.place.file,
-                "line": outcome.test.place.line,
-                "answers": len(outcome.test.expectations),
-                "passed": not outcome.failures,
-                "failures": [_failure_as_json(failure) for failure in outcome.failures],
-            }
-            for outcome in outcomes
-        ],
-    }
-    if touched is not None:
-        answer["coverage"] = {
-            "percent": round(touched.percent, 2),
-            "kinds": {kind: {"touched": done, "all": all_} for kind, done, all_ in touched.by_kind},
-            "missed": [_missed_as_json(missed) for missed in touched.missed],
-        }
-    return answer
-
-
-def _missed_as_json(missed: Touchable) -> dict[str, object]:
-    return {"kind": missed.kind, "what": missed.what, "file": missed.place.file, "line": missed.place.line}
-
-
-def _failure_as_json(failure: Failure) -> dict[str, object]:
-    expectation = failure.expectation
-    return {
-        "file": expectation.place.file,
-        "line": expectation.place.line,
-        "person": expectation.person,
-        "action": expectation.action,
-        "resource": expectation.resource,
-        "domain": failure.explanation.decision.domain,
-        "expected": failure.expected,
-        "got": failure.got,
-        "reason": failure.reason,
-        **({"fix": failure.cure} if failure.cure else {}),
-    }
 
 
 def _as_junit(outcomes: Sequence[Outcome]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar, NamedTuple
@@ -10,6 +10,7 @@ from typing import ClassVar, NamedTuple
 import click
 
 from klausel.cli.database_options import explains_storage_errors
+from klausel.cli.formats import format_option
 from klausel.cli.log_reading import (
     MOST_FAULTS_SHOWN,
     Fault,
@@ -25,7 +26,7 @@ from klausel.cli.options import load_or_exit
 from klausel.cli.output import say, say_json
 from klausel.core.analysis.table import csv_line
 from klausel.core.policy.policy_set import PolicySet
-from klausel.core.records.decision_record import grant_id, time_text
+from klausel.core.records.decision_record import time_text
 from klausel.core.records.recorded import Recorded
 from klausel.core.replay.unused import (
     Usage,
@@ -35,7 +36,9 @@ from klausel.core.replay.unused import (
     roles_used_by_inheritance_alone,
     unused_grants,
     unused_roles,
+    usage_as_json,
 )
+from klausel.service.pipeline import LoadedPolicy
 from klausel.storage.decision_log.files import Block
 
 SHORT_DAYS = 90
@@ -65,11 +68,34 @@ class _Part(NamedTuple):
     number_of_faults: int
 
 
+def _write_text(loaded: LoadedPolicy, usage: Usage, warnings: Sequence[str]) -> None:
+    for line in _lines(loaded.compiled.policy, usage):
+        say(line)
+    _say_warnings(warnings)
+
+
+def _write_json(loaded: LoadedPolicy, usage: Usage, warnings: Sequence[str]) -> None:
+    told = usage_as_json(loaded.compiled.policy, usage)
+    say_json({"policy": loaded.files_digest, "warnings": warnings, **told}, indent=2)
+
+
+def _write_csv(loaded: LoadedPolicy, usage: Usage, warnings: Sequence[str]) -> None:
+    say("kind,name,source,assigned_uses,inherited_uses")
+    for row in _rows(loaded.compiled.policy, usage):
+        say(csv_line("" if cell is None else str(cell) for cell in row))
+    _say_warnings(warnings)
+
+
+def _say_warnings(warnings: Sequence[str]) -> None:
+    for warning in warnings:
+        say(f"warning: {warning}", err=True)
+
+
 @click.command()
 @reads_logs
 @click.option("--since", type=_Time(), metavar="TIME", help="Only decisions from then on, in UTC: 2026-03-01.")
 @click.option("--until", type=_Time(), metavar="TIME", help="Only decisions before then.")
-@click.option("--format", "format_", type=click.Choice(["text", "json", "csv"]), default="text", show_default=True)
+@format_option({"text": _write_text, "json": _write_json, "csv": _write_csv})
 @explains_storage_errors
 def unused(
     files: tuple[str, ...],
@@ -81,7 +107,7 @@ def unused(
     at: str | None,
     since: str | None,
     until: str | None,
-    format_: str,
+    write: Callable[[LoadedPolicy, Usage, Sequence[str]], None],
 ) -> None:
     """List the grants and roles that no recorded decision needed, and the actions that nobody asked about.
 
@@ -94,7 +120,6 @@ def unused(
       klausel unused decisions.jsonl --format csv > review.csv
     """
     loaded = load_or_exit(policies, model, at=at)
-    policy = loaded.compiled.policy
     source = Source(policies, model, at, loaded.files_digest)
     usage, faults, number_of_faults = Usage(), list[Fault](), 0
     blocks = blocks_to_read(files, from_database, database)
@@ -104,21 +129,7 @@ def unused(
         faults += part.faults[: MOST_FAULTS_SHOWN - len(faults)]
         number_of_faults += part.number_of_faults
     show_faults(faults, number_of_faults)
-    warnings = list(_warnings(usage, since, number_of_faults))
-    if format_ == "json":
-        told = _as_json(policy, usage, warnings)
-        told["policy"] = loaded.files_digest
-        say_json(told, indent=2)
-        return
-    if format_ == "csv":
-        say("kind,name,source,assigned_uses,inherited_uses")
-        for row in _rows(policy, usage):
-            say(csv_line("" if cell is None else str(cell) for cell in row))
-    else:
-        for line in _lines(policy, usage):
-            say(line)
-    for warning in warnings:
-        say(f"warning: {warning}", err=True)
+    write(loaded, usage, list(_warnings(usage, since, number_of_faults)))
 
 
 class _Worker:
@@ -196,26 +207,3 @@ def _lines(policy: PolicySet, usage: Usage) -> Iterator[str]:
     gone = list(grants_gone(policy, usage))
     if gone:
         yield f"{len(gone)} grants decided that are not in these policies any more"
-
-
-def _as_json(policy: PolicySet, usage: Usage, warnings: list[str]) -> dict[str, object]:
-    return {
-        "decisions": usage.decisions,
-        "explanations": usage.explanations,
-        "first": usage.first,
-        "last": usage.last,
-        "warnings": warnings,
-        "unused_grants": [
-            {"id": grant_id(grant), "source": grant.source, "text": str(grant)} for grant in unused_grants(policy, usage)
-        ],
-        "unused_roles": unused_roles(policy, usage),
-        "roles_used_by_inheritance_alone": roles_used_by_inheritance_alone(policy, usage),
-        "actions_never_asked": [
-            {"resource_type": type_, "action": action} for type_, action in actions_never_asked(policy, usage)
-        ],
-        "uses_of_roles": {
-            role: {"assigned": usage.assigned[role], "inherited": usage.inherited[role]} for role in policy.roles.roles
-        },
-        "uses_of_grants": {grant_id(grant): usage.grants[grant_id(grant)] for grant in policy.grants},
-        "grants_gone": list(grants_gone(policy, usage)),
-    }

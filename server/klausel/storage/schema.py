@@ -18,13 +18,14 @@ from klausel.storage.sql.database import (
     use_write_ahead_log,
     write_transaction,
 )
-from klausel.storage.sql.tables import SCHEMA_VERSION, WATCHES, Base, CasbinRule, State
+from klausel.storage.sql.tables import ENTITY_WATCHES, SCHEMA_VERSION, WATCHES, Base, CasbinRule, State
 from klausel.storage.sql.upgrades import bring_up_to_date
 
 _VERSION_WITHOUT_LOG = 1
 _VERSION_WITHOUT_WATCHES = 2
 _VERSION_WITHOUT_TIMES = 3
-_OLD_VERSIONS = (_VERSION_WITHOUT_LOG, _VERSION_WITHOUT_WATCHES, _VERSION_WITHOUT_TIMES)
+_VERSION_WITHOUT_ENTITIES = 4
+_OLD_VERSIONS = (_VERSION_WITHOUT_LOG, _VERSION_WITHOUT_WATCHES, _VERSION_WITHOUT_TIMES, _VERSION_WITHOUT_ENTITIES)
 
 
 def open_database(url: str, limits: Limits = COMMAND_LIMITS, creates: bool = True) -> Engine:
@@ -99,9 +100,10 @@ def _prepare_schema(engine: Engine) -> int | None:
             _create_schema(connection)
         else:
             bring_up_to_date(connection, found)
-        if found != _VERSION_WITHOUT_TIMES or connection.dialect.name == "sqlite":
-            for statement in WATCHES.get(connection.dialect.name, ()):
-                connection.exec_driver_sql(statement)
+        dialect = connection.dialect.name
+        has_watches = found == _VERSION_WITHOUT_ENTITIES or (found == _VERSION_WITHOUT_TIMES and dialect != "sqlite")
+        for statement in (*(() if has_watches else WATCHES.get(dialect, ())), *ENTITY_WATCHES.get(dialect, ())):
+            connection.exec_driver_sql(statement)
         connection.execute(update(State).values(schema_version=SCHEMA_VERSION))
         if found in (None, _VERSION_WITHOUT_LOG):
             begin_log(connection)

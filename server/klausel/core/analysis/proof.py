@@ -269,3 +269,25 @@ def _reached(roles: RoleModel, role: str, domain: str) -> frozenset[str]:
 def _reaching_pairs(roles: RoleModel, who: Collection[str]) -> tuple[frozenset[str], frozenset[str]]:
     one, other = (frozenset({role, ANY_PREFIX + role}) for role in who)
     return one, other
+
+
+def verdict_as_json(verdict: Verdict) -> dict[str, object]:
+    """A verdict as programs read it."""
+    found = verdict.counterexample
+    return {
+        "name": verdict.invariant.name,
+        "source": f"{verdict.invariant.place.file}:{verdict.invariant.place.line}",
+        "holds": verdict.holds,
+        "undecided": verdict.undecided,
+        "combinations": verdict.combinations,
+        "pattern_matches_taken_as_free": verdict.has_free_matches,
+        "counterexample": found
+        and {
+            "message": found.message,
+            "held": [{"role": role, "domain": domain} for role, domain in found.held],
+            "thing": str(found.thing) if found.thing else None,
+            "domain": found.domain,
+            "values": dict(found.values),
+            "grants": [{"grant": str(grant), "source": grant.source} for grant in found.grants],
+        },
+    }

@@ -217,12 +217,24 @@ RESOURCE_TYPE = Table(
         ),
     ),
 )
+STORED = Table(
+    "stored",
+    (
+        Key("subjects", Texts("text"), "Types of subjects, such as user, whose properties the database may hold."),
+        Key("resources", Texts("resource type"), "Types of resources whose properties the database may hold."),
+    ),
+)
 PROPERTIES = Table(
     "properties.yaml",
     (
         Key("subject", Entries(TypeOfProperty()), "Every property that requests may send of who asks, with its type."),
         Key("action", Entries(TypeOfProperty()), "Every property that requests may send of an action, with its type."),
         Key("context", Entries(TypeOfProperty()), "Everything that requests may send as context, with its type."),
+        Key(
+            "stored",
+            STORED,
+            "Whose properties decisions look up in the database, too; of all others the request alone counts.",
+        ),
     ),
 )
 TOGETHER = Table(

@@ -117,3 +117,15 @@ def _touched_by(policy: PolicySet, expectation: Expectation, resolved_roles: Res
             for container, contained in itertools.pairwise(chain):
                 if container != contained:
                     yield _link(policy, container, contained)
+
+
+def coverage_as_json(coverage: Coverage) -> dict[str, object]:
+    """A coverage as programs read it."""
+    return {
+        "percent": round(coverage.percent, 2),
+        "kinds": {kind: {"touched": done, "all": all_} for kind, done, all_ in coverage.by_kind},
+        "missed": [
+            {"kind": missed.kind, "what": missed.what, "file": missed.place.file, "line": missed.place.line}
+            for missed in coverage.missed
+        ],
+    }

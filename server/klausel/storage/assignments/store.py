@@ -29,7 +29,8 @@ from klausel.storage.assignments.store_answers import (
     RowFault,
 )
 from klausel.storage.assignments.subject_reader import SubjectReader
-from klausel.storage.change_log.writer import log_rows
+from klausel.storage.change_log.writer import Head as LogHead
+from klausel.storage.change_log.writer import head_of, log_rows
 from klausel.storage.sql.database import reading, writing
 from klausel.storage.sql.revisions import StoreChange, log_change, own_write, revision_now
 from klausel.storage.sql.rows import COLUMNS, KEY_COLUMNS, as_values
@@ -183,6 +184,22 @@ class AssignmentStore:
             revision, change = _apply(connection, roles, renamed, held, origin, self.clock())
         self._tell(change)
         return revision, len(held)
+
+    def review(self, roles: RoleModel, decide: Callable[[Connection], tuple[Sequence[Assignment], Origin]]) -> LogHead:
+        """Revokes what a review decided, all or nothing, and returns the record of it in the change log.
+
+        `decide` reads what is stored, in the transaction that revokes, and says what goes and for which origin; whatever it
+        raises leaves everything as it was. There is a record also when nothing is taken away. Raises as `write` does.
+        """
+        with writing(self.engine, None) as connection:
+            revoke, origin = decide(connection)
+            _, change = _apply(connection, roles, (), revoke, origin, self.clock())
+            if change is None:
+                change = log_change(connection, frozenset())
+                log_rows(connection, origin, (), ())
+            head = head_of(connection)
+        self._tell(change)
+        return head
 
     def page(
         self,

@@ -208,3 +208,14 @@ def _pass_over(stream: IO[bytes], size: int) -> None:
         if passed == 0:
             return
         size -= passed
+
+
+def commit_as_json(commit: GitCommit) -> dict[str, object]:
+    """A commit as programs read it."""
+    return {
+        "id": commit.id,
+        "author": commit.author,
+        "email": commit.email,
+        "date": commit.date.isoformat(),
+        "subject": commit.subject,
+    }

@@ -1,0 +1,1 @@
+"""Quizzes and dashboards in Django: guarded views, a filtered list, REST."""

@@ -1,0 +1,296 @@
+"""The guard for Django: a view is reached only where the policies say yes, and a list shows only what they allow.
+
+# shop/permissions.py, named by the setting KLAUSEL = {"GUARD": "shop.permissions.guard"}
+guard = Guard(klausel, subject=lambda request: f"user:{request.user}" if request.user.is_authenticated else None)
+guard.describe(Document, "document", {"account": "place__account", "owner": "owner"})
+
+class Show(PermissionMixin, DetailView):
+    model = Document
+    action = "read"
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import PermissionDenied
+from django.db.models import Model, Q
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.utils.module_loading import import_string
+from django.views.generic.list import MultipleObjectMixin
+
+from klausel.client import Action, CallFailed, Klausel, Resource, Subject
+from klausel.django.lists import q
+from klausel.guarding import (
+    MARK,
+    UNDECIDED,
+    Guarded,
+    GuardError,
+    Refusal,
+    Who,
+    check_decision,
+    check_subject,
+    no_answer,
+)
+
+__all__ = ["Denied", "Guard", "PermissionMixin", "RefuseUndecided", "guard_of"]
+
+View = Callable[..., Any]
+_DECIDED, _REFUSED = "_klausel_decided", "_klausel_refused"
+
+
+class Denied(Refusal, PermissionDenied):  # type: ignore[misc]
+    """A refusal that Django answers with 403 by itself."""
+
+
+class Guard(Guarded):
+    """Asks the policies about the requests of a Django project; refusals are `Denied`, or `Refusal` (503).
+
+    `klausel` is a client, over HTTP or in process; `subject` tells who sends a request, None for nobody.
+    """
+
+    def __init__(self, klausel: Klausel, subject: Callable[[Any], Who]) -> None:
+        super().__init__()
+        self.klausel = klausel
+        self._subject = subject
+
+    def subject(self, request: HttpRequest) -> Subject | str:
+        """Who sends the request; raises `Denied` (401) for nobody."""
+        try:
+            return check_subject(self._subject(request))
+        except Refusal as refusal:
+            raise Denied(refusal.status, refusal.message) from None
+
+    def require(
+        self, request: HttpRequest, action: Action | str, thing: object, context: Mapping[str, Any] | None = None
+    ) -> None:
+        """Raises `Denied`, or `Refusal` (503), unless the action is allowed on an object of a described class or a `Resource`."""
+        subject = self.subject(request)
+        decision = self.klausel.evaluate(subject, action, self.resource(thing), context, denies=True)
+        try:
+            check_decision(decision)
+        except Refusal as refusal:
+            raise refusal if refusal.status == 503 else Denied(refusal.status, refusal.message) from None
+        note(request)
+
+    def where(self, request: HttpRequest, action: Action | str, model: type[Model], domain: str | None = None) -> Q:
+        """The condition on the rows that the action is allowed on, for `Model.objects.filter(…)`; raises as `require`."""
+        subject, described = self.subject(request), self.described(model)
+        try:
+            answer = self.klausel.filter(subject, action, Resource(described.type), domain=domain)
+        except CallFailed as error:
+            raise no_answer(error) from None
+        condition = q(answer.as_json, model, described.columns())
+        note(request)
+        return condition
+
+    def menu(self, request: HttpRequest, things: Sequence[object]) -> list[tuple[str, ...]]:
+        """All that is allowed on each of some objects, in their places; raises as `require`."""
+        subject = self.subject(request)
+        try:
+            found = self.klausel.permissions(subject, [self.resource(thing) for thing in things])
+        except CallFailed as error:
+            raise no_answer(error) from None
+        note(request)
+        return [one.actions for one in found]
+
+    def requires(self, action: Action | str, find: Callable[..., Any]) -> Callable[[View], View]:
+        """Lets a view be reached where the action is allowed on what `find` gives for the request and the route's arguments.
+
+        The view gets the request and what was found. None is answered with 404.
+        """
+
+        def guarded(view: View) -> View:
+            @functools.wraps(view)
+            def asking(request: HttpRequest, *arguments: Any, **named: Any) -> Any:
+                thing = find(request, *arguments, **named)
+                if thing is None:
+                    self.subject(request)  # who is not logged in learns nothing about what is there
+                    raise Http404
+                self.require(request, action, thing)
+                return view(request, thing)
+
+            return self.decides(asking)
+
+        return guarded
+
+    def decides(self, view: View) -> View:
+        """For a view that asks by itself, with `require` or `where`; its answer is refused where it did not ask."""
+
+        @functools.wraps(view)
+        def asking(request: HttpRequest, *arguments: Any, **named: Any) -> Any:
+            try:
+                answer = view(request, *arguments, **named)
+            except Refusal as refusal:
+                if refusal.status == 403:
+                    raise
+                return answer_to(refusal)
+            check_decided(request)
+            return answer
+
+        setattr(asking, MARK, True)
+        return asking
+
+    def public(self, view: View) -> View:
+        """For a view that everybody may reach."""
+
+        @functools.wraps(view)
+        def open_view(request: HttpRequest, *arguments: Any, **named: Any) -> Any:
+            note(request)
+            return view(request, *arguments, **named)
+
+        setattr(open_view, MARK, True)
+        return open_view
+
+
+class PermissionMixin:
+    """For the generic views of Django, left of them: objects are asked about, lists are filtered, forms before they save.
+
+    `action` is what the view does, or by method of HTTP (`{"GET": "read", "POST": "edit"}`, HEAD as GET). `guard` is that of
+    the setting `KLAUSEL`, where the view names none. A form is asked about as it would be saved, so nothing is moved to
+    where it may not be. An answer without a decision is refused.
+    """
+
+    action: str | Mapping[str, str] = ""
+    guard: Guard | None = None
+    request: Any
+
+    def dispatch(self, request: HttpRequest, *arguments: Any, **named: Any) -> Any:
+        """The answer of the view, or the refusal."""
+        try:
+            answer = super().dispatch(request, *arguments, **named)  # type: ignore[misc]
+            if answer.status_code < 400:
+                check_decided(request)
+            return answer
+        except Refusal as refusal:
+            return self.refused(refusal)
+
+    def refused(self, refusal: Refusal) -> HttpResponseBase:
+        """The answer to a refusal: to the page for logging in, Django's 403, or a 503."""
+        if refusal.status == 401:
+            setattr(self.request, _REFUSED, True)
+            return redirect_to_login(self.request.get_full_path())
+        if refusal.status == 403:
+            raise refusal
+        return answer_to(refusal)
+
+    def get_object(self, queryset: Any = None) -> Any:
+        """The object, where the action is allowed on it."""
+        found = super().get_object(queryset)  # type: ignore[misc]
+        guard_of(self).require(self.request, self.asked(), found)
+        return found
+
+    def get_queryset(self) -> Any:
+        """For a list, the rows that the action is allowed on."""
+        rows = super().get_queryset()  # type: ignore[misc]
+        if not isinstance(self, MultipleObjectMixin):
+            return rows
+        return rows.filter(guard_of(self).where(self.request, self.asked(), rows.model))
+
+    def get_form(self, form_class: Any = None) -> Any:
+        """The form; one for an object shows nothing that was not asked about, and is asked about before it saves."""
+        form = super().get_form(form_class)  # type: ignore[misc]
+        if isinstance(getattr(form, "instance", None), Model):
+            guard_of(self).subject(self.request)
+            note(self.request)
+        return form
+
+    def form_valid(self, form: Any) -> Any:
+        """Saves, where the action is allowed on what would be saved."""
+        instance = getattr(form, "instance", None)
+        if isinstance(instance, Model):
+            guard_of(self).require(self.request, self.asked(), instance)
+        return super().form_valid(form)  # type: ignore[misc]
+
+    def asked(self) -> str:
+        """The action that this request asks for; raises `GuardError` where the view names none."""
+        method = "GET" if self.request.method == "HEAD" else self.request.method
+        action = self.action if isinstance(self.action, str) else self.action.get(method, "")
+        if not action:
+            raise GuardError(f"{type(self).__name__} names no action for {method}; set the attribute action")
+        return action
+
+
+setattr(PermissionMixin, MARK, True)
+
+
+class RefuseUndecided:
+    """Middleware that refuses (403) views that no decision is asked for, before they run.
+
+    A view says that it asks by `requires`, `decides`, `public`, `PermissionMixin` or the permission class of
+    `klausel.django.rest`. Open besides are the names of views, and the namespaces, under `PUBLIC` in the setting `KLAUSEL`.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> Any:
+        """The answer, refused where the view ended well without having asked."""
+        answer = self._get_response(request)
+        if answer.status_code >= 400 or request.resolver_match is None or is_decided(request):
+            return answer
+        # The way to the page for logging in is a refusal already.
+        if getattr(request, _REFUSED, False):
+            return answer
+        return answer if _is_open(request) else answer_to(Refusal(403, UNDECIDED))
+
+    def process_view(self, request: HttpRequest, view: View, _arguments: Any, _named: Any) -> Any:
+        """Refuses a view that does not say that it asks."""
+        return None if _is_open(request) or is_guarded(view) else answer_to(Refusal(403, UNDECIDED))
+
+    def process_exception(self, _request: HttpRequest, error: Exception) -> Any:
+        """The answer to a refusal that a view let through."""
+        return answer_to(error) if isinstance(error, Refusal) and error.status != 403 else None
+
+
+def guard_of(view: Any) -> Guard:
+    """The guard that a view names, or the one under `GUARD` in the setting `KLAUSEL`; raises `GuardError`."""
+    found = getattr(view, "guard", None)
+    if found is None:
+        named = _settings().get("GUARD")
+        found = import_string(named) if isinstance(named, str) else named
+    if not isinstance(found, Guard):
+        raise GuardError('no guard is named; set KLAUSEL = {"GUARD": "shop.permissions.guard"}, to where yours stands')
+    return found
+
+
+def is_guarded(view: Any) -> bool:
+    """Whether a view says that it asks by itself, or is open on purpose."""
+    class_ = getattr(view, "view_class", None) or getattr(view, "cls", None)
+    permissions = getattr(class_, "permission_classes", ())
+    return any(getattr(one, MARK, False) for one in (view, class_, *permissions))
+
+
+def note(request: Any) -> None:
+    """Notes that this request has its decision."""
+    setattr(getattr(request, "_request", request), _DECIDED, True)
+
+
+def is_decided(request: Any) -> bool:
+    """Whether this request has its decision."""
+    return bool(getattr(getattr(request, "_request", request), _DECIDED, False))
+
+
+def check_decided(request: Any) -> None:
+    """Raises `Denied` where no decision was asked for."""
+    if not is_decided(request):
+        raise Denied(403, UNDECIDED)
+
+
+def answer_to(refusal: Refusal) -> HttpResponse:
+    """A refusal as a plain answer."""
+    return HttpResponse(refusal.message, status=refusal.status, content_type="text/plain; charset=utf-8")
+
+
+def _settings() -> Mapping[str, Any]:
+    return getattr(settings, "KLAUSEL", {})
+
+
+def _is_open(request: Any) -> bool:
+    match = request.resolver_match
+    public = frozenset(_settings().get("PUBLIC", ()))
+    return match.view_name in public or not public.isdisjoint(match.namespaces)

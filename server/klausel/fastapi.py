@@ -1,0 +1,198 @@
+"""The guard for FastAPI: dependencies that give an endpoint what it may work on, or refuse the request.
+
+guard = Guard(klausel, subject=current_subject)
+guard.describe(Document, "document", ["account", "owner"])
+
+@app.get("/documents/{document_id}")
+def show(document: Annotated[Document, Depends(guard.requires("read", find_document))]): ...
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from fastapi import Depends, HTTPException
+from fastapi.requests import HTTPConnection
+from sqlalchemy import ColumnElement
+
+from klausel.client import Action, AsyncKlausel, CallFailed, Decision, FilterAnswer, Klausel, Resource
+from klausel.guarding import UNDECIDED, Guarded, Refusal, Who, check_decision, check_subject, no_answer
+from klausel.sqlalchemy import where
+
+__all__ = ["Guard", "RefuseUndecided"]
+
+_NOTE = "klausel.decided"
+Dependency = Callable[..., Any]
+
+
+class Guard(Guarded):
+    """Makes dependencies that ask the policies, and refuse with 401, 403 or 503.
+
+    `klausel` is a client to wait for (`Klausel`, or one in process) or to await (`AsyncKlausel`); `subject` is a dependency that
+    gives who is logged in, None for nobody.
+    """
+
+    def __init__(self, klausel: Klausel | AsyncKlausel, subject: Callable[..., Who | Any]) -> None:
+        super().__init__()
+        self.klausel = klausel
+        self._subject = subject
+
+    def requires(self, action: Action | str, find: Callable[..., Any]) -> Dependency:
+        """A dependency that gives what `find` gave, where the action is allowed on it.
+
+        `find` is a dependency too: it takes what it needs from the path, the body and other dependencies, and gives an object
+        of a described class or a `Resource`; None is answered with 404.
+        """
+        klausel, who_asks, found = self.klausel, Depends(self._subject), Depends(find)
+
+        if isinstance(klausel, AsyncKlausel):
+
+            async def awaiting(request: HTTPConnection, subject: Any = who_asks, thing: Any = found) -> Any:
+                who, resource = self._question(subject, thing)
+                decision = await klausel.evaluate(who, action, resource, denies=True)
+                return self._taken(request, decision, thing)
+
+            return awaiting
+
+        def asking(request: HTTPConnection, subject: Any = who_asks, thing: Any = found) -> Any:
+            who, resource = self._question(subject, thing)
+            return self._taken(request, klausel.evaluate(who, action, resource, denies=True), thing)
+
+        return asking
+
+    def where(self, action: Action | str, model: type[Any], domain: str | None = None) -> Dependency:
+        """A dependency that gives the condition on the rows that the action is allowed on, for `select(Model).where(…)`."""
+        klausel, who_asks, described = self.klausel, Depends(self._subject), self.described(model)
+        kind = Resource(described.type)
+
+        def condition(request: HTTPConnection, answer: FilterAnswer) -> ColumnElement[bool]:
+            found = where(answer.as_json, model, described.columns())
+            _note(request)
+            return found
+
+        if isinstance(klausel, AsyncKlausel):
+
+            async def awaiting(request: HTTPConnection, subject: Any = who_asks) -> ColumnElement[bool]:
+                try:
+                    answer = await klausel.filter(_checked(subject), action, kind, domain=domain)
+                except CallFailed as error:
+                    raise _as_answer(no_answer(error)) from None
+                return condition(request, answer)
+
+            return awaiting
+
+        def asking(request: HTTPConnection, subject: Any = who_asks) -> ColumnElement[bool]:
+            try:
+                answer = klausel.filter(_checked(subject), action, kind, domain=domain)
+            except CallFailed as error:
+                raise _as_answer(no_answer(error)) from None
+            return condition(request, answer)
+
+        return asking
+
+    def menu(self, find: Callable[..., Any]) -> Dependency:
+        """A dependency that gives all that is allowed on each of the objects in the list that `find` gives, in their places."""
+        klausel, who_asks, found = self.klausel, Depends(self._subject), Depends(find)
+
+        if isinstance(klausel, AsyncKlausel):
+
+            async def awaiting(request: HTTPConnection, subject: Any = who_asks, things: Any = found) -> Any:
+                who = _checked(subject)
+                try:
+                    menus = await klausel.permissions(who, [self.resource(thing) for thing in things])
+                except CallFailed as error:
+                    raise _as_answer(no_answer(error)) from None
+                _note(request)
+                return [menu.actions for menu in menus]
+
+            return awaiting
+
+        def asking(request: HTTPConnection, subject: Any = who_asks, things: Any = found) -> Any:
+            who = _checked(subject)
+            try:
+                menus = klausel.permissions(who, [self.resource(thing) for thing in things])
+            except CallFailed as error:
+                raise _as_answer(no_answer(error)) from None
+            _note(request)
+            return [menu.actions for menu in menus]
+
+        return asking
+
+    def public(self, request: HTTPConnection) -> None:
+        """A dependency for endpoints that everybody may reach."""
+        _note(request)
+
+    def _question(self, subject: Who, thing: Any) -> tuple[Any, Resource]:
+        who = _checked(subject)
+        if thing is None:
+            raise HTTPException(404)
+        return who, self.resource(thing)
+
+    def _taken(self, request: HTTPConnection, decision: Decision, thing: Any) -> Any:
+        try:
+            check_decision(decision)
+        except Refusal as refusal:
+            raise _as_answer(refusal) from None
+        _note(request)
+        return thing
+
+
+class RefuseUndecided:
+    """Middleware that refuses (403) every answer, errors apart, of an endpoint that no decision was asked for.
+
+    `public` names paths that are open. It sees an answer when the endpoint has run: what that did is done.
+    """
+
+    def __init__(self, app: Any, public: Iterable[str] = ()) -> None:
+        self._app = app
+        self._public = frozenset(public)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """As ASGI wants it."""
+        if scope["type"] not in ("http", "websocket") or scope["path"] in self._public:
+            await self._app(scope, receive, send)
+            return
+        decided: list[bool] = []
+        refused = False
+
+        async def checked(message: Any) -> None:
+            nonlocal refused
+            if refused:
+                return
+            opens = message["type"] in ("http.response.start", "websocket.accept")
+            if opens and not decided and message.get("status", 200) < 400:
+                refused = True
+                await _refuse(scope["type"], send)
+                return
+            await send(message)
+
+        await self._app({**scope, _NOTE: decided}, receive, checked)
+
+
+async def _refuse(kind: str, send: Any) -> None:
+    if kind == "websocket":
+        await send({"type": "websocket.close", "code": 1008, "reason": UNDECIDED})
+        return
+    body = json.dumps({"detail": UNDECIDED}).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 403, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _note(request: HTTPConnection) -> None:
+    decided = request.scope.get(_NOTE)
+    if decided is not None:
+        decided.append(True)
+
+
+def _checked(subject: Who) -> Any:
+    try:
+        return check_subject(subject)
+    except Refusal as refusal:
+        raise _as_answer(refusal) from None
+
+
+def _as_answer(refusal: Refusal) -> HTTPException:
+    return HTTPException(refusal.status, refusal.message)
