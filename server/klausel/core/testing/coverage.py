@@ -63,6 +63,18 @@ def coverage_of(policy: PolicySet, tests: Iterable[PolicyTest]) -> Coverage:
     return Coverage(tuple(counts), tuple(missed))
 
 
+def tests_by_grant(policy: PolicySet, tests: Iterable[PolicyTest]) -> dict[Place, tuple[str, ...]]:
+    """The names of the tests that touch each grant, by its place; a grant that none touches is left out."""
+    found: dict[Place, dict[str, None]] = {}
+    resolved_roles = ResolvedRoles(policy)
+    for test in tests:
+        for expectation in test.expectations:
+            for item in _touched_by(policy, expectation, resolved_roles):
+                if item.kind == "grants":
+                    found.setdefault(item.place, {})[test.name] = None
+    return {place: tuple(names) for place, names in found.items()}
+
+
 def _everything(policy: PolicySet) -> Iterator[Touchable]:
     for grant in policy.grants:
         yield _grant(grant)
