@@ -76,5 +76,7 @@ def meaning_digest(policy: PolicySet, other_model: str | None = None) -> str:
         repr(("type", declared.name, sorted(declared.actions), sorted(declared.asked_in.items())))
         for declared in policy.resource_types.values()
     ]
+    lines += [repr(("stored subject", name)) for name in policy.stored_subjects]
+    lines += [repr(("stored resource", name)) for name in policy.stored_resources]
     text = "\n".join(sorted(set(lines)))
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"

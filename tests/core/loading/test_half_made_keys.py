@@ -22,7 +22,7 @@ IN_A_PLACE = (
     b"levels: {a: {constant: x}, b: {named_by: b}}\nroles: {r: {level: a, contains: {q: {in: x/y}}}, q: {level: b}}\n"
 )
 TOGETHER = b"grants:\n  - {allow: {all: [lead, any agent]}, to: edit, resource: quiz, in: acme}\n"
-NO_PROPERTIES = b"subject:\n"
+NO_PROPERTIES = b"subject:\nstored: {subjects: user, resources: quiz}\n"
 KINDS = b"""
 people: {ann: {roles: {acme: user}}}
 resources: {own: {type: billing, in: acme}}

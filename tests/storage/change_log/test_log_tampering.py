@@ -454,4 +454,4 @@ class TestGuards:
                 "CREATE OR REPLACE FUNCTION klausel_assignment_log_refuse() RETURNS trigger LANGUAGE plpgsql AS "
                 "$$ BEGIN RETURN NULL; END $$",
             )
-            assert len(missing_guards(store.engine)) == 2
+            assert len(missing_guards(store.engine)) == 3

@@ -11,7 +11,8 @@ from typing import Literal
 
 Naming = Literal[
     "text",  # any text that is not empty
-    "new name",  # a level, role or resource type that is declared here
+    "new name",  # a level or role that is declared here
+    "new type",  # a resource type
     "new condition",
     "new action",
     "level",
@@ -216,12 +217,24 @@ RESOURCE_TYPE = Table(
         ),
     ),
 )
+STORED = Table(
+    "stored",
+    (
+        Key("subjects", Texts("text"), "Types of subjects, such as user, whose properties the database may hold."),
+        Key("resources", Texts("resource type"), "Types of resources whose properties the database may hold."),
+    ),
+)
 PROPERTIES = Table(
     "properties.yaml",
     (
         Key("subject", Entries(TypeOfProperty()), "Every property that requests may send of who asks, with its type."),
         Key("action", Entries(TypeOfProperty()), "Every property that requests may send of an action, with its type."),
         Key("context", Entries(TypeOfProperty()), "Everything that requests may send as context, with its type."),
+        Key(
+            "stored",
+            STORED,
+            "Whose properties decisions look up in the database, too; of all others the request alone counts.",
+        ),
     ),
 )
 TOGETHER = Table(
@@ -252,7 +265,7 @@ FEATURE = Table(
         _DESCRIPTION,
         Key(
             "resource_types",
-            Entries(RESOURCE_TYPE, "new name"),
+            Entries(RESOURCE_TYPE, "new type"),
             "The types of things that this feature brings, with their actions; each is declared once, in any file.",
         ),
         Key(

@@ -22,7 +22,7 @@ from klausel.core.loading.features import (
 from klausel.core.loading.fields import ProblemList
 from klausel.core.loading.file_schema import FEATURE, ROLES
 from klausel.core.loading.invariants import read_invariants
-from klausel.core.loading.property_types import read_properties_file
+from klausel.core.loading.property_types import read_properties_file, read_stored_types
 from klausel.core.loading.roles import Link, check_identified_by, join_roles, read_levels, read_roles
 from klausel.core.loading.test_files import read_tests
 from klausel.core.policy.invariant import Invariant
@@ -137,6 +137,8 @@ class _Loader:
         if properties_root is not None and not properties_root.entries:
             self._report_empty(shown[PROPERTIES_FILE])
         properties = read_properties_file(properties_root, self.problems) if properties_root else {}
+        known_types = frozenset(declared_types) if is_complete else None
+        stored = read_stored_types(properties_root, known_types, self.problems) if properties_root else (frozenset(),) * 2
         vocabulary = Vocabulary(
             roles,
             declared_roles,
@@ -173,7 +175,7 @@ class _Loader:
                 self.problems.add(
                     label.place, "condition-syntax", f'condition "{label.value}" cannot be read', "write it again"
                 )
-        return self._result(roles, types, conditions.named, grants, invariants, tests, properties)
+        return self._result(roles, types, conditions.named, grants, invariants, tests, properties, stored)
 
     def _result(
         self,
@@ -184,6 +186,7 @@ class _Loader:
         invariants: tuple[Invariant, ...],
         tests: list[PolicyTest],
         properties: Mapping[str, PropertyTypes],
+        stored: tuple[frozenset[str], ...],
     ) -> LoadResult:
         problems = tuple(sorted({printable(problem) for problem in self.problems.finished()}))
         if any(problem.severity == "error" for problem in problems):
@@ -198,6 +201,7 @@ class _Loader:
             digest,
             invariants,
             MappingProxyType(dict(properties)),
+            *stored,
         )
         return LoadResult(policy, problems, tuple(tests))
 

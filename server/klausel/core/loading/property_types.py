@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from types import MappingProxyType
 
 from klausel.core.loading.fields import ProblemList, is_empty
-from klausel.core.loading.file_schema import PROPERTIES
+from klausel.core.loading.file_schema import PROPERTIES, STORED
 from klausel.core.loading.json_values import is_text_without_quotes
 from klausel.core.policy.properties import (
     ID,
@@ -22,7 +22,7 @@ from klausel.core.policy.properties import (
     PropertyType,
     PropertyTypes,
 )
-from klausel.core.terms.identifiers import is_name
+from klausel.core.terms.identifiers import fault_in_subject, is_type_or_action
 from klausel.core.terms.problem import did_you_mean
 from klausel.core.terms.request import NOW
 from klausel.core.text.yaml_nodes import Fields, Items, Node, Text
@@ -77,6 +77,29 @@ def read_properties_file(root: Fields, problems: ProblemList) -> Mapping[str, Pr
         if types is not None:
             found[name] = types
     return MappingProxyType(found)
+
+
+def read_stored_types(
+    root: Fields, known_types: Collection[str] | None, problems: ProblemList
+) -> tuple[frozenset[str], frozenset[str]]:
+    """The types of subjects and of resources that `properties.yaml` names under `stored`.
+
+    `known_types` are those that a file declares; None where they are not all known.
+    """
+    stored = problems.fields(root.get("stored"), "stored")
+    if stored is None:
+        return frozenset(), frozenset()
+    problems.check_keys(stored, STORED.names, STORED.what)
+    subjects, resources = (problems.texts(stored.get(name), name) for name in ("subjects", "resources"))
+    for text in subjects:
+        fault = fault_in_subject(text.value, "x")
+        if fault:
+            problems.add(text.place, "bad-name", f'"{text.value}" is no type of subjects: it {fault}', "write it as user")
+    for text in resources:
+        if known_types is not None and text.value not in known_types:
+            message, hint = f'unknown resource type "{text.value}"', did_you_mean(text.value, known_types)
+            problems.add(text.place, "unknown-resource-type", message, hint or "declare it in a feature file")
+    return frozenset(text.value for text in subjects), frozenset(text.value for text in resources)
 
 
 def read_type(name: Text, node: Node, problems: ProblemList) -> PropertyType | None:
@@ -144,4 +167,4 @@ def _item_type(word: str) -> ItemType | None:
     if word in _KINDS:
         return Plain(_KINDS[word])
     of = word.removesuffix(ID)
-    return IdOf(of) if of != word and is_name(of) else None
+    return IdOf(of) if of != word and is_type_or_action(of) else None

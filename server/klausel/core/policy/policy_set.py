@@ -106,6 +106,9 @@ class PolicySet:
     invariants: tuple[Invariant, ...] = ()
     properties: Mapping[str, PropertyTypes] = field(default_factory=lambda: MappingProxyType({}))
     """What is declared of the properties of subjects, actions and the context, by these words."""
+    stored_subjects: frozenset[str] = frozenset()
+    stored_resources: frozenset[str] = frozenset()
+    """The types whose properties decisions look up in the database, too; those of all others come from the request alone."""
 
     def declarations(self, resource_type: str) -> Declarations:
         """What is declared of the requests about a resource type."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Literal
+from typing import Any, Literal
 
 import orjson
 
@@ -19,6 +19,9 @@ GRANTED = 1
 REVOKED = -1
 TEXT_CHARACTERS = 255
 REASON_CHARACTERS = 1000
+
+ENTITIES = "entities"
+"""The kind of a record whose rows are stored properties, and no role assignments."""
 
 LoggedRow = tuple[int, str, str, str, str | None, str | None]
 """A row of a record: GRANTED or REVOKED, subject, role, domain, from and until, as an assignment has them."""
@@ -59,7 +62,8 @@ class Origin:
 class ChangeRecord:
     """One record: numbered from 1 without gaps, its time in microseconds since 1970, later than the one before.
 
-    `kind` is `begins` for the first, whose rows were found when the log began, and `change` for every other. `revision`
+    `kind` is `begins` for the first, whose rows were found when the log began, ENTITIES where stored properties changed, and
+    `change` for every other. `revision`
     is the one after the change, `previous` the hash of the record before.
     """
 
@@ -106,13 +110,14 @@ class RowsDigest:
     """SHA-256 over the canonical JSON of a record's rows, `[[1,"user:ann","lead","acme/support"],…]`, fed bit by bit.
 
     A row with times has both of them behind the domain, null for the one that it lacks; a row without times has neither.
+    Stored properties have their sign, kind, type, id, domain and the properties as JSON.
     """
 
     def __init__(self) -> None:
         self._sha = sha256(b"[")
         self._is_first = True
 
-    def add(self, rows: Sequence[LoggedRow]) -> None:
+    def add(self, rows: Sequence[tuple[Any, ...]]) -> None:
         """Takes the next rows in; raises TypeError when they hold what is no text."""
         if rows:
             text = orjson.dumps([row[:4] if row[4] is None and row[5] is None else row for row in rows])

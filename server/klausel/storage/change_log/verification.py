@@ -13,15 +13,16 @@ from sqlalchemy import Connection, Engine, func, select
 
 from klausel.core.policy.assignment import Assignment
 from klausel.core.records.change_chain import ChainCheck, Finding, StoredRecord, StoredRows
-from klausel.core.records.change_record import GRANTED, REVOKED, RowsDigest
+from klausel.core.records.change_record import ENTITIES, GRANTED, REVOKED, RowsDigest
 from klausel.core.terms.escaping import shown
 from klausel.storage.change_log.writer import ROWS_PER_FETCH, batches
 from klausel.storage.sql.database import reading
 from klausel.storage.sql.revisions import revision_now
 from klausel.storage.sql.rows import kind_of
-from klausel.storage.sql.tables import CasbinRule, LogRecord, LogRow
+from klausel.storage.sql.tables import CasbinRule, Entity, EntityLogRow, LogRecord, LogRow
 
 MOST_FINDINGS = 100
+_MODELS = (LogRecord, LogRow, LogRow, CasbinRule, EntityLogRow, EntityLogRow, Entity)
 
 Progress = Callable[[int], None]
 
@@ -31,6 +32,15 @@ _ROWS = (
     "SELECT number, position, sign, subject, role, domain, starts, ends FROM klausel_assignment_log_row "
     "WHERE number >= :number ORDER BY number, position"
 )
+_ENTITY_ROWS = (
+    "SELECT number, position, sign, kind, type, id, domain, properties FROM klausel_entity_log_row "
+    "WHERE number >= :number ORDER BY number, position"
+)
+_ENTITY_ROWS_BY_KEY = (
+    "SELECT kind, type, id, number, sign, domain, properties FROM klausel_entity_log_row "
+    "ORDER BY kind, type, id, number, position"
+)
+_ENTITIES = "SELECT kind, type, id, domain, properties FROM klausel_entity ORDER BY kind, type, id"
 _ROWS_BY_SUBJECT = (
     "SELECT subject, role, domain, number, sign, starts, ends FROM klausel_assignment_log_row "
     "ORDER BY subject, role, domain, number, sign"
@@ -53,7 +63,7 @@ class Verdict:
 def count_of_log(engine: Engine) -> int:
     """How many steps `verify_log` will tell its progress in."""
     with reading(engine) as connection:
-        counts = [select(func.count()).select_from(model) for model in (LogRecord, LogRow, LogRow, CasbinRule)]
+        counts = [select(func.count()).select_from(model) for model in _MODELS]
         return sum(connection.execute(count).scalar_one() for count in counts)
 
 
@@ -67,7 +77,8 @@ def verify_log(
     tell = on_progress or (lambda steps: None)
     with _snapshot(engine) as connection:
         walk = _Walk(connection, checkpoints, first, tell)
-        findings = chain(walk.findings(), _damage(connection), _differences(connection, tell) if first == 1 else ())
+        differences = (_differences(connection, tell), _different_entities(connection, tell)) if first == 1 else ()
+        findings = chain(walk.findings(), _damage(connection), *differences)
         kept: list[Finding] = []
         found = 0
         for finding in findings:
@@ -91,24 +102,24 @@ class _Walk:
 
     def findings(self) -> Iterator[Finding]:
         first = self._first if self._first > 1 else -(2**63)
-        by_number = groupby(chain.from_iterable(batches(self._connection, _ROWS, first)), key=lambda row: row[0])
-        waiting = next(by_number, None)
+        assignments, entities = _Stream(self._connection, _ROWS, first), _Stream(self._connection, _ENTITY_ROWS, first)
         for some in batches(self._connection, _RECORDS, first):
             for record in map(StoredRecord._make, some):
-                while waiting is not None and not _is_number_from(waiting[0], record.number):
-                    yield self._strays(*waiting)
-                    waiting = next(by_number, None)
-                rows = _NO_ROWS
-                if waiting is not None and waiting[0] == record.number:
-                    rows = self._read_rows(waiting[1])
-                    waiting = next(by_number, None)
+                for stream in (assignments, entities):
+                    yield from map(self._strays, stream.before(record.number))
+                own, other = (entities, assignments) if record.kind == ENTITIES else (assignments, entities)
+                found = own.of(record.number)
+                rows = _NO_ROWS if found is None else self._read_rows(found)
                 yield from self._check.look_at(record, rows)
+                strange = other.of(record.number)
+                if strange is not None:
+                    self._read_rows(strange)
+                    yield Finding(record.number, "rows", "it has rows of another kind of change; they were inserted")
                 self.last = record
             self.records += len(some)
             self._tell(len(some))
-        while waiting is not None:
-            yield self._strays(*waiting)
-            waiting = next(by_number, None)
+        for stream in (assignments, entities):
+            yield from map(self._strays, stream.before(None))
         yield from self._check.end(self.last.revision if self.last else None, revision_now(self._connection))
 
     def _read_rows(self, rows: Iterator[Any]) -> StoredRows:
@@ -130,12 +141,38 @@ class _Walk:
         self.rows += position
         return StoredRows(granted, revoked, digest.hexdigest() if digest else None, is_gapless)
 
-    def _strays(self, number: int, rows: Iterator[Any]) -> Finding:
+    def _strays(self, run: tuple[Any, Iterator[Any]]) -> Finding:
+        number, rows = run
         before = self.rows
         self._read_rows(rows)
         count = self.rows - before
         place = number if isinstance(number, int) else None
         return Finding(place, "rows", f"there is no such record, but {count} of its rows; it was removed, or they inserted")
+
+
+class _Stream:
+    """Rows in the order of their records, of which each run is read at most once."""
+
+    def __init__(self, connection: Connection, query: str, first: int) -> None:
+        self._runs = groupby(chain.from_iterable(batches(connection, query, first)), key=lambda row: row[0])
+        self._waiting = next(self._runs, None)
+
+    def before(self, number: int | None) -> Iterator[tuple[Any, Iterator[Any]]]:
+        """The runs before that of a record, of all that are left for None."""
+        while self._waiting is not None and (number is None or not _is_number_from(self._waiting[0], number)):
+            yield self._waiting
+            self._waiting = next(self._runs, None)
+
+    def of(self, number: int) -> Iterator[Any] | None:
+        """The run of a record; None where it has none. It must be read before anything else is."""
+        if self._waiting is None or self._waiting[0] != number:
+            return None
+        run = self._waiting[1]
+        return chain(run, self._go_on())
+
+    def _go_on(self) -> Iterator[Any]:
+        self._waiting = next(self._runs, None)
+        yield from ()
 
 
 def _is_number_from(found: object, least: int) -> bool:
@@ -152,6 +189,38 @@ def _differences(connection: Connection, tell: Progress) -> Iterator[Finding]:
         )
     except TypeError:
         yield Finding(None, "table", "the role assignments, or the rows of the log, hold what is no text")
+
+
+def _different_entities(connection: Connection, tell: Progress) -> Iterator[Finding]:
+    """Where the stored properties are not what the log comes to."""
+    stored = chain.from_iterable(_told(batches(connection, _ENTITIES), tell))
+    logged = _last_words(chain.from_iterable(_told(batches(connection, _ENTITY_ROWS_BY_KEY), tell)))
+    try:
+        for row, word in _side_by_side(stored, logged):
+            kind, type_, id_ = word.key if row is None else row[:3]
+            what = f"the stored {kind} {shown(f'{type_}:{id_}')}"
+            if word is None or (row is not None and word.sign != GRANTED):
+                yield Finding(word and word.number, "table", f"{what} is there by no record; it was added behind the log")
+            elif row is None and word.sign == GRANTED:
+                yield Finding(word.number, "table", f"{what} was stored by this record, but is gone; somebody took it away")
+            elif row is not None and row != word.row:
+                yield Finding(word.number, "table", f"{what} is not as this record stored it; it was changed behind the log")
+    except TypeError:
+        yield Finding(None, "table", "the stored properties, or their rows of the log, hold what is no text")
+
+
+def _side_by_side(stored: Iterator[Any], logged: Iterator[_LastWord]) -> Iterator[tuple[Any, Any]]:
+    """Rows and last words of the log by their keys; None where one of the two is missing."""
+    row: Any = next(stored, None)
+    word = next(logged, None)
+    while row is not None or word is not None:
+        has_row = row is not None and (word is None or row[:3] <= word.key)
+        has_word = word is not None and (row is None or word.key <= row[:3])
+        yield row if has_row else None, word if has_word else None
+        if has_row:
+            row = next(stored, None)
+        if has_word:
+            word = next(logged, None)
 
 
 def _unlike(stored: Iterator[Any], logged: Iterator[_LastWord]) -> Iterator[Finding]:
@@ -208,7 +277,7 @@ def _shown(row: Any) -> str:
 def _damage(connection: Connection) -> Iterator[Finding]:
     """What SQLite itself finds wrong with the file of the log, such as an index that does not fit its table."""
     if connection.dialect.name == "sqlite":
-        for table in (LogRecord.__tablename__, LogRow.__tablename__):
+        for table in (LogRecord.__tablename__, LogRow.__tablename__, EntityLogRow.__tablename__):
             for (told,) in connection.exec_driver_sql(f"PRAGMA integrity_check({table})"):
                 if told != "ok":
                     yield Finding(None, "edited", f"the file is damaged: {told}")
@@ -230,3 +299,16 @@ def _snapshot(engine: Engine) -> Iterator[Connection]:
             yield connection
         finally:
             driver.text_factory = usual
+
+
+def verdict_as_json(verdict: Verdict, findings: tuple[Finding, ...], signed: int) -> dict[str, object]:
+    """A verification as programs read it, with all that was found wrong, and how many signed checkpoints it met."""
+    last = verdict.last
+    return {
+        "ok": not findings,
+        "records": verdict.records,
+        "changes": verdict.rows,
+        "checkpoints": signed,
+        "last": None if last is None else {"number": last.number, "hash": last.hash},
+        "findings": [{"number": one.number, "kind": one.kind, "message": one.message} for one in findings],
+    }

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, insert, select, text
 from klausel.core.policy.assignment import Assignment
 from klausel.core.records.change_record import (
     BEFORE_THE_FIRST,
+    ENTITIES,
     GRANTED,
     REVOKED,
     ChangeRecord,
@@ -20,7 +21,7 @@ from klausel.core.records.change_record import (
     RowsDigest,
     hash_of,
 )
-from klausel.storage.sql.tables import LogRecord, LogRow, State
+from klausel.storage.sql.tables import EntityLogRow, LogRecord, LogRow, State
 
 ROWS_PER_FETCH = 10_000
 _cursors = count()
@@ -42,15 +43,37 @@ def head_of(connection: Connection) -> Head:
 
 
 def log_rows(connection: Connection, origin: Origin, granted: Sequence[Assignment], revoked: Sequence[Assignment]) -> None:
-    """Appends one record with the rows that a write really changed; to be called after the revision was counted up."""
+    """Appends one record with the rows that a write really changed; to be called after the revision was counted up.
+
+    A record without rows says that somebody looked, as a review does that took nothing away.
+    """
     head = head_of(connection)
     rows: list[LoggedRow] = [(REVOKED, *row) for row in revoked] + [(GRANTED, *row) for row in granted]
     names = ("number", "position", "sign", "subject", "role", "domain", "starts", "ends")
     values = [dict(zip(names, (head.number + 1, position, *row), strict=True)) for position, row in enumerate(rows)]
-    connection.execute(insert(LogRow), values)
+    if values:
+        connection.execute(insert(LogRow), values)
     digest = RowsDigest()
     digest.add(rows)
     _append(connection, head, "change", origin, (len(granted), len(revoked)), digest.hexdigest())
+
+
+EntityRow = tuple[str, str, str, str, str]
+"""Kind, type, id, domain, and the properties as canonical JSON."""
+
+
+def log_entities(connection: Connection, origin: Origin, stored: Sequence[EntityRow], removed: Sequence[EntityRow]) -> None:
+    """Appends one record with what a write really changed; to be called after the revision was counted up."""
+    head = head_of(connection)
+    rows = [(REVOKED, *row) for row in removed] + [(GRANTED, *row) for row in stored]
+    names = ("number", "position", "sign", "kind", "type", "id", "domain", "properties")
+    digest = RowsDigest()
+    for start in range(0, len(rows), ROWS_PER_FETCH):
+        some = rows[start : start + ROWS_PER_FETCH]
+        values = [dict(zip(names, (head.number + 1, start + i, *row), strict=True)) for i, row in enumerate(some)]
+        connection.execute(insert(EntityLogRow), values)
+        digest.add(some)
+    _append(connection, head, ENTITIES, origin, (len(stored), len(removed)), digest.hexdigest())
 
 
 def log_stored_rows(connection: Connection, kind: str, origin: Origin, granted: int, revoked: int = 0) -> None:

@@ -1,16 +1,28 @@
-"""The tables: role assignments in Casbin's shape, one row of state, changed subjects, and the log for auditors."""
+"""The tables: role assignments in Casbin's shape, stored properties, one row of state, changed subjects, and the log."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, Connection, Index, Integer, SmallInteger, String, Table, event, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Connection,
+    Index,
+    Integer,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    event,
+    text,
+)
 from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeEngine
 
-SCHEMA_VERSION = 4
-"""1 had no log for auditors; 2 noted no changes of role assignments that others make by plain SQL; 3 had no times and groups."""
+SCHEMA_VERSION = 5
+"""1 had no log for auditors; 2 noted no changes by plain SQL; 3 had no times and groups; 4 had no stored properties."""
 
 LASTING = "g"
 """The kind of a role assignment without times; the one that Casbin knows."""
@@ -23,6 +35,9 @@ OWN_WRITE = -1
 """On SQLite, a row of `klausel_change` under this revision says that the open transaction counts its changes itself."""
 OWN_WRITE_SETTING = "klausel.own_write"
 """On PostgreSQL, a setting that says the same while it is `yes`."""
+
+CHANNEL = "klausel_changes"
+"""On PostgreSQL, what each write notifies at its commit, with the revision that it made."""
 
 _REVISIONS_KEPT_BY_TRIGGERS = 500
 
@@ -88,6 +103,22 @@ class CasbinRule(Base):
     )
 
 
+class Entity(Base):
+    """What is stored of a subject or a resource: where it lies (empty: nowhere), and its properties as a JSON object."""
+
+    __tablename__ = "klausel_entity"
+    kind: Mapped[str] = mapped_column(_exact_text(8), primary_key=True)
+    type: Mapped[str] = mapped_column(_exact_text(), primary_key=True)
+    id: Mapped[str] = mapped_column(_exact_text(), primary_key=True)
+    domain: Mapped[str] = mapped_column(_exact_text())
+    properties: Mapped[str] = mapped_column(Text())
+    __table_args__ = (
+        CheckConstraint("kind IN ('subject', 'resource')", name="klausel_entity_is_subject_or_resource"),
+        Index("klausel_entity_by_domain", "kind", "type", "domain", "id"),
+        {"sqlite_with_rowid": False},
+    )
+
+
 class State(Base):
     """One row: the schema's version, a random name of this database, and the counter behind its revisions.
 
@@ -104,7 +135,10 @@ class State(Base):
 
 
 class Change(Base):
-    """A subject whose role assignments changed with a revision; other processes drop it from their caches."""
+    """A subject whose role assignments changed with a revision, or a subject or resource whose stored properties did.
+
+    Other processes drop it from their caches.
+    """
 
     __tablename__ = "klausel_change"
     revision: Mapped[int] = mapped_column(_counter(), primary_key=True, autoincrement=False)
@@ -155,6 +189,27 @@ class LogRow(Base):
     )
 
 
+class EntityLogRow(Base):
+    """What a record stored (sign 1) or took away (sign -1) of a subject or resource; `position` counts from 0 in each record.
+
+    What was taken away to be stored with other properties stands before that.
+    """
+
+    __tablename__ = "klausel_entity_log_row"
+    number: Mapped[int] = mapped_column(_counter(), primary_key=True, autoincrement=False)
+    position: Mapped[int] = mapped_column(_counter(), primary_key=True, autoincrement=False)
+    sign: Mapped[int] = mapped_column(SmallInteger)
+    kind: Mapped[str] = mapped_column(_exact_text(8))
+    type: Mapped[str] = mapped_column(_exact_text())
+    id: Mapped[str] = mapped_column(_exact_text())
+    domain: Mapped[str] = mapped_column(_exact_text())
+    properties: Mapped[str] = mapped_column(Text())
+    __table_args__ = (
+        Index("klausel_entity_log_row_by_entity", "kind", "type", "id", "number", "position"),
+        {"sqlite_with_rowid": False},
+    )
+
+
 def guards_of(name: str) -> dict[str, tuple[str, ...]]:
     """By dialect, what makes the database itself refuse to change or remove what stands in a table."""
     message = "the change log of role assignments is append-only"
@@ -176,15 +231,51 @@ def guards_of(name: str) -> dict[str, tuple[str, ...]]:
     }
 
 
-def _sqlite_watch(verb: str, subjects: str) -> str:
+def _sqlite_watch(verb: str, subjects: str, table: str = "casbin_rule") -> str:
     return (
-        f"CREATE TRIGGER IF NOT EXISTS casbin_rule_noted_{verb} BEFORE {verb} ON casbin_rule "
+        f"CREATE TRIGGER IF NOT EXISTS {table}_noted_{verb} BEFORE {verb} ON {table} "
         f"WHEN NOT EXISTS (SELECT 1 FROM klausel_change WHERE revision = {OWN_WRITE}) BEGIN "
         "UPDATE klausel_state SET revision = revision + 1, "
         f"log_starts_after = max(log_starts_after, revision + 1 - {_REVISIONS_KEPT_BY_TRIGGERS}); "
         "DELETE FROM klausel_change WHERE revision <= (SELECT log_starts_after FROM klausel_state); "
         "INSERT INTO klausel_change (revision, subject) "
         f"SELECT (SELECT revision FROM klausel_state), subject FROM ({subjects}); END"
+    )
+
+
+def _noting_function(function: str, noted: str) -> str:
+    """`noted` are the columns that, with `:` between them, say whom a row is about."""
+    new, old = (" || ':' || ".join(f"{row}.{column}" for column in noted.split()) for row in ("NEW", "OLD"))
+    return (
+        f"CREATE OR REPLACE FUNCTION {function}() RETURNS trigger "
+        "LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$ DECLARE counter bigint; BEGIN "
+        "UPDATE klausel_state SET revision = revision + 1, log_starts_after = CASE TG_OP WHEN 'TRUNCATE' THEN revision + 1 "
+        f"ELSE greatest(log_starts_after, revision + 1 - {_REVISIONS_KEPT_BY_TRIGGERS}) END RETURNING revision INTO counter; "
+        "DELETE FROM klausel_change WHERE revision <= (SELECT log_starts_after FROM klausel_state); "
+        f"IF TG_OP IN ('INSERT', 'UPDATE') THEN INSERT INTO klausel_change (revision, subject) VALUES (counter, {new}); "
+        "END IF; IF TG_OP IN ('UPDATE', 'DELETE') THEN INSERT INTO klausel_change (revision, subject) "
+        f"VALUES (counter, {old}) ON CONFLICT DO NOTHING; END IF; "
+        f"PERFORM pg_notify('{CHANNEL}', (SELECT lineage FROM klausel_state) || '-' || counter); RETURN NULL; END $$"
+    )
+
+
+NOTING_FUNCTIONS = (
+    # Whoever may change role assignments need not have rights on the tables that note it. The function runs with the rights
+    # of who made it, so it looks where the tables are, and last of all where every caller may put one of the same name.
+    "SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true)",
+    _noting_function("klausel_note_row_change", "v0"),
+    _noting_function("klausel_note_entity_change", "type id"),
+)
+"""On PostgreSQL, what notes whom a row is about that somebody else than Klausel changes, and tells who listens."""
+
+
+def _postgresql_watch(table: str, function: str) -> tuple[str, ...]:
+    return (
+        *NOTING_FUNCTIONS,
+        f"CREATE TRIGGER {table}_noted AFTER INSERT OR UPDATE OR DELETE ON {table} FOR EACH ROW "
+        f"WHEN (current_setting('{OWN_WRITE_SETTING}', true) IS DISTINCT FROM 'yes') "
+        f"EXECUTE FUNCTION {function}()",
+        f"CREATE TRIGGER {table}_emptied AFTER TRUNCATE ON {table} FOR EACH STATEMENT EXECUTE FUNCTION {function}()",
     )
 
 
@@ -196,26 +287,19 @@ WATCHES: dict[str, tuple[str, ...]] = {
         _sqlite_watch("update", f"SELECT OLD.v0 AS subject UNION SELECT NEW.v0 {_SAME_ID}"),
         _sqlite_watch("delete", "SELECT OLD.v0 AS subject"),
     ),
-    "postgresql": (
-        # Whoever may change role assignments need not have rights on the tables that note it. The function runs with the rights
-        # of who made it, so it looks where the tables are, and last of all where every caller may put one of the same name.
-        "SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true)",
-        "CREATE OR REPLACE FUNCTION klausel_note_row_change() RETURNS trigger "
-        "LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$ DECLARE counter bigint; BEGIN "
-        "UPDATE klausel_state SET revision = revision + 1, log_starts_after = CASE TG_OP WHEN 'TRUNCATE' THEN revision + 1 "
-        f"ELSE greatest(log_starts_after, revision + 1 - {_REVISIONS_KEPT_BY_TRIGGERS}) END RETURNING revision INTO counter; "
-        "DELETE FROM klausel_change WHERE revision <= (SELECT log_starts_after FROM klausel_state); "
-        "IF TG_OP IN ('INSERT', 'UPDATE') THEN INSERT INTO klausel_change (revision, subject) VALUES (counter, NEW.v0); "
-        "END IF; IF TG_OP IN ('UPDATE', 'DELETE') THEN INSERT INTO klausel_change (revision, subject) "
-        "VALUES (counter, OLD.v0) ON CONFLICT DO NOTHING; END IF; RETURN NULL; END $$",
-        "CREATE TRIGGER casbin_rule_noted AFTER INSERT OR UPDATE OR DELETE ON casbin_rule FOR EACH ROW "
-        f"WHEN (current_setting('{OWN_WRITE_SETTING}', true) IS DISTINCT FROM 'yes') "
-        "EXECUTE FUNCTION klausel_note_row_change()",
-        "CREATE TRIGGER casbin_rule_emptied AFTER TRUNCATE ON casbin_rule FOR EACH STATEMENT "
-        "EXECUTE FUNCTION klausel_note_row_change()",
-    ),
+    "postgresql": _postgresql_watch("casbin_rule", "klausel_note_row_change"),
 }
 """By dialect, what counts the revision up and notes the subject of each row that somebody else than Klausel changes."""
+_NEW_ENTITY, _OLD_ENTITY = (f"SELECT {row}.type || ':' || {row}.id AS subject" for row in ("NEW", "OLD"))
+ENTITY_WATCHES: dict[str, tuple[str, ...]] = {
+    "sqlite": (
+        _sqlite_watch("insert", _NEW_ENTITY, "klausel_entity"),
+        _sqlite_watch("update", f"{_OLD_ENTITY} UNION {_NEW_ENTITY}", "klausel_entity"),
+        _sqlite_watch("delete", _OLD_ENTITY, "klausel_entity"),
+    ),
+    "postgresql": _postgresql_watch("klausel_entity", "klausel_note_entity_change"),
+}
+"""The same for stored properties."""
 
 
 def _put_guards(table: Table, connection: Connection, **_: object) -> None:
@@ -223,6 +307,6 @@ def _put_guards(table: Table, connection: Connection, **_: object) -> None:
         connection.exec_driver_sql(statement)
 
 
-LOG_TABLES: list[Table] = [Base.metadata.tables[model.__tablename__] for model in (LogRecord, LogRow)]
+LOG_TABLES: list[Table] = [Base.metadata.tables[model.__tablename__] for model in (LogRecord, LogRow, EntityLogRow)]
 for _table in LOG_TABLES:
     event.listen(_table, "after_create", _put_guards)

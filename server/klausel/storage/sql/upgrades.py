@@ -5,16 +5,35 @@ from __future__ import annotations
 from sqlalchemy import Connection, inspect
 
 from klausel.storage.sql.revisions import own_write
-from klausel.storage.sql.tables import LOG_TABLES, ROW_CHECK, ROW_CHECK_NAME, Base, CasbinRule, LogRow, guards_of
+from klausel.storage.sql.tables import (
+    ROW_CHECK,
+    ROW_CHECK_NAME,
+    Base,
+    CasbinRule,
+    Entity,
+    EntityLogRow,
+    LogRecord,
+    LogRow,
+    guards_of,
+)
 
 _VERSION_WITHOUT_LOG = 1
 _VERSION_WITHOUT_WATCHES = 2
+_VERSION_WITHOUT_ENTITIES = 4
+_LOG_TABLES = [Base.metadata.tables[model.__tablename__] for model in (LogRecord, LogRow)]
+_ENTITY_TABLES = [Base.metadata.tables[model.__tablename__] for model in (Entity, EntityLogRow)]
 
 
 def bring_up_to_date(connection: Connection, found: int) -> None:
-    """Leads the tables from an older version to this one; what watches the rows of role assignments is set afterwards."""
+    """Leads the tables from an older version to this one; what watches the rows is set afterwards."""
+    if found < _VERSION_WITHOUT_ENTITIES:
+        _add_times(connection, found)
+    Base.metadata.create_all(connection, _ENTITY_TABLES, checkfirst=False)
+
+
+def _add_times(connection: Connection, found: int) -> None:
     if found == _VERSION_WITHOUT_LOG:
-        Base.metadata.create_all(connection, LOG_TABLES, checkfirst=False)
+        Base.metadata.create_all(connection, _LOG_TABLES, checkfirst=False)
     else:
         if found == _VERSION_WITHOUT_WATCHES:
             _add_new_guards(connection)
@@ -28,7 +47,7 @@ def bring_up_to_date(connection: Connection, found: int) -> None:
 def _add_new_guards(connection: Connection) -> None:
     """Adds the guards that version 2 did not have; one that somebody lifted stays away, for `verify` to find."""
     if connection.dialect.name == "sqlite":
-        for table in LOG_TABLES:
+        for table in _LOG_TABLES:
             connection.exec_driver_sql(guards_of(table.name)["sqlite"][-1])
 
 
