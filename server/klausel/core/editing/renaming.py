@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from klausel.core.editing.mentions import Mention
 from klausel.core.loading.load import ROLES_FILE, SourceFile
 from klausel.core.policy.roles import ANYONE
-from klausel.core.terms.identifiers import ROLE_CHARACTERS, is_action_name, is_name
+from klausel.core.terms.identifiers import ROLE_CHARACTERS, is_name, is_type_or_action
 from klausel.core.text.decoding import decode
 from klausel.core.text.yaml_nodes import Fields, Items, Text, read_yaml
 
@@ -60,7 +60,7 @@ def edits_to_rename(files: Collection[SourceFile], mentions: Iterable[Mention], 
 def _check_name(one: Mention, new: str, mentions: Iterable[Mention]) -> None:
     if one.kind not in RENAMED:
         raise CannotRename(f"a {one.kind} is not renamed here: applications send it, too")
-    is_good = is_action_name(new) if one.kind == "action" else is_name(new)
+    is_good = is_type_or_action(new) if one.kind in ("action", "resource type") else is_name(new)
     if not is_good or new in ("any", ANYONE):
         raise CannotRename(
             f'"{new}" cannot be the name of a {one.kind}: letters, digits, _ and -, a letter first, at most {ROLE_CHARACTERS}'

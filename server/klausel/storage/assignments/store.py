@@ -31,6 +31,7 @@ from klausel.storage.assignments.store_answers import (
 from klausel.storage.assignments.subject_reader import SubjectReader
 from klausel.storage.change_log.writer import Head as LogHead
 from klausel.storage.change_log.writer import head_of, log_rows
+from klausel.storage.sql.change_feed import ChangeFeed
 from klausel.storage.sql.database import reading, writing
 from klausel.storage.sql.revisions import StoreChange, log_change, own_write, revision_now
 from klausel.storage.sql.rows import COLUMNS, KEY_COLUMNS, as_values
@@ -55,12 +56,14 @@ _UNKNOWN = Origin()
 class AssignmentStore:
     """Role assignments in one database. Safe for use by many threads; other processes may use the same database.
 
-    `clock` gives the moment of now, in seconds since 1970: what has ended by then breaks no rule.
+    `clock` gives the moment of now, in seconds since 1970: what has ended by then breaks no rule. A `feed` of the same database
+    tells what other processes change; the store closes it.
     """
 
-    def __init__(self, engine: Engine, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, engine: Engine, clock: Callable[[], float] = time.time, feed: ChangeFeed | None = None) -> None:
         self.engine = engine
         self.clock = clock
+        self.feed = feed
         self._reader = SubjectReader(engine)
         self._listeners: list[Callable[[StoreChange], None]] = []
 
@@ -274,7 +277,9 @@ class AssignmentStore:
         return result
 
     def close(self) -> None:
-        """Lets go of every connection; the store can be used again."""
+        """Lets go of every connection; the store can be used again, but follows no other processes any more."""
+        if self.feed is not None:
+            self.feed.close()
         self._reader.close()
         self.engine.dispose()
 
