@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest

@@ -353,8 +353,9 @@ def test_now_is_the_time_that_conditions_take_for_the_present(
 def test_roles_below_a_constant_level_are_asked_where_requests_can_name_them(klausel: Klausel, tmp_path: Path) -> None:
     folder = tmp_path / "constant"
     (folder / "features").mkdir(parents=True)
-    roles = "levels:\n  house: {constant: main}\n  room: {named_by: room}\nroles:\n  owner: {level: house}\n  guest: {level: room}\n"
-    (folder / "roles.yaml").write_text(roles, encoding="utf-8")
+    levels = "levels:\n  house: {constant: main}\n  room: {named_by: room}\n"
+    roles = "roles:\n  owner: {level: house}\n  guest: {level: room}\n"
+    (folder / "roles.yaml").write_text(levels + roles, encoding="utf-8")
     grants = "resource_types:\n  door: {actions: [open]}\ngrants:\n  - {allow: [owner, guest], to: open, resource: door}\n"
     (folder / "features" / "doors.yaml").write_text(grants, encoding="utf-8")
     for roles_held, code in (("guest@main/attic", 0), ("owner@main", 0), ("owner@main, guest@main/attic", 0), ("anyone", 3)):
