@@ -131,7 +131,7 @@ class AssignmentStore:
                 if absent:
                     raise InvalidAssignments(absent)
             revision, change = _apply(connection, roles, grant, revoke, origin, now)
-        self._tell(change)
+        self.tell(change)
         return revision
 
     def remove_subject(
@@ -160,7 +160,7 @@ class AssignmentStore:
                             message = f"{subject} is in {row.role}, which has roles beyond {account} too"
                             raise ForbiddenState((Violation(subject, row.role, "", "group-reaches-further", message),))
             revision, change = _apply(connection, roles, (), leaving, origin, self.clock())
-        self._tell(change)
+        self.tell(change)
         return revision, len(leaving)
 
     def rename_role(self, roles: RoleModel, old: str, new: str, origin: Origin = _UNKNOWN) -> tuple[str, int]:
@@ -181,7 +181,7 @@ class AssignmentStore:
             if old == new:
                 return revision_now(connection), 0
             revision, change = _apply(connection, roles, renamed, held, origin, self.clock())
-        self._tell(change)
+        self.tell(change)
         return revision, len(held)
 
     def page(
@@ -249,11 +249,11 @@ class AssignmentStore:
                 if refused:
                     raise InvalidAssignments(tuple(refused))
                 revision, change = _apply(connection, roles, everything, (), origin, self.clock())
-            self._tell(change)
+            self.tell(change)
             added = self.count() - known
             return ImportResult(added, len(everything) - added, revision)
         result, change = load_rows(self.engine, roles, rows, on_progress, origin, self.clock())
-        self._tell(change)
+        self.tell(change)
         return result
 
     def close(self) -> None:
@@ -261,7 +261,8 @@ class AssignmentStore:
         self._reader.close()
         self.engine.dispose()
 
-    def _tell(self, change: StoreChange | None) -> None:
+    def tell(self, change: StoreChange | None) -> None:
+        """Tells the listeners of a committed write of this process to the same database, also by another store."""
         if change is not None:
             for listener in self._listeners:
                 listener(change)
