@@ -19,6 +19,12 @@ FILES = sorted((ROOT / "server" / "klausel").rglob("*.py"))
 WORDS_OF_THE_FIELD = {"account", "group", "manager", "review", "role_assignment", "user"}
 EXAMPLES_IN_MESSAGES = {"acme/support", "user:ann"}
 MEMBERS_OF_AUTHZEN = {"reason_admin"}
+# The Language Server Protocol calls the folder that an editor has open a workspace.
+WORDS_OF_PROTOCOLS = {
+    "server/klausel/cli/language_server/server.py": {"workspace", "WorkspaceEdit", "WORKSPACE_DID_CHANGE_WATCHED_FILES"}
+}
+# Who decides in an access review is its reviewer, in the files about sheets of reviews alone; elsewhere that is a role.
+FILES_OF_ACCESS_REVIEWS = {"review_files.py", "review_sheet.py", "review_evidence.py"}
 
 
 def words_of(policy: PolicySet) -> set[str]:
@@ -41,9 +47,16 @@ def test_no_name_and_no_text_in_the_code_is_a_word_of_the_shipped_policies(file:
     found = [
         f"{file.relative_to(ROOT)}:{line}: {text}"
         for line, text in names_and_texts(ast.parse(file.read_text(encoding="utf-8")))
-        if words.search(text)
+        if words.search(_without_words_of_its_field(file, text))
     ]
     assert found == []
+
+
+def _without_words_of_its_field(file: Path, text: str) -> str:
+    """A text, empty where it is a word of a protocol that its file speaks."""
+    if text in WORDS_OF_PROTOCOLS.get(file.relative_to(ROOT).as_posix(), ()):
+        return ""
+    return re.sub("reviewer", "", text, flags=re.IGNORECASE) if file.name in FILES_OF_ACCESS_REVIEWS else text
 
 
 def names_and_texts(tree: ast.AST) -> Iterator[tuple[int, str]]:

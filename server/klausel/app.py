@@ -18,6 +18,7 @@ from sqlalchemy import Engine
 from klausel.api.access import check_routes
 from klausel.api.connections import ConnectionWatch, RequestsInProgress
 from klausel.api.console.routes import console_routes, is_served
+from klausel.api.freshness import share_freshness
 from klausel.api.http import share
 from klausel.api.lane import EvaluationLane
 from klausel.api.metrics import Metrics
@@ -39,7 +40,8 @@ from klausel.storage.policy_files.source import PolicySource
 from klausel.storage.policy_files.watched_folder import RECHECK_SECONDS, PolicyFolder
 from klausel.storage.schema import open_database
 from klausel.storage.sql.access import Limits
-from klausel.storage.sql.database import StorageError
+from klausel.storage.sql.change_feed import ChangeFeed
+from klausel.storage.sql.database import StorageError, read_url
 
 SECONDS_TO_END = 5
 """How long a worker without a parent may take to answer what it has begun."""
@@ -77,6 +79,7 @@ def create_flask_app(service: Service, metrics: Metrics | None = None) -> Flask:
     settings = service.settings
     app = Flask("klausel", static_folder=None)
     share(app, settings, service.authentication)
+    share_freshness(app, service)
     app.register_blueprint(authzen_routes(service))
     app.register_blueprint(klausel_routes(service, metrics or Metrics(service)))
     if is_served(service):
@@ -88,7 +91,7 @@ def create_flask_app(service: Service, metrics: Metrics | None = None) -> Flask:
 def create_service(settings: Settings) -> Service:
     """The parts behind the routes."""
     engine = open_database(settings.database, database_limits(settings))
-    store = AssignmentStore(engine)
+    store = AssignmentStore(engine, feed=open_feed(settings, engine))
     live = LivePolicy(
         _source_of(settings),
         partial(EffectiveRolesCache, store),
@@ -114,6 +117,14 @@ def create_service(settings: Settings) -> Service:
     return Service(
         settings, live, store, fault, decision_log=decision_log, authentication=open_authentication(settings, engine)
     )
+
+
+def open_feed(settings: Settings, engine: Engine) -> ChangeFeed | None:
+    """What tells the changes of other processes on PostgreSQL; None on other databases. Raises `StorageError`."""
+    if engine.url.drivername != "postgresql+psycopg":
+        return None
+    url = engine.url if settings.listen_url is None else read_url(settings.listen_url)
+    return ChangeFeed(url, database_limits(settings), settings.max_staleness_seconds)
 
 
 def open_authentication(settings: Settings, engine: Engine) -> Authentication | None:

@@ -30,9 +30,10 @@ class Settings:
     The service's own log is `text` or `json`, by `log_format`.
     Files of a folder that changed are taken when they stay as they are for `settle_seconds`.
     `max_connections` are those of one worker, and a body must have arrived `body_seconds` after its request began. The
-    settings that start with `database_` are the limits of `klausel.storage.sql.access`. `accept_model` are the digests of
-    models that may have a matcher of their own. Proving invariants before policies are taken may go through
-    `max_analysis_steps`."""
+    settings that start with `database_` are the limits of `klausel.storage.sql.access`. On PostgreSQL no answer is made of
+    roles read longer than `max_staleness_seconds` ago; changes are listened for at `listen_url`, without one at `database`.
+    `accept_model` are the digests of models that may have a matcher of their own. Proving invariants before policies are
+    taken may go through `max_analysis_steps`."""
 
     policies: str = "policies"
     model: str = "model.conf"
@@ -65,6 +66,8 @@ class Settings:
     database_read_seconds: float = 2.0
     database_write_seconds: float = 10.0
     database_lock_seconds: float = 5.0
+    max_staleness_seconds: float = 1.0
+    listen_url: str | None = None
     max_connections: int = 4096
     body_seconds: float = 5.0
     max_body_bytes: int = 1_048_576

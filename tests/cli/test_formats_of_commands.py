@@ -32,7 +32,7 @@ INPUTS = {
     "picture": "picture",
     "log": "log",
     "blame": "blame quiz edit",
-    "review": "review --since HEAD~1",
+    "review changes": "review --since HEAD~1",
     "findings": "findings",
     "replay": "replay decisions.jsonl",
     "unused": "unused decisions.jsonl",

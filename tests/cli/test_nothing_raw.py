@@ -43,6 +43,7 @@ SAYS_NOTHING_OF_PEOPLE = {
     ),
     **dict.fromkeys(("schema", "test"), "speaks of policy files"),
     "import casbin": "reads files of its caller's; test_import_command has hostile ones",
+    "lsp": "speaks to editors, in JSON",
     "serve": "its log is below",
     "shell": "is asked below",
 }
@@ -110,6 +111,12 @@ def asked(database: str, decisions: Path) -> dict[str, list[list[Any]]]:
             [ACCEPTED, "ag\u202eent\x1b", "acme", *base, *db],
         ],
         "assignments revoke": [[HOSTILE, "agent", "acme/support", *base, *db]],
+        "review sheet": [
+            [decisions.with_name("sheet.csv"), *base, *db],
+            [decisions.with_name("{reviewer}.csv"), "--reviewer-role", "lead", *base, *db],
+        ],
+        "review apply": [[decisions.with_name("sheet.csv"), "--dry-run", *base, *db]],
+        "review verify": [[decisions, "--public-key", decisions, *db]],
         "audit show": [[*db, *one] for one in formats],
         "audit verify": [[*db, *one] for one in formats],
         "audit state": [["--at", "2099-01-01", *db]],
@@ -138,7 +145,7 @@ def test_no_command_prints_anything_raw(database: str, decisions: Path) -> None:
 
 
 def test_every_command_was_asked_or_says_nothing_of_people(database: str, decisions: Path) -> None:
-    known = {*asked(database, decisions), *SAYS_NOTHING_OF_PEOPLE, "diff", "review"}
+    known = {*asked(database, decisions), *SAYS_NOTHING_OF_PEOPLE, "diff", "review changes"}
     assert set(commands()) - known == set(), "a new command: walk it above"
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -141,6 +142,19 @@ def test_the_python_of_a_page_runs_from_top_to_bottom(
     for block in blocks_of(ROOT / page):
         if block.kind == "python":
             exec(compile(block.text.replace("127.0.0.1:8080", f"127.0.0.1:{port}"), block.place, "exec"), namespace)
+
+
+def test_the_tests_that_are_shown_pass(served: tuple[Path, int], environment: dict[str, str]) -> None:
+    folder, _ = served
+    shown = [block for block in blocks_of(ROOT / "docs" / "applications.md") if "@pytest.fixture" in block.text]
+    assert len(shown) == 1
+    (folder / "test_shown.py").write_text(shown[0].text)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_shown.py"]
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, encoding="utf-8", timeout=LONGEST_SECONDS
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 passed" in done.stdout
 
 
 def test_every_fenced_block_is_of_a_kind_that_is_tested() -> None:

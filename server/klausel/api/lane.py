@@ -15,6 +15,7 @@ from klausel.api.access import SCOPES_OF_ROUTES, admit
 from klausel.api.connections import BodyInput, RequestsInProgress
 from klausel.api.errors import ApiError, unavailable
 from klausel.api.evaluations import answer_evaluation, answer_evaluations
+from klausel.api.freshness import AT_LEAST_IN_ENVIRONMENT, check_freshness
 from klausel.api.http import body_limits, drop_odd_request_id, fault_in_host, to_json
 from klausel.api.json_body import BodyError, check_content_type, read_json_object
 from klausel.api.permissions import answer_permissions
@@ -81,6 +82,9 @@ class EvaluationLane:
             caller = None
             if self._authentication is not None:
                 caller = admit(self._authentication, environ, SCOPES_OF_ROUTES["POST", environ["PATH_INFO"]])
+            at_least = environ.get(AT_LEAST_IN_ENVIRONMENT)
+            if at_least is not None:
+                check_freshness(self._service, at_least)
             route, answer = found
             recording = self._service.recording(route, environ)
             read = self._read(environ, length, BATCH if route == "evaluations" else None)

@@ -16,6 +16,7 @@ from klausel.api.shared_metrics import SharedMetrics
 from klausel.service.decision_service import Service
 from klausel.service.policy_in_force import LivePolicy
 from klausel.storage.decision_log.queue import DecisionLog
+from klausel.storage.sql.change_feed import ChangeFeed
 from klausel.storage.sql.database import access_of
 
 SECONDS_FOR_THE_DATABASE = 0.3
@@ -52,6 +53,8 @@ class Metrics(Collector):
     def _own(self) -> Iterator[Metric]:
         yield from _PolicyMetrics(self._service.live).collect()
         yield from _DatabaseMetrics(self._service).collect()
+        if self._service.store.feed is not None:
+            yield from _StalenessMetrics(self._service.store.feed).collect()
         if self._watch is not None:
             yield from _ConnectionMetrics(self._watch).collect()
         if self._service.decision_log is not None:
@@ -124,6 +127,20 @@ class _DatabaseMetrics(Collector):
             process,
             access_of(self._service.store.engine).is_silent,
         )
+
+
+class _StalenessMetrics(Collector):
+    """Labelled by process, for each worker process listens by itself."""
+
+    def __init__(self, feed: ChangeFeed) -> None:
+        self._feed = feed
+
+    def collect(self) -> Iterator[Metric]:
+        process, staleness = str(os.getpid()), self._feed.staleness
+        what = "1 while changes of other processes are followed, so that what is kept may be told"
+        yield _gauge("klausel_changes_trusted", what, process, self._feed.is_trusted)
+        what = "How long ago what is kept was last known to be right; infinite while it is not told"
+        yield _gauge("klausel_staleness_seconds", what, process, staleness)
 
 
 class _ConnectionMetrics(Collector):

@@ -6,8 +6,10 @@ Negation is pushed to the atoms, so that unknown never turns into true on its wa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, time, timedelta
+from operator import ge, gt, le, lt
+from typing import Any
 
 from klausel.core.conditions.functions import FUNCTIONS, OPPOSITE, Function
 from klausel.core.conditions.tree import (
@@ -23,11 +25,12 @@ from klausel.core.conditions.tree import (
     ListOf,
     Literal,
     Operand,
+    Operator,
     Truth,
     compare,
     negate,
 )
-from klausel.core.conditions.values import kind_of, time_text
+from klausel.core.conditions.values import Kind, kind_of, time_text
 from klausel.enforcer.matcher.fold import FOLDED
 
 ALWAYS = "True"
@@ -108,13 +111,12 @@ def _escape(code: int) -> str:
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
-def attribute(holder: object, *path: str) -> object:
+def attribute(holder: object, name: str, *more: str) -> object:
     """The value under a path of names; None when any part is missing."""
-    for name in path:
-        if type(holder) is not dict and not isinstance(holder, Mapping):
-            return None
-        holder = holder.get(name)
-    return holder
+    if type(holder) is not dict and not isinstance(holder, Mapping):
+        return None
+    value = holder.get(name)
+    return attribute(value, *more) if more else value
 
 
 def _is_equal(left: object, right: object) -> bool:
@@ -123,13 +125,60 @@ def _is_equal(left: object, right: object) -> bool:
     return compare("==", left, right) is True
 
 
+def _is_different(left: object, right: object) -> bool:
+    if type(left) is type(right) is str:
+        return left != right
+    return compare("!=", left, right) is True
+
+
+def _is_in(item: object, container: object) -> bool:
+    # No other kind equals a text, so that an element of another kind, which makes a "no" unknown, never makes a "yes".
+    if type(item) is str and type(container) is list:
+        return item in container
+    return compare("in", item, container) is True
+
+
+def _is_not_in(item: object, container: object) -> bool:
+    if type(item) is str and type(container) is list and set(map(type, container)) <= {str}:
+        return item not in container
+    return compare("not in", item, container) is True
+
+
+def _ordering(operator: Operator, holds: Callable[[Any, Any], bool]) -> Callable[[object, object], bool]:
+    """An ordering that looks at once at what is most often compared: two values of one type."""
+    meaning = FUNCTIONS[operator].meaning
+
+    def is_in_order(left: object, right: object) -> bool:
+        kind = type(left)
+        if kind is type(right) and (
+            kind in _IN_ORDER or (kind is datetime and left.tzinfo is not None is not right.tzinfo)  # type: ignore[attr-defined]
+        ):
+            return holds(left, right)
+        return meaning(left, right) is True
+
+    return is_in_order
+
+
+_IN_ORDER = frozenset({int, float, timedelta})
+"""Types of which two values are in order or, as NaN, in none; then no ordering is true."""
+
+
+def _difference(end: object, start: object) -> object:
+    if type(end) is type(start) is datetime and end.tzinfo is not None is not start.tzinfo:
+        return end - start
+    return FUNCTIONS["-"](end, start)
+
+
 def _functions() -> Iterator[tuple[str, Callable[..., object]]]:
     """What the table's entries are to Casbin: true or not, so that unknown never counts as true."""
     for entry in FUNCTIONS.values():
         if entry.turned is not None:
             continue
         if entry.gives != "truth":
-            yield entry.in_casbin, _folded(entry)
+            value = _difference if entry.name == "-" else _value_of(entry)
+            # Its value for literals is found once, when a plan is made.
+            setattr(value, FOLDED, True)
+            yield entry.in_casbin, value
             continue
         yield entry.in_casbin, _when(entry, True)
         if entry.opposite is None:
@@ -137,32 +186,40 @@ def _functions() -> Iterator[tuple[str, Callable[..., object]]]:
 
 
 def _when(entry: Function, wanted: bool) -> Callable[..., bool]:
-    # What takes values of any kind, and what is written, needs no look at its kind; two arguments are the usual number.
+    # What takes values of any kind, and what is written, needs no look at its kind; one or two arguments are the usual number.
     meaning = entry.meaning
     kinds = [() if parameter.is_written else parameter.kinds for parameter in entry.parameters]
+    if kinds == [()]:
+        return lambda one: meaning(one) is wanted
     if len(kinds) != 2:
         return lambda *values: entry(*values) is wanted
-    first, second = kinds
-    if not first and not second:
+    if kinds == [(), ()]:
         return lambda one, other: meaning(one, other) is wanted
-    if not second:
-        return lambda one, other: kind_of(one) in first and meaning(one, other) is wanted
-    return lambda one, other: kind_of(one) in first and kind_of(other) in second and meaning(one, other) is wanted
+    takes_one, takes_other = map(_taking, kinds)
+    if not kinds[1]:
+        return lambda one, other: (type(one) in takes_one or kind_of(one) in kinds[0]) and meaning(one, other) is wanted
+    return lambda one, other: (
+        (type(one) in takes_one or kind_of(one) in kinds[0])
+        and (type(other) in takes_other or kind_of(other) in kinds[1])
+        and meaning(one, other) is wanted
+    )
 
 
-def _folded(entry: Function) -> Callable[..., object]:
-    """A function whose value for literals is found once, when a plan is made."""
+def _taking(kinds: Iterable[Kind]) -> frozenset[type]:
+    """The types of which every value is of one of these kinds."""
+    return frozenset(type_ for kind in kinds for type_ in _ALWAYS_OF_KIND.get(kind, ()))
 
-    value = _value_of(entry)
-    setattr(value, FOLDED, True)
-    return value
+
+_ALWAYS_OF_KIND: Mapping[Kind, tuple[type, ...]] = {"text": (str,), "list": (list, tuple)}
 
 
 def _value_of(entry: Function) -> Callable[..., object]:
+    """The value of an entry, None where it is unknown."""
     meaning = entry.meaning
     kinds = [parameter.kinds for parameter in entry.parameters]
+    takes = [_taking(one) for one in kinds]
     if len(kinds) == 1:
-        return lambda one: meaning(one) if kind_of(one) in kinds[0] else None
+        return lambda one: meaning(one) if type(one) in takes[0] or kind_of(one) in kinds[0] else None
     if len(kinds) == 2:
         first, second = kinds
         return lambda one, other: meaning(one, other) if kind_of(one) in first and kind_of(other) in second else None
@@ -173,6 +230,13 @@ CASBIN_FUNCTIONS: Mapping[str, Callable[..., object]] = {
     "attribute": attribute,
     **dict(_functions()),
     "is_equal": _is_equal,
+    "is_different": _is_different,
+    "is_less": _ordering("<", lt),
+    "is_at_most": _ordering("<=", le),
+    "is_greater": _ordering(">", gt),
+    "is_at_least": _ordering(">=", ge),
+    "is_in": _is_in,
+    "is_not_in": _is_not_in,
     "is_true": lambda value: value is True,
     "is_false": lambda value: value is False,
 }

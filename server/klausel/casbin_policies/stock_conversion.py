@@ -20,7 +20,7 @@ from klausel.core.formatting.files import format_file
 from klausel.core.loading.load import FEATURES_FOLDER, ROLES_FILE, SourceFile, load_policy
 from klausel.core.policy.assignment import Assignment, fault_in_assignment
 from klausel.core.policy.policy_set import PolicySet
-from klausel.core.terms.identifiers import fault_in_domain_id, is_action_name, is_name, subject_key
+from klausel.core.terms.identifiers import fault_in_domain_id, is_name, is_type_or_action, subject_key
 from klausel.core.terms.problem import FormatLossError, PolicyError
 from klausel.core.terms.request import Action, Request, Resource, Subject
 
@@ -107,16 +107,16 @@ class _Conversion:
                 self._fault(lines[name], f'"{name}" and "{first[new]}" would both be the role {new}; rename one of them')
         effects: dict[tuple[str, str | None, str, str], str] = {}
         for rule in self.stock.rules:
-            if not is_name(rule.object):
+            if not is_type_or_action(rule.object):
                 self._fault(
                     rule.line,
-                    f'the object "{rule.object}" cannot be a resource type, which is a name of letters, digits, _, - and .; '
+                    f'the object "{rule.object}" cannot be a resource type (letters, digits and _-.:/#?=&%+~@, a letter first); '
                     "rename it here and where applications ask about it",
                 )
-            if not is_action_name(rule.action):
+            if not is_type_or_action(rule.action):
                 self._fault(
                     rule.line,
-                    f'the action "{rule.action}" cannot be one here (letters, digits, _, -, ., : and /, a letter first); '
+                    f'the action "{rule.action}" cannot be one here (letters, digits and _-.:/#?=&%+~@, a letter first); '
                     "rename it here and where applications ask for it",
                 )
             self._check_domain(rule.line, rule.domain)

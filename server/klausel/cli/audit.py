@@ -39,7 +39,7 @@ from klausel.storage.change_log.checkpoints import (
 )
 from klausel.storage.change_log.guards import missing_guards
 from klausel.storage.change_log.reader import BeforeTheLog, Filters, LoggedChange, LogReader, change_as_json
-from klausel.storage.change_log.verification import Verdict, count_of_log, verify_log
+from klausel.storage.change_log.verification import Verdict, count_of_log, verdict_as_json, verify_log
 from klausel.storage.git.objects import GitError
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -173,7 +173,7 @@ def _write_verdict(verdict: Verdict, findings: tuple[Finding, ...], signed: int,
 
 
 def _write_verdict_as_json(verdict: Verdict, findings: tuple[Finding, ...], signed: int, found: int) -> None:
-    say_json(_verdict_as_json(verdict, findings, signed), indent=2)
+    say_json(verdict_as_json(verdict, findings, signed), indent=2)
 
 
 @audit.command()
@@ -230,18 +230,6 @@ def _verified(engine: Engine, signed: dict[int, str], first: int = 1) -> Verdict
 
 def _counted(count: int, name: str) -> str:
     return f"{count} {name}" if count == 1 else f"{count} {name}s"
-
-
-def _verdict_as_json(verdict: Verdict, findings: tuple[Finding, ...], signed: int) -> dict[str, object]:
-    last = verdict.last
-    return {
-        "ok": not findings,
-        "records": verdict.records,
-        "changes": verdict.rows,
-        "checkpoints": signed,
-        "last": None if last is None else {"number": last.number, "hash": last.hash},
-        "findings": [{"number": one.number, "kind": one.kind, "message": one.message} for one in findings],
-    }
 
 
 @audit.command()

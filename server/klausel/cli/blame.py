@@ -22,7 +22,7 @@ from klausel.core.policy.policy_set import PolicySet
 from klausel.core.policy.roles import ANY_PREFIX
 from klausel.core.terms.problem import did_you_mean
 from klausel.storage.git.line_history import LineHistory
-from klausel.storage.git.objects import GitCommit
+from klausel.storage.git.objects import GitCommit, commit_as_json
 from klausel.storage.git.repository import GitRepository
 from klausel.storage.policy_files.folder import read_folder
 from klausel.storage.policy_files.git_source import git_address
@@ -206,15 +206,4 @@ def _as_json(permission: Permission, causes: list[_Written]) -> dict[str, object
             }
             for written in causes
         ],
-    }
-
-
-def commit_as_json(commit: GitCommit) -> dict[str, object]:
-    """A commit as programs read it."""
-    return {
-        "id": commit.id,
-        "author": commit.author,
-        "email": commit.email,
-        "date": commit.date.isoformat(),
-        "subject": commit.subject,
     }

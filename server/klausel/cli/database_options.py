@@ -17,10 +17,11 @@ from klausel.cli.policy_folder import beside_found_policies
 from klausel.enforcer.installation import InstallationError, check_installation
 from klausel.settings import Settings
 from klausel.storage.schema import open_database
-from klausel.storage.sql.database import StorageError, is_in_memory
+from klausel.storage.sql.database import StorageError, is_in_memory, read_url
 
 Command = TypeVar("Command", bound=Callable[..., object])
 
+_DEFAULTS = Settings()
 _IN_THIS_FOLDER = "sqlite:///"
 
 
@@ -41,6 +42,58 @@ database_option = click.option(
     callback=_beside_the_policies,
     help="SQLAlchemy URL of the role assignments.",
 )
+
+
+_SECONDS: tuple[tuple[str, float, str], ...] = (
+    (
+        "--database-connect-seconds",
+        _DEFAULTS.database_connect_seconds,
+        "in which a connection to the database must be made.",
+    ),
+    (
+        "--database-read-seconds",
+        _DEFAULTS.database_read_seconds,
+        "in which the database must answer a reading; then decisions are denied.",
+    ),
+    (
+        "--database-write-seconds",
+        _DEFAULTS.database_write_seconds,
+        "in which the database must take a write, its wait for others included.",
+    ),
+    ("--database-lock-seconds", _DEFAULTS.database_lock_seconds, "that a write waits for the writes of others."),
+)
+
+
+def database_service_options(command: Command) -> Command:
+    """The options that say how the service waits for its database, and how it hears of the changes of other processes."""
+    command = click.option(
+        "--listen-url",
+        metavar="URL",
+        help="Where PostgreSQL is reached without a pooler between, to hear of changes; without it, at --database.",
+    )(command)
+    command = click.option(
+        "--max-staleness",
+        "max_staleness_seconds",
+        default=_DEFAULTS.max_staleness_seconds,
+        show_default=True,
+        type=click.FloatRange(0.1),
+        metavar="SECONDS",
+        help="On PostgreSQL, never answer by role assignments that were known to be right longer ago.",
+    )(command)
+    for name, default, what in reversed(_SECONDS):
+        of_seconds = click.option(
+            name, default=default, show_default=True, type=click.FloatRange(0.1), help=f"Seconds {what}"
+        )
+        command = of_seconds(command)
+    return command
+
+
+def check_listen_url(settings: Settings) -> None:
+    """Raises `click.BadParameter` where there is nothing to listen to."""
+    if settings.listen_url is None:
+        return
+    if any(read_url(url).drivername != "postgresql+psycopg" for url in (settings.database, settings.listen_url)):
+        raise click.BadParameter("only changes in PostgreSQL are listened for; leave it out", param_hint="--listen-url")
 
 
 def open_existing_database(url: str) -> Engine:

@@ -17,7 +17,7 @@ from klausel.cli.options import fail
 from klausel.cli.output import say, say_json
 from klausel.core.terms.caller import SCOPES, Caller, fault_in_caller
 from klausel.core.terms.moment import read_moment
-from klausel.storage.callers.keys import ApiKey, KeyStore
+from klausel.storage.callers.keys import ApiKey, KeyStore, key_as_json
 from klausel.storage.schema import open_database
 
 _DAYS = re.compile(r"(\d{1,5})d", re.ASCII)
@@ -92,7 +92,7 @@ def _write_table(found: Sequence[ApiKey], now: float) -> None:
 
 
 def _write_json(found: Sequence[ApiKey], now: float) -> None:
-    say_json([_as_json(key, now) for key in found], indent=2)
+    say_json([key_as_json(key, now) for key in found], indent=2)
 
 
 @keys.command("list")
@@ -140,16 +140,3 @@ def _keys_in(engine: Engine) -> Iterator[KeyStore]:
 
 def _day(seconds: int) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M} UTC"
-
-
-def _as_json(key: ApiKey, now: float) -> dict[str, object]:
-    caller = key.caller
-    times = {"created": key.created, "expires": key.expires, "revoked": key.revoked, "last_used": key.last_used}
-    return {
-        "id": key.id,
-        "name": caller.name,
-        "state": key.state(now),
-        "scopes": sorted(caller.scopes),
-        "accounts": None if caller.accounts is None else sorted(caller.accounts),
-        **{name: None if at is None else datetime.fromtimestamp(at, UTC).isoformat() for name, at in times.items()},
-    }

@@ -18,6 +18,7 @@ SECTIONS = {
         "fmt": ("fmt", "fmt"),
         "schema": ("schema", "schema"),
         "declare": ("declare", "declare"),
+        "lsp": ("lsp", "lsp"),
         "compile": ("policies", "compile_"),
     },
     "Be sure of them": {

@@ -27,12 +27,10 @@ from klausel.cli.output import say, say_json
 from klausel.cli.policy_folder import policies_option
 from klausel.cli.test import run_tests
 from klausel.core.conditions.outcomes import TOO_MANY_CASES_HINT
-from klausel.core.decisions.explain import show_value
-from klausel.core.difference.equivalence import Difference
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.terms.problem import Place
 from klausel.core.testing.mutants import Mutant, mutants
-from klausel.core.testing.mutation import Judge, Verdict, score
+from klausel.core.testing.mutation import Judge, Verdict, missing_test, mutants_as_json, score
 from klausel.service.pipeline import LoadedPolicy, open_policy
 from klausel.storage.policy_files.git_source import git_address
 
@@ -48,7 +46,7 @@ def _write_text(loaded: LoadedPolicy, everything: Sequence[Mutant], verdicts: Se
 
 
 def _write_json(loaded: LoadedPolicy, everything: Sequence[Mutant], verdicts: Sequence[Verdict]) -> None:
-    say_json(with_other_model(loaded, _as_json(everything, verdicts)), indent=2)
+    say_json(with_other_model(loaded, mutants_as_json(everything, verdicts)), indent=2)
 
 
 @click.command()
@@ -165,48 +163,7 @@ def _line(place: Place) -> str:
     return f"{place.file}:{place.line}"
 
 
-def missing_test(verdict: Verdict) -> str | None:
-    """The test that would notice a mutant which survived, in words; None where nobody can tell one."""
-    if verdict.difference is None:
-        return verdict.missing_test or None
-    words = case_in_words(verdict.difference)
-    return f"{words}; the rules forbid these roles, so say forbidden: true" if verdict.is_forbidden else words
-
-
-def case_in_words(case: Difference) -> str:
-    """A case that would notice a mutant, in words."""
-    held = ", ".join(f"{role} in {domain}" for role, domain in case.held)
-    values = "".join(f", {name} = {show_value(value)}" for name, value in case.values)
-    may = "may" if case.allowed_by_first else "may not"
-    asked = f"{case.action} {case.resource_type} in {case.domain or 'no domain'}"
-    return f"somebody {f'who is {held}' if held else 'without a role'} {may} {asked}{values}"
-
-
 def _summary(verdicts: Sequence[Verdict]) -> str:
     fates = [verdict.fate for verdict in verdicts]
     counts = ", ".join(f"{fates.count(fate)} {fate}" for fate in ("killed", "survived", "equivalent"))
     return f"{len(fates)} mutants: {counts}; mutation score {score(fates):.1f} %"
-
-
-def _as_json(everything: Sequence[Mutant], verdicts: Sequence[Verdict]) -> dict[str, object]:
-    fates = [verdict.fate for verdict in verdicts]
-    return {
-        "score": round(score(fates), 2),
-        "killed": fates.count("killed"),
-        "survived": fates.count("survived"),
-        "equivalent": fates.count("equivalent"),
-        "mutants": [
-            {
-                "kind": mutant.kind,
-                "what": mutant.what,
-                "file": mutant.place.file,
-                "line": mutant.place.line,
-                "fate": verdict.fate,
-                "noticed_by": verdict.noticed_by,
-                "noticed_at": _line(verdict.noticed_at) if verdict.noticed_at else None,
-                "combinations": verdict.combinations or None,
-                "missing_test": missing_test(verdict),
-            }
-            for mutant, verdict in zip(everything, verdicts, strict=True)
-        ],
-    }

@@ -29,7 +29,7 @@ from klausel.cli.watch import watch
 from klausel.core.analysis.other_model import note_on
 from klausel.core.lint.registry import PAGES, page
 from klausel.core.lint.survey import DomainSeen
-from klausel.core.terms.problem import MOST_SHOWN, PolicyError, Problem, did_you_mean, first_of
+from klausel.core.terms.problem import MOST_SHOWN, PolicyError, Problem, did_you_mean, first_of, problem_as_json
 from klausel.service.pipeline import accepted_model_of, check_files, load_files, problems_of_orphans
 from klausel.storage.file_rules import DEMO_FILE
 from klausel.storage.git.objects import GitError
@@ -82,7 +82,7 @@ def _write_json(found: _Checked) -> None:
     other, (shown, more) = found.other_model, found.first
     about_model = {} if other is None else {"not_for_model": other, "note": note_on(other)}
     left_out = {"more": len(found.problems) - len(shown)} if more else {}
-    say_json({**about_model, "problems": [_as_json(problem) for problem in shown], **left_out}, indent=2)
+    say_json({**about_model, "problems": [problem_as_json(problem) for problem in shown], **left_out}, indent=2)
 
 
 def _write_annotations(found: _Checked) -> None:
@@ -217,18 +217,6 @@ def _problems_beside(found: PolicyFiles, database: str, folder: Path) -> tuple[P
 
 def _count(number: int, what: str) -> str:
     return f"{number} {what}" + ("" if number == 1 else "s")
-
-
-def _as_json(problem: Problem) -> dict[str, object]:
-    return {
-        "file": problem.place.file,
-        "line": problem.place.line,
-        "column": problem.place.column,
-        "severity": problem.severity,
-        "id": problem.id,
-        "message": problem.message,
-        "hint": problem.hint,
-    }
 
 
 def _annotation(problem: Problem) -> str:

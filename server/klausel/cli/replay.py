@@ -25,7 +25,7 @@ from klausel.cli.log_reading import (
 from klausel.cli.options import EXIT_PROBLEMS, load_or_exit
 from klausel.cli.output import say, say_json
 from klausel.core.records.recorded import Recorded
-from klausel.core.replay.flips import Cause, FlipCounter, Flips, FlipTally, Side, cause_in_words
+from klausel.core.replay.flips import Cause, FlipCounter, FlipTally, cause_in_words, tally_as_json
 from klausel.core.replay.replay import Replay
 from klausel.service.pipeline import LoadedPolicy
 from klausel.storage.decision_log.files import Block
@@ -48,7 +48,11 @@ def _write_text(found: _Part, loaded: LoadedPolicy) -> None:
 
 
 def _write_json(found: _Part, loaded: LoadedPolicy) -> None:
-    say_json(_as_json(found, loaded), indent=2)
+    policy: dict[str, object] = {"digest": loaded.files_digest}
+    if loaded.commit is not None:
+        policy |= {"commit": loaded.commit.id, "dirty": loaded.commit.dirty}
+    told = tally_as_json(found.tally, loaded.compiled.policy.grants)
+    say_json({"policy": policy, **told, "lines_that_are_no_records": found.number_of_faults}, indent=2)
 
 
 @click.command()
@@ -123,13 +127,9 @@ def _fails(tally: FlipTally, fail_on: str | None) -> bool:
     )
 
 
-def _in_order(tally: FlipTally) -> list[tuple[Cause, Flips]]:
-    return sorted(tally.causes.items(), key=lambda one: (-one[1].count, repr(one[0])))
-
-
 def _lines(found: _Part, loaded: LoadedPolicy) -> Iterator[str]:
     tally = found.tally
-    for cause, flips in _in_order(tally):
+    for cause, flips in tally.in_order():
         estimate = f" (about {flips.estimated:,.0f} without sampling)" if round(flips.estimated) > flips.count else ""
         yield f"{_WORDS[cause.direction]}  {flips.count:,}{estimate}  {_words(cause, tally, loaded)}"
         for example in flips.examples:
@@ -147,37 +147,3 @@ def _lines(found: _Part, loaded: LoadedPolicy) -> Iterator[str]:
 
 def _words(cause: Cause, tally: FlipTally, loaded: LoadedPolicy) -> str:
     return cause_in_words(cause, tally.grants, loaded.compiled.policy.grants)
-
-
-def _as_json(found: _Part, loaded: LoadedPolicy) -> dict[str, object]:
-    tally = found.tally
-
-    def side(of: Side) -> dict[str, object]:
-        grant = None if of.grant_id is None else tally.grants[of.grant_id]
-        return {"decision": of.allowed, "grant": grant, "judged": not of.unjudged}
-
-    policy: dict[str, object] = {"digest": loaded.files_digest}
-    if loaded.commit is not None:
-        policy |= {"commit": loaded.commit.id, "dirty": loaded.commit.dirty}
-    return {
-        "policy": policy,
-        "replayed": tally.replayed,
-        "same": tally.same,
-        "allowed_now": tally.count_of("more"),
-        "denied_now": tally.count_of("less"),
-        "not_known": dict(tally.not_known.most_common()),
-        "not_recorded": tally.dropped,
-        "from_sampled_logs": tally.sampled,
-        "lines_that_are_no_records": found.number_of_faults,
-        "flips": [
-            {
-                "before": side(cause.before),
-                "after": side(cause.after),
-                "cause": _words(cause, tally, loaded),
-                "count": flips.count,
-                "estimated": round(flips.estimated),
-                "examples": [example._asdict() for example in flips.examples],
-            }
-            for cause, flips in _in_order(tally)
-        ],
-    }

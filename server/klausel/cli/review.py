@@ -1,4 +1,4 @@
-"""Commands for access reviews: `matrix` and `review`."""
+"""Commands for access reviews: `matrix`, and `review` with what it is made of."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from klausel.cli.moments import moment_of, people_at_option
 from klausel.cli.options import at_option, load_or_exit, model_option
 from klausel.cli.output import say
 from klausel.cli.policy_folder import policies_option
+from klausel.cli.review_sheet import apply, sheet, verify
 from klausel.cli.search import domain_named, people_with_effective_roles
 from klausel.core.analysis.matrix_table import sheet_by_person, sheet_by_role, sheet_of_changes, sheet_of_personal_changes
 from klausel.core.analysis.other_model import note_on, note_on_change
@@ -94,7 +95,31 @@ def matrix(
         _write(sheet_by_person(policy, where, people, facts, in_one_row=write is as_csv), write, loaded)
 
 
-@click.command()
+class _Reviews(click.Group):
+    """A group whose first command is meant where none is named."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click does, with the first command put before options and folders."""
+        if args and args[0] not in self.commands and args[0] not in ("--help", "-h"):
+            args = [next(iter(self.commands)), *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=_Reviews)
+def review() -> None:
+    """Write what changed since the last access review, or review each role assignment by a sheet.
+
+    Without the name of a command it is changes: klausel review --since v1.2.
+
+    \b
+    Examples:
+      klausel review --since v1.2
+      klausel review sheet review.xlsx --in acme
+      klausel review apply review.xlsx --key audit.key --ticket AUD-7
+    """
+
+
+@review.command()
 @click.option("--since", required=True, metavar="REV", help="The commit of the last review: a branch, a tag, an id, HEAD~2.")
 @by_option
 @in_option
@@ -112,7 +137,7 @@ def matrix(
 @model_option
 @database_option
 @explains_storage_errors
-def review(
+def changes(
     since: str,
     by: str,
     domain: str | None,
@@ -131,7 +156,7 @@ def review(
 
     \b
     Examples:
-      klausel review --since v1.2
+      klausel review changes --since v1.2
       klausel review --since HEAD~20 --format html > review.html
       klausel review --since v1.2 --by person --in acme/support --people-since 2026-01-15 --format csv
     """
@@ -155,6 +180,10 @@ def review(
         )
         facts += (_people_fact(store, moment_then, " then"), _people_fact(store, moment, " now"))
         _write(sheet_of_personal_changes(*sides, where, (people[0], people[1]), facts), write, before, after)
+
+
+for _command in (sheet, apply, verify):
+    review.add_command(_command)
 
 
 def _people_in(

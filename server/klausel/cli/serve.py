@@ -22,7 +22,7 @@ from granian.constants import Interfaces
 from granian.log import LogLevels
 
 from klausel.cli.assignments import import_file, origin_here
-from klausel.cli.database_options import database_option, explains_storage_errors
+from klausel.cli.database_options import check_listen_url, database_option, database_service_options, explains_storage_errors
 from klausel.cli.options import accepted_models, fail, load_or_exit, model_beside, model_option
 from klausel.cli.output import say
 from klausel.cli.policy_folder import policies_option
@@ -168,34 +168,7 @@ _LOG_OF_THE_SERVER = {
     type=click.FloatRange(0.1),
     help="How often a git ref is looked up again, for policies at REPO@REF:DIR.",
 )
-@click.option(
-    "--database-connect-seconds",
-    default=_DEFAULTS.database_connect_seconds,
-    show_default=True,
-    type=click.FloatRange(0.1),
-    help="Seconds in which a connection to the database must be made.",
-)
-@click.option(
-    "--database-read-seconds",
-    default=_DEFAULTS.database_read_seconds,
-    show_default=True,
-    type=click.FloatRange(0.1),
-    help="Seconds in which the database must answer a reading; then decisions are denied.",
-)
-@click.option(
-    "--database-write-seconds",
-    default=_DEFAULTS.database_write_seconds,
-    show_default=True,
-    type=click.FloatRange(0.1),
-    help="Seconds in which the database must take a write, its wait for others included.",
-)
-@click.option(
-    "--database-lock-seconds",
-    default=_DEFAULTS.database_lock_seconds,
-    show_default=True,
-    type=click.FloatRange(0.1),
-    help="Seconds that a write waits for the writes of others.",
-)
+@database_service_options
 @click.option(
     "--authentication",
     type=click.Choice(["none", "keys"]),
@@ -309,6 +282,7 @@ def serve(policies: Path, model: Path | None, demo: bool, open_to_all: bool, **o
         allowed_hosts=tuple(name.lower() for name in settings.allowed_hosts),
     )
     _check_address(settings, open_to_all)
+    check_listen_url(settings)
     _check_decision_log(settings)
     loaded = load_or_exit(policies, found_model, with_tests=True)
     _check_expectations(loaded, settings.max_analysis_steps)

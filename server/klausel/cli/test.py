@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -14,17 +13,9 @@ from klausel.cli.options import EXIT_PROBLEMS, load_or_exit, model_option
 from klausel.cli.output import say, say_json, say_lines
 from klausel.cli.policy_folder import policies_option
 from klausel.core.policy.policy_test import PolicyTest
-from klausel.core.testing.coverage import Coverage, Touchable, coverage_of
-from klausel.core.testing.run import Failure, ResolvedRoles, failures
+from klausel.core.testing.coverage import Coverage, coverage_as_json, coverage_of
+from klausel.core.testing.run import Failure, Outcome, ResolvedRoles, failures, outcomes_as_json
 from klausel.service.pipeline import LoadedPolicy
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """A test that was run, and what it found wrong: nothing when it passed."""
-
-    test: PolicyTest
-    failures: tuple[Failure, ...]
 
 
 def _write_text(outcomes: Sequence[Outcome], touched: Coverage | None) -> None:
@@ -33,7 +24,8 @@ def _write_text(outcomes: Sequence[Outcome], touched: Coverage | None) -> None:
 
 
 def _write_json(outcomes: Sequence[Outcome], touched: Coverage | None) -> None:
-    say_json(_as_json(outcomes, touched), indent=2)
+    coverage = {} if touched is None else {"coverage": coverage_as_json(touched)}
+    say_json({**outcomes_as_json(outcomes), **coverage}, indent=2)
 
 
 def _write_junit(outcomes: Sequence[Outcome], touched: Coverage | None) -> None:
@@ -146,51 +138,6 @@ def _summary(outcomes: Sequence[Outcome]) -> str:
     failed = sum(bool(outcome.failures) for outcome in outcomes)
     answers = sum(len(outcome.test.expectations) for outcome in outcomes)
     return f"{len(outcomes) - failed} of {len(outcomes)} tests passed, with {answers} answers"
-
-
-def _as_json(outcomes: Sequence[Outcome], touched: Coverage | None) -> dict[str, object]:
-    answer: dict[str, object] = {
-        "passed": sum(not outcome.failures for outcome in outcomes),
-        "failed": sum(bool(outcome.failures) for outcome in outcomes),
-        "tests": [
-            {
-                "name": outcome.test.name,
-                "file": outcome.test.place.file,
-                "line": outcome.test.place.line,
-                "answers": len(outcome.test.expectations),
-                "passed": not outcome.failures,
-                "failures": [_failure_as_json(failure) for failure in outcome.failures],
-            }
-            for outcome in outcomes
-        ],
-    }
-    if touched is not None:
-        answer["coverage"] = {
-            "percent": round(touched.percent, 2),
-            "kinds": {kind: {"touched": done, "all": all_} for kind, done, all_ in touched.by_kind},
-            "missed": [_missed_as_json(missed) for missed in touched.missed],
-        }
-    return answer
-
-
-def _missed_as_json(missed: Touchable) -> dict[str, object]:
-    return {"kind": missed.kind, "what": missed.what, "file": missed.place.file, "line": missed.place.line}
-
-
-def _failure_as_json(failure: Failure) -> dict[str, object]:
-    expectation = failure.expectation
-    return {
-        "file": expectation.place.file,
-        "line": expectation.place.line,
-        "person": expectation.person,
-        "action": expectation.action,
-        "resource": expectation.resource,
-        "domain": failure.explanation.decision.domain,
-        "expected": failure.expected,
-        "got": failure.got,
-        "reason": failure.reason,
-        **({"fix": failure.cure} if failure.cure else {}),
-    }
 
 
 def _as_junit(outcomes: Sequence[Outcome]) -> str:

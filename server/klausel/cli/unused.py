@@ -26,7 +26,7 @@ from klausel.cli.options import load_or_exit
 from klausel.cli.output import say, say_json
 from klausel.core.analysis.table import csv_line
 from klausel.core.policy.policy_set import PolicySet
-from klausel.core.records.decision_record import grant_id, time_text
+from klausel.core.records.decision_record import time_text
 from klausel.core.records.recorded import Recorded
 from klausel.core.replay.unused import (
     Usage,
@@ -36,6 +36,7 @@ from klausel.core.replay.unused import (
     roles_used_by_inheritance_alone,
     unused_grants,
     unused_roles,
+    usage_as_json,
 )
 from klausel.service.pipeline import LoadedPolicy
 from klausel.storage.decision_log.files import Block
@@ -74,8 +75,8 @@ def _write_text(loaded: LoadedPolicy, usage: Usage, warnings: Sequence[str]) -> 
 
 
 def _write_json(loaded: LoadedPolicy, usage: Usage, warnings: Sequence[str]) -> None:
-    told = _as_json(loaded.compiled.policy, usage, list(warnings))
-    say_json({**told, "policy": loaded.files_digest}, indent=2)
+    told = usage_as_json(loaded.compiled.policy, usage)
+    say_json({"policy": loaded.files_digest, "warnings": warnings, **told}, indent=2)
 
 
 def _write_csv(loaded: LoadedPolicy, usage: Usage, warnings: Sequence[str]) -> None:
@@ -206,26 +207,3 @@ def _lines(policy: PolicySet, usage: Usage) -> Iterator[str]:
     gone = list(grants_gone(policy, usage))
     if gone:
         yield f"{len(gone)} grants decided that are not in these policies any more"
-
-
-def _as_json(policy: PolicySet, usage: Usage, warnings: list[str]) -> dict[str, object]:
-    return {
-        "decisions": usage.decisions,
-        "explanations": usage.explanations,
-        "first": usage.first,
-        "last": usage.last,
-        "warnings": warnings,
-        "unused_grants": [
-            {"id": grant_id(grant), "source": grant.source, "text": str(grant)} for grant in unused_grants(policy, usage)
-        ],
-        "unused_roles": unused_roles(policy, usage),
-        "roles_used_by_inheritance_alone": roles_used_by_inheritance_alone(policy, usage),
-        "actions_never_asked": [
-            {"resource_type": type_, "action": action} for type_, action in actions_never_asked(policy, usage)
-        ],
-        "uses_of_roles": {
-            role: {"assigned": usage.assigned[role], "inherited": usage.inherited[role]} for role in policy.roles.roles
-        },
-        "uses_of_grants": {grant_id(grant): usage.grants[grant_id(grant)] for grant in policy.grants},
-        "grants_gone": list(grants_gone(policy, usage)),
-    }

@@ -14,7 +14,7 @@ from klausel.core.policy.holding import Held, Rows, held_at
 from klausel.core.policy.roles import RoleModel
 from klausel.service.stored_properties import StoredProperties
 from klausel.storage.assignments.store import AssignmentStore
-from klausel.storage.assignments.subject_reader import KnownState
+from klausel.storage.sql.history import KnownState
 from klausel.storage.sql.revisions import StoreChange
 
 DEFAULT_ENTRIES = 100_000
@@ -30,8 +30,9 @@ class EffectiveRolesCache:
     What is asked about is the moment `now`, in seconds since 1970 (None: by the clock of the store). An entry knows from when
     until when it is right, and is read again outside of that, whichever way the clock went. It is dropped when its subject
     changes or a group above that. A subject without role assignments is never kept. On an SQLite file, writes of other
-    processes are noticed by `refresh`. On other databases that several processes can write nothing is kept, unless
-    `single_process` promises that only this process writes.
+    processes are noticed by `refresh`. On PostgreSQL the feed of the store tells of them, and what is kept is told only while
+    the feed is trusted. On other databases that several processes can write nothing is kept, unless `single_process` promises
+    that only this process writes.
     """
 
     def __init__(
@@ -51,8 +52,11 @@ class EffectiveRolesCache:
         self._max_entries = max_entries
         self._max_bytes = max_bytes
         self._watches_other_processes = self._reader.is_sqlite_file
-        self._keeps = self._watches_other_processes or self._reader.shares_one_connection or single_process
-        self.stored = StoredProperties(self._reader, keeps=self._keeps)
+        self._feed = store.feed
+        self._keeps = (
+            self._watches_other_processes or self._reader.shares_one_connection or single_process or self._feed is not None
+        )
+        self.stored = StoredProperties(self._reader, keeps=self._keeps, feed=self._feed)
         """What is stored of subjects and resources, as fresh as effective roles are."""
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
         # The subjects kept whose roles depend on each group.
@@ -62,23 +66,29 @@ class EffectiveRolesCache:
         self._bytes_per_assignment = 150 + sys.getsizeof(frozenset(roles.inheritance))
         # Counts the times that something was dropped. What was read before a drop may be old, and is not kept.
         self._drops = 0
-        self._known = self._reader.state() if self._watches_other_processes else None
+        self._history = self._reader.history
+        self._known = self._history.state() if self._watches_other_processes and self._history is not None else None
         self._lock = threading.Lock()
         self._local = threading.local()
         _listen(store, self)
 
     def roles_in(self, subject_key: str, domain: str | None, now: float | None = None) -> frozenset[str]:
         """All names that a subject (`user:ann`) holds in a domain, `anyone` included. Raises StorageError."""
+        feed = self._feed
+        until = inf if feed is None else feed.trusted_until
         entry = self._entries.get(subject_key)
-        if entry is not None and entry.always:
+        if entry is not None and entry.always and (feed is None or feed.clock() < until):
             entry.used = True
             return entry.effective_roles.roles_in(domain)
         return self.effective_roles_of(subject_key, now).roles_in(domain)
 
     def effective_roles_of(self, subject_key: str, now: float | None = None) -> EffectiveRoles:
         """A whole set of effective roles of a subject. Raises StorageError."""
+        feed = self._feed
+        # Read first: an entry that was found when nothing was trusted is not right because it is trusted again.
+        until = inf if feed is None else feed.trusted_until
         entry = self._entries.get(subject_key)
-        if entry is not None:
+        if entry is not None and (feed is None or feed.clock() < until):
             if entry.always:
                 entry.used = True
                 return entry.effective_roles
@@ -97,34 +107,57 @@ class EffectiveRolesCache:
         if version == getattr(self._local, "version", None):
             return
         with self._lock:
-            assert self._known is not None
-            known, subjects = self._reader.changes_since(self._known)
+            assert self._known is not None and self._history is not None
+            known, subjects = self._history.changes_since(self._known)
             self._drop(subjects)
             self._known = known
         # Taken before the log was read: a write in between is seen by the next call.
         self._local.version = version
 
     def revision(self) -> str:
-        """A state of the role assignments that the effective roless after this call have seen: this one, or a later one.
+        """A state of the role assignments that the effective roles after this call have seen: this one, or a later one.
 
-        After `refresh` it is the latest of an SQLite file; of other databases one at most a second old. Raises StorageError.
+        After `refresh` it is the latest of an SQLite file, and the one that the feed knows while that is trusted; of other
+        databases one at most a second old. Raises StorageError.
         """
-        known = self._known
+        feed = self._feed
+        known = feed.known if feed is not None and feed.is_trusted else self._known
         if known is not None:
             named = self._named_revision
             if named is None or named[0] is not known:
-                named = self._named_revision = (known, f"{known.lineage}-{known.counter}")
+                named = self._named_revision = (known, known.revision)
             return named[1]
         now = time.monotonic()
         if self._revision is None or now - self._revision[0] > SECONDS_PER_REVISION:
             self._revision = (now, self._store.revision())
         return self._revision[1]
 
+    def has_seen(self, lineage: str, counter: int) -> bool:
+        """Whether all that is told after this call is of the state after so many writes to this database, or of a later one.
+
+        Asks the database where that is not known. Raises StorageError.
+        """
+        self.refresh()
+        known = self._known
+        if known is None and self._feed is not None and self._history is not None:
+            known = self._feed.known
+            if known is None or not known.is_at_least(lineage, counter):
+                known = self._feed.catch_up(self._history)
+        if known is not None:
+            return known.is_at_least(lineage, counter)
+        # Nothing of other processes is kept, so what is read after this is no older.
+        now, _, reached = self._store.revision().rpartition("-")
+        return now == lineage and int(reached) >= counter
+
     def forget(self, change: StoreChange) -> None:
         """Drops the subjects of a committed write of this process."""
+        # What is known of the history stays as it is: the next `refresh`, or step of the feed, reads it whole.
+        self.forget_subjects(change.subjects)
+
+    def forget_subjects(self, subjects: frozenset[str] | None) -> None:
+        """Drops these subjects, all where None is given."""
         with self._lock:
-            # What is known of the history stays as it is: the next `refresh` reads it whole.
-            self._drop(change.subjects)
+            self._drop(subjects)
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -218,8 +251,8 @@ class _Entry:
 
 
 def _listen(store: AssignmentStore, cache: EffectiveRolesCache) -> None:
-    """Tells the cache of each write for as long as somebody else holds the cache."""
-    reference = weakref.ref(cache)
+    """Tells the cache of each write, and of what the feed tells, for as long as somebody else holds the cache."""
+    reference, feed = weakref.ref(cache), store.feed
 
     def on_change(change: StoreChange) -> None:
         living = reference()
@@ -228,4 +261,13 @@ def _listen(store: AssignmentStore, cache: EffectiveRolesCache) -> None:
         else:
             living.forget(change)
 
+    def on_step(subjects: frozenset[str] | None) -> None:
+        living = reference()
+        if living is not None:
+            living.forget_subjects(subjects)
+        elif feed is not None:
+            feed.remove_listener(on_step)
+
     store.add_listener(on_change)
+    if feed is not None:
+        feed.add_listener(on_step)

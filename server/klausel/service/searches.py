@@ -67,7 +67,7 @@ class Search:
         if isinstance(domain, BadDomain) or fault_in_subject(type_, "x") is not None:
             return
         candidates = candidates_among_subjects(self._policy, self._question, domain)
-        first = subject_key(type_, after)
+        first, prefix = subject_key(type_, after), subject_key(type_, "")
         if candidates.everybody:
             keys = subjects_of_type(self._engine, type_, first)
         else:
@@ -75,7 +75,7 @@ class Search:
             if candidates.names:
                 runs.append(subjects_who_hold(self._engine, holders_of(self._policy.roles, domain, candidates.names), first))
             keys = (key for key, _ in groupby(heapq.merge(*runs)))
-        of_type = takewhile(lambda key: key.startswith(f"{type_}:"), keys)
+        of_type = takewhile(lambda key: key.startswith(prefix), keys)
         for key, held in what_they_hold(self._engine, of_type, self._now, at_first):
             parts = split_subject_key(key)
             if self._accounts is not None and not any(top_domain(where) in self._accounts for _, where in held.pairs):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
+from math import inf
 
 from klausel.core.policy.entity import Entity, EntityKey, joined
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.terms.identifiers import fault_in_subject
 from klausel.core.terms.request import Request
 from klausel.storage.assignments.subject_reader import SubjectReader
+from klausel.storage.sql.change_feed import ChangeFeed
 
 MOST_BYTES = 32 * 1024 * 1024
 _BYTES_PER_ENTITY = 1000
@@ -20,13 +22,17 @@ _BYTES_PER_CHARACTER = 4
 class StoredProperties:
     """Stored entities by kind, type and id, with one indexed query for those that are not held; safe for many threads.
 
-    What is not stored is never kept. Whoever made it tells it, by `drop`, what changes; `keeps` says whether that is certain.
+    What is not stored is never kept. Whoever made it tells it, by `drop`, what changes; `keeps` says whether that is certain,
+    and with a `feed` it is so while that is trusted.
     """
 
-    def __init__(self, reader: SubjectReader, *, keeps: bool, max_bytes: int = MOST_BYTES) -> None:
+    def __init__(
+        self, reader: SubjectReader, *, keeps: bool, feed: ChangeFeed | None = None, max_bytes: int = MOST_BYTES
+    ) -> None:
         self._reader = reader
         self._keeps = keeps
-        self._max_bytes = max_bytes
+        self._feed = feed
+        self._max_bytes = MOST_BYTES
         self._entities: OrderedDict[EntityKey, tuple[Entity, int]] = OrderedDict()
         self._bytes = 0
         # What was read before a drop may be old, and is not kept.
@@ -40,9 +46,12 @@ class StoredProperties:
         """Those of them that are stored. Raises StorageError."""
         found: dict[EntityKey, Entity] = {}
         missing = []
+        feed = self._feed
+        # Read first: an entity that was found when nothing was trusted is not right because it is trusted again.
+        until = inf if feed is None else feed.trusted_until
         for key in keys:
             known = self._entities.get(key)
-            if known is None:
+            if known is None or (feed is not None and feed.clock() >= until):
                 missing.append(key)
             else:
                 found[key] = known[0]

@@ -18,7 +18,16 @@ from klausel.storage.sql.database import (
     use_write_ahead_log,
     write_transaction,
 )
-from klausel.storage.sql.tables import ENTITY_WATCHES, SCHEMA_VERSION, WATCHES, Base, CasbinRule, State
+from klausel.storage.sql.tables import (
+    CHANNEL,
+    ENTITY_WATCHES,
+    NOTING_FUNCTIONS,
+    SCHEMA_VERSION,
+    WATCHES,
+    Base,
+    CasbinRule,
+    State,
+)
 from klausel.storage.sql.upgrades import bring_up_to_date
 
 _VERSION_WITHOUT_LOG = 1
@@ -68,7 +77,10 @@ def upgrade_database(url: str) -> int | None:
         with explained_errors(engine):
             if engine.dialect.name == "sqlite":
                 use_write_ahead_log(engine)
-            return _prepare_schema(engine)
+            found = _prepare_schema(engine)
+            if found == SCHEMA_VERSION and engine.dialect.name == "postgresql":
+                _let_plain_sql_notify(engine)
+            return found
     finally:
         engine.dispose()
 
@@ -108,6 +120,15 @@ def _prepare_schema(engine: Engine) -> int | None:
         if found in (None, _VERSION_WITHOUT_LOG):
             begin_log(connection)
         return found
+
+
+def _let_plain_sql_notify(engine: Engine) -> None:
+    """Tables may be of this version and yet have been made before plain SQL told those who listen."""
+    with engine.begin() as connection:
+        source = connection.exec_driver_sql("SELECT prosrc FROM pg_proc WHERE oid = to_regproc('klausel_note_row_change')")
+        if CHANNEL not in (source.scalar_one_or_none() or ""):
+            for statement in NOTING_FUNCTIONS:
+                connection.exec_driver_sql(statement)
 
 
 def _create_schema(connection: Connection) -> None:

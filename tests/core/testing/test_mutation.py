@@ -10,7 +10,6 @@ import pytest
 from small_policies import COMPANIES, PAYMENTS, PAYMENTS_OPEN, REFUSED, ROLES, ROOT, TEAMS, WHOLE, compiled, load
 
 from klausel.casbin_policies.engine import CompiledPolicy
-from klausel.cli.mutate import case_in_words, missing_test
 from klausel.core.decisions.decide import decide
 from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.difference.equivalence import compare, everything_asked
@@ -19,7 +18,7 @@ from klausel.core.policy.policy_test import Held
 from klausel.core.terms.request import Action, Request, Resource, Subject
 from klausel.core.testing.coverage import coverage_of
 from klausel.core.testing.mutants import Mutant, mutants
-from klausel.core.testing.mutation import Judge, Verdict, score
+from klausel.core.testing.mutation import Judge, Verdict, case_in_words, missing_test, score
 from klausel.service.pipeline import open_policy
 
 

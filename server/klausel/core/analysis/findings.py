@@ -94,11 +94,20 @@ class FindingsSearch:
                 message = f"{keeper} is the only {role} in {domain} whose role has no end"
                 yield Finding(ONE_KEEPER, keeper, role, domain, message, f"give a second one the role: {fix}")
 
+    def concerns(self, row: Assignment, rows: Rows) -> bool:
+        """Whether a row is about the domain asked about: a membership is, where its group leads to a role in there."""
+        if self._inside is None or not row.is_membership:
+            return self._is_inside(row.domain)
+        of_groups = rows_by_subject(rows.others)
+        reached = gather_rows(row.role, of_groups.get(row.role, ()), of_groups)
+        domains = [*(domain for _, domain in reached.pairs), *(one.domain for one in reached.others)]
+        return any(self._is_inside(domain) for domain in domains)
+
     def _of_row(self, row: Assignment, rows: Rows) -> Iterator[Finding]:
         timing = timing_of(row, self._now)
         if not row.is_membership and (timing is None or timing.timing != "ended"):
             self._peopled.add(row.domain)
-        if not self._concerns(row, rows):
+        if not self.concerns(row, rows):
             return
         domain, revoke = row.domain or None, _revoke(row.subject, row.role, row.domain)
         if not row.is_membership and is_orphaned(self._roles, row.role, depth_of(row.domain)):
@@ -156,15 +165,6 @@ class FindingsSearch:
                 for kept in self._keeps.get(pair[0], ()):
                     if self._keepers.setdefault((kept, pair[1]), subject) != subject:
                         self._keepers[kept, pair[1]] = _SEVERAL
-
-    def _concerns(self, row: Assignment, rows: Rows) -> bool:
-        """Whether a row is about the domain asked about: a membership is, where its group leads to a role in there."""
-        if self._inside is None or not row.is_membership:
-            return self._is_inside(row.domain)
-        of_groups = rows_by_subject(rows.others)
-        reached = gather_rows(row.role, of_groups.get(row.role, ()), of_groups)
-        domains = [*(domain for _, domain in reached.pairs), *(one.domain for one in reached.others)]
-        return any(self._is_inside(domain) for domain in domains)
 
     def _is_inside(self, domain: str) -> bool:
         return self._inside is None or domain == self._inside or domain.startswith(f"{self._inside}/")

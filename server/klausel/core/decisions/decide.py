@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 from klausel.core.decisions.domain import BadDomain, domain_of
 from klausel.core.policy.policy_set import Grant, PolicySet
-from klausel.core.terms.identifiers import SUBJECT_CHARACTERS, fault_in_subject
+from klausel.core.terms.identifiers import SUBJECT_CHARACTERS, fault_in_subject, subject_key
 from klausel.core.terms.request import Request, Subject
 
 RolesHeld = Callable[[str, str | None], frozenset[str]]
@@ -42,9 +42,12 @@ def decide(policy: PolicySet, plan: Plan, roles_held: RolesHeld, request: Reques
         fault = fault_in_subject(type_, id_)
         if fault:
             return Decision(False, None, None, f"the subject {fault}")
+        key = subject_key(type_, id_)
+    else:
+        key = f"{type_}:{id_}"
     domain = domain_of(policy.roles, policy.resource_types.get(resource.type), action.name, resource)
     if isinstance(domain, BadDomain):
         return Decision(False, None, None, domain.reason)
-    roles = roles_held(f"{type_}:{id_}", domain)
+    roles = roles_held(key, domain)
     allowed, position = plan.decide(Request(Subject(type_, id_, properties, roles), action, resource, context), domain)
     return Decision(allowed, None if position is None else policy.grants[position], domain)

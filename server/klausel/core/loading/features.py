@@ -10,7 +10,7 @@ from typing import get_args
 
 from klausel.core.conditions.parser import CONDITION_FAULTY, ExpressionFault
 from klausel.core.conditions.tree import Condition, with_one_spelling
-from klausel.core.loading.fields import ProblemList, is_empty
+from klausel.core.loading.fields import OF_TYPES_AND_ACTIONS, ProblemList, is_empty
 from klausel.core.loading.file_schema import GRANT, RESOURCE_TYPE, TOGETHER
 from klausel.core.loading.grant_times import read_times, with_times
 from klausel.core.loading.places import is_known_level, read_csv_scope, read_limits, read_scopes
@@ -22,7 +22,7 @@ from klausel.core.policy.properties import Declarations, PropertyTypes
 from klausel.core.policy.role_hints import hint_on_grantee, hint_on_role
 from klausel.core.policy.roles import ANY_PREFIX, ANYONE, RoleModel, is_joint, joint_name, parts_of
 from klausel.core.policy.scope import Scope
-from klausel.core.terms.identifiers import is_action_name, is_name
+from klausel.core.terms.identifiers import is_type_or_action
 from klausel.core.terms.places import EVERY, EVERYWHERE
 from klausel.core.terms.problem import Place
 from klausel.core.text.yaml_nodes import Fields, Items, Node, Text
@@ -88,7 +88,7 @@ def read_resource_types(root: Fields, found: list[ResourceType], roles: RoleMode
     """Adds the resource types that a feature file declares to `found`; yields every name, also of faulty ones."""
     for name, node in problems.entries(root.get("resource_types"), "resource_types"):
         yield name.value
-        if not problems.name(name, "a resource type", is_name):
+        if not problems.name(name, "a resource type", is_type_or_action, OF_TYPES_AND_ACTIONS):
             continue
         fields = problems.fields(node, f"resource type {name.value}")
         is_readable = fields is not None or is_empty(node)
@@ -96,7 +96,7 @@ def read_resource_types(root: Fields, found: list[ResourceType], roles: RoleMode
         meant = problems.check_keys(fields, RESOURCE_TYPE.names, RESOURCE_TYPE.what)
         actions: dict[str, Place] = {}
         for text in problems.texts(fields.get("actions"), "actions"):
-            problems.name(text, "an action", is_action_name)
+            problems.name(text, "an action", is_type_or_action, OF_TYPES_AND_ACTIONS)
             actions[text.value] = text.place
         if is_readable and fields.get("actions") is None and "actions" not in meant:
             problems.add(name.place, "missing-key", f"resource type {name.value} has no actions", "add actions: [view]")

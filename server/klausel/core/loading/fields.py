@@ -30,6 +30,13 @@ WORDS_OF_OTHERS = {
 }
 """Keys of other policy languages, with those that say it here."""
 
+_OF_NAMES = "start with a letter; letters, digits, `_`, `-` and `.` may follow, 64 characters at most"
+OF_TYPES_AND_ACTIONS = (
+    "start with a letter; letters, digits and `_-.:/#?=&%+~@` may follow, and single blanks between words; "
+    "255 characters at most"
+)
+"""What to do about a name of a resource type or an action."""
+
 
 class ProblemList:
     """Gathers problems while files are read."""
@@ -163,7 +170,7 @@ class ProblemList:
         self.add(text.place, "wrong-kind", f'{what} is "{text.value}"', "write true or false")
         return False
 
-    def name(self, text: Text, what: str, is_good: Callable[[str], bool]) -> bool:
+    def name(self, text: Text, what: str, is_good: Callable[[str], bool], hint: str = _OF_NAMES) -> bool:
         """Whether a declared name is well formed and not reserved; a problem when not."""
         if text.value in ("anyone", "any"):
             self.add(
@@ -171,7 +178,6 @@ class ProblemList:
             )
             return False
         if not is_good(text.value):
-            hint = "start with a letter; letters, digits, `_`, `-` and `.` may follow, 64 characters at most"
             self.add(text.place, "bad-name", f'"{text.value}" cannot name {what}', hint)
             return False
         return True

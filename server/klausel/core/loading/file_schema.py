@@ -11,7 +11,8 @@ from typing import Literal
 
 Naming = Literal[
     "text",  # any text that is not empty
-    "new name",  # a level, role or resource type that is declared here
+    "new name",  # a level or role that is declared here
+    "new type",  # a resource type
     "new condition",
     "new action",
     "level",
@@ -264,7 +265,7 @@ FEATURE = Table(
         _DESCRIPTION,
         Key(
             "resource_types",
-            Entries(RESOURCE_TYPE, "new name"),
+            Entries(RESOURCE_TYPE, "new type"),
             "The types of things that this feature brings, with their actions; each is declared once, in any file.",
         ),
         Key(

@@ -28,7 +28,7 @@ from klausel.core.loading.file_schema import (
 from klausel.core.policy.invariant import EVERY, OUTSIDER
 from klausel.core.policy.properties import LIST_OF, PLAIN_KINDS
 from klausel.core.policy.roles import ANY_PREFIX, ANYONE
-from klausel.core.terms.identifiers import ROLE_CHARACTERS
+from klausel.core.terms.identifiers import ROLE_CHARACTERS, TYPE_CHARACTERS
 
 Schema = dict[str, Any]
 
@@ -40,10 +40,17 @@ _TEXT: Schema = {"type": _SCALAR, "pattern": r"\S"}
 _LETTER = r"[^\x00-@\[-\^`{-\x7f]"
 _NOT_RESERVED = r"^(?!(?:any|anyone)$)"
 _NAME = rf"{_NOT_RESERVED}{_LETTER}[^\x00-,/:-@\[-\^`{{-\x7f]*$"
-_ACTION_NAME = rf"{_NOT_RESERVED}{_LETTER}[^\x00-,;-@\[-\^`{{-\x7f]*$"
+_WORD = r"[^\x00-,/:-@\[-\^`{-\x7f]"
+_IN_TYPE = r"[^\x00-\"$'-*,;<>\[-\^`{-}\x7f]"
+_TYPE_OR_ACTION = rf"{_NOT_RESERVED}{_LETTER}(?:{_IN_TYPE}|(?<={_WORD}) (?={_WORD}))*$"
 _CONDITION_NAME = rf"^(?!(?:any|anyone|{'|'.join(sorted(KEYWORDS))})$){_LETTER}[^\x00-/:-@\[-\^`{{-\x7f]*$"
 _PLACE = r"^(?:\*|[^\s,:*/]+)(?:/(?:\*|[^\s,:*/]+))*$"
-_PATTERNS: Mapping[Naming, str] = {"new name": _NAME, "new action": _ACTION_NAME, "new condition": _CONDITION_NAME}
+_PATTERNS: Mapping[Naming, str] = {
+    "new name": _NAME,
+    "new type": _TYPE_OR_ACTION,
+    "new action": _TYPE_OR_ACTION,
+    "new condition": _CONDITION_NAME,
+}
 
 
 def schemas_for(names: DeclaredNames) -> dict[str, Schema]:
@@ -100,7 +107,7 @@ class _Writer:
     def _entries(self, value: Entries) -> Schema:
         schema: Schema = {"type": ["object", "null"], "additionalProperties": self._schema(value.value)}
         if value.naming in _PATTERNS:
-            schema["propertyNames"] = {"pattern": _PATTERNS[value.naming], "maxLength": ROLE_CHARACTERS}
+            schema["propertyNames"] = {"pattern": _PATTERNS[value.naming], "maxLength": _most_characters(value.naming)}
         elif value.naming == "action" and self._names.actions:
             schema["propertyNames"] = {"enum": [*self._names.actions]}
         return schema
@@ -155,7 +162,7 @@ class _Writer:
         if naming == "place":
             return {"type": _SCALAR, "pattern": _PLACE}
         if naming in _PATTERNS:
-            return {"type": _SCALAR, "pattern": _PATTERNS[naming], "maxLength": ROLE_CHARACTERS}
+            return {"type": _SCALAR, "pattern": _PATTERNS[naming], "maxLength": _most_characters(naming)}
         key = naming.replace(" or *", "_or_all").replace(" ", "_")
         self._definitions[key] = self._named(naming)
         return {"$ref": f"#/definitions/{key}"}
@@ -189,6 +196,10 @@ class _Writer:
         return ", ".join(self._names.resource_types.get(name, ()))
 
 
+def _most_characters(naming: Naming) -> int:
+    return TYPE_CHARACTERS if _PATTERNS[naming] == _TYPE_OR_ACTION else ROLE_CHARACTERS
+
+
 _WORDS = [*PLAIN_KINDS, "user id"]
 _CHOICE: Schema = {"type": "array", "items": {"type": "string", "pattern": r"\S"}, "minItems": 1, "uniqueItems": True}
 _TYPE: Schema = {
@@ -196,7 +207,7 @@ _TYPE: Schema = {
         {"enum": [*_WORDS, *(f"{LIST_OF} {word}" for word in _WORDS)]},
         {
             "type": "string",
-            "pattern": rf"^\s*(?:{LIST_OF}\s+)?{_NAME.removeprefix(_NOT_RESERVED).removesuffix('$')}\s+id\s*$",
+            "pattern": rf"^\s*(?:{LIST_OF}\s+)?{_TYPE_OR_ACTION.removeprefix(_NOT_RESERVED).removesuffix('$')}\s+id\s*$",
         },
         _CHOICE,
         {

@@ -37,8 +37,8 @@ PROBLEM_PAGES: Mapping[str, str] = MappingProxyType(
             """,
         "bad-name": """
             Names of roles, types, actions, conditions and levels start with a letter, and
-            go on with letters, digits, `_`, `-` and `.`; actions may also have `:` and
-            `/`. Words of the language, such as `anyone`, `and` or `subject`, cannot be
+            go on with letters, digits, `_`, `-` and `.`; resource types and actions may be
+            URNs, URLs or words with blanks between. Words of the language, such as `anyone`, `and` or `subject`, cannot be
             names.
 
             Choose another name, and write it wherever the old one stands.

@@ -22,7 +22,7 @@ from klausel.core.policy.properties import (
     PropertyType,
     PropertyTypes,
 )
-from klausel.core.terms.identifiers import fault_in_subject, is_name
+from klausel.core.terms.identifiers import fault_in_subject, is_type_or_action
 from klausel.core.terms.problem import did_you_mean
 from klausel.core.terms.request import NOW
 from klausel.core.text.yaml_nodes import Fields, Items, Node, Text
@@ -167,4 +167,4 @@ def _item_type(word: str) -> ItemType | None:
     if word in _KINDS:
         return Plain(_KINDS[word])
     of = word.removesuffix(ID)
-    return IdOf(of) if of != word and is_name(of) else None
+    return IdOf(of) if of != word and is_type_or_action(of) else None

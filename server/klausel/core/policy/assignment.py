@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from klausel.core.policy.role_hints import DECLARED_IN, hint_on_role
 from klausel.core.policy.roles import RoleModel, depth_of, parent_domain
-from klausel.core.terms.identifiers import fault_in_domain, fault_in_subject, split_subject_key
+from klausel.core.terms.identifiers import fault_in_domain, fault_in_subject_key, split_subject_key
 from klausel.core.terms.moment import seconds_of_instant
 
 GROUP_PREFIX = "group:"
@@ -87,10 +87,9 @@ def fault_in_assignment(roles: RoleModel, assignment: Assignment) -> str | None:
 
     Looks at the row alone: names, levels, form. `roles` is the model of the policy set in force.
     """
-    parts = split_subject_key(assignment.subject)
-    if parts is None:
+    if split_subject_key(assignment.subject) is None:
         return f'subject "{assignment.subject}" has no type; write it as type:id, such as user:{assignment.subject}'
-    fault = fault_in_subject(*parts)
+    fault = fault_in_subject_key(assignment.subject)
     if fault:
         return f"subject {fault}"
     if assignment.role.startswith(GROUP_PREFIX):
@@ -115,7 +114,7 @@ def fault_in_assignment(roles: RoleModel, assignment: Assignment) -> str | None:
 
 
 def _fault_in_membership(assignment: Assignment) -> str | None:
-    fault = fault_in_subject(*assignment.role.split(":", 1))
+    fault = fault_in_subject_key(assignment.role)
     if fault:
         return f"group {fault}"
     if assignment.domain:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -81,6 +81,10 @@ class FlipTally:
     def count_of(self, direction: Direction) -> int:
         """How many flips there were in one direction."""
         return sum(flips.count for cause, flips in self.causes.items() if cause.direction == direction)
+
+    def in_order(self) -> list[tuple[Cause, Flips]]:
+        """The causes with their flips, those with the most first."""
+        return sorted(self.causes.items(), key=lambda one: (-one[1].count, repr(one[0])))
 
     def add(self, other: FlipTally) -> None:
         """Takes in what a later part of the same log gave."""
@@ -184,3 +188,32 @@ def _fate(id_: str, described: Mapping[str, object], policy: Iterable[Grant]) ->
         if str(grant).partition(" when ")[0] == before_when:
             return f"which says now, at {grant.source}: {grant}"
     return "which is gone"
+
+
+def tally_as_json(tally: FlipTally, policy: Sequence[Grant]) -> dict[str, object]:
+    """What a replay found as programs read it; `policy` are the grants that decide now."""
+
+    def side(of: Side) -> dict[str, object]:
+        grant = None if of.grant_id is None else tally.grants[of.grant_id]
+        return {"decision": of.allowed, "grant": grant, "judged": not of.unjudged}
+
+    return {
+        "replayed": tally.replayed,
+        "same": tally.same,
+        "allowed_now": tally.count_of("more"),
+        "denied_now": tally.count_of("less"),
+        "not_known": dict(tally.not_known.most_common()),
+        "not_recorded": tally.dropped,
+        "from_sampled_logs": tally.sampled,
+        "flips": [
+            {
+                "before": side(cause.before),
+                "after": side(cause.after),
+                "cause": cause_in_words(cause, tally.grants, policy),
+                "count": flips.count,
+                "estimated": round(flips.estimated),
+                "examples": [example._asdict() for example in flips.examples],
+            }
+            for cause, flips in tally.in_order()
+        ],
+    }

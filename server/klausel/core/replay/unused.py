@@ -155,3 +155,26 @@ def grants_gone(policy: PolicySet, usage: Usage) -> Iterable[str]:
     """The ids of grants that decided in the period and that the policy set does not hold."""
     known = {grant_id(grant) for grant in policy.grants}
     return sorted(id_ for id_ in usage.grants if id_ not in known)
+
+
+def usage_as_json(policy: PolicySet, usage: Usage) -> dict[str, object]:
+    """What was used and what was not, of a policy set, as programs read it."""
+    return {
+        "decisions": usage.decisions,
+        "explanations": usage.explanations,
+        "first": usage.first,
+        "last": usage.last,
+        "unused_grants": [
+            {"id": grant_id(grant), "source": grant.source, "text": str(grant)} for grant in unused_grants(policy, usage)
+        ],
+        "unused_roles": unused_roles(policy, usage),
+        "roles_used_by_inheritance_alone": roles_used_by_inheritance_alone(policy, usage),
+        "actions_never_asked": [
+            {"resource_type": type_, "action": action} for type_, action in actions_never_asked(policy, usage)
+        ],
+        "uses_of_roles": {
+            role: {"assigned": usage.assigned[role], "inherited": usage.inherited[role]} for role in policy.roles.roles
+        },
+        "uses_of_grants": {grant_id(grant): usage.grants[grant_id(grant)] for grant in policy.grants},
+        "grants_gone": list(grants_gone(policy, usage)),
+    }

@@ -89,3 +89,16 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """The start of a hint: `did you mean "lead"?`, or an empty string when nothing is near."""
     near = nearest_name(name, known)
     return f'did you mean "{near}"? ' if near else ""
+
+
+def problem_as_json(problem: Problem) -> dict[str, object]:
+    """A problem as programs read it."""
+    return {
+        "file": problem.place.file,
+        "line": problem.place.line,
+        "column": problem.place.column,
+        "severity": problem.severity,
+        "id": problem.id,
+        "message": problem.message,
+        "hint": problem.hint,
+    }

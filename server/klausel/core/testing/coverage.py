@@ -63,6 +63,18 @@ def coverage_of(policy: PolicySet, tests: Iterable[PolicyTest]) -> Coverage:
     return Coverage(tuple(counts), tuple(missed))
 
 
+def tests_by_grant(policy: PolicySet, tests: Iterable[PolicyTest]) -> dict[Place, tuple[str, ...]]:
+    """The names of the tests that touch each grant, by its place; a grant that none touches is left out."""
+    found: dict[Place, dict[str, None]] = {}
+    resolved_roles = ResolvedRoles(policy)
+    for test in tests:
+        for expectation in test.expectations:
+            for item in _touched_by(policy, expectation, resolved_roles):
+                if item.kind == "grants":
+                    found.setdefault(item.place, {})[test.name] = None
+    return {place: tuple(names) for place, names in found.items()}
+
+
 def _everything(policy: PolicySet) -> Iterator[Touchable]:
     for grant in policy.grants:
         yield _grant(grant)
@@ -117,3 +129,15 @@ def _touched_by(policy: PolicySet, expectation: Expectation, resolved_roles: Res
             for container, contained in itertools.pairwise(chain):
                 if container != contained:
                     yield _link(policy, container, contained)
+
+
+def coverage_as_json(coverage: Coverage) -> dict[str, object]:
+    """A coverage as programs read it."""
+    return {
+        "percent": round(coverage.percent, 2),
+        "kinds": {kind: {"touched": done, "all": all_} for kind, done, all_ in coverage.by_kind},
+        "missed": [
+            {"kind": missed.kind, "what": missed.what, "file": missed.place.file, "line": missed.place.line}
+            for missed in coverage.missed
+        ],
+    }

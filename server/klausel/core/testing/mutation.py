@@ -10,6 +10,7 @@ from klausel.core.analysis.budget import Budget
 from klausel.core.analysis.decision_table import Remembered
 from klausel.core.conditions.outcomes import TooManyCases
 from klausel.core.decisions.decide import Plan, decide
+from klausel.core.decisions.explain import show_value
 from klausel.core.difference.equivalence import Difference, compare
 from klausel.core.policy.keepers import violations_alone, violations_by_one
 from klausel.core.policy.policy_set import PolicySet
@@ -103,3 +104,45 @@ def score(fates: Collection[Fate]) -> float:
     killed = sum(fate == "killed" for fate in fates)
     counting = sum(fate != "equivalent" for fate in fates)
     return 100 * killed / counting if counting else 100.0
+
+
+def missing_test(verdict: Verdict) -> str | None:
+    """The test that would notice a mutant which survived, in words; None where nobody can tell one."""
+    if verdict.difference is None:
+        return verdict.missing_test or None
+    words = case_in_words(verdict.difference)
+    return f"{words}; the rules forbid these roles, so say forbidden: true" if verdict.is_forbidden else words
+
+
+def case_in_words(case: Difference) -> str:
+    """A case that would notice a mutant, in words."""
+    held = ", ".join(f"{role} in {domain}" for role, domain in case.held)
+    values = "".join(f", {name} = {show_value(value)}" for name, value in case.values)
+    may = "may" if case.allowed_by_first else "may not"
+    asked = f"{case.action} {case.resource_type} in {case.domain or 'no domain'}"
+    return f"somebody {f'who is {held}' if held else 'without a role'} {may} {asked}{values}"
+
+
+def mutants_as_json(everything: Sequence[Mutant], verdicts: Sequence[Verdict]) -> dict[str, object]:
+    """Mutants with their verdicts, in the same order, as programs read them."""
+    fates = [verdict.fate for verdict in verdicts]
+    return {
+        "score": round(score(fates), 2),
+        "killed": fates.count("killed"),
+        "survived": fates.count("survived"),
+        "equivalent": fates.count("equivalent"),
+        "mutants": [
+            {
+                "kind": mutant.kind,
+                "what": mutant.what,
+                "file": mutant.place.file,
+                "line": mutant.place.line,
+                "fate": verdict.fate,
+                "noticed_by": verdict.noticed_by,
+                "noticed_at": f"{verdict.noticed_at.file}:{verdict.noticed_at.line}" if verdict.noticed_at else None,
+                "combinations": verdict.combinations or None,
+                "missing_test": missing_test(verdict),
+            }
+            for mutant, verdict in zip(everything, verdicts, strict=True)
+        ],
+    }

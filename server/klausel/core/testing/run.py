@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from klausel.core.decisions.decide import Decision, Plan, decide
@@ -101,3 +101,47 @@ def _is_met(expectation: Expectation, decision: Decision) -> bool:
 def _is_stale(policy: PolicySet, expectation: Expectation) -> bool:
     grants = policy.grants_about(*expectation.question)
     return expectation.decided_by is not None and expectation.decided_by not in {grant_text(str(grant)) for grant in grants}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A test that was run, and what it found wrong: nothing when it passed."""
+
+    test: PolicyTest
+    failures: tuple[Failure, ...]
+
+
+def outcomes_as_json(outcomes: Sequence[Outcome]) -> dict[str, object]:
+    """The outcomes of tests as programs read them."""
+    return {
+        "passed": sum(not outcome.failures for outcome in outcomes),
+        "failed": sum(bool(outcome.failures) for outcome in outcomes),
+        "tests": [
+            {
+                "name": outcome.test.name,
+                "file": outcome.test.place.file,
+                "line": outcome.test.place.line,
+                "answers": len(outcome.test.expectations),
+                "passed": not outcome.failures,
+                "failures": [failure_as_json(failure) for failure in outcome.failures],
+            }
+            for outcome in outcomes
+        ],
+    }
+
+
+def failure_as_json(failure: Failure) -> dict[str, object]:
+    """A failure as programs read it."""
+    expectation = failure.expectation
+    return {
+        "file": expectation.place.file,
+        "line": expectation.place.line,
+        "person": expectation.person,
+        "action": expectation.action,
+        "resource": expectation.resource,
+        "domain": failure.explanation.decision.domain,
+        "expected": failure.expected,
+        "got": failure.got,
+        "reason": failure.reason,
+        **({"fix": failure.cure} if failure.cure else {}),
+    }

@@ -23,7 +23,7 @@ from klausel.core.policy.holding import gather_rows, rows_by_subject
 from klausel.core.policy.keepers import holders_of, kept_roles_and_domains
 from klausel.core.policy.roles import RoleModel, depth_of, parent_domain, top_domain
 from klausel.core.records.change_record import REVOKED, Origin
-from klausel.core.terms.identifiers import fault_in_subject, split_subject_key
+from klausel.core.terms.identifiers import fault_in_subject_key
 from klausel.storage.assignments.closures import (
     ROWS_PER_STATEMENT,
     groups_below,
@@ -216,8 +216,7 @@ class _RowCheck:
 
 
 def _is_good_subject(subject: str) -> bool:
-    parts = split_subject_key(subject)
-    return parts is not None and fault_in_subject(*parts) is None
+    return fault_in_subject_key(subject) is None
 
 
 def _stage(

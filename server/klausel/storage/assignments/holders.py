@@ -12,6 +12,7 @@ from sqlalchemy import Engine, Select, and_, func, select, text
 
 from klausel.core.analysis.search import Holders
 from klausel.core.policy.holding import Held, gather_rows, held_at, rows_by_subject
+from klausel.core.terms.identifiers import subject_key
 from klausel.storage.assignments.closures import groups_below, rows_with_groups
 from klausel.storage.sql.database import reading
 from klausel.storage.sql.tables import OF_A_GROUP, CasbinRule
@@ -57,7 +58,8 @@ def what_they_hold(
 def subjects_of_type(engine: Engine, type_: str, after: str = "") -> Iterator[str]:
     """Every subject of a type that has a role assignment, or is in a group; in order, each once."""
     # ";" is the character after ":".
-    start, end = max(after, f"{type_}:"), f"{type_};"
+    first = subject_key(type_, "")
+    start, end = max(after, first), f"{first[:-1]};"
     size = FIRST_ROWS
     while True:
         query = select(CasbinRule.v0).where(CasbinRule.v0 > start, CasbinRule.v0 < end).order_by(CasbinRule.v0)

@@ -29,7 +29,9 @@ from klausel.storage.assignments.store_answers import (
     RowFault,
 )
 from klausel.storage.assignments.subject_reader import SubjectReader
-from klausel.storage.change_log.writer import log_rows
+from klausel.storage.change_log.writer import Head as LogHead
+from klausel.storage.change_log.writer import head_of, log_rows
+from klausel.storage.sql.change_feed import ChangeFeed
 from klausel.storage.sql.database import reading, writing
 from klausel.storage.sql.revisions import StoreChange, log_change, own_write, revision_now
 from klausel.storage.sql.rows import COLUMNS, KEY_COLUMNS, as_values
@@ -54,12 +56,14 @@ _UNKNOWN = Origin()
 class AssignmentStore:
     """Role assignments in one database. Safe for use by many threads; other processes may use the same database.
 
-    `clock` gives the moment of now, in seconds since 1970: what has ended by then breaks no rule.
+    `clock` gives the moment of now, in seconds since 1970: what has ended by then breaks no rule. A `feed` of the same database
+    tells what other processes change; the store closes it.
     """
 
-    def __init__(self, engine: Engine, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, engine: Engine, clock: Callable[[], float] = time.time, feed: ChangeFeed | None = None) -> None:
         self.engine = engine
         self.clock = clock
+        self.feed = feed
         self._reader = SubjectReader(engine)
         self._listeners: list[Callable[[StoreChange], None]] = []
 
@@ -184,6 +188,22 @@ class AssignmentStore:
         self.tell(change)
         return revision, len(held)
 
+    def review(self, roles: RoleModel, decide: Callable[[Connection], tuple[Sequence[Assignment], Origin]]) -> LogHead:
+        """Revokes what a review decided, all or nothing, and returns the record of it in the change log.
+
+        `decide` reads what is stored, in the transaction that revokes, and says what goes and for which origin; whatever it
+        raises leaves everything as it was. There is a record also when nothing is taken away. Raises as `write` does.
+        """
+        with writing(self.engine, None) as connection:
+            revoke, origin = decide(connection)
+            _, change = _apply(connection, roles, (), revoke, origin, self.clock())
+            if change is None:
+                change = log_change(connection, frozenset())
+                log_rows(connection, origin, (), ())
+            head = head_of(connection)
+        self.tell(change)
+        return head
+
     def page(
         self,
         subject: str | None = None,
@@ -257,7 +277,9 @@ class AssignmentStore:
         return result
 
     def close(self) -> None:
-        """Lets go of every connection; the store can be used again."""
+        """Lets go of every connection; the store can be used again, but follows no other processes any more."""
+        if self.feed is not None:
+            self.feed.close()
         self._reader.close()
         self.engine.dispose()
 

@@ -8,7 +8,6 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import count
 from typing import Any, ClassVar
 
@@ -20,6 +19,7 @@ from klausel.core.policy.holding import Rows, rows_of_subject
 from klausel.core.terms.identifiers import is_printable
 from klausel.storage.assignments.closures import rows_with_groups
 from klausel.storage.sql.database import access_of, explained_errors, is_in_memory, make_engine, reading, set_busy_timeout
+from klausel.storage.sql.history import History
 from klausel.storage.sql.tables import MEMBERSHIP, NOT_LASTING
 
 # The first half reads an index alone, and so costs most subjects as little as can be; the second is empty for them.
@@ -49,21 +49,6 @@ KEYS_PER_QUERY = 100
 _NO_ROWS = Rows(())
 
 
-@dataclass(frozen=True, slots=True)
-class KnownState:
-    """A state of the role assignments, told from all others of the same counter that another history may have.
-
-    `record` is the newest record of the change log, with its hash, which covers all before it; `subjects` are those that the
-    revision changed, for what is written by plain SQL stands in no record.
-    """
-
-    lineage: str
-    counter: int
-    record: int
-    record_hash: str | None
-    subjects: frozenset[str]
-
-
 class SubjectReader:
     """Reads one subject's rows; over connections of its own where the driver is known, else through SQLAlchemy.
 
@@ -77,14 +62,18 @@ class SubjectReader:
         is_sqlite = engine.dialect.name == "sqlite"
         self._in_one_moment = engine if is_sqlite else engine.execution_options(isolation_level="REPEATABLE READ")
         self._query: str | None = None
+        mark = "?"
         if self.is_sqlite_file:
             self._query = _BY_SUBJECT.format("?1")
             self._places = 1
             self._query_with_groups = _WITH_GROUPS["sqlite"]
         elif engine.dialect.name == "postgresql" and engine.dialect.driver == "psycopg":
-            self._query = _BY_SUBJECT.format("%s")
+            mark = "%s"
+            self._query = _BY_SUBJECT.format(mark)
             self._places = 2
             self._query_with_groups = _WITH_GROUPS["postgresql"]
+        # None where the driver is not known.
+        self.history = None if self._query is None else History(self._ask, mark)
         self._access = access_of(engine)
         self._driver_error: type[Exception] = engine.dialect.loaded_dbapi.Error
         self._held_engine = make_engine(engine.url, hold_connections=True, access=self._access) if self._query else None
@@ -139,42 +128,6 @@ class SubjectReader:
         """What changes when anyone else than this thread's held connection commits; SQLite files only."""
         version: int = self._ask("PRAGMA data_version")[0][0]
         return self._local.held.number, version
-
-    def state(self) -> KnownState:
-        """The state that the file is in; SQLite files only."""
-        return self._history(0)[0]
-
-    def changes_since(self, known: KnownState) -> tuple[KnownState, frozenset[str] | None]:
-        """The state now and the subjects changed after a known one, None when perhaps all; SQLite files only.
-
-        None, too, where the file is one in which the known state never was, as after an older backup was restored.
-        """
-        now, log_starts_after, record_hash, changed = self._history(known.counter, known.record)
-        is_descendant = (
-            now.lineage == known.lineage
-            and now.counter >= known.counter >= log_starts_after
-            and record_hash == known.record_hash
-            and changed.pop(known.counter, frozenset()) == known.subjects
-        )
-        return now, frozenset().union(*changed.values()) if is_descendant else None
-
-    def _history(self, counter: int, record: int = 0) -> tuple[KnownState, int, str | None, dict[int, frozenset[str]]]:
-        """The state now, where its list of changes starts, the hash of a record, and who changed with and after a revision."""
-        query = (
-            "SELECT s.lineage, s.revision, s.log_starts_after, c.revision, c.subject, n.number, n.hash, "
-            "(SELECT hash FROM klausel_assignment_log WHERE number = ?) FROM klausel_state AS s "
-            "LEFT JOIN (SELECT number, hash FROM klausel_assignment_log ORDER BY number DESC LIMIT 1) AS n "
-            "LEFT JOIN klausel_change AS c ON c.revision >= max(?, 0)"
-        )
-        rows = self._ask(query, (record, counter))
-        lineage, now, log_starts_after, _, _, newest, newest_hash, record_hash = rows[0]
-        changed: dict[int, set[str]] = {}
-        for _, _, _, revision, subject, *_ in rows:
-            if revision is not None:
-                changed.setdefault(revision, set()).add(subject)
-        found = {revision: frozenset(subjects) for revision, subjects in changed.items()}
-        state = KnownState(lineage, now, newest or 0, newest_hash, found.get(now, frozenset()))
-        return state, log_starts_after, record_hash, found
 
     def close(self) -> None:
         """Closes every connection that is not just used; the next question opens a new one."""

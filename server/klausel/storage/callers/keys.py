@@ -9,6 +9,7 @@ import secrets
 import time
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from sqlalchemy import BigInteger, Column, Engine, MetaData, Row, String, Table, inspect, select, update
 
@@ -128,3 +129,17 @@ def _key(row: Row[tuple[object, ...]]) -> ApiKey:
     accounts = None if row.accounts is None else frozenset(row.accounts.split("/"))
     caller = Caller(row.name, frozenset(row.scopes.split()), accounts)
     return ApiKey(row.id, caller, row.created, row.expires, row.revoked, row.last_used)
+
+
+def key_as_json(key: ApiKey, now: float) -> dict[str, object]:
+    """A key as programs read it, without what proves it; `now` in seconds since 1970."""
+    caller = key.caller
+    times = {"created": key.created, "expires": key.expires, "revoked": key.revoked, "last_used": key.last_used}
+    return {
+        "id": key.id,
+        "name": caller.name,
+        "state": key.state(now),
+        "scopes": sorted(caller.scopes),
+        "accounts": None if caller.accounts is None else sorted(caller.accounts),
+        **{name: None if at is None else datetime.fromtimestamp(at, UTC).isoformat() for name, at in times.items()},
+    }

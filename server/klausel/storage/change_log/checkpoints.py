@@ -104,7 +104,7 @@ def read_checkpoints(file: Path, key: Ed25519PublicKey) -> tuple[list[Checkpoint
     if lines.pop() != b"":
         faults.append(f"{file}: the end of the last line is missing")
     for number, line in enumerate(lines, start=1):
-        checkpoint = _checkpoint_in(line + b"\n", key)
+        checkpoint = checkpoint_in(line + b"\n", key)
         if checkpoint is None:
             faults.append(f"{file}:{number}: this line is not one that the holder of the key signed")
         else:
@@ -114,12 +114,7 @@ def read_checkpoints(file: Path, key: Ed25519PublicKey) -> tuple[list[Checkpoint
     return good, faults
 
 
-def key_id(key: Ed25519PublicKey) -> str:
-    """A short name of a key: the start of the SHA-256 of its 32 bytes."""
-    return sha256(key.public_bytes_raw()).hexdigest()[:16]
-
-
-def _checkpoint_in(line: bytes, key: Ed25519PublicKey) -> Checkpoint | None:
+def checkpoint_in(line: bytes, key: Ed25519PublicKey) -> Checkpoint | None:
     """The checkpoint in a line; None unless every byte is as `append_checkpoint` writes it and the signature is good."""
     from cryptography.exceptions import InvalidSignature
 
@@ -133,6 +128,11 @@ def _checkpoint_in(line: bytes, key: Ed25519PublicKey) -> Checkpoint | None:
     except (ValueError, TypeError, KeyError, InvalidSignature):
         pass
     return None
+
+
+def key_id(key: Ed25519PublicKey) -> str:
+    """A short name of a key: the start of the SHA-256 of its 32 bytes."""
+    return sha256(key.public_bytes_raw()).hexdigest()[:16]
 
 
 def _signed(checkpoint: Checkpoint, key: str) -> bytes:

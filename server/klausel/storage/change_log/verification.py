@@ -299,3 +299,16 @@ def _snapshot(engine: Engine) -> Iterator[Connection]:
             yield connection
         finally:
             driver.text_factory = usual
+
+
+def verdict_as_json(verdict: Verdict, findings: tuple[Finding, ...], signed: int) -> dict[str, object]:
+    """A verification as programs read it, with all that was found wrong, and how many signed checkpoints it met."""
+    last = verdict.last
+    return {
+        "ok": not findings,
+        "records": verdict.records,
+        "changes": verdict.rows,
+        "checkpoints": signed,
+        "last": None if last is None else {"number": last.number, "hash": last.hash},
+        "findings": [{"number": one.number, "kind": one.kind, "message": one.message} for one in findings],
+    }

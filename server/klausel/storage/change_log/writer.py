@@ -43,12 +43,16 @@ def head_of(connection: Connection) -> Head:
 
 
 def log_rows(connection: Connection, origin: Origin, granted: Sequence[Assignment], revoked: Sequence[Assignment]) -> None:
-    """Appends one record with the rows that a write really changed; to be called after the revision was counted up."""
+    """Appends one record with the rows that a write really changed; to be called after the revision was counted up.
+
+    A record without rows says that somebody looked, as a review does that took nothing away.
+    """
     head = head_of(connection)
     rows: list[LoggedRow] = [(REVOKED, *row) for row in revoked] + [(GRANTED, *row) for row in granted]
     names = ("number", "position", "sign", "subject", "role", "domain", "starts", "ends")
     values = [dict(zip(names, (head.number + 1, position, *row), strict=True)) for position, row in enumerate(rows)]
-    connection.execute(insert(LogRow), values)
+    if values:
+        connection.execute(insert(LogRow), values)
     digest = RowsDigest()
     digest.add(rows)
     _append(connection, head, "change", origin, (len(granted), len(revoked)), digest.hexdigest())

@@ -16,6 +16,9 @@ NO_GIT = "git is not installed, or not on the PATH; the history of policies is r
 _CHUNK = 1024 * 1024
 _PERSON = re.compile(rb"(?P<name>[^<]*)<(?P<email>[^>]*)>(?: (?P<seconds>-?\d{1,18}))?(?: (?P<zone>[+-]\d{4}))?")
 
+_TRAILER_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
+_SIGNATURES = ((b"SSH SIGNATURE", "ssh"), (b"PGP ", "openpgp"), (b"SIGNED MESSAGE", "x509"))
+
 Kind = Literal["file", "link", "folder", "submodule"]
 _KINDS: Mapping[int, Kind] = {0o100000: "file", 0o120000: "link", 0o040000: "folder", 0o160000: "submodule"}
 
@@ -28,7 +31,9 @@ class GitError(Exception):
 class GitCommit:
     """One commit: who wrote it when, the first paragraph of its message on one line, and its parents, main line first.
 
-    Texts hold printable characters only. `tree` is the id of its folder, `committed` when it was made as it is.
+    Texts hold printable characters only. `tree` is the id of its folder, `committed` when it was made as it is, by `committer`.
+    `trailers` are the pairs at the end of its message, such as `("Reviewed-by", "Bo <bo@example.com>")`. `signature` says what
+    kind of signature it carries (None: none), which nobody has checked.
     """
 
     id: str
@@ -39,6 +44,10 @@ class GitCommit:
     date: datetime
     committed: datetime
     subject: str
+    committer: str = ""
+    committer_email: str = ""
+    trailers: tuple[tuple[str, str], ...] = ()
+    signature: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +78,45 @@ def read_commit(id: str, content: bytes) -> GitCommit:
         fields.setdefault(key, []).append(value)
     encoding = fields.get(b"encoding", [b"utf-8"])[0].decode("ascii", "replace")
     name, email, date = _person(fields.get(b"author", [b""])[0], encoding)
-    committed = _person(fields.get(b"committer", [b""])[0], encoding)[2]
-    lines = _text(message, encoding).lstrip("\n").partition("\n\n")[0].split("\n")
+    committer, committer_email, committed = _person(fields.get(b"committer", [b""])[0], encoding)
+    text = _text(message, encoding).lstrip("\n")
+    lines = text.partition("\n\n")[0].split("\n")
+    signed = next((fields[key][0] for key in (b"gpgsig", b"gpgsig-sha256") if key in fields), None)
     parents = tuple(parent.decode("ascii") for parent in fields.get(b"parent", ()))
     subject = " ".join(line.strip() for line in lines).strip()
-    return GitCommit(id, fields[b"tree"][0].decode("ascii"), parents, name, email, date, committed, printable(subject))
+    return GitCommit(
+        id,
+        fields[b"tree"][0].decode("ascii"),
+        parents,
+        name,
+        email,
+        date,
+        committed,
+        printable(subject),
+        committer,
+        committer_email,
+        tuple(_trailers(text)),
+        None if signed is None else _kind_of_signature(signed),
+    )
+
+
+def _trailers(message: str) -> Iterator[tuple[str, str]]:
+    """The pairs of the last paragraph, where every line of it is one, or goes on with the one before."""
+    _, separator, last = message.rstrip().rpartition("\n\n")
+    found: list[tuple[str, str]] = []
+    for line in last.split("\n") if separator else ():
+        key, colon, value = line.partition(":")
+        if found and line[:1] in " \t" and line.strip():
+            found[-1] = (found[-1][0], f"{found[-1][1]} {printable(line.strip())}")
+        elif colon and _TRAILER_KEY.fullmatch(key) and value.strip():
+            found.append((key, printable(value.strip())))
+        else:
+            return
+    yield from found
+
+
+def _kind_of_signature(first_line: bytes) -> str:
+    return next((kind for mark, kind in _SIGNATURES if mark in first_line), "unknown")
 
 
 def _person(written: bytes, encoding: str) -> tuple[str, str, datetime]:
@@ -208,3 +251,19 @@ def _pass_over(stream: IO[bytes], size: int) -> None:
         if passed == 0:
             return
         size -= passed
+
+
+def commit_as_json(commit: GitCommit) -> dict[str, object]:
+    """A commit as programs read it."""
+    return {
+        "id": commit.id,
+        "author": commit.author,
+        "email": commit.email,
+        "date": commit.date.isoformat(),
+        "subject": commit.subject,
+        "committer": commit.committer,
+        "committer_email": commit.committer_email,
+        "committed": commit.committed.isoformat(),
+        "trailers": [{"key": key, "value": value} for key, value in commit.trailers],
+        "signature": commit.signature,
+    }

@@ -366,6 +366,28 @@ class GitRepository:
         if process.returncode != 0:
             raise GitError(f"git cannot walk the history of {commit.id[:12]}: it is damaged, or a clone of a part")
 
+    def merges_that_brought(self, tip: GitCommit) -> dict[str, str]:
+        """For each commit below a tip that is not on its main line, the merge of the main line that brought it in."""
+        options = ["rev-list", "--topo-order", "--parents", tip.id, "--"]
+        text = _output([*self._command, *options], self._environment, cwd=self.git_dir)
+        parents = {commit: before for commit, *before in map(str.split, text.splitlines())}
+        main: list[str] = []
+        here: str | None = tip.id
+        while here in parents:
+            main.append(here)
+            here = next(iter(parents[here]), None)
+        known = set(main)
+        brought: dict[str, str] = {}
+        for merge in reversed(main):
+            waiting = parents[merge][1:]
+            while waiting:
+                commit = waiting.pop()
+                if commit in parents and commit not in known:
+                    known.add(commit)
+                    brought[commit] = merge
+                    waiting += parents[commit]
+        return brought
+
     def is_newer(self, one: GitCommit, other: GitCommit) -> bool:
         """Whether a commit was made after another; of two in the same second, the one that builds on the other."""
         if one.id == other.id or one.committed.timestamp() != other.committed.timestamp():

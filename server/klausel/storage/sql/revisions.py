@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
-from klausel.storage.sql.tables import OWN_WRITE, OWN_WRITE_SETTING, Change, State
+from klausel.storage.sql.tables import CHANNEL, OWN_WRITE, OWN_WRITE_SETTING, Change, State
 
 REVISIONS_IN_LOG = 500
 SUBJECTS_IN_LOG_ENTRY = 200
@@ -48,14 +48,18 @@ def own_write(connection: Connection) -> Iterator[None]:
 
 
 def log_change(connection: Connection, subjects: frozenset[str] | None) -> StoreChange:
-    """Counts the revision up and logs whom it changed, in the caller's transaction; None means perhaps everybody.
+    """Counts the revision up, logs whom it changed, in the caller's transaction, and tells who listens; None: perhaps everybody.
 
     The log is bounded: it forgets old revisions, and one that changes very many subjects counts as changing everybody.
     """
     if subjects is not None and len(subjects) > SUBJECTS_IN_LOG_ENTRY:
         subjects = None
     connection.execute(update(State).values(revision=State.revision + 1))
-    counter, log_starts_after = connection.execute(select(State.revision, State.log_starts_after)).one()
+    lineage, counter, log_starts_after = connection.execute(
+        select(State.lineage, State.revision, State.log_starts_after)
+    ).one()
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_notify(CHANNEL, f"{lineage}-{counter}")))
     forgotten = counter if subjects is None else counter - REVISIONS_IN_LOG
     if forgotten > log_starts_after:
         connection.execute(update(State).values(log_starts_after=forgotten))

@@ -36,6 +36,9 @@ OWN_WRITE = -1
 OWN_WRITE_SETTING = "klausel.own_write"
 """On PostgreSQL, a setting that says the same while it is `yes`."""
 
+CHANNEL = "klausel_changes"
+"""On PostgreSQL, what each write notifies at its commit, with the revision that it made."""
+
 _REVISIONS_KEPT_BY_TRIGGERS = 500
 
 
@@ -240,13 +243,10 @@ def _sqlite_watch(verb: str, subjects: str, table: str = "casbin_rule") -> str:
     )
 
 
-def _postgresql_watch(table: str, function: str, noted: str) -> tuple[str, ...]:
+def _noting_function(function: str, noted: str) -> str:
     """`noted` are the columns that, with `:` between them, say whom a row is about."""
     new, old = (" || ':' || ".join(f"{row}.{column}" for column in noted.split()) for row in ("NEW", "OLD"))
     return (
-        # Whoever may change role assignments need not have rights on the tables that note it. The function runs with the rights
-        # of who made it, so it looks where the tables are, and last of all where every caller may put one of the same name.
-        "SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true)",
         f"CREATE OR REPLACE FUNCTION {function}() RETURNS trigger "
         "LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$ DECLARE counter bigint; BEGIN "
         "UPDATE klausel_state SET revision = revision + 1, log_starts_after = CASE TG_OP WHEN 'TRUNCATE' THEN revision + 1 "
@@ -254,7 +254,24 @@ def _postgresql_watch(table: str, function: str, noted: str) -> tuple[str, ...]:
         "DELETE FROM klausel_change WHERE revision <= (SELECT log_starts_after FROM klausel_state); "
         f"IF TG_OP IN ('INSERT', 'UPDATE') THEN INSERT INTO klausel_change (revision, subject) VALUES (counter, {new}); "
         "END IF; IF TG_OP IN ('UPDATE', 'DELETE') THEN INSERT INTO klausel_change (revision, subject) "
-        f"VALUES (counter, {old}) ON CONFLICT DO NOTHING; END IF; RETURN NULL; END $$",
+        f"VALUES (counter, {old}) ON CONFLICT DO NOTHING; END IF; "
+        f"PERFORM pg_notify('{CHANNEL}', (SELECT lineage FROM klausel_state) || '-' || counter); RETURN NULL; END $$"
+    )
+
+
+NOTING_FUNCTIONS = (
+    # Whoever may change role assignments need not have rights on the tables that note it. The function runs with the rights
+    # of who made it, so it looks where the tables are, and last of all where every caller may put one of the same name.
+    "SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true)",
+    _noting_function("klausel_note_row_change", "v0"),
+    _noting_function("klausel_note_entity_change", "type id"),
+)
+"""On PostgreSQL, what notes whom a row is about that somebody else than Klausel changes, and tells who listens."""
+
+
+def _postgresql_watch(table: str, function: str) -> tuple[str, ...]:
+    return (
+        *NOTING_FUNCTIONS,
         f"CREATE TRIGGER {table}_noted AFTER INSERT OR UPDATE OR DELETE ON {table} FOR EACH ROW "
         f"WHEN (current_setting('{OWN_WRITE_SETTING}', true) IS DISTINCT FROM 'yes') "
         f"EXECUTE FUNCTION {function}()",
@@ -270,7 +287,7 @@ WATCHES: dict[str, tuple[str, ...]] = {
         _sqlite_watch("update", f"SELECT OLD.v0 AS subject UNION SELECT NEW.v0 {_SAME_ID}"),
         _sqlite_watch("delete", "SELECT OLD.v0 AS subject"),
     ),
-    "postgresql": _postgresql_watch("casbin_rule", "klausel_note_row_change", "v0"),
+    "postgresql": _postgresql_watch("casbin_rule", "klausel_note_row_change"),
 }
 """By dialect, what counts the revision up and notes the subject of each row that somebody else than Klausel changes."""
 _NEW_ENTITY, _OLD_ENTITY = (f"SELECT {row}.type || ':' || {row}.id AS subject" for row in ("NEW", "OLD"))
@@ -280,7 +297,7 @@ ENTITY_WATCHES: dict[str, tuple[str, ...]] = {
         _sqlite_watch("update", f"{_OLD_ENTITY} UNION {_NEW_ENTITY}", "klausel_entity"),
         _sqlite_watch("delete", _OLD_ENTITY, "klausel_entity"),
     ),
-    "postgresql": _postgresql_watch("klausel_entity", "klausel_note_entity_change", "type id"),
+    "postgresql": _postgresql_watch("klausel_entity", "klausel_note_entity_change"),
 }
 """The same for stored properties."""
 

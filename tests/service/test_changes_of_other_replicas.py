@@ -1,0 +1,271 @@
+"""Replicas on one PostgreSQL with caches on: each sees what any other writes, and tells nothing that may be old."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from serving import Served
+from sqlalchemy import text
+from sqlalchemy.engine import make_url
+from storage_people import ROLES, row
+from versions import batch
+from werkzeug.test import Client
+
+from klausel.service.effective_roles_cache import EffectiveRolesCache
+from klausel.storage.assignments.store import AssignmentStore
+from klausel.storage.schema import open_database, upgrade_database
+from klausel.storage.sql.access import Limits
+from klausel.storage.sql.change_feed import ChangeFeed
+from klausel.storage.sql.database import read_url
+from klausel.storage.sql.tables import CHANNEL
+
+WIDE_SECONDS = 20.0
+LIMITS = Limits(connect_seconds=2.0, read_seconds=2.0, write_seconds=10.0, lock_seconds=5.0)
+NEVER = 3600.0
+ADMIN = row("ann", "admin", "acme")
+USER = row("bo", "user", "acme")
+LEAD = row("bo", "lead", "acme/support")
+
+
+def wait_for(condition: Callable[[], bool], what: str) -> None:
+    give_up_at = time.monotonic() + WIDE_SECONDS
+    while not condition():
+        assert time.monotonic() < give_up_at, what
+        time.sleep(0.005)
+
+
+def plain(url: str) -> str:
+    return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+class Replica:
+    """A store with a feed, and a cache over it."""
+
+    def __init__(self, url: str, max_staleness: float = NEVER, clock: Callable[[], float] | None = None) -> None:
+        clocks = {} if clock is None else {"clock": clock}
+        engine = open_database(url, LIMITS)
+        self.feed = ChangeFeed(read_url(url), LIMITS, max_staleness, **clocks)
+        self.store = AssignmentStore(engine, feed=self.feed)
+        self.cache = EffectiveRolesCache(self.store, ROLES)
+        wait_for(lambda: self.feed.is_trusted, "the feed does not begin")
+        # From the second one on, no heartbeat helps: what is seen was notified.
+        self.feed._seconds_per_heartbeat = NEVER
+
+    def is_lead(self) -> bool:
+        self.cache.refresh()
+        return "lead" in self.cache.roles_in("user:bo", "acme/support")
+
+    def reads(self) -> int:
+        """How often a question about bo asks the database; 0 where it is kept."""
+        reader, found = self.store.reader, 0
+        ask = reader.held_by
+
+        def counted(subject: str) -> Any:
+            nonlocal found
+            found += 1
+            return ask(subject)
+
+        reader.held_by = counted  # type: ignore[method-assign]
+        self.is_lead()
+        reader.held_by = ask  # type: ignore[method-assign]
+        return found
+
+
+@pytest.fixture
+def replica_of(postgresql_schema_url: str) -> Iterator[Callable[..., Replica]]:
+    made: list[Replica] = []
+
+    def make(**options: Any) -> Replica:
+        made.append(Replica(postgresql_schema_url, **options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.store.close()
+
+
+def test_what_is_kept_costs_no_query_and_a_write_of_another_replica_is_seen(replica_of: Callable[..., Replica]) -> None:
+    here, there = replica_of(), replica_of()
+    for grant, revoke in (([ADMIN, USER, LEAD], []), ([], [LEAD]), ([LEAD], [])) * 3:
+        there.store.write(ROLES, grant, revoke)
+        wait_for(lambda grant=grant: here.is_lead() is (LEAD in grant), "a write of another replica is not seen")
+        wait_for(lambda: here.reads() == 0, "nothing is kept")
+
+
+def test_plain_sql_is_seen(replica_of: Callable[..., Replica], postgresql_schema_url: str) -> None:
+    here = replica_of()
+    here.store.write(ROLES, [ADMIN, USER, LEAD], [])
+    assert here.is_lead()
+    with psycopg.connect(plain(postgresql_schema_url)) as other:
+        other.execute("DELETE FROM casbin_rule WHERE v1 = 'lead'")
+        other.commit()
+    wait_for(lambda: not here.is_lead(), "a revocation by plain SQL is not seen")
+
+
+def test_tables_made_before_plain_sql_notified_do_so_after_an_upgrade(postgresql_schema_url: str) -> None:
+    engine = open_database(postgresql_schema_url)
+
+    def source() -> str:
+        with engine.connect() as connection:
+            query = text("SELECT prosrc FROM pg_proc WHERE oid = to_regproc('klausel_note_row_change')")
+            return str(connection.execute(query).scalar_one())
+
+    with engine.begin() as connection:
+        connection.exec_driver_sql(
+            "CREATE OR REPLACE FUNCTION klausel_note_row_change() RETURNS trigger LANGUAGE plpgsql "
+            "AS $$ BEGIN RETURN NULL; END $$"
+        )
+    assert CHANNEL not in source()
+    upgrade_database(postgresql_schema_url)
+    assert CHANNEL in source()
+    engine.dispose()
+
+
+def test_nothing_kept_is_told_while_the_listener_is_cut_and_it_comes_back(
+    replica_of: Callable[..., Replica], postgresql_schema_url: str
+) -> None:
+    here, there = replica_of(), replica_of()
+    there.store.write(ROLES, [ADMIN, USER, LEAD], [])
+    wait_for(lambda: here.is_lead() and here.reads() == 0, "nothing is kept")
+    before = here.feed.reconnects
+    with psycopg.connect(plain(postgresql_schema_url), autocommit=True) as other:
+        other.execute("SELECT pg_terminate_backend(%s)", (here.feed.process,))
+    wait_for(lambda: here.feed.reconnects > before, "the cut is not noticed")
+    there.store.write(ROLES, [], [LEAD])
+    # Either it reads through, or it is trusted again and knows of the write.
+    assert not here.is_lead()
+    wait_for(lambda: here.feed.is_trusted, "the feed does not come back")
+    assert not here.is_lead()
+    wait_for(lambda: here.reads() == 0, "nothing is kept any more")
+
+
+def test_what_was_not_confirmed_lately_is_read_again(replica_of: Callable[..., Replica]) -> None:
+    ahead = 0.0
+    here = replica_of(max_staleness=100.0, clock=lambda: time.monotonic() + ahead)
+    here.store.write(ROLES, [ADMIN, USER, LEAD], [])
+    wait_for(lambda: here.reads() == 0, "nothing is kept")
+    ahead = 101.0
+    # As after a pause: the heartbeat comes only afterwards.
+    assert not here.feed.is_trusted
+    assert here.reads() == 1
+
+
+def test_an_answer_found_while_nothing_was_trusted_is_not_told_when_it_is_again(replica_of: Callable[..., Replica]) -> None:
+    here, there = replica_of(), replica_of()
+    there.store.write(ROLES, [ADMIN, USER, LEAD], [])
+    wait_for(lambda: here.is_lead() and here.reads() == 0, "nothing is kept")
+    until = here.feed.trusted_until
+
+    class Slow(OrderedDict[str, Any]):
+        """Between finding an entry and telling it, another replica writes, and the feed is trusted again."""
+
+        is_first = True
+
+        def get(self, key: str, default: Any = None) -> Any:
+            found = super().get(key, default)
+            if self.is_first:
+                self.is_first = False
+                there.store.write(ROLES, [], [LEAD])
+                wait_for(lambda: here.feed.trusted_until > until and key not in self, "the write is not followed")
+            return found
+
+    here.feed.trusted_until = float("-inf")
+    here.cache._entries = Slow(here.cache._entries)
+    assert "lead" not in here.cache.roles_in("user:bo", "acme/support")
+
+
+PAUSED = """
+import sys, time
+from klausel.service.effective_roles_cache import EffectiveRolesCache
+from klausel.storage.assignments.store import AssignmentStore
+from klausel.storage.schema import open_database
+from klausel.storage.sql.access import Limits
+from klausel.storage.sql.change_feed import ChangeFeed
+from klausel.storage.sql.database import read_url
+from storage_people import ROLES
+limits = Limits(2.0, 2.0, 10.0, 5.0)
+store = AssignmentStore(open_database(sys.argv[1], limits), feed=ChangeFeed(read_url(sys.argv[1]), limits, 1.0))
+cache = EffectiveRolesCache(store, ROLES)
+while not store.feed.is_trusted: time.sleep(0.01)
+cache.roles_in("user:bo", "acme/support")
+while True:
+    began = time.monotonic()
+    told = "lead" in cache.roles_in("user:bo", "acme/support")
+    print(began, told, flush=True)
+    time.sleep(0.001)
+"""
+
+
+def test_a_process_that_was_paused_tells_nothing_old(replica_of: Callable[..., Replica], postgresql_schema_url: str) -> None:
+    there = replica_of()
+    there.store.write(ROLES, [ADMIN, USER, LEAD], [])
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    command = [sys.executable, "-c", PAUSED, postgresql_schema_url]
+    paused = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    try:
+        assert paused.stdout is not None
+        assert paused.stdout.readline().split()[1] == "True"
+        os.kill(paused.pid, signal.SIGSTOP)
+        there.store.write(ROLES, [], [LEAD])
+        written = time.monotonic()
+        time.sleep(2.0)
+        os.kill(paused.pid, signal.SIGCONT)
+        asked_after = 0
+        for line in paused.stdout:
+            began, told = line.split()
+            if float(began) > written + 1.0:
+                assert told == "False", "a process that was paused told what is older than it may be"
+                asked_after += 1
+                if asked_after == 200:
+                    break
+    finally:
+        paused.kill()
+        paused.wait()
+        if paused.stdout is not None:
+            paused.stdout.close()
+
+
+def ask_at_least(served: Served, revision: str, door: str = "lane") -> Any:
+    body = {name: value for name, value in batch().items() if name != "evaluations"} | {"action": {"name": "view"}}
+    headers = {"X-Klausel-At-Least": revision}
+    return Client(served.applications[door]).post("/access/v1/evaluation", json=body, headers=headers)
+
+
+@pytest.mark.parametrize("door", ["lane", "flask"])
+def test_an_answer_is_as_fresh_as_the_caller_asks_or_503(
+    opened: Callable[..., Served], database_url: str, door: str
+) -> None:
+    here, there = opened(database=database_url), opened(database=database_url)
+    ann = {"subject": "user:ann", "role": "agent", "domain": "acme/support"}
+    for name in ("revoke", "grant") * 5:
+        written = there.ask("POST", "/v1/assignments", {name: [ann]}).get_json()["revision"]
+        answer = ask_at_least(here, written, door)
+        assert (answer.status_code, answer.get_json()) == (200, {"decision": name == "grant"})
+    lineage, _, counter = written.rpartition("-")
+    for unknown in (f"{lineage}-{int(counter) + 1}", f"0{lineage[1:]}0-1"):
+        answer = ask_at_least(here, unknown, door)
+        assert answer.status_code == 503
+        assert answer.headers["Retry-After"]
+    assert ask_at_least(here, "yesterday", door).status_code == 400
+
+
+def test_an_answer_is_as_fresh_as_asked_while_the_listener_is_down(
+    opened: Callable[..., Served], postgresql_schema_url: str
+) -> None:
+    nowhere = str(make_url(postgresql_schema_url).set(port=1))
+    here = opened(database=postgresql_schema_url, listen_url=nowhere, database_connect_seconds=2.0)
+    there = opened(database=postgresql_schema_url)
+    ann = {"subject": "user:ann", "role": "agent", "domain": "acme/support"}
+    for name in ("revoke", "grant"):
+        written = there.ask("POST", "/v1/assignments", {name: [ann]}).get_json()["revision"]
+        assert ask_at_least(here, written).get_json() == {"decision": name == "grant"}
+    assert not here.service.store.feed.is_trusted
