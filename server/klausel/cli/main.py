@@ -20,6 +20,7 @@ SECTIONS = {
         "declare": ("declare", "declare"),
         "lsp": ("lsp", "lsp"),
         "compile": ("policies", "compile_"),
+        "export": ("export", "export"),
     },
     "Be sure of them": {
         "test": ("test", "test_command"),
