@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from klausel.casbin_policies.engine import CompiledPolicy, compile_policy
-from klausel.casbin_policies.model_shape import other_matcher, problems_in_model
+from klausel.casbin_policies.model_shape import model_digest, other_matcher, problems_in_model
 from klausel.core.analysis.budget import MOST_STEPS
 from klausel.core.lint.rules.switch_off import without_switched_off
 from klausel.core.loading.cache import LoadCache
@@ -127,6 +127,15 @@ def accepted_model_of(found: PolicyFiles, accepted_models: Collection[str]) -> s
     if text is None or not accepted_models or problems_in_model(text, found.model, accepted_models):
         return None
     return other_matcher(text)
+
+
+def other_model_of(found: PolicyFiles) -> str | None:
+    """The digest of the model among files where its matcher is not Klausel's, accepted or not; else None."""
+    text = _model_text(found.files)
+    if text is None:
+        return None
+    refused = problems_in_model(text, found.model)
+    return model_digest(text) if refused else None
 
 
 def check_files(
