@@ -47,7 +47,7 @@ def _put(block: Block, folder: Path) -> None:
     elif keys <= {"description", "people", "resources", "tests"}:
         (folder / "tests").mkdir()
         (folder / "tests" / "example_test.yaml").write_text(block.text)
-    elif keys <= {"subject", "action", "context"}:
+    elif keys <= {"subject", "action", "context", "stored"}:
         (folder / "properties.yaml").write_text(block.text)
     elif keys <= {"description", "in", "grants"}:
         (folder / "features" / "example.yaml").write_text(block.text)
@@ -92,8 +92,11 @@ def _run(example: Example, served: tuple[Path, int], environment: dict[str, str]
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlaskClient]:
-    database = f"sqlite:///{tmp_path_factory.mktemp('json')}/klausel.db"
-    settings = Settings(policies=str(ROOT / "policies"), model=str(ROOT / "model.conf"), database=database)
+    folder = tmp_path_factory.mktemp("json")
+    database = f"sqlite:///{folder}/klausel.db"
+    shutil.copytree(ROOT / "policies", folder / "policies")
+    (folder / "policies" / "properties.yaml").write_text("stored: {subjects: user, resources: quiz}\n")
+    settings = Settings(policies=str(folder / "policies"), model=str(ROOT / "model.conf"), database=database)
     service = create_service(settings)
     lines = (ROOT / "policies" / "demo" / "assignments.csv").read_text().splitlines()[1:]
     service.store.write(service.policy.compiled.policy.roles, [Assignment(*line.split(",")) for line in lines], [])
@@ -117,6 +120,9 @@ def test_a_json_example_is_accepted_or_is_what_the_service_answers(block: Block,
     elif "subject" in body:
         assert post("/access/v1/evaluation", body) == (200, {"decision": True})
         assert post("/v1/explain", body)[1]["decision"] is True
+    elif "put" in body:
+        status, answer = post("/v1/entities", body)
+        assert (status, answer["stored"]) == (200, len(body["put"]))
     else:
         assert set(body) <= {"grant", "revoke", "by", "reason", "ticket"}, "no test knows what to do with this example"
         status, answer = post("/v1/assignments", body)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from policy_sets import MODEL
+
 from klausel.core.loading.load import SourceFile, load_policy
 from klausel.core.policy.entity import Entity
 from klausel.core.policy.policy_set import PolicySet
@@ -58,3 +62,13 @@ def todo(id_: str, domain: str = "acme/red", **properties: object) -> Entity:
 def user(id_: str, **properties: object) -> Entity:
     """A stored subject of the type `user`."""
     return Entity("subject", "user", id_, "", properties)
+
+
+def write_policies(folder: Path) -> dict[str, str]:
+    """Writes the policy set, and the settings that name it."""
+    for name, text in FILES.items():
+        file = folder / "policies" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    (folder / "model.conf").write_text(MODEL)
+    return {"policies": str(folder / "policies"), "model": str(folder / "model.conf")}

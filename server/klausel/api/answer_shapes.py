@@ -62,6 +62,7 @@ EXPLANATION = Members(
         "roles_held": Many(Members({"role": Text(), "domain": Text()}, {"through": _TEXTS, "until": Text()})),
     },
     {
+        "from_store": _TEXTS,
         "untimely": Many(_OBJECT),
         "orphaned": Many(_OBJECT),
         "renamed": Many(_OBJECT),
@@ -95,6 +96,18 @@ ASSIGNMENTS = Members(
     {"assignments": Many(OneOf((Members(_ROLE, {**_ROW_TIMES, "stored_role": Text()}), Members(_MEMBER, _ROW_TIMES))))},
     {"next_cursor": _CURSOR},
 )
+WRITTEN = Members(
+    {
+        "revision": Text(),
+        "stored": Whole("How many are stored now that were not so before."),
+        "removed": Whole("How many went."),
+    }
+)
+_ENTITY = Members(
+    {"kind": Text(choices=("subject", "resource")), "type": Text(), "id": Text(), "properties": Members()},
+    {"domain": Text("Where a resource lies.")},
+)
+ENTITIES = Members({"entities": Many(_ENTITY)}, {"next_cursor": _CURSOR})
 _LOGGED: dict[str, Shape] = {
     "number": Whole(),
     "time": Text(),

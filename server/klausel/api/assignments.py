@@ -35,7 +35,7 @@ class Sender(NamedTuple):
 def change_assignments(service: Service, body: Json, sender: Sender) -> Json:
     """The answer to `POST /v1/assignments`: the new revision; raises `ApiError` (400, 409) with every row at fault."""
     read = CHANGE.read(body, "")
-    origin = _origin(read, sender)
+    origin = origin_of(read, sender)
     grant, revoke = _rows(read, "grant"), _rows(read, "revoke")
     if not grant and not revoke:
         raise ApiError(400, "there is nothing to change; name rows in grant or revoke")
@@ -103,7 +103,7 @@ def remove_subject(service: Service, parameters: dict[str, str], sender: Sender)
         raise ApiError(400, f'subject "{parameters["subject"]}" has no type; write it as type:id, such as user:ann')
     check_reach(sender.proved, [parameters["account"]])
     roles = service.policy.compiled.policy.roles
-    origin = _origin(parameters, sender)
+    origin = origin_of(parameters, sender)
     try:
         revision, removed = service.store.remove_subject(
             roles,
@@ -119,7 +119,8 @@ def remove_subject(service: Service, parameters: dict[str, str], sender: Sender)
     return {"revision": revision, "removed": removed}
 
 
-def _origin(claims: Mapping[str, Any], sender: Sender) -> Origin:
+def origin_of(claims: Mapping[str, Any], sender: Sender) -> Origin:
+    """Where a change comes from: what the request says, and who sent it; raises `ApiError` (400)."""
     try:
         return Origin(
             **{name: claims.get(name) for name in _CLAIMS},

@@ -124,6 +124,39 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         needed_parameters=frozenset({"subject", "account"}),
         errors=(409,),
     ),
+    ("POST", "/v1/entities"): Operation(
+        "change_entities",
+        "Changes stored properties of subjects and resources, all or nothing",
+        answer_shapes.WRITTEN,
+        request_shapes.ENTITY_CHANGE,
+        {
+            "put": [
+                {
+                    "kind": "resource",
+                    "type": "todo",
+                    "id": "7",
+                    "domain": "acme",
+                    "properties": {"owner": "ann@example.com"},
+                },
+                {"kind": "subject", "type": "user", "id": "ann", "properties": {"email": "ann@example.com"}},
+            ],
+            "delete": [{"kind": "resource", "type": "todo", "id": "6"}],
+        },
+    ),
+    ("GET", "/v1/entities"): Operation(
+        "list_entities",
+        "Stored properties of one subject or resource, or of a type in pages",
+        answer_shapes.ENTITIES,
+        parameters=request_shapes.ENTITY_FILTERS,
+        needed_parameters=frozenset({"kind", "type"}),
+    ),
+    ("DELETE", "/v1/entities"): Operation(
+        "remove_entity",
+        "Takes away what is stored of one subject or resource",
+        answer_shapes.REMOVED,
+        parameters=request_shapes.ENTITY_KEY,
+        needed_parameters=frozenset({"kind", "type", "id"}),
+    ),
     ("GET", "/v1/assignment-log"): Operation(
         "list_changes",
         "The changes of role assignments, newest first, in pages",

@@ -117,6 +117,24 @@ CHANGE = Members(
     is_closed=True,
 )
 
+_KIND = Text("Whether it acts or is acted on.", choices=("subject", "resource"))
+_ENTITY: dict[str, Shape] = {"kind": _KIND, "type": Text("Named under `stored` in properties.yaml."), "id": Text()}
+_STORED: dict[str, Shape] = {
+    "domain": Text("Where a resource lies: `acme`, or `acme/sub`.", takes_null=True),
+    "properties": Members(about="All that is stored of it, as its type declares; null for what it certainly lacks."),
+}
+ENTITY_CHANGE = Members(
+    optional={
+        "put": Many(Members(_ENTITY, _STORED, is_closed=True), "Replaces all that is stored of each."),
+        "delete": Many(Members(_ENTITY, is_closed=True)),
+        **_CLAIMS,
+    },
+    about="One atomic change of stored properties: all of it or nothing.",
+    any_of=(Members({"put": Many(Anything(), least=1)}), Members({"delete": Many(Anything(), least=1)})),
+    is_closed=True,
+)
+ENTITY_KEY: dict[str, Shape] = {**_ENTITY, **_CLAIMS}
+
 _LIMIT = Text("Rows of a page, 1 to 1000; 100 where it is not given.")
 _CURSOR = Text("The `next_cursor` of the page before.")
 ASSIGNMENT_FILTERS: dict[str, Shape] = {
@@ -126,6 +144,14 @@ ASSIGNMENT_FILTERS: dict[str, Shape] = {
     "group": Text("Lists its members."),
     "ends_after": Instant("Ends then or later."),
     "ends_before": Instant("Ends then or before."),
+    "limit": _LIMIT,
+    "cursor": _CURSOR,
+}
+ENTITY_FILTERS: dict[str, Shape] = {
+    "kind": _KIND,
+    "type": Text(),
+    "id": Text("That one alone."),
+    "domain": Text("There, and below."),
     "limit": _LIMIT,
     "cursor": _CURSOR,
 }

@@ -11,6 +11,7 @@ from klausel.api.access import caller_in, check_reach
 from klausel.api.assignment_log import list_changes
 from klausel.api.assignments import Sender, change_assignments, list_assignments, remove_subject
 from klausel.api.authzen_requests import read_evaluation
+from klausel.api.entities import change_entities, list_entities, remove_entity
 from klausel.api.errors import ApiError, hand_over
 from klausel.api.evaluations import answer_evaluation, answer_evaluations
 from klausel.api.filters import answer_filter
@@ -145,6 +146,19 @@ def klausel_routes(service: Service, metrics: Metrics) -> Blueprint:
     def remove() -> Response:
         parameters = query_parameters(*request_shapes.LEAVER)
         return json_answer(remove_subject(service, parameters, _sender()))
+
+    @blueprint.post("/v1/entities", provide_automatic_options=False)
+    def change_stored() -> Response:
+        return json_answer(change_entities(service, read_body(limits), _sender()))
+
+    @blueprint.get("/v1/entities", provide_automatic_options=False)
+    def show_stored() -> Response:
+        parameters = query_parameters(*request_shapes.ENTITY_FILTERS)
+        return json_answer(list_entities(service, parameters, caller_in(request.environ)))
+
+    @blueprint.delete("/v1/entities", provide_automatic_options=False)
+    def remove_stored() -> Response:
+        return json_answer(remove_entity(service, query_parameters(*request_shapes.ENTITY_KEY), _sender()))
 
     @blueprint.get("/v1/assignment-log", provide_automatic_options=False)
     def show_log() -> Response:

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -22,9 +22,11 @@ from klausel.service.authentication import Authentication
 from klausel.service.pipeline import LoadedPolicy
 from klausel.service.policy_in_force import InForce, LivePolicy, Outcome
 from klausel.service.recording import Decide, Recording
+from klausel.service.stored_properties import join_all, names_from_store, resource_key_of, subject_key_of
 from klausel.settings import Settings
 from klausel.storage.assignments.store import AssignmentStore
 from klausel.storage.decision_log.queue import DecisionLog
+from klausel.storage.entities.store import EntityStore
 from klausel.storage.sql.database import StorageError
 
 if TYPE_CHECKING:
@@ -130,6 +132,11 @@ class Service:
     authentication: Authentication | None = None
 
     @property
+    def entities(self) -> EntityStore:
+        """The stored properties, in the database of the role assignments."""
+        return EntityStore(self.store.engine, self.store.tell)
+
+    @property
     def policy(self) -> LoadedPolicy:
         """The policy set in force now; read it once a request, for the next reading may give another."""
         return self.live.in_force.policy
@@ -186,6 +193,31 @@ class Service:
                 answers = False
                 raise
 
+        def decide_joined(request: Request) -> Decision:
+            nonlocal answers
+            try:
+                keys = (subject_key_of(policy, request), resource_key_of(policy, request))
+                if keys != (None, None):
+                    if answers is False:
+                        raise _FailedBefore
+                    if answers is None:
+                        answers = False
+                        resolved_roles.refresh()
+                        if recording is not None:
+                            recording.name_revision(resolved_roles.revision())
+                        answers = True
+                    (request,) = join_all(policy, resolved_roles.stored, [request])
+                    if recording is not None:
+                        recording.asked = request
+            except _FailedBefore:
+                return failures.of_database(None)
+            except StorageError as error:
+                answers = False
+                return failures.of_database(error)
+            except Exception:
+                return failures.internal()
+            return decide_one(request)
+
         def decide_one(request: Request) -> Decision:
             try:
                 return decide(policy, plan, roles_held, request if now is None else asked_at(request, now))
@@ -196,7 +228,8 @@ class Service:
             except Exception:
                 return failures.internal()
 
-        answering = decide_one if caller is None or caller.accounts is None else _inside(caller, decide_one)
+        deciding = decide_joined if policy.stored_subjects or policy.stored_resources else decide_one
+        answering = deciding if caller is None or caller.accounts is None else _inside(caller, deciding)
         return answering if recording is None else recording.noting(answering)
 
     def filter(self, request: Request, inside: str | None = None) -> Filter:
@@ -213,6 +246,9 @@ class Service:
             effective_roles = in_force.resolved_roles.effective_roles_of(key, now.timestamp())
         policy = in_force.policy.compiled.policy
         asked = asked_at(request, now) if policy.uses_now else request
+        if subject_key_of(policy, asked) is not None:
+            # The resource is open: what is stored of one does not count for all.
+            asked = asked._replace(subject=join_all(policy, in_force.resolved_roles.stored, [asked])[0].subject)
         return filter_of(policy, effective_roles, asked, inside)
 
     def in_force_now(self) -> InForce:
@@ -231,7 +267,7 @@ class Service:
         began = time.perf_counter_ns()
         explanation = self._explain(in_force, request, recording)
         if recording is not None:
-            recording.note(request, explanation.decision, time.perf_counter_ns() - began)
+            recording.note(explanation.request, explanation.decision, time.perf_counter_ns() - began)
         return explanation
 
     def _explain(self, in_force: InForce, request: Request, recording: Recording | None) -> Explanation:
@@ -253,7 +289,15 @@ class Service:
             if recording is not None:
                 recording.name_now(moment)
             request = asked_at(request, moment)
-        return explain(compiled.policy, compiled, effective_roles_of, request, now)
+        policy = compiled.policy
+        names: tuple[str, ...] = ()
+        if (subject_key_of(policy, request), resource_key_of(policy, request)) != (None, None):
+            resolved_roles.refresh()
+            (request,) = join_all(policy, resolved_roles.stored, [request])
+            names = names_from_store(policy, resolved_roles.stored, request)
+            if recording is not None:
+                recording.name_revision(resolved_roles.revision())
+        return replace(explain(policy, compiled, effective_roles_of, request, now), from_store=names)
 
     def _deny(self, _: Request) -> Decision:
         return Decision(False, None, None, self._too_old())

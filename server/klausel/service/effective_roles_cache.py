@@ -12,6 +12,7 @@ from math import inf
 from klausel.core.decisions.effective_roles import NOBODY, EffectiveRoles
 from klausel.core.policy.holding import Held, Rows, held_at
 from klausel.core.policy.roles import RoleModel
+from klausel.service.stored_properties import StoredProperties
 from klausel.storage.assignments.store import AssignmentStore
 from klausel.storage.sql.history import KnownState
 from klausel.storage.sql.revisions import StoreChange
@@ -55,6 +56,8 @@ class EffectiveRolesCache:
         self._keeps = (
             self._watches_other_processes or self._reader.shares_one_connection or single_process or self._feed is not None
         )
+        self.stored = StoredProperties(self._reader, keeps=self._keeps, feed=self._feed)
+        """What is stored of subjects and resources, as fresh as effective roles are."""
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
         # The subjects kept whose roles depend on each group.
         self._behind: dict[str, set[str]] = {}
@@ -208,6 +211,8 @@ class EffectiveRolesCache:
         self._forget_entry(next(iter(self._entries)))
 
     def _drop(self, subjects: frozenset[str] | None) -> None:
+        if subjects is None or subjects:
+            self.stored.drop(subjects)
         if subjects is None:
             self._drops += 1
             self._entries.clear()

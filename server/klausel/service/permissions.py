@@ -16,6 +16,7 @@ from klausel.core.terms.caller import Caller
 from klausel.core.terms.identifiers import fault_in_subject, subject_key
 from klausel.core.terms.request import Action, Request, Resource, Subject, asked_at
 from klausel.service.decision_service import Service
+from klausel.service.stored_properties import join_all
 
 _EVERYWHERE = Scope()
 
@@ -59,6 +60,11 @@ def permissions(
     question = Request(subject, Action(""), Resource("", ""), context)
     if compiled.policy.uses_now:
         question = asked_at(question, moment)
+    if compiled.policy.stored_subjects or compiled.policy.stored_resources:
+        asked = [question._replace(resource=resource) for resource in resources] or [question]
+        whole = join_all(compiled.policy, in_force.resolved_roles.stored, asked)
+        question = question._replace(subject=whole[0].subject)
+        resources = [request.resource for request in whole][: len(resources)]
     menus = _Menus(compiled.policy, compiled, effective_roles, question, caller)
     return (menus.menu(resource, with_conditions) for resource in resources)
 

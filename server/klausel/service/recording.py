@@ -26,7 +26,7 @@ Decide = Callable[[Request], Decision]
 class Recording:
     """Notes the decisions of one HTTP request, and hands them to the log before the answer is sent."""
 
-    __slots__ = ("_head", "_index", "_lines", "_log", "effective_roles")
+    __slots__ = ("_head", "_index", "_lines", "_log", "asked", "effective_roles")
 
     def __init__(self, log: DecisionLog, route: str, environ: WSGIEnvironment) -> None:
         """`route` is `evaluation`, `evaluations` or `explain`."""
@@ -38,6 +38,9 @@ class Recording:
         self._lines: list[bytes] = []
         self.effective_roles: EffectiveRoles | None = None
         """Of the subject of the decision that is being made, once it was read."""
+
+        self.asked: Request | None = None
+        """The question that was really decided, where stored properties were joined to the one that was sent."""
 
     def name_policy(self, policy: LoadedPolicy) -> None:
         """Notes by which policy it is decided; to be called before anything is noted."""
@@ -57,10 +60,10 @@ class Recording:
         """What decides as `decide` does, and notes each decision."""
 
         def decide_and_note(request: Request) -> Decision:
-            self.effective_roles = None
+            self.effective_roles = self.asked = None
             began = perf_counter_ns()
             decision = decide(request)
-            self.note(request, decision, perf_counter_ns() - began)
+            self.note(self.asked or request, decision, perf_counter_ns() - began)
             return decision
 
         return decide_and_note

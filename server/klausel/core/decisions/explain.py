@@ -93,7 +93,7 @@ class Explanation:
     nothing, because their role is not declared, or is one of another level;
     `renamed` those that are stored under a former name of their role; `untimely` those that ended or begin later, and
     memberships of which that is so, as of `now`, in seconds since 1970. `ways` says of each of `held` through which groups it
-    comes, and until when.
+    comes, and until when. `from_store` names what the request has from the database, such as `subject.email`.
     """
 
     request: Request
@@ -108,6 +108,7 @@ class Explanation:
     untimely: tuple[Untimely, ...] = ()
     ways: Mapping[tuple[str, str], Way] = field(default_factory=dict)
     now: float = 0.0
+    from_store: tuple[str, ...] = ()
 
 
 def explain(

@@ -24,6 +24,8 @@ def explanation_as_json(explanation: Explanation) -> dict[str, object]:
             for role, domain in explanation.held
         ],
     }
+    if explanation.from_store:
+        answer["from_store"] = list(explanation.from_store)
     if explanation.untimely:
         answer["untimely"] = [_untimely_as_json(untimely, explanation.now) for untimely in explanation.untimely]
     if explanation.orphaned:

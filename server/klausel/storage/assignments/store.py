@@ -135,7 +135,7 @@ class AssignmentStore:
                 if absent:
                     raise InvalidAssignments(absent)
             revision, change = _apply(connection, roles, grant, revoke, origin, now)
-        self._tell(change)
+        self.tell(change)
         return revision
 
     def remove_subject(
@@ -164,7 +164,7 @@ class AssignmentStore:
                             message = f"{subject} is in {row.role}, which has roles beyond {account} too"
                             raise ForbiddenState((Violation(subject, row.role, "", "group-reaches-further", message),))
             revision, change = _apply(connection, roles, (), leaving, origin, self.clock())
-        self._tell(change)
+        self.tell(change)
         return revision, len(leaving)
 
     def rename_role(self, roles: RoleModel, old: str, new: str, origin: Origin = _UNKNOWN) -> tuple[str, int]:
@@ -185,7 +185,7 @@ class AssignmentStore:
             if old == new:
                 return revision_now(connection), 0
             revision, change = _apply(connection, roles, renamed, held, origin, self.clock())
-        self._tell(change)
+        self.tell(change)
         return revision, len(held)
 
     def review(self, roles: RoleModel, decide: Callable[[Connection], tuple[Sequence[Assignment], Origin]]) -> LogHead:
@@ -201,7 +201,7 @@ class AssignmentStore:
                 change = log_change(connection, frozenset())
                 log_rows(connection, origin, (), ())
             head = head_of(connection)
-        self._tell(change)
+        self.tell(change)
         return head
 
     def page(
@@ -269,11 +269,11 @@ class AssignmentStore:
                 if refused:
                     raise InvalidAssignments(tuple(refused))
                 revision, change = _apply(connection, roles, everything, (), origin, self.clock())
-            self._tell(change)
+            self.tell(change)
             added = self.count() - known
             return ImportResult(added, len(everything) - added, revision)
         result, change = load_rows(self.engine, roles, rows, on_progress, origin, self.clock())
-        self._tell(change)
+        self.tell(change)
         return result
 
     def close(self) -> None:
@@ -283,7 +283,8 @@ class AssignmentStore:
         self._reader.close()
         self.engine.dispose()
 
-    def _tell(self, change: StoreChange | None) -> None:
+    def tell(self, change: StoreChange | None) -> None:
+        """Tells the listeners of a committed write of this process to the same database, also by another store."""
         if change is not None:
             for listener in self._listeners:
                 listener(change)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import threading
 from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
 from itertools import count
 from typing import Any, ClassVar
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from klausel.core.policy.assignment import Assignment
+from klausel.core.policy.entity import Entity, EntityKey
 from klausel.core.policy.holding import Rows, rows_of_subject
 from klausel.core.terms.identifiers import is_printable
 from klausel.storage.assignments.closures import rows_with_groups
@@ -41,6 +44,8 @@ _WITH_GROUPS = {
 }
 
 
+_ENTITY = "SELECT kind, type, id, domain, properties FROM klausel_entity WHERE kind = ? AND type = ? AND id = ?"
+KEYS_PER_QUERY = 100
 _NO_ROWS = Rows(())
 
 
@@ -96,6 +101,28 @@ class SubjectReader:
         not_lasting = {row[:2] for row in others}
         pairs = {row[:2] for row in found} - not_lasting
         return Rows(tuple(sorted(pairs)), tuple([Assignment(subject, *row[:4]) for row in others]))
+
+    def entities(self, keys: Sequence[EntityKey]) -> list[tuple[Entity, int]]:
+        """The stored entities among some keys, each with how long its properties are as JSON. Raises StorageError.
+
+        One indexed query for each 100 of them.
+        """
+        found: list[Any] = []
+        for start in range(0, len(keys), KEYS_PER_QUERY):
+            some = keys[start : start + KEYS_PER_QUERY]
+            parameters = tuple(part for key in some for part in key)
+            if self._query is not None:
+                query = " UNION ALL ".join([_ENTITY.replace("?", "%s" if self._places == 2 else "?")] * len(some))
+                found += self._ask(query, parameters)
+                continue
+            names = [str(place) for place in range(len(parameters))]
+            parts = [_ENTITY.replace("?", ":{}").format(*names[place : place + 3]) for place in range(0, len(names), 3)]
+            with reading(self._in_one_moment) as connection:
+                query = " UNION ALL ".join(parts)
+                found += connection.execute(text(query), dict(zip(names, parameters, strict=True))).all()
+        return [
+            (Entity(kind, type_, id_, domain, json.loads(text_)), len(text_)) for kind, type_, id_, domain, text_ in found
+        ]
 
     def data_version(self) -> tuple[int, int]:
         """What changes when anyone else than this thread's held connection commits; SQLite files only."""

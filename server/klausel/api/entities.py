@@ -1,0 +1,105 @@
+"""The routes of stored properties: one atomic write, reading one or a page, and taking one away."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+from klausel.api.access import check_reach
+from klausel.api.assignments import CURSOR_FAULT, Sender, origin_of, read_limit
+from klausel.api.errors import ApiError
+from klausel.api.request_shapes import ENTITY_CHANGE
+from klausel.api.shapes import Json
+from klausel.core.policy.entity import Entity, EntityKey, EntityKind, fault_in_key
+from klausel.core.terms.caller import Caller
+from klausel.service.decision_service import Service
+from klausel.storage.entities.store import InvalidEntities, OutOfReach, Written
+
+MOST_ENTITIES = 1000
+
+
+def change_entities(service: Service, body: Json, sender: Sender) -> Json:
+    """The answer to `POST /v1/entities`; raises `ApiError` (400, 403) with every entity at fault."""
+    read = ENTITY_CHANGE.read(body, "")
+    put = [
+        Entity(one["kind"], one["type"], one["id"], one.get("domain") or "", one.get("properties") or {})
+        for one in read.get("put", ())
+    ]
+    gone: list[EntityKey] = [(one["kind"], one["type"], one["id"]) for one in read.get("delete", ())]
+    if not put and not gone:
+        raise ApiError(400, "there is nothing to change; name entities in put or delete")
+    if len(put) + len(gone) > MOST_ENTITIES:
+        message = f"more than {MOST_ENTITIES} entities in one request; send several, or use klausel entities import"
+        raise ApiError(400, message)
+    written = _write(service, put, gone, read, sender)
+    return {"revision": written.revision, "stored": written.stored, "removed": written.removed}
+
+
+def list_entities(service: Service, parameters: dict[str, str], caller: Caller | None = None) -> Json:
+    """The answer to `GET /v1/entities`: one entity or none for an id, else a page of a type."""
+    limit = read_limit(parameters)
+    kind, type_, id_ = _key(parameters, "x")
+    domain = parameters.get("domain")
+    if "id" in parameters:
+        found = service.entities.read((kind, type_, id_))
+        if found is not None and domain is not None and found.domain != domain and not found.domain.startswith(domain + "/"):
+            found = None
+        check_reach(caller, [domain if found is None else found.domain or None])
+        return {"entities": [] if found is None else [found.as_json()]}
+    check_reach(caller, [domain])
+    entities, has_more = service.entities.page(kind, type_, limit, _after(parameters), domain)
+    answer: Json = {"entities": [entity.as_json() for entity in entities]}
+    if has_more:
+        place = json.dumps([kind, type_, domain, entities[-1].id], separators=(",", ":"))
+        answer["next_cursor"] = base64.urlsafe_b64encode(place.encode()).decode()
+    return answer
+
+
+def remove_entity(service: Service, parameters: dict[str, str], sender: Sender) -> Json:
+    """The answer to `DELETE /v1/entities`: how many went (0 or 1), and the revision; raises `ApiError` (400, 403)."""
+    if not parameters.get("id"):
+        raise ApiError(400, "parameter id is missing; write ?kind=resource&type=todo&id=7")
+    written = _write(service, [], [_key(parameters, "")], parameters, sender)
+    return {"revision": written.revision, "removed": written.removed}
+
+
+def _write(service: Service, put: list[Entity], gone: list[EntityKey], claims: Json, sender: Sender) -> Written:
+    origin = origin_of(claims, sender)
+    policy = service.policy.compiled.policy
+    accounts = None if sender.proved is None else sender.proved.accounts
+    try:
+        return service.entities.write(policy, put, gone, origin, accounts)
+    except OutOfReach as error:
+        raise ApiError(403, str(error)) from None
+    except InvalidEntities as error:
+        faults = [
+            {"list": one.list, "index": one.index, "member": one.fault.member, "message": one.fault.message}
+            for one in error.faults
+        ]
+        first = error.faults[0]
+        raise ApiError(
+            400, f"{first.list}[{first.index}].{first.fault.member}: {first.fault.message}", faults=faults
+        ) from None
+
+
+def _key(parameters: dict[str, str], usual_id: str) -> tuple[EntityKind, str, str]:
+    kind, type_ = parameters.get("kind"), parameters.get("type")
+    id_ = parameters.get("id", usual_id)
+    fault = fault_in_key(kind, type_ or "", id_)
+    if fault is not None:
+        raise ApiError(400, f"parameter {fault.member}: {fault.message}")
+    return "subject" if kind == "subject" else "resource", type_ or "", id_
+
+
+def _after(parameters: dict[str, str]) -> str:
+    """The id that a page begins behind; raises `ApiError` (400) for a cursor of another query."""
+    cursor = parameters.get("cursor")
+    if cursor is None:
+        return ""
+    try:
+        *query, after = json.loads(base64.b64decode(cursor.encode("ascii"), altchars=b"-_", validate=True))
+    except (ValueError, TypeError, RecursionError):
+        raise ApiError(400, CURSOR_FAULT) from None
+    if query != [parameters["kind"], parameters["type"], parameters.get("domain")] or not isinstance(after, str):
+        raise ApiError(400, CURSOR_FAULT)
+    return after

@@ -1,0 +1,133 @@
+"""The stored properties of subjects and resources, joined to questions: remembered, and dropped when they change."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from math import inf
+
+from klausel.core.policy.entity import Entity, EntityKey, joined
+from klausel.core.policy.policy_set import PolicySet
+from klausel.core.terms.identifiers import fault_in_subject
+from klausel.core.terms.request import Request
+from klausel.storage.assignments.subject_reader import SubjectReader
+from klausel.storage.sql.change_feed import ChangeFeed
+
+MOST_BYTES = 32 * 1024 * 1024
+_BYTES_PER_ENTITY = 1000
+_BYTES_PER_CHARACTER = 4
+
+
+class StoredProperties:
+    """Stored entities by kind, type and id, with one indexed query for those that are not held; safe for many threads.
+
+    What is not stored is never kept. Whoever made it tells it, by `drop`, what changes; `keeps` says whether that is certain,
+    and with a `feed` it is so while that is trusted.
+    """
+
+    def __init__(
+        self, reader: SubjectReader, *, keeps: bool, feed: ChangeFeed | None = None, max_bytes: int = MOST_BYTES
+    ) -> None:
+        self._reader = reader
+        self._keeps = keeps
+        self._feed = feed
+        self._max_bytes = MOST_BYTES
+        self._entities: OrderedDict[EntityKey, tuple[Entity, int]] = OrderedDict()
+        self._bytes = 0
+        # What was read before a drop may be old, and is not kept.
+        self._drops = 0
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._entities)
+
+    def of(self, keys: Iterable[EntityKey]) -> dict[EntityKey, Entity]:
+        """Those of them that are stored. Raises StorageError."""
+        found: dict[EntityKey, Entity] = {}
+        missing = []
+        feed = self._feed
+        # Read first: an entity that was found when nothing was trusted is not right because it is trusted again.
+        until = inf if feed is None else feed.trusted_until
+        for key in keys:
+            known = self._entities.get(key)
+            if known is None or (feed is not None and feed.clock() >= until):
+                missing.append(key)
+            else:
+                found[key] = known[0]
+        if missing:
+            drops = self._drops
+            for entity, characters in self._reader.entities(missing):
+                found[entity.key] = entity
+                if self._keeps:
+                    self._keep(entity, _BYTES_PER_ENTITY + _BYTES_PER_CHARACTER * characters, drops)
+        return found
+
+    def drop(self, names: frozenset[str] | None) -> None:
+        """Forgets what is stored under these names, such as `user:ann`; everything for None."""
+        with self._lock:
+            self._drops += 1
+            if names is None:
+                self._entities.clear()
+                self._bytes = 0
+                return
+            for name in names:
+                type_, _, id_ = name.partition(":")
+                self._forget(("subject", type_, id_))
+                self._forget(("resource", type_, id_))
+
+    def _keep(self, entity: Entity, size: int, drops: int) -> None:
+        with self._lock:
+            if drops != self._drops:
+                return
+            self._forget(entity.key)
+            self._entities[entity.key] = (entity, size)
+            self._bytes += size
+            while self._bytes > self._max_bytes:
+                self._forget(next(iter(self._entities)))
+
+    def _forget(self, key: EntityKey) -> None:
+        known = self._entities.pop(key, None)
+        if known is not None:
+            self._bytes -= known[1]
+
+
+def subject_key_of(policy: PolicySet, request: Request) -> EntityKey | None:
+    """Under which key properties of the subject may be stored that have a say in the answer; None for none."""
+    type_, id_ = request.subject.type, request.subject.id
+    if not isinstance(type_, str) or type_ not in policy.stored_subjects or fault_in_subject(type_, id_) is not None:
+        return None
+    return ("subject", type_, id_)
+
+
+def resource_key_of(policy: PolicySet, request: Request) -> EntityKey | None:
+    """Under which key the resource may be stored; None where its type is not."""
+    type_, id_ = request.resource.type, request.resource.id
+    if not isinstance(type_, str) or type_ not in policy.stored_resources or fault_in_subject(type_, id_) is not None:
+        return None
+    return ("resource", type_, id_)
+
+
+def join_all(policy: PolicySet, stored: StoredProperties, requests: Sequence[Request]) -> list[Request]:
+    """The requests with what is stored of their subjects and resources, all read at once. Raises StorageError."""
+    keys = [(subject_key_of(policy, request), resource_key_of(policy, request)) for request in requests]
+    found = stored.of(dict.fromkeys(key for pair in keys for key in pair if key is not None))
+    return [
+        joined(policy.roles, request, found.get(subject) if subject else None, found.get(resource) if resource else None)
+        for request, (subject, resource) in zip(requests, keys, strict=True)
+    ]
+
+
+def names_from_store(policy: PolicySet, stored: StoredProperties, request: Request) -> tuple[str, ...]:
+    """What a joined request has from the store, such as `subject.email`; sorted. Raises StorageError."""
+    bare = request._replace(
+        subject=request.subject._replace(properties={}), resource=request.resource._replace(properties={})
+    )
+    (alone,) = join_all(policy, stored, [bare])
+    return tuple(
+        sorted(
+            f"{root}.{name}"
+            for root, properties in (("subject", alone.subject.properties), ("resource", alone.resource.properties))
+            for name in properties
+        )
+    )
