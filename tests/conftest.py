@@ -1,4 +1,4 @@
-"""What all tests share: PostgreSQL must be there where `KLAUSEL_REQUIRE_POSTGRES` says so."""
+"""What all tests share: PostgreSQL and Node must be there where `KLAUSEL_REQUIRE_POSTGRES` and `KLAUSEL_REQUIRE_NODE` say so."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ from collections.abc import Generator
 
 import pytest
 
+REQUIRED = {"PostgreSQL": "KLAUSEL_REQUIRE_POSTGRES", "Node": "KLAUSEL_REQUIRE_NODE"}
+
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Turns a test that was skipped for want of PostgreSQL into a failure."""
+    """Turns a test that was skipped for want of what is required into a failure."""
     report = yield
-    if report.skipped and "PostgreSQL" in str(report.longrepr) and os.environ.get("KLAUSEL_REQUIRE_POSTGRES"):
-        report.outcome = "failed"
-        report.longrepr = f"KLAUSEL_REQUIRE_POSTGRES is set, but {report.longrepr[2]}"  # type: ignore[index]
+    if report.skipped:
+        for wanted, variable in REQUIRED.items():
+            if wanted in str(report.longrepr) and os.environ.get(variable):
+                report.outcome = "failed"
+                report.longrepr = f"{variable} is set, but {report.longrepr[2]}"  # type: ignore[index]
+                break
     return report

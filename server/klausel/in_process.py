@@ -11,6 +11,7 @@ import httpx
 
 from klausel.api.errors import ApiError, unavailable
 from klausel.api.evaluations import answer_evaluation, answer_evaluations
+from klausel.api.freshness import check_freshness
 from klausel.app import create_flask_app, create_service
 from klausel.client import CallFailed, Klausel, Refused
 from klausel.client.calls import EVALUATION, EVALUATIONS, Answer, Call
@@ -83,6 +84,8 @@ class InProcess(Klausel):
         if answer is None or call.body is None:
             return super()._send(call, url)
         try:
+            if self.at_least is not None:
+                check_freshness(service, self.at_least)
             return call.read(answer(service, dict(call.body)))
         except ApiError as error:
             if error.status < 500:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,23 @@ def test_what_one_person_can_do_says_so_too(folder: Path) -> None:
 def test_json_names_the_model_that_it_does_not_speak_for(folder: Path, command: tuple[str, ...]) -> None:
     result = run(*command, "--format", "json", "--accept-model", digest(folder))
     assert json.loads(result.stdout)["not_for_model"] == digest(folder)
+
+
+def test_what_looks_back_says_so_too(folder: Path) -> None:
+    (folder / "decisions.jsonl").write_text("", encoding="utf-8")
+    git = ["git", "-c", "user.name=Ann", "-c", "user.email=ann@acme.example"]
+    for arguments in (["init", "-q"], ["add", "."], ["commit", "-qm", "Policies"]):
+        subprocess.run([*git, *arguments], check=True, cwd=folder)
+    accepted = ("--accept-model", digest(folder))
+    for command in (
+        ("replay", "decisions.jsonl", *accepted),
+        ("unused", "decisions.jsonl", *accepted),
+        ("blame", "document", "edit"),
+        ("blame", "document", "edit", "--at", "HEAD"),
+    ):
+        result = run(*command)
+        assert NOTE in result.stdout.splitlines()[0], result.output
+        assert json.loads(run(*command, "--format", "json").stdout)["not_for_model"] == digest(folder)
 
 
 def test_a_changed_matcher_may_be_anything_and_fails_a_comparison(folder: Path) -> None:

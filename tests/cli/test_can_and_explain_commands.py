@@ -348,3 +348,18 @@ def test_now_is_the_time_that_conditions_take_for_the_present(
     refused = klausel("can", *asked, "--set", "context.now=2020-01-01T00:00:00Z")
     assert refused.exit_code == WRONG_USAGE
     assert "say the time with --now" in refused.stderr
+
+
+def test_roles_below_a_constant_level_are_asked_where_requests_can_name_them(klausel: Klausel, tmp_path: Path) -> None:
+    folder = tmp_path / "constant"
+    (folder / "features").mkdir(parents=True)
+    levels = "levels:\n  house: {constant: main}\n  room: {named_by: room}\n"
+    roles = "roles:\n  owner: {level: house}\n  guest: {level: room}\n"
+    (folder / "roles.yaml").write_text(levels + roles, encoding="utf-8")
+    grants = "resource_types:\n  door: {actions: [open]}\ngrants:\n  - {allow: [owner, guest], to: open, resource: door}\n"
+    (folder / "features" / "doors.yaml").write_text(grants, encoding="utf-8")
+    for roles_held, code in (("guest@main/attic", 0), ("owner@main", 0), ("owner@main, guest@main/attic", 0), ("anyone", 3)):
+        done = klausel("can", "--as", roles_held, "open", "door", folder)
+        assert done.exit_code == code, done.output
+    done = klausel("can", "--as", "guest@main/attic", "open", "door", "--in", "cellar", folder)
+    assert done.exit_code == 3, done.output

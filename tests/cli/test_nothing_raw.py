@@ -43,6 +43,7 @@ SAYS_NOTHING_OF_PEOPLE = {
     ),
     **dict.fromkeys(("schema", "test"), "speaks of policy files"),
     "import casbin": "reads files of its caller's; test_import_command has hostile ones",
+    "export casbin": "reads files of its caller's; test_export_command has hostile ones",
     "lsp": "speaks to editors, in JSON",
     "serve": "its log is below",
     "shell": "is asked below",

@@ -8,7 +8,7 @@ from command_line import Change, Klausel
 
 from klausel.cli.main import main
 
-WITHOUT_DIR = {"diff", "replay", "unused"}
+WITHOUT_DIR = {"diff", "picture", "replay", "unused"}
 """Commands that take folders, or any number of files, for something else."""
 
 

@@ -56,6 +56,22 @@ def test_a_question_that_cannot_be_judged_is_a_deny_with_its_reason(klausel: Kla
     assert not decision.failed
 
 
+def test_an_answer_has_seen_the_revision_that_is_asked_for_or_is_a_deny(klausel: Klausel) -> None:
+    member = {"subject": "user:newcomer", "role": "lead", "domain": "acme/support"}
+    below = {"subject": "user:newcomer", "role": "user", "domain": "acme"}
+    klausel.at_least = klausel.assign([below, member])
+    assert klausel.allows("user:newcomer", "edit", QUIZ)
+    lineage, _, counter = klausel.at_least.rpartition("-")
+    klausel.at_least = f"{lineage}-{int(counter) + 1}"
+    decision = klausel.evaluate("user:newcomer", "edit", QUIZ)
+    assert not decision
+    assert decision.failed
+    with pytest.raises(CallFailed):
+        klausel.explain("user:newcomer", "edit", QUIZ)
+    klausel.at_least = None
+    assert klausel.allows("user:newcomer", "edit", QUIZ)
+
+
 def test_a_filter_is_told(klausel: Klausel) -> None:
     answer = klausel.filter("user:leo", "view", Resource("dashboard", properties={"account": "acme"}))
     assert answer.filter == "when"

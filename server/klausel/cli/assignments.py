@@ -14,6 +14,7 @@ import click
 from tqdm import tqdm
 
 from klausel.cli.assignment_file import AssignmentFile, BrokenFile, RowWriter
+from klausel.cli.command_group import CommandGroup
 from klausel.cli.database_options import database_option, explains_storage_errors, open_existing_database
 from klausel.cli.moments import duration_of, instant_of
 from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit, model_option
@@ -31,7 +32,7 @@ MOST_SHOWN = 20
 Command = TypeVar("Command", bound=Callable[..., object])
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def assignments() -> None:
     """Role assignments (who has which role where, and until when) and members of groups: in and out as CSV, and changed.
 

@@ -16,6 +16,7 @@ from sqlalchemy import Engine
 from tqdm import tqdm
 
 from klausel.cli.assignment_file import RowWriter
+from klausel.cli.command_group import CommandGroup
 from klausel.cli.database_options import database_option, explains_storage_errors, open_existing_database
 from klausel.cli.formats import format_option
 from klausel.cli.moments import moment_of
@@ -47,7 +48,7 @@ _EXISTING = click.Path(path_type=Path, dir_okay=False, exists=True)
 _moment_option = partial(click.option, callback=moment_of, metavar="MOMENT")
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def audit() -> None:
     """Who changed which role assignment, when and why; and that nobody has tampered with the log of it.
 

@@ -13,18 +13,21 @@ import click
 
 from klausel.cli.completion import complete_action, complete_type
 from klausel.cli.formats import format_option
-from klausel.cli.options import at_option, exits_on_problems, model_beside, open_history
+from klausel.cli.options import at_option, exits_on_problems, model_beside, open_history, with_note_on
 from klausel.cli.output import say, say_json
 from klausel.cli.policy_folder import policies_option
+from klausel.core.analysis.other_model import note_on
 from klausel.core.difference.provenance import Cause, Permission, permissions
 from klausel.core.loading.load import load_policy
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.policy.roles import ANY_PREFIX
 from klausel.core.terms.problem import did_you_mean
+from klausel.service.pipeline import other_model_of
+from klausel.storage.file_rules import MODEL_NAME
 from klausel.storage.git.line_history import LineHistory
 from klausel.storage.git.objects import GitCommit, commit_as_json
 from klausel.storage.git.repository import GitRepository
-from klausel.storage.policy_files.folder import read_folder
+from klausel.storage.policy_files.folder import read_at, read_folder
 from klausel.storage.policy_files.git_source import git_address
 
 
@@ -53,9 +56,12 @@ class _Blamed:
     found: _Found
     commits: list[GitCommit]
     without: list[str]
+    other_model: str | None
 
 
 def _write_table(blamed: _Blamed) -> None:
+    if blamed.other_model is not None:
+        say(note_on(blamed.other_model))
     for line in _lines(blamed.found, blamed.commits):
         say(line)
     if blamed.without:
@@ -63,13 +69,13 @@ def _write_table(blamed: _Blamed) -> None:
 
 
 def _write_json(blamed: _Blamed) -> None:
-    answer = {
+    answer: dict[str, object] = {
         "resource_type": blamed.resource_type,
         "action": blamed.action,
         "permissions": [_as_json(permission, causes) for permission, causes in blamed.found],
         "without": blamed.without,
     }
-    say_json(answer, indent=2)
+    say_json(with_note_on(blamed.other_model, answer), indent=2)
 
 
 @click.command("blame")
@@ -90,27 +96,27 @@ def blame(resource_type: str, action: str, at: str | None, policies: Path, write
       klausel blame quiz edit --at HEAD~20 --format json
     """
     with exits_on_problems(policies, at):
-        found, policy, commits = _blame(resource_type, action, policies, at)
-    write(_Blamed(resource_type, action, found, commits, _without(policy, found)))
+        write(_blame(resource_type, action, policies, at))
 
 
-def _blame(resource_type: str, action: str, policies: Path, at: str | None) -> tuple[_Found, PolicySet, list[GitCommit]]:
+def _blame(resource_type: str, action: str, policies: Path, at: str | None) -> _Blamed:
     repository, commit, folder = open_history(policies, at)
     with closing(repository):
         if at is None and git_address(str(policies)) is None:
             found = read_folder(policies, model_beside(policies, None))
-            files, problems = list(found.files), list(found.problems)
             lines = LineHistory(repository, None)
         else:
-            files, problems = repository.files_at(commit, folder)
+            found = read_at(repository, commit.id, folder)
             lines = LineHistory(repository, commit)
-        policy = load_policy(files, problems).or_raise()
+        files = [file for file in found.files if file.name != MODEL_NAME]
+        policy = load_policy(files, found.problems).or_raise()
         _check_names(policy, resource_type, action)
         told = [
             (one, [_written(repository, lines, cause) for cause in one.causes])
             for one in permissions(policy, files, resource_type, action)
         ]
-        return told, policy, _newest_first(repository, told)
+        commits = _newest_first(repository, told)
+        return _Blamed(resource_type, action, told, commits, _without(policy, told), other_model_of(found))
 
 
 def _newest_first(repository: GitRepository, found: _Found) -> list[GitCommit]:

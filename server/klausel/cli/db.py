@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from klausel.cli.command_group import CommandGroup
 from klausel.cli.database_options import database_option, exit_without_file, explains_storage_errors
 from klausel.cli.options import fail
 from klausel.cli.output import say
@@ -12,7 +13,7 @@ from klausel.storage.sql.database import place_of, read_url
 from klausel.storage.sql.tables import SCHEMA_VERSION
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def db() -> None:
     """Look at the tables of the database, and bring them up to date.
 

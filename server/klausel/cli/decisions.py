@@ -184,12 +184,19 @@ def _somebody(roles: RoleModel, assumed: str, domain: str | None) -> tuple[str, 
         held = assumed_roles(roles, assumed)
     except BadAssumption as error:
         raise click.BadParameter(str(error), param_hint="--as") from None
-    where = domain or deepest_place(held)
-    if where is None and held:
+    deepest = deepest_place(held)
+    where = domain or (None if deepest is None else _as_asked(roles, deepest))
+    if domain is None and deepest is None and held:
         raise click.BadParameter("the roles are held in several places; say by --in where it is asked", param_hint="--as")
     words = ", ".join(f"{role} in {place}" for role, place in held) or "no role"
     say(f"klausel: somebody with {words}", err=True)
     return SOMEBODY, held, where
+
+
+def _as_asked(roles: RoleModel, place: str) -> str | None:
+    """The domain that a request names for a place where a role is held: without the parts that are always the same."""
+    parts = [part for level, part in zip(roles.levels, place.split("/"), strict=False) if level.constant is None]
+    return "/".join(parts) or None
 
 
 @contextmanager

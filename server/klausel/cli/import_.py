@@ -12,6 +12,7 @@ import click
 from klausel.casbin_policies.stock_conversion import Converted, convert
 from klausel.casbin_policies.stock_set import NotCarriedOver, read_stock_set
 from klausel.cli.assignment_file import HEADER
+from klausel.cli.command_group import CommandGroup
 from klausel.cli.options import EXIT_PROBLEMS, fail
 from klausel.cli.output import say
 from klausel.core.policy.assignment import Assignment
@@ -22,7 +23,7 @@ _PEOPLE = "demo/assignments.csv"
 _ROLE_NAMES = "demo/role_names.csv"
 
 
-@click.group("import")
+@click.group("import", cls=CommandGroup)
 def import_() -> None:
     """Make a policy folder of policies that were written for something else.
 

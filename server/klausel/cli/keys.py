@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 import click
 from sqlalchemy import Engine
 
+from klausel.cli.command_group import CommandGroup
 from klausel.cli.database_options import database_option, explains_storage_errors, open_existing_database
 from klausel.cli.formats import format_option
 from klausel.cli.options import fail
@@ -38,7 +39,7 @@ def _end_of(context: click.Context, parameter: click.Parameter, value: str | Non
     return end
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def keys() -> None:
     """Make, list and revoke the API keys by which applications prove who they are.
 

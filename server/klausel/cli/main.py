@@ -8,7 +8,7 @@ from importlib import import_module
 import click
 
 import klausel
-from klausel.core.terms.problem import did_you_mean
+from klausel.cli.command_group import CommandGroup
 
 SECTIONS = {
     "Write policies": {
@@ -20,6 +20,7 @@ SECTIONS = {
         "declare": ("declare", "declare"),
         "lsp": ("lsp", "lsp"),
         "compile": ("policies", "compile_"),
+        "export": ("export", "export"),
     },
     "Be sure of them": {
         "test": ("test", "test_command"),
@@ -58,7 +59,7 @@ SECTIONS = {
 COMMANDS = {name: written for commands in SECTIONS.values() for name, written in commands.items()}
 
 
-class LazyGroup(click.Group):
+class LazyGroup(CommandGroup):
     """Imports a command's module only when it is used, so that `klausel check` does not wait for the database and the server."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -72,13 +73,6 @@ class LazyGroup(click.Group):
         module, name = COMMANDS[cmd_name]
         command: click.Command = getattr(import_module(f"klausel.cli.{module}"), name)
         return command
-
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click does it, with the nearest name in the message about an unknown one."""
-        if args and args[0] not in COMMANDS and not args[0].startswith("-") and not ctx.resilient_parsing:
-            hint = did_you_mean(args[0], COMMANDS)
-            ctx.fail(f'there is no command "{args[0]}"; {hint}klausel --help lists them all')
-        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The commands under the headings of `SECTIONS`, each with its first sentence, whole."""

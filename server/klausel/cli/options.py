@@ -163,7 +163,11 @@ def say_other_model(loaded: LoadedPolicy) -> None:
 
 def with_other_model(loaded: LoadedPolicy, answer: dict[str, object]) -> dict[str, object]:
     """An analysis as JSON, which says first that it does not speak for the model, where it does not."""
-    other = loaded.compiled.other_model
+    return with_note_on(loaded.compiled.other_model, answer)
+
+
+def with_note_on(other: str | None, answer: dict[str, object]) -> dict[str, object]:
+    """As `with_other_model`, by the digest of the model; None where the analysis speaks for it."""
     return answer if other is None else {"not_for_model": other, "note": note_on(other), **answer}
 
 

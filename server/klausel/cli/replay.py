@@ -22,7 +22,7 @@ from klausel.cli.log_reading import (
     sort_records,
     work_on,
 )
-from klausel.cli.options import EXIT_PROBLEMS, load_or_exit
+from klausel.cli.options import EXIT_PROBLEMS, load_or_exit, say_other_model, with_other_model
 from klausel.cli.output import say, say_json
 from klausel.core.records.recorded import Recorded
 from klausel.core.replay.flips import Cause, FlipCounter, FlipTally, cause_in_words, tally_as_json
@@ -43,6 +43,7 @@ class _Part:
 
 
 def _write_text(found: _Part, loaded: LoadedPolicy) -> None:
+    say_other_model(loaded)
     for line in _lines(found, loaded):
         say(line)
 
@@ -52,7 +53,8 @@ def _write_json(found: _Part, loaded: LoadedPolicy) -> None:
     if loaded.commit is not None:
         policy |= {"commit": loaded.commit.id, "dirty": loaded.commit.dirty}
     told = tally_as_json(found.tally, loaded.compiled.policy.grants)
-    say_json({"policy": policy, **told, "lines_that_are_no_records": found.number_of_faults}, indent=2)
+    answer = {"policy": policy, **told, "lines_that_are_no_records": found.number_of_faults}
+    say_json(with_other_model(loaded, answer), indent=2)
 
 
 @click.command()

@@ -22,7 +22,7 @@ from klausel.cli.log_reading import (
     sort_records,
     work_on,
 )
-from klausel.cli.options import load_or_exit
+from klausel.cli.options import load_or_exit, say_other_model, with_other_model
 from klausel.cli.output import say, say_json
 from klausel.core.analysis.table import csv_line
 from klausel.core.policy.policy_set import PolicySet
@@ -69,6 +69,7 @@ class _Part(NamedTuple):
 
 
 def _write_text(loaded: LoadedPolicy, usage: Usage, warnings: Sequence[str]) -> None:
+    say_other_model(loaded)
     for line in _lines(loaded.compiled.policy, usage):
         say(line)
     _say_warnings(warnings)
@@ -76,7 +77,7 @@ def _write_text(loaded: LoadedPolicy, usage: Usage, warnings: Sequence[str]) -> 
 
 def _write_json(loaded: LoadedPolicy, usage: Usage, warnings: Sequence[str]) -> None:
     told = usage_as_json(loaded.compiled.policy, usage)
-    say_json({"policy": loaded.files_digest, "warnings": warnings, **told}, indent=2)
+    say_json(with_other_model(loaded, {"policy": loaded.files_digest, "warnings": warnings, **told}), indent=2)
 
 
 def _write_csv(loaded: LoadedPolicy, usage: Usage, warnings: Sequence[str]) -> None:

@@ -20,6 +20,8 @@ MOST_REMEMBERED = 10_000
 Arguments = ParamSpec("Arguments")
 Finished = TypeVar("Finished")
 
+AT_LEAST = "X-Klausel-At-Least"
+
 
 class _Memory:
     """Decisions that were asked for within the last seconds, and since the client last changed role assignments."""
@@ -59,6 +61,22 @@ class _Base:
         self.denies = denies
         self._memory = _Memory(remembers) if remembers > 0 else None
         self._endpoints = {name: self._base + path for name, path in calls.PATHS.items()}
+        self._at_least: str | None = None
+
+    @property
+    def at_least(self) -> str | None:
+        """A revision that every answer must have seen, as a change returned it; None asks for none.
+
+        Where the service cannot answer so, that is no answer: decisions are denies, other calls raise `CallFailed`. To set it
+        forgets the decisions that are remembered.
+        """
+        return self._at_least
+
+    @at_least.setter
+    def at_least(self, revision: str | None) -> None:
+        self._at_least = revision
+        if self._memory is not None:
+            self._memory.forget()
 
     def _url(self, call: Call[Any]) -> str:
         return self._endpoints.get(call.path) or self._base + call.path
@@ -70,6 +88,8 @@ class _Base:
 
     def _request(self, client: httpx.Client | httpx.AsyncClient, call: Call[Any], url: str | None = None) -> httpx.Request:
         headers = {"Content-Type": "application/json"} if call.body is not None else {}
+        if self._at_least is not None:
+            headers[AT_LEAST] = self._at_least
         _add_trace(headers)
         return client.build_request(
             call.method, url or self._url(call), content=call.content, params=call.parameters or None, headers=headers

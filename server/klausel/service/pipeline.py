@@ -6,9 +6,10 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from klausel.casbin_policies.engine import CompiledPolicy, compile_policy
-from klausel.casbin_policies.model_shape import other_matcher, problems_in_model
+from klausel.casbin_policies.model_shape import model_digest, other_matcher, problems_in_model
 from klausel.core.analysis.budget import MOST_STEPS
 from klausel.core.lint.rules.switch_off import without_switched_off
 from klausel.core.loading.cache import LoadCache
@@ -19,6 +20,9 @@ from klausel.core.terms.problem import SWITCH_OFF_MARK, PolicyError, Problem
 from klausel.core.text.decoding import decode
 from klausel.storage.file_rules import MODEL_NAME
 from klausel.storage.policy_files.folder import Commit, PolicyFiles, read_folder
+
+if TYPE_CHECKING:
+    from klausel.core.analysis.proved import Proved
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,15 +98,17 @@ def load_checked(
     cache: LoadCache | None = None,
     accepted_models: Collection[str] = (),
     most_steps: int = MOST_STEPS,
+    proved: Proved | None = None,
 ) -> LoadedPolicy:
     """The policy set that files say, once its policy tests passed and its invariants held; raises `PolicyError`.
 
     Proving the invariants may go through so many steps; an invariant beyond that counts as one that does not hold.
+    With `proved`, what did not change since the last proof with it is not proved again.
     """
     from klausel.core.testing.gate import unmet_expectations  # who only asks does not wait for what proves
 
     loaded = load_files(found, with_tests=True, cache=cache, accepted_models=accepted_models)
-    problems = list(unmet_expectations(loaded.compiled.policy, loaded.compiled, loaded.tests, most_steps))
+    problems = list(unmet_expectations(loaded.compiled.policy, loaded.compiled, loaded.tests, most_steps, proved))
     if problems:
         raise PolicyError([*loaded.warnings, *problems])
     return loaded
@@ -121,6 +127,15 @@ def accepted_model_of(found: PolicyFiles, accepted_models: Collection[str]) -> s
     if text is None or not accepted_models or problems_in_model(text, found.model, accepted_models):
         return None
     return other_matcher(text)
+
+
+def other_model_of(found: PolicyFiles) -> str | None:
+    """The digest of the model among files where its matcher is not Klausel's, accepted or not; else None."""
+    text = _model_text(found.files)
+    if text is None:
+        return None
+    refused = problems_in_model(text, found.model)
+    return model_digest(text) if refused else None
 
 
 def check_files(

@@ -87,7 +87,10 @@ class LivePolicy:
         self._settle_seconds = settle_seconds
         self._hurry = threading.Event()
         self._is_asked_now = False
+        from klausel.core.analysis.proved import Proved  # who only asks does not wait for what proves
+
         self._cache = LoadCache()
+        self._proved = Proved()
         self._lock = threading.Lock()
         self._is_asked_for = threading.Lock()
         self._wake = threading.Event()
@@ -101,7 +104,7 @@ class LivePolicy:
         self._refused: PolicyFiles | None = None
         began = clock()
         self._taken = source.read()
-        loaded = load_checked(self._taken, self._cache, accepted_models, most_steps)
+        loaded = load_checked(self._taken, self._cache, accepted_models, most_steps, self._proved)
         self._check_orphans(self._taken, loaded)
         self.in_force = InForce(loaded, make_resolved_roles(loaded.compiled.policy.roles))
         self._confirm(began)
@@ -238,7 +241,7 @@ class LivePolicy:
         # Loading keeps one processor busy; threads that answer requests need not wait long for their turn.
         sys.setswitchinterval(_TURN_SECONDS)
         try:
-            return load_checked(found, self._cache, self._accepted_models, self._most_steps), ()
+            return load_checked(found, self._cache, self._accepted_models, self._most_steps, self._proved), ()
         except PolicyError as error:
             return None, error.problems
         finally:

@@ -153,6 +153,8 @@ class Remembered:
         self._spaces: dict[object, TruthSpace] = {}
         self._role_combinations: dict[object, tuple[RoleCombinationOfBoth, ...]] = {}
         self._size = 0
+        self.size = 0
+        """How much was ever remembered; where it is more than `MOST_REMEMBERED`, some was forgotten and found again."""
 
     def space(self, all_atoms: Collection[Atom], known: Known) -> TruthSpace:
         """The outcomes of atoms, given without negation and each once; raises `TooManyCases`."""
@@ -184,6 +186,7 @@ class Remembered:
             self._role_combinations.clear()
             self._size = 0
         self._size += size
+        self.size += size
 
 
 def _role_combinations(

@@ -76,10 +76,15 @@ _Found = tuple[tuple[int, ...], Counterexample]
 """A counterexample behind what it is ordered by: the smallest first, and of equal ones that which comes first."""
 
 
-def prove(policy: PolicySet, invariant: Invariant, remembered: Remembered | None = None) -> Verdict:
-    """The verdict on one invariant; never guesses."""
+def prove(
+    policy: PolicySet,
+    invariant: Invariant,
+    remembered: Remembered | None = None,
+    further_names: frozenset[str] = frozenset(),
+) -> Verdict:
+    """The verdict on one invariant; never guesses. `further_names` are told apart though they do not matter to it."""
     try:
-        return _Proof(policy, invariant, remembered or Remembered(policy, policy)).verdict()
+        return _Proof(policy, invariant, remembered or Remembered(policy, policy), further_names).verdict()
     except TooManyCases as error:
         return Verdict(invariant, False, 0, False, None, str(error))
 
@@ -91,8 +96,19 @@ def prove_all(policy: PolicySet, most_steps: int = MOST_STEPS) -> Iterator[Verdi
         yield prove(policy, invariant, remembered)
 
 
+def wanted_names(policy: PolicySet, invariant: Invariant) -> frozenset[str]:
+    """The names that a proof of an invariant tells apart."""
+    return _Proof(policy, invariant, Remembered(policy, policy)).wanted_names
+
+
 class _Proof:
-    def __init__(self, policy: PolicySet, invariant: Invariant, remembered: Remembered) -> None:
+    def __init__(
+        self,
+        policy: PolicySet,
+        invariant: Invariant,
+        remembered: Remembered,
+        further_names: frozenset[str] = frozenset(),
+    ) -> None:
         self._policy = policy
         self._roles = policy.roles
         self._invariant = invariant
@@ -105,6 +121,7 @@ class _Proof:
             if other.kind == "separate" and other.who and other is not invariant
         ]
         self._remembered = remembered
+        self._further_names = further_names
         self._found: dict[str | None, tuple[RoleCombinationOfBoth, ...]] = {}
 
     def verdict(self) -> Verdict:
@@ -212,7 +229,7 @@ class _Proof:
     def _asked_of(self, thing: Thing) -> Iterator[_Asked]:
         question = (thing.resource_type, thing.action)
         condition = self._invariant.condition_on(thing.resource_type)
-        wanted = Wanted(self._wanted_names, condition, (self._invariant.scope,))
+        wanted = Wanted(self.wanted_names | self._further_names, condition, (self._invariant.scope,))
         for view in views(self._policy, self._policy, question, wanted, self._remembered):
             self._free_matches |= view.space.has_free_matches
             self._asked += 1
@@ -230,7 +247,7 @@ class _Proof:
         return self._found[asked.domain]
 
     @cached_property
-    def _wanted_names(self) -> frozenset[str]:
+    def wanted_names(self) -> frozenset[str]:
         """The names that matter to this proof."""
         return self._roles.with_parts(self._find_wanted_names())
 

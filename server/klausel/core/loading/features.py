@@ -191,8 +191,10 @@ def check_types(
     problems: ProblemList,
 ) -> None:
     """Reports what declared types forbid in a condition about these resource types."""
+    if text is None or condition is None:
+        return
     known = [vocabulary.declarations(name) for name in resource_types if name in vocabulary.resource_types]
-    if text is not None and condition is not None and known:
+    if known:
         check_condition(text, condition, known, vocabulary.resource_types, vocabulary.place_in, problems)
 
 

@@ -118,6 +118,11 @@ class PolicySet:
         """The grants about one type and action, in the order of the files."""
         return self._grants_by_question.get((resource_type, action), ())
 
+    @property
+    def questions(self) -> Collection[tuple[str, str]]:
+        """The types and actions that some grant is about."""
+        return self._grants_by_question.keys()
+
     @cached_property
     def uses_now(self) -> bool:
         """Whether a grant depends on the time of the question."""

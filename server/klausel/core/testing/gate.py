@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from klausel.core.analysis.budget import MOST_STEPS
-from klausel.core.analysis.proof import Counterexample, Verdict, prove_all
+from klausel.core.analysis.proof import Counterexample, Verdict
+from klausel.core.analysis.proved import Proved
 from klausel.core.conditions.outcomes import TOO_MANY_CASES_HINT
 from klausel.core.decisions.decide import Plan
 from klausel.core.loading.load import printable
@@ -17,14 +18,21 @@ from klausel.core.testing.run import Failure, ResolvedRoles, failures
 
 
 def unmet_expectations(
-    policy: PolicySet, plan: Plan, tests: Iterable[PolicyTest], most_steps: int = MOST_STEPS
+    policy: PolicySet,
+    plan: Plan,
+    tests: Iterable[PolicyTest],
+    most_steps: int = MOST_STEPS,
+    proved: Proved | None = None,
 ) -> Iterator[Problem]:
-    """A problem for each expectation of a test that is not met and each invariant that does not hold; none when all is well."""
+    """A problem for each expectation of a test that is not met and each invariant that does not hold; none when all is well.
+
+    With `proved`, what did not change since the last proof with it is not proved again.
+    """
     resolved_roles = ResolvedRoles(policy)
     for test in tests:
         for failure in failures(policy, plan, test, resolved_roles):
             yield printable(_failed(test, failure))
-    for verdict in prove_all(policy, most_steps):
+    for verdict in (proved or Proved()).broken(policy, most_steps):
         if verdict.undecided is not None:
             yield printable(_undecided(verdict.invariant, verdict.undecided))
         elif verdict.counterexample is not None:

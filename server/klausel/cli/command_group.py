@@ -1,0 +1,19 @@
+"""Groups of commands that know which one was meant."""
+
+from __future__ import annotations
+
+import click
+
+from klausel.core.terms.problem import did_you_mean
+
+
+class CommandGroup(click.Group):
+    """A group that names the nearest command in the message about an unknown one."""
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does it, but for that message."""
+        known = self.list_commands(ctx)
+        if args and args[0] not in known and not args[0].startswith("-") and not ctx.resilient_parsing:
+            hint = did_you_mean(args[0], known)
+            ctx.fail(f'there is no command "{args[0]}"; {hint}{ctx.command_path} --help lists them all')
+        return super().resolve_command(ctx, args)
