@@ -18,6 +18,7 @@ from klausel.cli.options import fail, load_or_exit, model_option
 from klausel.cli.output import say
 from klausel.cli.policy_folder import policies_option
 from klausel.core.policy.entity import KINDS, Entity, EntityKey, EntityKind
+from klausel.core.terms.escaping import shown
 from klausel.core.terms.identifiers import split_subject_key
 from klausel.storage.entities.store import EntityStore, InvalidEntities
 from klausel.storage.schema import open_database
@@ -178,8 +179,8 @@ def set_(
     policy = load_or_exit(policies, model).compiled.policy
     try:
         values = json.loads(properties)
-    except ValueError:
-        raise click.UsageError(f'{properties} is no JSON; write an object such as \'{{"owner": "ann"}}\'') from None
+    except (ValueError, RecursionError):
+        raise click.UsageError('the properties are no JSON; write an object such as \'{"owner": "ann"}\'') from None
     with _opened(database, creates=True) as store:
         try:
             written = store.write(policy, [Entity(*_key(kind, name), domain, values)], origin=origin)
@@ -215,7 +216,10 @@ def delete(
     origin = origin_or_usage(by, reason, ticket)
     policy = load_or_exit(policies, model).compiled.policy
     with _opened(database) as store:
-        written = store.write(policy, (), [_key(kind, name)], origin)
+        try:
+            written = store.write(policy, (), [_key(kind, name)], origin)
+        except InvalidEntities as error:
+            fail(f"{error.faults[0].fault.member}: {error}")
     if not written.removed:
         fail(f"nothing is stored of the {kind} {name}, so nothing was changed")
     say(f"taken away; revision {written.revision}")
@@ -237,7 +241,7 @@ def _kind(text: str) -> EntityKind:
 def _key(kind: str, name: str) -> EntityKey:
     parts = split_subject_key(name)
     if parts is None:
-        raise click.UsageError(f'"{name}" has no type; write it as type:id, such as user:ann')
+        raise click.UsageError(f'"{shown(name)}" has no type; write it as type:id, such as user:ann')
     return (_kind(kind), *parts)
 
 
