@@ -159,6 +159,13 @@ def test_an_unusable_database_is_told_in_one_line_without_its_password(serve: Kl
     assert result.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("url", ["postgresql://127.0.0.1/klausel", "sqlite:///klausel.db"])
+def test_to_listen_without_postgresql_is_wrong_usage(serve: Klausel, server: type[Server], url: str) -> None:
+    result = serve("--listen-url", url)
+    assert (result.exit_code, server.given) == (2, {})
+    assert "only changes in PostgreSQL are listened for" in " ".join(result.stderr.split())
+
+
 def test_a_database_in_memory_is_wrong_usage(serve: Klausel) -> None:
     result = serve("--database", "sqlite://")
     assert result.exit_code == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -262,10 +263,14 @@ def test_an_answer_is_as_fresh_as_asked_while_the_listener_is_down(
     opened: Callable[..., Served], postgresql_schema_url: str
 ) -> None:
     nowhere = str(make_url(postgresql_schema_url).set(port=1))
-    here = opened(database=postgresql_schema_url, listen_url=nowhere, database_connect_seconds=2.0)
-    there = opened(database=postgresql_schema_url)
+    here = opened(database=postgresql_schema_url, listen_url=nowhere)
+    there = opened(database=postgresql_schema_url, max_staleness_seconds=60.0)
+    wait_for(lambda: there.service.store.feed.is_trusted, "the feed does not begin")
     ann = {"subject": "user:ann", "role": "agent", "domain": "acme/support"}
     for name in ("revoke", "grant"):
         written = there.ask("POST", "/v1/assignments", {name: [ann]}).get_json()["revision"]
         assert ask_at_least(here, written).get_json() == {"decision": name == "grant"}
     assert not here.service.store.feed.is_trusted
+    metrics = [served.ask("GET", "/metrics").get_data(as_text=True) for served in (here, there)]
+    assert [re.findall(r"klausel_changes_trusted\{.*\} (.*)", text) for text in metrics] == [["0.0"], ["1.0"]]
+    assert re.search(r"klausel_staleness_seconds\{.*\} \+Inf", metrics[0])

@@ -49,6 +49,7 @@ SECTIONS = {
     "Run the service": {
         "serve": ("serve", "serve"),
         "assignments": ("assignments", "assignments"),
+        "entities": ("entities", "entities"),
         "keys": ("keys", "keys"),
         "db": ("db", "db"),
     },
