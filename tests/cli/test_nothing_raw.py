@@ -15,6 +15,7 @@ import click
 import pytest
 from command_line import ROOT, run
 from doors import ALLOWED, open_doors, with_subject
+from stored_entities import todo_policy, user
 
 import klausel.cli
 from klausel.api.service_log import JsonLines, TextLines, current
@@ -22,6 +23,7 @@ from klausel.cli.main import main
 from klausel.core.policy.assignment import Assignment
 from klausel.core.records.change_record import Origin
 from klausel.storage.assignments.store import AssignmentStore
+from klausel.storage.entities.store import EntityStore
 from klausel.storage.schema import open_database
 
 FORGED = "user:root  always  (everybody, all)"
@@ -32,6 +34,7 @@ ACCEPTED = "user:mal\u202e\u200b\u2066\U000e0041"
 SAYS_NOTHING_OF_PEOPLE = {
     "assignments import": "reads a file of its caller's; its errors are below",
     "assignments rename-role": "counts rows",
+    "entities import": "reads a file of its caller's; what it prints of it goes through the same function",
     "audit key": "makes keys",
     **dict.fromkeys(("keys new", "keys list", "keys revoke"), "tell what the operator said, and numbers"),
     "db check": "tells a number",
@@ -60,6 +63,7 @@ def database(tmp_path: Path) -> str:
     with closing(AssignmentStore(open_database(url))) as store:
         rows = [Assignment(ACCEPTED, "admin", "acme"), Assignment(ACCEPTED, "lead", "acme/support")]
         store.write(roles, rows, [], Origin(by="bo\u202e", reason="so\u200b", ticket="T\u2066", channel="http"))
+        EntityStore(store.engine).write(todo_policy(), [user(ACCEPTED.removeprefix("user:"), email="e\u202e\u200b")])
     with closing(sqlite3.connect(tmp_path / "people.db")) as connection, connection:
         for role, domain in (("user", "acme"), ("lead", "acme/support"), ("gone\x1b[2J\n", "acme\u202e")):
             values = ("g", HOSTILE, role, domain)
@@ -112,6 +116,14 @@ def asked(database: str, decisions: Path) -> dict[str, list[list[Any]]]:
             [HOSTILE, "agent", "acme/support", *base, *db],
             [ACCEPTED, "ag\u202eent\x1b", "acme", *base, *db],
         ],
+        "entities export": [[*db], ["-", *db]],
+        "entities list": [["subject", "user", *db], ["resource", "todo\x1b", "--in", "a\u202e", *db]],
+        "entities show": [["subject", ACCEPTED, *db], ["resource", HOSTILE, *db]],
+        "entities set": [
+            ["subject", ACCEPTED, '{"a\u202e": "\u202e"}', *base, *db],
+            ["resource", HOSTILE, "{\x1b", *base, *db],
+        ],
+        "entities delete": [["subject", ACCEPTED, *base, *db], ["resource", HOSTILE, *base, *db]],
         "assignments revoke": [[HOSTILE, "agent", "acme/support", *base, *db]],
         "review sheet": [
             [decisions.with_name("sheet.csv"), *base, *db],

@@ -23,6 +23,7 @@ from klausel.core.policy.entity import Entity
 from klausel.core.terms.request import Action, Request, Resource, Subject
 from klausel.service.decision_service import Service
 from klausel.service.permissions import permissions
+from klausel.service.searches import Search
 from klausel.settings import Settings
 from klausel.storage.entities.store import EntityStore
 from klausel.storage.schema import open_database
@@ -179,4 +180,14 @@ def test_decisions_menus_and_filters_are_those_of_requests_that_send_it_all(serv
             resource = Resource("todo", id_, sent)
             (menu,) = permissions(service, Subject("user", who, sent_of_user), [resource], {})
             assert [action in menu.allowed for action in ACTIONS] == told[-len(ACTIONS) :]
+            if id_ in todos:
+                asked_of = Request(Subject("user", who, sent_of_user), Action(""), resource)
+                assert list(Search(service, asked_of).actions()) == [one for one in ACTIONS if one in menu.allowed]
     assert {True, False} == set(told)
+    holders = sorted({row.subject.removeprefix("user:") for row in rows})
+    for id_ in todos:
+        for action in ACTIONS:
+            question = Request(Subject("user", "", {"email": "bob@x"}), Action(action), Resource("todo", id_))
+            each = [(who, question._replace(subject=Subject("user", who, {"email": "bob@x"}))) for who in holders]
+            wanted_people = [who for who, request in each if service.decider()(request).allowed]
+            assert list(Search(service, question).subjects()) == wanted_people

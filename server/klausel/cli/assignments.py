@@ -128,7 +128,8 @@ def _fail_unchanged(name: str, faults: Sequence[tuple[int, str]]) -> NoReturn:
     raise SystemExit(EXIT_PROBLEMS)
 
 
-def _origin_options(command: Command) -> Command:
+def origin_options(command: Command) -> Command:
+    """Adds the options that say who makes a change, why, and where that was asked for."""
     for option in (
         click.option("--ticket", help="Where that was asked for, for the change log."),
         click.option("--reason", help="Why, for the change log."),
@@ -138,7 +139,8 @@ def _origin_options(command: Command) -> Command:
     return command
 
 
-def _origin_or_usage(by: str | None, reason: str | None, ticket: str | None) -> Origin:
+def origin_or_usage(by: str | None, reason: str | None, ticket: str | None) -> Origin:
+    """As `origin_here`; exits with a message where an option cannot be."""
     try:
         return origin_here(by, reason, ticket)
     except ValueError as error:
@@ -148,7 +150,7 @@ def _origin_or_usage(by: str | None, reason: str | None, ticket: str | None) -> 
 @assignments.command("rename-role")
 @click.argument("old")
 @click.argument("new")
-@_origin_options
+@origin_options
 @policies_option
 @model_option
 @database_option
@@ -171,7 +173,7 @@ def rename_role(
     Example:
       klausel assignments rename-role reviewer checker --by cara --reason "the role has a new name"
     """
-    origin = _origin_or_usage(by, reason, ticket)
+    origin = origin_or_usage(by, reason, ticket)
     roles = load_or_exit(policies, model).compiled.policy.roles
     if new not in roles.roles:
         fail(f'unknown role "{new}"; {hint_on_role(new, roles.roles)}')
@@ -186,7 +188,7 @@ def rename_role(
 @click.argument("domain", default="")
 @click.option("--from", "starts", callback=instant_of, metavar="INSTANT", help="It counts from this instant on.")
 @click.option("--until", "ends", callback=instant_of, metavar="INSTANT", help="It ends by itself at this instant.")
-@_origin_options
+@origin_options
 @policies_option
 @model_option
 @database_option
@@ -214,7 +216,7 @@ def grant(
       klausel assignments grant group:emea-support lead acme/support
       klausel assignments grant user:ann group:emea-support
     """
-    origin = _origin_or_usage(by, reason, ticket)
+    origin = origin_or_usage(by, reason, ticket)
     row = _row_named(subject, role, domain)._replace(starts=starts, ends=ends)
     roles = load_or_exit(policies, model).compiled.policy.roles
     with closing(AssignmentStore(open_database(database))) as store, _refusals_explained():
@@ -228,7 +230,7 @@ def grant(
 @click.argument("subject")
 @click.argument("role")
 @click.argument("domain", default="")
-@_origin_options
+@origin_options
 @policies_option
 @model_option
 @database_option
@@ -253,7 +255,7 @@ def revoke(
       klausel assignments revoke user:leo lead acme/support --by cara --reason "left the team"
       klausel assignments revoke user:ann group:emea-support
     """
-    origin = _origin_or_usage(by, reason, ticket)
+    origin = origin_or_usage(by, reason, ticket)
     roles = load_or_exit(policies, model).compiled.policy.roles
     row = _row_named(subject, role, domain)
     with closing(AssignmentStore(open_existing_database(database))) as store, _refusals_explained():

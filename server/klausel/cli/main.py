@@ -53,6 +53,7 @@ SECTIONS = {
         "serve": ("serve", "serve"),
         "config": ("config", "config"),
         "assignments": ("assignments", "assignments"),
+        "entities": ("entities", "entities"),
         "keys": ("keys", "keys"),
         "db": ("db", "db"),
     },

@@ -20,6 +20,7 @@ from klausel.core.policy.roles import Level, top_domain
 from klausel.core.terms.identifiers import fault_in_domain_id, fault_in_subject, split_subject_key, subject_key
 from klausel.core.terms.request import Request, asked_at
 from klausel.service.decision_service import Service
+from klausel.service.stored_properties import join_all
 from klausel.storage.assignments.holders import FIRST_PEOPLE, subjects_of_type, subjects_who_hold, what_they_hold
 from klausel.storage.assignments.known_domains import ids_below, is_known
 
@@ -29,7 +30,7 @@ class Search:
 
     With `accounts` only subjects are found that hold something in these domains of the top level. The open part of the
     question has an empty id or name. Answers come in order, from behind `after`, read as they are asked for.
-    Making one raises `PoliciesTooOld`; reading answers raises `StorageError`.
+    Making one raises `PoliciesTooOld` and `StorageError`; reading answers raises `StorageError`.
     """
 
     def __init__(self, service: Service, question: Request, accounts: frozenset[str] | None = None) -> None:
@@ -41,7 +42,14 @@ class Search:
         self._engine = service.store.engine
         moment = service.clock()
         self._now = moment.timestamp()
-        self._question = asked_at(question, moment) if self._policy.uses_now else question
+        asked = asked_at(question, moment) if self._policy.uses_now else question
+        self._has_stored = bool(self._policy.stored_subjects or self._policy.stored_resources)
+        self._question = self._joined(asked) if self._has_stored else asked
+
+    def _joined(self, request: Request) -> Request:
+        """The request with what is stored of its subject and its resource; of an open part that is nothing."""
+        self._resolved_roles.refresh()
+        return join_all(self._policy, self._resolved_roles.stored, [request])[0]
 
     def domains(self, part: Literal["subject", "resource", "action"]) -> list[str | None]:
         """The domains that a search for this part concerns; None where it concerns all."""
@@ -97,10 +105,13 @@ class Search:
         if level is None or place is None:
             return
         effective_roles = self._effective_roles()
-        left = by_id_alone(filter_of(self._policy, effective_roles, self._question))
-        if left is False:
-            return
-        needed = values_needed(left, RESOURCE_ID)
+        needed = None
+        # Of what is stored, more is known than the id.
+        if self._question.resource.type not in self._policy.stored_resources:
+            left = by_id_alone(filter_of(self._policy, effective_roles, self._question))
+            if left is False:
+                return
+            needed = values_needed(left, RESOURCE_ID)
         ids: Iterator[str]
         if needed is not None:
             prefix = place + "/" if place else ""
@@ -149,6 +160,8 @@ class Search:
         return self._resolved_roles.effective_roles_of(subject_key(subject.type, subject.id), self._now)
 
     def _allows(self, request: Request, effective_roles: EffectiveRoles) -> bool:
+        if self._has_stored:
+            request = self._joined(request)
         return decide(self._policy, self._compiled, lambda _, domain: effective_roles.roles_in(domain), request).allowed
 
 

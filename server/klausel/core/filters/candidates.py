@@ -25,14 +25,22 @@ class Candidates:
 
 
 def candidates_among_subjects(policy: PolicySet, request: Request, domain: str | None) -> Candidates:
-    """Nobody else than these can be allowed what the request asks in a domain; the id of its subject does not count."""
+    """Nobody else than these can be allowed what the request asks in a domain; the id of its subject does not count.
+
+    Nor do its properties, where the database may hold others for each subject.
+    """
+    are_stored = request.subject.type in policy.stored_subjects
+
+    def is_open(attribute: Attribute) -> bool:
+        return attribute == SUBJECT_ID or (are_stored and attribute.root == "subject" and attribute.path != ("type",))
+
     everybody = False
     names: set[str] = set()
     ids: set[str] = set()
     for grant in policy.grants_about(request.resource.type, request.action.name):
         if grant.effect == "deny" or not grant.scope.covers(domain, policy.roles):
             continue
-        left: Filter = True if grant.condition is None else filled_in(grant.condition, request, SUBJECT_ID.__eq__)
+        left: Filter = True if grant.condition is None else filled_in(grant.condition, request, is_open)
         needed = values_needed(left, SUBJECT_ID)
         if needed is not None:
             ids |= needed

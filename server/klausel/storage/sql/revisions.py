@@ -55,11 +55,11 @@ def log_change(connection: Connection, subjects: frozenset[str] | None) -> Store
     if subjects is not None and len(subjects) > SUBJECTS_IN_LOG_ENTRY:
         subjects = None
     connection.execute(update(State).values(revision=State.revision + 1))
-    lineage, counter, log_starts_after = connection.execute(
-        select(State.lineage, State.revision, State.log_starts_after)
-    ).one()
+    state = select(State.revision, State.log_starts_after)
     if connection.dialect.name == "postgresql":
-        connection.execute(select(func.pg_notify(CHANNEL, f"{lineage}-{counter}")))
+        # In the same query: a write waits for each.
+        state = state.add_columns(func.pg_notify(CHANNEL, func.concat(State.lineage, "-", State.revision)))
+    counter, log_starts_after = connection.execute(state).one()[:2]
     forgotten = counter if subjects is None else counter - REVISIONS_IN_LOG
     if forgotten > log_starts_after:
         connection.execute(update(State).values(log_starts_after=forgotten))

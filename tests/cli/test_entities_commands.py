@@ -1,0 +1,68 @@
+"""`klausel entities`: JSON lines in and out unchanged, whole or nothing, one by one, and in the change log."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from command_line import run
+from stored_entities import write_policies
+
+TODO = {"kind": "resource", "type": "todo", "id": "7", "domain": "acme/red", "properties": {"owner": "\u202eann", "size": 1}}
+ANN = {"kind": "subject", "type": "user", "id": "ann", "properties": {"email": "ann@x"}}
+
+
+@pytest.fixture
+def options(tmp_path: Path) -> list[str]:
+    named = write_policies(tmp_path / "todos")
+    return ["--policies", named["policies"], "--model", named["model"], "--database", f"sqlite:///{tmp_path}/some.db"]
+
+
+def lines(*entities: object) -> str:
+    return "".join(json.dumps(entity) + "\n" for entity in entities)
+
+
+def test_what_is_imported_is_exported_unchanged(tmp_path: Path, options: list[str]) -> None:
+    file, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    file.write_text(lines(TODO, ANN))
+    assert "2 stored, 0 there already" in run("entities", "import", file, *options).output
+    assert "0 stored, 2 there already" in run("entities", "import", file, *options).output
+    assert run("entities", "export", out, *options[4:]).exit_code == 0
+    assert out.read_text() == run("entities", "export", *options[4:]).output == lines(TODO, ANN)
+    assert run("audit", "verify", *options[4:]).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("broken", "words"),
+    [
+        ("[]\n", "in.jsonl:2: this is no entity"),
+        (lines({**TODO, "more": 1}), "in.jsonl:2: this is no entity"),
+        (lines({**TODO, "domain": None}), "in.jsonl:2: the domain is no text"),
+        (lines({**TODO, "id": "8", "properties": {"size": "big"}}), "in.jsonl:2: error: properties.size"),
+        (lines({**TODO, "properties": []}), "properties are no object"),
+    ],
+)
+def test_one_broken_line_and_nothing_is_imported(tmp_path: Path, options: list[str], broken: str, words: str) -> None:
+    file = tmp_path / "in.jsonl"
+    file.write_text(lines(ANN) + broken)
+    result = run("entities", "import", file, *options)
+    assert result.exit_code == 1
+    assert words in result.output
+    assert "nothing was imported" in result.output
+    assert run("entities", "export", *options[4:]).output == ""
+
+
+def test_one_is_set_shown_listed_and_taken_away(options: list[str]) -> None:
+    database = options[4:]
+    told = run("entities", "set", "resource", "todo:7", json.dumps(TODO["properties"]), "--in", "acme/red", *options)
+    assert told.output.startswith("stored")
+    assert json.loads(run("entities", "show", "resource", "todo:7", *database).output) == TODO
+    assert json.loads(run("entities", "list", "resource", "todo", "--in", "acme", *database).output) == TODO
+    assert run("entities", "list", "resource", "todo", "--in", "zed", *database).output == ""
+    assert run("entities", "set", "resource", "todo:8", '{"size": "x"}', *options).exit_code == 1
+    assert run("entities", "set", "resource", "todo:8", "{", *options).exit_code == 2
+    assert run("entities", "show", "resource", "todo", *database).exit_code == 2
+    assert run("entities", "delete", "resource", "todo:7", *options, "--by", "cara").exit_code == 0
+    assert run("entities", "delete", "resource", "todo:7", *options).exit_code == 1
+    assert run("entities", "show", "resource", "todo:7", *database).exit_code == 1
