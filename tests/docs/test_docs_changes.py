@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from doc_blocks import ROOT, Block, changes, examples_of, matches
+from doc_blocks import ROOT, TUTORIAL, Block, blocks_of, changes, examples_of, matches
 
 NOWHERE = "/dev/null"
 
@@ -27,6 +27,24 @@ def test_a_change_is_made_step_by_step_and_ends_well(
     for command in ("klausel check", "klausel test --coverage --fail-under 100", "klausel prove"):
         code, printed = run(command, tmp_path, environment)
         assert code == 0, printed
+
+
+def test_the_tutorial_leads_from_an_empty_folder_to_a_commit(tmp_path: Path, environment: dict[str, str]) -> None:
+    people = {f"GIT_{who}_{what}": "ann@acme.example" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    folder = tmp_path
+    for step in blocks_of(TUTORIAL):
+        if step.kind == "diff":
+            apply(step.text, folder)
+            continue
+        assert step.kind == "console", step
+        for example in examples_of(step):
+            if example.command.startswith("cd "):
+                folder /= example.command.removeprefix("cd ")
+                continue
+            code, printed = run(example.command, folder, {**environment, **people})
+            assert example.output is None or matches(example.output, printed), f"{step} {example.command}: {printed}"
+            assert example.output is not None or code == 0, printed
+    assert run("git status --porcelain", folder, environment)[1] == ""
 
 
 def apply(text: str, folder: Path) -> None:
@@ -53,7 +71,7 @@ def run(command: str, folder: Path, environment: dict[str, str]) -> tuple[int, s
     return done.returncode, done.stdout + done.stderr
 
 
-def test_the_section_has_the_changes_that_editors_ask_for() -> None:
+def test_the_recipes_are_those_that_editors_ask_for() -> None:
     assert [name for name, _ in changes()] == [
         "Change who may create quizzes",
         "Add a role",

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from doc_blocks import ROOT, Block, Example, blocks, blocks_of, changes, examples_of, matches
+from doc_blocks import ROOT, TUTORIAL, Block, Example, blocks, blocks_of, changes, examples_of, matches
 from flask.testing import FlaskClient
 from read_policies import check_policy
 from schema_files import refusals
@@ -64,7 +64,7 @@ def _put(block: Block, folder: Path) -> None:
             (folder / "conditions.yaml").write_text(block.text)
 
 
-STEPS = {step for _, steps in changes() for step in steps}
+STEPS = {*blocks_of(TUTORIAL), *(step for _, steps in changes() for step in steps)}
 
 
 @pytest.mark.parametrize("block", [block for block in blocks("console") if block not in STEPS], ids=str)

@@ -17,7 +17,8 @@ PAGES = [ROOT / "README.md", ROOT / "policies" / "README.md", *sorted((ROOT / "d
 _FENCE = re.compile(r"^(?P<indent> *)```(?P<kind>\w*)\n(?P<text>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL)
 
 
-EDITORS_PAGE = ROOT / "docs" / "policies.md"
+RECIPES = ROOT / "docs" / "recipes.md"
+TUTORIAL = ROOT / "docs" / "tutorial.md"
 
 
 class Block(NamedTuple):
@@ -52,17 +53,13 @@ def blocks(*kinds: str) -> list[Block]:
 
 
 def changes() -> list[tuple[str, list[Block]]]:
-    """The headings of the section on common changes, each with its steps; they follow each other in a folder of their own."""
-    lines = EDITORS_PAGE.read_text(encoding="utf-8").splitlines()
-    starts = [(number, line) for number, line in enumerate(lines, 1) if re.match("##+ ", line)]
+    """The recipes by their headings, each with its steps; they follow each other in a folder of their own."""
+    lines = RECIPES.read_text(encoding="utf-8").splitlines()
+    starts = [(number, line) for number, line in enumerate(lines, 1) if line.startswith("## ")]
     found = []
-    in_section = False
-    for (start, heading), (end, _) in zip(starts, [*starts[1:], (len(lines), "")], strict=True):
-        if heading.startswith("## "):
-            in_section = heading == "## Common changes"
-        elif in_section:
-            steps = [block for block in blocks_of(EDITORS_PAGE) if start < int(block.place.rpartition(":")[2]) < end]
-            found.append((heading.removeprefix("### "), steps))
+    for (start, heading), (end, _) in zip(starts, [*starts[1:], (len(lines) + 1, "")], strict=True):
+        steps = [block for block in blocks_of(RECIPES) if start < int(block.place.rpartition(":")[2]) < end]
+        found.append((heading.removeprefix("## "), steps))
     return found
 
 
