@@ -154,7 +154,7 @@ def test_a_fault_about_a_subject_is_told(browser: Browser, path: str, given: dic
 
 
 def test_a_limited_caller_sees_a_subject_inside_its_accounts_alone(guarded: Doors) -> None:
-    grant(guarded.service, [("user:leo", "user", "elsewhere")])
+    grant(guarded.service, [("user:leo", "admin", "elsewhere")])
     browser = calling(guarded, "search", "policy", accounts=frozenset({"acme"}))
     told = browser.twin("/console/what-can", **WHERE)
     assert {one["domain"].partition("/")[0] for one in told["roles_held"]} == {"acme"}
