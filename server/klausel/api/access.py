@@ -27,6 +27,8 @@ SCOPES_OF_ROUTES: dict[tuple[str, str], tuple[str, ...]] = {
     ("POST", "/access/v1/search/resource"): ("search",),
     ("POST", "/access/v1/search/action"): ("search",),
     ("POST", "/v1/permissions"): ("check",),
+    ("GET", "/v1/casbin-js"): ("check",),
+    ("GET", "/v1/casbin-js/<path:domain>"): ("check",),
     ("POST", "/v1/explain"): ("explain",),
     ("POST", "/v1/filter"): ("search",),
     ("GET", "/v1/policy"): ("policy",),

@@ -163,6 +163,22 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         answer_shapes.CHANGES,
         parameters=request_shapes.LOG_FILTERS,
     ),
+    ("GET", "/v1/casbin-js"): Operation(
+        "casbin_js",
+        "What a subject surely may, as casbin.js reads it",
+        answer_shapes.CASBIN_JS,
+        parameters=request_shapes.WHOM,
+        needed_parameters=frozenset(request_shapes.WHOM),
+        errors=(501,),
+    ),
+    ("GET", "/v1/casbin-js/<path:domain>"): Operation(
+        "casbin_js_in",
+        "The same, in one domain",
+        answer_shapes.CASBIN_JS,
+        parameters=request_shapes.WHOM,
+        needed_parameters=frozenset(request_shapes.WHOM),
+        errors=(501,),
+    ),
     ("GET", "/v1/policy"): Operation("policy", "The policies in force", answer_shapes.POLICY),
     ("GET", "/v1/policy/types"): Operation("types", "What may be asked about", answer_shapes.TYPES),
     ("POST", "/v1/policy:reload"): Operation(

@@ -22,10 +22,10 @@ from granian.constants import Interfaces
 from granian.log import LogLevels
 
 from klausel.cli.assignments import import_file, origin_here
-from klausel.cli.database_options import check_listen_url, database_option, database_service_options, explains_storage_errors
-from klausel.cli.options import accepted_models, fail, load_or_exit, model_beside, model_option
+from klausel.cli.database_options import check_listen_url, explains_storage_errors
+from klausel.cli.options import fail, load_or_exit, model_beside
 from klausel.cli.output import say
-from klausel.cli.policy_folder import policies_option
+from klausel.cli.service_options import service_options, settings_given
 from klausel.core.analysis.other_model import note_on
 from klausel.core.loading.load import ROLES_FILE
 from klausel.core.policy.orphans import orphan_problems, orphaned_roles
@@ -37,7 +37,6 @@ from klausel.settings import (
     SLOW_BODIES_AT_ONCE,
     WORKERS_FOLDER_VARIABLE,
     Settings,
-    as_public_url,
     fault_in_public_url,
 )
 from klausel.storage.assignments.store import AssignmentStore
@@ -60,7 +59,6 @@ OTHER_DESCRIPTORS = 256
 """Files, pipes and connections to the database."""
 RESPAWN_SECONDS = 1.0
 SECONDS_TO_END = 10
-_DEFAULTS = Settings()
 
 
 class _IntendedThreads(logging.Filter):
@@ -82,206 +80,25 @@ _LOG_OF_THE_SERVER = {
 
 
 @click.command()
-@policies_option
-@model_option
-@database_option
-@click.option("--host", default=_DEFAULTS.host, show_default=True, help="Address to listen on.")
-@click.option("--port", default=_DEFAULTS.port, show_default=True, type=click.IntRange(1, 65535), help="Port to listen on.")
-@click.option("--public-url", help="The https address under which callers reach the service, for its metadata.")
-@click.option(
-    "--allowed-host",
-    "allowed_hosts",
-    multiple=True,
-    metavar="NAME",
-    help="A name by which a service on loopback may be called, beside its own and that of its public URL; repeatable.",
-)
-@click.option("--reasons", is_flag=True, help="Give each deny its reasons, also where the request does not ask for them.")
-@click.option("--demo", is_flag=True, help=f"Load the people of {DEMO_FILE} into an empty database first.")
-@click.option("--workers", default=_DEFAULTS.workers, show_default=True, type=click.IntRange(1, 64), help="Processes.")
-@click.option(
-    "--max-policy-age",
-    "max_policy_age_seconds",
-    type=click.FloatRange(1),
-    metavar="SECONDS",
-    help="Deny everything when the policies could not be refreshed for so long; without it, never.",
-)
-@click.option(
-    "--orphaned-assignments",
-    type=click.Choice(["refuse", "warn"]),
-    default=_DEFAULTS.orphaned_assignments,
-    show_default=True,
-    help="What to do with policies under which stored role assignments count for nothing, as their role is not declared.",
-)
-@click.option(
-    "--max-analysis-steps",
-    default=_DEFAULTS.max_analysis_steps,
-    show_default=True,
-    type=click.IntRange(1),
-    help="How much proving the invariants may go through before policies are taken; beyond it they are refused.",
-)
-@click.option("--decision-log", metavar="TARGET", help="Record every decision: stdout, database, or the path of a file.")
-@click.option(
-    "--decision-log-strict",
-    "--log-strict",
-    "decision_log_strict",
-    is_flag=True,
-    help="Give no answer without its record: 503 where the decision log cannot be written.",
-)
-@click.option(
-    "--decision-log-mask",
-    multiple=True,
-    metavar="POINTER",
-    help="Do not record this value: /resource/properties/email, or /context/* for all of the context; repeatable.",
-)
-@click.option(
-    "--decision-log-sample-allows",
-    default=_DEFAULTS.decision_log_sample_allows,
-    show_default=True,
-    type=click.FloatRange(0, 1, min_open=True),
-    help="Share of the allows that is recorded; every deny is.",
-)
-@click.option(
-    "--decision-log-max-bytes",
-    default=_DEFAULTS.decision_log_max_bytes,
-    show_default=True,
-    type=click.IntRange(10_000),
-    help="Bytes after which a file of the decision log is put aside and another begun.",
-)
-@click.option(
-    "--decision-log-files",
-    default=_DEFAULTS.decision_log_files,
-    show_default=True,
-    type=click.IntRange(0),
-    help="Files put aside that are kept, the oldest going first; 0 keeps all.",
-)
-@click.option(
-    "--decision-log-queue",
-    default=_DEFAULTS.decision_log_queue,
-    show_default=True,
-    type=click.IntRange(1),
-    help="Records that may wait in each process; further ones are dropped and counted.",
-)
-@click.option(
-    "--poll-seconds",
-    default=_DEFAULTS.poll_seconds,
-    show_default=True,
-    type=click.FloatRange(0.1),
-    help="How often a git ref is looked up again, for policies at REPO@REF:DIR.",
-)
-@database_service_options
-@click.option(
-    "--authentication",
-    type=click.Choice(["none", "keys"]),
-    default=_DEFAULTS.authentication,
-    show_default=True,
-    help="keys: answer only callers with an API key; make one with `klausel keys new`.",
-)
-@click.option(
-    "--max-requests-per-second",
-    type=click.FloatRange(0.1),
-    metavar="NUMBER",
-    help="Requests a second that each caller with a key may send; without it, any number.",
-)
-@click.option(
-    "--log-format",
-    type=click.Choice(["text", "json"]),
-    default=_DEFAULTS.log_format,
-    show_default=True,
-    help="How the service's own log is written to standard error.",
-)
-@click.option(
-    "--settle-seconds",
-    default=_DEFAULTS.settle_seconds,
-    show_default=True,
-    type=click.FloatRange(0, 600),
-    help="Take changed policy files when they stay as they are for so long; a set that is half there is never taken.",
-)
-@click.option(
-    "--insecure-no-authentication",
-    "open_to_all",
-    is_flag=True,
-    help="Listen beyond this machine although callers are not authenticated.",
-)
-@click.option(
-    "--max-connections",
-    default=_DEFAULTS.max_connections,
-    show_default=True,
-    type=click.IntRange(1),
-    help="Connections to each process; beyond them, those that idle longest are closed.",
-)
-@click.option(
-    "--body-seconds",
-    default=_DEFAULTS.body_seconds,
-    show_default=True,
-    type=click.FloatRange(0.1),
-    help="Seconds in which the body of a request must arrive; then its connection is cut.",
-)
-@click.option(
-    "--max-body-bytes",
-    default=_DEFAULTS.max_body_bytes,
-    show_default=True,
-    type=click.IntRange(1),
-    help="Bytes in the body of a request.",
-)
-@click.option(
-    "--max-nesting-depth",
-    default=_DEFAULTS.max_nesting_depth,
-    show_default=True,
-    type=click.IntRange(3, 500),
-    help="Objects and lists inside each other in a body.",
-)
-@click.option(
-    "--max-string-characters",
-    default=_DEFAULTS.max_string_characters,
-    show_default=True,
-    type=click.IntRange(1),
-    help="Characters in a string of a body.",
-)
-@click.option(
-    "--max-batch",
-    default=_DEFAULTS.max_batch,
-    show_default=True,
-    type=click.IntRange(1),
-    help="Evaluations, or changes of role assignments, in one request.",
-)
-@click.option(
-    "--max-batch-bytes",
-    default=_DEFAULTS.max_batch_bytes,
-    show_default=True,
-    type=click.IntRange(1),
-    help="Bytes of a batch of evaluations once its defaults are in its items.",
-)
-@click.option(
-    "--max-request-id-characters",
-    default=_DEFAULTS.max_request_id_characters,
-    show_default=True,
-    type=click.IntRange(1),
-    help="Characters in an X-Request-ID that is sent back and logged; a longer one is left out.",
-)
+@service_options
 @explains_storage_errors
-def serve(policies: Path, model: Path | None, demo: bool, open_to_all: bool, **options: object) -> None:
+def serve(policies: Path, model: Path | None, **options: object) -> None:
     """Answer decisions over HTTP.
 
     \b
     Examples:
       klausel serve --demo
+      klausel serve --config klausel.yaml
       klausel serve --policies ../policies.git@main:policies
       klausel serve --database postgresql://localhost/klausel --public-url https://pdp.example.com
     """
     address = git_address(str(policies))
     found_model = model if address else model_beside(policies, model)
-    if address and demo:
+    settings = settings_given(policies, found_model, options)
+    if address and settings.demo:
         raise click.UsageError(f"the demo people are read from a folder, and {policies} is none; leave out --demo")
-    named_model = str(found_model or "")
-    accepted = accepted_models()
-    settings = Settings(policies=str(policies), model=named_model, demo=demo, accept_model=accepted, **options)  # type: ignore[arg-type]
-    settings = dataclasses.replace(
-        settings,
-        host=_address_of(settings),
-        public_url=settings.public_url and as_public_url(settings.public_url),
-        allowed_hosts=tuple(name.lower() for name in settings.allowed_hosts),
-    )
-    _check_address(settings, open_to_all)
+    settings = dataclasses.replace(settings, host=_address_of(settings))
+    _check_address(settings)
     check_listen_url(settings)
     _check_decision_log(settings)
     loaded = load_or_exit(policies, found_model, with_tests=True)
@@ -373,8 +190,8 @@ def _address_of(settings: Settings) -> str:
     return str(address)
 
 
-def _check_address(settings: Settings, open_to_all: bool) -> None:
-    is_open = settings.authentication == "none"
+def _check_address(settings: Settings) -> None:
+    open_to_all, is_open = settings.insecure_no_authentication, settings.authentication == "none"
     if not settings.is_loopback and is_open and not open_to_all:
         raise click.UsageError(
             f"callers are not authenticated, so on {settings.host} anybody who reaches it could ask, and change role "
