@@ -39,6 +39,7 @@ INPUTS = {
     "audit show": "audit show",
     "audit verify": "audit verify",
     "keys list": "keys list",
+    "config show": "config show",
 }
 
 

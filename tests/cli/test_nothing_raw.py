@@ -49,6 +49,7 @@ SAYS_NOTHING_OF_PEOPLE = {
     "export casbin": "reads files of its caller's; test_export_command has hostile ones",
     "lsp": "speaks to editors, in JSON",
     "serve": "its log is below",
+    "config show": "tells what the operator said",
     "shell": "is asked below",
 }
 

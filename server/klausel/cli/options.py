@@ -12,6 +12,7 @@ import click
 
 from klausel.cli.output import say
 from klausel.cli.problem_lines import print_problems
+from klausel.cli.setting_options import setting_option
 from klausel.core.analysis.other_model import note_on
 from klausel.core.terms.moment import is_moment
 from klausel.core.terms.problem import PolicyError
@@ -46,23 +47,8 @@ def accepted_models() -> tuple[str, ...]:
 
 def model_option(command: Command) -> Command:
     """The options about the Casbin model; what is accepted stands in the context, for whoever reads policies."""
-    named = click.option(
-        "--model",
-        type=click.Path(path_type=Path),
-        envvar="KLAUSEL_MODEL",
-        show_envvar=True,
-        help="Casbin model; without it, model.conf beside the policies folder, in the working directory, or of Klausel itself.",
-    )
-    accepted = click.option(
-        "--accept-model",
-        multiple=True,
-        metavar="DIGEST",
-        expose_value=False,
-        callback=_remember_accepted,
-        envvar="KLAUSEL_ACCEPT_MODEL",
-        show_envvar=True,
-        help="Take the model of this digest though its matcher is not Klausel's: no analysis speaks for it; repeatable.",
-    )
+    named = setting_option("model", type=click.Path(path_type=Path), default=None, show_default=False)
+    accepted = setting_option("accept_model", expose_value=False, callback=_remember_accepted)
     return named(accepted(command))
 
 

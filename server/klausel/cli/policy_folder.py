@@ -10,6 +10,7 @@ from typing import TypeVar
 import click
 from click.core import ParameterSource
 
+from klausel.cli.setting_options import setting_option
 from klausel.core.loading.load import FEATURES_FOLDER, ROLES_FILE
 from klausel.settings import Settings
 from klausel.storage.policy_files.git_source import git_address
@@ -78,18 +79,14 @@ def _chosen(context: click.Context, parameter: click.Parameter, folders: tuple[P
     return find_policies()
 
 
-policies_option_alone = click.option(
-    "--policies",
+policies_option_alone = setting_option(
+    "policies",
     type=_Folders(path_type=Path),
     multiple=True,
     default=(_USUAL,),
     show_default=f"{_USUAL}, here or in a folder above",
-    envvar="KLAUSEL_POLICIES",
-    show_envvar=True,
     is_eager=True,
     callback=_chosen,
-    help="Folder of the policy set; repeatable: each further folder adds to those before. "
-    "REPO@REF:DIR reads it at a git ref, from a bare repository too.",
 )
 _folder_argument = click.argument(
     "folder",

@@ -10,7 +10,7 @@ from klausel.api.shapes import Json
 from klausel.core.conditions.tree import OWN_ATTRIBUTES
 from klausel.core.decisions.domain import BadDomain, domain_written
 from klausel.core.policy.roles import RoleModel
-from klausel.core.terms.identifiers import split_subject_key
+from klausel.core.terms.identifiers import fault_in_subject_key, split_subject_key
 from klausel.core.terms.request import NOW
 
 FIELDS_OF_TRY = ("subject", "action", "type", "id", "domain", "properties")
@@ -22,6 +22,24 @@ def read_domain(roles: RoleModel, text: str) -> str | None:
     if isinstance(domain, BadDomain):
         raise ApiError(400, domain.reason)
     return domain
+
+
+def read_subject(key: str) -> tuple[str, str]:
+    """The type and id of the subject that a field names; raises `ApiError` (400)."""
+    fault = fault_in_subject_key(key)
+    parts = split_subject_key(key)
+    if fault is not None or parts is None:
+        raise ApiError(400, f"the field subject {fault if key else 'is empty; fill it in'}")
+    return parts
+
+
+def read_page_number(text: str) -> int:
+    """The number of a page, from 1 on; 1 where none is given; raises `ApiError` (400)."""
+    if not text:
+        return 1
+    if not (text.isascii() and text.isdigit() and 0 < len(text) < 10 and int(text)):
+        raise ApiError(400, f'there is no page "{text}"; pages are numbered from 1')
+    return int(text)
 
 
 def read_body_of_try(roles: RoleModel, given: dict[str, str], limits: BodyLimits) -> Json:
