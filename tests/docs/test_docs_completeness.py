@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 import problem_pages
 import pytest
+import settings_table
 from doc_blocks import PAGES, ROOT
 from flask import Flask
 
@@ -15,7 +16,7 @@ from klausel.app import create_flask_app, create_service
 from klausel.cli.main import main
 from klausel.core.analysis.findings import KINDS, ORPHANED
 from klausel.core.lint.registry import PAGES as PAGES_OF_PROBLEMS
-from klausel.settings import Settings
+from klausel.settings import SETTINGS, Settings
 
 PROJECT_PAGES = [ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", ROOT / "server" / "klausel" / "enforcer" / "README.md"]
 TEXT = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
@@ -72,11 +73,16 @@ def test_every_setting_of_the_service_has_a_row_for_operators_with_its_default()
             assert rows[name] == f"`{option.default}`"
 
 
+def test_the_table_of_settings_is_up_to_date() -> None:
+    assert settings_table.written() == settings_table.table(), "python tests/helpers/settings_table.py writes it"
+
+
 def test_every_environment_variable_is_documented() -> None:
     files = [*(ROOT / "server").rglob("*.py"), *(ROOT / ".ci").iterdir()]
     files += [ROOT / "scripts" / name for name in ("serve", "test", "lint", "environment.sh")]
     used = {name for file in files for name in re.findall(r"\bKLAUSEL_[A-Z_]+\b", file.read_text(encoding="utf-8"))}
     used.add("KLAUSEL_TEST_POSTGRES")
+    used |= {name for one in SETTINGS.values() for name in (one.variable, one.variable_of_file) if name}
     of_workflows = set(re.findall(r"vars\.(\w+)", (ROOT / "docs" / "pull-request.yml").read_text(encoding="utf-8")))
     assert {name for name in used if f"`{name}" not in OPERATIONS} == set()
     named = set(re.findall(r"\bKLAUSEL_[A-Z_]+\b", TEXT))
@@ -115,7 +121,7 @@ def ids_of_problems() -> set[str]:
 
 def test_every_id_of_a_problem_has_a_row_and_every_row_an_id() -> None:
     documented = set(re.findall(r"^\| `([\w-]+)` \|", POLICIES.partition("## Problems")[2], re.MULTILINE))
-    assert documented == ids_of_problems()
+    assert documented == ids_of_problems(), "each id has its row in docs/policies.md"
 
 
 def test_every_id_of_a_problem_has_a_manual_page_and_every_page_an_id() -> None:

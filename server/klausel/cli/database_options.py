@@ -14,6 +14,7 @@ from sqlalchemy.exc import ArgumentError
 
 from klausel.cli.options import fail
 from klausel.cli.policy_folder import beside_found_policies
+from klausel.cli.setting_options import setting_option
 from klausel.enforcer.installation import InstallationError, check_installation
 from klausel.settings import Settings
 from klausel.storage.schema import open_database
@@ -21,7 +22,6 @@ from klausel.storage.sql.database import StorageError, is_in_memory, read_url
 
 Command = TypeVar("Command", bound=Callable[..., object])
 
-_DEFAULTS = Settings()
 _IN_THIS_FOLDER = "sqlite:///"
 
 
@@ -33,59 +33,7 @@ def _beside_the_policies(context: click.Context, parameter: click.Parameter, url
     return url if folder == Path() else f"{_IN_THIS_FOLDER}{folder.as_posix()}/{url.removeprefix(_IN_THIS_FOLDER)}"
 
 
-database_option = click.option(
-    "--database",
-    default=Settings().database,
-    show_default=True,
-    envvar="KLAUSEL_DATABASE",
-    show_envvar=True,
-    callback=_beside_the_policies,
-    help="SQLAlchemy URL of the role assignments.",
-)
-
-
-_SECONDS: tuple[tuple[str, float, str], ...] = (
-    (
-        "--database-connect-seconds",
-        _DEFAULTS.database_connect_seconds,
-        "in which a connection to the database must be made.",
-    ),
-    (
-        "--database-read-seconds",
-        _DEFAULTS.database_read_seconds,
-        "in which the database must answer a reading; then decisions are denied.",
-    ),
-    (
-        "--database-write-seconds",
-        _DEFAULTS.database_write_seconds,
-        "in which the database must take a write, its wait for others included.",
-    ),
-    ("--database-lock-seconds", _DEFAULTS.database_lock_seconds, "that a write waits for the writes of others."),
-)
-
-
-def database_service_options(command: Command) -> Command:
-    """The options that say how the service waits for its database, and how it hears of the changes of other processes."""
-    command = click.option(
-        "--listen-url",
-        metavar="URL",
-        help="Where PostgreSQL is reached without a pooler between, to hear of changes; without it, at --database.",
-    )(command)
-    command = click.option(
-        "--max-staleness",
-        "max_staleness_seconds",
-        default=_DEFAULTS.max_staleness_seconds,
-        show_default=True,
-        type=click.FloatRange(0.1),
-        metavar="SECONDS",
-        help="On PostgreSQL, never answer by role assignments that were known to be right longer ago.",
-    )(command)
-    for name, default, what in reversed(_SECONDS):
-        of_seconds = click.option(
-            name, default=default, show_default=True, type=click.FloatRange(0.1), help=f"Seconds {what}"
-        )
-        command = of_seconds(command)
-    return command
+database_option = setting_option("database", callback=_beside_the_policies)
 
 
 def check_listen_url(settings: Settings) -> None:

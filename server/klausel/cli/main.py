@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import inspect
+import os
 from importlib import import_module
 
 import click
 
 import klausel
 from klausel.cli.command_group import CommandGroup
+from klausel.settings import fault_in_environment
 
+_SERVICE = "Run the service"
 SECTIONS = {
     "Write policies": {
         "init": ("init", "init"),
@@ -46,8 +49,9 @@ SECTIONS = {
         "unused": ("unused", "unused"),
         "audit": ("audit", "audit"),
     },
-    "Run the service": {
+    _SERVICE: {
         "serve": ("serve", "serve"),
+        "config": ("config", "config"),
         "assignments": ("assignments", "assignments"),
         "entities": ("entities", "entities"),
         "keys": ("keys", "keys"),
@@ -89,7 +93,8 @@ class LazyGroup(CommandGroup):
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(klausel.__version__, prog_name="klausel")
-def main() -> None:
+@click.pass_context
+def main(ctx: click.Context) -> None:
     """Who may do what: policies in text files, people in a database, decisions in between.
 
     \b
@@ -102,3 +107,7 @@ def main() -> None:
       klausel can --as lead@acme/support edit quiz --set status=published
       klausel serve --demo
     """
+    # What only works on policy files runs in pipelines of others, whose variables are their own.
+    fault = fault_in_environment(os.environ) if ctx.invoked_subcommand in SECTIONS[_SERVICE] else None
+    if fault:
+        raise click.UsageError(fault, ctx)

@@ -12,6 +12,7 @@ import click
 
 from klausel.cli.output import say
 from klausel.cli.problem_lines import print_problems
+from klausel.cli.setting_options import setting_option
 from klausel.core.analysis.other_model import note_on
 from klausel.core.terms.moment import is_moment
 from klausel.core.terms.problem import PolicyError
@@ -21,7 +22,7 @@ from klausel.storage.file_rules import DEFAULT_MODEL
 from klausel.storage.git.moved_folder import folder_at
 from klausel.storage.git.objects import GitCommit, GitError
 from klausel.storage.git.repository import GitRepository
-from klausel.storage.policy_files.folder import PolicyFiles, read_at, read_folder
+from klausel.storage.policy_files.folder import PolicyFiles, folders_of, read_at, read_folder, tree_path_of
 from klausel.storage.policy_files.git_source import git_address
 from klausel.storage.policy_files.replace_file import replace_file
 
@@ -46,23 +47,8 @@ def accepted_models() -> tuple[str, ...]:
 
 def model_option(command: Command) -> Command:
     """The options about the Casbin model; what is accepted stands in the context, for whoever reads policies."""
-    named = click.option(
-        "--model",
-        type=click.Path(path_type=Path),
-        envvar="KLAUSEL_MODEL",
-        show_envvar=True,
-        help="Casbin model; without it, model.conf beside the policies folder, in the working directory, or of Klausel itself.",
-    )
-    accepted = click.option(
-        "--accept-model",
-        multiple=True,
-        metavar="DIGEST",
-        expose_value=False,
-        callback=_remember_accepted,
-        envvar="KLAUSEL_ACCEPT_MODEL",
-        show_envvar=True,
-        help="Take the model of this digest though its matcher is not Klausel's: no analysis speaks for it; repeatable.",
-    )
+    named = setting_option("model", type=click.Path(path_type=Path), default=None, show_default=False)
+    accepted = setting_option("accept_model", expose_value=False, callback=_remember_accepted)
     return named(accepted(command))
 
 
@@ -79,8 +65,21 @@ def model_beside(policies: Path, model: Path | None) -> Path:
     if model is not None:
         return model
     here = Path(_DEFAULTS.model)
-    places = (policies.resolve().parent / here, here, DEFAULT_MODEL)
+    places = (folders_of(policies)[0].resolve().parent / here, here, DEFAULT_MODEL)
     return next((place for place in places if os.path.isfile(place)), here)
+
+
+def refuse_several_folders(policies: Path) -> None:
+    """Ends a command that works on one folder with wrong usage, where several are named."""
+    if len(folders_of(policies)) > 1:
+        raise click.UsageError(f"this works on one policy folder, and several are named ({policies}); name one of them")
+
+
+def refuse_all_but_one_folder(policies: Path) -> None:
+    """Ends a command that writes files with wrong usage, where what is named is not one folder."""
+    if git_address(str(policies)):
+        raise click.UsageError(f"files are written in a folder, and {policies} is none; name one with --policies")
+    refuse_several_folders(policies)
 
 
 def load_or_exit(policies: Path, model: Path | None, with_tests: bool = False, at: str | None = None) -> LoadedPolicy:
@@ -103,6 +102,7 @@ def open_history(policies: Path, at: str | None) -> tuple[GitRepository, GitComm
         repository = GitRepository.objects_of(address.repository)
         commit, folder = repository.commit(address.revision), address.folder
     else:
+        refuse_several_folders(policies)
         repository = GitRepository.containing(policies)
         commit, folder = repository.commit(at or "HEAD"), repository.tree_path(policies)
     return repository, commit, folder_at(repository, commit, folder)
@@ -140,9 +140,9 @@ def read_policies(policies: Path, model: Path | None, at: str | None = None) -> 
             return read_at(repository, address.revision, address.folder, model)
     if at is None:
         return read_folder(policies, model_beside(policies, model))
-    with GitRepository.containing(policies) as repository:
+    with GitRepository.containing(folders_of(policies)[0]) as repository:
         inside = None if model is None else repository.tree_path_or_none(model)
-        return read_at(repository, at, repository.tree_path(policies), inside or model)
+        return read_at(repository, at, tree_path_of(repository, policies), inside or model)
 
 
 def write_or_exit(path: Path, content: bytes) -> None:

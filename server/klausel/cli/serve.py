@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import signal
 import socket
+import ssl
 import sys
 from contextlib import closing
 from importlib import import_module
@@ -22,10 +23,10 @@ from granian.constants import Interfaces
 from granian.log import LogLevels
 
 from klausel.cli.assignments import import_file, origin_here
-from klausel.cli.database_options import check_listen_url, database_option, database_service_options, explains_storage_errors
-from klausel.cli.options import accepted_models, fail, load_or_exit, model_beside, model_option
+from klausel.cli.database_options import check_listen_url, explains_storage_errors
+from klausel.cli.options import fail, load_or_exit, model_beside
 from klausel.cli.output import say
-from klausel.cli.policy_folder import policies_option
+from klausel.cli.service_options import service_options, settings_given
 from klausel.core.analysis.other_model import note_on
 from klausel.core.loading.load import ROLES_FILE
 from klausel.core.policy.orphans import orphan_problems, orphaned_roles
@@ -37,7 +38,8 @@ from klausel.settings import (
     SLOW_BODIES_AT_ONCE,
     WORKERS_FOLDER_VARIABLE,
     Settings,
-    as_public_url,
+    fault_in_network,
+    fault_in_prefix,
     fault_in_public_url,
 )
 from klausel.storage.assignments.store import AssignmentStore
@@ -46,6 +48,7 @@ from klausel.storage.callers.keys import KeyStore
 from klausel.storage.decision_log.queue import SinkError
 from klausel.storage.decision_log.sinks import STDOUT, open_sink
 from klausel.storage.file_rules import DEMO_FILE
+from klausel.storage.policy_files.folder import folders_of
 from klausel.storage.policy_files.git_source import git_address
 from klausel.storage.schema import open_database
 from klausel.storage.sql.access import READS_AT_ONCE, WRITES_AT_ONCE
@@ -60,7 +63,6 @@ OTHER_DESCRIPTORS = 256
 """Files, pipes and connections to the database."""
 RESPAWN_SECONDS = 1.0
 SECONDS_TO_END = 10
-_DEFAULTS = Settings()
 
 
 class _IntendedThreads(logging.Filter):
@@ -82,207 +84,27 @@ _LOG_OF_THE_SERVER = {
 
 
 @click.command()
-@policies_option
-@model_option
-@database_option
-@click.option("--host", default=_DEFAULTS.host, show_default=True, help="Address to listen on.")
-@click.option("--port", default=_DEFAULTS.port, show_default=True, type=click.IntRange(1, 65535), help="Port to listen on.")
-@click.option("--public-url", help="The https address under which callers reach the service, for its metadata.")
-@click.option(
-    "--allowed-host",
-    "allowed_hosts",
-    multiple=True,
-    metavar="NAME",
-    help="A name by which a service on loopback may be called, beside its own and that of its public URL; repeatable.",
-)
-@click.option("--reasons", is_flag=True, help="Give each deny its reasons, also where the request does not ask for them.")
-@click.option("--demo", is_flag=True, help=f"Load the people of {DEMO_FILE} into an empty database first.")
-@click.option("--workers", default=_DEFAULTS.workers, show_default=True, type=click.IntRange(1, 64), help="Processes.")
-@click.option(
-    "--max-policy-age",
-    "max_policy_age_seconds",
-    type=click.FloatRange(1),
-    metavar="SECONDS",
-    help="Deny everything when the policies could not be refreshed for so long; without it, never.",
-)
-@click.option(
-    "--orphaned-assignments",
-    type=click.Choice(["refuse", "warn"]),
-    default=_DEFAULTS.orphaned_assignments,
-    show_default=True,
-    help="What to do with policies under which stored role assignments count for nothing, as their role is not declared.",
-)
-@click.option(
-    "--max-analysis-steps",
-    default=_DEFAULTS.max_analysis_steps,
-    show_default=True,
-    type=click.IntRange(1),
-    help="How much proving the invariants may go through before policies are taken; beyond it they are refused.",
-)
-@click.option("--decision-log", metavar="TARGET", help="Record every decision: stdout, database, or the path of a file.")
-@click.option(
-    "--decision-log-strict",
-    "--log-strict",
-    "decision_log_strict",
-    is_flag=True,
-    help="Give no answer without its record: 503 where the decision log cannot be written.",
-)
-@click.option(
-    "--decision-log-mask",
-    multiple=True,
-    metavar="POINTER",
-    help="Do not record this value: /resource/properties/email, or /context/* for all of the context; repeatable.",
-)
-@click.option(
-    "--decision-log-sample-allows",
-    default=_DEFAULTS.decision_log_sample_allows,
-    show_default=True,
-    type=click.FloatRange(0, 1, min_open=True),
-    help="Share of the allows that is recorded; every deny is.",
-)
-@click.option(
-    "--decision-log-max-bytes",
-    default=_DEFAULTS.decision_log_max_bytes,
-    show_default=True,
-    type=click.IntRange(10_000),
-    help="Bytes after which a file of the decision log is put aside and another begun.",
-)
-@click.option(
-    "--decision-log-files",
-    default=_DEFAULTS.decision_log_files,
-    show_default=True,
-    type=click.IntRange(0),
-    help="Files put aside that are kept, the oldest going first; 0 keeps all.",
-)
-@click.option(
-    "--decision-log-queue",
-    default=_DEFAULTS.decision_log_queue,
-    show_default=True,
-    type=click.IntRange(1),
-    help="Records that may wait in each process; further ones are dropped and counted.",
-)
-@click.option(
-    "--poll-seconds",
-    default=_DEFAULTS.poll_seconds,
-    show_default=True,
-    type=click.FloatRange(0.1),
-    help="How often a git ref is looked up again, for policies at REPO@REF:DIR.",
-)
-@database_service_options
-@click.option(
-    "--authentication",
-    type=click.Choice(["none", "keys"]),
-    default=_DEFAULTS.authentication,
-    show_default=True,
-    help="keys: answer only callers with an API key; make one with `klausel keys new`.",
-)
-@click.option(
-    "--max-requests-per-second",
-    type=click.FloatRange(0.1),
-    metavar="NUMBER",
-    help="Requests a second that each caller with a key may send; without it, any number.",
-)
-@click.option(
-    "--log-format",
-    type=click.Choice(["text", "json"]),
-    default=_DEFAULTS.log_format,
-    show_default=True,
-    help="How the service's own log is written to standard error.",
-)
-@click.option(
-    "--settle-seconds",
-    default=_DEFAULTS.settle_seconds,
-    show_default=True,
-    type=click.FloatRange(0, 600),
-    help="Take changed policy files when they stay as they are for so long; a set that is half there is never taken.",
-)
-@click.option(
-    "--insecure-no-authentication",
-    "open_to_all",
-    is_flag=True,
-    help="Listen beyond this machine although callers are not authenticated.",
-)
-@click.option(
-    "--max-connections",
-    default=_DEFAULTS.max_connections,
-    show_default=True,
-    type=click.IntRange(1),
-    help="Connections to each process; beyond them, those that idle longest are closed.",
-)
-@click.option(
-    "--body-seconds",
-    default=_DEFAULTS.body_seconds,
-    show_default=True,
-    type=click.FloatRange(0.1),
-    help="Seconds in which the body of a request must arrive; then its connection is cut.",
-)
-@click.option(
-    "--max-body-bytes",
-    default=_DEFAULTS.max_body_bytes,
-    show_default=True,
-    type=click.IntRange(1),
-    help="Bytes in the body of a request.",
-)
-@click.option(
-    "--max-nesting-depth",
-    default=_DEFAULTS.max_nesting_depth,
-    show_default=True,
-    type=click.IntRange(3, 500),
-    help="Objects and lists inside each other in a body.",
-)
-@click.option(
-    "--max-string-characters",
-    default=_DEFAULTS.max_string_characters,
-    show_default=True,
-    type=click.IntRange(1),
-    help="Characters in a string of a body.",
-)
-@click.option(
-    "--max-batch",
-    default=_DEFAULTS.max_batch,
-    show_default=True,
-    type=click.IntRange(1),
-    help="Evaluations, or changes of role assignments, in one request.",
-)
-@click.option(
-    "--max-batch-bytes",
-    default=_DEFAULTS.max_batch_bytes,
-    show_default=True,
-    type=click.IntRange(1),
-    help="Bytes of a batch of evaluations once its defaults are in its items.",
-)
-@click.option(
-    "--max-request-id-characters",
-    default=_DEFAULTS.max_request_id_characters,
-    show_default=True,
-    type=click.IntRange(1),
-    help="Characters in an X-Request-ID that is sent back and logged; a longer one is left out.",
-)
+@service_options
 @explains_storage_errors
-def serve(policies: Path, model: Path | None, demo: bool, open_to_all: bool, **options: object) -> None:
+def serve(policies: Path, model: Path | None, **options: object) -> None:
     """Answer decisions over HTTP.
 
     \b
     Examples:
       klausel serve --demo
+      klausel serve --config klausel.yaml
       klausel serve --policies ../policies.git@main:policies
       klausel serve --database postgresql://localhost/klausel --public-url https://pdp.example.com
     """
     address = git_address(str(policies))
     found_model = model if address else model_beside(policies, model)
-    if address and demo:
+    settings = settings_given(policies, found_model, options)
+    if address and settings.demo:
         raise click.UsageError(f"the demo people are read from a folder, and {policies} is none; leave out --demo")
-    named_model = str(found_model or "")
-    accepted = accepted_models()
-    settings = Settings(policies=str(policies), model=named_model, demo=demo, accept_model=accepted, **options)  # type: ignore[arg-type]
-    settings = dataclasses.replace(
-        settings,
-        host=_address_of(settings),
-        public_url=settings.public_url and as_public_url(settings.public_url),
-        allowed_hosts=tuple(name.lower() for name in settings.allowed_hosts),
-    )
-    _check_address(settings, open_to_all)
+    settings = dataclasses.replace(settings, host=_address_of(settings))
+    _check_address(settings)
     check_listen_url(settings)
+    _check_tls(settings)
     _check_decision_log(settings)
     loaded = load_or_exit(policies, found_model, with_tests=True)
     _check_expectations(loaded, settings.max_analysis_steps)
@@ -317,6 +139,10 @@ def serve(policies: Path, model: Path | None, demo: bool, open_to_all: bool, **o
         log_dictconfig=_LOG_OF_THE_SERVER,
         log_access=False,
         websockets=False,
+        ssl_cert=_path(settings.tls_certificate),
+        ssl_key=_path(settings.tls_key),
+        ssl_ca=_path(settings.tls_client_ca),
+        ssl_client_verify=settings.tls_client_ca is not None,
         # One worker that dies must not end the others; a moment between two tries keeps a broken one from spinning.
         respawn_failed_workers=True,
         respawn_interval=RESPAWN_SECONDS,
@@ -329,6 +155,10 @@ def serve(policies: Path, model: Path | None, demo: bool, open_to_all: bool, **o
     with TemporaryDirectory(prefix="klausel-") as folder:
         os.environ[WORKERS_FOLDER_VARIABLE] = folder
         server.serve(target_loader=_load_application)
+
+
+def _path(text: str | None) -> Path | None:
+    return None if text is None else Path(text)
 
 
 def _check_expectations(loaded: LoadedPolicy, most_steps: int) -> None:
@@ -373,8 +203,8 @@ def _address_of(settings: Settings) -> str:
     return str(address)
 
 
-def _check_address(settings: Settings, open_to_all: bool) -> None:
-    is_open = settings.authentication == "none"
+def _check_address(settings: Settings) -> None:
+    open_to_all, is_open = settings.insecure_no_authentication, settings.authentication == "none"
     if not settings.is_loopback and is_open and not open_to_all:
         raise click.UsageError(
             f"callers are not authenticated, so on {settings.host} anybody who reaches it could ask, and change role "
@@ -385,10 +215,45 @@ def _check_address(settings: Settings, open_to_all: bool) -> None:
         raise click.UsageError("--authentication keys and --insecure-no-authentication exclude each other; leave out one")
     if is_open and settings.max_requests_per_second is not None:
         raise click.UsageError("--max-requests-per-second counts by caller, so it needs --authentication keys")
+    _check_proxies(settings)
     if settings.public_url is not None:
         fault = fault_in_public_url(settings.public_url)
         if fault:
             raise click.BadParameter(f'"{settings.public_url}" {fault}', param_hint="--public-url")
+
+
+def _check_proxies(settings: Settings) -> None:
+    for address in settings.trusted_proxies:
+        fault = fault_in_network(address)
+        if fault:
+            raise click.BadParameter(f'"{address}" {fault}', param_hint="--trusted-proxy")
+    fault = fault_in_prefix(settings.path_prefix)
+    if fault:
+        raise click.BadParameter(f'"{settings.path_prefix}" {fault}', param_hint="--path-prefix")
+
+
+def _check_tls(settings: Settings) -> None:
+    """Reads what TLS needs, so that what cannot be read stops the start and not each worker."""
+    if settings.tls_certificate is None:
+        if settings.tls_key or settings.tls_client_ca:
+            raise click.UsageError("the other settings of TLS need --tls-certificate")
+        return
+    if settings.tls_key is None:
+        raise click.UsageError("--tls-certificate needs --tls-key, the private key of it")
+    place = f"{settings.tls_certificate}, {settings.tls_key}"
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        if "-----BEGIN PRIVATE KEY-----" not in Path(settings.tls_key).read_text(encoding="ascii"):
+            fail(
+                f"{settings.tls_key} is no private key in PKCS#8 without a password; make one: openssl pkcs8 -topk8 -nocrypt"
+            )
+        context.load_cert_chain(settings.tls_certificate, settings.tls_key)
+        if settings.tls_client_ca:
+            place = settings.tls_client_ca
+            context.load_verify_locations(settings.tls_client_ca)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        fail(f"TLS cannot be served with {place}: {why}; name PEM files that belong together")
 
 
 def _prepare_database(settings: Settings, loaded: LoadedPolicy, policies: Path) -> None:
@@ -405,7 +270,7 @@ def _prepare_database(settings: Settings, loaded: LoadedPolicy, policies: Path) 
             message = "the database has role assignments already, so the demo people were not loaded"
             say(message, err=settings.decision_log == STDOUT)
             return
-        file = policies / DEMO_FILE
+        file = folders_of(policies)[0] / DEMO_FILE
         if not file.is_file():
             fail(f"there are no demo people in {file}; start without --demo")
         result = import_file(store, loaded.compiled.policy.roles, file, origin_here(reason="demo people"))
@@ -415,7 +280,8 @@ def _prepare_database(settings: Settings, loaded: LoadedPolicy, policies: Path) 
 
 def _check_orphans(settings: Settings, loaded: LoadedPolicy, store: AssignmentStore) -> None:
     roles = loaded.compiled.policy.roles
-    problems = orphan_problems(roles, orphaned_roles(roles, stored_roles(store.engine)), f"{settings.policies}/{ROLES_FILE}")
+    first = folders_of(Path(settings.policies))[0]
+    problems = orphan_problems(roles, orphaned_roles(roles, stored_roles(store.engine)), f"{first}/{ROLES_FILE}")
     refuses = settings.orphaned_assignments == "refuse"
     for problem in problems:
         say(str(problem if refuses else dataclasses.replace(problem, severity="warning")), err=True)

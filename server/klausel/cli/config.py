@@ -1,0 +1,80 @@
+"""The command `config`: the settings as the service would start with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
+
+from klausel.cli.command_group import CommandGroup
+from klausel.cli.formats import format_option
+from klausel.cli.options import model_beside
+from klausel.cli.output import say, say_json
+from klausel.cli.service_options import service_options, settings_given
+from klausel.cli.setting_options import source_of
+from klausel.settings import SETTINGS, Setting
+from klausel.storage.policy_files.git_source import git_address
+
+HIDDEN = "(hidden)"
+
+
+@click.group(cls=CommandGroup)
+def config() -> None:
+    """Look at the settings of the service.
+
+    \b
+    Example:
+      klausel config show
+    """
+
+
+def _write_text(shown: Mapping[str, tuple[object, str]]) -> None:
+    width = max(map(len, shown))
+    for key, (value, source) in shown.items():
+        say(f"{key:{width}}  {_as_text(value)}  ({source})")
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(str, value)) or "-"
+    return "-" if value is None or value == "" else str(value)
+
+
+def _write_json(shown: Mapping[str, tuple[object, str]]) -> None:
+    say_json({key: {"value": value, "from": source} for key, (value, source) in shown.items()}, indent=2)
+
+
+@config.command()
+@service_options
+@format_option({"text": _write_text, "json": _write_json})
+@click.pass_context
+def show(ctx: click.Context, /, policies: Path, model: Path | None, write: Any, **options: object) -> None:
+    """Print every setting, its value, and where it comes from, as `klausel serve` would take it; passwords are hidden.
+
+    \b
+    Examples:
+      klausel config show
+      klausel config show --config klausel.yaml --format json
+    """
+    settings = settings_given(policies, model if git_address(str(policies)) else model_beside(policies, model), options)
+    write(dict(_shown(ctx, settings)))
+
+
+def _shown(ctx: click.Context, settings: object) -> Iterator[tuple[str, tuple[object, str]]]:
+    for setting in SETTINGS.values():
+        yield setting.key, (_told(setting, getattr(settings, setting.field)), source_of(ctx, setting))
+
+
+def _told(setting: Setting, value: object) -> object:
+    if not setting.about.secret or value is None:
+        return value
+    try:
+        return make_url(str(value)).render_as_string(hide_password=True) if setting.about.is_url else HIDDEN
+    except (ArgumentError, ValueError):
+        return HIDDEN

@@ -1,0 +1,86 @@
+"""Reading a file of settings: one table of keys and values, as YAML or TOML."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from klausel.core.terms.problem import did_you_mean
+from klausel.core.text.decoding import decode
+from klausel.core.text.yaml_nodes import Fields, Items, Node, Text, read_yaml
+from klausel.settings import SETTINGS
+
+_KEYS = {setting.key: setting for setting in SETTINGS.values()}
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A value as a file gives it, several for a list, and where it stands."""
+
+    texts: tuple[str, ...]
+    is_list: bool
+    place: str
+
+
+def read_config(path: Path) -> dict[str, Given]:
+    """The settings that a file gives, by key; raises `click.UsageError` with everything that is wrong with it."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise click.UsageError(
+            f"the file of settings {path} cannot be read: {(error.strerror or str(error)).lower()}"
+        ) from None
+    text, problems = decode(content, str(path))
+    if text is None:
+        raise click.UsageError("\n".join(map(str, problems)))
+    found = _of_toml(text, path) if path.suffix == ".toml" else _of_yaml(text, path)
+    faults = list(_faults(found))
+    if faults:
+        raise click.UsageError("\n".join(faults))
+    return found
+
+
+def _of_yaml(text: str, path: Path) -> dict[str, Given]:
+    fields, problems = read_yaml(text, str(path))
+    if fields is None or problems:
+        raise click.UsageError("\n".join(map(str, problems)))
+    return {key.value: _given(node, f"{key.place}") for key, node in fields.entries}
+
+
+def _given(node: Node, place: str) -> Given:
+    if isinstance(node, Text):
+        return Given((node.value,), False, place)
+    values = node.values if isinstance(node, Items) else ()
+    if isinstance(node, Fields) or not all(isinstance(one, Text) for one in values):
+        raise click.UsageError(f"{place}: a setting is a text, a number, true or false, or a list of texts")
+    return Given(tuple(one.value for one in values if isinstance(one, Text)), True, place)
+
+
+def _of_toml(text: str, path: Path) -> dict[str, Given]:
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise click.UsageError(f"{path}: this is not TOML: {error}") from None
+    found = {}
+    for key, value in table.items():
+        values = value if isinstance(value, list) else [value]
+        if not all(isinstance(one, (str, int, float)) for one in values):
+            raise click.UsageError(f"{path}: {key}: a setting is a text, a number, true or false, or a list of texts")
+        texts = tuple(str(one).lower() if isinstance(one, bool) else str(one) for one in values)
+        found[key] = Given(texts, isinstance(value, list), f"{path}: {key}")
+    return found
+
+
+def _faults(found: dict[str, Given]) -> Iterator[str]:
+    for key, given in found.items():
+        setting = _KEYS.get(key)
+        if setting is None:
+            yield f'{given.place}: there is no setting "{key}"; {did_you_mean(key, _KEYS)}`klausel config show` names them all'
+        elif given.is_list and not setting.is_repeatable:
+            yield f"{given.place}: {key} has one value; write it without a list"
+        elif setting.kind == "bool" and given.texts[0] not in ("true", "false"):
+            yield f"{given.place}: {key} is true or false"

@@ -1,0 +1,163 @@
+"""Options made from the definition of the settings: a value is given there, in the environment, in a file, or the default."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+from click.core import ParameterSource
+
+from klausel.cli.config_file import Given, read_config
+from klausel.settings import CONFIG_VARIABLE, SETTINGS, Setting
+
+Command = TypeVar("Command", bound=Callable[..., object])
+
+# Older versions of click know no types of types.
+if TYPE_CHECKING:
+    _ParamType = click.ParamType[str]
+else:
+    _ParamType = click.ParamType
+_CONFIG = f"{__name__}.config"
+_SOURCES = f"{__name__}.sources"
+
+
+class _Secret(_ParamType):
+    """A text, or `@` and the path of a file that holds it."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = str(value)
+        if not text.startswith("@"):
+            return text
+        try:
+            text = Path(text[1:]).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is no text"
+            self.fail(f"the file {text[1:]} cannot be read: {(why or str(error)).lower()}", param, ctx)
+        if not text:
+            self.fail(f"the file {value[1:]} is empty; write the secret into it", param, ctx)
+        return text
+
+
+class SettingOption(click.Option):
+    """The option of one setting."""
+
+    def __init__(self, declared: list[str], setting: Setting, **attributes: Any) -> None:
+        self.setting = setting
+        super().__init__(declared, envvar=setting.variable, **attributes)
+
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
+        """As click finds it, and where the environment names a file that holds it."""
+        text = super().resolve_envvar_value(ctx)
+        variable = self.setting.variable_of_file
+        file = os.environ.get(variable) if variable else None
+        if not file:
+            return text
+        if text is not None:
+            raise click.UsageError(f"{self.setting.variable} and {variable} are both set; leave out one", ctx)
+        return f"@{file}"
+
+    def consume_value(self, ctx: click.Context, opts: Mapping[str, Any]) -> tuple[Any, ParameterSource]:
+        """As click does it, and then from the file of settings."""
+        value, source = super().consume_value(ctx, opts)
+        place = _name_of(self.setting, source)
+        if source is ParameterSource.DEFAULT:
+            given = _config(ctx).get(self.setting.key)
+            if given is not None:
+                value, source, place = (
+                    given.texts if self.multiple else given.texts[0],
+                    ParameterSource.DEFAULT_MAP,
+                    given.place,
+                )
+        ctx.meta.setdefault(_SOURCES, {})[self.setting.field] = place
+        return value, source
+
+    def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
+        """As click does it; an error names the place that the value comes from."""
+        try:
+            return super().type_cast_value(ctx, value)
+        except click.BadParameter as error:
+            place = source_of(ctx, self.setting)
+            name = self.setting.option
+            error.param_hint = name if place == name else f"{name} (from {place})"
+            raise
+
+
+def _name_of(setting: Setting, source: ParameterSource) -> str:
+    if source is ParameterSource.COMMANDLINE:
+        return setting.option
+    if source is ParameterSource.ENVIRONMENT:
+        file = setting.variable_of_file
+        return file if file and os.environ.get(file) else setting.variable
+    return "default"
+
+
+def source_of(ctx: click.Context, setting: Setting) -> str:
+    """Where the value of a setting comes from: its option, its variable, a place in the file of settings, or `default`."""
+    name: str = ctx.meta.get(_SOURCES, {}).get(setting.field, "default")
+    return name
+
+
+def _config(ctx: click.Context) -> dict[str, Given]:
+    if _CONFIG not in ctx.meta:
+        path = os.environ.get(CONFIG_VARIABLE)
+        ctx.meta[_CONFIG] = read_config(Path(path)) if path else {}
+    found: dict[str, Given] = ctx.meta[_CONFIG]
+    return found
+
+
+def _take_config(ctx: click.Context, _: click.Parameter, path: Path | None) -> None:
+    if path is not None:
+        ctx.meta[_CONFIG] = read_config(path)
+
+
+# First of all: other eager options look into the file.
+config_option = click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    is_eager=True,
+    expose_value=False,
+    callback=_take_config,
+    envvar=CONFIG_VARIABLE,
+    show_envvar=True,
+    help="File of settings, YAML or (.toml) TOML: each by the name of its option, with _ for -.",
+)
+
+
+def setting_option(name: str, **attributes: Any) -> Callable[[Command], Command]:
+    """The option of a setting, named by its field; attributes of `click.option` win over those that its definition gives."""
+    setting = SETTINGS[name]
+    about = setting.about
+    shown: dict[str, Any] = {"show_default": True} if setting.default not in (None, ()) else {}
+    made: dict[str, Any] = {
+        "help": about.help,
+        "default": setting.default if setting.default not in (None, ()) else None,
+        "show_envvar": True,
+        **shown,
+        **_type(setting),
+    }
+    if about.metavar:
+        made["metavar"] = about.metavar
+    declared = [setting.option, *([about.also] if about.also else []), setting.field]
+    return click.option(*declared, cls=SettingOption, setting=setting, **{**made, **attributes})
+
+
+def _type(setting: Setting) -> dict[str, Any]:
+    about, kind = setting.about, setting.kind.removesuffix(" | None")
+    if kind == "bool":
+        return {"is_flag": True, "show_default": False}
+    if setting.is_repeatable:
+        return {"multiple": True}
+    if about.choices:
+        return {"type": click.Choice(about.choices)}
+    if kind == "int":
+        least, most = (None if bound is None else int(bound) for bound in (about.least, about.most))
+        return {"type": click.IntRange(least, most)}
+    if kind == "float":
+        return {"type": click.FloatRange(about.least, about.most, min_open=about.is_open)}
+    return {"type": _Secret() if about.secret else click.STRING}

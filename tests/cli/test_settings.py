@@ -1,0 +1,161 @@
+"""Where settings come from: options, environment, a file, files of secrets; and what `klausel config show` says of them."""
+
+import json
+from pathlib import Path
+
+import pytest
+from command_line import Klausel
+
+from klausel.settings import SETTINGS
+
+SECRET = "postgresql://ann:geheim@db.example.com/klausel"
+
+
+def shown(klausel: Klausel, *arguments: object) -> dict[str, dict[str, object]]:
+    result = klausel("config", "show", "--format", "json", *arguments)
+    assert result.exit_code == 0, result.stderr
+    found: dict[str, dict[str, object]] = json.loads(result.stdout)
+    return found
+
+
+def said(klausel: Klausel, *arguments: object) -> str:
+    result = klausel("config", "show", *arguments)
+    assert result.exit_code == 2
+    return " ".join(result.stderr.split())
+
+
+def other_value(field: str) -> str:
+    """A good value of a setting that is not its default."""
+    setting = SETTINGS[field]
+    if setting.kind == "bool":
+        return "true"
+    if setting.about.choices:
+        return next(one for one in setting.about.choices if one != setting.default)
+    if setting.kind.startswith(("int", "float")):
+        return "0.5" if setting.about.most == 1 else str(int((setting.about.least or 0) + 7))
+    return "nowhere"
+
+
+def test_a_setting_is_the_same_from_the_file_the_environment_and_the_command_line(
+    klausel: Klausel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = {one.key: other_value(one.field) for one in SETTINGS.values()}
+    (tmp_path / "k.yaml").write_text("".join(f"{key}: {value}\n" for key, value in values.items()))
+    options = [
+        part for one in SETTINGS.values() for part in ([one.option] if one.kind == "bool" else [one.option, values[one.key]])
+    ]
+    by_options, by_file = shown(klausel, *options), shown(klausel, "--config", "k.yaml")
+    for one in SETTINGS.values():
+        monkeypatch.setenv(one.variable, values[one.key])
+    by_environment = shown(klausel)
+    assert list(by_options) == list(by_file) == list(by_environment) == list(values)
+    for line, setting in enumerate(SETTINGS.values(), 1):
+        key = setting.key
+        assert by_options[key]["value"] == by_file[key]["value"] == by_environment[key]["value"], key
+        assert by_options[key]["value"] != setting.default, key
+        sources = (by_options[key]["from"], by_file[key]["from"], by_environment[key]["from"])
+        assert sources == (setting.option, f"k.yaml:{line}:1", setting.variable)
+
+
+def test_the_command_line_beats_the_environment_which_beats_the_file(
+    klausel: Klausel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "k.toml").write_text('port = 1001\nworkers = 2\ndemo = true\nallowed_host = ["a.internal", "B.internal"]\n')
+    monkeypatch.setenv("KLAUSEL_CONFIG", "k.toml")
+    monkeypatch.setenv("KLAUSEL_PORT", "1002")
+    monkeypatch.setenv("KLAUSEL_DECISION_LOG_MASK", "/context/a /context/b")
+    found = shown(klausel, "--host", "localhost")
+    assert found["port"] == {"value": 1002, "from": "KLAUSEL_PORT"}
+    assert shown(klausel, "--port", "1003")["port"] == {"value": 1003, "from": "--port"}
+    assert found["workers"] == {"value": 2, "from": "k.toml: workers"}
+    assert found["demo"]["value"] is True
+    assert found["allowed_host"]["value"] == ["a.internal", "b.internal"]
+    assert found["decision_log_mask"]["value"] == ["/context/a", "/context/b"]
+    assert found["host"] == {"value": "localhost", "from": "--host"}
+    assert found["log_format"] == {"value": "text", "from": "default"}
+
+
+def test_a_secret_comes_from_a_file_and_its_password_is_never_shown(
+    klausel: Klausel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "secret").write_text(SECRET + "\n")
+    hidden = SECRET.replace("geheim", "***")
+    assert shown(klausel, "--database", "@secret")["database"] == {"value": hidden, "from": "--database"}
+    (tmp_path / "k.yaml").write_text('listen_url: "@secret"\n')
+    monkeypatch.setenv("KLAUSEL_DATABASE_FILE", "secret")
+    found = shown(klausel, "--config", "k.yaml")
+    assert found["database"] == {"value": hidden, "from": "KLAUSEL_DATABASE_FILE"}
+    assert found["listen_url"] == {"value": hidden, "from": "k.yaml:1:1"}
+    assert "geheim" not in klausel("config", "show", "--config", "k.yaml").stdout
+    assert shown(klausel, "--database", "geheim:geheim@")["database"]["value"] == "(hidden)"
+
+
+def test_other_commands_find_the_database_where_the_service_does(
+    klausel: Klausel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "k.yaml").write_text("database: sqlite:///elsewhere.db\n")
+    monkeypatch.setenv("KLAUSEL_CONFIG", "k.yaml")
+    assert "elsewhere.db" in klausel("db", "upgrade").stdout
+    assert (tmp_path / "elsewhere.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("k.yaml", "\nprot: 1\n", 'k.yaml:2:1: there is no setting "prot"; did you mean "port"?'),
+        ("k.toml", "prot = 1\n", 'k.toml: prot: there is no setting "prot"; did you mean "port"?'),
+        ("k.toml", "prot\n", "k.toml: this is not TOML"),
+        ("k.yaml", "port: [1]\n", "k.yaml:1:1: port has one value; write it without a list"),
+        ("k.yaml", "port: {a: 1}\n", "k.yaml:1:1: a setting is a text, a number, true or false, or a list of texts"),
+        ("k.toml", "[port]\na = 1\n", "k.toml: port: a setting is a text, a number"),
+        ("k.yaml", "demo: maybe\n", "k.yaml:1:1: demo is true or false"),
+        ("k.yaml", "port: true\n", "Invalid value for --port (from k.yaml:1:1): 'true' is not a valid"),
+        ("k.yaml", "port: 0\n", "Invalid value for --port (from k.yaml:1:1): 0 is not in the range"),
+        ("k.yaml", "log_format: xml\n", "Invalid value for --log-format (from k.yaml:1:1)"),
+        ("k.yaml", "port: 1\nport: 2\n", "k.yaml:2:1: error: "),
+        ("k.yaml", 'database: "@nowhere"\n', "the file nowhere cannot be read: no such file or directory"),
+    ],
+)
+def test_a_fault_in_the_file_is_told_with_its_place(
+    klausel: Klausel, tmp_path: Path, name: str, text: str, expected: str
+) -> None:
+    (tmp_path / name).write_text(text)
+    assert expected in said(klausel, "--config", name)
+
+
+def test_a_file_that_is_not_there_is_told(klausel: Klausel) -> None:
+    assert "the file of settings nowhere.yaml cannot be read: no such file" in said(klausel, "--config", "nowhere.yaml")
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({"KLAUSEL_DATABSE": "x"}, 'there is no setting KLAUSEL_DATABSE; did you mean "KLAUSEL_DATABASE"?'),
+        ({"KLAUSEL_PORT": "x"}, "Invalid value for --port (from KLAUSEL_PORT)"),
+        ({"KLAUSEL_PORT_FILE": "x"}, "there is no setting KLAUSEL_PORT_FILE"),
+        ({"KLAUSEL_DATABASE": "x", "KLAUSEL_DATABASE_FILE": "y"}, "are both set; leave out one"),
+        ({"KLAUSEL_SERVICE_HOST": "10.0.0.1", "KLAUSEL_PORT_80_TCP": "tcp://10.0.0.1:80"}, "enableServiceLinks: false"),
+    ],
+)
+def test_a_fault_in_the_environment_is_told(
+    klausel: Klausel, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], expected: str
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert expected in said(klausel)
+    assert klausel("serve").exit_code == 2
+
+
+def test_other_commands_of_operators_refuse_an_unknown_variable_too(
+    klausel: Klausel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KLAUSEL_DATABSE", "postgresql://localhost/klausel")
+    for command in (("db", "check"), ("keys", "list"), ("assignments", "export")):
+        assert klausel(*command).exit_code == 2
+
+
+def test_commands_on_policy_files_alone_do_not_mind_variables_of_others(
+    klausel: Klausel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KLAUSEL_DEPLOYMENT", "blue")
+    assert klausel("check").exit_code == 0
