@@ -16,7 +16,7 @@ PACKAGES = (
     "fastapi-authz==1.0.0",
     "django-authorization==1.4.0",
     "casbin-redis-watcher==1.3.0",
-    "redis>=5",
+    "redis==4.6.0",
     "pyjwt>=2",
 )
 RETIRED = ("casbin==1.43.0",)
