@@ -23,13 +23,12 @@ def browser(demo: Doors) -> Browser:
 def small(tmp_path: Path, opened: Callable[..., Doors]) -> Callable[..., Doors]:
     """Opens a service with the small policies of tests and further grants."""
 
-    def open_small(more: str = "", declared: str = "[create, approve]", **settings: Any) -> Doors:
+    def open_small(more: str = "", declared: str = "[create, approve]", payment: str = "", **settings: Any) -> Doors:
         folder = tmp_path / "policies"
         (folder / "features").mkdir(parents=True)
         (folder / "roles.yaml").write_text(ROLES, encoding="utf-8")
-        (folder / "features" / "payments.yaml").write_text(
-            PAYMENTS.replace("[create, approve]", declared) + more, encoding="utf-8"
-        )
+        text = PAYMENTS.replace("{actions: [create, approve]}", payment or f"{{actions: {declared}}}") + more
+        (folder / "features" / "payments.yaml").write_text(text, encoding="utf-8")
         (tmp_path / "model.conf").write_text(MODEL, encoding="utf-8")
         return opened(policies=str(folder), model=str(tmp_path / "model.conf"), **settings)
 

@@ -14,7 +14,7 @@ async function ask(form) {
   const number = ++newest;
   const query = new URLSearchParams();
   for (const [name, value] of new FormData(form)) {
-    if (value !== "") query.append(name, value);
+    if (value !== "" && (name === "type" || form.checkValidity())) query.append(name, value);
   }
   const address = form.getAttribute("action") + "?" + query;
   let page;
@@ -27,20 +27,23 @@ async function ask(form) {
   // What was typed meanwhile is asked by itself.
   const found = page.getElementById("result");
   if (number !== newest || found === null) return;
-  document.getElementById("result").replaceWith(found);
+  if (form.checkValidity()) {
+    document.getElementById("result").replaceWith(found);
+    history.replaceState(null, "", address);
+  }
   const fields = page.getElementById("fields");
   const old = document.getElementById("fields");
   if (fields !== null && old !== null && !keepsFocus(old) && fields.dataset.of !== old.dataset.of) old.replaceWith(fields);
   const said = found.querySelector("[data-said], [role=alert]");
   document.getElementById("said").textContent = said === null ? "" : said.textContent;
-  history.replaceState(null, "", address);
 }
 
 for (const form of document.querySelectorAll("form[data-live]")) {
-  form.addEventListener("input", () => {
+  form.addEventListener("input", (event) => {
     clearTimeout(waiting);
     waiting = setTimeout(() => {
-      if (form.checkValidity()) ask(form);
+      // Which fields there are depends on the type alone.
+      if (form.checkValidity() || event.target.name === "type") ask(form);
     }, WAIT_MS);
   });
 }

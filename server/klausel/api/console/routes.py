@@ -7,7 +7,7 @@ from importlib.resources import files
 from flask import Blueprint, Response, request
 
 from klausel.api.access import caller_in, check_reach, check_scope
-from klausel.api.console.fields import FIELDS_OF_TRY, read_domain, read_page_number
+from klausel.api.console.fields import FIELDS_OF_TRY, is_property_field, read_domain, read_page_number
 from klausel.api.console.matrix_page import FIELDS as FIELDS_OF_MATRIX
 from klausel.api.console.matrix_page import MatrixPage
 from klausel.api.console.pages import FORMATS, HEADERS, answer, error_answer, format_asked
@@ -56,7 +56,7 @@ def console_routes(service: Service) -> Blueprint:
 
     @blueprint.get("/console/try", provide_automatic_options=False)
     def show_try() -> Response:
-        given = query_parameters(*FIELDS_OF_TRY, "format")
+        given = query_parameters(*FIELDS_OF_TRY, *filter(is_property_field, request.args), "format")
         is_twin = format_asked(*FORMATS) == "json"
         given.pop("format", None)
         return answer(try_page(service, given, is_twin))
