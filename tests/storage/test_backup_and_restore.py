@@ -1,0 +1,104 @@
+"""A backup is made and restored by the databases' own tools, as docs/deployment.md says, and nothing is lost on the way."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from command_line import LONGEST_SECONDS, run
+from sqlalchemy import make_url
+from storage_fixtures import HOW_TO_GET_POSTGRESQL, postgresql_url
+from storage_people import ROLES
+
+from klausel.core.policy.assignment import Assignment
+from klausel.core.records.change_record import Origin
+from klausel.service.effective_roles_cache import EffectiveRolesCache
+from klausel.storage.assignments.store import AssignmentStore
+from klausel.storage.schema import open_database
+
+BEFORE = Assignment("user:ann", "admin", "acme")
+AFTERWARDS = Assignment("user:bob", "admin", "acme")
+
+
+def write(url: str, *grants: Assignment) -> int:
+    with closing(AssignmentStore(open_database(url))) as store:
+        store.write(ROLES, grants, [], Origin(by="ops", channel="cli"))
+        return store.revision()
+
+
+def subjects(url: str) -> set[str]:
+    found = run("assignments", "export", "--database", url)
+    assert found.exit_code == 0, found.stderr
+    return {line.partition(",")[0] for line in found.stdout.splitlines()[1:]}
+
+
+def is_whole(url: str) -> None:
+    """Holds that the tables are usable, of this version, and that their change log was not broken on the way."""
+    for command in (("db", "check"), ("audit", "verify")):
+        done = run(*command, "--database", url)
+        assert done.exit_code == 0, done.output
+
+
+def test_an_sqlite_backup_is_made_while_the_service_writes_and_its_caches_notice_the_restore(tmp_path: Path) -> None:
+    live, copy = tmp_path / "klausel.db", tmp_path / "backup.db"
+    url = f"sqlite:///{live}"
+    write(url, BEFORE)
+    with closing(sqlite3.connect(live)) as source, closing(sqlite3.connect(copy)) as target:
+        source.backup(target)
+    with closing(AssignmentStore(open_database(url))) as store:
+        cache = EffectiveRolesCache(store, ROLES)
+        store.write(ROLES, [AFTERWARDS], [])
+        cache.refresh()
+        assert "admin" in cache.roles_in("user:bob", "acme", 0.0)
+        with closing(sqlite3.connect(copy)) as source, closing(sqlite3.connect(live)) as target:
+            source.backup(target)
+        cache.refresh()
+        assert "admin" not in cache.roles_in("user:bob", "acme", 0.0)
+        assert "admin" in cache.roles_in("user:ann", "acme", 0.0)
+    is_whole(url)
+    assert subjects(url) == {BEFORE.subject}
+    write(url, AFTERWARDS)
+    is_whole(url)
+
+
+@pytest.fixture
+def databases() -> Iterator[tuple[str, str]]:
+    """Two empty databases of PostgreSQL."""
+    server = postgresql_url()
+    if server is None:
+        pytest.skip(HOW_TO_GET_POSTGRESQL)
+    if any(shutil.which(tool) is None for tool in ("pg_dump", "psql")):
+        pytest.skip("the tools of PostgreSQL, pg_dump and psql, are not here")
+    names = [f"klausel_test_{secrets.token_hex(6)}" for _ in range(2)]
+    admin = make_url(server).set(drivername="postgresql").render_as_string(hide_password=False)
+    for name in names:
+        psql(admin, "-c", f"CREATE DATABASE {name}")
+    first, second = (make_url(admin).set(database=name).render_as_string(hide_password=False) for name in names)
+    yield first, second
+    for name in names:
+        psql(admin, "-c", f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def psql(url: str, *arguments: str) -> None:
+    command = ["psql", "--quiet", "--no-psqlrc", "-v", "ON_ERROR_STOP=1", *arguments, url]
+    subprocess.run(command, check=True, capture_output=True, text=True, timeout=LONGEST_SECONDS)
+
+
+def test_a_dump_of_postgresql_gives_a_database_that_goes_on_where_it_was(databases: tuple[str, str], tmp_path: Path) -> None:
+    url, restored = databases
+    revision = write(url, BEFORE)
+    dump = tmp_path / "klausel.sql"
+    command = ["pg_dump", "--no-owner", "--file", str(dump), url]
+    subprocess.run(command, check=True, capture_output=True, text=True, timeout=LONGEST_SECONDS)
+    write(url, AFTERWARDS)
+    psql(restored, "--single-transaction", "--file", str(dump))
+    is_whole(restored)
+    assert subjects(restored) == {BEFORE.subject}
+    assert write(restored, AFTERWARDS) > revision
+    is_whole(restored)
