@@ -1,4 +1,4 @@
-"""What all tests share: PostgreSQL and Node must be there where `KLAUSEL_REQUIRE_POSTGRES` and `KLAUSEL_REQUIRE_NODE` say so."""
+"""What all tests share: what must be there, where variables such as `KLAUSEL_REQUIRE_POSTGRES` say so."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from collections.abc import Generator
 
 import pytest
 
-REQUIRED = {"PostgreSQL": "KLAUSEL_REQUIRE_POSTGRES", "Node": "KLAUSEL_REQUIRE_NODE"}
+REQUIRED = {
+    "PostgreSQL": "KLAUSEL_REQUIRE_POSTGRES",
+    "Node": "KLAUSEL_REQUIRE_NODE",
+    "packages for Casbin": "KLAUSEL_REQUIRE_CASBIN_PACKAGES",
+}
 
 
 @pytest.hookimpl(wrapper=True)

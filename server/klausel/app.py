@@ -16,6 +16,7 @@ from flask import Flask
 from sqlalchemy import Engine
 
 from klausel.api.access import check_routes
+from klausel.api.behind_proxy import BehindProxy
 from klausel.api.connections import ConnectionWatch, RequestsInProgress
 from klausel.api.console.routes import console_routes, is_served
 from klausel.api.freshness import share_freshness
@@ -68,6 +69,8 @@ def _join(service: Service, watches: bool = False) -> Flask:
     app = create_flask_app(service, metrics)
     if settings.fast_lane:
         app.wsgi_app = EvaluationLane(service, app.wsgi_app, requests)  # type: ignore[method-assign]
+    if settings.path_prefix or settings.trusted_proxies:
+        app.wsgi_app = BehindProxy(app.wsgi_app, settings.path_prefix, settings.trusted_proxies)  # type: ignore[method-assign]
     if watch is not None:
         watch.start()
         metrics.start()

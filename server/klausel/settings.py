@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -63,15 +63,18 @@ def _setting(default: Any, help: str, **about: Any) -> Any:
 class Settings:
     """What the service is started with: the one definition of all settings, for options, environment, files and manual.
 
-    `policies` may be an address such as `policies.git@main:policies`; then an empty `model` is that of the commit.
+    `policies` may be an address such as `policies.git@main:policies`; then an empty `model` is that of the commit. It may be
+    several folders with `os.pathsep` between; the later add to the first.
     `allowed_hosts` are in small letters. The settings that start with `database_` are the limits of
     `klausel.storage.sql.access`.
     """
 
     policies: str = _setting(
         "policies",
-        "Folder of the policy set; REPO@REF:DIR reads it at a git ref, from a bare repository too.",
-        more="Without a name it is looked for here and in the folders above, see [below](#policies-from-a-git-ref).",
+        "Folder of the policy set, repeatable: a later one adds to those before; REPO@REF:DIR reads it at a git ref, "
+        "from a bare repository too.",
+        more="[Several folders](policies.md#several-folders) have `:` between them in the environment (`;` on Windows). "
+        "Without a name it is looked for here and in the folders above, see [below](#policies-from-a-git-ref).",
         metavar="DIR",
     )
     model: str = _setting(
@@ -102,6 +105,27 @@ class Settings:
         more="As a proxy may keep it.",
         option="--allowed-host",
         metavar="NAME",
+    )
+    path_prefix: str = _setting(
+        "",
+        "Path under which a proxy in front passes requests on, such as /authorization; without it, requests come as they are.",
+        more="It belongs into the public URL too, when callers write it. Paths without it are answered as well.",
+        metavar="PATH",
+    )
+    trusted_proxies: tuple[str, ...] = _setting(
+        (),
+        "Address or network of a proxy whose X-Forwarded-For is believed; repeatable. Without it, nobody's is.",
+        option="--trusted-proxy",
+        metavar="ADDRESS",
+    )
+    tls_certificate: str | None = _setting(
+        None, "Serve TLS (1.3) with this certificate, and those between it and the root (PEM).", metavar="FILE"
+    )
+    tls_key: str | None = _setting(
+        None, "The private key of the certificate (PEM, PKCS#8, without a password).", metavar="FILE"
+    )
+    tls_client_ca: str | None = _setting(
+        None, "Take only callers with a certificate of these authorities (PEM).", metavar="FILE"
     )
     reasons: bool = _setting(
         False,
@@ -231,7 +255,8 @@ class Settings:
     def base_url(self) -> str:
         """The address under which callers reach the service, without a slash at its end; never read from a request."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return (self.public_url or f"http://{host}:{self.port}").rstrip("/")
+        scheme = "http" if self.tls_certificate is None else "https"
+        return (self.public_url or f"{scheme}://{host}:{self.port}{self.path_prefix}").rstrip("/")
 
     @property
     def public_host(self) -> str | None:
@@ -239,9 +264,13 @@ class Settings:
         return urlsplit(self.public_url).hostname if self.public_url else None
 
     def tidied(self) -> Settings:
-        """The same as the service goes by it: a public URL has a scheme, names of hosts have small letters."""
-        url = self.public_url and as_public_url(self.public_url)
-        return dataclasses.replace(self, public_url=url, allowed_hosts=tuple(name.lower() for name in self.allowed_hosts))
+        """The same as the service goes by it: a URL has a scheme, hosts have small letters, a prefix no slash at its end."""
+        return dataclasses.replace(
+            self,
+            public_url=self.public_url and as_public_url(self.public_url),
+            allowed_hosts=tuple(name.lower() for name in self.allowed_hosts),
+            path_prefix=self.path_prefix.rstrip("/"),
+        )
 
     def as_text(self) -> str:
         """The settings as text, for the environment of worker processes."""
@@ -256,6 +285,23 @@ class Settings:
 def as_public_url(text: str) -> str:
     """A public URL as it was given, with https where it names no scheme."""
     return text if "://" in text else f"https://{text}"
+
+
+def fault_in_network(text: str) -> str | None:
+    """What is wrong with an address or network, as the end of a sentence; None when it is good."""
+    try:
+        ip_network(text)
+    except ValueError:
+        return "is no address and no network; write it as 10.0.0.7, or 10.0.0.0/8 with zeros behind the mask"
+    return None
+
+
+def fault_in_prefix(path: str) -> str | None:
+    """What is wrong with a prefix of paths, as the end of a sentence; None when it is good."""
+    parts = path.split("/")
+    if path and (parts[0] != "" or any(part in ("", ".", "..") for part in parts[1:])):
+        return "is no path; write it as /authorization, with a slash in front and no empty part, `.` or `..` in it"
+    return None
 
 
 def fault_in_public_url(url: str) -> str | None:

@@ -228,3 +228,8 @@ def test_a_route_without_a_scope_does_not_start(demo: Doors, monkeypatch: pytest
         create_flask_app(demo.service)
     monkeypatch.undo()
     check_routes(create_flask_app(demo.service))
+
+
+def test_a_scope_is_of_a_route_that_there_is(demo: Doors) -> None:
+    there = {(method, rule.rule) for rule in create_flask_app(demo.service).url_map.iter_rules() for method in rule.methods}
+    assert set(access.SCOPES_OF_ROUTES) - there == set(), "an address in api/routes.py is missing, or a scope is left over"

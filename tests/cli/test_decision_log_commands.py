@@ -162,6 +162,20 @@ def test_what_is_no_record_is_refused_in_a_sentence(log: Path, record: str) -> N
     assert not done.stdout
 
 
+def test_a_decision_of_a_batch_that_shares_its_line_is_found_and_explained(log: Path) -> None:
+    with_roles = dict(json.loads(log.read_text().splitlines()[0]))
+    parts = {name: with_roles.pop(name) for name in ("subject", "action", "decision", "grant")}
+    with_roles["shared"] = [parts["subject"]]
+    others = {name: parts[name] for name in ("action", "decision", "grant")}
+    with_roles["decisions"] = [{**others, "index": at, "shared": {"subject": 0}} for at in range(2)]
+    del with_roles["number"], with_roles["sealed"]
+    log.write_text(json.dumps(with_roles, separators=(",", ":")) + "\n")
+    found = run("decisions", "find", log, "--person", "user:leo", "--format", "json").stdout.splitlines()
+    assert [json.loads(line)["index"] for line in found] == [0, 1]
+    assert "role: user:leo is lead in acme/support" in run("explain", "--record", found[1]).stdout
+    assert "holds 2 decisions of a batch" in run("explain", "--record", f"{log}:1").stderr
+
+
 def test_a_record_takes_the_place_of_the_question(log: Path) -> None:
     assert "leave out SUBJECT" in run("explain", "--record", f"{log}:1", "--in", "acme").stderr
 

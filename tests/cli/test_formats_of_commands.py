@@ -81,6 +81,11 @@ def test_a_format_that_no_writer_writes_cannot_be_offered() -> None:
     assert "'yaml' is not one of 'text', 'json'" in refused.output
 
 
+def test_a_format_whose_writer_is_missing_ends_the_import_with_its_name() -> None:
+    with pytest.raises(TypeError, match="--format csv has no writer"):
+        format_option({"text": click.echo, "csv": None})(lambda write: None)  # type: ignore[dict-item]
+
+
 def test_every_command_with_formats_has_an_input_here() -> None:
     assert set(FORMATS) == set(INPUTS)
 

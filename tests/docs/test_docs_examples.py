@@ -161,7 +161,9 @@ def test_every_fenced_block_is_of_a_kind_that_is_tested() -> None:
     for page in {block.place.partition(":")[0] for block in blocks("", "yaml", "csv", "json", "console", "text", "python")}:
         for block in blocks_of(ROOT / page):
             # The drawings are compared with setup.cfg by test_architecture, and with the policies by test_picture_command.
-            drawn = {"docs/architecture.md": "text", "policies/README.md": "mermaid"}.get(page, "yaml")
+            drawn = {"docs/architecture.md": "text", "docs/casbin.md": "js", "policies/README.md": "mermaid"}.get(
+                page, "yaml"
+            )
             assert block.kind in {"yaml", "csv", "json", "console", "diff", "python", drawn}, block.place
 
 

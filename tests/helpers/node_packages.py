@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 FOLDER = Path(__file__).parents[2] / "build" / "node"
-PACKAGES = {"casbin": "5.51.1"}
+PACKAGES = {"casbin": "5.51.1", "casbin.js": "1.1.0"}
 SECONDS = 120
 
 

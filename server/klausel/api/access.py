@@ -27,6 +27,8 @@ SCOPES_OF_ROUTES: dict[tuple[str, str], tuple[str, ...]] = {
     ("POST", "/access/v1/search/resource"): ("search",),
     ("POST", "/access/v1/search/action"): ("search",),
     ("POST", "/v1/permissions"): ("check",),
+    ("GET", "/v1/casbin-js"): ("check",),
+    ("GET", "/v1/casbin-js/<path:domain>"): ("check",),
     ("POST", "/v1/explain"): ("explain",),
     ("POST", "/v1/filter"): ("search",),
     ("GET", "/v1/policy"): ("policy",),
@@ -43,7 +45,9 @@ SCOPES_OF_ROUTES: dict[tuple[str, str], tuple[str, ...]] = {
     ("GET", "/console/roles"): ("policy",),
     ("GET", "/console/try"): ("explain",),
     ("GET", "/console/who-can"): ("search",),
+    ("GET", "/console/what-can"): ("search",),
     ("GET", "/console/style.css"): _OPEN,
+    ("GET", "/console/console.js"): _OPEN,
     ("GET", "/.well-known/authzen-configuration"): _OPEN,
     ("GET", "/.well-known/authzen-configuration/<path:tenant>"): _OPEN,
     ("GET", "/openapi.json"): _OPEN,
@@ -85,6 +89,12 @@ def admit(authentication: Authentication, environ: WSGIEnvironment, scopes: tupl
         raise ApiError(403, f"this needs the scope {needed}, which this caller lacks", {"WWW-Authenticate": challenge})
     environ[CALLER] = caller
     return caller
+
+
+def check_scope(caller: Caller | None, scope: str) -> None:
+    """Raises `ApiError` (403) where a caller lacks the scope that a part of an answer needs beside that of its route."""
+    if caller is not None and scope not in caller.scopes:
+        raise ApiError(403, f"this needs the scope {scope}, which this caller lacks")
 
 
 def caller_in(environ: WSGIEnvironment) -> Caller | None:

@@ -145,6 +145,7 @@ TYPES = Members(
         "context": _TYPES,
     }
 )
+CASBIN_JS = Members({"data": Text("JSON: `m` is the text of a model, `p` its rows.")})
 HEALTH = Members({"status": Text(choices=("ok",))})
 READINESS = Members({"status": Text(choices=("ready",))}, _REFUSED)
 METADATA = Members(

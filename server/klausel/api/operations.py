@@ -163,6 +163,22 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         answer_shapes.CHANGES,
         parameters=request_shapes.LOG_FILTERS,
     ),
+    ("GET", "/v1/casbin-js"): Operation(
+        "casbin_js",
+        "What a subject surely may, as casbin.js reads it",
+        answer_shapes.CASBIN_JS,
+        parameters=request_shapes.WHOM,
+        needed_parameters=frozenset(request_shapes.WHOM),
+        errors=(501,),
+    ),
+    ("GET", "/v1/casbin-js/<path:domain>"): Operation(
+        "casbin_js_in",
+        "The same, in one domain",
+        answer_shapes.CASBIN_JS,
+        parameters=request_shapes.WHOM,
+        needed_parameters=frozenset(request_shapes.WHOM),
+        errors=(501,),
+    ),
     ("GET", "/v1/policy"): Operation("policy", "The policies in force", answer_shapes.POLICY),
     ("GET", "/v1/policy/types"): Operation("types", "What may be asked about", answer_shapes.TYPES),
     ("POST", "/v1/policy:reload"): Operation(
@@ -176,6 +192,8 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ("GET", "/console/roles"): _page("console_roles", "The hierarchy of roles, for people"),
     ("GET", "/console/try"): _page("console_try", "A form that tries a question, for people"),
     ("GET", "/console/who-can"): _page("console_who_can", "Who can do something in a domain, for people"),
+    ("GET", "/console/what-can"): _page("console_what_can", "What a subject holds and can do in a domain, for people"),
     ("GET", "/console/style.css"): Operation("console_style", "How the pages look", media_type="text/css"),
+    ("GET", "/console/console.js"): Operation("console_script", "What answers as one types", media_type="text/javascript"),
 }
 """By method and address, as the routes have them."""

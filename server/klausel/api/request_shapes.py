@@ -155,6 +155,7 @@ ENTITY_FILTERS: dict[str, Shape] = {
     "limit": _LIMIT,
     "cursor": _CURSOR,
 }
+WHOM: dict[str, Shape] = {"subject": _HOLDER}
 LEAVER: dict[str, Shape] = {
     "subject": _HOLDER,
     "account": Text("A top-level domain; everything in it goes, and in what lies in it."),

@@ -11,6 +11,7 @@ from klausel.api.access import caller_in, check_reach
 from klausel.api.assignment_log import list_changes
 from klausel.api.assignments import Sender, change_assignments, list_assignments, remove_subject
 from klausel.api.authzen_requests import read_evaluation
+from klausel.api.casbin_js import answer_casbin_js
 from klausel.api.entities import change_entities, list_entities, remove_entity
 from klausel.api.errors import ApiError, hand_over
 from klausel.api.evaluations import answer_evaluation, answer_evaluations
@@ -111,6 +112,12 @@ def klausel_routes(service: Service, metrics: Metrics) -> Blueprint:
     @blueprint.post(PERMISSIONS_PATH, provide_automatic_options=False)
     def menus() -> Response:
         return json_answer(answer_permissions(service, read_body(limits), caller_in(request.environ)))
+
+    @blueprint.get("/v1/casbin-js", provide_automatic_options=False)
+    @blueprint.get("/v1/casbin-js/<path:domain>", provide_automatic_options=False)
+    def casbin_js(domain: str | None = None) -> Response:
+        subject = query_parameters(*request_shapes.WHOM).get("subject")
+        return json_answer(answer_casbin_js(service, subject, domain, caller_in(request.environ)))
 
     @blueprint.post("/v1/filter", provide_automatic_options=False)
     def filter_() -> Response:

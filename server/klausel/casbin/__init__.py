@@ -1,5 +1,8 @@
-"""The public way in for users of Casbin: `from klausel.casbin import CompiledEnforcer`, a drop-in for `casbin.Enforcer`."""
+"""The public way in for users of Casbin: drop-ins for `casbin.Enforcer` and `casbin.AsyncEnforcer`."""
 
-from klausel.enforcer.compiled_enforcer import CompiledEnforcer
+from klausel.enforcer.compiled_enforcer import AsyncCompiledEnforcer, CompiledEnforcer
+from klausel.enforcer.installation import warn_where_overwritten
 
-__all__ = ["CompiledEnforcer"]
+__all__ = ["AsyncCompiledEnforcer", "CompiledEnforcer"]
+
+warn_where_overwritten()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from klausel.cli.log_reading import blocks_to_read, in_period, is_in_period
 from klausel.cli.options import EXIT_PROBLEMS, fail
 from klausel.cli.output import say, say_json
 from klausel.core.records.decision_chain import ChainFault, ChainOfFile, join_files
+from klausel.core.records.shared_values import each_record
 from klausel.core.terms.moment import moment_text
 from klausel.storage.change_log.checkpoints import (
     Checkpoint,
@@ -229,7 +230,7 @@ class _Wanted:
         plain = (text for text in texts if text and text.isascii() and text.isprintable() and not {'"', "\\"} & set(text))
         return [f'"{text}"'.encode() for text in plain]
 
-    def is_met_by(self, record: dict[str, object]) -> bool:
+    def is_met_by(self, record: Mapping[str, object]) -> bool:
         """Whether a record is one of those."""
         subject, action, resource = (_member(record, name) for name in ("subject", "action", "resource"))
         type_, _, id_ = (self.resource or "").partition(":")
@@ -248,12 +249,12 @@ class _Wanted:
         )
 
 
-def _member(record: dict[str, object], name: str) -> dict[str, object]:
+def _member(record: Mapping[str, object], name: str) -> dict[str, object]:
     value = record.get(name)
     return value if isinstance(value, dict) else {}
 
 
-def _write_found(place: str, record: dict[str, object]) -> None:
+def _write_found(place: str, record: Mapping[str, object]) -> None:
     subject, action, resource, grant = (_member(record, name) for name in ("subject", "action", "resource", "grant"))
     word = "ALLOW" if record["decision"] is True else "DENY"
     question = "no question"
@@ -265,7 +266,7 @@ def _write_found(place: str, record: dict[str, object]) -> None:
     say(f"{place}  {record.get('time')}  {word}  {question}  {why}  request {record.get('request_id')}")
 
 
-def _write_found_as_json(place: str, record: dict[str, object]) -> None:
+def _write_found_as_json(place: str, record: Mapping[str, object]) -> None:
     say_json({"place": place, **{name: value for name, value in record.items() if name != "sealed"}})
 
 
@@ -288,7 +289,7 @@ def find(
     from_database: bool,
     database: str,
     limit: int | None,
-    write: Callable[[str, dict[str, object]], None],
+    write: Callable[[str, Mapping[str, object]], None],
     **wanted: str | None,
 ) -> None:
     """Print the records of decisions that meet every option, one a line, with the place to explain them by.
@@ -307,13 +308,18 @@ def find(
         for number, line in enumerate(block.data.split(b"\n"), start=block.first_line):
             if not line or not all(needle in line for needle in needles):
                 continue
-            try:
-                record = orjson.loads(line)
-            except ValueError:
-                continue
-            if type(record) is dict and looked_for.is_met_by(record):
+            for record in filter(looked_for.is_met_by, _records_of(line)):
                 write(f"{block.file}:{number}", record)
                 if left is not None:
                     left -= 1
                     if not left:
                         return
+
+
+def _records_of(line: bytes) -> list[Mapping[str, object]]:
+    """The records of a line; none of one that is no record."""
+    try:
+        value = orjson.loads(line)
+        return list(each_record(value)) if type(value) is dict else []
+    except ValueError:
+        return []

@@ -16,6 +16,9 @@ class FormatOption(click.Option):
     """The option `--format` of a command: its choices are the names in a table, its value is the writer of that name."""
 
     def __init__(self, declared: list[str], writers: Writers, **attributes: Any) -> None:
+        for name, writer in writers.items():
+            if not callable(writer):
+                raise TypeError(f"--format {name} has no writer: its entry in the table is {writer!r}")
         self.writers = writers
         super().__init__(
             declared,

@@ -17,6 +17,7 @@ from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.decisions.explain import Explanation
 from klausel.core.decisions.explain import explain as explain_request
 from klausel.core.records.recorded import BadRecord, Dropped, Recorded, read_recorded
+from klausel.core.records.shared_values import each_record
 from klausel.core.terms.problem import PolicyError
 from klausel.core.terms.request import asked_at
 from klausel.service.pipeline import LoadedPolicy
@@ -63,7 +64,14 @@ def _record_of(text: str) -> dict[str, Any]:
         value = None
     if type(value) is not dict:
         fail(f"{place} is no record of a decision; write FILE:LINE, as `klausel decisions find` prints it")
-    return value
+    try:
+        records = list(each_record(value))
+    except ValueError:
+        records = []
+    if len(records) != 1:
+        how = "find it with `klausel decisions find --format json`, and give that line instead"
+        fail(f"{place} holds {len(records)} decisions of a batch; {how}")
+    return dict(records[0])
 
 
 def _line(file: str, number: int) -> bytes | None:

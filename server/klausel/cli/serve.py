@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import signal
 import socket
+import ssl
 import sys
 from contextlib import closing
 from importlib import import_module
@@ -37,6 +38,8 @@ from klausel.settings import (
     SLOW_BODIES_AT_ONCE,
     WORKERS_FOLDER_VARIABLE,
     Settings,
+    fault_in_network,
+    fault_in_prefix,
     fault_in_public_url,
 )
 from klausel.storage.assignments.store import AssignmentStore
@@ -45,6 +48,7 @@ from klausel.storage.callers.keys import KeyStore
 from klausel.storage.decision_log.queue import SinkError
 from klausel.storage.decision_log.sinks import STDOUT, open_sink
 from klausel.storage.file_rules import DEMO_FILE
+from klausel.storage.policy_files.folder import folders_of
 from klausel.storage.policy_files.git_source import git_address
 from klausel.storage.schema import open_database
 from klausel.storage.sql.access import READS_AT_ONCE, WRITES_AT_ONCE
@@ -100,6 +104,7 @@ def serve(policies: Path, model: Path | None, **options: object) -> None:
     settings = dataclasses.replace(settings, host=_address_of(settings))
     _check_address(settings)
     check_listen_url(settings)
+    _check_tls(settings)
     _check_decision_log(settings)
     loaded = load_or_exit(policies, found_model, with_tests=True)
     _check_expectations(loaded, settings.max_analysis_steps)
@@ -134,6 +139,10 @@ def serve(policies: Path, model: Path | None, **options: object) -> None:
         log_dictconfig=_LOG_OF_THE_SERVER,
         log_access=False,
         websockets=False,
+        ssl_cert=_path(settings.tls_certificate),
+        ssl_key=_path(settings.tls_key),
+        ssl_ca=_path(settings.tls_client_ca),
+        ssl_client_verify=settings.tls_client_ca is not None,
         # One worker that dies must not end the others; a moment between two tries keeps a broken one from spinning.
         respawn_failed_workers=True,
         respawn_interval=RESPAWN_SECONDS,
@@ -146,6 +155,10 @@ def serve(policies: Path, model: Path | None, **options: object) -> None:
     with TemporaryDirectory(prefix="klausel-") as folder:
         os.environ[WORKERS_FOLDER_VARIABLE] = folder
         server.serve(target_loader=_load_application)
+
+
+def _path(text: str | None) -> Path | None:
+    return None if text is None else Path(text)
 
 
 def _check_expectations(loaded: LoadedPolicy, most_steps: int) -> None:
@@ -202,10 +215,45 @@ def _check_address(settings: Settings) -> None:
         raise click.UsageError("--authentication keys and --insecure-no-authentication exclude each other; leave out one")
     if is_open and settings.max_requests_per_second is not None:
         raise click.UsageError("--max-requests-per-second counts by caller, so it needs --authentication keys")
+    _check_proxies(settings)
     if settings.public_url is not None:
         fault = fault_in_public_url(settings.public_url)
         if fault:
             raise click.BadParameter(f'"{settings.public_url}" {fault}', param_hint="--public-url")
+
+
+def _check_proxies(settings: Settings) -> None:
+    for address in settings.trusted_proxies:
+        fault = fault_in_network(address)
+        if fault:
+            raise click.BadParameter(f'"{address}" {fault}', param_hint="--trusted-proxy")
+    fault = fault_in_prefix(settings.path_prefix)
+    if fault:
+        raise click.BadParameter(f'"{settings.path_prefix}" {fault}', param_hint="--path-prefix")
+
+
+def _check_tls(settings: Settings) -> None:
+    """Reads what TLS needs, so that what cannot be read stops the start and not each worker."""
+    if settings.tls_certificate is None:
+        if settings.tls_key or settings.tls_client_ca:
+            raise click.UsageError("the other settings of TLS need --tls-certificate")
+        return
+    if settings.tls_key is None:
+        raise click.UsageError("--tls-certificate needs --tls-key, the private key of it")
+    place = f"{settings.tls_certificate}, {settings.tls_key}"
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        if "-----BEGIN PRIVATE KEY-----" not in Path(settings.tls_key).read_text(encoding="ascii"):
+            fail(
+                f"{settings.tls_key} is no private key in PKCS#8 without a password; make one: openssl pkcs8 -topk8 -nocrypt"
+            )
+        context.load_cert_chain(settings.tls_certificate, settings.tls_key)
+        if settings.tls_client_ca:
+            place = settings.tls_client_ca
+            context.load_verify_locations(settings.tls_client_ca)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        fail(f"TLS cannot be served with {place}: {why}; name PEM files that belong together")
 
 
 def _prepare_database(settings: Settings, loaded: LoadedPolicy, policies: Path) -> None:
@@ -222,7 +270,7 @@ def _prepare_database(settings: Settings, loaded: LoadedPolicy, policies: Path) 
             message = "the database has role assignments already, so the demo people were not loaded"
             say(message, err=settings.decision_log == STDOUT)
             return
-        file = policies / DEMO_FILE
+        file = folders_of(policies)[0] / DEMO_FILE
         if not file.is_file():
             fail(f"there are no demo people in {file}; start without --demo")
         result = import_file(store, loaded.compiled.policy.roles, file, origin_here(reason="demo people"))
@@ -232,7 +280,8 @@ def _prepare_database(settings: Settings, loaded: LoadedPolicy, policies: Path) 
 
 def _check_orphans(settings: Settings, loaded: LoadedPolicy, store: AssignmentStore) -> None:
     roles = loaded.compiled.policy.roles
-    problems = orphan_problems(roles, orphaned_roles(roles, stored_roles(store.engine)), f"{settings.policies}/{ROLES_FILE}")
+    first = folders_of(Path(settings.policies))[0]
+    problems = orphan_problems(roles, orphaned_roles(roles, stored_roles(store.engine)), f"{first}/{ROLES_FILE}")
     refuses = settings.orphaned_assignments == "refuse"
     for problem in problems:
         say(str(problem if refuses else dataclasses.replace(problem, severity="warning")), err=True)

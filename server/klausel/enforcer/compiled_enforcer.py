@@ -18,14 +18,15 @@ Decisions, explained rows and exceptions are those of stock pycasbin 2.8, but fo
 from __future__ import annotations
 
 import functools
+import inspect
 import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import casbin
-from casbin.core_enforcer import EnforceContext
+from casbin.core_enforcer import CoreEnforcer, EnforceContext
 
 from klausel.enforcer.change_feed import watch_functions, watch_managers, watch_model
 from klausel.enforcer.compiled_plan import USUAL, CompiledPlan, MatcherShelf
@@ -38,6 +39,7 @@ from klausel.enforcer.stock_decider import FreshFunctions
 
 Values = tuple[Any, ...]
 Plan = CompiledPlan | LivePlan | OffPlan
+Enforcer = TypeVar("Enforcer", bound=CoreEnforcer)
 
 _DECISIVE = frozenset({"model", "fm", "eft", "rm_map", "cond_rm_map", "enabled"})
 _OWN = frozenset(
@@ -49,12 +51,8 @@ _OWN = frozenset(
 _EDITS = ("add_", "build_", "clear_", "delete_", "enable_", "init_rm", "load_", "remove_", "set_", "update_")
 
 
-class CompiledEnforcer(casbin.Enforcer):  # type: ignore[misc]
-    """Decides as `casbin.Enforcer` does, in microseconds, also while another thread edits it.
-
-    Readers take no lock: until an edit is done they use the plan from before it, and the first question after it makes the
-    new one. Every way of editing that Casbin has is noticed, also changes of the model by hand; see `change_feed`.
-    """
+class CompiledDecisions(CoreEnforcer):  # type: ignore[misc]
+    """What compiled enforcers share: they decide by a plan, and edits make a new one."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         self._begin()
@@ -76,7 +74,7 @@ class CompiledEnforcer(casbin.Enforcer):  # type: ignore[misc]
     def __init_subclass__(cls, **named: Any) -> None:
         super().__init_subclass__(**named)
         if "enforce_ex" in cls.__dict__ and "enforce" not in cls.__dict__:
-            cls.enforce = casbin.Enforcer.enforce  # type: ignore[method-assign] # it asks the subclass's `enforce_ex`
+            cls.enforce = CoreEnforcer.enforce  # type: ignore[method-assign] # it asks the subclass's `enforce_ex`
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name not in _OWN}
@@ -222,14 +220,44 @@ class CompiledEnforcer(casbin.Enforcer):  # type: ignore[misc]
 
 
 def _as_one_edit(method: Callable[..., Any]) -> Callable[..., Any]:
+    if inspect.iscoroutinefunction(method):
+
+        @functools.wraps(method)
+        async def edit_in_turns(self: CompiledDecisions, *arguments: Any, **named: Any) -> Any:
+            with self.editing():
+                return await method(self, *arguments, **named)
+
+        return edit_in_turns
+
     @functools.wraps(method)
-    def edit(self: CompiledEnforcer, *arguments: Any, **named: Any) -> Any:
+    def edit(self: CompiledDecisions, *arguments: Any, **named: Any) -> Any:
         with self.editing():
             return method(self, *arguments, **named)
 
     return edit
 
 
-for _name in dir(casbin.Enforcer):
-    if _name.startswith(_EDITS):
-        setattr(CompiledEnforcer, _name, _as_one_edit(getattr(casbin.Enforcer, _name)))
+def with_edits_as_one(cls: type[Enforcer]) -> type[Enforcer]:
+    """Makes each method by which Casbin edits one edit: the plan is made anew at its end, and not before."""
+    for name in dir(cls):
+        if name.startswith(_EDITS):
+            setattr(cls, name, _as_one_edit(getattr(cls, name)))
+    return cls
+
+
+@with_edits_as_one
+class CompiledEnforcer(CompiledDecisions, casbin.Enforcer):  # type: ignore[misc]
+    """Decides as `casbin.Enforcer` does, in microseconds, also while another thread edits it.
+
+    Readers take no lock: until an edit is done they use the plan from before it, and the first question after it makes the
+    new one. Every way of editing that Casbin has is noticed, also changes of the model by hand; see `change_feed`.
+    """
+
+
+@with_edits_as_one
+class AsyncCompiledEnforcer(CompiledDecisions, casbin.AsyncEnforcer):  # type: ignore[misc]
+    """Decides as `casbin.AsyncEnforcer` does: `enforce` is no coroutine, and what edits or loads is one.
+
+    As there, policies are loaded by `await enforcer.load_policy()`. While an edit waits for its adapter, other tasks get
+    the answers from before it; other threads that edit wait for its end.
+    """

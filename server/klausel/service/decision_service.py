@@ -259,22 +259,21 @@ class Service:
             raise PoliciesTooOld(self._too_old())
         return in_force
 
-    def explain(self, request: Request, recording: Recording | None = None) -> Explanation:
-        """The explanation of the decision; errors of the database pass."""
+    def explain(self, request: Request, recording: Recording | None = None, moment: datetime | None = None) -> Explanation:
+        """The explanation of the decision, at a moment (None: now); errors of the database pass."""
         in_force = self.live.in_force
         if recording is not None:
             recording.name_policy(in_force.policy)
         began = time.perf_counter_ns()
-        explanation = self._explain(in_force, request, recording)
+        explanation = self._explain(in_force, request, recording, moment or self.clock())
         if recording is not None:
             recording.note(explanation.request, explanation.decision, time.perf_counter_ns() - began)
         return explanation
 
-    def _explain(self, in_force: InForce, request: Request, recording: Recording | None) -> Explanation:
+    def _explain(self, in_force: InForce, request: Request, recording: Recording | None, moment: datetime) -> Explanation:
         if self.live.is_too_old:
             return Explanation(request, self._deny(request), None, (), (), ())
         compiled, resolved_roles = in_force.policy.compiled, in_force.resolved_roles
-        moment = self.clock()
         now = moment.timestamp()
 
         def effective_roles_of(subject: str) -> EffectiveRoles:

@@ -1,4 +1,4 @@
-"""The effective roless of the subjects that were asked about lately: bounded, and dropped exactly when a subject changes."""
+"""The effective roles of the subjects that were asked about lately: bounded, and dropped exactly when a subject changes."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from math import inf
 from klausel.core.decisions.effective_roles import NOBODY, EffectiveRoles
 from klausel.core.policy.holding import Held, Rows, held_at
 from klausel.core.policy.roles import RoleModel
+from klausel.service.role_assignments import RoleAssignments
 from klausel.service.stored_properties import StoredProperties
-from klausel.storage.assignments.store import AssignmentStore
 from klausel.storage.sql.history import KnownState
 from klausel.storage.sql.revisions import StoreChange
 
@@ -37,7 +37,7 @@ class EffectiveRolesCache:
 
     def __init__(
         self,
-        store: AssignmentStore,
+        store: RoleAssignments,
         roles: RoleModel,
         *,
         max_entries: int = DEFAULT_ENTRIES,
@@ -51,7 +51,7 @@ class EffectiveRolesCache:
         self._roles = roles
         self._max_entries = max_entries
         self._max_bytes = max_bytes
-        self._watches_other_processes = self._reader.is_sqlite_file
+        self._watches_other_processes = self._reader.tells_changes
         self._feed = store.feed
         self._keeps = (
             self._watches_other_processes or self._reader.shares_one_connection or single_process or self._feed is not None
@@ -250,7 +250,7 @@ class _Entry:
         self.used = False
 
 
-def _listen(store: AssignmentStore, cache: EffectiveRolesCache) -> None:
+def _listen(store: RoleAssignments, cache: EffectiveRolesCache) -> None:
     """Tells the cache of each write, and of what the feed tells, for as long as somebody else holds the cache."""
     reference, feed = weakref.ref(cache), store.feed
 

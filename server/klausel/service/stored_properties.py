@@ -11,7 +11,7 @@ from klausel.core.policy.entity import Entity, EntityKey, joined
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.terms.identifiers import fault_in_subject
 from klausel.core.terms.request import Request
-from klausel.storage.assignments.subject_reader import SubjectReader
+from klausel.service.role_assignments import SubjectRows
 from klausel.storage.sql.change_feed import ChangeFeed
 
 MOST_BYTES = 32 * 1024 * 1024
@@ -27,7 +27,7 @@ class StoredProperties:
     """
 
     def __init__(
-        self, reader: SubjectReader, *, keeps: bool, feed: ChangeFeed | None = None, max_bytes: int = MOST_BYTES
+        self, reader: SubjectRows, *, keeps: bool, feed: ChangeFeed | None = None, max_bytes: int = MOST_BYTES
     ) -> None:
         self._reader = reader
         self._keeps = keeps

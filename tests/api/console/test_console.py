@@ -4,26 +4,19 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable, Iterator, Mapping
-from html.parser import HTMLParser
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 
 import pytest
-from doors import ALLOWED, DENIED, Answer, Door, Doors, HttpDoor, demo_people, grant, read_strictly
-from small_policies import MODEL, PAYMENTS, ROLES
-from werkzeug.test import Client
+from console_pages import Browser, Html, calling
+from doors import ALLOWED, DENIED, Door, Doors, HttpDoor, grant, read_strictly
+from small_policies import PAYMENTS
 
-from klausel.api.lane import EvaluationLane
-from klausel.app import create_flask_app
 from klausel.core.policy.assignment import Assignment
-from klausel.core.terms.caller import Caller
-from klausel.service import authentication
-from klausel.service.decision_service import Service
-from klausel.storage.callers.keys import KeyStore
 
-PAGES = ("/console", "/console/roles", "/console/try", "/console/who-can")
+PAGES = ("/console", "/console/roles", "/console/try", "/console/who-can", "/console/what-can")
+SCRIPT = "console/console.js"
 HOSTILE = ["<script>alert(1)</script>", "\"'><img src=x onerror=alert(1)>", "a\x1b[31mred", "a\u202egnp.exe", "{{ 7*7 }}"]
 TRIED = {
     "subject": "user:leo",
@@ -33,75 +26,6 @@ TRIED = {
     "domain": "acme/support",
     "properties": "status=published",
 }
-
-
-class Browser:
-    """What reads pages: in process, past no check of the service."""
-
-    def __init__(self, service: Service, key: str | None = None) -> None:
-        app = create_flask_app(service)
-        self._client = Client(EvaluationLane(service, app.wsgi_app))
-        self._headers = {"Host": "localhost", **({} if key is None else {"Authorization": f"Bearer {key}"})}
-
-    def get(self, path: str, **parameters: str) -> Answer:
-        address = f"{path}?{urlencode(parameters)}" if parameters else path
-        response = self._client.get(address, headers=self._headers)
-        return Answer(response.status_code, response.headers, response.get_data())
-
-    def page(self, path: str, **parameters: str) -> Html:
-        answer = self.get(path, **parameters)
-        assert answer.status == 200, answer.body
-        return Html(answer.body.decode())
-
-    def twin(self, path: str, **parameters: str) -> Any:
-        answer = self.get(path, **parameters, format="json")
-        assert answer.status == 200, answer.body
-        return answer.json
-
-
-class Html(HTMLParser):
-    """A page, read: its tags with attributes, and its text."""
-
-    def __init__(self, source: str) -> None:
-        super().__init__()
-        self.source = source
-        self.tags: list[tuple[str, Mapping[str, str | None]]] = []
-        self.texts: list[str] = []
-        self.feed(source)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        assert len(dict(attrs)) == len(attrs)
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.texts.append(data)
-
-    @property
-    def text(self) -> str:
-        return " ".join("".join(self.texts).split())
-
-    def all(self, tag: str) -> Iterator[Mapping[str, str | None]]:
-        return (attributes for name, attributes in self.tags if name == tag)
-
-
-@pytest.fixture
-def browser(demo: Doors) -> Browser:
-    return Browser(demo.service)
-
-
-@pytest.fixture
-def small(tmp_path: Path, opened: Callable[..., Doors]) -> Callable[..., Doors]:
-    """Opens a service with the small policies of tests and further grants."""
-
-    def open_small(more: str = "", **settings: Any) -> Doors:
-        folder = tmp_path / "policies"
-        (folder / "features").mkdir(parents=True)
-        (folder / "roles.yaml").write_text(ROLES, encoding="utf-8")
-        (folder / "features" / "payments.yaml").write_text(PAYMENTS + more, encoding="utf-8")
-        (tmp_path / "model.conf").write_text(MODEL, encoding="utf-8")
-        return opened(policies=str(folder), model=str(tmp_path / "model.conf"), **settings)
-
-    return open_small
 
 
 def test_the_matrix_says_what_each_role_may(browser: Browser) -> None:
@@ -318,7 +242,8 @@ def test_nothing_that_is_typed_becomes_markup_or_control(browser: Browser, hosti
         answer = browser.get(path, **given)
         assert answer.status in (200, 400)
         page = Html(answer.body.decode())
-        assert not {"script", "img", "iframe", "object", "style"} & {tag for tag, _ in page.tags}
+        assert not {"img", "iframe", "object", "style"} & {tag for tag, _ in page.tags}
+        assert all(one["src"].endswith(SCRIPT) for one in page.all("script"))
         assert not any(name.startswith("on") or name == "style" for _, attributes in page.tags for name in attributes)
         assert "\x1b" not in page.source
         assert ("\u202e" in page.text) == ("\u202e" in hostile and path == "/console/try")
@@ -337,6 +262,7 @@ def _typed(text: str) -> dict[str, dict[str, str]]:
             "properties": f"{text}={text}",
         },
         "/console/who-can": {"action": text, "type": text, "domain": text},
+        "/console/what-can": {"subject": f"user:{text}", "domain": text},
     }
 
 
@@ -359,7 +285,8 @@ def test_hostile_names_in_the_store_and_in_files_are_shown_as_what_they_are(smal
         browser.page("/console/try", **asked, subject=evil, id="p", properties='note="<b>"\nfrozen=false'),
     ]
     for page in pages:
-        assert not {"script", "img", "i", "b"} & {tag for tag, _ in page.tags}
+        assert not {"img", "i", "b"} & {tag for tag, _ in page.tags}
+        assert all(one["src"].endswith(SCRIPT) for one in page.all("script"))
         assert "\x1b" not in page.source
     assert all("<script>alert('x')</script> ⟨U+202E⟩gnp ⟨U+001B⟩[31m" in page.text for page in (pages[0], pages[2]))
     assert all("<img src=x>⟨U+202E⟩gnp" in page.text for page in pages[1:])
@@ -375,12 +302,15 @@ def test_every_page_runs_nothing_and_can_be_used_without_a_mouse(browser: Browse
     assert policy == {
         "default-src": "'none'",
         "style-src": "'self'",
+        "script-src": "'self'",
+        "connect-src": "'self'",
         "form-action": "'self'",
         "base-uri": "'none'",
         "frame-ancestors": "'none'",
     }
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
-    assert not {"script", "style", "iframe"} & {tag for tag, _ in page.tags}
+    assert not {"style", "iframe"} & {tag for tag, _ in page.tags}
+    assert [one["src"] for one in page.all("script")] == [SCRIPT if path == "/console" else f"../{SCRIPT}"]
     assert next(page.all("html"))["lang"] == "en"
     labelled = {one["for"] for one in page.all("label")}
     fields = [one for tag in ("input", "select", "textarea") for one in page.all(tag)]
@@ -397,6 +327,7 @@ def test_every_link_between_the_pages_leads_to_one(browser: Browser, path: str) 
     hrefs = [str(one["href"]) for tag in ("a", "link") for one in browser.page(path).all(tag)]
     for href in hrefs:
         if href.startswith("#"):
+            assert href.removeprefix("#") in {one["id"] for _, one in browser.page(path).tags if one.get("id")}
             continue
         assert href.startswith("console" if path == "/console" else "../console")
         assert browser.get("/" + href.removeprefix("../")).status == 200
@@ -411,21 +342,7 @@ def test_unknown_parameters_and_formats_are_refused(browser: Browser, path: str)
         assert b"<b>" not in answer.body
 
 
-@pytest.fixture
-def guarded(opened: Callable[..., Doors], monkeypatch: pytest.MonkeyPatch) -> Doors:
-    monkeypatch.setattr(authentication, "SECONDS_KEPT", 0.0)
-    doors = opened(authentication="keys", host="0.0.0.0")
-    grant(doors.service, demo_people())
-    return doors
-
-
-def calling(doors: Doors, *scopes: str, accounts: frozenset[str] | None = None) -> Browser:
-    return Browser(
-        doors.service, KeyStore(doors.service.store.engine).new(Caller("shop", frozenset(scopes), accounts), None)[1]
-    )
-
-
-@pytest.mark.parametrize(("path", "scope"), [*zip(PAGES, ("policy", "policy", "explain", "search"), strict=True)])
+@pytest.mark.parametrize(("path", "scope"), [*zip(PAGES, ("policy", "policy", "explain", "search", "search"), strict=True)])
 def test_a_page_needs_a_key_with_its_scope(guarded: Doors, path: str, scope: str) -> None:
     nobody = Browser(guarded.service).get(path)
     assert (nobody.status, nobody.headers["WWW-Authenticate"]) == (401, 'Bearer realm="klausel"')
@@ -450,7 +367,7 @@ def test_a_limited_caller_learns_of_its_accounts_alone(guarded: Doors) -> None:
 
 def test_without_proofs_there_is_no_console_beyond_this_machine(opened: Callable[..., Doors]) -> None:
     browser = Browser(opened(host="0.0.0.0").service)
-    assert [browser.get(path).status for path in (*PAGES, "/console/style.css")] == [404] * 5
+    assert [browser.get(path).status for path in (*PAGES, "/console/style.css")] == [404] * 6
 
 
 def test_a_page_of_another_site_may_not_address_it(demo: Doors) -> None:
@@ -467,7 +384,7 @@ def test_a_tried_question_is_recorded(opened: Callable[..., Doors], tmp_path: Pa
 
 
 def test_it_is_served_over_the_wire(server: HttpDoor) -> None:
-    for path in (*PAGES, "/console/style.css"):
+    for path in (*PAGES, "/console/style.css", "/console/console.js"):
         answer = server._send("GET", path, b"", {"Host": "localhost"})
         assert (answer.status, answer.headers["X-Content-Type-Options"]) == (200, "nosniff")
     door: Door = server

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from problem_cases import LINT_FOLDER, Case, all_cases, as_expected
 
+from klausel.core.lint import rules
 from klausel.core.lint.registry import RULES, WARNINGS, page
 from klausel.core.lint.rules.switch_off import switch_offs
 from klausel.core.lint.similarity import is_similar
@@ -30,9 +31,22 @@ def test_findings_are_warnings_in_their_files_sorted_on_one_line_and_with_a_cure
         assert rows[problem.place.line - 1][problem.place.column - 1 :].strip()
 
 
+def unregistered(folder: Path) -> set[str]:
+    """The modules of rules that nobody would ask."""
+    known = {Path(str(module.__file__)).name for module in RULES.values()}
+    return {path.name for path in folder.glob("*.py")} - known - {"__init__.py"}
+
+
+def test_every_module_of_a_rule_is_in_the_registry(tmp_path: Path) -> None:
+    assert unregistered(Path(rules.__path__[0])) == set(), "name it in core/lint/registry.py"
+    (tmp_path / "half_made.py").write_text('ID = "half-made"\n', encoding="utf-8")
+    assert unregistered(tmp_path) == {"half_made.py"}
+
+
 @pytest.mark.parametrize("rule", RULES)
 def test_every_rule_has_a_case_and_a_page_that_starts_with_its_id_and_says_how_to_switch_it_off(rule: str) -> None:
-    assert any(line.split(" ")[1] == rule for case in CASES.values() for line in case.expected)
+    expected = {line.split(" ")[1] for case in CASES.values() for line in case.expected}
+    assert rule in expected, "add a case in tests/cases/lint"
     assert page(rule).startswith(f"{rule}: ")
     assert "# klausel: off " in page(rule)
     assert Path(str(RULES[rule].__file__)).stem == rule.replace("-", "_")

@@ -5,14 +5,17 @@ from __future__ import annotations
 import dataclasses
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator
+from typing import get_args
 
 import pytest
 from policy_sets import ROOT
 
 from klausel.core.loading import features, file_schema
 from klausel.core.loading.fields import ProblemList
-from klausel.core.loading.file_schema import GRANT, OneText, Table
+from klausel.core.loading.file_schema import GRANT, INVARIANT, OneText, Table
 from klausel.core.loading.load import LoadResult, SourceFile, load_policy
+from klausel.core.policy.invariant import Kind
+from klausel.core.policy.policy_set import Effect
 from klausel.core.text.yaml_nodes import Fields
 from klausel.storage.policy_files.folder import read_files
 
@@ -90,6 +93,24 @@ def test_a_further_effect_that_nothing_reads_is_found_and_refused(with_key: Call
     with_key("permit", one_of=("permit",))
     assert unread_keys() == {"GRANT": {"permit"}}
     assert load(features__x=b"grants:\n  - {permit: lead, to: edit, resource: quiz}\n").policy is None
+
+
+@pytest.mark.parametrize("group", [{"one_of": ("permit",)}, {"some_of": ("permit",)}])
+def test_a_name_in_a_group_that_is_no_key_ends_the_import(group: dict[str, tuple[str, ...]]) -> None:
+    with pytest.raises(ValueError, match='a grant: "permit" is asked for and no key; declare it among the keys'):
+        Table("a grant", (file_schema.Key("allow", OneText(), "Who may."),), **group)
+
+
+def test_a_name_that_a_key_needs_or_excludes_and_that_is_no_key_ends_the_import() -> None:
+    for limits in ({"needs": ("permit",)}, {"excludes": ("permit",)}):
+        with pytest.raises(ValueError, match='"permit" is asked for and no key'):
+            Table("a grant", (file_schema.Key("allow", OneText(), "Who may.", **limits),))
+
+
+def test_the_keys_of_which_there_is_one_are_those_that_readers_tell_apart() -> None:
+    """A further effect, or kind of invariant, is in all three places: the group, the type, and the keys."""
+    assert set(GRANT.one_of) == set(get_args(Effect)), "GRANT.one_of in file_schema.py, Effect in policy_set.py"
+    assert set(INVARIANT.one_of) == set(get_args(Kind)), "INVARIANT.one_of in file_schema.py, Kind in policy/invariant.py"
 
 
 def test_a_policy_that_uses_such_a_key_is_refused(with_key: Callable[..., None]) -> None:

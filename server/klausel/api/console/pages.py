@@ -6,6 +6,7 @@ import json
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from urllib.parse import urlencode
 
 from flask import Response, request
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -14,17 +15,19 @@ from markupsafe import Markup
 from klausel.api.errors import ApiError
 from klausel.api.http import json_answer
 from klausel.api.shapes import Json
+from klausel.core.analysis.table import Sheet, as_csv
 
 HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": (
-        "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+        "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-"""Sent with every page: nothing runs, nothing is fetched but the style sheet, and no other page may frame it."""
+"""Sent with every page: nothing runs and nothing is fetched but what this service has, and no other page may frame it."""
 FORMATS = ("html", "json")
 _HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
@@ -76,6 +79,7 @@ _templates = Environment(
 )
 _templates.filters["typed"] = typed
 _templates.filters["json_text"] = json_text
+_templates.filters["query"] = urlencode
 
 
 def format_asked(*known: str) -> str:
@@ -99,6 +103,13 @@ def html_answer(page: Page, headers: Mapping[str, str] | None = None) -> Respons
     root = "console" if request.path == "/console" else "../console"
     html = _templates.get_template(page.template).render(page.shown, title=page.title, root=root, template=page.template)
     return Response(html, page.status, {**(headers or {}), **HEADERS}, mimetype="text/html")
+
+
+def csv_answer(sheet: Sheet, name: str) -> Response:
+    """A table as a CSV file to keep, under a name of ours."""
+    text = "".join(f"{line}\n" for line in as_csv(sheet))
+    disposition = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(text, 200, {**HEADERS, **disposition}, content_type="text/csv; charset=utf-8")
 
 
 def error_answer(error: ApiError) -> Response:

@@ -6,18 +6,23 @@ from importlib.resources import files
 
 from flask import Blueprint, Response, request
 
-from klausel.api.access import caller_in
-from klausel.api.console.fields import FIELDS_OF_TRY
+from klausel.api.access import caller_in, check_reach, check_scope
+from klausel.api.console.fields import FIELDS_OF_TRY, is_property_field, read_domain, read_page_number
+from klausel.api.console.matrix_page import FIELDS as FIELDS_OF_MATRIX
 from klausel.api.console.matrix_page import MatrixPage
 from klausel.api.console.pages import FORMATS, HEADERS, answer, error_answer, format_asked
 from klausel.api.console.roles_page import roles_page
 from klausel.api.console.try_page import try_page
+from klausel.api.console.what_can_page import FIELDS as FIELDS_OF_WHAT_CAN
+from klausel.api.console.what_can_page import what_can_csv, what_can_page
 from klausel.api.console.who_can_page import FIELDS, who_can_csv, who_can_page
 from klausel.api.errors import ApiError, unavailable
 from klausel.api.http import query_parameters
 from klausel.core.pictures.svg import STYLE
 from klausel.service.decision_service import PoliciesTooOld, Service
 from klausel.storage.sql.database import StorageError
+
+CACHING = {"Cache-Control": "public, max-age=300"}
 
 
 def is_served(service: Service) -> bool:
@@ -29,13 +34,19 @@ def console_routes(service: Service) -> Blueprint:
     """The pages of the console; all of them only read."""
     blueprint = Blueprint("console", __name__)
     style = files("klausel.api.console").joinpath("style.css").read_bytes() + STYLE.encode()
+    script = files("klausel.api.console").joinpath("console.js").read_bytes()
     matrix = MatrixPage(service)
 
     @blueprint.get("/console", provide_automatic_options=False)
     def show_matrix() -> Response:
-        given = query_parameters("feature", "role", "format")
+        given = query_parameters(*FIELDS_OF_MATRIX, "page", "format")
         format_asked(*FORMATS)
-        return answer(matrix.page(given.get("feature", ""), given.get("role", "")))
+        if given.get("subject"):
+            # A row about a subject tells what is stored of it, which the matrix of roles does not.
+            caller = caller_in(request.environ)
+            check_scope(caller, "search")
+            check_reach(caller, [read_domain(service.policy.compiled.policy.roles, given.get("domain", ""))])
+        return answer(matrix.page(given, read_page_number(given.get("page", ""))))
 
     @blueprint.get("/console/roles", provide_automatic_options=False)
     def show_roles() -> Response:
@@ -45,7 +56,7 @@ def console_routes(service: Service) -> Blueprint:
 
     @blueprint.get("/console/try", provide_automatic_options=False)
     def show_try() -> Response:
-        given = query_parameters(*FIELDS_OF_TRY, "format")
+        given = query_parameters(*FIELDS_OF_TRY, *filter(is_property_field, request.args), "format")
         is_twin = format_asked(*FORMATS) == "json"
         given.pop("format", None)
         return answer(try_page(service, given, is_twin))
@@ -60,10 +71,23 @@ def console_routes(service: Service) -> Blueprint:
             return who_can_csv(service, given, caller)
         return answer(who_can_page(service, given, caller, format_ == "json"))
 
+    @blueprint.get("/console/what-can", provide_automatic_options=False)
+    def show_what_can() -> Response:
+        given = query_parameters(*FIELDS_OF_WHAT_CAN, "page", "format")
+        format_ = format_asked(*FORMATS, "csv")
+        given.pop("format", None)
+        caller = caller_in(request.environ)
+        if format_ == "csv":
+            return what_can_csv(service, given, caller)
+        return answer(what_can_page(service, given, caller, format_ == "json"))
+
     @blueprint.get("/console/style.css", provide_automatic_options=False)
     def show_style() -> Response:
-        caching = {"Cache-Control": "public, max-age=300"}
-        return Response(style, 200, {**HEADERS, **caching}, content_type="text/css; charset=utf-8")
+        return Response(style, 200, {**HEADERS, **CACHING}, content_type="text/css; charset=utf-8")
+
+    @blueprint.get("/console/console.js", provide_automatic_options=False)
+    def show_script() -> Response:
+        return Response(script, 200, {**HEADERS, **CACHING}, content_type="text/javascript; charset=utf-8")
 
     @blueprint.errorhandler(ApiError)
     def answer_error(error: ApiError) -> Response:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-import shlex
+from datetime import datetime
 from urllib.parse import urlencode
 
 from flask import request
 
 from klausel.api.access import caller_in, check_reach
 from klausel.api.authzen_requests import read_evaluation
-from klausel.api.console.fields import FIELDS_OF_TRY, read_body_of_try
+from klausel.api.console.fields import FIELDS_OF_TRY, as_local, fields_shown, read_body_of_try, read_time_of_try
+from klausel.api.console.lines import client_line, command_line, curl_line
 from klausel.api.console.pages import Page
 from klausel.api.errors import ApiError, hand_over
 from klausel.api.http import body_limits
@@ -30,29 +31,39 @@ def try_page(service: Service, given: dict[str, str], is_twin: bool) -> Page:
     policy = service.policy.compiled.policy
     shown: Json = {
         "given": {name: given.get(name, "") for name in FIELDS_OF_TRY},
+        "fields": fields_shown(policy, given),
+        "as_local": as_local,
         "types": list(policy.resource_types),
         "actions": sorted({action for declared in policy.resource_types.values() for action in declared.actions}),
         "fault": None,
         "told": None,
     }
-    if not given and not is_twin:
+    if not is_twin and {name for name, text in given.items() if text} <= {"type"}:
         return Page("try.html", "Try it", shown)
     try:
         question = _question(service, policy, given)
+        moment = read_time_of_try(given.get("time", ""))
     except ApiError as error:
         if is_twin or error.status != 400:
             raise
         return Page("try.html", "Try it", {**shown, "fault": error.message}, status=400)
-    told = _explanation(service, question)
+    told = _explanation(service, question, moment)
     query = urlencode({name: value for name, value in given.items() if value})
-    twin = {"question": question, "explanation": told}
-    shown |= {"told": told, "query": query, "curl": _curl(service, question), "question": question}
+    at = {} if moment is None else {"time": given["time"]}
+    twin = {"question": question, **at, "explanation": told}
+    lines = {
+        # No route takes a time from its caller.
+        "From a shell": None if at else curl_line(service, question),
+        "From Python": None if at else client_line(service, question),
+        "On the command line": command_line(policy.roles, question, given),
+    }
+    shown |= {"told": told, "query": query, "lines": lines, "question": question}
     return Page("try.html", "Try it", shown, twin)
 
 
 def _question(service: Service, policy: PolicySet, given: dict[str, str]) -> Json:
     limits = body_limits(service.settings)
-    body = read_body_of_try(policy.roles, given, limits)
+    body = read_body_of_try(policy, given, limits)
     # The same reader as for bodies, so that the same bounds hold.
     try:
         return read_json_object(json.dumps(body).encode(), limits)
@@ -60,18 +71,12 @@ def _question(service: Service, policy: PolicySet, given: dict[str, str]) -> Jso
         raise ApiError(400, error.message) from None
 
 
-def _explanation(service: Service, question: Json) -> Json:
-    recording = service.recording("explain", request.environ)
-    explanation = service.explain(read_evaluation(question), recording)
+def _explanation(service: Service, question: Json, moment: datetime | None) -> Json:
+    # A question about another time than now is no decision that anybody could act on.
+    recording = service.recording("explain", request.environ) if moment is None else None
+    explanation = service.explain(read_evaluation(question), recording, moment)
     check_reach(caller_in(request.environ), [explanation.decision.domain])
     hand_over(recording)
     other_model = service.policy.compiled.other_model
     about_model = {} if other_model is None else {"not_for_model": other_model}
     return {**explanation_as_json(explanation), **about_model}
-
-
-def _curl(service: Service, question: Json) -> str:
-    key = "" if service.authentication is None else ' -H "Authorization: Bearer $KEY"'
-    address = shlex.quote(service.settings.base_url + "/v1/explain")
-    # In ASCII, so that no terminal is told anything by the texts in it.
-    return f"curl -sS{key} -H 'Content-Type: application/json' -d {shlex.quote(json.dumps(question))} {address}"

@@ -11,14 +11,14 @@ from flask import Response
 
 from klausel.api.access import check_reach
 from klausel.api.console.fields import read_domain
-from klausel.api.console.pages import HEADERS, Page
+from klausel.api.console.pages import Page, csv_answer
 from klausel.api.errors import ApiError
 from klausel.api.questions import check_model
 from klausel.api.shapes import Json
 from klausel.core.analysis.permission import Question, given_values, question_in
 from klausel.core.analysis.search import Found, holders_that_matter, who_can
 from klausel.core.analysis.search_format import found_as_json, reasons_text, verdict_text
-from klausel.core.analysis.table import Sheet, as_csv
+from klausel.core.analysis.table import Sheet
 from klausel.core.decisions.domain import BadDomain
 from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.policy.policy_set import PolicySet
@@ -96,9 +96,7 @@ def who_can_csv(service: Service, given: dict[str, str], caller: Caller | None) 
         ],
         lambda _: (),
     )
-    text = "".join(f"{line}\n" for line in as_csv(sheet))
-    disposition = {"Content-Disposition": 'attachment; filename="who-can.csv"'}
-    return Response(text, 200, {**HEADERS, **disposition}, content_type="text/csv; charset=utf-8")
+    return csv_answer(sheet, "who-can.csv")
 
 
 def _question(policy: PolicySet, given: dict[str, str], caller: Caller | None, moment: datetime) -> Question:

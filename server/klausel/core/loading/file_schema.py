@@ -125,6 +125,11 @@ class Table:
     is_open: bool = False
     is_short: bool = False
 
+    def __post_init__(self) -> None:
+        asked = {*self.one_of, *self.some_of, *(other for key in self.keys for other in (*key.excludes, *key.needs))}
+        for name in sorted(asked.difference(self.names)):
+            raise ValueError(f'{self.what}: "{name}" is asked for and no key; declare it among the keys')
+
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the keys."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from types import MappingProxyType
+from typing import get_args
 
 from klausel.core.loading.features import Vocabulary, check_types, read_condition
 from klausel.core.loading.fields import ProblemList
@@ -15,7 +16,7 @@ from klausel.core.policy.roles import ANY_PREFIX, ANYONE
 from klausel.core.terms.problem import Place
 from klausel.core.text.yaml_nodes import Fields, Items, Node, Text
 
-KINDS: tuple[Kind, ...] = ("never", "always", "at_most", "monotone", "separate")
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 def read_invariants(root: Fields, vocabulary: Vocabulary, problems: ProblemList) -> Iterator[Invariant]:
@@ -33,7 +34,8 @@ def read_invariants(root: Fields, vocabulary: Vocabulary, problems: ProblemList)
         if isinstance(name, Text) and name.value:
             first = names.setdefault(name.value, name.place)
             if first is not name.place:
-                message = f'the invariant on line {first.line} is named "{name.value}", too'
+                where = f"on line {first.line}" if first.file == name.place.file else f"in {first}"
+                message = f'the invariant {where} is named "{name.value}", too'
                 problems.add(name.place, "repeated-value", message, "name what each asks for")
         invariants = _invariants(fields, vocabulary, problems)
         if len(problems.found) == before:

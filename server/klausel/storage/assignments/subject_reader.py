@@ -58,12 +58,12 @@ class SubjectReader:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self.shares_one_connection = is_in_memory(engine.url)
-        self.is_sqlite_file = engine.dialect.name == "sqlite" and not self.shares_one_connection
+        self.tells_changes = engine.dialect.name == "sqlite" and not self.shares_one_connection
         is_sqlite = engine.dialect.name == "sqlite"
         self._in_one_moment = engine if is_sqlite else engine.execution_options(isolation_level="REPEATABLE READ")
         self._query: str | None = None
         mark = "?"
-        if self.is_sqlite_file:
+        if self.tells_changes:
             self._query = _BY_SUBJECT.format("?1")
             self._places = 1
             self._query_with_groups = _WITH_GROUPS["sqlite"]
@@ -136,7 +136,7 @@ class SubjectReader:
         _Held.close_left()
 
     def _ask(self, query: str, parameters: tuple[object, ...] = ()) -> list[Any]:
-        return self._ask_file(query, parameters) if self.is_sqlite_file else self._ask_server(query, parameters)
+        return self._ask_file(query, parameters) if self.tells_changes else self._ask_server(query, parameters)
 
     def _ask_file(self, query: str, parameters: tuple[object, ...]) -> list[Any]:
         """A reading of SQLite waits for nobody but in rare cases: only those need a place among the threads that wait."""
