@@ -1,4 +1,4 @@
-"""Builds the files of a release: a wheel, a source archive and their SHA-256 sums, the same bytes from the same sources."""
+"""Builds the files of a release: wheel, source archive, bill of materials, their sums; the same bytes from the same sources."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import tarfile
 import tempfile
 import zipfile
 from pathlib import Path
+
+from bill_of_materials import write_bill
 
 SUMS = "SHA256SUMS"
 
@@ -39,10 +41,11 @@ def build(sources: Path, target: Path, made_at: int) -> list[Path]:
     (wheel,) = target.glob("*.whl")
     (archive,) = target.glob("*.tar.gz")
     _without_traces(archive, made_at)
+    bill = write_bill(sources, target, wheel.name.split("-")[1])
     sums = target / SUMS
-    lines = [f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in sorted((wheel, archive))]
+    lines = [f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in sorted((wheel, archive, bill))]
     sums.write_text("".join(lines), encoding="utf-8")
-    return [wheel, archive, sums]
+    return [wheel, archive, bill, sums]
 
 
 def _without_traces(archive: Path, made_at: int) -> None:

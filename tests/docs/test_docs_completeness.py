@@ -121,7 +121,7 @@ def ids_of_problems() -> set[str]:
 
 def test_every_id_of_a_problem_has_a_row_and_every_row_an_id() -> None:
     documented = set(re.findall(r"^\| `([\w-]+)` \|", POLICIES.partition("## Problems")[2], re.MULTILINE))
-    assert documented == ids_of_problems()
+    assert documented == ids_of_problems(), "each id has its row in docs/policies.md"
 
 
 def test_every_id_of_a_problem_has_a_manual_page_and_every_page_an_id() -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from bill_of_materials import LOCK
 from command_line import ROOT
 
 MADE_AT = 1_767_225_600
-_SOURCES = ("setup.cfg", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE", "CHANGELOG.md", "SECURITY.md")
+_SOURCES = ("setup.cfg", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE", "CHANGELOG.md", "SECURITY.md", LOCK)
 _LEFT_BY_TOOLS = shutil.ignore_patterns("__pycache__", "*.egg-info", "build")
 
 Environment = tuple[Path, dict[str, str]]

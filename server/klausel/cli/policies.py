@@ -33,7 +33,7 @@ from klausel.core.terms.problem import MOST_SHOWN, PolicyError, Problem, did_you
 from klausel.service.pipeline import accepted_model_of, check_files, load_files, problems_of_orphans
 from klausel.storage.file_rules import DEMO_FILE
 from klausel.storage.git.objects import GitError
-from klausel.storage.policy_files.folder import PolicyFiles, shown
+from klausel.storage.policy_files.folder import PolicyFiles, folders_of, shown
 from klausel.storage.policy_files.git_source import git_address
 
 
@@ -182,11 +182,12 @@ def _problems_in(
 
 def _demo_people(folder: Path) -> Iterator[DomainSeen]:
     """The domains of the demo people beside the policies, as far as their file can be read."""
-    rows = AssignmentFile(folder / DEMO_FILE)
-    with suppress(BrokenFile):
-        for number, row in enumerate(rows):
-            if row.domain:
-                yield row.domain, f"{shown(folder / DEMO_FILE)}:{rows.line_of[number]}"
+    for file in (one / DEMO_FILE for one in folders_of(folder)):
+        rows = AssignmentFile(file)
+        with suppress(BrokenFile):
+            for number, row in enumerate(rows):
+                if row.domain:
+                    yield row.domain, f"{shown(file)}:{rows.line_of[number]}"
 
 
 def _problems_beside(found: PolicyFiles, database: str, folder: Path) -> tuple[Problem, ...]:

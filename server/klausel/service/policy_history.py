@@ -15,8 +15,9 @@ from klausel.core.terms.problem import Problem
 from klausel.core.text.decoding import decode
 from klausel.storage.file_rules import MODEL_NAME
 from klausel.storage.git.moved_folder import folder_at, former_folder
-from klausel.storage.git.objects import GitCommit, TreeEntry
+from klausel.storage.git.objects import GitCommit, GitError, TreeEntry
 from klausel.storage.git.repository import GitRepository
+from klausel.storage.policy_files.folder import folders_of
 from klausel.storage.policy_files.git_source import git_address
 
 MOST_EDITIONS = 256
@@ -26,14 +27,16 @@ MOST_EDITIONS = 256
 def open_history(policies: str, at: str | None = None) -> tuple[GitRepository, GitCommit, str]:
     """The repository that policies lie in, the commit that is meant, and their folder in its trees.
 
-    Without `at` that is HEAD, or the commit that the address of the policies names. Raises `GitError`; whoever calls closes
-    the repository.
+    Without `at` that is HEAD, or the commit that the address of the policies names. Raises `GitError`, also for policies in
+    several folders; whoever calls closes the repository.
     """
     address = git_address(policies)
     if address is not None:
         repository = GitRepository.objects_of(address.repository)
         commit, folder = repository.commit(address.revision), address.folder
     else:
+        if len(folders_of(Path(policies))) > 1:
+            raise GitError("the policies are in several folders, which have no history in common")
         repository = GitRepository.containing(Path(policies))
         commit, folder = repository.commit(at or "HEAD"), repository.tree_path(Path(policies))
     return repository, commit, folder_at(repository, commit, folder)

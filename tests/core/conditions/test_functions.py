@@ -13,7 +13,8 @@ from policy_sets import ROOT
 
 from klausel.casbin_policies.condition_text import CASBIN_FUNCTIONS
 from klausel.core.conditions.functions import FUNCTIONS, OPPOSITE, Function, Parameter
-from klausel.core.conditions.parser import ExpressionFault, parse_condition
+from klausel.core.conditions.parser import parse_condition
+from klausel.core.conditions.tokens import ExpressionFault
 from klausel.core.conditions.tree import Comparison, Condition, atoms
 
 NEWCOMER = """

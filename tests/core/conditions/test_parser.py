@@ -13,10 +13,10 @@ from klausel.core.conditions.parser import (
     KEYWORDS,
     LONGEST_EXPRESSION,
     MOST_COMPARISONS,
-    ExpressionFault,
     named_conditions_in,
     parse_condition,
 )
+from klausel.core.conditions.tokens import ExpressionFault
 from klausel.core.conditions.tree import (
     AllOf,
     AnyOf,

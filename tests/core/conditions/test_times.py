@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from klausel.core.conditions.parser import ExpressionFault, parse_condition
+from klausel.core.conditions.parser import parse_condition
+from klausel.core.conditions.tokens import ExpressionFault
 from klausel.core.conditions.tree import Condition, evaluate, negate
 from klausel.core.conditions.values import read_time
 from klausel.core.terms.request import Action, Request, Resource, Subject, asked_at

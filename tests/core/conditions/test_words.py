@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from klausel.core.conditions.parser import ExpressionFault, parse_condition
+from klausel.core.conditions.parser import parse_condition
+from klausel.core.conditions.tokens import ExpressionFault
 from klausel.core.conditions.tree import Condition, evaluate, negate
 from klausel.core.terms.request import Action, Request, Resource, Subject
 

@@ -9,11 +9,10 @@ conditions may have such names, too.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from typing import NamedTuple, NoReturn, cast
+from typing import NoReturn, cast
 
 from klausel.core.conditions.functions import FUNCTIONS, Function
 from klausel.core.conditions.kinds import (
@@ -24,6 +23,7 @@ from klausel.core.conditions.kinds import (
     read_as,
 )
 from klausel.core.conditions.other_languages import hint_on_other_languages
+from klausel.core.conditions.tokens import INSTEAD, ExpressionFault, Token, number_of, tokens, unquoted
 from klausel.core.conditions.tree import (
     CONTEXT_NOW,
     OWN_ATTRIBUTES,
@@ -55,64 +55,13 @@ CONDITION_FAULTY = "condition-faulty"
 KEYWORDS = frozenset({"and", "or", "not", "in", "true", "false", "null", *ROOTS, "matches_glob", "matches_path"})
 """The words that cannot name a condition."""
 
-_TOKEN = re.compile(
-    r"""(?P<space>\s+)
-    | (?P<number>-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)
-    | (?P<name>[^\W\d]\w*)
-    | (?P<string>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')
-    | (?P<operator>==|!=|<=|>=|<|>|\(|\)|\[|\]|,|\.|-)""",
-    re.VERBOSE | re.DOTALL,
-)
-_INSTEAD = {
-    "&&": "write `and`",
-    "||": "write `or`",
-    "!": "write `not`",
-    "=": "write `==`",
-    "True": "write `true`",
-    "False": "write `false`",
-    "None": "write `null`",
-    "AND": "write `and`",
-    "OR": "write `or`",
-    "NOT": "write `not`",
-    "&": "write `and`",
-    "|": "write `or`",
-    "is": "write `==`",
-    "equals": "write `==`",
-    "≠": "write `!=`",
-    "≤": "write `<=`",
-    "≥": "write `>=`",
-    "−": "write a plain minus, `-`",
-    **dict.fromkeys("“”„‟«»", 'use the straight quote, `"`'),
-    **dict.fromkeys("‘’‚‛`´", "use the straight quote, `'`"),
-    **dict.fromkeys("+*/%", "conditions do not calculate; send the result as an attribute"),
-}
 _NO_ARITHMETIC = "conditions do not calculate; `-` is only for what lies between two times"
 _SIGNS = ("==", "!=", "<", "<=", ">", ">=")
-_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", '"': '"', "'": "'", "\\": "\\", "/": "/"}
-_LONGEST_WHOLE_NUMBER = 300
-_EXACT_WHOLE_NUMBERS = 2.0**53
-
-
-class ExpressionFault(Exception):
-    """What is wrong in the text of a condition: problem id, message, hint, and the offset of the fault in characters."""
-
-    def __init__(self, id_: str, message: str, hint: str, offset: int) -> None:
-        super().__init__(message)
-        self.id = id_
-        self.message = message
-        self.hint = hint
-        self.offset = offset
 
 
 def _words_between() -> list[str]:
     """What stands between two values and is written as a word."""
     return [name for name, function in FUNCTIONS.items() if function.form == "between" and name[0].isalpha()]
-
-
-class _Token(NamedTuple):
-    kind: str
-    text: str
-    offset: int
 
 
 def parse_condition(
@@ -179,7 +128,7 @@ class _Parser:
         known: Mapping[str, object],
         suggestions: Suggestions | None = None,
     ) -> None:
-        self._tokens = _tokens(text)
+        self._tokens = tokens(text)
         self._at = 0
         self._named = named
         self._known = known
@@ -192,7 +141,7 @@ class _Parser:
         condition = self._alternatives()
         if self._token.kind != "end":
             near = did_you_mean(self._token.text, _words_between()) if self._token.kind == "name" else ""
-            hint = _INSTEAD.get(self._token.text, f"{near}{'J' if near else 'j'}oin conditions with `and` or `or`")
+            hint = INSTEAD.get(self._token.text, f"{near}{'J' if near else 'j'}oin conditions with `and` or `or`")
             if self._token.text in ("==", "!=", "<", "<=", ">", ">=", "in"):
                 hint = "brackets and named conditions are true or false already; compare attributes, without brackets"
             self._fail(f"`{self._token.text}` is not expected here", hint)
@@ -202,10 +151,10 @@ class _Parser:
         return condition
 
     @property
-    def _token(self) -> _Token:
+    def _token(self) -> Token:
         return self._tokens[self._at]
 
-    def _take(self, *texts: str) -> _Token | None:
+    def _take(self, *texts: str) -> Token | None:
         token = self._token
         if token.kind in ("operator", "name") and token.text in texts:
             self._at += 1
@@ -271,12 +220,12 @@ class _Parser:
             return None
         return function
 
-    def _starts_an_operand(self, token: _Token) -> bool:
+    def _starts_an_operand(self, token: Token) -> bool:
         return token.kind in ("string", "number") or (
             token.kind == "name" and token.text in (*ROOTS, "true", "false", "null")
         )
 
-    def _counted(self, condition: Condition, token: _Token) -> Condition:
+    def _counted(self, condition: Condition, token: Token) -> Condition:
         """The same condition; a fault when the whole, with what it uses, grows too large."""
         for _ in atoms(condition):
             self._comparisons += 1
@@ -301,8 +250,8 @@ class _Parser:
             if token.text in FUNCTIONS:
                 hint = f"write {FUNCTIONS[token.text].example}"
             self._fail(f'unknown function "{token.text}"', hint, token.offset)
-        if token.text in _INSTEAD and token.text not in self._known:
-            self._fail(f"`{token.text}` is not a word of conditions", _INSTEAD[token.text], token.offset)
+        if token.text in INSTEAD and token.text not in self._known:
+            self._fail(f"`{token.text}` is not a word of conditions", INSTEAD[token.text], token.offset)
         self.used.setdefault(token.text, token.offset)
         condition = self._named(token.text)
         if condition is None:
@@ -481,9 +430,9 @@ class _Parser:
         token = self._token
         self._at += 1
         if token.kind == "string":
-            return Literal(_unquoted(token))
+            return Literal(unquoted(token))
         if token.kind == "number":
-            return Literal(self._number(token))
+            return Literal(number_of(token))
         if token.kind == "name" and token.text in ("true", "false"):
             return Literal(token.text == "true")
         if token.text == "null" and token.kind == "name":
@@ -494,28 +443,13 @@ class _Parser:
             )
         if token.kind == "end":
             self._fail("the condition ends where a value is expected", "complete it", token.offset)
-        hint = _INSTEAD.get(token.text, "a value is an attribute, a text in quotes, a number, true or false")
-        if token.kind == "name" and token.text not in KEYWORDS and token.text not in _INSTEAD:
+        hint = INSTEAD.get(token.text, "a value is an attribute, a text in quotes, a number, true or false")
+        if token.kind == "name" and token.text not in KEYWORDS and token.text not in INSTEAD:
             if self._token.text in (".", "["):
                 hint = f"{did_you_mean(token.text, ROOTS)}Attributes start with subject, resource, action or context"
                 self._fail(f'unknown attribute root "{token.text}"', hint, token.offset, "unknown-attribute-root")
             hint = f'a text stands in quotes: "{token.text}"'
         self._fail(f"`{token.text}` is not a value", hint, token.offset)
-
-    def _number(self, token: _Token) -> int | float:
-        """The exact value of a number; a whole number is an int however it is written."""
-        if re.match(r"-?0[0-9]", token.text):
-            hint = f'a number does not start with 0, and a text stands in quotes: "{token.text}"'
-            self._fail(f"`{token.text}` is not a value", hint, token.offset)
-        if not set(token.text) & set(".eE"):
-            if len(token.text) > _LONGEST_WHOLE_NUMBER:
-                self._fail(f"the number `{token.text[:20]}…` is too long", "use a shorter one", token.offset)
-            return int(token.text)
-        number = float(token.text)
-        is_zero = not re.search(r"[1-9]", re.split("[eE]", token.text)[0])
-        if number in (float("inf"), float("-inf")) or (number == 0) != is_zero:
-            self._fail(f"the number `{token.text[:20]}` is too large or too near to zero", "use another", token.offset)
-        return int(number) if number.is_integer() and abs(number) <= _EXACT_WHOLE_NUMBERS else number
 
     def _attribute(self) -> Attribute:
         root = self._token
@@ -534,7 +468,7 @@ class _Parser:
                 if token.kind != "string":
                     self._fail("a name in quotes is missing in the brackets", f'write {root.text}["name"]')
                 self._at += 1
-                path.append(_unquoted(token))
+                path.append(unquoted(token))
                 self._expect("]", "close the bracket")
             else:
                 break
@@ -550,36 +484,3 @@ class _Parser:
         if not path:
             self._fail(f"`{root.text}` alone is not a value", f"name an attribute of it: {root.text}.name", root.offset)
         return Attribute(root.text, tuple(path))
-
-
-def _tokens(text: str) -> list[_Token]:
-    tokens = []
-    at = 0
-    while at < len(text):
-        match = _TOKEN.match(text, at)
-        if match is None:
-            wrong = next((sign for sign in ("&&", "||", "=", "!") if text.startswith(sign, at)), text[at])
-            if wrong in ("'", '"'):
-                raise ExpressionFault("condition-syntax", "a text is not closed", f"end it with {wrong}", at)
-            hint = _INSTEAD.get(wrong, "remove it, or put the text that it belongs to in quotes")
-            raise ExpressionFault("condition-syntax", f"`{wrong}` has no meaning in conditions", hint, at)
-        if match.lastgroup != "space":
-            tokens.append(_Token(match.lastgroup or "", match.group(), at))
-        at = match.end()
-    return [*tokens, _Token("end", "", len(text))]
-
-
-def _unquoted(token: _Token) -> str:
-    def unescape(match: re.Match[str]) -> str:
-        if len(match[1]) == 5 and not "d800" <= match[1][1:].lower() <= "dfff":
-            return chr(int(match[1][1:], 16))
-        if match[1] not in _ESCAPES:
-            raise ExpressionFault(
-                "condition-syntax",
-                f"`{match[0]}` is not an escape in a text",
-                "write a backslash as `\\\\`",
-                token.offset + 1 + match.start(),
-            )
-        return _ESCAPES[match[1]]
-
-    return re.sub(r"\\(u[0-9a-fA-F]{4}|.)", unescape, token.text[1:-1], flags=re.DOTALL)

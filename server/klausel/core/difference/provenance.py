@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
-from klausel.core.conditions.parser import ExpressionFault, named_conditions_in
+from klausel.core.conditions.parser import named_conditions_in
+from klausel.core.conditions.tokens import ExpressionFault
 from klausel.core.loading.load import CONDITIONS_FILE, ROLES_FILE, SourceFile
 from klausel.core.policy.policy_set import Grant, PolicySet
 from klausel.core.policy.roles import ANY_PREFIX, ANYONE, RoleModel, is_joint, parts_of

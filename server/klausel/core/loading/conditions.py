@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from klausel.core.conditions.parser import CONDITION_FAULTY, KEYWORDS, ExpressionFault, named_conditions_in, parse_condition
+from klausel.core.conditions.parser import CONDITION_FAULTY, KEYWORDS, named_conditions_in, parse_condition
+from klausel.core.conditions.tokens import ExpressionFault
 from klausel.core.conditions.tree import Condition
 from klausel.core.loading.dependency_order import used_first
 from klausel.core.loading.fields import ProblemList

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import get_args
 
-from klausel.core.conditions.parser import CONDITION_FAULTY, ExpressionFault
+from klausel.core.conditions.parser import CONDITION_FAULTY
+from klausel.core.conditions.tokens import ExpressionFault
 from klausel.core.conditions.tree import Condition, with_one_spelling
 from klausel.core.loading.fields import OF_TYPES_AND_ACTIONS, ProblemList, is_empty
 from klausel.core.loading.file_schema import GRANT, RESOURCE_TYPE, TOGETHER

@@ -164,6 +164,15 @@ PROBLEM_PAGES: Mapping[str, str] = MappingProxyType(
 
             Delete it; retype the word when in doubt.
             """,
+        "later-folder": """
+            Several policy folders are joined to one set, and one that is named later says
+            something that an earlier one says already. It may only add: feature files,
+            grants, roles, conditions, properties, tests, invariants. A role, a condition or
+            a property that is there stays what it is; so do the levels, and what is stored.
+
+            Choose a name of its own for what is new. What an earlier folder says is changed
+            there.
+            """,
         "level-naming": """
             Each level says how a request names it: by a property of the resource
             (`named_by`), by the id of a type (`identified_by`), by both, or by being

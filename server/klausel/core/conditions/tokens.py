@@ -1,0 +1,116 @@
+"""From the text of a condition to its tokens: words, numbers, texts in quotes and signs, each with its offset."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+_TOKEN = re.compile(
+    r"""(?P<space>\s+)
+    | (?P<number>-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)
+    | (?P<name>[^\W\d]\w*)
+    | (?P<string>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')
+    | (?P<operator>==|!=|<=|>=|<|>|\(|\)|\[|\]|,|\.|-)""",
+    re.VERBOSE | re.DOTALL,
+)
+INSTEAD = {
+    "&&": "write `and`",
+    "||": "write `or`",
+    "!": "write `not`",
+    "=": "write `==`",
+    "True": "write `true`",
+    "False": "write `false`",
+    "None": "write `null`",
+    "AND": "write `and`",
+    "OR": "write `or`",
+    "NOT": "write `not`",
+    "&": "write `and`",
+    "|": "write `or`",
+    "is": "write `==`",
+    "equals": "write `==`",
+    "≠": "write `!=`",
+    "≤": "write `<=`",
+    "≥": "write `>=`",
+    "−": "write a plain minus, `-`",
+    **dict.fromkeys("“”„‟«»", 'use the straight quote, `"`'),
+    **dict.fromkeys("‘’‚‛`´", "use the straight quote, `'`"),
+    **dict.fromkeys("+*/%", "conditions do not calculate; send the result as an attribute"),
+}
+"""What people write who know other languages, and what to write here; by their word or sign."""
+_LONGEST_WHOLE_NUMBER = 300
+_EXACT_WHOLE_NUMBERS = 2.0**53
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", '"': '"', "'": "'", "\\": "\\", "/": "/"}
+
+
+class ExpressionFault(Exception):
+    """What is wrong in the text of a condition: problem id, message, hint, and the offset of the fault in characters."""
+
+    def __init__(self, id_: str, message: str, hint: str, offset: int) -> None:
+        super().__init__(message)
+        self.id = id_
+        self.message = message
+        self.hint = hint
+        self.offset = offset
+
+
+class Token(NamedTuple):
+    """A word, number, text or sign, as it is written; the last one is the `end`."""
+
+    kind: str
+    text: str
+    offset: int
+
+
+def tokens(text: str) -> list[Token]:
+    """The tokens of a text, without the space between them; raises `ExpressionFault`."""
+    found = []
+    at = 0
+    while at < len(text):
+        match = _TOKEN.match(text, at)
+        if match is None:
+            wrong = next((sign for sign in ("&&", "||", "=", "!") if text.startswith(sign, at)), text[at])
+            if wrong in ("'", '"'):
+                raise ExpressionFault("condition-syntax", "a text is not closed", f"end it with {wrong}", at)
+            hint = INSTEAD.get(wrong, "remove it, or put the text that it belongs to in quotes")
+            raise ExpressionFault("condition-syntax", f"`{wrong}` has no meaning in conditions", hint, at)
+        if match.lastgroup != "space":
+            found.append(Token(match.lastgroup or "", match.group(), at))
+        at = match.end()
+    return [*found, Token("end", "", len(text))]
+
+
+def unquoted(token: Token) -> str:
+    """What a text in quotes says; raises `ExpressionFault`."""
+
+    def unescape(match: re.Match[str]) -> str:
+        if len(match[1]) == 5 and not "d800" <= match[1][1:].lower() <= "dfff":
+            return chr(int(match[1][1:], 16))
+        if match[1] not in _ESCAPES:
+            raise ExpressionFault(
+                "condition-syntax",
+                f"`{match[0]}` is not an escape in a text",
+                "write a backslash as `\\\\`",
+                token.offset + 1 + match.start(),
+            )
+        return _ESCAPES[match[1]]
+
+    return re.sub(r"\\(u[0-9a-fA-F]{4}|.)", unescape, token.text[1:-1], flags=re.DOTALL)
+
+
+def number_of(token: Token) -> int | float:
+    """The exact value of a number; a whole number is an int however it is written. Raises `ExpressionFault`."""
+    text = token.text
+    if re.match(r"-?0[0-9]", text):
+        hint = f'a number does not start with 0, and a text stands in quotes: "{text}"'
+        raise ExpressionFault("condition-syntax", f"`{text}` is not a value", hint, token.offset)
+    if not set(text) & set(".eE"):
+        if len(text) > _LONGEST_WHOLE_NUMBER:
+            message = f"the number `{text[:20]}…` is too long"
+            raise ExpressionFault("condition-syntax", message, "use a shorter one", token.offset)
+        return int(text)
+    number = float(text)
+    is_zero = not re.search(r"[1-9]", re.split("[eE]", text)[0])
+    if number in (float("inf"), float("-inf")) or (number == 0) != is_zero:
+        message = f"the number `{text[:20]}` is too large or too near to zero"
+        raise ExpressionFault("condition-syntax", message, "use another", token.offset)
+    return int(number) if number.is_integer() and abs(number) <= _EXACT_WHOLE_NUMBERS else number
