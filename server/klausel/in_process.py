@@ -18,6 +18,7 @@ from klausel.client.calls import EVALUATION, EVALUATIONS, Answer, Call
 from klausel.enforcer.installation import check_installation
 from klausel.service.decision_service import PoliciesTooOld, Service
 from klausel.settings import Settings
+from klausel.storage.policy_files.folder import folders_of
 from klausel.storage.sql.access import StorageError
 
 _ADDRESS = "http://localhost"
@@ -109,8 +110,7 @@ def open_policies(
     `PolicyError` for a broken policy set, `StorageError` for an unusable database.
     """
     check_installation()
-    folder = Path(policies)
-    beside = folder.resolve().parent / "model.conf"
+    beside = folders_of(Path(policies))[0].resolve().parent / "model.conf"
     named = model if model is not None else beside if beside.is_file() else Settings().model
     settings = Settings(policies=str(policies), model=str(named), database=database)
     return InProcess(settings, follows=follows, denies=denies)

@@ -63,15 +63,18 @@ def _setting(default: Any, help: str, **about: Any) -> Any:
 class Settings:
     """What the service is started with: the one definition of all settings, for options, environment, files and manual.
 
-    `policies` may be an address such as `policies.git@main:policies`; then an empty `model` is that of the commit.
+    `policies` may be an address such as `policies.git@main:policies`; then an empty `model` is that of the commit. It may be
+    several folders with `os.pathsep` between; the later add to the first.
     `allowed_hosts` are in small letters. The settings that start with `database_` are the limits of
     `klausel.storage.sql.access`.
     """
 
     policies: str = _setting(
         "policies",
-        "Folder of the policy set; REPO@REF:DIR reads it at a git ref, from a bare repository too.",
-        more="Without a name it is looked for here and in the folders above, see [below](#policies-from-a-git-ref).",
+        "Folder of the policy set, repeatable: a later one adds to those before; REPO@REF:DIR reads it at a git ref, "
+        "from a bare repository too.",
+        more="[Several folders](policies.md#several-folders) have `:` between them in the environment (`;` on Windows). "
+        "Without a name it is looked for here and in the folders above, see [below](#policies-from-a-git-ref).",
         metavar="DIR",
     )
     model: str = _setting(

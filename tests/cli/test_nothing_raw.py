@@ -33,6 +33,7 @@ ACCEPTED = "user:mal\u202e\u200b\u2066\U000e0041"
 """As the service itself stores it."""
 SAYS_NOTHING_OF_PEOPLE = {
     "assignments import": "reads a file of its caller's; its errors are below",
+    "assignments purge-ended": "counts rows",
     "assignments rename-role": "counts rows",
     "entities import": "reads a file of its caller's; what it prints of it goes through the same function",
     "audit key": "makes keys",

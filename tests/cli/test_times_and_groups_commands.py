@@ -124,3 +124,21 @@ def test_what_is_not_said_whole_is_wrong_usage(klausel: Klausel, arguments: tupl
     result = klausel("assignments", *arguments)
     assert result.exit_code == 2
     assert words in " ".join(result.stderr.split())
+
+
+def test_what_ended_long_ago_is_taken_away_and_stands_in_the_change_log(klausel: Klausel, tmp_path: Path) -> None:
+    file = tmp_path / "people.csv"
+    ended = "2020-05-01T00:00:00Z"
+    file.write_text(
+        f"subject,role,domain,from,until\nuser:rosa,lead,acme/support,,{ended}\nuser:rosa,group:night,,,{ended}\n"
+    )
+    assert klausel("assignments", "import", file).exit_code == 0
+    assert klausel("assignments", "purge-ended", "--before", "2020-04-30").stdout.startswith("0 ended role assignments")
+    to_come = klausel("assignments", "purge-ended", "--before", "2999-01-01")
+    assert to_come.exit_code == 2 and "to come; name a moment that is over" in to_come.output
+    result = klausel("assignments", "purge-ended", "--before", "2020-05-01", "--by", "cara", "--reason", "kept for a year")
+    assert result.stdout.startswith("2 ended role assignments and memberships taken away; revision ")
+    assert exported(klausel, "--ended") == ["subject,role,domain"]
+    shown = klausel("audit", "show", "--limit", "2").stdout
+    assert f"revoked user:rosa lead in acme/support until {ended}" in shown and "kept for a year" in shown
+    assert klausel("audit", "verify").exit_code == 0

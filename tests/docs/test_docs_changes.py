@@ -78,6 +78,7 @@ def test_the_recipes_are_those_that_editors_ask_for() -> None:
         "Add a feature",
         "Make an exception for one account",
         "Freeze a workspace",
+        "Tell environments apart",
         "Make a role between two",
         "Start a policy repository of your own",
     ]

@@ -5,7 +5,8 @@ Those of `tests/cases/lint` are written alike, and give what `klausel check` say
 The first block holds a remark (lines that start with `#`) and the expected problems, in order, one a line:
 `file:line:column id part of the message`; no such line for a set without problems. Then each file follows behind its name,
 `-- features/x.yaml --`. `(bytes)` behind the name: the text has Python's escapes for bytes, such as `\\xef`. `(absent)`:
-there is no such file. Files that a case does not name are those of `_base.txt`.
+there is no such file. `+1/` in front of a name: the file stands in a second folder, which is joined to the first. Files that
+a case does not name are those of `_base.txt`.
 
 `python tests/core/problem_cases.py` writes the first blocks anew, from what the loader says; read the difference in git.
 """
@@ -30,6 +31,7 @@ MODEL = Path(__file__).parents[2] / "model.conf"
 LINT_FOLDER = FOLDER.parent / "lint"
 BASE = "_base.txt"
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
+_LATER = re.compile(r"\+(\d)/")
 _FILE = re.compile(r"^-- (\S+?)(?: \((bytes|absent)\))? --\n", re.MULTILINE)
 
 
@@ -68,7 +70,12 @@ def shown(name: str) -> str:
 
 def source_files(files: dict[str, bytes]) -> list[SourceFile]:
     """The files as the loader takes them."""
-    return [SourceFile(name, shown(name), content) for name, content in files.items()]
+    found = []
+    for name, content in files.items():
+        later = _LATER.match(name)
+        layer = int(later[1]) if later else 0
+        found.append(SourceFile(name[later.end() if later else 0 :], shown(name), content, layer))
+    return found
 
 
 def as_expected(problem: Problem) -> str:

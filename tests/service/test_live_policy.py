@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 import threading
 import time
@@ -386,3 +387,28 @@ def test_who_asks_for_a_refresh_does_not_wait_until_the_files_settle(
     time.sleep(0.3)
     served.live.refresh_soon()
     wait_until(lambda: served.decisions() == ANSWERS["A"])
+
+
+# --- Several folders --------------------------------------------------------------------------------------------------
+
+
+def test_of_several_folders_each_is_followed_and_what_a_later_one_may_not_say_is_refused(
+    opened: Callable[..., Served], policies: Path, tmp_path: Path
+) -> None:
+    later = tmp_path / "production" / "features"
+    later.mkdir(parents=True)
+    denies = "grants:\n  - {deny: any agent, to: %s, resource: quiz}\n"
+    (later / "quizzes.yaml").write_text(denies % "view")
+    served = opened(policies=os.pathsep.join((str(policies), str(later.parent))), settle_seconds=0.0)
+    assert served.decisions() == [False, *ANSWERS["A"][1:]]
+    served.live.follow()
+    wait_until(lambda: served.live.reloads["unchanged"] >= 1)
+    (later / "quizzes.yaml").write_text(denies % "take")
+    wait_until(lambda: served.decisions() == [True, False, False, *ANSWERS["A"][3:]])
+    in_force = served.get("/v1/policy")["files_digest"]
+    (later.parent / "roles.yaml").write_text("roles:\n  agent: {level: account}\n")
+    wait_until(lambda: served.live.refusal is not None)
+    assert {problem.id for problem in served.live.refusal.problems} >= {"later-folder"}
+    told = served.get("/v1/policy")
+    assert told["files_digest"] == in_force
+    assert "production/roles.yaml" in str(told["refused"])

@@ -1,4 +1,4 @@
-"""Commands for role assignments: `import` and `export` as CSV, `grant`, `revoke` and `rename-role`."""
+"""Commands for role assignments: `import` and `export` as CSV, `grant`, `revoke`, `rename-role`, `purge-ended`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tqdm import tqdm
 from klausel.cli.assignment_file import AssignmentFile, BrokenFile, RowWriter
 from klausel.cli.command_group import CommandGroup
 from klausel.cli.database_options import database_option, explains_storage_errors, open_existing_database
-from klausel.cli.moments import duration_of, instant_of
+from klausel.cli.moments import duration_of, instant_of, moment_of
 from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit, model_option
 from klausel.cli.output import say
 from klausel.cli.policy_folder import policies_option
@@ -46,6 +46,7 @@ def assignments() -> None:
       klausel assignments grant user:leo lead acme/support --until 2026-12-31T23:00:00Z
       klausel assignments revoke user:leo lead acme/support
       klausel assignments rename-role reviewer checker
+      klausel assignments purge-ended --before 2026-01-01
     """
 
 
@@ -264,6 +265,36 @@ def revoke(
     if revision == before:
         fail(f"{row} is no role assignment, so nothing was changed")
     say(f"revoked {row}; revision {revision}")
+
+
+@assignments.command("purge-ended")
+@click.option(
+    "--before",
+    required=True,
+    callback=moment_of,
+    metavar="MOMENT",
+    help="Those that ended by this moment; a date alone is its first moment in UTC.",
+)
+@origin_options
+@database_option
+@explains_storage_errors
+def purge_ended(before: int, by: str | None, reason: str | None, ticket: str | None, database: str) -> None:
+    """Take away the role assignments and memberships that ended long ago; they give nothing, but stand in lists.
+
+    It is one change in the change log, where they stay: what was so at a moment of the past is answered as before.
+    `klausel assignments export --ended` lists what has ended.
+
+    \b
+    Example:
+      klausel assignments purge-ended --before 2026-01-01 --by cara --reason "kept for a year"
+    """
+    origin = origin_or_usage(by, reason, ticket)
+    with closing(AssignmentStore(open_existing_database(database))) as store:
+        try:
+            revision, count = store.purge_ended(before / 1_000_000, origin)
+        except ValueError as error:
+            raise click.UsageError(f"--before: {error}; name a moment that is over") from None
+    say(f"{count} ended role assignments and memberships taken away; revision {revision}")
 
 
 def _row_named(subject: str, role: str, domain: str) -> Assignment:

@@ -13,13 +13,13 @@ from klausel.core.lint.registry import PAGES
 from klausel.core.loading.declared_names import DeclaredNames, declared_names
 from klausel.core.policy.roles import ANYONE
 from klausel.storage.file_rules import DEFAULT_MODEL
-from klausel.storage.policy_files.folder import read_files
+from klausel.storage.policy_files.folder import are_folders, folders_of, read_files
 
 
 def _names(context: click.Context) -> DeclaredNames | None:
     """The names of the policy set that the command line means so far; None where there is no such folder."""
     folder = context.params.get("policies")
-    folder = folder if isinstance(folder, Path) and folder.is_dir() else find_policies()
+    folder = folders_of(folder)[0] if isinstance(folder, Path) and are_folders(folder) else find_policies()
     return declared_names(read_files(folder, DEFAULT_MODEL)[0])[0] if folder.is_dir() else None
 
 

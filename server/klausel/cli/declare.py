@@ -6,7 +6,15 @@ from pathlib import Path
 
 import click
 
-from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit, model_beside, model_option, write_or_exit
+from klausel.cli.options import (
+    EXIT_PROBLEMS,
+    fail,
+    load_or_exit,
+    model_beside,
+    model_option,
+    refuse_all_but_one_folder,
+    write_or_exit,
+)
 from klausel.cli.output import say
 from klausel.cli.policy_folder import policies_option
 from klausel.core.analysis.likely_types import LikelyTypes, likely_types
@@ -15,7 +23,6 @@ from klausel.core.loading.load import PROPERTIES_FILE
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.terms.problem import FormatLossError
 from klausel.storage.policy_files.folder import read_files, shown
-from klausel.storage.policy_files.git_source import git_address
 
 
 @click.command()
@@ -33,8 +40,7 @@ def declare(policies: Path, model: Path | None) -> None:
       klausel declare
       git diff policies
     """
-    if git_address(str(policies)):
-        raise click.UsageError(f"files are written in a folder, and {policies} is none; name one with --policies")
+    refuse_all_but_one_folder(policies)
     loaded = load_or_exit(policies, model, with_tests=True)
     likely = likely_types(loaded.compiled.policy, loaded.tests)
     texts = {file.name: file.content.decode() for file in read_files(policies, model_beside(policies, model))[0]}

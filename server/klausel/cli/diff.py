@@ -27,6 +27,7 @@ from klausel.storage.assignments.people_of_roles import people_holding
 from klausel.storage.git.line_history import LineHistory
 from klausel.storage.git.objects import GitCommit, GitError
 from klausel.storage.git.repository import GitRepository
+from klausel.storage.policy_files.folder import are_folders, folders_of
 from klausel.storage.policy_files.git_source import git_address
 
 _COLOURS = {"+": "green", "-": "red", "±": "yellow"}
@@ -122,13 +123,13 @@ def diff(
 def _side(opened: ExitStack, named: str | None, policies: Path, model: Path | None) -> _Side:
     """A side by its argument: a folder, an address in a repository, a revision, or None for the work tree."""
     base = git_address(str(policies))
-    if base is not None and (named is None or not (Path(named).is_dir() or git_address(named))):
+    if base is not None and (named is None or not (are_folders(Path(named)) or git_address(named))):
         named = str(policies) if named is None else f"{base.repository}@{named}:{base.folder}"
-    if named is None or Path(named).is_dir():
+    if named is None or are_folders(Path(named)):
         folder = policies if named is None else Path(named)
         compiled = load_or_exit(folder, model).compiled
         try:
-            repository = opened.enter_context(GitRepository.containing(folder))
+            repository = opened.enter_context(GitRepository.containing(folders_of(folder)[0]))
         except GitError:
             return _Side(folder.as_posix(), compiled, None)
         name = f"{folder.as_posix()} in the work tree" if named is None else folder.as_posix()
@@ -140,7 +141,7 @@ def _side(opened: ExitStack, named: str | None, policies: Path, model: Path | No
             repository = opened.enter_context(GitRepository.objects_of(address.repository))
             commit = repository.commit(address.revision)
         else:
-            repository = opened.enter_context(GitRepository.containing(policies))
+            repository = opened.enter_context(GitRepository.containing(folders_of(policies)[0]))
             commit = repository.commit(named)
             compiled = load_or_exit(policies, model, at=commit.id).compiled
     except GitError as error:

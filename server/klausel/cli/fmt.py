@@ -8,14 +8,13 @@ from pathlib import Path
 
 import click
 
-from klausel.cli.options import EXIT_PROBLEMS, model_beside, write_or_exit
+from klausel.cli.options import EXIT_PROBLEMS, model_beside, refuse_all_but_one_folder, write_or_exit
 from klausel.cli.output import say
 from klausel.cli.policy_folder import policies_option_alone
 from klausel.core.formatting.files import can_be_formatted, format_file
 from klausel.core.loading.load import SourceFile
 from klausel.core.terms.problem import FormatLossError, PolicyError
 from klausel.storage.policy_files.folder import read_files, shown
-from klausel.storage.policy_files.git_source import git_address
 
 
 @click.command()
@@ -66,8 +65,7 @@ def fmt(files: tuple[Path, ...], policies: Path, is_check: bool, is_diff: bool) 
 
 def _chosen(paths: tuple[Path, ...], policies: Path) -> Iterator[SourceFile]:
     """The files named, or all; ends with wrong usage at a name that is no file of the policy set with a canonical form."""
-    if git_address(str(policies)):
-        raise click.UsageError(f"files are written in a folder, and {policies} is none; name one with --policies")
+    refuse_all_but_one_folder(policies)
     if not policies.is_dir():
         raise click.UsageError(f"{policies}: there is no such folder; name the one that holds roles.yaml with --policies")
     found = {

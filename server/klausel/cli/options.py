@@ -22,7 +22,7 @@ from klausel.storage.file_rules import DEFAULT_MODEL
 from klausel.storage.git.moved_folder import folder_at
 from klausel.storage.git.objects import GitCommit, GitError
 from klausel.storage.git.repository import GitRepository
-from klausel.storage.policy_files.folder import PolicyFiles, read_at, read_folder
+from klausel.storage.policy_files.folder import PolicyFiles, folders_of, read_at, read_folder, tree_path_of
 from klausel.storage.policy_files.git_source import git_address
 from klausel.storage.policy_files.replace_file import replace_file
 
@@ -65,8 +65,21 @@ def model_beside(policies: Path, model: Path | None) -> Path:
     if model is not None:
         return model
     here = Path(_DEFAULTS.model)
-    places = (policies.resolve().parent / here, here, DEFAULT_MODEL)
+    places = (folders_of(policies)[0].resolve().parent / here, here, DEFAULT_MODEL)
     return next((place for place in places if os.path.isfile(place)), here)
+
+
+def refuse_several_folders(policies: Path) -> None:
+    """Ends a command that works on one folder with wrong usage, where several are named."""
+    if len(folders_of(policies)) > 1:
+        raise click.UsageError(f"this works on one policy folder, and several are named ({policies}); name one of them")
+
+
+def refuse_all_but_one_folder(policies: Path) -> None:
+    """Ends a command that writes files with wrong usage, where what is named is not one folder."""
+    if git_address(str(policies)):
+        raise click.UsageError(f"files are written in a folder, and {policies} is none; name one with --policies")
+    refuse_several_folders(policies)
 
 
 def load_or_exit(policies: Path, model: Path | None, with_tests: bool = False, at: str | None = None) -> LoadedPolicy:
@@ -89,6 +102,7 @@ def open_history(policies: Path, at: str | None) -> tuple[GitRepository, GitComm
         repository = GitRepository.objects_of(address.repository)
         commit, folder = repository.commit(address.revision), address.folder
     else:
+        refuse_several_folders(policies)
         repository = GitRepository.containing(policies)
         commit, folder = repository.commit(at or "HEAD"), repository.tree_path(policies)
     return repository, commit, folder_at(repository, commit, folder)
@@ -126,9 +140,9 @@ def read_policies(policies: Path, model: Path | None, at: str | None = None) -> 
             return read_at(repository, address.revision, address.folder, model)
     if at is None:
         return read_folder(policies, model_beside(policies, model))
-    with GitRepository.containing(policies) as repository:
+    with GitRepository.containing(folders_of(policies)[0]) as repository:
         inside = None if model is None else repository.tree_path_or_none(model)
-        return read_at(repository, at, repository.tree_path(policies), inside or model)
+        return read_at(repository, at, tree_path_of(repository, policies), inside or model)
 
 
 def write_or_exit(path: Path, content: bytes) -> None:

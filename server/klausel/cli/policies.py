@@ -29,11 +29,12 @@ from klausel.cli.watch import watch
 from klausel.core.analysis.other_model import note_on
 from klausel.core.lint.registry import PAGES, page
 from klausel.core.lint.survey import DomainSeen
-from klausel.core.terms.problem import MOST_SHOWN, PolicyError, Problem, did_you_mean, first_of, problem_as_json
+from klausel.core.policy.assignment import Assignment
+from klausel.core.terms.problem import MOST_SHOWN, Place, PolicyError, Problem, did_you_mean, first_of, problem_as_json
 from klausel.service.pipeline import accepted_model_of, check_files, load_files, problems_of_orphans
 from klausel.storage.file_rules import DEMO_FILE
 from klausel.storage.git.objects import GitError
-from klausel.storage.policy_files.folder import PolicyFiles, shown
+from klausel.storage.policy_files.folder import PolicyFiles, folders_of, shown
 from klausel.storage.policy_files.git_source import git_address
 
 
@@ -172,7 +173,7 @@ def _problems_in(
         texts |= {file.shown_as: file.content.decode("utf-8", "replace") for file in found.files}
         other_model = accepted_model_of(found, accepted_models())
         if database is None:
-            return check_files(found, _demo_people(folder), accepted_models()), other_model
+            return check_files(found, _demo_people(folder), accepted_models(), _demo_rows(folder)), other_model
         return _problems_beside(found, database, folder), other_model
     except GitError as error:
         fail(str(error))
@@ -182,11 +183,25 @@ def _problems_in(
 
 def _demo_people(folder: Path) -> Iterator[DomainSeen]:
     """The domains of the demo people beside the policies, as far as their file can be read."""
-    rows = AssignmentFile(folder / DEMO_FILE)
-    with suppress(BrokenFile):
+    for file in (one / DEMO_FILE for one in folders_of(folder)):
+        rows = AssignmentFile(file)
+        with suppress(BrokenFile):
+            for number, row in enumerate(rows):
+                if row.domain:
+                    yield row.domain, f"{shown(file)}:{rows.line_of[number]}"
+
+
+def _demo_rows(folder: Path) -> Iterator[tuple[Assignment | str, Place]]:
+    """The rows of the demo people beside the policies, or why one cannot be read, each with its place."""
+    file = folder / DEMO_FILE
+    if not file.is_file():
+        return
+    rows = AssignmentFile(file)
+    try:
         for number, row in enumerate(rows):
-            if row.domain:
-                yield row.domain, f"{shown(folder / DEMO_FILE)}:{rows.line_of[number]}"
+            yield rows.faults.get(number, row), Place(shown(file), rows.line_of[number], 1)
+    except BrokenFile as error:
+        yield error.message, Place(shown(file), max(error.line, 1), 1)
 
 
 def _problems_beside(found: PolicyFiles, database: str, folder: Path) -> tuple[Problem, ...]:
@@ -204,7 +219,7 @@ def _problems_beside(found: PolicyFiles, database: str, folder: Path) -> tuple[P
                 for domain in stored_domains(store.engine):
                     yield domain, "role assignments"
 
-        problems = check_files(found, people_in(), accepted_models())
+        problems = check_files(found, people_in(), accepted_models(), _demo_rows(folder))
         if any(problem.severity == "error" for problem in problems):
             return problems
         with closing(AssignmentStore(open_existing_database(database))) as store:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,6 +13,7 @@ from click.core import ParameterSource
 from klausel.cli.setting_options import setting_option
 from klausel.core.loading.load import FEATURES_FOLDER, ROLES_FILE
 from klausel.settings import Settings
+from klausel.storage.policy_files.git_source import git_address
 
 Command = TypeVar("Command", bound=Callable[..., object])
 
@@ -56,7 +57,17 @@ def _take_folder(context: click.Context, parameter: click.Parameter, folder: Pat
     context.meta[_NAMED] = context.params["policies"] = folder
 
 
-def _chosen(context: click.Context, parameter: click.Parameter, folder: Path) -> Path:
+class _Folders(click.Path):
+    """A folder; its variable in the environment is one text, whatever separators it has."""
+
+    def split_envvar_value(self, rv: str) -> Sequence[str]:
+        return [rv]
+
+
+def _chosen(context: click.Context, parameter: click.Parameter, folders: tuple[Path, ...]) -> Path:
+    if len(folders) > 1 and any(git_address(str(one)) for one in folders):
+        raise click.UsageError("several folders at a git ref are written as one: REPO@REF:BASE:PRODUCTION")
+    folder = Path(os.pathsep.join(map(str, folders)))
     if context.get_parameter_source("policies") is ParameterSource.COMMANDLINE:
         return folder
     named: Path | None = context.meta.get(_NAMED)
@@ -70,8 +81,9 @@ def _chosen(context: click.Context, parameter: click.Parameter, folder: Path) ->
 
 policies_option_alone = setting_option(
     "policies",
-    type=click.Path(path_type=Path),
-    default=_USUAL,
+    type=_Folders(path_type=Path),
+    multiple=True,
+    default=(_USUAL,),
     show_default=f"{_USUAL}, here or in a folder above",
     is_eager=True,
     callback=_chosen,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from klausel.cli.options import EXIT_PROBLEMS, fail, model_beside, write_or_exit
+from klausel.cli.options import EXIT_PROBLEMS, fail, model_beside, refuse_all_but_one_folder, write_or_exit
 from klausel.cli.output import say
 from klausel.cli.policy_folder import policies_option
 from klausel.core.loading.declared_names import DeclaredNames, declared_names
@@ -15,7 +15,6 @@ from klausel.core.loading.json_schema import schemas_for
 from klausel.core.loading.load import ROLES_FILE, no_roles
 from klausel.storage.file_rules import SCHEMAS_FOLDER
 from klausel.storage.policy_files.folder import read_files, shown
-from klausel.storage.policy_files.git_source import git_address
 
 
 @click.command()
@@ -50,8 +49,7 @@ def schema(policies: Path, is_check: bool) -> None:
 
 
 def _names_or_exit(policies: Path) -> DeclaredNames:
-    if git_address(str(policies)):
-        raise click.UsageError(f"files are written in a folder, and {policies} is none; name one with --policies")
+    refuse_all_but_one_folder(policies)
     if not policies.is_dir():
         fail(f"{policies}: there is no such folder; name the one that holds roles.yaml with --policies")
     files, found = read_files(policies, model_beside(policies, None))

@@ -48,6 +48,7 @@ from klausel.storage.callers.keys import KeyStore
 from klausel.storage.decision_log.queue import SinkError
 from klausel.storage.decision_log.sinks import STDOUT, open_sink
 from klausel.storage.file_rules import DEMO_FILE
+from klausel.storage.policy_files.folder import folders_of
 from klausel.storage.policy_files.git_source import git_address
 from klausel.storage.schema import open_database
 from klausel.storage.sql.access import READS_AT_ONCE, WRITES_AT_ONCE
@@ -269,7 +270,7 @@ def _prepare_database(settings: Settings, loaded: LoadedPolicy, policies: Path) 
             message = "the database has role assignments already, so the demo people were not loaded"
             say(message, err=settings.decision_log == STDOUT)
             return
-        file = policies / DEMO_FILE
+        file = folders_of(policies)[0] / DEMO_FILE
         if not file.is_file():
             fail(f"there are no demo people in {file}; start without --demo")
         result = import_file(store, loaded.compiled.policy.roles, file, origin_here(reason="demo people"))
@@ -279,7 +280,8 @@ def _prepare_database(settings: Settings, loaded: LoadedPolicy, policies: Path) 
 
 def _check_orphans(settings: Settings, loaded: LoadedPolicy, store: AssignmentStore) -> None:
     roles = loaded.compiled.policy.roles
-    problems = orphan_problems(roles, orphaned_roles(roles, stored_roles(store.engine)), f"{settings.policies}/{ROLES_FILE}")
+    first = folders_of(Path(settings.policies))[0]
+    problems = orphan_problems(roles, orphaned_roles(roles, stored_roles(store.engine)), f"{first}/{ROLES_FILE}")
     refuses = settings.orphaned_assignments == "refuse"
     for problem in problems:
         say(str(problem if refuses else dataclasses.replace(problem, severity="warning")), err=True)

@@ -12,6 +12,7 @@ from storage_people import ROLES, row
 
 from klausel.core.policy.assignment import Assignment
 from klausel.core.policy.roles import RoleModel
+from klausel.core.records.change_record import Origin
 from klausel.core.terms.moment import instant_text
 from klausel.storage.assignments.store import AssignmentStore, ForbiddenState, InvalidAssignments
 from klausel.storage.change_log.reader import Filters, LogReader
@@ -311,3 +312,42 @@ def test_an_end_that_is_moved_behind_the_log_is_found(store: AssignmentStore) ->
     findings = verify_log(store.engine, {}).findings
     assert [finding.kind for finding in findings] == ["tail", "table"]
     assert "other times" in findings[1].message
+
+
+def test_what_ended_by_a_moment_is_taken_away_in_one_change_and_the_past_stays_what_it_was(
+    any_store: AssignmentStore, clock: Clock
+) -> None:
+    member = Assignment("user:bo", "group:night", "", ends=instant_text(NOW + 5))
+    any_store.write(ROLES, [ADMIN, USER, until(LEAD, 10), member], [])
+    any_store.write(ROLES, [row("cy", "user", "acme"), until(row("cy", "lead", "acme/support"), 30)], [])
+    reader = LogReader(any_store.engine)
+    then = reader.at(next(reader.changes(Filters(), limit=1)).microseconds)
+    before = sorted(reader.held_at(then), key=str)
+    told: list[object] = []
+    any_store.add_listener(told.append)
+    clock.now = NOW + 20
+    with pytest.raises(ValueError, match="to come"):
+        any_store.purge_ended(NOW + 21)
+    assert any_store.purge_ended(NOW + 4) == (any_store.revision(), 0)
+    assert told == []
+    revision, count = any_store.purge_ended(NOW + 10, Origin("cara", "kept long enough", None, "cli", None))
+    assert (count, revision) == (2, any_store.revision())
+    assert len(told) == 1
+    left = {assignment.key for assignment in any_store.export_rows()}
+    assert left == {ADMIN.key, USER.key, ("user:cy", "user", "acme"), ("user:cy", "lead", "acme/support")}
+    changes = list(reader.changes(Filters(by="cara")))
+    assert {(change.word, change.row) for change in changes} == {("revoked", member), ("revoked", until(LEAD, 10))}
+    assert len({change.number for change in changes}) == 1
+    assert sorted(reader.held_at(then), key=str) == before
+
+
+def test_ended_roles_are_taken_away_also_where_the_roles_left_break_a_rule(
+    store: AssignmentStore, put_behind_the_back: Callable[..., None]
+) -> None:
+    store.clock = lambda: NOW
+    put_behind_the_back(USER)  # an account with people, and without an admin
+    store.import_rows(ROLES, [])
+    with store.engine.begin() as connection:
+        statement = "INSERT INTO casbin_rule (ptype, v0, v1, v2, v4) VALUES ('gt', 'user:ann', 'admin', 'acme', :ends)"
+        connection.execute(text(statement), {"ends": instant_text(NOW - 5)})
+    assert store.purge_ended(NOW)[1] == 1

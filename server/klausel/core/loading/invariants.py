@@ -34,7 +34,8 @@ def read_invariants(root: Fields, vocabulary: Vocabulary, problems: ProblemList)
         if isinstance(name, Text) and name.value:
             first = names.setdefault(name.value, name.place)
             if first is not name.place:
-                message = f'the invariant on line {first.line} is named "{name.value}", too'
+                where = f"on line {first.line}" if first.file == name.place.file else f"in {first}"
+                message = f'the invariant {where} is named "{name.value}", too'
                 problems.add(name.place, "repeated-value", message, "name what each asks for")
         invariants = _invariants(fields, vocabulary, problems)
         if len(problems.found) == before:

@@ -22,6 +22,7 @@ from klausel.core.loading.features import (
 from klausel.core.loading.fields import ProblemList
 from klausel.core.loading.file_schema import FEATURE, ROLES
 from klausel.core.loading.invariants import read_invariants
+from klausel.core.loading.later_folders import joined, report_said_already
 from klausel.core.loading.property_types import read_properties_file, read_stored_types
 from klausel.core.loading.roles import Link, check_identified_by, join_roles, read_levels, read_roles
 from klausel.core.loading.test_files import read_tests
@@ -48,11 +49,20 @@ LONGEST_MESSAGE = 500
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """One file of a policy set: its name inside the folder (`features/quizzes.yaml`), its name for people, its bytes."""
+    """One file of a policy set: its name inside the folder (`features/quizzes.yaml`), its name for people, its bytes.
+
+    `layer` is 0 in the first folder, or the only one; the folders after it are joined to those before.
+    """
 
     name: str
     shown_as: str
     content: bytes
+    layer: int = 0
+
+    @property
+    def key(self) -> str:
+        """A name that no other file of the set has; no file with a meaning in the first folder is called like a later one's."""
+        return f"+{self.layer}/{self.name}" if self.layer else self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +91,8 @@ def load_policy(
     `further_problems` were found before (while reading the folder, or in model.conf); an error among them refuses too.
     With a `cache`, files that did not change since the last loading with it are not read again.
     """
-    return _Loader(sorted(files, key=lambda file: file.name), list(further_problems), cache or LoadCache()).load()
+    in_order = sorted(files, key=lambda file: (file.layer, file.name))
+    return _Loader(in_order, list(further_problems), cache or LoadCache()).load()
 
 
 class _Loader:
@@ -94,8 +105,9 @@ class _Loader:
         self.problems.found += further_problems
 
     def load(self) -> LoadResult:
-        texts = {file.name: self._decoded(file) for file in self.files}
-        shown = {file.name: file.shown_as for file in self.files}
+        texts = {file.key: self._decoded(file) for file in self.files}
+        shown = {file.key: file.shown_as for file in self.files}
+        in_features = {file.key for file in self.files if file.name.startswith(FEATURES_FOLDER)}
         if ROLES_FILE not in shown:
             folder = _folder(self.files)
             self.problems.found.append(no_roles(folder + ROLES_FILE))
@@ -107,16 +119,17 @@ class _Loader:
         csv_rows = {
             name: self._rows(text, shown[name]) for name, text in texts.items() if name.endswith(".csv") and text is not None
         }
-        roles, declared_roles = self._roles(roots.get(ROLES_FILE), csv_rows)
-        conditions_root = roots.get(CONDITIONS_FILE)
-        is_readable = conditions_root is not None or CONDITIONS_FILE not in shown
+        roles_root, _ = self._joined(ROLES_FILE, roots)
+        roles, declared_roles = self._roles(roles_root, csv_rows)
+        conditions_root, is_readable = self._joined(CONDITIONS_FILE, roots)
         read_conditions = partial(self._conditions, conditions_root, is_readable)
-        key = ("conditions", shown.get(CONDITIONS_FILE), texts.get(CONDITIONS_FILE), is_readable)
+        conditions_texts = tuple((file.shown_as, texts[file.key]) for file in self._called(CONDITIONS_FILE))
+        key = ("conditions", conditions_texts, is_readable)
         conditions, condition_problems = self.cache.remembered(key, read_conditions)
         self.problems.found += condition_problems
         types: dict[str, ResourceType] = {}
         declared_types: set[str] = set()
-        features = {name: root for name, root in roots.items() if name.startswith(FEATURES_FOLDER) and root is not None}
+        features = {name: root for name, root in roots.items() if name in in_features and root is not None}
         for name, root in features.items():
             if not root.entries:
                 self._report_empty(shown[name])
@@ -129,13 +142,14 @@ class _Loader:
             declared_types.update(names)
             join_resource_types(types, found_types, self.problems)
             self.problems.found += type_problems
-        is_complete = all(name in features for name in shown if name.startswith(FEATURES_FOLDER) and name.endswith(".yaml"))
-        roles_root = roots.get(ROLES_FILE)
+        is_complete = all(name in features for name in in_features if name.endswith(".yaml"))
         if roles_root is not None and is_complete:
             check_identified_by(roles_root, declared_types, self.problems)
-        properties_root = roots.get(PROPERTIES_FILE)
-        if properties_root is not None and not properties_root.entries:
-            self._report_empty(shown[PROPERTIES_FILE])
+        for file in self._called(PROPERTIES_FILE):
+            properties_root = roots.get(file.key)
+            if properties_root is not None and not properties_root.entries:
+                self._report_empty(file.shown_as)
+        properties_root, _ = self._joined(PROPERTIES_FILE, roots)
         properties = read_properties_file(properties_root, self.problems) if properties_root else {}
         known_types = frozenset(declared_types) if is_complete else None
         stored = read_stored_types(properties_root, known_types, self.problems) if properties_root else (frozenset(),) * 2
@@ -150,24 +164,25 @@ class _Loader:
             conditions.place_in,
         )
         grants: list[Grant] = []
-        words = self.cache.remembered(("words", vocabulary.names(), texts.get(CONDITIONS_FILE)), object)
-        for name in sorted({*features, *csv_rows}):
+        words = self.cache.remembered(("words", vocabulary.names(), conditions_texts), object)
+        for name in (name for name in shown if name in features or name in csv_rows):
             read = partial(self._grants, features.get(name), csv_rows.get(name, []), vocabulary)
             found, problems = self.cache.remembered(("grants", shown[name], texts[name], words), read)
             grants += found
             self.problems.found += problems
         report_contradictions(grants, self.problems)
-        invariants_root = roots.get(INVARIANTS_FILE)
+        invariants_root, _ = self._joined(INVARIANTS_FILE, roots)
         invariants = tuple(read_invariants(invariants_root, vocabulary, self.problems)) if invariants_root else ()
         separate = tuple((pair[0], pair[1]) for pair in (rule.who for rule in invariants if rule.kind == "separate") if pair)
         joint = frozenset(grant.grantee for grant in grants if is_joint(grant.grantee))
         roles = replace(roles, separate=separate, joint=joint)
         vocabulary = replace(vocabulary, roles=roles)
         tests: list[PolicyTest] = []
-        for name, tests_root in roots.items():
-            if is_test_file(name) and tests_root is not None:
+        for file in self.files:
+            tests_root = roots.get(file.key)
+            if is_test_file(file.name) and tests_root is not None:
                 if not tests_root.entries:
-                    self._report_empty(shown[name])
+                    self._report_empty(file.shown_as)
                 tests += read_tests(tests_root, vocabulary, self.problems)
         if conditions.left_out and not any(problem.severity == "error" for problem in self.problems.found):
             # Grants that use them were left out too; a deny among them must not be lost, whatever was overlooked.
@@ -191,7 +206,7 @@ class _Loader:
         problems = tuple(sorted({printable(problem) for problem in self.problems.finished()}))
         if any(problem.severity == "error" for problem in problems):
             return LoadResult(None, problems)
-        digest = files_digest((file.name, file.content) for file in self.files if not is_test_file(file.name))
+        digest = files_digest((file.key, file.content) for file in self.files if not is_test_file(file.name))
         policy = PolicySet(
             roles,
             MappingProxyType(types),
@@ -204,6 +219,18 @@ class _Loader:
             *stored,
         )
         return LoadResult(policy, problems, tuple(tests))
+
+    def _called(self, name: str) -> list[SourceFile]:
+        """The files of this name, of each folder in turn."""
+        return [file for file in self.files if file.name == name]
+
+    def _joined(self, name: str, roots: Mapping[str, Fields | None]) -> tuple[Fields | None, bool]:
+        """What the files of this name say together, and whether all could be read; None where there is none, or one could not."""
+        files = self._called(name)
+        found = [(file.layer, root) for file in files if (root := roots.get(file.key)) is not None]
+        if len(found) < len(files):
+            return None, False
+        return joined(name, found, self.problems), True
 
     def _decoded(self, file: SourceFile) -> str | None:
         key = ("text", file.shown_as, file.content)
@@ -263,8 +290,15 @@ class _Loader:
                 names = frozenset(key.value for key, _ in roles_node.entries)
             elif roles_node is None and "roles" not in meant:
                 names = frozenset()
-        for rows in csv_rows.values():
-            links += read_csv_links(rows, names, self.problems)
+        layers = {file.shown_as: file.layer for file in self.files}
+        for file in self.files:
+            found = read_csv_links(csv_rows.get(file.key, []), names, self.problems)
+            for container, inner, in_place in found:
+                role = declared.get(container.value)
+                if role is not None and layers[role.place.file] < file.layer:
+                    report_said_already(container, f"role {container.value}", role.place, self.problems)
+                else:
+                    links.append((container, inner, in_place))
         return join_roles(levels, declared, names or frozenset(), links, self.problems), names
 
 

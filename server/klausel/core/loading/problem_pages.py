@@ -125,6 +125,13 @@ PROBLEM_PAGES: Mapping[str, str] = MappingProxyType(
             Put the text in quotes. A comment that is meant begins with a blank, `# like
             this`, or stands on a line of its own above.
             """,
+        "demo-people": """
+            A row of demo/assignments.csv can be no role assignment, so that
+            klausel serve --demo does not start: an unknown role, a domain of another
+            level, a subject without a type, a field too many.
+
+            Correct the row: subject,role,domain, such as user:ann,editor,acme/website.
+            """,
         "deny-reaches-stronger-role": """
             A deny reaches everybody who holds the role, by inheritance too: a deny for
             `reader` also denies those whose role contains reader. Often only the weaker
@@ -163,6 +170,15 @@ PROBLEM_PAGES: Mapping[str, str] = MappingProxyType(
             of what is shown: what is read and what is obeyed would be two things.
 
             Delete it; retype the word when in doubt.
+            """,
+        "later-folder": """
+            Several policy folders are joined to one set, and one that is named later says
+            something that an earlier one says already. It may only add: feature files,
+            grants, roles, conditions, properties, tests, invariants. A role, a condition or
+            a property that is there stays what it is; so do the levels, and what is stored.
+
+            Choose a name of its own for what is new. What an earlier folder says is changed
+            there.
             """,
         "level-naming": """
             Each level says how a request names it: by a property of the resource

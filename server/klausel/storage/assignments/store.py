@@ -16,6 +16,7 @@ from klausel.core.policy.holding import held_at, timing_of
 from klausel.core.policy.roles import RoleModel, top_domain
 from klausel.core.records.change_record import Origin
 from klausel.core.terms.identifiers import fault_in_domain_id, is_printable
+from klausel.core.terms.moment import instant_text
 from klausel.storage.assignments.bulk_load import load_rows
 from klausel.storage.assignments.closures import has_times, rows_of, rows_with_groups
 from klausel.storage.assignments.judging import ProposedChange
@@ -187,6 +188,22 @@ class AssignmentStore:
             revision, change = _apply(connection, roles, renamed, held, origin, self.clock())
         self.tell(change)
         return revision, len(held)
+
+    def purge_ended(self, before: float, origin: Origin = _UNKNOWN) -> tuple[str, int]:
+        """Takes away all role assignments and memberships that ended by a moment; returns the revision and how many rows.
+
+        `before` is in seconds since 1970, and not to come: ValueError. What has ended counts for nothing, so no rule asks for
+        it. It is one change in the change log, which keeps what they were, so that questions about the past are answered alike.
+        """
+        if before > self.clock():
+            raise ValueError("only what has ended is taken away, and this moment is to come")
+        with writing(self.engine, None) as connection:
+            query = select(*COLUMNS).where(*ending_between(None, instant_text(before))).order_by(*KEY_COLUMNS)
+            ended = [Assignment(*row) for row in connection.execute(query)]
+            change = _put(connection, (), ended, origin)
+            revision = revision_now(connection)
+        self.tell(change)
+        return revision, len(ended)
 
     def review(self, roles: RoleModel, decide: Callable[[Connection], tuple[Sequence[Assignment], Origin]]) -> LogHead:
         """Revokes what a review decided, all or nothing, and returns the record of it in the change log.

@@ -23,7 +23,7 @@ from klausel.storage.file_rules import (
     unreadable,
 )
 from klausel.storage.git.moved_folder import folder_at
-from klausel.storage.git.objects import GitError
+from klausel.storage.git.objects import GitCommit, GitError
 from klausel.storage.git.repository import GitRepository
 
 _OPENED_FOR_READING = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
@@ -54,8 +54,56 @@ class PolicyFiles:
     find_commit: Callable[[], Commit | None] = field(compare=False)
 
 
-def read_folder(folder: Path, model: Path) -> PolicyFiles:
-    """What stands in a folder and in its model; raises `PolicyError` when there is no such folder, or no way to it."""
+def folders_of(policies: Path) -> tuple[Path, ...]:
+    """The folders that are meant by `policies`: one, or several that are joined, with the separator of search paths between.
+
+    A folder with such a name is a folder.
+    """
+    text = str(policies)
+    if os.pathsep not in text or os.path.exists(text):
+        return (policies,)
+    return tuple(map(Path, text.split(os.pathsep)))
+
+
+def are_folders(policies: Path) -> bool:
+    """Whether a path is a folder, or the names of several that are joined."""
+    return all(folder.is_dir() for folder in folders_of(policies))
+
+
+def tree_path_of(repository: GitRepository, policies: Path) -> str:
+    """The path of a folder in the trees of its repository, or of several with colons between, as `read_at` takes them.
+
+    Raises `GitError` for one outside its work tree.
+    """
+    folders = folders_of(policies)
+    paths = [repository.tree_path(folder) for folder in folders]
+    return paths[0] if len(paths) == 1 else ":".join(path or "." for path in paths)
+
+
+def read_folder(policies: Path, model: Path) -> PolicyFiles:
+    """What stands in a folder, or in several that are joined, and in the model.
+
+    Raises `PolicyError` when there is no such folder, or no way to it.
+    """
+    folders = folders_of(policies)
+    if len(folders) > 1 and "" in str(policies).split(os.pathsep):
+        message, hint = "several policy folders are named, and one of the names is empty", "look at what should stand there"
+        raise PolicyError([Problem(Place(str(policies), 1, 1), "later-folder", message, hint)])
+    files, problems = _read_one(folders[0], model)
+    parts = [(folders[0], tuple(files))]
+    for layer, folder in enumerate(folders[1:], 1):
+        if any(os.path.realpath(folder) == os.path.realpath(other) for other, _ in parts):
+            message, hint = "this folder is named twice, and would be joined to itself", "name each policy folder once"
+            raise PolicyError([Problem(Place(shown(folder), 1, 1), "later-folder", message, hint)])
+        found, further = _read_one(folder, None)
+        parts.append((folder, tuple(found)))
+        files += [replace(file, layer=layer) for file in found]
+        problems += further
+    return PolicyFiles(tuple(files), tuple(problems), shown(model), lambda: _commit_of_all(parts, model))
+
+
+def _read_one(folder: Path, model: Path | None) -> tuple[list[SourceFile], list[Problem]]:
+    """The files of one folder; without a `model` it is one that is joined to others, and needs no roles of its own."""
     try:
         is_folder = folder.is_dir()
     except OSError as error:  # a folder above may not be entered, or the name is too long
@@ -69,8 +117,14 @@ def read_folder(folder: Path, model: Path) -> PolicyFiles:
         raise PolicyError([Problem(Place(shown(folder), 1, 1), "missing-file", what, hint)])
     files, problems = read_files(folder, model)
     if all(file.name == MODEL_NAME for file in files):
-        raise PolicyError(_no_policy_folder(folder, problems))
-    return PolicyFiles(tuple(files), tuple(problems), shown(model), lambda: commit_of(folder, model, files))
+        raise PolicyError(_no_policy_folder(folder, problems) if model else [*problems, nothing_to_add(shown(folder))])
+    return files, problems
+
+
+def nothing_to_add(folder: str) -> Problem:
+    """The problem of a folder that is joined to others, and says nothing."""
+    hint = f"put files in it, in {FEATURES_FOLDER} and beside it, or do not name it"
+    return Problem(Place(folder, 1, 1), "missing-file", "this folder holds nothing that could be added", hint)
 
 
 def _no_policy_folder(folder: Path, problems: Iterable[Problem]) -> list[Problem]:
@@ -93,13 +147,19 @@ def read_at(
 ) -> PolicyFiles:
     """The files of a policy set in a folder of a commit, and its model; nothing is checked out.
 
-    `folder` is a path in the trees of the repository, and so is a `model` that is a text; a `Path` is a file outside of
-    them, None is `model.conf` beside the folder or at the root of that commit, else the one that comes with Klausel.
+    `folder` is a path in the trees of the repository, or several with colons between, and so is a `model` that is a text; a
+    `Path` is a file outside of them, None is `model.conf` beside the first folder or at the root of that commit, else the
+    one that comes with Klausel.
     Raises `GitError` when git cannot answer.
     """
     commit = repository.commit(revision)
-    folder = folder_at(repository, commit, folder)
+    first, *later = _folders_at(repository, commit, folder)
+    folder = first
     files, problems = repository.files_at(commit, folder)
+    for layer, other in enumerate(later, 1):
+        found, further = repository.files_at(commit, other)
+        files += [replace(file, layer=layer) for file in found]
+        problems += further if found else [*further, nothing_to_add(repository.shown(other))]
     if model is None:
         places = (str(PurePosixPath(folder).parent / MODEL_NAME), MODEL_NAME)
         model = next((place for place in places if repository.entry(commit, place)), DEFAULT_MODEL)
@@ -116,8 +176,20 @@ def read_at(
     return PolicyFiles(tuple(files), tuple(problems), model_shown, lambda: Commit(commit.id, dirty=False))
 
 
-def read_files(folder: Path, model: Path) -> tuple[list[SourceFile], list[Problem]]:
-    """The files of a policy set and the model, and a problem for each file that has no meaning where it stands.
+def _folders_at(repository: GitRepository, commit: GitCommit, folder: str) -> list[str]:
+    """The folders that are meant at a commit; one that has a colon in its name is one."""
+    whole = folder_at(repository, commit, folder)
+    if ":" not in folder or repository.entry(commit, whole) is not None:
+        return [whole]
+    parts = folder.split(":")
+    names = [folder_at(repository, commit, "" if one == "." else PurePosixPath(one).as_posix()) for one in parts]
+    if "" in parts or len(set(names)) < len(names):
+        raise GitError(f"{folder} names a folder twice, or none; name each policy folder once")
+    return names
+
+
+def read_files(folder: Path, model: Path | None) -> tuple[list[SourceFile], list[Problem]]:
+    """The files of one folder and the model, where one is named, and a problem for each file that has no meaning where it stands.
 
     What a link leads to is read where it lies in the folder too, as in a mounted ConfigMap; never what lies outside of it,
     for what is read here is shown to others.
@@ -136,7 +208,8 @@ def read_files(folder: Path, model: Path) -> tuple[list[SourceFile], list[Proble
             _read(path, name, files, problems, root)
         else:
             problems.append(problem)
-    _read_model(model, files, problems)
+    if model is not None:
+        _read_model(model, files, problems)
     return files, problems
 
 
@@ -241,14 +314,26 @@ def _reason(error: OSError) -> str:
 
 
 def shown(path: Path) -> str:
-    """A path as people should see it: relative to the working directory when it lies inside."""
+    """A path, or several that are joined, as people should see them: relative to the working directory when they lie inside."""
+    folders = folders_of(path)
+    if len(folders) > 1:
+        return os.pathsep.join(map(shown, folders))
     try:
         return Path(os.path.abspath(path)).relative_to(Path.cwd()).as_posix()
     except ValueError:
         return path.as_posix()
 
 
-def commit_of(folder: Path, model: Path, files: Iterable[SourceFile]) -> Commit | None:
+def _commit_of_all(parts: Iterable[tuple[Path, tuple[SourceFile, ...]]], model: Path) -> Commit | None:
+    """The commit of folders that are joined, where they all stand at one."""
+    commits = [commit_of(folder, None if number else model, files) for number, (folder, files) in enumerate(parts)]
+    known = {commit.id: commit for commit in commits if commit is not None}
+    if None in commits or len(known) != 1:
+        return None
+    return Commit(next(iter(known)), any(commit.dirty for commit in commits if commit is not None))
+
+
+def commit_of(folder: Path, model: Path | None, files: Iterable[SourceFile]) -> Commit | None:
     """The commit that a folder stands at; None outside a repository, before its first commit, or without git.
 
     It is dirty when the files that were read are not those of the commit, byte for byte, whatever git's index says.
@@ -256,7 +341,8 @@ def commit_of(folder: Path, model: Path, files: Iterable[SourceFile]) -> Commit 
     try:
         with GitRepository.containing(folder) as repository:
             place = repository.tree_path_or_none(folder)
-            return None if place is None else _compared(repository, place, repository.tree_path_or_none(model), files)
+            model_place = None if model is None else repository.tree_path_or_none(model)
+            return None if place is None else _compared(repository, place, model_place, files)
     except GitError:
         return None
 

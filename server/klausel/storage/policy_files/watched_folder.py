@@ -10,7 +10,7 @@ from pathlib import Path
 
 from watchfiles import watch
 
-from klausel.storage.policy_files.folder import PolicyFiles, read_folder, shown
+from klausel.storage.policy_files.folder import PolicyFiles, folders_of, read_folder, shown
 
 RECHECK_SECONDS = 10.0
 _QUIET_MILLISECONDS = 25
@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 class PolicyFolder:
-    """The policy set in a folder, and its model; a `PolicySource`.
+    """The policy set in a folder, or in several that are joined, and its model; a `PolicySource`.
 
     Changes come from the system. Where it tells nothing (some network drives; a link that leads elsewhere now) they are
     found by looking again every `recheck_seconds`.
@@ -59,7 +59,7 @@ class PolicyFolder:
 
     def _watched(self, wake: threading.Event) -> Iterator[None]:
         """Yields at changes and from time to time; ends when `wake` is set, or when what is watched was replaced."""
-        watched = {str(path.resolve()) for path in (self._folder, self._model)}
+        watched = {str(path.resolve()) for path in (*folders_of(self._folder), self._model)}
         due_at = 0.0
         for changed in watch(
             *watched,
