@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from doors import EVALUATION, EXPLAIN, Door, Doors, Json, open_doors
+from doors import EVALUATION, EXPLAIN, SEARCHES, Door, Doors, Json, open_doors
 from stored_entities import write_policies
 from test_callers import Calling
 
@@ -16,6 +16,7 @@ from klausel.core.terms.caller import Caller
 from klausel.storage.callers.keys import KeyStore
 
 ENTITIES = "/v1/entities"
+SCOPES = ("assign", "search")
 TODO: Json = {"kind": "resource", "type": "todo", "id": "1", "domain": "acme/red", "properties": {"owner": "ann@x"}}
 ANN: Json = {"kind": "subject", "type": "user", "id": "ann", "properties": {"email": "ann@x"}}
 KEY = "?kind=resource&type=todo&id=1"
@@ -143,3 +144,54 @@ def test_what_is_decided_is_recorded_with_what_was_stored(tmp_path: Path) -> Non
     request = json.loads(line)
     assert request["subject"]["properties"] == {"email": "ann@x"}
     assert request["resource"]["properties"] == {"owner": "ann@x", "company": "acme", "team": "red"}
+
+
+def test_her_own_todos_are_a_search_that_ends_with_the_role(client: Door, doors: Doors) -> None:
+    roles, store = doors.service.policy.compiled.policy.roles, doors.service.store
+    editor = Assignment("user:ann", "editor", "acme")
+    todos = [{**TODO, "id": str(n), "properties": {"owner": "ann@x" if n % 2 else "bob@x"}} for n in range(1, 10)]
+    elsewhere = {**TODO, "id": "0", "domain": "zed/red"}
+    client.post(ENTITIES, {"put": [*todos, elsewhere, ANN]})
+    store.write(roles, [editor], [])
+    asked: Json = {"subject": {"type": "user", "id": "ann"}, "action": {"name": "update"}, "resource": {"type": "todo"}}
+    assert [one["id"] for one in client.post(SEARCHES["resource"], asked).json["results"]] == ["1", "3", "5", "7", "9"]
+    page = client.post(SEARCHES["resource"], {**asked, "page": {"limit": 2}}).json
+    assert page["results"] == [{"type": "todo", "id": "1"}, {"type": "todo", "id": "3"}]
+    further = {"limit": 2, "token": page["page"]["next_token"]}
+    assert [one["id"] for one in client.post(SEARCHES["resource"], {**asked, "page": further}).json["results"]] == ["5", "7"]
+    another = {**asked, "action": {"name": "read"}, "page": further}
+    assert client.post(SEARCHES["resource"], another).status == 400
+    store.write(roles, [], [editor])
+    assert client.post(SEARCHES["resource"], asked).json["results"] == []
+
+
+def test_people_without_a_role_are_found_by_what_is_stored_of_them(client: Door) -> None:
+    bob = {"kind": "subject", "type": "user", "id": "bob", "properties": {"email": "bob@x"}}
+    client.post(ENTITIES, {"put": [ANN, bob]})
+    note = {"type": "note", "id": "1", "properties": {"owner": "ann@x"}}
+    asked = {"subject": {"type": "user"}, "action": {"name": "read"}, "resource": note}
+    assert client.post(SEARCHES["subject"], asked).json["results"] == [{"type": "user", "id": "ann"}]
+    assert client.post(SEARCHES["subject"], {**asked, "subject": {"type": "robot"}}).json["results"] == []
+
+
+def test_callers_of_some_accounts_find_nothing_in_others(tmp_path: Path) -> None:
+    with open_doors(tmp_path / "some.db", authentication="keys", **write_policies(tmp_path)) as doors:
+        keys = KeyStore(doors.service.store.engine)
+        owners = [Assignment("user:ann", "owner", account) for account in ("acme", "zed")]
+        doors.service.store.write(doors.service.policy.compiled.policy.roles, owners, [])
+        asked = {"subject": {"type": "user", "id": "ann"}, "action": {"name": "read"}, "resource": {"type": "todo"}}
+        places = {"1": "acme/red", "2": "zed/red", "3": "", "4": "acme"}
+        put = [{**TODO, "id": id_, "domain": place} for id_, place in places.items()]
+
+        def found(accounts: frozenset[str] | None, **properties: str) -> list[str]:
+            caller = Calling(doors.named("flask"), keys.new(Caller("shop", frozenset(SCOPES), accounts), None)[1])
+            if accounts is None:
+                caller.post(ENTITIES, {"put": put})
+            about = {**asked, "resource": {"type": "todo", "properties": properties}}
+            return [one["id"] for one in caller.post(SEARCHES["resource"], about).json["results"]]
+
+        assert found(None) == ["1", "2", "4"]
+        assert found(frozenset({"acme"})) == ["1", "4"]
+        # Only what is stored without a domain lies where the question says.
+        assert found(frozenset({"zed"}), company="zed") == ["2", "3"]
+        assert found(frozenset({"acme"}), company="zed") == ["1", "4"]

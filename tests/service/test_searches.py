@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 
@@ -13,48 +11,14 @@ from generated_policies import Generated, generate
 from generated_sets import asked_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from policy_sets import MODEL
-from sqlalchemy import insert
+from opened_services import Opened, in_pages, known_domains
 from storage_fixtures import database_url, postgresql_schema_url, sqlite_url  # noqa: F401
 
-from klausel.app import create_service
 from klausel.core.policy.assignment import Assignment
 from klausel.core.terms.request import NOW, Request, Resource
-from klausel.service.decision_service import Service
-from klausel.service.searches import Search, page_of
-from klausel.settings import Settings
-from klausel.storage.sql.rows import as_values
-from klausel.storage.sql.tables import CasbinRule
+from klausel.service.searches import Search
 
-MOMENT = datetime(2026, 3, 1, tzinfo=UTC)
 MORE_IDS = ("cat", "dan", "a-b", "é", "ann:2")
-
-
-class Opened:
-    """A database of the test's own, and services over one policy set after the other."""
-
-    def __init__(self, url: str, folder: Path) -> None:
-        self.url = url
-        self.folder = folder
-        self.count = 0
-
-    def service(self, generated: Generated, rows: list[Assignment]) -> Service:
-        self.count += 1
-        folder = self.folder / f"policies{self.count}"
-        for name, text in generated.texts.items():
-            file = folder / name
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(text, encoding="utf-8")
-        (self.folder / "model.conf").write_text(MODEL)
-        options = Settings(
-            policies=str(folder), model=str(self.folder / "model.conf"), database=self.url, orphaned_assignments="warn"
-        )
-        service = replace(create_service(options), clock=lambda: MOMENT)
-        with service.store.engine.begin() as connection:
-            connection.execute(CasbinRule.__table__.delete())  # type: ignore[attr-defined]
-            if rows:
-                connection.execute(insert(CasbinRule), [as_values(row) for row in rows])
-        return service
 
 
 @pytest.fixture
@@ -80,21 +44,6 @@ def rows_for(generated: Generated, random: Random) -> list[Assignment]:
 
 def known(rows: list[Assignment], type_: str) -> list[str]:
     return sorted({row.subject.partition(":")[2] for row in rows if row.subject.startswith(f"{type_}:")})
-
-
-def known_domains(rows: list[Assignment], above: str, depth: int) -> list[str]:
-    prefix = above + "/" if above else ""
-    return sorted({row.domain.split("/")[depth - 1] for row in rows if row.domain and row.domain.startswith(prefix)})
-
-
-def in_pages(search: Search, part: str, random: Random) -> list[str]:
-    """All answers, read in pages of different lengths."""
-    found: list[str] = []
-    while True:
-        page, has_more = page_of(getattr(search, part)(found[-1] if found else ""), random.choice((1, 2, 5)))
-        found += page
-        if not has_more:
-            return found
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])

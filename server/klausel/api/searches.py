@@ -64,7 +64,7 @@ class Searches:
             found, has_more = names[start : start + page.limit], len(names) > start + page.limit
         else:
             some = min(page.limit + 1, MOST_AT_FIRST)
-            answers = search.subjects(after, some) if open_ == "subject" else search.resources(after)
+            answers = search.subjects(after, some) if open_ == "subject" else search.resources(after, some)
             found, has_more = page_of(answers, page.limit)
         told: Json = {"next_token": "", "count": len(found)}
         if has_more:

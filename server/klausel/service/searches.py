@@ -11,11 +11,13 @@ from itertools import groupby, islice, takewhile
 from typing import Literal
 
 from klausel.core.analysis.search import holders_of
-from klausel.core.decisions.decide import decide
+from klausel.core.decisions.decide import Decision, decide
 from klausel.core.decisions.domain import BadDomain, domain_of
 from klausel.core.decisions.effective_roles import NOBODY, EffectiveRoles
 from klausel.core.filters.candidates import RESOURCE_ID, by_id_alone, candidates_among_subjects, values_needed
 from klausel.core.filters.derive import filter_of
+from klausel.core.policy.entity import Entity, EntityKey, joined
+from klausel.core.policy.holding import NOTHING, Held
 from klausel.core.policy.roles import Level, top_domain
 from klausel.core.terms.identifiers import fault_in_domain_id, fault_in_subject, split_subject_key, subject_key
 from klausel.core.terms.request import Request, asked_at
@@ -23,6 +25,7 @@ from klausel.service.decision_service import Service
 from klausel.service.stored_properties import join_all
 from klausel.storage.assignments.holders import FIRST_PEOPLE, subjects_of_type, subjects_who_hold, what_they_hold
 from klausel.storage.assignments.known_domains import ids_below, is_known
+from klausel.storage.entities.finding import FIRST_ENTITIES, Wanted, entities_wanted
 
 
 class Search:
@@ -65,8 +68,9 @@ class Search:
         return [domain for domain in asked if domain is not None or part == "subject"]
 
     def subjects(self, after: str = "", at_first: int = FIRST_PEOPLE) -> Iterator[str]:
-        """The ids of the known subjects of the type, by code points; known are those with a role assignment or in a group.
+        """The ids of the known subjects of the type, by code points.
 
+        Known are those with a role assignment, in a group, or with stored properties that decisions look up.
         `at_first` is how many are likely to be asked for.
         """
         type_, resource = self._question.subject.type, self._question.resource
@@ -76,35 +80,74 @@ class Search:
             return
         candidates = candidates_among_subjects(self._policy, self._question, domain)
         first, prefix = subject_key(type_, after), subject_key(type_, "")
-        if candidates.everybody:
-            keys = subjects_of_type(self._engine, type_, first)
-        else:
-            runs = [iter(sorted(subject_key(type_, id_) for id_ in candidates.ids if id_ > after))]
-            if candidates.names:
-                runs.append(subjects_who_hold(self._engine, holders_of(self._policy.roles, domain, candidates.names), first))
-            keys = (key for key, _ in groupby(heapq.merge(*runs)))
-        of_type = takewhile(lambda key: key.startswith(prefix), keys)
-        for key, held in what_they_hold(self._engine, of_type, self._now, at_first):
-            parts = split_subject_key(key)
+        are_stored = type_ in self._policy.stored_subjects
+        runs = [iter(sorted(subject_key(type_, id_) for id_ in candidates.ids if id_ > after))]
+        if candidates.anyone is not False:
+            runs.append(subjects_of_type(self._engine, type_, first))
+            if are_stored:
+                wanted = Wanted("subject", type_, self._question.subject.properties, candidates.anyone)
+                found = entities_wanted(self._engine, self._policy.roles, wanted, after, at_first)
+                runs.append(entity.name for entity in found)
+        elif candidates.names:
+            runs.append(subjects_who_hold(self._engine, holders_of(self._policy.roles, domain, candidates.names), first))
+        of_type = takewhile(lambda key: key.startswith(prefix), (key for key, _ in groupby(heapq.merge(*runs))))
+        people = what_they_hold(self._engine, of_type, self._now, at_first, with_nothing=are_stored)
+        for id_, held, entity in self._with_stored(type_, people, at_first):
+            if entity is None and held is NOTHING:
+                continue
             if self._accounts is not None and not any(top_domain(where) in self._accounts for _, where in held.pairs):
                 continue
-            if parts is not None and self._allows(
-                self._question._replace(subject=self._question.subject._replace(id=parts[1])),
-                EffectiveRoles.of_held(self._policy.roles, held),
-            ):
-                yield parts[1]
+            request = self._question._replace(subject=self._question.subject._replace(id=id_))
+            request = joined(self._policy.roles, request, entity, None)
+            if self._decide(request, EffectiveRoles.of_held(self._policy.roles, held)).allowed:
+                yield id_
 
-    def resources(self, after: str = "") -> Iterator[str]:
+    def _with_stored(
+        self, type_: str, people: Iterator[tuple[str, Held]], at_first: int
+    ) -> Iterator[tuple[str, Held, Entity | None]]:
+        """The ids of people with what they hold, and what is stored of them: read for many at once."""
+        are_stored = type_ in self._policy.stored_subjects
+        while some := list(islice(people, at_first)):
+            named = [(parts[1], held) for key, held in some if (parts := split_subject_key(key)) is not None]
+            keys: list[EntityKey] = [("subject", type_, id_) for id_, _ in named] if are_stored else []
+            if keys:
+                self._resolved_roles.refresh()
+            found = self._resolved_roles.stored.of(keys)
+            for id_, held in named:
+                yield id_, held, found.get(("subject", type_, id_))
+
+    def resources(self, after: str = "", at_first: int = FIRST_ENTITIES) -> Iterator[str]:
         """The ids of the known resources of the type, by code points.
 
-        Known are the domains with a role assignment in them, where the type is one whose ids name domains; the domain
-        above must be named by the properties.
+        Known are those that are stored, and the domains with a role assignment in them, where the type is one whose ids name
+        domains; the domain above must be named by the properties. `at_first` is how many are likely to be asked for.
         """
+        effective_roles = self._effective_roles()
+        runs = [self._domains_in(effective_roles, after)]
+        if self._question.resource.type in self._policy.stored_resources:
+            runs.append(self._stored_resources(effective_roles, after, at_first))
+        return (id_ for id_, _ in groupby(heapq.merge(*runs)))
+
+    def _stored_resources(self, effective_roles: EffectiveRoles, after: str, at_first: int) -> Iterator[str]:
+        question = self._question
+        sent = question.resource.properties
+        # What is sent of all is stored otherwise of some.
+        open_ = question._replace(resource=question.resource._replace(properties={}))
+        filter_ = filter_of(self._policy, effective_roles, open_)
+        wanted = Wanted("resource", question.resource.type, sent, filter_, self._accounts)
+        for entity in entities_wanted(self._engine, self._policy.roles, wanted, after, at_first):
+            request = question._replace(resource=question.resource._replace(id=entity.id))
+            decision = self._decide(joined(self._policy.roles, request, None, entity), effective_roles)
+            if decision.allowed and (
+                self._accounts is None or (decision.domain and top_domain(decision.domain) in self._accounts)
+            ):
+                yield entity.id
+
+    def _domains_in(self, effective_roles: EffectiveRoles, after: str) -> Iterator[str]:
         level = self._level()
         place = None if level is None else self._above(level)
         if level is None or place is None:
             return
-        effective_roles = self._effective_roles()
         needed = None
         # Of what is stored, more is known than the id.
         if self._question.resource.type not in self._policy.stored_resources:
@@ -162,7 +205,10 @@ class Search:
     def _allows(self, request: Request, effective_roles: EffectiveRoles) -> bool:
         if self._has_stored:
             request = self._joined(request)
-        return decide(self._policy, self._compiled, lambda _, domain: effective_roles.roles_in(domain), request).allowed
+        return self._decide(request, effective_roles).allowed
+
+    def _decide(self, request: Request, effective_roles: EffectiveRoles) -> Decision:
+        return decide(self._policy, self._compiled, lambda _, domain: effective_roles.roles_in(domain), request)
 
 
 def page_of(answers: Iterator[str], limit: int) -> tuple[list[str], bool]:

@@ -17,9 +17,12 @@ RESOURCE_ID = Attribute("resource", ("id",))
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """Subjects of a type that may be allowed: everybody, or who has one of the names, and those with one of the ids."""
+    """Subjects of a type that may be allowed: who has one of the names, those with one of the ids, and whom `anyone` takes.
 
-    everybody: bool
+    That is a filter of subjects, without regard to those ids.
+    """
+
+    anyone: Filter
     names: frozenset[str]
     ids: frozenset[str]
 
@@ -34,7 +37,7 @@ def candidates_among_subjects(policy: PolicySet, request: Request, domain: str |
     def is_open(attribute: Attribute) -> bool:
         return attribute == SUBJECT_ID or (are_stored and attribute.root == "subject" and attribute.path != ("type",))
 
-    everybody = False
+    anyone: list[Filter] = []
     names: set[str] = set()
     ids: set[str] = set()
     for grant in policy.grants_about(request.resource.type, request.action.name):
@@ -45,10 +48,10 @@ def candidates_among_subjects(policy: PolicySet, request: Request, domain: str |
         if needed is not None:
             ids |= needed
         elif grant.grantee == ANYONE:
-            everybody = True
+            anyone.append(left)
         else:
             names.add(grant.grantee)
-    return Candidates(everybody, frozenset(names), frozenset(ids))
+    return Candidates(some(anyone), frozenset(names), frozenset(ids))
 
 
 def values_needed(filter_: Filter, attribute: Attribute) -> frozenset[str] | None:
@@ -60,6 +63,9 @@ def values_needed(filter_: Filter, attribute: Attribute) -> frozenset[str] | Non
             return frozenset({value} if isinstance(value, str) else ())
         case Comparison("in", left, ListOf(items)) if left == attribute:
             return frozenset(item.value for item in items if isinstance(item.value, str))
+        case InDomains(attributes, domains) if attribute in attributes:
+            position = attributes.index(attribute)
+            return frozenset(domain.split("/")[position] for domain in domains)
         case Every(parts):
             found = [needed for part in parts if (needed := values_needed(part, attribute)) is not None]
             return min(found, key=len) if found else None

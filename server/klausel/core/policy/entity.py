@@ -143,7 +143,7 @@ def _faults_in_properties(policy: PolicySet, entity: Entity) -> Iterator[EntityF
         elif types is not None and name not in types:
             declared = f"{entity.type} declares" if entity.kind == "resource" else "properties.yaml declares of subjects"
             yield EntityFault(place, f"{name} is none of the properties that {declared}; declare it, or leave it out")
-        fault = _fault_in_value(value, MOST_DEPTH)
+        fault = fault_in_value(value, MOST_DEPTH)
         if fault:
             yield EntityFault(place, f"{name} {fault}")
     if types is not None:
@@ -170,7 +170,7 @@ def _misfits(types: PropertyTypes, properties: Mapping[str, object], above: str)
             yield EntityFault(f"properties.{dotted}", message)
 
 
-def _fault_in_value(value: object, depth: int) -> str | None:
+def fault_in_value(value: object, depth: int) -> str | None:
     """What keeps a value from meaning the same in every database, as the end of a sentence."""
     if depth == 0:
         return f"is nested more than {MOST_DEPTH} deep; store it flatter"
@@ -185,10 +185,10 @@ def _fault_in_value(value: object, depth: int) -> str | None:
         case float():
             return None if math.isfinite(value) else "is no number of JSON; send a finite one"
         case list() | tuple():
-            return next((fault for item in value if (fault := _fault_in_value(item, depth - 1))), None)
+            return next((fault for item in value if (fault := fault_in_value(item, depth - 1))), None)
         case Mapping():
             for name, part in value.items():
-                fault = _fault_in_value(name, depth - 1) or _fault_in_value(part, depth - 1)
+                fault = fault_in_value(name, depth - 1) or fault_in_value(part, depth - 1)
                 if fault or not isinstance(name, str) or '"' in name or "\\" in name:
                     return fault or "has a part whose name has a quote or a backslash; use another name"
             return None

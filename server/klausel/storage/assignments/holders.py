@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Engine, Select, and_, func, select, text
 
 from klausel.core.analysis.search import Holders
-from klausel.core.policy.holding import Held, gather_rows, held_at, rows_by_subject
+from klausel.core.policy.holding import NOTHING, Held, gather_rows, held_at, rows_by_subject
 from klausel.core.terms.identifiers import subject_key
 from klausel.storage.assignments.closures import groups_below, rows_with_groups
 from klausel.storage.sql.database import reading
@@ -38,11 +38,16 @@ def people_who_hold(
 
 
 def what_they_hold(
-    engine: Engine, subjects: Iterator[str], now: float | None = None, at_first: int = FIRST_PEOPLE
+    engine: Engine,
+    subjects: Iterator[str],
+    now: float | None = None,
+    at_first: int = FIRST_PEOPLE,
+    *,
+    with_nothing: bool = False,
 ) -> Iterator[tuple[str, Held]]:
     """Each of some subjects with all that it holds now; read in steps that grow from `at_first`.
 
-    Those without any row are left out.
+    Those without any row are left out, or come `with_nothing`: with `NOTHING` itself.
     """
     moment = time.time() if now is None else now
     size = at_first
@@ -52,6 +57,8 @@ def what_they_hold(
         for subject in some:
             if subject in rows:
                 yield subject, held_at(subject, gather_rows(subject, rows[subject], rows), moment)
+            elif with_nothing:
+                yield subject, NOTHING
         size = min(5 * size, MOST_ROWS)
 
 

@@ -31,7 +31,7 @@ from klausel.storage.sql.tables import EntityLogRow
 KEYS_PER_QUERY = 500
 ROWS_PER_STEP = 5_000
 MOST_FAULTS = 100
-_COLUMNS = (Row.kind, Row.type, Row.id, Row.domain, Row.properties)
+ENTITY_COLUMNS = (Row.kind, Row.type, Row.id, Row.domain, Row.properties)
 _UNKNOWN = Origin()
 
 
@@ -114,7 +114,7 @@ class EntityStore:
         if fault_in_key(*key) is not None:
             return None
         with reading(self._engine) as connection:
-            return next((_entity(row) for row in _stored(connection, {key}).values()), None)
+            return next((entity_of(row) for row in _stored(connection, {key}).values()), None)
 
     def page(
         self, kind: EntityKind, type_: str, limit: int, after: str = "", domain: str | None = None
@@ -126,19 +126,19 @@ class EntityStore:
         texts = (type_, after, domain)
         if not all(is_printable(text) for text in texts if text):
             return [], False
-        query = select(*_COLUMNS).where(Row.kind == kind, Row.type == type_, Row.id > after).order_by(Row.id)
+        query = select(*ENTITY_COLUMNS).where(Row.kind == kind, Row.type == type_, Row.id > after).order_by(Row.id)
         if domain is not None:
-            query = query.where((Row.domain == domain) | _below(domain))
+            query = query.where((Row.domain == domain) | below(domain))
         with reading(self._engine) as connection:
-            found = [_entity(tuple(row)) for row in connection.execute(query.limit(limit + 1))]
+            found = [entity_of(tuple(row)) for row in connection.execute(query.limit(limit + 1))]
         return found[:limit], len(found) > limit
 
     def export(self) -> Iterator[Entity]:
         """All entities, by kind, type and id, as of one moment and without holding them all in memory."""
         with reading(self._engine) as connection:
-            query = select(*_COLUMNS).order_by(*_COLUMNS[:3])
+            query = select(*ENTITY_COLUMNS).order_by(*ENTITY_COLUMNS[:3])
             for row in connection.execution_options(yield_per=ROWS_PER_STEP).execute(query):
-                yield _entity(tuple(row))
+                yield entity_of(tuple(row))
 
     def count(self) -> int:
         """How many entities are stored."""
@@ -159,10 +159,11 @@ class EntityStore:
         )
         with reading(self._engine) as connection:
             found = connection.execute(query).first()
-        return _entity((*key, *found[1:])) if found is not None and found[0] == GRANTED else None
+        return entity_of((*key, *found[1:])) if found is not None and found[0] == GRANTED else None
 
 
-def _below(domain: str) -> Any:
+def below(domain: str) -> Any:
+    """That a row of the table lies below a domain."""
     # "0" is the character after "/".
     return and_(Row.domain > f"{domain}/", Row.domain < f"{domain}0")
 
@@ -212,7 +213,7 @@ def _stored(connection: Connection, keys: set[EntityKey]) -> dict[EntityKey, Ent
     found: dict[EntityKey, EntityRow] = {}
     for (kind, type_), some in ids.items():
         for start in range(0, len(some), KEYS_PER_QUERY):
-            query = select(*_COLUMNS).where(Row.kind == kind, Row.type == type_)
+            query = select(*ENTITY_COLUMNS).where(Row.kind == kind, Row.type == type_)
             for row in connection.execute(query.where(Row.id.in_(some[start : start + KEYS_PER_QUERY]))):
                 found[kind, type_, row[2]] = (kind, type_, *row[2:])
     return found
@@ -238,6 +239,7 @@ def _put(
     return change
 
 
-def _entity(row: tuple[Any, ...]) -> Entity:
+def entity_of(row: tuple[Any, ...]) -> Entity:
+    """The entity of a row with these columns."""
     kind, type_, id_, domain, properties = row
     return Entity(kind, type_, id_, domain, json.loads(properties))

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import ARRAY, Boolean, DateTime, Dialect, Double, Numeric, Text, Uuid, bindparam, literal
+from sqlalchemy import ARRAY, JSON, Boolean, DateTime, Dialect, Double, Numeric, Text, Uuid, bindparam, literal
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ColumnElement
@@ -225,6 +225,76 @@ class _Json(_Construct):
 
     def value_in_sqlite(self, part: Part) -> str:
         return f"json_extract({part(0)}, {part(1)})"
+
+
+class JsonDocument(_Construct):
+    """A document of JSON that a column, or a parameter, holds as text."""
+
+    name = "json_document"
+    type = JSON()
+    inherit_cache = True
+
+    def _sqlite(self, part: Part) -> str:
+        return part(0)
+
+    def _postgresql(self, part: Part) -> str:
+        return f"CAST({part(0)} AS JSONB)"
+
+
+class JsonIsThere(_Json):
+    """That there is such a part, even if it is null."""
+
+    name = "json_is_there"
+    type = Boolean()
+    inherit_cache = True
+
+    def _sqlite(self, part: Part) -> str:
+        return f"({self.kind_in_sqlite(part)} IS NOT NULL)"
+
+    def _postgresql(self, part: Part) -> str:
+        return f"(({self.inside(part)}) IS NOT NULL)"
+
+
+class PlaceOfText(_Construct):
+    """At which character of a text another one begins, counted from 1; 0 where it is not in it."""
+
+    name = "place_of_text"
+    type = BigInteger()
+    inherit_cache = True
+
+    def _sqlite(self, part: Part) -> str:
+        return f"instr({part(0)}, {part(1)})"
+
+    def _postgresql(self, part: Part) -> str:
+        return f"strpos({part(0)}, {part(1)})"
+
+
+class FirstPart(_Construct):
+    """The first part of a text between `/`; NULL where it is empty."""
+
+    name = "first_part"
+    type = Text()
+    inherit_cache = True
+
+    def _sqlite(self, part: Part) -> str:
+        return f"nullif(substr({part(0)}, 1, instr({part(0)} || '/', '/') - 1), '')"
+
+    def _postgresql(self, part: Part) -> str:
+        return f"nullif(split_part({part(0)}, '/', 1), '')"
+
+
+class FurtherParts(_Construct):
+    """What stands behind the first `/` of a text; empty where there is none."""
+
+    name = "further_parts"
+    type = Text()
+    inherit_cache = True
+
+    def _sqlite(self, part: Part) -> str:
+        return f"substr({part(0)}, instr({part(0)} || '/', '/') + 1)"
+
+    def _postgresql(self, part: Part) -> str:
+        return f"substr({part(0)}, strpos({part(0)} || '/', '/') + 1)"
 
 
 class JsonText(_Json):

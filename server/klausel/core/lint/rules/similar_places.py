@@ -2,8 +2,8 @@
 
 Compared are the places in `in:` with the domains that the policy tests name, those of the demo people beside the policies, and,
 with `check --database`, those of the role assignments there. One letter more, less or other, two in the wrong order, another
-case, the last id without those above it, or another sign between the ids (`acme.support`), is most often a slip; and a deny in
-a place where nobody is denies nothing.
+case or width, the last id without those above it, or another sign between the ids (`acme.support`), is most often a slip; and a
+deny in a place where nobody is denies nothing.
 
     grants:
       - deny: anyone
@@ -23,7 +23,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
-from klausel.core.lint.similarity import is_similar, spellings
+from klausel.core.lint.similarity import folded_name, is_similar, spellings
 from klausel.core.lint.survey import Survey, warning
 from klausel.core.terms.places import EVERY
 from klausel.core.terms.problem import Problem
@@ -75,8 +75,8 @@ def _nearest(places: set[str], domains: Iterable[tuple[str, str]]) -> Mapping[st
                 if place != like and is_similar(place, like, SHORTEST_ID):
                     near.setdefault(place, (above, source))
         for depth in range(2, len(ids) + 1):
-            for place in by_spelling.get(ids[depth - 1].casefold(), ()):
-                if place.casefold() == ids[depth - 1].casefold():
+            for place in by_spelling.get(folded_name(ids[depth - 1]), ()):
+                if folded_name(place) == folded_name(ids[depth - 1]):
                     near.setdefault(place, ("/".join(ids[:depth]), source))
             run_together = by_letters.get(_BETWEEN.sub("", "/".join(ids[:depth])).casefold())
             if run_together is not None and run_together.count("/") != depth - 1:

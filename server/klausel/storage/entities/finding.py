@@ -1,0 +1,254 @@
+"""Stored entities that a filter may take, in the order of their ids: one query over the index, never one an entity."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+from sqlalchemy import ColumnElement, Engine, Text, and_, case, false, literal, null, or_, select, true, union_all
+
+from klausel.core.conditions.tree import Attribute, Call, Comparison, Literal, literals_of
+from klausel.core.conditions.values import Scalar
+from klausel.core.filters.candidates import values_needed
+from klausel.core.filters.tree import Every, Filter, Some
+from klausel.core.policy.entity import MOST_DEPTH, Entity, EntityKind, fault_in_value
+from klausel.core.policy.roles import RoleModel
+from klausel.core.terms.identifiers import is_printable
+from klausel.storage.entities.store import ENTITY_COLUMNS, below, entity_of
+from klausel.storage.filters.constructs import (
+    ExactText,
+    FirstPart,
+    FurtherParts,
+    JsonDocument,
+    JsonIsThere,
+    PlaceOfText,
+)
+from klausel.storage.filters.values import MISSING, Condition, FilterError, JsonPart, Kind, TextColumn, Value
+from klausel.storage.filters.where import ValueOf, where
+from klausel.storage.sql.database import reading
+from klausel.storage.sql.tables import Entity as Row
+
+MOST_BY_DOMAIN = 5_000
+"""How many entities some domains may have for their index to be read; of more, all are read in the order of their ids."""
+MOST_DOMAINS = 50
+FIRST_ENTITIES = 100
+MOST_LOOKED_FOR = 8
+MOST_A_QUERY = 1_000
+IDS_A_QUERY = 500
+_WITH_JSON = ("sqlite", "postgresql")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which stored entities of a kind and type are looked for.
+
+    The filter leaves every property open. `sent` is what a question sends of all of them: what is stored wins over it. With
+    `accounts` those with a domain lie in these of the top level.
+    """
+
+    kind: EntityKind
+    type: str
+    sent: Mapping[str, object]
+    filter: Filter
+    accounts: frozenset[str] | None = None
+
+
+def entities_wanted(
+    engine: Engine, roles: RoleModel, wanted: Wanted, after: str = "", at_first: int = FIRST_ENTITIES
+) -> Iterator[Entity]:
+    """All stored entities that the filter takes, behind an id, by code points of their ids; and perhaps some more.
+
+    More come where a condition has no exact meaning in SQL, so ask about each. Read in steps that grow from `at_first`.
+    Raises StorageError.
+    """
+    if wanted.filter is False or not is_printable(wanted.type):
+        return
+    condition = _condition(engine, roles, wanted)
+    query = select(*ENTITY_COLUMNS).where(*_of_type(wanted), condition).order_by(Row.id)
+    ids = _ids_in_domains(engine, roles, wanted, after)
+    if ids is not None:
+        for start in range(0, len(ids), IDS_A_QUERY):
+            with reading(engine) as connection:
+                rows = connection.execute(query.where(Row.id.in_(ids[start : start + IDS_A_QUERY]))).all()
+            yield from (entity_of(tuple(row)) for row in rows)
+        return
+    size = at_first
+    while True:
+        with reading(engine) as connection:
+            rows = connection.execute(query.where(Row.id > after).limit(size)).all()
+        yield from (entity_of(tuple(row)) for row in rows)
+        if len(rows) < size:
+            return
+        after, size = rows[-1][2], min(2 * size, MOST_A_QUERY)
+
+
+def _of_type(wanted: Wanted) -> tuple[ColumnElement[bool], ...]:
+    return Row.kind == wanted.kind, Row.type == wanted.type
+
+
+def _condition(engine: Engine, roles: RoleModel, wanted: Wanted) -> Condition:
+    columns = _Columns(roles if wanted.kind == "resource" else None, wanted.sent)
+    if engine.dialect.name in _WITH_JSON:
+        placed = _at_least(wanted.filter, columns.of_placed)
+        unplaced = _at_least(wanted.filter, columns.of_unplaced)
+    else:
+        placed = unplaced = true()
+    accounts = _accounts(roles, wanted)
+    if accounts is not None:
+        placed = and_(placed, or_(*(or_(Row.domain == one, below(one)) for one in accounts)))
+    return or_(and_(Row.domain == "", unplaced), and_(Row.domain != "", placed))
+
+
+def _at_least(filter_: Filter, value_of: ValueOf) -> Condition:
+    """The filter in SQL; true in the place of each part that has no exact meaning there."""
+    match filter_:
+        case Every(parts):
+            # What rules most out at least cost comes first; databases keep to the order.
+            return and_(*(_at_least(part, value_of) for part in sorted(parts, key=_cost)))
+        case Some(parts):
+            return or_(*(_at_least(part, value_of) for part in parts))
+        case Comparison() | Call() if any(map(_is_unkept, literals_of(filter_))):
+            return true()
+    try:
+        return where(filter_, value_of)
+    except FilterError:
+        return true()
+
+
+def _cost(part: Filter) -> int:
+    return 0 if isinstance(part, Comparison) and part.operator in ("==", "in") else 1
+
+
+def _is_unkept(item: Literal) -> bool:
+    """Whether a literal is a text that databases do not take."""
+    return isinstance(item.value, str) and fault_in_value(item.value, 1) is not None
+
+
+class _StoredPart(JsonPart):
+    """A part of the stored properties. Where it equals a text, that stands in the JSON as it is, but for what is escaped."""
+
+    def equals(self, literal_: Scalar) -> Condition:
+        """See `Value`."""
+        return and_(self._may_be([literal_]), super().equals(literal_))
+
+    def is_among(self, kind: Kind, literals: list[Any]) -> Condition:
+        """See `Value`."""
+        return and_(self._may_be(literals), super().is_among(kind, literals))
+
+    def _may_be(self, values: Sequence[Scalar]) -> Condition:
+        """True of every row in which the part can be one of these; far cheaper than to read the JSON."""
+        if len(values) > MOST_LOOKED_FOR or not all(isinstance(value, str) for value in values):
+            return true()
+        text = Row.properties.expression
+        return or_(*(PlaceOfText(text, literal(value, Text())) > 0 for value in ("\\", *map(str, values))))
+
+
+class _Columns:
+    """What stands in a row for the attributes of a stored entity, joined to what is sent."""
+
+    def __init__(self, roles: RoleModel | None, sent: Mapping[str, object]) -> None:
+        self._sent = sent
+        levels = () if roles is None else roles.levels
+        self._parts = {level.named_by: level for level in levels if level.named_by is not None}
+
+    def of_placed(self, attribute: Attribute) -> Value:
+        """Of a row with a domain, which alone says where it lies."""
+        level = self._parts.get(attribute.path[0])
+        if level is None:
+            return self._property(attribute)
+        if level.constant is not None:
+            raise FilterError("the domain has this part, and what is sent may say another")
+        return _DomainPart(level.depth) if len(attribute.path) == 1 else MISSING
+
+    def of_unplaced(self, attribute: Attribute) -> Value:
+        """Of a row without one, which its properties name, or what is sent."""
+        return self._property(attribute)
+
+    def _property(self, attribute: Attribute) -> Value:
+        name = attribute.path[0]
+        if attribute.path == ("id",):
+            return TextColumn(Row.id.expression)
+        document: ColumnElement[Any] = JsonDocument(Row.properties)
+        if name in self._sent:
+            fault = fault_in_value(self._sent[name], MOST_DEPTH)
+            if fault is not None:
+                raise FilterError(f"what is sent as {name} {fault}")
+            sent = json.dumps({name: self._sent[name]})
+            document = case((JsonIsThere(document, (name,)), document), else_=JsonDocument(literal(sent, Text())))
+            return JsonPart(document, attribute.path)
+        return _StoredPart(document, attribute.path)
+
+
+@dataclass(frozen=True)
+class _DomainPart(Value):
+    """One part of the domain of a row, counted from 1; missing where the domain has fewer."""
+
+    depth: int
+
+    def as_(self, kind: Kind) -> ColumnElement[Any] | None:
+        """See `Value`."""
+        if kind != "string":
+            return None
+        text: ColumnElement[Any] = Row.domain.expression
+        for _ in range(self.depth - 1):
+            text = FurtherParts(text)
+        return ExactText(FirstPart(text))
+
+    def equals(self, literal_: Scalar) -> Condition:
+        """See `Value`."""
+        if self.depth > 1 or not isinstance(literal_, str):
+            return super().equals(literal_)
+        return or_(Row.domain == literal_, below(literal_)) if literal_ and "/" not in literal_ else false()
+
+    def is_missing(self) -> Condition:
+        """See `Value`."""
+        text = self.as_("string")
+        assert text is not None
+        return text.is_(null())
+
+
+def _ids_in_domains(engine: Engine, roles: RoleModel, wanted: Wanted, after: str) -> list[str] | None:
+    """The ids of the resources in the only domains that can have any, where these are few; None where they may be many."""
+    if wanted.kind == "subject":
+        return None
+    prefixes = _prefixes(roles, wanted.filter)
+    if prefixes is None:
+        prefixes = _accounts(roles, wanted)
+    if prefixes is None or len(prefixes) > MOST_DOMAINS:
+        return None
+    places = [Row.domain == "", *(part for prefix in prefixes for part in (Row.domain == prefix, below(prefix)))]
+    ids = union_all(*(select(Row.id).where(*_of_type(wanted), place) for place in places)).limit(MOST_BY_DOMAIN + 1)
+    with reading(engine) as connection:
+        found = connection.execute(ids).scalars().all()
+    return sorted(id_ for id_ in found if id_ > after) if len(found) <= MOST_BY_DOMAIN else None
+
+
+def _accounts(roles: RoleModel, wanted: Wanted) -> list[str] | None:
+    """The domains of the top level in which all lies that is placed; None where the domain of a row does not say it."""
+    return None if wanted.accounts is None or roles.levels[0].constant is not None else sorted(wanted.accounts)
+
+
+def _prefixes(roles: RoleModel, filter_: Filter) -> list[str] | None:
+    """Domains in which, or below which, all lies that the filter takes; None where nothing is known, or there are many."""
+    known: list[list[str]] = []
+    for level in roles.levels:
+        # Of what was stored before its level became constant, the domain says another part there, which does not count.
+        is_named = level.named_by is not None and level.constant is None
+        needed = None if not is_named else values_needed(filter_, Attribute("resource", (str(level.named_by),)))
+        if needed is None or not all(map(is_printable, needed)):
+            break
+        further = [*known, sorted(needed)]
+        if _size(further) > MOST_DOMAINS:
+            break
+        known = further
+    return ["/".join(parts) for parts in product(*known)] if known else None
+
+
+def _size(parts: Collection[Collection[str]]) -> int:
+    size = 1
+    for some in parts:
+        size *= len(some)
+    return size

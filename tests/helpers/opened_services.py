@@ -1,0 +1,74 @@
+"""A database of a test's own, services over one policy set after the other, and what their searches find."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from random import Random
+
+from generated_policies import Generated
+from policy_sets import MODEL
+from sqlalchemy import insert
+
+from klausel.app import create_service
+from klausel.core.policy.assignment import Assignment
+from klausel.core.policy.entity import Entity, properties_text
+from klausel.service.decision_service import Service
+from klausel.service.searches import Search, page_of
+from klausel.settings import Settings
+from klausel.storage.sql.rows import as_values
+from klausel.storage.sql.tables import CasbinRule
+from klausel.storage.sql.tables import Entity as EntityRow
+
+MOMENT = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+class Opened:
+    """A database of the test's own, and services over one policy set after the other."""
+
+    def __init__(self, url: str, folder: Path) -> None:
+        self.url = url
+        self.folder = folder
+        self.count = 0
+
+    def service(self, generated: Generated, rows: list[Assignment], entities: Sequence[Entity] = ()) -> Service:
+        """A service over a set; in its database stand these rows alone, as if somebody else had written them."""
+        self.count += 1
+        folder = self.folder / f"policies{self.count}"
+        for name, text in generated.texts.items():
+            file = folder / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text, encoding="utf-8")
+        (self.folder / "model.conf").write_text(MODEL)
+        options = Settings(
+            policies=str(folder), model=str(self.folder / "model.conf"), database=self.url, orphaned_assignments="warn"
+        )
+        service = replace(create_service(options), clock=lambda: MOMENT)
+        with service.store.engine.begin() as connection:
+            connection.execute(CasbinRule.__table__.delete())  # type: ignore[attr-defined]
+            if rows:
+                connection.execute(insert(CasbinRule), [as_values(row) for row in rows])
+            connection.execute(EntityRow.__table__.delete())  # type: ignore[attr-defined]
+            if entities:
+                names = ("kind", "type", "id", "domain", "properties")
+                stored = [(*one[:4], properties_text(one.properties)) for one in entities]
+                connection.execute(insert(EntityRow), [dict(zip(names, row, strict=True)) for row in stored])
+        return service
+
+
+def in_pages(search: Search, part: str, random: Random) -> list[str]:
+    """All answers of a search for a part, read in pages of different lengths."""
+    found: list[str] = []
+    while True:
+        page, has_more = page_of(getattr(search, part)(found[-1] if found else ""), random.choice((1, 2, 5)))
+        found += page
+        if not has_more:
+            return found
+
+
+def known_domains(rows: list[Assignment], above: str, depth: int) -> list[str]:
+    """The ids of the domains of a level, below one, that rows name."""
+    prefix = above + "/" if above else ""
+    return sorted({row.domain.split("/")[depth - 1] for row in rows if row.domain and row.domain.startswith(prefix)})
