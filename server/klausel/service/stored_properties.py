@@ -6,12 +6,14 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from math import inf
+from typing import Protocol
 
 from klausel.core.policy.entity import Entity, EntityKey, joined
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.terms.identifiers import fault_in_subject
 from klausel.core.terms.request import Request
 from klausel.service.role_assignments import SubjectRows
+from klausel.storage.entities.store import EntityStore
 from klausel.storage.sql.change_feed import ChangeFeed
 
 MOST_BYTES = 32 * 1024 * 1024
@@ -92,6 +94,34 @@ class StoredProperties:
             self._bytes -= known[1]
 
 
+class Finds(Protocol):
+    """Finds stored entities."""
+
+    def of(self, keys: Iterable[EntityKey]) -> dict[EntityKey, Entity]:
+        """Those of them that are stored. Raises StorageError."""
+
+
+class NothingStored:
+    """Finds nothing."""
+
+    def of(self, keys: Iterable[EntityKey]) -> dict[EntityKey, Entity]:
+        """See `Finds`."""
+        return {}
+
+
+class StoredThen:
+    """Finds entities as they were after a record of the change log."""
+
+    def __init__(self, store: EntityStore, number: int) -> None:
+        self._store = store
+        self._number = number
+
+    def of(self, keys: Iterable[EntityKey]) -> dict[EntityKey, Entity]:
+        """See `Finds`."""
+        found = ((key, self._store.read_at(key, self._number)) for key in keys)
+        return {key: entity for key, entity in found if entity is not None}
+
+
 def subject_key_of(policy: PolicySet, request: Request) -> EntityKey | None:
     """Under which key properties of the subject may be stored that have a say in the answer; None for none."""
     type_, id_ = request.subject.type, request.subject.id
@@ -108,7 +138,7 @@ def resource_key_of(policy: PolicySet, request: Request) -> EntityKey | None:
     return ("resource", type_, id_)
 
 
-def join_all(policy: PolicySet, stored: StoredProperties, requests: Sequence[Request]) -> list[Request]:
+def join_all(policy: PolicySet, stored: Finds, requests: Sequence[Request]) -> list[Request]:
     """The requests with what is stored of their subjects and resources, all read at once. Raises StorageError."""
     keys = [(subject_key_of(policy, request), resource_key_of(policy, request)) for request in requests]
     found = stored.of(dict.fromkeys(key for pair in keys for key in pair if key is not None))
@@ -118,7 +148,7 @@ def join_all(policy: PolicySet, stored: StoredProperties, requests: Sequence[Req
     ]
 
 
-def names_from_store(policy: PolicySet, stored: StoredProperties, request: Request) -> tuple[str, ...]:
+def names_from_store(policy: PolicySet, stored: Finds, request: Request) -> tuple[str, ...]:
     """What a joined request has from the store, such as `subject.email`; sorted. Raises StorageError."""
     bare = request._replace(
         subject=request.subject._replace(properties={}), resource=request.resource._replace(properties={})
