@@ -21,6 +21,9 @@ from doors import (
     with_subject,
 )
 
+from klausel.core.records.recorded import Recorded
+from klausel.storage.decision_log.files import Block, records_in
+
 SUBJECT, ACTION, RESOURCE = ALLOWED["subject"], ALLOWED["action"], ALLOWED["resource"]
 DELETE = {"name": "delete"}
 SEMANTICS = ("execute_all", "deny_on_first_deny", "permit_on_first_permit")
@@ -232,6 +235,25 @@ def test_a_batch_is_bounded_by_the_bytes_of_its_defaults_in_its_items(
     assert doors.service.decision_log is not None
     doors.service.decision_log.close()
     assert log.stat().st_size < 300_000
+
+
+def test_large_defaults_of_a_batch_are_recorded_once(opened: Callable[..., Doors], door_name: str, tmp_path: Path) -> None:
+    log = tmp_path / "decisions.jsonl"
+    doors = opened(decision_log=str(log))
+    grant(doors.service, demo_people())
+    large = with_subject(ALLOWED, properties={"notes": ["x" * 1000] * 10})
+    assert doors.named(door_name).decisions({**large, "evaluations": [{}] * 500}) == [True] * 500
+    assert doors.service.decision_log is not None
+    doors.service.decision_log.close()
+    assert doors.service.decision_log.counts().written == 500
+    assert log.stat().st_size < 500_000
+    found = [record for _, record in records_in(Block("log", 1, log.read_bytes()))]
+    assert len(found) == 500
+    for record in found:
+        assert isinstance(record, Recorded)
+        assert record.allowed
+        assert record.request is not None
+        assert record.request.subject.properties == {"notes": ["x" * 1000] * 10}
 
 
 def test_a_batch_answers_as_its_items_would_one_by_one(client: Door) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +60,9 @@ def _given(node: Node, place: str) -> Given:
 
 
 def _of_toml(text: str, path: Path) -> dict[str, Given]:
+    # Most commands read no such file.
+    import tomllib
+
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -29,7 +29,8 @@ from klausel.cli.watch import watch
 from klausel.core.analysis.other_model import note_on
 from klausel.core.lint.registry import PAGES, page
 from klausel.core.lint.survey import DomainSeen
-from klausel.core.terms.problem import MOST_SHOWN, PolicyError, Problem, did_you_mean, first_of, problem_as_json
+from klausel.core.policy.assignment import Assignment
+from klausel.core.terms.problem import MOST_SHOWN, Place, PolicyError, Problem, did_you_mean, first_of, problem_as_json
 from klausel.service.pipeline import accepted_model_of, check_files, load_files, problems_of_orphans
 from klausel.storage.file_rules import DEMO_FILE
 from klausel.storage.git.objects import GitError
@@ -172,7 +173,7 @@ def _problems_in(
         texts |= {file.shown_as: file.content.decode("utf-8", "replace") for file in found.files}
         other_model = accepted_model_of(found, accepted_models())
         if database is None:
-            return check_files(found, _demo_people(folder), accepted_models()), other_model
+            return check_files(found, _demo_people(folder), accepted_models(), _demo_rows(folder)), other_model
         return _problems_beside(found, database, folder), other_model
     except GitError as error:
         fail(str(error))
@@ -190,6 +191,19 @@ def _demo_people(folder: Path) -> Iterator[DomainSeen]:
                     yield row.domain, f"{shown(file)}:{rows.line_of[number]}"
 
 
+def _demo_rows(folder: Path) -> Iterator[tuple[Assignment | str, Place]]:
+    """The rows of the demo people beside the policies, or why one cannot be read, each with its place."""
+    file = folder / DEMO_FILE
+    if not file.is_file():
+        return
+    rows = AssignmentFile(file)
+    try:
+        for number, row in enumerate(rows):
+            yield rows.faults.get(number, row), Place(shown(file), rows.line_of[number], 1)
+    except BrokenFile as error:
+        yield error.message, Place(shown(file), max(error.line, 1), 1)
+
+
 def _problems_beside(found: PolicyFiles, database: str, folder: Path) -> tuple[Problem, ...]:
     """The problems of a policy set, those among them that only the role assignments of a database show."""
     # Only here: most checks need no database, and loading what speaks to one takes longer than they do.
@@ -205,7 +219,7 @@ def _problems_beside(found: PolicyFiles, database: str, folder: Path) -> tuple[P
                 for domain in stored_domains(store.engine):
                     yield domain, "role assignments"
 
-        problems = check_files(found, people_in(), accepted_models())
+        problems = check_files(found, people_in(), accepted_models(), _demo_rows(folder))
         if any(problem.severity == "error" for problem in problems):
             return problems
         with closing(AssignmentStore(open_existing_database(database))) as store:

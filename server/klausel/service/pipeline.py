@@ -13,10 +13,12 @@ from klausel.casbin_policies.model_shape import model_digest, other_matcher, pro
 from klausel.core.analysis.budget import MOST_STEPS
 from klausel.core.lint.rules.switch_off import without_switched_off
 from klausel.core.loading.cache import LoadCache
+from klausel.core.loading.demo_people import faulty_demo_people
 from klausel.core.loading.load import ROLES_FILE, LoadResult, SourceFile, is_test_file, load_policy
+from klausel.core.policy.assignment import Assignment
 from klausel.core.policy.orphans import StoredRole, orphan_problems, orphaned_roles
 from klausel.core.policy.policy_test import PolicyTest
-from klausel.core.terms.problem import SWITCH_OFF_MARK, PolicyError, Problem
+from klausel.core.terms.problem import SWITCH_OFF_MARK, Place, PolicyError, Problem
 from klausel.core.text.decoding import decode
 from klausel.storage.file_rules import MODEL_NAME
 from klausel.storage.policy_files.folder import Commit, PolicyFiles, read_folder
@@ -139,11 +141,15 @@ def other_model_of(found: PolicyFiles) -> str | None:
 
 
 def check_files(
-    found: PolicyFiles, people_in: Iterable[tuple[str, str]] = (), accepted_models: Collection[str] = ()
+    found: PolicyFiles,
+    people_in: Iterable[tuple[str, str]] = (),
+    accepted_models: Collection[str] = (),
+    demo_people: Iterable[tuple[Assignment | str, Place]] = (),
 ) -> tuple[Problem, ...]:
     """Every problem in the files of a policy set, sorted; empty when all is well. Lint looks only at a set without errors.
 
     `people_in` are domains in which people hold roles, beside those of the policy tests, each with where it is named.
+    `demo_people` are the rows beside the policies, or why one cannot be read, each with its place.
     """
     from klausel.core.lint.registry import WARNINGS, lint  # who only asks does not wait for what looks for oversights
 
@@ -151,5 +157,9 @@ def check_files(
         result, compiled = load_result(found, with_tests=True, accepted_models=accepted_models)
     except PolicyError as error:
         return error.problems
-    problems = [*result.problems, *lint(compiled.policy, result.tests, people_in, datetime.now(UTC))]
+    problems = [
+        *result.problems,
+        *lint(compiled.policy, result.tests, people_in, datetime.now(UTC)),
+        *faulty_demo_people(compiled.policy.roles, demo_people),
+    ]
     return tuple(without_switched_off(problems, texts_with_switch_offs(found), known=WARNINGS))

@@ -11,6 +11,7 @@ from klausel.core.conditions.values import time_text
 from klausel.core.decisions.decide import Decision
 from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.records.decision_record import Record
+from klausel.core.records.shared_values import SharedValues
 from klausel.core.terms.caller import Caller
 from klausel.core.terms.request import Request
 from klausel.service.pipeline import LoadedPolicy
@@ -26,7 +27,7 @@ Decide = Callable[[Request], Decision]
 class Recording:
     """Notes the decisions of one HTTP request, and hands them to the log before the answer is sent."""
 
-    __slots__ = ("_head", "_index", "_lines", "_log", "asked", "effective_roles")
+    __slots__ = ("_head", "_index", "_lines", "_log", "_shared", "asked", "effective_roles")
 
     def __init__(self, log: DecisionLog, route: str, environ: WSGIEnvironment) -> None:
         """`route` is `evaluation`, `evaluations` or `explain`."""
@@ -35,6 +36,7 @@ class Recording:
         name = environ.get("REMOTE_ADDR", "") if caller is None else caller.logged_as
         self._head = log.head(route, environ.get("HTTP_X_REQUEST_ID"), name)
         self._index = 0 if route == "evaluations" else None
+        self._shared: SharedValues | None = None
         self._lines: list[bytes] = []
         self.effective_roles: EffectiveRoles | None = None
         """Of the subject of the decision that is being made, once it was read."""
@@ -70,11 +72,17 @@ class Recording:
 
     def note(self, request: Request | None, decision: Decision, nanoseconds: int) -> None:
         """Notes one decision; `request` is None for what was no question."""
-        log = self._log
+        log, index = self._log, self._index
         if log.keeps(decision):
-            self._lines.append(log.line(self._head, self._index, request, decision, self.effective_roles, nanoseconds))
-        if self._index is not None:
-            self._index += 1
+            noted = (self._head, index, request, decision, self.effective_roles, nanoseconds)
+            if index is None:
+                self._lines.append(log.line(*noted))
+            else:
+                if self._shared is None:
+                    self._shared = SharedValues()
+                log.add_line(self._lines, self._shared, *noted)
+        if index is not None:
+            self._index = index + 1
 
     def note_fault(self, message: str) -> None:
         """Notes an item of a batch that was denied because it is no question."""
@@ -83,7 +91,10 @@ class Recording:
 
     def end(self) -> None:
         """Hands everything over. Raises `NotRecorded` where the log is strict and cannot be written."""
-        self._log.record(self._lines)
+        last = None if self._shared is None else self._shared.end()
+        if last is not None:
+            self._lines.append(last)
+        self._log.record(self._lines, str(self._head["caller"]))
 
 
 _last_version: tuple[LoadedPolicy, Record] | None = None

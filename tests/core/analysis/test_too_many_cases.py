@@ -101,7 +101,7 @@ def test_leaving_out_choices_that_look_alike_loses_no_outcome(seed: int, monkeyp
         else:
             atoms.append(Comparison("==", left, random_.choice([one for one in operands if one != left])))
     short = truth_space(atoms)
-    monkeypatch.setattr(module, "_alike", lambda *_: {})
+    monkeypatch.setattr(module, "values_alike", lambda *_: {})
     whole = truth_space(atoms)
     assert {one.truths for one in short.outcomes} == {one.truths for one in whole.outcomes}
     for outcome in short.outcomes:

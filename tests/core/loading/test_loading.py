@@ -21,6 +21,7 @@ CASES = {case.name: case for case in all_cases()}
 
 # Ids of problems that no policy file has but its folder, and the test that has a case for each.
 TESTED_ELSEWHERE = {
+    "demo-people": "tests/cli/test_check_demo_people.py",
     "unknown-file": "tests/storage/policy_files/test_policy_files.py",
     "orphaned-assignments": "tests/service/test_orphaned_assignments.py",
     "too-many-questions": "tests/core/testing/test_policy_tests.py",

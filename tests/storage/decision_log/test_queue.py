@@ -7,6 +7,7 @@ import pytest
 from decision_logs import KeptLines
 
 from klausel.core.decisions.decide import Decision
+from klausel.core.records.shared_values import SharedLine
 from klausel.core.terms.request import Action, Request, Resource, Subject
 from klausel.storage.decision_log.queue import DecisionLog, NotRecorded
 
@@ -88,6 +89,36 @@ def test_more_bytes_than_may_wait_are_dropped_also_by_an_empty_queue(
     note(log)
     log.close()
     assert log.counts().written == 1
+
+
+def test_of_a_caller_that_floods_only_its_own_records_are_dropped(
+    opened: Callable[..., DecisionLog], sink: KeptLines
+) -> None:
+    log = opened(most_waiting=100)
+    sink.failing = True
+    for caller, number in (("flood", 95), ("flood", 50), ("quiet", 3), ("flood", 50), ("quiet", 2), ("other", 5)):
+        head = log.head("evaluation", None, caller)
+        log.record([log.line(head, None, REQUEST, ALLOW, None, 1000) for _ in range(number)], caller)
+    assert log.counts().dropped == 100
+    sink.failing = False
+    log.close()
+    kept = [record["caller"] for record in sink.records if "caller" in record]
+    assert {caller: kept.count(caller) for caller in kept} == {"flood": 95, "quiet": 5, "other": 5}
+
+
+def test_names_of_callers_are_no_way_around_the_bound(opened: Callable[..., DecisionLog], sink: KeptLines) -> None:
+    log = opened(most_waiting=100)
+    sink.failing = True
+    for number in range(200):
+        log.record([b"{}\n"] * 5, f"caller {number}")
+    assert log.counts().waiting <= 200
+
+
+def test_a_line_of_several_decisions_counts_as_so_many(opened: Callable[..., DecisionLog], sink: KeptLines) -> None:
+    log = opened()
+    log.record([SharedLine.of(b"{}\n", 7), b"{}\n"])
+    log.close()
+    assert (log.counts().written, len(sink.lines)) == (8, 2)
 
 
 def test_what_never_can_be_written_is_counted_as_dropped_at_the_end(

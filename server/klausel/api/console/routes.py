@@ -7,6 +7,8 @@ from importlib.resources import files
 from flask import Blueprint, Response, request
 
 from klausel.api.access import caller_in, check_reach, check_scope
+from klausel.api.console.changes_page import FIELDS as FIELDS_OF_CHANGES
+from klausel.api.console.changes_page import ChangesPage
 from klausel.api.console.fields import FIELDS_OF_TRY, is_property_field, read_domain, read_page_number
 from klausel.api.console.matrix_page import FIELDS as FIELDS_OF_MATRIX
 from klausel.api.console.matrix_page import MatrixPage
@@ -36,6 +38,7 @@ def console_routes(service: Service) -> Blueprint:
     style = files("klausel.api.console").joinpath("style.css").read_bytes() + STYLE.encode()
     script = files("klausel.api.console").joinpath("console.js").read_bytes()
     matrix = MatrixPage(service)
+    changes = ChangesPage(service)
 
     @blueprint.get("/console", provide_automatic_options=False)
     def show_matrix() -> Response:
@@ -80,6 +83,11 @@ def console_routes(service: Service) -> Blueprint:
         if format_ == "csv":
             return what_can_csv(service, given, caller)
         return answer(what_can_page(service, given, caller, format_ == "json"))
+
+    @blueprint.get("/console/changes", provide_automatic_options=False)
+    def show_changes() -> Response:
+        given = query_parameters(*FIELDS_OF_CHANGES, "page", "format")
+        return answer(changes.page(given, format_asked(*FORMATS) == "json"))
 
     @blueprint.get("/console/style.css", provide_automatic_options=False)
     def show_style() -> Response:

@@ -1,4 +1,8 @@
-"""The matrix of roles by actions: what each role gives by itself, in every kind of place; exact on conditions."""
+"""The matrix of roles by actions: what each role gives by itself, in every kind of place; exact on conditions.
+
+It shares only the placements of the decision table: a cell says a condition, which is simplified from those of the grants,
+and going through the outcomes of all conditions together would tell no more and end where these are too many.
+"""
 
 from __future__ import annotations
 

@@ -16,7 +16,8 @@ from functools import cached_property
 from types import MappingProxyType
 
 from klausel.core.conditions.functions import FUNCTIONS
-from klausel.core.conditions.samples import few_values, own_values, samples
+from klausel.core.conditions.samples import few_values, own_values, samples, sent
+from klausel.core.conditions.symmetry import Parts, choices_of_all, number_of_lists, parts_of_lists, values_alike
 from klausel.core.conditions.tree import (
     CONTEXT_NOW,
     ORDERING,
@@ -36,7 +37,9 @@ from klausel.core.conditions.tree import (
     Truth,
     attributes_in,
     attributes_of,
+    holds_a_list,
     kind_of_operand,
+    kinds_taken,
     literals_of,
     negate,
     operands_of,
@@ -160,11 +163,8 @@ def positive(atom: Atom) -> tuple[Atom, bool]:
 
 MOST_CASES = 200_000
 """Choices of values for one group of attributes, or outcomes, beyond which nothing is gone through."""
-
-
 _MOST_PARTS = 64
 """Parts of conditions beyond which nobody looks whether each can turn out in more than one way."""
-
 TOO_MANY_CASES_HINT = "compare fewer values with each other, or make fewer different comparisons about one action"
 
 
@@ -252,18 +252,8 @@ def _is_free(atom: Atom) -> bool:
     if not isinstance(atom, Call):
         return False
     function = FUNCTIONS[atom.function]
-    lists = [term for term in terms_of(atom) if "list" in _kinds_taken(atom, term)]
+    lists = [term for term in terms_of(atom) if "list" in kinds_taken(atom, term)]
     return function.told_by == "free" or len(lists) > 1
-
-
-def _kinds_taken(atom: Call, term: Term) -> set[Kind]:
-    parameters = FUNCTIONS[atom.function].parameters
-    return {
-        kind
-        for parameter, argument in zip(parameters, atom.arguments, strict=True)
-        if argument == term
-        for kind in parameter.kinds
-    }
 
 
 def _most_choices(group: tuple[Atom, ...], known: Known) -> int:
@@ -275,7 +265,7 @@ def _most_choices(group: tuple[Atom, ...], known: Known) -> int:
         if _known(term, known):
             choices *= len(_known(term, known))
         elif any(holds_a_list(term, atom) for atom in group):
-            choices *= _number_of_lists(_parts_of_lists(term, group, _sent(scalars), given)) + len(scalars) + 2
+            choices *= number_of_lists(parts_of_lists(term, group, sent(scalars), given)) + len(scalars) + 2
         else:
             choices *= len(_values_of(term, group, scalars, given))
     return choices
@@ -283,13 +273,6 @@ def _most_choices(group: tuple[Atom, ...], known: Known) -> int:
 
 def _known(term: Term, known: Known) -> tuple[object, ...]:
     return known.get(term, ()) if isinstance(term, Attribute) else ()
-
-
-def holds_a_list(term: Term, atom: Atom) -> bool:
-    """Whether an atom looks at the elements of a list under a name."""
-    if isinstance(atom, Call):
-        return "list" in _kinds_taken(atom, term)
-    return isinstance(atom, Comparison) and atom.operator == "in" and atom.right == term
 
 
 def _groups(atoms: Sequence[Atom]) -> list[tuple[Atom, ...]]:
@@ -321,7 +304,7 @@ def _group_outcomes(atoms: tuple[Atom, ...], known: Known) -> tuple[tuple[Atom, 
     choices = [_known(term, known) or _values_of(term, atoms, scalars, given) for term in terms]
     group = _Group(atoms, terms)
     outcomes: dict[Truths, Outcome] = {}
-    chosen_in_turn = _choices_of_all(choices, _alike(atoms, given, scalars))
+    chosen_in_turn = choices_of_all(choices, values_alike(atoms, given, scalars))
     for number, chosen in enumerate(chosen_in_turn):
         if number >= MOST_CASES:
             names = ", ".join(map(str, terms))
@@ -335,61 +318,6 @@ def _group_outcomes(atoms: tuple[Atom, ...], known: Known) -> tuple[tuple[Atom, 
     return atoms, tuple(outcomes.values())
 
 
-_Key = tuple[type, object]
-
-
-def _alike(atoms: Sequence[Atom], given: Sequence[object], scalars: Sequence[object]) -> dict[_Key, tuple[str, int]]:
-    """The values that nothing tells apart but whether they are equal: for each its kind and its number among them.
-
-    There are none where the order of values matters, or where lists are made of them.
-    """
-    comparisons = [atom for atom in atoms if isinstance(atom, Comparison)]
-    if any(atom.operator in ORDERING for atom in comparisons) or any(
-        holds_a_list(term, atom) for atom in atoms for term in terms_of(atom)
-    ):
-        return {}
-    named = {_key(value) for value in given if kind_of(value) not in (None, "list")}
-    named |= {_key(literal.value) for atom in atoms for literal in literals_of(atom)}
-    alike: dict[_Key, tuple[str, int]] = {}
-    counts = {"text": 0, "number": 0}
-    for value in scalars:
-        kind = kind_of(value)
-        if kind not in counts or _key(value) in named:
-            continue
-        alike[_key(value)] = kind, counts[kind]
-        counts[kind] += 1
-    return alike
-
-
-def _key(value: object) -> _Key:
-    """A value apart from those of other types that Python calls equal."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return float, value
-    return type(value), value
-
-
-def _choices_of_all(
-    choices: Sequence[Sequence[object]], alike: Mapping[_Key, tuple[str, int]]
-) -> Iterator[tuple[object, ...]]:
-    """Every choice of one value each; of choices that differ only in which of the values alike they take, the first."""
-
-    def go_on(chosen: tuple[object, ...], used: Mapping[str, int]) -> Iterator[tuple[object, ...]]:
-        if len(chosen) == len(choices):
-            yield chosen
-            return
-        for value in choices[len(chosen)]:
-            kind, number = alike.get(_key(value), ("", 0)) if alike and not isinstance(value, list | dict) else ("", 0)
-            if kind and number > used[kind]:
-                continue
-            grown = {**used, kind: number + 1} if kind and number == used[kind] else used
-            yield from go_on((*chosen, value), grown)
-
-    if not alike:
-        yield from itertools.product(*choices)
-    else:
-        yield from go_on((), {"text": 0, "number": 0})
-
-
 def _scalar_values(atoms: Sequence[Atom], given: Sequence[object], count: int) -> list[object]:
     """The literals, and between and beyond them as many values as there are terms to differ from each other."""
     literals = [*given, *(literal.value for atom in atoms for literal in literals_of(atom))]
@@ -401,11 +329,6 @@ def _scalar_values(atoms: Sequence[Atom], given: Sequence[object], count: int) -
         isinstance(atom, Call) and not _is_free(atom) for atom in atoms
     )
     return samples(literals, kinds, count, orders)
-
-
-def _sent(values: Iterable[object]) -> list[object]:
-    """Those that a request can hold."""
-    return [value for value in values if kind_of(value) in ("text", "number", "boolean")]
 
 
 def _values_of(term: Term, atoms: Sequence[Atom], scalars: list[object], given: Sequence[object]) -> list[object]:
@@ -426,14 +349,14 @@ def _values_of(term: Term, atoms: Sequence[Atom], scalars: list[object], given: 
         if isinstance(atom, Comparison):
             other = atom.right if atom.left == term else atom.left
             if holds_a_list(term, atom):
-                elements += _sent(scalars) if kind_of_operand(other) is None else _like(other, scalars)
+                elements += sent(scalars) if kind_of_operand(other) is None else _like(other, scalars)
                 others.append([])
             else:
                 kinds |= _kinds(other)
         elif isinstance(atom, Truth):
             kinds |= {"boolean"}
         else:
-            taken = _kinds_taken(atom, term)
+            taken = kinds_taken(atom, term)
             kinds |= taken
             if "list" in taken:
                 elements += [value for one in operands_of(atom) if isinstance(one, ListOf) for value in _like(one, scalars)]
@@ -442,7 +365,7 @@ def _values_of(term: Term, atoms: Sequence[Atom], scalars: list[object], given: 
                 others.append({})
     objects = [value for value in others if value == {}]
     elements = [value for value in scalars if any(value is one for one in elements)]
-    lists = _lists(_parts_of_lists(term, atoms, elements, given)) if [] in others else []
+    lists = _lists(parts_of_lists(term, atoms, elements, given)) if [] in others else []
     return [None, *lists, *objects, *(value for value in scalars if kind_of(value) in kinds)]
 
 
@@ -462,61 +385,9 @@ def _like(operand: Operand, scalars: list[object]) -> list[object]:
     return [value for value in scalars if kind_of(value) in _kinds(operand)]
 
 
-_Parts = list[list[object]]
-"""Values that nothing tells apart, and how many of them a list may hold, as the lists of those: the first ones, or all."""
-
-
-def _parts_of_lists(term: Term, atoms: Sequence[Atom], elements: Sequence[object], given: Sequence[object]) -> list[_Parts]:
-    """For each class of elements that nothing tells apart, what of it a list under this name may hold.
-
-    A list need hold no more of a class than there are other terms to be looked for in it, or else all; which of the class it
-    holds is all the same. Where several lists are compared with each other, each element is a class of its own.
-    """
-    terms = {one for atom in atoms for one in terms_of(atom)}
-    others = len([one for one in terms if one != term])
-    classes: dict[object, list[object]] = {}
-    is_alone = [one for one in terms if any(holds_a_list(one, atom) for atom in atoms)] == [term]
-    for number, value in enumerate(elements):
-        signature = _signature(value, atoms, given) if is_alone else None
-        classes.setdefault(number if signature is None else signature, []).append(value)
-    return [
-        [alike[:size] for size in (*range(min(max(1, others), len(alike) - 1) + 1), len(alike))]
-        for alike in classes.values()
-    ]
-
-
-def _signature(value: object, atoms: Sequence[Atom], given: Sequence[object]) -> object:
-    """What tells a value apart from others of its kind: where it is written; None where anything may."""
-    kind = kind_of(value)
-    for atom in atoms:
-        if isinstance(atom, Comparison) and atom.operator in ORDERING and kind == "number":
-            return None
-        if isinstance(atom, Call) and any(one.kinds not in ((), ("list",)) for one in FUNCTIONS[atom.function].parameters):
-            return None
-    if any(value == one and kind == kind_of(one) for one in given):
-        return None
-    return kind, tuple(any(value == one and kind == kind_of(one) for one in written) for written in _written_together(atoms))
-
-
-def _written_together(atoms: Sequence[Atom]) -> Iterator[Sequence[object]]:
-    for atom in atoms:
-        for operand in operands_of(atom):
-            match operand:
-                case Literal(value):
-                    yield (value,)
-                case ListOf(items):
-                    yield tuple(item.value for item in items)
-                case Computed():
-                    yield few_values(operand)
-
-
-def _number_of_lists(parts: Sequence[_Parts]) -> int:
-    return 2 * math.prod(map(len, parts))
-
-
-def _lists(parts: Sequence[_Parts]) -> list[object]:
+def _lists(parts: Sequence[Parts]) -> list[object]:
     """Every list of these parts, alone and with one more element of a kind that nothing equals; raises `TooManyCases`."""
-    if _number_of_lists(parts) > MOST_CASES:
+    if number_of_lists(parts) > MOST_CASES:
         raise TooManyCases("its conditions look for too many different values in one list")
     plain: list[list[object]] = [[value for part in chosen for value in part] for chosen in itertools.product(*parts)]
     plain.sort(key=len)

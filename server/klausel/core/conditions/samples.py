@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime, time, timedelta
 
 from klausel.core.conditions.functions import FUNCTIONS
@@ -55,6 +55,11 @@ def own_values(term: Term, scalars: Collection[object]) -> list[object]:
 def _texts(literals: list[str], count: int) -> list[str]:
     fresh = (name for name in map("x{}".format, itertools.count(1)) if name not in literals)
     return [*literals, *itertools.islice(fresh, count)]
+
+
+def sent(values: Iterable[object]) -> list[object]:
+    """Those that a request can hold."""
+    return [value for value in values if kind_of(value) in ("text", "number", "boolean")]
 
 
 def _numbers(literals: list[int | float], count: int, orders: bool) -> list[int | float]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 
-from klausel.core.conditions.outcomes import Known, TooManyCases, TruthSpace, holds_a_list, positive, truth_space
+from klausel.core.conditions.outcomes import Known, TooManyCases, TruthSpace, positive, truth_space
 from klausel.core.conditions.tree import (
     AllOf,
     AnyOf,
@@ -18,6 +18,7 @@ from klausel.core.conditions.tree import (
     atoms,
     attributes_of,
     evaluate_atom,
+    holds_a_list,
     terms_of,
     with_one_spelling,
 )

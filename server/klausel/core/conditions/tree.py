@@ -252,6 +252,24 @@ def terms_of(atom: Atom) -> list[Term]:
     return [operand for operand in operands_of(atom) if isinstance(operand, Attribute | Computed)]
 
 
+def kinds_taken(atom: Call, term: Term) -> set[Kind]:
+    """The kinds that a function takes where it is given a term; none where any."""
+    parameters = FUNCTIONS[atom.function].parameters
+    return {
+        kind
+        for parameter, argument in zip(parameters, atom.arguments, strict=True)
+        if argument == term
+        for kind in parameter.kinds
+    }
+
+
+def holds_a_list(term: Term, atom: Atom) -> bool:
+    """Whether an atom looks at the elements of a list under a name."""
+    if isinstance(atom, Call):
+        return "list" in kinds_taken(atom, term)
+    return isinstance(atom, Comparison) and atom.operator == "in" and atom.right == term
+
+
 def attributes_in(operand: Operand) -> list[Attribute]:
     """The attributes that a value is read from, in the order of the text, repeated ones too."""
     if isinstance(operand, Attribute):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 SHORTEST_NAME = 5
 SHORTEST_PART = 3
@@ -10,15 +11,20 @@ _DOT = re.compile(r"\.")
 _PARTS = re.compile(r"[_\-:/.]")
 
 
+def folded_name(name: str) -> str:
+    """A name without what the eye does not tell apart: case, and letters of another width."""
+    return unicodedata.normalize("NFKC", name).casefold()
+
+
 def spellings(name: str) -> set[str]:
     """What names that look alike have in common with each other: they share one of these at least."""
-    folded = name.casefold()
+    folded = folded_name(name)
     return {folded, *(folded[:at] + folded[at + 1 :] for at in range(len(folded)))}
 
 
 def is_similar(one: str, other: str, shortest: int = SHORTEST_NAME) -> bool:
     """Whether two different names look alike; `shortest` is how long a name must be for a letter to be a slip."""
-    one_folded, other_folded = one.casefold(), other.casefold()
+    one_folded, other_folded = folded_name(one), folded_name(other)
     if one_folded == other_folded:
         return True
     start = _length_in_common(one_folded, other_folded)

@@ -125,6 +125,13 @@ PROBLEM_PAGES: Mapping[str, str] = MappingProxyType(
             Put the text in quotes. A comment that is meant begins with a blank, `# like
             this`, or stands on a line of its own above.
             """,
+        "demo-people": """
+            A row of demo/assignments.csv can be no role assignment, so that
+            klausel serve --demo does not start: an unknown role, a domain of another
+            level, a subject without a type, a field too many.
+
+            Correct the row: subject,role,domain, such as user:ann,editor,acme/website.
+            """,
         "deny-reaches-stronger-role": """
             A deny reaches everybody who holds the role, by inheritance too: a deny for
             `reader` also denies those whose role contains reader. Often only the weaker

@@ -6,6 +6,7 @@ from klausel.core.policy.assignment import Assignment, fault_in_assignment, subj
 from klausel.core.policy.roles import ANYONE, RoleModel, parent_domain
 
 _SUBJECT = "user:somebody"
+_EXAMPLE_IDS = ("acme", "support", "a", "b")
 
 
 class BadAssumption(Exception):
@@ -22,9 +23,9 @@ def assumed_roles(roles: RoleModel, text: str) -> tuple[tuple[str, str], ...]:
     for item in (part.strip() for part in text.split(",")):
         if item == ANYONE:
             continue
-        role, at, domain = item.partition("@")
+        role, at, domain = (part.strip() for part in item.partition("@"))
         if not (role and at and domain):
-            example = f"{next(iter(roles.roles))}@acme" if roles.roles else "role@acme"
+            example = _example(roles, role)
             raise BadAssumption(f'"{item}" is not ROLE@PLACE, such as {example}; several are put apart by commas')
         fault = fault_in_assignment(roles, Assignment(_SUBJECT, role, domain))
         if fault:
@@ -36,6 +37,15 @@ def assumed_roles(roles: RoleModel, text: str) -> tuple[tuple[str, str], ...]:
     if violations:
         raise BadAssumption(f"nobody can hold these roles together: {violations[0].message.removeprefix(_SUBJECT + ' ')}")
     return tuple(pairs)
+
+
+def _example(roles: RoleModel, role: str) -> str:
+    """How a role is written with a place: this one where it is declared, else the first."""
+    known = role if role in roles.roles else next(iter(roles.roles), None)
+    if known is None:
+        return "role@acme"
+    levels = roles.levels[: roles.level_of(known).depth]
+    return f"{known}@{'/'.join(level.constant or id_ for level, id_ in zip(levels, _EXAMPLE_IDS, strict=False))}"
 
 
 def deepest_place(pairs: tuple[tuple[str, str], ...]) -> str | None:

@@ -6,12 +6,15 @@ Each part of a place is the id of a domain, or `*` for every id there. A place i
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 EVERY = "*"
 EVERYWHERE = EVERY
+_SIGNS = frozenset("*/\\?,:")
+_ESCAPE = re.compile("%[0-9a-fA-F]{2}")
 
 
 def covers(place: str, domain: str) -> bool:
@@ -47,8 +50,18 @@ def fault_in_place(place: str) -> tuple[str, str] | None:
         return "has a `:`, which no place has", "write the ids from the top level down, joined by `/`"
     if any(unicodedata.category(character) == "Zs" for character in place):
         return "has a blank, which no place has", "write the ids from the top level down, joined by `/`, without blanks"
+    for sign in place:
+        ordinary = unicodedata.normalize("NFKC", sign)
+        if ordinary != sign and ordinary in _SIGNS:
+            return f"has a `{sign}`, which only looks like `{ordinary}`", "write the ordinary sign"
+    if "\\" in place:
+        return "has a backslash, which no place has", "write the ids from the top level down, joined by `/`"
+    if "?" in place:
+        return "has a `?`, which stands for nothing in a place", "write `*` for a whole id, or a list of the ids"
+    if _ESCAPE.search(place):
+        return "has an escape of web addresses, which is none here", "write the ids as they are, joined by `/`"
     if any(EVERY in part and part != EVERY for part in place.split("/")):
-        return "has a `*` beside other letters; it stands for a whole id", "write `*`, or a list of the ids that are meant"
+        return "has a `*` beside other letters; it stands for a whole id", "write `*`, or a list of the ids meant"
     return None
 
 

@@ -14,16 +14,13 @@ from klausel.core.policy.assignment import (
     GROUP_PREFIX,
     Assignment,
     Violation,
-    fault_in_assignment,
-    fault_in_times,
     keeper_violation,
     needs_role_above,
 )
 from klausel.core.policy.holding import gather_rows, rows_by_subject
-from klausel.core.policy.keepers import holders_of, kept_roles_and_domains
-from klausel.core.policy.roles import RoleModel, depth_of, parent_domain, top_domain
+from klausel.core.policy.keepers import holders_of
+from klausel.core.policy.roles import RoleModel, top_domain
 from klausel.core.records.change_record import REVOKED, Origin
-from klausel.core.terms.identifiers import fault_in_subject_key
 from klausel.storage.assignments.closures import (
     ROWS_PER_STATEMENT,
     groups_below,
@@ -33,6 +30,7 @@ from klausel.storage.assignments.closures import (
     rows_with_groups,
 )
 from klausel.storage.assignments.judging import fault_in_chains, has_holder, has_people
+from klausel.storage.assignments.row_check import Need, RowCheck
 from klausel.storage.assignments.rules import (
     keepers_missing,
     violations_of_subject,
@@ -50,14 +48,7 @@ from klausel.storage.sql.tables import LASTING, MEMBERSHIP, NOT_LASTING, TIMED, 
 
 ROWS_PER_STEP = 25_000
 MOST_FAULTS = 100
-MOST_DOMAINS_REMEMBERED = 200_000
 ROWS_PER_SQLITE_STATEMENT = 150
-
-# A domain's depth (0 for a bad one); the domains above in which its people need a role, with their levels, nearest
-# first; whether people below may need a role in it.
-_Placement = tuple[int, tuple[tuple[str, str], ...], bool]
-# (subject, role, domain) needs that the subject has a role of the level in the domain above.
-_Need = tuple[str, str, str, str, str]
 
 _STAGES = {
     "klausel_stage": ("subject", "role", "domain", "starts", "ends"),
@@ -131,7 +122,7 @@ def load_rows(
         try:
             with connection.begin():
                 _make_stages(connection)
-                check = _RowCheck(roles)
+                check = RowCheck(roles)
                 read = _stage(connection, check, rows, on_progress)
             with write_transaction(connection, None):
                 return _Import(connection, roles, check, read, origin, now).run()
@@ -141,86 +132,8 @@ def load_rows(
                     _drop_stages(connection)
 
 
-class _RowCheck:
-    """Judges rows one by one, and gathers what the whole must fulfil."""
-
-    def __init__(self, roles: RoleModel) -> None:
-        self._roles = roles
-        self._depth_of_role = {name: roles.level_of(name).depth for name in roles.roles}
-        self._placements: dict[str, _Placement] = {}
-        self.kept: set[tuple[str, str]] = set()
-        self.has_times = False
-        self.has_groups = False
-
-    def faults_and_needs(self, rows: Sequence[Assignment], first_index: int) -> tuple[list[RowFault], list[_Need]]:
-        """The faults of some rows, and what they need that is not among them."""
-        faults = []
-        needs: list[_Need] = []
-        present: set[tuple[str, str]] = set()
-        good_subject = None
-        placements = self._placements
-        depth_of_role = self._depth_of_role
-        for index, row in enumerate(rows, first_index):
-            subject, role, domain, starts, ends = row
-            if starts is not None or ends is not None or not domain or subject.startswith(GROUP_PREFIX):
-                message = self._fault_in_unusual_row(row)
-                if message is not None:
-                    faults.append(RowFault("grant", index, row, message))
-                    continue
-                if row.is_membership:
-                    continue
-            placement = placements.get(domain)
-            if placement is None:
-                placement = placements[domain] = self._placement(domain)
-            depth, needed, may_be_needed = placement
-            if depth_of_role.get(role) != depth or (subject != good_subject and not _is_good_subject(subject)):
-                message = fault_in_assignment(self._roles, row)
-                assert message is not None
-                faults.append(RowFault("grant", index, row, message))
-                continue
-            good_subject = subject
-            if subject.startswith(GROUP_PREFIX):
-                # A group needs nothing; its members do.
-                continue
-            if may_be_needed and starts is ends is None:
-                present.add((subject, domain))
-            for above, level in needed:
-                if (subject, above) not in present:
-                    needs.append((subject, role, domain, above, level))
-        if len(placements) > MOST_DOMAINS_REMEMBERED:
-            placements.clear()
-        return faults, [need for need in needs if (need[0], need[3]) not in present]
-
-    def _fault_in_unusual_row(self, row: Assignment) -> str | None:
-        """Why a row with times or groups can never be, as far as an ordinary one is not looked at for it."""
-        self.has_times |= row.starts is not None or row.ends is not None
-        if row.role.startswith(GROUP_PREFIX) or not row.domain:
-            self.has_groups = True
-            return fault_in_assignment(self._roles, row)
-        self.has_groups |= row.subject.startswith(GROUP_PREFIX)
-        return fault_in_times(row.starts, row.ends)
-
-    def _placement(self, domain: str) -> _Placement:
-        levels = self._roles.levels
-        depth = depth_of(domain)
-        fitting = next((role for role, its_depth in self._depth_of_role.items() if its_depth == depth), None)
-        if fitting is None or fault_in_assignment(self._roles, Assignment("x:x", fitting, domain)):
-            return 0, (), False
-        self.kept.update(kept_roles_and_domains(self._roles, domain))
-        needed = []
-        above = parent_domain(domain)
-        while above is not None and levels[depth_of(above)].requires_role_above:
-            needed.append((above, levels[depth_of(above) - 1].name))
-            above = parent_domain(above)
-        return depth, tuple(needed), depth < len(levels) and levels[depth].requires_role_above
-
-
-def _is_good_subject(subject: str) -> bool:
-    return fault_in_subject_key(subject) is None
-
-
 def _stage(
-    connection: Connection, check: _RowCheck, rows: Iterable[Assignment], on_progress: Callable[[int], None] | None
+    connection: Connection, check: RowCheck, rows: Iterable[Assignment], on_progress: Callable[[int], None] | None
 ) -> int:
     faults: list[RowFault] = []
     read = 0
@@ -258,7 +171,7 @@ class _Import:
     """The staged rows on their way into the table, and what they come to there."""
 
     def __init__(
-        self, connection: Connection, roles: RoleModel, check: _RowCheck, read: int, origin: Origin, now: float
+        self, connection: Connection, roles: RoleModel, check: RowCheck, read: int, origin: Origin, now: float
     ) -> None:
         self._connection, self._roles, self._check = connection, roles, check
         self._read, self._origin, self._now = read, origin, now
@@ -495,7 +408,7 @@ def _drop_stages(connection: Connection) -> None:
         connection.exec_driver_sql(f"DROP TABLE IF EXISTS {schema}.{name}")
 
 
-def _put_step(connection: Connection, rows: Sequence[Assignment], needs: Sequence[_Need]) -> None:
+def _put_step(connection: Connection, rows: Sequence[Assignment], needs: Sequence[Need]) -> None:
     _put(connection, "klausel_stage", rows)
     _put(connection, "klausel_timed", [row for row in rows if row.starts is not None or row.ends is not None])
     _put(connection, "klausel_need", needs)

@@ -15,6 +15,7 @@ from typing import IO, Any, NamedTuple
 import orjson
 
 from klausel.core.records.recorded import BadRecord, Dropped, Recorded, read_recorded
+from klausel.core.records.shared_values import each_record
 
 STDIN = "-"
 BLOCK_BYTES = 4 * 1024 * 1024
@@ -72,14 +73,28 @@ def _blocks(file: IO[bytes], name: str, block_bytes: int) -> Iterator[Block]:
 def records_in(block: Block) -> Iterator[tuple[int, Recorded | Dropped | BadRecord]]:
     """Each line with its number, as the record of a decision, a count of dropped ones, or what is wrong with it.
 
-    Empty lines are passed over.
+    Empty lines are passed over; a line of a batch that holds several decisions comes once for each.
     """
     for number, line in enumerate(block.data.split(b"\n"), start=block.first_line):
         if line and not line.isspace():
+            for record in _records_of(line):
+                yield number, record
+
+
+def _records_of(line: bytes) -> Iterator[Recorded | Dropped | BadRecord]:
+    try:
+        value = json.loads(line) if _LONG_NUMBER.search(line) else orjson.loads(line)
+    except (ValueError, RecursionError):
+        yield BadRecord("is not JSON")
+        return
+    if type(value) is not dict:
+        yield BadRecord("is no JSON object")
+        return
+    try:
+        for record in each_record(value):
             try:
-                value = json.loads(line) if _LONG_NUMBER.search(line) else orjson.loads(line)
-                yield number, read_recorded(value) if type(value) is dict else BadRecord("is no JSON object")
+                yield read_recorded(record)
             except BadRecord as fault:
-                yield number, fault
-            except (ValueError, RecursionError):
-                yield number, BadRecord("is not JSON")
+                yield fault
+    except ValueError:
+        yield BadRecord('has "decisions" or "shared" of another form than the decisions of a batch')

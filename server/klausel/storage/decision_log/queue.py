@@ -6,7 +6,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import count
 from random import random
@@ -19,10 +19,14 @@ from klausel.core.decisions.decide import Decision
 from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.policy.policy_set import Grant
 from klausel.core.records.decision_record import Record, describe_grant, record_of, second_text, time_text
+from klausel.core.records.shared_values import LARGE_BYTES, SharedValues, count_decisions
 from klausel.core.terms.masking import Masks
 from klausel.core.terms.request import Request
 
 MOST_WAITING_BYTES = 64 * 1024 * 1024
+SHARE_OF_A_CALLER = 20
+"""A caller has a 20th of the queue for itself where others have filled it."""
+
 SECONDS_TO_GATHER = 0.05
 SECONDS_BETWEEN_TRIES = 0.5
 SECONDS_BETWEEN_LOOKS = 0.1
@@ -90,6 +94,8 @@ class DecisionLog:
         self._waiting: list[bytes] = []
         self._waiting_records = 0
         self._waiting_bytes = 0
+        self._callers: dict[str, tuple[int, int]] = {}
+        """Records and bytes of each caller in `_waiting`."""
         self._written = 0
         self._dropped = 0
         self._untold = 0
@@ -133,16 +139,49 @@ class DecisionLog:
         nanoseconds: int,
     ) -> bytes:
         """The record of a decision as `record` takes it; see `klausel.core.records.decision_record.record_of`."""
+        return self._record(head, index, request, decision, effective_roles, nanoseconds)[2]
+
+    def add_line(
+        self,
+        lines: list[bytes],
+        shared: SharedValues,
+        head: Record,
+        index: int | None,
+        request: Request | None,
+        decision: Decision,
+        effective_roles: EffectiveRoles | None,
+        nanoseconds: int,
+    ) -> None:
+        """Adds the record of an item of a batch to its lines, or to the values that it shares with items before it."""
+        dumps, record, line = self._record(head, index, request, decision, effective_roles, nanoseconds)
+        if len(line) >= LARGE_BYTES:
+            is_taken, full = shared.take(head, record, dumps)
+            if full is not None:
+                lines.append(full)
+            if is_taken:
+                return
+        lines.append(line)
+
+    def _record(
+        self,
+        head: Record,
+        index: int | None,
+        request: Request | None,
+        decision: Decision,
+        effective_roles: EffectiveRoles | None,
+        nanoseconds: int,
+    ) -> tuple[Callable[[object], bytes], Record, bytes]:
+        """What writes values as in the record, the record, and its line."""
         try:
             record = record_of(head, index, request, decision, effective_roles, nanoseconds, self._fragment)
             if self._finishes:
                 self._finish(record, decision)
-            return orjson.dumps(record, option=_NEWLINE)
+            return orjson.dumps, record, orjson.dumps(record, option=_NEWLINE)
         except TypeError:
             # A number beyond 64 bits, or more nesting than orjson writes.
             record = record_of(head, index, request, decision, effective_roles, nanoseconds)
             self._finish(record, decision)
-            return json.dumps(record, separators=(",", ":")).encode() + b"\n"
+            return _dump_all, record, _dump_all(record) + b"\n"
 
     def _finish(self, record: Record, decision: Decision) -> None:
         if self.sample_rate < 1 and decision.allowed:
@@ -150,24 +189,38 @@ class DecisionLog:
         if self._masks:
             self._masks.apply(record)
 
-    def record(self, lines: list[bytes]) -> None:
-        """Records the decisions of one HTTP request. Raises NotRecorded when strict, and nothing otherwise."""
+    def record(self, lines: list[bytes], caller: str = "") -> None:
+        """Records the decisions of one HTTP request. Raises NotRecorded when strict, and nothing otherwise.
+
+        Of a caller whose records fill the queue only its own are dropped: the others have a share of their own in reserve.
+        """
         if not lines:
             return
         if self.is_strict:
             self._write_strictly(lines)
             return
-        number = len(lines)
-        size = len(lines[0]) if number == 1 else sum(map(len, lines))
+        number, size = count_decisions(lines), sum(map(len, lines))
         with self._lock:
             records, bytes_ = self._waiting_records + number, self._waiting_bytes + size
-            # What one request brings may be more records than may wait, where none do; never more bytes.
-            if bytes_ > MOST_WAITING_BYTES or (self._waiting_records and records > self._most_waiting):
+            own_records, own_bytes = self._callers.get(caller, (0, 0))
+            own = (own_records + number, own_bytes + size)
+            if not self._has_room(records, bytes_, *own):
                 self._dropped += number
                 self._untold += number
                 return
             self._waiting += lines
             self._waiting_records, self._waiting_bytes = records, bytes_
+            self._callers[caller] = own
+
+    def _has_room(self, records: int, bytes_: int, own_records: int, own_bytes: int) -> bool:
+        """Whether the queue may hold so many records and bytes, so many of them of the caller that brings some."""
+        most, most_bytes = self._most_waiting, MOST_WAITING_BYTES
+        # What one request brings may be more records than may wait, where none do; never more bytes.
+        if bytes_ <= most_bytes and (not self._waiting_records or records <= most):
+            return True
+        is_within_share = own_records * SHARE_OF_A_CALLER <= most and own_bytes * SHARE_OF_A_CALLER <= most_bytes
+        # As many callers as there are shares have theirs; names of callers are no way around the bound.
+        return is_within_share and records <= 2 * most and bytes_ <= 2 * most_bytes
 
     def counts(self) -> Counts:
         """How many records went where."""
@@ -204,11 +257,11 @@ class DecisionLog:
                 self._sink.write(lines)
             except Exception as error:
                 is_news, self._is_failing = not self._is_failing, True
-                self._dropped += len(lines)
+                self._dropped += count_decisions(lines)
                 if is_news:
                     _log.error("nothing is answered, because the decision log cannot be written: %s", error)
                 raise NotRecorded from error
-            self._written += len(lines)
+            self._written += count_decisions(lines)
             if self._is_failing:
                 _log.error("the decision log can be written again, and decisions are answered")
             self._is_failing = False
@@ -235,6 +288,7 @@ class DecisionLog:
         """All waiting lines; they count as waiting until they are written or lost."""
         with self._lock:
             taken, self._waiting = self._waiting, []
+            self._callers = {}
         return taken
 
     def _write(self, lines: list[bytes]) -> None:
@@ -255,7 +309,7 @@ class DecisionLog:
                 if self._is_ending():
                     self._settle(lines, are_lost=True)
                     if lines:
-                        _log.error("%d records of the decision log were lost: %s", len(lines), error)
+                        _log.error("%d records of the decision log were lost: %s", count_decisions(lines), error)
                     return
                 self._is_closing.wait(SECONDS_BETWEEN_TRIES)
                 continue
@@ -269,7 +323,7 @@ class DecisionLog:
 
     def _settle(self, lines: list[bytes], are_lost: bool = False) -> None:
         """Counts lines that wait no longer."""
-        number, size = len(lines), sum(map(len, lines))
+        number, size = count_decisions(lines), sum(map(len, lines))
         with self._lock:
             self._waiting_records -= number
             self._waiting_bytes -= size
@@ -290,3 +344,7 @@ class DecisionLog:
             # The grant is kept with it, so that no other can take over its identity.
             known = self._grants[id(grant)] = (grant, orjson.Fragment(orjson.dumps(describe_grant(grant))))
         return known[1]
+
+
+def _dump_all(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()

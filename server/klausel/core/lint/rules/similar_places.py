@@ -2,7 +2,7 @@
 
 Compared are the places in `in:` with the domains that the policy tests name, those of the demo people beside the policies, and,
 with `check --database`, those of the role assignments there. One letter more, less or other, two in the wrong order, another
-case, or the last id without those above it, is most often a slip; and a deny in a place where nobody is denies nothing.
+case or width, or the last id without those above it, is most often a slip; and a deny in a place where nobody is denies nothing.
 
     grants:
       - deny: anyone
@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from klausel.core.lint.similarity import is_similar, spellings
+from klausel.core.lint.similarity import folded_name, is_similar, spellings
 from klausel.core.lint.survey import Survey, warning
 from klausel.core.terms.places import EVERY
 from klausel.core.terms.problem import Problem
@@ -71,7 +71,7 @@ def _nearest(places: set[str], domains: Iterable[tuple[str, str]]) -> Mapping[st
                 if place != like and is_similar(place, like, SHORTEST_ID):
                     near.setdefault(place, (above, source))
         for depth in range(2, len(ids) + 1):
-            for place in by_spelling.get(ids[depth - 1].casefold(), ()):
-                if place.casefold() == ids[depth - 1].casefold():
+            for place in by_spelling.get(folded_name(ids[depth - 1]), ()):
+                if folded_name(place) == folded_name(ids[depth - 1]):
                     near.setdefault(place, ("/".join(ids[:depth]), source))
     return {place: found for place, found in near.items() if place not in inhabited}

@@ -1,0 +1,93 @@
+"""What the items of a batch share is written once, and read back as if each record had it."""
+
+from __future__ import annotations
+
+import json
+from random import Random
+from typing import Any
+
+import pytest
+from decision_logs import KeptLines
+
+from klausel.core.decisions.decide import Decision
+from klausel.core.records.recorded import BadRecord, Recorded
+from klausel.core.records.shared_values import LARGE_BYTES, SharedValues
+from klausel.core.terms.request import Action, Request, Resource, Subject
+from klausel.storage.decision_log.files import Block, records_in
+from klausel.storage.decision_log.queue import DecisionLog
+
+LARGE: list[dict[str, Any]] = [
+    {"note": "x" * 2 * LARGE_BYTES},
+    {"note": ["y"] * LARGE_BYTES},
+    {"note": 10**30, "z": "z" * LARGE_BYTES},
+]
+DENY = Decision(False, None, "acme")
+
+
+def read_back(lines: list[bytes]) -> list[Recorded]:
+    found = [record for _, record in records_in(Block("log", 1, b"".join(lines)))]
+    assert all(isinstance(record, Recorded) for record in found), found
+    return found  # type: ignore[return-value]
+
+
+def lines_of(log: DecisionLog, requests: list[Request]) -> tuple[list[bytes], list[bytes]]:
+    """The lines of a batch as it is recorded, and as its items would be one by one."""
+    head = {**log.head("evaluations", "r1", "::1"), "policy": {"digest": "sha256:0"}, "assignments_revision": None}
+    lines: list[bytes] = []
+    plain: list[bytes] = []
+    shared = SharedValues()
+    for index, request in enumerate(requests):
+        if index == len(requests) // 2:
+            head["assignments_revision"] = "a-1"
+        log.add_line(lines, shared, head, index, request, DENY, None, 1000)
+        plain.append(log.line(head, index, request, DENY, None, 1000))
+    last = shared.end()
+    return lines + ([last] if last else []), plain
+
+
+@pytest.mark.parametrize("masks", [(), ("/subject/properties/note", "/context/*")])
+def test_a_batch_reads_back_as_its_items_one_by_one(masks: tuple[str, ...]) -> None:
+    log = DecisionLog(KeptLines(), strict=True, masks=masks)
+    chance = Random(5)
+    for _ in range(30):
+        some = [*LARGE, {}, {"small": True}]
+        requests = [
+            Request(
+                Subject("user", "ann", chance.choice(some)),
+                Action("view", chance.choice(some)),
+                Resource("doc", chance.choice("abc"), chance.choice(some)),
+                chance.choice(some),
+            )
+            for _ in range(chance.randrange(40))
+        ]
+        lines, plain = lines_of(log, requests)
+        assert sorted(map(repr, read_back(lines))) == sorted(map(repr, read_back(plain)))
+
+
+def test_a_large_value_is_written_a_few_times_and_small_records_stay_lines_of_their_own() -> None:
+    log = DecisionLog(KeptLines(), strict=True)
+    large = Request(Subject("user", "ann", {"note": "x" * 500_000}), Action("view"), Resource("doc", "d1"))
+    lines, _ = lines_of(log, [large] * 1000)
+    assert sum(map(len, lines)) < 2_500_000
+    assert len(read_back(lines)) == 1000
+    small = large._replace(subject=Subject("user", "ann", {"note": "x"}))
+    lines, plain = lines_of(log, [small] * 100)
+    assert lines == plain
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"decisions": 1, "shared": []},
+        {"decisions": [], "shared": {}},
+        {"decisions": [{"shared": {"subject": 1}}], "shared": [1]},
+        {"decisions": [{"shared": {"subject": -1}}], "shared": [1]},
+        {"decisions": [{"shared": {"subject": True}}], "shared": [1, 2]},
+        {"decisions": [7], "shared": []},
+        {"decisions": [{}], "shared": []},
+    ],
+)
+def test_a_line_whose_values_are_not_there_is_no_record(fault: dict[str, object]) -> None:
+    found = [record for _, record in records_in(Block("log", 1, json.dumps({"time": "t", **fault}).encode()))]
+    assert all(isinstance(record, BadRecord) for record in found)
+    assert found or fault["decisions"] == []
