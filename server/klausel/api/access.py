@@ -46,6 +46,7 @@ SCOPES_OF_ROUTES: dict[tuple[str, str], tuple[str, ...]] = {
     ("GET", "/console/try"): ("explain",),
     ("GET", "/console/who-can"): ("search",),
     ("GET", "/console/what-can"): ("search",),
+    ("GET", "/console/changes"): ("policy",),
     ("GET", "/console/style.css"): _OPEN,
     ("GET", "/console/console.js"): _OPEN,
     ("GET", "/.well-known/authzen-configuration"): _OPEN,

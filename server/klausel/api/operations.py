@@ -193,6 +193,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ("GET", "/console/try"): _page("console_try", "A form that tries a question, for people"),
     ("GET", "/console/who-can"): _page("console_who_can", "Who can do something in a domain, for people"),
     ("GET", "/console/what-can"): _page("console_what_can", "What a subject holds and can do in a domain, for people"),
+    ("GET", "/console/changes"): _page("console_changes", "What commits changed in what is allowed, for people"),
     ("GET", "/console/style.css"): Operation("console_style", "How the pages look", media_type="text/css"),
     ("GET", "/console/console.js"): Operation("console_script", "What answers as one types", media_type="text/javascript"),
 }

@@ -19,7 +19,6 @@ from klausel.core.terms.problem import PolicyError
 from klausel.service.pipeline import LoadedPolicy, load_files
 from klausel.settings import Settings
 from klausel.storage.file_rules import DEFAULT_MODEL
-from klausel.storage.git.moved_folder import folder_at
 from klausel.storage.git.objects import GitCommit, GitError
 from klausel.storage.git.repository import GitRepository
 from klausel.storage.policy_files.folder import PolicyFiles, folders_of, read_at, read_folder, tree_path_of
@@ -92,20 +91,14 @@ def load_or_exit(policies: Path, model: Path | None, with_tests: bool = False, a
 
 
 def open_history(policies: Path, at: str | None) -> tuple[GitRepository, GitCommit, str]:
-    """The repository that policies lie in, the commit that is meant (HEAD, where none is), and their folder in its trees.
+    """As `klausel.service.policy_history.open_history`; a usage error where a commit is named twice."""
+    from klausel.service import policy_history  # who only asks does not wait for what reads history
 
-    Raises `GitError`; whoever calls closes the repository.
-    """
-    address = git_address(str(policies))
-    if address is not None:
+    if git_address(str(policies)) is not None:
         _refuse_second_commit(policies, at)
-        repository = GitRepository.objects_of(address.repository)
-        commit, folder = repository.commit(address.revision), address.folder
     else:
         refuse_several_folders(policies)
-        repository = GitRepository.containing(policies)
-        commit, folder = repository.commit(at or "HEAD"), repository.tree_path(policies)
-    return repository, commit, folder_at(repository, commit, folder)
+    return policy_history.open_history(str(policies), at)
 
 
 def _refuse_second_commit(policies: Path, at: str | None) -> None:

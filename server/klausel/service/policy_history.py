@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from klausel.casbin_policies.model_shape import model_meaning, problems_in_model
 from klausel.core.loading.cache import LoadCache
@@ -14,12 +14,32 @@ from klausel.core.policy.policy_set import PolicySet
 from klausel.core.terms.problem import Problem
 from klausel.core.text.decoding import decode
 from klausel.storage.file_rules import MODEL_NAME
-from klausel.storage.git.moved_folder import former_folder
-from klausel.storage.git.objects import GitCommit, TreeEntry
+from klausel.storage.git.moved_folder import folder_at, former_folder
+from klausel.storage.git.objects import GitCommit, GitError, TreeEntry
 from klausel.storage.git.repository import GitRepository
+from klausel.storage.policy_files.folder import folders_of
+from klausel.storage.policy_files.git_source import git_address
 
 MOST_EDITIONS = 256
 """Policy sets kept at a time; commits with equal files share one."""
+
+
+def open_history(policies: str, at: str | None = None) -> tuple[GitRepository, GitCommit, str]:
+    """The repository that policies lie in, the commit that is meant, and their folder in its trees.
+
+    Without `at` that is HEAD, or the commit that the address of the policies names. Raises `GitError`, also for policies in
+    several folders; whoever calls closes the repository.
+    """
+    address = git_address(policies)
+    if address is not None:
+        repository = GitRepository.objects_of(address.repository)
+        commit, folder = repository.commit(address.revision), address.folder
+    else:
+        if len(folders_of(Path(policies))) > 1:
+            raise GitError("the policies are in several folders, which have no history in common")
+        repository = GitRepository.containing(Path(policies))
+        commit, folder = repository.commit(at or "HEAD"), repository.tree_path(Path(policies))
+    return repository, commit, folder_at(repository, commit, folder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +107,7 @@ class PolicyHistory:
 
     def step(self, commit: GitCommit, folder: str) -> Step:
         """What a commit made of the policies."""
-        after = self._edition(commit, folder)
+        after = self.edition(commit, folder)
         skipped = 0
         before = None
         here, name = commit, folder
@@ -97,14 +117,15 @@ class PolicyHistory:
             if parent is None:
                 break
             name = former[1] if former else name
-            before = self._edition(parent, name)
+            before = self.edition(parent, name)
             if before is None or before.policy is not None:
                 break
             here, before = parent, None
             skipped += 1
         return Step(commit, before, after, skipped, is_cut=parent is None and bool(here.parents))
 
-    def _edition(self, commit: GitCommit, folder: str) -> Edition | None:
+    def edition(self, commit: GitCommit, folder: str) -> Edition | None:
+        """The policy set as it stood at a commit; None where the folder was not there."""
         root = self._repository.entry(commit, folder)
         if root is None or root.kind != "folder":
             return None

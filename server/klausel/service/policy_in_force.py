@@ -15,6 +15,7 @@ from typing import Literal
 
 from klausel.core.analysis.budget import MOST_STEPS
 from klausel.core.loading.cache import LoadCache
+from klausel.core.loading.load import SourceFile
 from klausel.core.policy.orphans import StoredRole, orphaned_roles
 from klausel.core.policy.roles import RoleModel
 from klausel.core.terms.problem import Place, PolicyError, Problem
@@ -45,10 +46,14 @@ class InForce:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why the files are not in force as they stand now, since when (Unix time), and with which problems, sorted."""
+    """Why the files are not in force as they stand now, since when (Unix time), and with which problems, sorted.
+
+    `files` are those that were judged, none where they could not be read.
+    """
 
     problems: tuple[Problem, ...]
     since_unix_seconds: float
+    files: tuple[SourceFile, ...] = ()
 
 
 class LivePolicy:
@@ -295,7 +300,7 @@ class LivePolicy:
         if found is None and self.refusal is not None and self.refusal.problems == sorted_problems:
             return "refused"
         since = time.time() if self.refusal is None else self.refusal.since_unix_seconds
-        self.refusal = Refusal(sorted_problems, since)
+        self.refusal = Refusal(sorted_problems, since, () if found is None else found.files)
         self.reloads["refused"] += 1
         errors = [problem for problem in sorted_problems if problem.severity == "error"]
         more = f" (and {len(errors) - 1} more problems)" if len(errors) > 1 else ""

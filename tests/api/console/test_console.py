@@ -15,7 +15,7 @@ from small_policies import PAYMENTS
 
 from klausel.core.policy.assignment import Assignment
 
-PAGES = ("/console", "/console/roles", "/console/try", "/console/who-can", "/console/what-can")
+PAGES = ("/console", "/console/roles", "/console/try", "/console/who-can", "/console/what-can", "/console/changes")
 SCRIPT = "console/console.js"
 HOSTILE = ["<script>alert(1)</script>", "\"'><img src=x onerror=alert(1)>", "a\x1b[31mred", "a\u202egnp.exe", "{{ 7*7 }}"]
 TRIED = {
@@ -263,6 +263,7 @@ def _typed(text: str) -> dict[str, dict[str, str]]:
         },
         "/console/who-can": {"action": text, "type": text, "domain": text},
         "/console/what-can": {"subject": f"user:{text}", "domain": text},
+        "/console/changes": {"before": text, "after": text},
     }
 
 
@@ -342,7 +343,9 @@ def test_unknown_parameters_and_formats_are_refused(browser: Browser, path: str)
         assert b"<b>" not in answer.body
 
 
-@pytest.mark.parametrize(("path", "scope"), [*zip(PAGES, ("policy", "policy", "explain", "search", "search"), strict=True)])
+@pytest.mark.parametrize(
+    ("path", "scope"), [*zip(PAGES, ("policy", "policy", "explain", "search", "search", "policy"), strict=True)]
+)
 def test_a_page_needs_a_key_with_its_scope(guarded: Doors, path: str, scope: str) -> None:
     nobody = Browser(guarded.service).get(path)
     assert (nobody.status, nobody.headers["WWW-Authenticate"]) == (401, 'Bearer realm="klausel"')
@@ -367,7 +370,7 @@ def test_a_limited_caller_learns_of_its_accounts_alone(guarded: Doors) -> None:
 
 def test_without_proofs_there_is_no_console_beyond_this_machine(opened: Callable[..., Doors]) -> None:
     browser = Browser(opened(host="0.0.0.0").service)
-    assert [browser.get(path).status for path in (*PAGES, "/console/style.css")] == [404] * 6
+    assert [browser.get(path).status for path in (*PAGES, "/console/style.css")] == [404] * 7
 
 
 def test_a_page_of_another_site_may_not_address_it(demo: Doors) -> None:

@@ -7,10 +7,12 @@ from importlib.resources import files
 from flask import Blueprint, Response, request
 
 from klausel.api.access import caller_in, check_reach, check_scope
+from klausel.api.console.changes_page import FIELDS as FIELDS_OF_CHANGES
+from klausel.api.console.changes_page import ChangesPage
 from klausel.api.console.fields import FIELDS_OF_TRY, is_property_field, read_domain, read_page_number
 from klausel.api.console.matrix_page import FIELDS as FIELDS_OF_MATRIX
 from klausel.api.console.matrix_page import MatrixPage
-from klausel.api.console.pages import FORMATS, HEADERS, answer, error_answer, format_asked
+from klausel.api.console.pages import FORMATS, HEADERS, answer, compressed, error_answer, format_asked
 from klausel.api.console.roles_page import roles_page
 from klausel.api.console.try_page import try_page
 from klausel.api.console.what_can_page import FIELDS as FIELDS_OF_WHAT_CAN
@@ -36,6 +38,7 @@ def console_routes(service: Service) -> Blueprint:
     style = files("klausel.api.console").joinpath("style.css").read_bytes() + STYLE.encode()
     script = files("klausel.api.console").joinpath("console.js").read_bytes()
     matrix = MatrixPage(service)
+    changes = ChangesPage(service)
 
     @blueprint.get("/console", provide_automatic_options=False)
     def show_matrix() -> Response:
@@ -81,6 +84,11 @@ def console_routes(service: Service) -> Blueprint:
             return what_can_csv(service, given, caller)
         return answer(what_can_page(service, given, caller, format_ == "json"))
 
+    @blueprint.get("/console/changes", provide_automatic_options=False)
+    def show_changes() -> Response:
+        given = query_parameters(*FIELDS_OF_CHANGES, "page", "format")
+        return answer(changes.page(given, format_asked(*FORMATS) == "json"))
+
     @blueprint.get("/console/style.css", provide_automatic_options=False)
     def show_style() -> Response:
         return Response(style, 200, {**HEADERS, **CACHING}, content_type="text/css; charset=utf-8")
@@ -88,6 +96,10 @@ def console_routes(service: Service) -> Blueprint:
     @blueprint.get("/console/console.js", provide_automatic_options=False)
     def show_script() -> Response:
         return Response(script, 200, {**HEADERS, **CACHING}, content_type="text/javascript; charset=utf-8")
+
+    @blueprint.after_request
+    def compress(response: Response) -> Response:
+        return compressed(response, request.accept_encodings)
 
     @blueprint.errorhandler(ApiError)
     def answer_error(error: ApiError) -> Response:
