@@ -83,6 +83,7 @@ def test_a_record_says_who_asked_what_and_why_it_was_decided_so(opened: Callable
         **({"commit": loaded.commit.id, "dirty": loaded.commit.dirty} if loaded.commit else {}),
     }
     assert record.pop("caller") in ("127.0.0.1", "")
+    assert (record.pop("number"), record.pop("sealed")["first"]) == (1, 1)
     assert record == {
         "request_id": "abc",
         "route": "evaluation",
@@ -95,6 +96,19 @@ def test_a_record_says_who_asked_what_and_why_it_was_decided_so(opened: Callable
         "grant": {"id": grant_id(decided_by), "source": decided_by.source, "text": str(decided_by)},
         "assignments_revision": revision,
     }
+
+
+@pytest.mark.parametrize("path", [EVALUATION, EVALUATIONS, EXPLAIN])
+def test_an_answer_tells_the_id_of_its_records_where_it_is_asked_for(opened: Callable[..., Logged], path: str) -> None:
+    logged = opened()
+    body = json.dumps({"evaluations": [ALLOWED, ALLOWED]} if path == EVALUATIONS else ALLOWED).encode()
+    plain = logged.door.ask("POST", path, body, headers={"X-Request-ID": "same"})
+    asked = logged.door.ask("POST", path, body, headers={"X-Request-ID": "same", "X-Klausel-Record": "1"})
+    assert "X-Klausel-Record" not in plain.headers
+    records = logged.records()
+    number = len(records) // 2
+    assert {record.get("id") for record in records[:number]} == {None}
+    assert {record["id"] for record in records[number:]} == {asked.headers["X-Klausel-Record"]}
 
 
 def test_each_item_of_a_batch_is_a_record_under_the_same_request(opened: Callable[..., Logged]) -> None:

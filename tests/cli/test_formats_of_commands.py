@@ -34,6 +34,8 @@ INPUTS = {
     "blame": "blame quiz edit",
     "review changes": "review --since HEAD~1",
     "findings": "findings",
+    "decisions find": "decisions find decisions.jsonl",
+    "decisions verify": "decisions verify decisions.jsonl",
     "replay": "replay decisions.jsonl",
     "unused": "unused decisions.jsonl",
     "audit show": "audit show",

@@ -135,6 +135,9 @@ def asked(database: str, decisions: Path) -> dict[str, list[list[Any]]]:
         "audit show": [[*db, *one] for one in formats],
         "audit verify": [[*db, *one] for one in formats],
         "audit state": [["--at", "2099-01-01", *db]],
+        "decisions find": [[decisions, *one] for one in formats],
+        "decisions verify": [[decisions, *one] for one in formats],
+        "decisions checkpoint": [[decisions.with_name("signed"), decisions, "--key", decisions]],
         "replay": [[decisions, *base, *one] for one in formats],
         "unused": [[decisions, *base, *one] for one in (*formats, ["--format", "csv"])],
     }

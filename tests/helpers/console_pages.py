@@ -25,9 +25,9 @@ class Browser:
         self._client = Client(EvaluationLane(service, app.wsgi_app))
         self._headers = {"Host": "localhost", **({} if key is None else {"Authorization": f"Bearer {key}"})}
 
-    def get(self, path: str, **parameters: str) -> Answer:
+    def get(self, path: str, *, headers: Mapping[str, str] | None = None, **parameters: str) -> Answer:
         address = f"{path}?{urlencode(parameters)}" if parameters else path
-        response = self._client.get(address, headers=self._headers)
+        response = self._client.get(address, headers={**self._headers, **(headers or {})})
         return Answer(response.status_code, response.headers, response.get_data())
 
     def page(self, path: str, **parameters: str) -> Html:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 FOLDER = Path(__file__).parents[2] / "build" / "node"
-PACKAGES = {"casbin": "5.51.1", "casbin.js": "1.1.0"}
+PACKAGES = {"axe-core": "4.10.3", "casbin": "5.51.1", "casbin.js": "1.1.0"}
 SECONDS = 120
 
 
@@ -28,6 +28,14 @@ def run_in_node(script: str, question: Any) -> Any:
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
+
+
+def package_file(package: str, name: str) -> Path:
+    """A file of a package; skips where there is no Node, or no package."""
+    if shutil.which("npm") is None:
+        pytest.skip("Node is not installed")
+    _install()
+    return FOLDER / "node_modules" / package / name
 
 
 def _install() -> None:

@@ -19,6 +19,7 @@ from klausel.api.service_log import current
 from klausel.api.shapes import Json
 from klausel.service.authentication import Authentication
 from klausel.service.decision_service import PoliciesTooOld
+from klausel.service.recording import GIVEN_RECORD_ID, RECORD_ID
 from klausel.settings import LOOPBACK_NAMES, Settings
 from klausel.storage.sql.database import StorageError
 
@@ -129,6 +130,8 @@ def share(app: Flask, settings: Settings, authentication: Authentication | None 
         request_id = drop_odd_request_id(request.environ, settings.max_request_id_characters)
         if request_id is not None:
             response.headers["X-Request-ID"] = request_id
+        if GIVEN_RECORD_ID in request.environ and response.status_code == 200:
+            response.headers[RECORD_ID] = request.environ[GIVEN_RECORD_ID]
         return response
 
     @app.errorhandler(ApiError)

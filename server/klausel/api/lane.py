@@ -25,7 +25,7 @@ from klausel.api.service_log import current
 from klausel.api.shapes import Json
 from klausel.core.terms.caller import Caller
 from klausel.service.decision_service import PoliciesTooOld, Service
-from klausel.service.recording import Recording
+from klausel.service.recording import GIVEN_RECORD_ID, RECORD_ID, Recording
 from klausel.storage.sql.database import StorageError
 
 if TYPE_CHECKING:
@@ -89,6 +89,8 @@ class EvaluationLane:
             recording = self._service.recording(route, environ)
             read = self._read(environ, length, BATCH if route == "evaluations" else None)
             body = to_json(answer(self._service, read, recording, caller))
+            if GIVEN_RECORD_ID in environ:
+                headers.append((RECORD_ID, environ[GIVEN_RECORD_ID]))
             status = _OK
         except (ApiError, BodyError, StorageError, PoliciesTooOld) as error:
             if isinstance(error, BodyError):

@@ -18,6 +18,7 @@ from klausel.cli.moments import moment_in_log, now_option, people_at_option, say
 from klausel.cli.options import EXIT_DENIED, at_option, load_or_exit, model_option
 from klausel.cli.output import say, say_json, say_lines
 from klausel.cli.policy_folder import policies_option
+from klausel.cli.recorded_question import explain_record
 from klausel.core.analysis.other_model import note_on
 from klausel.core.conditions.tree import OWN_ATTRIBUTES
 from klausel.core.decisions.effective_roles import EffectiveRoles
@@ -68,13 +69,15 @@ as_option = click.option(
 
 
 class Question(click.Command):
-    """A command whose first argument is left out where `--as` stands in its place."""
+    """A command whose first argument is left out where `--as` stands in its place, and all where a record does."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Reads the arguments, with an empty SUBJECT beside `--as`."""
+        """Reads the arguments, with an empty SUBJECT beside `--as`, and with a whole question that is empty beside `--record`."""
         own = args[: args.index("--")] if "--" in args else args
         if any(word == "--as" or word.startswith("--as=") for word in own):
             args = ["", *args]
+        elif any(word == "--record" or word.startswith("--record=") for word in own) and "--help" not in own:
+            args = ["", "", "", *args]
         return super().parse_args(ctx, args)
 
 
@@ -132,9 +135,15 @@ def _write_json(explanation: Explanation) -> None:
 
 @click.command(cls=Question)
 @_question
+@click.option(
+    "--record",
+    metavar="FILE:LINE",
+    help="In place of a question: a line of a decision log, or the record itself as JSON. It is explained by the "
+    "policies and the role assignments of then.",
+)
 @format_option({"text": _write_text, "json": _write_json})
 @explains_storage_errors
-def explain(write: Callable[[Explanation], None], **options: object) -> None:
+def explain(write: Callable[[Explanation], None], record: str | None, **options: object) -> None:
     """Say why SUBJECT may or may not do ACTION to a resource: role, inheritance, grant, condition, nearest grants.
 
     Takes the arguments of `klausel can` and exits like it.
@@ -144,8 +153,12 @@ def explain(write: Callable[[Explanation], None], **options: object) -> None:
       klausel explain --as "lead@acme/support, user@acme" delete quiz
       klausel explain user:leo delete quiz --in acme/support --set creator=ann
       klausel explain user:max edit billing --in acme --format json
+      klausel explain --record decisions.jsonl:17
     """
-    explanation = _ask(**options)  # type: ignore[arg-type]
+    if record is None:
+        explanation = _ask(**options)  # type: ignore[arg-type]
+    else:
+        explanation = explain_record(record, **options)  # type: ignore[arg-type]
     write(explanation)
     raise SystemExit(0 if explanation.decision.allowed else EXIT_DENIED)
 

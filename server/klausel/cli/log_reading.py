@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -18,6 +19,7 @@ from klausel.cli.database_options import Command, database_option, open_existing
 from klausel.cli.options import at_option, fail, model_option, open_policies
 from klausel.cli.output import say
 from klausel.cli.policy_folder import policies_option_alone
+from klausel.core.records.decision_record import time_text
 from klausel.core.records.recorded import BadRecord, Dropped, Recorded
 from klausel.service.pipeline import LoadedPolicy
 from klausel.storage.assignments.store import AssignmentStore
@@ -45,6 +47,22 @@ class Source(NamedTuple):
         if loaded.files_digest != self.files_digest:
             raise RuntimeError("the policies have changed meanwhile; start again")
         return loaded
+
+
+class _Time(click.ParamType[str]):
+    """A moment in UTC, in the form of the records."""
+
+    name = "time"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            moment = datetime.fromisoformat(str(value))
+        except ValueError:
+            self.fail(f'"{value}" is no time; write it as 2026-03-01 or 2026-03-01T12:00:00Z', param, ctx)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        since = moment.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
+        return time_text(((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1000)
 
 
 class Fault(NamedTuple):
@@ -77,6 +95,17 @@ def reads_logs(command: Command) -> Command:
     ):
         command = decorate(command)
     return command
+
+
+def in_period(command: Command) -> Command:
+    """Adds the options that keep to the records of a period; times come in the form of the records."""
+    since = click.option("--since", type=_Time(), metavar="TIME", help="Only decisions from then on, in UTC: 2026-03-01.")
+    return since(click.option("--until", type=_Time(), metavar="TIME", help="Only decisions before then.")(command))
+
+
+def is_in_period(time: str, since: str | None, until: str | None) -> bool:
+    """Whether a record with this time belongs to a period; the end does not."""
+    return (since is None or time >= since) and (until is None or time < until)
 
 
 def blocks_to_read(files: tuple[str, ...], from_database: bool, database: str) -> Iterator[Block]:

@@ -45,6 +45,7 @@ SECTIONS = {
         "blame": ("blame", "blame"),
         "review": ("review", "review"),
         "findings": ("findings", "findings"),
+        "decisions": ("decision_log", "decisions"),
         "replay": ("replay", "replay"),
         "unused": ("unused", "unused"),
         "audit": ("audit", "audit"),

@@ -16,6 +16,8 @@ from klausel.cli.log_reading import (
     Fault,
     Source,
     blocks_to_read,
+    in_period,
+    is_in_period,
     processes_for,
     reads_logs,
     show_faults,
@@ -59,6 +61,7 @@ def _write_json(found: _Part, loaded: LoadedPolicy) -> None:
 
 @click.command()
 @reads_logs
+@in_period
 @format_option({"text": _write_text, "json": _write_json})
 @click.option(
     "--fail-on", type=click.Choice(["any", "more", "less"]), help="Exit with 1 when a decision flips so: to allow, to deny."
@@ -72,6 +75,8 @@ def replay(
     model: Path | None,
     database: str,
     at: str | None,
+    since: str | None,
+    until: str | None,
     write: Callable[[_Part, LoadedPolicy], None],
     fail_on: str | None,
 ) -> None:
@@ -84,13 +89,14 @@ def replay(
     Examples:
       klausel replay decisions.jsonl
       klausel replay decisions.jsonl* --at feature/quizzes --fail-on more
+      klausel replay decisions.jsonl* --since 2026-03-01 --until 2026-04-01
     """
     loaded = load_or_exit(policies, model, at=at)
     source = Source(policies, model, at, loaded.files_digest)
     found = _Part(FlipTally())
     blocks = blocks_to_read(files, from_database, database)
     number = 1 if from_database else processes_for(files, processes)
-    for part in work_on(blocks, _Worker.work, _Worker.start, (source,), number):
+    for part in work_on(blocks, _Worker.work, _Worker.start, (source, since, until), number):
         found.tally.add(part.tally)
         found.faults += part.faults[: MOST_FAULTS_SHOWN - len(found.faults)]
         found.number_of_faults += part.number_of_faults
@@ -103,9 +109,11 @@ class _Worker:
     """What a process holds."""
 
     counter: ClassVar[FlipCounter]
+    period: ClassVar[tuple[str | None, str | None]]
 
     @classmethod
-    def start(cls, source: Source) -> None:
+    def start(cls, source: Source, since: str | None, until: str | None) -> None:
+        cls.period = since, until
         compiled = source.load().compiled
         cls.counter = FlipCounter(compiled.policy, Replay(compiled.policy, compiled))
 
@@ -114,7 +122,8 @@ class _Worker:
         counter = cls.counter
 
         def count(record: Recorded, line: int) -> None:
-            counter.count(record, block.file, line)
+            if is_in_period(record.time, *cls.period):
+                counter.count(record, block.file, line)
 
         def count_dropped(number: int) -> None:
             counter.tally.dropped += number

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
@@ -16,6 +16,7 @@ from klausel.cli.log_reading import (
     Fault,
     Source,
     blocks_to_read,
+    in_period,
     processes_for,
     reads_logs,
     show_faults,
@@ -26,7 +27,6 @@ from klausel.cli.options import load_or_exit, say_other_model, with_other_model
 from klausel.cli.output import say, say_json
 from klausel.core.analysis.table import csv_line
 from klausel.core.policy.policy_set import PolicySet
-from klausel.core.records.decision_record import time_text
 from klausel.core.records.recorded import Recorded
 from klausel.core.replay.unused import (
     Usage,
@@ -42,22 +42,6 @@ from klausel.service.pipeline import LoadedPolicy
 from klausel.storage.decision_log.files import Block
 
 SHORT_DAYS = 90
-
-
-class _Time(click.ParamType[str]):
-    """A moment in UTC, in the form of the records."""
-
-    name = "time"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        try:
-            moment = datetime.fromisoformat(str(value))
-        except ValueError:
-            self.fail(f'"{value}" is no time; write it as 2026-03-01 or 2026-03-01T12:00:00Z', param, ctx)
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
-        since = moment.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
-        return time_text(((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1000)
 
 
 class _Part(NamedTuple):
@@ -94,8 +78,7 @@ def _say_warnings(warnings: Sequence[str]) -> None:
 
 @click.command()
 @reads_logs
-@click.option("--since", type=_Time(), metavar="TIME", help="Only decisions from then on, in UTC: 2026-03-01.")
-@click.option("--until", type=_Time(), metavar="TIME", help="Only decisions before then.")
+@in_period
 @format_option({"text": _write_text, "json": _write_json, "csv": _write_csv})
 @explains_storage_errors
 def unused(

@@ -20,6 +20,9 @@ from klausel.storage.decision_log.queue import DecisionLog
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
+RECORD_ID = "X-Klausel-Record"
+"""The header that asks for the id of what is recorded, and that carries it in the answer."""
+GIVEN_RECORD_ID = "klausel.record_id"
 Decide = Callable[[Request], Decision]
 """Answers one question; never raises."""
 
@@ -35,6 +38,9 @@ class Recording:
         caller: Caller | None = environ.get("klausel.caller")
         name = environ.get("REMOTE_ADDR", "") if caller is None else caller.logged_as
         self._head = log.head(route, environ.get("HTTP_X_REQUEST_ID"), name)
+        if environ.get("HTTP_X_KLAUSEL_RECORD"):
+            # The answer tells it: whoever asked can name its records, and nobody else pays for that.
+            self._head["id"] = environ[GIVEN_RECORD_ID] = log.new_id()
         self._index = 0 if route == "evaluations" else None
         self._shared: SharedValues | None = None
         self._lines: list[bytes] = []

@@ -46,7 +46,7 @@ def test_each_commit_is_told_with_its_gains_and_losses(kept: Doors) -> None:
     assert (told["next"], told["refused"]) == (None, None)
     page = Browser(kept.service).page("/console/changes")
     assert "Clerks write <b>" in page.text
-    assert "Nothing changed in what is allowed." in page.text
+    assert "A remark (nothing changed in what is allowed)" in page.text
     assert {"letter write", "more", "clerk, and with it boss"} <= set(page.texts)
     assert "letters.yaml:" in page.text
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import unicodedata
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from urllib.parse import urlencode
 from flask import Response, request
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+from werkzeug.datastructures import Accept
 
 from klausel.api.errors import ApiError
 from klausel.api.http import json_answer
@@ -29,6 +31,8 @@ HEADERS: Mapping[str, str] = {
 }
 """Sent with every page: nothing runs and nothing is fetched but what this service has, and no other page may frame it."""
 FORMATS = ("html", "json")
+LEAST_COMPRESSED = 1_000
+"""The bytes from which on an answer is compressed."""
 _HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
@@ -110,6 +114,16 @@ def csv_answer(sheet: Sheet, name: str) -> Response:
     text = "".join(f"{line}\n" for line in as_csv(sheet))
     disposition = {"Content-Disposition": f'attachment; filename="{name}"'}
     return Response(text, 200, {**HEADERS, **disposition}, content_type="text/csv; charset=utf-8")
+
+
+def compressed(response: Response, accepted: Accept) -> Response:
+    """The answer as gzip where that is accepted and worth it. No page holds a secret beside what its reader sent."""
+    response.headers["Vary"] = "Accept-Encoding"
+    content = response.get_data()
+    if accepted.quality("gzip") > 0 and len(content) >= LEAST_COMPRESSED:
+        response.set_data(gzip.compress(content, mtime=0))
+        response.headers["Content-Encoding"] = "gzip"
+    return response
 
 
 def error_answer(error: ApiError) -> Response:

@@ -12,7 +12,7 @@ from klausel.api.console.changes_page import ChangesPage
 from klausel.api.console.fields import FIELDS_OF_TRY, is_property_field, read_domain, read_page_number
 from klausel.api.console.matrix_page import FIELDS as FIELDS_OF_MATRIX
 from klausel.api.console.matrix_page import MatrixPage
-from klausel.api.console.pages import FORMATS, HEADERS, answer, error_answer, format_asked
+from klausel.api.console.pages import FORMATS, HEADERS, answer, compressed, error_answer, format_asked
 from klausel.api.console.roles_page import roles_page
 from klausel.api.console.try_page import try_page
 from klausel.api.console.what_can_page import FIELDS as FIELDS_OF_WHAT_CAN
@@ -96,6 +96,10 @@ def console_routes(service: Service) -> Blueprint:
     @blueprint.get("/console/console.js", provide_automatic_options=False)
     def show_script() -> Response:
         return Response(script, 200, {**HEADERS, **CACHING}, content_type="text/javascript; charset=utf-8")
+
+    @blueprint.after_request
+    def compress(response: Response) -> Response:
+        return compressed(response, request.accept_encodings)
 
     @blueprint.errorhandler(ApiError)
     def answer_error(error: ApiError) -> Response:

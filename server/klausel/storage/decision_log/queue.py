@@ -115,6 +115,10 @@ class DecisionLog:
         """Whether a decision is recorded: every deny, and the share of the allows that is asked for."""
         return self.sample_rate >= 1 or not decision.allowed or random() < self.sample_rate
 
+    def new_id(self) -> str:
+        """A name for the records of one HTTP request that no other has."""
+        return f"{self._process}-{next(self._numbers)}"
+
     def head(self, route: str, request_id: str | None, caller: str) -> Record:
         """What the records of the HTTP request that comes now share; one without an id gets one."""
         seconds, rest = divmod(time.time_ns(), 1_000_000_000)
@@ -124,7 +128,7 @@ class DecisionLog:
         return {
             "time": f"{second[1]}.{rest // 1000:06d}Z",
             # A name of the log's own, so that the records of a batch can be found together.
-            "request_id": request_id or f"{self._process}-{next(self._numbers)}",
+            "request_id": request_id or self.new_id(),
             "route": route,
             "caller": caller,
         }

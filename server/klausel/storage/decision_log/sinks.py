@@ -14,6 +14,8 @@ from select import PIPE_BUF, POLLOUT, poll
 from sqlalchemy import BigInteger, Column, Engine, Index, Integer, MetaData, String, Table, Text, insert, inspect, select
 from sqlalchemy.dialects import mysql
 
+from klausel.core.records.decision_chain import Link
+from klausel.storage.decision_log.chained_file import FileChain
 from klausel.storage.decision_log.files import Block
 from klausel.storage.decision_log.queue import Sink, SinkError
 from klausel.storage.schema import open_database
@@ -37,7 +39,7 @@ def open_sink(target: str, database: str, max_bytes: int, max_files: int, limits
         return StdoutSink()
     if target == DATABASE:
         return DatabaseSink(database, limits)
-    return FileSink(Path(target), max_bytes, max_files)
+    return FileSink(Path(target), max_bytes, max_files, FileChain())
 
 
 class FileSink:
@@ -46,7 +48,9 @@ class FileSink:
     Whoever writes holds a lock on the open file, so lines never mix, and a write that fails half way is taken back.
     """
 
-    def __init__(self, path: Path, max_bytes: int, max_files: int) -> None:
+    def __init__(self, path: Path, max_bytes: int, max_files: int, chain: FileChain | None = None) -> None:
+        """With a `chain`, lines must be JSON objects, and are numbered and sealed."""
+        self._chain = chain
         self._path = path.absolute()
         self._max_bytes = max_bytes
         self._max_files = max_files
@@ -58,15 +62,12 @@ class FileSink:
 
     def write(self, lines: Sequence[bytes]) -> None:
         """See `Sink`; all lines or none."""
-        data = b"".join(lines)
         with self._explained(), self._locked() as descriptor:
-            size = os.fstat(descriptor).st_size
-            if size and size + len(data) > self._max_bytes:
+            size, data, end = self._to_write(descriptor, lines)
+            is_cut = self._chain is not None and self._chain.has_left_over
+            if size and size + len(data) > self._max_bytes and not is_cut:
                 descriptor = self._rotate(descriptor)
-                size = os.fstat(descriptor).st_size
-            if size not in (0, self._size_after) and os.pread(descriptor, 1, size - 1) != b"\n":
-                # Half a line of a process that was killed, or of a power cut, stays alone.
-                data = b"\n" + data
+                size, data, end = self._to_write(descriptor, lines)
             try:
                 _write_whole(descriptor, data)
             except OSError:
@@ -74,6 +75,27 @@ class FileSink:
                     os.ftruncate(descriptor, size)
                 raise
             self._size_after = size + len(data)
+            if self._chain is not None and end is not None:
+                self._chain.wrote(end)
+
+    def _to_write(self, descriptor: int, lines: Sequence[bytes]) -> tuple[int, bytes, Link | None]:
+        """The size of the file, what is to be written behind it, and where the chain then ends."""
+        size = os.fstat(descriptor).st_size
+        end = None
+        if self._chain is None:
+            data = b"".join(lines)
+        else:
+            if not size:
+                aside = [path for _, path in self._put_aside()]
+                self._chain.begin(aside[-1] if aside else None)
+            elif size != self._size_after:
+                self._chain.find_end(descriptor, size)
+            data, end = self._chain.seal(lines)
+        is_line_open = size not in (0, self._size_after) and os.pread(descriptor, 1, size - 1) != b"\n"
+        if is_line_open and not data.startswith(b"\n"):
+            # Half a line of a process that was killed, or of a power cut, stays alone.
+            data = b"\n" + data
+        return size, data, end
 
     def close(self) -> None:
         """See `Sink`."""
@@ -102,6 +124,8 @@ class FileSink:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             if self._is_at_path(descriptor):
                 break
+            if self._chain is not None:
+                self._chain.find_end(descriptor, os.fstat(descriptor).st_size)
             self.close()
         try:
             yield descriptor

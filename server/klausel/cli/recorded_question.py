@@ -1,0 +1,127 @@
+"""`klausel explain --record`: why a recorded decision was as it was, by the policies and the role assignments of then."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import click
+import orjson
+
+from klausel.cli.options import fail, load_or_exit, open_policies
+from klausel.cli.output import say
+from klausel.core.conditions.values import read_time
+from klausel.core.decisions.effective_roles import EffectiveRoles
+from klausel.core.decisions.explain import Explanation
+from klausel.core.decisions.explain import explain as explain_request
+from klausel.core.records.recorded import BadRecord, Dropped, Recorded, read_recorded
+from klausel.core.records.shared_values import each_record
+from klausel.core.terms.problem import PolicyError
+from klausel.core.terms.request import asked_at
+from klausel.service.pipeline import LoadedPolicy
+from klausel.storage.decision_log.files import UnreadableLog, blocks_of
+from klausel.storage.git.objects import GitError
+
+
+def explain_record(record: str, policies: Path, model: Path | None, at: str | None, **question: object) -> Explanation:
+    """The explanation of a record, given as FILE:LINE or as JSON; exits with 1 where it cannot be given.
+
+    Without `at`, the policies are those of the commit in the record, or those here where they are the very same.
+    """
+    _refuse_question(question)
+    value = _record_of(record)
+    try:
+        recorded = read_recorded(value)
+    except BadRecord as error:
+        fail(f"the record {error}")
+    if isinstance(recorded, Dropped) or recorded.request is None:
+        fail("there was no question in this record, so nothing was decided by a policy")
+    loaded = _policies_of(value.get("policy"), policies, model, at)
+    return _explained(recorded, loaded)
+
+
+def _refuse_question(question: dict[str, object]) -> None:
+    for name in ("subject", "action", "resource", "assumed", "domain", "values", "moment", "now"):
+        if question[name] not in ("", None, ()):
+            raise click.UsageError(
+                "--record takes the place of the question; leave out SUBJECT, --as, --in, --set and the times"
+            )
+
+
+def _record_of(text: str) -> dict[str, Any]:
+    place = "the record"
+    data: bytes | None = text.encode()
+    if not text.lstrip().startswith("{"):
+        file, _, line = text.rpartition(":")
+        if not file or not (line.isascii() and line.isdigit()) or int(line) < 1:
+            raise click.BadParameter(f'"{text}" is neither FILE:LINE nor a record as JSON', param_hint="--record")
+        place, data = text, _line(file, int(line))
+    try:
+        value = None if data is None else orjson.loads(data)
+    except ValueError:
+        value = None
+    if type(value) is not dict:
+        fail(f"{place} is no record of a decision; write FILE:LINE, as `klausel decisions find` prints it")
+    try:
+        records = list(each_record(value))
+    except ValueError:
+        records = []
+    if len(records) != 1:
+        how = "find it with `klausel decisions find --format json`, and give that line instead"
+        fail(f"{place} holds {len(records)} decisions of a batch; {how}")
+    return dict(records[0])
+
+
+def _line(file: str, number: int) -> bytes | None:
+    try:
+        for block in blocks_of([file]):
+            lines = block.data.split(b"\n")
+            if number < block.first_line + len(lines):
+                return next(islice(lines, number - block.first_line, None), None)
+    except UnreadableLog as error:
+        fail(str(error))
+    return None
+
+
+def _policies_of(version: object, policies: Path, model: Path | None, at: str | None) -> LoadedPolicy:
+    told = version if isinstance(version, dict) else {}
+    digest, commit = told.get("digest"), told.get("commit")
+    loaded: LoadedPolicy | None = None
+    if at is None and isinstance(commit, str):
+        with suppress(GitError, PolicyError):
+            loaded = open_policies(policies, model, at=commit)
+        if loaded is not None and loaded.files_digest == digest:
+            say(f"klausel: policies as of commit {commit[:12]}", err=True)
+            return loaded
+    loaded = load_or_exit(policies, model, at=at)
+    if loaded.files_digest == digest:
+        return loaded
+    if at is not None:
+        say(f"klausel: the policies at {at} are not those that decided then, {digest}", err=True)
+        return loaded
+    where = f"neither those here nor those of commit {commit[:12]}" if isinstance(commit, str) else "not those here"
+    fail(f"the policies that decided then, {digest}, are {where}; name a commit that has them with --at")
+
+
+def _explained(recorded: Recorded, loaded: LoadedPolicy) -> Explanation:
+    policy, request, now = loaded.compiled.policy, recorded.request, read_time(recorded.now)
+    assert request is not None
+    if now is None:
+        fail("the record does not say at which time it was asked")
+    held = recorded.held or ()
+    say(f"klausel: asked at {recorded.now}, with the role assignments of then", err=True)
+    if recorded.masked:
+        say("klausel: the record has masked values; what conditions say of them is not known", err=True)
+    explanation = explain_request(
+        policy,
+        loaded.compiled,
+        lambda _: EffectiveRoles.of(policy.roles, held),
+        asked_at(request, now) if policy.uses_now else request,
+        now.timestamp(),
+    )
+    if explanation.decision.allowed != recorded.allowed:
+        then = "allowed" if recorded.allowed else f"denied{f': {recorded.failure}' if recorded.failure else ''}"
+        say(f"klausel: it was {then} then; this explanation is of another decision", err=True)
+    return explanation
