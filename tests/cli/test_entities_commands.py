@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from command_line import run
+from sqlalchemy import text
 from stored_entities import write_policies
+
+from klausel.storage.schema import open_database
 
 TODO = {"kind": "resource", "type": "todo", "id": "7", "domain": "acme/red", "properties": {"owner": "\u202eann", "size": 1}}
 ANN = {"kind": "subject", "type": "user", "id": "ann", "properties": {"email": "ann@x"}}
@@ -66,3 +70,28 @@ def test_one_is_set_shown_listed_and_taken_away(options: list[str]) -> None:
     assert run("entities", "delete", "resource", "todo:7", *options, "--by", "cara").exit_code == 0
     assert run("entities", "delete", "resource", "todo:7", *options).exit_code == 1
     assert run("entities", "show", "resource", "todo:7", *database).exit_code == 1
+
+
+def test_can_and_explain_decide_by_what_is_stored_now_and_was_then(options: list[str]) -> None:
+    database = options[4:]
+    assert run("assignments", "grant", "user:ann", "editor", "acme", *options).exit_code == 0
+    for kind, name, properties in (("subject", "user:ann", {"email": "ann@x"}), ("resource", "todo:7", {"owner": "ann@x"})):
+        place = ["--in", "acme/red"] if kind == "resource" else []
+        assert run("entities", "set", kind, name, json.dumps(properties), *place, *options).exit_code == 0
+    question = ("user:ann", "update", "todo:7")
+    assert run("can", *question, *options).exit_code == 0
+    explained = json.loads(run("explain", *question, "--format", "json", *options).output)
+    assert explained["from_store"] == ["resource.company", "resource.owner", "resource.team", "subject.email"]
+    shell = run("shell", *options, stdin="as user:ann\ncan update todo:7\n")
+    assert "allowed by" in shell.output
+    engine = open_database(database[1])
+    with engine.connect() as connection:
+        then = connection.execute(text("SELECT max(microseconds) FROM klausel_assignment_log")).scalar_one()
+    engine.dispose()
+    moment = datetime.fromtimestamp(0, UTC) + timedelta(microseconds=then)
+    assert run("entities", "set", "resource", "todo:7", '{"owner": "bob@x"}', "--in", "acme/red", *options).exit_code == 0
+    assert run("can", *question, *options).exit_code == 3
+    assert run("can", *question, "--people-at", moment.isoformat(), *options).exit_code == 0
+    # With --as nothing is asked of the database.
+    sent = ("--set", "owner=x", "--set", "subject.email=x")
+    assert run("can", "--as", "editor@acme", "update", "todo:7", *sent, *options).exit_code == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -29,7 +30,16 @@ from klausel.core.policy.holding import Pairs, Rows, held_at
 from klausel.core.policy.roles import RoleModel
 from klausel.core.terms.identifiers import split_subject_key
 from klausel.core.terms.request import NOW, Action, Request, Resource, Subject, asked_at
+from klausel.service.stored_properties import (
+    Finds,
+    NothingStored,
+    StoredProperties,
+    StoredThen,
+    join_all,
+    names_from_store,
+)
 from klausel.storage.assignments.store import AssignmentStore
+from klausel.storage.entities.store import EntityStore
 
 SOMEBODY = "user:somebody"
 """Who is meant where roles are named and no person."""
@@ -182,13 +192,15 @@ def _ask(
         say_as_of(loaded.commit.id if at is not None and loaded.commit is not None else None, moment)
     request = request_of(roles, subject, action, resource, domain, values)
     policy, time = loaded.compiled.policy, time_of_question(now, moment)
-    with _rows_of(held if assumed is not None else None, database, moment) as rows_of:
+    with _known(held if assumed is not None else None, database, moment) as (rows_of, stored):
 
         def effective_roles_of(key: str) -> EffectiveRoles:
             return EffectiveRoles.of_held(roles, held_at(key, rows_of(key), time.timestamp()))
 
         asked = asked_at(request, time) if policy.uses_now else request
-        return explain_request(policy, loaded.compiled, effective_roles_of, asked, time.timestamp())
+        (whole,) = join_all(policy, stored, [asked])
+        explanation = explain_request(policy, loaded.compiled, effective_roles_of, whole, time.timestamp())
+        return replace(explanation, from_store=names_from_store(policy, stored, whole))
 
 
 def _somebody(roles: RoleModel, assumed: str, domain: str | None) -> tuple[str, Pairs, str | None]:
@@ -213,17 +225,17 @@ def _as_asked(roles: RoleModel, place: str) -> str | None:
 
 
 @contextmanager
-def _rows_of(held: Pairs | None, database: str, moment: int | None) -> Iterator[Callable[[str], Rows]]:
-    """Who holds which roles: these, or those that the database says, now or as of a moment."""
+def _known(held: Pairs | None, database: str, moment: int | None) -> Iterator[tuple[Callable[[str], Rows], Finds]]:
+    """Who holds which roles, and what is stored: these roles and nothing, or what the database says, now or as of a moment."""
     if held is not None:
-        yield lambda key: Rows(held)
+        yield lambda key: Rows(held), NothingStored()
         return
     with closing(AssignmentStore(open_existing_database(database))) as store:
         if moment is None:
-            yield store.reader.held_by
+            yield store.reader.held_by, StoredProperties(store.reader, keeps=False)
             return
         reader, place = moment_in_log(store.engine, moment)
-        yield partial(reader.rows_at, moment=place)
+        yield partial(reader.rows_at, moment=place), StoredThen(EntityStore(store.engine), place.number)
 
 
 def request_of(

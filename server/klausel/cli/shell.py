@@ -6,6 +6,7 @@ import cmd
 import shlex
 from collections.abc import Iterable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -29,6 +30,7 @@ from klausel.core.terms.identifiers import split_subject_key
 from klausel.core.terms.problem import PolicyError
 from klausel.core.terms.request import asked_at
 from klausel.service.pipeline import LoadedPolicy, load_files
+from klausel.service.stored_properties import StoredProperties, join_all, names_from_store
 from klausel.storage.assignments.store import AssignmentStore
 from klausel.storage.git.objects import GitError
 from klausel.storage.sql.database import StorageError
@@ -223,8 +225,19 @@ class Shell(cmd.Cmd):
             return
         if policy.uses_now:
             request = asked_at(request, time_of_question(None, None))
+        names: tuple[str, ...] = ()
+        if self._subject != SOMEBODY and (policy.stored_subjects or policy.stored_resources):
+            try:
+                with closing(AssignmentStore(open_existing_database(self._database))) as store:
+                    stored = StoredProperties(store.reader, keeps=False)
+                    (request,) = join_all(policy, stored, [request])
+                    names = names_from_store(policy, stored, request)
+            except (StorageError, SystemExit) as error:
+                self._tell(str(error) if isinstance(error, StorageError) else "so nothing that is stored is known")
+                return
         effective_roles = EffectiveRoles.of(policy.roles, self._held)
-        self._answer = explain(policy, self._loaded.compiled, lambda key: effective_roles, request)
+        explanation = explain(policy, self._loaded.compiled, lambda key: effective_roles, request)
+        self._answer = replace(explanation, from_store=names)
         say(reason(self._answer))
 
     def _refresh(self) -> None:

@@ -22,7 +22,7 @@ from klausel.service.authentication import Authentication
 from klausel.service.pipeline import LoadedPolicy
 from klausel.service.policy_in_force import InForce, LivePolicy, Outcome
 from klausel.service.recording import Decide, Recording
-from klausel.service.stored_properties import join_all, names_from_store, resource_key_of, subject_key_of
+from klausel.service.stored_properties import join_all, join_one, names_from_store, resource_key_of, subject_key_of
 from klausel.settings import Settings
 from klausel.storage.assignments.store import AssignmentStore
 from klausel.storage.decision_log.queue import DecisionLog
@@ -196,8 +196,8 @@ class Service:
         def decide_joined(request: Request) -> Decision:
             nonlocal answers
             try:
-                keys = (subject_key_of(policy, request), resource_key_of(policy, request))
-                if keys != (None, None):
+                subject, resource = subject_key_of(policy, request), resource_key_of(policy, request)
+                if subject is not None or resource is not None:
                     if answers is False:
                         raise _FailedBefore
                     if answers is None:
@@ -206,7 +206,7 @@ class Service:
                         if recording is not None:
                             recording.name_revision(resolved_roles.revision())
                         answers = True
-                    (request,) = join_all(policy, resolved_roles.stored, [request])
+                    request = join_one(policy, resolved_roles.stored, request, subject, resource)
                     if recording is not None:
                         recording.asked = request
             except _FailedBefore:

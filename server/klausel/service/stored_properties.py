@@ -6,12 +6,14 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from math import inf
+from typing import Protocol
 
 from klausel.core.policy.entity import Entity, EntityKey, joined
 from klausel.core.policy.policy_set import PolicySet
-from klausel.core.terms.identifiers import fault_in_subject
+from klausel.core.terms.identifiers import SUBJECT_CHARACTERS, fault_in_subject
 from klausel.core.terms.request import Request
 from klausel.service.role_assignments import SubjectRows
+from klausel.storage.entities.store import EntityStore
 from klausel.storage.sql.change_feed import ChangeFeed
 
 MOST_BYTES = 32 * 1024 * 1024
@@ -32,7 +34,7 @@ class StoredProperties:
         self._reader = reader
         self._keeps = keeps
         self._feed = feed
-        self._max_bytes = MOST_BYTES
+        self._max_bytes = max_bytes
         self._entities: OrderedDict[EntityKey, tuple[Entity, int]] = OrderedDict()
         self._bytes = 0
         # What was read before a drop may be old, and is not kept.
@@ -92,10 +94,38 @@ class StoredProperties:
             self._bytes -= known[1]
 
 
+class Finds(Protocol):
+    """Finds stored entities."""
+
+    def of(self, keys: Iterable[EntityKey]) -> dict[EntityKey, Entity]:
+        """Those of them that are stored. Raises StorageError."""
+
+
+class NothingStored:
+    """Finds nothing."""
+
+    def of(self, keys: Iterable[EntityKey]) -> dict[EntityKey, Entity]:
+        """See `Finds`."""
+        return {}
+
+
+class StoredThen:
+    """Finds entities as they were after a record of the change log."""
+
+    def __init__(self, store: EntityStore, number: int) -> None:
+        self._store = store
+        self._number = number
+
+    def of(self, keys: Iterable[EntityKey]) -> dict[EntityKey, Entity]:
+        """See `Finds`."""
+        found = ((key, self._store.read_at(key, self._number)) for key in keys)
+        return {key: entity for key, entity in found if entity is not None}
+
+
 def subject_key_of(policy: PolicySet, request: Request) -> EntityKey | None:
     """Under which key properties of the subject may be stored that have a say in the answer; None for none."""
     type_, id_ = request.subject.type, request.subject.id
-    if not isinstance(type_, str) or type_ not in policy.stored_subjects or fault_in_subject(type_, id_) is not None:
+    if type(type_) is not str or type_ not in policy.stored_subjects or not _is_key(type_, id_):
         return None
     return ("subject", type_, id_)
 
@@ -103,12 +133,29 @@ def subject_key_of(policy: PolicySet, request: Request) -> EntityKey | None:
 def resource_key_of(policy: PolicySet, request: Request) -> EntityKey | None:
     """Under which key the resource may be stored; None where its type is not."""
     type_, id_ = request.resource.type, request.resource.id
-    if not isinstance(type_, str) or type_ not in policy.stored_resources or fault_in_subject(type_, id_) is not None:
+    if type(type_) is not str or type_ not in policy.stored_resources or not _is_key(type_, id_):
         return None
     return ("resource", type_, id_)
 
 
-def join_all(policy: PolicySet, stored: StoredProperties, requests: Sequence[Request]) -> list[Request]:
+def _is_key(type_: str, id_: object) -> bool:
+    # Most ids are plain words, which need no further look.
+    if type(id_) is str and id_.isalnum() and type_.isidentifier() and len(id_) + len(type_) < SUBJECT_CHARACTERS:
+        return True
+    return fault_in_subject(type_, id_) is None
+
+
+def join_one(
+    policy: PolicySet, stored: Finds, request: Request, subject: EntityKey | None, resource: EntityKey | None
+) -> Request:
+    """The request with what is stored under the keys of its subject and its resource. Raises StorageError."""
+    found = stored.of([key for key in (subject, resource) if key is not None])
+    if not found:
+        return request
+    return joined(policy.roles, request, found.get(subject) if subject else None, found.get(resource) if resource else None)
+
+
+def join_all(policy: PolicySet, stored: Finds, requests: Sequence[Request]) -> list[Request]:
     """The requests with what is stored of their subjects and resources, all read at once. Raises StorageError."""
     keys = [(subject_key_of(policy, request), resource_key_of(policy, request)) for request in requests]
     found = stored.of(dict.fromkeys(key for pair in keys for key in pair if key is not None))
@@ -118,7 +165,7 @@ def join_all(policy: PolicySet, stored: StoredProperties, requests: Sequence[Req
     ]
 
 
-def names_from_store(policy: PolicySet, stored: StoredProperties, request: Request) -> tuple[str, ...]:
+def names_from_store(policy: PolicySet, stored: Finds, request: Request) -> tuple[str, ...]:
     """What a joined request has from the store, such as `subject.email`; sorted. Raises StorageError."""
     bare = request._replace(
         subject=request.subject._replace(properties={}), resource=request.resource._replace(properties={})

@@ -11,7 +11,7 @@ from klausel.core.policy.policy_set import PolicySet
 from klausel.core.policy.properties import Parts, PropertyTypes
 from klausel.core.policy.roles import RoleModel
 from klausel.core.terms.identifiers import fault_in_domain, fault_in_subject, is_printable, subject_key
-from klausel.core.terms.request import NO_PROPERTIES, Request
+from klausel.core.terms.request import NO_PROPERTIES, Request, Resource, Subject
 
 EntityKind = Literal["subject", "resource"]
 KINDS: tuple[EntityKind, ...] = ("subject", "resource")
@@ -200,23 +200,19 @@ def joined(roles: RoleModel, request: Request, subject: Entity | None, resource:
 
     Where a resource is stored with a domain, nothing that the request sends says where it lies.
     """
+    who, action, asked, context = request
     if subject is not None:
-        sent = request.subject
-        request = request._replace(subject=sent._replace(properties={**sent.properties, **subject.properties}))
+        type_, id_, sent, held = who
+        who = Subject(type_, id_, {**sent, **subject.properties} if sent else subject.properties, held)
     if resource is not None:
-        asked = request.resource
-        properties = {**asked.properties, **resource.properties, **naming_properties(roles, resource)}
+        type_, id_, sent = asked
+        properties = {**sent, **resource.properties}
         if resource.domain:
-            depth = resource.domain.count("/") + 1
-            for level in roles.levels[depth:]:
+            levels, parts = roles.levels, resource.domain.split("/")
+            for level, part in zip(levels, parts, strict=False):
+                if level.named_by is not None and level.constant is None:
+                    properties[level.named_by] = part
+            for level in levels[len(parts) :]:
                 properties.pop(level.named_by or "", None)
-        request = request._replace(resource=asked._replace(properties=properties))
-    return request
-
-
-def naming_properties(roles: RoleModel, resource: Entity) -> dict[str, object]:
-    """The properties by which requests name the domain of a stored resource."""
-    if not resource.domain:
-        return {}
-    parts = zip(roles.levels, resource.domain.split("/"), strict=False)
-    return {level.named_by: part for level, part in parts if level.named_by is not None and level.constant is None}
+        asked = Resource(type_, id_, properties)
+    return Request(who, action, asked, context)

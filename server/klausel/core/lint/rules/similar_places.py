@@ -2,7 +2,8 @@
 
 Compared are the places in `in:` with the domains that the policy tests name, those of the demo people beside the policies, and,
 with `check --database`, those of the role assignments there. One letter more, less or other, two in the wrong order, another
-case or width, or the last id without those above it, is most often a slip; and a deny in a place where nobody is denies nothing.
+case or width, the last id without those above it, or another sign between the ids (`acme.support`), is most often a slip; and a
+deny in a place where nobody is denies nothing.
 
     grants:
       - deny: anyone
@@ -19,6 +20,7 @@ place in a policy test.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from klausel.core.lint.similarity import folded_name, is_similar, spellings
@@ -28,6 +30,7 @@ from klausel.core.terms.problem import Problem
 
 ID = "similar-places"
 SHORTEST_ID = 4
+_BETWEEN = re.compile(r"%2f|[^a-z0-9]", re.IGNORECASE)
 
 
 def find(survey: Survey) -> Iterator[Problem]:
@@ -52,6 +55,7 @@ def _nearest(places: set[str], domains: Iterable[tuple[str, str]]) -> Mapping[st
     for place in places:
         for spelling in spellings(place):
             by_spelling.setdefault(spelling, set()).add(place)
+    by_letters = {_BETWEEN.sub("", place).casefold(): place for place in places if EVERY not in place}
     near: dict[str, tuple[str, str]] = {}
     seen: set[str] = set()
     inhabited: set[str] = set()
@@ -74,4 +78,7 @@ def _nearest(places: set[str], domains: Iterable[tuple[str, str]]) -> Mapping[st
             for place in by_spelling.get(folded_name(ids[depth - 1]), ()):
                 if folded_name(place) == folded_name(ids[depth - 1]):
                     near.setdefault(place, ("/".join(ids[:depth]), source))
+            run_together = by_letters.get(_BETWEEN.sub("", "/".join(ids[:depth])).casefold())
+            if run_together is not None and run_together.count("/") != depth - 1:
+                near.setdefault(run_together, ("/".join(ids[:depth]), source))
     return {place: found for place, found in near.items() if place not in inhabited}

@@ -1,0 +1,66 @@
+"""odd-text: a text in a condition that looks like something else, and means only itself.
+
+What stands in quotes is compared letter by letter. So a reference, a pattern, several values in one text, a blank at an end, or
+a type before an id mean no more than their letters, and are most often equal to nothing: an allow then allows nothing, and a
+deny denies nothing.
+
+    when: '"resource.owner" == subject.id'       # resource.owner, without quotes, is the property
+    when: resource.region == "eu-*"              # a star is no wildcard here; starts_with("eu-") is
+    when: resource.region in ["eu,us"]           # ["eu", "us"] are two values
+    when: subject.id == "user:leo"               # ids stand without their type: "leo"
+
+To keep it: `# klausel: off odd-text because <reason>` behind its line or above it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+from klausel.core.conditions.tree import Atom, ListOf, atoms, attributes_of, literals_of, operands_of
+from klausel.core.lint.survey import Survey, warning
+from klausel.core.policy.policy_set import PolicySet
+from klausel.core.policy.properties import IdOf
+from klausel.core.terms.problem import Problem
+
+ID = "odd-text"
+_REFERENCE = re.compile(r"(subject|resource|action|context)\.[A-Za-z_]\w*(\.\w+)*")
+
+
+def find(survey: Survey) -> Iterator[Problem]:
+    """The findings of this rule."""
+    types_of_ids: Mapping[str, set[str]] | None = None
+    for place, tree in survey.conditions_written:
+        for atom in dict.fromkeys(atoms(tree)):
+            for text in dict.fromkeys(one.value for one in literals_of(atom) if isinstance(one.value, str) and one.value):
+                if types_of_ids is None:
+                    types_of_ids = _types_of_ids(survey.policy)
+                for message, hint in _oddities(text, atom, types_of_ids):
+                    yield warning(place, ID, message, hint)
+
+
+def _oddities(text: str, atom: Atom, types_of_ids: Mapping[str, set[str]]) -> Iterator[tuple[str, str]]:
+    """What is odd about a text in an atom, with what to do."""
+    type_, colon, _ = text.partition(":")
+    if _REFERENCE.fullmatch(text):
+        yield f'"{text}" is a text, not the property of that name', f"write {text} without quotes"
+    elif text != text.strip():
+        yield f'the text "{text}" has a blank at its end or start, which counts', "remove it"
+    elif "*" in text:
+        hint = "use starts_with or ends_with, or leave the comparison out"
+        yield f'the star in "{text}" stands for itself, and is no wildcard', hint
+    elif "," in text and any(isinstance(operand, ListOf) for operand in operands_of(atom)):
+        yield f'"{text}" is one value with a comma in it', "put each value in quotes of its own, if several are meant"
+    elif colon and any(type_ in types_of_ids.get(str(attribute), ()) for attribute in attributes_of(atom)):
+        yield f'"{text}" has a type before the id, and ids are compared without', f'write "{text[len(type_) + 1 :]}"'
+
+
+def _types_of_ids(policy: PolicySet) -> Mapping[str, set[str]]:
+    """The types that may stand, wrongly, before each attribute that is an id."""
+    found: dict[str, set[str]] = {"subject.id": {"user", "group"}}
+    named = [("resource", one.properties) for one in policy.resource_types.values()]
+    for root, properties in [*named, *policy.properties.items()]:
+        for name, type_ in (properties or {}).items():
+            if isinstance(type_, IdOf) and type_.type:
+                found.setdefault(f"{root}.{name}", set()).add(type_.type)
+    return found
