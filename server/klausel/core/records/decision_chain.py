@@ -208,7 +208,7 @@ class ChainOfFile:
         where = f"{self.name}:{place}"
         if seal.chain != before.chain:
             return ChainFault(
-                where, "unlinked", "another chain goes on here; two logs were joined, or the log was begun anew"
+                where, "unlinked", "another chain goes on here; two logs were joined, or the log was begun again"
             )
         if seal.first > before.last + 1:
             return ChainFault(where, "removed", f"{_span(before.last + 1, seal.first - 1)} missing before this line")
