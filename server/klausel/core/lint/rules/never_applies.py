@@ -1,4 +1,4 @@
-"""never-applies: a grant that can never apply.
+"""never-applies: a grant, or an invariant, that can never apply.
 
 No request and no role assignment makes it decide: its condition contradicts itself, its type is never asked about at the level
 that it names, nobody holds its role there, or a deny beats it in every case. This is exact: every combination of roles,
@@ -11,7 +11,9 @@ hold anywhere are not named here; `unused-role` and `any-never-earned` name it.
         resource: quiz
         when: resource.status == "draft" and resource.status == "final"   # never both
 
-Fix the part that the message names, or remove the grant.
+An invariant whose condition is never true holds whatever the policies say, and so guards nothing.
+
+Fix the part that the message names, or remove the grant or the invariant.
 
 To keep it: `# klausel: off never-applies because <reason>` behind its first line or above it.
 """
@@ -21,8 +23,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from klausel.core.analysis.decision_table import PartedView
+from klausel.core.conditions.simplify import small_space
+from klausel.core.conditions.tree import Condition, atoms
 from klausel.core.lint.redundancy import Redundant
 from klausel.core.lint.survey import Survey, by_entry, role_of, warning
+from klausel.core.policy.invariant import Invariant
 from klausel.core.policy.policy_set import Grant
 from klausel.core.policy.roles import is_joint
 from klausel.core.terms.problem import Problem
@@ -42,6 +47,26 @@ def find(survey: Survey) -> Iterator[Problem]:
     for reason, together in reasons.items():
         for place, what, is_one, _ in by_entry(together):
             yield warning(place, ID, f"{what} never {_applies(is_one)}: {reason}", "fix it, or remove it")
+    for invariant in survey.policy.invariants:
+        if _speaks_of_nothing(invariant):
+            message = f'the invariant "{invariant.name}" never applies: its condition is never true'
+            yield warning(invariant.place, ID, message, "fix it, or remove it")
+
+
+def _speaks_of_nothing(invariant: Invariant) -> bool:
+    """Whether its condition is never true, whatever is asked; False where there are too many cases to go through."""
+    conditions = {
+        id(one): one
+        for thing in invariant.things
+        for one in [invariant.condition_on(thing.resource_type)]
+        if one is not None
+    }
+    return bool(conditions) and all(map(_is_never_true, conditions.values()))
+
+
+def _is_never_true(condition: Condition) -> bool:
+    space = small_space(atoms(condition))
+    return space is not None and not space.true_and_false(condition)[0]
 
 
 def _applies(is_one: bool) -> str:
