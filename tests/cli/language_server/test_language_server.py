@@ -113,7 +113,7 @@ def test_a_name_is_explained_found_and_renamed_in_all_files(session: Session, wo
         )
         assert renamed is not None and renamed.changes is not None
         for uri, edits in renamed.changes.items():
-            path = next(one for one in workspace.rglob("*.yaml") if one.as_uri() == uri)
+            path = next(one for one in workspace.rglob("*.*") if one.as_uri() == uri)
             path.write_text(edited(path.read_text(encoding="utf-8"), list(edits)), encoding="utf-8")
         with pytest.raises(JsonRpcException, match="already"):
             await editor.client.text_document_rename_async(

@@ -17,10 +17,11 @@ from klausel.core.editing.completion import OfferKind, offers_at
 from klausel.core.editing.fixes import fixes_of
 from klausel.core.editing.hover import about_grant, about_key, about_mention, is_grant_key
 from klausel.core.editing.mentions import Mention
-from klausel.core.editing.renaming import CannotRename, Edit, edits_to_rename
+from klausel.core.editing.renaming import CannotRename, Edit, edits_in_rows, edits_to_rename
 from klausel.core.formatting.files import can_be_formatted, format_file
 from klausel.core.loading.load import SourceFile
 from klausel.core.terms.problem import FormatLossError, Place, PolicyError, Problem
+from klausel.storage.file_rules import DEMO_FILE
 from klausel.storage.git.line_history import LineHistory
 from klausel.storage.git.objects import GitError
 from klausel.storage.git.repository import GitRepository
@@ -211,6 +212,9 @@ def make_server() -> PolicyServer:
             edits = edits_to_rename(files, mentions, mention, params.new_name)
         except CannotRename as error:
             raise JsonRpcInvalidParams(str(error)) from error
+        demo = found[0].folder / DEMO_FILE
+        if mention.kind == "role" and demo.is_file():
+            edits += edits_in_rows(demo.read_text(encoding="utf-8"), shown(demo), mention.name, params.new_name)
         return edit_of(edits, found[0])
 
     def edit_of(edits: Iterable[Edit], policies: OpenPolicies) -> lsp.WorkspaceEdit:

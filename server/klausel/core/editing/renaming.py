@@ -9,6 +9,7 @@ from klausel.core.editing.mentions import Mention
 from klausel.core.loading.load import ROLES_FILE, SourceFile
 from klausel.core.policy.roles import ANYONE
 from klausel.core.terms.identifiers import ROLE_CHARACTERS, is_name, is_type_or_action
+from klausel.core.text.csv_rows import read_csv
 from klausel.core.text.decoding import decode
 from klausel.core.text.yaml_nodes import Fields, Items, Text, read_yaml
 
@@ -55,6 +56,13 @@ def edits_to_rename(files: Collection[SourceFile], mentions: Iterable[Mention], 
     if one.kind == "role":
         edits += _old_name(files, one.name)
     return edits
+
+
+def edits_in_rows(text: str, file: str, role: str, new: str) -> Iterator[Edit]:
+    """What to change in a CSV file of role assignments, such as the demo people, when a role has a new name."""
+    for row in read_csv(text, file)[0]:
+        if len(row) > 1 and row[1].value == role:
+            yield Edit(file, row[1].place.line, row[1].place.column, len(role), new)
 
 
 def _check_name(one: Mention, new: str, mentions: Iterable[Mention]) -> None:
