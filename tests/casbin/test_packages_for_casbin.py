@@ -102,7 +102,7 @@ assert isinstance(enforcer, CompiledEnforcer)
 print(json.dumps([Client().get("/books/7", headers={"X-User": user}).status_code for user in ("ann", "eve")]))
 """
 WATCHER = """
-import threading, uuid
+import threading, time, uuid
 from casbin_redis_watcher import WatcherOptions, new_watcher
 import redis
 try:
@@ -126,10 +126,11 @@ assert not second.enforce("eve", "/books/7", "GET")
 first.add_role_for_user("eve", "reader")
 first.save_policy()
 assert heard.wait(20)
-for _ in range(200):
+# The first message is of the role, before the file has it; the second of the file.
+for _ in range(400):
     if second.enforce("eve", "/books/7", "GET"):
         break
-    heard.wait(0.05)
+    time.sleep(0.05)
 print(json.dumps([first.enforce("eve", "/books/7", "GET"), second.enforce("eve", "/books/7", "GET")]))
 """
 
