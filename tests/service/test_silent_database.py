@@ -180,6 +180,7 @@ def test_no_more_threads_wait_than_have_places(proxy: tuple[Proxy, str], opened:
     served = opened(database=url, **{**LIMITS, "database_read_seconds": 3.0, "database_connect_seconds": 3.0})
     assert decide(served) == {"decision": True}
     between.stop_forwarding()
+    wait_until_nothing_kept_is_told(served)
     waiting: list[float] = []
 
     def ask() -> None:
