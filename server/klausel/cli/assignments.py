@@ -13,6 +13,7 @@ from typing import NoReturn, TextIO, TypeVar
 import click
 from tqdm import tqdm
 
+from klausel.casbin_policies.engine import CompiledPolicy
 from klausel.cli.assignment_file import AssignmentFile, BrokenFile, RowWriter
 from klausel.cli.command_group import CommandGroup
 from klausel.cli.database_options import database_option, explains_storage_errors, open_existing_database
@@ -20,11 +21,14 @@ from klausel.cli.moments import duration_of, instant_of, moment_of
 from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit, model_option
 from klausel.cli.output import say
 from klausel.cli.policy_folder import policies_option
+from klausel.core.decisions.role_giving import fault_in_person
 from klausel.core.policy.assignment import GROUP_PREFIX, Assignment
 from klausel.core.policy.role_hints import hint_on_role
 from klausel.core.policy.roles import RoleModel
 from klausel.core.records.change_record import TEXT_CHARACTERS, Origin
 from klausel.core.terms.moment import instant_text
+from klausel.service.role_giving import MayNotGive, OnBehalf, on_behalf_origin
+from klausel.storage.assignments.judging import Guard
 from klausel.storage.assignments.store import AssignmentStore, ForbiddenState, ImportResult, InvalidAssignments
 from klausel.storage.schema import open_database
 
@@ -50,11 +54,20 @@ def assignments() -> None:
     """
 
 
+on_behalf_option = click.option(
+    "--on-behalf-of",
+    "person",
+    metavar="PERSON",
+    help="Only as far as the policies let this person (user:ann) give and take roles.",
+)
+
+
 @assignments.command("import")
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False, allow_dash=True))
 @click.option("--by", help="Who makes the change, for the change log; the user of the operating system stands there too.")
 @click.option("--reason", help="Why, for the change log.")
 @click.option("--ticket", help="Where that was asked for, for the change log.")
+@on_behalf_option
 @policies_option
 @model_option
 @database_option
@@ -64,6 +77,7 @@ def import_(
     by: str | None,
     reason: str | None,
     ticket: str | None,
+    person: str | None,
     policies: Path,
     model: Path | None,
     database: str,
@@ -77,13 +91,9 @@ def import_(
       klausel assignments import people.csv --database postgresql://localhost/klausel
       klausel assignments import people.csv --by cara --reason "new team" --ticket HR-12
     """
-    try:
-        origin = origin_here(by, reason, ticket)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from None
-    roles = load_or_exit(policies, model).compiled.policy.roles
+    compiled, origin, guard = _whose(policies, model, origin_or_usage(by, reason, ticket), person)
     with closing(AssignmentStore(open_database(database))) as store:
-        result = import_file(store, roles, file, origin)
+        result = import_file(store, compiled.policy.roles, file, origin, guard)
     times = f" ({result.changed} of them with other times)" if result.changed else ""
     say(f"{result.added} added{times}, {result.already_there} there already; revision {result.revision}")
 
@@ -97,7 +107,24 @@ def origin_here(by: str | None = None, reason: str | None = None, ticket: str | 
     return Origin(by, reason, ticket, "cli", user)
 
 
-def import_file(store: AssignmentStore, roles: RoleModel, file: Path, origin: Origin) -> ImportResult:
+def _whose(
+    policies: Path, model: Path | None, origin: Origin, person: str | None
+) -> tuple[CompiledPolicy, Origin, OnBehalf | None]:
+    """The policies, where a change comes from, and what guards it where it is on behalf of a person."""
+    fault = None if person is None else fault_in_person(person)
+    if fault is not None:
+        raise click.UsageError(f"--on-behalf-of: {fault}")
+    try:
+        origin = origin if person is None else on_behalf_origin(origin, person)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    compiled = load_or_exit(policies, model).compiled
+    return compiled, origin, None if person is None else OnBehalf(compiled, person)
+
+
+def import_file(
+    store: AssignmentStore, roles: RoleModel, file: Path, origin: Origin, guard: Guard | None = None
+) -> ImportResult:
     """Adds the rows of a CSV file; prints every fault with its line and exits with 1 when there is one."""
     rows = AssignmentFile(file)
     try:
@@ -106,7 +133,7 @@ def import_file(store: AssignmentStore, roles: RoleModel, file: Path, origin: Or
             def show(rows_read: int) -> None:
                 bar.update(rows_read - bar.n)
 
-            return store.import_rows(roles, rows, show, origin)
+            return store.import_rows(roles, rows, show, origin, guard)
     except BrokenFile as error:
         faults = [(error.line, error.message)]
     except InvalidAssignments as error:
@@ -117,6 +144,8 @@ def import_file(store: AssignmentStore, roles: RoleModel, file: Path, origin: Or
             (line, f"{violation.message} ({violation.rule})")
             for line, violation in zip(places, error.violations, strict=True)
         ]
+    except MayNotGive as error:
+        faults = [(rows.line_of[one.index], one.message) for one in error.refused] or [(0, str(error))]
     _fail_unchanged(rows.name, sorted(faults))
 
 
@@ -190,6 +219,7 @@ def rename_role(
 @click.option("--from", "starts", callback=instant_of, metavar="INSTANT", help="It counts from this instant on.")
 @click.option("--until", "ends", callback=instant_of, metavar="INSTANT", help="It ends by itself at this instant.")
 @origin_options
+@on_behalf_option
 @policies_option
 @model_option
 @database_option
@@ -203,6 +233,7 @@ def grant(
     by: str | None,
     reason: str | None,
     ticket: str | None,
+    person: str | None,
     policies: Path,
     model: Path | None,
     database: str,
@@ -216,13 +247,13 @@ def grant(
       klausel assignments grant user:leo lead acme/support --until 2026-12-31T23:00:00Z --reason "on call"
       klausel assignments grant group:emea-support lead acme/support
       klausel assignments grant user:ann group:emea-support
+      klausel assignments grant user:leo lead acme/support --on-behalf-of user:mia
     """
-    origin = origin_or_usage(by, reason, ticket)
     row = _row_named(subject, role, domain)._replace(starts=starts, ends=ends)
-    roles = load_or_exit(policies, model).compiled.policy.roles
+    compiled, origin, guard = _whose(policies, model, origin_or_usage(by, reason, ticket), person)
     with closing(AssignmentStore(open_database(database))) as store, _refusals_explained():
         before = store.revision()
-        revision = store.write(roles, [row], (), origin)
+        revision = store.write(compiled.policy.roles, [row], (), origin, guard)
     told = "granted" if revision != before else "is there already:"
     say(f"{told} {row}; revision {revision}")
 
@@ -232,6 +263,7 @@ def grant(
 @click.argument("role")
 @click.argument("domain", default="")
 @origin_options
+@on_behalf_option
 @policies_option
 @model_option
 @database_option
@@ -243,6 +275,7 @@ def revoke(
     by: str | None,
     reason: str | None,
     ticket: str | None,
+    person: str | None,
     policies: Path,
     model: Path | None,
     database: str,
@@ -256,12 +289,11 @@ def revoke(
       klausel assignments revoke user:leo lead acme/support --by cara --reason "left the team"
       klausel assignments revoke user:ann group:emea-support
     """
-    origin = origin_or_usage(by, reason, ticket)
-    roles = load_or_exit(policies, model).compiled.policy.roles
+    compiled, origin, guard = _whose(policies, model, origin_or_usage(by, reason, ticket), person)
     row = _row_named(subject, role, domain)
     with closing(AssignmentStore(open_existing_database(database))) as store, _refusals_explained():
         before = store.revision()
-        revision = store.write(roles, (), [row], origin)
+        revision = store.write(compiled.policy.roles, (), [row], origin, guard)
     if revision == before:
         fail(f"{row} is no role assignment, so nothing was changed")
     say(f"revoked {row}; revision {revision}")
@@ -312,6 +344,8 @@ def _refusals_explained() -> Iterator[None]:
         messages = [f"{fault.assignment}: {fault.message}" for fault in error.faults]
     except ForbiddenState as error:
         messages = [f"{violation.message} ({violation.rule})" for violation in error.violations]
+    except MayNotGive as error:
+        messages = [one.message for one in error.refused] or [str(error)]
     else:
         return
     for message in messages[:MOST_SHOWN]:
