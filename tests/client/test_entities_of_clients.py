@@ -105,14 +105,15 @@ def test_entities_are_listed_page_after_page_and_by_domain(klausel: Any) -> None
 
 
 def test_what_cannot_be_stored_is_refused_with_each_fault(klausel: Any) -> None:
+    other = Entity("resource", "todo", "0")
     with pytest.raises(Refused) as refused:
-        klausel.write_entities([TODO, Entity("resource", "todo", "2", {"size": "large"}), Entity("resource", "note", "3")])
+        klausel.write_entities([other, Entity("resource", "todo", "2", {"size": "large"}), Entity("resource", "note", "3")])
     assert refused.value.status == 400
     assert [(fault["index"], fault["member"]) for fault in refused.value.body["faults"]] == [
         (1, "properties.size"),
         (2, "type"),
     ]
-    assert klausel.entity(*TODO.key) is None
+    assert klausel.entity(*other.key) is None
     with pytest.raises(Refused, match="nothing to change"):
         klausel.write_entities()
     with pytest.raises(Refused, match="kind"):
