@@ -190,7 +190,7 @@ def assign(
     ticket: str | None = None,
 ) -> Call[str]:
     """Changes role assignments at once, all or none, and gives the revision. Never sent twice by itself."""
-    body = {"grant": [dict(row) for row in grant], "revoke": [dict(row) for row in revoke], **_claims(by, reason, ticket)}
+    body = {"grant": [dict(row) for row in grant], "revoke": [dict(row) for row in revoke], **claims(by, reason, ticket)}
     return Call("POST", "/v1/assignments", _revision, body, is_safe=False, forgets=True)
 
 
@@ -204,7 +204,7 @@ def remove_subject(
     ticket: str | None = None,
 ) -> Call[int]:
     """Takes all away that a leaver has in an account and gives how many rows went. Never sent twice by itself."""
-    parameters = {"subject": subject, "account": account, **_claims(by, reason, ticket)}
+    parameters = {"subject": subject, "account": account, **claims(by, reason, ticket)}
     return Call("DELETE", "/v1/assignments", _removed, parameters=parameters, is_safe=False, forgets=True)
 
 
@@ -252,7 +252,8 @@ def _failed(error: CallFailed) -> Decision:
     return Decision(False, str(error), True)
 
 
-def _claims(by: str | None, reason: str | None, ticket: str | None) -> dict[str, str]:
+def claims(by: str | None, reason: str | None, ticket: str | None) -> dict[str, str]:
+    """What a caller says of a change, where it says something."""
     said = {"by": by, "reason": reason, "ticket": ticket}
     return {name: text for name, text in said.items() if text is not None}
 
