@@ -195,7 +195,7 @@ def assign(
     With `on_behalf_of`, such as `user:ann`, only as far as the policies let that person.
     """
     rows = {"grant": [dict(row) for row in grant], "revoke": [dict(row) for row in revoke]}
-    body = {**rows, **_claims(by, reason, ticket, on_behalf_of)}
+    body = {**rows, **claims(by, reason, ticket, on_behalf_of)}
     return Call("POST", "/v1/assignments", _revision, body, is_safe=False, forgets=True)
 
 
@@ -213,7 +213,7 @@ def remove_subject(
 
     With `on_behalf_of` only as far as the policies let that person.
     """
-    parameters = {"subject": subject, "account": account, **_claims(by, reason, ticket, on_behalf_of)}
+    parameters = {"subject": subject, "account": account, **claims(by, reason, ticket, on_behalf_of)}
     return Call("DELETE", "/v1/assignments", _removed, parameters=parameters, is_safe=False, forgets=True)
 
 
@@ -261,8 +261,9 @@ def _failed(error: CallFailed) -> Decision:
     return Decision(False, str(error), True)
 
 
-def _claims(by: str | None, reason: str | None, ticket: str | None, person: str | None) -> dict[str, str]:
-    said = {"by": by, "reason": reason, "ticket": ticket, "on_behalf_of": person}
+def claims(by: str | None, reason: str | None, ticket: str | None, on_behalf_of: str | None = None) -> dict[str, str]:
+    """What a caller says of a change, where it says something."""
+    said = {"by": by, "reason": reason, "ticket": ticket, "on_behalf_of": on_behalf_of}
     return {name: text for name, text in said.items() if text is not None}
 
 
