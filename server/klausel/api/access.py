@@ -54,7 +54,7 @@ SCOPES_OF_ROUTES: dict[tuple[str, str], tuple[str, ...]] = {
     ("GET", "/console/changes"): ("policy",),
     ("GET", "/console/people"): ("assign", "audit"),
     ("GET", "/console/person"): ("assign", "audit"),
-    ("POST", "/console/person"): ("assign",),
+    ("POST", "/console/person"): ("assign", "assign_on_behalf"),
     ("GET", "/console/sign-in"): _OPEN,
     ("POST", "/console/sign-in"): _OPEN,
     ("POST", "/console/sign-out"): _OPEN,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+
 from console_pages import Browser, Html, calling, signed_in
 from doors import Doors, grant
 

@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 from flask import Response, request
 
-from klausel.api.access import caller_in
+from klausel.api.access import caller_in, person_in
 from klausel.api.assignments import change_assignments
 from klausel.api.console.cookies import Cookies
 from klausel.api.console.fields import in_utc
@@ -38,7 +38,8 @@ def change_person(service: Service, cookies: Cookies) -> Response:
     if fields["change"] not in _DONE:
         raise ApiError(400, f"the field change is none of {', '.join(_DONE)}")
     try:
-        told = change_assignments(service, _body(fields), sender_of_request())
+        body = {**_body(fields), "on_behalf_of": person_in(request.environ)}
+        told = change_assignments(service, body, sender_of_request())
     except ApiError as error:
         if is_twin or error.status not in (400, 403, 409):
             raise

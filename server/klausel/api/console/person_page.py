@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from urllib.parse import urlencode
 
+from flask import request
+
+from klausel.api.access import person_in
 from klausel.api.assignment_log import list_changes
 from klausel.api.console.fields import read_domain, read_subject
 from klausel.api.console.pages import Page
@@ -16,6 +19,7 @@ from klausel.core.policy.roles import RoleModel, depth_of
 from klausel.core.policy.rule_wording import rules_in_words
 from klausel.core.terms.caller import Caller
 from klausel.service.decision_service import Service
+from klausel.service.role_giving import MayNotGive, OnBehalf
 from klausel.storage.assignments.people_list import groups_there_are
 
 VIEW = ("subject", "domain", "cursor", "done")
@@ -26,6 +30,8 @@ MOST_ROWS = 200
 """The rows shown of one subject; more are listed by `GET /v1/assignments`."""
 MOST_MEMBERS = 1_000
 """In a larger group it is not tried beforehand what a change would mean for its members; the write itself tells."""
+OWN_ROLES = "Nobody gives themselves a role that they do not hold."
+_Change = tuple[Sequence[Assignment], Sequence[Assignment]]
 _NO_ENTRY = {"role": "", "group": "", "from": "", "until": "", "reason": "", "ticket": ""}
 
 
@@ -53,10 +59,11 @@ def person_page(
     told_rows = [row for row in own if _is_told(row, caller)]
     rows = told_rows[:MOST_ROWS]
     gathered = gather_rows(subject, own, found)
-    may_write = caller is not None and "assign" in caller.scopes
-    tries = may_write and not _is_large_group(service, subject)
-    offers = _offers(service, roles, subject, domain, caller, tries) if may_write else []
-    kept = service.store.rehearse(roles, [((), [row]) for row in rows]) if tries and rows else [""] * len(rows)
+    person = person_in(request.environ)
+    may_write = caller is not None and ("assign" in caller.scopes or (person and "assign_on_behalf" in caller.scopes))
+    tries = _tries(service, subject, person)
+    offers = _offers(roles, subject, domain, caller, tries) if may_write else []
+    kept = tries([((), [row]) for row in rows]) if may_write else [""] * len(rows)
     findings = list(_findings(roles, now, own, gathered, caller)) if own else []
     held = held_at(subject, gathered, now)
     changes = _changes(service, subject, given.get("cursor"), caller)
@@ -76,7 +83,7 @@ def person_page(
         "next_cursor": changes.get("next_cursor"),
         "domain": domain,
         "offers": offers,
-        "rules": list(rules_in_words(roles)),
+        "rules": [*rules_in_words(roles), *([OWN_ROLES] if person else [])],
     }
     query = {"subject": subject, **({"domain": domain} if domain else {})}
     shown = {
@@ -107,8 +114,28 @@ def _is_told(row: Assignment, caller: Caller | None) -> bool:
     return caller is None or caller.accounts is None or (bool(row.domain) and caller.reaches(row.domain))
 
 
+def _tries(service: Service, subject: str, person: str | None) -> Callable[[Sequence[_Change]], list[str]]:
+    """What tells why changes of a subject would be refused, on behalf of the person who looks, where that is known."""
+    compiled = service.policy.compiled
+    guard = None if person is None else OnBehalf(compiled, person)
+    is_large = subject.startswith(GROUP_PREFIX) and (
+        len(service.store.page(role=subject, domain="", limit=MOST_MEMBERS + 1).assignments) > MOST_MEMBERS
+    )
+
+    def tries(changes: Sequence[_Change]) -> list[str]:
+        if is_large or not changes:
+            return [""] * len(changes)
+        return service.store.rehearse(compiled.policy.roles, changes, guard, MayNotGive)
+
+    return tries
+
+
 def _offers(
-    service: Service, roles: RoleModel, subject: str, domain: str | None, caller: Caller | None, tries: bool
+    roles: RoleModel,
+    subject: str,
+    domain: str | None,
+    caller: Caller | None,
+    tries: Callable[[Sequence[_Change]], list[str]],
 ) -> list[dict[str, object]]:
     """Every role, in the order of the file, and why it cannot be given to a subject in a domain, empty where it can."""
     if domain is None:
@@ -119,20 +146,13 @@ def _offers(
     else:
         level = roles.level_at(depth_of(domain))
         fitting = [name for name in names if level is not None and roles.roles[name].level == level.name]
-        changes = [([Assignment(subject, name, domain)], ()) for name in fitting]
-        refused = service.store.rehearse(roles, changes) if tries else [""] * len(fitting)
+        refused = tries([([Assignment(subject, name, domain)], ()) for name in fitting])
         by_name = dict(zip(fitting, refused, strict=True))
         told = [by_name.get(name, f"it is of level {roles.roles[name].level}") for name in names]
     return [
         {"role": name, "level": roles.roles[name].level, "given": not why, **({"why": why} if why else {})}
         for name, why in zip(names, told, strict=True)
     ]
-
-
-def _is_large_group(service: Service, subject: str) -> bool:
-    if not subject.startswith(GROUP_PREFIX):
-        return False
-    return len(service.store.page(role=subject, domain="", limit=MOST_MEMBERS + 1).assignments) > MOST_MEMBERS
 
 
 def _findings(

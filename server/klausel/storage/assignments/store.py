@@ -151,10 +151,17 @@ class AssignmentStore:
         self.tell(change)
         return revision
 
-    def rehearse(self, roles: RoleModel, changes: Sequence[tuple[Sequence[Assignment], Sequence[Assignment]]]) -> list[str]:
+    def rehearse(
+        self,
+        roles: RoleModel,
+        changes: Sequence[tuple[Sequence[Assignment], Sequence[Assignment]]],
+        guard: Guard | None = None,
+        refusal: type[Exception] = ForbiddenState,
+    ) -> list[str]:
         """Why `write` would refuse each of these changes (what is granted, what is revoked) now, empty where it would not.
 
-        Each is made by itself inside one transaction, with its locks, and taken back; nothing is ever stored.
+        Each is made by itself inside one transaction, with its locks, and taken back; nothing is ever stored. A `guard`
+        refuses by raising a `refusal`.
         """
         now = self.clock()
         found = []
@@ -166,10 +173,10 @@ class AssignmentStore:
                     continue
                 part = connection.begin_nested()
                 try:
-                    _apply(connection, roles, grant, revoke, _UNKNOWN, now)
+                    _apply(connection, roles, grant, revoke, _UNKNOWN, now, guard)
                     found.append("")
-                except ForbiddenState as error:
-                    found.append(error.violations[0].message)
+                except (ForbiddenState, refusal) as error:
+                    found.append(str(error).partition("\n")[0])
                 finally:
                     part.rollback()
         return found
