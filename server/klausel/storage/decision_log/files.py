@@ -82,7 +82,7 @@ def uses_in(block: Block, since: str) -> Iterator[tuple[int, str, Use | NotCount
     for number, line in enumerate(block.data.split(b"\n"), start=block.first_line):
         if (line[:9] == begins and line[:length] < start) or not line or line.isspace():
             continue
-        for value in _values_of(line):
+        for value in values_of(line):
             if isinstance(value, BadRecord):
                 yield number, "", value
                 continue
@@ -110,7 +110,7 @@ def records_in(block: Block) -> Iterator[tuple[int, Recorded | Dropped | BadReco
 
 
 def _records_of(line: bytes) -> Iterator[Recorded | Dropped | BadRecord]:
-    for value in _values_of(line):
+    for value in values_of(line):
         if isinstance(value, BadRecord):
             yield value
             continue
@@ -120,7 +120,7 @@ def _records_of(line: bytes) -> Iterator[Recorded | Dropped | BadRecord]:
             yield fault
 
 
-def _values_of(line: bytes) -> Iterator[Mapping[str, Any] | BadRecord]:
+def values_of(line: bytes) -> Iterator[Mapping[str, Any] | BadRecord]:
     """The JSON objects of the records in a line, each in full."""
     try:
         value = json.loads(line) if _LONG_NUMBER.search(line) else orjson.loads(line)
