@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import click
-import orjson
 
 from klausel.cli.command_group import CommandGroup
 from klausel.cli.database_options import database_option, explains_storage_errors
@@ -17,7 +16,7 @@ from klausel.cli.log_reading import blocks_to_read, in_period, is_in_period
 from klausel.cli.options import EXIT_PROBLEMS, fail
 from klausel.cli.output import say, say_json
 from klausel.core.records.decision_chain import ChainFault, ChainOfFile, join_files
-from klausel.core.records.shared_values import each_record
+from klausel.core.records.recorded import BadRecord
 from klausel.core.terms.moment import moment_text
 from klausel.storage.change_log.checkpoints import (
     Checkpoint,
@@ -27,6 +26,7 @@ from klausel.storage.change_log.checkpoints import (
     read_private_key,
     read_public_key,
 )
+from klausel.storage.decision_log.files import values_of
 
 MOST_SHOWN = 1000
 _EXISTING = click.Path(path_type=Path, dir_okay=False, exists=True)
@@ -308,18 +308,12 @@ def find(
         for number, line in enumerate(block.data.split(b"\n"), start=block.first_line):
             if not line or not all(needle in line for needle in needles):
                 continue
-            for record in filter(looked_for.is_met_by, _records_of(line)):
-                write(f"{block.file}:{number}", record)
+            records = [one for one in values_of(line) if not isinstance(one, BadRecord)]
+            for position, record in enumerate(records, start=1):
+                if not looked_for.is_met_by(record):
+                    continue
+                write(f"{block.file}:{number}" + (f":{position}" if len(records) > 1 else ""), record)
                 if left is not None:
                     left -= 1
                     if not left:
                         return
-
-
-def _records_of(line: bytes) -> list[Mapping[str, object]]:
-    """The records of a line; none of one that is no record."""
-    try:
-        value = orjson.loads(line)
-        return list(each_record(value)) if type(value) is dict else []
-    except ValueError:
-        return []

@@ -47,6 +47,8 @@ class Proofs(Protocol):
 class ApiKeys:
     """Callers by their API keys; one that is revoked counts for `SECONDS_KEPT` at most, in every process."""
 
+    depends_on = ("keys that are revoked", "the moment")
+
     def __init__(self, store: KeyStore, clock: Callable[[], float] = time.time) -> None:
         self._store = store
         self._clock = clock

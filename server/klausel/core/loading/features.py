@@ -65,7 +65,7 @@ class Vocabulary:
     def names(self) -> tuple[object, ...]:
         """Everything here but the conditions, as one value: grants that were read with equal names need no second reading."""
         types = (
-            (one.name, one.actions, tuple(one.asked_in.items()), one.place, _as_value(one.properties))
+            (one.name, one.actions, tuple(one.asked_in.items()), one.place, _as_value(one.properties), one.privileged)
             for one in self.resource_types.values()
         )
         roles = (self.roles.levels, tuple(self.roles.roles.values()), self.declared_roles)
@@ -103,8 +103,10 @@ def read_resource_types(root: Fields, found: list[ResourceType], roles: RoleMode
         if is_readable and fields.get("actions") is None and "actions" not in meant:
             problems.add(name.place, "missing-key", f"resource type {name.value} has no actions", "add actions: [view]")
         asked_in = MappingProxyType(dict(_asked_in(fields.get("asked_in"), list(actions), roles, problems)))
+        privileged = tuple(_privileged(fields.get("privileged"), list(actions), problems))
         properties, _ = read_property_types(fields.get("properties"), "properties", ("id", "type"), problems)
-        declared = ResourceType(name.value, tuple(actions), asked_in, name.place, MappingProxyType(actions), properties)
+        places = MappingProxyType(actions)
+        declared = ResourceType(name.value, tuple(actions), asked_in, name.place, places, properties, privileged)
         found.append(declared)
 
 
@@ -116,6 +118,15 @@ def _asked_in(node: Node | None, actions: list[str], roles: RoleModel, problems:
             problems.add(action.place, "unknown-action", f'unknown action "{action.value}"', hint, name=action.value)
         if level is not None and is_known_level(level, roles, problems):
             yield action.value, level.value
+
+
+def _privileged(node: Node | None, actions: list[str], problems: ProblemList) -> Iterator[str]:
+    for text in problems.texts(node, "privileged"):
+        if text.value in actions:
+            yield text.value
+        elif actions:
+            hint = f"{problems.did_you_mean(text.value, actions)}Name one of the actions above"
+            problems.add(text.place, "unknown-action", f'unknown action "{text.value}"', hint, name=text.value)
 
 
 def read_grants(root: Fields, vocabulary: Vocabulary, problems: ProblemList) -> Iterator[Grant]:

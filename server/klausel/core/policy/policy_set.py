@@ -36,7 +36,8 @@ class ResourceType:
 
     An action with a level in `asked_in` is about something that does not exist yet: its resource's id names no domain,
     and levels below that one are not looked at. `properties` are all that requests may send of it, with their types; None
-    where nothing is declared, and so anything may be sent.
+    where nothing is declared, and so anything may be sent. Whoever may do one of the `privileged` actions is listed by
+    `klausel findings`; they decide nothing.
     """
 
     name: str
@@ -45,6 +46,7 @@ class ResourceType:
     place: Place
     action_places: Mapping[str, Place] = field(default_factory=lambda: MappingProxyType({}))
     properties: PropertyTypes | None = None
+    privileged: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
