@@ -17,7 +17,6 @@ from klausel.settings import Settings
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
 _BYTES = 32
 _FORM_SECONDS = 3600
-MOST_FORM_BYTES = 100_000
 
 
 class Cookies:

@@ -10,10 +10,16 @@ from klausel.api.access import caller_in, check_reach, check_scope
 from klausel.api.console.changes_page import FIELDS as FIELDS_OF_CHANGES
 from klausel.api.console.changes_page import ChangesPage
 from klausel.api.console.cookies import Cookies
+from klausel.api.console.decisions_page import FIELDS as FIELDS_OF_DECISIONS
+from klausel.api.console.decisions_page import DecisionPages
 from klausel.api.console.fields import FIELDS_OF_TRY, is_property_field, read_domain, read_page_number
 from klausel.api.console.matrix_page import FIELDS as FIELDS_OF_MATRIX
 from klausel.api.console.matrix_page import MatrixPage
 from klausel.api.console.pages import COOKIES, FORMATS, HEADERS, answer, compressed, error_answer, format_asked
+from klausel.api.console.people_page import FIELDS as FIELDS_OF_PEOPLE
+from klausel.api.console.people_page import people_page
+from klausel.api.console.person_change import change_person
+from klausel.api.console.person_page import VIEW, person_page
 from klausel.api.console.roles_page import roles_page
 from klausel.api.console.sign_in_page import SignInPages, to_sign_in
 from klausel.api.console.try_page import try_page
@@ -41,6 +47,7 @@ def console_routes(service: Service) -> Blueprint:
     script = files("klausel.api.console").joinpath("console.js").read_bytes()
     matrix = MatrixPage(service)
     changes = ChangesPage(service)
+    decisions = DecisionPages(service)
 
     cookies = Cookies(service.settings)
     sign_ins = service.sign_ins
@@ -108,6 +115,33 @@ def console_routes(service: Service) -> Blueprint:
     def show_changes() -> Response:
         given = query_parameters(*FIELDS_OF_CHANGES, "page", "format")
         return answer(changes.page(given, format_asked(*FORMATS) == "json"))
+
+    @blueprint.get("/console/people", provide_automatic_options=False)
+    def show_people() -> Response:
+        given = query_parameters(*FIELDS_OF_PEOPLE, "format")
+        format_asked(*FORMATS)
+        return answer(people_page(service, given, caller_in(request.environ)))
+
+    @blueprint.get("/console/person", provide_automatic_options=False)
+    def show_person() -> Response:
+        given = query_parameters(*VIEW, "format")
+        format_asked(*FORMATS)
+        return answer(person_page(service, given, caller_in(request.environ)))
+
+    @blueprint.post("/console/person", provide_automatic_options=False)
+    def change() -> Response:
+        return change_person(service, cookies)
+
+    @blueprint.get("/console/decisions", provide_automatic_options=False)
+    def show_decisions() -> Response:
+        given = query_parameters(*FIELDS_OF_DECISIONS, "before", "format")
+        return answer(decisions.search(given, caller_in(request.environ), format_asked(*FORMATS) == "json"))
+
+    @blueprint.get("/console/decision", provide_automatic_options=False)
+    def show_decision() -> Response:
+        given = query_parameters("id", "at", "format")
+        format_asked(*FORMATS)
+        return answer(decisions.one(given, caller_in(request.environ)))
 
     @blueprint.get("/console/style.css", provide_automatic_options=False)
     def show_style() -> Response:

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from flask import Response, request
 
 from klausel.api.access import SCOPES_OF_ROUTES
-from klausel.api.console.cookies import MOST_FORM_BYTES, Cookies
+from klausel.api.console.cookies import Cookies
+from klausel.api.console.forms import read_form
 from klausel.api.console.pages import HEADERS, PAGES, Page, html_answer, way_up
-from klausel.api.errors import ApiError
 from klausel.core.terms.caller import Caller
 from klausel.service.authentication import Unauthenticated
 from klausel.service.sign_in import SignIns
 
 SIGN_IN = "console/sign-in"
 _TITLE = "Sign in"
-_FORM = "application/x-www-form-urlencoded"
 _NOT_IN_AN_ADDRESS = re.compile(r"[\\\s\x00-\x20]")
 
 
@@ -72,25 +71,6 @@ class SignInPages:
         response = _to(SIGN_IN)
         self._cookies.forget_session(response)
         return response
-
-
-def read_form(*known: str) -> dict[str, str]:
-    """The fields of the form that the current request sends, empty where one was not sent; raises `ApiError` (400, 413, 415)."""
-    if request.mimetype != _FORM:
-        raise ApiError(415, f"the body is no form; send it as {_FORM}")
-    if (request.content_length or 0) > MOST_FORM_BYTES:
-        raise ApiError(413, f"the form is larger than {MOST_FORM_BYTES} bytes")
-    body = request.stream.read(MOST_FORM_BYTES + 1)
-    try:
-        pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=len(known))
-    except ValueError:
-        raise ApiError(400, f"the form cannot be read; it has the fields {', '.join(known)} in UTF-8, each once") from None
-    found: dict[str, str] = {}
-    for name, value in pairs:
-        if name not in known or name in found:
-            raise ApiError(400, f'the form has an unknown or repeated field "{name}"; it has {", ".join(known)}, each once')
-        found[name] = value
-    return {name: found.get(name, "") for name in known}
 
 
 def page_to_go_on(address: str) -> str:

@@ -90,6 +90,11 @@ class AssignmentStore:
         """The (role, domain) pairs that one subject holds now, through groups too, sorted."""
         return held_at(subject, self._reader.held_by(subject), self.clock()).pairs
 
+    def rows_with_groups(self, subject: str) -> list[Assignment]:
+        """All rows of a subject, and of the groups that they lead to."""
+        with reading(self.engine) as connection:
+            return rows_with_groups(connection, [subject])
+
     def count(self) -> int:
         """How many role assignments and memberships there are."""
         with reading(self.engine) as connection:
@@ -145,6 +150,36 @@ class AssignmentStore:
             revision, change = _apply(connection, roles, grant, revoke, origin, now, guard)
         self.tell(change)
         return revision
+
+    def rehearse(
+        self,
+        roles: RoleModel,
+        changes: Sequence[tuple[Sequence[Assignment], Sequence[Assignment]]],
+        guard: Guard | None = None,
+        refusal: type[Exception] = ForbiddenState,
+    ) -> list[str]:
+        """Why `write` would refuse each of these changes (what is granted, what is revoked) now, empty where it would not.
+
+        Each is made by itself inside one transaction, with its locks, and taken back; nothing is ever stored. A `guard`
+        refuses by raising a `refusal`.
+        """
+        now = self.clock()
+        found = []
+        with writing(self.engine, None) as connection:
+            for grant, revoke in changes:
+                refused, _ = _faults(roles, grant, revoke, now)
+                if refused:
+                    found.append(refused[0].message)
+                    continue
+                part = connection.begin_nested()
+                try:
+                    _apply(connection, roles, grant, revoke, _UNKNOWN, now, guard)
+                    found.append("")
+                except (ForbiddenState, refusal) as error:
+                    found.append(str(error).partition("\n")[0])
+                finally:
+                    part.rollback()
+        return found
 
     def remove_subject(
         self,
