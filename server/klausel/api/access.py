@@ -55,6 +55,8 @@ SCOPES_OF_ROUTES: dict[tuple[str, str], tuple[str, ...]] = {
     ("GET", "/console/people"): ("assign", "audit"),
     ("GET", "/console/person"): ("assign", "audit"),
     ("POST", "/console/person"): ("assign", "assign_on_behalf"),
+    ("GET", "/console/decisions"): ("audit",),
+    ("GET", "/console/decision"): ("audit",),
     ("GET", "/console/sign-in"): _OPEN,
     ("POST", "/console/sign-in"): _OPEN,
     ("POST", "/console/sign-out"): _OPEN,

@@ -15,7 +15,7 @@ from klausel.core.loading.fields import OF_TYPES_AND_ACTIONS, ProblemList, is_em
 from klausel.core.loading.file_schema import GRANT, RESOURCE_TYPE, TOGETHER
 from klausel.core.loading.grant_times import read_times, with_times
 from klausel.core.loading.places import is_known_level, read_csv_scope, read_limits, read_scopes
-from klausel.core.loading.property_checks import PlaceIn, check_condition
+from klausel.core.loading.property_checks import PlaceIn, check_condition, check_subject_types
 from klausel.core.loading.property_types import read_property_types
 from klausel.core.policy.fitting import Wanted, fitted, wanted_cases
 from klausel.core.policy.policy_set import Effect, Grant, ResourceType, declarations_of
@@ -48,6 +48,7 @@ class Vocabulary:
     is_complete: bool = True
     properties: Mapping[str, PropertyTypes] = field(default_factory=lambda: MappingProxyType({}))
     place_in: PlaceIn = lambda text, *_: text.place
+    subject_types: tuple[str, ...] | None = None
     _fitted: dict[tuple[int, str, str], Condition] = field(default_factory=dict, repr=False)
 
     def declarations(self, resource_type: str) -> Declarations:
@@ -69,7 +70,7 @@ class Vocabulary:
         )
         roles = (self.roles.levels, tuple(self.roles.roles.values()), self.declared_roles)
         others = tuple((name, _as_value(properties)) for name, properties in self.properties.items())
-        return (roles, tuple(types), self.declared_types, self.is_complete, others)
+        return (roles, tuple(types), self.declared_types, self.is_complete, others, self.subject_types)
 
 
 def _as_value(properties: PropertyTypes | None) -> object:
@@ -207,6 +208,8 @@ def check_types(
         return
     known = [vocabulary.declarations(name) for name in resource_types if name in vocabulary.resource_types]
     if known:
+        if vocabulary.subject_types is not None:
+            check_subject_types(text, condition, vocabulary.subject_types, vocabulary.place_in, problems)
         check_condition(text, condition, known, vocabulary.resource_types, vocabulary.place_in, problems)
 
 

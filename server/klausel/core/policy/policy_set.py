@@ -111,6 +111,10 @@ class PolicySet:
     stored_subjects: frozenset[str] = frozenset()
     stored_resources: frozenset[str] = frozenset()
     """The types whose properties decisions look up in the database, too; those of all others come from the request alone."""
+    subject_types: tuple[str, ...] | None = None
+    """The types of those who ask; None where they are not declared. Decisions do not depend on it."""
+    types_of_ids: Mapping[str, Place] = field(default_factory=lambda: MappingProxyType({}))
+    """The types of whose ids declared properties are, each with the place of the first."""
 
     def declarations(self, resource_type: str) -> Declarations:
         """What is declared of the requests about a resource type."""
