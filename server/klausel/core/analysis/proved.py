@@ -67,7 +67,7 @@ def _still_held(held: _Held, policy: PolicySet, most_steps: int) -> _Held | None
         things = changed.among(invariant, earlier)
         if not things:
             continue
-        asked = replace(invariant, things=invariant.things if invariant.kind == "separate" else things)
+        asked = replace(invariant, things=invariant.things if invariant.kind in ("separate", "toxic") else things)
         # With more names than before, what was gone through was less than a whole proof goes through now.
         if wanted_names(policy, asked) | names != names or not prove(policy, asked, remembered, names).holds:
             return None

@@ -27,7 +27,8 @@ class TypesOfFile:
     def of(cls, names: Collection[str], found: list[ResourceType], problems: Sequence[Problem]) -> TypesOfFile:
         """With the value of the resource types."""
         value = tuple(
-            (one.name, one.actions, tuple(one.asked_in.items()), one.place, as_value(one.properties)) for one in found
+            (one.name, one.actions, tuple(one.asked_in.items()), one.place, as_value(one.properties), one.privileged)
+            for one in found
         )
         return cls(names, found, problems, HashedOnce((tuple(names), value)))
 

@@ -15,7 +15,7 @@ from klausel.core.loading.fields import OF_TYPES_AND_ACTIONS, ProblemList, is_em
 from klausel.core.loading.file_schema import GRANT, RESOURCE_TYPE, TOGETHER
 from klausel.core.loading.grant_times import read_times, with_times
 from klausel.core.loading.places import is_known_level, read_csv_scope, read_limits, read_scopes
-from klausel.core.loading.property_checks import PlaceIn, check_condition
+from klausel.core.loading.property_checks import PlaceIn, check_condition, check_subject_types
 from klausel.core.loading.property_types import read_property_types
 from klausel.core.policy.fitting import Wanted, fitted, wanted_cases
 from klausel.core.policy.invariant import Thing
@@ -49,6 +49,7 @@ class Vocabulary:
     is_complete: bool = True
     properties: Mapping[str, PropertyTypes] = field(default_factory=lambda: MappingProxyType({}))
     place_in: PlaceIn = lambda text, *_: text.place
+    subject_types: tuple[str, ...] | None = None
     _fitted: dict[tuple[int, str, str], Condition] = field(default_factory=dict, repr=False)
     things: dict[object, tuple[Thing, ...]] = field(default_factory=dict, repr=False)
     """The things that invariants named before, by how; as invariants found them."""
@@ -71,7 +72,7 @@ class Vocabulary:
         """
         roles = (self.roles.levels, tuple(self.roles.roles.values()), self.declared_roles)
         others = tuple((name, as_value(properties)) for name, properties in self.properties.items())
-        return (roles, self.declared_types, self.is_complete, others)
+        return (roles, self.declared_types, self.is_complete, others, self.subject_types)
 
 
 def as_value(properties: PropertyTypes | None) -> object:
@@ -105,8 +106,10 @@ def read_resource_types(root: Fields, found: list[ResourceType], roles: RoleMode
         if is_readable and fields.get("actions") is None and "actions" not in meant:
             problems.add(name.place, "missing-key", f"resource type {name.value} has no actions", "add actions: [view]")
         asked_in = MappingProxyType(dict(_asked_in(fields.get("asked_in"), list(actions), roles, problems)))
+        privileged = tuple(_privileged(fields.get("privileged"), list(actions), problems))
         properties, _ = read_property_types(fields.get("properties"), "properties", ("id", "type"), problems)
-        declared = ResourceType(name.value, tuple(actions), asked_in, name.place, MappingProxyType(actions), properties)
+        places = MappingProxyType(actions)
+        declared = ResourceType(name.value, tuple(actions), asked_in, name.place, places, properties, privileged)
         found.append(declared)
 
 
@@ -118,6 +121,15 @@ def _asked_in(node: Node | None, actions: list[str], roles: RoleModel, problems:
             problems.add(action.place, "unknown-action", f'unknown action "{action.value}"', hint, name=action.value)
         if level is not None and is_known_level(level, roles, problems):
             yield action.value, level.value
+
+
+def _privileged(node: Node | None, actions: list[str], problems: ProblemList) -> Iterator[str]:
+    for text in problems.texts(node, "privileged"):
+        if text.value in actions:
+            yield text.value
+        elif actions:
+            hint = f"{problems.did_you_mean(text.value, actions)}Name one of the actions above"
+            problems.add(text.place, "unknown-action", f'unknown action "{text.value}"', hint, name=text.value)
 
 
 def read_grants(root: Fields, vocabulary: Vocabulary, problems: ProblemList) -> Iterator[Grant]:
@@ -199,6 +211,8 @@ def check_types(
         return
     known = [vocabulary.declarations(name) for name in resource_types if name in vocabulary.resource_types]
     if known:
+        if vocabulary.subject_types is not None:
+            check_subject_types(text, condition, vocabulary.subject_types, vocabulary.place_in, problems)
         check_condition(text, condition, known, vocabulary.resource_types, vocabulary.place_in, problems)
 
 

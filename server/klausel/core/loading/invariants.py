@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from types import MappingProxyType
 from typing import get_args
 
@@ -60,7 +60,11 @@ def _invariants(fields: Fields, vocabulary: Vocabulary, problems: ProblemList) -
     who: list[str] = []
     if kind == "separate":
         who, things = _separate(node, vocabulary, problems)
-        _refuse_limits(fields if who else Fields((), fields.place), problems)
+        if who:
+            _refuse_limits(fields, ("in", "at_level", "when"), "two roles are separate everywhere", problems)
+    elif kind == "toxic":
+        things = _two_things(node, kind, vocabulary, problems)
+        _refuse_limits(fields, ("when",), "two things are toxic whenever somebody may do both at all", problems)
     else:
         things = _things(fields, vocabulary, problems, may_be_left_out=kind == "monotone")
         if kind == "monotone":
@@ -91,25 +95,31 @@ def _separate(node: Node, vocabulary: Vocabulary, problems: ProblemList) -> tupl
     if isinstance(values[0], Text):
         texts = problems.texts(node, "separate")
         return [text.value for text in texts if _is_role(text, vocabulary, problems)], ()
+    return [], _two_things(node, "separate", vocabulary, problems)
+
+
+def _two_things(node: Node, kind: Kind, vocabulary: Vocabulary, problems: ProblemList) -> tuple[Thing, ...]:
+    values = node.values if isinstance(node, Items) else ()
+    if len(values) != 2:
+        problems.add(node.place, "wrong-kind", f"{kind} does not name two things", "see docs/policies.md")
+        return ()
     things: tuple[Thing, ...] = ()
     for value in values:
-        fields = problems.fields(value, "separate")
+        fields = problems.fields(value, kind)
         if fields is not None:
             problems.check_keys(fields, THING.names, THING.what)
             found = _things(fields, vocabulary, problems)
             if len(found) > 1:
-                problems.add(
-                    fields.place, "wrong-kind", "separate names more than one action", "name one action on one type"
-                )
+                problems.add(fields.place, "wrong-kind", f"{kind} names more than one action", "name one action on one type")
             things += found[:1]
-    return [], things
+    return things
 
 
-def _refuse_limits(fields: Fields, problems: ProblemList) -> None:
-    """Reports what would narrow the separation of two roles, which nobody may hold both anywhere below one top domain."""
+def _refuse_limits(fields: Fields, limits: Collection[str], why: str, problems: ProblemList) -> None:
+    """Reports what would narrow a rule that holds whatever the limit says."""
     for key, _ in fields.entries:
-        if key.value in ("in", "at_level", "when"):
-            message = f"two roles are separate everywhere, so `{key.value}` means nothing here"
+        if key.value in limits:
+            message = f"{why}, so `{key.value}` means nothing here"
             problems.add(key.place, "unknown-key", message, "remove it")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
@@ -23,7 +23,14 @@ from klausel.core.loading.fields import ProblemList
 from klausel.core.loading.file_schema import FEATURE, ROLES
 from klausel.core.loading.invariants import read_invariants
 from klausel.core.loading.later_folders import joined, report_said_already
-from klausel.core.loading.property_types import read_properties_file, read_stored_types
+from klausel.core.loading.property_types import (
+    OF_OTHERS,
+    check_types_of_ids,
+    read_properties_file,
+    read_stored_types,
+    read_subject_types,
+    types_of_ids,
+)
 from klausel.core.loading.roles import Link, check_identified_by, join_roles, read_levels, read_roles
 from klausel.core.loading.test_files import read_tests
 from klausel.core.policy.invariant import Invariant
@@ -35,7 +42,7 @@ from klausel.core.terms.escaping import shown
 from klausel.core.terms.problem import Place, PolicyError, Problem, Suggestions
 from klausel.core.text.csv_rows import read_csv
 from klausel.core.text.decoding import decode
-from klausel.core.text.yaml_nodes import Fields, Text, read_yaml
+from klausel.core.text.yaml_nodes import Fields, Node, Text, read_yaml
 
 ROLES_FILE = "roles.yaml"
 CONDITIONS_FILE = "conditions.yaml"
@@ -153,7 +160,18 @@ class _Loader:
         properties_root, _ = self._joined(PROPERTIES_FILE, roots)
         properties = read_properties_file(properties_root, self.problems) if properties_root else {}
         known_types = frozenset(declared_types) if is_complete else None
-        stored = read_stored_types(properties_root, known_types, self.problems) if properties_root else (frozenset(),) * 2
+        subject_types = read_subject_types(properties_root, self.problems) if properties_root else None
+        stored = (
+            read_stored_types(properties_root, known_types, subject_types, self.problems)
+            if properties_root
+            else (frozenset[str](), frozenset[str]())
+        )
+        declarations = list(_declarations([*features.values(), properties_root]))
+        if subject_types is not None and is_complete:
+            check_types_of_ids(declarations, subject_types, declared_types, self.problems)
+        ids: dict[str, Place] = {}
+        for text, of in (one for node in declarations for one in types_of_ids(node)):
+            ids.setdefault(of, text.place)
         vocabulary = Vocabulary(
             roles,
             declared_roles,
@@ -163,6 +181,7 @@ class _Loader:
             is_complete,
             properties,
             conditions.place_in,
+            subject_types,
         )
         grants: list[Grant] = []
         words = self.cache.remembered(("words", vocabulary.names(), tuple(types_by_file), conditions_texts), object)
@@ -202,7 +221,9 @@ class _Loader:
                 self.problems.add(
                     label.place, "condition-syntax", f'condition "{label.value}" cannot be read', "write it again"
                 )
-        return self._result(roles, types, conditions.named, grants, by_question, invariants, tests, properties, stored)
+        return self._result(
+            roles, types, conditions.named, grants, by_question, invariants, tests, properties, stored, subject_types, ids
+        )
 
     def _result(
         self,
@@ -214,7 +235,9 @@ class _Loader:
         invariants: tuple[Invariant, ...],
         tests: list[PolicyTest],
         properties: Mapping[str, PropertyTypes],
-        stored: tuple[frozenset[str], ...],
+        stored: tuple[frozenset[str], frozenset[str]],
+        subject_types: tuple[str, ...] | None,
+        ids: dict[str, Place],
     ) -> LoadResult:
         problems = tuple(sorted({printable(problem) for problem in self.problems.finished()}))
         if any(problem.severity == "error" for problem in problems):
@@ -229,7 +252,10 @@ class _Loader:
             digest,
             invariants,
             MappingProxyType(dict(properties)),
-            *stored,
+            stored[0],
+            stored[1],
+            subject_types,
+            MappingProxyType(ids),
         )
         policy.take_index(by_question)
         return LoadResult(policy, problems, tuple(tests))
@@ -323,6 +349,15 @@ class _Loader:
                 else:
                     links.append((container, inner, in_place))
         return join_roles(levels, declared, names or frozenset(), links, self.problems), names
+
+
+def _declarations(roots: Iterable[Fields | None]) -> Iterator[Node | None]:
+    """Where files declare types of properties: below each resource type, and in `properties.yaml`."""
+    for root in filter(None, roots):
+        types = root.get("resource_types")
+        for _, one in types.entries if isinstance(types, Fields) else ():
+            yield one.get("properties") if isinstance(one, Fields) else None
+        yield from (root.get(name) for name in OF_OTHERS)
 
 
 def no_roles(shown_as: str) -> Problem:

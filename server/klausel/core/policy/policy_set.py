@@ -36,7 +36,8 @@ class ResourceType:
 
     An action with a level in `asked_in` is about something that does not exist yet: its resource's id names no domain,
     and levels below that one are not looked at. `properties` are all that requests may send of it, with their types; None
-    where nothing is declared, and so anything may be sent.
+    where nothing is declared, and so anything may be sent. Whoever may do one of the `privileged` actions is listed by
+    `klausel findings`; they decide nothing.
     """
 
     name: str
@@ -45,6 +46,7 @@ class ResourceType:
     place: Place
     action_places: Mapping[str, Place] = field(default_factory=lambda: MappingProxyType({}))
     properties: PropertyTypes | None = None
+    privileged: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,10 @@ class PolicySet:
     stored_subjects: frozenset[str] = frozenset()
     stored_resources: frozenset[str] = frozenset()
     """The types whose properties decisions look up in the database, too; those of all others come from the request alone."""
+    subject_types: tuple[str, ...] | None = None
+    """The types of those who ask; None where they are not declared. Decisions do not depend on it."""
+    types_of_ids: Mapping[str, Place] = field(default_factory=lambda: MappingProxyType({}))
+    """The types of whose ids declared properties are, each with the place of the first."""
 
     def declarations(self, resource_type: str) -> Declarations:
         """What is declared of the requests about a resource type."""
