@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
-import getpass
+import functools
 import io
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import NoReturn, TextIO, TypeVar
+from typing import NoReturn, TextIO
 
 import click
 from tqdm import tqdm
 
 from klausel.cli.assignment_file import AssignmentFile, BrokenFile, RowWriter
+from klausel.cli.change_options import MOST_SHOWN, Change, makes_change, takes_origin
 from klausel.cli.command_group import CommandGroup
 from klausel.cli.database_options import database_option, explains_storage_errors, open_existing_database
 from klausel.cli.moments import duration_of, instant_of, moment_of
-from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit, model_option
+from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit
 from klausel.cli.output import say
-from klausel.cli.policy_folder import policies_option
+from klausel.core.decisions.role_giving import fault_in_person
 from klausel.core.policy.assignment import GROUP_PREFIX, Assignment
 from klausel.core.policy.role_hints import hint_on_role
 from klausel.core.policy.roles import RoleModel
-from klausel.core.records.change_record import TEXT_CHARACTERS, Origin
+from klausel.core.records.change_record import Origin
 from klausel.core.terms.moment import instant_text
+from klausel.service.role_giving import MayNotGive, OnBehalf, on_behalf_origin
 from klausel.storage.assignments.store import AssignmentStore, ForbiddenState, ImportResult, InvalidAssignments
 from klausel.storage.schema import open_database
-
-MOST_SHOWN = 20
-Command = TypeVar("Command", bound=Callable[..., object])
 
 
 @click.group(cls=CommandGroup)
@@ -50,24 +50,41 @@ def assignments() -> None:
     """
 
 
+def on_behalf(command: Callable[..., None]) -> Callable[..., None]:
+    """Adds the option of the person for whom a change is made; the command gets `guard`. Goes below `makes_change`."""
+
+    @click.option(
+        "--on-behalf-of",
+        "person",
+        metavar="PERSON",
+        help="Only as far as the policies let this person (user:ann) give and take roles.",
+    )
+    @functools.wraps(command)
+    def with_guard(*arguments: object, change: Change, person: str | None, **options: object) -> None:
+        guard = None
+        if person is not None:
+            fault = fault_in_person(person)
+            if fault is not None:
+                raise click.UsageError(f"--on-behalf-of: {fault}")
+            try:
+                change = replace(change, origin=on_behalf_origin(change.origin, person))
+            except ValueError as error:
+                raise click.UsageError(str(error)) from None
+            guard = OnBehalf(load_or_exit(change.policies, change.model).compiled, person)
+        command(*arguments, change=change, guard=guard, **options)
+
+    return with_guard
+
+
+def _roles(change: Change, guard: OnBehalf | None) -> RoleModel:
+    return (change.policy() if guard is None else guard.compiled.policy).roles
+
+
 @assignments.command("import")
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False, allow_dash=True))
-@click.option("--by", help="Who makes the change, for the change log; the user of the operating system stands there too.")
-@click.option("--reason", help="Why, for the change log.")
-@click.option("--ticket", help="Where that was asked for, for the change log.")
-@policies_option
-@model_option
-@database_option
-@explains_storage_errors
-def import_(
-    file: Path,
-    by: str | None,
-    reason: str | None,
-    ticket: str | None,
-    policies: Path,
-    model: Path | None,
-    database: str,
-) -> None:
+@makes_change
+@on_behalf
+def import_(file: Path, change: Change, guard: OnBehalf | None) -> None:
     """Add the role assignments in FILE (- for standard input) to the database: all, or none when a row or rule is broken.
 
     Rows that are there already stay as they are; one that is there with other times gets those of FILE, or none.
@@ -77,27 +94,16 @@ def import_(
       klausel assignments import people.csv --database postgresql://localhost/klausel
       klausel assignments import people.csv --by cara --reason "new team" --ticket HR-12
     """
-    try:
-        origin = origin_here(by, reason, ticket)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from None
-    roles = load_or_exit(policies, model).compiled.policy.roles
-    with closing(AssignmentStore(open_database(database))) as store:
-        result = import_file(store, roles, file, origin)
+    roles = _roles(change, guard)
+    with closing(AssignmentStore(open_database(change.database))) as store:
+        result = import_file(store, roles, file, change.origin, guard)
     times = f" ({result.changed} of them with other times)" if result.changed else ""
     say(f"{result.added} added{times}, {result.already_there} there already; revision {result.revision}")
 
 
-def origin_here(by: str | None = None, reason: str | None = None, ticket: str | None = None) -> Origin:
-    """The origin of a change by a command, with the user of the operating system; raises ValueError as Origin does."""
-    try:
-        user = getpass.getuser()[:TEXT_CHARACTERS]
-    except (OSError, KeyError):
-        user = None
-    return Origin(by, reason, ticket, "cli", user)
-
-
-def import_file(store: AssignmentStore, roles: RoleModel, file: Path, origin: Origin) -> ImportResult:
+def import_file(
+    store: AssignmentStore, roles: RoleModel, file: Path, origin: Origin, guard: OnBehalf | None = None
+) -> ImportResult:
     """Adds the rows of a CSV file; prints every fault with its line and exits with 1 when there is one."""
     rows = AssignmentFile(file)
     try:
@@ -106,7 +112,7 @@ def import_file(store: AssignmentStore, roles: RoleModel, file: Path, origin: Or
             def show(rows_read: int) -> None:
                 bar.update(rows_read - bar.n)
 
-            return store.import_rows(roles, rows, show, origin)
+            return store.import_rows(roles, rows, show, origin, guard)
     except BrokenFile as error:
         faults = [(error.line, error.message)]
     except InvalidAssignments as error:
@@ -117,6 +123,8 @@ def import_file(store: AssignmentStore, roles: RoleModel, file: Path, origin: Or
             (line, f"{violation.message} ({violation.rule})")
             for line, violation in zip(places, error.violations, strict=True)
         ]
+    except MayNotGive as error:
+        faults = [(rows.line_of[one.index], one.message) for one in error.refused] or [(0, str(error))]
     _fail_unchanged(rows.name, sorted(faults))
 
 
@@ -129,43 +137,11 @@ def _fail_unchanged(name: str, faults: Sequence[tuple[int, str]]) -> NoReturn:
     raise SystemExit(EXIT_PROBLEMS)
 
 
-def origin_options(command: Command) -> Command:
-    """Adds the options that say who makes a change, why, and where that was asked for."""
-    for option in (
-        click.option("--ticket", help="Where that was asked for, for the change log."),
-        click.option("--reason", help="Why, for the change log."),
-        click.option("--by", help="Who makes the change; the user of the operating system stands in the change log too."),
-    ):
-        command = option(command)
-    return command
-
-
-def origin_or_usage(by: str | None, reason: str | None, ticket: str | None) -> Origin:
-    """As `origin_here`; exits with a message where an option cannot be."""
-    try:
-        return origin_here(by, reason, ticket)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from None
-
-
 @assignments.command("rename-role")
 @click.argument("old")
 @click.argument("new")
-@origin_options
-@policies_option
-@model_option
-@database_option
-@explains_storage_errors
-def rename_role(
-    old: str,
-    new: str,
-    by: str | None,
-    reason: str | None,
-    ticket: str | None,
-    policies: Path,
-    model: Path | None,
-    database: str,
-) -> None:
+@makes_change
+def rename_role(old: str, new: str, change: Change) -> None:
     """Give everybody with the role OLD the role NEW in its place, in the same domains: all, or none when a rule is broken.
 
     NEW is declared in the policies; OLD need not be any more. It is one change in the change log.
@@ -174,12 +150,11 @@ def rename_role(
     Example:
       klausel assignments rename-role reviewer checker --by cara --reason "the role has a new name"
     """
-    origin = origin_or_usage(by, reason, ticket)
-    roles = load_or_exit(policies, model).compiled.policy.roles
+    roles = change.policy().roles
     if new not in roles.roles:
         fail(f'unknown role "{new}"; {hint_on_role(new, roles.roles)}')
-    with closing(AssignmentStore(open_existing_database(database))) as store, _refusals_explained():
-        revision, count = store.rename_role(roles, old, new, origin)
+    with closing(AssignmentStore(open_existing_database(change.database))) as store, _refusals_explained():
+        revision, count = store.rename_role(roles, old, new, change.origin)
     say(f"{count} role assignments renamed from {old} to {new}; revision {revision}")
 
 
@@ -189,23 +164,16 @@ def rename_role(
 @click.argument("domain", default="")
 @click.option("--from", "starts", callback=instant_of, metavar="INSTANT", help="It counts from this instant on.")
 @click.option("--until", "ends", callback=instant_of, metavar="INSTANT", help="It ends by itself at this instant.")
-@origin_options
-@policies_option
-@model_option
-@database_option
-@explains_storage_errors
+@makes_change
+@on_behalf
 def grant(
     subject: str,
     role: str,
     domain: str,
     starts: str | None,
     ends: str | None,
-    by: str | None,
-    reason: str | None,
-    ticket: str | None,
-    policies: Path,
-    model: Path | None,
-    database: str,
+    change: Change,
+    guard: OnBehalf | None,
 ) -> None:
     """Give SUBJECT (written type:id) the role ROLE in DOMAIN; or, with a group in place of ROLE, make it a member.
 
@@ -216,13 +184,13 @@ def grant(
       klausel assignments grant user:leo lead acme/support --until 2026-12-31T23:00:00Z --reason "on call"
       klausel assignments grant group:emea-support lead acme/support
       klausel assignments grant user:ann group:emea-support
+      klausel assignments grant user:leo lead acme/support --on-behalf-of user:mia
     """
-    origin = origin_or_usage(by, reason, ticket)
     row = _row_named(subject, role, domain)._replace(starts=starts, ends=ends)
-    roles = load_or_exit(policies, model).compiled.policy.roles
-    with closing(AssignmentStore(open_database(database))) as store, _refusals_explained():
+    roles = _roles(change, guard)
+    with closing(AssignmentStore(open_database(change.database))) as store, _refusals_explained():
         before = store.revision()
-        revision = store.write(roles, [row], (), origin)
+        revision = store.write(roles, [row], (), change.origin, guard)
     told = "granted" if revision != before else "is there already:"
     say(f"{told} {row}; revision {revision}")
 
@@ -231,22 +199,9 @@ def grant(
 @click.argument("subject")
 @click.argument("role")
 @click.argument("domain", default="")
-@origin_options
-@policies_option
-@model_option
-@database_option
-@explains_storage_errors
-def revoke(
-    subject: str,
-    role: str,
-    domain: str,
-    by: str | None,
-    reason: str | None,
-    ticket: str | None,
-    policies: Path,
-    model: Path | None,
-    database: str,
-) -> None:
+@makes_change
+@on_behalf
+def revoke(subject: str, role: str, domain: str, change: Change, guard: OnBehalf | None) -> None:
     """Take the role ROLE in DOMAIN from SUBJECT (written type:id), or with a group in place of ROLE, take it out of that.
 
     Also when no policy file declares ROLE any more, and whatever its times are.
@@ -256,12 +211,11 @@ def revoke(
       klausel assignments revoke user:leo lead acme/support --by cara --reason "left the team"
       klausel assignments revoke user:ann group:emea-support
     """
-    origin = origin_or_usage(by, reason, ticket)
-    roles = load_or_exit(policies, model).compiled.policy.roles
+    roles = _roles(change, guard)
     row = _row_named(subject, role, domain)
-    with closing(AssignmentStore(open_existing_database(database))) as store, _refusals_explained():
+    with closing(AssignmentStore(open_existing_database(change.database))) as store, _refusals_explained():
         before = store.revision()
-        revision = store.write(roles, (), [row], origin)
+        revision = store.write(roles, (), [row], change.origin, guard)
     if revision == before:
         fail(f"{row} is no role assignment, so nothing was changed")
     say(f"revoked {row}; revision {revision}")
@@ -275,10 +229,10 @@ def revoke(
     metavar="MOMENT",
     help="Those that ended by this moment; a date alone is its first moment in UTC.",
 )
-@origin_options
+@takes_origin
 @database_option
 @explains_storage_errors
-def purge_ended(before: int, by: str | None, reason: str | None, ticket: str | None, database: str) -> None:
+def purge_ended(before: int, origin: Origin, database: str) -> None:
     """Take away the role assignments and memberships that ended long ago; they give nothing, but stand in lists.
 
     It is one change in the change log, where they stay: what was so at a moment of the past is answered as before.
@@ -288,7 +242,6 @@ def purge_ended(before: int, by: str | None, reason: str | None, ticket: str | N
     Example:
       klausel assignments purge-ended --before 2026-01-01 --by cara --reason "kept for a year"
     """
-    origin = origin_or_usage(by, reason, ticket)
     with closing(AssignmentStore(open_existing_database(database))) as store:
         try:
             revision, count = store.purge_ended(before / 1_000_000, origin)
@@ -312,6 +265,8 @@ def _refusals_explained() -> Iterator[None]:
         messages = [f"{fault.assignment}: {fault.message}" for fault in error.faults]
     except ForbiddenState as error:
         messages = [f"{violation.message} ({violation.rule})" for violation in error.violations]
+    except MayNotGive as error:
+        messages = [one.message for one in error.refused] or [str(error)]
     else:
         return
     for message in messages[:MOST_SHOWN]:

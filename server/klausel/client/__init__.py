@@ -12,6 +12,7 @@
 
 from klausel.client.answers import CallFailed, Decision, FilterAnswer, Menu, Refused
 from klausel.client.clients import AsyncKlausel, Klausel
+from klausel.client.entities import EntitiesWritten, Entity, EntityKey
 from klausel.client.questions import Action, Question, Resource, Subject
 
 __all__ = [
@@ -19,6 +20,9 @@ __all__ = [
     "AsyncKlausel",
     "CallFailed",
     "Decision",
+    "EntitiesWritten",
+    "Entity",
+    "EntityKey",
     "FilterAnswer",
     "Klausel",
     "Menu",

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from klausel.client import calls, methods
+from klausel.client import calls, entities, methods
 from klausel.client.answers import CallFailed, Decision
 from klausel.client.calls import Answer, Call, Item, Pages
 
@@ -25,6 +25,8 @@ AT_LEAST = "X-Klausel-At-Least"
 
 class _Memory:
     """Decisions that were asked for within the last seconds, and since the client last changed role assignments."""
+
+    depends_on = ("what this client changed", "the moment")
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
@@ -240,6 +242,10 @@ class Klausel(_Base):
     assign = _waiting(methods.assign)
     remove_subject = _waiting(methods.remove_subject)
     assignments = _walking(methods.assignments)
+    write_entities = _waiting(entities.write_entities)
+    delete_entity = _waiting(entities.delete_entity)
+    entity = _waiting(entities.entity)
+    entities = _walking(entities.entities)
 
     def _run(self, call: Call[Answer]) -> Answer:
         known = self._known(call)
@@ -365,6 +371,10 @@ class AsyncKlausel(_Base):
     assign = _awaiting(methods.assign)
     remove_subject = _awaiting(methods.remove_subject)
     assignments = _walking_along(methods.assignments)
+    write_entities = _awaiting(entities.write_entities)
+    delete_entity = _awaiting(entities.delete_entity)
+    entity = _awaiting(entities.entity)
+    entities = _walking_along(entities.entities)
 
     async def _run(self, call: Call[Answer]) -> Answer:
         known = self._known(call)

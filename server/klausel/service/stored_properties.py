@@ -32,6 +32,8 @@ class StoredProperties:
     and with a `feed` it is so while that is trusted.
     """
 
+    depends_on = ("stored entities", "other processes")
+
     def __init__(
         self, reader: SubjectRows, *, keeps: bool, feed: ChangeFeed | None = None, max_bytes: int = MOST_BYTES
     ) -> None:
