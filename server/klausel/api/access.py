@@ -59,6 +59,8 @@ SCOPES_OF_ROUTES: dict[tuple[str, str], tuple[str, ...]] = {
     ("GET", "/console/decision"): ("audit",),
     ("GET", "/console/sign-in"): _OPEN,
     ("POST", "/console/sign-in"): _OPEN,
+    ("GET", "/console/sign-in/openid"): _OPEN,
+    ("GET", "/console/sign-in/callback"): _OPEN,
     ("POST", "/console/sign-out"): _OPEN,
     ("GET", "/console/style.css"): _OPEN,
     ("GET", "/console/console.js"): _OPEN,

@@ -19,6 +19,7 @@ from klausel.core.terms.caller import Caller
 from klausel.core.terms.identifiers import fault_in_subject, subject_key
 from klausel.core.terms.request import Request, asked_at
 from klausel.service.authentication import Authentication
+from klausel.service.openid import OpenIdProvider
 from klausel.service.pipeline import LoadedPolicy
 from klausel.service.policy_in_force import InForce, LivePolicy, Outcome
 from klausel.service.recording import Decide, Recording
@@ -132,6 +133,7 @@ class Service:
     failures: Failures = field(default_factory=Failures)
     authentication: Authentication | None = None
     sign_ins: SignIns | None = None
+    openid: OpenIdProvider | None = None
 
     @property
     def entities(self) -> EntityStore:
