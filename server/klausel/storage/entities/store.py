@@ -96,6 +96,9 @@ class EntityStore:
         _check_reach(accounts, wanted.values())
         with writing(self._engine, None) as connection:
             known = _stored(connection, {*wanted, *gone})
+            if accounts is not None:
+                # What lies in another account is not there to this caller.
+                known = {key: row for key, row in known.items() if key not in gone or _is_inside(accounts, row)}
             _check_reach(accounts, known.values())
             if accounts is not None and any(kind == "subject" for kind, _, _ in gone):
                 raise OutOfReach(
@@ -193,6 +196,10 @@ def _checked(
     if faults:
         raise InvalidEntities(faults)
     return wanted, set(remove)
+
+
+def _is_inside(accounts: frozenset[str], row: EntityRow) -> bool:
+    return not row[3] or top_domain(row[3]) in accounts
 
 
 def _check_reach(accounts: frozenset[str] | None, rows: Iterable[EntityRow]) -> None:
