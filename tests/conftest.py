@@ -7,6 +7,9 @@ from collections.abc import Generator
 
 import pytest
 
+pytest_plugins = ["storage_fixtures"]
+"""Stores on SQLite and on PostgreSQL."""
+
 REQUIRED = {
     "PostgreSQL": "KLAUSEL_REQUIRE_POSTGRES",
     "Node": "KLAUSEL_REQUIRE_NODE",

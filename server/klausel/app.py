@@ -30,10 +30,12 @@ from klausel.service.authentication import ApiKeys, Authentication, RateLimit
 from klausel.service.decision_service import Service
 from klausel.service.effective_roles_cache import EffectiveRolesCache
 from klausel.service.policy_in_force import LivePolicy
+from klausel.service.sign_in import SignIns
 from klausel.settings import ENVIRONMENT_VARIABLE, WORKERS_FOLDER_VARIABLE, Settings
 from klausel.storage.assignments.store import AssignmentStore
 from klausel.storage.assignments.stored_roles import stored_roles
 from klausel.storage.callers.keys import KeyStore
+from klausel.storage.callers.sessions import SessionStore
 from klausel.storage.decision_log.queue import DecisionLog
 from klausel.storage.decision_log.sinks import open_sink
 from klausel.storage.policy_files.git_source import GitFolder, git_address
@@ -81,7 +83,7 @@ def create_flask_app(service: Service, metrics: Metrics | None = None) -> Flask:
     """The routes over the parts behind them; `metrics` are those of a process that is a worker."""
     settings = service.settings
     app = Flask("klausel", static_folder=None)
-    share(app, settings, service.authentication)
+    share(app, settings, service.authentication, service.sign_ins)
     share_freshness(app, service)
     app.register_blueprint(authzen_routes(service))
     app.register_blueprint(klausel_routes(service, metrics or Metrics(service)))
@@ -117,8 +119,15 @@ def create_service(settings: Settings) -> Service:
             return "the decision log cannot be written, and without it nothing is answered"
         return None
 
+    authentication = open_authentication(settings, engine)
     return Service(
-        settings, live, store, fault, decision_log=decision_log, authentication=open_authentication(settings, engine)
+        settings,
+        live,
+        store,
+        fault,
+        decision_log=decision_log,
+        authentication=authentication,
+        sign_ins=open_sign_ins(settings, engine, authentication),
     )
 
 
@@ -138,6 +147,15 @@ def open_authentication(settings: Settings, engine: Engine) -> Authentication | 
     keys.prepare()
     per_second = settings.max_requests_per_second
     return Authentication((ApiKeys(keys),), None if per_second is None else RateLimit(per_second / settings.workers))
+
+
+def open_sign_ins(settings: Settings, engine: Engine, authentication: Authentication | None) -> SignIns | None:
+    """What people sign in to the console by; None where the settings let everybody call. Raises `StorageError`."""
+    if authentication is None:
+        return None
+    sessions = SessionStore(engine)
+    sessions.prepare()
+    return SignIns(sessions, KeyStore(engine), settings.session_hours * 3600, authentication.rate_limit)
 
 
 def database_limits(settings: Settings) -> Limits:

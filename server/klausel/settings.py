@@ -192,6 +192,9 @@ class Settings:
         metavar="NUMBER",
         least=0.1,
     )
+    session_hours: float = _setting(
+        8.0, "Hours after which a sign-in to the console ends.", metavar="HOURS", least=0, most=720, is_open=True
+    )
     accept_model: tuple[str, ...] = _setting(
         (),
         "Take the model of this digest though its matcher is not Klausel's: no analysis speaks for it; repeatable.",

@@ -30,6 +30,31 @@ class Browser:
         response = self._client.get(address, headers={**self._headers, **(headers or {})})
         return Answer(response.status_code, response.headers, response.get_data())
 
+    def send(self, path: str, fields: Mapping[str, str], *, headers: Mapping[str, str] | None = None) -> Answer:
+        """Sends a form as it stands."""
+        response = self._client.post(path, data=dict(fields), headers={**self._headers, **(headers or {})})
+        return Answer(response.status_code, response.headers, response.get_data())
+
+    def fill_in(self, page: str, action: str, fields: Mapping[str, str], **headers: str) -> Answer:
+        """Sends the form of a page, with its hidden fields and these."""
+        shown = self.page(page)
+        hidden = {str(one["name"]): one.get("value") or "" for one in shown.all("input") if one.get("type") == "hidden"}
+        return self.send(action, {**hidden, **fields}, headers=headers)
+
+    def sign_in(self, key: str) -> Answer:
+        """Signs in by an API key, as a person would."""
+        return self.fill_in("/console/sign-in", "/console/sign-in", {"key": key})
+
+    def keep(self, name: str, value: str | None) -> Browser:
+        """Keeps a cookie of another browser; returns itself."""
+        self._client.set_cookie(name, value or "")
+        return self
+
+    def cookie(self, name: str) -> str | None:
+        """What is kept under a name."""
+        found = self._client.get_cookie(name)
+        return None if found is None else found.value
+
     def page(self, path: str, **parameters: str) -> Html:
         answer = self.get(path, **parameters)
         assert answer.status == 200, answer.body
@@ -64,6 +89,18 @@ class Html(HTMLParser):
 
     def all(self, tag: str) -> Iterator[Mapping[str, str | None]]:
         return (attributes for name, attributes in self.tags if name == tag)
+
+
+def new_key(doors: Doors, *scopes: str, accounts: frozenset[str] | None = None, expires: int | None = None) -> str:
+    """An API key of somebody called shop."""
+    return KeyStore(doors.service.store.engine).new(Caller("shop", frozenset(scopes), accounts), expires)[1]
+
+
+def signed_in(doors: Doors, *scopes: str, accounts: frozenset[str] | None = None) -> Browser:
+    """A browser in which somebody has signed in."""
+    browser = Browser(doors.service)
+    assert browser.sign_in(new_key(doors, *scopes, accounts=accounts)).status == 303
+    return browser
 
 
 def calling(doors: Doors, *scopes: str, accounts: frozenset[str] | None = None) -> Browser:

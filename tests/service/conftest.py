@@ -9,29 +9,11 @@ from typing import Any
 import pytest
 from serving import Served
 from silent_servers import own_postgres
-from storage_fixtures import (
-    any_store,
-    database_url,
-    postgresql_schema_url,
-    put_behind_the_back,
-    roles,
-    sqlite_url,
-    store,
-)
 from versions import write_set
 
 from klausel.settings import Settings
 
-__all__ = [
-    "any_store",
-    "database_url",
-    "own_postgres",
-    "postgresql_schema_url",
-    "put_behind_the_back",
-    "roles",
-    "sqlite_url",
-    "store",
-]
+__all__ = ["own_postgres"]
 
 
 @pytest.fixture

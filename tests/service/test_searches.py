@@ -12,7 +12,6 @@ from generated_sets import asked_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from opened_services import Opened, in_pages, known_domains
-from storage_fixtures import database_url, postgresql_schema_url, sqlite_url  # noqa: F401
 
 from klausel.core.policy.assignment import Assignment
 from klausel.core.terms.request import NOW, Request, Resource
@@ -22,7 +21,7 @@ MORE_IDS = ("cat", "dan", "a-b", "é", "ann:2")
 
 
 @pytest.fixture
-def opened(database_url: str, tmp_path: Path) -> Iterator[Opened]:  # noqa: F811
+def opened(database_url: str, tmp_path: Path) -> Iterator[Opened]:
     return Opened(database_url, tmp_path)
 
 

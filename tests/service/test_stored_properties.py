@@ -11,7 +11,6 @@ from random import Random
 
 import pytest
 from sqlalchemy import text
-from storage_fixtures import database_url, postgresql_schema_url, sqlite_url  # noqa: F401
 from stored_entities import todo, user, write_policies
 
 from klausel.app import create_service
@@ -35,7 +34,7 @@ EMAIL = user("ann", email="ann@x")
 
 
 @pytest.fixture
-def service(database_url: str, tmp_path: Path) -> Iterator[Service]:  # noqa: F811
+def service(database_url: str, tmp_path: Path) -> Iterator[Service]:
     service = create_service(Settings(database=database_url, **write_policies(tmp_path)))  # type: ignore[arg-type]
     yield replace(service, clock=lambda: datetime(2026, 3, 1, tzinfo=UTC))
     service.store.close()
@@ -83,7 +82,7 @@ def soon(service: Service, wanted: bool) -> None:
         time.sleep(0.01)
 
 
-def test_a_change_counts_as_soon_as_one_of_role_assignments(service: Service, database_url: str) -> None:  # noqa: F811
+def test_a_change_counts_as_soon_as_one_of_role_assignments(service: Service, database_url: str) -> None:
     put(service, OWN, EMAIL)
     grant(service, EDITOR)
     assert service.decider()(asked("update", "1")).allowed

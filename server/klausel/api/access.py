@@ -11,6 +11,8 @@ from flask import Flask
 from klausel.api.errors import ApiError
 from klausel.core.terms.caller import Caller
 from klausel.service.authentication import Authentication, TooManyRequests, Unauthenticated
+from klausel.service.sign_in import SignIns
+from klausel.settings import Settings
 from klausel.storage.sql.database import StorageError
 
 if TYPE_CHECKING:
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
 
 CALLER = "klausel.caller"
 """Where the environment of a request names its caller."""
+PERSON = "klausel.person"
+"""Where it names the subject that a person is who signed in, if that is known."""
+CONSOLE = "/console"
 
 _OPEN: tuple[str, ...] = ()
 SCOPES_OF_ROUTES: dict[tuple[str, str], tuple[str, ...]] = {
@@ -48,6 +53,9 @@ SCOPES_OF_ROUTES: dict[tuple[str, str], tuple[str, ...]] = {
     ("GET", "/console/who-can"): ("search",),
     ("GET", "/console/what-can"): ("search",),
     ("GET", "/console/changes"): ("policy",),
+    ("GET", "/console/sign-in"): _OPEN,
+    ("POST", "/console/sign-in"): _OPEN,
+    ("POST", "/console/sign-out"): _OPEN,
     ("GET", "/console/style.css"): _OPEN,
     ("GET", "/console/console.js"): _OPEN,
     ("GET", "/.well-known/authzen-configuration"): _OPEN,
@@ -74,10 +82,32 @@ def check_routes(app: Flask) -> None:
                 )
 
 
-def admit(authentication: Authentication, environ: WSGIEnvironment, scopes: tuple[str, ...]) -> Caller:
-    """The caller of a request for which it has one of the scopes; raises `ApiError` (401, 403, 429, 503)."""
+def cookie_of_sign_in(settings: Settings) -> str:
+    """The name of the cookie of sign-ins to the console: browsers take one of that kind from this very host alone, by https.
+
+    Without https it has the port in it, as browsers send cookies to every port of a host.
+    """
+    return "__Host-klausel" if settings.base_url.startswith("https:") else f"klausel-{settings.port}"
+
+
+def admit(
+    authentication: Authentication,
+    environ: WSGIEnvironment,
+    scopes: tuple[str, ...],
+    sign_ins: SignIns | None = None,
+    session: str | None = None,
+) -> Caller:
+    """The caller of a request for which it has one of the scopes; raises `ApiError` (401, 403, 429, 503).
+
+    `session` is the secret of a sign-in that it came with, which counts where the request itself does not say who calls.
+    """
     try:
-        caller = authentication.caller(environ)
+        if session and sign_ins is not None and "HTTP_AUTHORIZATION" not in environ:
+            who = sign_ins.who(session)
+            caller = who.caller
+            environ[PERSON] = who.person
+        else:
+            caller = authentication.caller(environ)
     except Unauthenticated as error:
         header = 'Bearer realm="klausel"' + (', error="invalid_token"' if "HTTP_AUTHORIZATION" in environ else "")
         raise ApiError(401, str(error), {"WWW-Authenticate": header}) from None
@@ -85,11 +115,11 @@ def admit(authentication: Authentication, environ: WSGIEnvironment, scopes: tupl
         raise ApiError(429, str(error), {"Retry-After": str(math.ceil(error.seconds))}) from None
     except StorageError:
         raise ApiError(503, "nobody can tell who calls: the database does not answer", {"Retry-After": "1"}) from None
+    environ[CALLER] = caller
     if caller.scopes.isdisjoint(scopes):
         needed = " or ".join(scopes)
         challenge = f'Bearer realm="klausel", error="insufficient_scope", scope="{" ".join(scopes)}"'
         raise ApiError(403, f"this needs the scope {needed}, which this caller lacks", {"WWW-Authenticate": challenge})
-    environ[CALLER] = caller
     return caller
 
 
@@ -103,6 +133,12 @@ def caller_in(environ: WSGIEnvironment) -> Caller | None:
     """The caller that `admit` let in; None where no proofs are asked for."""
     caller: Caller | None = environ.get(CALLER)
     return caller
+
+
+def person_in(environ: WSGIEnvironment) -> str | None:
+    """The subject that the person is who signed in; None where nobody did, or that is not known."""
+    person: str | None = environ.get(PERSON)
+    return person
 
 
 def check_reach(caller: Caller | None, domains: Iterable[str | None]) -> None:

@@ -12,7 +12,7 @@ import orjson
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
-from klausel.api.access import SCOPES_OF_ROUTES, admit
+from klausel.api.access import CONSOLE, SCOPES_OF_ROUTES, admit, cookie_of_sign_in
 from klausel.api.errors import ApiError, unavailable
 from klausel.api.json_body import BodyError, BodyLimits, check_content_type, read_json_object
 from klausel.api.service_log import current
@@ -20,6 +20,7 @@ from klausel.api.shapes import Json
 from klausel.service.authentication import Authentication
 from klausel.service.decision_service import PoliciesTooOld
 from klausel.service.recording import GIVEN_RECORD_ID, RECORD_ID
+from klausel.service.sign_in import SignIns
 from klausel.settings import LOOPBACK_NAMES, Settings
 from klausel.storage.sql.database import StorageError
 
@@ -106,8 +107,12 @@ def fault_in_host(environ: WSGIEnvironment, settings: Settings) -> str | None:
     )
 
 
-def share(app: Flask, settings: Settings, authentication: Authentication | None = None) -> None:
+def share(
+    app: Flask, settings: Settings, authentication: Authentication | None = None, sign_ins: SignIns | None = None
+) -> None:
     """Gives every route of an app the checks before and the headers after, and every error its one shape."""
+
+    session_cookie = cookie_of_sign_in(settings)
 
     # Flask would answer `//` in a path with a redirect, in HTML.
     app.url_map.merge_slashes = False
@@ -123,7 +128,10 @@ def share(app: Flask, settings: Settings, authentication: Authentication | None 
         method = "GET" if request.method == "HEAD" else request.method
         scopes = SCOPES_OF_ROUTES[method, rule.rule] if rule is not None and method != "OPTIONS" else ()
         if authentication is not None and scopes:
-            admit(authentication, request.environ, scopes)
+            # A sign-in counts for the pages alone: no other route reads a cookie, which browsers send for any page's forms.
+            is_page = rule is not None and rule.rule.startswith(CONSOLE)
+            session = request.cookies.get(session_cookie) if is_page else None
+            admit(authentication, request.environ, scopes, sign_ins, session)
 
     @app.after_request
     def send_request_id_back(response: Response) -> Response:

@@ -2,34 +2,30 @@
 
 from __future__ import annotations
 
-import getpass
 import io
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import NoReturn, TextIO, TypeVar
+from typing import NoReturn, TextIO
 
 import click
 from tqdm import tqdm
 
 from klausel.cli.assignment_file import AssignmentFile, BrokenFile, RowWriter
+from klausel.cli.change_options import MOST_SHOWN, Change, makes_change, takes_origin
 from klausel.cli.command_group import CommandGroup
 from klausel.cli.database_options import database_option, explains_storage_errors, open_existing_database
 from klausel.cli.moments import duration_of, instant_of, moment_of
-from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit, model_option
+from klausel.cli.options import EXIT_PROBLEMS, fail
 from klausel.cli.output import say
-from klausel.cli.policy_folder import policies_option
 from klausel.core.policy.assignment import GROUP_PREFIX, Assignment
 from klausel.core.policy.role_hints import hint_on_role
 from klausel.core.policy.roles import RoleModel
-from klausel.core.records.change_record import TEXT_CHARACTERS, Origin
+from klausel.core.records.change_record import Origin
 from klausel.core.terms.moment import instant_text
 from klausel.storage.assignments.store import AssignmentStore, ForbiddenState, ImportResult, InvalidAssignments
 from klausel.storage.schema import open_database
-
-MOST_SHOWN = 20
-Command = TypeVar("Command", bound=Callable[..., object])
 
 
 @click.group(cls=CommandGroup)
@@ -52,22 +48,8 @@ def assignments() -> None:
 
 @assignments.command("import")
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False, allow_dash=True))
-@click.option("--by", help="Who makes the change, for the change log; the user of the operating system stands there too.")
-@click.option("--reason", help="Why, for the change log.")
-@click.option("--ticket", help="Where that was asked for, for the change log.")
-@policies_option
-@model_option
-@database_option
-@explains_storage_errors
-def import_(
-    file: Path,
-    by: str | None,
-    reason: str | None,
-    ticket: str | None,
-    policies: Path,
-    model: Path | None,
-    database: str,
-) -> None:
+@makes_change
+def import_(file: Path, change: Change) -> None:
     """Add the role assignments in FILE (- for standard input) to the database: all, or none when a row or rule is broken.
 
     Rows that are there already stay as they are; one that is there with other times gets those of FILE, or none.
@@ -77,24 +59,11 @@ def import_(
       klausel assignments import people.csv --database postgresql://localhost/klausel
       klausel assignments import people.csv --by cara --reason "new team" --ticket HR-12
     """
-    try:
-        origin = origin_here(by, reason, ticket)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from None
-    roles = load_or_exit(policies, model).compiled.policy.roles
-    with closing(AssignmentStore(open_database(database))) as store:
-        result = import_file(store, roles, file, origin)
+    roles = change.policy().roles
+    with closing(AssignmentStore(open_database(change.database))) as store:
+        result = import_file(store, roles, file, change.origin)
     times = f" ({result.changed} of them with other times)" if result.changed else ""
     say(f"{result.added} added{times}, {result.already_there} there already; revision {result.revision}")
-
-
-def origin_here(by: str | None = None, reason: str | None = None, ticket: str | None = None) -> Origin:
-    """The origin of a change by a command, with the user of the operating system; raises ValueError as Origin does."""
-    try:
-        user = getpass.getuser()[:TEXT_CHARACTERS]
-    except (OSError, KeyError):
-        user = None
-    return Origin(by, reason, ticket, "cli", user)
 
 
 def import_file(store: AssignmentStore, roles: RoleModel, file: Path, origin: Origin) -> ImportResult:
@@ -129,43 +98,11 @@ def _fail_unchanged(name: str, faults: Sequence[tuple[int, str]]) -> NoReturn:
     raise SystemExit(EXIT_PROBLEMS)
 
 
-def origin_options(command: Command) -> Command:
-    """Adds the options that say who makes a change, why, and where that was asked for."""
-    for option in (
-        click.option("--ticket", help="Where that was asked for, for the change log."),
-        click.option("--reason", help="Why, for the change log."),
-        click.option("--by", help="Who makes the change; the user of the operating system stands in the change log too."),
-    ):
-        command = option(command)
-    return command
-
-
-def origin_or_usage(by: str | None, reason: str | None, ticket: str | None) -> Origin:
-    """As `origin_here`; exits with a message where an option cannot be."""
-    try:
-        return origin_here(by, reason, ticket)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from None
-
-
 @assignments.command("rename-role")
 @click.argument("old")
 @click.argument("new")
-@origin_options
-@policies_option
-@model_option
-@database_option
-@explains_storage_errors
-def rename_role(
-    old: str,
-    new: str,
-    by: str | None,
-    reason: str | None,
-    ticket: str | None,
-    policies: Path,
-    model: Path | None,
-    database: str,
-) -> None:
+@makes_change
+def rename_role(old: str, new: str, change: Change) -> None:
     """Give everybody with the role OLD the role NEW in its place, in the same domains: all, or none when a rule is broken.
 
     NEW is declared in the policies; OLD need not be any more. It is one change in the change log.
@@ -174,12 +111,11 @@ def rename_role(
     Example:
       klausel assignments rename-role reviewer checker --by cara --reason "the role has a new name"
     """
-    origin = origin_or_usage(by, reason, ticket)
-    roles = load_or_exit(policies, model).compiled.policy.roles
+    roles = change.policy().roles
     if new not in roles.roles:
         fail(f'unknown role "{new}"; {hint_on_role(new, roles.roles)}')
-    with closing(AssignmentStore(open_existing_database(database))) as store, _refusals_explained():
-        revision, count = store.rename_role(roles, old, new, origin)
+    with closing(AssignmentStore(open_existing_database(change.database))) as store, _refusals_explained():
+        revision, count = store.rename_role(roles, old, new, change.origin)
     say(f"{count} role assignments renamed from {old} to {new}; revision {revision}")
 
 
@@ -189,23 +125,14 @@ def rename_role(
 @click.argument("domain", default="")
 @click.option("--from", "starts", callback=instant_of, metavar="INSTANT", help="It counts from this instant on.")
 @click.option("--until", "ends", callback=instant_of, metavar="INSTANT", help="It ends by itself at this instant.")
-@origin_options
-@policies_option
-@model_option
-@database_option
-@explains_storage_errors
+@makes_change
 def grant(
     subject: str,
     role: str,
     domain: str,
     starts: str | None,
     ends: str | None,
-    by: str | None,
-    reason: str | None,
-    ticket: str | None,
-    policies: Path,
-    model: Path | None,
-    database: str,
+    change: Change,
 ) -> None:
     """Give SUBJECT (written type:id) the role ROLE in DOMAIN; or, with a group in place of ROLE, make it a member.
 
@@ -217,12 +144,11 @@ def grant(
       klausel assignments grant group:emea-support lead acme/support
       klausel assignments grant user:ann group:emea-support
     """
-    origin = origin_or_usage(by, reason, ticket)
     row = _row_named(subject, role, domain)._replace(starts=starts, ends=ends)
-    roles = load_or_exit(policies, model).compiled.policy.roles
-    with closing(AssignmentStore(open_database(database))) as store, _refusals_explained():
+    roles = change.policy().roles
+    with closing(AssignmentStore(open_database(change.database))) as store, _refusals_explained():
         before = store.revision()
-        revision = store.write(roles, [row], (), origin)
+        revision = store.write(roles, [row], (), change.origin)
     told = "granted" if revision != before else "is there already:"
     say(f"{told} {row}; revision {revision}")
 
@@ -231,22 +157,8 @@ def grant(
 @click.argument("subject")
 @click.argument("role")
 @click.argument("domain", default="")
-@origin_options
-@policies_option
-@model_option
-@database_option
-@explains_storage_errors
-def revoke(
-    subject: str,
-    role: str,
-    domain: str,
-    by: str | None,
-    reason: str | None,
-    ticket: str | None,
-    policies: Path,
-    model: Path | None,
-    database: str,
-) -> None:
+@makes_change
+def revoke(subject: str, role: str, domain: str, change: Change) -> None:
     """Take the role ROLE in DOMAIN from SUBJECT (written type:id), or with a group in place of ROLE, take it out of that.
 
     Also when no policy file declares ROLE any more, and whatever its times are.
@@ -256,12 +168,11 @@ def revoke(
       klausel assignments revoke user:leo lead acme/support --by cara --reason "left the team"
       klausel assignments revoke user:ann group:emea-support
     """
-    origin = origin_or_usage(by, reason, ticket)
-    roles = load_or_exit(policies, model).compiled.policy.roles
+    roles = change.policy().roles
     row = _row_named(subject, role, domain)
-    with closing(AssignmentStore(open_existing_database(database))) as store, _refusals_explained():
+    with closing(AssignmentStore(open_existing_database(change.database))) as store, _refusals_explained():
         before = store.revision()
-        revision = store.write(roles, (), [row], origin)
+        revision = store.write(roles, (), [row], change.origin)
     if revision == before:
         fail(f"{row} is no role assignment, so nothing was changed")
     say(f"revoked {row}; revision {revision}")
@@ -275,10 +186,10 @@ def revoke(
     metavar="MOMENT",
     help="Those that ended by this moment; a date alone is its first moment in UTC.",
 )
-@origin_options
+@takes_origin
 @database_option
 @explains_storage_errors
-def purge_ended(before: int, by: str | None, reason: str | None, ticket: str | None, database: str) -> None:
+def purge_ended(before: int, origin: Origin, database: str) -> None:
     """Take away the role assignments and memberships that ended long ago; they give nothing, but stand in lists.
 
     It is one change in the change log, where they stay: what was so at a moment of the past is answered as before.
@@ -288,7 +199,6 @@ def purge_ended(before: int, by: str | None, reason: str | None, ticket: str | N
     Example:
       klausel assignments purge-ended --before 2026-01-01 --by cara --reason "kept for a year"
     """
-    origin = origin_or_usage(by, reason, ticket)
     with closing(AssignmentStore(open_existing_database(database))) as store:
         try:
             revision, count = store.purge_ended(before / 1_000_000, origin)

@@ -13,7 +13,7 @@ import click
 from sqlalchemy import Engine
 from tqdm import tqdm
 
-from klausel.cli.assignments import MOST_SHOWN, origin_options, origin_or_usage
+from klausel.cli.change_options import MOST_SHOWN, Change, makes_change
 from klausel.cli.database_options import database_option, explains_storage_errors, open_existing_database
 from klausel.cli.entity_file import (
     FORMATS,
@@ -25,9 +25,8 @@ from klausel.cli.entity_file import (
     write_csv,
 )
 from klausel.cli.moments import moment_in_log, moment_of
-from klausel.cli.options import fail, load_or_exit, model_option
+from klausel.cli.options import fail
 from klausel.cli.output import say
-from klausel.cli.policy_folder import policies_option
 from klausel.core.policy.entity import KINDS, Entity, EntityKey, EntityKind
 from klausel.core.terms.escaping import shown
 from klausel.core.terms.identifiers import split_subject_key
@@ -68,21 +67,8 @@ def entities() -> None:
 @entities.command("import")
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False, allow_dash=True))
 @_format_option
-@origin_options
-@policies_option
-@model_option
-@database_option
-@explains_storage_errors
-def import_(
-    file: Path,
-    format_: str | None,
-    by: str | None,
-    reason: str | None,
-    ticket: str | None,
-    policies: Path,
-    model: Path | None,
-    database: str,
-) -> None:
+@makes_change
+def import_(file: Path, format_: str | None, change: Change) -> None:
     """Store the lines of FILE (- for standard input): all, or none when one is broken.
 
     What is stored already gets the properties of FILE in place of its own. In a CSV an empty cell is a property that is not
@@ -93,15 +79,14 @@ def import_(
       klausel entities import todos.jsonl --database postgresql://localhost/klausel
       klausel entities import people.csv --by cara --ticket HR-12
     """
-    origin = origin_or_usage(by, reason, ticket)
-    policy = load_or_exit(policies, model).compiled.policy
+    policy = change.policy()
     name = "standard input" if str(file) == "-" else str(file)
     lines: list[int] = []
-    with _opened(database, creates=True) as store, click.open_file(str(file), encoding="utf-8-sig") as text:
+    with _opened(change.database, creates=True) as store, click.open_file(str(file), encoding="utf-8-sig") as text:
         told = tqdm(text, total=_lines_in(file), unit=" lines", unit_scale=True, disable=None, leave=False, file=sys.stderr)
         try:
             entities_read = read_entities(told, format_of(file, format_), policy, lines)
-            written = store.write(policy, entities_read, origin=origin)
+            written = store.write(policy, entities_read, origin=change.origin)
         except BrokenLine as error:
             fail(f"{name}:{error.number}: {error}; nothing was imported")
         except InvalidEntities as error:
@@ -207,23 +192,8 @@ def show(kind: str, name: str, moment: int | None, database: str) -> None:
 @click.argument("name", metavar="TYPE:ID")
 @click.argument("properties", metavar="JSON")
 @click.option("--in", "domain", default="", metavar="DOMAIN", help="Where the resource lies.")
-@origin_options
-@policies_option
-@model_option
-@database_option
-@explains_storage_errors
-def set_(
-    kind: str,
-    name: str,
-    properties: str,
-    domain: str,
-    by: str | None,
-    reason: str | None,
-    ticket: str | None,
-    policies: Path,
-    model: Path | None,
-    database: str,
-) -> None:
+@makes_change
+def set_(kind: str, name: str, properties: str, domain: str, change: Change) -> None:
     """Store the properties of one subject or resource (KIND), in place of all that is stored of it.
 
     \b
@@ -231,15 +201,14 @@ def set_(
       klausel entities set subject user:ann '{"email": "ann@example.com"}'
       klausel entities set resource todo:7 '{"owner": "ann@example.com"}' --in acme/support --by cara
     """
-    origin = origin_or_usage(by, reason, ticket)
-    policy = load_or_exit(policies, model).compiled.policy
+    policy = change.policy()
     try:
         values = json.loads(properties)
     except (ValueError, RecursionError):
         raise click.UsageError('the properties are no JSON; write an object such as \'{"owner": "ann"}\'') from None
-    with _opened(database, creates=True) as store:
+    with _opened(change.database, creates=True) as store:
         try:
-            written = store.write(policy, [Entity(*_key(kind, name), domain, values)], origin=origin)
+            written = store.write(policy, [Entity(*_key(kind, name), domain, values)], origin=change.origin)
         except InvalidEntities as error:
             fail(f"{error.faults[0].fault.member}: {error}")
     say(f"{'stored' if written.stored else 'it was so already'}; revision {written.revision}")
@@ -248,32 +217,18 @@ def set_(
 @entities.command()
 @click.argument("kind", type=_KIND)
 @click.argument("name", metavar="TYPE:ID")
-@origin_options
-@policies_option
-@model_option
-@database_option
-@explains_storage_errors
-def delete(
-    kind: str,
-    name: str,
-    by: str | None,
-    reason: str | None,
-    ticket: str | None,
-    policies: Path,
-    model: Path | None,
-    database: str,
-) -> None:
+@makes_change
+def delete(kind: str, name: str, change: Change) -> None:
     """Take away what is stored of one subject or resource (KIND).
 
     \b
     Example:
       klausel entities delete resource todo:7 --by cara --reason "it is done"
     """
-    origin = origin_or_usage(by, reason, ticket)
-    policy = load_or_exit(policies, model).compiled.policy
-    with _opened(database) as store:
+    policy = change.policy()
+    with _opened(change.database) as store:
         try:
-            written = store.write(policy, (), [_key(kind, name)], origin)
+            written = store.write(policy, (), [_key(kind, name)], change.origin)
         except InvalidEntities as error:
             fail(f"{error.faults[0].fault.member}: {error}")
     if not written.removed:

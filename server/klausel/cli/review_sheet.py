@@ -14,7 +14,7 @@ import click
 from sqlalchemy import Connection, Engine
 from tqdm import tqdm
 
-from klausel.cli.assignments import MOST_SHOWN, origin_here
+from klausel.cli.change_options import MOST_SHOWN, origin_here
 from klausel.cli.database_options import database_option, explains_storage_errors, open_existing_database
 from klausel.cli.log_reading import blocks_to_read, show_faults, sort_records
 from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit, model_option

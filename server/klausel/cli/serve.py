@@ -22,7 +22,8 @@ from granian import Granian
 from granian.constants import Interfaces
 from granian.log import LogLevels
 
-from klausel.cli.assignments import import_file, origin_here
+from klausel.cli.assignments import import_file
+from klausel.cli.change_options import origin_here
 from klausel.cli.database_options import check_listen_url, explains_storage_errors
 from klausel.cli.options import fail, load_or_exit, model_beside
 from klausel.cli.output import say

@@ -22,6 +22,7 @@ from klausel.service.authentication import Authentication
 from klausel.service.pipeline import LoadedPolicy
 from klausel.service.policy_in_force import InForce, LivePolicy, Outcome
 from klausel.service.recording import Decide, Recording
+from klausel.service.sign_in import SignIns
 from klausel.service.stored_properties import join_all, join_one, names_from_store, resource_key_of, subject_key_of
 from klausel.settings import Settings
 from klausel.storage.assignments.store import AssignmentStore
@@ -130,6 +131,7 @@ class Service:
     clock: Callable[[], datetime] = _now
     failures: Failures = field(default_factory=Failures)
     authentication: Authentication | None = None
+    sign_ins: SignIns | None = None
 
     @property
     def entities(self) -> EntityStore:

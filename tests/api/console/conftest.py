@@ -38,6 +38,6 @@ def small(tmp_path: Path, opened: Callable[..., Doors]) -> Callable[..., Doors]:
 @pytest.fixture
 def guarded(opened: Callable[..., Doors], monkeypatch: pytest.MonkeyPatch) -> Doors:
     monkeypatch.setattr(authentication, "SECONDS_KEPT", 0.0)
-    doors = opened(authentication="keys", host="0.0.0.0")
+    doors = opened(authentication="keys", host="0.0.0.0", public_url="https://klausel.example")
     grant(doors.service, demo_people())
     return doors

@@ -347,9 +347,10 @@ def test_unknown_parameters_and_formats_are_refused(browser: Browser, path: str)
     ("path", "scope"), [*zip(PAGES, ("policy", "policy", "explain", "search", "search", "policy"), strict=True)]
 )
 def test_a_page_needs_a_key_with_its_scope(guarded: Doors, path: str, scope: str) -> None:
-    nobody = Browser(guarded.service).get(path)
+    nobody = Browser(guarded.service).get(path, format="json")
     assert (nobody.status, nobody.headers["WWW-Authenticate"]) == (401, 'Bearer realm="klausel"')
-    assert Html(nobody.body.decode()).text
+    wrong = Browser(guarded.service, "klausel_wrong").get(path)
+    assert (wrong.status, "sign in" in Html(wrong.body.decode()).text) == (401, True)
     assert calling(guarded, "check", "assign", "audit").get(path).status == 403
     assert calling(guarded, scope).get(path).status == 200
     assert Browser(guarded.service).get("/console/style.css").status == 200

@@ -20,6 +20,8 @@ async function ask(form) {
   let page;
   try {
     const answer = await fetch(address, { credentials: "same-origin", headers: { Accept: "text/html" } });
+    // The sign-in has ended meanwhile.
+    if (answer.redirected) location.assign(address);
     page = new DOMParser().parseFromString(await answer.text(), "text/html");
   } catch {
     return; // The button still asks.

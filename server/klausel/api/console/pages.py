@@ -9,11 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
-from flask import Response, request
+from flask import Response, current_app, request
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from werkzeug.datastructures import Accept
 
+from klausel.api.access import SCOPES_OF_ROUTES, caller_in
+from klausel.api.console.cookies import Cookies, form_token
 from klausel.api.errors import ApiError
 from klausel.api.http import json_answer
 from klausel.api.shapes import Json
@@ -31,9 +33,30 @@ HEADERS: Mapping[str, str] = {
 }
 """Sent with every page: nothing runs and nothing is fetched but what this service has, and no other page may frame it."""
 FORMATS = ("html", "json")
+COOKIES = "klausel.console.cookies"
+"""Under which name the application keeps the cookies of its console."""
 LEAST_COMPRESSED = 1_000
 """The bytes from which on an answer is compressed."""
 _HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A page that all pages lead to: its template, its route, and the words of the link."""
+
+    template: str
+    route: str
+    words: str
+
+
+PAGES = (
+    Link("matrix.html", "/console", "Matrix"),
+    Link("roles.html", "/console/roles", "Roles"),
+    Link("try.html", "/console/try", "Try it"),
+    Link("who_can.html", "/console/who-can", "Who can"),
+    Link("what_can.html", "/console/what-can", "What can"),
+    Link("changes.html", "/console/changes", "Changes"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +126,35 @@ def answer(page: Page) -> Response:
 
 def html_answer(page: Page, headers: Mapping[str, str] | None = None) -> Response:
     """The page as HTML."""
-    # Links are relative, so that they hold behind a proxy that adds a path.
-    root = "console" if request.path == "/console" else "../console"
-    html = _templates.get_template(page.template).render(page.shown, title=page.title, root=root, template=page.template)
-    return Response(html, page.status, {**(headers or {}), **HEADERS}, mimetype="text/html")
+    cookies: Cookies = current_app.extensions[COOKIES]
+    secret = cookies.form_secret()
+    has_form = False
+
+    def token() -> str:
+        nonlocal has_form
+        has_form = True
+        return form_token(secret)
+
+    caller = caller_in(request.environ)
+    is_asked = "HTTP_AUTHORIZATION" not in request.environ
+    html = _templates.get_template(page.template).render(
+        page.shown,
+        title=page.title,
+        root=f"{way_up()}console",
+        template=page.template,
+        form_token=token,
+        links=[one for one in PAGES if caller is None or not caller.scopes.isdisjoint(SCOPES_OF_ROUTES["GET", one.route])],
+        signed_in=caller.name if caller is not None and is_asked else None,
+    )
+    response = Response(html, page.status, {**(headers or {}), **HEADERS}, mimetype="text/html")
+    if has_form:
+        cookies.keep_form_secret(response, secret)
+    return response
+
+
+def way_up() -> str:
+    """The way from the address of the current request to the root: relative, so that it holds behind a proxy that adds a path."""
+    return "../" * (request.path.count("/") - 1)
 
 
 def csv_answer(sheet: Sheet, name: str) -> Response:
@@ -117,7 +165,7 @@ def csv_answer(sheet: Sheet, name: str) -> Response:
 
 
 def compressed(response: Response, accepted: Accept) -> Response:
-    """The answer as gzip where that is accepted and worth it. No page holds a secret beside what its reader sent."""
+    """The answer as gzip where that is accepted and worth it. The tokens of forms are masked, so that lengths tell nothing."""
     response.headers["Vary"] = "Accept-Encoding"
     content = response.get_data()
     if accepted.quality("gzip") > 0 and len(content) >= LEAST_COMPRESSED:

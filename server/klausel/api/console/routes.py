@@ -9,11 +9,13 @@ from flask import Blueprint, Response, request
 from klausel.api.access import caller_in, check_reach, check_scope
 from klausel.api.console.changes_page import FIELDS as FIELDS_OF_CHANGES
 from klausel.api.console.changes_page import ChangesPage
+from klausel.api.console.cookies import Cookies
 from klausel.api.console.fields import FIELDS_OF_TRY, is_property_field, read_domain, read_page_number
 from klausel.api.console.matrix_page import FIELDS as FIELDS_OF_MATRIX
 from klausel.api.console.matrix_page import MatrixPage
-from klausel.api.console.pages import FORMATS, HEADERS, answer, compressed, error_answer, format_asked
+from klausel.api.console.pages import COOKIES, FORMATS, HEADERS, answer, compressed, error_answer, format_asked
 from klausel.api.console.roles_page import roles_page
+from klausel.api.console.sign_in_page import SignInPages, to_sign_in
 from klausel.api.console.try_page import try_page
 from klausel.api.console.what_can_page import FIELDS as FIELDS_OF_WHAT_CAN
 from klausel.api.console.what_can_page import what_can_csv, what_can_page
@@ -39,6 +41,24 @@ def console_routes(service: Service) -> Blueprint:
     script = files("klausel.api.console").joinpath("console.js").read_bytes()
     matrix = MatrixPage(service)
     changes = ChangesPage(service)
+
+    cookies = Cookies(service.settings)
+    sign_ins = service.sign_ins
+    seconds = int(service.settings.session_hours * 3600)
+    pages = None if sign_ins is None else SignInPages(sign_ins, cookies, seconds, service.settings.is_loopback)
+    blueprint.record_once(lambda state: state.app.extensions.__setitem__(COOKIES, cookies))
+
+    @blueprint.get("/console/sign-in", provide_automatic_options=False)
+    def show_sign_in() -> Response:
+        return _pages(pages).show(query_parameters("next"))
+
+    @blueprint.post("/console/sign-in", provide_automatic_options=False)
+    def sign_in() -> Response:
+        return _pages(pages).sign_in()
+
+    @blueprint.post("/console/sign-out", provide_automatic_options=False)
+    def sign_out() -> Response:
+        return _pages(pages).sign_out()
 
     @blueprint.get("/console", provide_automatic_options=False)
     def show_matrix() -> Response:
@@ -103,7 +123,8 @@ def console_routes(service: Service) -> Blueprint:
 
     @blueprint.errorhandler(ApiError)
     def answer_error(error: ApiError) -> Response:
-        return error_answer(error)
+        is_page = request.args.get("format", "html") == "html" and "HTTP_AUTHORIZATION" not in request.environ
+        return to_sign_in() if error.status == 401 and is_page else error_answer(error)
 
     @blueprint.errorhandler(StorageError)
     @blueprint.errorhandler(PoliciesTooOld)
@@ -111,3 +132,9 @@ def console_routes(service: Service) -> Blueprint:
         return error_answer(unavailable(error))
 
     return blueprint
+
+
+def _pages(pages: SignInPages | None) -> SignInPages:
+    if pages is None:
+        raise ApiError(404, "this service asks nobody to sign in; it runs without --authentication keys")
+    return pages

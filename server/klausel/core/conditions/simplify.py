@@ -81,24 +81,23 @@ def fold(condition: Condition, settled: Callable[[Atom], bool | None]) -> Folded
 
 def all_of(parts: Iterable[Folded]) -> Folded:
     """`and` of what is left, each part once."""
-    found: dict[Condition, None] = {}
-    for part in parts:
-        if part is False:
-            return False
-        if part is not True:
-            found.update(dict.fromkeys(part.parts if isinstance(part, AllOf) else (part,)))
-    return True if not found else next(iter(found)) if len(found) == 1 else AllOf(tuple(found))
+    return _joined(parts, AllOf, True)
 
 
 def any_of(parts: Iterable[Folded]) -> Folded:
     """`or` of what is left, each part once."""
+    return _joined(parts, AnyOf, False)
+
+
+def _joined(parts: Iterable[Folded], kind: type[AllOf] | type[AnyOf], of_none: bool) -> Folded:
     found: dict[Condition, None] = {}
     for part in parts:
-        if part is True:
-            return True
-        if part is not False:
-            found.update(dict.fromkeys(part.parts if isinstance(part, AnyOf) else (part,)))
-    return False if not found else next(iter(found)) if len(found) == 1 else AnyOf(tuple(found))
+        if isinstance(part, bool):
+            if part is not of_none:
+                return part
+        else:
+            found.update(dict.fromkeys(part.parts if isinstance(part, kind) else (part,)))
+    return of_none if not found else next(iter(found)) if len(found) == 1 else kind(tuple(found))
 
 
 def same_condition(one: Condition | None, other: Condition | None) -> bool:

@@ -104,13 +104,9 @@ def _value(attribute: Attribute, resource: Resource) -> object:
 
 def every(parts: Iterable[Filter]) -> Filter:
     """`and`, simplified: each part once, values that one attribute must equal intersected, what others imply left out."""
-    found: dict[str, FilterCondition] = {}
-    for part in parts:
-        if part is False:
-            return False
-        if part is not True:
-            for inner in part.parts if isinstance(part, Every) else (part,):
-                found[str(inner)] = inner
+    found = _parts_of(parts, Every)
+    if found is None:
+        return False
     values: dict[Attribute, dict[str, Literal]] = {}
     for part in found.values():
         equal = equal_to(part)
@@ -135,13 +131,9 @@ def every(parts: Iterable[Filter]) -> Filter:
 
 def some(parts: Iterable[Filter]) -> Filter:
     """`or`, simplified: each part once, values that one attribute may equal in one list, what others imply left out."""
-    found: dict[str, FilterCondition] = {}
-    for part in parts:
-        if part is True:
-            return True
-        if part is not False:
-            for inner in part.parts if isinstance(part, Some) else (part,):
-                found[str(inner)] = inner
+    found = _parts_of(parts, Some)
+    if found is None:
+        return True
     values: dict[Attribute, dict[str, Literal]] = {}
     for part in found.values():
         equal = equal_to(part)
@@ -157,6 +149,19 @@ def some(parts: Iterable[Filter]) -> Filter:
         elif not (isinstance(part, Every) and any(str(inner) in found for inner in part.parts)):
             kept[text] = part
     return _joined(kept, Some)
+
+
+def _parts_of(parts: Iterable[Filter], kind: type[Every] | type[Some]) -> dict[str, FilterCondition] | None:
+    """Each part once, by its text; None where one settles the whole."""
+    found: dict[str, FilterCondition] = {}
+    for part in parts:
+        if isinstance(part, bool):
+            if part is not (kind is Every):
+                return None
+        else:
+            for inner in part.parts if isinstance(part, kind) else (part,):
+                found[str(inner)] = inner
+    return found
 
 
 def _joined(parts: dict[str, FilterCondition], kind: type[Every] | type[Some]) -> Filter:

@@ -21,7 +21,7 @@ PREFIX = "klausel_"
 _KEY = re.compile(r"klausel_(?P<id>[0-9a-f]{12})_(?P<secret>[A-Za-z0-9_-]{43})", re.ASCII)
 
 # A table of its own that is made with the first key: databases without keys stay as they are.
-_KEYS = Table(
+KEYS = Table(
     "klausel_api_key",
     MetaData(),
     Column("id", String(12), primary_key=True),
@@ -64,11 +64,11 @@ class KeyStore:
         """Makes the table of keys where there is none."""
         if not self._is_there():
             with writing(self._engine, ()) as connection:
-                _KEYS.create(connection, checkfirst=True)
+                KEYS.create(connection, checkfirst=True)
 
     def _is_there(self) -> bool:
         with reading(self._engine) as connection:
-            return inspect(connection).has_table(_KEYS.name)
+            return inspect(connection).has_table(KEYS.name)
 
     def new(self, caller: Caller, expires: int | None) -> tuple[str, str]:
         """Makes a key, and gives its id and the key itself, which cannot be had again."""
@@ -84,7 +84,7 @@ class KeyStore:
             "expires": expires,
         }
         with writing(self._engine, ()) as connection:
-            connection.execute(_KEYS.insert().values(row))
+            connection.execute(KEYS.insert().values(row))
         return id_, f"{PREFIX}{id_}_{secret}"
 
     def find(self, key: str) -> ApiKey | None:
@@ -93,39 +93,40 @@ class KeyStore:
         if parts is None:
             return None
         with reading(self._engine) as connection:
-            row = connection.execute(select(_KEYS).where(_KEYS.c.id == parts["id"])).one_or_none()
+            row = connection.execute(select(KEYS).where(KEYS.c.id == parts["id"])).one_or_none()
         # A secret of 256 random bits needs no slow hash; comparing takes as long for a wrong one.
         if row is None or not hmac.compare_digest(row.hash, _hash(parts["secret"])):
             return None
-        return _key(row)
+        return key_of_row(row)
 
     def all(self) -> Iterator[ApiKey]:
         """Every key, the oldest first."""
         if not self._is_there():
             return
         with reading(self._engine) as connection:
-            rows = connection.execute(select(_KEYS).order_by(_KEYS.c.created, _KEYS.c.id)).all()
-        yield from map(_key, rows)
+            rows = connection.execute(select(KEYS).order_by(KEYS.c.created, KEYS.c.id)).all()
+        yield from map(key_of_row, rows)
 
     def revoke(self, id_: str) -> bool:
         """Revokes the key with an id from now on; whether there was one that was not revoked."""
         if not self._is_there():
             return False
         with writing(self._engine, ()) as connection:
-            statement = update(_KEYS).where(_KEYS.c.id == id_, _KEYS.c.revoked.is_(None))
+            statement = update(KEYS).where(KEYS.c.id == id_, KEYS.c.revoked.is_(None))
             return connection.execute(statement.values(revoked=int(time.time()))).rowcount > 0
 
     def note_use(self, ids: Collection[str], when: int) -> None:
         """Notes when keys were used last."""
         with writing(self._engine, ()) as connection:
-            connection.execute(update(_KEYS).where(_KEYS.c.id.in_(ids)).values(last_used=when))
+            connection.execute(update(KEYS).where(KEYS.c.id.in_(ids)).values(last_used=when))
 
 
 def _hash(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-def _key(row: Row[tuple[object, ...]]) -> ApiKey:
+def key_of_row(row: Row[tuple[object, ...]]) -> ApiKey:
+    """The key that a row of the table is."""
     accounts = None if row.accounts is None else frozenset(row.accounts.split("/"))
     caller = Caller(row.name, frozenset(row.scopes.split()), accounts)
     return ApiKey(row.id, caller, row.created, row.expires, row.revoked, row.last_used)

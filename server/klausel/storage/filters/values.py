@@ -47,7 +47,7 @@ from klausel.storage.filters.constructs import (
     ElementNumber,
     ElementText,
     ExactText,
-    InUtc,
+    FromUtc,
     IsList,
     JsonBoolean,
     JsonIsMissing,
@@ -305,7 +305,9 @@ class _InstantColumn(Value):
 
 def instant_of(column: TimeColumn) -> Value:
     """What a column of times stands for where it is compared as a time."""
-    return _InstantColumn(InUtc(column.expression))
+    type_ = column.expression.type
+    has_zone = isinstance(type_, DateTime) and type_.timezone
+    return _InstantColumn(column.expression if has_zone else FromUtc(column.expression))
 
 
 _JSON_AS = {"string": JsonText, "number": JsonNumber, "boolean": JsonBoolean}

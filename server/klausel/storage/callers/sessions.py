@@ -1,0 +1,96 @@
+"""Sign-ins of people to the console: begun by a proof, ended by signing out, by time, or with the API key behind them."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from dataclasses import dataclass
+
+from sqlalchemy import BigInteger, Column, Engine, MetaData, String, Table, delete, inspect, select
+
+from klausel.core.terms.caller import Caller
+from klausel.storage.callers.keys import KEYS, key_of_row
+from klausel.storage.sql.database import reading, writing
+
+# A table of its own, like that of the keys: databases without sign-ins stay as they are.
+_SESSIONS = Table(
+    "klausel_session",
+    MetaData(),
+    Column("hash", String(64), primary_key=True),
+    Column("key_id", String(12), nullable=True),
+    Column("person", String(255), nullable=True),
+    Column("name", String(255), nullable=False),
+    Column("scopes", String(255), nullable=False),
+    Column("accounts", String(4000), nullable=True),
+    Column("expires", BigInteger, nullable=False),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """Somebody who signed in: what they may do, and which subject they are, None where a key says nothing of that."""
+
+    caller: Caller
+    person: str | None = None
+
+
+class SessionStore:
+    """The sign-ins in one database; safe to share between threads. Everything raises StorageError.
+
+    Nothing is kept in memory: a sign-in that was ended, or whose key was revoked, counts in no process from then on.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def prepare(self) -> None:
+        """Makes the table of sign-ins where there is none."""
+        with reading(self._engine) as connection:
+            if inspect(connection).has_table(_SESSIONS.name):
+                return
+        with writing(self._engine, ()) as connection:
+            _SESSIONS.create(connection, checkfirst=True)
+
+    def begin(self, who: SignIn, expires: int, key_id: str | None = None) -> str:
+        """Notes a sign-in until a moment in seconds since 1970, and gives the secret that its browser keeps.
+
+        With `key_id` it is worth what that key is worth then.
+        """
+        token = secrets.token_urlsafe(32)
+        caller = who.caller
+        row = {
+            "hash": _hash(token),
+            "key_id": key_id,
+            "person": who.person,
+            "name": caller.name,
+            "scopes": " ".join(sorted(caller.scopes)),
+            "accounts": None if caller.accounts is None else "/".join(sorted(caller.accounts)),
+            "expires": expires,
+        }
+        with writing(self._engine, ()) as connection:
+            connection.execute(delete(_SESSIONS).where(_SESSIONS.c.expires <= int(time.time())))
+            connection.execute(_SESSIONS.insert().values(row))
+        return token
+
+    def find(self, token: str, now: float) -> SignIn | None:
+        """Who signed in with this secret; None where nobody did, and where it has ended or its key no longer counts."""
+        with reading(self._engine) as connection:
+            row = connection.execute(select(_SESSIONS).where(_SESSIONS.c.hash == _hash(token))).one_or_none()
+            if row is None or row.expires <= now:
+                return None
+            if row.key_id is not None:
+                found = connection.execute(select(KEYS).where(KEYS.c.id == row.key_id)).one_or_none()
+                key = None if found is None else key_of_row(found)
+                return SignIn(key.caller) if key is not None and key.state(now) == "good" else None
+        accounts = None if row.accounts is None else frozenset(row.accounts.split("/"))
+        return SignIn(Caller(row.name, frozenset(row.scopes.split()), accounts), row.person)
+
+    def end(self, token: str) -> None:
+        """Ends a sign-in; does nothing for one that is not there."""
+        with writing(self._engine, ()) as connection:
+            connection.execute(delete(_SESSIONS).where(_SESSIONS.c.hash == _hash(token)))
+
+
+def _hash(token: str) -> str:
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
