@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from doors import DEMO, ROOT, Door, Doors, HttpDoor, demo_people, grant, open_doors
+from doors import DEMO, ROOT, Door, Doors, HttpDoor, demo_people, grant, new_account, open_doors
 from sqlalchemy import Engine, event
 
 SECONDS_TO_START = 30
@@ -25,6 +25,14 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doors]:
     with open_doors(tmp_path_factory.mktemp("demo") / "klausel.db") as doors:
         grant(doors.service, demo_people())
         yield doors
+
+
+@pytest.fixture
+def account(demo: Doors) -> str:
+    """An account with the admin `boss` and nobody else."""
+    name = new_account()
+    grant(demo.service, [("user:boss", "admin", name)])
+    return name
 
 
 @pytest.fixture(params=["flask", "lane"])

@@ -6,14 +6,11 @@ import json
 from urllib.parse import urlencode
 
 import pytest
-from doors import ASSIGNMENTS, Answer, Door, Doors, HttpDoor, Json, grant, new_account
+from assignment_requests import row
+from doors import ASSIGNMENTS, Answer, Door, HttpDoor, Json, new_account
 
 LOG = "/v1/assignment-log"
 CLAIMS = {"by": "cara", "reason": "she moved teams", "ticket": "HR-12"}
-
-
-def row(subject: str, role: str, domain: str) -> Json:
-    return {"subject": f"user:{subject}", "role": role, "domain": domain}
 
 
 def log(door: Door, **parameters: object) -> Json:
@@ -25,14 +22,6 @@ def log(door: Door, **parameters: object) -> Json:
 
 def write(door: Door, body: Json, **headers: str) -> Answer:
     return door.ask("POST", ASSIGNMENTS, json.dumps(body).encode(), headers=headers)
-
-
-@pytest.fixture
-def account(demo: Doors) -> str:
-    """An account with the admin `boss` and nobody else."""
-    name = new_account()
-    grant(demo.service, [("user:boss", "admin", name)])
-    return name
 
 
 def test_a_change_is_logged_with_what_the_caller_claims_and_the_service_sees(client: Door, account: str) -> None:

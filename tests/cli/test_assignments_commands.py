@@ -283,3 +283,21 @@ def test_one_role_assignment_is_revoked_once(klausel: Klausel) -> None:
     again = klausel("assignments", "revoke", *row)
     assert (again.exit_code, again.stdout) == (1, "")
     assert again.stderr == "klausel: user:leo lead in acme/support is no role assignment, so nothing was changed\n"
+
+
+def test_a_change_on_behalf_goes_as_far_as_the_policies_let_the_person(klausel: Klausel, people: Path) -> None:
+    klausel("assignments", "import", DEMO)
+    before = exported(klausel)
+    refused = klausel("assignments", "grant", "user:eve", "admin", "acme", "--on-behalf-of", "user:max")
+    assert refused.exit_code == 1
+    assert "user:max may not grant admin in acme to user:eve: no grant of the policies allows it" in refused.stderr
+    people.write_text(f"{HEADER}user:eve,user,acme\nuser:max,admin,acme\n")
+    imported = klausel("assignments", "import", people, "--on-behalf-of", "user:max")
+    assert (imported.exit_code, "people.csv:3: error: user:max may not grant admin" in imported.stderr) == (1, True)
+    assert klausel("assignments", "revoke", "user:ada", "admin", "acme", "--on-behalf-of", "user:max").exit_code == 1
+    assert exported(klausel) == before
+    people.write_text(f"{HEADER}user:eve,user,acme\n")
+    assert klausel("assignments", "import", people, "--on-behalf-of", "user:max").stdout.startswith("1 added")
+    assert klausel("assignments", "revoke", "user:eve", "user", "acme", "--on-behalf-of", "user:max").exit_code == 0
+    assert "user:max" in klausel("audit", "show").stdout
+    assert klausel("assignments", "grant", "user:eve", "user", "acme", "--on-behalf-of", "max").exit_code == 2

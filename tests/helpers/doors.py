@@ -93,7 +93,7 @@ def check_shape(answer: Answer, method: str, request_id: str | None) -> Answer:
         assert "error" not in told
         return answer
     assert answer.status >= 400
-    further = {400: {"faults"}, 409: {"violations"}}.get(answer.status, set())
+    further = {400: {"faults"}, 403: {"refused"}, 409: {"violations"}}.get(answer.status, set())
     assert set(told) - further == {"error"}
     assert told["error"].keys() == {"status", "message"}
     assert told["error"]["status"] == answer.status

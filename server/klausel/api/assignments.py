@@ -9,11 +9,13 @@ from klausel.api.access import check_reach
 from klausel.api.errors import ApiError
 from klausel.api.request_shapes import CHANGE
 from klausel.api.shapes import Instant, Json
+from klausel.core.decisions.role_giving import fault_in_person
 from klausel.core.policy.assignment import GROUP_PREFIX, Assignment, Violation, row_as_json
 from klausel.core.policy.roles import RoleModel
 from klausel.core.records.change_record import Origin
 from klausel.core.terms.caller import Caller
 from klausel.service.decision_service import Service
+from klausel.service.role_giving import MayNotGive, OnBehalf, on_behalf_origin
 from klausel.storage.assignments.store import ForbiddenState, InvalidAssignments, InvalidCursor
 
 DEFAULT_LIMIT = 100
@@ -35,16 +37,16 @@ class Sender(NamedTuple):
 def change_assignments(service: Service, body: Json, sender: Sender) -> Json:
     """The answer to `POST /v1/assignments`: the new revision; raises `ApiError` (400, 409) with every row at fault."""
     read = CHANGE.read(body, "")
-    origin = origin_of(read, sender)
     grant, revoke = _rows(read, "grant"), _rows(read, "revoke")
     if not grant and not revoke:
         raise ApiError(400, "there is nothing to change; name rows in grant or revoke")
+    origin, guard = _whose(service, read, sender)
     check_reach(sender.proved, (row.domain or None for row in (*grant, *revoke)))
     if len(grant) + len(revoke) > service.settings.max_batch:
         most = service.settings.max_batch
         raise ApiError(400, f"more than {most} rows in one request; send several, or use klausel assignments import")
     try:
-        revision = service.store.write(service.policy.compiled.policy.roles, grant, revoke, origin)
+        revision = service.store.write(service.policy.compiled.policy.roles, grant, revoke, origin, guard)
     except InvalidAssignments as error:
         faults = [
             {"list": fault.list, "index": fault.index, **row_as_json(fault.assignment), "message": fault.message}
@@ -54,6 +56,8 @@ def change_assignments(service: Service, body: Json, sender: Sender) -> Json:
         raise ApiError(400, f"{first.list}[{first.index}]: {first.message}", faults=faults) from None
     except ForbiddenState as error:
         raise _conflict(error) from None
+    except MayNotGive as error:
+        raise _not_given(error) from None
     return {"revision": revision}
 
 
@@ -103,7 +107,7 @@ def remove_subject(service: Service, parameters: dict[str, str], sender: Sender)
         raise ApiError(400, f'subject "{parameters["subject"]}" has no type; write it as type:id, such as user:ann')
     check_reach(sender.proved, [parameters["account"]])
     roles = service.policy.compiled.policy.roles
-    origin = origin_of(parameters, sender)
+    origin, guard = _whose(service, parameters, sender)
     try:
         revision, removed = service.store.remove_subject(
             roles,
@@ -111,12 +115,41 @@ def remove_subject(service: Service, parameters: dict[str, str], sender: Sender)
             parameters["account"],
             origin,
             stays_inside=sender.proved is not None and sender.proved.accounts is not None,
+            guard=guard,
         )
     except ForbiddenState as error:
         raise _conflict(error) from None
+    except MayNotGive as error:
+        raise _not_given(error) from None
     except InvalidAssignments as error:
         raise ApiError(400, error.faults[0].message) from None
     return {"revision": revision, "removed": removed}
+
+
+def _whose(service: Service, claims: Mapping[str, Any], sender: Sender) -> tuple[Origin, OnBehalf | None]:
+    """Where a change comes from, and what guards it where it is on behalf of a person; raises `ApiError` (400, 403)."""
+    origin, person = origin_of(claims, sender), claims.get("on_behalf_of")
+    if person is None:
+        if sender.proved is not None and "assign" not in sender.proved.scopes:
+            message = "this caller changes roles only on behalf of a person; name one in on_behalf_of, such as user:ann"
+            raise ApiError(403, message)
+        return origin, None
+    fault = fault_in_person(person)
+    if fault is not None:
+        raise ApiError(400, f"on_behalf_of: {fault}")
+    try:
+        return on_behalf_origin(origin, person), OnBehalf(service.in_force_now().policy.compiled, person)
+    except ValueError as error:
+        raise ApiError(400, str(error)) from None
+
+
+def _not_given(error: MayNotGive) -> ApiError:
+    refused = [
+        {"list": one.list, "index": one.index, **row_as_json(one.assignment), "message": one.message}
+        for one in error.refused
+    ]
+    where = f"{error.refused[0].list}[{error.refused[0].index}]: " if error.refused else ""
+    return ApiError(403, f"{where}{error}", None, **({"refused": refused} if refused else {}))
 
 
 def origin_of(claims: Mapping[str, Any], sender: Sender) -> Origin:

@@ -106,11 +106,15 @@ _CLAIMS: dict[str, Shape] = {
     "reason": Text("Why.", takes_null=True),
     "ticket": Text("Where it was asked for.", takes_null=True),
 }
+_ON_BEHALF: dict[str, Shape] = {
+    "on_behalf_of": Text("The person whom the policies must let do it: `user:ann`.", takes_null=True)
+}
 CHANGE = Members(
     optional={
         "grant": Many(Row(_GRANTED)),
         "revoke": Many(Row(_REVOKED)),
         **_CLAIMS,
+        **_ON_BEHALF,
     },
     about="One atomic change of role assignments: all of it or nothing.",
     any_of=(Members({"grant": Many(Anything(), least=1)}), Members({"revoke": Many(Anything(), least=1)})),
@@ -160,6 +164,7 @@ LEAVER: dict[str, Shape] = {
     "subject": _HOLDER,
     "account": Text("A top-level domain; everything in it goes, and in what lies in it."),
     **_CLAIMS,
+    **_ON_BEHALF,
 }
 LOG_FILTERS: dict[str, Shape] = {
     "subject": _HOLDER,

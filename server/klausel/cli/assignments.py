@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn, TextIO
 
@@ -17,13 +19,15 @@ from klausel.cli.change_options import MOST_SHOWN, Change, makes_change, takes_o
 from klausel.cli.command_group import CommandGroup
 from klausel.cli.database_options import database_option, explains_storage_errors, open_existing_database
 from klausel.cli.moments import duration_of, instant_of, moment_of
-from klausel.cli.options import EXIT_PROBLEMS, fail
+from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit
 from klausel.cli.output import say
+from klausel.core.decisions.role_giving import fault_in_person
 from klausel.core.policy.assignment import GROUP_PREFIX, Assignment
 from klausel.core.policy.role_hints import hint_on_role
 from klausel.core.policy.roles import RoleModel
 from klausel.core.records.change_record import Origin
 from klausel.core.terms.moment import instant_text
+from klausel.service.role_giving import MayNotGive, OnBehalf, on_behalf_origin
 from klausel.storage.assignments.store import AssignmentStore, ForbiddenState, ImportResult, InvalidAssignments
 from klausel.storage.schema import open_database
 
@@ -46,10 +50,41 @@ def assignments() -> None:
     """
 
 
+def on_behalf(command: Callable[..., None]) -> Callable[..., None]:
+    """Adds the option of the person for whom a change is made; the command gets `guard`. Goes below `makes_change`."""
+
+    @click.option(
+        "--on-behalf-of",
+        "person",
+        metavar="PERSON",
+        help="Only as far as the policies let this person (user:ann) give and take roles.",
+    )
+    @functools.wraps(command)
+    def with_guard(*arguments: object, change: Change, person: str | None, **options: object) -> None:
+        guard = None
+        if person is not None:
+            fault = fault_in_person(person)
+            if fault is not None:
+                raise click.UsageError(f"--on-behalf-of: {fault}")
+            try:
+                change = replace(change, origin=on_behalf_origin(change.origin, person))
+            except ValueError as error:
+                raise click.UsageError(str(error)) from None
+            guard = OnBehalf(load_or_exit(change.policies, change.model).compiled, person)
+        command(*arguments, change=change, guard=guard, **options)
+
+    return with_guard
+
+
+def _roles(change: Change, guard: OnBehalf | None) -> RoleModel:
+    return (change.policy() if guard is None else guard.compiled.policy).roles
+
+
 @assignments.command("import")
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False, allow_dash=True))
 @makes_change
-def import_(file: Path, change: Change) -> None:
+@on_behalf
+def import_(file: Path, change: Change, guard: OnBehalf | None) -> None:
     """Add the role assignments in FILE (- for standard input) to the database: all, or none when a row or rule is broken.
 
     Rows that are there already stay as they are; one that is there with other times gets those of FILE, or none.
@@ -59,14 +94,16 @@ def import_(file: Path, change: Change) -> None:
       klausel assignments import people.csv --database postgresql://localhost/klausel
       klausel assignments import people.csv --by cara --reason "new team" --ticket HR-12
     """
-    roles = change.policy().roles
+    roles = _roles(change, guard)
     with closing(AssignmentStore(open_database(change.database))) as store:
-        result = import_file(store, roles, file, change.origin)
+        result = import_file(store, roles, file, change.origin, guard)
     times = f" ({result.changed} of them with other times)" if result.changed else ""
     say(f"{result.added} added{times}, {result.already_there} there already; revision {result.revision}")
 
 
-def import_file(store: AssignmentStore, roles: RoleModel, file: Path, origin: Origin) -> ImportResult:
+def import_file(
+    store: AssignmentStore, roles: RoleModel, file: Path, origin: Origin, guard: OnBehalf | None = None
+) -> ImportResult:
     """Adds the rows of a CSV file; prints every fault with its line and exits with 1 when there is one."""
     rows = AssignmentFile(file)
     try:
@@ -75,7 +112,7 @@ def import_file(store: AssignmentStore, roles: RoleModel, file: Path, origin: Or
             def show(rows_read: int) -> None:
                 bar.update(rows_read - bar.n)
 
-            return store.import_rows(roles, rows, show, origin)
+            return store.import_rows(roles, rows, show, origin, guard)
     except BrokenFile as error:
         faults = [(error.line, error.message)]
     except InvalidAssignments as error:
@@ -86,6 +123,8 @@ def import_file(store: AssignmentStore, roles: RoleModel, file: Path, origin: Or
             (line, f"{violation.message} ({violation.rule})")
             for line, violation in zip(places, error.violations, strict=True)
         ]
+    except MayNotGive as error:
+        faults = [(rows.line_of[one.index], one.message) for one in error.refused] or [(0, str(error))]
     _fail_unchanged(rows.name, sorted(faults))
 
 
@@ -126,6 +165,7 @@ def rename_role(old: str, new: str, change: Change) -> None:
 @click.option("--from", "starts", callback=instant_of, metavar="INSTANT", help="It counts from this instant on.")
 @click.option("--until", "ends", callback=instant_of, metavar="INSTANT", help="It ends by itself at this instant.")
 @makes_change
+@on_behalf
 def grant(
     subject: str,
     role: str,
@@ -133,6 +173,7 @@ def grant(
     starts: str | None,
     ends: str | None,
     change: Change,
+    guard: OnBehalf | None,
 ) -> None:
     """Give SUBJECT (written type:id) the role ROLE in DOMAIN; or, with a group in place of ROLE, make it a member.
 
@@ -143,12 +184,13 @@ def grant(
       klausel assignments grant user:leo lead acme/support --until 2026-12-31T23:00:00Z --reason "on call"
       klausel assignments grant group:emea-support lead acme/support
       klausel assignments grant user:ann group:emea-support
+      klausel assignments grant user:leo lead acme/support --on-behalf-of user:mia
     """
     row = _row_named(subject, role, domain)._replace(starts=starts, ends=ends)
-    roles = change.policy().roles
+    roles = _roles(change, guard)
     with closing(AssignmentStore(open_database(change.database))) as store, _refusals_explained():
         before = store.revision()
-        revision = store.write(roles, [row], (), change.origin)
+        revision = store.write(roles, [row], (), change.origin, guard)
     told = "granted" if revision != before else "is there already:"
     say(f"{told} {row}; revision {revision}")
 
@@ -158,7 +200,8 @@ def grant(
 @click.argument("role")
 @click.argument("domain", default="")
 @makes_change
-def revoke(subject: str, role: str, domain: str, change: Change) -> None:
+@on_behalf
+def revoke(subject: str, role: str, domain: str, change: Change, guard: OnBehalf | None) -> None:
     """Take the role ROLE in DOMAIN from SUBJECT (written type:id), or with a group in place of ROLE, take it out of that.
 
     Also when no policy file declares ROLE any more, and whatever its times are.
@@ -168,11 +211,11 @@ def revoke(subject: str, role: str, domain: str, change: Change) -> None:
       klausel assignments revoke user:leo lead acme/support --by cara --reason "left the team"
       klausel assignments revoke user:ann group:emea-support
     """
-    roles = change.policy().roles
+    roles = _roles(change, guard)
     row = _row_named(subject, role, domain)
     with closing(AssignmentStore(open_existing_database(change.database))) as store, _refusals_explained():
         before = store.revision()
-        revision = store.write(roles, (), [row], change.origin)
+        revision = store.write(roles, (), [row], change.origin, guard)
     if revision == before:
         fail(f"{row} is no role assignment, so nothing was changed")
     say(f"revoked {row}; revision {revision}")
@@ -222,6 +265,8 @@ def _refusals_explained() -> Iterator[None]:
         messages = [f"{fault.assignment}: {fault.message}" for fault in error.faults]
     except ForbiddenState as error:
         messages = [f"{violation.message} ({violation.rule})" for violation in error.violations]
+    except MayNotGive as error:
+        messages = [one.message for one in error.refused] or [str(error)]
     else:
         return
     for message in messages[:MOST_SHOWN]:

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import ClassVar, NamedTuple
 
 import click
 from tqdm import tqdm
 
 from klausel.cli.database_options import database_option, explains_storage_errors, open_existing_database
 from klausel.cli.formats import format_option
+from klausel.cli.log_reading import MOST_FAULTS_SHOWN, Fault, blocks_to_read, processes_for, show_faults, work_on
 from klausel.cli.moments import duration_of
 from klausel.cli.options import EXIT_PROBLEMS, at_option, load_or_exit, model_option
-from klausel.cli.output import say, say_json_list
+from klausel.cli.output import say, say_json_list, say_lines
 from klausel.cli.policy_folder import policies_option
 from klausel.cli.search import domain_named
-from klausel.core.analysis.findings import KINDS, Finding, FindingsSearch
-from klausel.core.analysis.table import csv_line
+from klausel.core.analysis.findings import KINDS, OF_DECISIONS, Finding, FindingsSearch
+from klausel.core.analysis.held_permissions import HeldPermissions
+from klausel.core.analysis.permission_use import PermissionUse, Use
+from klausel.core.analysis.table import Sheet, as_html, csv_line
+from klausel.core.policy.holding import duration_text
+from klausel.core.records.decision_record import time_text
+from klausel.core.records.recorded import BadRecord
+from klausel.core.replay.uses import NotCounted
 from klausel.core.terms.moment import instant_text
 from klausel.storage.assignments.people_of_roles import everybody
 from klausel.storage.assignments.store import AssignmentStore
+from klausel.storage.decision_log.files import Block, uses_in
 
 VERSION_OF_JSON = 1
 Facts = dict[str, object]
@@ -47,6 +57,15 @@ def _write_json(found: Iterator[Finding], facts: Facts) -> None:
     say_json_list(facts, "findings", (finding._asdict() for finding in found))
 
 
+def _write_html(found: Iterator[Finding], facts: Facts) -> None:
+    told = tuple((name, str(value)) for name, value in facts.items() if value and name not in ("version", "warnings"))
+    remarks = facts["warnings"]
+    assert isinstance(remarks, list)
+    rows = (tuple(cell or "" for cell in finding) for finding in found)
+    sheet = Sheet("Findings", told, tuple(remarks), Finding._fields, [("", rows)], lambda notes: (), is_in_full=True)
+    say_lines(as_html(sheet))
+
+
 @click.command()
 @click.option(
     "--in", "domain", metavar="DOMAIN", help="Only what concerns this domain or one below it: acme, or acme/support."
@@ -60,7 +79,29 @@ def _write_json(found: Iterator[Finding], facts: Facts) -> None:
     metavar="DURATION",
     help="How soon a role must end to be told: 30d, 12h, 90m.",
 )
-@format_option({"text": _write_text, "csv": _write_csv, "json": _write_json})
+@click.option(
+    "--decisions",
+    multiple=True,
+    metavar="FILE",
+    help="Decision log, for who was not asked about and which permissions were not used; repeatable, or .gz.",
+)
+@click.option("--from-database", is_flag=True, help="Read the records of decisions that are in the database, too.")
+@click.option(
+    "--unused-for",
+    "unused_for",
+    default="90d",
+    show_default=True,
+    callback=duration_of,
+    metavar="DURATION",
+    help="How long nothing must have been decided, or used, to be told; needs --decisions or --from-database.",
+)
+@click.option(
+    "--processes",
+    type=click.IntRange(1, 64),
+    default=max(os.cpu_count() or 1, 1),
+    help="Processes that read records at once.  [default: one for each core]",
+)
+@format_option({"text": _write_text, "csv": _write_csv, "json": _write_json, "html": _write_html})
 @click.option(
     "--fail-on",
     type=click.Choice([*KINDS, "any"]),
@@ -76,6 +117,10 @@ def _write_json(found: Iterator[Finding], facts: Facts) -> None:
 def findings(
     domain: str | None,
     within: int,
+    decisions: tuple[str, ...],
+    from_database: bool,
+    unused_for: int,
+    processes: int,
     write: Callable[[Iterator[Finding], Facts], None],
     fail_on: tuple[str, ...],
     at: str | None,
@@ -85,19 +130,24 @@ def findings(
 ) -> None:
     """List what is wrong with the stored role assignments, or soon will be, under the policies: each with how to fix it.
 
-    Roles that nobody may hold both, also from before that rule and through groups; roles without the one that they need
-    above them; orphaned, ended and soon ending ones; places that have one holder of a role with keep_one, or none.
+    Roles that nobody may hold both, also from before that rule and through groups; people who may do both of two things
+    that an invariant keeps apart; holders of what is privileged; roles without the one that they need above them;
+    orphaned, ended and soon ending ones; places that have one holder of a role with keep_one, or none. With a decision
+    log also people about whom nothing was decided, and permissions that their holders did not use.
 
     \b
     Examples:
       klausel findings
       klausel findings --in acme --ending-within 7d
-      klausel findings --format csv > findings.csv
+      klausel findings --decisions decisions.jsonl --unused-for 90d --format csv > findings.csv
       klausel findings --fail-on separate-roles --fail-on keep-one
     """
+    has_log = bool(decisions) or from_database
+    if not has_log and any(kind in OF_DECISIONS for kind in fail_on):
+        raise click.UsageError(f"{' and '.join(OF_DECISIONS)} are found by a decision log; name one with --decisions")
     loaded = load_or_exit(policies, model, at=at)
-    roles = loaded.compiled.policy.roles
-    where = None if domain is None else domain_named(roles, domain)
+    policy = loaded.compiled.policy
+    where = None if domain is None else domain_named(policy.roles, domain)
     counts: Counter[str] = Counter()
     with closing(AssignmentStore(open_existing_database(database))) as store:
         now = store.clock()
@@ -107,10 +157,87 @@ def findings(
             "revision": store.revision(),
             "at": instant_text(now),
             "in": where,
+            "decisions_since": None,
+            "warnings": [],
         }
-        write(_counted(_found(store, FindingsSearch(roles, now, within, where), where), counts), facts)
+        use = None
+        if has_log:
+            since = time_text(int(now - unused_for) * 1_000_000_000)
+            blocks = blocks_to_read(decisions, from_database, database)
+            found, warnings = _uses(blocks, since, 1 if from_database else processes_for(decisions, processes))
+            for warning in warnings:
+                say(f"warning: {warning}", err=True)
+            facts |= {"decisions_since": since, "warnings": warnings}
+            use = (found, duration_text(unused_for))
+        search = FindingsSearch(policy.roles, now, within, where, HeldPermissions(policy), use)
+        write(_counted(_found(store, search, where), counts), facts)
     if any(counts[kind] or (kind == "any" and counts) for kind in fail_on):
         raise SystemExit(EXIT_PROBLEMS)
+
+
+class _Part(NamedTuple):
+    """What one block gave."""
+
+    uses: list[Use]
+    first: str
+    dropped: int
+    sampled: int
+    faults: list[Fault]
+    number_of_faults: int
+
+
+class _Worker:
+    """What a process holds."""
+
+    since: ClassVar[str]
+
+    @classmethod
+    def start(cls, since: str) -> None:
+        cls.since = since
+
+    @classmethod
+    def work(cls, block: Block) -> _Part:
+        uses: set[Use] = set()
+        faults: list[Fault] = []
+        first, dropped, number_of_faults = "", 0, 0
+        for line, time, found in uses_in(block, cls.since):
+            if isinstance(found, NotCounted):
+                dropped += found.dropped
+            elif isinstance(found, BadRecord):
+                number_of_faults += 1
+                if len(faults) < MOST_FAULTS_SHOWN:
+                    faults.append(Fault.at(block.file, line, found))
+            else:
+                uses.add(found)
+                first = first or time
+        return _Part(list(uses), first, dropped, block.data.count(b'"sample_rate":'), faults, number_of_faults)
+
+
+def _uses(blocks: Iterator[Block], since: str, processes: int) -> tuple[PermissionUse, list[str]]:
+    """Who was allowed what since a time, and why some of that may be missing."""
+    use = PermissionUse()
+    faults: list[Fault] = []
+    first, dropped, sampled, number_of_faults = "", 0, 0, 0
+    for part in work_on(blocks, _Worker.work, _Worker.start, (since,), processes):
+        use.add(part.uses)
+        faults += part.faults[: MOST_FAULTS_SHOWN - len(faults)]
+        number_of_faults += part.number_of_faults
+        first = min(first or part.first, part.first or first)
+        dropped += part.dropped
+        sampled += part.sampled
+    show_faults(faults, number_of_faults)
+    warnings = []
+    if not first:
+        warnings.append(f"there is no decision since {since} in the log, so nothing counts as used")
+    elif first[:10] > since[:10]:
+        warnings.append(f"the log starts at {first}, after {since}; what was used before is not in it")
+    if sampled:
+        warnings.append("the log leaves out some allows, so some uses are not in it")
+    if dropped:
+        warnings.append(f"{dropped:,} decisions were not recorded")
+    if number_of_faults:
+        warnings.append(f"{number_of_faults:,} lines are no records")
+    return use, warnings
 
 
 def _found(store: AssignmentStore, search: FindingsSearch, where: str | None) -> Iterator[Finding]:

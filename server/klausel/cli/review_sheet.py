@@ -23,6 +23,7 @@ from klausel.cli.policy_folder import policies_option_alone
 from klausel.cli.review_files import MOST_ROWS, WRITERS, BadSheet, read_table
 from klausel.cli.search import domain_named
 from klausel.core.analysis.findings import FindingsSearch
+from klausel.core.analysis.held_permissions import HeldPermissions
 from klausel.core.policy.assignment import GROUP_PREFIX, Assignment
 from klausel.core.policy.holding import Rows, gather_rows, rows_by_subject
 from klausel.core.policy.keepers import holders_of
@@ -126,7 +127,7 @@ def sheet(
             "role": role or "every role",
             "last used by": ", ".join(decisions) or "no decision log was given",
         }
-        search = FindingsSearch(policy.roles, now, 0, where)
+        search = FindingsSearch(policy.roles, now, 0, where, HeldPermissions(policy))
         reviewers = _Reviewers(store.engine, policy.roles, reviewer_role)
         drafts: dict[str, _Draft] = {}
         for row, rows, findings in _in_scope(store.engine, search, role, policy.roles):

@@ -26,6 +26,8 @@ AT_LEAST = "X-Klausel-At-Least"
 class _Memory:
     """Decisions that were asked for within the last seconds, and since the client last changed role assignments."""
 
+    depends_on = ("what this client changed", "the moment")
+
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self.changes = 0

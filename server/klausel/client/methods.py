@@ -188,9 +188,14 @@ def assign(
     by: str | None = None,
     reason: str | None = None,
     ticket: str | None = None,
+    on_behalf_of: str | None = None,
 ) -> Call[str]:
-    """Changes role assignments at once, all or none, and gives the revision. Never sent twice by itself."""
-    body = {"grant": [dict(row) for row in grant], "revoke": [dict(row) for row in revoke], **claims(by, reason, ticket)}
+    """Changes role assignments at once, all or none, and gives the revision. Never sent twice by itself.
+
+    With `on_behalf_of`, such as `user:ann`, only as far as the policies let that person.
+    """
+    rows = {"grant": [dict(row) for row in grant], "revoke": [dict(row) for row in revoke]}
+    body = {**rows, **claims(by, reason, ticket, on_behalf_of)}
     return Call("POST", "/v1/assignments", _revision, body, is_safe=False, forgets=True)
 
 
@@ -202,9 +207,13 @@ def remove_subject(
     by: str | None = None,
     reason: str | None = None,
     ticket: str | None = None,
+    on_behalf_of: str | None = None,
 ) -> Call[int]:
-    """Takes all away that a leaver has in an account and gives how many rows went. Never sent twice by itself."""
-    parameters = {"subject": subject, "account": account, **claims(by, reason, ticket)}
+    """Takes all away that a leaver has in an account and gives how many rows went. Never sent twice by itself.
+
+    With `on_behalf_of` only as far as the policies let that person.
+    """
+    parameters = {"subject": subject, "account": account, **claims(by, reason, ticket, on_behalf_of)}
     return Call("DELETE", "/v1/assignments", _removed, parameters=parameters, is_safe=False, forgets=True)
 
 
@@ -252,9 +261,9 @@ def _failed(error: CallFailed) -> Decision:
     return Decision(False, str(error), True)
 
 
-def claims(by: str | None, reason: str | None, ticket: str | None) -> dict[str, str]:
+def claims(by: str | None, reason: str | None, ticket: str | None, on_behalf_of: str | None = None) -> dict[str, str]:
     """What a caller says of a change, where it says something."""
-    said = {"by": by, "reason": reason, "ticket": ticket}
+    said = {"by": by, "reason": reason, "ticket": ticket, "on_behalf_of": on_behalf_of}
     return {name: text for name, text in said.items() if text is not None}
 
 

@@ -35,6 +35,15 @@ class EffectiveRolesCache:
     that only this process writes.
     """
 
+    depends_on = (
+        "role assignments",
+        "groups",
+        "the moment",
+        "the roles of the policies",
+        "other processes",
+        "which history the database has",
+    )
+
     def __init__(
         self,
         store: RoleAssignments,

@@ -56,6 +56,8 @@ PAGES = (
     Link("who_can.html", "/console/who-can", "Who can"),
     Link("what_can.html", "/console/what-can", "What can"),
     Link("changes.html", "/console/changes", "Changes"),
+    Link("people.html", "/console/people", "People"),
+    Link("decisions.html", "/console/decisions", "Decisions"),
 )
 
 

@@ -114,11 +114,12 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a table must tell apart beside what the grants name: names, a condition, and the scopes that alone matter."""
+    """What a table must tell apart beside what the grants name: names, a condition, places, and the scopes that alone matter."""
 
     names: frozenset[str] = frozenset()
     condition: Condition | None = None
     scopes: tuple[Scope, ...] = (EVERYWHERE,)
+    places: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +216,7 @@ def views(
     both = (before.grants_about(*question), () if before is after else after.grants_about(*question))
     domains, all_atoms = domains_and_atoms(both[0] + both[1])
     all_atoms += tuple(atoms(wanted.condition)) if wanted.condition else ()
-    domains += tuple(scope.domain for scope in wanted.scopes if scope.domain is not None)
+    domains += (*wanted.places, *(scope.domain for scope in wanted.scopes if scope.domain is not None))
     different = tuple(dict.fromkeys(positive(atom)[0] for atom in all_atoms))
     first = wanted.names.union(grant.grantee for grant in both[0])
     second = first if before is after else wanted.names.union(grant.grantee for grant in both[1])

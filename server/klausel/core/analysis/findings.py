@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from klausel.core.policy.assignment import GROUP_PREFIX, Assignment, broken_rules
+from klausel.core.analysis.held_permissions import BothAllowed, HeldPermissions
+from klausel.core.analysis.permission_use import PermissionUse
+from klausel.core.decisions.effective_roles import EffectiveRoles, Source
+from klausel.core.policy.assignment import GROUP_PREFIX, Assignment, broken_rules, effective_assignments
 from klausel.core.policy.holding import (
     Held,
     Pair,
@@ -31,7 +34,16 @@ ONE_KEEPER = "only-one-holder"
 ENDED = "ended"
 ENDING = "ending"
 UNREADABLE = "unreadable-times"
-KINDS = (SEPARATE, LACKING, ORPHANED, NO_KEEPER, ONE_KEEPER, ENDED, ENDING, UNREADABLE)
+TOXIC = "toxic-permissions"
+PRIVILEGED = "privileged"
+NO_DECISION = "no-decision"
+UNUSED = "unused-permissions"
+KINDS = (
+    *(SEPARATE, TOXIC, PRIVILEGED, LACKING, ORPHANED, NO_KEEPER, ONE_KEEPER, ENDED, ENDING, UNREADABLE),
+    *(NO_DECISION, UNUSED),
+)
+OF_DECISIONS = (NO_DECISION, UNUSED)
+"""The kinds that are found only with records of decisions."""
 
 _SEVERAL = ""
 
@@ -54,11 +66,20 @@ class FindingsSearch:
     """Goes through all subjects once, and keeps no more than the places that have people, and who keeps each.
 
     `now` is in seconds since 1970; what ends within `soon` seconds is told too. With `inside`, only what concerns that domain
-    or one below it.
+    or one below it. `permissions` finds what roles give, `use` what was used of that in a period, which is told in words.
     """
 
-    def __init__(self, roles: RoleModel, now: float, soon: float, inside: str | None = None) -> None:
+    def __init__(
+        self,
+        roles: RoleModel,
+        now: float,
+        soon: float,
+        inside: str | None = None,
+        permissions: HeldPermissions | None = None,
+        use: tuple[PermissionUse, str] | None = None,
+    ) -> None:
         self._roles, self._now, self._soon, self._inside = roles, now, soon, inside
+        self._permissions, self._use = permissions, use
         self._peopled: set[str] = set()
         self._keeps: dict[str, list[str]] = {}
         for kept in (name for name, role in roles.roles.items() if role.keep_one):
@@ -76,6 +97,8 @@ class FindingsSearch:
             held = held_at(subject, rows, self._now)
             yield from self._of_held(subject, held)
             self._note_keeper(subject, held)
+            if self._permissions is not None and held.pairs:
+                yield from self._of_permissions(subject, held, self._permissions)
 
     def of_places(self) -> Iterator[Finding]:
         """The findings about places with people; to be asked when all subjects have been gone through."""
@@ -156,6 +179,63 @@ class FindingsSearch:
                     fix = f"decide which of them stays; {taking}"
                     yield Finding(SEPARATE, subject, role, domain, message, fix)
 
+    def _of_permissions(self, subject: str, held: Held, permissions: HeldPermissions) -> Iterator[Finding]:
+        if permissions.may_do_both(held.pairs):
+            effective = EffectiveRoles.of_held(self._roles, held)
+            for both in permissions.both_allowed(subject, effective, self._is_inside):
+                yield _of_both(self._roles, subject, both, effective)
+        if not permissions.has_privileged and self._use is None:
+            return
+        counting = [pair for pair in effective_assignments(self._roles, held.pairs) if self._is_inside(pair[1])]
+        ways = {(self._roles.name_now(role), domain): way for (role, domain), way in held.ways.items()}
+        if permissions.has_privileged:
+            for pair in counting:
+                roles, things = permissions.privileged_by(*pair)
+                if roles or things:
+                    why = [f"{', '.join(roles)} is privileged"] if roles else []
+                    why += [f"it gives what is privileged: {', '.join(things)}"] if things else []
+                    message = f"{subject} is {_held_text(pair, ways)}: {' and '.join(why)}"
+                    fix = f"nothing where it is needed; else {_taking(subject, pair, ways)}"
+                    yield Finding(PRIVILEGED, subject, *pair, message, fix)
+        if self._use is not None and counting:
+            yield from self._of_use(subject, counting, ways, permissions, *self._use)
+
+    def _of_use(
+        self,
+        subject: str,
+        counting: Sequence[Pair],
+        ways: dict[Pair, Way],
+        permissions: HeldPermissions,
+        use: PermissionUse,
+        period: str,
+    ) -> Iterator[Finding]:
+        if not use.asked(subject):
+            role, domain = counting[0]
+            held = "; ".join(_held_text(pair, ways) for pair in counting)
+            message = f"nothing was decided about {subject} in {period}, who is {held}"
+            fix = f"ask whether they are still here; {_taking(subject, counting[0], ways)}"
+            yield Finding(NO_DECISION, subject, role, domain, message, fix)
+            return
+        used = list(use.of_subject(subject))
+        for pair in counting:
+            role, domain = pair
+            given = permissions.given_by(role, domain)
+            below, aside = domain + "/", top_domain(domain)
+            unused = set(given.inside | given.elsewhere)
+            for where, thing in used:
+                if where == domain or where.startswith(below):
+                    if thing in given.inside:
+                        unused.discard(thing)
+                elif thing in given.elsewhere and top_domain(where) == aside:
+                    unused.discard(thing)
+            if unused:
+                number = len(given.inside | given.elsewhere)
+                told = "none" if len(unused) == number else f"not {len(unused)}"
+                names = "" if len(unused) == number else f": {_things_text(unused)}"
+                message = f"{subject} is {_held_text(pair, ways)}, and used {told} of its {number} permissions in {period}"
+                fix = f"a weaker role, or {_taking(subject, pair, ways)}"
+                yield Finding(UNUSED, subject, role, domain, message + names, fix)
+
     def _note_keeper(self, subject: str, held: Held) -> None:
         if not self._keeps:
             return
@@ -168,6 +248,33 @@ class FindingsSearch:
 
     def _is_inside(self, domain: str) -> bool:
         return self._inside is None or domain == self._inside or domain.startswith(f"{self._inside}/")
+
+
+def _of_both(roles: RoleModel, subject: str, both: BothAllowed, effective: EffectiveRoles) -> Finding:
+    """Who may do both of two things, by which roles, and how to take one of them away."""
+    told, taking = [], []
+    role, domain = "", both.domain
+    for thing, permission in zip(both.invariant.things, both.permissions, strict=True):
+        sources = [effective.source_of(roles, grant.grantee, both.asked) for grant in permission.allows]
+        source = next((one for one in sources if one is not None), None)
+        by = f" as {_source_text(source)}" if source is not None else ", as anyone may"
+        told.append(f"{thing}{by}")
+        if source is not None:
+            role, domain = source.role, source.domain
+            way = {(role, domain): Way(source.groups, source.ends)}
+            taking.append(_taking(subject, (role, domain), way))
+    where = f"in {both.domain}" if both.asked == both.domain else f"below {both.domain}"
+    message = f'{subject} may {where} both {" and ".join(told)}, which "{both.invariant.name}" keeps apart'
+    fix = f"decide which of them stays; {'; or '.join(dict.fromkeys(taking))}" if taking else "change the grants to anyone"
+    return Finding(TOXIC, subject, role, domain, message, fix)
+
+
+def _source_text(source: Source) -> str:
+    return _held_text((source.role, source.domain), {(source.role, source.domain): Way(source.groups, source.ends)})
+
+
+def _things_text(things: Iterable[tuple[str, str]]) -> str:
+    return ", ".join(f"{action} {resource_type}" for resource_type, action in sorted(things))
 
 
 def _held_text(pair: Pair, ways: dict[Pair, Way]) -> str:

@@ -14,12 +14,12 @@ from klausel.core.analysis.both_sides import RoleCombinationOfBoth
 from klausel.core.analysis.budget import MOST_STEPS, Budget
 from klausel.core.analysis.decision_table import Remembered, View, Wanted, shown_values, views
 from klausel.core.analysis.demands import demand_on, names_told_apart
-from klausel.core.analysis.question_space import Held
+from klausel.core.analysis.question_space import Held, domains_and_atoms, parts_in_atoms
 from klausel.core.conditions.outcomes import TooManyCases
 from klausel.core.policy.invariant import Invariant, Thing
 from klausel.core.policy.policy_set import Grant, PolicySet
-from klausel.core.policy.roles import ANY_PREFIX, RoleModel, depth_of
-from klausel.core.terms.places import covers
+from klausel.core.policy.roles import ANY_PREFIX, ANYONE, RoleModel, depth_of
+from klausel.core.terms.places import EVERY, covers
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +131,7 @@ class _Proof:
             "at_most": self._broken_at_most,
             "monotone": self._broken_monotone,
             "separate": self._broken_separate,
+            "toxic": self._broken_toxic,
         }
         _, found = min(checks[self._invariant.kind](), key=lambda found: found[0], default=(None, None))
         return Verdict(self._invariant, found is None, self._combinations, self._free_matches, found)
@@ -222,6 +223,33 @@ class _Proof:
                 message = f"{role.name} contains both {one} and {other} ({role.place})"
                 yield (1,), Counterexample(message, ((role.name, "any domain"),), None, None, (), ())
 
+    def _broken_toxic(self) -> Iterator[_Found]:
+        """No role gives both by itself; who holds several roles is for `klausel findings` to name."""
+        first, second = self._invariant.things
+        others = {other.domain: other for other in self._asked_of(second)}
+        for asked in self._asked_of(first):
+            other = others.get(asked.domain)
+            if other is None or asked.domain is None:
+                continue
+            for role in self._roles.roles:
+                self._combinations += asked.outcomes * other.outcomes
+                names = self._roles.with_joint(_reached(self._roles, role, asked.domain) | {ANYONE})
+                in_other = other.allowed(names)
+                broken = asked.allowed(names) if in_other else 0
+                if not broken:
+                    continue
+                position = asked.view.space.smallest(broken)
+                grants = asked.view.before.deciding(names, position) + other.view.before.deciding(
+                    names, (in_other & -in_other).bit_length() - 1
+                )
+                held = ((role, "any domain"),)
+                values = shown_values(asked.view.space.outcomes[position])
+                message = f"{role} alone gives both {first} and {second}"
+                yield (
+                    (len(self._roles.reach[role]), asked.number),
+                    Counterexample(message, held, first, asked.domain, values, grants),
+                )
+
     def _everything_asked(self) -> Iterator[_Asked]:
         for thing in self._invariant.things:
             yield from self._asked_of(thing)
@@ -229,12 +257,27 @@ class _Proof:
     def _asked_of(self, thing: Thing) -> Iterator[_Asked]:
         question = (thing.resource_type, thing.action)
         condition = self._invariant.condition_on(thing.resource_type)
-        wanted = Wanted(self.wanted_names | self._further_names, condition, (self._invariant.scope,))
+        wanted = Wanted(self.wanted_names | self._further_names, condition, (self._invariant.scope,), self._places)
         for view in views(self._policy, self._policy, question, wanted, self._remembered):
             self._free_matches |= view.space.has_free_matches
             self._asked += 1
             relevant, _ = view.space.true_and_false(condition)
             yield _Asked(thing, view, self._asked, relevant)
+
+    @cached_property
+    def _places(self) -> tuple[str, ...]:
+        """What two things that are kept apart tell apart of places, either for both: they are compared place by place."""
+        if self._invariant.kind not in ("separate", "toxic"):
+            return ()
+        found: dict[str, None] = {}
+        for thing in self._invariant.things:
+            places, atoms = domains_and_atoms(self._policy.grants_about(thing.resource_type, thing.action))
+            found.update(dict.fromkeys(places))
+            ids = parts_in_atoms(self._roles, thing.resource_type, atoms)
+            for level in self._roles.levels:
+                above = [EVERY] * (level.depth - 1)
+                found.update(("/".join((*above, id_)), None) for id_ in sorted(ids[level.name]))
+        return tuple(found)
 
     def _role_combinations(self, asked: _Asked) -> tuple[RoleCombinationOfBoth, ...]:
         """All effective roles where something is asked, without those that `separate` forbids."""

@@ -16,7 +16,8 @@ NO = "–"
 class Sheet:
     """A table in sections, each with a heading (empty: none) and its rows.
 
-    A cell that begins with `when` or holds a `;` says more than fits: it becomes a number, and its text a note below.
+    A cell that begins with `when` or holds a `;` says more than fits: it becomes a number, and its text a note below, but not
+    in a table that `is_in_full`.
     `legend` is asked for when all rows have been written, with the texts of all notes.
     """
 
@@ -26,14 +27,18 @@ class Sheet:
     columns: tuple[str, ...]
     sections: Iterable[tuple[str, Iterable[tuple[str, ...]]]]
     legend: Callable[[list[str]], Iterable[tuple[str, str]]]
+    is_in_full: bool = False
 
 
 @dataclass
 class _Notes:
+    is_in_full: bool = False
     texts: dict[str, int] = field(default_factory=dict)
 
     def short(self, cell: str) -> str:
         """A cell as it stands in the table."""
+        if self.is_in_full:
+            return cell
         if cell == "no":
             return NO
         first, semicolon, rest = cell.partition("; ")
@@ -50,7 +55,7 @@ class _Notes:
 
 def as_table(sheet: Sheet) -> Iterator[str]:
     """For a terminal: columns of equal width in each section."""
-    notes = _Notes()
+    notes = _Notes(sheet.is_in_full)
     yield sheet.title
     yield from (f"{name}: {value}" for name, value in sheet.facts)
     yield from sheet.remarks
@@ -67,7 +72,7 @@ def as_table(sheet: Sheet) -> Iterator[str]:
 
 def as_markdown(sheet: Sheet) -> Iterator[str]:
     """Tables of GitHub's Markdown."""
-    notes = _Notes()
+    notes = _Notes(sheet.is_in_full)
     yield f"# {_markdown(sheet.title)}"
     yield ""
     yield from (f"- {name}: `{value}`" for name, value in sheet.facts)
@@ -102,7 +107,7 @@ def as_csv(sheet: Sheet) -> Iterator[str]:
 
 def as_html(sheet: Sheet) -> Iterator[str]:
     """One page that needs nothing else."""
-    notes = _Notes()
+    notes = _Notes(sheet.is_in_full)
     yield "<!doctype html>"
     yield f'<html lang="en"><head><meta charset="utf-8"><title>{html.escape(sheet.title)}</title>'
     yield "<style>body{font-family:sans-serif;margin:2em}table{border-collapse:collapse}th{background:#eee}"

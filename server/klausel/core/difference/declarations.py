@@ -30,6 +30,8 @@ def declarations(policy: PolicySet) -> Iterator[Declaration]:
         yield Declaration(f"role {role.name} at level {role.level}", (role.name,))
         if role.keep_one:
             yield Declaration(f"role {role.name} is kept by one at least", (role.name,))
+        if role.is_privileged:
+            yield Declaration(f"role {role.name} is privileged", (role.name,))
         for old in role.was:
             yield Declaration(f"role {role.name} was called {old}", (role.name,))
         for contained in role.contains:
@@ -41,6 +43,8 @@ def declarations(policy: PolicySet) -> Iterator[Declaration]:
     for declared in policy.resource_types.values():
         for action in declared.actions:
             yield Declaration(f"action {action} of {declared.name}", (), declared.name, action)
+        for action in declared.privileged:
+            yield Declaration(f"action {action} of {declared.name} is privileged", (), declared.name, action)
         for action, name in declared.asked_in.items():
             yield Declaration(f"{action} {declared.name} is asked at level {name}", (), declared.name, action)
         for name, type_ in (declared.properties or {}).items():

@@ -198,6 +198,7 @@ def notes(report: DifferenceReport) -> list[str]:
     """What a reader must know beside the changes that are listed."""
     found = [f"not compared: {why}; {TOO_MANY_CASES_HINT}" for why in report.difference.undecided]
     found += [str(rename) for rename in report.renames]
+    found += report.difference.former_names
     found += map(str, report.rules)
     found += changed_types(report.difference.before, report.difference.after)
     letting: dict[tuple[str, bool], list[Change]] = {}
@@ -233,6 +234,7 @@ def as_json(report: DifferenceReport) -> dict[str, object]:
         "changes": [_change(report, change, some) for change, some in zip(difference.changes, people, strict=True)],
         "renames": [{"kind": rename.kind, "before": rename.before, "after": rename.after} for rename in report.renames],
         "pattern_matches_taken_as_free": difference.has_free_matches,
+        "former_names": list(difference.former_names),
         "not_compared": list(difference.undecided),
         "changed_rules": [str(rule) for rule in report.rules],
         "changed_types": list(changed_types(difference.before, difference.after)),

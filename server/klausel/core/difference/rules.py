@@ -50,6 +50,10 @@ def _rules_of_roles(before: RoleModel, after: RoleModel) -> Iterator[ChangedRule
             now = "is now kept" if other.keep_one else "is no longer kept"
             text = f"keep_one: the last {name} {now} from being revoked ({_source(other.place)})"
             yield ChangedRule(text, "stronger" if other.keep_one else "weaker", (name,))
+        if other is not None and other.is_privileged != role.is_privileged:
+            now = "is now told as privileged" if other.is_privileged else "is no longer told as privileged"
+            text = f"privileged: whoever holds {name} {now} ({_source(other.place)})"
+            yield ChangedRule(text, "stronger" if other.is_privileged else "weaker", (name,))
     pairs = [{frozenset(pair): pair for pair in roles.separate} for roles in (before, after)]
     for pair in pairs[0].keys() - pairs[1].keys():
         yield ChangedRule(f"separate: somebody may now hold both {' and '.join(pairs[0][pair])}", "weaker", pairs[0][pair])

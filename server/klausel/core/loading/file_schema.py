@@ -194,6 +194,7 @@ ROLE = Table(
         ),
         Key("was", Texts("text"), "Names that it had before: assignments stored under them count as this role."),
         Key("keep_one", Flag(), "A domain with people in it always keeps somebody with this role."),
+        Key("privileged", Flag(), "Whoever holds it is listed by `klausel findings`; it decides nothing."),
     ),
 )
 ROLES = Table(
@@ -214,6 +215,11 @@ RESOURCE_TYPE = Table(
             "asked_in",
             Entries(OneText("level"), "new action", is_short=True),
             "The level at which an action is asked whose resource does not exist yet, and so has no place of its own.",
+        ),
+        Key(
+            "privileged",
+            Texts("action"),
+            "Those of its actions that only few should be able to do: `klausel findings` lists who can.",
         ),
         Key(
             "properties",
@@ -239,6 +245,11 @@ PROPERTIES = Table(
             "stored",
             STORED,
             "Whose properties decisions look up in the database, too; of all others the request alone counts.",
+        ),
+        Key(
+            "subject_types",
+            Texts(),
+            "The types of those who ask, such as user and service; conditions, tests and types of ids are checked by them.",
         ),
     ),
 )
@@ -310,6 +321,11 @@ INVARIANT = Table(
             ListOf((OneText("role"), THING), exactly=2),
             "Two roles, or two things to do, that no one person may have together; assignments are refused too.",
         ),
+        Key(
+            "toxic",
+            ListOf((THING,), exactly=2),
+            "Two things to do that no role may give together; `klausel findings` names people who can do both by several.",
+        ),
         Key("to", Texts("action or *"), "An action, a list, or `*` for all."),
         Key("resource", Texts("resource type or *"), "A resource type, a list, or `*` for all."),
         Key(
@@ -318,7 +334,7 @@ INVARIANT = Table(
         Key("in", Texts("place"), "Only for requests in this place, and all below it: `acme`, `acme/*`, or a list."),
         Key("at_level", OneText("level"), "Only for requests that name exactly this level."),
     ),
-    one_of=("never", "always", "at_most", "monotone", "separate"),
+    one_of=("never", "always", "at_most", "monotone", "separate", "toxic"),
 )
 INVARIANTS = Table(
     "invariants.yaml",

@@ -122,11 +122,12 @@ def read_roles(root: Fields, levels: tuple[Level, ...], problems: ProblemList) -
             problems.add(name.place, "missing-key", f"role {name.value} has no level", f"add level: {known}")
         contains = list(_contained(name, fields.get("contains"), problems))
         keep_one = problems.flag(fields.get("keep_one"), "keep_one")
+        is_privileged = problems.flag(fields.get("privileged"), "privileged")
         was = problems.texts(fields.get("was"), "was")
         former += [(name, text) for text in was if problems.name(text, "a role", is_name)]
         links += contains
         if level and is_good:
-            roles[name.value] = Role(name.value, level, (), keep_one, name.place)
+            roles[name.value] = Role(name.value, level, (), keep_one, name.place, is_privileged=is_privileged)
     _check_former_names(root, former, problems)
     for name, text in former:
         if name.value in roles:

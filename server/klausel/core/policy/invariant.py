@@ -14,7 +14,7 @@ from klausel.core.terms.problem import Place
 OUTSIDER = "outsider"
 EVERY = "*"
 
-Kind = Literal["never", "always", "at_most", "monotone", "separate"]
+Kind = Literal["never", "always", "at_most", "monotone", "separate", "toxic"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,8 @@ class Invariant:
     """One invariant.
 
     `who` are the roles, `any` roles, `anyone` or `outsider` that it speaks of (for `separate`: the two roles, or none), `things`
-    the actions on types (for `separate`: the two things, or none). `scope` and `condition` narrow the requests; `fitted` are
-    the conditions for those resource types where declared types make another one of it.
+    the actions on types (for `separate`: the two things, or none; for `toxic`: the two things). `scope` and `condition` narrow
+    the requests; `fitted` are the conditions for those resource types where declared types make another one of it.
     """
 
     name: str

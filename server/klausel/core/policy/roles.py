@@ -42,6 +42,7 @@ class Role:
 
     `was` are the names that it had before: role assignments that were stored under them count as this role. `contains_in` are
     roles of lower levels that it contains in one domain alone, with that: a place whose parts below its own level are ids.
+    Whoever holds a role that `is_privileged` is listed by `klausel findings`; it decides nothing.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Role:
     place: Place
     was: tuple[str, ...] = ()
     contains_in: tuple[tuple[str, str], ...] = ()
+    is_privileged: bool = False
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,8 @@ ENTITIES = "entities"
 LoggedRow = tuple[int, str, str, str, str | None, str | None]
 """A row of a record: GRANTED or REVOKED, subject, role, domain, from and until, as an assignment has them."""
 
-Channel = Literal["http", "cli", "adapter", "python"]
+Channel = Literal["http", "cli", "adapter", "python", "http_on_behalf", "cli_on_behalf"]
+"""By which door; those on behalf only where the policies let the person in `by` make the change."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+import json
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
 from sqlalchemy import Connection, and_, exists, or_, select
 
 from klausel.core.policy.assignment import AFTER_GROUPS, GROUP_PREFIX, Assignment, Violation, needs_role_above
-from klausel.core.policy.holding import LONGEST_GROUP_CHAIN, groups_in, rows_by_subject
+from klausel.core.policy.entity import Entity
+from klausel.core.policy.holding import LONGEST_GROUP_CHAIN, Rows, gather_rows, groups_in, rows_by_subject
 from klausel.core.policy.roles import RoleModel, top_domain
 from klausel.core.terms.moment import instant_text
 from klausel.storage.assignments.closures import ROWS_PER_STATEMENT, groups_below, people_below, rows_with_groups
 from klausel.storage.assignments.rules import keepers_missing, subjects_at_fault
 from klausel.storage.sql.tables import MEMBERSHIP, CasbinRule
+from klausel.storage.sql.tables import Entity as EntityRow
 
 RowsBySubject = Mapping[str, Sequence[Assignment]]
 
@@ -22,7 +25,8 @@ RowsBySubject = Mapping[str, Sequence[Assignment]]
 class ProposedChange:
     """A write as it meets what is stored, inside its locks; to be made before anything is changed.
 
-    `added` and `removed` are the rows that it really puts and takes away; one that gets other times is in both.
+    `grant` and `revoke` are the rows that it was asked for, at the moment `now`. `added` and `removed` are those that it really
+    puts and takes away; one that gets other times is in both.
     """
 
     def __init__(
@@ -33,7 +37,8 @@ class ProposedChange:
         revoke: Sequence[Assignment],
         now: float,
     ) -> None:
-        self._connection, self._roles, self._grant, self._now = connection, roles, grant, now
+        self._connection, self._roles = connection, roles
+        self.grant, self.revoke, self.now = grant, revoke, now
         rows = (*grant, *revoke)
         groups = {row.subject for row in rows if row.subject.startswith(GROUP_PREFIX)}
         below = groups_below(connection, groups)
@@ -55,21 +60,33 @@ class ProposedChange:
         """Everything that the rules forbid; to be called after the change was made. Empty when all is well."""
         if self._chains:
             return self._chains
-        granted = {row.key for row in self._grant}
-        found = subjects_at_fault(self._roles, self._before, self._after, self._touched, granted, self._now)
+        granted = {row.key for row in self.grant}
+        found = subjects_at_fault(self._roles, self._before, self._after, self._touched, granted, self.now)
         return found + keepers_missing(
             self._roles,
-            self._grant,
+            self.grant,
             [*self.removed, *self._rows_left()],
-            lambda holders, domain: has_holder(self._connection, holders, domain, self._now),
-            lambda domain: has_people(self._connection, domain, self._now),
+            lambda holders, domain: has_holder(self._connection, holders, domain, self.now),
+            lambda domain: has_people(self._connection, domain, self.now),
         )
 
+    def rows_of(self, subject: str) -> tuple[Rows, Rows]:
+        """All rows that say what a subject holds, before the write and after it; to be asked before anything is changed."""
+        before = {**rows_by_subject(rows_with_groups(self._connection, [subject])), **self._before}
+        after = {**before, **self._after}
+        return gather_rows(subject, before.get(subject, ()), before), gather_rows(subject, after.get(subject, ()), after)
+
+    def entity_of(self, type_: str, id_: str) -> Entity | None:
+        """The stored properties of a subject, as this transaction sees them."""
+        is_it = and_(EntityRow.kind == "subject", EntityRow.type == type_, EntityRow.id == id_)
+        found = self._connection.execute(select(EntityRow.properties).where(is_it)).scalar_one_or_none()
+        return None if found is None else Entity("subject", type_, id_, "", json.loads(found))
+
     def _really_changed(self, revoke: Sequence[Assignment]) -> tuple[list[Assignment], list[Assignment]]:
-        granted = {row.key: row for row in self._grant}
+        granted = {row.key: row for row in self.grant}
         revoked = {row.key for row in revoke}
         removed = []
-        for subject in sorted({row.subject for row in (*self._grant, *revoke)}):
+        for subject in sorted({row.subject for row in (*self.grant, *revoke)}):
             for row in sorted(self._before.get(subject, ()), key=lambda row: row.key):
                 if row == granted.get(row.key):
                     del granted[row.key]
@@ -86,7 +103,7 @@ class ProposedChange:
         if self.removed or self._roles.separate:
             return True
         added = [row for row in self.added if not row.is_membership]
-        added += [one for row in self.added if row.is_membership for one in self._above(row.role) if not one.is_membership]
+        added += [one for row in self.added if row.is_membership for one in self.above(row.role) if not one.is_membership]
         return any(needs_role_above(self._roles, row.role) for row in added)
 
     def _accounts_by_subject(self, rows: Iterable[Assignment], people: Collection[str]) -> dict[str, set[str]]:
@@ -96,7 +113,7 @@ class ProposedChange:
         for row in rows:
             accounts = {top_domain(row.domain)}
             if row.is_membership:
-                accounts = {top_domain(one.domain) for one in self._above(row.role) if not one.is_membership}
+                accounts = {top_domain(one.domain) for one in self.above(row.role) if not one.is_membership}
             if row.subject.startswith(GROUP_PREFIX):
                 of_groups |= accounts
             else:
@@ -106,7 +123,7 @@ class ProposedChange:
                 touched.setdefault(subject, set()).update(of_groups)
         return touched
 
-    def _above(self, group: str) -> Iterator[Assignment]:
+    def above(self, group: str) -> Iterator[Assignment]:
         """The rows of a group and of all groups above it, before and after the change."""
         met, waiting = {group}, [group]
         while waiting:
@@ -118,7 +135,11 @@ class ProposedChange:
 
     def _rows_left(self) -> list[Assignment]:
         """The role assignments of the groups that somebody leaves, or stays in for a time only."""
-        return [one for row in self.removed if row.is_membership for one in self._above(row.role) if not one.is_membership]
+        return [one for row in self.removed if row.is_membership for one in self.above(row.role) if not one.is_membership]
+
+
+Guard = Callable[[ProposedChange], None]
+"""Looks at a write before anything is changed, and raises what refuses it."""
 
 
 def _changed(before: RowsBySubject, added: Iterable[Assignment], removed: Collection[Assignment]) -> RowsBySubject:

@@ -19,7 +19,7 @@ from klausel.core.terms.identifiers import fault_in_domain_id, is_printable
 from klausel.core.terms.moment import instant_text
 from klausel.storage.assignments.bulk_load import load_rows
 from klausel.storage.assignments.closures import has_times, rows_of, rows_with_groups
-from klausel.storage.assignments.judging import ProposedChange
+from klausel.storage.assignments.judging import Guard, ProposedChange
 from klausel.storage.assignments.pages import Filters, ending_between, rows_after
 from klausel.storage.assignments.store_answers import (
     ForbiddenState,
@@ -90,6 +90,11 @@ class AssignmentStore:
         """The (role, domain) pairs that one subject holds now, through groups too, sorted."""
         return held_at(subject, self._reader.held_by(subject), self.clock()).pairs
 
+    def rows_with_groups(self, subject: str) -> list[Assignment]:
+        """All rows of a subject, and of the groups that they lead to."""
+        with reading(self.engine) as connection:
+            return rows_with_groups(connection, [subject])
+
     def count(self) -> int:
         """How many role assignments and memberships there are."""
         with reading(self.engine) as connection:
@@ -106,7 +111,12 @@ class AssignmentStore:
             return connection.execute(select(CasbinRule.id).limit(1)).first() is None
 
     def write(
-        self, roles: RoleModel, grant: Sequence[Assignment], revoke: Sequence[Assignment], origin: Origin = _UNKNOWN
+        self,
+        roles: RoleModel,
+        grant: Sequence[Assignment],
+        revoke: Sequence[Assignment],
+        origin: Origin = _UNKNOWN,
+        guard: Guard | None = None,
     ) -> str:
         """Grants and revokes, all or nothing, and returns the new revision; the same write again changes nothing.
 
@@ -117,6 +127,8 @@ class AssignmentStore:
         Raises InvalidAssignments for rows that can never be, ForbiddenState when the rules forbid the state after it.
         A stored row can be revoked even when it is invalid by now, such as one with a role no longer declared. To revoke a
         role takes it under its former names too.
+
+        The `guard` sees what the write would change inside its transaction, before anything is; what it raises refuses all.
         """
         now = self.clock()
         refused, doubtful = _faults(roles, grant, revoke, now)
@@ -135,18 +147,54 @@ class AssignmentStore:
                 )
                 if absent:
                     raise InvalidAssignments(absent)
-            revision, change = _apply(connection, roles, grant, revoke, origin, now)
+            revision, change = _apply(connection, roles, grant, revoke, origin, now, guard)
         self.tell(change)
         return revision
 
+    def rehearse(
+        self,
+        roles: RoleModel,
+        changes: Sequence[tuple[Sequence[Assignment], Sequence[Assignment]]],
+        guard: Guard | None = None,
+        refusal: type[Exception] = ForbiddenState,
+    ) -> list[str]:
+        """Why `write` would refuse each of these changes (what is granted, what is revoked) now, empty where it would not.
+
+        Each is made by itself inside one transaction, with its locks, and taken back; nothing is ever stored. A `guard`
+        refuses by raising a `refusal`.
+        """
+        now = self.clock()
+        found = []
+        with writing(self.engine, None) as connection:
+            for grant, revoke in changes:
+                refused, _ = _faults(roles, grant, revoke, now)
+                if refused:
+                    found.append(refused[0].message)
+                    continue
+                part = connection.begin_nested()
+                try:
+                    _apply(connection, roles, grant, revoke, _UNKNOWN, now, guard)
+                    found.append("")
+                except (ForbiddenState, refusal) as error:
+                    found.append(str(error).partition("\n")[0])
+                finally:
+                    part.rollback()
+        return found
+
     def remove_subject(
-        self, roles: RoleModel, subject: str, account: str, origin: Origin = _UNKNOWN, stays_inside: bool = False
+        self,
+        roles: RoleModel,
+        subject: str,
+        account: str,
+        origin: Origin = _UNKNOWN,
+        stays_inside: bool = False,
+        guard: Guard | None = None,
     ) -> tuple[str, int]:
         """Takes all that a leaver holds in a top-level domain and below it; returns the revision and how many rows.
 
         What it holds there through groups goes too: it leaves each group that leads to a role there. With `stays_inside` that
         is refused for a group that leads to a role elsewhere too. Raises InvalidAssignments when `account` is not one id,
-        ForbiddenState as `write` does.
+        ForbiddenState as `write` does; a `guard` as there.
         """
         fault = fault_in_domain_id(account)
         if fault:
@@ -164,7 +212,7 @@ class AssignmentStore:
                         if stays_inside and len(led_to) > 1:
                             message = f"{subject} is in {row.role}, which has roles beyond {account} too"
                             raise ForbiddenState((Violation(subject, row.role, "", "group-reaches-further", message),))
-            revision, change = _apply(connection, roles, (), leaving, origin, self.clock())
+            revision, change = _apply(connection, roles, (), leaving, origin, self.clock(), guard)
         self.tell(change)
         return revision, len(leaving)
 
@@ -272,20 +320,22 @@ class AssignmentStore:
         rows: Iterable[Assignment],
         on_progress: Callable[[int], None] | None = None,
         origin: Origin = _UNKNOWN,
+        guard: Guard | None = None,
     ) -> ImportResult:
         """Adds many assignments, all or nothing, by the same checks and rules as `write`; raises as `write` does.
 
         Rows that have ended are added too, and mean nothing, so that an export can be read back at any time.
         `on_progress` is told now and then how many rows have been read. At most 100 faults or violations are gathered.
+        With a `guard`, as of `write`, all rows are held in memory.
         """
-        if self.engine.dialect.name not in {"sqlite", "postgresql"}:
+        if guard is not None or self.engine.dialect.name not in {"sqlite", "postgresql"}:
             known = self.count()
             everything = list(rows)
             with writing(self.engine, None) as connection:
                 refused, _ = _faults(roles, everything, (), -inf)
                 if refused:
                     raise InvalidAssignments(tuple(refused))
-                revision, change = _apply(connection, roles, everything, (), origin, self.clock())
+                revision, change = _apply(connection, roles, everything, (), origin, self.clock(), guard)
             self.tell(change)
             added = self.count() - known
             return ImportResult(added, len(everything) - added, revision)
@@ -357,8 +407,11 @@ def _apply(
     revoke: Sequence[Assignment],
     origin: Origin,
     now: float,
+    guard: Guard | None = None,
 ) -> tuple[str, StoreChange | None]:
     proposed = ProposedChange(connection, roles, grant, revoke, now)
+    if guard is not None:
+        guard(proposed)
     change = _put(connection, proposed.added, proposed.removed, origin)
     violations = proposed.violations()
     if violations:

@@ -7,15 +7,17 @@ import json
 import re
 import sys
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import orjson
 
+from klausel.core.analysis.permission_use import Use
 from klausel.core.records.recorded import BadRecord, Dropped, Recorded, read_recorded
 from klausel.core.records.shared_values import each_record
+from klausel.core.replay.uses import NotCounted, read_use
 
 STDIN = "-"
 BLOCK_BYTES = 4 * 1024 * 1024
@@ -70,6 +72,37 @@ def _blocks(file: IO[bytes], name: str, block_bytes: int) -> Iterator[Block]:
         yield Block(name, line, last)
 
 
+def uses_in(block: Block, since: str) -> Iterator[tuple[int, str, Use | NotCounted | BadRecord]]:
+    """Each record from a time on, with its line and its time, as who was allowed what; for commands that need no more.
+
+    A line that was written before is not even parsed where its time stands first, as Klausel writes it.
+    """
+    start = f'{{"time":"{since}'.encode()
+    begins, length = start[:9], len(start)
+    for number, line in enumerate(block.data.split(b"\n"), start=block.first_line):
+        if not line or (line[:9] == begins and line[:length] < start):
+            continue
+        try:
+            # Long numbers lose digits here, and none is needed.
+            value = orjson.loads(line)
+            is_alone = type(value) is dict and "decisions" not in value
+        except ValueError:
+            is_alone = False
+        for one in (value,) if is_alone else values_of(line):
+            try:
+                if isinstance(one, BadRecord):
+                    raise one
+                time = one["time"]
+                if type(time) is not str:
+                    raise BadRecord("has a member of another form than a record of a decision")
+                if time >= since:
+                    yield number, time, read_use(one)
+            except KeyError:
+                yield number, "", BadRecord("has no 'time'")
+            except BadRecord as fault:
+                yield number, "", fault
+
+
 def records_in(block: Block) -> Iterator[tuple[int, Recorded | Dropped | BadRecord]]:
     """Each line with its number, as the record of a decision, a count of dropped ones, or what is wrong with it.
 
@@ -82,6 +115,20 @@ def records_in(block: Block) -> Iterator[tuple[int, Recorded | Dropped | BadReco
 
 
 def _records_of(line: bytes) -> Iterator[Recorded | Dropped | BadRecord]:
+    for value in values_of(line):
+        if isinstance(value, BadRecord):
+            yield value
+            continue
+        try:
+            yield read_recorded(value)
+        except BadRecord as fault:
+            yield fault
+
+
+def values_of(line: bytes) -> Iterator[Mapping[str, Any] | BadRecord]:
+    """The JSON objects of the records in a line, each in full; none of a line with nothing in it."""
+    if not line or line.isspace():
+        return
     try:
         value = json.loads(line) if _LONG_NUMBER.search(line) else orjson.loads(line)
     except (ValueError, RecursionError):
@@ -91,10 +138,6 @@ def _records_of(line: bytes) -> Iterator[Recorded | Dropped | BadRecord]:
         yield BadRecord("is no JSON object")
         return
     try:
-        for record in each_record(value):
-            try:
-                yield read_recorded(record)
-            except BadRecord as fault:
-                yield fault
+        yield from each_record(value)
     except ValueError:
         yield BadRecord('has "decisions" or "shared" of another form than the decisions of a batch')

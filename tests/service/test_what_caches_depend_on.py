@@ -1,0 +1,359 @@
+"""Every cache of answers about people or entities says from what they depend, and tells nothing that one of that made wrong.
+
+A new cache needs `depends_on` in its class, and a scenario here for each name in it; one of something else needs a row in
+`OF_OTHER_THINGS`.
+"""
+
+from __future__ import annotations
+
+import ast
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from serving import Served
+from sqlalchemy import Engine
+from storage_people import ROLES, row
+from stored_entities import todo, todo_policy
+from test_restored_backup import copy
+from versions import ROLES as ROLES_FILE
+from versions import write_set
+
+import klausel
+from klausel.client import clients
+from klausel.client.answers import Decision
+from klausel.core.policy.assignment import Assignment
+from klausel.core.terms.caller import Caller
+from klausel.core.terms.moment import instant_text
+from klausel.service import authentication
+from klausel.service.authentication import ApiKeys, Unauthenticated
+from klausel.service.effective_roles_cache import EffectiveRolesCache
+from klausel.service.stored_properties import StoredProperties
+from klausel.settings import Settings
+from klausel.storage.assignments.store import AssignmentStore
+from klausel.storage.callers.keys import KeyStore
+from klausel.storage.entities.store import EntityStore
+from klausel.storage.schema import open_database
+
+PACKAGE = Path(klausel.__file__).parent
+OF_ANSWERS = {
+    "service.authentication.ApiKeys": ApiKeys,
+    "service.effective_roles_cache.EffectiveRolesCache": EffectiveRolesCache,
+    "service.stored_properties.StoredProperties": StoredProperties,
+    "client.clients._Memory": clients._Memory,
+}
+OF_OTHER_THINGS = {
+    "api.connections.ConnectionWatch": "what is open now",
+    "api.connections.RequestsInProgress": "what is open now",
+    "api.console.changes_page.ChangesPage": "by commit and folder: no commit ever changes",
+    "api.openapi._parts": "made of the program alone",
+    "guarding.Guarded": "what the program declares of its classes",
+    "service.authentication.RateLimit": "counts",
+    "service.permissions._Menus": "for one request, under one policy",
+    "service.policy_history.PolicyHistory": "by the ids of trees: what has one never changes",
+    "storage.assignments.row_check.RowCheck": "for one import, under one policy",
+    "storage.decision_log.queue.DecisionLog": "by grant, kept alive beside its text; and counts",
+    "storage.git.kept_answers.KeptAnswers": "by commit, and by the question and the version of the program",
+    "storage.git.line_history.LineHistory": "by commit: no commit ever changes",
+    "storage.git.repository.GitRepository": "by the ids of objects: what has one never changes",
+}
+NOT_PURE = ("api", "casbin", "casbin_policies", "client", "django", "service", "storage")
+"""The rooms in which answers can be kept from one question to the next; `core` keeps what is made of equal values alone."""
+
+NOW = 1_000_000.0
+ADMIN = row("ann", "admin", "acme")
+USER = row("bo", "user", "acme")
+LEAD = row("bo", "lead", "acme/support")
+MAPPINGS = {"dict", "OrderedDict", "defaultdict", "WeakKeyDictionary", "WeakValueDictionary"}
+
+
+# --- All caches are known ---------------------------------------------------------------------------------------------
+
+
+def keepers(package: Path) -> dict[str, set[str]]:
+    """All that keeps something by a key outside of `core`: classes, with their attributes that are mappings, and functions."""
+    found: dict[str, set[str]] = {}
+    files = [*package.glob("*.py"), *(file for room in NOT_PURE for file in (package / room).rglob("*.py"))]
+    for file in files:
+        module = ".".join(file.relative_to(package).with_suffix("").parts)
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                attributes = set(attributes_that_begin_empty(node))
+                if attributes:
+                    found[f"{module}.{node.name}"] = attributes
+            elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                decorators = {ast.unparse(one).split("(")[0].split(".")[-1] for one in node.decorator_list}
+                if decorators & {"cache", "lru_cache"}:
+                    found[f"{module}.{node.name}"] = set()
+    return found
+
+
+def attributes_that_begin_empty(class_: ast.ClassDef) -> Iterator[str]:
+    for node in ast.walk(class_):
+        if isinstance(node, ast.Assign | ast.AnnAssign):
+            target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0]
+            value = node.value
+            values = (value.body, value.orelse) if isinstance(value, ast.IfExp) else (value,)
+            if isinstance(target, ast.Attribute) and any(map(is_empty_mapping, values)):
+                yield target.attr
+
+
+def is_empty_mapping(value: ast.expr | None) -> bool:
+    if isinstance(value, ast.Call):
+        return ast.unparse(value.func).split(".")[-1] in MAPPINGS
+    return isinstance(value, ast.Dict) and not value.keys
+
+
+def unknown(package: Path) -> list[str]:
+    """A sentence for each cache that is in neither list."""
+    return [
+        f"{name} keeps something by a key; where that is an answer about people or entities, say in its class what can make it "
+        f"wrong (depends_on), and add it to OF_ANSWERS with a scenario for each; else say in OF_OTHER_THINGS what it keeps"
+        for name in sorted(keepers(package).keys() - OF_ANSWERS.keys() - OF_OTHER_THINGS.keys())
+    ]
+
+
+def test_every_cache_is_known() -> None:
+    assert unknown(PACKAGE) == []
+    assert {*OF_ANSWERS, *OF_OTHER_THINGS} <= keepers(PACKAGE).keys(), "a name here is none of a cache any more"
+
+
+def test_a_cache_that_nobody_told_of_is_found(tmp_path: Path) -> None:
+    (tmp_path / "service").mkdir()
+    (tmp_path / "service" / "verdicts.py").write_text(
+        "class Verdicts:\n    def __init__(self) -> None:\n        self._by_person: dict[str, bool] = {}\n"
+    )
+    (sentence,) = unknown(tmp_path)
+    assert sentence.startswith("service.verdicts.Verdicts keeps something by a key; ")
+
+
+# --- None tells what is no longer so ----------------------------------------------------------------------------------
+
+
+class Scenario(NamedTuple):
+    """A cache, a question that it answers, and a change that makes the answer another one."""
+
+    cache: object
+    ask: Callable[[], object]
+    change: Callable[[], object]
+
+
+class Place(NamedTuple):
+    """Where a scenario has its files, its clock, and what is closed after it."""
+
+    folder: Path
+    patch: pytest.MonkeyPatch
+    after: ExitStack
+
+    def engine(self) -> Engine:
+        """A further connection to the one database."""
+        engine = open_database(f"sqlite:///{self.folder}/people.db")
+        self.after.callback(engine.dispose)
+        return engine
+
+    def store(self) -> AssignmentStore:
+        store = AssignmentStore(self.engine(), clock=lambda: NOW)
+        self.after.callback(store.close)
+        return store
+
+    def served(self) -> Served:
+        policies = write_set(self.folder)
+        database = f"sqlite:///{self.folder}/people.db"
+        served = Served(Settings(database=database, policies=str(policies), model=str(self.folder / "model.conf")))
+        self.after.callback(served.close)
+        return served
+
+
+def leading(place: Place, *rows: Assignment) -> tuple[AssignmentStore, EffectiveRolesCache, Callable[[], bool]]:
+    """Bo's roles, with these rows: whether he leads, by way of the cache."""
+    store = place.store()
+    store.write(ROLES, [ADMIN, USER, *rows], [])
+    cache = EffectiveRolesCache(store, ROLES)
+
+    def is_lead() -> bool:
+        cache.refresh()
+        return "lead" in cache.roles_in("user:bo", "acme/support", NOW)
+
+    return store, cache, is_lead
+
+
+def a_role_is_revoked(place: Place) -> Scenario:
+    store, cache, is_lead = leading(place, LEAD)
+    return Scenario(cache, is_lead, lambda: store.write(ROLES, [], [LEAD]))
+
+
+def a_member_leaves_a_group(place: Place) -> Scenario:
+    member = Assignment("user:bo", "group:leads", "")
+    store, cache, is_lead = leading(place, member, LEAD._replace(subject="group:leads"))
+    return Scenario(cache, is_lead, lambda: store.write(ROLES, [], [member]))
+
+
+def a_role_ends(place: Place) -> Scenario:
+    _, cache, _ = leading(place, LEAD._replace(ends=instant_text(NOW + 10)))
+    moment = [NOW]
+    return Scenario(
+        cache,
+        lambda: "lead" in cache.roles_in("user:bo", "acme/support", moment[0]),
+        lambda: moment.__setitem__(0, NOW + 10),
+    )
+
+
+def another_process_revokes(place: Place) -> Scenario:
+    _, cache, is_lead = leading(place, LEAD)
+    return Scenario(cache, is_lead, lambda: place.store().write(ROLES, [], [LEAD]))
+
+
+def another_backup_is_restored(place: Place) -> Scenario:
+    store, cache, is_lead = leading(place)
+    copy(place.folder / "people.db", place.folder / "backup.db")
+    store.write(ROLES, [LEAD], [])
+    return Scenario(cache, is_lead, lambda: copy(place.folder / "backup.db", place.folder / "people.db"))
+
+
+def a_role_contains_less(place: Place) -> Scenario:
+    served = place.served()
+    served.service.store.write(
+        served.service.policy.compiled.policy.roles,
+        [row("ann", "lead", "acme/support")],
+        [row("ann", "agent", "acme/support")],
+    )
+
+    def change() -> None:
+        (place.folder / "policies" / "roles.yaml").write_text(ROLES_FILE % "guest")
+        assert served.live.refresh() == "taken"
+
+    return Scenario(served.live.in_force.resolved_roles, served.decisions, change)
+
+
+def what_is_stored_changes(place: Place, is_another_process: bool = False) -> Scenario:
+    policy, store = todo_policy(), place.store()
+    entities = EntityStore(store.engine, store.tell)
+    entities.write(policy, [todo("1", owner="ann@x")])
+    cache = EffectiveRolesCache(store, policy.roles)
+
+    def owner() -> object:
+        cache.refresh()
+        return cache.stored.of([("resource", "todo", "1")])["resource", "todo", "1"].properties["owner"]
+
+    def change() -> None:
+        writer = EntityStore(place.engine()) if is_another_process else entities
+        writer.write(policy, [todo("1", owner="bob@x")])
+
+    return Scenario(cache.stored, owner, change)
+
+
+def another_process_stores(place: Place) -> Scenario:
+    return what_is_stored_changes(place, is_another_process=True)
+
+
+def with_key(place: Place, expires: int | None = None) -> tuple[KeyStore, str, list[float], ApiKeys, Callable[[], bool]]:
+    keys = KeyStore(place.engine())
+    keys.prepare()
+    id_, token = keys.new(Caller("crm", frozenset({"decide"})), expires)
+    now = [NOW]
+    cache = ApiKeys(keys, lambda: now[0])
+
+    def is_good() -> bool:
+        try:
+            return cache.caller_of(token).name == "crm"
+        except Unauthenticated:
+            return False
+
+    return keys, id_, now, cache, is_good
+
+
+def a_key_is_revoked(place: Place) -> Scenario:
+    keys, id_, _, cache, is_good = with_key(place)
+
+    def change() -> None:
+        keys.revoke(id_)
+        later = time.monotonic() + authentication.SECONDS_KEPT
+        place.patch.setattr(time, "monotonic", lambda: later)
+
+    return Scenario(cache, is_good, change)
+
+
+def a_key_expires(place: Place) -> Scenario:
+    _, _, now, cache, is_good = with_key(place, expires=int(NOW) + 5)
+    return Scenario(cache, is_good, lambda: now.__setitem__(0, NOW + 5))
+
+
+def in_memory(place: Place) -> tuple[clients._Memory, Callable[[], object]]:
+    memory = clients._Memory(60)
+    memory.keep(b"may ann?", Decision(True), time.monotonic(), memory.changes)
+    return memory, lambda: memory.get(b"may ann?")
+
+
+def the_client_changes_roles(place: Place) -> Scenario:
+    memory, ask = in_memory(place)
+    return Scenario(memory, ask, memory.forget)
+
+
+def the_seconds_are_over(place: Place) -> Scenario:
+    memory, ask = in_memory(place)
+    later = time.monotonic() + 60
+    return Scenario(memory, ask, lambda: place.patch.setattr(time, "monotonic", lambda: later))
+
+
+SCENARIOS: dict[tuple[type, str], Callable[[Place], Scenario]] = {
+    (EffectiveRolesCache, "role assignments"): a_role_is_revoked,
+    (EffectiveRolesCache, "groups"): a_member_leaves_a_group,
+    (EffectiveRolesCache, "the moment"): a_role_ends,
+    (EffectiveRolesCache, "the roles of the policies"): a_role_contains_less,
+    (EffectiveRolesCache, "other processes"): another_process_revokes,
+    (EffectiveRolesCache, "which history the database has"): another_backup_is_restored,
+    (StoredProperties, "stored entities"): what_is_stored_changes,
+    (StoredProperties, "other processes"): another_process_stores,
+    (ApiKeys, "keys that are revoked"): a_key_is_revoked,
+    (ApiKeys, "the moment"): a_key_expires,
+    (clients._Memory, "what this client changed"): the_client_changes_roles,
+    (clients._Memory, "the moment"): the_seconds_are_over,
+}
+
+
+def fault(scenario: Scenario, attributes: set[str]) -> str | None:
+    """What is wrong with a cache; None for nothing."""
+    before = scenario.ask()
+    if scenario.ask() != before:
+        return "the answer changes by itself"
+    if not any(getattr(scenario.cache, name) for name in attributes):
+        return "nothing is kept, so nothing is tested"
+    scenario.change()
+    return "what was kept is told although it is wrong" if scenario.ask() == before else None
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    with ExitStack() as after:
+        yield Place(tmp_path, monkeypatch, after)
+
+
+@pytest.mark.parametrize("name", OF_ANSWERS)
+def test_there_is_a_scenario_for_all_that_an_answer_depends_on(name: str) -> None:
+    class_ = OF_ANSWERS[name]
+    known = {dependency for cache, dependency in SCENARIOS if cache is class_}
+    assert known == set(class_.depends_on), f"{name} says one thing in depends_on, and SCENARIOS another"
+
+
+@pytest.mark.parametrize(("cache", "dependency"), SCENARIOS, ids=lambda one: one if isinstance(one, str) else one.__name__)
+def test_nothing_is_told_that_is_wrong_since(cache: type, dependency: str, place: Place) -> None:
+    (name,) = (name for name, class_ in OF_ANSWERS.items() if class_ is cache)
+    found = fault(SCENARIOS[cache, dependency](place), keepers(PACKAGE)[name])
+    assert found is None, f"{name}, of {dependency}: {found}"
+
+
+@pytest.mark.parametrize("scenario", [a_role_is_revoked, a_member_leaves_a_group, another_process_revokes])
+def test_a_cache_that_drops_nothing_is_found(scenario: Callable[[Place], Scenario], place: Place) -> None:
+    place.patch.setattr(EffectiveRolesCache, "_drop", lambda self, subjects: None)
+    assert fault(scenario(place), {"_entries"}) == "what was kept is told although it is wrong"
+
+
+def test_a_cache_that_forgets_the_moment_is_found(place: Place) -> None:
+    scenario = a_role_ends(place)
+    scenario.ask()
+    for entry in scenario.cache._entries.values():  # type: ignore[attr-defined]
+        entry.always = True
+    assert fault(scenario, {"_entries"}) == "what was kept is told although it is wrong"
