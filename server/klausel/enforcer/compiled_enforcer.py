@@ -137,6 +137,12 @@ class CompiledDecisions(CoreEnforcer):  # type: ignore[misc]
                         self._changed_in_edit = False
                         self.refresh()
 
+    def take_from(self, other: CompiledDecisions) -> None:
+        """Lets the next plan be made from what another enforcer compiled, as far as it fits; that one may be edited no more."""
+        plan = other._current()
+        self._shelf = other._shelf
+        self._earlier = plan if isinstance(plan, CompiledPlan) else None
+
     def note_change(self) -> None:
         """Called after each change of what decides; at the end of an edit the plan is made anew."""
         if self._editor == threading.get_ident():
