@@ -10,7 +10,7 @@ from flask import Flask
 
 from klausel.api.errors import ApiError
 from klausel.core.terms.caller import Caller
-from klausel.service.authentication import Authentication, TooManyRequests, Unauthenticated
+from klausel.service.authentication import Authentication, CannotTell, TooManyRequests, Unauthenticated
 from klausel.service.sign_in import SignIns
 from klausel.settings import Settings
 from klausel.storage.sql.database import StorageError
@@ -55,6 +55,8 @@ SCOPES_OF_ROUTES: dict[tuple[str, str], tuple[str, ...]] = {
     ("GET", "/console/people"): ("assign", "audit"),
     ("GET", "/console/person"): ("assign", "audit"),
     ("POST", "/console/person"): ("assign", "assign_on_behalf"),
+    ("GET", "/console/decisions"): ("audit",),
+    ("GET", "/console/decision"): ("audit",),
     ("GET", "/console/sign-in"): _OPEN,
     ("POST", "/console/sign-in"): _OPEN,
     ("POST", "/console/sign-out"): _OPEN,
@@ -115,6 +117,8 @@ def admit(
         raise ApiError(401, str(error), {"WWW-Authenticate": header}) from None
     except TooManyRequests as error:
         raise ApiError(429, str(error), {"Retry-After": str(math.ceil(error.seconds))}) from None
+    except CannotTell as error:
+        raise ApiError(503, str(error), {"Retry-After": "10"}) from None
     except StorageError:
         raise ApiError(503, "nobody can tell who calls: the database does not answer", {"Retry-After": "1"}) from None
     environ[CALLER] = caller

@@ -12,14 +12,11 @@ import click
 
 from klausel.cli.options import fail, load_or_exit, open_policies
 from klausel.cli.output import say
-from klausel.core.conditions.values import read_time
-from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.decisions.explain import Explanation
-from klausel.core.decisions.explain import explain as explain_request
 from klausel.core.records.recorded import BadRecord, Dropped, Recorded, read_recorded
 from klausel.core.terms.problem import PolicyError
-from klausel.core.terms.request import asked_at
 from klausel.service.pipeline import LoadedPolicy
+from klausel.service.recorded_decisions import explained_by
 from klausel.storage.decision_log.files import UnreadableLog, blocks_of, values_of
 from klausel.storage.git.objects import GitError
 
@@ -115,22 +112,12 @@ def _policies_of(version: object, policies: Path, model: Path | None, at: str | 
 
 
 def _explained(recorded: Recorded, loaded: LoadedPolicy) -> Explanation:
-    policy, request, now = loaded.compiled.policy, recorded.request, read_time(recorded.now)
-    assert request is not None
-    if now is None:
-        fail("the record does not say at which time it was asked")
-    held = recorded.held or ()
+    try:
+        told = explained_by(recorded, loaded)
+    except BadRecord as error:
+        fail(f"the record {error}")
+    assert told.explanation is not None
     say(f"klausel: asked at {recorded.now}, with the role assignments of then", err=True)
-    if recorded.masked:
-        say("klausel: the record has masked values; what conditions say of them is not known", err=True)
-    explanation = explain_request(
-        policy,
-        loaded.compiled,
-        lambda _: EffectiveRoles.of(policy.roles, held),
-        asked_at(request, now) if policy.uses_now else request,
-        now.timestamp(),
-    )
-    if explanation.decision.allowed != recorded.allowed:
-        then = "allowed" if recorded.allowed else f"denied{f': {recorded.failure}' if recorded.failure else ''}"
-        say(f"klausel: it was {then} then; this explanation is of another decision", err=True)
-    return explanation
+    for remark in told.remarks:
+        say(f"klausel: {remark[:1].lower()}{remark[1:].removesuffix('.')}", err=True)
+    return told.explanation

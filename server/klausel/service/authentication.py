@@ -26,6 +26,10 @@ class Unauthenticated(Exception):
     """Nobody knows who calls; the text says why in one sentence."""
 
 
+class CannotTell(Exception):
+    """Nobody can find out now who calls; the text says why in one sentence."""
+
+
 class TooManyRequests(Exception):
     """A caller asks faster than it may; it may go on after `seconds`."""
 
@@ -41,7 +45,7 @@ class Proofs(Protocol):
         """Whether a token looks like a proof of this kind."""
 
     def caller_of(self, token: str) -> Caller:
-        """Who proves itself by a token; raises `Unauthenticated`, and `StorageError` where nobody can tell now."""
+        """Who proves itself by a token; raises `Unauthenticated`, `StorageError` and `CannotTell`."""
 
 
 class ApiKeys:
@@ -120,7 +124,15 @@ class RateLimit:
             left = min(most, left + (now - at) * self._per_second)
             if left < 1:
                 raise TooManyRequests((1 - left) / self._per_second)
+            if name not in self._left and len(self._left) >= MOST_KEPT:
+                self._forget_rested(now, most)
             self._left[name] = (left - 1, now)
+
+    def _forget_rested(self, now: float, most: float) -> None:
+        """Forgets who may send all again, or where there are none, who rests longest."""
+        rested = [one for one, (left, at) in self._left.items() if left + (now - at) * self._per_second >= most]
+        for one in rested or [min(self._left, key=lambda one: self._left[one][1])]:
+            del self._left[one]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +143,7 @@ class Authentication:
     rate_limit: RateLimit | None = None
 
     def caller(self, environ: Mapping[str, object]) -> Caller:
-        """Who sent a request; raises `Unauthenticated`, `TooManyRequests`, and `StorageError` where nobody can tell."""
+        """Who sent a request; raises `Unauthenticated`, `TooManyRequests`, `StorageError` and `CannotTell`."""
         header = environ.get("HTTP_AUTHORIZATION")
         if not isinstance(header, str) or not header:
             raise Unauthenticated("the request does not say who calls; send a header Authorization: Bearer …")

@@ -57,6 +57,7 @@ PAGES = (
     Link("what_can.html", "/console/what-can", "What can"),
     Link("changes.html", "/console/changes", "Changes"),
     Link("people.html", "/console/people", "People"),
+    Link("decisions.html", "/console/decisions", "Decisions"),
 )
 
 

@@ -10,6 +10,8 @@ from klausel.api.access import caller_in, check_reach, check_scope
 from klausel.api.console.changes_page import FIELDS as FIELDS_OF_CHANGES
 from klausel.api.console.changes_page import ChangesPage
 from klausel.api.console.cookies import Cookies
+from klausel.api.console.decisions_page import FIELDS as FIELDS_OF_DECISIONS
+from klausel.api.console.decisions_page import DecisionPages
 from klausel.api.console.fields import FIELDS_OF_TRY, is_property_field, read_domain, read_page_number
 from klausel.api.console.matrix_page import FIELDS as FIELDS_OF_MATRIX
 from klausel.api.console.matrix_page import MatrixPage
@@ -45,6 +47,7 @@ def console_routes(service: Service) -> Blueprint:
     script = files("klausel.api.console").joinpath("console.js").read_bytes()
     matrix = MatrixPage(service)
     changes = ChangesPage(service)
+    decisions = DecisionPages(service)
 
     cookies = Cookies(service.settings)
     sign_ins = service.sign_ins
@@ -128,6 +131,17 @@ def console_routes(service: Service) -> Blueprint:
     @blueprint.post("/console/person", provide_automatic_options=False)
     def change() -> Response:
         return change_person(service, cookies)
+
+    @blueprint.get("/console/decisions", provide_automatic_options=False)
+    def show_decisions() -> Response:
+        given = query_parameters(*FIELDS_OF_DECISIONS, "before", "format")
+        return answer(decisions.search(given, caller_in(request.environ), format_asked(*FORMATS) == "json"))
+
+    @blueprint.get("/console/decision", provide_automatic_options=False)
+    def show_decision() -> Response:
+        given = query_parameters("id", "at", "format")
+        format_asked(*FORMATS)
+        return answer(decisions.one(given, caller_in(request.environ)))
 
     @blueprint.get("/console/style.css", provide_automatic_options=False)
     def show_style() -> Response:

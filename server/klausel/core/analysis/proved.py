@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from klausel.core.analysis.budget import MOST_STEPS, Budget
@@ -63,9 +62,9 @@ def _still_held(held: _Held, policy: PolicySet, most_steps: int) -> _Held | None
     changed = _Changed(before, policy)
     remembered = Remembered(policy, policy, Budget(most_steps - held.steps))
     for invariant, earlier, names in zip(policy.invariants, before.invariants, held.names, strict=True):
-        if _rule(invariant) != _rule(earlier):
+        if invariant is not earlier and _rule(invariant) != _rule(earlier):
             return None
-        things = tuple(changed.among(invariant, earlier))
+        things = changed.among(invariant, earlier)
         if not things:
             continue
         asked = replace(invariant, things=invariant.things if invariant.kind in ("separate", "toxic") else things)
@@ -87,27 +86,35 @@ class _Changed:
     """What may be answered otherwise under another policy set with the same roles."""
 
     def __init__(self, before: PolicySet, after: PolicySet) -> None:
-        types = {*before.resource_types, *after.resource_types}
-        self._types = {name for name in types if before.resource_types.get(name) != after.resource_types.get(name)}
-        questions = {*before.questions, *after.questions}
-        self._questions: set[Question] = {
-            question for question in questions if before.grants_about(*question) != after.grants_about(*question)
-        }
+        types, others = before.resource_types, after.resource_types
+        # What was not read again is the same object: that is looked at first, for it takes no time.
+        self._types = {name for name, one in others.items() if types.get(name) is not one and types.get(name) != one}
+        self._types |= types.keys() - others.keys()
+        self._questions: set[Question] = after.changed_questions(before)
+        self._touched = self._types | {name for name, _ in self._questions}
+        self._found: dict[int, tuple[Thing, ...]] = {}
 
-    def among(self, invariant: Invariant, earlier: Invariant) -> Iterator[Thing]:
+    def among(self, invariant: Invariant, earlier: Invariant) -> tuple[Thing, ...]:
         """The things of an invariant that may be answered otherwise, and those that it was not about earlier."""
+        if invariant is earlier:
+            # Many invariants are about the same things.
+            found = self._found.get(id(invariant.things))
+            if found is None:
+                near = [thing for thing in invariant.things if thing.resource_type in self._touched]
+                found = self._found[id(invariant.things)] = tuple(filter(self._is_touched, near))
+            return found
         known = None if invariant.things == earlier.things else set(earlier.things)
         conditions = {
             name
             for name in {*invariant.fitted, *earlier.fitted}
             if invariant.condition_on(name) != earlier.condition_on(name)
         }
-        for thing in invariant.things:
-            name = thing.resource_type
-            if (
-                (name, thing.action) in self._questions
-                or name in self._types
-                or name in conditions
-                or (known is not None and thing not in known)
-            ):
-                yield thing
+        return tuple(
+            thing
+            for thing in invariant.things
+            if self._is_touched(thing) or thing.resource_type in conditions or (known is not None and thing not in known)
+        )
+
+    def _is_touched(self, thing: Thing) -> bool:
+        name = thing.resource_type
+        return (name, thing.action) in self._questions or name in self._types

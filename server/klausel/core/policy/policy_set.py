@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
@@ -95,6 +95,10 @@ class Grant:
         return f"{self.effect} {self.grantee} to {self.action} {self.resource_type}{where}{when}"
 
 
+GrantIndex = Mapping[tuple[str, str], tuple[Grant, ...]]
+"""Grants by type and action, each in the order of the files."""
+
+
 @dataclass(frozen=True)
 class PolicySet:
     """Roles, resource types, conditions and grants (in the order of the files), and the warnings found on the way."""
@@ -135,12 +139,28 @@ class PolicySet:
         conditions = {id(grant.condition): grant.condition for grant in self.grants if grant.condition is not None}
         return any(CONTEXT_NOW in attributes_of(atom) for condition in conditions.values() for atom in atoms(condition))
 
+    def changed_questions(self, earlier: PolicySet) -> set[tuple[str, str]]:
+        """The types and actions about which the grants are others than those of another policy set."""
+        before, after = earlier._grants_by_question, self._grants_by_question
+        # Grants that were not read again are the same objects, and looking at which they are takes no time.
+        found = {asked for asked, grants in after.items() if before.get(asked) is not grants and before.get(asked) != grants}
+        return found | (before.keys() - after.keys())
+
+    def take_index(self, found: GrantIndex) -> None:
+        """Notes the grants by type and action, for who knows them before this policy set is used."""
+        self.__dict__["_grants_by_question"] = found
+
     @cached_property
-    def _grants_by_question(self) -> Mapping[tuple[str, str], tuple[Grant, ...]]:
-        found: dict[tuple[str, str], list[Grant]] = {}
-        for grant in self.grants:
-            found.setdefault((grant.resource_type, grant.action), []).append(grant)
-        return {question: tuple(grants) for question, grants in found.items()}
+    def _grants_by_question(self) -> GrantIndex:
+        return grants_by_question(self.grants)
+
+
+def grants_by_question(grants: Iterable[Grant]) -> dict[tuple[str, str], tuple[Grant, ...]]:
+    """Grants by their type and action, each in the order given."""
+    found: dict[tuple[str, str], list[Grant]] = {}
+    for grant in grants:
+        found.setdefault((grant.resource_type, grant.action), []).append(grant)
+    return {question: tuple(of_question) for question, of_question in found.items()}
 
 
 def declarations_of(
