@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Engine, and_, bindparam, delete, func, insert, select
+from sqlalchemy import Connection, Engine, and_, func, select
 
 from klausel.core.policy.entity import (
     Entity,
@@ -24,9 +24,10 @@ from klausel.core.records.change_record import GRANTED, Origin
 from klausel.core.terms.identifiers import is_printable
 from klausel.storage.change_log.writer import EntityRow, log_entities
 from klausel.storage.sql.database import reading, writing
+from klausel.storage.sql.many_rows import delete_rows, insert_rows, keep_statistics
 from klausel.storage.sql.revisions import StoreChange, log_change, own_write, revision_now
 from klausel.storage.sql.tables import Entity as Row
-from klausel.storage.sql.tables import EntityLogRow
+from klausel.storage.sql.tables import EntityLogRow, EntityProperty
 
 KEYS_PER_QUERY = 500
 ROWS_PER_STEP = 5_000
@@ -96,6 +97,9 @@ class EntityStore:
         _check_reach(accounts, wanted.values())
         with writing(self._engine, None) as connection:
             known = _stored(connection, {*wanted, *gone})
+            if accounts is not None:
+                # What lies in another account is not there to this caller.
+                known = {key: row for key, row in known.items() if key not in gone or _is_inside(accounts, row)}
             _check_reach(accounts, known.values())
             if accounts is not None and any(kind == "subject" for kind, _, _ in gone):
                 raise OutOfReach(
@@ -195,6 +199,10 @@ def _checked(
     return wanted, set(remove)
 
 
+def _is_inside(accounts: frozenset[str], row: EntityRow) -> bool:
+    return not row[3] or top_domain(row[3]) in accounts
+
+
 def _check_reach(accounts: frozenset[str] | None, rows: Iterable[EntityRow]) -> None:
     if accounts is None:
         return
@@ -225,17 +233,12 @@ def _put(
     if not stored and not removed:
         return None
     names = ("kind", "type", "id", "domain", "properties")
-    by_key = delete(Row).where(*(getattr(Row, name) == bindparam(f"{name}_") for name in names[:3]))
     with own_write(connection):
-        if removed:
-            connection.execute(
-                by_key, [{f"{name}_": part for name, part in zip(names, row, strict=False)} for row in removed]
-            )
-        for start in range(0, len(stored), ROWS_PER_STEP):
-            some = stored[start : start + ROWS_PER_STEP]
-            connection.execute(insert(Row), [dict(zip(names, row, strict=True)) for row in some])
+        delete_rows(connection, Row, names[:3], [row[:3] for row in removed])
+        insert_rows(connection, Row, names, stored)
     change = log_change(connection, frozenset(f"{row[1]}:{row[2]}" for row in (*stored, *removed)))
     log_entities(connection, origin, stored, removed)
+    keep_statistics(connection, (Row, EntityProperty), len(stored))
     return change
 
 
