@@ -21,7 +21,7 @@ from klausel.core.policy.entity import (
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.policy.roles import top_domain
 from klausel.core.records.change_record import GRANTED, Origin
-from klausel.core.terms.identifiers import is_printable
+from klausel.core.terms.identifiers import is_printable, subject_key
 from klausel.storage.change_log.writer import EntityRow, log_entities
 from klausel.storage.sql.database import reading, writing
 from klausel.storage.sql.many_rows import delete_rows, insert_rows, keep_statistics
@@ -236,7 +236,7 @@ def _put(
     with own_write(connection):
         delete_rows(connection, Row, names[:3], [row[:3] for row in removed])
         insert_rows(connection, Row, names, stored)
-    change = log_change(connection, frozenset(f"{row[1]}:{row[2]}" for row in (*stored, *removed)))
+    change = log_change(connection, frozenset(subject_key(row[1], row[2]) for row in (*stored, *removed)))
     log_entities(connection, origin, stored, removed)
     keep_statistics(connection, (Row, EntityProperty), len(stored))
     return change
