@@ -43,6 +43,7 @@ SCOPES_OF_ROUTES: dict[tuple[str, str], tuple[str, ...]] = {
     ("GET", "/v1/assignments"): ("assign", "audit"),
     ("DELETE", "/v1/assignments"): ("assign", "assign_on_behalf"),
     ("GET", "/v1/assignment-log"): ("audit",),
+    ("GET", "/v1/entity-log"): ("audit",),
     ("POST", "/v1/entities"): ("assign",),
     ("GET", "/v1/entities"): ("assign", "audit"),
     ("DELETE", "/v1/entities"): ("assign",),

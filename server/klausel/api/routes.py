@@ -8,7 +8,7 @@ from flask import Blueprint, Response, request
 
 from klausel.api import request_shapes
 from klausel.api.access import caller_in, check_reach_of_stored
-from klausel.api.assignment_log import list_changes
+from klausel.api.assignment_log import list_changes, list_entity_changes
 from klausel.api.assignments import change_assignments, list_assignments, remove_subject
 from klausel.api.authzen_requests import read_evaluation
 from klausel.api.casbin_js import answer_casbin_js
@@ -172,6 +172,11 @@ def klausel_routes(service: Service, metrics: Metrics) -> Blueprint:
     def show_log() -> Response:
         parameters = query_parameters(*request_shapes.LOG_FILTERS)
         return json_answer(list_changes(service, parameters, caller_in(request.environ)))
+
+    @blueprint.get("/v1/entity-log", provide_automatic_options=False)
+    def show_entity_log() -> Response:
+        parameters = query_parameters(*request_shapes.ENTITY_LOG_FILTERS)
+        return json_answer(list_entity_changes(service, parameters, caller_in(request.environ)))
 
     @blueprint.get(DESCRIPTION_PATH, provide_automatic_options=False)
     def description() -> Response:

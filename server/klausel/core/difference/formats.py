@@ -68,7 +68,7 @@ def _text_lines(report: DifferenceReport, entry: Entry, paint: Paint) -> Iterato
                 yield f"        {sign} {', '.join(map(shown, names))}"
     for cause, words in entry.causes:
         origin = report.origins.get(cause)
-        yield f"      {cause.source}: {words}" + (f" [{origin.short}]" if origin else "")
+        yield f"      {cause.source}: {words}" + (f" [{origin.told}]" if origin else "")
 
 
 def as_markdown(report: DifferenceReport) -> str:
@@ -121,7 +121,7 @@ def _md_causes(report: DifferenceReport, entry: Entry) -> str:
     lines = [f"- {_md(entry.actions)} **{_md(entry.first.resource_type)}**, {_md(who_in_words(entry.first))}"]
     for cause, words in entry.causes:
         origin = report.origins.get(cause)
-        lines.append(f"  - {_md(cause.source)}: {_md(words)}" + (f" ({_md(origin.short)})" if origin else ""))
+        lines.append(f"  - {_md(cause.source)}: {_md(words)}" + (f" ({_md(origin.told)})" if origin else ""))
     return "\n".join(lines)
 
 
@@ -202,7 +202,7 @@ def _html_row(report: DifferenceReport, entry: Entry) -> str:
     kind, word = {"+": ("more", "more"), "-": ("less", "less"), "±": ("both", "more and less")}[entry.sign]
     causes = "".join(
         f'<div class="cause"><code>{escaped(cause.source)}</code> {escaped(words)}'
-        + (f" ({escaped(report.origins[cause].short)})" if cause in report.origins else "")
+        + (f" ({escaped(report.origins[cause].told)})" if cause in report.origins else "")
         + "</div>"
         for cause, words in entry.causes
     )
