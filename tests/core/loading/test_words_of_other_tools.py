@@ -38,7 +38,7 @@ HINTS = {
         12: "there is no such day or time; look at the numbers",
         13: "there is no such day or time; look at the numbers",
         14: 'write hours and minutes from "00:00" to "23:59"',
-        2: "write two: [admin, lead], and a further invariant for each other pair",
+        2: "write two in a list, and a further invariant for each other pair",
     },
     "blank_missing_behind_colon": {3: "a blank is missing behind the colon"},
     "blank_missing_behind_dash": {3: "a blank is missing behind the dash in line 2: write `- allow: clerk`"},
