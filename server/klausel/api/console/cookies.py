@@ -26,6 +26,7 @@ class Cookies:
 
     def __init__(self, settings: Settings) -> None:
         self.are_secure = settings.base_url.startswith("https:")
+        self.asks_who = settings.authentication != "none"
         self._session = cookie_of_sign_in(settings)
         self._form = f"{self._session}-form"
         self._pending = f"{self._session}-openid"
