@@ -25,11 +25,13 @@ from klausel.api.lane import EvaluationLane
 from klausel.api.metrics import Metrics
 from klausel.api.routes import authzen_routes, klausel_routes
 from klausel.api.service_log import show_log
+from klausel.core.terms.claim_rules import read_claim_rule
 from klausel.enforcer.installation import check_installation
 from klausel.service.authentication import ApiKeys, Authentication, Proofs, RateLimit
 from klausel.service.decision_service import Service
 from klausel.service.effective_roles_cache import EffectiveRolesCache
 from klausel.service.oauth import OauthTokens, TokenRules, scopes_of
+from klausel.service.openid import OpenIdProvider, OpenIdRules
 from klausel.service.policy_in_force import LivePolicy
 from klausel.service.sign_in import SignIns
 from klausel.service.signing_keys import USUAL_ALGORITHMS, SigningKeys
@@ -131,6 +133,7 @@ def create_service(settings: Settings) -> Service:
         decision_log=decision_log,
         authentication=authentication,
         sign_ins=open_sign_ins(settings, engine, authentication),
+        openid=open_provider(settings),
     )
 
 
@@ -180,11 +183,29 @@ def open_tokens(settings: Settings) -> OauthTokens:
 
 def open_sign_ins(settings: Settings, engine: Engine, authentication: Authentication | None) -> SignIns | None:
     """What people sign in to the console by; None where nobody could. Raises `StorageError`."""
-    if authentication is None or not settings.takes_keys:
+    if authentication is None or not (settings.takes_keys or settings.oidc_issuer):
         return None
     sessions = SessionStore(engine)
     sessions.prepare()
     return SignIns(sessions, KeyStore(engine), settings.session_hours * 3600, authentication.rate_limit)
+
+
+def open_provider(settings: Settings) -> OpenIdProvider | None:
+    """The OpenID provider that people sign in by; None where the settings name none."""
+    if not settings.oidc_issuer or not settings.oidc_client_id:
+        return None
+    return OpenIdProvider(
+        OpenIdRules(
+            settings.oidc_issuer,
+            settings.oidc_client_id,
+            settings.oidc_client_secret,
+            settings.oidc_scopes,
+            f"{settings.base_url}/console/sign-in/callback",
+            settings.oidc_person_claim,
+            settings.oidc_person_type,
+            tuple(map(read_claim_rule, settings.oidc_allow)),
+        )
+    )
 
 
 def database_limits(settings: Settings) -> Limits:

@@ -228,6 +228,29 @@ class Settings:
     session_hours: float = _setting(
         8.0, "Hours after which a sign-in to the console ends.", metavar="HOURS", least=0, most=720, is_open=True
     )
+    oidc_issuer: str | None = _setting(
+        None,
+        "People sign in to the console by this OpenID provider: its issuer, to the letter.",
+        more="See [the console](console.md#signing-in-by-an-openid-provider).",
+        metavar="URL",
+    )
+    oidc_client_id: str | None = _setting(None, "What the provider calls this service.", metavar="NAME")
+    oidc_client_secret: str | None = _setting(
+        None, "The secret that the provider gave it; without one it is a public client.", metavar="TEXT", secret=True
+    )
+    oidc_scopes: tuple[str, ...] = _setting(
+        (),
+        "What the provider is asked to tell, beside openid; repeatable.",
+        option="--oidc-scope",
+        metavar="NAME",
+    )
+    oidc_person_claim: str = _setting("sub", "The claim that names the person.", metavar="CLAIM")
+    oidc_person_type: str = _setting("user", "The type of the subjects that these people are.", metavar="TYPE")
+    oidc_allow: tuple[str, ...] = _setting(
+        (),
+        "Who may do what in the console: CLAIM=VALUE:SCOPES@ACCOUNTS, the first that is met; repeatable.",
+        metavar="RULE",
+    )
     accept_model: tuple[str, ...] = _setting(
         (),
         "Take the model of this digest though its matcher is not Klausel's: no analysis speaks for it; repeatable.",

@@ -370,3 +370,25 @@ def test_tokens_alone_are_proof_enough_to_listen_beyond_this_machine(
     result = serve("--host", "0.0.0.0", *OAUTH, "--oauth-keys", str(tmp_path / "jwks.json"))
     assert result.exit_code == 0, result.stderr
     assert server.given["settings"].takes_tokens
+
+
+OIDC = ("--oidc-issuer", "https://login.example", "--oidc-client-id", "klausel", "--oidc-allow", "sub=*:policy")
+
+
+def test_settings_of_an_openid_provider_that_cannot_be_stop_the_start(serve: Klausel, server: type[Server]) -> None:
+    keys = ("--authentication", "keys")
+    for arguments, said in (
+        (("--oidc-issuer", "https://login.example", *keys), "needs --oidc-client-id and --oidc-allow too"),
+        (OIDC, "needs --authentication, such as keys"),
+        ((*keys, *OIDC, "--oidc-issuer", "http://login.example"), "is not an https address"),
+        ((*keys, *OIDC, "--oidc-issuer", "login.example"), "is not an https address"),
+        ((*keys, *OIDC, "--oidc-allow", "sub=*"), "is no CLAIM=VALUE:SCOPES@ACCOUNTS"),
+        ((*keys, *OIDC, "--oidc-allow", "sub=*:fly"), 'there is no scope "fly"'),
+        ((*keys, *OIDC, "--oidc-person-type", ""), '""'),
+    ):
+        result = serve(*arguments)
+        assert result.exit_code == 2, arguments
+        assert said in " ".join(result.stderr.replace("│", "").split())
+    result = serve(*keys, *OIDC)
+    assert result.exit_code == 0, result.stderr
+    assert list(server.given["settings"].oidc_allow) == ["sub=*:policy"]

@@ -43,6 +43,7 @@ SCOPES_OF_ROUTES: dict[tuple[str, str], tuple[str, ...]] = {
     ("GET", "/v1/assignments"): ("assign", "audit"),
     ("DELETE", "/v1/assignments"): ("assign", "assign_on_behalf"),
     ("GET", "/v1/assignment-log"): ("audit",),
+    ("GET", "/v1/entity-log"): ("audit",),
     ("POST", "/v1/entities"): ("assign",),
     ("GET", "/v1/entities"): ("assign", "audit"),
     ("DELETE", "/v1/entities"): ("assign",),
@@ -59,6 +60,8 @@ SCOPES_OF_ROUTES: dict[tuple[str, str], tuple[str, ...]] = {
     ("GET", "/console/decision"): ("audit",),
     ("GET", "/console/sign-in"): _OPEN,
     ("POST", "/console/sign-in"): _OPEN,
+    ("GET", "/console/sign-in/openid"): _OPEN,
+    ("GET", "/console/sign-in/callback"): _OPEN,
     ("POST", "/console/sign-out"): _OPEN,
     ("GET", "/console/style.css"): _OPEN,
     ("GET", "/console/console.js"): _OPEN,
@@ -157,3 +160,10 @@ def check_reach(caller: Caller | None, domains: Iterable[str | None]) -> None:
             raise ApiError(403, f"this caller may ask about {accounts} alone; name a domain")
         if not caller.reaches(domain):
             raise ApiError(403, f'this caller may not ask about "{domain}"')
+
+
+def check_reach_of_stored(caller: Caller | None, domains: Iterable[str | None]) -> None:
+    """As `check_reach`, for domains that may be those in which something is stored: their names are not told."""
+    if caller is None or not any(domain is not None and not caller.reaches(domain) for domain in domains):
+        return
+    raise ApiError(403, "this caller may not ask about this: it is not in its accounts")

@@ -176,6 +176,12 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         answer_shapes.CHANGES,
         parameters=request_shapes.LOG_FILTERS,
     ),
+    ("GET", "/v1/entity-log"): Operation(
+        "list_entity_changes",
+        "The changes of stored properties, newest first, in pages",
+        answer_shapes.ENTITY_CHANGES,
+        parameters=request_shapes.ENTITY_LOG_FILTERS,
+    ),
     ("GET", "/v1/casbin-js"): Operation(
         "casbin_js",
         "What a subject surely may, as casbin.js reads it",

@@ -7,8 +7,8 @@ from urllib.parse import unquote, urlsplit
 from flask import Blueprint, Response, request
 
 from klausel.api import request_shapes
-from klausel.api.access import caller_in, check_reach
-from klausel.api.assignment_log import list_changes
+from klausel.api.access import caller_in, check_reach_of_stored
+from klausel.api.assignment_log import list_changes, list_entity_changes
 from klausel.api.assignments import change_assignments, list_assignments, remove_subject
 from klausel.api.authzen_requests import read_evaluation
 from klausel.api.casbin_js import answer_casbin_js
@@ -102,8 +102,9 @@ def klausel_routes(service: Service, metrics: Metrics) -> Blueprint:
     def explain() -> Response:
         question = read_evaluation(read_body(limits))
         recording = service.recording("explain", request.environ)
-        explanation = service.explain(question, recording)
-        check_reach(caller_in(request.environ), filter(None, [explanation.decision.domain]))
+        caller = caller_in(request.environ)
+        explanation = service.explain(question, recording, caller=caller)
+        check_reach_of_stored(caller, [explanation.decision.domain])
         hand_over(recording)
         other_model = service.live.in_force.policy.compiled.other_model
         about_model = {} if other_model is None else {"not_for_model": other_model}
@@ -125,7 +126,7 @@ def klausel_routes(service: Service, metrics: Metrics) -> Blueprint:
 
     @blueprint.get("/v1/policy", provide_automatic_options=False)
     def policy() -> Response:
-        return json_answer(describe_policy(service.live))
+        return json_answer(describe_policy(service.live, caller_in(request.environ)))
 
     @blueprint.get("/v1/policy/types", provide_automatic_options=False)
     def policy_types() -> Response:
@@ -138,7 +139,7 @@ def klausel_routes(service: Service, metrics: Metrics) -> Blueprint:
             raise ApiError(403, "a page of another site may not reload the policies")
         if request.content_length and read_body(limits):
             raise ApiError(400, "a reload takes no members; send no body, or {}")
-        return json_answer(answer_reload(service))
+        return json_answer(answer_reload(service, caller_in(request.environ)))
 
     @blueprint.post("/v1/assignments", provide_automatic_options=False)
     def change() -> Response:
@@ -171,6 +172,11 @@ def klausel_routes(service: Service, metrics: Metrics) -> Blueprint:
     def show_log() -> Response:
         parameters = query_parameters(*request_shapes.LOG_FILTERS)
         return json_answer(list_changes(service, parameters, caller_in(request.environ)))
+
+    @blueprint.get("/v1/entity-log", provide_automatic_options=False)
+    def show_entity_log() -> Response:
+        parameters = query_parameters(*request_shapes.ENTITY_LOG_FILTERS)
+        return json_answer(list_entity_changes(service, parameters, caller_in(request.environ)))
 
     @blueprint.get(DESCRIPTION_PATH, provide_automatic_options=False)
     def description() -> Response:

@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 
 from klausel.cli.completion import complete_action, complete_type
 from klausel.cli.database_options import database_option, explains_storage_errors, open_existing_database
-from klausel.cli.decisions import ENTITIES, set_option, set_property
+from klausel.cli.decisions import ENTITIES, resource_named, set_option, set_property
 from klausel.cli.formats import format_option
 from klausel.cli.moments import moment_in_log, now_option, people_at_option, say_as_of, time_of_question
 from klausel.cli.options import at_option, load_or_exit, model_option, say_other_model, with_other_model
@@ -180,7 +180,7 @@ def who_can_command(
     """
     loaded = load_or_exit(policies, model, at=at)
     policy = loaded.compiled.policy
-    type_, _, id_ = resource.partition(":")
+    type_, id_ = resource_named(policy.resource_types, resource)
     _check_declared(policy, action, type_)
     writer = write(loaded)
     if domain is None:

@@ -26,6 +26,7 @@ from klausel.cli.assignments import import_file
 from klausel.cli.change_options import origin_here
 from klausel.cli.database_options import check_listen_url, explains_storage_errors
 from klausel.cli.oauth_settings import check_oauth
+from klausel.cli.oidc_settings import check_oidc
 from klausel.cli.options import fail, load_or_exit, model_beside
 from klausel.cli.output import say
 from klausel.cli.service_options import service_options, settings_given
@@ -218,6 +219,7 @@ def _check_address(settings: Settings) -> None:
     if is_open and settings.max_requests_per_second is not None:
         raise click.UsageError("--max-requests-per-second counts by caller, so it needs --authentication keys or oauth")
     check_oauth(settings)
+    check_oidc(settings)
     _check_proxies(settings)
     if settings.public_url is not None:
         fault = fault_in_public_url(settings.public_url)

@@ -228,7 +228,7 @@ class Shell(cmd.Cmd):
         policy = self._loaded.compiled.policy
         action, resource, *values = self._asked
         try:
-            request = request_of(policy.roles, self._subject, action, resource, self._where, values)
+            request = request_of(policy, self._subject, action, resource, self._where, values)
         except click.BadParameter as error:
             self._tell(error.message)
             return

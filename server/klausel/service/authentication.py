@@ -56,7 +56,7 @@ class ApiKeys:
     def __init__(self, store: KeyStore, clock: Callable[[], float] = time.time) -> None:
         self._store = store
         self._clock = clock
-        self._found: dict[bytes, tuple[float, ApiKey]] = {}
+        self._found: dict[bytes, tuple[float, ApiKey | None]] = {}
         self._used: dict[str, int] = {}
         self._noted_at = time.monotonic()
         self._noting = threading.Lock()
@@ -73,13 +73,13 @@ class ApiKeys:
             key = known[1]
         else:
             self._found.pop(digest, None)
-            found = self._store.find(token)
-            if found is None:
-                raise Unauthenticated("there is no such API key")
-            key = found
+            key = self._store.find(token)
+            # What is no key is remembered too, so that who goes on sending it does not keep the database busy.
             if len(self._found) >= MOST_KEPT:
                 self._found.clear()
             self._found[digest] = (time.monotonic(), key)
+        if key is None:
+            raise Unauthenticated("there is no such API key")
         now = self._clock()
         state = key.state(now)
         if state != "good":

@@ -80,7 +80,7 @@ class StoredProperties:
                 self._bytes = 0
                 return
             for name in names:
-                type_, _, id_ = name.partition(":")
+                type_, id_ = split_subject_key(name) or ("", name)
                 self._forget(("subject", type_, id_))
                 self._forget(("resource", type_, id_))
 

@@ -138,8 +138,11 @@ def test_only_those_who_may_read_the_log_open_a_link(opened: Callable[..., Doors
 
 
 def test_where_nothing_can_be_read_it_says_so(opened: Callable[..., Doors]) -> None:
-    told = Browser(opened().service).get(DECISIONS, format="json")
+    browser = Browser(opened().service)
+    told = browser.get(DECISIONS, format="json")
     assert (told.status, "--decision-log" in told.message) == (404, True)
+    page = browser.page(DECISIONS)
+    assert ("--decision-log" in page.text, list(page.all("form"))) == (True, [])
 
 
 def test_hostile_values_stay_text(recorded: Doors) -> None:

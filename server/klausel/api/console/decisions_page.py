@@ -43,12 +43,18 @@ class DecisionPages:
     def search(self, given: dict[str, str], caller: Caller | None, is_twin: bool) -> Page:
         """The newest records that meet every field, as far as the caller reaches.
 
-        The twin raises `ApiError` (400) where the page shows a fault. Both raise `ApiError` (404, 503) where there is no log
-        that can be read, and `StorageError`.
+        The twin raises `ApiError` (400, 404) where the page shows a fault, or that there is no log that can be read. Both raise
+        `ApiError` (503) and `StorageError`.
         """
-        log = self._readable()
         shown: Json = {"given": {name: given.get(name, "") for name in FIELDS}, "fault": None, "rows": [], "found": None}
-        shown |= {"compressed": log.compressed(), "older": None}
+        shown |= {"compressed": 0, "older": None, "no_log": None}
+        try:
+            log = self._readable()
+            shown["compressed"] = log.compressed()
+        except ApiError as error:
+            if is_twin:
+                raise
+            return Page("decisions.html", _TITLE, {**shown, "no_log": error.message})
         try:
             wanted = _wanted(given)
             before = _place(given.get("before", ""))

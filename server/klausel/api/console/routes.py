@@ -51,8 +51,7 @@ def console_routes(service: Service) -> Blueprint:
 
     cookies = Cookies(service.settings)
     sign_ins = service.sign_ins
-    seconds = int(service.settings.session_hours * 3600)
-    pages = None if sign_ins is None else SignInPages(sign_ins, cookies, seconds, service.settings.is_loopback)
+    pages = None if sign_ins is None else SignInPages(sign_ins, service.openid, cookies, service.settings)
     blueprint.record_once(lambda state: state.app.extensions.__setitem__(COOKIES, cookies))
 
     @blueprint.get("/console/sign-in", provide_automatic_options=False)
@@ -62,6 +61,14 @@ def console_routes(service: Service) -> Blueprint:
     @blueprint.post("/console/sign-in", provide_automatic_options=False)
     def sign_in() -> Response:
         return _pages(pages).sign_in()
+
+    @blueprint.get("/console/sign-in/openid", provide_automatic_options=False)
+    def begin_openid() -> Response:
+        return _pages(pages).begin_openid(query_parameters("next"))
+
+    @blueprint.get("/console/sign-in/callback", provide_automatic_options=False)
+    def finish_openid() -> Response:
+        return _pages(pages).finish_openid()
 
     @blueprint.post("/console/sign-out", provide_automatic_options=False)
     def sign_out() -> Response:
@@ -170,5 +177,5 @@ def console_routes(service: Service) -> Blueprint:
 
 def _pages(pages: SignInPages | None) -> SignInPages:
     if pages is None:
-        raise ApiError(404, "this service asks nobody to sign in; it runs without --authentication keys")
+        raise ApiError(404, "this service asks nobody to sign in; it runs without --authentication")
     return pages

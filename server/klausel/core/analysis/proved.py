@@ -8,7 +8,7 @@ from klausel.core.analysis.budget import MOST_STEPS, Budget
 from klausel.core.analysis.decision_table import MOST_REMEMBERED, Question, Remembered
 from klausel.core.analysis.proof import Verdict, prove, wanted_names
 from klausel.core.policy.invariant import Invariant, Thing
-from klausel.core.policy.policy_set import PolicySet
+from klausel.core.policy.policy_set import PolicySet, changed_keys
 
 Names = frozenset[str]
 
@@ -86,10 +86,7 @@ class _Changed:
     """What may be answered otherwise under another policy set with the same roles."""
 
     def __init__(self, before: PolicySet, after: PolicySet) -> None:
-        types, others = before.resource_types, after.resource_types
-        # What was not read again is the same object: that is looked at first, for it takes no time.
-        self._types = {name for name, one in others.items() if types.get(name) is not one and types.get(name) != one}
-        self._types |= types.keys() - others.keys()
+        self._types = changed_keys(before.resource_types, after.resource_types)
         self._questions: set[Question] = after.changed_questions(before)
         self._touched = self._types | {name for name, _ in self._questions}
         self._found: dict[int, tuple[Thing, ...]] = {}

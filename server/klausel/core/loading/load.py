@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
@@ -42,7 +42,7 @@ from klausel.core.terms.escaping import shown
 from klausel.core.terms.problem import Place, PolicyError, Problem, Suggestions
 from klausel.core.text.csv_rows import read_csv
 from klausel.core.text.decoding import decode
-from klausel.core.text.yaml_nodes import Fields, Node, Text, read_yaml
+from klausel.core.text.yaml_nodes import Fields, Text, read_yaml
 
 ROLES_FILE = "roles.yaml"
 CONDITIONS_FILE = "conditions.yaml"
@@ -166,11 +166,16 @@ class _Loader:
             if properties_root
             else (frozenset[str](), frozenset[str]())
         )
-        declarations = list(_declarations([*features.values(), properties_root]))
+        found_ids = [
+            one
+            for name, root in features.items()
+            for one in self.cache.remembered(("ids", shown[name], texts[name]), partial(_ids_in, root))
+        ]
+        found_ids += _ids_in(properties_root) if properties_root else ()
         if subject_types is not None and is_complete:
-            check_types_of_ids(declarations, subject_types, declared_types, self.problems)
+            check_types_of_ids(found_ids, subject_types, declared_types, self.problems)
         ids: dict[str, Place] = {}
-        for text, of in (one for node in declarations for one in types_of_ids(node)):
+        for text, of in found_ids:
             ids.setdefault(of, text.place)
         vocabulary = Vocabulary(
             roles,
@@ -351,13 +356,12 @@ class _Loader:
         return join_roles(levels, declared, names or frozenset(), links, self.problems), names
 
 
-def _declarations(roots: Iterable[Fields | None]) -> Iterator[Node | None]:
-    """Where files declare types of properties: below each resource type, and in `properties.yaml`."""
-    for root in filter(None, roots):
-        types = root.get("resource_types")
-        for _, one in types.entries if isinstance(types, Fields) else ():
-            yield one.get("properties") if isinstance(one, Fields) else None
-        yield from (root.get(name) for name in OF_OTHERS)
+def _ids_in(root: Fields) -> tuple[tuple[Text, str], ...]:
+    """The types whose ids a file declares: below each resource type, and in `properties.yaml`; each where it stands."""
+    types = root.get("resource_types")
+    declared = [one for _, one in types.entries if isinstance(one, Fields)] if isinstance(types, Fields) else []
+    nodes = [*(one.get("properties") for one in declared), *(root.get(name) for name in OF_OTHERS)]
+    return tuple(one for node in nodes for one in types_of_ids(node))
 
 
 def no_roles(shown_as: str) -> Problem:

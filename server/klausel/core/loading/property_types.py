@@ -133,15 +133,14 @@ def types_of_ids(node: Node | None) -> Iterator[tuple[Text, str]]:
 
 
 def check_types_of_ids(
-    nodes: Iterable[Node | None], subject_types: Collection[str], resource_types: Collection[str], problems: ProblemList
+    ids: Iterable[tuple[Text, str]], subject_types: Collection[str], resource_types: Collection[str], problems: ProblemList
 ) -> None:
-    """Reports the ids of what is neither a type of those who ask nor a resource type."""
+    """Reports those of the ids, as `types_of_ids` gives them, of what is neither a type of those who ask nor a resource type."""
     known = [*subject_types, *resource_types]
-    for node in nodes:
-        for text, of in types_of_ids(node):
-            if of not in known:
-                hint = f"{problems.did_you_mean(of, known)}Name a resource type, or one of subject_types in properties.yaml"
-                problems.add(text.place, "unknown-type", f'there is no type "{of}", so nothing has such an id', hint)
+    for text, of in ids:
+        if of not in subject_types and of not in resource_types:
+            hint = f"{problems.did_you_mean(of, known)}Name a resource type, or one of subject_types in properties.yaml"
+            problems.add(text.place, "unknown-type", f'there is no type "{of}", so nothing has such an id', hint)
 
 
 def read_type(name: Text, node: Node, problems: ProblemList) -> PropertyType | None:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from klausel.core.conditions.tree import CONTEXT_NOW, Condition, atoms, attributes_of
 from klausel.core.policy.properties import Declarations, PropertyTypes
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from klausel.core.policy.invariant import Invariant
 
 Effect = Literal["allow", "deny"]
+Key = TypeVar("Key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,10 +142,7 @@ class PolicySet:
 
     def changed_questions(self, earlier: PolicySet) -> set[tuple[str, str]]:
         """The types and actions about which the grants are others than those of another policy set."""
-        before, after = earlier._grants_by_question, self._grants_by_question
-        # Grants that were not read again are the same objects, and looking at which they are takes no time.
-        found = {asked for asked, grants in after.items() if before.get(asked) is not grants and before.get(asked) != grants}
-        return found | (before.keys() - after.keys())
+        return changed_keys(earlier._grants_by_question, self._grants_by_question)
 
     def take_index(self, found: GrantIndex) -> None:
         """Notes the grants by type and action, for who knows them before this policy set is used."""
@@ -153,6 +151,15 @@ class PolicySet:
     @cached_property
     def _grants_by_question(self) -> GrantIndex:
         return grants_by_question(self.grants)
+
+
+def changed_keys(before: Mapping[Key, object], after: Mapping[Key, object]) -> set[Key]:
+    """The keys under which two mappings hold different values, or only one holds any."""
+    if list(before) == list(after):
+        # The usual case, without a look-up: what was not read again is the same object in the same place.
+        pairs = zip(after, before.values(), after.values(), strict=True)
+        return {key for key, one, other in pairs if one is not other and one != other}
+    return {key for key in {**before, **after} if key not in before or key not in after or before[key] != after[key]}
 
 
 def grants_by_question(grants: Iterable[Grant]) -> dict[tuple[str, str], tuple[Grant, ...]]:

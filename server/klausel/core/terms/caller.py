@@ -18,6 +18,8 @@ SCOPES: dict[str, str] = {
 """What a caller may be allowed to do, in words."""
 TOKEN_PREFIX = "oauth:"
 """How the names of callers begin that were proved by a token of an issuer, so that no key can have one."""
+PERSON_PREFIX = "oidc:"
+"""How those of people begin who signed in by an OpenID provider."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +44,9 @@ def fault_in_caller(name: str, scopes: Collection[str], accounts: Collection[str
     """What is wrong with a caller that is to be known, as a sentence; None when it is good."""
     if not name or len(name) > 100 or not name.isprintable():
         return "a name has 1 to 100 printable characters"
-    if name.startswith(TOKEN_PREFIX):
-        return f'a name that begins with "{TOKEN_PREFIX}" is one of a token; choose another'
+    for prefix, whose in ((TOKEN_PREFIX, "a token"), (PERSON_PREFIX, "a person who signed in")):
+        if name.startswith(prefix):
+            return f'a name that begins with "{prefix}" is one of {whose}; choose another'
     unknown = sorted(set(scopes) - SCOPES.keys())
     if unknown:
         return f'there is no scope "{unknown[0]}"; there are {", ".join(SCOPES)}'
