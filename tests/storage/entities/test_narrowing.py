@@ -178,3 +178,12 @@ def test_the_index_leads_to_every_entity_that_a_filter_takes(engine: Engine) -> 
             assert set(wanted) <= set(steps(engine, filter_) or ())
             count += len(wanted)
     assert count > 100
+
+
+def test_postgresql_plans_each_search_for_its_own_values(postgresql_schema_url: str) -> None:
+    engine = open_database(postgresql_schema_url)
+    for number in range(12):
+        found(engine, Comparison("==", OWNER, Literal(str(number))))
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT count(*) FROM pg_prepared_statements")).scalar_one() == 0
+    engine.dispose()
