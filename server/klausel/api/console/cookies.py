@@ -94,7 +94,7 @@ class Cookies:
 
 
 def form_token(secret: str) -> str:
-    """What a form carries; masked anew each time, so that the length of a compressed page tells nothing of it."""
+    """What a form carries; masked in another way each time, so that the length of a compressed page tells nothing of it."""
     mask = secrets.token_bytes(_BYTES)
     return urlsafe_b64encode(mask + _mixed(_proof(secret), mask)).decode()
 

@@ -90,7 +90,8 @@ def _invariants(fields: Fields, vocabulary: Vocabulary, problems: ProblemList) -
 def _separate(node: Node, vocabulary: Vocabulary, problems: ProblemList) -> tuple[list[str], tuple[Thing, ...]]:
     values = node.values if isinstance(node, Items) else ()
     if len(values) != 2 or len({type(value) for value in values}) != 1 or isinstance(values[0], Items):
-        problems.add(node.place, "wrong-kind", "separate does not name two roles or two things", "see docs/policies.md")
+        hint = "write two in a list, and a further invariant for each other pair"
+        problems.add(node.place, "wrong-kind", "separate does not name two roles or two things", hint)
         return [], ()
     if isinstance(values[0], Text):
         texts = problems.texts(node, "separate")

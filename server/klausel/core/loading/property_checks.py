@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -45,6 +46,7 @@ from klausel.core.policy.properties import (
 from klausel.core.terms.problem import Place, Problem, did_you_mean
 from klausel.core.text.yaml_nodes import Fields, Items, Node, Text
 
+_BETWEEN_VALUES = re.compile(r"\s*[,;|/]\s*|\s+or\s+|\s+and\s+")
 _PLAIN_WORDS = {"text": "a text", "number": "a number", "boolean": "true or false", "time": "a time"}
 _WORDS_OF_KINDS = {**_PLAIN_WORDS, "duration": "a duration", "clock": "a time of day", "list": "a list", "parts": "parts"}
 PlaceIn = Callable[[Text, Sequence[str], str], Place]
@@ -282,7 +284,12 @@ def _fault_in_literal(named: str, type_: PropertyType, literal: Literal, at: Ope
     if isinstance(type_, OneOf) and kind == "text":
         if literal.value in type_.values:
             return None
-        hint = f"{did_you_mean(str(literal.value), type_.values)}It is {type_}"
+        several = [one for one in _BETWEEN_VALUES.split(str(literal.value)) if one]
+        if len(several) > 1 and set(several) <= set(type_.values):
+            values = ", ".join(f'"{one}"' for one in several)
+            hint = f"write each in quotes of its own, in a list behind `in`: in [{values}]"
+        else:
+            hint = f"{did_you_mean(str(literal.value), type_.values)}It is {type_}"
         return _Fault("unknown-value", f"{named} is never {literal}", hint, str(literal))
     if kind_of_type(type_) == kind:
         return None

@@ -59,7 +59,7 @@ class OutOfReach(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """The revision after a write, how many entities it really stored anew or otherwise, and how many it took away."""
+    """The revision after a write, how many entities it stored, new or changed, and how many it took away."""
 
     revision: str
     stored: int

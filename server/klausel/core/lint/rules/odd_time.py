@@ -7,8 +7,6 @@ grant that should end in 2026 then ends when nobody remembers it, or never start
     when: context.now == time("2026-12-31T00:00:00Z")      # a day has a start and an end: >= and <
     until: 2206-03-01T00:00:00Z                            # 2026
 
-For no end at all, leave `until` out.
-
 To keep it: `# klausel: off odd-time because <reason>` behind its line or above it.
 """
 
@@ -68,7 +66,7 @@ def _far_off(survey: Survey) -> Iterator[Problem]:
     for place, moment in dict.fromkeys(_times(survey)):
         if not _FIRST_YEAR <= moment.year <= last:
             message = f"the year {moment.year:04} is far off, in {literal_text(moment)}"
-            yield warning(place, ID, message, "write the year that is meant; where nothing is to end, leave the end out")
+            yield warning(place, ID, message, "write the year that is meant")
 
 
 def _times(survey: Survey) -> Iterator[tuple[Place, datetime]]:

@@ -6,9 +6,11 @@ exact: every way in which the comparisons can turn out is gone through. A grant 
 
     is_ours: has resource.team or not has resource.team                      # always true
     is_open: resource.status == "open" and resource.status == "reopened"     # never both
-    is_small: resource.amount < 100 or resource.amount >= 100                # any amount: has resource.amount
+    is_small: resource.amount < 100 or resource.amount >= 100                # any amount
+    own_team: resource.team == resource.team                                 # subject.team
 
-Write what is meant, most often the other of `and` and `or`, another property or another value; or leave the part out.
+Write what is meant, most often the other of `and` and `or`, another property or another value. Do not just leave out what is
+never true: a grant whose condition is gone holds always.
 
 To keep it: `# klausel: off settled-condition because <reason>` behind its line or above it.
 """
@@ -18,12 +20,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from klausel.core.conditions.simplify import small_space
-from klausel.core.conditions.tree import AllOf, AnyOf, Condition, atoms, attributes_of
+from klausel.core.conditions.tree import AllOf, AnyOf, Comparison, Condition, atoms, attributes_of
 from klausel.core.lint.survey import Survey, warning
 from klausel.core.terms.problem import Problem
 
 ID = "settled-condition"
 _NEVER = "is never true"
+_ALWAYS = "is always true"
 
 
 def find(survey: Survey) -> Iterator[Problem]:
@@ -38,11 +41,15 @@ def find(survey: Survey) -> Iterator[Problem]:
             if part is tree and how == _NEVER and place not in named:
                 continue  # what grants and invariants ask by themselves is looked at by never-applies, with types and places
             what = "this condition" if part is tree else f"the part ({part})"
-            yield warning(place, ID, f"{what} {how}", "write what is meant, or leave it out")
+            # Leaving out what is never true would allow more.
+            hint = "write what is meant, or leave it out: it asks for nothing" if how == _ALWAYS else "write what is meant"
+            yield warning(place, ID, f"{what} {how}", hint)
 
 
 def _settled(condition: Condition) -> Iterator[tuple[Condition, str]]:
     """The parts that turn out the same whatever is asked, none inside of another; with how."""
+    if isinstance(condition, Comparison) and condition.left == condition.right:
+        yield condition, f"compares {condition.left} with itself"
     if not isinstance(condition, AllOf | AnyOf):
         return
     how = _how(condition)
@@ -59,7 +66,7 @@ def _how(condition: Condition) -> str:
         return ""
     true, false = space.true_and_false(condition)
     if true == space.everything:
-        return "is always true"
+        return _ALWAYS
     if not true:
         return _NEVER
     if not false:
