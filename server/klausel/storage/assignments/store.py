@@ -163,7 +163,9 @@ class AssignmentStore:
         """
         now = self.clock()
         found = []
-        with writing(self.engine, _accounts_of([row for change in changes for rows in change for row in rows])) as connection:
+        with writing(
+            self.engine, _accounts_of([row for change in changes for rows in change for row in rows])
+        ) as connection:
             for grant, revoke in changes:
                 refused, _ = _faults(roles, grant, revoke, now)
                 if refused:
