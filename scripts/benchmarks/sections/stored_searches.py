@@ -176,12 +176,13 @@ def _measure(post: Callable[[str, Json], tuple[Json, float]], repetitions: int) 
     told, _ = post(*_resources("big-boss", "read"))
     ids = [one["id"] for one in told["results"]]
     for what, ask in SEARCHES.items():
-        times, found = [], 0
+        times, found, began = [], 0, time.process_time()
         for number in range(repetitions):
             told, took = post(*ask(number, ids[number % len(ids)]))
             found = max(found, len(told["results"]))
             times.append(took)
-        print(f"{what}: up to {found}, {_figures(times)}", flush=True)
+        of_its_own = (time.process_time() - began) * 1_000 / repetitions
+        print(f"{what}: up to {found}, {_figures(times)}; processor {of_its_own:.1f} ms each", flush=True)
     pages: list[list[float]] = []
     for _ in range(max(1, repetitions // 100)):
         part, body = _resources("big-boss", "read")
