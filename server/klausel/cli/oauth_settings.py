@@ -25,7 +25,7 @@ def check_oauth(settings: Settings) -> None:
     if missing:
         raise click.UsageError(f"--authentication {settings.authentication} needs {' and '.join(missing)}")
     if find_spec("joserfc") is None:
-        raise click.UsageError('tokens are read by joserfc, which is not installed; pip install "klausel[oauth]"')
+        raise click.UsageError("tokens are read by joserfc, which is not installed; install Klausel with its extra oauth")
     for name in settings.oauth_algorithms:
         if name not in KINDS:
             message = f'"{name}" is none that is taken; there are {", ".join(KINDS)}'

@@ -26,7 +26,7 @@ def check_oidc(settings: Settings) -> None:
     if settings.authentication == "none":
         raise click.UsageError(f"{given[0]} says how people sign in, so it needs --authentication, such as keys")
     if find_spec("authlib") is None or find_spec("joserfc") is None:
-        raise click.UsageError('signing in is done by Authlib, which is not installed; pip install "klausel[oidc]"')
+        raise click.UsageError("signing in is done by Authlib, which is not installed; install Klausel with its extra oidc")
     issuer = settings.oidc_issuer or ""
     fault = fault_in_place(issuer) if is_address(issuer) else "is not an https address"
     if fault:

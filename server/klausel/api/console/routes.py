@@ -177,5 +177,5 @@ def console_routes(service: Service) -> Blueprint:
 
 def _pages(pages: SignInPages | None) -> SignInPages:
     if pages is None:
-        raise ApiError(404, "this service asks nobody to sign in; it runs without --authentication")
+        raise ApiError(404, "nobody signs in here: the service takes neither API keys nor people of an OpenID provider")
     return pages

@@ -134,9 +134,7 @@ class AssignmentStore:
         refused, doubtful = _faults(roles, grant, revoke, now)
         if refused:
             raise InvalidAssignments(tuple(refused + doubtful))
-        rows = (*grant, *revoke)
-        accounts = None if any(row.is_membership for row in rows) else {top_domain(row.domain) for row in rows}
-        with writing(self.engine, accounts) as connection:
+        with writing(self.engine, _accounts_of((*grant, *revoke))) as connection:
             if doubtful:
                 stored = set(rows_of(connection, {fault.assignment.subject for fault in doubtful}))
                 keys = {row.key for row in stored}
@@ -165,7 +163,9 @@ class AssignmentStore:
         """
         now = self.clock()
         found = []
-        with writing(self.engine, None) as connection:
+        with writing(
+            self.engine, _accounts_of([row for change in changes for rows in change for row in rows])
+        ) as connection:
             for grant, revoke in changes:
                 refused, _ = _faults(roles, grant, revoke, now)
                 if refused:
@@ -389,6 +389,11 @@ def _faults(
         if row.key in granted:
             refused.append(RowFault("revoke", index, row, "the same row is in both lists; leave it in one of them"))
     return refused, doubtful
+
+
+def _accounts_of(rows: Sequence[Assignment]) -> set[str] | None:
+    """The top-level domains that a write of these rows locks; None for all."""
+    return None if any(row.is_membership for row in rows) else {top_domain(row.domain) for row in rows}
 
 
 def _lasting_longer(row: Assignment, other: Assignment | None) -> Assignment:
