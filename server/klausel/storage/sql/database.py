@@ -46,7 +46,7 @@ def make_engine(
         options["connect_args"] = {"isolation_level": None, "check_same_thread": False, "timeout": seconds}
     else:
         options = {"pool_pre_ping": True, "isolation_level": "READ COMMITTED"}
-        if url.get_driver_name() == "psycopg" and not hold_connections:
+        if url.drivername == "postgresql+psycopg" and not hold_connections:
             # A statement that was prepared is planned without its values after ten times: what is common and what is rare
             # are then one, and a page of a large company's things that took milliseconds reads and sorts all of them.
             options["connect_args"] = {"prepare_threshold": None}
