@@ -60,7 +60,7 @@ class PolicyServer(LanguageServer):
     def policies_of(self, uri: str) -> tuple[OpenPolicies, Path] | None:
         """The policy folder that a document belongs to, and its path; None for a document of something else."""
         path = path_of(uri)
-        joined = tuple(map(self._in_workspace, self.joined))
+        joined = tuple(map(self._where_opened, self.joined))
         if any(path.is_relative_to(folder) for folder in joined):
             folder: Path | None = Path(os.pathsep.join(map(str, joined)))
         else:
@@ -69,7 +69,7 @@ class PolicyServer(LanguageServer):
             return None
         return self.folders.setdefault(folder, OpenPolicies(folder)), path
 
-    def _in_workspace(self, folder: Path) -> Path:
+    def _where_opened(self, folder: Path) -> Path:
         root = self.workspace.root_path
         inside = folder if root is None else Path(root) / folder
         return Path(os.path.abspath(inside if inside.is_dir() else folder))
