@@ -207,7 +207,7 @@ class _Kept:
         kept = self._of_folders.get(folder)
         if kept is None:
             question = {
-                "answers": "log 1",
+                "answers": "log 2",
                 "version": klausel.__version__,
                 "folder": folder,
                 "shown": [self._repository.shown(folder), self._repository.shown("")],
