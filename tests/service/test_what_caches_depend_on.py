@@ -10,6 +10,7 @@ import ast
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -73,6 +74,7 @@ MAPPINGS = {"dict", "OrderedDict", "defaultdict", "WeakKeyDictionary", "WeakValu
 # --- All caches are known ---------------------------------------------------------------------------------------------
 
 
+@cache
 def keepers(package: Path) -> dict[str, set[str]]:
     """All that keeps something by a key outside of `core`: classes, with their attributes that are mappings, and functions."""
     found: dict[str, set[str]] = {}
