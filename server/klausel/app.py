@@ -25,15 +25,20 @@ from klausel.api.lane import EvaluationLane
 from klausel.api.metrics import Metrics
 from klausel.api.routes import authzen_routes, klausel_routes
 from klausel.api.service_log import show_log
+from klausel.core.terms.claim_rules import read_claim_rule
 from klausel.enforcer.installation import check_installation
-from klausel.service.authentication import ApiKeys, Authentication, RateLimit
+from klausel.service.authentication import ApiKeys, Authentication, Proofs, RateLimit
 from klausel.service.decision_service import Service
 from klausel.service.effective_roles_cache import EffectiveRolesCache
+from klausel.service.oauth import OauthTokens, TokenRules, scopes_of
+from klausel.service.openid import OpenIdProvider, OpenIdRules
 from klausel.service.policy_in_force import LivePolicy
 from klausel.service.sign_in import SignIns
+from klausel.service.signing_keys import USUAL_ALGORITHMS, SigningKeys
 from klausel.settings import ENVIRONMENT_VARIABLE, WORKERS_FOLDER_VARIABLE, Settings
 from klausel.storage.assignments.store import AssignmentStore
 from klausel.storage.assignments.stored_roles import stored_roles
+from klausel.storage.callers.key_sets import read_key_set
 from klausel.storage.callers.keys import KeyStore
 from klausel.storage.callers.sessions import SessionStore
 from klausel.storage.decision_log.queue import DecisionLog
@@ -128,6 +133,7 @@ def create_service(settings: Settings) -> Service:
         decision_log=decision_log,
         authentication=authentication,
         sign_ins=open_sign_ins(settings, engine, authentication),
+        openid=open_provider(settings),
     )
 
 
@@ -143,19 +149,63 @@ def open_authentication(settings: Settings, engine: Engine) -> Authentication | 
     """What finds out who calls; None where the settings let everybody call. Raises `StorageError`."""
     if settings.authentication == "none":
         return None
+    proofs: list[Proofs] = []
     keys = KeyStore(engine)
     keys.prepare()
+    if settings.takes_keys:
+        proofs.append(ApiKeys(keys))
+    if settings.takes_tokens:
+        proofs.append(open_tokens(settings))
     per_second = settings.max_requests_per_second
-    return Authentication((ApiKeys(keys),), None if per_second is None else RateLimit(per_second / settings.workers))
+    return Authentication(proofs, None if per_second is None else RateLimit(per_second / settings.workers))
+
+
+def open_tokens(settings: Settings) -> OauthTokens:
+    """What takes the tokens of the issuer that the settings name; its keys are read now, and in the background from now on."""
+    assert settings.oauth_issuer and settings.oauth_audience and settings.oauth_keys
+    keys = SigningKeys(
+        partial(read_key_set, settings.oauth_keys),
+        settings.oauth_keys_refresh_seconds,
+        settings.oauth_keys_max_age_seconds,
+    )
+    keys.refresh()
+    keys.follow()
+    rules = TokenRules(
+        settings.oauth_issuer,
+        settings.oauth_audience,
+        settings.oauth_algorithms or USUAL_ALGORITHMS,
+        scopes_of(settings.oauth_scopes),
+        settings.oauth_accounts_claim,
+        settings.oauth_leeway_seconds,
+    )
+    return OauthTokens(rules, keys)
 
 
 def open_sign_ins(settings: Settings, engine: Engine, authentication: Authentication | None) -> SignIns | None:
-    """What people sign in to the console by; None where the settings let everybody call. Raises `StorageError`."""
-    if authentication is None:
+    """What people sign in to the console by; None where nobody could. Raises `StorageError`."""
+    if authentication is None or not (settings.takes_keys or settings.oidc_issuer):
         return None
     sessions = SessionStore(engine)
     sessions.prepare()
     return SignIns(sessions, KeyStore(engine), settings.session_hours * 3600, authentication.rate_limit)
+
+
+def open_provider(settings: Settings) -> OpenIdProvider | None:
+    """The OpenID provider that people sign in by; None where the settings name none."""
+    if not settings.oidc_issuer or not settings.oidc_client_id:
+        return None
+    return OpenIdProvider(
+        OpenIdRules(
+            settings.oidc_issuer,
+            settings.oidc_client_id,
+            settings.oidc_client_secret,
+            settings.oidc_scopes,
+            f"{settings.base_url}/console/sign-in/callback",
+            settings.oidc_person_claim,
+            settings.oidc_person_type,
+            tuple(map(read_claim_rule, settings.oidc_allow)),
+        )
+    )
 
 
 def database_limits(settings: Settings) -> Limits:

@@ -181,19 +181,75 @@ class Settings:
     )
     authentication: str = _setting(
         "none",
-        "keys: answer only callers with an API key; make one with `klausel keys new`.",
+        "How callers prove who they are: API keys (`klausel keys new`), OAuth tokens, or either.",
         more="See [below](#who-may-reach-it).",
-        choices=("none", "keys"),
+        choices=("none", "keys", "oauth", "keys-or-oauth"),
     )
+    oauth_issuer: str | None = _setting(None, "Take the tokens of this issuer (their `iss`), to the letter.", metavar="URL")
+    oauth_audience: str | None = _setting(
+        None,
+        "Take only tokens that are for this service: the name that the issuer knows it by (their `aud`).",
+        metavar="NAME",
+    )
+    oauth_keys: str | None = _setting(
+        None, "Where the issuer's public keys are: a file, or an https address (jwks_uri).", metavar="PLACE"
+    )
+    oauth_algorithms: tuple[str, ...] = _setting(
+        (),
+        "Take tokens signed so: RS256, PS256, ES256, Ed25519 or a stronger kind of these; repeatable.",
+        option="--oauth-algorithm",
+        metavar="NAME",
+        shown_default="`RS256`, `ES256`",
+    )
+    oauth_scopes: tuple[str, ...] = _setting(
+        (),
+        "What a scope of the issuer opens: THEIRS=OURS, such as pdp.read=check; repeatable.",
+        option="--oauth-scope",
+        metavar="THEIRS=OURS",
+        shown_default="the same names",
+    )
+    oauth_accounts_claim: str | None = _setting(
+        None,
+        "Limit each token to the accounts in this claim; one without it is refused. Without this setting, all accounts.",
+        metavar="NAME",
+    )
+    oauth_keys_refresh_seconds: float = _setting(300.0, "How often the issuer's keys are read again.", least=1)
+    oauth_keys_max_age_seconds: float = _setting(
+        3600.0, "Take no token when the issuer's keys could not be read for so long: 503.", least=1
+    )
+    oauth_leeway_seconds: float = _setting(10.0, "How far the clocks of issuer and service may be apart.", least=0, most=120)
     insecure_no_authentication: bool = _setting(False, "Listen beyond this machine although callers are not authenticated.")
     max_requests_per_second: float | None = _setting(
         None,
-        "Requests a second that each caller with a key may send; without it, any number.",
+        "Requests a second that each caller may send who proves itself; without it, any number.",
         metavar="NUMBER",
         least=0.1,
     )
     session_hours: float = _setting(
         8.0, "Hours after which a sign-in to the console ends.", metavar="HOURS", least=0, most=720, is_open=True
+    )
+    oidc_issuer: str | None = _setting(
+        None,
+        "People sign in to the console by this OpenID provider: its issuer, to the letter.",
+        more="See [the console](console.md#signing-in-by-an-openid-provider).",
+        metavar="URL",
+    )
+    oidc_client_id: str | None = _setting(None, "What the provider calls this service.", metavar="NAME")
+    oidc_client_secret: str | None = _setting(
+        None, "The secret that the provider gave it; without one it is a public client.", metavar="TEXT", secret=True
+    )
+    oidc_scopes: tuple[str, ...] = _setting(
+        (),
+        "What the provider is asked to tell, beside openid; repeatable.",
+        option="--oidc-scope",
+        metavar="NAME",
+    )
+    oidc_person_claim: str = _setting("sub", "The claim that names the person.", metavar="CLAIM")
+    oidc_person_type: str = _setting("user", "The type of the subjects that these people are.", metavar="TYPE")
+    oidc_allow: tuple[str, ...] = _setting(
+        (),
+        "Who may do what in the console: CLAIM=VALUE:SCOPES@ACCOUNTS, the first that is met; repeatable.",
+        metavar="RULE",
     )
     accept_model: tuple[str, ...] = _setting(
         (),
@@ -253,6 +309,16 @@ class Settings:
             return self.host in LOOPBACK_NAMES or ip_address(self.host).is_loopback
         except ValueError:
             return False
+
+    @property
+    def takes_keys(self) -> bool:
+        """Whether callers may prove themselves by API keys."""
+        return self.authentication in ("keys", "keys-or-oauth")
+
+    @property
+    def takes_tokens(self) -> bool:
+        """Whether they may do so by OAuth tokens."""
+        return self.authentication in ("oauth", "keys-or-oauth")
 
     @property
     def base_url(self) -> str:

@@ -89,6 +89,7 @@ def test_a_new_layout_of_the_files_shows_no_change(repository: Repository) -> No
         "renames": [],
         "pattern_matches_taken_as_free": False,
         "changed_types": [],
+        "former_names": [],
         "not_compared": [],
         "changed_rules": [],
         "rules": [],
@@ -241,3 +242,32 @@ def test_an_invariant_that_demands_less_is_shown_with_its_direction_and_fails(re
     assert (
         "Clerks may be let" not in CliRunner().invoke(main, ["log", "--role", "clerk", "--action", "read", "-n", "1"]).output
     )
+
+
+def test_a_removed_line_names_who_removed_it(repository: Repository) -> None:
+    text = (repository.folder / LETTERS).read_text()
+    repository.commit({LETTERS: text + "  - {allow: boss, to: burn, resource: letter}\n"}, "Bosses burn")
+    repository.commit(
+        {LETTERS: text + "  - {allow: boss, to: burn, resource: letter}\n  # a remark\n"}, "A remark", author="Cy"
+    )
+    removed = repository.commit({LETTERS: text}, "Nobody burns", author="Bo")
+    repository.commit({"README.md": "Hello"}, "Elsewhere")
+    (change,) = as_json("HEAD~2", "HEAD")["changes"]
+    (cause,) = change["causes"]
+    assert (cause["side"], cause["commit"]["subject"]) == ("before", "Bosses burn")
+    assert (cause["removed_by"]["id"], cause["removed_by"]["author"]) == (removed, "Bo")
+    assert f", removed by {removed[:10]} Bo]" in diff("HEAD~2", "HEAD").output
+    assert f"{removed[:10]} Bo," in diff("HEAD~2", "HEAD", "--format", "html").output
+    # Nobody removes what is new, and of the work tree nobody has signed anything.
+    (new,) = as_json("HEAD~4", "HEAD~2")["changes"]
+    assert new["causes"][0]["removed_by"] is None
+    repository.write({LETTERS: text.replace("to: read", "to: burn")})
+    assert ", removal not committed]" in diff().output
+
+
+def test_a_line_in_a_file_that_was_moved_names_nobody(repository: Repository) -> None:
+    repository.git("mv", LETTERS, "policies/features/post.yaml")
+    repository.commit({}, "Moved")
+    repository.replace("policies/features/post.yaml", "to: read", "to: burn", "Burn")
+    losses = [one for one in as_json("HEAD~2", "HEAD")["changes"] if one["loss"]]
+    assert losses and all(cause["removed_by"] is None for one in losses for cause in one["causes"])

@@ -95,3 +95,40 @@ def test_can_and_explain_decide_by_what_is_stored_now_and_was_then(options: list
     # With --as nothing is asked of the database.
     sent = ("--set", "owner=x", "--set", "subject.email=x")
     assert run("can", "--as", "editor@acme", "update", "todo:7", *sent, *options).exit_code == 0
+
+
+def test_who_can_and_what_can_answer_by_what_is_stored_now_and_was_then(options: list[str]) -> None:
+    database = options[4:]
+    for name in ("ann", "bob", "cy"):
+        assert run("assignments", "grant", f"user:{name}", "editor", "acme", *options).exit_code == 0
+        if name != "cy":
+            properties = json.dumps({"email": f"{name}@x"})
+            assert run("entities", "set", "subject", f"user:{name}", properties, *options).exit_code == 0
+    place = ("--in", "acme/red")
+    assert run("entities", "set", "resource", "todo:7", '{"owner": "ann@x"}', *place, *options).exit_code == 0
+
+    def verdicts(*more: str) -> list[str]:
+        lines = run("who-can", "update", "todo:7", "--in", "acme/red", *more, *options).output.splitlines()
+        return [" ".join(line.split()[:5]) for line in lines if line.startswith("user:")]
+
+    # Of cy no address is stored: a request may send one.
+    always = "user:ann always (editor in acme,"
+    assert verdicts() == [always, "user:cy when subject.email == resource.owner"]
+    open_ = run("who-can", "update", "todo", "--in", "acme/red", *options).output
+    assert "user:bob  when subject.email == resource.owner" in open_
+    told = run("what-can", "user:bob", "--in", "acme/red", "--set", "owner=ann@x", *options).output
+    assert "update" not in told
+    told = run("what-can", "user:ann", "--in", "acme/red", "--set", "owner=ann@x", *options).output
+    assert "update  always" in told
+    shell = run("shell", *options, stdin="as user:ann\nin acme/red\nwhat\n").output
+    assert "update todo  when subject.email == resource.owner" in shell
+    elsewhere = run("who-can", "update", "todo:7", "--in", "acme/blue", *options)
+    assert (elsewhere.exit_code, "todo:7 is stored in acme/red" in elsewhere.output) == (2, True)
+    engine = open_database(database[1])
+    with engine.connect() as connection:
+        then = connection.execute(text("SELECT max(microseconds) FROM klausel_assignment_log")).scalar_one()
+    engine.dispose()
+    moment = datetime.fromtimestamp(0, UTC) + timedelta(microseconds=then)
+    assert run("entities", "set", "resource", "todo:7", '{"owner": "bob@x"}', *place, *options).exit_code == 0
+    assert verdicts()[0] == always.replace("ann", "bob")
+    assert verdicts("--people-at", moment.isoformat())[0] == always

@@ -60,7 +60,7 @@ def test_it_refuses_to_listen_beyond_this_machine_and_says_why(serve: Klausel, s
     assert (result.exit_code, server.given) == (2, {})
     said = " ".join(result.stderr.split())
     assert "callers are not authenticated, so on " in said
-    assert "Give --authentication keys, listen on 127.0.0.1 behind a proxy that authenticates, or give" in said
+    assert "Give --authentication keys or oauth, listen on 127.0.0.1 behind a proxy that authenticates, or give" in said
     assert "--insecure-no-authentication." in said
     assert not Path("klausel.db").exists()
 
@@ -331,3 +331,64 @@ def test_the_installed_command_answers_until_it_is_stopped(
     said, faults = process.communicate(timeout=LONGEST_SECONDS)
     assert f"Klausel answers at {address} (" in said
     assert (process.returncode, faults.count("\n"), "which is not https" in faults) == (0, 1, True)
+
+
+KEY_SET = '{"keys": [{"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}'
+OAUTH = ("--authentication", "oauth", "--oauth-issuer", "https://issuer.example", "--oauth-audience", "klausel")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--authentication", "oauth"), "needs --oauth-issuer and --oauth-audience and --oauth-keys"),
+        (("--oauth-issuer", "https://x.example"), "it needs --authentication oauth"),
+        ((*OAUTH, "--oauth-keys", "http://issuer.example/jwks"), "is not an https address"),
+        ((*OAUTH, "--oauth-keys", "nowhere.json"), "is no file; name one, or an https address"),
+        ((*OAUTH, "--oauth-keys", "jwks.json", "--oauth-algorithm", "none"), '"none" is none that is taken'),
+        ((*OAUTH, "--oauth-keys", "jwks.json", "--oauth-algorithm", "HS256"), '"HS256" is none that is taken'),
+        ((*OAUTH, "--oauth-keys", "jwks.json", "--oauth-scope", "read"), "is not of the form THEIRS=OURS"),
+        ((*OAUTH, "--oauth-keys", "jwks.json", "--oauth-keys-max-age-seconds", "5"), "so keys would be too old"),
+        ((*OAUTH, "--oauth-keys", "empty.json"), "holds no public key that can sign a token"),
+        ((*OAUTH, "--oauth-keys", "no.json"), "it is no key set"),
+    ],
+)
+def test_settings_of_tokens_that_cannot_be_stop_the_start(
+    serve: Klausel, arguments: tuple[str, ...], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, text in (("jwks.json", KEY_SET), ("empty.json", '{"keys": []}'), ("no.json", "[]")):
+        (tmp_path / name).write_text(text)
+    result = serve(*arguments)
+    assert result.exit_code == 2
+    assert said in " ".join(result.stderr.replace("│", "").split())
+
+
+def test_tokens_alone_are_proof_enough_to_listen_beyond_this_machine(
+    serve: Klausel, server: type[Server], tmp_path: Path
+) -> None:
+    (tmp_path / "jwks.json").write_text(KEY_SET)
+    result = serve("--host", "0.0.0.0", *OAUTH, "--oauth-keys", str(tmp_path / "jwks.json"))
+    assert result.exit_code == 0, result.stderr
+    assert server.given["settings"].takes_tokens
+
+
+OIDC = ("--oidc-issuer", "https://login.example", "--oidc-client-id", "klausel", "--oidc-allow", "sub=*:policy")
+
+
+def test_settings_of_an_openid_provider_that_cannot_be_stop_the_start(serve: Klausel, server: type[Server]) -> None:
+    keys = ("--authentication", "keys")
+    for arguments, said in (
+        (("--oidc-issuer", "https://login.example", *keys), "needs --oidc-client-id and --oidc-allow too"),
+        (OIDC, "needs --authentication, such as keys"),
+        ((*keys, *OIDC, "--oidc-issuer", "http://login.example"), "is not an https address"),
+        ((*keys, *OIDC, "--oidc-issuer", "login.example"), "is not an https address"),
+        ((*keys, *OIDC, "--oidc-allow", "sub=*"), "is no CLAIM=VALUE:SCOPES@ACCOUNTS"),
+        ((*keys, *OIDC, "--oidc-allow", "sub=*:fly"), 'there is no scope "fly"'),
+        ((*keys, *OIDC, "--oidc-person-type", ""), '""'),
+    ):
+        result = serve(*arguments)
+        assert result.exit_code == 2, arguments
+        assert said in " ".join(result.stderr.replace("│", "").split())
+    result = serve(*keys, *OIDC)
+    assert result.exit_code == 0, result.stderr
+    assert list(server.given["settings"].oidc_allow) == ["sub=*:policy"]

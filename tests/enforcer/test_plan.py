@@ -9,6 +9,7 @@ import pytest
 from casbin_models import ALLOW_AND_NOT_DENY, EXAMPLES, Example
 
 from klausel.casbin import CompiledEnforcer
+from klausel.enforcer.matcher.fold import FOLDED
 from klausel.enforcer.plan import EvaluatedField, IndexedField, RoleWay
 
 
@@ -184,3 +185,30 @@ def test_common_requests_never_leave_the_compiled_loop(monkeypatch: pytest.Monke
                 patch.setattr(Decider, "_careful", fail)
                 patch.setattr(Decider, "_decide_in_order", fail)
             assert [enforcer.enforce(*request) for request in asked], name
+
+
+@pytest.mark.parametrize("is_folded", [True, False])
+def test_only_what_says_that_it_gives_the_same_for_the_same_is_asked_once(is_folded: bool) -> None:
+    asked = []
+
+    def size(text: str) -> int:
+        asked.append(text)
+        return len(text)
+
+    setattr(size, FOLDED, is_folded)
+    matcher = (
+        'r.act == p.act && (size(r.obj) > 3 || size(r.obj) == 1 || (r.sub == "x" && size(r.sub) == 1 && size(r.obj) == 2))'
+    )
+    enforcer = CompiledEnforcer(Example("sub, obj, act", "sub, obj, act", matcher, "", ((),)).model())
+    enforcer.add_function("size", size)
+    enforcer.add_policy("somebody", "something", "read")
+    for subject, thing, wanted in (
+        ("x", "four", True),
+        ("x", "1", True),
+        ("x", "22", True),
+        ("y", "22", False),
+        ("x", "333", False),
+    ):
+        asked.clear()
+        assert enforcer.enforce(subject, thing, "read") is wanted
+        assert asked.count(thing) == (1 if is_folded else min(3, {4: 1, 1: 2}.get(len(thing), 3 if subject == "x" else 2)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,12 +11,15 @@ import pytest
 from node_packages import package_file
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.support.wait import WebDriverWait
 
 ARGUMENTS = (
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--force-color-profile=srgb"),
 )
 SECONDS = 20
+WIDE, NARROW = (1280, 900), (360, 740)
+MOST_SHIFT = 0.01
 
 
 @contextmanager
@@ -49,3 +52,65 @@ def serious_findings(browser: Chrome) -> list[str]:
         if one["impact"] in ("serious", "critical")
         for node in one["nodes"]
     ]
+
+
+def look(browser: Chrome, size: tuple[int, int], scheme: str, zoom: int = 1) -> None:
+    """Sets the size of what is shown, light or dark, and how many times larger everything is."""
+    width, height = size
+    metrics = {"width": width // zoom, "height": height // zoom, "deviceScaleFactor": zoom, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+
+
+def until(browser: Chrome, holds: Callable[[Chrome], Any]) -> Any:
+    return WebDriverWait(browser, SECONDS, poll_frequency=0.05).until(holds)
+
+
+def text_of(browser: Chrome, id_: str) -> str:
+    """The text of an element, empty while there is none; it may be replaced at any time."""
+    found: str = browser.execute_script("return document.getElementById(arguments[0])?.textContent ?? ''", id_)
+    return " ".join(found.split())
+
+
+def faults_of_page(browser: Chrome, address: str) -> list[str]:
+    """What is wrong with the page that is shown: found by axe-core, too wide, shifting, or asking other hosts.
+
+    Looked at wide and light, narrow and dark, and at 200 %.
+    """
+    found = serious_findings(browser)
+    shift = browser.execute_async_script(SHIFT)
+    if shift > MOST_SHIFT:
+        found.append(f"it shifts by {shift}")
+    asked = browser.execute_script("return performance.getEntriesByType('resource').map((one) => one.name)")
+    own = [f"{address}/console/{name}" for name in ("style.css", "console.js")]
+    found += [f"it asks for {one}" for one in asked if one not in own and not one.endswith("favicon.ico")]
+    for size, zoom in ((NARROW, 1), (WIDE, 2)):
+        look(browser, size, "dark", zoom)
+        if size == NARROW:
+            found += serious_findings(browser)
+        found += [f"at {size}, {zoom} times: {one}" for one in browser.execute_script(CUT_OFF)]
+    said = [one["message"] for one in browser.get_log("browser") if "favicon.ico" not in one["message"]]
+    found += [one for one in said if "Content Security Policy" in one or "Error" in one]
+    return found
+
+
+SHIFT = """
+const done = arguments[arguments.length - 1];
+let sum = 0;
+new PerformanceObserver((list) => { for (const one of list.getEntries()) if (!one.hadRecentInput) sum += one.value; })
+  .observe({ type: "layout-shift", buffered: true });
+setTimeout(() => done(sum), 50);
+"""
+CUT_OFF = """
+const wide = document.documentElement.scrollWidth - window.innerWidth;
+const found = wide > 0 ? [`the page is ${wide} pixels too wide`] : [];
+for (const one of document.querySelectorAll("main *, header *")) {
+  const style = getComputedStyle(one);
+  const box = one.getBoundingClientRect();
+  if (one.closest(".scroll, pre, .said, .skip") || box.width === 0 || one.matches("input, select, textarea")) continue;
+  if (box.right > window.innerWidth + 1 || (style.overflowX === "hidden" && one.scrollWidth > one.clientWidth + 1))
+    found.push(`${one.tagName} is cut off: ${one.textContent.slice(0, 40)}`);
+}
+return found;
+"""

@@ -11,9 +11,9 @@ from werkzeug.serving import make_server
 
 
 @contextmanager
-def served(application: Any) -> Iterator[str]:
-    """The address at which a WSGI application answers."""
-    server = make_server("127.0.0.1", 0, application, threaded=True)
+def served(application: Any, port: int = 0) -> Iterator[str]:
+    """The address at which a WSGI application answers; at any free port where none is named."""
+    server = make_server("127.0.0.1", port, application, threaded=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:

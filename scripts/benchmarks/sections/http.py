@@ -52,8 +52,10 @@ class WrongAnswers(Exception):
 
 
 @contextmanager
-def klausel_server(policy: PolicySet, folder: Path, count: int) -> Iterator[Door]:
-    """`klausel serve` on a database with so many people."""
+def klausel_server(
+    policy: PolicySet, folder: Path, count: int, options: Sequence[str] = (), workers: int | None = None
+) -> Iterator[Door]:
+    """`klausel serve` on a database with so many people, and with further options."""
     url = f"sqlite:///{folder}/http.db"
     store = AssignmentStore(open_database(url))
     store.import_rows(policy.roles, people(policy.roles, count))
@@ -70,7 +72,7 @@ def klausel_server(policy: PolicySet, folder: Path, count: int) -> Iterator[Door
         url,
     )
     log = folder / "klausel.log"
-    with child([*command, "--port", str(port), "--workers", str(cores())], log) as process:
+    with child([*command, "--port", str(port), "--workers", str(workers or cores()), *options], log) as process:
         wait_for(port, "/readyz", process, log)
         yield Door(port, log, EVALUATION)
 
@@ -130,22 +132,22 @@ def measure_http(
         "Klausel looks the roles of the subject up; Cerbos is told them.",
     )
     singles = [([question], [answer]) for question, answer in zip(questions, wanted, strict=True)]
-    batches = _answered_batches(policy, questions, scale.batch)
+    batches = answered_batches(policy, questions, scale.batch)
     with ExitStack() as stack:
         flask = stack.enter_context(plain_server("flask", folder))
         bare = stack.enter_context(plain_server("bare", folder))
-        own = [Exchange(json.dumps(asked[0].as_authzen()).encode(), *_counts(answers)) for asked, answers in singles]
+        own = [Exchange(json.dumps(asked[0].as_authzen()).encode(), *counts(answers)) for asked, answers in singles]
         plain = [Exchange(exchange.body, 1, 0) for exchange in own]
-        in_batches = [Exchange(_authzen_batch(asked), *_counts(answers)) for asked, answers in batches]
+        in_batches = [Exchange(authzen_batch(asked), *counts(answers)) for asked, answers in batches]
         doors = {"klausel": (service, own), "plain Flask route": (flask, plain), "bare WSGI function": (bare, plain)}
         batch_doors = {"klausel": (service._replace(path=EVALUATIONS), in_batches)}
         if cerbos is not None:
             door = Door(cerbos.port, cerbos.log, PATH, ALLOW.decode(), DENY.decode())
-            doors["Cerbos"] = (door, [Exchange(cerbos.body(asked), *_counts(answers)) for asked, answers in singles])
-            batch_doors["Cerbos"] = (door, [Exchange(cerbos.body(asked), *_counts(answers)) for asked, answers in batches])
+            doors["Cerbos"] = (door, [Exchange(cerbos.body(asked), *counts(answers)) for asked, answers in singles])
+            batch_doors["Cerbos"] = (door, [Exchange(cerbos.body(asked), *counts(answers)) for asked, answers in batches])
         for name, (door, exchanges) in [*doors.items(), *batch_doors.items()]:
             step(f"warming {name}")
-            _load(door, exchanges, scale.connections, scale.http_seconds / 3)
+            load(door, exchanges, scale.connections, scale.http_seconds / 3)
         shares: list[float] = []
         single = _compare("single checks", doors, scale, step, shares)
         batch = _compare(f"batches of {scale.batch}", batch_doors, scale, step, shares)
@@ -168,7 +170,7 @@ def _compare(
 ) -> Comparison:
     def contestant(door: Door, exchanges: list[Exchange]) -> Callable[[], float]:
         def measure() -> float:
-            found = _load(door, exchanges, scale.connections, scale.http_seconds)
+            found = load(door, exchanges, scale.connections, scale.http_seconds)
             shares.append(found["share_of_a_core"])
             return float(found["per_second"])
 
@@ -178,7 +180,8 @@ def _compare(
     return Comparison(what, alternate(rounds, scale.http_rounds, lambda text: step(f"{what}: {text}")), "/s")
 
 
-def _load(door: Door, exchanges: list[Exchange], connections: int, seconds: float) -> dict[str, Any]:
+def load(door: Door, exchanges: list[Exchange], connections: int, seconds: float) -> dict[str, Any]:
+    """What the load generator found in so many seconds; raises `WrongAnswers`."""
     requests = [(base64.b64encode(_request(door, one.body)).decode(), one.allows, one.denies) for one in exchanges]
     task = {
         "port": door.port,
@@ -214,16 +217,18 @@ def _request(door: Door, body: bytes) -> bytes:
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
-def _counts(answers: Sequence[bool]) -> tuple[int, int]:
+def counts(answers: Sequence[bool]) -> tuple[int, int]:
+    """The allows and the denies."""
     return sum(answers), len(answers) - sum(answers)
 
 
-def _answered_batches(policy: PolicySet, questions: list[Question], size: int) -> list[tuple[list[Question], list[bool]]]:
+def answered_batches(policy: PolicySet, questions: list[Question], size: int) -> list[tuple[list[Question], list[bool]]]:
+    """Batches of questions with their answers."""
     contestant = compiled(policy)
     return [(batch, list(contestant.answers(batch))) for batch in make_batches(questions, size)]
 
 
-def _authzen_batch(batch: Sequence[Question]) -> bytes:
+def authzen_batch(batch: Sequence[Question]) -> bytes:
     """The body of AuthZEN evaluations: the subject once, and each action and resource."""
     items = [{name: value for name, value in one.as_authzen().items() if name != "subject"} for one in batch]
     return json.dumps({"subject": batch[0].as_authzen()["subject"], "evaluations": items}).encode()

@@ -11,7 +11,8 @@ from granian import Granian
 from granian.constants import Interfaces
 from granian.log import LogLevels
 
-from klausel.cli.serve import THREADS_PER_WORKER, WAITING_PER_WORKER
+from klausel.cli.serve import BACKLOG, MORE_CONNECTIONS, THREADS_PER_WORKER
+from klausel.settings import Settings
 
 PATH = "/decide"
 
@@ -49,7 +50,8 @@ def serve() -> None:
         interface=Interfaces.WSGI,
         workers=int(sys.argv[3]),
         blocking_threads=THREADS_PER_WORKER,
-        backpressure=WAITING_PER_WORKER,
+        backpressure=Settings().max_connections + MORE_CONNECTIONS,
+        backlog=BACKLOG,
         log_level=LogLevels.warning,
         log_access=False,
         websockets=False,

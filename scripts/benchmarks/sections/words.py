@@ -32,13 +32,17 @@ CONDITIONS = {
     "a list": "resource.teams contains subject.id",
     "the start of a text": 'starts_with(resource.status, "op")',
     "how long ago": "context.now - resource.created < days(30)",
+    "how long ago is more": "context.now - resource.created > days(0)",
+    "has": "has resource.owner",
+    "not has": 'not has resource.teams or resource.status == "open"',
+    "owner": "resource.owner == subject.id",
 }
 
 
 def main() -> None:
     """Prints the time of one decision for each condition, and how many times that of the plain one it is."""
     now = datetime.now(UTC)
-    properties = {"account": "acme", "status": "open", "amount": 5, "teams": ["bob", "ann"]}
+    properties = {"account": "acme", "status": "open", "amount": 5, "owner": "ann", "teams": ["bob", "ann"]}
     properties["created"] = now.strftime("%Y-%m-%dT%H:%M:%SZ")
     somebody = Subject("user", "ann", {}, frozenset({"agent", "anyone"}))
     request = Request(somebody, Action("read"), Resource("doc", "1", properties), {"now": now})

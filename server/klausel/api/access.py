@@ -10,7 +10,7 @@ from flask import Flask
 
 from klausel.api.errors import ApiError
 from klausel.core.terms.caller import Caller
-from klausel.service.authentication import Authentication, TooManyRequests, Unauthenticated
+from klausel.service.authentication import Authentication, CannotTell, TooManyRequests, Unauthenticated
 from klausel.service.sign_in import SignIns
 from klausel.settings import Settings
 from klausel.storage.sql.database import StorageError
@@ -43,6 +43,7 @@ SCOPES_OF_ROUTES: dict[tuple[str, str], tuple[str, ...]] = {
     ("GET", "/v1/assignments"): ("assign", "audit"),
     ("DELETE", "/v1/assignments"): ("assign", "assign_on_behalf"),
     ("GET", "/v1/assignment-log"): ("audit",),
+    ("GET", "/v1/entity-log"): ("audit",),
     ("POST", "/v1/entities"): ("assign",),
     ("GET", "/v1/entities"): ("assign", "audit"),
     ("DELETE", "/v1/entities"): ("assign",),
@@ -52,8 +53,15 @@ SCOPES_OF_ROUTES: dict[tuple[str, str], tuple[str, ...]] = {
     ("GET", "/console/who-can"): ("search",),
     ("GET", "/console/what-can"): ("search",),
     ("GET", "/console/changes"): ("policy",),
+    ("GET", "/console/people"): ("assign", "audit"),
+    ("GET", "/console/person"): ("assign", "audit"),
+    ("POST", "/console/person"): ("assign", "assign_on_behalf"),
+    ("GET", "/console/decisions"): ("audit",),
+    ("GET", "/console/decision"): ("audit",),
     ("GET", "/console/sign-in"): _OPEN,
     ("POST", "/console/sign-in"): _OPEN,
+    ("GET", "/console/sign-in/openid"): _OPEN,
+    ("GET", "/console/sign-in/callback"): _OPEN,
     ("POST", "/console/sign-out"): _OPEN,
     ("GET", "/console/style.css"): _OPEN,
     ("GET", "/console/console.js"): _OPEN,
@@ -112,6 +120,8 @@ def admit(
         raise ApiError(401, str(error), {"WWW-Authenticate": header}) from None
     except TooManyRequests as error:
         raise ApiError(429, str(error), {"Retry-After": str(math.ceil(error.seconds))}) from None
+    except CannotTell as error:
+        raise ApiError(503, str(error), {"Retry-After": "10"}) from None
     except StorageError:
         raise ApiError(503, "nobody can tell who calls: the database does not answer", {"Retry-After": "1"}) from None
     environ[CALLER] = caller
@@ -150,3 +160,10 @@ def check_reach(caller: Caller | None, domains: Iterable[str | None]) -> None:
             raise ApiError(403, f"this caller may ask about {accounts} alone; name a domain")
         if not caller.reaches(domain):
             raise ApiError(403, f'this caller may not ask about "{domain}"')
+
+
+def check_reach_of_stored(caller: Caller | None, domains: Iterable[str | None]) -> None:
+    """As `check_reach`, for domains that may be those in which something is stored: their names are not told."""
+    if caller is None or not any(domain is not None and not caller.reaches(domain) for domain in domains):
+        return
+    raise ApiError(403, "this caller may not ask about this: it is not in its accounts")

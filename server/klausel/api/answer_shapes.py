@@ -103,21 +103,29 @@ WRITTEN = Members(
         "removed": Whole("How many went."),
     }
 )
-_ENTITY = Members(
-    {"kind": Text(choices=("subject", "resource")), "type": Text(), "id": Text(), "properties": Members()},
-    {"domain": Text("Where a resource lies.")},
-)
+_STORED: dict[str, Shape] = {
+    "kind": Text(choices=("subject", "resource")),
+    "type": Text(),
+    "id": Text(),
+    "properties": Members(),
+}
+_PLACED: dict[str, Shape] = {"domain": Text("Where a resource lies.")}
+_ENTITY = Members(_STORED, _PLACED)
 ENTITIES = Members({"entities": Many(_ENTITY)}, {"next_cursor": _CURSOR})
-_LOGGED: dict[str, Shape] = {
+_RECORDED: dict[str, Shape] = {
     "number": Whole(),
     "time": Text(),
-    "change": Text(choices=("granted", "revoked")),
     **dict.fromkeys(("by", "reason", "ticket", "channel", "caller", "request_id"), _NULLABLE),
     "revision": Anything(),
     "hash": Text(),
 }
+_LOGGED = {**_RECORDED, "change": Text(choices=("granted", "revoked"))}
 CHANGES = Members(
     {"changes": Many(OneOf((Members({**_LOGGED, **_ROLE}, _ROW_TIMES), Members({**_LOGGED, **_MEMBER}, _ROW_TIMES))))},
+    {"next_cursor": _CURSOR},
+)
+ENTITY_CHANGES = Members(
+    {"changes": Many(Members({**_RECORDED, "change": Text(choices=("stored", "removed")), **_STORED}, _PLACED))},
     {"next_cursor": _CURSOR},
 )
 

@@ -1,4 +1,4 @@
-"""The route of the change log of role assignments: pages of changes, newest first."""
+"""The routes of the change log, of role assignments and of stored properties: pages of changes, newest first."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from klausel.api.access import check_reach
 from klausel.api.assignments import CURSOR_FAULT, read_limit
 from klausel.api.errors import ApiError
 from klausel.api.shapes import Json
+from klausel.core.policy.entity import KINDS
 from klausel.core.terms.caller import Caller
 from klausel.core.terms.moment import read_moment
 from klausel.service.decision_service import Service
+from klausel.storage.change_log.entity_reader import EntityFilters, EntityLogReader, entity_change_as_json
 from klausel.storage.change_log.reader import Filters, LogReader, Place, change_as_json
 
 _CURSOR = re.compile(r"(\d{1,18})\.(\d{1,18})", re.ASCII)
@@ -32,6 +34,30 @@ def list_changes(service: Service, parameters: dict[str, str], caller: Caller | 
     after = _place(parameters["cursor"]) if "cursor" in parameters else None
     found = list(LogReader(service.store.engine).changes(filters, limit + 1, after))
     answer: Json = {"changes": [change_as_json(change) for change in found[:limit]]}
+    if len(found) > limit:
+        answer["next_cursor"] = f"{found[limit - 1].number}.{found[limit - 1].position}"
+    return answer
+
+
+def list_entity_changes(service: Service, parameters: dict[str, str], caller: Caller | None = None) -> Json:
+    """The answer to `GET /v1/entity-log`: changes, and the cursor of the next page; raises `ApiError` (400, 403)."""
+    limit = read_limit(parameters)
+    check_reach(caller, [parameters.get("domain")])
+    kind = parameters.get("kind")
+    if kind is not None and kind not in KINDS:
+        raise ApiError(400, "parameter kind is neither subject nor resource; write one of them")
+    filters = EntityFilters(
+        kind,
+        parameters.get("type"),
+        parameters.get("id"),
+        parameters.get("domain"),
+        parameters.get("by"),
+        _moment(parameters, "since"),
+        _moment(parameters, "until"),
+    )
+    after = _place(parameters["cursor"]) if "cursor" in parameters else None
+    found = list(EntityLogReader(service.store.engine).changes(filters, limit + 1, after))
+    answer: Json = {"changes": [entity_change_as_json(change) for change in found[:limit]]}
     if len(found) > limit:
         answer["next_cursor"] = f"{found[limit - 1].number}.{found[limit - 1].position}"
     return answer

@@ -44,6 +44,8 @@ def list_entities(service: Service, parameters: dict[str, str], caller: Caller |
         found = service.entities.read((kind, type_, id_))
         if found is not None and domain is not None and found.domain != domain and not found.domain.startswith(domain + "/"):
             found = None
+        if found is not None and caller is not None and not caller.reaches(found.domain or None):
+            found = None  # to this caller it is not there
         check_reach(caller, [domain if found is None else found.domain or None])
         return {"entities": [] if found is None else [found.as_json()]}
     check_reach(caller, [domain])

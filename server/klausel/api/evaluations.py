@@ -91,7 +91,7 @@ def _teller(service: Service, options: Json, caller: Caller | None) -> Tell | No
         why = failure
         if why is None:
             try:
-                explanation = service.explain(request)
+                explanation = service.explain(request, caller=caller)
             except StorageError:
                 return for_user
             if explanation.decision.allowed:

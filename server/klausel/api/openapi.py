@@ -11,6 +11,7 @@ from klausel.api import answer_shapes
 from klausel.api.access import SCOPES_OF_ROUTES
 from klausel.api.operations import OPERATIONS, Operation
 from klausel.api.shapes import Json
+from klausel.service.recording import RECORD_ID
 
 _PLACE = re.compile(r"<(?:path:)?(\w+)>")
 _ERRORS = {
@@ -24,6 +25,14 @@ _ERRORS = {
     500: "The service failed; its log says why.",
     501: "The model in force has a matcher of its own, so this cannot be told.",
     503: "The service cannot answer now; ask again.",
+}
+_RECORD_ASKED: Json = {
+    "type": "string",
+    "description": "Anything in it asks for the id of the records of this request, which the same header of the answer tells.",
+}
+_RECORD_TOLD: Json = {
+    "type": "string",
+    "description": "The id of its records, for `klausel decisions find --record-id`; where there is a decision log.",
 }
 _OF_ALL = (403, 500)
 _OF_BODIES = (400, 413, 503)
@@ -72,6 +81,8 @@ def _operation(method: str, address: str, operation: Operation) -> Json:
         {"name": name, "in": "query", "required": name in operation.needed_parameters, "schema": shape.schema()}
         for name, shape in operation.parameters.items()
     ]
+    if operation.is_recorded:
+        parameters.append({"name": RECORD_ID, "in": "header", "required": False, "schema": _RECORD_ASKED})
     if parameters:
         told["parameters"] = parameters
     if operation.body is not None:
@@ -81,6 +92,8 @@ def _operation(method: str, address: str, operation: Operation) -> Json:
         told["requestBody"] = {"required": True, "content": {"application/json": content}}
     schema = {} if operation.answer is None else {"schema": operation.answer.schema()}
     told["responses"] = {"200": {"description": "The answer.", "content": {operation.media_type: schema}}}
+    if operation.is_recorded:
+        told["responses"]["200"]["headers"] = {RECORD_ID: {"schema": _RECORD_TOLD}}
     for status in sorted(set(_statuses(operation, bool(scopes)))):
         told["responses"][str(status)] = _error(operation, status)
     return told

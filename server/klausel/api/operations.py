@@ -13,7 +13,8 @@ from klausel.api.shapes import Json, Members, Shape
 class Operation:
     """One route. `summary` is a line for people; `errors` are statuses besides those that every route of its kind has.
 
-    An answer that is no JSON has a `media_type` and no shape.
+    An answer that is no JSON has a `media_type` and no shape. Of one that `is_recorded` the decision log tells, and a header
+    asks for the id of its record.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Operation:
     needed_parameters: frozenset[str] = frozenset()
     errors: tuple[int, ...] = ()
     media_type: str = "application/json"
+    is_recorded: bool = False
 
 
 _SUBJECT = {"type": "user", "id": "ann"}
@@ -41,7 +43,12 @@ def _page(name: str, summary: str) -> Operation:
 
 OPERATIONS: dict[tuple[str, str], Operation] = {
     ("POST", "/access/v1/evaluation"): Operation(
-        "evaluate", "One decision (AuthZEN)", answer_shapes.DECISION, request_shapes.EVALUATION, _QUESTION
+        "evaluate",
+        "One decision (AuthZEN)",
+        answer_shapes.DECISION,
+        request_shapes.EVALUATION,
+        _QUESTION,
+        is_recorded=True,
     ),
     ("POST", "/access/v1/evaluations"): Operation(
         "evaluate_many",
@@ -49,6 +56,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         answer_shapes.DECISIONS,
         request_shapes.EVALUATIONS,
         {"subject": _SUBJECT, "resource": _RESOURCE, "evaluations": [{"action": _ACTION}, {"action": {"name": "write"}}]},
+        is_recorded=True,
     ),
     ("POST", "/access/v1/search/subject"): Operation(
         "search_subjects",
@@ -84,7 +92,12 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         errors=(404,),
     ),
     ("POST", "/v1/explain"): Operation(
-        "explain", "Why a decision is as it is", answer_shapes.EXPLANATION, request_shapes.EXPLANATION, _QUESTION
+        "explain",
+        "Why a decision is as it is",
+        answer_shapes.EXPLANATION,
+        request_shapes.EXPLANATION,
+        _QUESTION,
+        is_recorded=True,
     ),
     ("POST", "/v1/permissions"): Operation(
         "permissions",
@@ -162,6 +175,12 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         "The changes of role assignments, newest first, in pages",
         answer_shapes.CHANGES,
         parameters=request_shapes.LOG_FILTERS,
+    ),
+    ("GET", "/v1/entity-log"): Operation(
+        "list_entity_changes",
+        "The changes of stored properties, newest first, in pages",
+        answer_shapes.ENTITY_CHANGES,
+        parameters=request_shapes.ENTITY_LOG_FILTERS,
     ),
     ("GET", "/v1/casbin-js"): Operation(
         "casbin_js",

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from klausel.api.errors import ApiError
 from klausel.api.shapes import Json
 from klausel.core.policy.properties import PropertyTypes, type_as_json
+from klausel.core.terms.caller import Caller
 from klausel.service.decision_service import Service
 from klausel.service.policy_in_force import LivePolicy
 from klausel.storage.sql.database import StorageError
@@ -15,8 +16,11 @@ MOST_LISTED = 100
 """Problems listed in one answer; their number is always told."""
 
 
-def describe_policy(live: LivePolicy) -> Json:
-    """The version of the policy in force, what it holds, and why the files are not in force where they were refused."""
+def describe_policy(live: LivePolicy, caller: Caller | None = None) -> Json:
+    """The version of the policy in force, what it holds, and why the files are not in force where they were refused.
+
+    A caller that is limited to some accounts is not told what is stored in all of them.
+    """
     loaded = live.in_force.policy
     policy = loaded.compiled.policy
     version: Json = {"files_digest": loaded.files_digest, "meaning_digest": loaded.compiled.meaning_digest}
@@ -33,7 +37,7 @@ def describe_policy(live: LivePolicy) -> Json:
         "grants": len(policy.grants),
     }
     warnings = [str(problem) for problem in loaded.warnings]
-    return {**version, "counts": counts, "warnings": warnings, **_orphaned(live), **_refused(live)}
+    return {**version, "counts": counts, "warnings": warnings, **_orphaned(live, caller), **_refused(live)}
 
 
 def describe_types(live: LivePolicy) -> Json:
@@ -60,7 +64,7 @@ def _types(declared: PropertyTypes | None) -> Json | None:
     return None if declared is None else {name: type_as_json(type_) for name, type_ in declared.items()}
 
 
-def answer_reload(service: Service) -> Json:
+def answer_reload(service: Service, caller: Caller | None = None) -> Json:
     """The answer to `POST /v1/policy:reload`; raises `ApiError`: 409 with every problem of refused files, 503 while busy."""
     outcome = service.reload_policy()
     if outcome is None:
@@ -70,7 +74,7 @@ def answer_reload(service: Service) -> Json:
     if outcome == "refused" and refused:
         message = "the files are refused, so the last good policies stay in force"
         raise ApiError(409, message, **refused)
-    return {"result": outcome, **describe_policy(service.live)}
+    return {"result": outcome, **describe_policy(service.live, caller)}
 
 
 def describe_readiness(service: Service) -> Json:
@@ -79,6 +83,9 @@ def describe_readiness(service: Service) -> Json:
     if fault is not None:
         raise ApiError(503, fault)
     refused = _refused(service.live)
+    if service.authentication is not None and refused:
+        # Everybody may ask for this, and the problems quote the files.
+        refused["refused"]["problems"] = []
     if service.live.is_too_old:
         seconds = service.live.max_age_seconds
         message = f"the policies could not be refreshed for more than {seconds:g} seconds, so everything is denied"
@@ -86,7 +93,9 @@ def describe_readiness(service: Service) -> Json:
     return {"status": "ready", **refused}
 
 
-def _orphaned(live: LivePolicy) -> Json:
+def _orphaned(live: LivePolicy, caller: Caller | None) -> Json:
+    if caller is not None and caller.accounts is not None:
+        return {"orphaned_assignments": None}
     try:
         orphaned = live.orphaned()
     except StorageError:

@@ -176,4 +176,10 @@ LOG_FILTERS: dict[str, Shape] = {
     "limit": _LIMIT,
     "cursor": _CURSOR,
 }
+ENTITY_LOG_FILTERS: dict[str, Shape] = {
+    "kind": _KIND,
+    "type": Text(),
+    "id": Text("By index, where kind and type are given too."),
+    **{name: LOG_FILTERS[name] for name in ("domain", "by", "since", "until", "limit", "cursor")},
+}
 FORMAT = Text("How the page is told; its JSON twin with `json`.")

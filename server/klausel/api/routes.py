@@ -7,9 +7,9 @@ from urllib.parse import unquote, urlsplit
 from flask import Blueprint, Response, request
 
 from klausel.api import request_shapes
-from klausel.api.access import caller_in, check_reach
-from klausel.api.assignment_log import list_changes
-from klausel.api.assignments import Sender, change_assignments, list_assignments, remove_subject
+from klausel.api.access import caller_in, check_reach_of_stored
+from klausel.api.assignment_log import list_changes, list_entity_changes
+from klausel.api.assignments import change_assignments, list_assignments, remove_subject
 from klausel.api.authzen_requests import read_evaluation
 from klausel.api.casbin_js import answer_casbin_js
 from klausel.api.entities import change_entities, list_entities, remove_entity
@@ -22,8 +22,8 @@ from klausel.api.openapi import openapi_document
 from klausel.api.permissions import answer_permissions
 from klausel.api.policy_state import answer_reload, describe_policy, describe_readiness, describe_types
 from klausel.api.searches import SEARCH_PATHS, Searches
+from klausel.api.senders import sender_of_request
 from klausel.core.decisions.explanation_format import explanation_as_json
-from klausel.core.records.change_record import TEXT_CHARACTERS
 from klausel.service.decision_service import Service
 from klausel.service.recording import Recording
 
@@ -102,8 +102,9 @@ def klausel_routes(service: Service, metrics: Metrics) -> Blueprint:
     def explain() -> Response:
         question = read_evaluation(read_body(limits))
         recording = service.recording("explain", request.environ)
-        explanation = service.explain(question, recording)
-        check_reach(caller_in(request.environ), filter(None, [explanation.decision.domain]))
+        caller = caller_in(request.environ)
+        explanation = service.explain(question, recording, caller=caller)
+        check_reach_of_stored(caller, [explanation.decision.domain])
         hand_over(recording)
         other_model = service.live.in_force.policy.compiled.other_model
         about_model = {} if other_model is None else {"not_for_model": other_model}
@@ -125,7 +126,7 @@ def klausel_routes(service: Service, metrics: Metrics) -> Blueprint:
 
     @blueprint.get("/v1/policy", provide_automatic_options=False)
     def policy() -> Response:
-        return json_answer(describe_policy(service.live))
+        return json_answer(describe_policy(service.live, caller_in(request.environ)))
 
     @blueprint.get("/v1/policy/types", provide_automatic_options=False)
     def policy_types() -> Response:
@@ -138,11 +139,11 @@ def klausel_routes(service: Service, metrics: Metrics) -> Blueprint:
             raise ApiError(403, "a page of another site may not reload the policies")
         if request.content_length and read_body(limits):
             raise ApiError(400, "a reload takes no members; send no body, or {}")
-        return json_answer(answer_reload(service))
+        return json_answer(answer_reload(service, caller_in(request.environ)))
 
     @blueprint.post("/v1/assignments", provide_automatic_options=False)
     def change() -> Response:
-        return json_answer(change_assignments(service, read_body(limits), _sender()))
+        return json_answer(change_assignments(service, read_body(limits), sender_of_request()))
 
     @blueprint.get("/v1/assignments", provide_automatic_options=False)
     def show() -> Response:
@@ -152,11 +153,11 @@ def klausel_routes(service: Service, metrics: Metrics) -> Blueprint:
     @blueprint.delete("/v1/assignments", provide_automatic_options=False)
     def remove() -> Response:
         parameters = query_parameters(*request_shapes.LEAVER)
-        return json_answer(remove_subject(service, parameters, _sender()))
+        return json_answer(remove_subject(service, parameters, sender_of_request()))
 
     @blueprint.post("/v1/entities", provide_automatic_options=False)
     def change_stored() -> Response:
-        return json_answer(change_entities(service, read_body(limits), _sender()))
+        return json_answer(change_entities(service, read_body(limits), sender_of_request()))
 
     @blueprint.get("/v1/entities", provide_automatic_options=False)
     def show_stored() -> Response:
@@ -165,12 +166,17 @@ def klausel_routes(service: Service, metrics: Metrics) -> Blueprint:
 
     @blueprint.delete("/v1/entities", provide_automatic_options=False)
     def remove_stored() -> Response:
-        return json_answer(remove_entity(service, query_parameters(*request_shapes.ENTITY_KEY), _sender()))
+        return json_answer(remove_entity(service, query_parameters(*request_shapes.ENTITY_KEY), sender_of_request()))
 
     @blueprint.get("/v1/assignment-log", provide_automatic_options=False)
     def show_log() -> Response:
         parameters = query_parameters(*request_shapes.LOG_FILTERS)
         return json_answer(list_changes(service, parameters, caller_in(request.environ)))
+
+    @blueprint.get("/v1/entity-log", provide_automatic_options=False)
+    def show_entity_log() -> Response:
+        parameters = query_parameters(*request_shapes.ENTITY_LOG_FILTERS)
+        return json_answer(list_entity_changes(service, parameters, caller_in(request.environ)))
 
     @blueprint.get(DESCRIPTION_PATH, provide_automatic_options=False)
     def description() -> Response:
@@ -189,10 +195,3 @@ def klausel_routes(service: Service, metrics: Metrics) -> Blueprint:
         return Response(*metrics.answer())
 
     return blueprint
-
-
-def _sender() -> Sender:
-    request_id = request.headers.get("X-Request-ID")
-    proved = caller_in(request.environ)
-    name = request.remote_addr or None if proved is None else proved.logged_as
-    return Sender(name, request_id[:TEXT_CHARACTERS] if request_id else None, proved)

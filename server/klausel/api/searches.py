@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Engine
 
-from klausel.api.access import check_reach
+from klausel.api.access import check_reach, check_reach_of_stored
 from klausel.api.authzen_requests import request_of
 from klausel.api.errors import ApiError
 from klausel.api.questions import Open, check_model
@@ -57,7 +57,9 @@ class Searches:
         question, page = request_of(read), _page_of(read.get("page", {}))
         after = self._tokens.read(open_, question, page.token) if page.token else ""
         search = Search(self._service, question, None if caller is None else caller.accounts)
-        check_reach(caller, search.domains(open_))
+        domains = search.domains(open_)
+        check_reach_of_stored(caller, domains)
+        check_reach(caller, domains)
         if open_ == "action":
             names = list(search.actions())
             start = names.index(after) + 1 if after in names else 0

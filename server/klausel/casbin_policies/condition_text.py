@@ -30,7 +30,7 @@ from klausel.core.conditions.tree import (
     compare,
     negate,
 )
-from klausel.core.conditions.values import Kind, kind_of, time_text
+from klausel.core.conditions.values import USUAL_LENGTH, Kind, kind_of, time_text, usual_time
 from klausel.enforcer.matcher.fold import FOLDED
 
 ALWAYS = "True"
@@ -119,6 +119,9 @@ def attribute(holder: object, name: str, *more: str) -> object:
     return attribute(value, *more) if more else value
 
 
+setattr(attribute, FOLDED, True)
+
+
 def _is_equal(left: object, right: object) -> bool:
     if type(left) is str:
         return left == right
@@ -169,13 +172,21 @@ def _difference(end: object, start: object) -> object:
     return FUNCTIONS["-"](end, start)
 
 
+def _time(value: object) -> object:
+    return usual_time(value) if type(value) is str and len(value) == USUAL_LENGTH else FUNCTIONS["time"](value)
+
+
+_QUICK_VALUES: Mapping[str, Callable[..., object]] = {"-": _difference, "time": _time}
+"""Functions that look at once at what they are most often given."""
+
+
 def _functions() -> Iterator[tuple[str, Callable[..., object]]]:
     """What the table's entries are to Casbin: true or not, so that unknown never counts as true."""
     for entry in FUNCTIONS.values():
         if entry.turned is not None:
             continue
         if entry.gives != "truth":
-            value = _difference if entry.name == "-" else _value_of(entry)
+            value = _QUICK_VALUES.get(entry.name) or _value_of(entry)
             # Its value for literals is found once, when a plan is made.
             setattr(value, FOLDED, True)
             yield entry.in_casbin, value
@@ -188,6 +199,8 @@ def _functions() -> Iterator[tuple[str, Callable[..., object]]]:
 def _when(entry: Function, wanted: bool) -> Callable[..., bool]:
     # What takes values of any kind, and what is written, needs no look at its kind; one or two arguments are the usual number.
     meaning = entry.meaning
+    if entry.name == "has":
+        return (lambda value: value is not None) if wanted else (lambda value: value is None)
     kinds = [() if parameter.is_written else parameter.kinds for parameter in entry.parameters]
     if kinds == [()]:
         return lambda one: meaning(one) is wanted

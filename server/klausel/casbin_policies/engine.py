@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -12,7 +12,7 @@ import casbin
 from klausel.casbin_policies.condition_text import CASBIN_FUNCTIONS
 from klausel.casbin_policies.model_shape import line_of_matcher, other_matcher, problems_in_model, read_model
 from klausel.casbin_policies.role_manager import EffectiveRolesManager
-from klausel.casbin_policies.rows import Row, grant_rows, inheritance_rows, meaning_digest
+from klausel.casbin_policies.rows import FilledGrants, Row, inheritance_rows, meaning_digest
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.policy.roles import RoleModel, depth_of
 from klausel.core.policy.scope import AT_LEVEL, Scope, split_scope
@@ -21,6 +21,8 @@ from klausel.core.terms.problem import Place, PolicyError, Problem
 from klausel.core.terms.request import Action, Request, Resource, Subject
 from klausel.enforcer.compiled_enforcer import CompiledEnforcer
 from klausel.enforcer.matcher.narrowing import ACCEPTED
+
+_DEPENDS_ON = "klausel_depends_on"
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ class CompiledPolicy:
     enforcer: casbin.Enforcer
     _decide: Callable[..., tuple[bool, int | None]]
     other_model: str | None = None
+    filled: FilledGrants | None = field(default=None, compare=False, repr=False)
+    """The rows of the grants, for the policy set that comes after this one."""
 
     @cached_property
     def meaning_digest(self) -> str:
@@ -47,19 +51,27 @@ class CompiledPolicy:
 
 
 def compile_policy(
-    policy: PolicySet, model_text: str, model_file: str = "model.conf", accepted_models: Collection[str] = ()
+    policy: PolicySet,
+    model_text: str,
+    model_file: str = "model.conf",
+    accepted_models: Collection[str] = (),
+    earlier: CompiledPolicy | None = None,
 ) -> CompiledPolicy:
     """The compiled form of a policy set under a Casbin model; raises `PolicyError` for a model that does not fit.
 
-    `accepted_models` are the digests of models that may have a matcher of their own.
+    `accepted_models` are the digests of models that may have a matcher of their own. What was made of an `earlier` policy set
+    and is the same is not made again.
     """
     problems = problems_in_model(model_text, model_file, accepted_models)
     if problems:
         raise PolicyError(problems)
-    enforcer = join_enforcer(CompiledEnforcer, policy, model_text)
+    filled = FilledGrants.of(policy.grants, None if earlier is None else earlier.filled)
+    enforcer = _join(CompiledEnforcer, policy, model_text, filled, earlier)
+    if earlier is not None:
+        enforcer.take_from(earlier.enforcer)
     # Without a single row Casbin raises where the matcher has an eval; what nothing allows is denied.
     decide = enforcer.current_plan().decide if policy.grants else _deny_everything
-    compiled = CompiledPolicy(policy, enforcer, decide, other_matcher(model_text))
+    compiled = CompiledPolicy(policy, enforcer, decide, other_matcher(model_text), filled)
     try:
         # One question that goes through the whole matcher: the first grant, asked by who has its role.
         for grant in policy.grants[:1]:
@@ -79,18 +91,38 @@ def _deny_everything(*_: object) -> tuple[bool, int | None]:
 
 def join_enforcer(kind: type[casbin.Enforcer], policy: PolicySet, model_text: str) -> casbin.Enforcer:
     """An enforcer of this class over the rows of a policy set; `casbin.Enforcer` itself gives the stock answers."""
+    return _join(kind, policy, model_text, FilledGrants.of(policy.grants))
+
+
+def _join(
+    kind: type[casbin.Enforcer],
+    policy: PolicySet,
+    model_text: str,
+    filled: FilledGrants,
+    earlier: CompiledPolicy | None = None,
+) -> casbin.Enforcer:
     model = read_model(model_text)
     # Casbin's own way of adding rows looks through all rows for each, and leaves out one that is there already.
-    fill(model["p"]["p"], grant_rows(policy))
+    grants = model["p"]["p"]
+    grants.policy = list(filled.fields)
+    grants.policy_map = dict(zip(filled.keys, range(len(filled.keys)), strict=True))
     fill(model["g"]["g"], inheritance_rows(policy))
     enforcer = kind(model)
     enforcer.auto_save = False
     enforcer.rm_map["g"] = EffectiveRolesManager()
     for name, function in CASBIN_FUNCTIONS.items():
         enforcer.add_function(name, function)
-    enforcer.add_function("within", within_function(policy.roles, (grant.scope for grant in policy.grants)))
+    enforcer.add_function("within", _within_of(policy.roles, filled, earlier))
     enforcer.build_role_links()
     return enforcer
+
+
+def _within_of(roles: RoleModel, filled: FilledGrants, earlier: CompiledPolicy | None) -> Callable[[str, str], bool]:
+    """The function `within` of a policy set: that of an earlier one where it is the same, for what was compiled with it."""
+    scopes = {fields[1]: grant.scope for fields, grant in zip(filled.fields, filled.grants, strict=True)}
+    made = within_function(roles, scopes.values())
+    known = None if earlier is None else earlier.enforcer.fm.get_functions().get("within")
+    return known if known is not None and getattr(known, _DEPENDS_ON) == getattr(made, _DEPENDS_ON) else made
 
 
 def fill(assertion: Any, rows: list[Row]) -> None:
@@ -134,6 +166,7 @@ def within_function(roles: RoleModel, scopes: Iterable[Scope]) -> Callable[[str,
         return places if level is None else places + [f"{place}{AT_LEVEL}{level.name}" for place in places]
 
     setattr(within, ACCEPTED, accepted_values)
+    setattr(within, _DEPENDS_ON, (roles.levels, stars))
     return within
 
 

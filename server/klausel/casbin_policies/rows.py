@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import operator
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from klausel.casbin_policies.condition_text import certain_text, possible_text
-from klausel.core.policy.policy_set import PolicySet
+from klausel.core.policy.policy_set import Grant, PolicySet
 from klausel.core.terms.places import EVERYWHERE
 from klausel.core.terms.problem import Place
 
@@ -23,9 +26,13 @@ class Row(NamedTuple):
 
 def grant_rows(policy: PolicySet) -> list[Row]:
     """The `p` rows, one for each grant, in the order of `policy.grants`."""
+    return _rows_of(policy.grants)
+
+
+def _rows_of(grants: Iterable[Grant]) -> list[Row]:
     rows = []
     texts: dict[tuple[int, str], str] = {}
-    for grant in policy.grants:
+    for grant in grants:
         key = (id(grant.condition), grant.effect)
         if key not in texts:
             texts[key] = certain_text(grant.condition) if grant.effect == "allow" else possible_text(grant.condition)
@@ -33,6 +40,36 @@ def grant_rows(policy: PolicySet) -> list[Row]:
         fields = (grant.grantee, str(grant.scope), grant.resource_type, grant.action, condition, grant.effect)
         rows.append(Row("p", fields, grant.place))
     return rows
+
+
+@dataclass(frozen=True, slots=True)
+class FilledGrants:
+    """Grants as Casbin holds their rows: a list of fields for each, and what it finds each by. Nobody changes the lists."""
+
+    grants: tuple[Grant, ...]
+    fields: list[list[str]]
+    keys: list[str]
+
+    @classmethod
+    def of(cls, grants: tuple[Grant, ...], earlier: FilledGrants | None = None) -> FilledGrants:
+        """Those of grants; the rows of the grants at both ends that are those of `earlier` are its rows."""
+        before: tuple[Grant, ...] = () if earlier is None else earlier.grants
+        most = min(len(before), len(grants))
+        first = _same_at_start(before, grants, most)
+        last = _same_at_start(reversed(before), reversed(grants), most - first)
+        made = _rows_of(grants[first : len(grants) - last])
+        fields, keys = [list(row.fields) for row in made], [",".join(row.fields) for row in made]
+        if earlier is not None:
+            end = len(before) - last
+            fields = [*earlier.fields[:first], *fields, *earlier.fields[end:]]
+            keys = [*earlier.keys[:first], *keys, *earlier.keys[end:]]
+        return cls(grants, fields, keys)
+
+
+def _same_at_start(some: Iterable[Grant], others: Iterable[Grant], most: int) -> int:
+    """How many of the first so many are the same objects."""
+    different = (place for place, is_same in enumerate(map(operator.is_, some, others)) if not is_same)
+    return min(next(different, most), most)
 
 
 def inheritance_rows(policy: PolicySet) -> list[Row]:

@@ -1,4 +1,4 @@
-"""Commands for auditors: the change log of role assignments, its verification and its signed checkpoints."""
+"""Commands for auditors: the change log of role assignments and stored properties, its verification and its checkpoints."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import io
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from heapq import merge
+from itertools import islice
 from pathlib import Path
 
 import click
@@ -23,9 +25,12 @@ from klausel.cli.moments import moment_of
 from klausel.cli.options import EXIT_PROBLEMS, fail, model_option, open_policies
 from klausel.cli.output import say, say_json
 from klausel.cli.policy_folder import policies_option
+from klausel.core.policy.entity import EntityKind
 from klausel.core.policy.holding import timing_of
 from klausel.core.policy.roles import RoleModel
 from klausel.core.records.change_chain import Finding
+from klausel.core.terms.escaping import shown
+from klausel.core.terms.identifiers import split_subject_key
 from klausel.core.terms.moment import moment_text
 from klausel.core.terms.problem import PolicyError
 from klausel.storage.change_log.checkpoints import (
@@ -37,6 +42,12 @@ from klausel.storage.change_log.checkpoints import (
     read_checkpoints,
     read_private_key,
     read_public_key,
+)
+from klausel.storage.change_log.entity_reader import (
+    EntityFilters,
+    EntityLogReader,
+    LoggedEntity,
+    entity_change_as_json,
 )
 from klausel.storage.change_log.guards import missing_guards
 from klausel.storage.change_log.reader import BeforeTheLog, Filters, LoggedChange, LogReader, change_as_json
@@ -50,7 +61,7 @@ _moment_option = partial(click.option, callback=moment_of, metavar="MOMENT")
 
 @click.group(cls=CommandGroup)
 def audit() -> None:
-    """Who changed which role assignment, when and why; and that nobody has tampered with the log of it.
+    """Who changed which role assignment or stored property, when and why; and that nobody has tampered with the log of it.
 
     \b
     Examples:
@@ -60,18 +71,23 @@ def audit() -> None:
     """
 
 
-def _write_change(change: LoggedChange, roles: RoleModel | None) -> None:
+Change = LoggedChange | LoggedEntity
+
+
+def _write_change(change: Change, roles: RoleModel | None) -> None:
     say(_as_text(change, roles))
 
 
-def _write_change_as_json(change: LoggedChange, roles: RoleModel | None) -> None:
-    say_json(change_as_json(change))
+def _write_change_as_json(change: Change, roles: RoleModel | None) -> None:
+    say_json(change_as_json(change) if isinstance(change, LoggedChange) else entity_change_as_json(change))
 
 
 @audit.command()
-@click.option("--subject", help="Of this subject alone, such as user:ann; by index.")
+@click.option("--subject", help="Of this subject alone, such as user:ann: its roles and its stored properties; by index.")
+@click.option("--resource", metavar="TYPE:ID", help="Of the stored properties of this resource alone; by index.")
 @click.option("--role", help="Of this role alone.")
 @click.option("--domain", help="In this very domain alone: acme, or acme/support.")
+@click.option("--only", type=click.Choice(["roles", "properties"]), help="Role assignments alone, or stored properties.")
 @click.option("--by", help="Made by this one, as the caller said.")
 @_moment_option("--since", help="From this moment on, such as 2026-03-01 or 2026-03-01T12:00:30+01:00.")
 @_moment_option("--until", help="Before this moment; a date alone is its first moment in UTC.")
@@ -82,15 +98,18 @@ def _write_change_as_json(change: LoggedChange, roles: RoleModel | None) -> None
 @database_option
 @explains_storage_errors
 def show(
-    write: Callable[[LoggedChange, RoleModel | None], None],
+    write: Callable[[Change, RoleModel | None], None],
     policies: Path,
     model: Path | None,
     database: str,
     limit: int | None,
     role: str | None,
+    subject: str | None,
+    resource: str | None,
+    only: str | None,
     **wanted: object,
 ) -> None:
-    """Show the changes of role assignments, newest first, one a line: who was granted what, by whom, and why.
+    """Show the changes of role assignments and of stored properties, newest first, one a line: what, by whom, and why.
 
     With --format json each line is an object. Where the policies can be read, --role finds a role under its former names too,
     and a former name is followed by the one of today.
@@ -98,14 +117,36 @@ def show(
     \b
     Examples:
       klausel audit show --subject user:ann --limit 10
+      klausel audit show --resource todo:7
       klausel audit show --by cara --since 2026-01-01 --until 2026-02-01 --format json
     """
     roles = _roles_of(policies, model)
     role_names = roles.names_of_one(role) if roles and role else ()
-    filters = Filters(role=role, role_names=role_names, **wanted)  # type: ignore[arg-type]
+    filters = Filters(subject, role, role_names=role_names, **wanted)  # type: ignore[arg-type]
+    stored = _entity_filters(subject, resource, **wanted)
     with _opened(database) as engine:
-        for change in LogReader(engine).changes(filters, limit):
+        found: list[Iterable[Change]] = []
+        if only != "properties" and resource is None:
+            found.append(LogReader(engine).changes(filters, limit))
+        if only != "roles" and role is None and stored is not None:
+            found.append(EntityLogReader(engine).changes(stored, limit))
+        newest_first = merge(*found, key=lambda change: (-change.number, -change.position))
+        for change in islice(newest_first, limit):
             write(change, roles)
+
+
+def _entity_filters(subject: str | None, resource: str | None, **wanted: object) -> EntityFilters | None:
+    """Which changes of stored properties are wanted; None for none of them."""
+    if subject is not None and resource is not None:
+        raise click.UsageError("--subject and --resource choose different changes; leave one of them out")
+    if subject is None and resource is None:
+        return EntityFilters(**wanted)  # type: ignore[arg-type]
+    name = subject if resource is None else resource
+    parts = split_subject_key(name or "")
+    if parts is None and resource is not None:
+        raise click.UsageError(f'--resource "{shown(resource)}" has no id; write it as type:id, such as todo:7')
+    kind: EntityKind = "subject" if resource is None else "resource"
+    return None if parts is None else EntityFilters(kind, *parts, **wanted)  # type: ignore[arg-type]
 
 
 def _roles_of(policies: Path, model: Path | None) -> RoleModel | None:
@@ -116,16 +157,20 @@ def _roles_of(policies: Path, model: Path | None) -> RoleModel | None:
         return None
 
 
-def _as_text(change: LoggedChange, roles: RoleModel | None) -> str:
-    what = f"{change.word} {change.row}"
-    now = roles.name_now(change.role) if roles else change.role
-    if now != change.role:
-        what += f" ({now} now)"
-    line = f"{change.number}  {moment_text(change.microseconds)}  {what}"
+def _as_text(change: Change, roles: RoleModel | None) -> str:
+    line = f"{change.number}  {moment_text(change.microseconds)}  {_what(change, roles)}"
     line += f"  {change.channel} {change.caller}" if change.caller else f"  {change.channel}"
     # Quoted, so that nobody's words pass for what Klausel says.
     said = (("by", change.by), ("ticket", change.ticket), ("reason", change.reason))
     return "  ".join([line, *(f"{name} {json.dumps(text, ensure_ascii=False)}" for name, text in said if text is not None)])
+
+
+def _what(change: Change, roles: RoleModel | None) -> str:
+    if isinstance(change, LoggedEntity):
+        place = f" in {change.domain}" if change.domain else ""
+        return f"{change.word} {change.kind} {change.entity.name}{place} {change.properties}"
+    now = roles.name_now(change.role) if roles else change.role
+    return f"{change.word} {change.row}" + (f" ({now} now)" if now != change.role else "")
 
 
 @audit.command()

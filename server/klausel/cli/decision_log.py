@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import click
-import orjson
 
 from klausel.cli.command_group import CommandGroup
 from klausel.cli.database_options import database_option, explains_storage_errors
 from klausel.cli.formats import format_option
-from klausel.cli.log_reading import blocks_to_read, in_period, is_in_period
+from klausel.cli.log_reading import blocks_to_read, in_period
 from klausel.cli.options import EXIT_PROBLEMS, fail
 from klausel.cli.output import say, say_json
 from klausel.core.records.decision_chain import ChainFault, ChainOfFile, join_files
-from klausel.core.records.shared_values import each_record
+from klausel.core.records.recorded import BadRecord
+from klausel.core.records.wanted_records import WantedRecords, member_of
 from klausel.core.terms.moment import moment_text
 from klausel.storage.change_log.checkpoints import (
     Checkpoint,
@@ -27,6 +27,7 @@ from klausel.storage.change_log.checkpoints import (
     read_private_key,
     read_public_key,
 )
+from klausel.storage.decision_log.files import values_of
 
 MOST_SHOWN = 1000
 _EXISTING = click.Path(path_type=Path, dir_okay=False, exists=True)
@@ -210,52 +211,8 @@ def checkpoint(file: Path, files: tuple[str, ...], key_file: Path, begins_later:
     say(f"record {last.last} is signed in {file}")
 
 
-@dataclass(frozen=True, slots=True)
-class _Wanted:
-    """Which records are looked for; None asks for nothing."""
-
-    person: str | None
-    action: str | None
-    resource: str | None
-    outcome: str | None
-    request_id: str | None
-    record_id: str | None
-    since: str | None
-    until: str | None
-
-    def needles(self) -> list[bytes]:
-        """Texts that stand in the bytes of every record looked for: what is written in one way only."""
-        type_, _, id_ = (self.resource or "").partition(":")
-        texts = (self.person and self.person.partition(":")[2], self.action, type_, id_, self.request_id, self.record_id)
-        plain = (text for text in texts if text and text.isascii() and text.isprintable() and not {'"', "\\"} & set(text))
-        return [f'"{text}"'.encode() for text in plain]
-
-    def is_met_by(self, record: Mapping[str, object]) -> bool:
-        """Whether a record is one of those."""
-        subject, action, resource = (_member(record, name) for name in ("subject", "action", "resource"))
-        type_, _, id_ = (self.resource or "").partition(":")
-        moment = record.get("time")
-        return (
-            type(moment) is str
-            and "decision" in record
-            and is_in_period(moment, self.since, self.until)
-            and self.person in (None, f"{subject.get('type')}:{subject.get('id')}")
-            and self.action in (None, action.get("name"))
-            and (not type_ or type_ == resource.get("type"))
-            and (not id_ or id_ == resource.get("id"))
-            and self.outcome in (None, "allow" if record["decision"] is True else "deny")
-            and self.request_id in (None, record.get("request_id"))
-            and self.record_id in (None, record.get("id"))
-        )
-
-
-def _member(record: Mapping[str, object], name: str) -> dict[str, object]:
-    value = record.get(name)
-    return value if isinstance(value, dict) else {}
-
-
 def _write_found(place: str, record: Mapping[str, object]) -> None:
-    subject, action, resource, grant = (_member(record, name) for name in ("subject", "action", "resource", "grant"))
+    subject, action, resource, grant = (member_of(record, name) for name in ("subject", "action", "resource", "grant"))
     word = "ALLOW" if record["decision"] is True else "DENY"
     question = "no question"
     if subject:
@@ -299,7 +256,7 @@ def find(
       klausel decisions find decisions.jsonl* --person user:leo --action edit --since 2026-03-01
       klausel decisions find decisions.jsonl --request-id march-1 --format json
     """
-    looked_for = _Wanted(**wanted)
+    looked_for = WantedRecords(**wanted)
     needles = looked_for.needles()
     left = limit
     for block in blocks_to_read(files, from_database, database):
@@ -308,18 +265,12 @@ def find(
         for number, line in enumerate(block.data.split(b"\n"), start=block.first_line):
             if not line or not all(needle in line for needle in needles):
                 continue
-            for record in filter(looked_for.is_met_by, _records_of(line)):
-                write(f"{block.file}:{number}", record)
+            records = [one for one in values_of(line) if not isinstance(one, BadRecord)]
+            for position, record in enumerate(records, start=1):
+                if not looked_for.is_met_by(record):
+                    continue
+                write(f"{block.file}:{number}" + (f":{position}" if len(records) > 1 else ""), record)
                 if left is not None:
                     left -= 1
                     if not left:
                         return
-
-
-def _records_of(line: bytes) -> list[Mapping[str, object]]:
-    """The records of a line; none of one that is no record."""
-    try:
-        value = orjson.loads(line)
-        return list(each_record(value)) if type(value) is dict else []
-    except ValueError:
-        return []

@@ -27,6 +27,7 @@ from klausel.core.decisions.explain import explain as explain_request
 from klausel.core.decisions.explanation_format import explanation_as_json, explanation_lines, reason
 from klausel.core.policy.assumed_roles import BadAssumption, assumed_roles, deepest_place
 from klausel.core.policy.holding import Pairs, Rows, held_at
+from klausel.core.policy.policy_set import PolicySet
 from klausel.core.policy.roles import RoleModel
 from klausel.core.terms.identifiers import split_subject_key
 from klausel.core.terms.request import NOW, Action, Request, Resource, Subject, asked_at
@@ -109,7 +110,7 @@ def can(**options: object) -> None:
 
     SUBJECT is written type:id. The role assignments come from the database, and are those of now, also with --at;
     with --people-at they are those of that moment, which conditions then take for the present, too. With --as no
-    database is asked.
+    database is asked. Types with colons, such as URNs, are read as they are declared: urn:example:record:7.
 
     \b
     Examples:
@@ -138,8 +139,8 @@ def _write_json(explanation: Explanation) -> None:
 @click.option(
     "--record",
     metavar="FILE:LINE",
-    help="In place of a question: a line of a decision log, or the record itself as JSON. It is explained by the "
-    "policies and the role assignments of then.",
+    help="In place of a question: a line of a decision log (FILE:LINE:NUMBER where it holds several decisions of a batch), or "
+    "the record itself as JSON. It is explained by the policies and the role assignments of then.",
 )
 @format_option({"text": _write_text, "json": _write_json})
 @explains_storage_errors
@@ -190,7 +191,7 @@ def _ask(
         subject, held, domain = _somebody(roles, assumed, domain)
     else:
         say_as_of(loaded.commit.id if at is not None and loaded.commit is not None else None, moment)
-    request = request_of(roles, subject, action, resource, domain, values)
+    request = request_of(loaded.compiled.policy, subject, action, resource, domain, values)
     policy, time = loaded.compiled.policy, time_of_question(now, moment)
     with _known(held if assumed is not None else None, database, moment) as (rows_of, stored):
 
@@ -238,15 +239,27 @@ def _known(held: Pairs | None, database: str, moment: int | None) -> Iterator[tu
         yield partial(reader.rows_at, moment=place), StoredThen(EntityStore(store.engine), place.number)
 
 
+def resource_named(types: Iterable[str], written: str) -> tuple[str, str]:
+    """The type and id that TYPE[:ID] names: the longest type that is declared, else all before the first colon.
+
+    A colon and a slash in the type may also be written as in subjects, %3A and %2F.
+    """
+    declared = max((one for one in types if f"{written}:".startswith(f"{one}:")), key=len, default=None)
+    if declared is not None:
+        return declared, written[len(declared) + 1 :]
+    return split_subject_key(written if ":" in written else f"{written}:") or (written, "")
+
+
 def request_of(
-    roles: RoleModel, subject: str, action: str, resource: str, domain: str | None, values: Iterable[str]
+    policy: PolicySet, subject: str, action: str, resource: str, domain: str | None, values: Iterable[str]
 ) -> Request:
     """The request that people write; raises BadParameter."""
+    roles = policy.roles
     parts = split_subject_key(subject)
     if parts is None:
         raise click.BadParameter(f'write it as type:id, such as "user:{subject}"', param_hint="SUBJECT")
     properties: dict[str, dict[str, object]] = {entity: {} for entity in ENTITIES}
-    type_, _, id_ = resource.partition(":")
+    type_, id_ = resource_named(policy.resource_types, resource)
     ids = [] if domain is None else domain.split("/")
     if not all(ids):
         raise click.BadParameter(f'"{domain}" has an empty part; write it as acme, or acme/support', param_hint="--in")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import click
 from tqdm import tqdm
@@ -161,10 +162,17 @@ def _origins(difference: PolicyDifference, sides: list[_Side]) -> Iterator[tuple
         if lines is None:
             continue
         commit = lines.writer_of(cause.place.file, cause.place.line)
-        if commit is None:
-            yield cause, Origin()
-        else:
-            yield cause, Origin(commit.id, commit.author, commit.date.date().isoformat(), commit.subject)
+        later, remover = sides[1].lines, None
+        if cause.side == "before" and later is not None:
+            remover = lines.remover_of(cause.place.file, cause.place.line, later)
+        yield cause, replace(_origin(commit), removed_by=None if remover is None else _origin(remover))
+
+
+def _origin(commit: GitCommit | Literal["work tree"] | None) -> Origin:
+    if commit is None or commit == "work tree":
+        return Origin()
+    assert isinstance(commit, GitCommit)
+    return Origin(commit.id, commit.author, commit.date.date().isoformat(), commit.subject)
 
 
 def _people(difference: PolicyDifference, database: str, names: bool) -> tuple[list[People], People]:

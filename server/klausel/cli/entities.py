@@ -1,12 +1,13 @@
-"""Commands for stored properties of subjects and resources: `import` and `export` as JSON lines, and changes."""
+"""Commands for stored properties of subjects and resources: `import` and `export` as JSON lines or CSV, and changes."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 import click
 from sqlalchemy import Engine
@@ -14,29 +15,50 @@ from tqdm import tqdm
 
 from klausel.cli.change_options import MOST_SHOWN, Change, makes_change
 from klausel.cli.database_options import database_option, explains_storage_errors, open_existing_database
+from klausel.cli.entity_file import (
+    FORMATS,
+    BrokenLine,
+    columns_of,
+    format_of,
+    json_line,
+    read_entities,
+    write_csv,
+)
+from klausel.cli.moments import moment_in_log, moment_of
 from klausel.cli.options import fail
 from klausel.cli.output import say
 from klausel.core.policy.entity import KINDS, Entity, EntityKey, EntityKind
 from klausel.core.terms.escaping import shown
 from klausel.core.terms.identifiers import split_subject_key
+from klausel.core.terms.moment import moment_text
+from klausel.storage.change_log.entity_reader import EntityLogReader
 from klausel.storage.entities.store import EntityStore, InvalidEntities
 from klausel.storage.schema import open_database
 
 _KIND = click.Choice(KINDS)
-_MEMBERS = {"kind", "type", "id", "domain", "properties"}
+_format_option = click.option(
+    "--format",
+    "format_",
+    type=click.Choice(FORMATS),
+    help="JSON lines, or CSV with a column for each property; by the name of FILE unless said, else JSON lines.",
+)
+_at_option = click.option(
+    "--at", "moment", callback=moment_of, metavar="MOMENT", help="As it was then; a date alone is its first moment in UTC."
+)
 
 
 @click.group()
 def entities() -> None:
-    """Stored properties of subjects and resources, which decisions look up: in and out as JSON lines, and changed.
+    """Stored properties of subjects and resources, which decisions look up: in and out as JSON lines or CSV, and changed.
 
     Decisions look up the types that policies/properties.yaml names under stored. A line is an object with kind (subject or
-    resource), type, id, properties and, of a resource, the domain where it lies.
+    resource), type, id, properties and, of a resource, the domain where it lies; a CSV has the header kind,type,id,domain and a
+    column for each property.
 
     \b
     Examples:
       klausel entities import todos.jsonl
-      klausel entities export > all.jsonl
+      klausel entities export people.csv
       klausel entities set resource todo:7 '{"owner": "ann@example.com"}' --in acme/support
       klausel entities show resource todo:7
     """
@@ -44,23 +66,29 @@ def entities() -> None:
 
 @entities.command("import")
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False, allow_dash=True))
+@_format_option
 @makes_change
-def import_(file: Path, change: Change) -> None:
+def import_(file: Path, format_: str | None, change: Change) -> None:
     """Store the lines of FILE (- for standard input): all, or none when one is broken.
 
-    What is stored already gets the properties of FILE in place of its own.
+    What is stored already gets the properties of FILE in place of its own. In a CSV an empty cell is a property that is not
+    there; true, false, null, numbers and JSON are read as such, except where the policies declare a text.
 
     \b
     Examples:
       klausel entities import todos.jsonl --database postgresql://localhost/klausel
-      klausel entities import todos.jsonl --by cara --ticket HR-12
+      klausel entities import people.csv --by cara --ticket HR-12
     """
     policy = change.policy()
     name = "standard input" if str(file) == "-" else str(file)
     lines: list[int] = []
-    with _opened(change.database, creates=True) as store, click.open_file(str(file), encoding="utf-8") as text:
+    with _opened(change.database, creates=True) as store, click.open_file(str(file), encoding="utf-8-sig") as text:
+        told = tqdm(text, total=_lines_in(file), unit=" lines", unit_scale=True, disable=None, leave=False, file=sys.stderr)
         try:
-            written = store.write(policy, _read(text, name, lines), origin=change.origin)
+            entities_read = read_entities(told, format_of(file, format_), policy, lines)
+            written = store.write(policy, entities_read, origin=change.origin)
+        except BrokenLine as error:
+            fail(f"{name}:{error.number}: {error}; nothing was imported")
         except InvalidEntities as error:
             for fault in error.faults[:MOST_SHOWN]:
                 say(f"{name}:{lines[fault.index]}: error: {fault.fault.member}: {fault.fault.message}", err=True)
@@ -72,28 +100,43 @@ def import_(file: Path, change: Change) -> None:
 
 @entities.command()
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False), required=False)
+@_format_option
+@_at_option
 @database_option
 @explains_storage_errors
-def export(file: Path | None, database: str) -> None:
-    """Write all that is stored as JSON lines to FILE, or to standard output; `import` reads it back unchanged.
+def export(file: Path | None, format_: str | None, moment: int | None, database: str) -> None:
+    """Write all that is stored to FILE, or to standard output; `import` reads it back unchanged.
+
+    As JSON lines, or as CSV with a column for each property: a FILE whose name ends with .csv, or --format csv.
 
     \b
-    Example:
+    Examples:
       klausel entities export all.jsonl --database postgresql://localhost/klausel
+      klausel entities export people.csv --at 2026-03-01
     """
-    with _opened(database) as store:
+    is_csv = format_of(file, format_) == "csv"
+    with _opened(database) as store, _at(store, moment) as all_of:
         try:
+            names = columns_of(all_of()) if is_csv else []
             if file is None or str(file) == "-":
-                for entity in store.export():
-                    say(_line(entity))
+                _write(all_of(), names if is_csv else None, sys.stdout)
                 return
-            bar = tqdm(total=store.count(), unit=" entities", unit_scale=True, disable=None, leave=False)
-            with file.open("w", encoding="utf-8") as text, bar:
-                for entity in store.export():
-                    text.write(_line(entity) + "\n")
-                    bar.update()
+            count = store.count() if moment is None else None
+            bar = tqdm(all_of(), total=count, unit=" entities", unit_scale=True, disable=None, leave=False, file=sys.stderr)
+            with file.open("w", encoding="utf-8", newline="") as text:
+                _write(bar, names if is_csv else None, text)
+        except BrokenLine as error:
+            fail(str(error))
         except OSError as error:
             fail(f"{file} cannot be written: {error.strerror}; name another file, or give the writer access to it")
+
+
+def _write(entities_: Iterable[Entity], names: list[str] | None, text: TextIO) -> None:
+    if names is not None:
+        write_csv(entities_, names, text)
+        return
+    for entity in entities_:
+        text.write(json_line(entity) + "\n")
 
 
 @entities.command("list")
@@ -114,7 +157,7 @@ def list_(kind: str, type_: str, domain: str | None, limit: int, after: str, dat
     with _opened(database) as store:
         found, has_more = store.page(_kind(kind), type_, limit, after, domain)
     for entity in found:
-        say(_line(entity))
+        say(json_line(entity))
     if has_more:
         say(f"there are more; go on with --after {json.dumps(found[-1].id)}", err=True)
 
@@ -122,20 +165,26 @@ def list_(kind: str, type_: str, domain: str | None, limit: int, after: str, dat
 @entities.command()
 @click.argument("kind", type=_KIND)
 @click.argument("name", metavar="TYPE:ID")
+@_at_option
 @database_option
 @explains_storage_errors
-def show(kind: str, name: str, database: str) -> None:
+def show(kind: str, name: str, moment: int | None, database: str) -> None:
     """Show what is stored of one subject or resource (KIND), written TYPE:ID, as a line of JSON.
 
     \b
-    Example:
+    Examples:
       klausel entities show subject user:ann
+      klausel entities show resource todo:7 --at 2026-03-01
     """
+    key = _key(kind, name)
     with _opened(database) as store:
-        found = store.read(_key(kind, name))
+        if moment is None:
+            found = store.read(key)
+        else:
+            found = store.read_at(key, moment_in_log(store.engine, moment)[1].number)
     if found is None:
-        fail(f"nothing is stored of the {kind} {name}")
-    say(_line(found))
+        fail(f"nothing {'is' if moment is None else 'was'} stored of the {kind} {name}")
+    say(json_line(found))
 
 
 @entities.command("set")
@@ -196,6 +245,25 @@ def _opened(database: str, creates: bool = False) -> Iterator[EntityStore]:
         engine.dispose()
 
 
+@contextmanager
+def _at(store: EntityStore, moment: int | None) -> Iterator[Callable[[], Iterator[Entity]]]:
+    """What gives all that is stored, or was at a moment, each time it is called."""
+    if moment is None:
+        yield store.export
+        return
+    place = moment_in_log(store.engine, moment)[1]
+    say(f"as of {moment_text(moment)}, after record {place.number}", err=True)
+    yield lambda: EntityLogReader(store.engine).stored_at(place)
+
+
+def _lines_in(file: Path) -> int | None:
+    """How many lines there are; None for what can be read only once."""
+    if not file.is_file():
+        return None
+    with file.open("rb") as raw:
+        return sum(chunk.count(b"\n") for chunk in iter(lambda: raw.read(1 << 20), b""))
+
+
 def _kind(text: str) -> EntityKind:
     return "subject" if text == "subject" else "resource"
 
@@ -205,28 +273,3 @@ def _key(kind: str, name: str) -> EntityKey:
     if parts is None:
         raise click.UsageError(f'"{shown(name)}" has no type; write it as type:id, such as user:ann')
     return (_kind(kind), *parts)
-
-
-def _line(entity: Entity) -> str:
-    """All in ASCII, so that nothing in it can command a terminal."""
-    return json.dumps(entity.as_json())
-
-
-def _read(text: Iterable[str], name: str, lines: list[int]) -> Iterator[Entity]:
-    """The entities of JSON lines, with the line of each; exits with a message at one that is none."""
-    for number, line in enumerate(tqdm(text, unit=" lines", unit_scale=True, disable=None, leave=False, file=sys.stderr), 1):
-        if not line.strip():
-            continue
-        try:
-            value = json.loads(line)
-        except (ValueError, RecursionError):
-            value = None
-        if not isinstance(value, dict) or not {"kind", "type", "id"} <= set(value) <= _MEMBERS:
-            fail(
-                f"{name}:{number}: this is no entity, so nothing was imported; write an object with kind, type, id, properties"
-            )
-        domain = value.get("domain", "")
-        if not isinstance(domain, str):
-            fail(f"{name}:{number}: the domain is no text, so nothing was imported; write it as acme/support")
-        lines.append(number)
-        yield Entity(value["kind"], value["type"], value["id"], domain, value.get("properties", {}))

@@ -201,15 +201,15 @@ class _Worker:
         faults: list[Fault] = []
         first, dropped, number_of_faults = "", 0, 0
         for line, time, found in uses_in(block, cls.since):
-            if type(found) is Use:
-                uses.add(found)
-                first = first or time
-            elif isinstance(found, NotCounted):
+            if isinstance(found, NotCounted):
                 dropped += found.dropped
             elif isinstance(found, BadRecord):
                 number_of_faults += 1
                 if len(faults) < MOST_FAULTS_SHOWN:
                     faults.append(Fault.at(block.file, line, found))
+            else:
+                uses.add(found)
+                first = first or time
         return _Part(list(uses), first, dropped, block.data.count(b'"sample_rate":'), faults, number_of_faults)
 
 

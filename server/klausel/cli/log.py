@@ -16,7 +16,7 @@ import klausel
 from klausel.cli.completion import complete_action, complete_role, complete_type
 from klausel.cli.formats import format_option
 from klausel.cli.moments import moment_of
-from klausel.cli.options import at_option, exits_on_problems, open_history
+from klausel.cli.options import accepted_models, at_option, exits_on_problems, open_history
 from klausel.cli.output import say, say_json, say_lines, say_painted
 from klausel.cli.policy_folder import policies_option
 from klausel.core.analysis.table import Sheet, as_html, csv_line
@@ -24,6 +24,7 @@ from klausel.core.difference.commit_changes import CommitChanges, Topic, changes
 from klausel.core.difference.formats import as_text
 from klausel.core.terms.problem import Problem
 from klausel.service.policy_history import PolicyHistory, Step
+from klausel.service.refused_commits import RefusedCommits
 from klausel.storage.git.kept_answers import KeptAnswers
 from klausel.storage.git.objects import GitCommit, commit_as_json
 from klausel.storage.git.repository import GitRepository
@@ -107,6 +108,11 @@ def _write_html(log: Iterator[_Told]) -> None:
     "--fresh", is_flag=True, help="Work out every commit again, also those whose answers are kept in .git/klausel."
 )
 @click.option("--first-parent", is_flag=True, help="Only the main line: a merge stands for all that it brought.")
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Mark the commits that a service would have refused: a policy test fails, or an invariant does not hold. Slower.",
+)
 @at_option
 @policies_option
 @format_option(
@@ -123,24 +129,26 @@ def log(
     author: str | None,
     fresh: bool,
     first_parent: bool,
+    check: bool,
     at: str | None,
     policies: Path,
     write: Callable[[Iterator[_Told]], None],
 ) -> None:
     """List the commits that changed what the policies mean, newest first, each with its gains and losses.
 
-    Commits that changed nothing in meaning are left out. A commit whose files do not load is shown, and the next good
-    one is compared with the last good one before. A merge is compared with its first parent.
+    Commits that changed nothing in meaning are left out, but for those that --check marks. A commit whose files do not load is
+    shown, and the next good one is compared with the last good one before. A merge is compared with its first parent.
 
     \b
     Examples:
       klausel log -n 5
       klausel log --role lead --type quiz
       klausel log --at v2.0 --format json
+      klausel log --check --first-parent
       klausel log --since 2026-01-01 --author ann --format csv > changes.csv
     """
     wanted = _Wanted(since, until, author)
-    told = _log(policies, at, first_parent, Topic(role, resource_type, action), wanted, fresh)
+    told = _log(policies, at, first_parent, Topic(role, resource_type, action), wanted, fresh, check)
     found = count()
     with exits_on_problems(policies, at), closing(told):
         write(one for one, _ in zip(islice(told, number), found, strict=False))
@@ -148,16 +156,21 @@ def log(
         say("klausel: no commit changed anything of this", err=True)
 
 
-def _log(policies: Path, at: str | None, first_parent: bool, topic: Topic, wanted: _Wanted, fresh: bool) -> Generator[_Told]:
+def _log(
+    policies: Path, at: str | None, first_parent: bool, topic: Topic, wanted: _Wanted, fresh: bool, check: bool
+) -> Generator[_Told]:
     opened, commit, folder = open_history(policies, at)
     with closing(opened) as repository:
         history = PolicyHistory(repository, folder)
+        refused = RefusedCommits(repository, accepted_models()) if check else None
         commits = [one for one in history.commits(commit, first_parent) if wanted.includes(one[0])]
         brought = {} if first_parent or not commits else repository.merges_that_brought(commit)
         bar = tqdm(total=len(commits), unit=" commits", leave=False, disable=None)
         with _rare_collections(), _Kept(repository, topic, fresh) as kept, bar:
             for one, name in commits:
                 changes = _changes_at(history, one, name, topic, kept.of(name))
+                if refused is not None:
+                    changes = _with_refusal(changes, refused.problems(one, name))
                 bar.update()
                 if changes is not None:
                     bar.clear()
@@ -216,6 +229,23 @@ def _changes_at(history: PolicyHistory, commit: GitCommit, folder: str, topic: T
         told = None if changes is None else {"text": changes.text, "rows": changes.rows, "members": changes.members}
         kept.keep(commit.id, told)
     return changes
+
+
+def _with_refusal(changes: _Changes | None, problems: tuple[Problem, ...]) -> _Changes | None:
+    """The changes with why a service would have refused the commit; a commit of which nothing else is to be told, too."""
+    if changes is None:
+        if not problems:
+            return None
+        changes = _Changes([], [], {"loads": True, "problems": [], "changes": []})
+    told = [str(one) for one in problems]
+    first = (
+        [f"  ! would have been refused: {told[0]}{f', and {len(told) - 1} more' if len(told) > 1 else ''}"] if told else []
+    )
+    if not changes.members["loads"]:
+        # What does not load is told so already.
+        first = []
+    rows = [["would have been refused", "", "", "", "", text] for text in told]
+    return _Changes(first + changes.text, rows + changes.rows, {**changes.members, "would_have_been_refused": told})
 
 
 def _changes(step: Step, topic: Topic) -> _Changes | None:

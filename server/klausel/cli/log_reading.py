@@ -103,11 +103,6 @@ def in_period(command: Command) -> Command:
     return since(click.option("--until", type=_Time(), metavar="TIME", help="Only decisions before then.")(command))
 
 
-def is_in_period(time: str, since: str | None, until: str | None) -> bool:
-    """Whether a record with this time belongs to a period; the end does not."""
-    return (since is None or time >= since) and (until is None or time < until)
-
-
 def blocks_to_read(files: tuple[str, ...], from_database: bool, database: str) -> Iterator[Block]:
     """All lines that a command was asked to read, with a progress bar on a terminal; exits with 1 for a file that it cannot."""
     if not files and not from_database:

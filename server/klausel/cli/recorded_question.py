@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import click
-import orjson
 
 from klausel.cli.options import fail, load_or_exit, open_policies
 from klausel.cli.output import say
-from klausel.core.conditions.values import read_time
-from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.decisions.explain import Explanation
-from klausel.core.decisions.explain import explain as explain_request
 from klausel.core.records.recorded import BadRecord, Dropped, Recorded, read_recorded
-from klausel.core.records.shared_values import each_record
 from klausel.core.terms.problem import PolicyError
-from klausel.core.terms.request import asked_at
 from klausel.service.pipeline import LoadedPolicy
-from klausel.storage.decision_log.files import UnreadableLog, blocks_of
+from klausel.service.recorded_decisions import explained_by
+from klausel.storage.decision_log.files import UnreadableLog, blocks_of, values_of
 from klausel.storage.git.objects import GitError
 
 
@@ -50,28 +46,38 @@ def _refuse_question(question: dict[str, object]) -> None:
             )
 
 
-def _record_of(text: str) -> dict[str, Any]:
-    place = "the record"
+def _record_of(text: str) -> Mapping[str, Any]:
+    place, number = "the record", 0
     data: bytes | None = text.encode()
     if not text.lstrip().startswith("{"):
-        file, _, line = text.rpartition(":")
-        if not file or not (line.isascii() and line.isdigit()) or int(line) < 1:
-            raise click.BadParameter(f'"{text}" is neither FILE:LINE nor a record as JSON', param_hint="--record")
-        place, data = text, _line(file, int(line))
-    try:
-        value = None if data is None else orjson.loads(data)
-    except ValueError:
-        value = None
-    if type(value) is not dict:
+        place = text
+        file, line, number = _place_in(text)
+        data = _line(file, line)
+    records = [] if data is None else [one for one in values_of(data) if not isinstance(one, BadRecord)]
+    if not records:
         fail(f"{place} is no record of a decision; write FILE:LINE, as `klausel decisions find` prints it")
-    try:
-        records = list(each_record(value))
-    except ValueError:
-        records = []
-    if len(records) != 1:
-        how = "find it with `klausel decisions find --format json`, and give that line instead"
-        fail(f"{place} holds {len(records)} decisions of a batch; {how}")
-    return dict(records[0])
+    if number > len(records):
+        fail(f"{place} holds {len(records)} decisions of a batch; name one of them by its number, from 1")
+    if not number and len(records) > 1:
+        how = f"name one as {place}:1 to {place}:{len(records)}" if place == text else "name its file and line instead"
+        fail(f"{place} holds {len(records)} decisions of a batch; {how}, as `klausel decisions find` prints it")
+    return records[max(number - 1, 0)]
+
+
+def _place_in(text: str) -> tuple[str, int, int]:
+    """The file, the line, and the number of the decision on it (0 where none is named); a usage error for other texts."""
+    file, _, last = text.rpartition(":")
+    above, _, line = file.rpartition(":")
+    if above and _is_number(last) and _is_number(line) and not Path(file).is_file():
+        return above, int(line), int(last)
+    if not file or not _is_number(last):
+        message = f'"{text}" is neither FILE:LINE nor FILE:LINE:NUMBER nor a record as JSON'
+        raise click.BadParameter(message, param_hint="--record")
+    return file, int(last), 0
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and 0 < len(text) < 19 and int(text) > 0
 
 
 def _line(file: str, number: int) -> bytes | None:
@@ -106,22 +112,12 @@ def _policies_of(version: object, policies: Path, model: Path | None, at: str | 
 
 
 def _explained(recorded: Recorded, loaded: LoadedPolicy) -> Explanation:
-    policy, request, now = loaded.compiled.policy, recorded.request, read_time(recorded.now)
-    assert request is not None
-    if now is None:
-        fail("the record does not say at which time it was asked")
-    held = recorded.held or ()
+    try:
+        told = explained_by(recorded, loaded)
+    except BadRecord as error:
+        fail(f"the record {error}")
+    assert told.explanation is not None
     say(f"klausel: asked at {recorded.now}, with the role assignments of then", err=True)
-    if recorded.masked:
-        say("klausel: the record has masked values; what conditions say of them is not known", err=True)
-    explanation = explain_request(
-        policy,
-        loaded.compiled,
-        lambda _: EffectiveRoles.of(policy.roles, held),
-        asked_at(request, now) if policy.uses_now else request,
-        now.timestamp(),
-    )
-    if explanation.decision.allowed != recorded.allowed:
-        then = "allowed" if recorded.allowed else f"denied{f': {recorded.failure}' if recorded.failure else ''}"
-        say(f"klausel: it was {then} then; this explanation is of another decision", err=True)
-    return explanation
+    for remark in told.remarks:
+        say(f"klausel: {remark[:1].lower()}{remark[1:].removesuffix('.')}", err=True)
+    return told.explanation

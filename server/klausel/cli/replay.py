@@ -17,7 +17,6 @@ from klausel.cli.log_reading import (
     Source,
     blocks_to_read,
     in_period,
-    is_in_period,
     processes_for,
     reads_logs,
     show_faults,
@@ -27,6 +26,7 @@ from klausel.cli.log_reading import (
 from klausel.cli.options import EXIT_PROBLEMS, load_or_exit, say_other_model, with_other_model
 from klausel.cli.output import say, say_json
 from klausel.core.records.recorded import Recorded
+from klausel.core.records.wanted_records import is_in_period
 from klausel.core.replay.flips import Cause, FlipCounter, FlipTally, cause_in_words, tally_as_json
 from klausel.core.replay.replay import Replay
 from klausel.service.pipeline import LoadedPolicy

@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 
 from klausel.cli.completion import complete_action, complete_type
 from klausel.cli.database_options import database_option, explains_storage_errors, open_existing_database
-from klausel.cli.decisions import ENTITIES, set_option, set_property
+from klausel.cli.decisions import ENTITIES, resource_named, set_option, set_property
 from klausel.cli.formats import format_option
 from klausel.cli.moments import moment_in_log, now_option, people_at_option, say_as_of, time_of_question
 from klausel.cli.options import at_option, load_or_exit, model_option, say_other_model, with_other_model
@@ -31,10 +31,19 @@ from klausel.core.policy.policy_set import PolicySet
 from klausel.core.policy.roles import RoleModel
 from klausel.core.terms.identifiers import fault_in_subject, split_subject_key
 from klausel.core.terms.problem import did_you_mean
-from klausel.core.terms.request import asked_at
+from klausel.core.terms.request import Request, asked_at
 from klausel.service.pipeline import LoadedPolicy
+from klausel.service.stored_properties import (
+    Finds,
+    StoredOfSubjects,
+    StoredProperties,
+    StoredThen,
+    resource_key_of,
+    with_stored_subject,
+)
 from klausel.storage.assignments.holders import people_who_hold
 from klausel.storage.assignments.store import AssignmentStore
+from klausel.storage.entities.store import EntityStore
 
 
 class _Writer(ABC):
@@ -155,10 +164,11 @@ def who_can_command(
 ) -> None:
     """List everyone who may do ACTION to a resource in a domain: always, or when a condition holds, and why.
 
-    Sorted by subject and shown as they are found. What is not said by --set, or by an id, is left open, and the
-    conditions about it are shown; the time is the clock's, that of --people-at or that of --now. Without --in the roles
-    are listed that may; that needs no database. With --at and --people-at the policies and the role assignments are
-    those of then; the latter goes through the whole change log.
+    Sorted by subject and shown as they are found. Stored properties of the people, and of the resource where its id is
+    named, count as in a decision. What neither they nor --set say is left open, and the conditions about it are shown; of
+    people without a role that matters only the line of `anyone` speaks. The time is the clock's, that of --people-at or
+    that of --now. Without --in the roles are listed that may; that needs no database. With --at and --people-at the
+    policies, the role assignments and what is stored are those of then; the latter goes through the whole change log.
 
     \b
     Examples:
@@ -170,7 +180,7 @@ def who_can_command(
     """
     loaded = load_or_exit(policies, model, at=at)
     policy = loaded.compiled.policy
-    type_, _, id_ = resource.partition(":")
+    type_, id_ = resource_named(policy.resource_types, resource)
     _check_declared(policy, action, type_)
     writer = write(loaded)
     if domain is None:
@@ -183,15 +193,18 @@ def who_can_command(
     where = domain_named(policy.roles, domain)
     time = time_of_question(now, moment)
     given = asked_at(given_values(id_, _properties(policy.roles, values)), time)
-    question = question_in(policy, type_, action, where, given)
-    if isinstance(question, BadDomain):
-        raise click.BadParameter(question.reason, param_hint="--in")
+    if isinstance(bad := question_in(policy, type_, action, where, given), BadDomain):
+        raise click.BadParameter(bad.reason, param_hint="--in")
     say_as_of(loaded.commit.id if at is not None and loaded.commit is not None else None, moment)
     with closing(AssignmentStore(open_existing_database(database))) as store:
+        stored = finds_stored(store, moment)
+        question = question_in(policy, type_, action, where, _with_stored_resource(policy, stored, given, type_, where))
+        assert not isinstance(question, BadDomain)
+        of_subjects = StoredOfSubjects(policy, stored)
         people = people_with_effective_roles(
             store.engine, policy.roles, holders_that_matter(policy.roles, question), moment, after, time.timestamp()
         )
-        found = who_can(policy.roles, question, people, with_everybody=not after)
+        found = who_can(policy.roles, question, of_subjects.ahead(people), not after, of_subjects.of)
         writer.introduce(question)
         shown = None
         for shown in islice(found, limit):
@@ -200,6 +213,26 @@ def who_can_command(
             say("nobody" + (f" after {after}" if after else ""), err=True)
         elif limit is not None and next(found, None) is not None:
             say(f"there are more; go on with --after {shown.subject}", err=True)
+
+
+def finds_stored(store: AssignmentStore, moment: int | None) -> Finds:
+    """What is stored now, or was at a moment."""
+    if moment is None:
+        return StoredProperties(store.reader, keeps=False)
+    _, place = moment_in_log(store.engine, moment)
+    return StoredThen(EntityStore(store.engine), place.number)
+
+
+def _with_stored_resource(policy: PolicySet, stored: Finds, given: Request, type_: str, where: str) -> Request:
+    """What is known with what is stored of the resource; raises BadParameter for one that lies elsewhere."""
+    resource = given.resource
+    key = resource_key_of(policy, given._replace(resource=resource._replace(type=type_))) if resource.id else None
+    entity = None if key is None else stored.of([key]).get(key)
+    if entity is None:
+        return given
+    if entity.domain and entity.domain != where:
+        raise click.BadParameter(f"{entity.name} is stored in {entity.domain}; ask there", param_hint="--in")
+    return given._replace(resource=resource._replace(properties={**resource.properties, **entity.properties}))
 
 
 def people_with_effective_roles(
@@ -261,7 +294,7 @@ def what_can_command(
     """List all that SUBJECT (type:id) may do to things in a domain: always, or when a condition holds, and why.
 
     Answers about that domain alone, not about those below it; what is asked further up, such as creating a
-    workspace, is answered there.
+    workspace, is answered there. Stored properties of SUBJECT count as in a decision.
 
     \b
     Examples:
@@ -288,6 +321,7 @@ def what_can_command(
             reader, place = moment_in_log(store.engine, moment)
             rows = reader.rows_at(subject, place)
         effective_roles = EffectiveRoles.of_held(policy.roles, held_at(subject, rows, time.timestamp()))
+        given = with_stored_subject(policy, finds_stored(store, moment), subject, given)
     found = None
     for found in what_can(policy, subject, effective_roles, where, given):
         writer.thing(found, where)

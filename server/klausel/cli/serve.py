@@ -25,6 +25,8 @@ from granian.log import LogLevels
 from klausel.cli.assignments import import_file
 from klausel.cli.change_options import origin_here
 from klausel.cli.database_options import check_listen_url, explains_storage_errors
+from klausel.cli.oauth_settings import check_oauth
+from klausel.cli.oidc_settings import check_oidc
 from klausel.cli.options import fail, load_or_exit, model_beside
 from klausel.cli.output import say
 from klausel.cli.service_options import service_options, settings_given
@@ -209,13 +211,15 @@ def _check_address(settings: Settings) -> None:
     if not settings.is_loopback and is_open and not open_to_all:
         raise click.UsageError(
             f"callers are not authenticated, so on {settings.host} anybody who reaches it could ask, and change role "
-            "assignments. Give --authentication keys, listen on 127.0.0.1 behind a proxy that authenticates, or give "
+            "assignments. Give --authentication keys or oauth, listen on 127.0.0.1 behind a proxy that authenticates, or give "
             "--insecure-no-authentication."
         )
     if not is_open and open_to_all:
-        raise click.UsageError("--authentication keys and --insecure-no-authentication exclude each other; leave out one")
+        raise click.UsageError("--authentication and --insecure-no-authentication exclude each other; leave out one")
     if is_open and settings.max_requests_per_second is not None:
-        raise click.UsageError("--max-requests-per-second counts by caller, so it needs --authentication keys")
+        raise click.UsageError("--max-requests-per-second counts by caller, so it needs --authentication keys or oauth")
+    check_oauth(settings)
+    check_oidc(settings)
     _check_proxies(settings)
     if settings.public_url is not None:
         fault = fault_in_public_url(settings.public_url)

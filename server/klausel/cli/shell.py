@@ -30,7 +30,7 @@ from klausel.core.terms.identifiers import split_subject_key
 from klausel.core.terms.problem import PolicyError
 from klausel.core.terms.request import asked_at
 from klausel.service.pipeline import LoadedPolicy, load_files
-from klausel.service.stored_properties import StoredProperties, join_all, names_from_store
+from klausel.service.stored_properties import StoredProperties, join_all, names_from_store, with_stored_subject
 from klausel.storage.assignments.store import AssignmentStore
 from klausel.storage.git.objects import GitError
 from klausel.storage.sql.database import StorageError
@@ -144,7 +144,16 @@ class Shell(cmd.Cmd):
             return
         policy = self._loaded.compiled.policy
         effective_roles = EffectiveRoles.of(policy.roles, self._held)
-        found = list(what_can(policy, self._subject, effective_roles, self._where, given_values("", {})))
+        given = given_values("", {})
+        if self._subject != SOMEBODY and policy.stored_subjects:
+            try:
+                with closing(AssignmentStore(open_existing_database(self._database))) as store:
+                    stored = StoredProperties(store.reader, keeps=False)
+                    given = with_stored_subject(policy, stored, self._subject, given)
+            except (StorageError, SystemExit) as error:
+                self._tell(str(error) if isinstance(error, StorageError) else "so nothing that is stored is known")
+                return
+        found = list(what_can(policy, self._subject, effective_roles, self._where, given))
         for one in found:
             say(f"{one.action} {one.resource_type}  {verdict_text(one)}  ({reasons_text(one)})")
         if not found:
@@ -219,7 +228,7 @@ class Shell(cmd.Cmd):
         policy = self._loaded.compiled.policy
         action, resource, *values = self._asked
         try:
-            request = request_of(policy.roles, self._subject, action, resource, self._where, values)
+            request = request_of(policy, self._subject, action, resource, self._where, values)
         except click.BadParameter as error:
             self._tell(error.message)
             return

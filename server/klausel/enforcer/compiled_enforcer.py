@@ -12,7 +12,7 @@ Decisions, explained rows and exceptions are those of stock pycasbin 2.8, but fo
 5. *Decisions are right while another thread edits*; stock raises or answers wrongly. See `test_threads.py`.
 6. *In the middle of an edit decisions come from before it*, also in the thread that edits (`with enforcer.editing():`).
 7. *A change inside a row is not seen* before the next edit or `refresh()`; *a list that is assigned as rows* is copied.
-8. *A function that raises may be called again* for the same row: the decision starts anew, to raise what stock raises.
+8. *A function that raises may be called again* for the same row: the decision starts again, to raise what stock raises.
 """
 
 from __future__ import annotations
@@ -137,8 +137,14 @@ class CompiledDecisions(CoreEnforcer):  # type: ignore[misc]
                         self._changed_in_edit = False
                         self.refresh()
 
+    def take_from(self, other: CompiledDecisions) -> None:
+        """Lets the next plan be made from what another enforcer compiled, as far as it fits; that one may be edited no more."""
+        plan = other._current()
+        self._shelf = other._shelf
+        self._earlier = plan if isinstance(plan, CompiledPlan) else None
+
     def note_change(self) -> None:
-        """Called after each change of what decides; at the end of an edit the plan is made anew."""
+        """Called after each change of what decides; at the end of an edit the plan is made again."""
         if self._editor == threading.get_ident():
             if not self._changed_in_edit:
                 self._changed_in_edit = True
@@ -146,7 +152,7 @@ class CompiledDecisions(CoreEnforcer):  # type: ignore[misc]
             self.refresh()
 
     def refresh(self) -> None:
-        """Makes the plan anew; only needed after a change inside a row (`rows[0][1] = "x"`), which cannot be noticed."""
+        """Makes the plan again; only needed after a change inside a row (`rows[0][1] = "x"`), which cannot be noticed."""
         with self._publish_lock:
             self._version += 1
             self._plan = None
@@ -238,7 +244,7 @@ def _as_one_edit(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def with_edits_as_one(cls: type[Enforcer]) -> type[Enforcer]:
-    """Makes each method by which Casbin edits one edit: the plan is made anew at its end, and not before."""
+    """Makes each method by which Casbin edits one edit: the plan is made again at its end, and not before."""
     for name in dir(cls):
         if name.startswith(_EDITS):
             setattr(cls, name, _as_one_edit(getattr(cls, name)))

@@ -14,7 +14,7 @@ Prepared = tuple[Any, ...]
 Prepare = Callable[[Sequence[int]], Prepared]
 
 MAX_CHANGES = 200
-"""Where more rows than this changed, the index is made anew."""
+"""Where more rows than this changed, the index is made again."""
 
 
 MAX_ROWS_TRIED = 12

@@ -26,6 +26,10 @@ class Unauthenticated(Exception):
     """Nobody knows who calls; the text says why in one sentence."""
 
 
+class CannotTell(Exception):
+    """Nobody can find out now who calls; the text says why in one sentence."""
+
+
 class TooManyRequests(Exception):
     """A caller asks faster than it may; it may go on after `seconds`."""
 
@@ -41,7 +45,7 @@ class Proofs(Protocol):
         """Whether a token looks like a proof of this kind."""
 
     def caller_of(self, token: str) -> Caller:
-        """Who proves itself by a token; raises `Unauthenticated`, and `StorageError` where nobody can tell now."""
+        """Who proves itself by a token; raises `Unauthenticated`, `StorageError` and `CannotTell`."""
 
 
 class ApiKeys:
@@ -52,7 +56,7 @@ class ApiKeys:
     def __init__(self, store: KeyStore, clock: Callable[[], float] = time.time) -> None:
         self._store = store
         self._clock = clock
-        self._found: dict[bytes, tuple[float, ApiKey]] = {}
+        self._found: dict[bytes, tuple[float, ApiKey | None]] = {}
         self._used: dict[str, int] = {}
         self._noted_at = time.monotonic()
         self._noting = threading.Lock()
@@ -69,13 +73,13 @@ class ApiKeys:
             key = known[1]
         else:
             self._found.pop(digest, None)
-            found = self._store.find(token)
-            if found is None:
-                raise Unauthenticated("there is no such API key")
-            key = found
+            key = self._store.find(token)
+            # What is no key is remembered too, so that who goes on sending it does not keep the database busy.
             if len(self._found) >= MOST_KEPT:
                 self._found.clear()
             self._found[digest] = (time.monotonic(), key)
+        if key is None:
+            raise Unauthenticated("there is no such API key")
         now = self._clock()
         state = key.state(now)
         if state != "good":
@@ -120,7 +124,15 @@ class RateLimit:
             left = min(most, left + (now - at) * self._per_second)
             if left < 1:
                 raise TooManyRequests((1 - left) / self._per_second)
+            if name not in self._left and len(self._left) >= MOST_KEPT:
+                self._forget_rested(now, most)
             self._left[name] = (left - 1, now)
+
+    def _forget_rested(self, now: float, most: float) -> None:
+        """Forgets who may send all again, or where there are none, who rests longest."""
+        rested = [one for one, (left, at) in self._left.items() if left + (now - at) * self._per_second >= most]
+        for one in rested or [min(self._left, key=lambda one: self._left[one][1])]:
+            del self._left[one]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +143,7 @@ class Authentication:
     rate_limit: RateLimit | None = None
 
     def caller(self, environ: Mapping[str, object]) -> Caller:
-        """Who sent a request; raises `Unauthenticated`, `TooManyRequests`, and `StorageError` where nobody can tell."""
+        """Who sent a request; raises `Unauthenticated`, `TooManyRequests`, `StorageError` and `CannotTell`."""
         header = environ.get("HTTP_AUTHORIZATION")
         if not isinstance(header, str) or not header:
             raise Unauthenticated("the request does not say who calls; send a header Authorization: Bearer …")

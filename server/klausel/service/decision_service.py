@@ -19,6 +19,7 @@ from klausel.core.terms.caller import Caller
 from klausel.core.terms.identifiers import fault_in_subject, subject_key
 from klausel.core.terms.request import Request, asked_at
 from klausel.service.authentication import Authentication
+from klausel.service.openid import OpenIdProvider
 from klausel.service.pipeline import LoadedPolicy
 from klausel.service.policy_in_force import InForce, LivePolicy, Outcome
 from klausel.service.recording import Decide, Recording
@@ -132,6 +133,7 @@ class Service:
     failures: Failures = field(default_factory=Failures)
     authentication: Authentication | None = None
     sign_ins: SignIns | None = None
+    openid: OpenIdProvider | None = None
 
     @property
     def entities(self) -> EntityStore:
@@ -261,18 +263,30 @@ class Service:
             raise PoliciesTooOld(self._too_old())
         return in_force
 
-    def explain(self, request: Request, recording: Recording | None = None, moment: datetime | None = None) -> Explanation:
-        """The explanation of the decision, at a moment (None: now); errors of the database pass."""
+    def explain(
+        self,
+        request: Request,
+        recording: Recording | None = None,
+        moment: datetime | None = None,
+        caller: Caller | None = None,
+    ) -> Explanation:
+        """The explanation of the decision, at a moment (None: now); errors of the database pass.
+
+        A `caller` that is limited to some accounts is told of no membership that does not count now, for groups belong to no
+        account. Whether it may ask where the question is asked is its own affair.
+        """
         in_force = self.live.in_force
         if recording is not None:
             recording.name_policy(in_force.policy)
         began = time.perf_counter_ns()
-        explanation = self._explain(in_force, request, recording, moment or self.clock())
+        explanation = self._explain(in_force, request, recording, moment or self.clock(), caller)
         if recording is not None:
             recording.note(explanation.request, explanation.decision, time.perf_counter_ns() - began)
         return explanation
 
-    def _explain(self, in_force: InForce, request: Request, recording: Recording | None, moment: datetime) -> Explanation:
+    def _explain(
+        self, in_force: InForce, request: Request, recording: Recording | None, moment: datetime, caller: Caller | None
+    ) -> Explanation:
         if self.live.is_too_old:
             return Explanation(request, self._deny(request), None, (), (), ())
         compiled, resolved_roles = in_force.policy.compiled, in_force.resolved_roles
@@ -298,7 +312,10 @@ class Service:
             names = names_from_store(policy, resolved_roles.stored, request)
             if recording is not None:
                 recording.name_revision(resolved_roles.revision())
-        return replace(explain(policy, compiled, effective_roles_of, request, now), from_store=names)
+        explanation = replace(explain(policy, compiled, effective_roles_of, request, now), from_store=names)
+        if caller is None or caller.accounts is None:
+            return explanation
+        return replace(explanation, untimely=tuple(one for one in explanation.untimely if not one.row.is_membership))
 
     def _deny(self, _: Request) -> Decision:
         return Decision(False, None, None, self._too_old())

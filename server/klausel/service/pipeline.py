@@ -50,20 +50,28 @@ def open_policy(folder: Path, model: Path, with_tests: bool = False, accepted_mo
 
 
 def load_files(
-    found: PolicyFiles, with_tests: bool = False, cache: LoadCache | None = None, accepted_models: Collection[str] = ()
+    found: PolicyFiles,
+    with_tests: bool = False,
+    cache: LoadCache | None = None,
+    accepted_models: Collection[str] = (),
+    earlier: CompiledPolicy | None = None,
 ) -> LoadedPolicy:
     """The policy set that files say, compiled under the model among them; raises `PolicyError` with every problem.
 
-    With a `cache`, files that did not change since the last loading with it are not read again. Warnings that comments
-    switch off are left out.
+    With a `cache`, files that did not change since the last loading with it are not read again; what was compiled of an
+    `earlier` policy set and is the same is not compiled again. Warnings that comments switch off are left out.
     """
-    result, compiled = load_result(found, with_tests, cache, accepted_models)
+    result, compiled = load_result(found, with_tests, cache, accepted_models, earlier)
     warnings = tuple(without_switched_off(result.problems, texts_with_switch_offs(found))) if result.problems else ()
     return LoadedPolicy(compiled, compiled.policy.files_digest, found.find_commit(), warnings, result.tests)
 
 
 def load_result(
-    found: PolicyFiles, with_tests: bool, cache: LoadCache | None = None, accepted_models: Collection[str] = ()
+    found: PolicyFiles,
+    with_tests: bool,
+    cache: LoadCache | None = None,
+    accepted_models: Collection[str] = (),
+    earlier: CompiledPolicy | None = None,
 ) -> tuple[LoadResult, CompiledPolicy]:
     """What the loader says of files without an error, every warning included; raises `PolicyError`.
 
@@ -76,7 +84,7 @@ def load_result(
     result = load_policy((file for file in found.files if with_tests or not is_test_file(file.name)), problems, cache)
     policy = result.or_raise()
     assert model_text is not None
-    return result, compile_policy(policy, model_text, found.model, accepted_models)
+    return result, compile_policy(policy, model_text, found.model, accepted_models, earlier)
 
 
 def _model_text(files: Iterable[SourceFile]) -> str | None:
@@ -101,15 +109,17 @@ def load_checked(
     accepted_models: Collection[str] = (),
     most_steps: int = MOST_STEPS,
     proved: Proved | None = None,
+    earlier: CompiledPolicy | None = None,
 ) -> LoadedPolicy:
     """The policy set that files say, once its policy tests passed and its invariants held; raises `PolicyError`.
 
     Proving the invariants may go through so many steps; an invariant beyond that counts as one that does not hold.
-    With `proved`, what did not change since the last proof with it is not proved again.
+    With `proved`, what did not change since the last proof with it is not proved again; of an `earlier` policy set, what is
+    the same is not compiled again.
     """
     from klausel.core.testing.gate import unmet_expectations  # who only asks does not wait for what proves
 
-    loaded = load_files(found, with_tests=True, cache=cache, accepted_models=accepted_models)
+    loaded = load_files(found, with_tests=True, cache=cache, accepted_models=accepted_models, earlier=earlier)
     problems = list(unmet_expectations(loaded.compiled.policy, loaded.compiled, loaded.tests, most_steps, proved))
     if problems:
         raise PolicyError([*loaded.warnings, *problems])

@@ -246,7 +246,8 @@ class LivePolicy:
         # Loading keeps one processor busy; threads that answer requests need not wait long for their turn.
         sys.setswitchinterval(_TURN_SECONDS)
         try:
-            return load_checked(found, self._cache, self._accepted_models, self._most_steps, self._proved), ()
+            earlier = self.in_force.policy.compiled
+            return load_checked(found, self._cache, self._accepted_models, self._most_steps, self._proved, earlier), ()
         except PolicyError as error:
             return None, error.problems
         finally:

@@ -14,18 +14,29 @@ from klausel.core.analysis.search import holders_of
 from klausel.core.decisions.decide import Decision, decide
 from klausel.core.decisions.domain import BadDomain, domain_of
 from klausel.core.decisions.effective_roles import NOBODY, EffectiveRoles
-from klausel.core.filters.candidates import RESOURCE_ID, by_id_alone, candidates_among_subjects, values_needed
+from klausel.core.filters.candidates import (
+    RESOURCE_ID,
+    Candidates,
+    by_id_alone,
+    candidates_among_subjects,
+    values_needed,
+)
 from klausel.core.filters.derive import filter_of
+from klausel.core.filters.tree import Filter, some
 from klausel.core.policy.entity import Entity, EntityKey, joined
 from klausel.core.policy.holding import NOTHING, Held
-from klausel.core.policy.roles import Level, top_domain
+from klausel.core.policy.roles import ANYONE, Level, top_domain
 from klausel.core.terms.identifiers import fault_in_domain_id, fault_in_subject, split_subject_key, subject_key
 from klausel.core.terms.request import Request, asked_at
 from klausel.service.decision_service import Service
 from klausel.service.stored_properties import join_all
 from klausel.storage.assignments.holders import FIRST_PEOPLE, subjects_of_type, subjects_who_hold, what_they_hold
 from klausel.storage.assignments.known_domains import ids_below, is_known
-from klausel.storage.entities.finding import FIRST_ENTITIES, Wanted, entities_wanted
+from klausel.storage.entities.finding import FIRST_ENTITIES, entities_wanted
+from klausel.storage.entities.narrowing import Wanted, few_by_value
+
+MOST_BY_VALUE = 500
+"""Up to so many subjects are looked at one by one because of what is stored of them, whatever they hold."""
 
 
 class Search:
@@ -82,14 +93,15 @@ class Search:
         first, prefix = subject_key(type_, after), subject_key(type_, "")
         are_stored = type_ in self._policy.stored_subjects
         runs = [iter(sorted(subject_key(type_, id_) for id_ in candidates.ids if id_ > after))]
-        if candidates.anyone is not False:
+        names, anyone, stored = self._by_what_is_stored(candidates)
+        if anyone is not False:
             runs.append(subjects_of_type(self._engine, type_, first))
-            if are_stored:
-                wanted = Wanted("subject", type_, self._question.subject.properties, candidates.anyone)
-                found = entities_wanted(self._engine, self._policy.roles, wanted, after, at_first)
-                runs.append(entity.name for entity in found)
-        elif candidates.names:
-            runs.append(subjects_who_hold(self._engine, holders_of(self._policy.roles, domain, candidates.names), first))
+        elif names:
+            runs.append(subjects_who_hold(self._engine, holders_of(self._policy.roles, domain, names), first))
+        if are_stored and (sought := some([anyone, *stored])) is not False:
+            wanted = Wanted("subject", type_, self._question.subject.properties, sought)
+            found = entities_wanted(self._engine, self._policy.roles, wanted, after, at_first)
+            runs.append(entity.name for entity in found)
         of_type = takewhile(lambda key: key.startswith(prefix), (key for key, _ in groupby(heapq.merge(*runs))))
         people = what_they_hold(self._engine, of_type, self._now, at_first, with_nothing=are_stored)
         for id_, held, entity in self._with_stored(type_, people, at_first):
@@ -102,13 +114,31 @@ class Search:
             if self._decide(request, EffectiveRoles.of_held(self._policy.roles, held)).allowed:
                 yield id_
 
+    def _by_what_is_stored(self, candidates: Candidates) -> tuple[frozenset[str], Filter, list[Filter]]:
+        """The names and the filter of anyone to look for; and filters that only those take of whom something is stored.
+
+        Of who has a name on a condition, those are looked for who meet the condition, where an index leads to few of them.
+        """
+        subject = self._question.subject
+        names, anyone, stored = set(candidates.names), [candidates.anyone], list[Filter]()
+        for name, condition in candidates.on_condition:
+            wanted = Wanted("subject", subject.type, subject.properties, condition)
+            is_few = few_by_value(self._engine, wanted, MOST_BY_VALUE)
+            if is_few or (name == ANYONE and is_few is False):
+                stored.append(condition)
+            elif name == ANYONE:
+                anyone.append(condition)
+            else:
+                names.add(name)
+        return frozenset(names), some(anyone), stored
+
     def _with_stored(
         self, type_: str, people: Iterator[tuple[str, Held]], at_first: int
     ) -> Iterator[tuple[str, Held, Entity | None]]:
         """The ids of people with what they hold, and what is stored of them: read for many at once."""
         are_stored = type_ in self._policy.stored_subjects
-        while some := list(islice(people, at_first)):
-            named = [(parts[1], held) for key, held in some if (parts := split_subject_key(key)) is not None]
+        while read := list(islice(people, at_first)):
+            named = [(parts[1], held) for key, held in read if (parts := split_subject_key(key)) is not None]
             keys: list[EntityKey] = [("subject", type_, id_) for id_, _ in named] if are_stored else []
             if keys:
                 self._resolved_roles.refresh()

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from math import inf
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from klausel.core.policy.entity import Entity, EntityKey, joined
 from klausel.core.policy.policy_set import PolicySet
-from klausel.core.terms.identifiers import SUBJECT_CHARACTERS, fault_in_subject
+from klausel.core.terms.identifiers import SUBJECT_CHARACTERS, fault_in_subject, split_subject_key
 from klausel.core.terms.request import Request
 from klausel.service.role_assignments import SubjectRows
 from klausel.storage.entities.store import EntityStore
 from klausel.storage.sql.change_feed import ChangeFeed
 
+_Held = TypeVar("_Held")
+
 MOST_BYTES = 32 * 1024 * 1024
+_FIRST_READ, _MOST_READ = 20, 500
 _BYTES_PER_ENTITY = 1000
 _BYTES_PER_CHARACTER = 4
 
@@ -76,7 +80,7 @@ class StoredProperties:
                 self._bytes = 0
                 return
             for name in names:
-                type_, _, id_ = name.partition(":")
+                type_, id_ = split_subject_key(name) or ("", name)
                 self._forget(("subject", type_, id_))
                 self._forget(("resource", type_, id_))
 
@@ -124,6 +128,39 @@ class StoredThen:
         return {key: entity for key, entity in found if entity is not None}
 
 
+class StoredOfSubjects:
+    """What is stored of the subjects that a search goes through, read for many of them at once."""
+
+    def __init__(self, policy: PolicySet, stored: Finds) -> None:
+        self._policy = policy
+        self._stored = stored
+        self._known: dict[str, Mapping[str, object]] = {}
+
+    def of(self, key: str) -> Mapping[str, object]:
+        """The stored properties of a subject that `ahead` has just given, or of any one; none for unknown ones."""
+        known = self._known.get(key)
+        return self._read([key]).get(key, {}) if known is None else known
+
+    def ahead(self, people: Iterable[tuple[str, _Held]]) -> Iterator[tuple[str, _Held]]:
+        """The same people, with what is stored of them read before they are given. Raises StorageError."""
+        if not self._policy.stored_subjects:
+            yield from people
+            return
+        waiting, size = iter(people), _FIRST_READ
+        while some := list(islice(waiting, size)):
+            found = self._read([key for key, _ in some])
+            self._known = {key: found.get(key, {}) for key, _ in some}
+            yield from some
+            size = min(2 * size, _MOST_READ)
+
+    def _read(self, subjects: Sequence[str]) -> dict[str, Mapping[str, object]]:
+        named = {key: split_subject_key(key) for key in subjects}
+        keys: list[EntityKey] = [
+            ("subject", *parts) for parts in named.values() if parts and parts[0] in self._policy.stored_subjects
+        ]
+        return {entity.name: entity.properties for entity in self._stored.of(keys).values()} if keys else {}
+
+
 def subject_key_of(policy: PolicySet, request: Request) -> EntityKey | None:
     """Under which key properties of the subject may be stored that have a say in the answer; None for none."""
     type_, id_ = request.subject.type, request.subject.id
@@ -165,6 +202,12 @@ def join_all(policy: PolicySet, stored: Finds, requests: Sequence[Request]) -> l
         joined(policy.roles, request, found.get(subject) if subject else None, found.get(resource) if resource else None)
         for request, (subject, resource) in zip(requests, keys, strict=True)
     ]
+
+
+def with_stored_subject(policy: PolicySet, stored: Finds, key: str, given: Request) -> Request:
+    """What is known of a question with what is stored of its subject, `type:id`. Raises StorageError."""
+    properties = {**given.subject.properties, **StoredOfSubjects(policy, stored).of(key)}
+    return given._replace(subject=given.subject._replace(properties=properties))
 
 
 def names_from_store(policy: PolicySet, stored: Finds, request: Request) -> tuple[str, ...]:

@@ -66,8 +66,12 @@ def problem_of_name(name: str, shown_as: str) -> Problem | None:
 
 def _names_with_meaning(name: str) -> list[str]:
     """The names that a file without meaning may have been meant to have."""
-    stem = PurePosixPath(name).stem
-    ending = ".csv" if name.lower().endswith(".csv") else ".yaml"
+    path = PurePosixPath(name)
+    inner = path.with_suffix("")
+    if inner.suffix.lower() in (".csv", ".yaml", ".yml"):
+        path = inner  # grants.csv.txt
+    stem = path.stem
+    ending = ".csv" if path.suffix.lower() == ".csv" else ".yaml"
     test = TESTS_FOLDER + re.sub(r"[_-]?tests?$", "", stem) + TESTS_ENDING
     if name.startswith(TESTS_FOLDER) or stem.endswith(TESTS_ENDING.removesuffix(".yaml")):
         return [test]

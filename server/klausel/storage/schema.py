@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator
 
 from sqlalchemy import Connection, Engine, insert, inspect, select, text, update
 
@@ -18,6 +19,7 @@ from klausel.storage.sql.database import (
     use_write_ahead_log,
     write_transaction,
 )
+from klausel.storage.sql.property_index import TRIGGERS
 from klausel.storage.sql.tables import (
     CHANNEL,
     ENTITY_WATCHES,
@@ -34,7 +36,14 @@ _VERSION_WITHOUT_LOG = 1
 _VERSION_WITHOUT_WATCHES = 2
 _VERSION_WITHOUT_TIMES = 3
 _VERSION_WITHOUT_ENTITIES = 4
-_OLD_VERSIONS = (_VERSION_WITHOUT_LOG, _VERSION_WITHOUT_WATCHES, _VERSION_WITHOUT_TIMES, _VERSION_WITHOUT_ENTITIES)
+_VERSION_WITHOUT_INDEX = 5
+_OLD_VERSIONS = (
+    _VERSION_WITHOUT_LOG,
+    _VERSION_WITHOUT_WATCHES,
+    _VERSION_WITHOUT_TIMES,
+    _VERSION_WITHOUT_ENTITIES,
+    _VERSION_WITHOUT_INDEX,
+)
 
 
 def open_database(url: str, limits: Limits = COMMAND_LIMITS, creates: bool = True) -> Engine:
@@ -112,14 +121,24 @@ def _prepare_schema(engine: Engine) -> int | None:
             _create_schema(connection)
         else:
             bring_up_to_date(connection, found)
-        dialect = connection.dialect.name
-        has_watches = found == _VERSION_WITHOUT_ENTITIES or (found == _VERSION_WITHOUT_TIMES and dialect != "sqlite")
-        for statement in (*(() if has_watches else WATCHES.get(dialect, ())), *ENTITY_WATCHES.get(dialect, ())):
+        for statement in _triggers(connection.dialect.name, found):
             connection.exec_driver_sql(statement)
         connection.execute(update(State).values(schema_version=SCHEMA_VERSION))
         if found in (None, _VERSION_WITHOUT_LOG):
             begin_log(connection)
         return found
+
+
+def _triggers(dialect: str, found: int | None) -> Iterator[str]:
+    """What makes the triggers that tables of a version lack."""
+    has_watches = found is not None and (
+        found >= _VERSION_WITHOUT_ENTITIES or (found == _VERSION_WITHOUT_TIMES and dialect != "sqlite")
+    )
+    if not has_watches:
+        yield from WATCHES.get(dialect, ())
+    if found is None or found <= _VERSION_WITHOUT_ENTITIES:
+        yield from ENTITY_WATCHES.get(dialect, ())
+    yield from TRIGGERS.get(dialect, ())
 
 
 def _let_plain_sql_notify(engine: Engine) -> None:

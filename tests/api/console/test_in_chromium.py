@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from chromium import SECONDS, chromium, serious_findings
+from chromium import WIDE, chromium, faults_of_page, look, text_of, until
 from doors import ROOT, demo_people, grant, open_doors
 from git_in_tests import MODEL, Repository
 from selenium.webdriver import ActionChains, Chrome, Keys
 from selenium.webdriver.common.by import By
-from selenium.webdriver.support.wait import WebDriverWait
 from served_apps import served
 
 from klausel.api.lane import EvaluationLane
@@ -43,7 +42,6 @@ PAGES = {
 }
 KEPT = ("matrix", "roles", "try", "who-can", "what-can", "changes")
 PICTURED = (840, 560)
-WIDE, NARROW = (1280, 900), (360, 740)
 PICTURES = Path(os.environ["KLAUSEL_PICTURES"]).absolute() if "KLAUSEL_PICTURES" in os.environ else None
 """A folder that the pictures of the documentation are written to; none are, unless it is named."""
 
@@ -79,38 +77,10 @@ def browser(shared: Chrome) -> Chrome:
     return shared
 
 
-def look(browser: Chrome, size: tuple[int, int], scheme: str) -> None:
-    """Sets the size of what is shown, and light or dark."""
-    width, height = size
-    metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-    features = [{"name": "prefers-color-scheme", "value": scheme}]
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-
-
-def until(browser: Chrome, holds: Callable[[Chrome], Any]) -> Any:
-    return WebDriverWait(browser, SECONDS, poll_frequency=0.05).until(holds)
-
-
-def text_of(browser: Chrome, id_: str) -> str:
-    """The text of an element, empty while there is none; it may be replaced at any time."""
-    found: str = browser.execute_script("return document.getElementById(arguments[0])?.textContent ?? ''", id_)
-    return " ".join(found.split())
-
-
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_is_readable_on_every_screen_and_asks_no_other_host(browser: Chrome, address: str, name: str) -> None:
     browser.get(address + PAGES[name])
-    assert serious_findings(browser) == []
-    asked = browser.execute_script("return performance.getEntriesByType('resource').map((one) => one.name)")
-    assert {one.rpartition("/")[2] for one in asked} <= {"style.css", "console.js", "favicon.ico"}
-    assert all(one.startswith(address) for one in asked)
-    look(browser, NARROW, "dark")
-    assert serious_findings(browser) == []
-    widths = browser.execute_script("return [document.documentElement.scrollWidth, window.innerWidth]")
-    assert widths[0] <= widths[1]
-    faults = [one["message"] for one in browser.get_log("browser") if "favicon.ico" not in one["message"]]
-    assert [one for one in faults if "Content Security Policy" in one or "Error" in one] == []
+    assert faults_of_page(browser, address) == []
     if PICTURES is not None and name in KEPT:
         look(browser, PICTURED, "light")
         assert browser.save_screenshot(str(PICTURES / f"console-{name}.png"))
@@ -139,6 +109,17 @@ def test_a_note_is_shown_where_it_is_named_and_escape_hides_it(browser: Chrome, 
     assert link.get_attribute("aria-describedby") == "note"
     ActionChains(browser).send_keys(Keys.ESCAPE).perform()
     until(browser, lambda _: not note.is_displayed())
+
+
+def test_the_grants_of_a_row_are_shown_with_their_last_commit(browser: Chrome, address: str) -> None:
+    browser.get(f"{address}/console?feature=quiz")
+    summary = browser.find_element(By.CSS_SELECTOR, ".grants summary")
+    browser.execute_script("arguments[0].focus()", summary)
+    note = browser.find_element(By.ID, "note")
+    until(browser, lambda _: note.is_displayed())
+    assert "policies/features/quizzes.yaml:" in note.text
+    assert re.search(r"last changed \d{4}-\d\d-\d\d by .*, [0-9a-f]{12}: Policies of the demo", note.text)
+    assert summary.get_attribute("aria-describedby") == "note"
 
 
 def test_a_question_is_tried_by_keyboard_alone(browser: Chrome, address: str) -> None:

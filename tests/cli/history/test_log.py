@@ -116,6 +116,22 @@ def test_a_broken_commit_is_told_and_compared_across(made: Repository) -> None:
     assert "  compared with the last that loads, 3 commits before" in text
 
 
+def test_commits_that_a_service_would_have_refused_are_marked(made: Repository) -> None:
+    rule = "invariants:\n  - {name: Clerks never burn, never: clerk, to: burn, resource: letter}\n"
+    made.commit({"policies/invariants.yaml": rule}, "A rule")
+    made.replace(NAME, "to: read", "to: [read, burn]", "Burn")
+    made.commit({"README.md": "Hello"}, "Elsewhere")
+    made.replace("policies/invariants.yaml", "Clerks never burn", "No clerk burns", "Another name")
+    made.replace(NAME, "to: [read, burn]", "to: read", "As before")
+    marked = {one["commit"]["subject"]: one["would_have_been_refused"] for one in told("--check")}
+    assert [subject for subject, why in marked.items() if why] == ["Another name", "Burn"]
+    assert 'the invariant "Clerks never burn" does not hold' in marked["Burn"][0]
+    assert 'would have been refused: policies/invariants.yaml:2:5: error: the invariant "Clerks never burn"' in (
+        klausel("log", "--check").stdout
+    )
+    assert "would_have_been_refused" not in told()[0]
+
+
 def test_a_repaired_commit_that_means_what_the_last_good_one_meant_is_left_out(made: Repository) -> None:
     made.replace(NAME, "allow: clerk", "allow: clark", "Broken")
     made.replace(NAME, "allow: clark", "allow: clerk", "Mended")

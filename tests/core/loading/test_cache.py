@@ -7,11 +7,12 @@ from pathlib import Path
 
 from klausel.core.loading.cache import LoadCache
 from klausel.core.loading.load import SourceFile, load_policy
+from klausel.core.policy.policy_set import grants_by_question
 
 FOLDER = Path(__file__).parents[3] / "policies"
 FILES = {
     path.relative_to(FOLDER).as_posix(): path.read_text()
-    for path in [*FOLDER.glob("*.yaml"), *FOLDER.glob("features/*.yaml")]
+    for path in [*FOLDER.glob("*.yaml"), *FOLDER.glob("features/*.yaml"), FOLDER / "tests" / "pins_test.yaml"]
 } | {"features/more.csv": "p, agent, *, quiz, take, , deny\n"}
 EDITS = [
     ("roles.yaml", "contains: lead", "contains: [lead]"),
@@ -42,7 +43,11 @@ def test_a_cached_loading_equals_a_fresh_one_after_any_edits() -> None:
             assert old in FILES[name]
             files[name] = files[name].replace(old, new)
         fresh = load_policy(sources(files))
-        assert load_policy(sources(files), (), cache) == fresh
+        again = load_policy(sources(files), (), cache)
+        assert again == fresh
+        if again.policy is not None:
+            by_question = grants_by_question(again.policy.grants)
+            assert {asked: again.policy.grants_about(*asked) for asked in again.policy.questions} == by_question
         refused += fresh.policy is None
     assert 10 < refused < 50
 

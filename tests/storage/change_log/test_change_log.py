@@ -180,7 +180,7 @@ def test_the_database_itself_refuses_to_change_or_remove_records(
 
 def drop_watches(connection: Connection) -> None:
     """Takes away what notes the changes that others make to role assignments, and the tables that came later."""
-    for table in ("klausel_entity_log_row", "klausel_entity"):
+    for table in ("klausel_entity_log_row", "klausel_entity_property", "klausel_entity"):
         connection.execute(text(f"DROP TABLE {table}"))
     if connection.dialect.name == "sqlite":
         for verb in ("insert", "update", "delete"):

@@ -198,7 +198,7 @@ def test_a_postgresql_database_of_version_4_can_store_properties(postgresql_sche
     engine = open_database(postgresql_schema_url)
     with engine.begin() as connection:
         for statement in (
-            "DROP TABLE klausel_entity, klausel_entity_log_row",
+            "DROP TABLE klausel_entity, klausel_entity_log_row, klausel_entity_property",
             "DROP FUNCTION klausel_note_entity_change",
             "UPDATE klausel_state SET schema_version = 4",
         ):
@@ -218,4 +218,23 @@ def check_upgraded(url: str) -> None:
     # Noted by the triggers: the end of the log is no longer the revision, and nothing else is wrong.
     assert [finding.kind for finding in verify_log(engine, {}).findings] == ["tail"]
     assert missing_guards(engine) == []
+    engine.dispose()
+
+
+def test_postgresql_has_counted_what_was_written_many_at_once(postgresql_schema_url: str) -> None:
+    """Without, the searches that come next would read whole tables."""
+    engine = open_database(postgresql_schema_url)
+    store = EntityStore(engine)
+
+    def counted() -> list[float]:
+        query = (
+            "SELECT reltuples FROM pg_class WHERE oid IN ('klausel_entity'::regclass, 'klausel_entity_property'::regclass)"
+        )
+        with engine.connect() as connection:
+            return sorted(connection.execute(text(query)).scalars())
+
+    store.write(POLICY, [todo("0", owner="ann")])
+    assert counted() == [-1, -1]
+    store.write(POLICY, [todo(f"{number}", size=1) for number in range(5_000)])
+    assert counted() == [5_000, 5_000]
     engine.dispose()

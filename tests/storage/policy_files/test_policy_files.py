@@ -98,6 +98,7 @@ def test_a_folder_that_stands_further_up_is_named(tmp_path: Path, monkeypatch: p
         ("features/quizzes.yml", "features/quizzes.yaml"),
         ("features/quizzes.YAML", "features/quizzes.yaml"),
         ("features/quizzes.CSV", "features/quizzes.csv"),
+        ("features/quizzes.csv.txt", "features/quizzes.csv"),
         ("quizzes.yaml", "features/quizzes.yaml"),
         ("tests/quizzes.yaml", "tests/quizzes_test.yaml"),
         ("tests/quizzes_tests.yaml", "tests/quizzes_test.yaml"),

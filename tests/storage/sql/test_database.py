@@ -102,7 +102,7 @@ def test_a_database_locked_for_long_says_so(sqlite_url: str) -> None:
     store.close()
 
 
-@pytest.mark.parametrize("version", [0, 6, 99])
+@pytest.mark.parametrize("version", [0, 7, 99])
 def test_another_version_of_the_schema_is_refused(database_url: str, version: int) -> None:
     engine = open_database(database_url)
     with engine.begin() as connection:

@@ -21,7 +21,7 @@ from klausel.storage.change_log.reader import Filters, LogReader
 from klausel.storage.change_log.verification import verify_log
 from klausel.storage.schema import open_database, schema_version, upgrade_database
 from klausel.storage.sql.database import StorageError
-from klausel.storage.sql.tables import SCHEMA_VERSION, Entity, EntityLogRow
+from klausel.storage.sql.tables import SCHEMA_VERSION, Entity, EntityLogRow, EntityProperty
 
 VERSION_3 = Path(__file__).parents[2] / "cases/databases/version_3.sql"
 ADMIN, USER, LEAD = row("ann", "admin", "acme"), row("bo", "user", "acme"), row("bo", "lead", "acme/support")
@@ -127,7 +127,7 @@ def test_a_postgresql_database_of_version_3_keeps_its_rows_and_its_log(postgresq
     check = "casbin_rule_holds_role_assignments"
     with store.engine.begin() as connection:
         for statement in (
-            *(f"DROP TABLE {model.__tablename__}" for model in (Entity, EntityLogRow)),
+            *(f"DROP TABLE {model.__tablename__}" for model in (Entity, EntityLogRow, EntityProperty)),
             "DROP INDEX casbin_rule_by_end",
             "DROP INDEX casbin_rule_with_times",
             "DROP INDEX casbin_rule_of_groups",

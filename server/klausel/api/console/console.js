@@ -58,14 +58,25 @@ note.hidden = true;
 document.body.append(note);
 
 function noteOf(event) {
-  return event.target instanceof Element ? event.target.closest('a[href^="#n"]') : null;
+  return event.target instanceof Element ? event.target.closest('a[href^="#n"], .grants details:not([open]) summary') : null;
+}
+
+// What a note says: the condition that a number leads to, or the grants that a closed summary stands for.
+function textsOf(link) {
+  if (link.matches("summary")) return link.parentElement.querySelectorAll("li");
+  const text = document.getElementById(link.getAttribute("href").slice(1));
+  return text && [text];
+}
+
+function linesOf(item) {
+  return Array.from(item.childNodes, (one) => (one.nodeName === "BR" ? "\n" : one.textContent)).join("");
 }
 
 function show(event) {
   const link = noteOf(event);
-  const text = link && document.getElementById(link.getAttribute("href").slice(1));
-  if (!text) return;
-  note.textContent = text.textContent;
+  const shown = link && textsOf(link);
+  if (!shown) return;
+  note.textContent = Array.from(shown, linesOf).join("\n");
   note.hidden = false;
   link.setAttribute("aria-describedby", "note");
   const place = link.getBoundingClientRect();

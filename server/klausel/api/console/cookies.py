@@ -17,7 +17,8 @@ from klausel.settings import Settings
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
 _BYTES = 32
 _FORM_SECONDS = 3600
-MOST_FORM_BYTES = 100_000
+_PENDING_SECONDS = 600
+_PENDING_SECRETS = 3
 
 
 class Cookies:
@@ -25,8 +26,10 @@ class Cookies:
 
     def __init__(self, settings: Settings) -> None:
         self.are_secure = settings.base_url.startswith("https:")
+        self.asks_who = settings.authentication != "none"
         self._session = cookie_of_sign_in(settings)
         self._form = f"{self._session}-form"
+        self._pending = f"{self._session}-openid"
 
     @property
     def session(self) -> str | None:
@@ -41,6 +44,27 @@ class Cookies:
     def forget_session(self, response: Response) -> None:
         """Has the browser forget the sign-in."""
         self.drop(response, self._session)
+
+    @property
+    def pending(self) -> tuple[str, ...] | None:
+        """The secrets of a sign-in that has begun at the provider, and the page wanted then; None without one."""
+        *found, wanted = request.cookies.get(self._pending, "").split(".")
+        if len(found) != _PENDING_SECRETS or not all(map(_TOKEN.fullmatch, found)):
+            return None
+        try:
+            return (*found, urlsafe_b64decode(wanted.encode("ascii")).decode("ascii"))
+        except ValueError:
+            return None
+
+    def keep_pending(self, response: Response, parts: tuple[str, ...]) -> None:
+        """Has the browser keep the secrets of a sign-in that begins at the provider, and the page wanted."""
+        *found, wanted = parts
+        value = ".".join([*found, urlsafe_b64encode(wanted.encode()).decode()])
+        self.put(response, self._pending, value, _PENDING_SECONDS)
+
+    def forget_pending(self, response: Response) -> None:
+        """Has the browser forget them: each counts once."""
+        self.drop(response, self._pending)
 
     def form_secret(self) -> str:
         """What the forms of the current request are bound to: its sign-in, or else a secret of this browser."""
@@ -70,7 +94,7 @@ class Cookies:
 
 
 def form_token(secret: str) -> str:
-    """What a form carries; masked anew each time, so that the length of a compressed page tells nothing of it."""
+    """What a form carries; masked in another way each time, so that the length of a compressed page tells nothing of it."""
     mask = secrets.token_bytes(_BYTES)
     return urlsafe_b64encode(mask + _mixed(_proof(secret), mask)).decode()
 

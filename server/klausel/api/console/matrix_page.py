@@ -18,6 +18,8 @@ from klausel.core.decisions.explanation_format import grant_as_json
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.terms.request import asked_at
 from klausel.service.decision_service import Service
+from klausel.service.grant_commits import GrantCommits
+from klausel.storage.git.objects import GitCommit
 
 FIELDS = ("feature", "role", "subject", "domain")
 ROWS_ON_A_PAGE = 50
@@ -30,6 +32,7 @@ class MatrixPage:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._kept: tuple[PolicySet | None, dict[_Action, Row]] = (None, {})
+        self._commits = GrantCommits(service.settings)
 
     def page(self, given: Mapping[str, str], number: int) -> Page:
         """One page of the rows whose type and action hold the words of `feature`, for a role, a subject, or all roles.
@@ -59,6 +62,7 @@ class MatrixPage:
         )
         rows = [(key, {name: text for name, text in cells_of(key).items() if name in chosen}) for key in here]
         named = list(names_used((text for _, cells in rows for text in cells.values()), policy.conditions))
+        commits = self._commits.of(loaded)
         about_model = {} if loaded.compiled.other_model is None else {"not_for_model": loaded.compiled.other_model}
         twin: Json = {
             "files_digest": loaded.files_digest,
@@ -72,7 +76,11 @@ class MatrixPage:
                     "action": action,
                     "cells": cells,
                     "grants": [
-                        {**grant_as_json(grant), "condition": grant.condition_text or None}
+                        {
+                            **grant_as_json(grant),
+                            "condition": grant.condition_text or None,
+                            "commit": _commit(commits.get(grant.source)),
+                        }
                         for grant in policy.grants_about(type_, action)
                     ],
                 }
@@ -122,6 +130,12 @@ class MatrixPage:
             return {key: verdict_in_words(permission, policy.conditions)}
 
         return cells
+
+
+def _commit(commit: GitCommit | None) -> Json | None:
+    if commit is None:
+        return None
+    return {"id": commit.id, "date": f"{commit.date:%Y-%m-%d}", "author": commit.author, "subject": commit.subject}
 
 
 def _pages(asked: Mapping[str, str], number: int, following: int | None) -> dict[str, str | None]:

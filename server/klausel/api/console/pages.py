@@ -20,6 +20,7 @@ from klausel.api.errors import ApiError
 from klausel.api.http import json_answer
 from klausel.api.shapes import Json
 from klausel.core.analysis.table import Sheet, as_csv
+from klausel.core.terms.caller import Caller
 
 HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": (
@@ -56,6 +57,8 @@ PAGES = (
     Link("who_can.html", "/console/who-can", "Who can"),
     Link("what_can.html", "/console/what-can", "What can"),
     Link("changes.html", "/console/changes", "Changes"),
+    Link("people.html", "/console/people", "People"),
+    Link("decisions.html", "/console/decisions", "Decisions"),
 )
 
 
@@ -143,13 +146,20 @@ def html_answer(page: Page, headers: Mapping[str, str] | None = None) -> Respons
         root=f"{way_up()}console",
         template=page.template,
         form_token=token,
-        links=[one for one in PAGES if caller is None or not caller.scopes.isdisjoint(SCOPES_OF_ROUTES["GET", one.route])],
+        links=_links(caller, cookies.asks_who),
         signed_in=caller.name if caller is not None and is_asked else None,
     )
     response = Response(html, page.status, {**(headers or {}), **HEADERS}, mimetype="text/html")
     if has_form:
         cookies.keep_form_secret(response, secret)
     return response
+
+
+def _links(caller: Caller | None, asks_who: bool) -> list[Link]:
+    """The pages that a caller may see; all where nobody is asked who they are."""
+    if caller is None:
+        return [] if asks_who else list(PAGES)
+    return [one for one in PAGES if not caller.scopes.isdisjoint(SCOPES_OF_ROUTES["GET", one.route])]
 
 
 def way_up() -> str:

@@ -10,10 +10,16 @@ from klausel.api.access import caller_in, check_reach, check_scope
 from klausel.api.console.changes_page import FIELDS as FIELDS_OF_CHANGES
 from klausel.api.console.changes_page import ChangesPage
 from klausel.api.console.cookies import Cookies
+from klausel.api.console.decisions_page import FIELDS as FIELDS_OF_DECISIONS
+from klausel.api.console.decisions_page import DecisionPages
 from klausel.api.console.fields import FIELDS_OF_TRY, is_property_field, read_domain, read_page_number
 from klausel.api.console.matrix_page import FIELDS as FIELDS_OF_MATRIX
 from klausel.api.console.matrix_page import MatrixPage
 from klausel.api.console.pages import COOKIES, FORMATS, HEADERS, answer, compressed, error_answer, format_asked
+from klausel.api.console.people_page import FIELDS as FIELDS_OF_PEOPLE
+from klausel.api.console.people_page import people_page
+from klausel.api.console.person_change import change_person
+from klausel.api.console.person_page import VIEW, person_page
 from klausel.api.console.roles_page import roles_page
 from klausel.api.console.sign_in_page import SignInPages, to_sign_in
 from klausel.api.console.try_page import try_page
@@ -41,11 +47,11 @@ def console_routes(service: Service) -> Blueprint:
     script = files("klausel.api.console").joinpath("console.js").read_bytes()
     matrix = MatrixPage(service)
     changes = ChangesPage(service)
+    decisions = DecisionPages(service)
 
     cookies = Cookies(service.settings)
     sign_ins = service.sign_ins
-    seconds = int(service.settings.session_hours * 3600)
-    pages = None if sign_ins is None else SignInPages(sign_ins, cookies, seconds, service.settings.is_loopback)
+    pages = None if sign_ins is None else SignInPages(sign_ins, service.openid, cookies, service.settings)
     blueprint.record_once(lambda state: state.app.extensions.__setitem__(COOKIES, cookies))
 
     @blueprint.get("/console/sign-in", provide_automatic_options=False)
@@ -55,6 +61,14 @@ def console_routes(service: Service) -> Blueprint:
     @blueprint.post("/console/sign-in", provide_automatic_options=False)
     def sign_in() -> Response:
         return _pages(pages).sign_in()
+
+    @blueprint.get("/console/sign-in/openid", provide_automatic_options=False)
+    def begin_openid() -> Response:
+        return _pages(pages).begin_openid(query_parameters("next"))
+
+    @blueprint.get("/console/sign-in/callback", provide_automatic_options=False)
+    def finish_openid() -> Response:
+        return _pages(pages).finish_openid()
 
     @blueprint.post("/console/sign-out", provide_automatic_options=False)
     def sign_out() -> Response:
@@ -109,6 +123,33 @@ def console_routes(service: Service) -> Blueprint:
         given = query_parameters(*FIELDS_OF_CHANGES, "page", "format")
         return answer(changes.page(given, format_asked(*FORMATS) == "json"))
 
+    @blueprint.get("/console/people", provide_automatic_options=False)
+    def show_people() -> Response:
+        given = query_parameters(*FIELDS_OF_PEOPLE, "format")
+        format_asked(*FORMATS)
+        return answer(people_page(service, given, caller_in(request.environ)))
+
+    @blueprint.get("/console/person", provide_automatic_options=False)
+    def show_person() -> Response:
+        given = query_parameters(*VIEW, "format")
+        format_asked(*FORMATS)
+        return answer(person_page(service, given, caller_in(request.environ)))
+
+    @blueprint.post("/console/person", provide_automatic_options=False)
+    def change() -> Response:
+        return change_person(service, cookies)
+
+    @blueprint.get("/console/decisions", provide_automatic_options=False)
+    def show_decisions() -> Response:
+        given = query_parameters(*FIELDS_OF_DECISIONS, "before", "format")
+        return answer(decisions.search(given, caller_in(request.environ), format_asked(*FORMATS) == "json"))
+
+    @blueprint.get("/console/decision", provide_automatic_options=False)
+    def show_decision() -> Response:
+        given = query_parameters("id", "at", "format")
+        format_asked(*FORMATS)
+        return answer(decisions.one(given, caller_in(request.environ)))
+
     @blueprint.get("/console/style.css", provide_automatic_options=False)
     def show_style() -> Response:
         return Response(style, 200, {**HEADERS, **CACHING}, content_type="text/css; charset=utf-8")
@@ -136,5 +177,5 @@ def console_routes(service: Service) -> Blueprint:
 
 def _pages(pages: SignInPages | None) -> SignInPages:
     if pages is None:
-        raise ApiError(404, "this service asks nobody to sign in; it runs without --authentication keys")
+        raise ApiError(404, "nobody signs in here: the service takes neither API keys nor people of an OpenID provider")
     return pages

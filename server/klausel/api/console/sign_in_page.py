@@ -1,36 +1,40 @@
-"""The page on which people sign in by an API key, and signing out."""
+"""The page on which people sign in, by an API key or by an OpenID provider, and signing out."""
 
 from __future__ import annotations
 
 import re
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from flask import Response, request
 
 from klausel.api.access import SCOPES_OF_ROUTES
-from klausel.api.console.cookies import MOST_FORM_BYTES, Cookies
+from klausel.api.console.cookies import Cookies
+from klausel.api.console.forms import read_form
 from klausel.api.console.pages import HEADERS, PAGES, Page, html_answer, way_up
 from klausel.api.errors import ApiError
 from klausel.core.terms.caller import Caller
-from klausel.service.authentication import Unauthenticated
+from klausel.service.authentication import TooManyRequests, Unauthenticated
+from klausel.service.openid import OpenIdFault, OpenIdProvider, Pending
 from klausel.service.sign_in import SignIns
+from klausel.settings import Settings
 
 SIGN_IN = "console/sign-in"
 _TITLE = "Sign in"
-_FORM = "application/x-www-form-urlencoded"
 _NOT_IN_AN_ADDRESS = re.compile(r"[\\\s\x00-\x20]")
 
 
 class SignInPages:
     """Signing in and out, of one service that asks who calls."""
 
-    def __init__(self, sign_ins: SignIns, cookies: Cookies, seconds: int, is_loopback: bool) -> None:
-        self._sign_ins, self._cookies, self._seconds = sign_ins, cookies, seconds
-        self._is_open_wire = not cookies.are_secure and not is_loopback
+    def __init__(self, sign_ins: SignIns, provider: OpenIdProvider | None, cookies: Cookies, settings: Settings) -> None:
+        self._sign_ins, self._provider, self._cookies = sign_ins, provider, cookies
+        self._seconds = int(settings.session_hours * 3600)
+        self._takes_keys = settings.takes_keys
+        self._is_open_wire = not cookies.are_secure and not settings.is_loopback
 
     def show(self, given: dict[str, str], fault: str | None = None, status: int = 200) -> Response:
         """The form, with what was wrong with the last try."""
-        if fault is None and self._cookies.session is not None:
+        if fault is None and self._cookies.session is not None and not self._is_in():
             fault = "Your sign-in has ended; sign in again."
         if self._is_open_wire:
             fault = (
@@ -38,21 +42,62 @@ class SignInPages:
                 "--tls-certificate, or --public-url with the https address of the proxy in front of it."
             )
         next_ = page_to_go_on(given.get("next", ""))
-        shown = {"fault": fault, "next": next_, "takes_keys": not self._is_open_wire}
+        shown = {
+            "fault": fault,
+            "next": next_,
+            "takes_keys": self._takes_keys and not self._is_open_wire,
+            "openid": urlencode({"next": next_}) if self._provider and not self._is_open_wire else None,
+        }
         return html_answer(Page("sign_in.html", _TITLE, shown, status=status))
+
+    def _is_in(self) -> bool:
+        try:
+            return bool(self._sign_ins.who(self._cookies.session or ""))
+        except (Unauthenticated, TooManyRequests):
+            return False
 
     def sign_in(self) -> Response:
         """Signs in by the key in the form and goes on to the page that was wanted; else shows the form again."""
         fields = read_form("key", "next", "token")
         self._cookies.check_form(fields["token"])
-        if self._is_open_wire:
+        if self._is_open_wire or not self._takes_keys:
             return self.show(fields, status=403)
         try:
             token, who = self._sign_ins.with_key(fields["key"].strip())
         except Unauthenticated as error:
-            reason = str(error)
-            return self.show(fields, f"{reason[:1].upper()}{reason[1:]}.", 403)
+            return self.show(fields, _sentence(error), 403)
         return self.go_on(token, who.caller, fields["next"])
+
+    def begin_openid(self, given: dict[str, str]) -> Response:
+        """Leads to the provider, and has the browser keep what must come back from there."""
+        if self._provider is None or self._is_open_wire:
+            raise ApiError(404, "nobody signs in here by an OpenID provider")
+        try:
+            address, pending = self._provider.begin()
+        except OpenIdFault as error:
+            return self.show(given, _sentence(error), 503)
+        response = Response(b"", 303, {**HEADERS, "Location": address})
+        self._cookies.keep_pending(response, (*pending, page_to_go_on(given.get("next", ""))))
+        return response
+
+    def finish_openid(self) -> Response:
+        """Signs in whom the provider sends back, and goes on; shows the form with the fault where it does not prove anybody."""
+        kept = self._cookies.pending
+        if self._provider is None or self._is_open_wire:
+            raise ApiError(404, "nobody signs in here by an OpenID provider")
+        if kept is None:
+            fault = "This sign-in has taken too long, or began in another browser or at another address; sign in again."
+            return self.show({}, fault, 403)
+        *secrets, wanted = kept
+        query = request.query_string.decode("ascii", "replace")
+        try:
+            who = self._provider.finish(Pending(*secrets), query)
+        except OpenIdFault as error:
+            response = self.show({"next": wanted}, _sentence(error), 403)
+        else:
+            response = self.go_on(self._sign_ins.with_proof(who), who.caller, wanted)
+        self._cookies.forget_pending(response)
+        return response
 
     def go_on(self, token: str, caller: Caller, wanted: str) -> Response:
         """Has the browser keep a new sign-in in place of the one before, and leads to a page that this person may see."""
@@ -72,25 +117,6 @@ class SignInPages:
         response = _to(SIGN_IN)
         self._cookies.forget_session(response)
         return response
-
-
-def read_form(*known: str) -> dict[str, str]:
-    """The fields of the form that the current request sends, empty where one was not sent; raises `ApiError` (400, 413, 415)."""
-    if request.mimetype != _FORM:
-        raise ApiError(415, f"the body is no form; send it as {_FORM}")
-    if (request.content_length or 0) > MOST_FORM_BYTES:
-        raise ApiError(413, f"the form is larger than {MOST_FORM_BYTES} bytes")
-    body = request.stream.read(MOST_FORM_BYTES + 1)
-    try:
-        pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=len(known))
-    except ValueError:
-        raise ApiError(400, f"the form cannot be read; it has the fields {', '.join(known)} in UTF-8, each once") from None
-    found: dict[str, str] = {}
-    for name, value in pairs:
-        if name not in known or name in found:
-            raise ApiError(400, f'the form has an unknown or repeated field "{name}"; it has {", ".join(known)}, each once')
-        found[name] = value
-    return {name: found.get(name, "") for name in known}
 
 
 def page_to_go_on(address: str) -> str:
@@ -117,6 +143,11 @@ def to_sign_in() -> Response:
 def _to(page: str, wanted: str = "") -> Response:
     address = way_up() + page + (f"?{urlencode({'next': wanted})}" if wanted and wanted != "console" else "")
     return Response(b"", 303, {**HEADERS, "Location": address})
+
+
+def _sentence(error: Exception) -> str:
+    reason = str(error)
+    return f"{reason[:1].upper()}{reason[1:]}."
 
 
 def _first_page(caller: Caller) -> str:

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from flask import request
 
-from klausel.api.access import caller_in, check_reach
+from klausel.api.access import caller_in, check_reach, check_reach_of_stored
 from klausel.api.authzen_requests import read_evaluation
 from klausel.api.console.fields import FIELDS_OF_TRY, as_local, fields_shown, read_body_of_try, read_time_of_try
 from klausel.api.console.lines import client_line, command_line, curl_line
@@ -74,8 +74,10 @@ def _question(service: Service, policy: PolicySet, given: dict[str, str]) -> Jso
 def _explanation(service: Service, question: Json, moment: datetime | None) -> Json:
     # A question about another time than now is no decision that anybody could act on.
     recording = service.recording("explain", request.environ) if moment is None else None
-    explanation = service.explain(read_evaluation(question), recording, moment)
-    check_reach(caller_in(request.environ), [explanation.decision.domain])
+    caller = caller_in(request.environ)
+    explanation = service.explain(read_evaluation(question), recording, moment, caller)
+    check_reach_of_stored(caller, [explanation.decision.domain])
+    check_reach(caller, [explanation.decision.domain])
     hand_over(recording)
     other_model = service.policy.compiled.other_model
     about_model = {} if other_model is None else {"not_for_model": other_model}

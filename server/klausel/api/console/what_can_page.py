@@ -26,8 +26,9 @@ from klausel.core.decisions.explanation_format import way_as_json
 from klausel.core.policy.assignment import row_as_json
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.terms.caller import Caller
-from klausel.core.terms.request import asked_at
+from klausel.core.terms.request import Request, asked_at
 from klausel.service.decision_service import Service
+from klausel.service.stored_properties import with_stored_subject
 
 FIELDS = ("subject", "domain")
 ACTIONS_ON_A_PAGE = 100
@@ -42,6 +43,7 @@ class _Asked:
     domain: str | None
     moment: datetime
     effective_roles: EffectiveRoles
+    given: Request
 
 
 def what_can_page(service: Service, given: dict[str, str], caller: Caller | None, is_twin: bool) -> Page:
@@ -127,9 +129,11 @@ def _asked(service: Service, policy: PolicySet, given: dict[str, str], caller: C
     domain = read_domain(policy.roles, given.get("domain", ""))
     check_reach(caller, [domain])
     moment = service.clock()
-    return _Asked(given["subject"], domain, moment, effective_roles_now(service, given["subject"], moment))
+    effective_roles = effective_roles_now(service, given["subject"], moment)
+    stored = service.in_force_now().resolved_roles.stored
+    known = with_stored_subject(policy, stored, given["subject"], asked_at(given_values("", {}), moment))
+    return _Asked(given["subject"], domain, moment, effective_roles, known)
 
 
 def _answers(policy: PolicySet, asked: _Asked) -> Iterator[Found]:
-    given = asked_at(given_values("", {}), asked.moment)
-    return what_can(policy, asked.subject, asked.effective_roles, asked.domain, given)
+    return what_can(policy, asked.subject, asked.effective_roles, asked.domain, asked.given)

@@ -26,6 +26,7 @@ from klausel.core.terms.caller import Caller
 from klausel.core.terms.problem import did_you_mean
 from klausel.core.terms.request import asked_at
 from klausel.service.decision_service import Service
+from klausel.service.stored_properties import StoredOfSubjects
 from klausel.storage.assignments.holders import people_who_hold
 
 FIELDS = ("action", "type", "domain")
@@ -122,4 +123,7 @@ def _answers(service: Service, policy: PolicySet, question: Question, moment: da
     holders = holders_that_matter(policy.roles, question)
     held_by = people_who_hold(service.store.engine, holders, after, moment.timestamp())
     people = ((key, EffectiveRoles.of_held(policy.roles, held)) for key, held in held_by)
-    return who_can(policy.roles, question, people, with_everybody=not after)
+    resolved = service.in_force_now().resolved_roles
+    resolved.refresh()
+    stored = StoredOfSubjects(policy, resolved.stored)
+    return who_can(policy.roles, question, stored.ahead(people), not after, stored.of)

@@ -180,7 +180,7 @@ class FindingsSearch:
                     yield Finding(SEPARATE, subject, role, domain, message, fix)
 
     def _of_permissions(self, subject: str, held: Held, permissions: HeldPermissions) -> Iterator[Finding]:
-        if permissions.keeps_apart:
+        if permissions.may_do_both(held.pairs):
             effective = EffectiveRoles.of_held(self._roles, held)
             for both in permissions.both_allowed(subject, effective, self._is_inside):
                 yield _of_both(self._roles, subject, both, effective)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from klausel.core.analysis.permission import Permission, Question, question_in
 from klausel.core.analysis.question_space import domains_and_atoms, made_up_id, parts_in_atoms
 from klausel.core.decisions.effective_roles import EffectiveRoles
+from klausel.core.policy.holding import Pairs
 from klausel.core.policy.invariant import Invariant
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.policy.roles import ANYONE, depth_of
@@ -69,20 +70,54 @@ class HeldPermissions:
         self._privileged = {(one.name, action) for one in policy.resource_types.values() for action in one.privileged}
         self._given: dict[tuple[str, _Shape], Given] = {}
         self._questions: dict[tuple[Thing, _Shape], Question | None] = {}
+        self._may: dict[object, bool] = {}
+        self._reasons: dict[tuple[str, _Shape], tuple[list[str], list[str]]] = {}
+        self.has_privileged = bool(self._privileged) or any(role.is_privileged for role in roles.roles.values())
+        """Whether a role or an action is declared as privileged."""
+
         self._both: dict[tuple[int, Collection[str], _Shape], bool] = {}
 
-    @property
-    def keeps_apart(self) -> bool:
-        """Whether an invariant keeps two things apart."""
-        return bool(self._apart)
+    def may_do_both(self, pairs: Pairs) -> bool:
+        """Whether `both_allowed` can find anything about somebody who holds these pairs; answered from memory for most people.
 
-    @property
-    def has_privileged(self) -> bool:
-        """Whether a role or an action is declared as privileged."""
-        return bool(self._privileged) or any(role.is_privileged for role in self._policy.roles.roles.values())
+        People hold the same roles in other domains: what no rule names of these is numbered.
+        """
+        if not self._apart:
+            return False
+        numbers: dict[str, int] = {}
+        key = tuple(
+            [
+                (
+                    role,
+                    tuple(
+                        [
+                            part if part in self._named else numbers.setdefault(part, len(numbers))
+                            for part in domain.split("/")
+                        ]
+                    ),
+                )
+                for role, domain in pairs
+            ]
+        )
+        may = self._may.get(key)
+        if may is None:
+            _make_room(self._may)
+            roles = EffectiveRoles.of(self._policy.roles, pairs)
+            may = self._may[key] = any(
+                next(self._both_in(number, invariant, None, roles, lambda _: True), None) is not None
+                for number, invariant in enumerate(self._apart)
+            )
+        return may
 
     def privileged_by(self, role: str, domain: str) -> tuple[list[str], list[str]]:
         """The privileged roles that a held role is or contains, and the privileged actions that it gives, in words."""
+        key = (role, self._shape(domain))
+        if key not in self._reasons:
+            _make_room(self._reasons)
+            self._reasons[key] = self._find_privileged(role, domain)
+        return self._reasons[key]
+
+    def _find_privileged(self, role: str, domain: str) -> tuple[list[str], list[str]]:
         roles = self._policy.roles
         contained = sorted(name for name in roles.reach[role] if name in roles.roles and roles.roles[name].is_privileged)
         given = self.given_by(role, domain) if self._privileged else Given(frozenset(), frozenset())
@@ -119,7 +154,7 @@ class HeldPermissions:
         self,
         number: int,
         invariant: Invariant,
-        who: tuple[str, str],
+        who: tuple[str, str] | None,
         effective_roles: EffectiveRoles,
         is_wanted: Callable[[str], bool],
     ) -> Iterator[BothAllowed]:

@@ -90,6 +90,18 @@ class Question:
             )
         return kept
 
+    def about(self, properties: Mapping[str, object]) -> Question:
+        """The question about one subject of which these properties are known."""
+        given = given_values("", {"subject": properties})
+        told = {
+            attribute: (_comparable(value_of(attribute, given)),)
+            for grant in self.grants
+            if grant.condition
+            for attribute in _attributes_in(grant.condition)
+            if attribute.root == "subject" and _is_given(attribute, given)
+        }
+        return Question(self.resource_type, self.action, self.domain, self.grants, {**self.known, **told}) if told else self
+
     def _with(self, subject: tuple[str, str] | None) -> Known:
         if subject is None:
             return self.known

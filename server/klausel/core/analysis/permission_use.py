@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
 
+Use = tuple[str, str, str, str]
+"""One decision about a subject: domain, resource type and action are empty where it was not an allow in a domain.
 
-class Use(NamedTuple):
-    """One decision about somebody; the others are empty where it was not an allow in a domain."""
-
-    subject: str
-    domain: str
-    resource_type: str
-    action: str
+A plain tuple: millions of them are made, compared and sent between processes.
+"""
 
 
 class PermissionUse:

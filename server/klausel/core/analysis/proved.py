@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from klausel.core.analysis.budget import MOST_STEPS, Budget
 from klausel.core.analysis.decision_table import MOST_REMEMBERED, Question, Remembered
 from klausel.core.analysis.proof import Verdict, prove, wanted_names
 from klausel.core.policy.invariant import Invariant, Thing
-from klausel.core.policy.policy_set import PolicySet
+from klausel.core.policy.policy_set import PolicySet, changed_keys
 
 Names = frozenset[str]
 
@@ -63,9 +62,9 @@ def _still_held(held: _Held, policy: PolicySet, most_steps: int) -> _Held | None
     changed = _Changed(before, policy)
     remembered = Remembered(policy, policy, Budget(most_steps - held.steps))
     for invariant, earlier, names in zip(policy.invariants, before.invariants, held.names, strict=True):
-        if _rule(invariant) != _rule(earlier):
+        if invariant is not earlier and _rule(invariant) != _rule(earlier):
             return None
-        things = tuple(changed.among(invariant, earlier))
+        things = changed.among(invariant, earlier)
         if not things:
             continue
         asked = replace(invariant, things=invariant.things if invariant.kind in ("separate", "toxic") else things)
@@ -87,27 +86,32 @@ class _Changed:
     """What may be answered otherwise under another policy set with the same roles."""
 
     def __init__(self, before: PolicySet, after: PolicySet) -> None:
-        types = {*before.resource_types, *after.resource_types}
-        self._types = {name for name in types if before.resource_types.get(name) != after.resource_types.get(name)}
-        questions = {*before.questions, *after.questions}
-        self._questions: set[Question] = {
-            question for question in questions if before.grants_about(*question) != after.grants_about(*question)
-        }
+        self._types = changed_keys(before.resource_types, after.resource_types)
+        self._questions: set[Question] = after.changed_questions(before)
+        self._touched = self._types | {name for name, _ in self._questions}
+        self._found: dict[int, tuple[Thing, ...]] = {}
 
-    def among(self, invariant: Invariant, earlier: Invariant) -> Iterator[Thing]:
+    def among(self, invariant: Invariant, earlier: Invariant) -> tuple[Thing, ...]:
         """The things of an invariant that may be answered otherwise, and those that it was not about earlier."""
+        if invariant is earlier:
+            # Many invariants are about the same things.
+            found = self._found.get(id(invariant.things))
+            if found is None:
+                near = [thing for thing in invariant.things if thing.resource_type in self._touched]
+                found = self._found[id(invariant.things)] = tuple(filter(self._is_touched, near))
+            return found
         known = None if invariant.things == earlier.things else set(earlier.things)
         conditions = {
             name
             for name in {*invariant.fitted, *earlier.fitted}
             if invariant.condition_on(name) != earlier.condition_on(name)
         }
-        for thing in invariant.things:
-            name = thing.resource_type
-            if (
-                (name, thing.action) in self._questions
-                or name in self._types
-                or name in conditions
-                or (known is not None and thing not in known)
-            ):
-                yield thing
+        return tuple(
+            thing
+            for thing in invariant.things
+            if self._is_touched(thing) or thing.resource_type in conditions or (known is not None and thing not in known)
+        )
+
+    def _is_touched(self, thing: Thing) -> bool:
+        name = thing.resource_type
+        return (name, thing.action) in self._questions or name in self._types

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from klausel.core.analysis.permission import Permission, Question, Verdict, question_in
@@ -84,12 +84,21 @@ def holders_of(roles: RoleModel, domain: str | None, names: Collection[str]) -> 
     return Holders(tuple(exactly), tuple(anywhere), top_domain(domain))
 
 
+def _nothing_stored(_: str) -> Mapping[str, object]:
+    return {}
+
+
 def who_can(
-    roles: RoleModel, question: Question, people: Iterable[tuple[str, EffectiveRoles]], with_everybody: bool = True
+    roles: RoleModel,
+    question: Question,
+    people: Iterable[tuple[str, EffectiveRoles]],
+    with_everybody: bool = True,
+    stored: Callable[[str], Mapping[str, object]] = _nothing_stored,
 ) -> Iterator[Found]:
     """Those who may, in the order of `people`, who are the holders that matter with their effective roles.
 
-    First comes `anyone`, where a grant reaches every subject; then those whose roles make a difference to that.
+    First comes `anyone`, where a grant reaches every subject; then those whose roles, or what is `stored` of them, make a
+    difference to that.
     """
     everybody = question.permission({ANYONE})
     if with_everybody and everybody.verdict != "never":
@@ -98,7 +107,10 @@ def who_can(
         subject = split_subject_key(key)
         if subject is None:
             continue
-        permission = question.permission(effective_roles.roles_in(question.domain), subject)
+        about = question.about(stored(key))
+        permission = about.permission(effective_roles.roles_in(question.domain), subject)
+        if permission.verdict == "never" and about.permission({ANYONE}, subject).verdict == "never":
+            continue
         without_roles = question.permission({ANYONE}, subject)
         if (permission.verdict, permission.condition) != (without_roles.verdict, without_roles.condition):
             yield _found(roles, question, key, effective_roles, permission)

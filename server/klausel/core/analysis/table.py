@@ -9,6 +9,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
+from klausel.core.analysis.page_style import PAGE_STYLE
+
 NO = "–"
 
 
@@ -110,8 +112,7 @@ def as_html(sheet: Sheet) -> Iterator[str]:
     notes = _Notes(sheet.is_in_full)
     yield "<!doctype html>"
     yield f'<html lang="en"><head><meta charset="utf-8"><title>{html.escape(sheet.title)}</title>'
-    yield "<style>body{font-family:sans-serif;margin:2em}table{border-collapse:collapse}th{background:#eee}"
-    yield "th,td{border:1px solid #999;padding:.2em .6em;text-align:left;vertical-align:top}</style></head><body>"
+    yield f"<style>{PAGE_STYLE}</style></head><body>"
     yield f"<h1>{html.escape(sheet.title)}</h1><dl>"
     yield from (f"<dt>{html.escape(name)}</dt><dd><code>{html.escape(value)}</code></dd>" for name, value in sheet.facts)
     yield "</dl>"

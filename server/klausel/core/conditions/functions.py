@@ -99,7 +99,11 @@ def _fault_in_time(value: object) -> str | None:
 
 
 def _fault_in_clock(value: object) -> str | None:
-    return None if read_clock(value) is not None else f'`{value}` is no time of day; write it as "09:30"'
+    return (
+        None
+        if read_clock(value) is not None
+        else f'`{value}` is no time of day; write hours and minutes from "00:00" to "23:59"'
+    )
 
 
 def _fault_in_duration(unit: timedelta) -> Callable[[object], str | None]:

@@ -20,7 +20,12 @@ _HINTS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
         lambda match: f'a date stands in quotes: "{match[0]}"',
     ),
     (re.compile(r"\b\d{1,3}(?:[,'_]\d{3})+\b"), _number),
-    (re.compile(r"\b(?:TRUE|FALSE)\b"), lambda match: f"write `{match[0].lower()}`"),
+    (re.compile(r"\b(?:TRUE|FALSE|AND|OR|NOT|IN|And|Or|Not|In)\b"), lambda match: f"write `{match[0].lower()}`"),
+    (re.compile(r"\b(?:yes|no|on|off)\b"), lambda match: "write `true` or `false`; a text stands in quotes"),
+    (
+        re.compile(r"\b\d+(?:\.\d+)? ?(?!(?:and|or|in|not)\b)[^\W\d_]{1,4}\b"),
+        lambda match: "write the number in full and without a unit, such as 1000; a duration is written as days(30)",
+    ),
     (
         re.compile(rf"\b(?:{_ASKER})\.(?:attr\.)?(?P<rest>[\w.]+)"),
         lambda match: f"who asks is called subject here: subject.{match['rest']}",

@@ -89,6 +89,9 @@ Term = Attribute | Computed
 """What has a value only with a request."""
 CONTEXT_NOW = Attribute("context", (NOW,))
 """The time at which it is asked; the clock of the service says it, never the caller."""
+SUBJECT_TYPE = Attribute("subject", ("type",))
+RESOURCE_TYPE = Attribute("resource", ("type",))
+ACTION_NAME = Attribute("action", ("name",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,6 +291,13 @@ def literals_of(atom: Atom) -> list[Literal]:
     for operand in operands_of(atom):
         found += operand.items if isinstance(operand, ListOf) else [operand] if isinstance(operand, Literal) else []
     return found
+
+
+def literals_compared_with(attribute: Attribute, atom: Atom) -> list[Literal]:
+    """The values that an atom asks an attribute to be, or not to be; none where it asks anything else."""
+    if not isinstance(atom, Comparison) or atom.operator in ORDERING or terms_of(atom) != [attribute]:
+        return []
+    return literals_of(atom)
 
 
 def kind_of_operand(operand: Operand) -> Kind | None:

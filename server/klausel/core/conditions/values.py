@@ -33,7 +33,7 @@ _BY_TYPE: dict[type, Kind] = {
 _RFC_3339 = re.compile(
     r"(\d{4}-\d{2}-\d{2})[Tt](\d{2}:\d{2}:\d{2}(?:\.\d{1,6})?)\d*([Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)", re.ASCII
 )
-_USUAL_LENGTH = len("2026-12-31T16:00:00Z")
+USUAL_LENGTH = len("2026-12-31T16:00:00Z")
 _CLOCK = re.compile(r"\d{2}:\d{2}(:\d{2})?", re.ASCII)
 _UNITS = (
     ("days", timedelta(days=1)),
@@ -141,13 +141,13 @@ def read_time(value: object) -> datetime | None:
     """
     if isinstance(value, datetime):
         return value if value.tzinfo is not None else None
-    if type(value) is str and len(value) == _USUAL_LENGTH:
-        return _read_usual_time(value)
+    if type(value) is str and len(value) == USUAL_LENGTH:
+        return usual_time(value)
     return _read_any_time(value)
 
 
 @lru_cache(maxsize=4096)
-def _read_usual_time(value: str) -> datetime | None:
+def usual_time(value: str) -> datetime | None:
     """A time as nearly all are written, `2026-12-31T16:00:00Z`; the same few are asked about again and again."""
     if value[19] == "Z" and value[4] + value[7] + value[10] == "--T":
         try:

@@ -16,6 +16,7 @@ from klausel.core.conditions.tree import evaluate_atom
 from klausel.core.decisions.domain import BadDomain, domain_of
 from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.difference.causes import Blame, Cause, gathered, meaning_of
+from klausel.core.difference.former_names import by_stored_names
 from klausel.core.difference.rows import Holding, Row, Rule, Where, rows_of
 from klausel.core.policy.policy_set import Grant, PolicySet
 from klausel.core.policy.roles import ANY_PREFIX, ANYONE, RoleModel, depth_of
@@ -76,6 +77,8 @@ class PolicyDifference:
     views: Mapping[Question, tuple[View, ...]]
     undecided: tuple[str, ...] = ()
     """The questions with too many cases to compare, and why; no change is told about them."""
+    former_names: tuple[str, ...] = ()
+    """What names under which roles are stored mean otherwise now, a sentence each; what follows from it is among the changes."""
 
     @property
     def verdict(self) -> Verdict:
@@ -145,7 +148,11 @@ def _side_of(
 
 
 def difference_between(before: PolicySet, after: PolicySet, most_steps: int = MOST_STEPS) -> PolicyDifference:
-    """What changes in what is allowed from one policy set to another; neither is preferred, and they need share nothing."""
+    """What changes in what is allowed from one policy set to another; neither is preferred, and they need share nothing.
+
+    The sets that it holds have roles by the names under which they are stored, see `by_stored_names`.
+    """
+    before, after, former_names = by_stored_names(before, after)
     asked = dict.fromkeys((grant.resource_type, grant.action) for policy in (before, after) for grant in policy.grants)
     found: dict[Question, tuple[View, ...]] = {}
     remembered = Remembered(before, after, Budget(most_steps))
@@ -158,7 +165,7 @@ def difference_between(before: PolicySet, after: PolicySet, most_steps: int = MO
                 undecided.append(str(error))
     blame = Blame(before, after)
     changes = [change for question, seen in found.items() for change in _changes(before, after, question, seen, blame)]
-    return PolicyDifference(before, after, tuple(changes), found, tuple(undecided))
+    return PolicyDifference(before, after, tuple(changes), found, tuple(undecided), former_names)
 
 
 def _may_differ(before: PolicySet, after: PolicySet, question: Question) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Callable, Iterator
 
+from klausel.core.analysis.page_style import PAGE_STYLE
 from klausel.core.difference.report import (
     DifferenceReport,
     Entry,
@@ -68,7 +69,7 @@ def _text_lines(report: DifferenceReport, entry: Entry, paint: Paint) -> Iterato
                 yield f"        {sign} {', '.join(map(shown, names))}"
     for cause, words in entry.causes:
         origin = report.origins.get(cause)
-        yield f"      {cause.source}: {words}" + (f" [{origin.short}]" if origin else "")
+        yield f"      {cause.source}: {words}" + (f" [{origin.told}]" if origin else "")
 
 
 def as_markdown(report: DifferenceReport) -> str:
@@ -121,7 +122,7 @@ def _md_causes(report: DifferenceReport, entry: Entry) -> str:
     lines = [f"- {_md(entry.actions)} **{_md(entry.first.resource_type)}**, {_md(who_in_words(entry.first))}"]
     for cause, words in entry.causes:
         origin = report.origins.get(cause)
-        lines.append(f"  - {_md(cause.source)}: {_md(words)}" + (f" ({_md(origin.short)})" if origin else ""))
+        lines.append(f"  - {_md(cause.source)}: {_md(words)}" + (f" ({_md(origin.told)})" if origin else ""))
     return "\n".join(lines)
 
 
@@ -154,19 +155,6 @@ def _md(text: str) -> str:
     return "".join(f"&#{ord(sign)};" if sign in _MARKDOWN else sign if sign.isprintable() else " " for sign in shown)
 
 
-_STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem; color: #1c1c1c; }
-table { border-collapse: collapse; width: 100%; }
-th, td { text-align: left; vertical-align: top; padding: .4rem .6rem; border-bottom: 1px solid #ccc; }
-td.more { background: #e3f4e3; } td.less { background: #fbe4e4; } td.both { background: #fdf3d4; }
-code { font-size: .9em; } .cause { color: #555; font-size: .9em; } .note { border-left: 4px solid #d9a400; padding-left: .8rem; }
-@media (prefers-color-scheme: dark) {
-  body { background: #1a1a1a; color: #e8e8e8; } .cause { color: #aaa; } th, td { border-color: #444; }
-  td.more { background: #1d3a1d; } td.less { background: #4a2020; } td.both { background: #463a10; }
-}
-"""
-
-
 def as_html(report: DifferenceReport) -> str:
     """One page that needs nothing else, no script either."""
     escaped = html.escape
@@ -174,7 +162,7 @@ def as_html(report: DifferenceReport) -> str:
     parts = [
         "<!doctype html>",
         '<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>{escaped(title)}</title><style>{_STYLE}</style></head><body>",
+        f"<title>{escaped(title)}</title><style>{PAGE_STYLE}</style></head><body>",
         f"<h1>{escaped(title)}</h1>",
         f"<p>Compared: {escaped(report.before)} → {escaped(report.after)}</p>",
     ]
@@ -202,7 +190,7 @@ def _html_row(report: DifferenceReport, entry: Entry) -> str:
     kind, word = {"+": ("more", "more"), "-": ("less", "less"), "±": ("both", "more and less")}[entry.sign]
     causes = "".join(
         f'<div class="cause"><code>{escaped(cause.source)}</code> {escaped(words)}'
-        + (f" ({escaped(report.origins[cause].short)})" if cause in report.origins else "")
+        + (f" ({escaped(report.origins[cause].told)})" if cause in report.origins else "")
         + "</div>"
         for cause, words in entry.causes
     )

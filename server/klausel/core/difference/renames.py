@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 from typing import Literal
 
 from klausel.core.difference.compare import difference_between
+from klausel.core.difference.former_names import with_role_renamed
 from klausel.core.policy.policy_set import PolicySet
-from klausel.core.policy.roles import ANY_PREFIX, is_joint, joint_name, parts_of
 
 MOST_TRIED = 24
 
@@ -18,14 +17,18 @@ MOST_TRIED = 24
 class Rename:
     """A role or type of one side that does under another name what one of the other side did.
 
-    What is stored and sent goes by names, so it is reported as a loss and a gain all the same.
+    What is stored and sent goes by names, so it is reported as a loss and a gain all the same. A role `is_kept` where `was` says
+    what it was called: what is stored under the name of before means it, so only what it may do otherwise is reported.
     """
 
     kind: Literal["role", "resource type"]
     before: str
     after: str
+    is_kept: bool = False
 
     def __str__(self) -> str:
+        if self.is_kept:
+            return f"role {self.before} is called {self.after} now, and whoever is {self.before} in the database keeps it"
         if self.kind == "role":
             return (
                 f"role {self.before} looks renamed to {self.after}: {self.after} may do exactly what {self.before} might; "
@@ -50,7 +53,11 @@ def _renamed_roles(before: PolicySet, after: PolicySet) -> Iterator[Rename]:
     for old, name in pairs[:MOST_TRIED]:
         if taken & {old, name}:
             continue
-        changes = difference_between(_with_role_renamed(before, old, name), after).changes
+        if after.roles.names_now.get(old) == name:
+            taken |= {old, name}
+            yield Rename("role", old, name, is_kept=True)
+            continue
+        changes = difference_between(with_role_renamed(before, old, name), after).changes
         if not any(role == name for change in changes for row in change.parts for role, _ in row.roles):
             taken |= {old, name}
             yield Rename("role", old, name)
@@ -67,26 +74,6 @@ def _renamed_types(before: PolicySet, after: PolicySet) -> Iterator[Rename]:
         if not any(change.resource_type == name for change in changes):
             taken |= {old, name}
             yield Rename("resource type", old, name)
-
-
-def _with_role_renamed(policy: PolicySet, old: str, new: str) -> PolicySet:
-    def named(text: str) -> str:
-        if is_joint(text):
-            return joint_name(map(named, parts_of(text)))
-        return {old: new, ANY_PREFIX + old: ANY_PREFIX + new}.get(text, text)
-
-    roles = {
-        named(role.name): replace(
-            role,
-            name=named(role.name),
-            contains=tuple(map(named, role.contains)),
-            contains_in=tuple((named(one), place) for one, place in role.contains_in),
-        )
-        for role in policy.roles.roles.values()
-    }
-    grants = tuple(replace(grant, grantee=named(grant.grantee)) for grant in policy.grants)
-    joint = frozenset(map(named, policy.roles.joint))
-    return replace(policy, roles=replace(policy.roles, roles=MappingProxyType(roles), joint=joint), grants=grants)
 
 
 def _with_type_renamed(policy: PolicySet, old: str, new: str) -> PolicySet:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from klausel.core.analysis.other_model import note_on, note_on_change
@@ -18,17 +18,29 @@ from klausel.core.difference.rules import ChangedRule, changed_rules
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Who wrote a line, when, and what for; all empty for a line that is not committed."""
+    """Who wrote a line, when, and what for; all empty for a line that is not committed.
+
+    `removed_by` is who took it away, or wrote it otherwise; None where that is not known, or it still stands.
+    """
 
     commit: str = ""
     author: str = ""
     date: str = ""
     subject: str = ""
+    removed_by: Origin | None = None
 
     @property
     def short(self) -> str:
         """The commit alone."""
         return self.commit[:10] or "not committed"
+
+    @property
+    def told(self) -> str:
+        """The commit, and who removed the line in which."""
+        by = self.removed_by
+        if by is None:
+            return self.short
+        return f"{self.short}, removed by {by.short} {by.author}" if by.commit else f"{self.short}, removal not committed"
 
     def __str__(self) -> str:
         return f"{self.short} {self.author}, {self.date}: {self.subject}" if self.commit else self.short
@@ -132,7 +144,8 @@ def entries(report: DifferenceReport) -> list[Entry]:
 
 def commits(report: DifferenceReport) -> list[str]:
     """The commits that wrote the lines to blame, newest first, each in one line."""
-    found = {origin for origin in report.origins.values() if origin.commit}
+    known = {one for origin in report.origins.values() for one in (origin, origin.removed_by) if one is not None}
+    found = {replace(origin, removed_by=None) for origin in known if origin.commit}
     return [str(origin) for origin in sorted(found, key=lambda origin: (origin.date, origin.commit), reverse=True)]
 
 
@@ -198,6 +211,7 @@ def notes(report: DifferenceReport) -> list[str]:
     """What a reader must know beside the changes that are listed."""
     found = [f"not compared: {why}; {TOO_MANY_CASES_HINT}" for why in report.difference.undecided]
     found += [str(rename) for rename in report.renames]
+    found += report.difference.former_names
     found += map(str, report.rules)
     found += changed_types(report.difference.before, report.difference.after)
     letting: dict[tuple[str, bool], list[Change]] = {}
@@ -233,6 +247,7 @@ def as_json(report: DifferenceReport) -> dict[str, object]:
         "changes": [_change(report, change, some) for change, some in zip(difference.changes, people, strict=True)],
         "renames": [{"kind": rename.kind, "before": rename.before, "after": rename.after} for rename in report.renames],
         "pattern_matches_taken_as_free": difference.has_free_matches,
+        "former_names": list(difference.former_names),
         "not_compared": list(difference.undecided),
         "changed_rules": [str(rule) for rule in report.rules],
         "changed_types": list(changed_types(difference.before, difference.after)),
@@ -284,13 +299,15 @@ def _cause(cause: Cause, origin: Origin | None) -> dict[str, object]:
         "text": cause.text,
         "file": cause.place.file,
         "line": cause.place.line,
-        "commit": origin
-        and (
-            {"id": origin.commit, "author": origin.author, "date": origin.date, "subject": origin.subject}
-            if origin.commit
-            else None
-        ),
+        "commit": _commit(origin),
+        "removed_by": _commit(None if origin is None else origin.removed_by),
     }
+
+
+def _commit(origin: Origin | None) -> dict[str, object] | None:
+    if origin is None or not origin.commit:
+        return None
+    return {"id": origin.commit, "author": origin.author, "date": origin.date, "subject": origin.subject}
 
 
 def _people(people: People | None) -> dict[str, object] | None:

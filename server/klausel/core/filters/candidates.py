@@ -4,9 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from klausel.core.conditions.tree import Attribute, Comparison, ListOf, Literal, operands_of
+from klausel.core.conditions.tree import Attribute, Call, Comparison, ListOf, Literal, operands_of
+from klausel.core.conditions.values import Scalar
 from klausel.core.filters.filling import filled_in
-from klausel.core.filters.tree import Every, Filter, FilterCondition, InDomains, Missing, NamesDomain, Some, every, some
+from klausel.core.filters.tree import (
+    Every,
+    Filter,
+    FilterCondition,
+    InDomains,
+    Missing,
+    NamesDomain,
+    Some,
+    equal_to,
+    every,
+    some,
+)
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.policy.roles import ANYONE
 from klausel.core.terms.request import Request
@@ -19,12 +31,14 @@ RESOURCE_ID = Attribute("resource", ("id",))
 class Candidates:
     """Subjects of a type that may be allowed: who has one of the names, those with one of the ids, and whom `anyone` takes.
 
-    That is a filter of subjects, without regard to those ids.
+    That is a filter of subjects, without regard to those ids. Each of `on_condition` are a name, or `anyone`, and what must
+    be stored of who has it; the names of these are not among the others.
     """
 
     anyone: Filter
     names: frozenset[str]
     ids: frozenset[str]
+    on_condition: tuple[tuple[str, FilterCondition], ...] = ()
 
 
 def candidates_among_subjects(policy: PolicySet, request: Request, domain: str | None) -> Candidates:
@@ -40,6 +54,7 @@ def candidates_among_subjects(policy: PolicySet, request: Request, domain: str |
     anyone: list[Filter] = []
     names: set[str] = set()
     ids: set[str] = set()
+    on_condition: dict[tuple[str, str], tuple[str, FilterCondition]] = {}
     for grant in policy.grants_about(request.resource.type, request.action.name):
         if grant.effect == "deny" or not grant.scope.covers(domain, policy.roles):
             continue
@@ -47,11 +62,13 @@ def candidates_among_subjects(policy: PolicySet, request: Request, domain: str |
         needed = values_needed(left, SUBJECT_ID)
         if needed is not None:
             ids |= needed
+        elif not isinstance(left, bool) and are_stored:
+            on_condition[grant.grantee, str(left)] = grant.grantee, left
         elif grant.grantee == ANYONE:
             anyone.append(left)
         else:
             names.add(grant.grantee)
-    return Candidates(some(anyone), frozenset(names), frozenset(ids))
+    return Candidates(some(anyone), frozenset(names), frozenset(ids), tuple(on_condition.values()))
 
 
 def values_needed(filter_: Filter, attribute: Attribute) -> frozenset[str] | None:
@@ -77,6 +94,19 @@ def values_needed(filter_: Filter, attribute: Attribute) -> frozenset[str] | Non
                     return None
                 together |= needed
             return frozenset(together)
+    return None
+
+
+def values_held(leaf: FilterCondition) -> tuple[Attribute, tuple[Scalar, ...]] | None:
+    """An attribute, and values one of which it is, or holds in its list, where a leaf holds; None for other leaves."""
+    match leaf:
+        case Comparison("in", Literal(value), Attribute() as attribute):
+            return attribute, (value,)
+        case Call("overlaps", (Attribute() as attribute, ListOf(items)) | (ListOf(items), Attribute() as attribute), True):
+            return attribute, tuple(item.value for item in items if item.value is not None)
+        case Comparison():
+            equal = equal_to(leaf)
+            return None if equal is None else (equal[0], tuple(literal.value for literal in equal[1].values()))
     return None
 
 

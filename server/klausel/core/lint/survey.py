@@ -11,7 +11,6 @@ from klausel.core.conditions.tree import Condition
 from klausel.core.decisions.domain import domain_of
 from klausel.core.lint.cases import Cases, cases_of
 from klausel.core.lint.redundancy import Redundant, redundant_grants
-from klausel.core.policy.invariant import Invariant
 from klausel.core.policy.policy_set import Grant, PolicySet
 from klausel.core.policy.policy_test import PolicyTest
 from klausel.core.policy.roles import ANY_PREFIX, ANYONE, parts_of
@@ -97,9 +96,10 @@ class Survey:
     def conditions_written(self) -> Sequence[tuple[Place, Condition]]:
         """Each condition where it is written: named ones by their own line, others by that of their grant or invariant."""
         named = [(condition.place, condition.tree) for condition in self.policy.conditions.values()]
-        rules: list[Grant | Invariant] = [*self.policy.grants, *self.policy.invariants]
+        rules = [(grant.place, grant.written, grant.condition_text) for grant in self.policy.grants]
+        rules += [(one.place, one.condition, one.condition_text) for one in self.policy.invariants]
         texts = {condition.name for condition in self.policy.conditions.values()}
-        inline = [(rule.place, rule.condition) for rule in rules if rule.condition and rule.condition_text not in texts]
+        inline = [(place, tree) for place, tree, text in rules if tree is not None and text not in texts]
         return tuple(dict.fromkeys([*named, *inline]))
 
     @cached_property

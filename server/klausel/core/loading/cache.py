@@ -8,6 +8,24 @@ from typing import Any, TypeVar, cast
 Value = TypeVar("Value")
 
 
+class HashedOnce:
+    """A value in a key, whose hash is worked out once: for large ones that are part of many keys, or of keys again and again."""
+
+    __slots__ = ("_hash", "value")
+
+    def __init__(self, value: Hashable) -> None:
+        self.value = value
+        self._hash = hash(value)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, HashedOnce):
+            return NotImplemented
+        return self is other or (self._hash == other._hash and self.value == other.value)
+
+
 class LoadCache:
     """Remembers, from one loading to the next, what was made of equal input; forgets what a loading did not use.
 

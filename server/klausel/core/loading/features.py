@@ -10,14 +10,15 @@ from typing import get_args
 
 from klausel.core.conditions.parser import CONDITION_FAULTY
 from klausel.core.conditions.tokens import ExpressionFault
-from klausel.core.conditions.tree import Condition, with_one_spelling
+from klausel.core.conditions.tree import Condition
 from klausel.core.loading.fields import OF_TYPES_AND_ACTIONS, ProblemList, is_empty
 from klausel.core.loading.file_schema import GRANT, RESOURCE_TYPE, TOGETHER
 from klausel.core.loading.grant_times import read_times, with_times
 from klausel.core.loading.places import is_known_level, read_csv_scope, read_limits, read_scopes
-from klausel.core.loading.property_checks import PlaceIn, check_condition
+from klausel.core.loading.property_checks import PlaceIn, check_condition, check_subject_types
 from klausel.core.loading.property_types import read_property_types
 from klausel.core.policy.fitting import Wanted, fitted, wanted_cases
+from klausel.core.policy.invariant import Thing
 from klausel.core.policy.policy_set import Effect, Grant, ResourceType, declarations_of
 from klausel.core.policy.properties import Declarations, PropertyTypes
 from klausel.core.policy.role_hints import hint_on_grantee, hint_on_role
@@ -48,7 +49,10 @@ class Vocabulary:
     is_complete: bool = True
     properties: Mapping[str, PropertyTypes] = field(default_factory=lambda: MappingProxyType({}))
     place_in: PlaceIn = lambda text, *_: text.place
+    subject_types: tuple[str, ...] | None = None
     _fitted: dict[tuple[int, str, str], Condition] = field(default_factory=dict, repr=False)
+    things: dict[object, tuple[Thing, ...]] = field(default_factory=dict, repr=False)
+    """The things that invariants named before, by how; as invariants found them."""
 
     def declarations(self, resource_type: str) -> Declarations:
         """What is declared of the requests about a resource type."""
@@ -62,17 +66,17 @@ class Vocabulary:
         return self._fitted[key]
 
     def names(self) -> tuple[object, ...]:
-        """Everything here but the conditions, as one value: grants that were read with equal names need no second reading."""
-        types = (
-            (one.name, one.actions, tuple(one.asked_in.items()), one.place, _as_value(one.properties), one.privileged)
-            for one in self.resource_types.values()
-        )
+        """Everything here but the conditions and resource types, as one value.
+
+        With equal ones of all three, what was read needs no second reading.
+        """
         roles = (self.roles.levels, tuple(self.roles.roles.values()), self.declared_roles)
-        others = tuple((name, _as_value(properties)) for name, properties in self.properties.items())
-        return (roles, tuple(types), self.declared_types, self.is_complete, others)
+        others = tuple((name, as_value(properties)) for name, properties in self.properties.items())
+        return (roles, self.declared_types, self.is_complete, others, self.subject_types)
 
 
-def _as_value(properties: PropertyTypes | None) -> object:
+def as_value(properties: PropertyTypes | None) -> object:
+    """Declared properties as a value that can be a key."""
     return None if properties is None else tuple(properties.items())
 
 
@@ -207,6 +211,8 @@ def check_types(
         return
     known = [vocabulary.declarations(name) for name in resource_types if name in vocabulary.resource_types]
     if known:
+        if vocabulary.subject_types is not None:
+            check_subject_types(text, condition, vocabulary.subject_types, vocabulary.place_in, problems)
         check_condition(text, condition, known, vocabulary.resource_types, vocabulary.place_in, problems)
 
 
@@ -443,36 +449,3 @@ def _csv_grants(row: list[Text], vocabulary: Vocabulary, problems: ProblemList) 
     for type_, one in things:
         decides, as_written = _built_in(tree, meant, type_, vocabulary)
         yield Grant(meant, who, one, type_, scope, decides, text, "", kind.place, is_for_all, as_written)
-
-
-def report_contradictions(grants: list[Grant], problems: ProblemList) -> None:
-    """Reports each grant whose opposite (same grantee, type, action, scope and condition) stands before it.
-
-    An allow for all that is declared may have exceptions.
-    """
-    seen: dict[tuple[object, ...], dict[str, Grant]] = {}
-    spellings: dict[int, str] = {}
-    denied = {(grant.resource_type, grant.action) for grant in grants if grant.effect == "deny"}
-    for grant in grants:
-        if (grant.resource_type, grant.action) not in denied:
-            continue
-        written = grant.written
-        if id(written) not in spellings:
-            spellings[id(written)] = str(with_one_spelling(written)) if written else ""
-        condition = spellings[id(written)]
-        key = (grant.grantee, grant.resource_type, grant.action, grant.scope, condition)
-        effects = seen.setdefault(key, {})
-        effects.setdefault(grant.effect, grant)
-        opposite = effects.get(_opposite(grant.effect))
-        if opposite and not any(one.effect == "allow" and one.is_for_all for one in (grant, opposite)):
-            what = f"{grant.grantee} to {grant.action} {grant.resource_type}"
-            message = f"this grant {_verb(grant.effect)} {what}, which {opposite.place} {_verb(opposite.effect)}"
-            problems.add(grant.place, "contradiction", message, "keep one of the two; deny beats allow")
-
-
-def _opposite(effect: Effect) -> Effect:
-    return "deny" if effect == "allow" else "allow"
-
-
-def _verb(effect: Effect) -> str:
-    return "allows" if effect == "allow" else "denies"

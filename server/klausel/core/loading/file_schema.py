@@ -246,6 +246,11 @@ PROPERTIES = Table(
             STORED,
             "Whose properties decisions look up in the database, too; of all others the request alone counts.",
         ),
+        Key(
+            "subject_types",
+            Texts(),
+            "The types of those who ask, such as user and service; conditions, tests and types of ids are checked by them.",
+        ),
     ),
 )
 TOGETHER = Table(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 
 from klausel.core.conditions.tree import AnyOf, Condition
@@ -9,6 +10,7 @@ from klausel.core.conditions.values import read_time
 from klausel.core.loading.fields import ProblemList
 from klausel.core.text.yaml_nodes import Fields, Text
 
+_DATE_FIRST = re.compile(r"\d{4,}-\d+-\d+")
 _BOUNDS = (("from", ">="), ("until", "<"))
 
 
@@ -33,7 +35,9 @@ def read_times(fields: Fields, problems: ProblemList) -> list[tuple[Text, str]]:
 
 
 def _how_to_write(text: str) -> str:
-    completed = (f"{text}{rest}" for rest in ("T00:00:00Z", ":00Z", "Z"))
+    completed = [f"{text}{rest}" for rest in ("T00:00:00Z", ":00Z", "Z")]
+    if _DATE_FIRST.match(text) and not any(read_time(whole) for whole in (text, *completed)):
+        return "there is no such day or time; look at the numbers, and write them as in 2026-03-01T12:00:00Z"
     example = next((whole for whole in completed if read_time(whole) is not None), "2026-03-01T12:00:00Z")
     return f"write date, time and zone: {example}, or with an offset {example[:-1]}+01:00"
 

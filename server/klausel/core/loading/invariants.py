@@ -66,7 +66,7 @@ def _invariants(fields: Fields, vocabulary: Vocabulary, problems: ProblemList) -
         things = _two_things(node, kind, vocabulary, problems)
         _refuse_limits(fields, ("when",), "two things are toxic whenever somebody may do both at all", problems)
     else:
-        things = list(_things(fields, vocabulary, problems, may_be_left_out=kind == "monotone"))
+        things = _things(fields, vocabulary, problems, may_be_left_out=kind == "monotone")
         if kind == "monotone":
             if not problems.flag(node, "monotone") and isinstance(node, Text) and node.value == "false":
                 message = "an invariant that is monotone: false asks for nothing"
@@ -80,35 +80,36 @@ def _invariants(fields: Fields, vocabulary: Vocabulary, problems: ProblemList) -
     found = {} if condition is None else {type_: vocabulary.fitted(condition, "true", type_) for type_ in types}
     fitted = MappingProxyType({type_: one for type_, one in found.items() if one is not condition})
     if len(scopes) == 1:
-        return [Invariant(title, kind, tuple(who), tuple(things), scopes[0], condition, text, fields.place, fitted)]
+        return [Invariant(title, kind, tuple(who), things, scopes[0], condition, text, fields.place, fitted)]
     return [
-        Invariant(f"{title} ({where})", kind, tuple(who), tuple(things), scope, condition, text, fields.place, fitted)
+        Invariant(f"{title} ({where})", kind, tuple(who), things, scope, condition, text, fields.place, fitted)
         for where, scope in ((scope.words or "everywhere", scope) for scope in scopes)
     ]
 
 
-def _separate(node: Node, vocabulary: Vocabulary, problems: ProblemList) -> tuple[list[str], list[Thing]]:
+def _separate(node: Node, vocabulary: Vocabulary, problems: ProblemList) -> tuple[list[str], tuple[Thing, ...]]:
     values = node.values if isinstance(node, Items) else ()
     if len(values) != 2 or len({type(value) for value in values}) != 1 or isinstance(values[0], Items):
-        problems.add(node.place, "wrong-kind", "separate does not name two roles or two things", "see docs/policies.md")
-        return [], []
+        hint = "write two in a list, and a further invariant for each other pair"
+        problems.add(node.place, "wrong-kind", "separate does not name two roles or two things", hint)
+        return [], ()
     if isinstance(values[0], Text):
         texts = problems.texts(node, "separate")
-        return [text.value for text in texts if _is_role(text, vocabulary, problems)], []
+        return [text.value for text in texts if _is_role(text, vocabulary, problems)], ()
     return [], _two_things(node, "separate", vocabulary, problems)
 
 
-def _two_things(node: Node, kind: Kind, vocabulary: Vocabulary, problems: ProblemList) -> list[Thing]:
+def _two_things(node: Node, kind: Kind, vocabulary: Vocabulary, problems: ProblemList) -> tuple[Thing, ...]:
     values = node.values if isinstance(node, Items) else ()
     if len(values) != 2:
         problems.add(node.place, "wrong-kind", f"{kind} does not name two things", "see docs/policies.md")
-        return []
-    things = []
+        return ()
+    things: tuple[Thing, ...] = ()
     for value in values:
         fields = problems.fields(value, kind)
         if fields is not None:
             problems.check_keys(fields, THING.names, THING.what)
-            found = list(_things(fields, vocabulary, problems))
+            found = _things(fields, vocabulary, problems)
             if len(found) > 1:
                 problems.add(fields.place, "wrong-kind", f"{kind} names more than one action", "name one action on one type")
             things += found[:1]
@@ -155,8 +156,13 @@ def _is_role(text: Text, vocabulary: Vocabulary, problems: ProblemList) -> bool:
     return False
 
 
-def _things(fields: Fields, vocabulary: Vocabulary, problems: ProblemList, may_be_left_out: bool = False) -> Iterator[Thing]:
-    """The actions on types that an invariant names; `*` stands for all. All, where they may be left out."""
+def _things(
+    fields: Fields, vocabulary: Vocabulary, problems: ProblemList, may_be_left_out: bool = False
+) -> tuple[Thing, ...]:
+    """The actions on types that an invariant names, one value for the same ones; `*` stands for all.
+
+    All, where they may be left out.
+    """
     types = problems.texts(fields.get("resource"), "resource")
     actions = problems.texts(fields.get("to"), "to")
     if not may_be_left_out:
@@ -186,7 +192,11 @@ def _things(fields: Fields, vocabulary: Vocabulary, problems: ProblemList, may_b
                 f"{hint}Name a declared action, or *",
                 name=text.value,
             )
-    for name in names:
-        for action in known[name].actions:
-            if every or any(text.value == action for text in actions):
-                yield Thing(action, name)
+    wanted = None if every else frozenset(text.value for text in actions)
+    named_so = (None if names == list(known) else tuple(names), wanted)
+    found = vocabulary.things.get(named_so)
+    if found is None:
+        found = vocabulary.things[named_so] = tuple(
+            Thing(action, name) for name in names for action in known[name].actions if wanted is None or action in wanted
+        )
+    return found

@@ -11,7 +11,7 @@ from klausel.core.text.yaml_nodes import Fields, Items, Node, Text
 _ID = "later-folder"
 _GROWING = {
     "roles.yaml": ("roles",),
-    "properties.yaml": ("subject", "action", "context"),
+    "properties.yaml": ("subject", "action", "context", "subject_types"),
     "invariants.yaml": ("invariants",),
 }
 """The keys of a file under which a later folder may add; under the others, the first folder alone speaks."""
@@ -56,8 +56,11 @@ def _grown(file: str, first: Fields, later: Fields, problems: ProblemList) -> tu
             entries.setdefault(key.value, (key, node))  # an unknown key, which is reported as such
         elif key.value not in entries:
             if file == "properties.yaml":
-                message = f"earlier folders leave the properties of {key.value} undeclared"
+                what = key.value if key.value == "subject_types" else f"the properties of {key.value}"
+                message = f"earlier folders leave {what} undeclared"
                 hint = f"write `{key.value}: {{}}` in the properties.yaml of the first folder, with all that it uses itself"
+                if key.value == "subject_types":
+                    hint = "write `subject_types: user` in the properties.yaml of the first folder, with all that ask there"
                 problems.add(key.place, _ID, message, hint)
             else:
                 entries[key.value] = (key, node)
@@ -72,6 +75,8 @@ def _added(key: Text, before: Node, node: Node, problems: ProblemList) -> Node:
     if isinstance(before, Fields) and isinstance(node, Fields):
         what = "role" if key.value == "roles" else f"property of {key.value}:"
         return Fields((*before.entries, *_new(before, node, what, problems)), before.place)
+    if key.value == "subject_types":
+        before, node = (Items((one,), one.place) if isinstance(one, Text) else one for one in (before, node))
     if isinstance(before, Items) and isinstance(node, Items):
         return Items((*before.values, *node.values), before.place)
     if is_empty(before):

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
 
-from klausel.core.loading.cache import LoadCache
+from klausel.core.loading.cache import HashedOnce, LoadCache
 from klausel.core.loading.conditions import NamedConditions
+from klausel.core.loading.feature_files import GrantsOfFile, TypesOfFile, joined_index, report_contradictions
 from klausel.core.loading.features import (
     Vocabulary,
     join_resource_types,
@@ -17,20 +18,26 @@ from klausel.core.loading.features import (
     read_csv_links,
     read_grants,
     read_resource_types,
-    report_contradictions,
 )
 from klausel.core.loading.fields import ProblemList
 from klausel.core.loading.file_schema import FEATURE, ROLES
 from klausel.core.loading.invariants import read_invariants
 from klausel.core.loading.later_folders import joined, report_said_already
-from klausel.core.loading.property_types import read_properties_file, read_stored_types
+from klausel.core.loading.property_types import (
+    OF_OTHERS,
+    check_types_of_ids,
+    read_properties_file,
+    read_stored_types,
+    read_subject_types,
+    types_of_ids,
+)
 from klausel.core.loading.roles import Link, check_identified_by, join_roles, read_levels, read_roles
 from klausel.core.loading.test_files import read_tests
 from klausel.core.policy.invariant import Invariant
-from klausel.core.policy.policy_set import Grant, NamedCondition, PolicySet, ResourceType
+from klausel.core.policy.policy_set import Grant, GrantIndex, NamedCondition, PolicySet, ResourceType
 from klausel.core.policy.policy_test import PolicyTest
 from klausel.core.policy.properties import PropertyTypes
-from klausel.core.policy.roles import Level, Role, RoleModel, is_joint
+from klausel.core.policy.roles import Level, Role, RoleModel
 from klausel.core.terms.escaping import shown
 from klausel.core.terms.problem import Place, PolicyError, Problem, Suggestions
 from klausel.core.text.csv_rows import read_csv
@@ -127,8 +134,10 @@ class _Loader:
         key = ("conditions", conditions_texts, is_readable)
         conditions, condition_problems = self.cache.remembered(key, read_conditions)
         self.problems.found += condition_problems
+        levels = HashedOnce(roles.levels)
         types: dict[str, ResourceType] = {}
         declared_types: set[str] = set()
+        types_by_file: list[HashedOnce] = []
         features = {name: root for name, root in roots.items() if name in in_features and root is not None}
         for name, root in features.items():
             if not root.entries:
@@ -136,12 +145,11 @@ class _Loader:
             self.problems.check_keys(root, FEATURE.names, FEATURE.what)
             self.problems.text(root.get("description"), "description")
             read_types = partial(self._types, root, roles)
-            names, found_types, type_problems = self.cache.remembered(
-                ("types", shown[name], texts[name], roles.levels), read_types
-            )
-            declared_types.update(names)
-            join_resource_types(types, found_types, self.problems)
-            self.problems.found += type_problems
+            of_file = self.cache.remembered(("types", shown[name], texts[name], levels), read_types)
+            declared_types.update(of_file.names)
+            join_resource_types(types, of_file.found, self.problems)
+            self.problems.found += of_file.problems
+            types_by_file.append(of_file.as_value)
         is_complete = all(name in features for name in in_features if name.endswith(".yaml"))
         if roles_root is not None and is_complete:
             check_identified_by(roles_root, declared_types, self.problems)
@@ -152,7 +160,23 @@ class _Loader:
         properties_root, _ = self._joined(PROPERTIES_FILE, roots)
         properties = read_properties_file(properties_root, self.problems) if properties_root else {}
         known_types = frozenset(declared_types) if is_complete else None
-        stored = read_stored_types(properties_root, known_types, self.problems) if properties_root else (frozenset(),) * 2
+        subject_types = read_subject_types(properties_root, self.problems) if properties_root else None
+        stored = (
+            read_stored_types(properties_root, known_types, subject_types, self.problems)
+            if properties_root
+            else (frozenset[str](), frozenset[str]())
+        )
+        found_ids = [
+            one
+            for name, root in features.items()
+            for one in self.cache.remembered(("ids", shown[name], texts[name]), partial(_ids_in, root))
+        ]
+        found_ids += _ids_in(properties_root) if properties_root else ()
+        if subject_types is not None and is_complete:
+            check_types_of_ids(found_ids, subject_types, declared_types, self.problems)
+        ids: dict[str, Place] = {}
+        for text, of in found_ids:
+            ids.setdefault(of, text.place)
         vocabulary = Vocabulary(
             roles,
             declared_roles,
@@ -162,19 +186,27 @@ class _Loader:
             is_complete,
             properties,
             conditions.place_in,
+            subject_types,
         )
         grants: list[Grant] = []
-        words = self.cache.remembered(("words", vocabulary.names(), conditions_texts), object)
+        words = self.cache.remembered(("words", vocabulary.names(), tuple(types_by_file), conditions_texts), object)
+        by_file: list[GrantsOfFile] = []
         for name in (name for name in shown if name in features or name in csv_rows):
             read = partial(self._grants, features.get(name), csv_rows.get(name, []), vocabulary)
-            found, problems = self.cache.remembered(("grants", shown[name], texts[name], words), read)
-            grants += found
-            self.problems.found += problems
-        report_contradictions(grants, self.problems)
+            by_file.append(self.cache.remembered(("grants", shown[name], texts[name], words), read))
+            grants += by_file[-1].grants
+            self.problems.found += by_file[-1].problems
+        by_question = joined_index(by_file)
+        report_contradictions(by_file, by_question, self.problems)
         invariants_root, _ = self._joined(INVARIANTS_FILE, roots)
-        invariants = tuple(read_invariants(invariants_root, vocabulary, self.problems)) if invariants_root else ()
+        invariants: tuple[Invariant, ...] = ()
+        if invariants_root:
+            invariants_texts = tuple((file.shown_as, texts[file.key]) for file in self._called(INVARIANTS_FILE))
+            read_all = partial(self._invariants, invariants_root, vocabulary)
+            invariants, problems = self.cache.remembered(("invariants", invariants_texts, words), read_all)
+            self.problems.found += problems
         separate = tuple((pair[0], pair[1]) for pair in (rule.who for rule in invariants if rule.kind == "separate") if pair)
-        joint = frozenset(grant.grantee for grant in grants if is_joint(grant.grantee))
+        joint = frozenset().union(*(of_file.joint for of_file in by_file))
         roles = replace(roles, separate=separate, joint=joint)
         vocabulary = replace(vocabulary, roles=roles)
         tests: list[PolicyTest] = []
@@ -183,14 +215,20 @@ class _Loader:
             if is_test_file(file.name) and tests_root is not None:
                 if not tests_root.entries:
                     self._report_empty(file.shown_as)
-                tests += read_tests(tests_root, vocabulary, self.problems)
+                read_those = partial(self._tests, tests_root, vocabulary)
+                known = ("tests", file.shown_as, texts[file.key], words, separate, joint)
+                found_tests, problems = self.cache.remembered(known, read_those)
+                tests += found_tests
+                self.problems.found += problems
         if conditions.left_out and not any(problem.severity == "error" for problem in self.problems.found):
             # Grants that use them were left out too; a deny among them must not be lost, whatever was overlooked.
             for label in conditions.left_out:
                 self.problems.add(
                     label.place, "condition-syntax", f'condition "{label.value}" cannot be read', "write it again"
                 )
-        return self._result(roles, types, conditions.named, grants, invariants, tests, properties, stored)
+        return self._result(
+            roles, types, conditions.named, grants, by_question, invariants, tests, properties, stored, subject_types, ids
+        )
 
     def _result(
         self,
@@ -198,10 +236,13 @@ class _Loader:
         types: dict[str, ResourceType],
         conditions: dict[str, NamedCondition],
         grants: list[Grant],
+        by_question: GrantIndex,
         invariants: tuple[Invariant, ...],
         tests: list[PolicyTest],
         properties: Mapping[str, PropertyTypes],
-        stored: tuple[frozenset[str], ...],
+        stored: tuple[frozenset[str], frozenset[str]],
+        subject_types: tuple[str, ...] | None,
+        ids: dict[str, Place],
     ) -> LoadResult:
         problems = tuple(sorted({printable(problem) for problem in self.problems.finished()}))
         if any(problem.severity == "error" for problem in problems):
@@ -216,8 +257,12 @@ class _Loader:
             digest,
             invariants,
             MappingProxyType(dict(properties)),
-            *stored,
+            stored[0],
+            stored[1],
+            subject_types,
+            MappingProxyType(ids),
         )
+        policy.take_index(by_question)
         return LoadResult(policy, problems, tuple(tests))
 
     def _called(self, name: str) -> list[SourceFile]:
@@ -255,19 +300,28 @@ class _Loader:
         problems = ProblemList(self.suggestions)
         return NamedConditions(root, is_readable, problems), problems.finished()
 
-    def _types(self, root: Fields, roles: RoleModel) -> tuple[list[str], list[ResourceType], list[Problem]]:
-        """The names of the resource types of one feature file, those without fault, and the problems in them."""
+    def _types(self, root: Fields, roles: RoleModel) -> TypesOfFile:
+        """The resource types of one feature file, and the problems in them."""
         problems = ProblemList(self.suggestions)
         found: list[ResourceType] = []
-        return list(read_resource_types(root, found, roles, problems)), found, problems.finished()
+        names = list(read_resource_types(root, found, roles, problems))
+        return TypesOfFile.of(names, found, problems.finished())
 
-    def _grants(
-        self, root: Fields | None, rows: list[list[Text]], vocabulary: Vocabulary
-    ) -> tuple[list[Grant], list[Problem]]:
+    def _grants(self, root: Fields | None, rows: list[list[Text]], vocabulary: Vocabulary) -> GrantsOfFile:
         """The grants of one feature file, and the problems in them."""
         problems = ProblemList(self.suggestions)
         read = read_csv_grants(rows, vocabulary, problems) if root is None else read_grants(root, vocabulary, problems)
-        return list(read), problems.finished()
+        return GrantsOfFile.of(tuple(read), problems.finished())
+
+    def _tests(self, root: Fields, vocabulary: Vocabulary) -> tuple[list[PolicyTest], list[Problem]]:
+        """The policy tests of one file, and the problems in them."""
+        problems = ProblemList(self.suggestions)
+        return list(read_tests(root, vocabulary, problems)), problems.finished()
+
+    def _invariants(self, root: Fields, vocabulary: Vocabulary) -> tuple[tuple[Invariant, ...], list[Problem]]:
+        """The invariants, and the problems in them."""
+        problems = ProblemList(self.suggestions)
+        return tuple(read_invariants(root, vocabulary, problems)), problems.finished()
 
     def _report_empty(self, shown_as: str) -> None:
         hint = "delete it, or bring back what was in it"
@@ -300,6 +354,14 @@ class _Loader:
                 else:
                     links.append((container, inner, in_place))
         return join_roles(levels, declared, names or frozenset(), links, self.problems), names
+
+
+def _ids_in(root: Fields) -> tuple[tuple[Text, str], ...]:
+    """The types whose ids a file declares: below each resource type, and in `properties.yaml`; each where it stands."""
+    types = root.get("resource_types")
+    declared = [one for _, one in types.entries if isinstance(one, Fields)] if isinstance(types, Fields) else []
+    nodes = [*(one.get("properties") for one in declared), *(root.get(name) for name in OF_OTHERS)]
+    return tuple(one for node in nodes for one in types_of_ids(node))
 
 
 def no_roles(shown_as: str) -> Problem:

@@ -372,13 +372,13 @@ PROBLEM_PAGES: Mapping[str, str] = MappingProxyType(
             Compare what is of one type, or change a declaration.
             """,
         "unknown-value": """
-            The property is declared as one of some texts, and this is none of them, so the
-            comparison would never be true.
+            The property is declared as one of some texts, or the types of those who ask
+            are declared, and this is none of them, so the comparison would never be true.
 
             Correct it, or add it to the declaration.
             """,
         "unknown-type": """
-            A declaration names no type. Types are `text`, `number`, `boolean`, `time`, a
+            A declaration names no type, or the id of a type that there is not. Types are `text`, `number`, `boolean`, `time`, a
             list of the texts that may be sent, `user id`, `list of text`, and parts with
             their own types.
 
@@ -412,11 +412,12 @@ PROBLEM_PAGES: Mapping[str, str] = MappingProxyType(
             `undeclared: true`; and do not say it where everything is as declared.
             """,
         "yaml-feature": """
-            Anchors (`&`), aliases (`*`), tags (`!`), several documents in one file and
-            deep nesting are not used in policies: what stands in the file is what holds.
+            Anchors (`&`), aliases (`*`), merge keys (`<<`), tags (`!`), several documents
+            in one file and deep nesting are not used in policies: what stands in the file
+            is what holds.
 
-            Write the value out; a text that starts with one of these signs stands in
-            quotes.
+            Write the value out, and for a merge key the keys that it would bring; a text
+            that starts with one of these signs stands in quotes.
             """,
         "yaml-syntax": """
             The file is not YAML from the place that is shown on; the fault may be in the

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from klausel.core.conditions.functions import FUNCTIONS
 from klausel.core.conditions.tree import (
     ORDERING,
+    SUBJECT_TYPE,
     Atom,
     Attribute,
     Call,
@@ -20,6 +22,7 @@ from klausel.core.conditions.tree import (
     atoms,
     attributes_of,
     kind_of_operand,
+    literals_compared_with,
 )
 from klausel.core.conditions.tree import ListOf as ListOfLiterals
 from klausel.core.conditions.values import ORDERED, kind_of
@@ -43,6 +46,7 @@ from klausel.core.policy.properties import (
 from klausel.core.terms.problem import Place, Problem, did_you_mean
 from klausel.core.text.yaml_nodes import Fields, Items, Node, Text
 
+_BETWEEN_VALUES = re.compile(r"\s*[,;|/]\s*|\s+or\s+|\s+and\s+")
 _PLAIN_WORDS = {"text": "a text", "number": "a number", "boolean": "true or false", "time": "a time"}
 _WORDS_OF_KINDS = {**_PLAIN_WORDS, "duration": "a duration", "clock": "a time of day", "list": "a list", "parts": "parts"}
 PlaceIn = Callable[[Text, Sequence[str], str], Place]
@@ -76,6 +80,21 @@ def check_condition(
                 sought = [fault.at, fault.at.replace('"', "'"), *map(str, attributes_of(atom))]
                 place = place_in(text, sought, fault.at.strip('"'))
                 problems.add(place, fault.id, fault.message, fault.hint)
+
+
+def check_subject_types(
+    text: Text, condition: Condition, subject_types: Collection[str], place_in: PlaceIn, problems: ProblemList
+) -> None:
+    """Reports where a condition asks whether somebody is of a type that is not among those that are declared."""
+    for atom in dict.fromkeys(atoms(condition)):
+        for literal in literals_compared_with(SUBJECT_TYPE, atom):
+            if literal.value not in subject_types:
+                sought = str(literal)
+                place = place_in(text, [sought, sought.replace('"', "'"), str(SUBJECT_TYPE)], sought.strip('"'))
+                hint = (
+                    f"{problems.did_you_mean(str(literal.value), subject_types)}Name one of subject_types in properties.yaml"
+                )
+                problems.add(place, "unknown-value", f"{SUBJECT_TYPE} is never {literal}", hint)
 
 
 def _lacking(condition: Condition, declarations: Declarations) -> dict[Attribute, NoProperty]:
@@ -265,7 +284,12 @@ def _fault_in_literal(named: str, type_: PropertyType, literal: Literal, at: Ope
     if isinstance(type_, OneOf) and kind == "text":
         if literal.value in type_.values:
             return None
-        hint = f"{did_you_mean(str(literal.value), type_.values)}It is {type_}"
+        several = [one for one in _BETWEEN_VALUES.split(str(literal.value)) if one]
+        if len(several) > 1 and set(several) <= set(type_.values):
+            values = ", ".join(f'"{one}"' for one in several)
+            hint = f"write each in quotes of its own, in a list behind `in`: in [{values}]"
+        else:
+            hint = f"{did_you_mean(str(literal.value), type_.values)}It is {type_}"
         return _Fault("unknown-value", f"{named} is never {literal}", hint, str(literal))
     if kind_of_type(type_) == kind:
         return None
@@ -306,13 +330,19 @@ Sent = tuple[Fields, Mapping[str, object], PropertyTypes | None, str]
 """Entries of a policy test, the values of those that are properties, what is declared of them, and whose they are in words."""
 
 
-def check_values(all_sent: Sequence[Sent], problems: ProblemList, flag: Node | None, free: Collection[str] = ()) -> None:
+def check_values(
+    all_sent: Sequence[Sent],
+    problems: ProblemList,
+    flag: Node | None,
+    free: Collection[str] = (),
+    further: Sequence[Problem] = (),
+) -> None:
     """Reports the values of a policy test that are not as declared; where `flag` says that they are not, that all are.
 
-    Properties that are `free` need no declaration.
+    Properties that are `free` need no declaration. `further` are values that were found not to be as declared already.
     """
     is_flagged = problems.flag(flag, "undeclared")
-    faulty = [problem for sent in all_sent for problem in _faulty_values(*sent, free)]
+    faulty = [*further, *(problem for sent in all_sent for problem in _faulty_values(*sent, free))]
     if flag is None:
         problems.found += [problem for problem in faulty if problem is not None]
     elif not is_flagged:

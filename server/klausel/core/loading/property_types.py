@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from types import MappingProxyType
 
 from klausel.core.loading.fields import ProblemList, is_empty
@@ -80,11 +80,12 @@ def read_properties_file(root: Fields, problems: ProblemList) -> Mapping[str, Pr
 
 
 def read_stored_types(
-    root: Fields, known_types: Collection[str] | None, problems: ProblemList
+    root: Fields, known_types: Collection[str] | None, subject_types: Collection[str] | None, problems: ProblemList
 ) -> tuple[frozenset[str], frozenset[str]]:
     """The types of subjects and of resources that `properties.yaml` names under `stored`.
 
-    `known_types` are those that a file declares; None where they are not all known.
+    `known_types` are the resource types that a file declares; None where they are not all known. `subject_types` are those
+    that the file itself names; None where it names none.
     """
     stored = problems.fields(root.get("stored"), "stored")
     if stored is None:
@@ -92,14 +93,54 @@ def read_stored_types(
     problems.check_keys(stored, STORED.names, STORED.what)
     subjects, resources = (problems.texts(stored.get(name), name) for name in ("subjects", "resources"))
     for text in subjects:
-        fault = fault_in_subject(text.value, "x")
-        if fault:
-            problems.add(text.place, "bad-name", f'"{text.value}" is no type of subjects: it {fault}', "write it as user")
+        if subject_types is not None and text.value not in subject_types:
+            message, hint = f'"{text.value}" is none of subject_types', problems.did_you_mean(text.value, subject_types)
+            problems.add(text.place, "unknown-value", message, f"{hint}Declare it there, or remove it here")
+        else:
+            _check_subject_type(text, problems)
     for text in resources:
         if known_types is not None and text.value not in known_types:
             message, hint = f'unknown resource type "{text.value}"', did_you_mean(text.value, known_types)
             problems.add(text.place, "unknown-resource-type", message, hint or "declare it in a feature file")
     return frozenset(text.value for text in subjects), frozenset(text.value for text in resources)
+
+
+def read_subject_types(root: Fields, problems: ProblemList) -> tuple[str, ...] | None:
+    """The types of those who ask, as `properties.yaml` names them; None where it does not."""
+    if root.get("subject_types") is None:
+        return None
+    texts = problems.texts(root.get("subject_types"), "subject_types")
+    for text in texts:
+        _check_subject_type(text, problems)
+    return tuple(text.value for text in texts) or None
+
+
+def _check_subject_type(text: Text, problems: ProblemList) -> None:
+    fault = fault_in_subject(text.value, "x")
+    if fault:
+        problems.add(text.place, "bad-name", f'"{text.value}" is no type of subjects: it {fault}', "write it as user")
+
+
+def types_of_ids(node: Node | None) -> Iterator[tuple[Text, str]]:
+    """The types whose ids are declared below a node of a file, such as `user` of `owner: user id`, each where it stands."""
+    if isinstance(node, Text):
+        item = _item_type(" ".join(node.value.split()).removeprefix(LIST_OF).lstrip())
+        if isinstance(item, IdOf):
+            yield node, item.type
+    elif isinstance(node, Fields):
+        for _, inner in node.entries:
+            yield from types_of_ids(inner)
+
+
+def check_types_of_ids(
+    ids: Iterable[tuple[Text, str]], subject_types: Collection[str], resource_types: Collection[str], problems: ProblemList
+) -> None:
+    """Reports those of the ids, as `types_of_ids` gives them, of what is neither a type of those who ask nor a resource type."""
+    known = [*subject_types, *resource_types]
+    for text, of in ids:
+        if of not in subject_types and of not in resource_types:
+            hint = f"{problems.did_you_mean(of, known)}Name a resource type, or one of subject_types in properties.yaml"
+            problems.add(text.place, "unknown-type", f'there is no type "{of}", so nothing has such an id', hint)
 
 
 def read_type(name: Text, node: Node, problems: ProblemList) -> PropertyType | None:

@@ -18,7 +18,7 @@ from klausel.core.policy.role_hints import hint_on_role
 from klausel.core.policy.roles import Level
 from klausel.core.terms.identifiers import fault_in_subject, subject_key
 from klausel.core.terms.places import EVERYWHERE
-from klausel.core.terms.problem import Place
+from klausel.core.terms.problem import Place, Problem
 from klausel.core.terms.request import Resource, Subject
 from klausel.core.text.yaml_nodes import Fields, Node, Text
 
@@ -45,7 +45,8 @@ def read_person(name: Text, node: Node, vocabulary: Vocabulary, problems: Proble
     type_, id_ = problems.text(fields.get("type"), "type"), problems.text(fields.get("id"), "id")
     properties = read_properties(fields, problems, PERSON.names)
     declared = vocabulary.properties.get("subject")
-    check_values([(fields, properties, declared, f"the subject {name.value}")], problems, fields.get("undeclared"))
+    sent = (fields, properties, declared, f"the subject {name.value}")
+    check_values([sent], problems, fields.get("undeclared"), (), _unknown_type(type_ or name, type_, vocabulary, problems))
     subject = Subject(type_.value if type_ else "user", id_.value if id_ else name.value, properties)
     fault = fault_in_subject(subject.type, subject.id)
     if fault:
@@ -56,6 +57,16 @@ def read_person(name: Text, node: Node, vocabulary: Vocabulary, problems: Proble
         forbidden = None
     held = tuple(_held(fields.get("roles"), forbidden, subject, vocabulary, problems))
     return Person(subject, held, forbidden is not None) if len(problems.found) == before else None
+
+
+def _unknown_type(at: Text, type_: Text | None, vocabulary: Vocabulary, problems: ProblemList) -> list[Problem]:
+    """The problem of a person of a type that is not declared, where types are; `user` is what none is written for."""
+    known, named = vocabulary.subject_types, type_.value if type_ is not None else "user"
+    if known is None or named in known:
+        return []
+    hint = f"{problems.did_you_mean(named, known)}Name one of subject_types in properties.yaml: {', '.join(known)}"
+    message = f'"{named}" is no type of those who ask'
+    return [Problem(at.place, "wrong-value", message, f"{hint[:1].lower()}{hint[1:]}; or say undeclared: true")]
 
 
 def _held(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from klausel.core.conditions.tree import CONTEXT_NOW, Condition, atoms, attributes_of
 from klausel.core.policy.properties import Declarations, PropertyTypes
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from klausel.core.policy.invariant import Invariant
 
 Effect = Literal["allow", "deny"]
+Key = TypeVar("Key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,10 @@ class Grant:
         return f"{self.effect} {self.grantee} to {self.action} {self.resource_type}{where}{when}"
 
 
+GrantIndex = Mapping[tuple[str, str], tuple[Grant, ...]]
+"""Grants by type and action, each in the order of the files."""
+
+
 @dataclass(frozen=True)
 class PolicySet:
     """Roles, resource types, conditions and grants (in the order of the files), and the warnings found on the way."""
@@ -111,6 +116,10 @@ class PolicySet:
     stored_subjects: frozenset[str] = frozenset()
     stored_resources: frozenset[str] = frozenset()
     """The types whose properties decisions look up in the database, too; those of all others come from the request alone."""
+    subject_types: tuple[str, ...] | None = None
+    """The types of those who ask; None where they are not declared. Decisions do not depend on it."""
+    types_of_ids: Mapping[str, Place] = field(default_factory=lambda: MappingProxyType({}))
+    """The types of whose ids declared properties are, each with the place of the first."""
 
     def declarations(self, resource_type: str) -> Declarations:
         """What is declared of the requests about a resource type."""
@@ -131,12 +140,34 @@ class PolicySet:
         conditions = {id(grant.condition): grant.condition for grant in self.grants if grant.condition is not None}
         return any(CONTEXT_NOW in attributes_of(atom) for condition in conditions.values() for atom in atoms(condition))
 
+    def changed_questions(self, earlier: PolicySet) -> set[tuple[str, str]]:
+        """The types and actions about which the grants are others than those of another policy set."""
+        return changed_keys(earlier._grants_by_question, self._grants_by_question)
+
+    def take_index(self, found: GrantIndex) -> None:
+        """Notes the grants by type and action, for who knows them before this policy set is used."""
+        self.__dict__["_grants_by_question"] = found
+
     @cached_property
-    def _grants_by_question(self) -> Mapping[tuple[str, str], tuple[Grant, ...]]:
-        found: dict[tuple[str, str], list[Grant]] = {}
-        for grant in self.grants:
-            found.setdefault((grant.resource_type, grant.action), []).append(grant)
-        return {question: tuple(grants) for question, grants in found.items()}
+    def _grants_by_question(self) -> GrantIndex:
+        return grants_by_question(self.grants)
+
+
+def changed_keys(before: Mapping[Key, object], after: Mapping[Key, object]) -> set[Key]:
+    """The keys under which two mappings hold different values, or only one holds any."""
+    if list(before) == list(after):
+        # The usual case, without a look-up: what was not read again is the same object in the same place.
+        pairs = zip(after, before.values(), after.values(), strict=True)
+        return {key for key, one, other in pairs if one is not other and one != other}
+    return {key for key in {**before, **after} if key not in before or key not in after or before[key] != after[key]}
+
+
+def grants_by_question(grants: Iterable[Grant]) -> dict[tuple[str, str], tuple[Grant, ...]]:
+    """Grants by their type and action, each in the order given."""
+    found: dict[tuple[str, str], list[Grant]] = {}
+    for grant in grants:
+        found.setdefault((grant.resource_type, grant.action), []).append(grant)
+    return {question: tuple(of_question) for question, of_question in found.items()}
 
 
 def declarations_of(

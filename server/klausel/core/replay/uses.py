@@ -24,17 +24,17 @@ def read_use(record: Mapping[str, Any]) -> Use | NotCounted:
     try:
         if "dropped" in record:
             return NotCounted(int(record["dropped"]))
-        subject = record["subject"]
-        if subject is None or record["route"] == EXPLAIN:
+        subject, route = record["subject"], record["route"]
+        if subject is None or route == EXPLAIN:
             return _NO_USE
         domain, key = record["domain"], f"{subject['type']}:{subject['id']}"
         if record["decision"] is not True or domain is None:
-            return Use(key, "", "", "")
-        use = Use(key, domain, record["resource"]["type"], record["action"]["name"])
+            return (key, "", "", "")
+        resource_type, action = record["resource"]["type"], record["action"]["name"]
     except KeyError as error:
         raise BadRecord(f"has no {error}") from None
     except (TypeError, ValueError, AttributeError):
         raise BadRecord("has a member of another form than a record of a decision") from None
-    if not type(use.domain) is type(use.resource_type) is type(use.action) is str:
+    if not type(domain) is type(resource_type) is type(action) is str:
         raise BadRecord("has a member of another form than a record of a decision")
-    return use
+    return (key, domain, resource_type, action)

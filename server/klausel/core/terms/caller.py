@@ -16,6 +16,10 @@ SCOPES: dict[str, str] = {
     "policy": "read which policies are in force, and have them read again",
 }
 """What a caller may be allowed to do, in words."""
+TOKEN_PREFIX = "oauth:"
+"""How the names of callers begin that were proved by a token of an issuer, so that no key can have one."""
+PERSON_PREFIX = "oidc:"
+"""How those of people begin who signed in by an OpenID provider."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +44,19 @@ def fault_in_caller(name: str, scopes: Collection[str], accounts: Collection[str
     """What is wrong with a caller that is to be known, as a sentence; None when it is good."""
     if not name or len(name) > 100 or not name.isprintable():
         return "a name has 1 to 100 printable characters"
+    for prefix, whose in ((TOKEN_PREFIX, "a token"), (PERSON_PREFIX, "a person who signed in")):
+        if name.startswith(prefix):
+            return f'a name that begins with "{prefix}" is one of {whose}; choose another'
     unknown = sorted(set(scopes) - SCOPES.keys())
     if unknown:
         return f'there is no scope "{unknown[0]}"; there are {", ".join(SCOPES)}'
     if not scopes:
         return f"a caller without a scope may do nothing; there are {', '.join(SCOPES)}"
-    odd = next((one for one in accounts if not one or "/" in one or "*" in one or not one.isprintable()), None)
-    if odd is not None:
-        return f'"{odd}" is no top-level domain; write the name of one, such as acme'
-    return None
+    return next((fault for one in accounts if (fault := fault_in_account(one))), None)
+
+
+def fault_in_account(account: object) -> str | None:
+    """Why this is no name of a top-level domain, as a sentence; None when it is one."""
+    if isinstance(account, str) and account and "/" not in account and "*" not in account and account.isprintable():
+        return None
+    return f'"{account}" is no top-level domain; write the name of one, such as acme'

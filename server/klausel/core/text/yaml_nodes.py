@@ -166,6 +166,13 @@ def _odd_blank(text: str, mark: yaml.Mark) -> int | None:
     return odd.start() if odd else None
 
 
+_MERGE = "<<"
+_INSTEAD_OF_MERGING = (
+    "write the keys that it would bring here again, such as to: and resource:; what several grants ask for alike is a named "
+    "condition, and several roles, actions or types are a list"
+)
+
+
 class _Reader:
     """Builds nodes from the parser's events; keeps going after repeated keys, stops at what cannot be understood."""
 
@@ -254,8 +261,14 @@ class _Reader:
             key = self._node(inner, depth + 1, is_key=True)
             if not isinstance(key, Text):
                 self._refuse(inner, "a list or mapping stands where a key is expected", "quote texts that start with [ or {")
-            value = self._node(next(self._events), depth + 1, key_column=key.place.column)
-            if key.value in entries:
+            of_value = next(self._events)
+            if key.value == _MERGE and not key.is_quoted:
+                say = self._refuse if isinstance(of_value, yaml.AliasEvent) else self._report
+                say(inner, "merge keys (`<<`) are not used in policies", _INSTEAD_OF_MERGING)
+            value = self._node(of_value, depth + 1, key_column=key.place.column)
+            if key.value == _MERGE and isinstance(value, Fields):
+                entries = {**{one.value: (one, inner) for one, inner in value.entries}, **entries}
+            elif key.value in entries:
                 first = entries[key.value][0].place.line
                 message = f'key "{key.value}" is repeated; it stands on line {first} already'
                 self._problems.append(Problem(key.place, "repeated-key", message, "keep one of them"))

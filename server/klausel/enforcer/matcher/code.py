@@ -7,7 +7,8 @@ import functools
 import itertools
 import operator
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from simpleeval import (
@@ -62,9 +63,13 @@ class Writer:
         self._text = text
         self.values: dict[str, Any] = {"attribute": functools.partial(attribute, text), "item": operator.getitem}
         self._links = itertools.count()
+        self._repeated: set[str] = set()
+        self._found: dict[str, str] = {}
 
     def compile(self, tree: ast.expr) -> Test:
         """The function that answers a tree."""
+        if self.quick:
+            self._repeated, self._found = self._repeated_calls(tree), {}
         return self.compile_source(f"def test({self.arguments}):\n    return {self.write(tree)}\n", "test")
 
     def compile_source(self, source: str, name: str) -> Test:
@@ -127,6 +132,29 @@ class Writer:
         folded = self._folded(tree)
         if folded is not None:
             return folded
+        called = ast.dump(tree) if self._repeated else ""
+        if called not in self._repeated:
+            return self._written_call(tree)
+        if called not in self._found:
+            source = self._written_call(tree)
+            self._found[called] = f"t{len(self._found)}"
+            return f"({self._found[called]} := {source})"
+        return self._found[called]
+
+    def _repeated_calls(self, tree: ast.expr) -> set[str]:
+        """The calls whose value is found once: made first, whatever comes out, and again, of functions that say so."""
+        nodes = list(ast.walk(tree))
+        if any(isinstance(node, ast.IfExp) for node in nodes):
+            return set()
+        counted = Counter(ast.dump(node) for node in nodes if self._is_folded(node))
+        return {called for node in _made_first(tree) if self._is_folded(node) and counted[called := ast.dump(node)] > 1}
+
+    def _is_folded(self, node: ast.AST) -> bool:
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name) or is_call_of(node, self.role_functions):
+            return False
+        return bool(getattr(self.functions.get(node.func.id), FOLDED, False))
+
+    def _written_call(self, tree: ast.Call) -> str:
         arguments = [self.write(argument) for argument in tree.args]
         arguments += [f"{keyword.arg}={self.write(keyword.value)}" for keyword in tree.keywords]
         if is_call_of(tree, self.role_functions):
@@ -165,6 +193,21 @@ class Writer:
         name = f"v{len(self.values)}"
         self.values[name] = value
         return name
+
+
+def _made_first(tree: ast.expr) -> Iterator[ast.Call]:
+    """The calls that are made whenever the tree is asked, before any that may be left out."""
+    match tree:
+        case ast.Call(args=arguments):
+            for argument in arguments:
+                yield from _made_first(argument)
+            yield tree
+        case ast.BoolOp(values=[first, *_]):
+            yield from _made_first(first)
+        case ast.UnaryOp(operand=operand):
+            yield from _made_first(operand)
+        case ast.Compare(left=left):
+            yield from _made_first(left)
 
 
 def attribute(text: str, holder: Any, name: str) -> Any:

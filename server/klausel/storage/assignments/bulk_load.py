@@ -367,7 +367,7 @@ def _subjects_staged(connection: Connection) -> frozenset[str] | None:
 
 
 def _drop_slow_indexes(connection: Connection, read: int) -> list[Index]:
-    """The indexes dropped because making them anew, over many new rows, takes half the time.
+    """The indexes dropped because making them again, over many new rows, takes half the time.
 
     On SQLite readers do not notice. On PostgreSQL they would wait until the commit, so there it is done only while the
     table is empty and there is nothing to read.

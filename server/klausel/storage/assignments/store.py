@@ -90,6 +90,11 @@ class AssignmentStore:
         """The (role, domain) pairs that one subject holds now, through groups too, sorted."""
         return held_at(subject, self._reader.held_by(subject), self.clock()).pairs
 
+    def rows_with_groups(self, subject: str) -> list[Assignment]:
+        """All rows of a subject, and of the groups that they lead to."""
+        with reading(self.engine) as connection:
+            return rows_with_groups(connection, [subject])
+
     def count(self) -> int:
         """How many role assignments and memberships there are."""
         with reading(self.engine) as connection:
@@ -129,9 +134,7 @@ class AssignmentStore:
         refused, doubtful = _faults(roles, grant, revoke, now)
         if refused:
             raise InvalidAssignments(tuple(refused + doubtful))
-        rows = (*grant, *revoke)
-        accounts = None if any(row.is_membership for row in rows) else {top_domain(row.domain) for row in rows}
-        with writing(self.engine, accounts) as connection:
+        with writing(self.engine, _accounts_of((*grant, *revoke))) as connection:
             if doubtful:
                 stored = set(rows_of(connection, {fault.assignment.subject for fault in doubtful}))
                 keys = {row.key for row in stored}
@@ -145,6 +148,38 @@ class AssignmentStore:
             revision, change = _apply(connection, roles, grant, revoke, origin, now, guard)
         self.tell(change)
         return revision
+
+    def rehearse(
+        self,
+        roles: RoleModel,
+        changes: Sequence[tuple[Sequence[Assignment], Sequence[Assignment]]],
+        guard: Guard | None = None,
+        refusal: type[Exception] = ForbiddenState,
+    ) -> list[str]:
+        """Why `write` would refuse each of these changes (what is granted, what is revoked) now, empty where it would not.
+
+        Each is made by itself inside one transaction, with its locks, and taken back; nothing is ever stored. A `guard`
+        refuses by raising a `refusal`.
+        """
+        now = self.clock()
+        found = []
+        with writing(
+            self.engine, _accounts_of([row for change in changes for rows in change for row in rows])
+        ) as connection:
+            for grant, revoke in changes:
+                refused, _ = _faults(roles, grant, revoke, now)
+                if refused:
+                    found.append(refused[0].message)
+                    continue
+                part = connection.begin_nested()
+                try:
+                    _apply(connection, roles, grant, revoke, _UNKNOWN, now, guard)
+                    found.append("")
+                except (ForbiddenState, refusal) as error:
+                    found.append(str(error).partition("\n")[0])
+                finally:
+                    part.rollback()
+        return found
 
     def remove_subject(
         self,
@@ -354,6 +389,11 @@ def _faults(
         if row.key in granted:
             refused.append(RowFault("revoke", index, row, "the same row is in both lists; leave it in one of them"))
     return refused, doubtful
+
+
+def _accounts_of(rows: Sequence[Assignment]) -> set[str] | None:
+    """The top-level domains that a write of these rows locks; None for all."""
+    return None if any(row.is_membership for row in rows) else {top_domain(row.domain) for row in rows}
 
 
 def _lasting_longer(row: Assignment, other: Assignment | None) -> Assignment:

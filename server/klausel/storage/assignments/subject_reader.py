@@ -83,7 +83,7 @@ class SubjectReader:
     def held_by(self, subject: str) -> Rows:
         """All rows that say what a subject holds; none for unknown ones. Raises StorageError.
 
-        One query; for a member of groups another one, which reads everything anew as of one moment.
+        One query; for a member of groups another one, which reads everything again as of one moment.
         """
         if not is_printable(subject):
             return _NO_ROWS

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import chain, groupby
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, Select, and_, or_, select
+from sqlalchemy import Connection, Engine, Row, Select, and_, or_, select
 
 from klausel.core.analysis.search import Holders
 from klausel.core.policy.assignment import AFTER_GROUPS, GROUP_PREFIX, Assignment, row_as_json
@@ -214,15 +214,20 @@ class LogReader:
         query = _query(filters, after)
         if limit is not None:
             query = query.limit(limit)
-        if is_in_memory(self._engine.url):
-            # Kept open, it would keep every other thread from the only connection there is.
-            with reading(self._engine) as connection:
-                rows = connection.execute(query).all()
-            yield from map(LoggedChange._make, rows)
-            return
-        with reading(self._engine) as connection:
-            parts = connection.execute(query.execution_options(yield_per=ROWS_PER_STEP)).partitions()
-            yield from map(LoggedChange._make, chain.from_iterable(parts))
+        yield from map(LoggedChange._make, stream(self._engine, query))
+
+
+def stream(engine: Engine, query: Select[tuple[object, ...]]) -> Iterator[Row[tuple[object, ...]]]:
+    """The rows of a query, some thousands at a time where the database allows that. Raises StorageError."""
+    if is_in_memory(engine.url):
+        # Kept open, it would keep every other thread from the only connection there is.
+        with reading(engine) as connection:
+            rows = connection.execute(query).all()
+        yield from rows
+        return
+    with reading(engine) as connection:
+        parts = connection.execute(query.execution_options(yield_per=ROWS_PER_STEP)).partitions()
+        yield from chain.from_iterable(parts)
 
 
 def _rows_of(connection: Connection, subject: str, moment: MomentInLog) -> list[Assignment]:

@@ -21,6 +21,7 @@ from klausel.core.records.change_record import (
     RowsDigest,
     hash_of,
 )
+from klausel.storage.sql.many_rows import insert_rows
 from klausel.storage.sql.tables import EntityLogRow, LogRecord, LogRow, State
 
 ROWS_PER_FETCH = 10_000
@@ -70,8 +71,7 @@ def log_entities(connection: Connection, origin: Origin, stored: Sequence[Entity
     digest = RowsDigest()
     for start in range(0, len(rows), ROWS_PER_FETCH):
         some = rows[start : start + ROWS_PER_FETCH]
-        values = [dict(zip(names, (head.number + 1, start + i, *row), strict=True)) for i, row in enumerate(some)]
-        connection.execute(insert(EntityLogRow), values)
+        insert_rows(connection, EntityLogRow, names, [(head.number + 1, start + i, *row) for i, row in enumerate(some)])
         digest.add(some)
     _append(connection, head, ENTITIES, origin, (len(stored), len(removed)), digest.hexdigest())
 

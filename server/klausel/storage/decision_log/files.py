@@ -80,18 +80,23 @@ def uses_in(block: Block, since: str) -> Iterator[tuple[int, str, Use | NotCount
     start = f'{{"time":"{since}'.encode()
     begins, length = start[:9], len(start)
     for number, line in enumerate(block.data.split(b"\n"), start=block.first_line):
-        if (line[:9] == begins and line[:length] < start) or not line or line.isspace():
+        if not line or (line[:9] == begins and line[:length] < start):
             continue
-        for value in _values_of(line):
-            if isinstance(value, BadRecord):
-                yield number, "", value
-                continue
+        try:
+            # Long numbers lose digits here, and none is needed.
+            value = orjson.loads(line)
+            is_alone = type(value) is dict and "decisions" not in value
+        except ValueError:
+            is_alone = False
+        for one in (value,) if is_alone else values_of(line):
             try:
-                time = value["time"]
+                if isinstance(one, BadRecord):
+                    raise one
+                time = one["time"]
                 if type(time) is not str:
                     raise BadRecord("has a member of another form than a record of a decision")
                 if time >= since:
-                    yield number, time, read_use(value)
+                    yield number, time, read_use(one)
             except KeyError:
                 yield number, "", BadRecord("has no 'time'")
             except BadRecord as fault:
@@ -110,7 +115,7 @@ def records_in(block: Block) -> Iterator[tuple[int, Recorded | Dropped | BadReco
 
 
 def _records_of(line: bytes) -> Iterator[Recorded | Dropped | BadRecord]:
-    for value in _values_of(line):
+    for value in values_of(line):
         if isinstance(value, BadRecord):
             yield value
             continue
@@ -120,8 +125,10 @@ def _records_of(line: bytes) -> Iterator[Recorded | Dropped | BadRecord]:
             yield fault
 
 
-def _values_of(line: bytes) -> Iterator[Mapping[str, Any] | BadRecord]:
-    """The JSON objects of the records in a line, each in full."""
+def values_of(line: bytes) -> Iterator[Mapping[str, Any] | BadRecord]:
+    """The JSON objects of the records in a line, each in full; none of a line with nothing in it."""
+    if not line or line.isspace():
+        return
     try:
         value = json.loads(line) if _LONG_NUMBER.search(line) else orjson.loads(line)
     except (ValueError, RecursionError):

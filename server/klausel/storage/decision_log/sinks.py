@@ -170,10 +170,14 @@ class FileSink:
         return fresh
 
     def _put_aside(self) -> list[tuple[int, Path]]:
-        """The files put aside earlier, oldest first, also where somebody has compressed them."""
-        pattern = re.compile(re.escape(self._path.name) + rf"\.(\d{{{NUMBER_DIGITS},}})(\.\w+)?")
-        found = ((pattern.fullmatch(path.name), path) for path in self._path.parent.iterdir())
-        return sorted((int(match[1]), path) for match, path in found if match)
+        return files_put_aside(self._path)
+
+
+def files_put_aside(path: Path) -> list[tuple[int, Path]]:
+    """The files of a log that were put aside earlier, oldest first, also where somebody has compressed them."""
+    pattern = re.compile(re.escape(path.name) + rf"\.(\d{{{NUMBER_DIGITS},}})(\.\w+)?")
+    found = ((pattern.fullmatch(one.name), one) for one in path.parent.iterdir())
+    return sorted((int(match[1]), one) for match, one in found if match)
 
 
 class StdoutSink:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, Text, and_, case, false, literal, null, or_, select, true, union_all
+from sqlalchemy import ColumnElement, Engine, Text, and_, case, false, literal, null, or_, select, true
 
 from klausel.core.conditions.tree import Attribute, Call, Comparison, Literal, literals_of
 from klausel.core.conditions.values import Scalar
-from klausel.core.filters.candidates import values_needed
 from klausel.core.filters.tree import Every, Filter, Some
-from klausel.core.policy.entity import MOST_DEPTH, Entity, EntityKind, fault_in_value
+from klausel.core.policy.entity import MOST_DEPTH, Entity, fault_in_value
 from klausel.core.policy.roles import RoleModel
 from klausel.core.terms.identifiers import is_printable
+from klausel.storage.entities.narrowing import Wanted, narrowed
 from klausel.storage.entities.store import ENTITY_COLUMNS, below, entity_of
 from klausel.storage.filters.constructs import (
     ExactText,
@@ -31,29 +30,10 @@ from klausel.storage.filters.where import ValueOf, where
 from klausel.storage.sql.database import reading
 from klausel.storage.sql.tables import Entity as Row
 
-MOST_BY_DOMAIN = 5_000
-"""How many entities some domains may have for their index to be read; of more, all are read in the order of their ids."""
-MOST_DOMAINS = 50
 FIRST_ENTITIES = 100
 MOST_LOOKED_FOR = 8
 MOST_A_QUERY = 1_000
-IDS_A_QUERY = 500
 _WITH_JSON = ("sqlite", "postgresql")
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which stored entities of a kind and type are looked for.
-
-    The filter leaves every property open. `sent` is what a question sends of all of them: what is stored wins over it. With
-    `accounts` those with a domain lie in these of the top level.
-    """
-
-    kind: EntityKind
-    type: str
-    sent: Mapping[str, object]
-    filter: Filter
-    accounts: frozenset[str] | None = None
 
 
 def entities_wanted(
@@ -68,11 +48,11 @@ def entities_wanted(
         return
     condition = _condition(engine, roles, wanted)
     query = select(*ENTITY_COLUMNS).where(*_of_type(wanted), condition).order_by(Row.id)
-    ids = _ids_in_domains(engine, roles, wanted, after)
-    if ids is not None:
-        for start in range(0, len(ids), IDS_A_QUERY):
+    narrow = narrowed(engine, roles, wanted, after)
+    if narrow is not None:
+        for ids in narrow.steps(at_first):
             with reading(engine) as connection:
-                rows = connection.execute(query.where(Row.id.in_(ids[start : start + IDS_A_QUERY]))).all()
+                rows = connection.execute(query.where(Row.id.in_(ids))).all()
             yield from (entity_of(tuple(row)) for row in rows)
         return
     size = at_first
@@ -210,45 +190,6 @@ class _DomainPart(Value):
         return text.is_(null())
 
 
-def _ids_in_domains(engine: Engine, roles: RoleModel, wanted: Wanted, after: str) -> list[str] | None:
-    """The ids of the resources in the only domains that can have any, where these are few; None where they may be many."""
-    if wanted.kind == "subject":
-        return None
-    prefixes = _prefixes(roles, wanted.filter)
-    if prefixes is None:
-        prefixes = _accounts(roles, wanted)
-    if prefixes is None or len(prefixes) > MOST_DOMAINS:
-        return None
-    places = [Row.domain == "", *(part for prefix in prefixes for part in (Row.domain == prefix, below(prefix)))]
-    ids = union_all(*(select(Row.id).where(*_of_type(wanted), place) for place in places)).limit(MOST_BY_DOMAIN + 1)
-    with reading(engine) as connection:
-        found = connection.execute(ids).scalars().all()
-    return sorted(id_ for id_ in found if id_ > after) if len(found) <= MOST_BY_DOMAIN else None
-
-
 def _accounts(roles: RoleModel, wanted: Wanted) -> list[str] | None:
     """The domains of the top level in which all lies that is placed; None where the domain of a row does not say it."""
     return None if wanted.accounts is None or roles.levels[0].constant is not None else sorted(wanted.accounts)
-
-
-def _prefixes(roles: RoleModel, filter_: Filter) -> list[str] | None:
-    """Domains in which, or below which, all lies that the filter takes; None where nothing is known, or there are many."""
-    known: list[list[str]] = []
-    for level in roles.levels:
-        # Of what was stored before its level became constant, the domain says another part there, which does not count.
-        is_named = level.named_by is not None and level.constant is None
-        needed = None if not is_named else values_needed(filter_, Attribute("resource", (str(level.named_by),)))
-        if needed is None or not all(map(is_printable, needed)):
-            break
-        further = [*known, sorted(needed)]
-        if _size(further) > MOST_DOMAINS:
-            break
-        known = further
-    return ["/".join(parts) for parts in product(*known)] if known else None
-
-
-def _size(parts: Collection[Collection[str]]) -> int:
-    size = 1
-    for some in parts:
-        size *= len(some)
-    return size

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Engine, and_, bindparam, delete, func, insert, select
+from sqlalchemy import Connection, Engine, and_, func, select
 
 from klausel.core.policy.entity import (
     Entity,
@@ -21,12 +21,13 @@ from klausel.core.policy.entity import (
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.policy.roles import top_domain
 from klausel.core.records.change_record import GRANTED, Origin
-from klausel.core.terms.identifiers import is_printable
+from klausel.core.terms.identifiers import is_printable, subject_key
 from klausel.storage.change_log.writer import EntityRow, log_entities
 from klausel.storage.sql.database import reading, writing
+from klausel.storage.sql.many_rows import delete_rows, insert_rows, keep_statistics
 from klausel.storage.sql.revisions import StoreChange, log_change, own_write, revision_now
 from klausel.storage.sql.tables import Entity as Row
-from klausel.storage.sql.tables import EntityLogRow
+from klausel.storage.sql.tables import EntityLogRow, EntityProperty
 
 KEYS_PER_QUERY = 500
 ROWS_PER_STEP = 5_000
@@ -58,7 +59,7 @@ class OutOfReach(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """The revision after a write, how many entities it really stored anew or otherwise, and how many it took away."""
+    """The revision after a write, how many entities it stored, new or changed, and how many it took away."""
 
     revision: str
     stored: int
@@ -76,7 +77,7 @@ class EntityStore:
     """
 
     def __init__(self, engine: Engine, tell: Callable[[StoreChange], None] = _nobody) -> None:
-        self._engine = engine
+        self.engine = engine
         self._tell = tell
 
     def write(
@@ -94,8 +95,11 @@ class EntityStore:
         """
         wanted, gone = _checked(policy, put, remove)
         _check_reach(accounts, wanted.values())
-        with writing(self._engine, None) as connection:
+        with writing(self.engine, None) as connection:
             known = _stored(connection, {*wanted, *gone})
+            if accounts is not None:
+                # What lies in another account is not there to this caller.
+                known = {key: row for key, row in known.items() if key not in gone or _is_inside(accounts, row)}
             _check_reach(accounts, known.values())
             if accounts is not None and any(kind == "subject" for kind, _, _ in gone):
                 raise OutOfReach(
@@ -113,7 +117,7 @@ class EntityStore:
         """One entity; None where nothing is stored of it. Raises StorageError."""
         if fault_in_key(*key) is not None:
             return None
-        with reading(self._engine) as connection:
+        with reading(self.engine) as connection:
             return next((entity_of(row) for row in _stored(connection, {key}).values()), None)
 
     def page(
@@ -129,20 +133,20 @@ class EntityStore:
         query = select(*ENTITY_COLUMNS).where(Row.kind == kind, Row.type == type_, Row.id > after).order_by(Row.id)
         if domain is not None:
             query = query.where((Row.domain == domain) | below(domain))
-        with reading(self._engine) as connection:
+        with reading(self.engine) as connection:
             found = [entity_of(tuple(row)) for row in connection.execute(query.limit(limit + 1))]
         return found[:limit], len(found) > limit
 
     def export(self) -> Iterator[Entity]:
         """All entities, by kind, type and id, as of one moment and without holding them all in memory."""
-        with reading(self._engine) as connection:
+        with reading(self.engine) as connection:
             query = select(*ENTITY_COLUMNS).order_by(*ENTITY_COLUMNS[:3])
             for row in connection.execution_options(yield_per=ROWS_PER_STEP).execute(query):
                 yield entity_of(tuple(row))
 
     def count(self) -> int:
         """How many entities are stored."""
-        with reading(self._engine) as connection:
+        with reading(self.engine) as connection:
             return connection.execute(select(func.count()).select_from(Row)).scalar_one()
 
     def read_at(self, key: EntityKey, number: int) -> Entity | None:
@@ -157,7 +161,7 @@ class EntityStore:
             .order_by(EntityLogRow.number.desc(), EntityLogRow.position.desc())
             .limit(1)
         )
-        with reading(self._engine) as connection:
+        with reading(self.engine) as connection:
             found = connection.execute(query).first()
         return entity_of((*key, *found[1:])) if found is not None and found[0] == GRANTED else None
 
@@ -195,6 +199,10 @@ def _checked(
     return wanted, set(remove)
 
 
+def _is_inside(accounts: frozenset[str], row: EntityRow) -> bool:
+    return not row[3] or top_domain(row[3]) in accounts
+
+
 def _check_reach(accounts: frozenset[str] | None, rows: Iterable[EntityRow]) -> None:
     if accounts is None:
         return
@@ -225,17 +233,12 @@ def _put(
     if not stored and not removed:
         return None
     names = ("kind", "type", "id", "domain", "properties")
-    by_key = delete(Row).where(*(getattr(Row, name) == bindparam(f"{name}_") for name in names[:3]))
     with own_write(connection):
-        if removed:
-            connection.execute(
-                by_key, [{f"{name}_": part for name, part in zip(names, row, strict=False)} for row in removed]
-            )
-        for start in range(0, len(stored), ROWS_PER_STEP):
-            some = stored[start : start + ROWS_PER_STEP]
-            connection.execute(insert(Row), [dict(zip(names, row, strict=True)) for row in some])
-    change = log_change(connection, frozenset(f"{row[1]}:{row[2]}" for row in (*stored, *removed)))
+        delete_rows(connection, Row, names[:3], [row[:3] for row in removed])
+        insert_rows(connection, Row, names, stored)
+    change = log_change(connection, frozenset(subject_key(row[1], row[2]) for row in (*stored, *removed)))
     log_entities(connection, origin, stored, removed)
+    keep_statistics(connection, (Row, EntityProperty), len(stored))
     return change
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import itertools
 from pathlib import Path
+from typing import Literal
 
 from klausel.storage.git.objects import GitCommit, GitError
 from klausel.storage.git.repository import GitRepository
@@ -27,6 +28,33 @@ class LineHistory:
         if None in ids or not ids:
             return None
         return max((self._repository.commit(id_) for id_ in ids if id_), key=lambda commit: (commit.date, commit.id))
+
+    def remover_of(self, file: str, line: int, later: LineHistory) -> GitCommit | Literal["work tree"] | None:
+        """The commit that took away, or wrote otherwise, what begins on a line here and is not so on a later side.
+
+        None where nobody can tell: the one side does not lead to the other, or the file got another name on the way.
+        """
+        path = self._repository.tree_path_or_none(Path(file)) if self._repository.work_tree else file
+        if self._commit is None or path is None or later._repository.git_dir != self._repository.git_dir:
+            return None
+        block = len(_with_blank_ones(self._known_lines(file), line))
+        try:
+            tip = later._commit or self._repository.commit("HEAD")
+            if tip.id == self._commit.id:
+                return "work tree" if later._commit is None else None
+            last = self._repository.last_with_each_line(self._commit, tip, path)[line - 1 : line - 1 + block]
+            gone = [id_ for id_ in last if id_ != tip.id]
+            if not gone:
+                return "work tree" if later._commit is None else None
+            # What the entry begins with says most: once that is gone, all of it is.
+            if last[0] != tip.id:
+                return self._repository.next_change(last[0], tip, path)
+            removers = [self._repository.next_change(id_, tip, path) for id_ in dict.fromkeys(gone)]
+            known: list[GitCommit] = [one for one in removers if one is not None]
+            known.sort(key=lambda commit: (commit.committed, commit.id))
+            return known[-1] if len(known) == len(removers) else None
+        except GitError:
+            return None
 
     def writer_of_line(self, file: str, line: int) -> GitCommit | None:
         """The commit that wrote one line alone, counted from 1; None when it is not committed."""
@@ -67,11 +95,18 @@ class LineHistory:
 
 def _block(lines: list[tuple[bytes, str | None]], line: int) -> list[tuple[bytes, str | None]]:
     """A line, counted from 1, and those below it that are indented deeper, without blank ones."""
+    return [one for one in _with_blank_ones(lines, line) if one[0].strip()]
+
+
+def _with_blank_ones(lines: list[tuple[bytes, str | None]], line: int) -> list[tuple[bytes, str | None]]:
     if not 0 < line <= len(lines):
         return []
     first = _indentation(lines[line - 1][0])
     rest = itertools.takewhile(lambda one: not one[0].strip() or _indentation(one[0]) > first, lines[line:])
-    return [lines[line - 1], *(one for one in rest if one[0].strip())]
+    found = [lines[line - 1], *rest]
+    while len(found) > 1 and not found[-1][0].strip():
+        found.pop()
+    return found
 
 
 def _indentation(line: bytes) -> int:

@@ -402,6 +402,29 @@ class GitRepository:
         heads = (line.split(" ") for line in text.split("\n"))
         return [head[0] for head in heads if len(head[0]) == len(commit.id) and len(head) in (3, 4)]
 
+    def last_with_each_line(self, before: GitCommit, after: GitCommit, path: str) -> list[str]:
+        """For each line of a file in a commit, the last commit on the way to a later one that still has it.
+
+        Raises `GitError` where the one does not lead to the other.
+        """
+        options = ["blame", "--porcelain", "--reverse", "--no-textconv", "--ignore-revs-file=", f"{before.id}..{after.id}"]
+        text = _output([*self._command, *options, "--", path], self._environment, cwd=self.git_dir)
+        heads = (line.split(" ") for line in text.split("\n"))
+        return [head[0] for head in heads if len(head[0]) == len(before.id) and len(head) in (3, 4)]
+
+    def next_change(self, last: str, tip: GitCommit, path: str) -> GitCommit | None:
+        """The first commit after one, on the way to a tip, that changed a file; None where it moved it, or none did."""
+        options = ["rev-list", "--reverse", "--topo-order", "--ancestry-path", f"{last}..{tip.id}", "--", path]
+        found = _output([*self._command, *options], self._environment, cwd=self.git_dir).split()
+        if not found:
+            return None
+        moved = ["diff-tree", "-r", "-M", "--diff-filter=R", "--name-only", "-z", "--root", f"{found[0]}^1", found[0]]
+        if self.entry(self.commit(found[0]), path) is None:
+            now = set(_output([*self._command, *moved], self._environment, cwd=self.git_dir).split("\0")) - {""}
+            if now:
+                return None
+        return self.commit(found[0])
+
 
 def _allowing_bare(where: Path) -> tuple[str, ...]:
     """Who names a bare repository itself means it, also where git looks into no bare repository that it comes across."""

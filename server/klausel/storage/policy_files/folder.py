@@ -196,16 +196,19 @@ def read_files(folder: Path, model: Path | None) -> tuple[list[SourceFile], list
     """
     files: list[SourceFile] = []
     problems: list[Problem] = []
-    root = Path(os.path.realpath(folder))
-    for path in _everything_in(folder, root, problems):
-        name = path.relative_to(folder).as_posix()
-        why = _why_unreadable(path, root)
+    root = os.path.realpath(folder)
+    shown_folder = shown(folder)
+    start = "" if shown_folder == "." else f"{shown_folder.rstrip('/')}/"
+    real_folders: dict[str, str] = {}
+    for name in _everything_in(folder, root, problems):
+        path, shown_as = os.path.join(folder, name), start + name
+        why = None if _is_plain_file(path, root, real_folders) else _why_unreadable(path, root)
         if why is not None:
-            problems.append(unreadable(shown(path), *why))
+            problems.append(unreadable(shown_as, *why))
             continue
-        problem = problem_of_name(name, shown(path))
+        problem = problem_of_name(name, shown_as)
         if problem is None:
-            _read(path, name, files, problems, root)
+            _read(path, name, shown_as, files, problems, root)
         else:
             problems.append(problem)
     if model is not None:
@@ -220,13 +223,13 @@ def _read_model(model: Path, files: list[SourceFile], problems: list[Problem]) -
         problems.append(_no_access(model, "file", error))
         return
     if is_file:
-        _read(model, MODEL_NAME, files, problems)
+        _read(model, MODEL_NAME, shown(model), files, problems)
     else:
         problems.append(no_model(shown(model)))
 
 
-def _everything_in(folder: Path, root: Path, problems: list[Problem]) -> list[Path]:
-    """All that is no folder and is not passed over, sorted, with the links to folders that are not followed.
+def _everything_in(folder: Path, root: str, problems: list[Problem]) -> list[str]:
+    """The names of all that is no folder and is not passed over, sorted, with the links to folders that are not followed.
 
     A link to a folder is followed when that lies in `root` and is not read anyway, so that no folder is read twice and no
     circle of links without end. A problem for each folder that cannot be read.
@@ -235,38 +238,52 @@ def _everything_in(folder: Path, root: Path, problems: list[Problem]) -> list[Pa
     def report(error: OSError) -> None:
         problems.append(_no_access(Path(error.filename), "folder", error))
 
-    found: list[Path] = []
-    links: list[Path] = []
+    found: list[str] = []
+    links: list[str] = []
     read_already: set[str] = set()
 
-    def walk(start: Path) -> None:
-        for place, folders, names in os.walk(start, onerror=report):
+    def walk(start: str) -> None:
+        for place, folders, names in os.walk(os.path.join(folder, start), onerror=report):
             read_already.add(os.path.realpath(place))
-            here = [Path(place, name) for name in folders if not _is_passed_over(Path(place, name), folder, "/")]
-            links.extend(path for path in here if path.is_symlink())
-            folders[:] = [path.name for path in here]
-            found.extend(Path(place, name) for name in names if not _is_passed_over(Path(place, name), folder))
+            inside = os.path.relpath(place, folder).replace(os.sep, "/")
+            above = "" if inside == "." else f"{inside}/"
+            folders[:] = [name for name in folders if not is_passed_over(f"{above}{name}/")]
+            links.extend(above + name for name in folders if os.path.islink(os.path.join(place, name)))
+            found.extend(above + name for name in names if not is_passed_over(above + name))
 
-    walk(folder)
+    walk("")
     while links:
         # Only now are the folders known that are read without any link.
         link = links.pop(0)
-        target = Path(os.path.realpath(link))
-        if target.is_relative_to(root) and str(target) not in read_already:
+        target = os.path.realpath(os.path.join(folder, link))
+        if _lies_in(target, root) and target not in read_already:
             walk(link)
         else:
             found.append(link)
-    return sorted(found)
+    return sorted(found, key=lambda name: name.split("/"))
 
 
-def _is_passed_over(path: Path, folder: Path, end: str = "") -> bool:
-    return is_passed_over(path.relative_to(folder).as_posix() + end)
+def _lies_in(target: str, root: str) -> bool:
+    """Whether a path without links is another one, or lies below it."""
+    return target == root or target.startswith(root.rstrip(os.sep) + os.sep)
 
 
-def _why_unreadable(path: Path, root: Path) -> tuple[str, str] | None:
+def _is_plain_file(path: str, root: str, real_folders: dict[str, str]) -> bool:
+    """Whether a file is neither a link nor reached by one out of `root`: the usual case, in which less is to be looked at."""
+    folder = os.path.dirname(path)
+    real = real_folders.get(folder)
+    if real is None:
+        real = real_folders[folder] = os.path.realpath(folder)
+    try:
+        return _lies_in(real, root) and stat.S_ISREG(os.lstat(path).st_mode)
+    except OSError:
+        return False
+
+
+def _why_unreadable(path: str, root: str) -> tuple[str, str] | None:
     """Why something in a folder is not to be read, and the cure; None for a file. Opens nothing."""
-    target = Path(os.path.realpath(path))
-    if not target.is_relative_to(root):
+    target = os.path.realpath(path)
+    if not _lies_in(target, root):
         return "this is a link that goes out of the policy folder, and such are not followed", "put the file itself here"
     try:
         kind = os.stat(target).st_mode
@@ -279,30 +296,35 @@ def _why_unreadable(path: Path, root: Path) -> tuple[str, str] | None:
     return None if stat.S_ISREG(kind) else ("this is not a regular file", "put a file here, or delete it")
 
 
-def _read(path: Path, name: str, files: list[SourceFile], problems: list[Problem], root: Path | None = None) -> None:
+def _read(
+    path: str | Path, name: str, shown_as: str, files: list[SourceFile], problems: list[Problem], root: str | None = None
+) -> None:
     """Adds a file, or the problem with it; with a `root`, nothing that lies outside of it is opened."""
     try:
         content = _content(path, root)
     except OSError as error:
-        problems.append(_no_access(path, "file", error))
+        problems.append(_no_access(Path(path), "file", error))
         return
     if len(content) > LARGEST_FILE:
-        problems.append(too_large(shown(path)))
+        problems.append(too_large(shown_as))
     else:
-        files.append(SourceFile(name, shown(path), content))
+        files.append(SourceFile(name, shown_as, content))
 
 
-def _content(path: Path, root: Path | None) -> bytes:
+def _content(path: str | Path, root: str | None) -> bytes:
     """The bytes of a file, one more than may be at most; raises OSError, too when it is none any more."""
     replaced = OSError(errno.EINVAL, "it was replaced by something else")
-    target = Path(os.path.realpath(path, strict=True))
+    target = os.path.realpath(path, strict=True)
     # What was looked at may have been replaced since, by a link that leads out or by a pipe, which would be waited for.
-    if root is not None and not target.is_relative_to(root):
+    if root is not None and not _lies_in(target, root):
         raise replaced
     with open(os.open(target, os.O_RDONLY | _OPENED_FOR_READING), "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode):
             raise replaced
-        return file.read(LARGEST_FILE + 1)
+        # As much as the file has, for room is made for all that is asked for; and the rest, if it grew meanwhile.
+        content = file.read(min(found.st_size, LARGEST_FILE) + 1)
+        return content if len(content) <= found.st_size else content + file.read(LARGEST_FILE + 1 - len(content))
 
 
 def _no_access(path: Path, kind: str, error: OSError) -> Problem:

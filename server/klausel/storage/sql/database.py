@@ -46,6 +46,10 @@ def make_engine(
         options["connect_args"] = {"isolation_level": None, "check_same_thread": False, "timeout": seconds}
     else:
         options = {"pool_pre_ping": True, "isolation_level": "READ COMMITTED"}
+        if url.drivername == "postgresql+psycopg" and not hold_connections:
+            # A statement that was prepared is planned without its values after ten times: what is common and what is rare
+            # are then one, and a page of a large company's things that took milliseconds reads and sorts all of them.
+            options["connect_args"] = {"prepare_threshold": None}
     if limits.read_seconds is not None and "poolclass" not in options:
         # As many as there are places: nobody who has one waits for a connection.
         options |= {"max_overflow": limits.reads_at_once + WRITES_AT_ONCE - 5, "pool_timeout": limits.read_seconds}

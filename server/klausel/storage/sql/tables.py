@@ -21,8 +21,9 @@ from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeEngine
 
-SCHEMA_VERSION = 5
-"""1 had no log for auditors; 2 noted no changes by plain SQL; 3 had no times and groups; 4 had no stored properties."""
+SCHEMA_VERSION = 6
+"""1 had no log for auditors; 2 noted no changes by plain SQL; 3 had no times and groups; 4 had no stored properties; 5 had
+no index of their values."""
 
 LASTING = "g"
 """The kind of a role assignment without times; the one that Casbin knows."""
@@ -40,6 +41,10 @@ CHANNEL = "klausel_changes"
 """On PostgreSQL, what each write notifies at its commit, with the revision that it made."""
 
 _REVISIONS_KEPT_BY_TRIGGERS = 500
+
+PROPERTY_CHARACTERS = 40
+VALUE_CHARACTERS = 100
+"""How much of a name and of a text stands in the index of stored properties: PostgreSQL bounds the rows of an index."""
 
 
 def _exact_text(characters: int = 255) -> TypeEngine[str]:
@@ -117,6 +122,18 @@ class Entity(Base):
         Index("klausel_entity_by_domain", "kind", "type", "domain", "id"),
         {"sqlite_with_rowid": False},
     )
+
+
+class EntityProperty(Base):
+    """A value that an entity may have, or hold in a list; what it means is said in `klausel.storage.sql.property_index`."""
+
+    __tablename__ = "klausel_entity_property"
+    kind: Mapped[str] = mapped_column(_exact_text(8), primary_key=True)
+    type: Mapped[str] = mapped_column(_exact_text(), primary_key=True)
+    name: Mapped[str] = mapped_column(_exact_text(PROPERTY_CHARACTERS), primary_key=True)
+    value: Mapped[str] = mapped_column(_exact_text(VALUE_CHARACTERS), primary_key=True)
+    id: Mapped[str] = mapped_column(_exact_text(), primary_key=True)
+    __table_args__ = ({"sqlite_with_rowid": False},)
 
 
 class State(Base):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, inspect
 
+from klausel.storage.sql.property_index import index_what_is_stored
 from klausel.storage.sql.revisions import own_write
 from klausel.storage.sql.tables import (
     ROW_CHECK,
@@ -28,7 +29,9 @@ def bring_up_to_date(connection: Connection, found: int) -> None:
     """Leads the tables from an older version to this one; what watches the rows is set afterwards."""
     if found < _VERSION_WITHOUT_ENTITIES:
         _add_times(connection, found)
-    Base.metadata.create_all(connection, _ENTITY_TABLES, checkfirst=False)
+    if found <= _VERSION_WITHOUT_ENTITIES:
+        Base.metadata.create_all(connection, _ENTITY_TABLES, checkfirst=False)
+    index_what_is_stored(connection)
 
 
 def _add_times(connection: Connection, found: int) -> None:

@@ -63,7 +63,7 @@ def _domains_named_like_levels(policy: PolicySet) -> Iterator[Problem]:
     for domain, place in dict.fromkeys(limited):
         if domain in named:
             message = f"in: {domain} is the one {levels[0].name} called so, and {domain} is also the name of a level"
-            yield warning(place, ID, message, f"if all of that level are meant, write at_level: {domain}")
+            yield warning(place, ID, message, f"write the id of the {domain} that is meant")
 
 
 def _look_alike(kind: str, names: Names, in_tests: Names = MappingProxyType({}), form: str = "{}") -> Iterator[Problem]:

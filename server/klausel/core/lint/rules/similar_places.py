@@ -11,6 +11,9 @@ deny in a place where nobody is denies nothing.
         resource: quiz
         in: acme/suport         # and in the tests: acme/support
 
+A place that is called like a word for all of them (`all`, `everywhere`) and where nobody is, is reported, too: it means the one
+place of that name.
+
 Not reported: a place in which, or above which, one of those domains lies; digits (`team1`, `team2`); and ids under four
 letters, unless they differ only in case.
 
@@ -30,6 +33,7 @@ from klausel.core.terms.problem import Problem
 
 ID = "similar-places"
 SHORTEST_ID = 4
+_WORDS_FOR_ALL = ("all", "any", "every", "everything", "everywhere", "anywhere", "anyone", "everyone", "global", "none")
 _BETWEEN = re.compile(r"%2f|[^a-z0-9]", re.IGNORECASE)
 
 
@@ -40,12 +44,21 @@ def find(survey: Survey) -> Iterator[Problem]:
     limited = list(dict.fromkeys((written, place) for written, place in entries if written is not None))
     if not limited:
         return
+    for written, place in limited:
+        is_for_all = any(part.casefold() in _WORDS_FOR_ALL for part in written.split("/"))
+        if is_for_all and not any(_is_inside(one, written) for one, _ in survey.domains()):
+            message = f'"{written}" is one place by that name, and nobody is there'
+            yield warning(place, ID, message, "name the places that are meant, or name this one in a policy test")
     near = _nearest({written for written, _ in limited}, survey.domains())
     for written, place in limited:
         if written in near:
             domain, source = near[written]
             message = f"nobody is in {written}, but it looks like {domain} ({source})"
             yield warning(place, ID, message, "if that is meant, write it alike; else name this place in a policy test")
+
+
+def _is_inside(domain: str, place: str) -> bool:
+    return domain == place or domain.startswith(f"{place}/")
 
 
 def _nearest(places: set[str], domains: Iterable[tuple[str, str]]) -> Mapping[str, tuple[str, str]]:

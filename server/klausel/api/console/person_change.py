@@ -1,0 +1,67 @@
+"""Giving and taking a role, or a place in a group, by the form of a person's page: the same write as over HTTP."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+from flask import Response, request
+
+from klausel.api.access import caller_in, person_in
+from klausel.api.assignments import change_assignments
+from klausel.api.console.cookies import Cookies
+from klausel.api.console.fields import in_utc
+from klausel.api.console.forms import read_form
+from klausel.api.console.pages import HEADERS, answer, format_asked, way_up
+from klausel.api.console.person_page import person_page
+from klausel.api.errors import ApiError
+from klausel.api.http import json_answer
+from klausel.api.senders import sender_of_request
+from klausel.api.shapes import Json
+from klausel.service.decision_service import Service
+
+FIELDS = ("token", "change", "subject", "view", "role", "domain", "group", "from", "until", "reason", "ticket")
+_DONE = {"grant": "granted", "revoke": "revoked"}
+
+
+def change_person(service: Service, cookies: Cookies) -> Response:
+    """Makes the change that the form asks for and leads back to the page, or shows it again with what was wrong.
+
+    The twin answers as `POST /v1/assignments` does. Raises `ApiError` (400, 403, 409) and `StorageError`.
+    """
+    is_twin = format_asked("html", "json") == "json"
+    fields = read_form(*FIELDS)
+    if "HTTP_AUTHORIZATION" not in request.environ:
+        cookies.check_form(fields["token"])
+    caller = caller_in(request.environ)
+    if caller is None:
+        raise ApiError(403, "nobody has signed in, so nothing is changed here; start the service with --authentication keys")
+    if fields["change"] not in _DONE:
+        raise ApiError(400, f"the field change is none of {', '.join(_DONE)}")
+    try:
+        body = {**_body(fields), "on_behalf_of": person_in(request.environ)}
+        told = change_assignments(service, body, sender_of_request())
+    except ApiError as error:
+        if is_twin or error.status not in (400, 403, 409):
+            raise
+        view = {"subject": fields["subject"], "domain": fields["view"] or fields["domain"]}
+        return answer(person_page(service, view, caller, _faults(error), fields, error.status))
+    if is_twin:
+        return json_answer(told, headers=dict(HEADERS))
+    query = {"subject": fields["subject"], "domain": fields["view"], "done": _DONE[fields["change"]]}
+    address = f"{way_up()}console/person?{urlencode({name: text for name, text in query.items() if text})}"
+    return Response(b"", 303, {**HEADERS, "Location": address})
+
+
+def _body(fields: dict[str, str]) -> Json:
+    what: Json = {"group": fields["group"]} if fields["group"] else {"role": fields["role"], "domain": fields["domain"]}
+    times = {name: in_utc(fields[name]) for name in ("from", "until") if fields[name] and fields["change"] == "grant"}
+    claims = {name: fields[name] for name in ("reason", "ticket") if fields[name]}
+    return {fields["change"]: [{"subject": fields["subject"], **what, **times}], **claims}
+
+
+def _faults(error: ApiError) -> tuple[str, ...]:
+    """Each thing that is wrong, as a sentence."""
+    violations = error.further.get("violations")
+    if isinstance(violations, list):
+        return tuple(str(one["message"]) for one in violations)
+    return (error.message.removeprefix("grant[0]").removeprefix("revoke[0]").lstrip(":. "),)

@@ -1,0 +1,162 @@
+"""Reading the decision log of the running service backwards, the newest records first, in blocks of whole lines."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from sqlalchemy import Engine, inspect, select
+
+from klausel.storage.decision_log.files import UnreadableLog
+from klausel.storage.decision_log.sinks import DATABASE, DECISIONS, STDOUT, files_put_aside
+from klausel.storage.sql.database import reading
+
+BLOCK_BYTES = 1024 * 1024
+ROWS_PER_BLOCK = 1000
+_PLACE = re.compile(r"(\d{1,9})\.(\d{1,18})", re.ASCII)
+
+
+class LinePlace(NamedTuple):
+    """Where a line of the log begins, which stays so while files are put aside: the number of its file, and the byte there.
+
+    The file that is written to has the number that it will be put aside under. In the database the file is 0, and the row
+    stands in place of the byte.
+    """
+
+    file: int
+    start: int
+
+    def __str__(self) -> str:
+        return f"{self.file}.{self.start}"
+
+
+def read_place(text: str) -> LinePlace | None:
+    """The place that a text names; None for any other text."""
+    found = _PLACE.fullmatch(text)
+    return None if found is None else LinePlace(int(found[1]), int(found[2]))
+
+
+class NewestFirst:
+    """The log that a service writes: of files those of its own name, and those put aside and not compressed."""
+
+    def __init__(self, target: str, engine: Engine) -> None:
+        self._target = target
+        self._engine = engine
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether the service can read what it writes: not where that goes to standard output."""
+        return self._target != STDOUT
+
+    def compressed(self) -> int:
+        """How many files that were put aside are compressed, and so not read here."""
+        if self._target in (STDOUT, DATABASE):
+            return 0
+        return sum(not _is_plain(path) for _, path in files_put_aside(Path(self._target).absolute()))
+
+    def blocks(self, before: LinePlace | None = None) -> Iterator[tuple[bytes, LinePlace]]:
+        """Whole lines in blocks, the newest block first, each with where it begins; only what stands before a place.
+
+        Raises `UnreadableLog` and `StorageError`.
+        """
+        if self._target == DATABASE:
+            yield from self._rows(before)
+        elif self.is_readable:
+            yield from self._files(before)
+
+    def line_at(self, place: LinePlace) -> bytes | None:
+        """The line that begins at a place; None where none does. Raises as `blocks` does."""
+        if self._target == DATABASE:
+            with reading(self._engine) as connection:
+                if not inspect(connection).has_table(DECISIONS.name):
+                    return None
+                row = select(DECISIONS.c.record).where(DECISIONS.c.id == place.start)
+                found: str | None = connection.execute(row).scalar_one_or_none()
+            return None if found is None else found.encode()
+        path = dict(self._by_number()).get(place.file) if self.is_readable else None
+        if path is None:
+            return None
+        with _opened(path) as file:
+            if place.start:
+                file.seek(place.start - 1)
+                if file.read(1) != b"\n":
+                    return None
+            return file.readline().rstrip(b"\n") or None
+
+    def _by_number(self) -> list[tuple[int, Path]]:
+        """The files that can be read, the newest first."""
+        path = Path(self._target).absolute()
+        aside = files_put_aside(path)
+        number = aside[-1][0] + 1 if aside else 1
+        return [(number, path), *((one, found) for one, found in reversed(aside) if _is_plain(found))]
+
+    def _files(self, before: LinePlace | None) -> Iterator[tuple[bytes, LinePlace]]:
+        for number, path in self._by_number():
+            if before is not None and number > before.file:
+                continue
+            end = before.start if before is not None and number == before.file else None
+            with suppress(FileNotFoundError):  # removed meanwhile, as the oldest
+                yield from _backwards(path, number, end)
+
+    def _rows(self, before: LinePlace | None) -> Iterator[tuple[bytes, LinePlace]]:
+        bound = None if before is None else before.start
+        with reading(self._engine) as connection:
+            if not inspect(connection).has_table(DECISIONS.name):
+                return
+        query = select(DECISIONS.c.id, DECISIONS.c.record).order_by(DECISIONS.c.id.desc())
+        while True:
+            some = (
+                query.limit(ROWS_PER_BLOCK) if bound is None else query.where(DECISIONS.c.id < bound).limit(ROWS_PER_BLOCK)
+            )
+            with reading(self._engine) as connection:
+                rows = connection.execute(some).all()
+            for id_, record in rows:
+                yield record.encode(), LinePlace(0, id_)
+            if len(rows) < ROWS_PER_BLOCK:
+                return
+            bound = rows[-1][0]
+
+
+def lines_of(block: bytes, place: LinePlace) -> list[tuple[LinePlace, bytes]]:
+    """The lines of a block with where each begins, the last first."""
+    found = []
+    start = place.start
+    for line in block.split(b"\n"):
+        if line:
+            found.append((LinePlace(place.file, start), line))
+        start += len(line) + 1
+    return found[::-1]
+
+
+def _is_plain(path: Path) -> bool:
+    return path.suffix.removeprefix(".").isdigit()
+
+
+def _opened(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise UnreadableLog(f"{path.name} cannot be read: {(error.strerror or str(error)).lower()}") from error
+
+
+def _backwards(path: Path, number: int, end: int | None) -> Iterator[tuple[bytes, LinePlace]]:
+    with _opened(path) as file:
+        last = os.fstat(file.fileno()).st_size
+        end = last if end is None else min(end, last)
+        size = BLOCK_BYTES
+        while end > 0:
+            start = max(0, end - size)
+            data = os.pread(file.fileno(), end - start, start)
+            cut = 0 if start == 0 else data.find(b"\n") + 1
+            if start and (cut == 0 or cut == len(data)):
+                # One line is longer than the block.
+                size *= 2
+                continue
+            yield data[cut:], LinePlace(number, start + cut)
+            end, size = start + cut, BLOCK_BYTES

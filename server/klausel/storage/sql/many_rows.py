@@ -1,0 +1,71 @@
+"""Writing many rows at once: on PostgreSQL in one statement, so that what watches the table runs once and not for each row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Integer, Table, bindparam, delete, insert, text
+
+from klausel.storage.sql.tables import Base
+
+ROWS_PER_STEP = 5_000
+_WORTH_A_LOOK = 50
+
+
+def insert_rows(connection: Connection, model: type[Base], names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
+    """Inserts rows with values for these columns."""
+    table = _table(model)
+    for start in range(0, len(rows), ROWS_PER_STEP):
+        some = rows[start : start + ROWS_PER_STEP]
+        if connection.dialect.name == "postgresql":
+            statement = f"INSERT INTO {table.name} ({', '.join(names)}) SELECT * FROM {_unnested(table, names)}"
+            connection.execute(text(statement), _columns(names, some))
+        else:
+            connection.execute(insert(model), [dict(zip(names, row, strict=True)) for row in some])
+
+
+def delete_rows(connection: Connection, model: type[Base], names: Sequence[str], keys: Sequence[tuple[Any, ...]]) -> None:
+    """Deletes the rows whose columns have these values."""
+    table = _table(model)
+    for start in range(0, len(keys), ROWS_PER_STEP):
+        some = keys[start : start + ROWS_PER_STEP]
+        if connection.dialect.name == "postgresql":
+            same = " AND ".join(f"{table.name}.{name} = gone.{name}" for name in names)
+            statement = f"DELETE FROM {table.name} USING {_unnested(table, names)} AS gone({', '.join(names)}) WHERE {same}"
+            connection.execute(text(statement), _columns(names, some))
+        else:
+            # A parameter may not have the name of a column.
+            by_key = delete(model).where(*(table.c[name] == bindparam(f"{name}_") for name in names))
+            connection.execute(by_key, [{f"{name}_": part for name, part in zip(names, key, strict=True)} for key in some])
+
+
+def keep_statistics(connection: Connection, models: Sequence[type[Base]], written: int) -> None:
+    """After rows were written: has PostgreSQL count what is there, where that is many more than it knows of.
+
+    Until it has statistics it plans for small tables, and what should take milliseconds takes seconds: its own cleaner comes
+    a minute later, or never. To be called at the end of a write.
+    """
+    if connection.dialect.name != "postgresql" or written < _WORTH_A_LOOK:
+        return
+    names = [model.__tablename__ for model in models]
+    changed = text(
+        "SELECT coalesce(bool_or(n_mod_since_analyze > greatest(:rows, n_live_tup / 2)), false) FROM pg_stat_user_tables "
+        "WHERE relid = to_regclass(:table)"
+    )
+    if written >= ROWS_PER_STEP or connection.execute(changed, {"rows": ROWS_PER_STEP, "table": names[0]}).scalar_one():
+        for name in names:
+            connection.exec_driver_sql(f"ANALYZE {name}")
+
+
+def _table(model: type[Base]) -> Table:
+    return Base.metadata.tables[model.__tablename__]
+
+
+def _unnested(table: Table, names: Sequence[str]) -> str:
+    kinds = ("bigint" if isinstance(table.c[name].type, Integer) else "text" for name in names)
+    return f"unnest({', '.join(f'CAST(:{name} AS {kind}[])' for name, kind in zip(names, kinds, strict=True))})"
+
+
+def _columns(names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> dict[str, list[Any]]:
+    return {name: list(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
