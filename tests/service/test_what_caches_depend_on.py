@@ -7,13 +7,16 @@ A new cache needs `depends_on` in its class, and a scenario here for each name i
 from __future__ import annotations
 
 import ast
+import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import pytest
+from joserfc import jws
+from joserfc.jwk import RSAKey
 from serving import Served
 from sqlalchemy import Engine
 from storage_people import ROLES, row
@@ -31,6 +34,8 @@ from klausel.core.terms.moment import instant_text
 from klausel.service import authentication
 from klausel.service.authentication import ApiKeys, Unauthenticated
 from klausel.service.effective_roles_cache import EffectiveRolesCache
+from klausel.service.oauth import OauthTokens, TokenRules, scopes_of
+from klausel.service.signing_keys import SigningKeys
 from klausel.service.stored_properties import StoredProperties
 from klausel.settings import Settings
 from klausel.storage.assignments.store import AssignmentStore
@@ -44,6 +49,7 @@ OF_ANSWERS = {
     "service.effective_roles_cache.EffectiveRolesCache": EffectiveRolesCache,
     "service.stored_properties.StoredProperties": StoredProperties,
     "client.clients._Memory": clients._Memory,
+    "service.oauth.OauthTokens": OauthTokens,
 }
 OF_OTHER_THINGS = {
     "api.connections.ConnectionWatch": "what is open now",
@@ -52,6 +58,12 @@ OF_OTHER_THINGS = {
     "api.openapi._parts": "made of the program alone",
     "guarding.Guarded": "what the program declares of its classes",
     "service.authentication.RateLimit": "counts",
+    "service.recorded_decisions.DecisionsThen": "policy sets by commit: no commit ever changes",
+    "service.refused_commits.RefusedCommits": "by the ids of trees: what has one never changes",
+    "service.stored_properties.StoredOfSubjects": "for one search",
+    "service.tally.Tally": "counts",
+    "service.tally._OfThread": "counts",
+    "storage.entities.narrowing._Narrowing": "for one search",
     "service.permissions._Menus": "for one request, under one policy",
     "service.policy_history.PolicyHistory": "by the ids of trees: what has one never changes",
     "storage.assignments.row_check.RowCheck": "for one import, under one policy",
@@ -298,6 +310,50 @@ def the_seconds_are_over(place: Place) -> Scenario:
     return Scenario(memory, ask, lambda: place.patch.setattr(time, "monotonic", lambda: later))
 
 
+class Keys:
+    """The keys of an issuer, of which one signs."""
+
+    is_fresh, version = True, 1
+
+    def __init__(self) -> None:
+        self.key = RSAKey.generate_key(2048, {"kid": "1"}, private=True)
+        self.found = [self]
+
+    def find(self, id_: str | None, algorithm: str) -> list[Keys]:
+        return self.found
+
+
+def with_token(place: Place) -> tuple[Keys, list[float], OauthTokens, Callable[[], bool]]:
+    keys, now = Keys(), [NOW]
+    claims = {"iss": "https://issuer.example", "aud": "klausel", "exp": NOW + 5, "sub": "crm", "scope": "check"}
+    token = jws.serialize_compact({"alg": "RS256", "kid": "1"}, json.dumps(claims).encode(), keys.key)
+    rules = TokenRules("https://issuer.example", "klausel", ("RS256",), scopes_of(()), leeway_seconds=0)
+    cache = OauthTokens(rules, cast(SigningKeys, keys), lambda: now[0])
+
+    def is_good() -> bool:
+        try:
+            return cache.caller_of(token).name == "oauth:crm"
+        except Unauthenticated:
+            return False
+
+    assert is_good()
+    return keys, now, cache, is_good
+
+
+def a_token_expires(place: Place) -> Scenario:
+    _, now, cache, is_good = with_token(place)
+    return Scenario(cache, is_good, lambda: now.__setitem__(0, NOW + 5))
+
+
+def the_issuer_changes_its_keys(place: Place) -> Scenario:
+    keys, _, cache, is_good = with_token(place)
+
+    def change() -> None:
+        keys.version, keys.found = 2, []
+
+    return Scenario(cache, is_good, change)
+
+
 SCENARIOS: dict[tuple[type, str], Callable[[Place], Scenario]] = {
     (EffectiveRolesCache, "role assignments"): a_role_is_revoked,
     (EffectiveRolesCache, "groups"): a_member_leaves_a_group,
@@ -309,6 +365,8 @@ SCENARIOS: dict[tuple[type, str], Callable[[Place], Scenario]] = {
     (StoredProperties, "other processes"): another_process_stores,
     (ApiKeys, "keys that are revoked"): a_key_is_revoked,
     (ApiKeys, "the moment"): a_key_expires,
+    (OauthTokens, "the keys of the issuer"): the_issuer_changes_its_keys,
+    (OauthTokens, "the moment"): a_token_expires,
     (clients._Memory, "what this client changed"): the_client_changes_roles,
     (clients._Memory, "the moment"): the_seconds_are_over,
 }
