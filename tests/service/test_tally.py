@@ -8,7 +8,8 @@ from klausel.service.tally import Tally
 
 
 def test_nothing_that_threads_add_is_lost_while_they_live_or_afterwards() -> None:
-    tally, together, told = Tally(), Barrier(5), Barrier(5)
+    tally: Tally[int | str] = Tally()
+    together, told = Barrier(5), Barrier(5)
 
     def add() -> None:
         for number in range(2000):

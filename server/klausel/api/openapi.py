@@ -100,7 +100,7 @@ def _operation(method: str, address: str, operation: Operation) -> Json:
     if operation.is_recorded:
         told["responses"]["200"]["headers"] = {RECORD_ID: {"schema": _RECORD_TOLD}}
     if operation.redirects:
-        told["responses"]["303"] = {"description": "Leads on, to the address in `Location`."}
+        told["responses"]["303"] = {"description": "Look further at the address in `Location`."}
     for status in sorted(set(_statuses(operation, bool(scopes)))):
         told["responses"][str(status)] = _error(operation, status)
     return told

@@ -7,7 +7,6 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator
 from itertools import accumulate
-from typing import NamedTuple
 
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -19,27 +18,17 @@ BOUNDS = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0
 _LABELS = (*map(str, BOUNDS), "+Inf")
 
 
-class _Answered(NamedTuple):
-    route: str
-    status: int
-
-
-class _Took(NamedTuple):
-    route: str
-    bucket: int
-
-
 class RequestMetrics(Collector):
     """Counts the requests that one process answered, by route; any thread may."""
 
     def __init__(self) -> None:
-        self._requests = Tally()
-        self._seconds = Tally()
+        # By route, status and bucket in one: each request that is counted costs time.
+        self._requests: Tally[tuple[str, int, int]] = Tally()
+        self._seconds: Tally[str] = Tally()
 
     def count(self, route: str, status: int, seconds: float) -> None:
         """Counts one request to an address of the service, as it is declared: not as it was sent, for that is without bound."""
-        self._requests.add(_Answered(route, status))
-        self._requests.add(_Took(route, bisect_left(BOUNDS, seconds)))
+        self._requests.add((route, status, bisect_left(BOUNDS, seconds)))
         self._seconds.add(route, seconds)
 
     def collect(self) -> Iterator[Metric]:
@@ -48,12 +37,13 @@ class RequestMetrics(Collector):
         answered = CounterMetricFamily(
             "klausel_requests", "Requests that were answered, by route and status", labels=("process", "route", "status")
         )
+        by_status: defaultdict[tuple[str, int], float] = defaultdict(float)
         took: defaultdict[str, list[float]] = defaultdict(lambda: [0.0] * len(_LABELS))
-        for key, number in self._requests.totals().items():
-            if isinstance(key, _Answered):
-                answered.add_metric((process, key.route, str(key.status)), number)
-            elif isinstance(key, _Took):
-                took[key.route][key.bucket] = number
+        for (route, status, bucket), number in self._requests.totals().items():
+            by_status[route, status] += number
+            took[route][bucket] += number
+        for (route, status), number in by_status.items():
+            answered.add_metric((process, route, str(status)), number)
         yield answered
         durations = HistogramMetricFamily(
             "klausel_request_duration_seconds", "How long requests took inside of the service", labels=("process", "route")

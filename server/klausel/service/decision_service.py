@@ -132,7 +132,7 @@ class Service:
     decision_log: DecisionLog | None = None
     clock: Callable[[], datetime] = _now
     failures: Failures = field(default_factory=Failures)
-    decisions: Tally = field(default_factory=Tally)
+    decisions: Tally[bool] = field(default_factory=Tally)
     authentication: Authentication | None = None
     sign_ins: SignIns | None = None
     openid: OpenIdProvider | None = None

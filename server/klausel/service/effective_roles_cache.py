@@ -76,7 +76,7 @@ class EffectiveRolesCache:
         self._bytes_per_assignment = 150 + sys.getsizeof(frozenset(roles.inheritance))
         # Counts the times that something was dropped. What was read before a drop may be old, and is not kept.
         self._drops = 0
-        self._reads = Tally()
+        self._reads: Tally[None] = Tally()
         self._history = self._reader.history
         self._known = self._history.state() if self._watches_other_processes and self._history is not None else None
         self._lock = threading.Lock()
