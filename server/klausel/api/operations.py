@@ -227,10 +227,10 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ("GET", "/console/sign-in"): _page("console_sign_in", "Where people sign in", errors=(404,), redirects=True),
     ("POST", "/console/sign-in"): _form("console_signs_in", "Signs a person in by an API key", 401, 404, 429),
     ("GET", "/console/sign-in/openid"): _page(
-        "console_openid", "Leads to the OpenID provider", errors=(404,), redirects=True
+        "console_openid", "Sends people on to the OpenID provider", errors=(404,), redirects=True
     ),
     ("GET", "/console/sign-in/callback"): _page(
-        "console_openid_callback", "Where the OpenID provider leads back to", errors=(401, 404, 503), redirects=True
+        "console_openid_callback", "Where the OpenID provider sends people back to", errors=(401, 404, 503), redirects=True
     ),
     ("POST", "/console/sign-out"): _form("console_signs_out", "Signs a person out", 404),
     ("GET", "/console/style.css"): Operation("console_style", "How the pages look", media_type="text/css"),
