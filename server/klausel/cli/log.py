@@ -165,7 +165,7 @@ def _roles_at(policies: Path, at: str | None) -> Iterable[str]:
     """A picture of the roles as of the newest commit; none where its policies do not load."""
     opened, commit, folder = open_history(policies, at)
     with closing(opened) as repository:
-        found = PolicyHistory(repository, folder).step(commit, folder).after
+        found = PolicyHistory(repository, folder).edition(commit, folder)
     return () if found is None or found.policy is None else as_svg(role_picture(found.policy))
 
 
