@@ -61,6 +61,8 @@ OF_OTHER_THINGS = {
     "service.stored_properties.StoredOfSubjects": "for one search",
     "storage.entities.narrowing._Narrowing": "for one query",
     "service.policy_history.PolicyHistory": "by the ids of trees: what has one never changes",
+    "service.tally.Tally": "counts",
+    "service.tally._OfThread": "counts",
     "storage.assignments.row_check.RowCheck": "for one import, under one policy",
     "storage.decision_log.queue.DecisionLog": "by grant, kept alive beside its text; and counts",
     "storage.git.kept_answers.KeptAnswers": "by commit, and by the question and the version of the program",
