@@ -28,6 +28,7 @@ from klausel.api.console.what_can_page import what_can_csv, what_can_page
 from klausel.api.console.who_can_page import FIELDS, who_can_csv, who_can_page
 from klausel.api.errors import ApiError, unavailable
 from klausel.api.http import query_parameters
+from klausel.core.analysis.page_style import TOKENS
 from klausel.core.pictures.svg import STYLE
 from klausel.service.decision_service import PoliciesTooOld, Service
 from klausel.storage.sql.database import StorageError
@@ -43,7 +44,7 @@ def is_served(service: Service) -> bool:
 def console_routes(service: Service) -> Blueprint:
     """The pages of the console; all of them only read."""
     blueprint = Blueprint("console", __name__)
-    style = files("klausel.api.console").joinpath("style.css").read_bytes() + STYLE.encode()
+    style = TOKENS.encode() + files("klausel.api.console").joinpath("style.css").read_bytes() + STYLE.encode()
     script = files("klausel.api.console").joinpath("console.js").read_bytes()
     matrix = MatrixPage(service)
     changes = ChangesPage(service)
