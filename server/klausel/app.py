@@ -23,6 +23,7 @@ from klausel.api.freshness import share_freshness
 from klausel.api.http import share
 from klausel.api.lane import EvaluationLane
 from klausel.api.metrics import Metrics
+from klausel.api.request_metrics import RequestMetrics
 from klausel.api.routes import authzen_routes, klausel_routes
 from klausel.api.service_log import show_log
 from klausel.core.terms.claim_rules import read_claim_rule
@@ -72,10 +73,11 @@ def _join(service: Service, watches: bool = False) -> Flask:
         else None
     )
     folder = os.environ.get(WORKERS_FOLDER_VARIABLE) if watches else None
-    metrics = Metrics(service, watch, Path(folder) if folder else None)
-    app = create_flask_app(service, metrics)
+    counted = RequestMetrics()
+    metrics = Metrics(service, counted, watch, Path(folder) if folder else None)
+    app = create_flask_app(service, metrics, counted)
     if settings.fast_lane:
-        app.wsgi_app = EvaluationLane(service, app.wsgi_app, requests)  # type: ignore[method-assign]
+        app.wsgi_app = EvaluationLane(service, app.wsgi_app, requests, counted)  # type: ignore[method-assign]
     if settings.path_prefix or settings.trusted_proxies:
         app.wsgi_app = BehindProxy(app.wsgi_app, settings.path_prefix, settings.trusted_proxies)  # type: ignore[method-assign]
     if watch is not None:
@@ -84,14 +86,15 @@ def _join(service: Service, watches: bool = False) -> Flask:
     return app
 
 
-def create_flask_app(service: Service, metrics: Metrics | None = None) -> Flask:
-    """The routes over the parts behind them; `metrics` are those of a process that is a worker."""
+def create_flask_app(service: Service, metrics: Metrics | None = None, counted: RequestMetrics | None = None) -> Flask:
+    """The routes over the parts behind them; `metrics` are those of a process that is a worker, `counted` its requests."""
+    counted = counted or RequestMetrics()
     settings = service.settings
     app = Flask("klausel", static_folder=None)
-    share(app, settings, service.authentication, service.sign_ins)
+    share(app, settings, service.authentication, service.sign_ins, counted)
     share_freshness(app, service)
     app.register_blueprint(authzen_routes(service))
-    app.register_blueprint(klausel_routes(service, metrics or Metrics(service)))
+    app.register_blueprint(klausel_routes(service, metrics or Metrics(service, counted)))
     if is_served(service):
         app.register_blueprint(console_routes(service))
     check_routes(app)

@@ -22,7 +22,7 @@ TAKES_SOMETHING = {key for key, operation in OPERATIONS.items() if operation.bod
 HAS_TEXTS_OF_ITS_OWN = {
     (method, path)
     for method, path in OPERATIONS
-    if path.startswith(("/v1/assignment", "/v1/entities", "/v1/casbin-js", "/access/v1/search", "/console"))
+    if path.startswith(("/v1/assignment", "/v1/entit", "/v1/casbin-js", "/access/v1/search", "/console"))
     or path == "/v1/filter"
 }
 """Routes with texts that no schema can tell: tokens of pages, declared roles, domains, times, subjects as `type:id`."""

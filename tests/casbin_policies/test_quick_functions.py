@@ -11,6 +11,7 @@ import pytest
 from klausel.casbin_policies.condition_text import CASBIN_FUNCTIONS, attribute
 from klausel.core.conditions.functions import FUNCTIONS, OPPOSITE, Function
 from klausel.core.conditions.values import read_time
+from klausel.enforcer.matcher.fold import JOINED
 
 
 class Text(str):
@@ -43,6 +44,28 @@ def test_a_function_in_casbin_says_what_the_table_says(entry: Function) -> None:
         assert function(*arguments) == (meant is True if entry.gives == "truth" else meant), arguments
         if entry.gives == "truth" and entry.opposite is None:
             assert CASBIN_FUNCTIONS[OPPOSITE + entry.in_casbin](*arguments) is (meant is False), arguments
+
+
+@pytest.mark.parametrize("name", ["is_less", "is_at_most", "is_greater", "is_at_least"])
+def test_calls_that_are_made_one_say_what_they_say_one_by_one(name: str) -> None:
+    compare, difference, read = (CASBIN_FUNCTIONS[one] for one in (name, "difference", "time"))
+    of_difference = getattr(compare, JOINED)[0, difference]
+    of_past = getattr(of_difference, JOINED)[1, read]
+    ends = (
+        None,
+        1,
+        "open",
+        "2026-12-31T12:00:00Z",
+        NOON,
+        NOON.replace(tzinfo=None),
+        NOON + timedelta(days=1),
+        timedelta(1),
+        [],
+    )
+    limits = (None, 1, True, "1", NOON, timedelta(), timedelta(1), timedelta(2), clock(9), [], object())
+    for end, start, limit in itertools.product(ends, VALUES, limits):
+        assert of_difference(end, start, limit) is compare(difference(end, start), limit), (end, start, limit)
+        assert of_past(end, start, limit) is compare(difference(end, read(start)), limit), (end, start, limit)
 
 
 def test_a_path_of_names_leads_into_mappings_and_nowhere_else() -> None:

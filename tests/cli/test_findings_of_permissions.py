@@ -124,3 +124,14 @@ def test_kinds_that_need_a_log_say_so(klausel: Klausel) -> None:
     done = klausel("findings", "--fail-on", "no-decision")
     assert done.exit_code == 2
     assert "name one with --decisions" in done.stderr
+
+
+def test_one_kind_alone_is_listed_when_asked(klausel: Klausel) -> None:
+    kinds = {kind for kind, *_ in found(klausel)}
+    assert "only-one-holder" in kinds
+    assert {kind for kind, *_ in found(klausel, "--only", "only-one-holder")} == {"only-one-holder"}
+    assert found(klausel, "--only", "ended", "--fail-on", "any") == []
+    refused = klausel("findings", "--only", "ended", "--fail-on", "keep-one")
+    assert refused.exit_code == 2
+    assert "add --only keep-one" in refused.stderr
+    assert klausel("findings", "--only", "no-decision").exit_code == 2

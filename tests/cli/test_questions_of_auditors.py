@@ -30,7 +30,7 @@ ANSWERS = {
     9: ["nothing was decided about user:ann in 90 days", "unused-permissions  user:leo"],
     10: ["user:ada holds both user and reviewer"],
     11: ["ending  user:ann agent in acme/support"],
-    12: ["privileged,user:ada,admin,acme"],
+    12: ["privileged  user:ada is admin in acme", "\n1 finding: 1 privileged"],
     13: ["the log is whole"],
     14: ["1 kept", "signed in review.csv.evidence.jsonl"],
 }

@@ -85,8 +85,33 @@ def test_revisions_are_of_all_folders(klausel: Klausel, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("production")
-@pytest.mark.parametrize("words", ["fmt", "schema", "declare", "log", "blame quiz edit"])
-def test_what_works_on_one_folder_says_so(klausel: Klausel, words: str) -> None:
+@pytest.mark.parametrize("words", ["declare", "log", "blame quiz edit"])
+def test_what_works_on_one_folder_says_so_and_why(klausel: Klausel, words: str) -> None:
     done = klausel(*words.split(), "--policies", "policies", "--policies", "production")
     assert done.exit_code == 2
-    assert "works on one policy folder, and several are named" in done.output
+    assert ", and several policy folders are named" in done.output
+    assert ("klausel diff" if words != "declare" else "right without the others") in done.output
+
+
+def test_each_folder_is_formatted(klausel: Klausel, production: Path) -> None:
+    named = ("--policies", "policies", "--policies", "production")
+    canonical = (production / "features" / "account.yaml").read_text()
+    (production / "features" / "account.yaml").write_text(canonical.replace("deny: anyone", "deny:   anyone"))
+    assert klausel("fmt", "--check", *named).exit_code == 1
+    done = klausel("fmt", *named)
+    assert "production/features/account.yaml: rewritten" in done.output and done.exit_code == 0
+    assert klausel("fmt", "--check", "--policies", os.pathsep.join(("policies", "production"))).exit_code == 0
+
+
+def test_each_folder_has_schemas_with_the_names_of_those_before_it(klausel: Klausel, production: Path) -> None:
+    named = ("--policies", "policies", "--policies", "production")
+    (production / "features" / "account.yaml").write_text("resource_types: {invoice: {actions: [pay]}}\n")
+    (production / "roles.yaml").write_text("roles: {payer: {level: account}}\n")
+    assert klausel("schema", "--check", *named).exit_code == 1
+    assert klausel("schema", *named).exit_code == 0
+    first = Path("policies/schemas/feature.schema.json").read_text()
+    second = (production / "schemas" / "feature.schema.json").read_text()
+    assert all(f'"{name}"' in second for name in ("admin", "payer", "quiz", "invoice"))
+    assert "payer" not in first and "invoice" not in first and '"admin"' in first
+    assert klausel("schema", "--check", "--policies", "policies").exit_code == 0, "it is right without the others, too"
+    assert "policies/schemas and production/schemas are up to date" in klausel("schema", "--check", *named).output

@@ -89,12 +89,12 @@ def edited(text: str, edits: list[Any]) -> str:
 class Session:
     """One `klausel lsp` for several scenes, each in a workspace of its own; close it at the end."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *arguments: str) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         self._editors: list[Editor] = []
-        self._client = self._done(self._start(folder))
+        self._client = self._done(self._start(folder, arguments))
 
     def play(self, root: Path, scene: Callable[[Editor], Coroutine[None, None, None]]) -> None:
         """Plays a scene in an editor whose workspace is this folder."""
@@ -112,7 +112,7 @@ class Session:
     def _done(self, work: Coroutine[None, None, Result]) -> Result:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(SECONDS + 10)
 
-    async def _start(self, folder: Path) -> LanguageClient:
+    async def _start(self, folder: Path, arguments: tuple[str, ...]) -> LanguageClient:
         client = LanguageClient("test", "1")
 
         @client.feature(lsp.TEXT_DOCUMENT_PUBLISH_DIAGNOSTICS)
@@ -121,7 +121,7 @@ class Session:
                 editor.told[Path(unquote(params.uri.removeprefix("file://")))] = list(params.diagnostics)
                 editor.news.set()
 
-        await client.start_io(INSTALLED, "lsp", cwd=folder)
+        await client.start_io(INSTALLED, "lsp", *arguments, cwd=folder)
         await client.initialize_async(lsp.InitializeParams(lsp.ClientCapabilities(), root_uri=folder.as_uri()))
         client.initialized(lsp.InitializedParams())
         return client

@@ -51,5 +51,6 @@ def plain_environment(folder: Path, *first_on_path: Path) -> dict[str, str]:
         if not name.startswith(("KLAUSEL_", "GIT_", "GITHUB_")) and name not in ("PYTHONPATH", "VIRTUAL_ENV")
     }
     handed = {f"GITHUB_{name}": str(folder / name.lower()) for name in ("STEP_SUMMARY", "OUTPUT")}
+    handed["RUNNER_TEMP"] = str(folder)
     git = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
     return {**kept, **handed, **git, "PATH": os.pathsep.join([*map(str, first_on_path), kept["PATH"]]), "LC_ALL": "C.UTF-8"}

@@ -1,6 +1,8 @@
 """The workflows, the action and the hooks that we hand out: their steps do what they say, as far as that needs no code host."""
 
+import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -19,6 +21,8 @@ WORKFLOWS = {
     "documented": ROOT / "docs" / "pull-request.yml",
 }
 ACTION = ROOT / "action" / "action.yml"
+INSTALLED = re.compile(r"^\s*(\S*python\S*|pip|klausel) ", re.M)
+"""A command of what was installed, or that installs."""
 VARIABLE = "vars.KLAUSEL_PACKAGE"
 
 
@@ -54,7 +58,7 @@ def test_a_job_that_may_write_installs_nothing_and_takes_no_action(name: str) ->
     for job in workflow["jobs"].values():
         if "write" in job["permissions"].values():
             assert job["permissions"] == {"pull-requests": "write"}
-            assert all("uses" not in step and "klausel" not in step["run"] for step in job["steps"])
+            assert all("uses" not in step and not INSTALLED.search(step["run"]) for step in job["steps"])
         else:
             assert job["permissions"] == {"contents": "read"}
 
@@ -100,7 +104,7 @@ def test_a_pinned_release_is_installed(name: str, release: list[Path], installed
 def test_the_documented_workflow_is_that_of_the_starter_without_its_checks() -> None:
     starter, documented = (read_workflow(WORKFLOWS[name])["jobs"] for name in ("starter", "documented"))
     kept = [step for step in starter["policies"]["steps"] if not step.get("run", "").startswith("klausel ")]
-    del kept[-1]["if"]
+    del named(kept, "Say what the pull request allows and forbids")["if"]
     assert documented["difference"]["steps"] == kept
     assert documented["difference"]["outputs"] == starter["policies"]["outputs"]
     assert documented["comment"]["steps"][0]["run"] == starter["comment"]["steps"][0]["run"]
@@ -124,9 +128,20 @@ def comment_of(name: str, repository: Repository, runner: dict[str, str], tmp_pa
     assert (output, lines[-1]) == ("markdown", end)
     difference = "\n".join(lines[:-1])
     assert Path(runner["GITHUB_STEP_SUMMARY"]).read_text(encoding="utf-8").strip() == difference.strip()
+    assert commented(name, difference, runner, tmp_path) == ["pr comment 7 --body-file comment.md"]
+    return (tmp_path / "comment.md").read_text(encoding="utf-8")
+
+
+def commented(name: str, difference: str, runner: dict[str, str], tmp_path: Path, *present: dict[str, Any]) -> list[str]:
+    """What the job that comments changes on a code host where some comments are present."""
     host = tmp_path / "host"
     host.mkdir()
-    (host / "gh").write_text('#!/bin/sh\nprintf "%s\\n" "$@" > arguments; cat > comment\n')
+    (host / "comments").write_text(json.dumps(present), encoding="utf-8")
+    # What only reads is answered as the host does, by jq.
+    lists = f"for last; do :; done; exec jq -r \"$last\" '{host}/comments'" if present else "exit 0"
+    (host / "gh").write_text(
+        f'#!/bin/sh\ncase "$2" in --paginate) {lists};; esac\nprintf "%s\\n" "$*" >> \'{host}/asked\'\n'
+    )
     (host / "gh").chmod(0o755)
     (comment,) = read_workflow(WORKFLOWS[name])["jobs"]["comment"]["steps"]
     values = {
@@ -136,11 +151,45 @@ def comment_of(name: str, repository: Repository, runner: dict[str, str], tmp_pa
         "needs.policies.outputs.difference": difference,
         "needs.difference.outputs.difference": difference,
     }
-    environment = {**runner, "PATH": f"{host}{os.pathsep}{runner['PATH']}"}
+    address = {"GITHUB_SERVER_URL": "https://example.com", "GITHUB_RUN_ID": "11"}
+    environment = {**runner, **address, "PATH": f"{host}{os.pathsep}{runner['PATH']}"}
     told = run_step(comment, tmp_path, environment, values)
     assert told.returncode == 0, told.stderr
-    assert (tmp_path / "arguments").read_text().split()[:5] == ["pr", "comment", "7", "--body-file", "-"]
-    return (tmp_path / "comment").read_text(encoding="utf-8")
+    text = (tmp_path / "comment.md").read_text(encoding="utf-8")
+    assert text.startswith("<!-- klausel: policy difference -->\n")
+    assert "(https://example.com/us/permissions/actions/runs/11)" in text
+    assert len(text) <= 60_000
+    return (host / "asked").read_text(encoding="utf-8").splitlines()
+
+
+@pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed; it stands in for that of the code host")
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_only_the_comment_that_the_job_wrote_itself_is_edited(name: str, tmp_path: Path) -> None:
+    mark = "<!-- klausel: policy difference -->"
+    ours = {"id": 3, "user": {"login": "github-actions[bot]"}, "body": f"{mark}\nold"}
+    others = (
+        {"id": 1, "user": {"login": "eve"}, "body": f"{mark}\nforged"},
+        {"id": 2, "user": {"login": "github-actions[bot]"}, "body": f"of another job, about {mark}"},
+    )
+    (tmp_path / "new").mkdir()
+    runner = plain_environment(tmp_path)
+    told = commented(name, "é" * 29_000, runner, tmp_path, *others, ours, {**ours, "id": 4})
+    assert told == ["api --silent --method PATCH repos/us/permissions/issues/comments/3 --field body=@comment.md"]
+    assert commented(name, "x", runner, tmp_path / "new", *others) == ["pr comment 7 --body-file comment.md"]
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_a_comment_on_very_many_problems_has_room_for_them_and_the_artefact_has_all(name: str, tmp_path: Path) -> None:
+    (tmp_path / "klausel").write_text('#!/bin/sh\nseq -f "policies/features/a.yaml:%.0f: unknown role" 9000 >&2; exit 1\n')
+    (tmp_path / "klausel").chmod(0o755)
+    runner = plain_environment(tmp_path, tmp_path)
+    done = run_step(named(steps_of(WORKFLOWS[name]), "Say what the pull request allows and forbids"), tmp_path, runner, {})
+    assert done.returncode == 0, done.stderr
+    told = (tmp_path / "difference" / "comment.md").read_text(encoding="utf-8")
+    assert told.startswith("What changes cannot be said, because:\n\n    policies/features/a.yaml:1: unknown role\n")
+    assert told.endswith("\n    … and more\n")
+    assert 49_000 < len(told.encode()) < 51_000
+    assert (tmp_path / "difference" / "problems.txt").read_text().count("\n") == 9000
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)
@@ -148,13 +197,16 @@ def test_a_pull_request_is_told_what_it_changes(
     name: str, repository: Repository, runner: dict[str, str], tmp_path: Path
 ) -> None:
     repository.git("checkout", "--quiet", "-b", "wish")
-    repository.replace("policies/features/documents.yaml", "allow: editor", "allow: reader")
+    repository.replace("policies/features/documents.yaml", "allow: editor", "allow: viewer")
     repository.git("checkout", "--quiet", "main")
     repository.commit({"NEWS.md": "Meanwhile.\n"})
     repository.git("merge", "--quiet", "--no-ff", "-m", "Merged to see", "wish")
     told = comment_of(name, repository, runner, tmp_path)
-    assert "reader" in told
+    assert "more permissive" in told
+    assert "viewer" in told
     assert "policies/features/documents.yaml" in told
+    page = (Path(runner["RUNNER_TEMP"]) / "difference" / "difference.html").read_text(encoding="utf-8")
+    assert page.startswith("<!doctype html>")
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)
@@ -163,7 +215,9 @@ def test_a_pull_request_whose_policies_do_not_load_is_told_why(
 ) -> None:
     repository.replace("policies/features/documents.yaml", "allow: editor", "allow: edtior")
     told = comment_of(name, repository, runner, tmp_path)
-    assert told.startswith("What changes cannot be said, because:\n\n    policies/features/documents.yaml:")
+    assert told.partition("\n")[2].startswith(
+        "What changes cannot be said, because:\n\n    policies/features/documents.yaml:"
+    )
     assert 'unknown role "edtior"' in told
 
 

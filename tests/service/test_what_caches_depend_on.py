@@ -10,6 +10,7 @@ import ast
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,6 +32,7 @@ from klausel.core.terms.moment import instant_text
 from klausel.service import authentication
 from klausel.service.authentication import ApiKeys, Unauthenticated
 from klausel.service.effective_roles_cache import EffectiveRolesCache
+from klausel.service.oauth import OauthTokens, TokenRules
 from klausel.service.stored_properties import StoredProperties
 from klausel.settings import Settings
 from klausel.storage.assignments.store import AssignmentStore
@@ -42,6 +44,7 @@ PACKAGE = Path(klausel.__file__).parent
 OF_ANSWERS = {
     "service.authentication.ApiKeys": ApiKeys,
     "service.effective_roles_cache.EffectiveRolesCache": EffectiveRolesCache,
+    "service.oauth.OauthTokens": OauthTokens,
     "service.stored_properties.StoredProperties": StoredProperties,
     "client.clients._Memory": clients._Memory,
 }
@@ -53,7 +56,13 @@ OF_OTHER_THINGS = {
     "guarding.Guarded": "what the program declares of its classes",
     "service.authentication.RateLimit": "counts",
     "service.permissions._Menus": "for one request, under one policy",
+    "service.recorded_decisions.DecisionsThen": "by the digest of the policies",
+    "service.refused_commits.RefusedCommits": "by the ids of trees and the text of the model: what has one never changes",
+    "service.stored_properties.StoredOfSubjects": "for one search",
+    "storage.entities.narrowing._Narrowing": "for one query",
     "service.policy_history.PolicyHistory": "by the ids of trees: what has one never changes",
+    "service.tally.Tally": "counts",
+    "service.tally._OfThread": "counts",
     "storage.assignments.row_check.RowCheck": "for one import, under one policy",
     "storage.decision_log.queue.DecisionLog": "by grant, kept alive beside its text; and counts",
     "storage.git.kept_answers.KeptAnswers": "by commit, and by the question and the version of the program",
@@ -73,6 +82,7 @@ MAPPINGS = {"dict", "OrderedDict", "defaultdict", "WeakKeyDictionary", "WeakValu
 # --- All caches are known ---------------------------------------------------------------------------------------------
 
 
+@cache
 def keepers(package: Path) -> dict[str, set[str]]:
     """All that keeps something by a key outside of `core`: classes, with their attributes that are mappings, and functions."""
     found: dict[str, set[str]] = {}
@@ -281,6 +291,43 @@ def a_key_expires(place: Place) -> Scenario:
     return Scenario(cache, is_good, lambda: now.__setitem__(0, NOW + 5))
 
 
+class SigningKeysHere:
+    """The keys of an issuer, without one."""
+
+    is_fresh = True
+    version = 1
+
+
+def with_token(place: Place) -> tuple[SigningKeysHere, list[float], OauthTokens, Callable[[], bool]]:
+    keys, now = SigningKeysHere(), [NOW]
+    tokens = OauthTokens(TokenRules("https://issuer", "klausel", ("RS256",), {}), keys, lambda: now[0])  # type: ignore[arg-type]
+
+    def verified(token: str) -> dict[str, object]:
+        if keys.version != 1:
+            raise Unauthenticated("the token is not signed by a key of its issuer")
+        return {"iss": "https://issuer", "aud": "klausel", "sub": "crm", "exp": NOW + 5}
+
+    place.patch.setattr(tokens, "_verified", verified)
+
+    def is_good() -> bool:
+        try:
+            return tokens.caller_of("a.b.c").name.endswith("crm")
+        except Unauthenticated:
+            return False
+
+    return keys, now, tokens, is_good
+
+
+def the_issuer_has_other_keys(place: Place) -> Scenario:
+    keys, _, tokens, is_good = with_token(place)
+    return Scenario(tokens, is_good, lambda: setattr(keys, "version", 2))
+
+
+def a_token_expires(place: Place) -> Scenario:
+    _, now, tokens, is_good = with_token(place)
+    return Scenario(tokens, is_good, lambda: now.__setitem__(0, NOW + 60))
+
+
 def in_memory(place: Place) -> tuple[clients._Memory, Callable[[], object]]:
     memory = clients._Memory(60)
     memory.keep(b"may ann?", Decision(True), time.monotonic(), memory.changes)
@@ -309,6 +356,8 @@ SCENARIOS: dict[tuple[type, str], Callable[[Place], Scenario]] = {
     (StoredProperties, "other processes"): another_process_stores,
     (ApiKeys, "keys that are revoked"): a_key_is_revoked,
     (ApiKeys, "the moment"): a_key_expires,
+    (OauthTokens, "the keys of the issuer"): the_issuer_has_other_keys,
+    (OauthTokens, "the moment"): a_token_expires,
     (clients._Memory, "what this client changed"): the_client_changes_roles,
     (clients._Memory, "the moment"): the_seconds_are_over,
 }

@@ -30,6 +30,7 @@ def answer_evaluation(
     """The answer to `POST /access/v1/evaluation`; raises `ApiError`."""
     tell = _teller(service, read_options(body), caller)
     answer = _answer(service.decider(recording, caller), read_evaluation(body), tell)
+    service.decisions.add(answer["decision"])
     hand_over(recording)
     return answer
 
@@ -51,6 +52,9 @@ def answer_evaluations(
         answers.append(answer)
         if answer["decision"] is (semantic == "permit_on_first_permit") and semantic != "execute_all":
             break
+    allowed = sum(answer["decision"] for answer in answers)
+    service.decisions.add(True, allowed)
+    service.decisions.add(False, len(answers) - allowed)
     hand_over(recording)
     return {"evaluations": answers}
 

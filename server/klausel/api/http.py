@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+from time import perf_counter
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -15,6 +16,7 @@ from werkzeug.exceptions import HTTPException
 from klausel.api.access import CONSOLE, SCOPES_OF_ROUTES, admit, cookie_of_sign_in
 from klausel.api.errors import ApiError, unavailable
 from klausel.api.json_body import BodyError, BodyLimits, check_content_type, read_json_object
+from klausel.api.request_metrics import RequestMetrics
 from klausel.api.service_log import current
 from klausel.api.shapes import Json
 from klausel.service.authentication import Authentication
@@ -27,6 +29,7 @@ from klausel.storage.sql.database import StorageError
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
+_BEGAN = "klausel.began"
 _log = logging.getLogger(__name__)
 _NOT_IN_A_HOST = re.compile(r"[@/\\?#\s]")
 
@@ -108,7 +111,11 @@ def fault_in_host(environ: WSGIEnvironment, settings: Settings) -> str | None:
 
 
 def share(
-    app: Flask, settings: Settings, authentication: Authentication | None = None, sign_ins: SignIns | None = None
+    app: Flask,
+    settings: Settings,
+    authentication: Authentication | None = None,
+    sign_ins: SignIns | None = None,
+    metrics: RequestMetrics | None = None,
 ) -> None:
     """Gives every route of an app the checks before and the headers after, and every error its one shape."""
 
@@ -117,8 +124,11 @@ def share(
     # Flask would answer `//` in a path with a redirect, in HTML.
     app.url_map.merge_slashes = False
 
+    metrics = metrics or RequestMetrics()
+
     @app.before_request
     def check_request() -> None:
+        request.environ[_BEGAN] = perf_counter()
         current.request_id = drop_odd_request_id(request.environ, settings.max_request_id_characters)
         fault = fault_in_host(request.environ, settings)
         if fault:
@@ -140,6 +150,9 @@ def share(
             response.headers["X-Request-ID"] = request_id
         if GIVEN_RECORD_ID in request.environ and response.status_code == 200:
             response.headers[RECORD_ID] = request.environ[GIVEN_RECORD_ID]
+        rule, began = request.url_rule, request.environ.get(_BEGAN)
+        if began is not None:
+            metrics.count("other" if rule is None else rule.rule, response.status_code, perf_counter() - began)
         return response
 
     @app.errorhandler(ApiError)

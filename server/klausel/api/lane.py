@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from klausel.api.access import SCOPES_OF_ROUTES, admit
@@ -19,6 +20,7 @@ from klausel.api.freshness import AT_LEAST_IN_ENVIRONMENT, check_freshness
 from klausel.api.http import body_limits, drop_odd_request_id, fault_in_host, to_json
 from klausel.api.json_body import BodyError, check_content_type, read_json_object
 from klausel.api.permissions import answer_permissions
+from klausel.api.request_metrics import RequestMetrics
 from klausel.api.request_shapes import BATCH
 from klausel.api.routes import EVALUATION_PATH, EVALUATIONS_PATH, PERMISSIONS_PATH
 from klausel.api.service_log import current
@@ -33,13 +35,18 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
-_OK = _STATUS_LINES[200]
 
 
 class EvaluationLane:
     """A WSGI application that answers evaluations itself and hands everything else on."""
 
-    def __init__(self, service: Service, otherwise: WSGIApplication, requests: RequestsInProgress | None = None) -> None:
+    def __init__(
+        self,
+        service: Service,
+        otherwise: WSGIApplication,
+        requests: RequestsInProgress | None = None,
+        metrics: RequestMetrics | None = None,
+    ) -> None:
         self._service = service
         self._otherwise = otherwise
         self._settings = service.settings
@@ -49,6 +56,7 @@ class EvaluationLane:
             f"{name}:{service.settings.port}" for name in ("127.0.0.1", "localhost", service.settings.host)
         )
         self._authentication = service.authentication
+        self._metrics = metrics or RequestMetrics()
         self._answers: dict[str, tuple[str, Callable[[Service, Json, Recording | None, Caller | None], Json]]] = {
             EVALUATION_PATH: ("evaluation", answer_evaluation),
             EVALUATIONS_PATH: ("evaluations", answer_evaluations),
@@ -71,6 +79,7 @@ class EvaluationLane:
             self._requests.begin()
             environ["wsgi.input"] = BodyInput(self._requests, environ["wsgi.input"])
             return self._otherwise(environ, start_response)
+        began = perf_counter()
         headers = [("Content-Type", "application/json")]
         if current.request_id is not None:
             headers.append(("X-Request-ID", current.request_id))
@@ -91,19 +100,20 @@ class EvaluationLane:
             body = to_json(answer(self._service, read, recording, caller))
             if GIVEN_RECORD_ID in environ:
                 headers.append((RECORD_ID, environ[GIVEN_RECORD_ID]))
-            status = _OK
+            status = 200
         except (ApiError, BodyError, StorageError, PoliciesTooOld) as error:
             if isinstance(error, BodyError):
                 api_error = ApiError(error.status, error.message)
             else:
                 api_error = error if isinstance(error, ApiError) else unavailable(error)
-            status, body = _STATUS_LINES[api_error.status], to_json(api_error.body())
+            status, body = api_error.status, to_json(api_error.body())
             headers += api_error.headers.items()
         except Exception:
             _log.exception("a request failed")
-            status, body = _STATUS_LINES[500], to_json(ApiError(500, "the service failed; its log says why").body())
+            status, body = 500, to_json(ApiError(500, "the service failed; its log says why").body())
         headers.append(("Content-Length", str(len(body))))
-        start_response(status, headers)
+        self._metrics.count(environ["PATH_INFO"], status, perf_counter() - began)
+        start_response(_STATUS_LINES[status], headers)
         # A list, which the server sends in one piece with the head.
         return [body]
 

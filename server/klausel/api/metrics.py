@@ -10,8 +10,10 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
+from sqlalchemy.pool import QueuePool
 
 from klausel.api.connections import ConnectionWatch
+from klausel.api.request_metrics import RequestMetrics
 from klausel.api.shared_metrics import SharedMetrics
 from klausel.service.decision_service import Service
 from klausel.service.policy_in_force import LivePolicy
@@ -26,8 +28,15 @@ SECONDS_FOR_THE_DATABASE = 0.3
 class Metrics(Collector):
     """What is told of one service; with a `folder` that its workers share, of all of them."""
 
-    def __init__(self, service: Service, watch: ConnectionWatch | None = None, folder: Path | None = None) -> None:
+    def __init__(
+        self,
+        service: Service,
+        requests: RequestMetrics,
+        watch: ConnectionWatch | None = None,
+        folder: Path | None = None,
+    ) -> None:
         self._service = service
+        self._requests = requests
         self._watch = watch
         self._shared = None if folder is None else SharedMetrics(folder, self._own)
 
@@ -51,6 +60,8 @@ class Metrics(Collector):
         return self._own() if self._shared is None else self._shared.of_all()
 
     def _own(self) -> Iterator[Metric]:
+        yield from self._requests.collect()
+        yield from _DecisionMetrics(self._service).collect()
         yield from _PolicyMetrics(self._service.live).collect()
         yield from _DatabaseMetrics(self._service).collect()
         if self._service.store.feed is not None:
@@ -59,6 +70,31 @@ class Metrics(Collector):
             yield from _ConnectionMetrics(self._watch).collect()
         if self._service.decision_log is not None:
             yield from _DecisionLogMetrics(self._service.decision_log).collect()
+
+
+class _DecisionMetrics(Collector):
+    """Labelled by process, for each worker process decides by itself."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def collect(self) -> Iterator[Metric]:
+        process, totals = str(os.getpid()), self._service.decisions.totals()
+        decisions = CounterMetricFamily(
+            "klausel_decisions", "Evaluations that were answered, by the answer", labels=("process", "decision")
+        )
+        for answer, name in ((True, "allow"), (False, "deny")):
+            decisions.add_metric((process, name), totals.get(answer, 0))
+        yield decisions
+        kept = self._service.live.in_force.resolved_roles
+        reads = CounterMetricFamily(
+            "klausel_effective_roles_reads", "Subjects whose roles were read from the database", labels=("process",)
+        )
+        reads.add_metric((process,), kept.reads)
+        yield reads
+        yield _gauge("klausel_effective_roles_kept", "Subjects whose roles are kept in memory", process, len(kept))
+        what = "About how much memory the roles that are kept take"
+        yield _gauge("klausel_effective_roles_bytes", what, process, kept.approximate_bytes)
 
 
 class _PolicyMetrics(Collector):
@@ -121,6 +157,10 @@ class _DatabaseMetrics(Collector):
         for reason, count in self._service.failures.counts().items():
             failed.add_metric((process, reason), count)
         yield failed
+        pool = self._service.store.engine.pool
+        if isinstance(pool, QueuePool):
+            what = "Connections to the database that are in use"
+            yield _gauge("klausel_database_connections_used", what, process, pool.checkedout())
         yield _gauge(
             "klausel_database_silent",
             "1 while the database does not answer in time and is not waited for",

@@ -21,6 +21,7 @@ _ERRORS = {
     404: "There is nothing here.",
     409: "The state afterwards would be forbidden, or the files are refused.",
     413: "The body is too large.",
+    415: "The body is of another type than this route takes.",
     429: "The caller asks too often; `Retry-After` says when to ask again.",
     500: "The service failed; its log says why.",
     501: "The model in force has a matcher of its own, so this cannot be told.",
@@ -36,6 +37,8 @@ _RECORD_TOLD: Json = {
 }
 _OF_ALL = (403, 500)
 _OF_BODIES = (400, 413, 503)
+_OF_FORMS = (*_OF_BODIES, 415)
+_FORM: Json = {"type": "object", "additionalProperties": {"type": "string"}}
 _OF_SCOPES = (401, 429, 503)
 
 
@@ -90,10 +93,14 @@ def _operation(method: str, address: str, operation: Operation) -> Json:
         if operation.example is not None:
             content["example"] = operation.example
         told["requestBody"] = {"required": True, "content": {"application/json": content}}
+    if operation.is_form:
+        told["requestBody"] = {"required": True, "content": {"application/x-www-form-urlencoded": {"schema": _FORM}}}
     schema = {} if operation.answer is None else {"schema": operation.answer.schema()}
     told["responses"] = {"200": {"description": "The answer.", "content": {operation.media_type: schema}}}
     if operation.is_recorded:
         told["responses"]["200"]["headers"] = {RECORD_ID: {"schema": _RECORD_TOLD}}
+    if operation.redirects:
+        told["responses"]["303"] = {"description": "Look further at the address in `Location`."}
     for status in sorted(set(_statuses(operation, bool(scopes)))):
         told["responses"][str(status)] = _error(operation, status)
     return told
@@ -104,6 +111,8 @@ def _statuses(operation: Operation, has_scopes: bool) -> Iterator[int]:
     yield from operation.errors
     if operation.body is not None:
         yield from _OF_BODIES
+    if operation.is_form:
+        yield from _OF_FORMS
     if operation.parameters or operation.body is not None or has_scopes:
         yield 400
     if has_scopes:
@@ -140,10 +149,10 @@ def reference_page() -> str:
                     f"| `{one['name']}` | {'yes' if one['required'] else ''} | {one['schema'].get('description', '')} |"
                     for one in parameters
                 ]
-            if "requestBody" in told:
-                schema = told["requestBody"]["content"]["application/json"]["schema"]
+            schema = told.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
+            if schema is not None:
                 lines += ["", "| member | needed | type | what it is |", "|---|---|---|---|", *_rows(schema, "")]
-            statuses = ", ".join(status for status in told["responses"] if status != "200")
+            statuses = ", ".join(status for status in told["responses"] if status not in ("200", "303"))
             lines += ["", f"Errors: {statuses}."]
     return "\n".join(lines) + "\n"
 

@@ -27,6 +27,8 @@ class Operation:
     errors: tuple[int, ...] = ()
     media_type: str = "application/json"
     is_recorded: bool = False
+    is_form: bool = False
+    redirects: bool = False
 
 
 _SUBJECT = {"type": "user", "id": "ann"}
@@ -37,8 +39,12 @@ _PAGE = {"page": {"limit": 20}}
 _FORMAT = {"format": request_shapes.FORMAT}
 
 
-def _page(name: str, summary: str) -> Operation:
-    return Operation(name, summary, media_type="text/html", parameters=_FORMAT)
+def _page(name: str, summary: str, *, errors: tuple[int, ...] = (), redirects: bool = False) -> Operation:
+    return Operation(name, summary, media_type="text/html", parameters=_FORMAT, errors=errors, redirects=redirects)
+
+
+def _form(name: str, summary: str, *errors: int) -> Operation:
+    return Operation(name, summary, media_type="text/html", errors=errors, is_form=True, redirects=True)
 
 
 OPERATIONS: dict[tuple[str, str], Operation] = {
@@ -213,6 +219,20 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ("GET", "/console/who-can"): _page("console_who_can", "Who can do something in a domain, for people"),
     ("GET", "/console/what-can"): _page("console_what_can", "What a subject holds and can do in a domain, for people"),
     ("GET", "/console/changes"): _page("console_changes", "What commits changed in what is allowed, for people"),
+    ("GET", "/console/people"): _page("console_people", "Who holds roles, for people"),
+    ("GET", "/console/person"): _page("console_person", "The roles of one subject, and what can be given and taken"),
+    ("POST", "/console/person"): _form("console_change_person", "Gives and takes roles by a form", 404, 409),
+    ("GET", "/console/decisions"): _page("console_decisions", "The decision log, searched by people"),
+    ("GET", "/console/decision"): _page("console_decision", "One recorded decision, explained as of then", errors=(404,)),
+    ("GET", "/console/sign-in"): _page("console_sign_in", "Where people sign in", errors=(404,), redirects=True),
+    ("POST", "/console/sign-in"): _form("console_signs_in", "Signs a person in by an API key", 401, 404, 429),
+    ("GET", "/console/sign-in/openid"): _page(
+        "console_openid", "Sends people on to the OpenID provider", errors=(404,), redirects=True
+    ),
+    ("GET", "/console/sign-in/callback"): _page(
+        "console_openid_callback", "Where the OpenID provider sends people back to", errors=(401, 404, 503), redirects=True
+    ),
+    ("POST", "/console/sign-out"): _form("console_signs_out", "Signs a person out", 404),
     ("GET", "/console/style.css"): Operation("console_style", "How the pages look", media_type="text/css"),
     ("GET", "/console/console.js"): Operation("console_script", "What answers as one types", media_type="text/javascript"),
 }

@@ -1,13 +1,16 @@
-"""The commands `db check` and `db upgrade`: the tables of the database, their version and bringing them up to date."""
+"""The commands `db check`, `db upgrade` and `db grants`: the tables of the database, their version, and who may use them."""
 
 from __future__ import annotations
+
+import re
 
 import click
 
 from klausel.cli.command_group import CommandGroup
-from klausel.cli.database_options import database_option, exit_without_file, explains_storage_errors
+from klausel.cli.database_options import database_option, exit_without_file, explains_storage_errors, open_existing_database
 from klausel.cli.options import fail
-from klausel.cli.output import say
+from klausel.cli.output import say, say_lines
+from klausel.storage.database_roles import DatabaseRoles, apply_grants, grants
 from klausel.storage.schema import schema_version, upgrade_database, why_not
 from klausel.storage.sql.database import place_of, read_url
 from klausel.storage.sql.tables import SCHEMA_VERSION
@@ -15,12 +18,13 @@ from klausel.storage.sql.tables import SCHEMA_VERSION
 
 @click.group(cls=CommandGroup)
 def db() -> None:
-    """Look at the tables of the database, and bring them up to date.
+    """Look at the tables of the database, bring them up to date, and give roles their rights.
 
     \b
     Examples:
       klausel db check
       klausel db upgrade --database postgresql://localhost/klausel
+      klausel db grants --database postgresql://admin@localhost/klausel
     """
 
 
@@ -61,3 +65,46 @@ def upgrade(database: str) -> None:
         say(f"{place} has the tables of schema version {SCHEMA_VERSION} now")
     else:
         say(f"{place} had schema version {before}, and has {SCHEMA_VERSION} now")
+
+
+_ROLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,62}", re.ASCII)
+
+
+def _check_name(context: click.Context, parameter: click.Parameter, name: str) -> str:
+    if not _ROLE_NAME.fullmatch(name):
+        raise click.BadParameter("write a name of up to 63 letters, digits, _ and -, which begins with a letter or _")
+    return name
+
+
+@db.command("grants")
+@click.option("--owner", default="klausel_owner", callback=_check_name, show_default=True, help="Owns the tables.")
+@click.option("--service", default="klausel_service", callback=_check_name, show_default=True, help="For services.")
+@click.option(
+    "--auditor", default="klausel_auditor", callback=_check_name, show_default=True, help="Only reads, for auditors."
+)
+@click.option("--apply", "applies", is_flag=True, help="Run the statements, all or nothing, instead of printing them.")
+@database_option
+@explains_storage_errors
+def db_grants(database: str, owner: str, service: str, auditor: str, applies: bool) -> None:
+    """Print the SQL that makes three roles of PostgreSQL and gives each the rights that it needs, and no others.
+
+    A service decides and changes role assignments, but cannot change its change log or make API keys. Run it again after each
+    db upgrade. The user of --database must be allowed to make roles and to give the tables away; passwords are yours to set.
+
+    \b
+    Examples:
+      klausel db grants --database postgresql://admin@localhost/klausel | psql --set ON_ERROR_STOP=1 klausel
+      klausel db grants --database postgresql://admin@localhost/klausel --apply
+    """
+    roles = DatabaseRoles(owner, service, auditor)
+    if len({owner, service, auditor}) < len((owner, service, auditor)):
+        fail("the three roles need three names; otherwise one would have the rights of another")
+    engine = open_existing_database(database)
+    try:
+        if applies:
+            apply_grants(engine, roles)
+            say(f"{owner}, {service} and {auditor} have their rights in {place_of(engine.url)} now")
+        else:
+            say_lines(["BEGIN;", *(f"{statement};" for statement in grants(engine, roles)), "COMMIT;"])
+    finally:
+        engine.dispose()

@@ -12,7 +12,8 @@ from klausel.cli.options import (
     load_or_exit,
     model_beside,
     model_option,
-    refuse_all_but_one_folder,
+    refuse_several_folders,
+    refuse_what_is_no_folder,
     write_or_exit,
 )
 from klausel.cli.output import say
@@ -40,7 +41,8 @@ def declare(policies: Path, model: Path | None) -> None:
       klausel declare
       git diff policies
     """
-    refuse_all_but_one_folder(policies)
+    refuse_what_is_no_folder(policies)
+    refuse_several_folders(policies, "types are declared by what one folder says, for it must be right without the others")
     loaded = load_or_exit(policies, model, with_tests=True)
     likely = likely_types(loaded.compiled.policy, loaded.tests)
     texts = {file.name: file.content.decode() for file in read_files(policies, model_beside(policies, model))[0]}

@@ -58,7 +58,11 @@ def _write_json(found: Iterator[Finding], facts: Facts) -> None:
 
 
 def _write_html(found: Iterator[Finding], facts: Facts) -> None:
-    told = tuple((name, str(value)) for name, value in facts.items() if value and name not in ("version", "warnings"))
+    told = tuple(
+        (name, ", ".join(value) if isinstance(value, list) else str(value))
+        for name, value in facts.items()
+        if value and name not in ("version", "warnings")
+    )
     remarks = facts["warnings"]
     assert isinstance(remarks, list)
     rows = (tuple(cell or "" for cell in finding) for finding in found)
@@ -101,6 +105,13 @@ def _write_html(found: Iterator[Finding], facts: Facts) -> None:
     default=max(os.cpu_count() or 1, 1),
     help="Processes that read records at once.  [default: one for each core]",
 )
+@click.option(
+    "--only",
+    type=click.Choice(KINDS),
+    multiple=True,
+    metavar="KIND",
+    help="Only findings of this kind; repeatable.",
+)
 @format_option({"text": _write_text, "csv": _write_csv, "json": _write_json, "html": _write_html})
 @click.option(
     "--fail-on",
@@ -121,6 +132,7 @@ def findings(
     from_database: bool,
     unused_for: int,
     processes: int,
+    only: tuple[str, ...],
     write: Callable[[Iterator[Finding], Facts], None],
     fail_on: tuple[str, ...],
     at: str | None,
@@ -140,11 +152,17 @@ def findings(
       klausel findings
       klausel findings --in acme --ending-within 7d
       klausel findings --decisions decisions.jsonl --unused-for 90d --format csv > findings.csv
+      klausel findings --only privileged
       klausel findings --fail-on separate-roles --fail-on keep-one
     """
     has_log = bool(decisions) or from_database
-    if not has_log and any(kind in OF_DECISIONS for kind in fail_on):
+    if not has_log and any(kind in OF_DECISIONS for kind in (*fail_on, *only)):
         raise click.UsageError(f"{' and '.join(OF_DECISIONS)} are found by a decision log; name one with --decisions")
+    left_out = [kind for kind in fail_on if only and kind not in (*only, "any")]
+    if left_out:
+        raise click.UsageError(
+            f"--fail-on {left_out[0]} can find nothing, as --only leaves it out; add --only {left_out[0]}"
+        )
     loaded = load_or_exit(policies, model, at=at)
     policy = loaded.compiled.policy
     where = None if domain is None else domain_named(policy.roles, domain)
@@ -157,6 +175,7 @@ def findings(
             "revision": store.revision(),
             "at": instant_text(now),
             "in": where,
+            "only": list(only) or None,
             "decisions_since": None,
             "warnings": [],
         }
@@ -170,7 +189,8 @@ def findings(
             facts |= {"decisions_since": since, "warnings": warnings}
             use = (found, duration_text(unused_for))
         search = FindingsSearch(policy.roles, now, within, where, HeldPermissions(policy), use)
-        write(_counted(_found(store, search, where), counts), facts)
+        wanted = (one for one in _found(store, search, where) if not only or one.kind in only)
+        write(_counted(wanted, counts), facts)
     if any(counts[kind] or (kind == "any" and counts) for kind in fail_on):
         raise SystemExit(EXIT_PROBLEMS)
 

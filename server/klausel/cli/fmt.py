@@ -8,13 +8,13 @@ from pathlib import Path
 
 import click
 
-from klausel.cli.options import EXIT_PROBLEMS, model_beside, refuse_all_but_one_folder, write_or_exit
+from klausel.cli.options import EXIT_PROBLEMS, model_beside, refuse_what_is_no_folder, write_or_exit
 from klausel.cli.output import say
 from klausel.cli.policy_folder import policies_option_alone
 from klausel.core.formatting.files import can_be_formatted, format_file
 from klausel.core.loading.load import SourceFile
 from klausel.core.terms.problem import FormatLossError, PolicyError
-from klausel.storage.policy_files.folder import read_files, shown
+from klausel.storage.policy_files.folder import folders_of, read_files, shown
 
 
 @click.command()
@@ -28,8 +28,9 @@ def fmt(files: tuple[Path, ...], policies: Path, is_check: bool, is_diff: bool) 
     """Bring the YAML and CSV files of the policies into their one canonical form, so that a diff shows meaning only.
 
     Comments stay, and so does what the files say: it is read again before anything is written. With FILE only these,
-    otherwise all files of the policy set, which DIR may name. A file that cannot be read, or has keys without meaning, is
-    named and left alone; the exit code is 1 then.
+    otherwise all files of the policy set, which DIR may name; of several
+    folders, those of each. A file that cannot be read, or has keys without meaning, is named and left alone; the exit code is 1
+    then.
 
     \b
     Examples:
@@ -41,7 +42,7 @@ def fmt(files: tuple[Path, ...], policies: Path, is_check: bool, is_diff: bool) 
     if len(files) == 1 and files[0].is_dir():
         policies, files = files[0], ()
     faulty = changed = same = 0
-    for file in _chosen(files, policies):
+    for path, file in _chosen(files, policies):
         try:
             content = format_file(file)
         except (PolicyError, FormatLossError) as error:
@@ -57,31 +58,34 @@ def fmt(files: tuple[Path, ...], policies: Path, is_check: bool, is_diff: bool) 
         else:
             say(f"{file.shown_as}: {'would change' if is_check else 'rewritten'}")
         if not is_check:
-            write_or_exit(policies / file.name, content)
+            write_or_exit(path, content)
     verb = "would change" if is_check else "changed"
     say(f"{changed} {verb}, {same} in canonical form, {faulty} left alone because of problems", err=True)
     raise SystemExit(EXIT_PROBLEMS if faulty or (is_check and changed) else 0)
 
 
-def _chosen(paths: tuple[Path, ...], policies: Path) -> Iterator[SourceFile]:
-    """The files named, or all; ends with wrong usage at a name that is no file of the policy set with a canonical form."""
-    refuse_all_but_one_folder(policies)
-    if not policies.is_dir():
-        raise click.UsageError(f"{policies}: there is no such folder; name the one that holds roles.yaml with --policies")
-    found = {
-        (policies / file.name).resolve(): file
-        for file in read_files(policies, model_beside(policies, None))[0]
-        if can_be_formatted(file.name)
-    }
-    if not found:
-        raise click.UsageError(
-            f"{policies} holds no YAML or CSV file of a policy set; name the one that does with --policies"
-        )
+def _chosen(paths: tuple[Path, ...], policies: Path) -> Iterator[tuple[Path, SourceFile]]:
+    """The files named, or all, with their paths; ends with wrong usage at a name that is no file with a canonical form."""
+    refuse_what_is_no_folder(policies)
+    found: dict[Path, tuple[Path, SourceFile]] = {}
+    for folder in folders_of(policies):
+        if not folder.is_dir():
+            raise click.UsageError(f"{folder}: there is no such folder; name the one that holds roles.yaml with --policies")
+        of_folder = {
+            (folder / file.name).resolve(): (folder / file.name, file)
+            for file in read_files(folder, model_beside(folder, None))[0]
+            if can_be_formatted(file.name)
+        }
+        if not of_folder:
+            raise click.UsageError(
+                f"{folder} holds no YAML or CSV file of a policy set; name the one that does with --policies"
+            )
+        found |= of_folder
     chosen = {path.resolve(): path for path in paths}
     unknown = [path for resolved, path in chosen.items() if resolved not in found]
     if unknown:
         raise click.UsageError(f"{shown(unknown[0])} is no YAML or CSV file of the policies in {policies}; see --policies")
-    yield from (file for resolved, file in found.items() if not chosen or resolved in chosen)
+    yield from (one for resolved, one in found.items() if not chosen or resolved in chosen)
 
 
 def _name_faulty(file: SourceFile, error: PolicyError | FormatLossError) -> None:

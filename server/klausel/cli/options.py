@@ -68,17 +68,16 @@ def model_beside(policies: Path, model: Path | None) -> Path:
     return next((place for place in places if os.path.isfile(place)), here)
 
 
-def refuse_several_folders(policies: Path) -> None:
-    """Ends a command that works on one folder with wrong usage, where several are named."""
+def refuse_several_folders(policies: Path, why: str) -> None:
+    """Ends a command that works on one folder with wrong usage, where several are named; `why` says what it does with one."""
     if len(folders_of(policies)) > 1:
-        raise click.UsageError(f"this works on one policy folder, and several are named ({policies}); name one of them")
+        raise click.UsageError(f"{why}, and several policy folders are named ({policies}); name one of them")
 
 
-def refuse_all_but_one_folder(policies: Path) -> None:
-    """Ends a command that writes files with wrong usage, where what is named is not one folder."""
+def refuse_what_is_no_folder(policies: Path) -> None:
+    """Ends a command that writes files with wrong usage, where what is named is no folder."""
     if git_address(str(policies)):
         raise click.UsageError(f"files are written in a folder, and {policies} is none; name one with --policies")
-    refuse_several_folders(policies)
 
 
 def load_or_exit(policies: Path, model: Path | None, with_tests: bool = False, at: str | None = None) -> LoadedPolicy:
@@ -97,7 +96,9 @@ def open_history(policies: Path, at: str | None) -> tuple[GitRepository, GitComm
     if git_address(str(policies)) is not None:
         _refuse_second_commit(policies, at)
     else:
-        refuse_several_folders(policies)
+        refuse_several_folders(
+            policies, "this follows one policy folder through its commits (klausel diff compares commits of all of them)"
+        )
     return policy_history.open_history(str(policies), at)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -12,7 +13,7 @@ import click
 from klausel.cli.database_options import database_option, explains_storage_errors, open_existing_database
 from klausel.cli.formats import format_option
 from klausel.cli.moments import moment_of, people_at_option
-from klausel.cli.options import at_option, load_or_exit, model_option
+from klausel.cli.options import at_option, fail, load_or_exit, model_option
 from klausel.cli.output import say
 from klausel.cli.policy_folder import policies_option
 from klausel.cli.review_sheet import apply, sheet, verify
@@ -27,8 +28,16 @@ from klausel.core.terms.moment import moment_text
 from klausel.service.pipeline import LoadedPolicy
 from klausel.storage.assignments.store import AssignmentStore
 
+VERSION_OF_FACTS = 1
 Writer = Callable[[Sheet], Iterator[str]]
 written_option = format_option(FORMATS)
+facts_option = click.option(
+    "--facts",
+    "facts_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write to this file, as JSON, what the table is about: title, policies, commit, role assignments. CSV does not say it.",
+)
 
 by_option = click.option(
     "--by", type=click.Choice(["role", "person"]), default="role", show_default=True, help="What the rows are about."
@@ -42,6 +51,7 @@ in_option = click.option(
 @by_option
 @in_option
 @written_option
+@facts_option
 @click.option(
     "--kept",
     is_flag=True,
@@ -57,6 +67,7 @@ def matrix(
     by: str,
     domain: str | None,
     write: Writer,
+    facts_file: Path | None,
     kept: bool,
     moment: int | None,
     at: str | None,
@@ -73,7 +84,7 @@ def matrix(
     Examples:
       klausel matrix
       klausel matrix --format markdown --kept > docs/matrix.md
-      klausel matrix --by person --in acme/support --format csv > support.csv
+      klausel matrix --by person --in acme/support --format csv --facts support.facts.json > support.csv
       klausel matrix --by person --in acme/support --at v1.2 --people-at 2026-01-15
     """
     loaded = load_or_exit(policies, model, at=at)
@@ -84,7 +95,7 @@ def matrix(
             raise click.UsageError("--in goes with --by person; the matrix by role is the same everywhere")
         if moment is not None:
             raise click.UsageError("--people-at goes with --by person; the matrix by role holds whoever has the roles")
-        _write(sheet_by_role(policy, facts, with_lines=not kept), write, loaded)
+        _write(sheet_by_role(policy, facts, with_lines=not kept), write, facts_file, loaded)
         return
     if domain is None:
         raise click.UsageError("--by person needs --in: name the domain, such as acme/support")
@@ -92,7 +103,7 @@ def matrix(
     with closing(AssignmentStore(open_existing_database(database))) as store:
         facts += (_people_fact(store, moment),)
         people = _people_in(store, policy, where, moment)
-        _write(sheet_by_person(policy, where, people, facts, in_one_row=write is as_csv), write, loaded)
+        _write(sheet_by_person(policy, where, people, facts, in_one_row=write is as_csv), write, facts_file, loaded)
 
 
 class _Reviews(click.Group):
@@ -132,6 +143,7 @@ def review() -> None:
 )
 @people_at_option
 @written_option
+@facts_option
 @at_option
 @policies_option
 @model_option
@@ -144,6 +156,7 @@ def changes(
     moment_then: int | None,
     moment: int | None,
     write: Writer,
+    facts_file: Path | None,
     at: str | None,
     policies: Path,
     model: Path | None,
@@ -167,7 +180,7 @@ def changes(
     if by == "role":
         if domain is not None or moment_then is not None or moment is not None:
             raise click.UsageError("--in, --people-since and --people-at go with --by person")
-        _write(sheet_of_changes(*sides, facts), write, before, after)
+        _write(sheet_of_changes(*sides, facts), write, facts_file, before, after)
         return
     if domain is None or moment_then is None:
         raise click.UsageError(
@@ -179,7 +192,7 @@ def changes(
             _people_in(store, policy, where, when) for policy, when in zip(sides, (moment_then, moment), strict=True)
         )
         facts += (_people_fact(store, moment_then, " then"), _people_fact(store, moment, " now"))
-        _write(sheet_of_personal_changes(*sides, where, (people[0], people[1]), facts), write, before, after)
+        _write(sheet_of_personal_changes(*sides, where, (people[0], people[1]), facts), write, facts_file, before, after)
 
 
 for _command in (sheet, apply, verify):
@@ -211,10 +224,16 @@ def _facts(loaded: LoadedPolicy, with_commit: bool, when: str = "") -> tuple[tup
     return (*facts, (f"commit{when}", commit.id + (" and changes that are not committed" if commit.dirty else "")))
 
 
-def _write(sheet: Sheet, write: Writer, *shown: LoadedPolicy) -> None:
+def _write(sheet: Sheet, write: Writer, facts_file: Path | None, *shown: LoadedPolicy) -> None:
     models = list(dict.fromkeys(loaded.compiled.other_model for loaded in shown))
     note = note_on_change(models[0], models[-1]) if len(models) > 1 else note_on(models[0]) if models[0] else None
     if note is not None:
         sheet = dataclasses.replace(sheet, title=f"{note}: {sheet.title}")
+    if facts_file is not None:
+        told = {"version": VERSION_OF_FACTS, "title": sheet.title, **dict(sheet.facts)}
+        try:
+            facts_file.write_text(json.dumps(told, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+        except OSError as error:
+            fail(f"{facts_file} cannot be written: {error.strerror}; name another file with --facts")
     for line in write(sheet):
         say(line)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from klausel.cli.options import EXIT_PROBLEMS, fail, model_beside, refuse_all_but_one_folder, write_or_exit
+from klausel.cli.options import EXIT_PROBLEMS, fail, refuse_what_is_no_folder, write_or_exit
 from klausel.cli.output import say
 from klausel.cli.policy_folder import policies_option
 from klausel.core.loading.declared_names import DeclaredNames, declared_names
 from klausel.core.loading.json_schema import schemas_for
-from klausel.core.loading.load import ROLES_FILE, no_roles
+from klausel.core.loading.load import ROLES_FILE, SourceFile, no_roles
 from klausel.storage.file_rules import SCHEMAS_FOLDER
-from klausel.storage.policy_files.folder import read_files, shown
+from klausel.storage.policy_files.folder import folders_of, read_files, shown
 
 
 @click.command()
@@ -25,14 +26,31 @@ def schema(policies: Path, is_check: bool) -> None:
 
     They stand in the folder schemas beside the policies. Run it again after a role, a resource type, an action, a
     condition or a level was added. Problems in the files do not stop it, except in a file that cannot be read at all.
+    Of several folders each gets its own, with the names of those before it.
 
     \b
     Examples:
       klausel schema
       klausel schema --check
     """
-    names = _names_or_exit(policies)
-    folder = policies / SCHEMAS_FOLDER
+    refuse_what_is_no_folder(policies)
+    folders = folders_of(policies)
+    for folder in folders:
+        if not folder.is_dir():
+            fail(f"{folder}: there is no such folder; name the one that holds roles.yaml with --policies")
+    stale = 0
+    known: list[SourceFile] = []
+    for layer, folder in enumerate(folders):
+        names = _names_or_exit(folder, layer, known)
+        stale += _write_schemas(folder / SCHEMAS_FOLDER, names, is_check)
+    if not stale:
+        told = " and ".join(shown(folder / SCHEMAS_FOLDER) for folder in folders)
+        say(f"the schemas in {told} are up to date", err=True)
+    raise SystemExit(EXIT_PROBLEMS if is_check and stale else 0)
+
+
+def _write_schemas(folder: Path, names: DeclaredNames, is_check: bool) -> int:
+    """Writes what is not up to date, or only says so; how many that are."""
     stale = 0
     for name, content in schemas_for(names).items():
         path = folder / name
@@ -43,19 +61,16 @@ def schema(policies: Path, is_check: bool) -> None:
         if not is_check:
             write_or_exit(path, text.encode())
         say(f"{shown(path)}: {'not up to date; run klausel schema' if is_check else 'written'}")
-    if not stale:
-        say(f"the schemas in {shown(folder)} are up to date", err=True)
-    raise SystemExit(EXIT_PROBLEMS if is_check and stale else 0)
+    return stale
 
 
-def _names_or_exit(policies: Path) -> DeclaredNames:
-    refuse_all_but_one_folder(policies)
-    if not policies.is_dir():
-        fail(f"{policies}: there is no such folder; name the one that holds roles.yaml with --policies")
-    files, found = read_files(policies, model_beside(policies, None))
-    if all(file.name != ROLES_FILE for file in files):
-        fail(str(no_roles(shown(policies / ROLES_FILE))))
-    names, problems = declared_names(files)
+def _names_or_exit(folder: Path, layer: int, known: list[SourceFile]) -> DeclaredNames:
+    """The names of a folder and those before it, whose files are `known`, and then its own, too."""
+    files, found = read_files(folder, None)
+    if not layer and all(file.name != ROLES_FILE for file in files):
+        fail(str(no_roles(shown(folder / ROLES_FILE))))
+    known += [replace(file, layer=layer) for file in files]
+    names, problems = declared_names(known)
     problems += [problem for problem in found if problem.id == "unreadable-file"]
     if problems:
         for problem in sorted(problems):

@@ -25,6 +25,7 @@ from klausel.service.policy_in_force import InForce, LivePolicy, Outcome
 from klausel.service.recording import Decide, Recording
 from klausel.service.sign_in import SignIns
 from klausel.service.stored_properties import join_all, join_one, names_from_store, resource_key_of, subject_key_of
+from klausel.service.tally import Tally
 from klausel.settings import Settings
 from klausel.storage.assignments.store import AssignmentStore
 from klausel.storage.decision_log.queue import DecisionLog
@@ -120,7 +121,7 @@ class Service:
     """The parts that answer requests; all of them may be used from several threads.
 
     `fault` finds out whether the parts can answer now: what keeps them from it, as a sentence, None when nothing does.
-    `clock` gives the one moment at which a request is answered.
+    `clock` gives the one moment at which a request is answered. `decisions` counts evaluations by their answer: True or False.
     """
 
     settings: Settings
@@ -131,6 +132,7 @@ class Service:
     decision_log: DecisionLog | None = None
     clock: Callable[[], datetime] = _now
     failures: Failures = field(default_factory=Failures)
+    decisions: Tally[bool] = field(default_factory=Tally)
     authentication: Authentication | None = None
     sign_ins: SignIns | None = None
     openid: OpenIdProvider | None = None

@@ -14,6 +14,7 @@ from klausel.core.policy.holding import Held, Rows, held_at
 from klausel.core.policy.roles import RoleModel
 from klausel.service.role_assignments import RoleAssignments
 from klausel.service.stored_properties import StoredProperties
+from klausel.service.tally import Tally
 from klausel.storage.sql.history import KnownState
 from klausel.storage.sql.revisions import StoreChange
 
@@ -75,6 +76,7 @@ class EffectiveRolesCache:
         self._bytes_per_assignment = 150 + sys.getsizeof(frozenset(roles.inheritance))
         # Counts the times that something was dropped. What was read before a drop may be old, and is not kept.
         self._drops = 0
+        self._reads: Tally[None] = Tally()
         self._history = self._reader.history
         self._known = self._history.state() if self._watches_other_processes and self._history is not None else None
         self._lock = threading.Lock()
@@ -172,12 +174,18 @@ class EffectiveRolesCache:
         return len(self._entries)
 
     @property
+    def reads(self) -> int:
+        """How many times the roles of a subject were read from the database, since these policies are in force."""
+        return int(self._reads.totals().get(None, 0))
+
+    @property
     def approximate_bytes(self) -> int:
         """About how much memory the kept effective roles take."""
         return self._bytes
 
     def _read(self, subject_key: str, now: float) -> EffectiveRoles:
         drops = self._drops
+        self._reads.add(None)
         rows = self._reader.held_by(subject_key)
         if not rows.pairs and not rows.others:
             return NOBODY

@@ -36,6 +36,8 @@ class TokenRules:
 class OauthTokens:
     """Callers by their tokens; one that was found good is remembered by its hash, until it ends or the keys change."""
 
+    depends_on = ("the keys of the issuer", "the moment")
+
     def __init__(self, rules: TokenRules, keys: SigningKeys, clock: Callable[[], float] = time.time) -> None:
         self._rules, self._keys, self._clock = rules, keys, clock
         self._known: dict[bytes, tuple[int, float, Caller]] = {}

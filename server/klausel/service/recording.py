@@ -55,14 +55,22 @@ class Recording:
         head = self._head
         head["policy"] = _version(policy)
         head["assignments_revision"] = None
+        self._begin_otherwise()
 
     def name_revision(self, revision: str) -> None:
         """Notes a state of the role assignments that all decisions after this call have seen."""
         self._head["assignments_revision"] = revision
+        self._begin_otherwise()
 
     def name_now(self, now: datetime) -> None:
         """Notes the time that all decisions after this call take for the present."""
         self._head["now"] = time_text(now)
+        self._begin_otherwise()
+
+    def _begin_otherwise(self) -> None:
+        """Forgets how the records of a batch began so far."""
+        if self._shared is not None:
+            self._shared.beginning = None
 
     def noting(self, decide: Decide) -> Decide:
         """What decides as `decide` does, and notes each decision."""

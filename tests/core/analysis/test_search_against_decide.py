@@ -12,6 +12,7 @@ from policy_sets import Asked, policy_of
 
 from klausel.core.analysis.permission import Question, given_values, question_in
 from klausel.core.analysis.search import Found, holders_that_matter, what_can, who_can
+from klausel.core.conditions import outcomes
 from klausel.core.conditions.outcomes import Known, Outcome, TruthSpace, truth_space
 from klausel.core.conditions.simplify import small_space
 from klausel.core.conditions.tree import Atom, Attribute, Term, atoms, attributes_in, attributes_of, evaluate
@@ -79,7 +80,10 @@ def random_requests_about(
 
 @lru_cache(1000)
 def space_of(all_atoms: tuple[Atom, ...]) -> TruthSpace | None:
-    return small_space(all_atoms)
+    # Where there are more, random requests alone are asked about; it takes long to find that there are 200,000.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(outcomes, "MOST_CASES", 20_000)
+        return small_space(all_atoms)
 
 
 _OUTCOMES: dict[tuple[tuple[Atom, ...], str], tuple[Outcome, ...]] = {}
@@ -249,6 +253,7 @@ def test_whoever_is_asked_about_first_what_is_said_of_each_is_the_same(condition
         return found
 
     expected = {subject: question().permission({"guest"}, subject) for subject in subjects}
-    for order in itertools.permutations(subjects):
+    for first_three in itertools.permutations(subjects, 3):
         asked = question()
+        order = [*first_three, *(subject for subject in subjects if subject not in first_three)]
         assert {subject: asked.permission({"guest"}, subject) for subject in order} == expected

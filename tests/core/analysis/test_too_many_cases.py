@@ -60,12 +60,20 @@ def test_so_many_comparisons_that_they_multiply_are_counted_before_they_are_gone
         truth_space([Comparison("==", name, Literal("x")) for name in names(30)])
 
 
+@pytest.fixture
+def few_cases(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tenth of the usual limit, which the chain of the tests is far beyond all the same."""
+    monkeypatch.setattr(module, "MOST_CASES", 20_000)
+
+
+@pytest.mark.usefixtures("few_cases")
 def test_an_invariant_about_them_counts_as_broken_and_says_why() -> None:
     (verdict,) = prove_all(policy(LONG))
     assert (verdict.holds, verdict.counterexample) == (False, None)
     assert str(verdict.undecided).startswith("read page: its conditions compare too many values")
 
 
+@pytest.mark.usefixtures("few_cases")
 def test_the_service_refuses_policies_whose_invariants_cannot_be_told() -> None:
     found = policy(LONG)
     (problem,) = unmet_expectations(found, compile_policy(found, MODEL), ())
@@ -73,6 +81,7 @@ def test_the_service_refuses_policies_whose_invariants_cannot_be_told() -> None:
     assert 'whether the invariant "' in problem.message and "cannot be told: read page" in problem.message
 
 
+@pytest.mark.usefixtures("few_cases")
 def test_a_mutant_that_nothing_can_be_told_about_survives() -> None:
     found = policy(LONG)
     judge = Judge(found, (), lambda changed: compile_policy(changed, MODEL))
@@ -82,6 +91,7 @@ def test_a_mutant_that_nothing_can_be_told_about_survives() -> None:
     assert all(verdict.undecided for verdict in verdicts if verdict.difference is None)
 
 
+@pytest.mark.usefixtures("few_cases")
 def test_a_difference_that_cannot_be_told_is_unknown_not_the_same() -> None:
     difference = difference_between(policy(LONG), policy(LONG.replace("==", "!=", 1)))
     assert (difference.verdict, difference.changes) == ("unknown", ())

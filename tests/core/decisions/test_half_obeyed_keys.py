@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import oracle
 import pytest
 from policy_sets import Asked, policy_of
 
-from klausel.casbin_policies import engine, rows
+from klausel.casbin_policies import rows
 from klausel.casbin_policies.rows import grant_rows
 from klausel.core.analysis import decision_table
 from klausel.core.conditions.values import read_time
@@ -25,7 +25,7 @@ from klausel.core.filters.tree import holds
 from klausel.core.loading import features, file_schema
 from klausel.core.loading.fields import ProblemList
 from klausel.core.loading.file_schema import GRANT, Key, OneText
-from klausel.core.policy.policy_set import PolicySet
+from klausel.core.policy.policy_set import Grant, PolicySet
 from klausel.core.terms.request import Action, Request, Resource, Subject
 from klausel.core.text.yaml_nodes import Fields
 
@@ -159,11 +159,12 @@ def test_a_key_that_is_read_and_not_obeyed_is_found(with_key_that_is_read: tuple
 
 
 def test_a_key_that_its_casbin_row_leaves_out_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    def rows_without_scopes(policy: PolicySet) -> list[rows.Row]:
-        return [row._replace(fields=(row.fields[0], "*", *row.fields[2:])) for row in rows.grant_rows(policy)]
+    rows_of = rows._rows_of
 
-    monkeypatch.setattr(engine, "grant_rows", rows_without_scopes)
-    monkeypatch.setitem(globals(), "grant_rows", rows_without_scopes)
+    def rows_without_scopes(grants: Iterable[Grant]) -> list[rows.Row]:
+        return [row._replace(fields=(row.fields[0], "*", *row.fields[2:])) for row in rows_of(grants)]
+
+    monkeypatch.setattr(rows, "_rows_of", rows_without_scopes)
     found = list(faults(GRANT.keys, EXAMPLES))
     assert [fault.split('"')[1] for fault in found] == ["in"] * 3 + ["at_level"] * 3
     assert all("decide" in fault or "rows.py" in fault for fault in found)

@@ -13,6 +13,7 @@ from klausel.core.decisions.decide import Decision
 from klausel.core.records.recorded import BadRecord, Recorded
 from klausel.core.records.shared_values import LARGE_BYTES, SharedValues
 from klausel.core.terms.request import Action, Request, Resource, Subject
+from klausel.service.recording import Recording
 from klausel.storage.decision_log.files import Block, records_in
 from klausel.storage.decision_log.queue import DecisionLog
 
@@ -39,6 +40,7 @@ def lines_of(log: DecisionLog, requests: list[Request]) -> tuple[list[bytes], li
     for index, request in enumerate(requests):
         if index == len(requests) // 2:
             head["assignments_revision"] = "a-1"
+            shared.beginning = None
         log.add_line(lines, shared, head, index, request, DENY, None, 1000)
         plain.append(log.line(head, index, request, DENY, None, 1000))
     last = shared.end()
@@ -91,3 +93,17 @@ def test_a_line_whose_values_are_not_there_is_no_record(fault: dict[str, object]
     found = [record for _, record in records_in(Block("log", 1, json.dumps({"time": "t", **fault}).encode()))]
     assert all(isinstance(record, BadRecord) for record in found)
     assert found or fault["decisions"] == []
+
+
+def test_what_is_named_between_two_items_of_a_batch_stands_from_then_on() -> None:
+    kept = KeptLines()
+    recording = Recording(DecisionLog(kept, strict=True), "evaluations", {"REMOTE_ADDR": "::1"})
+    request = Request(Subject("user", "ann"), Action("view"), Resource("doc", "a"))
+    for revision in ("a-1", "a-2"):
+        recording.name_revision(revision)
+        for _ in range(2):
+            recording.note(request, DENY, 1000)
+    recording.end()
+    records = [json.loads(line) for line in kept.lines]
+    assert [one["assignments_revision"] for one in records] == ["a-1", "a-1", "a-2", "a-2"]
+    assert [one["index"] for one in records] == [0, 1, 2, 3]

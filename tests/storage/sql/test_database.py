@@ -167,3 +167,15 @@ def test_a_thread_that_ends_closes_its_connection(postgresql_schema_url: str) ->
         query = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT v1, v2%' AND pid <> pg_backend_pid()"
         assert connection.execute(text(query)).scalar_one() <= 4
     store.close()
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["mysql", "mysql+pymysql", "mariadb+mariadbconnector", "mssql", "oracle", "postgresql+asyncpg", "sqlite+aiosqlite"],
+)
+def test_other_databases_and_drivers_are_refused_in_one_sentence(kind: str) -> None:
+    message = error_of(f"{kind}://ann:s3cret@host/klausel")
+    assert message == (
+        f'Klausel keeps its data in SQLite or PostgreSQL, not in "{kind}"; write the database URL as '
+        "sqlite:///klausel.db or postgresql://user@host/name"
+    )

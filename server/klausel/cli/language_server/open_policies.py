@@ -1,4 +1,4 @@
-"""A policy folder as an editor sees it: the files on disk, and over them what is typed and not saved yet."""
+"""A policy set as an editor sees it: the files on disk, and over them what is typed and not saved yet."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from klausel.core.text.decoding import decode
 from klausel.core.text.yaml_nodes import read_yaml
 from klausel.service.pipeline import load_result, texts_with_switch_offs
 from klausel.storage.file_rules import problem_of_name
-from klausel.storage.policy_files.folder import PolicyFiles, read_folder, shown
+from klausel.storage.policy_files.folder import PolicyFiles, folders_of, read_folder, shown
 
 
 def folder_of(file: Path) -> Path | None:
@@ -39,10 +39,11 @@ class Checked:
 
 
 class OpenPolicies:
-    """One policy folder; `typed` are the texts of files that are open in the editor."""
+    """One policy folder, or several that are joined; `typed` are the texts of files that are open in the editor."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.folders = folders_of(folder)
         self.typed: dict[Path, str] = {}
         self.last_good: PolicySet | None = None
         self._readable: dict[str, SourceFile] = {}
@@ -52,21 +53,30 @@ class OpenPolicies:
         return Path(shown_as).absolute()
 
     def name_of(self, path: Path) -> str:
-        """The name of a file inside the folder: `features/quizzes.yaml`."""
-        return path.relative_to(self.folder).as_posix()
+        """The name of a file inside its folder: `features/quizzes.yaml`."""
+        return path.relative_to(self.folders[self._layer_of(path)]).as_posix()
+
+    def _layer_of(self, path: Path) -> int:
+        """Which of the folders a file lies in; the innermost, where one lies in another."""
+        around = [(len(folder.parts), layer) for layer, folder in enumerate(self.folders) if path.is_relative_to(folder)]
+        return max(around)[1]
 
     def files(self) -> PolicyFiles:
         """Everything as it stands now; raises `PolicyError` when the folder cannot be read."""
         found = read_folder(self.folder, model_beside(self.folder, None))
         for file in found.files:
             # What is saved stands in for what cannot be read yet.
-            self._readable.setdefault(file.name, file)
-        typed = {self.name_of(path): text for path, text in self.typed.items()}
-        on_disk = {file.name for file in found.files}
-        new = [name for name in typed if name not in on_disk and problem_of_name(name, name) is None]
+            self._readable.setdefault(file.shown_as, file)
+        typed = {shown(path): path for path in self.typed}
+        on_disk = {file.shown_as for file in found.files}
         files = [
-            replace(file, content=typed[file.name].encode()) if file.name in typed else file for file in found.files
-        ] + [SourceFile(name, shown(self.folder / name), typed[name].encode()) for name in new]
+            replace(file, content=self.typed[typed[file.shown_as]].encode()) if file.shown_as in typed else file
+            for file in found.files
+        ]
+        for shown_as, path in typed.items():
+            name = self.name_of(path)
+            if shown_as not in on_disk and problem_of_name(name, shown_as) is None:
+                files.append(SourceFile(name, shown_as, self.typed[path].encode(), self._layer_of(path)))
         return replace(found, files=tuple(files))
 
     def names(self) -> tuple[DeclaredNames, list[Mention], tuple[SourceFile, ...]]:
@@ -101,5 +111,5 @@ class OpenPolicies:
         text, _ = decode(file.content, file.shown_as)
         is_readable = text is not None and (not file.name.endswith(".yaml") or read_yaml(text, file.shown_as)[0] is not None)
         if is_readable:
-            self._readable[file.name] = file
-        return self._readable.get(file.name, file)
+            self._readable[file.shown_as] = file
+        return self._readable.get(file.shown_as, file)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -44,10 +45,14 @@ _KINDS: dict[OfferKind, lsp.CompletionItemKind] = {
 
 
 class PolicyServer(LanguageServer):
-    """One editor's server; `folders` are the policy folders of the files that were opened."""
+    """One editor's server; `folders` are the policy sets of the files that were opened, by their folders.
 
-    def __init__(self) -> None:
+    `joined` are policy folders that make one set; a relative one lies in the folder that the editor has open, if it is there.
+    """
+
+    def __init__(self, joined: tuple[Path, ...] = ()) -> None:
         super().__init__("klausel", klausel.__version__)
+        self.joined = joined
         self.folders: dict[Path, OpenPolicies] = {}
         self.checked: dict[Path, Checked] = {}
         self.waiting: dict[Path, asyncio.Task[None]] = {}
@@ -55,10 +60,19 @@ class PolicyServer(LanguageServer):
     def policies_of(self, uri: str) -> tuple[OpenPolicies, Path] | None:
         """The policy folder that a document belongs to, and its path; None for a document of something else."""
         path = path_of(uri)
-        folder = folder_of(path)
+        joined = tuple(map(self._where_opened, self.joined))
+        if any(path.is_relative_to(folder) for folder in joined):
+            folder: Path | None = Path(os.pathsep.join(map(str, joined)))
+        else:
+            folder = folder_of(path)
         if folder is None:
             return None
         return self.folders.setdefault(folder, OpenPolicies(folder)), path
+
+    def _where_opened(self, folder: Path) -> Path:
+        root = self.workspace.root_path
+        inside = folder if root is None else Path(root) / folder
+        return Path(os.path.abspath(inside if inside.is_dir() else folder))
 
     def look_again(self, policies: OpenPolicies, wait: bool = True) -> None:
         """Checks a folder when nothing was typed for a moment, and tells the editor."""
@@ -84,9 +98,9 @@ class PolicyServer(LanguageServer):
             )
 
 
-def make_server() -> PolicyServer:
-    """A language server with all its handlers."""
-    server = PolicyServer()
+def make_server(joined: tuple[Path, ...] = ()) -> PolicyServer:
+    """A language server with all its handlers; `joined` are policy folders that make one set."""
+    server = PolicyServer(joined)
 
     @server.feature(lsp.TEXT_DOCUMENT_DID_OPEN)
     async def opened(params: lsp.DidOpenTextDocumentParams) -> None:
@@ -212,9 +226,9 @@ def make_server() -> PolicyServer:
             edits = edits_to_rename(files, mentions, mention, params.new_name)
         except CannotRename as error:
             raise JsonRpcInvalidParams(str(error)) from error
-        demo = found[0].folder / DEMO_FILE
-        if mention.kind == "role" and demo.is_file():
-            edits += edits_in_rows(demo.read_text(encoding="utf-8"), shown(demo), mention.name, params.new_name)
+        for demo in (folder / DEMO_FILE for folder in found[0].folders):
+            if mention.kind == "role" and demo.is_file():
+                edits += edits_in_rows(demo.read_text(encoding="utf-8"), shown(demo), mention.name, params.new_name)
         return edit_of(edits, found[0])
 
     def edit_of(edits: Iterable[Edit], policies: OpenPolicies) -> lsp.WorkspaceEdit:

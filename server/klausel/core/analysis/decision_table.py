@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from klausel.core.analysis.alike import NAMES_ASKED, Shapes
 from klausel.core.analysis.both_sides import (
     Asked,
     PlacementOfBoth,
@@ -34,9 +35,6 @@ from klausel.core.terms import places
 
 MOST_REMEMBERED = 300_000
 EVERYWHERE = Scope()
-IMPLIED = (Attribute("resource", ("type",)), Attribute("action", ("name",)))
-"""The attributes that a question itself says."""
-
 Question = tuple[str, str]
 """A resource type and an action."""
 
@@ -89,6 +87,11 @@ class View:
     after: Covering
     space: TruthSpace
     role_combinations: tuple[RoleCombinationOfBoth, ...]
+
+    @property
+    def steps(self) -> int:
+        """What it takes of the budget to go through it."""
+        return _steps(self.role_combinations, self.space)
 
     def allowed(self, key: Key) -> tuple[int, int]:
         """The outcomes in which a subject is allowed before and after, as bits."""
@@ -146,10 +149,14 @@ class PartedView:
 
 
 class Remembered:
-    """What tables of the same roles on either side share: how conditions turn out, who can ask in a domain, and the budget."""
+    """What tables of the same roles on either side share: how conditions turn out, who can ask in a domain, and the budget.
+
+    `shapes` are those of the questions to the policy set `before`.
+    """
 
     def __init__(self, before: PolicySet, after: PolicySet, budget: Budget | None = None) -> None:
         self.budget = budget or Budget()
+        self.shapes = Shapes(before)
         self._roles = before.roles, after.roles
         self._spaces: dict[object, TruthSpace] = {}
         self._role_combinations: dict[object, tuple[RoleCombinationOfBoth, ...]] = {}
@@ -227,7 +234,7 @@ def views(
         try:
             space = remembered.space(different, placement.known)
             role_combinations = remembered.role_combinations(before, after, placement, (first, second))
-            remembered.budget.take(len(role_combinations) * (1 + len(space.outcomes) // OUTCOMES_AT_ONCE))
+            remembered.budget.take(_steps(role_combinations, space))
         except TooManyCases as error:
             raise error.about(question[1], question[0]) from None
         held = _Holding(space)
@@ -239,6 +246,10 @@ def views(
             space,
             role_combinations,
         )
+
+
+def _steps(role_combinations: Collection[RoleCombinationOfBoth], space: TruthSpace) -> int:
+    return len(role_combinations) * (1 + len(space.outcomes) // OUTCOMES_AT_ONCE)
 
 
 def _is_wanted(asked: Asked, roles: RoleModel, scopes: Collection[Scope]) -> bool:
@@ -310,7 +321,7 @@ class PartedTables:
             yield from placements(self._policy, *question, domains, all_atoms)
             return
         for placement in placements(self._policy, *question, domains, ()):
-            yield Placement(placement.domain, {name: placement.known[name] for name in IMPLIED})
+            yield Placement(placement.domain, {name: placement.known[name] for name in NAMES_ASKED})
 
     def _view(self, placement: Placement, bits: Mapping[int, Mask], covering: Iterable[Grant]) -> PartedView:
         here = [(bits[id(grant)], grant) for grant in covering]
@@ -352,7 +363,7 @@ def shown_values(outcome: Outcome) -> tuple[tuple[str, object], ...]:
     """
     found: dict[str, object] = {}
     for term, value in outcome.values.items():
-        if term not in IMPLIED:
+        if term not in NAMES_ASKED:
             name, text = as_sent(term, value)
             found[str(name)] = text
     return tuple(found.items())

@@ -6,9 +6,10 @@ roles that role assignments can give there, and all outcomes of the conditions t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
+from typing import NamedTuple
 
 from klausel.core.analysis.both_sides import RoleCombinationOfBoth
 from klausel.core.analysis.budget import MOST_STEPS, Budget
@@ -70,6 +71,14 @@ class _Asked:
 
     def allowed(self, names: frozenset[str]) -> int:
         return self.view.before.allowed(names)
+
+
+class _Done(NamedTuple):
+    """What going through one thing took: how many combinations, placements, and steps of the budget."""
+
+    combinations: int
+    asked: int
+    steps: int
 
 
 _Found = tuple[tuple[int, ...], Counterexample]
@@ -251,8 +260,33 @@ class _Proof:
                 )
 
     def _everything_asked(self) -> Iterator[_Asked]:
+        """Everything that the invariant is about, in every placement. Of things that are alike the first alone is yielded.
+
+        The others come out as it does, each with the same counterexample at most, which comes later and so is not the one shown.
+        They are only counted, so that a verdict is the one that going through all of them gives.
+        """
+        done: dict[Hashable, _Done] = {}
         for thing in self._invariant.things:
-            yield from self._asked_of(thing)
+            condition = self._invariant.condition_on(thing.resource_type)
+            shape = self._remembered.shapes.shape(thing.resource_type, thing.action, condition)
+            same = None if shape is None else done.get(shape)
+            if same is not None:
+                self._count(thing, same)
+                continue
+            combinations, asked, steps = self._combinations, self._asked, 0
+            for one in self._asked_of(thing):
+                steps += one.view.steps
+                yield one
+            if shape is not None:
+                done[shape] = _Done(self._combinations - combinations, self._asked - asked, steps)
+
+    def _count(self, thing: Thing, same: _Done) -> None:
+        self._combinations += same.combinations
+        self._asked += same.asked
+        try:
+            self._remembered.budget.take(same.steps)
+        except TooManyCases as error:
+            raise error.about(thing.action, thing.resource_type) from None
 
     def _asked_of(self, thing: Thing) -> Iterator[_Asked]:
         question = (thing.resource_type, thing.action)

@@ -100,8 +100,7 @@ def as_markdown(sheet: Sheet) -> Iterator[str]:
 
 
 def as_csv(sheet: Sheet) -> Iterator[str]:
-    """Rows with every cell in full; the facts come first, in lines that begin with `#`."""
-    yield from (f"# {name}: {value}" for name, value in (("title", sheet.title), *sheet.facts))
+    """The columns, and rows with every cell in full; the facts stand elsewhere, so that any program reads the rows."""
     yield csv_line(sheet.columns)
     for _, rows in sheet.sections:
         yield from map(csv_line, rows)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from klausel.core.analysis.alike import NAMES_ASKED
 from klausel.core.analysis.both_sides import PlacementOfBoth
-from klausel.core.analysis.decision_table import IMPLIED, Question, Remembered, shown_values, views
+from klausel.core.analysis.decision_table import Question, Remembered, shown_values, views
 from klausel.core.analysis.question_space import Held
 from klausel.core.policy.policy_set import PolicySet
 
@@ -58,7 +59,7 @@ def _naming(placement: PlacementOfBoth) -> Iterator[tuple[str, object]]:
     """What the request says of its domain, where the two sides read it otherwise."""
     if placement.before != placement.after:
         for name, values in placement.known.items():
-            if values != (None,) and name not in IMPLIED:
+            if values != (None,) and name not in NAMES_ASKED:
                 yield str(name), values[0]
 
 

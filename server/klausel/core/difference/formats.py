@@ -23,8 +23,11 @@ from klausel.core.terms.escaping import shown
 Paint = Callable[[str, str], str]
 """Colours a text by `+`, `-`, `±`, or `bold`."""
 
-MOST_CHARACTERS = 60_000
-"""Of a comment in Markdown: code hosts take no more than 65,536."""
+MOST_BYTES = 59_500
+"""Of a comment in Markdown: code hosts take 65,536 characters, and this leaves room for what a workflow adds up to 60,000.
+
+Bytes, as a step of a workflow cannot be handed more than 131,072 of them.
+"""
 _FOR_NOTES = 15_000
 _FOR_ROWS = 45_000
 _IN_A_CELL = 4_000
@@ -90,13 +93,13 @@ def as_markdown(report: DifferenceReport) -> str:
     page.put("", "<details><summary>Lines that cause it</summary>", "")
     causes = [_md_causes(report, entry) for entry in listed]
     causes += [f"{'' if number else chr(10)}- {_md(commit)}" for number, commit in enumerate(commits(report))]
-    page.put_while_there_is_room(causes, MOST_CHARACTERS, "- … and {} more")
+    page.put_while_there_is_room(causes, MOST_BYTES, "- … and {} more")
     page.put("", "</details>")
     return page.text()
 
 
 class _Comment:
-    """Lines of Markdown, as many as a comment may hold."""
+    """Lines of Markdown in UTF-8, as many as a comment may hold."""
 
     def __init__(self) -> None:
         self._lines: list[str] = []
@@ -104,12 +107,12 @@ class _Comment:
 
     def put(self, *lines: str) -> None:
         self._lines += lines
-        self._used += sum(len(line) + 1 for line in lines)
+        self._used += sum(len(line.encode()) + 1 for line in lines)
 
     def put_while_there_is_room(self, lines: list[str], most: int, more: str) -> None:
-        """Puts lines until the comment has so many characters, then how many are left out."""
+        """Puts lines until the comment has so many bytes, then how many are left out."""
         for number, line in enumerate(lines):
-            if self._used + len(line) > most - 100:
+            if self._used + len(line.encode()) > most - 100:
                 self.put(more.format(f"{len(lines) - number:,}"))
                 return
             self.put(line)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from klausel.core.loading.load import CONDITIONS_FILE, FEATURES_FOLDER, ROLES_FILE, SourceFile
-from klausel.core.terms.problem import Place, Problem
+from klausel.core.terms.problem import Problem
 from klausel.core.text.decoding import decode
 from klausel.core.text.yaml_nodes import Fields, Items, Node, Text, read_yaml
 
@@ -33,34 +33,34 @@ class DeclaredNames:
 
 def declared_names(files: list[SourceFile]) -> tuple[DeclaredNames, list[Problem]]:
     """What the files of a policy set declare, faulty or not; and why a file of them cannot be read at all."""
-    roots: dict[str, Fields] = {}
+    read: list[tuple[SourceFile, Fields]] = []
     problems: list[Problem] = []
-    for file in files:
+    for file in sorted(files, key=lambda one: (one.layer, one.name)):
         if file.name in (ROLES_FILE, CONDITIONS_FILE) or _is_feature(file.name):
             text, found = decode(file.content, file.shown_as)
             root = None
             if text is not None:
                 root, found = read_yaml(text, file.shown_as)
             if root is not None:
-                roots[file.name] = root
+                read.append((file, root))
             else:
                 problems += found
-    roles_root = roots.get(ROLES_FILE) or Fields((), Place(ROLES_FILE, 1, 1))
+    roles = [root for file, root in read if file.name == ROLES_FILE]
+    # Only the first folder has levels.
+    levels = [level for root in roles[:1] for level, _ in _entries(root.get("levels"))]
+    names_of_roles: dict[str, str] = {}
     types: dict[str, tuple[str, ...]] = {}
-    for name in sorted(filter(_is_feature, roots)):
-        for type_, node in _entries(roots[name].get("resource_types")):
+    conditions: dict[str, str] = {}
+    for root in roles:
+        for role, node in _entries(root.get("roles")):
+            names_of_roles.setdefault(role, _text(node.get("level")) if isinstance(node, Fields) else "")
+    for file, root in read:
+        for type_, node in _entries(root.get("resource_types")) if _is_feature(file.name) else ():
             actions = _texts(node.get("actions")) if isinstance(node, Fields) else ()
             types.setdefault(type_, tuple(dict.fromkeys(actions)))
-    names = DeclaredNames(
-        tuple(level for level, _ in _entries(roles_root.get("levels"))),
-        {
-            role: _text(node.get("level")) if isinstance(node, Fields) else ""
-            for role, node in _entries(roles_root.get("roles"))
-        },
-        types,
-        {condition: _text(node) for condition, node in _entries(roots.get(CONDITIONS_FILE))},
-    )
-    return names, problems
+        for condition, node in _entries(root) if file.name == CONDITIONS_FILE else ():
+            conditions.setdefault(condition, _text(node))
+    return DeclaredNames(tuple(levels), names_of_roles, types, conditions), problems
 
 
 def _is_feature(name: str) -> bool:

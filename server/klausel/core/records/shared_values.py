@@ -42,9 +42,11 @@ def count_decisions(lines: list[bytes]) -> int:
 class SharedValues:
     """Takes the large records of one batch. A value that came before is written once for all decisions after that."""
 
-    __slots__ = ("_decisions", "_decisions_bytes", "_head", "_met", "_values", "_values_bytes")
+    __slots__ = ("_decisions", "_decisions_bytes", "_head", "_met", "_values", "_values_bytes", "beginning")
 
     def __init__(self) -> None:
+        self.beginning: bytes | None = None
+        """What each record of the batch starts with, as it is written, up to the comma; None where that is not known now."""
         self._met: set[int] = set()
         self._begin(b"")
 

@@ -19,7 +19,7 @@ from simpleeval import (
     FunctionNotDefined,
 )
 
-from klausel.enforcer.matcher.fold import FOLDED
+from klausel.enforcer.matcher.fold import FOLDED, JOINED, JoinedCalls
 from klausel.enforcer.matcher.tree import is_call_of
 
 Test = Callable[..., Any]
@@ -155,6 +155,9 @@ class Writer:
         return bool(getattr(self.functions.get(node.func.id), FOLDED, False))
 
     def _written_call(self, tree: ast.Call) -> str:
+        joined = self._joined_call(tree)
+        if joined is not None:
+            return joined
         arguments = [self.write(argument) for argument in tree.args]
         arguments += [f"{keyword.arg}={self.write(keyword.value)}" for keyword in tree.keywords]
         if is_call_of(tree, self.role_functions):
@@ -166,6 +169,34 @@ class Writer:
             function = self.write(tree.func)
             self.quick = quick
         return f"{function}({', '.join(arguments)})"
+
+    def _joined_call(self, tree: ast.Call) -> str | None:
+        """One call for a call and those among its arguments, where its function has one that does the work of them all."""
+        function, arguments = self._plain_function(tree), list(tree.args)
+        known: JoinedCalls | None = getattr(function, JOINED, None)
+        while known:
+            called = [(at, self._called_once(one)) for at, one in enumerate(arguments)]
+            place, inner = next((one for one in called if one in known), (0, None))
+            if inner is None:
+                break
+            function = known[place, inner]
+            arguments[place : place + 1] = arguments[place].args  # type: ignore[attr-defined]
+            known = getattr(function, JOINED, None)
+        if function is None or function is self._plain_function(tree):
+            return None
+        return f"{self._value(function)}({', '.join(map(self.write, arguments))})"
+
+    def _called_once(self, tree: ast.expr) -> Callable[..., Any] | None:
+        """The function of a call whose value depends on the request, and which is not wanted elsewhere in the expression."""
+        if not isinstance(tree, ast.Call) or ast.dump(tree) in self._repeated:
+            return None
+        return None if all(isinstance(one, ast.Constant) for one in tree.args) else self._plain_function(tree)
+
+    def _plain_function(self, tree: ast.Call) -> Callable[..., Any] | None:
+        """The function that a call names and gives nothing by keyword; none of the roles."""
+        if not isinstance(tree.func, ast.Name) or tree.keywords or is_call_of(tree, self.role_functions):
+            return None
+        return self.functions.get(tree.func.id)
 
     def _folded(self, tree: ast.Call) -> str | None:
         """The value of a call that is the same at every request, where its function says that it is."""

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any
 
 from klausel.enforcer.matcher.tree import names_in, parts
 
 FOLDED = "is_folded"
 """The attribute, True, of a function that gives the same for the same values: of literals its value is found once."""
+JOINED = "joined_calls"
+"""The attribute of a function that does the work of a call among its arguments, too: a `JoinedCalls`."""
+JoinedCalls = Mapping[tuple[int, Callable[..., Any]], Callable[..., Any]]
+"""For a position and the function called there: what takes the arguments of that call in its place, and gives the same."""
 _PURE = (ast.Compare, ast.BoolOp, ast.UnaryOp, ast.Constant, ast.Name, ast.Tuple, ast.List)
 
 

@@ -14,7 +14,7 @@ from klausel.storage.callers.keys import KEYS, key_of_row
 from klausel.storage.sql.database import reading, writing
 
 # A table of its own, like that of the keys: databases without sign-ins stay as they are.
-_SESSIONS = Table(
+SESSIONS = Table(
     "klausel_session",
     MetaData(),
     Column("hash", String(64), primary_key=True),
@@ -47,10 +47,10 @@ class SessionStore:
     def prepare(self) -> None:
         """Makes the table of sign-ins where there is none."""
         with reading(self._engine) as connection:
-            if inspect(connection).has_table(_SESSIONS.name):
+            if inspect(connection).has_table(SESSIONS.name):
                 return
         with writing(self._engine, ()) as connection:
-            _SESSIONS.create(connection, checkfirst=True)
+            SESSIONS.create(connection, checkfirst=True)
 
     def begin(self, who: SignIn, expires: int, key_id: str | None = None) -> str:
         """Notes a sign-in until a moment in seconds since 1970, and gives the secret that its browser keeps.
@@ -69,14 +69,14 @@ class SessionStore:
             "expires": expires,
         }
         with writing(self._engine, ()) as connection:
-            connection.execute(delete(_SESSIONS).where(_SESSIONS.c.expires <= int(time.time())))
-            connection.execute(_SESSIONS.insert().values(row))
+            connection.execute(delete(SESSIONS).where(SESSIONS.c.expires <= int(time.time())))
+            connection.execute(SESSIONS.insert().values(row))
         return token
 
     def find(self, token: str, now: float) -> SignIn | None:
         """Who signed in with this secret; None where nobody did, and where it has ended or its key no longer counts."""
         with reading(self._engine) as connection:
-            row = connection.execute(select(_SESSIONS).where(_SESSIONS.c.hash == _hash(token))).one_or_none()
+            row = connection.execute(select(SESSIONS).where(SESSIONS.c.hash == _hash(token))).one_or_none()
             if row is None or row.expires <= now:
                 return None
             if row.key_id is not None:
@@ -89,7 +89,7 @@ class SessionStore:
     def end(self, token: str) -> None:
         """Ends a sign-in; does nothing for one that is not there."""
         with writing(self._engine, ()) as connection:
-            connection.execute(delete(_SESSIONS).where(_SESSIONS.c.hash == _hash(token)))
+            connection.execute(delete(SESSIONS).where(SESSIONS.c.hash == _hash(token)))
 
 
 def _hash(token: str) -> str:

@@ -156,8 +156,24 @@ class DecisionLog:
         effective_roles: EffectiveRoles | None,
         nanoseconds: int,
     ) -> None:
-        """Adds the record of an item of a batch to its lines, or to the values that it shares with items before it."""
-        dumps, record, line = self._record(head, index, request, decision, effective_roles, nanoseconds)
+        """Adds the record of an item of a batch to its lines, or to the values that it shares with items before it.
+
+        What the records start with is written once, and again whenever `shared.beginning` is None.
+        """
+        try:
+            if shared.beginning is None:
+                shared.beginning = orjson.dumps(head)[:-1] + b","
+            own = record_of({}, index, request, decision, effective_roles, nanoseconds, self._fragment)
+            if self._finishes:
+                self._finish(own, decision)
+            line = shared.beginning + orjson.dumps(own, option=_NEWLINE)[1:]
+            if len(line) < LARGE_BYTES:
+                lines.append(line)
+                return
+            dumps: Callable[[object], bytes] = orjson.dumps
+            record = {**head, **own}
+        except TypeError:
+            dumps, record, line = self._record(head, index, request, decision, effective_roles, nanoseconds)
         if len(line) >= LARGE_BYTES:
             is_taken, full = shared.take(head, record, dumps)
             if full is not None:

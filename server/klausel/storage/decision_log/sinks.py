@@ -12,7 +12,6 @@ from pathlib import Path
 from select import PIPE_BUF, POLLOUT, poll
 
 from sqlalchemy import BigInteger, Column, Engine, Index, Integer, MetaData, String, Table, Text, insert, inspect, select
-from sqlalchemy.dialects import mysql
 
 from klausel.core.records.decision_chain import Link
 from klausel.storage.decision_log.chained_file import FileChain
@@ -244,7 +243,7 @@ DECISIONS = Table(
     _METADATA,
     Column("id", BigInteger().with_variant(Integer(), "sqlite"), primary_key=True),
     Column("time", String(27), nullable=False),
-    Column("record", Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb"), nullable=False),
+    Column("record", Text(), nullable=False),
     Index("klausel_decision_by_time", "time"),
 )
 """One record a row: its time as in the record, and the record itself as JSON."""

@@ -103,6 +103,10 @@ def _with_defaults(parameters: dict[str, Any], limits: Limits) -> dict[str, Any]
         "keepalives_count": 3,
         "tcp_user_timeout": 20_000,
     }
+    threshold = parameters.get("prepare_threshold")
+    if isinstance(threshold, str):
+        # From the URL; poolers that give each transaction another connection lose what was prepared on one.
+        parameters = {**parameters, "prepare_threshold": int(threshold) if threshold.isdecimal() else None}
     options = str(parameters.get("options") or "")
     if limits.write_seconds is not None:
         # What nobody waits for any more shall end on the server, too. What the URL says comes later and so wins.

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, select, text
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -23,6 +23,8 @@ from klausel.storage.sql.tables import State
 __all__ = ["StorageError"]
 
 MOST_ACCOUNT_LOCKS = 64
+_DRIVERS = frozenset({"sqlite", "sqlite+pysqlite", "postgresql+psycopg"})
+"""What everything is tried with. Another database hears of no changes, and another driver knows no limits of time."""
 
 _WRITES = "klausel_writes"
 _ACCESS = "klausel_access"
@@ -117,8 +119,7 @@ def writing(engine: Engine, accounts: Collection[str] | None) -> Iterator[Connec
 def write_transaction(connection: Connection, accounts: Collection[str] | None) -> Iterator[None]:
     """A transaction that holds the locks of these top-level domains (None: of all) and commits at the end.
 
-    What it reads is the newest committed state. SQLite has one lock for all; PostgreSQL advisory ones, taken in sorted
-    order; any other database locks the row of state.
+    What it reads is the newest committed state. SQLite has one lock for all; PostgreSQL advisory ones, taken in sorted order.
     """
     connection.execution_options(**{_WRITES: True})
     try:
@@ -148,6 +149,11 @@ def read_url(url: str) -> URL:
         ) from None
     if parsed.drivername in {"postgres", "postgresql"}:
         parsed = parsed.set(drivername="postgresql+psycopg")
+    if parsed.drivername not in _DRIVERS:
+        raise StorageError(
+            f'Klausel keeps its data in SQLite or PostgreSQL, not in "{parsed.drivername}"; write the database URL as '
+            "sqlite:///klausel.db or postgresql://user@host/name"
+        )
     if parsed.get_backend_name() == "sqlite" and not is_in_memory(parsed):
         parsed = _with_whole_path(parsed)
     return parsed
@@ -207,18 +213,16 @@ def use_write_ahead_log(engine: Engine) -> None:
 def _take_locks(connection: Connection, accounts: Collection[str] | None) -> None:
     if connection.dialect.name == "sqlite" or accounts == ():
         return
-    if connection.dialect.name != "postgresql":
-        connection.execute(select(State.revision).with_for_update())
-        return
     limits = access_of(connection.engine).limits
     connection.execute(text(f"SET LOCAL lock_timeout = '{round(limits.lock_seconds * 1000)}ms'"))
-    everything = lock_key("everything")
+    everything = lock_in_schema("everything")
     if accounts is None or len(accounts) > MOST_ACCOUNT_LOCKS:
         connection.execute(text(f"SELECT pg_advisory_xact_lock({everything})"))
         return
     connection.execute(text(f"SELECT pg_advisory_xact_lock_shared({everything})"))
-    for key in sorted({lock_key("account", account) for account in accounts}):
-        connection.execute(text(f"SELECT pg_advisory_xact_lock({key})"))
+    # Sorted by what is the same in each process of one schema, so that no two wait for each other.
+    for _, lock in sorted((lock_key("account", account), lock_in_schema("account", account)) for account in set(accounts)):
+        connection.execute(text(f"SELECT pg_advisory_xact_lock({lock})"))
 
 
 def lock_key(*names: str) -> int:
@@ -227,14 +231,18 @@ def lock_key(*names: str) -> int:
     return int.from_bytes(digest[:8], "big", signed=True)
 
 
+def lock_in_schema(*names: str) -> str:
+    """On PostgreSQL, the advisory lock of this name as SQL: services in other schemas of the database have others."""
+    return f"{lock_key(*names)} # CAST(coalesce(CAST(to_regclass('{State.__tablename__}') AS oid), 0) AS bigint)"
+
+
 def place_of(url: URL) -> str:
     """The database in words, without user, password or options."""
     if url.get_backend_name() == "sqlite":
         return "the SQLite database in memory" if is_in_memory(url) else f"the SQLite file {url.database}"
     port = f":{url.port}" if url.port else ""
     host = f" at {url.host}{port}" if url.host else ""
-    kind = {"postgresql": "PostgreSQL", "mysql": "MySQL"}.get(url.get_backend_name(), url.get_backend_name())
-    return f'the {kind} database "{url.database or ""}"{host}'
+    return f'the PostgreSQL database "{url.database or ""}"{host}'
 
 
 _SQLITE_CURES = (

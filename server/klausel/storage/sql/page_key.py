@@ -7,7 +7,7 @@ import secrets
 from sqlalchemy import CheckConstraint, Engine, Integer, String, insert, inspect, select, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from klausel.storage.sql.database import lock_key, reading, writing
+from klausel.storage.sql.database import lock_in_schema, reading, writing
 
 
 class _Base(DeclarativeBase):
@@ -21,6 +21,9 @@ class _PageKey(_Base):
     __table_args__ = (CheckConstraint("id = 1", name="klausel_page_key_is_one_row"),)
 
 
+PAGE_KEY = _Base.metadata.tables[_PageKey.__tablename__]
+
+
 def page_key(engine: Engine) -> bytes:
     """The key, made where there is none yet. Raises StorageError."""
     with reading(engine) as connection:
@@ -30,8 +33,8 @@ def page_key(engine: Engine) -> bytes:
                 return bytes.fromhex(found)
     with writing(engine, ()) as connection:
         if connection.dialect.name == "postgresql":
-            connection.execute(text(f"SELECT pg_advisory_xact_lock({lock_key('page key')})"))
-        _Base.metadata.create_all(connection)
+            connection.execute(text(f"SELECT pg_advisory_xact_lock({lock_in_schema('page key')})"))
+        PAGE_KEY.create(connection, checkfirst=True)
         found = connection.execute(select(_PageKey.key)).scalar()
         if found is None:
             found = secrets.token_hex(32)

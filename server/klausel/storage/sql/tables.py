@@ -17,7 +17,7 @@ from sqlalchemy import (
     event,
     text,
 )
-from sqlalchemy.dialects import mysql, postgresql
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeEngine
 
@@ -49,12 +49,7 @@ VALUE_CHARACTERS = 100
 
 def _exact_text(characters: int = 255) -> TypeEngine[str]:
     """Text that is compared and sorted by code point: accents, case and trailing spaces count, on every database."""
-    return (
-        String(characters)
-        .with_variant(postgresql.VARCHAR(characters, collation="C"), "postgresql")
-        .with_variant(mysql.VARCHAR(characters, charset="utf8mb4", collation="utf8mb4_0900_bin"), "mysql")
-        .with_variant(mysql.VARCHAR(characters, charset="utf8mb4", collation="utf8mb4_nopad_bin"), "mariadb")
-    )
+    return String(characters).with_variant(postgresql.VARCHAR(characters, collation="C"), "postgresql")
 
 
 def _counter() -> TypeEngine[int]:

@@ -1,0 +1,56 @@
+"""How many requests there were, how they were answered, and how long that took."""
+
+from __future__ import annotations
+
+import os
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterator
+from itertools import accumulate
+
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from klausel.service.tally import Tally
+
+BOUNDS = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""The upper bounds of the buckets of durations, in seconds; what took longer is in one more."""
+_LABELS = (*map(str, BOUNDS), "+Inf")
+
+
+class RequestMetrics(Collector):
+    """Counts the requests that one process answered, by route; any thread may."""
+
+    def __init__(self) -> None:
+        # By route, status and bucket in one: each request that is counted costs time.
+        self._requests: Tally[tuple[str, int, int]] = Tally()
+        self._seconds: Tally[str] = Tally()
+
+    def count(self, route: str, status: int, seconds: float) -> None:
+        """Counts one request to an address of the service, as it is declared: not as it was sent, for that is without bound."""
+        self._requests.add((route, status, bisect_left(BOUNDS, seconds)))
+        self._seconds.add(route, seconds)
+
+    def collect(self) -> Iterator[Metric]:
+        """The metrics as they are now, labelled by process."""
+        process = str(os.getpid())
+        answered = CounterMetricFamily(
+            "klausel_requests", "Requests that were answered, by route and status", labels=("process", "route", "status")
+        )
+        by_status: defaultdict[tuple[str, int], float] = defaultdict(float)
+        took: defaultdict[str, list[float]] = defaultdict(lambda: [0.0] * len(_LABELS))
+        for (route, status, bucket), number in self._requests.totals().items():
+            by_status[route, status] += number
+            took[route][bucket] += number
+        for (route, status), number in by_status.items():
+            answered.add_metric((process, route, str(status)), number)
+        yield answered
+        durations = HistogramMetricFamily(
+            "klausel_request_duration_seconds", "How long requests took inside of the service", labels=("process", "route")
+        )
+        sums = self._seconds.totals()
+        for route, numbers in took.items():
+            durations.add_metric(
+                (process, route), list(zip(_LABELS, accumulate(numbers), strict=True)), sums.get(route, 0.0)
+            )
+        yield durations
