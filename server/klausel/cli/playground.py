@@ -16,7 +16,8 @@ from klausel.cli.options import (
     fail,
     model_beside,
     model_option,
-    refuse_all_but_one_folder,
+    refuse_several_folders,
+    refuse_what_is_no_folder,
     steps_option,
 )
 from klausel.cli.output import say
@@ -56,7 +57,8 @@ def playground(policies: Path, model: Path | None, max_steps: int, port: int, br
       klausel playground policies --browser
       klausel playground policies --port 8090
     """
-    refuse_all_but_one_folder(policies)
+    refuse_what_is_no_folder(policies)
+    refuse_several_folders(policies, "the playground saves into one policy folder")
     found_model = model_beside(policies, model)
     with exits_on_problems(policies, None):
         read_folder(policies, found_model)
