@@ -142,14 +142,14 @@ def test_generated_policies_decide_the_same(seed: int, klausel: Klausel, tmp_pat
 @pytest.mark.parametrize(
     ("roles", "grant", "said"),
     [
-        (ROLES, "{allow: reader, to: read, resource: report, when: resource.x == 1}", "no such condition"),
-        (ROLES, "{allow: reader, to: read, resource: report, until: 2027-01-01T00:00:00Z}", "no such condition"),
+        (ROLES, "{allow: reader, to: read, resource: report, when: resource.x == 1}", "is a number"),
+        (ROLES, "{allow: reader, to: read, resource: report, until: 2027-01-01T00:00:00Z}", "cannot ask"),
         (
             ROLES.replace(
-                "levels: {tenant: {named_by: tenant}}", "levels: {tenant: {named_by: tenant}, team: {named_by: team}}"
+                "levels: {tenant: {named_by: tenant}}", "levels: {tenant: {named_by: tenant}, team: {identified_by: team}}"
             ),
             "{allow: reader, to: read, resource: report}",
-            "lie in others",
+            "no property names the team",
         ),
     ],
 )

@@ -47,7 +47,7 @@ def _put(block: Block, folder: Path) -> None:
     elif keys <= {"description", "people", "resources", "tests"}:
         (folder / "tests").mkdir()
         (folder / "tests" / "example_test.yaml").write_text(block.text)
-    elif keys <= {"subject", "action", "context", "stored"}:
+    elif keys <= {"subject", "action", "context", "stored", "subject_types"}:
         (folder / "properties.yaml").write_text(block.text)
     elif keys <= {"description", "in", "grants"}:
         (folder / "features" / "example.yaml").write_text(block.text)
@@ -161,10 +161,14 @@ def test_the_tests_that_are_shown_pass(served: tuple[Path, int], environment: di
 def test_every_fenced_block_is_of_a_kind_that_is_tested() -> None:
     for page in {block.place.partition(":")[0] for block in blocks("", "yaml", "csv", "json", "console", "text", "python")}:
         for block in blocks_of(ROOT / page):
-            # The drawings are compared with setup.cfg by test_architecture, and with the policies by test_picture_command.
-            drawn = {"docs/architecture.md": "text", "docs/casbin.md": "js", "policies/README.md": "mermaid"}.get(
-                page, "yaml"
-            )
+            # The drawings are compared with setup.cfg by test_architecture, and with the policies by test_picture_command;
+            # the files of a Django project are those of examples/ in short.
+            drawn = {
+                "docs/architecture.md": "text",
+                "docs/casbin.md": "js",
+                "policies/README.md": "mermaid",
+                "docs/applications.md": "py",
+            }.get(page, "yaml")
             assert block.kind in {"yaml", "csv", "json", "console", "diff", "python", drawn}, block.place
 
 

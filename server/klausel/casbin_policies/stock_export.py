@@ -1,35 +1,35 @@
 """From a policy set to a stock Casbin model and its rows, which need no code of ours, and the proof that both decide alike.
 
-Stock Casbin has roles in domains that lie beside each other, and no conditions: what needs more is named, nothing is guessed.
+What stock Casbin cannot say is named, nothing is guessed; on request it is left out, so that less is allowed, never more.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
-import casbin
-from casbin.persist import load_policy_line
-
-from klausel.casbin_policies.engine import compile_policy
-from klausel.core.decisions.decide import decide
-from klausel.core.decisions.effective_roles import EffectiveRoles
+from klausel.casbin_policies.stock_condition import NotSpelled, kinds_in, spelled
+from klausel.casbin_policies.stock_proof import Difference, Proof, StockSet
+from klausel.casbin_policies.stock_request import FieldKind, Layout, is_plain, is_plain_in_matcher, quoted
+from klausel.core.conditions.tree import Attribute
 from klausel.core.policy.assignment import Assignment, fault_in_assignment
-from klausel.core.policy.policy_set import PolicySet
-from klausel.core.policy.roles import ANYONE
-from klausel.core.terms.identifiers import split_subject_key
+from klausel.core.policy.policy_set import Grant, PolicySet
+from klausel.core.policy.roles import ANY_PREFIX, ANYONE, RoleModel, is_joint
 from klausel.core.terms.places import EVERY, EVERYWHERE
 from klausel.core.terms.problem import Place
-from klausel.core.terms.request import Action, Request, Resource, Subject
+
+MOST_QUESTIONS = 5_000
+_SOME = "?*"
+"""Any id, where there must be one; no id can be written so in a place."""
+_ALWAYS = "always"
 
 _MODEL = """\
 # Written by klausel export casbin. Subjects are written type:id, objects are types of resources.
-[request_definition]
-r = sub, {dom}obj, act
+{notes}[request_definition]
+r = {request}
 
 [policy_definition]
-p = sub, {dom}obj, act, eft
+p = {policy}
 
 [role_definition]
 g = _, _{third}
@@ -38,7 +38,7 @@ g = _, _{third}
 e = some(where (p.eft == allow)) && !some(where (p.eft == deny))
 
 [matchers]
-m = (p.sub == "{anyone}" || g(r.sub, p.sub{in_domain})) && {same_domain}r.obj == p.obj && r.act == p.act
+m = {matcher}
 """
 
 
@@ -63,58 +63,55 @@ class NotExpressible(Exception):
 
 @dataclass(frozen=True, slots=True)
 class StockPair:
-    """The texts of a model and of its policy, and how many questions both decided alike."""
+    """The texts of a model and of its policy, what was left out, and the questions that both were asked and decided alike."""
 
     model: str
     policy: str
-    questions: int
+    proof: Proof
+    left_out: tuple[NotStock, ...] = ()
 
 
-def stock_pair(policy: PolicySet, assignments: Sequence[Assignment], model_text: str) -> StockPair:
+def stock_pair(
+    policy: PolicySet,
+    assignments: Sequence[Assignment],
+    model_text: str,
+    leaves_out: bool = False,
+    most_questions: int = MOST_QUESTIONS,
+) -> StockPair:
     """The stock pair of a policy set and role assignments, with the proof done; raises `NotExpressible`.
 
-    `model_text` is Klausel's own model, by which the policy set decides.
+    `model_text` is Klausel's own model, by which the policy set decides. With `leaves_out`, grants that stock Casbin cannot
+    say are left out, and with a deny every allow of the same action, which the deny could have limited.
     """
     faults = [*_beyond_stock(policy), *_beyond_links(policy, assignments)]
-    if faults:
-        raise NotExpressible(faults)
-    has_domains = policy.roles.levels[0].constant is None
-    model = _MODEL.format(
-        dom="dom, " if has_domains else "",
-        third=", _" if has_domains else "",
-        in_domain=", r.dom" if has_domains else "",
-        same_domain=f'(p.dom == "{EVERYWHERE}" || r.dom == p.dom) && ' if has_domains else "",
-        anyone=ANYONE,
-    )
-    rows = [*_rules(policy, has_domains), *_links(policy, assignments, has_domains)]
-    pair = StockPair(model, "".join(f"{', '.join(row)}\n" for row in dict.fromkeys(rows)), 0)
-    return StockPair(pair.model, pair.policy, _prove(policy, assignments, pair, model_text))
+    written = _Written(policy)
+    if faults or (written.faults and not leaves_out):
+        raise NotExpressible([*faults, *written.faults])
+    if not written.rows:
+        raise NotExpressible([*written.faults, NotStock(None, "nothing is granted, and stock Casbin wants a p row")])
+    stock = written.stock_set()
+    links = dict.fromkeys(link for one in assignments for link in stock.links(one))
+    try:
+        proof = stock.prove(policy, written.policy, assignments, model_text, most_questions)
+    except Difference as error:
+        raise NotExpressible([NotStock(None, str(error))]) from None
+    lines = [", ".join(row) for row in (*stock.rows, *links)]
+    return StockPair(stock.model, "".join(f"{line}\n" for line in lines), proof, tuple(dict.fromkeys(written.faults)))
 
 
 def _beyond_stock(policy: PolicySet) -> Iterator[NotStock]:
     roles = policy.roles
-    if len(roles.levels) != 1:
-        for level in roles.levels[1:]:
-            yield NotStock(
-                level.place, f'domains of the level "{level.name}" lie in others, and those of stock Casbin do not'
-            )
-    elif roles.levels[0].constant is None and roles.levels[0].named_by is None:
-        yield NotStock(roles.levels[0].place, "no property names the domain")
+    for level in roles.levels:
+        if level.constant is None and level.named_by is None:
+            yield NotStock(level.place, f"no property names the {level.name}")
+        for text in (level.name, level.constant or level.name):
+            if not is_plain_in_matcher(text):
+                yield NotStock(level.place, f'"{text}" cannot stand in a model of stock Casbin')
     for role in roles.roles.values():
         if role.contains_in:
             yield NotStock(role.place, f'"{role.name}" contains other roles in some places only')
-    known = {*roles.roles, ANYONE}
-    for grant in policy.grants:
-        if grant.condition is not None:
-            yield NotStock(grant.place, f"stock Casbin has no such condition: {grant.condition_text or grant.condition}")
-        if grant.grantee not in known:
-            yield NotStock(grant.place, f'stock Casbin cannot ask for "{grant.grantee}", only for a role in the domain')
-        if grant.scope.domain is not None and EVERY in grant.scope.domain:
-            yield NotStock(grant.place, f"stock Casbin cannot ask for {grant.scope.words}")
-        elif grant.scope.domain is not None and not _is_plain(grant.scope.domain):
-            yield NotStock(grant.place, f'"{grant.scope.domain}" cannot stand in a policy file of stock Casbin')
-    if not policy.grants:
-        yield NotStock(None, "nothing is granted, and stock Casbin wants a p row")
+        if not is_plain_in_matcher(role.name):
+            yield NotStock(role.place, f'"{role.name}" cannot stand in a model of stock Casbin')
 
 
 def _beyond_links(policy: PolicySet, assignments: Iterable[Assignment]) -> Iterator[NotStock]:
@@ -124,71 +121,234 @@ def _beyond_links(policy: PolicySet, assignments: Iterable[Assignment]) -> Itera
             yield NotStock(None, f"{assignment}: the members of groups are not roles; assign the roles to people")
         elif assignment.starts or assignment.ends:
             yield NotStock(None, f"{assignment}: stock Casbin has no clock")
-        elif not all(map(_is_plain, assignment.key)):
+        elif not all(map(is_plain, assignment.key)):
             yield NotStock(None, f"{assignment}: its names cannot stand in a policy file of stock Casbin")
         elif fault := fault_in_assignment(policy.roles, named):
             yield NotStock(None, f"{assignment}: {fault}")
 
 
-def _is_plain(text: str) -> bool:
-    """Whether all readers of stock policy files, of Python and of JavaScript, read a field as it is."""
-    return text.isprintable() and text == text.strip() and not any(one in text for one in ",\"#\\()[]'")
+@dataclass
+class _Written:
+    """The grants of a policy set that stock Casbin can say, as rows, and what it cannot say of the others."""
+
+    whole: PolicySet
+    faults: list[NotStock] = field(default_factory=list)
+    rows: list[dict[str, str]] = field(default_factory=list)
+    layout: Layout = field(init=False)
+    policy: PolicySet = field(init=False)
+    kinds: dict[str, dict[Attribute, FieldKind]] = field(default_factory=dict)
+    conditions: dict[str, str] = field(default_factory=dict)
+    """What the matcher says for each name in the column of conditions."""
+    names: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.layout = Layout.of(self.whole.roles)
+        kept, denied = [], {}
+        for grant in self.whole.grants:
+            try:
+                self._check(grant)
+                kept.append(grant)
+            except NotSpelled as error:
+                self.faults.append(NotStock(grant.place, str(error)))
+                if grant.effect == "deny":
+                    denied[grant.resource_type, grant.action] = grant
+        for grant in kept:
+            cause = denied.get((grant.resource_type, grant.action))
+            if cause is not None and grant.effect == "allow":
+                self.faults.append(
+                    NotStock(grant.place, f"{grant.action} {grant.resource_type} could be denied by {cause.source}")
+                )
+        kept = [one for one in kept if one.effect == "deny" or (one.resource_type, one.action) not in denied]
+        for grant in kept:
+            self.layout.add(self.kinds_of(grant))
+        self.policy = replace(self.whole, grants=tuple(kept))
+        for grant in kept:
+            self.rows += self._rows(grant)
+
+    def kinds_of(self, grant: Grant) -> dict[Attribute, FieldKind]:
+        """The attributes of its condition, with their kinds."""
+        return {} if grant.condition is None else kinds_in(grant.condition, self.whole.declarations(grant.resource_type))
+
+    def _check(self, grant: Grant) -> None:
+        if is_joint(grant.grantee):
+            raise NotSpelled(f'stock Casbin cannot ask for "{grant.grantee}", only for one role')
+        roles = self.whole.roles
+        if grant.grantee.startswith(ANY_PREFIX):
+            for level in roles.levels[2:]:
+                if level.requires_role_above and any(
+                    grant.grantee in roles.closure[ANY_PREFIX + name]
+                    for name in roles.earned_anywhere
+                    if roles.roles[name].level == level.name
+                ):
+                    raise NotSpelled(f'stock Casbin cannot tell for "{grant.grantee}" whether there is a role above')
+        for text in (grant.resource_type, grant.action, grant.scope.domain or EVERYWHERE):
+            if not is_plain(text):
+                raise NotSpelled(f'"{text}" cannot stand in a policy file of stock Casbin')
+        if grant.condition is None:
+            return
+        kinds = self.kinds_of(grant)
+        spelled(grant.condition, grant.effect, kinds, lambda attribute: str(attribute))
+        known = self.kinds.setdefault(grant.resource_type, {})
+        for attribute, kind in kinds.items():
+            if known.get(attribute, kind) != kind:
+                raise NotSpelled(f'"{attribute}" is a text here and true or false in another grant')
+            for other in known:
+                if other.root == attribute.root and other != attribute:
+                    shorter, longer = sorted((other.path, attribute.path), key=len)
+                    if longer[: len(shorter)] == shorter:
+                        raise NotSpelled(f'"{attribute}" and "{other}" cannot both be flat')
+        known.update(kinds)
+
+    def _rows(self, grant: Grant) -> Iterator[dict[str, str]]:
+        roles = self.whole.roles
+        declared = self.whole.resource_types.get(grant.resource_type)
+        asked = roles.level_named(declared.asked_in.get(grant.action, "")) if declared is not None else None
+        deepest = len(roles.levels) if asked is None else asked.depth
+        places = self._places(grant, deepest)
+        if places is None:
+            return
+        at = roles.level_named(grant.scope.level) if grant.scope.level is not None else None
+        if at is not None and at.depth >= deepest and asked is not None:
+            if at.depth > deepest:
+                return
+            # Levels below are not looked at there, whatever the request says of them.
+            last = max(
+                (number for number, name in enumerate(self.layout.of_levels[: at.depth]) if name is not None), default=0
+            )
+            places = [_SOME if place == EVERYWHERE and number == last else place for number, place in enumerate(places)]
+            at = None
+        if at is not None and self.layout.exactly(at.depth) is None:
+            return
+        columns = {name: place for name, place in zip(self.layout.of_levels, places, strict=True) if name is not None}
+        condition = self._condition_name(grant)
+        for holder in _holders(roles, grant.grantee):
+            name = holder.removeprefix(ANY_PREFIX)
+            level = None if holder == ANYONE else roles.level_of(name)
+            if level is not None and holder == name and level.depth > deepest:
+                continue
+            lvl = ANYONE if level is None else level.name if holder == name else ANY_PREFIX + level.name
+            yield {
+                "sub": holder,
+                "lvl": lvl,
+                **columns,
+                "at": EVERYWHERE if at is None else at.name,
+                "obj": grant.resource_type,
+                "act": grant.action,
+                "cond": condition,
+                "eft": grant.effect,
+            }
+
+    def _places(self, grant: Grant, deepest: int) -> list[str] | None:
+        """What the columns of the levels say of the place of a grant; None where no request lies in it."""
+        if grant.scope.domain is None:
+            return [EVERYWHERE] * len(self.layout.levels)
+        parts = grant.scope.domain.split("/")
+        if len(parts) > deepest:
+            return None
+        for level, part in zip(self.layout.levels, parts, strict=False):
+            if level.constant is not None and part not in (EVERY, level.constant):
+                return None
+        found = [_SOME if part == EVERY else part for part in parts]
+        return found + [EVERYWHERE] * (len(self.layout.levels) - len(parts))
+
+    def _condition_name(self, grant: Grant) -> str:
+        if grant.condition is None:
+            return _ALWAYS
+        text = spelled(grant.condition, grant.effect, self.kinds_of(grant), self.layout.field_of)
+        if text not in self.names:
+            base = grant.condition_text if grant.condition_text in self.whole.conditions else "condition"
+            if not is_plain_in_matcher(base) or base == _ALWAYS:
+                base = "condition"
+            number, name = 1, base
+            while name in self.conditions:
+                number += 1
+                name = f"{base}-{number}"
+            self.names[text] = name
+            self.conditions[name] = text
+        return self.names[text]
+
+    def stock_set(self) -> StockSet:
+        """The model and the rows, with the columns that they need."""
+        one_level = len(self.layout.levels) == 1
+        columns = ["sub", *([] if one_level else ["lvl"]), *self.layout.level_fields]
+        columns += ["at"] if any(row["at"] != EVERYWHERE for row in self.rows) else []
+        columns += ["obj", "act", *(["cond"] if self.conditions else []), "eft"]
+        rows = dict.fromkeys(("p", *(row[column] for column in columns)) for row in self.rows)
+        model = _MODEL.format(
+            notes="".join(f"# r.{name} is {attribute}, as text\n" for attribute, name in self.layout.of_properties.items()),
+            request=", ".join(self.layout.fields),
+            policy=", ".join(columns),
+            third=", _" if self.layout.level_fields else "",
+            matcher=" && ".join(self._matcher(columns)),
+        )
+        anywhere = frozenset(row["sub"].removeprefix(ANY_PREFIX) for row in self.rows if row["sub"].startswith(ANY_PREFIX))
+        return StockSet(self.layout, self.whole.roles, model, tuple(rows), columns.index("obj") + 1, anywhere, self.kinds)
+
+    def _matcher(self, columns: Sequence[str]) -> Iterator[str]:
+        # What is looked at first decides most rows.
+        yield "r.obj == p.obj"
+        yield "r.act == p.act"
+        yield from self.layout.is_one_domain
+        yield self._who()
+        for name in self.layout.level_fields:
+            some = any(row[name] == _SOME for row in self.rows)
+            yield f'(p.{name} == "{EVERYWHERE}" || r.{name} == p.{name}' + (
+                f' || p.{name} == "{_SOME}" && r.{name} != "")' if some else ")"
+            )
+        if "at" in columns:
+            choices = [f'p.at == "{EVERYWHERE}"']
+            for level in self.layout.levels:
+                holds = self.layout.exactly(level.depth)
+                if holds is not None and any(row["at"] == level.name for row in self.rows):
+                    choices.append(" && ".join([f"p.at == {quoted(level.name)}", *holds]))
+            yield f"({' || '.join(choices)})"
+        if "cond" in columns:
+            choices = [
+                f'p.cond == "{_ALWAYS}"',
+                *(f"p.cond == {quoted(name)} && {text}" for name, text in self.conditions.items()),
+            ]
+            yield f"({' || '.join(choices)})"
+
+    def _who(self) -> str:
+        choices = [f'p.sub == "{ANYONE}"']
+        if len(self.layout.levels) == 1:
+            return f"({choices[0]} || {self._holds('p.sub', 1)})"
+        used = {row["lvl"] for row in self.rows}
+        for level in self.layout.levels:
+            above = self._roles_above(level.depth)
+            if above is None:
+                continue
+            if level.name in used:
+                named = self.layout.named(level.depth)
+                choices.append(
+                    " && ".join([f"p.lvl == {quoted(level.name)}", *named, self._holds("p.sub", level.depth), *above])
+                )
+            if ANY_PREFIX + level.name in used:
+                choices.append(" && ".join([f"p.lvl == {quoted(ANY_PREFIX + level.name)}", self._holds("p.sub", 1), *above]))
+        return f"({' || '.join(choices)})"
+
+    def _holds(self, role: str, depth: int) -> str:
+        where = f", {self.layout.domain(depth)}" if self.layout.level_fields else ""
+        return f"g({self.layout.subject}, {role}{where})"
+
+    def _roles_above(self, depth: int) -> list[str] | None:
+        """What must hold for the roles of a level to count; None where they never do."""
+        roles, found = self.whole.roles, []
+        while depth > 1 and roles.levels[depth - 1].requires_role_above:
+            depth -= 1
+            names = [role.name for role in roles.roles.values() if role.level == roles.levels[depth - 1].name]
+            if not names:
+                return None
+            found.append(f"({' || '.join(self._holds(quoted(name), depth) for name in names)})")
+        return found
 
 
-def _rules(policy: PolicySet, has_domains: bool) -> Iterator[tuple[str, ...]]:
-    """The `p` rows. Whoever has a role has those that it contains, so each of these is told of the role, too."""
-    holders: dict[str, list[str]] = {}
-    for role, contained in policy.roles.closure.items():
-        for name in {role, *contained}:
-            holders.setdefault(name, []).append(role)
-    for grant in policy.grants:
-        for role in (
-            [grant.grantee] if grant.grantee == ANYONE else sorted(set(holders[grant.grantee]) & set(policy.roles.roles))
-        ):
-            domain = (grant.scope.domain or EVERYWHERE,) if has_domains else ()
-            yield ("p", role, *domain, grant.resource_type, grant.action, grant.effect)
+def _holders(roles: RoleModel, grantee: str) -> list[str]:
+    """Who is to have a row for a grant: each role and `any` role that stands for its grantee.
 
-
-def _links(policy: PolicySet, assignments: Iterable[Assignment], has_domains: bool) -> Iterator[tuple[str, ...]]:
-    for subject, role, domain in (assignment.key for assignment in assignments):
-        yield ("g", subject, policy.roles.name_now(role), *((domain,) if has_domains else ()))
-
-
-def _prove(policy: PolicySet, assignments: Sequence[Assignment], pair: StockPair, model_text: str) -> int:
-    """How many questions there are, all decided alike; raises `NotExpressible` with the first that is not."""
-    level = policy.roles.levels[0]
-    named = [grant.scope.domain for grant in policy.grants] + [assignment.domain for assignment in assignments]
-    domains = [level.constant] if level.constant is not None else [*dict.fromkeys(filter(None, named)), "unknown"]
-    # Of each role a holder of its own is asked about, beside the people there are.
-    held = [*assignments]
-    for role, domain in itertools.product(policy.roles.roles, domains):
-        held.append(Assignment(f"user:holder-of-{role}", role, domain or ""))
-    stock = _stock(pair, _links(policy, held, level.constant is None))
-    pairs: dict[str, list[tuple[str, str]]] = {"user:unknown": []}
-    for subject, role, domain in (assignment.key for assignment in held):
-        pairs.setdefault(subject, []).append((policy.roles.name_now(role), domain))
-    compiled = compile_policy(policy, model_text)
-    effective = {subject: EffectiveRoles.of(policy.roles, its) for subject, its in pairs.items()}
-    actions = [*dict.fromkeys(action for one in policy.resource_types.values() for action in one.actions), "unknown"]
-    count = 0
-    for subject, domain, type_, action in itertools.product(pairs, domains, [*policy.resource_types, "unknown"], actions):
-        count += 1
-        subject_type, id_ = split_subject_key(subject) or ("", subject)
-        properties = {} if level.constant is not None else {level.named_by or "": domain}
-        request = Request(Subject(subject_type, id_), Action(action), Resource(type_, "1", properties))
-        ours = decide(policy, compiled, lambda key, at: effective[key].roles_in(at), request).allowed
-        asked = [subject, *([] if level.constant is not None else [domain]), type_, action]
-        if bool(stock.enforce(*asked)) != ours:
-            said = f"{', '.join(map(str, asked))}: the policies {'allow' if ours else 'deny'} it, and stock Casbin would not"
-            raise NotExpressible([NotStock(None, said)])
-    return count
-
-
-def _stock(pair: StockPair, links: Iterable[tuple[str, ...]]) -> casbin.Enforcer:
-    model = casbin.Model()
-    model.load_model_from_text(pair.model)
-    for line in dict.fromkeys((*pair.policy.splitlines(), *(", ".join(link) for link in links))):
-        load_policy_line(line, model)
-    enforcer = casbin.Enforcer(model)
-    enforcer.build_role_links()
-    return enforcer
+    A role that also gives its `any` form needs none of its own where that has one.
+    """
+    if grantee == ANYONE:
+        return [ANYONE]
+    found = [name for name, names in roles.closure.items() if grantee in names]
+    return sorted(name for name in found if ANY_PREFIX + name not in found)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from klausel.casbin_policies.stock_export import NotExpressible, stock_pair
+from klausel.casbin_policies.stock_export import MOST_QUESTIONS, NotExpressible, stock_pair
 from klausel.cli.assignment_file import AssignmentFile, BrokenFile
 from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit, model_option
 from klausel.cli.output import say
@@ -33,13 +33,25 @@ def export() -> None:
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="A CSV of role assignments, as klausel assignments export writes it, for the g rows.",
 )
+@click.option(
+    "--leave-out",
+    is_flag=True,
+    help="Write the grants that stock Casbin can say, and name the others. Less is allowed then, never more.",
+)
+@click.option(
+    "--questions",
+    type=click.IntRange(min=100),
+    default=MOST_QUESTIONS,
+    show_default=True,
+    help="How many questions, about, to ask both for the proof, where there are more.",
+)
 @policies_option
 @model_option
-def casbin(target: Path, people: Path | None, policies: Path, model: Path | None) -> None:
+def casbin(target: Path, people: Path | None, leave_out: bool, questions: int, policies: Path, model: Path | None) -> None:
     """Write model.conf and policy.csv for stock Casbin, in any language, with no code of ours.
 
     What stock Casbin cannot say is named with its line, and nothing is written then. Otherwise stock Casbin and the policies were
-    asked every question that their names make, for a holder of each role in each domain, and decided alike.
+    asked the questions that their names make, for holders of each role in each domain, and decided alike.
 
     \b
     Example:
@@ -57,12 +69,14 @@ def casbin(target: Path, people: Path | None, policies: Path, model: Path | None
         row, fault = next(iter(file.faults.items()))
         fail(f"{people}:{file.line_of[row]}: {fault}")
     try:
-        pair = stock_pair(policy, assignments, DEFAULT_MODEL.read_text(encoding="utf-8"))
+        pair = stock_pair(policy, assignments, DEFAULT_MODEL.read_text(encoding="utf-8"), leave_out, questions)
     except NotExpressible as error:
         for one in error.faults:
             say(str(one), err=True)
-        say("nothing was written", err=True)
+        say("nothing was written; --leave-out writes the rest, where single grants are at fault", err=True)
         raise SystemExit(EXIT_PROBLEMS) from None
+    for one in pair.left_out:
+        say(f"left out: {one}", err=True)
     try:
         target.mkdir(parents=True, exist_ok=True)
         for name, text in (("model.conf", pair.model), ("policy.csv", pair.policy)):
@@ -70,4 +84,5 @@ def casbin(target: Path, people: Path | None, policies: Path, model: Path | None
             say(str(target / name))
     except OSError as error:
         fail(f"cannot write {error.filename}: {error.strerror}")
-    say(f"stock Casbin and {policies} decide all {pair.questions:,} questions alike")
+    rest = f"; {len(pair.left_out)} grants were left out" if pair.left_out else ""
+    say(f"stock Casbin and {policies} decide {pair.proof} alike{rest}")

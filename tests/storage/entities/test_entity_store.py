@@ -106,12 +106,19 @@ def test_a_caller_of_some_accounts_writes_what_lies_and_lay_there_alone(entities
         ([todo("2", "acme/red")], []),
         ([todo("3", "acme/red")], []),
         ([user("ann")], []),
-        ([], [todo("2", "").key]),
         ([], [user("nobody").key]),
     ):
         before = list(entities.export())
         with pytest.raises(OutOfReach):
             entities.write(POLICY, put, gone, accounts=acme)
+        assert list(entities.export()) == before
+
+
+def test_what_lies_elsewhere_is_not_there_to_a_caller_who_removes_it(entities: EntityStore) -> None:
+    entities.write(POLICY, [todo("2", "zed/red")])
+    before = list(entities.export())
+    for id_ in ("2", "unknown"):
+        assert entities.write(POLICY, [], [todo(id_, "").key], accounts=frozenset({"acme"})).removed == 0
         assert list(entities.export()) == before
 
 
