@@ -80,7 +80,7 @@ def new_file(found: PolicyFiles, name: str) -> str:
     folder = "" if first is None else first.shown_as.removesuffix(first.name)
     name = name.removeprefix(folder) if folder else name
     if not _NAME.fullmatch(name) or is_passed_over(name):
-        raise NotEditable(f'"{name}" is no name of a policy file; write one such as features/quizzes.yaml')
+        raise NotEditable(f'"{name}" is no name of a policy file; write one such as features/letters.yaml')
     problem = problem_of_name(name, folder + name)
     if problem is not None:
         raise NotEditable(f'"{name}" cannot be made: {problem.hint}')

@@ -45,7 +45,7 @@ def create_playground_app(playground: Playground, settings: Settings, token: str
             return answer
         if not hmac.compare_digest(request.cookies.get(name, "").encode(), token.encode()):
             raise ApiError(
-                403, "open the address that klausel playground printed: it has a token, and no other way leads here"
+                403, "open the address that klausel playground printed: it has a token, and there is no other way in"
             )
         return None
 
