@@ -41,11 +41,12 @@ def test_types_actions_and_properties_are_listed(tmp_path: Path) -> None:
     (policies / "features").mkdir(parents=True)
     (policies / "roles.yaml").write_text(ROLES)
     (policies / "features" / "orders.yaml").write_text(FEATURE.replace("[order]", "order"))
-    (policies / "properties.yaml").write_text("subject: {team: text}\naction:\n")
+    (policies / "properties.yaml").write_text("subject: {team: text}\naction:\nsubject_types: [user, service]\n")
     with open_doors(tmp_path / "klausel.db", policies=str(policies), model=str(DEFAULT_MODEL)) as doors:
         told = doors.lane.get("/v1/policy/types").json
         assert told.pop("files_digest") == doors.lane.get("/v1/policy").json["files_digest"]
     assert told == {
+        "subject_types": ["user", "service"],
         "levels": [
             {"name": "account", "named_by": "account", "identified_by": "account", "constant": None},
             {"name": "site", "named_by": "site", "identified_by": None, "constant": None},

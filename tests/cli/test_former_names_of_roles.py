@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from command_line import Klausel
-from git_in_tests import FILES, ROLES
+from git_in_tests import FILES, ROLES, Repository
 
 from klausel.app import create_app
 from klausel.settings import Settings
@@ -55,3 +56,17 @@ def test_a_page_has_the_role_under_all_its_names_and_calls_it_by_that_of_today(a
     assert [(row["role"], row.get("stored_role")) for row in rows] == [("writer", "clerk"), ("writer", None)]
     changes = client.get(f"/v1/assignment-log?role={asked}").get_json()["changes"]
     assert {change["role"] for change in changes} == {"clerk", "writer"}
+
+
+def test_the_log_says_as_json_what_a_former_name_makes_of_stored_role_assignments(klausel: Klausel, tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    repository = Repository(tmp_path / "own")
+    repository.commit(dict(FILES))
+    repository.commit(RENAMED)
+    repository.commit({"policies/roles.yaml": RENAMED["policies/roles.yaml"].replace(", was: clerk", "")})
+    result = klausel("log", "own/policies", "-n", "2", "--format", "json")
+    newest, before = map(json.loads, result.stdout.splitlines())
+    assert newest["former_names"] == [
+        "whoever is stored as clerk in the database is writer no more, and loses what that may do"
+    ]
+    assert before["former_names"] == []

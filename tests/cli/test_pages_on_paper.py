@@ -1,29 +1,89 @@
-"""Pages of their own are whole at 1,280 pixels and on printed A4 landscape: no column is cut off."""
+"""Pages that are files are whole at 1,280 pixels and on printed A4 landscape, are filtered as one types, and show the roles."""
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("selenium")
 from chromium import chromium
-from command_line import run
+from command_line import ROOT, run
+from git_in_tests import Repository
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webdriver import WebDriver
+
+from klausel.api.console import routes
+from klausel.core.analysis.page_style import PAGE_STYLE, TOKENS
 
 PAPER = 1032
 """A4 landscape without its margins, in CSS pixels."""
+PAGES = {
+    "matrix": ["matrix"],
+    "findings": ["findings"],
+    "review": ["review", "--since", "HEAD~1"],
+    "diff": ["diff", "HEAD~1", "HEAD"],
+    "log": ["log"],
+}
+
+
+ROWS_LEFT = """
+const box = document.querySelector("#filter input");
+box.value = arguments[0];
+box.dispatchEvent(new Event("input"));
+return [...document.querySelectorAll("tbody tr")].filter(row => row.checkVisibility()).map(row => row.textContent);
+"""
+
+
+def is_filtered(browser: WebDriver) -> bool:
+    """Whether there is a filter, and only rows with what was typed are left."""
+    assert browser.find_element(By.CSS_SELECTOR, "#filter input").is_displayed()
+    wanted = browser.execute_script(ROWS_LEFT, "")[-1].split()[0]
+    left = browser.execute_script(ROWS_LEFT, f"{wanted.upper()} ")
+    fits = bool(left) and all(wanted.lower() in text.lower() for text in left)
+    return fits and browser.execute_script(ROWS_LEFT, "nothing-is-called-so") == []
 
 
 @pytest.mark.usefixtures("demo_people")
-def test_no_column_is_cut_on_a_screen_and_on_paper(tmp_path: Path) -> None:
-    pages = {"matrix": ["matrix", "--format", "html"], "findings": ["findings", "--format", "html"]}
-    for name, command in pages.items():
-        (tmp_path / f"{name}.html").write_text(run(*command).stdout, encoding="utf-8")
+def test_each_page_is_whole_on_a_screen_and_on_paper_is_filtered_and_shows_the_roles(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Repository(tmp_path / "desk")
+    texts = {str(file.relative_to(ROOT)): file.read_text() for file in (ROOT / "policies").rglob("*.*") if file.is_file()}
+    made.commit({**texts, "model.conf": (ROOT / "model.conf").read_text()}, "Before")
+    made.replace(
+        "policies/features/quizzes.yaml", "  - allow: lead\n    to: edit", "  - allow: reviewer\n    to: edit", "After"
+    )
+    monkeypatch.chdir(made.folder)
+    monkeypatch.setenv("KLAUSEL_DATABASE", f"sqlite:///{tmp_path}/klausel.db")
+    for name, command in PAGES.items():
+        done = run(*command, "--format", "html")
+        assert done.exit_code == 0, (name, done.stderr)
+        assert done.stdout.count("<svg") == 1, name
+        assert "\\u{a}" not in done.stdout, name
+        (tmp_path / f"{name}.html").write_text(done.stdout, encoding="utf-8")
     with chromium() as browser:
-        for name in pages:
+        for name in PAGES:
             browser.get((tmp_path / f"{name}.html").as_uri())
             for media, width in (("screen", 1280), ("print", PAPER)):
                 browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": media})
                 metrics = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False}
                 browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
                 assert browser.execute_script("return document.documentElement.scrollWidth") <= width, (name, media)
+            browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "screen"})
+            printed = browser.execute_cdp_cmd("Page.printToPDF", {"preferCSSPageSize": True, "printBackground": True})
+            pdf = base64.b64decode(printed["data"])
+            # 842 by 595 points are A4 landscape; a page that is too wide would be printed smaller.
+            assert b"/MediaBox [0 0 841.9" in pdf, name
+            assert is_filtered(browser), name
+
+
+def test_pages_that_are_files_and_the_console_have_one_set_of_colours_spaces_and_type() -> None:
+    own = (Path(routes.__file__).parent / "style.css").read_text(encoding="utf-8")
+    for style in (own, PAGE_STYLE.removeprefix(TOKENS)):
+        used = [word.partition(")")[0] for word in style.split("var(")[1:]]
+        assert used and all(f"{name}: " in TOKENS for name in used)
+    assert PAGE_STYLE.startswith(TOKENS)
+    assert ":root" not in own
+    assert routes.TOKENS is TOKENS

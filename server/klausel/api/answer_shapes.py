@@ -148,6 +148,7 @@ TYPES = Members(
         "resource_types": Members(
             values=Members({"actions": _TEXTS, "asked_in": Members(values=Text()), "properties": _TYPES})
         ),
+        "subject_types": OneOf((_TEXTS, Choice((None,)))),
         "subject": _TYPES,
         "action": _TYPES,
         "context": _TYPES,

@@ -57,7 +57,14 @@ def describe_types(live: LivePolicy) -> Json:
         for level in policy.roles.levels
     ]
     others = {root: _types(policy.properties.get(root)) for root in ("subject", "action", "context")}
-    return {"files_digest": loaded.files_digest, "levels": levels, "resource_types": resource_types, **others}
+    known = policy.subject_types
+    return {
+        "files_digest": loaded.files_digest,
+        "levels": levels,
+        "resource_types": resource_types,
+        "subject_types": None if known is None else list(known),
+        **others,
+    }
 
 
 def _types(declared: PropertyTypes | None) -> Json | None:

@@ -23,6 +23,8 @@ from klausel.core.difference.formats import as_html, as_markdown, as_text
 from klausel.core.difference.people import Concerned
 from klausel.core.difference.renames import renames_between
 from klausel.core.difference.report import DifferenceReport, Origin, People, as_json
+from klausel.core.pictures.role_picture import role_picture
+from klausel.core.pictures.svg import as_svg
 from klausel.core.policy.policy_set import PolicySet
 from klausel.storage.assignments.people_of_roles import people_holding
 from klausel.storage.git.line_history import LineHistory
@@ -60,7 +62,7 @@ def _write_json(report: DifferenceReport) -> None:
 
 
 def _write_html(report: DifferenceReport) -> None:
-    say_lines(as_html(report).splitlines())
+    say_lines(as_html(report, as_svg(role_picture(report.difference.after))).splitlines())
 
 
 @click.command()

@@ -24,7 +24,10 @@ from klausel.core.analysis.findings import KINDS, OF_DECISIONS, Finding, Finding
 from klausel.core.analysis.held_permissions import HeldPermissions
 from klausel.core.analysis.permission_use import PermissionUse, Use
 from klausel.core.analysis.table import Sheet, as_html, csv_line
+from klausel.core.pictures.role_picture import role_picture
+from klausel.core.pictures.svg import as_svg
 from klausel.core.policy.holding import duration_text
+from klausel.core.policy.policy_set import PolicySet
 from klausel.core.records.decision_record import time_text
 from klausel.core.records.recorded import BadRecord
 from klausel.core.replay.uses import NotCounted
@@ -37,7 +40,7 @@ VERSION_OF_JSON = 1
 Facts = dict[str, object]
 
 
-def _write_text(found: Iterator[Finding], facts: Facts) -> None:
+def _write_text(found: Iterator[Finding], facts: Facts, policy: PolicySet) -> None:
     counts: Counter[str] = Counter()
     for finding in _counted(found, counts):
         say(f"{finding.kind}  {finding.message}")
@@ -47,17 +50,17 @@ def _write_text(found: Iterator[Finding], facts: Facts) -> None:
     say(f"{number:,} finding{'' if number == 1 else 's'}: {kinds}" if number else "no findings")
 
 
-def _write_csv(found: Iterator[Finding], facts: Facts) -> None:
+def _write_csv(found: Iterator[Finding], facts: Facts, policy: PolicySet) -> None:
     say(csv_line(Finding._fields))
     for finding in found:
         say(csv_line(cell or "" for cell in finding))
 
 
-def _write_json(found: Iterator[Finding], facts: Facts) -> None:
+def _write_json(found: Iterator[Finding], facts: Facts, policy: PolicySet) -> None:
     say_json_list(facts, "findings", (finding._asdict() for finding in found))
 
 
-def _write_html(found: Iterator[Finding], facts: Facts) -> None:
+def _write_html(found: Iterator[Finding], facts: Facts, policy: PolicySet) -> None:
     told = tuple(
         (name, ", ".join(value) if isinstance(value, list) else str(value))
         for name, value in facts.items()
@@ -66,7 +69,16 @@ def _write_html(found: Iterator[Finding], facts: Facts) -> None:
     remarks = facts["warnings"]
     assert isinstance(remarks, list)
     rows = (tuple(cell or "" for cell in finding) for finding in found)
-    sheet = Sheet("Findings", told, tuple(remarks), Finding._fields, [("", rows)], lambda notes: (), is_in_full=True)
+    sheet = Sheet(
+        "Findings",
+        told,
+        tuple(remarks),
+        Finding._fields,
+        [("", rows)],
+        lambda notes: (),
+        is_in_full=True,
+        picture=lambda: as_svg(role_picture(policy)),
+    )
     say_lines(as_html(sheet))
 
 
@@ -133,7 +145,7 @@ def findings(
     unused_for: int,
     processes: int,
     only: tuple[str, ...],
-    write: Callable[[Iterator[Finding], Facts], None],
+    write: Callable[[Iterator[Finding], Facts, PolicySet], None],
     fail_on: tuple[str, ...],
     at: str | None,
     policies: Path,
@@ -190,7 +202,7 @@ def findings(
             use = (found, duration_text(unused_for))
         search = FindingsSearch(policy.roles, now, within, where, HeldPermissions(policy), use)
         wanted = (one for one in _found(store, search, where) if not only or one.kind in only)
-        write(_counted(wanted, counts), facts)
+        write(_counted(wanted, counts), facts, policy)
     if any(counts[kind] or (kind == "any" and counts) for kind in fail_on):
         raise SystemExit(EXIT_PROBLEMS)
 

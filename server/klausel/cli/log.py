@@ -22,6 +22,8 @@ from klausel.cli.policy_folder import policies_option
 from klausel.core.analysis.table import Sheet, as_html, csv_line
 from klausel.core.difference.commit_changes import CommitChanges, Topic, changes_of_commit
 from klausel.core.difference.formats import as_text
+from klausel.core.pictures.role_picture import role_picture
+from klausel.core.pictures.svg import as_svg
 from klausel.core.terms.problem import Problem
 from klausel.service.policy_history import PolicyHistory, Step
 from klausel.service.refused_commits import RefusedCommits
@@ -30,6 +32,7 @@ from klausel.storage.git.objects import GitCommit, commit_as_json
 from klausel.storage.git.repository import GitRepository
 
 _OBJECTS_BETWEEN_COLLECTIONS = 50_000
+_Picture = Callable[[], Iterable[str]]
 _COLOURS = {"+": "green", "-": "red", "±": "yellow"}
 
 
@@ -70,26 +73,27 @@ class _Wanted:
         return self.author is None or self.author.casefold() in f"{commit.author} <{commit.email}>".casefold()
 
 
-def _write_text(log: Iterator[_Told]) -> None:
+def _write_text(log: Iterator[_Told], picture: _Picture) -> None:
     for told in log:
         say_painted((*_about(told), *told.changes.text))
 
 
-def _write_json(log: Iterator[_Told]) -> None:
+def _write_json(log: Iterator[_Told], picture: _Picture) -> None:
     for told in log:
         say_json(_as_json(told))
 
 
-def _write_csv(log: Iterator[_Told]) -> None:
+def _write_csv(log: Iterator[_Told], picture: _Picture) -> None:
     say(csv_line(_COLUMNS))
     for told in log:
         for row in _rows(told):
             say(csv_line(row))
 
 
-def _write_html(log: Iterator[_Told]) -> None:
+def _write_html(log: Iterator[_Told], picture: _Picture) -> None:
     rows = (row for told in log for row in _rows(told))
-    say_lines(as_html(Sheet("What the commits changed", (), (), _COLUMNS, [("", rows)], lambda notes: ())))
+    sheet = Sheet("What the commits changed", (), (), _COLUMNS, [("", rows)], lambda notes: (), picture=picture)
+    say_lines(as_html(sheet))
 
 
 @click.command("log")
@@ -132,7 +136,7 @@ def log(
     check: bool,
     at: str | None,
     policies: Path,
-    write: Callable[[Iterator[_Told]], None],
+    write: Callable[[Iterator[_Told], _Picture], None],
 ) -> None:
     """List the commits that changed what the policies mean, newest first, each with its gains and losses.
 
@@ -151,9 +155,18 @@ def log(
     told = _log(policies, at, first_parent, Topic(role, resource_type, action), wanted, fresh, check)
     found = count()
     with exits_on_problems(policies, at), closing(told):
-        write(one for one, _ in zip(islice(told, number), found, strict=False))
+        listed = (one for one, _ in zip(islice(told, number), found, strict=False))
+        write(listed, lambda: _roles_at(policies, at))
     if not next(found):
         say("klausel: no commit changed anything of this", err=True)
+
+
+def _roles_at(policies: Path, at: str | None) -> Iterable[str]:
+    """A picture of the roles as of the newest commit; none where its policies do not load."""
+    opened, commit, folder = open_history(policies, at)
+    with closing(opened) as repository:
+        found = PolicyHistory(repository, folder).edition(commit, folder)
+    return () if found is None or found.policy is None else as_svg(role_picture(found.policy))
 
 
 def _log(
@@ -207,7 +220,7 @@ class _Kept:
         kept = self._of_folders.get(folder)
         if kept is None:
             question = {
-                "answers": "log 1",
+                "answers": "log 2",
                 "version": klausel.__version__,
                 "folder": folder,
                 "shown": [self._repository.shown(folder), self._repository.shown("")],

@@ -23,6 +23,8 @@ from klausel.core.analysis.other_model import note_on, note_on_change
 from klausel.core.analysis.search import holders_of
 from klausel.core.analysis.table import FORMATS, Sheet, as_csv
 from klausel.core.decisions.effective_roles import EffectiveRoles
+from klausel.core.pictures.role_picture import role_picture
+from klausel.core.pictures.svg import as_svg
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.terms.moment import moment_text
 from klausel.service.pipeline import LoadedPolicy
@@ -229,6 +231,8 @@ def _write(sheet: Sheet, write: Writer, facts_file: Path | None, *shown: LoadedP
     note = note_on_change(models[0], models[-1]) if len(models) > 1 else note_on(models[0]) if models[0] else None
     if note is not None:
         sheet = dataclasses.replace(sheet, title=f"{note}: {sheet.title}")
+    roles = shown[-1].compiled.policy
+    sheet = dataclasses.replace(sheet, picture=lambda: as_svg(role_picture(roles)))
     if facts_file is not None:
         told = {"version": VERSION_OF_FACTS, "title": sheet.title, **dict(sheet.facts)}
         try:

@@ -7,6 +7,7 @@ from importlib.resources import files
 from flask import Blueprint, Response
 
 from klausel.api.console.pages import HEADERS
+from klausel.core.analysis.page_style import TOKENS
 from klausel.core.pictures.svg import STYLE
 
 CACHING = {"Cache-Control": "public, max-age=300"}
@@ -16,7 +17,7 @@ _SCRIPTS = {"console.js": "console.js", "playground.js": "playground.js", "edito
 def asset_routes(blueprint: Blueprint) -> None:
     """Adds the routes of what every page fetches, and of what the playground alone does."""
     folder = files("klausel.api.console")
-    style = folder.joinpath("style.css").read_bytes() + STYLE.encode()
+    style = TOKENS.encode() + folder.joinpath("style.css").read_bytes() + STYLE.encode()
 
     @blueprint.get("/console/style.css", provide_automatic_options=False)
     def show_style() -> Response:

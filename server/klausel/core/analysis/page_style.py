@@ -1,18 +1,58 @@
-"""How pages of their own look, on a screen and on paper: the one style of matrix, review, findings, log and difference."""
+"""How pages look: the colours, spaces and type of all of them, and the one style of those that are files of their own."""
 
-PAGE_STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 96rem; padding: 0 1rem; color: #1c1c1c; }
-table { border-collapse: collapse; width: 100%; } thead { display: table-header-group; } tr { break-inside: avoid; }
-th, td { text-align: left; vertical-align: top; padding: .3rem .5rem; border-bottom: 1px solid #ccc; overflow-wrap: anywhere; }
-th { background: #eee; } code { font-size: .9em; overflow-wrap: anywhere; }
-td.more { background: #e3f4e3; } td.less { background: #fbe4e4; } td.both { background: #fdf3d4; }
-.cause { color: #555; font-size: .9em; } .note { border-left: 4px solid #d9a400; padding-left: .8rem; }
-@media screen and (prefers-color-scheme: dark) {
-  body { background: #1a1a1a; color: #e8e8e8; } .cause { color: #aaa; } th, td { border-color: #444; } th { background: #333; }
-  td.more { background: #1d3a1d; } td.less { background: #4a2020; } td.both { background: #463a10; }
+TOKENS = """:root {
+  color-scheme: light dark;
+  --paper: #ffffff; --ink: #1b1f24; --soft: #57606a; --line: #c9d1d9; --head: #f3f5f7;
+  --yes: #0b6b2e; --no: #6a737d; --when: #7a4b00; --bad: #a40e26; --link: #0a58ca;
+  --type: 1rem/1.5 system-ui, sans-serif; --s: 0.5rem; --m: 1rem; --l: 2rem;
 }
-@page { size: A4 landscape; margin: 12mm; }
-@media print {
-  body { font-size: 9px; margin: 0; max-width: none; padding: 0; print-color-adjust: exact; -webkit-print-color-adjust: exact; }
+@media (prefers-color-scheme: dark) {
+  :root {
+    --paper: #0f1419; --ink: #e6edf3; --soft: #a5b0bb; --line: #3a434d; --head: #1b222a;
+    --yes: #6fd58b; --no: #9aa5b1; --when: #f0b65a; --bad: #ff8a94; --link: #82b8ff;
+  }
 }
 """
+"""Colours in light and dark, spaces and type, as variables of CSS: of the console's pages and of pages that are files."""
+
+_LIGHT = TOKENS[TOKENS.index("--paper") : TOKENS.index("}")]
+
+PAGE_STYLE = f"""{TOKENS}
+* {{ box-sizing: border-box; }}
+body {{ font: var(--type); margin: var(--l) auto;
+  max-width: 96rem; padding: 0 var(--m); color: var(--ink); background: var(--paper); }}
+table {{ border-collapse: collapse; width: 100%; }} thead {{ display: table-header-group; }} tr {{ break-inside: avoid; }}
+th, td {{ text-align: left; vertical-align: top; padding: .3rem var(--s);
+  border-bottom: 1px solid var(--line); overflow-wrap: anywhere; }}
+th {{ background: var(--head); }} code {{ font-size: .9em; overflow-wrap: anywhere; }}
+td.more {{ color: var(--yes); font-weight: 600; }} td.less {{ color: var(--bad); font-weight: 600; }}
+td.both {{ color: var(--when); font-weight: 600; }}
+.cause {{ color: var(--soft); font-size: .9em; }} .note {{ border-left: 4px solid var(--when); padding-left: .8rem; }}
+#filter input {{ font: inherit; color: inherit; background: var(--paper);
+  padding: .3rem var(--s); border: 1px solid var(--soft); }}
+svg {{ max-width: 100%; height: auto; }}
+@page {{ size: A4 landscape; margin: 12mm; }}
+@media print {{
+  :root {{ color-scheme: light; {_LIGHT} }}
+  body {{ font-size: 9px; margin: 0; max-width: none; padding: 0; print-color-adjust: exact; -webkit-print-color-adjust: exact; }}
+  #filter {{ display: none; }} svg {{ max-height: 180mm; }}
+}}
+"""
+"""Of pages of matrix, review, findings, log and difference. Paper is white, whatever the screen is."""
+
+FILTER = """<p id="filter" hidden><label>Show only rows with <input type="search"></label> <output></output></p>
+<script>
+{
+  const box = document.getElementById("filter"), rows = [...document.querySelectorAll("tbody tr")];
+  const texts = rows.map(row => row.textContent.toLowerCase());
+  document.querySelector("table")?.before(box);
+  box.hidden = !rows.length;
+  box.querySelector("input").addEventListener("input", event => {
+    const words = event.target.value.toLowerCase().split(/\\s+/).filter(Boolean);
+    let left = 0;
+    rows.forEach((row, at) => { row.hidden = !words.every(word => texts[at].includes(word)); left += !row.hidden; });
+    box.querySelector("output").textContent = words.length ? `${left} of ${rows.length}` : "";
+  });
+}
+</script>"""
+"""Shows, as somebody types, the rows that have every word; stands behind the tables, and moves above the first of them."""

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from klausel.core.analysis.page_style import PAGE_STYLE
+from klausel.core.analysis.page_style import FILTER, PAGE_STYLE
 
 NO = "–"
 
@@ -20,6 +20,7 @@ class Sheet:
 
     A cell that begins with `when` or holds a `;` says more than fits: it becomes a number, and its text a note below, but not
     in a table that `is_in_full`.
+    `picture` is SVG for a page, which stands in it as it is.
     `legend` is asked for when all rows have been written, with the texts of all notes.
     """
 
@@ -30,6 +31,7 @@ class Sheet:
     sections: Iterable[tuple[str, Iterable[tuple[str, ...]]]]
     legend: Callable[[list[str]], Iterable[tuple[str, str]]]
     is_in_full: bool = False
+    picture: Callable[[], Iterable[str]] | None = None
 
 
 @dataclass
@@ -111,11 +113,15 @@ def as_html(sheet: Sheet) -> Iterator[str]:
     notes = _Notes(sheet.is_in_full)
     yield "<!doctype html>"
     yield f'<html lang="en"><head><meta charset="utf-8"><title>{html.escape(sheet.title)}</title>'
-    yield f"<style>{PAGE_STYLE}</style></head><body>"
+    # Line by line: a line end within a line is printed as a sign of one.
+    yield from f"<style>{PAGE_STYLE}</style></head><body>".splitlines()
     yield f"<h1>{html.escape(sheet.title)}</h1><dl>"
     yield from (f"<dt>{html.escape(name)}</dt><dd><code>{html.escape(value)}</code></dd>" for name, value in sheet.facts)
     yield "</dl>"
     yield from (f"<p>{html.escape(remark)}</p>" for remark in sheet.remarks)
+    if sheet.picture is not None:
+        svg = list(sheet.picture())
+        yield from ("<h2>Roles</h2>", *svg) if svg else ()
     for heading, rows in sheet.sections:
         if heading:
             yield f"<h2>{html.escape(heading)}</h2>"
@@ -130,6 +136,7 @@ def as_html(sheet: Sheet) -> Iterator[str]:
         lambda name, text: f"<p><code>{html.escape(name)}</code>: {html.escape(text)}</p>",
         "<h2>{}</h2>",
     )
+    yield from FILTER.splitlines()
     yield "</body></html>"
 
 

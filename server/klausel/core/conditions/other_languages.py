@@ -21,6 +21,17 @@ _HINTS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
     ),
     (re.compile(r"\b\d{1,3}(?:[,'_]\d{3})+\b"), _number),
     (re.compile(r"\b(?:TRUE|FALSE|AND|OR|NOT|IN|And|Or|Not|In)\b"), lambda match: f"write `{match[0].lower()}`"),
+    (re.compile(r"<>"), lambda match: "what is not equal is written `!=`"),
+    (re.compile(r"=[<>]"), lambda match: f"write `{match[0][::-1]}`"),
+    (re.compile(r"\bin ?\("), lambda match: 'a list stands in square brackets: in ["a", "b"]'),
+    (
+        re.compile(r"(?<![.\w])(?:today|now|current_date|current_time)\b(?: ?\(\))?"),
+        lambda match: 'the time of the request is context.now; a given one is written time("2026-12-31T00:00:00Z")',
+    ),
+    (
+        re.compile(r"""==? ?(?P<one>"[^"]*"|'[^']*') or (?P<other>"[^"]*"|'[^']*')"""),
+        lambda match: f"write in [{match['one']}, {match['other']}] for one of several values",
+    ),
     (re.compile(r"\b(?:yes|no|on|off)\b"), lambda match: "write `true` or `false`; a text stands in quotes"),
     (
         re.compile(r"\b\d+(?:\.\d+)? ?(?!(?:and|or|in|not)\b)[^\W\d_]{1,4}\b"),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
-from klausel.core.analysis.page_style import PAGE_STYLE
+from klausel.core.analysis.page_style import FILTER, PAGE_STYLE
 from klausel.core.difference.report import (
     DifferenceReport,
     Entry,
@@ -158,8 +158,8 @@ def _md(text: str) -> str:
     return "".join(f"&#{ord(sign)};" if sign in _MARKDOWN else sign if sign.isprintable() else " " for sign in shown)
 
 
-def as_html(report: DifferenceReport) -> str:
-    """One page that needs nothing else, no script either."""
+def as_html(report: DifferenceReport, picture: Iterable[str]) -> str:
+    """One page that needs nothing else; `picture` is SVG, which stands in it as it is."""
     escaped = html.escape
     title = f"Policy: {headline(report)}"
     parts = [
@@ -182,7 +182,7 @@ def as_html(report: DifferenceReport) -> str:
         parts.append("</tbody></table>")
     if commits(report):
         parts.append(f"<h2>Commits</h2><ul>{''.join(f'<li>{escaped(commit)}</li>' for commit in commits(report))}</ul>")
-    return "\n".join([*parts, "</body></html>"]) + "\n"
+    return "\n".join([*parts, "<h2>Roles</h2>", *picture, FILTER, "</body></html>"]) + "\n"
 
 
 def _html_row(report: DifferenceReport, entry: Entry) -> str:

@@ -134,6 +134,10 @@ class _Offers:
                 yield from self._actions()
                 if naming == "action or *":
                     yield Offer('"*"', "value", "All actions of the type.", self.spot.start)
+            case "subject type":
+                yield from (
+                    Offer(one, "value", "A type of those who ask.", self.spot.start) for one in self.names.subject_types
+                )
             case "condition":
                 yield from self._condition()
             case "place":

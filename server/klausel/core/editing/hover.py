@@ -101,6 +101,8 @@ def _role(policy: PolicySet, name: str) -> Iterator[str]:
     ]
     if holders:
         yield f"\nContained by {', '.join(holders)}."
+    if role.is_privileged:
+        yield "\nPrivileged: `klausel findings` lists who holds it."
     if role.was:
         yield f"\nWas {', '.join(role.was)} before."
     named = {grant.place for grant in policy.grants if name in parts_of(grant.grantee)}
@@ -133,6 +135,8 @@ def _type(policy: PolicySet, name: str) -> Iterator[str]:
     if declared is not None:
         yield f"**{name}**, declared in {declared.place.file}."
         yield f"\nActions: {', '.join(declared.actions)}."
+        if declared.privileged:
+            yield f"\nPrivileged: {', '.join(declared.privileged)}; `klausel findings` lists who can."
         if declared.properties:
             yield (
                 "\nProperties: "

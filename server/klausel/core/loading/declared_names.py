@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from klausel.core.loading.load import CONDITIONS_FILE, FEATURES_FOLDER, ROLES_FILE, SourceFile
+from klausel.core.loading.load import CONDITIONS_FILE, FEATURES_FOLDER, PROPERTIES_FILE, ROLES_FILE, SourceFile
 from klausel.core.terms.problem import Problem
 from klausel.core.text.decoding import decode
 from klausel.core.text.yaml_nodes import Fields, Items, Node, Text, read_yaml
@@ -13,12 +13,16 @@ from klausel.core.text.yaml_nodes import Fields, Items, Node, Text, read_yaml
 
 @dataclass(frozen=True, slots=True)
 class DeclaredNames:
-    """Levels (top first), roles with their level, resource types with their actions, conditions with their text."""
+    """Levels (top first), roles with their level, resource types with their actions, conditions with their text.
+
+    `subject_types` are the types of those who ask; none where they are not declared.
+    """
 
     levels: tuple[str, ...] = ()
     roles: Mapping[str, str] = field(default_factory=dict)
     resource_types: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     conditions: Mapping[str, str] = field(default_factory=dict)
+    subject_types: tuple[str, ...] = ()
 
     @property
     def actions(self) -> tuple[str, ...]:
@@ -36,7 +40,7 @@ def declared_names(files: list[SourceFile]) -> tuple[DeclaredNames, list[Problem
     read: list[tuple[SourceFile, Fields]] = []
     problems: list[Problem] = []
     for file in sorted(files, key=lambda one: (one.layer, one.name)):
-        if file.name in (ROLES_FILE, CONDITIONS_FILE) or _is_feature(file.name):
+        if file.name in (ROLES_FILE, CONDITIONS_FILE, PROPERTIES_FILE) or _is_feature(file.name):
             text, found = decode(file.content, file.shown_as)
             root = None
             if text is not None:
@@ -60,7 +64,8 @@ def declared_names(files: list[SourceFile]) -> tuple[DeclaredNames, list[Problem
             types.setdefault(type_, tuple(dict.fromkeys(actions)))
         for condition, node in _entries(root) if file.name == CONDITIONS_FILE else ():
             conditions.setdefault(condition, _text(node))
-    return DeclaredNames(tuple(levels), names_of_roles, types, conditions), problems
+    asking = [name for file, root in read if file.name == PROPERTIES_FILE for name in _texts(root.get("subject_types"))]
+    return DeclaredNames(tuple(levels), names_of_roles, types, conditions, tuple(dict.fromkeys(asking))), problems
 
 
 def _is_feature(name: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable, Collection, Iterator
 
@@ -53,6 +54,10 @@ class ProblemList:
         """
         if "," in name and not set(name) & set('"[]'):
             hint = f"write several names as a list: [{', '.join(part.strip(' ()') for part in name.split(','))}]"
+        elif id_ == "unknown-action" and len(parts := re.split(r" (?:and|or|und) ", name)) > 1:
+            hint = f"write several names as a list: [{', '.join(parts)}]"
+        elif id_ == "unknown-action" and name.lower() in ("all", "any", "everything", "anything"):
+            hint = f'all actions of a type are written "*". {hint}'
         if id_.startswith("unknown-") and "did you mean" in hint:
             odd = next((char for char in message if not char.isascii() and char not in hint), None)
             if odd:
@@ -178,7 +183,8 @@ class ProblemList:
             )
             return False
         if not is_good(text.value):
-            self.add(text.place, "bad-name", f'"{text.value}" cannot name {what}', hint)
+            several = text.value if len(text.value.split(",")) > 1 else ""
+            self.add(text.place, "bad-name", f'"{text.value}" cannot name {what}', hint, name=several)
             return False
         return True
 

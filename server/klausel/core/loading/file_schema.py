@@ -21,6 +21,7 @@ Naming = Literal[
     "grantee or outsider",
     "resource type",
     "resource type or *",
+    "subject type",  # one of `subject_types`, where they are declared
     "likely resource type",  # one, or a text that no file declares
     "action",
     "action or *",
@@ -231,7 +232,7 @@ RESOURCE_TYPE = Table(
 STORED = Table(
     "stored",
     (
-        Key("subjects", Texts("text"), "Types of subjects, such as user, whose properties the database may hold."),
+        Key("subjects", Texts("subject type"), "Types of subjects, such as user, whose properties the database may hold."),
         Key("resources", Texts("resource type"), "Types of resources whose properties the database may hold."),
     ),
 )
@@ -348,7 +349,7 @@ INVARIANTS = Table(
 PERSON = Table(
     "a person",
     (
-        Key("type", OneText(), "The type of the subject; `user` unless said."),
+        Key("type", OneText("subject type"), "The type of the subject; `user` unless said."),
         Key("id", OneText(), "The id of the subject; the name unless said."),
         Key(
             "roles",

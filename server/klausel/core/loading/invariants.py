@@ -102,7 +102,14 @@ def _separate(node: Node, vocabulary: Vocabulary, problems: ProblemList) -> tupl
 def _two_things(node: Node, kind: Kind, vocabulary: Vocabulary, problems: ProblemList) -> tuple[Thing, ...]:
     values = node.values if isinstance(node, Items) else ()
     if len(values) != 2:
-        problems.add(node.place, "wrong-kind", f"{kind} does not name two things", "see docs/policies.md")
+        hint = "write two things to do: [{to: <action>, resource: <type>}, {to: <action>, resource: <type>}]"
+        problems.add(node.place, "wrong-kind", f"{kind} does not name two things", hint)
+        return ()
+    if kind == "toxic" and any(isinstance(value, Text) for value in values):
+        hint = (
+            "write {to: <action>, resource: <type>} for each; two roles that nobody may have together stand under separate"
+        )
+        problems.add(node.place, "wrong-kind", "toxic takes two things to do, not names", hint)
         return ()
     things: tuple[Thing, ...] = ()
     for value in values:
@@ -113,6 +120,8 @@ def _two_things(node: Node, kind: Kind, vocabulary: Vocabulary, problems: Proble
             if len(found) > 1:
                 problems.add(fields.place, "wrong-kind", f"{kind} names more than one action", "name one action on one type")
             things += found[:1]
+    if len(things) == 2 and things[0] == things[1]:
+        problems.add(node.place, "wrong-kind", f"{kind} names one thing twice", "name two different ones")
     return things
 
 

@@ -178,6 +178,7 @@ class _Writer:
             "grantee or outsider": lambda: _one_of(anybody_or_none, f"{_GRANTEES} or {OUTSIDER}", self._about_role),
             "resource type": lambda: _one_of(names.resource_types, _TYPES, self._about_type),
             "resource type or *": lambda: _one_of(_or_all(names.resource_types), f"{_TYPES}, or *", self._about_type),
+            "subject type": lambda: _one_of(names.subject_types, "one of subject_types in properties.yaml"),
             "likely resource type": lambda: _one_of_or_text(names.resource_types, self._about_type),
             "action": lambda: _one_of(names.actions, "an action of a resource type"),
             "action or *": lambda: _one_of(_or_all(names.actions), "an action of a resource type, or *"),

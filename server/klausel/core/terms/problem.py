@@ -79,10 +79,21 @@ def first_of(problems: Sequence[Listed], most: int = MOST_SHOWN) -> tuple[Sequen
     return problems[:most], f"and {more:,} more" if more > 0 else ""
 
 
+_LIKENESS_OF_SLIPS = 0.67
+"""So like another name one must be to be a slip for it; less is words that share some letters."""
+
+
 def nearest_name(name: str, known: Iterable[str], likeness: float = 0.6) -> str | None:
-    """The known name that is most like `name`, or None when none is near; ties go to the first in alphabetical order."""
+    """The known name that is most like `name`, or None when none is near; ties go to the first in alphabetical order.
+
+    Words that share letters by chance are not near: `restore` is no slip for `create`, but `manager` is one for `site_manager`.
+    """
     near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=likeness)
-    return near[0] if near else None
+    if not near:
+        return None
+    is_part = name in near[0] or near[0] in name
+    is_near = is_part or difflib.SequenceMatcher(None, near[0], name).ratio() >= _LIKENESS_OF_SLIPS
+    return near[0] if is_near else None
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
