@@ -50,6 +50,7 @@ SAYS_NOTHING_OF_PEOPLE = {
     "import casbin": "reads files of its caller's; test_import_command has hostile ones",
     "export casbin": "reads files of its caller's; test_export_command has hostile ones",
     "lsp": "speaks to editors, in JSON",
+    "playground": "prints an address of ours; its pages escape",
     "serve": "its log is below",
     "config show": "tells what the operator said",
     "shell": "is asked below",

@@ -73,17 +73,17 @@ def text_of(browser: Chrome, id_: str) -> str:
     return " ".join(found.split())
 
 
-def faults_of_page(browser: Chrome, address: str) -> list[str]:
+def faults_of_page(browser: Chrome, address: str, *further: str) -> list[str]:
     """What is wrong with the page that is shown: found by axe-core, too wide, shifting, or asking other hosts.
 
-    Looked at wide and light, narrow and dark, and at 200 %.
+    Looked at wide and light, narrow and dark, and at 200 %. `further` are the scripts that this page alone fetches.
     """
     found = serious_findings(browser)
     shift = browser.execute_async_script(SHIFT)
     if shift > MOST_SHIFT:
         found.append(f"it shifts by {shift}")
     asked = browser.execute_script("return performance.getEntriesByType('resource').map((one) => one.name)")
-    own = [f"{address}/console/{name}" for name in ("style.css", "console.js")]
+    own = [f"{address}/console/{name}" for name in ("style.css", "console.js", *further)]
     found += [f"it asks for {one}" for one in asked if one not in own and not one.endswith("favicon.ico")]
     for size, zoom in ((NARROW, 1), (WIDE, 2)):
         look(browser, size, "dark", zoom)

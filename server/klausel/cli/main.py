@@ -22,6 +22,7 @@ SECTIONS = {
         "schema": ("schema", "schema"),
         "declare": ("declare", "declare"),
         "lsp": ("lsp", "lsp"),
+        "playground": ("playground", "playground"),
         "compile": ("policies", "compile_"),
         "export": ("export", "export"),
     },

@@ -120,6 +120,11 @@ class LivePolicy:
         most = self.max_age_seconds
         return most is not None and self._clock() - self._confirmed_at > most
 
+    @property
+    def files(self) -> PolicyFiles:
+        """The files that the policy set in force was read from."""
+        return self._taken
+
     def orphaned(self) -> tuple[StoredRole, ...]:
         """The stored roles that count for nothing in force, at most `SECONDS_PER_COUNT` old. Raises StorageError."""
         roles = self.in_force.policy.compiled.policy.roles

@@ -18,16 +18,8 @@ from klausel.api.shapes import Json
 from klausel.core.difference.commit_changes import CommitChanges, Topic, changes_of_commit
 from klausel.core.difference.compare import difference_between
 from klausel.core.difference.renames import renames_between
-from klausel.core.difference.report import (
-    DifferenceReport,
-    as_json,
-    entries,
-    headline,
-    notes,
-    rules_in_words,
-    where_in_words,
-    who_in_words,
-)
+from klausel.core.difference.report import DifferenceReport, as_json
+from klausel.core.difference.rows_for_people import MOST_SHOWN, rows_for_people
 from klausel.core.loading.load import SourceFile, is_test_file, load_policy
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.terms.problem import Problem
@@ -43,8 +35,6 @@ from klausel.storage.git.repository import GitRepository
 FIELDS = ("before", "after")
 COMMITS_ON_A_PAGE = 10
 MOST_COMMITS_KEPT = 200
-MOST_SHOWN = 100
-"""Changes of one commit, and problems, that are shown; how many more there are is always told."""
 LINES_AROUND = 2
 SECONDS_TO_WAIT = 5.0
 _TITLE = "Changes"
@@ -95,7 +85,7 @@ class ChangesPage:
                 if any(given.get(name) for name in FIELDS):
                     report = self._compared(given)
                     twin |= {"compared": {"before": report.before, "after": report.after, **as_json(report)}}
-                    shown |= {"compared": _shown_report(report)}
+                    shown |= {"compared": rows_for_people(report)}
                 else:
                     number = read_page_number(given.get("page", ""))
                     told, following = self._commits(number)
@@ -215,39 +205,10 @@ def _commit_told(history: PolicyHistory, commit: GitCommit, folder: str) -> _Tol
         "remarks": remarks,
         "removed": changes.removed,
         "added": changes.added,
-        "changed": _shown_report(changes.report) if changes.report is not None and changes.has_changes else None,
+        "changed": rows_for_people(changes.report) if changes.report is not None and changes.has_changes else None,
         "is_nothing": not (changes or remarks),
     }
     return _Told(twin, shown)
-
-
-def _shown_report(report: DifferenceReport) -> Json:
-    """A difference as the template writes it: its headline, notes, and the first entries."""
-    found = entries(report)
-    rows = []
-    for entry in found[:MOST_SHOWN]:
-        change = entry.first
-        before, after = rules_in_words(change)
-        where = where_in_words(change)
-        rows.append(
-            {
-                "kind": {"+": "more", "-": "less", "±": "more and less"}[entry.sign],
-                "may": f"{change.resource_type} {entry.actions}",
-                "who": who_in_words(change) + (f" ({where})" if where else ""),
-                "before": before,
-                "after": after,
-                "causes": [(cause.source, words) for cause, words in entry.causes],
-            }
-        )
-    more = len(found) - len(rows)
-    return {
-        "before": report.before,
-        "after": report.after,
-        "headline": headline(report),
-        "notes": notes(report),
-        "rows": rows,
-        "more": more,
-    }
 
 
 def _refused(refusal: Refusal, in_force: PolicySet) -> _Told:
@@ -274,7 +235,7 @@ def _refused(refusal: Refusal, in_force: PolicySet) -> _Told:
     report = DifferenceReport(
         difference_between(in_force, wanted), "in force", "the refused files", renames_between(in_force, wanted)
     )
-    return _Told({**told, "changes": as_json(report)}, {**told, "changed": _shown_report(report)})
+    return _Told({**told, "changes": as_json(report)}, {**told, "changed": rows_for_people(report)})
 
 
 def _policy_in(files: Sequence[SourceFile]) -> PolicySet | None:

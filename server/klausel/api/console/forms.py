@@ -12,13 +12,13 @@ MOST_FORM_BYTES = 100_000
 _FORM = "application/x-www-form-urlencoded"
 
 
-def read_form(*known: str) -> dict[str, str]:
+def read_form(*known: str, most_bytes: int = MOST_FORM_BYTES) -> dict[str, str]:
     """The fields of the form that the current request sends, empty where one was not sent; raises `ApiError` (400, 413, 415)."""
     if request.mimetype != _FORM:
         raise ApiError(415, f"the body is no form; send it as {_FORM}")
-    if (request.content_length or 0) > MOST_FORM_BYTES:
-        raise ApiError(413, f"the form is larger than {MOST_FORM_BYTES} bytes")
-    body = request.stream.read(MOST_FORM_BYTES + 1)
+    if (request.content_length or 0) > most_bytes:
+        raise ApiError(413, f"the form is larger than {most_bytes} bytes")
+    body = request.stream.read(most_bytes + 1)
     try:
         pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=len(known))
     except ValueError:

@@ -36,6 +36,8 @@ HEADERS: Mapping[str, str] = {
 FORMATS = ("html", "json")
 COOKIES = "klausel.console.cookies"
 """Under which name the application keeps the cookies of its console."""
+HAS_ONE_PAGE = "klausel.console.has_one_page"
+"""Under which name it says that its console is one page alone, which leads to no others."""
 LEAST_COMPRESSED = 1_000
 """The bytes from which on an answer is compressed."""
 _HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
@@ -57,6 +59,7 @@ PAGES = (
     Link("who_can.html", "/console/who-can", "Who can"),
     Link("what_can.html", "/console/what-can", "What can"),
     Link("changes.html", "/console/changes", "Changes"),
+    Link("playground.html", "/console/playground", "Playground"),
     Link("people.html", "/console/people", "People"),
     Link("decisions.html", "/console/decisions", "Decisions"),
 )
@@ -158,7 +161,7 @@ def html_answer(page: Page, headers: Mapping[str, str] | None = None) -> Respons
 def _links(caller: Caller | None, asks_who: bool) -> list[Link]:
     """The pages that a caller may see; all where nobody is asked who they are."""
     if caller is None:
-        return [] if asks_who else list(PAGES)
+        return [] if asks_who or HAS_ONE_PAGE in current_app.extensions else list(PAGES)
     return [one for one in PAGES if not caller.scopes.isdisjoint(SCOPES_OF_ROUTES["GET", one.route])]
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
-
 from flask import Blueprint, Response, request
 
 from klausel.api.access import caller_in, check_reach, check_scope
+from klausel.api.console.assets import asset_routes
 from klausel.api.console.changes_page import FIELDS as FIELDS_OF_CHANGES
 from klausel.api.console.changes_page import ChangesPage
 from klausel.api.console.cookies import Cookies
@@ -15,11 +14,12 @@ from klausel.api.console.decisions_page import DecisionPages
 from klausel.api.console.fields import FIELDS_OF_TRY, is_property_field, read_domain, read_page_number
 from klausel.api.console.matrix_page import FIELDS as FIELDS_OF_MATRIX
 from klausel.api.console.matrix_page import MatrixPage
-from klausel.api.console.pages import COOKIES, FORMATS, HEADERS, answer, compressed, error_answer, format_asked
+from klausel.api.console.pages import COOKIES, FORMATS, answer, compressed, error_answer, format_asked
 from klausel.api.console.people_page import FIELDS as FIELDS_OF_PEOPLE
 from klausel.api.console.people_page import people_page
 from klausel.api.console.person_change import change_person
 from klausel.api.console.person_page import VIEW, person_page
+from klausel.api.console.playground_page import PlaygroundPage, playground_of, playground_routes
 from klausel.api.console.roles_page import roles_page
 from klausel.api.console.sign_in_page import SignInPages, to_sign_in
 from klausel.api.console.try_page import try_page
@@ -28,12 +28,8 @@ from klausel.api.console.what_can_page import what_can_csv, what_can_page
 from klausel.api.console.who_can_page import FIELDS, who_can_csv, who_can_page
 from klausel.api.errors import ApiError, unavailable
 from klausel.api.http import query_parameters
-from klausel.core.analysis.page_style import TOKENS
-from klausel.core.pictures.svg import STYLE
 from klausel.service.decision_service import PoliciesTooOld, Service
 from klausel.storage.sql.database import StorageError
-
-CACHING = {"Cache-Control": "public, max-age=300"}
 
 
 def is_served(service: Service) -> bool:
@@ -44,8 +40,6 @@ def is_served(service: Service) -> bool:
 def console_routes(service: Service) -> Blueprint:
     """The pages of the console; all of them only read."""
     blueprint = Blueprint("console", __name__)
-    style = TOKENS.encode() + files("klausel.api.console").joinpath("style.css").read_bytes() + STYLE.encode()
-    script = files("klausel.api.console").joinpath("console.js").read_bytes()
     matrix = MatrixPage(service)
     changes = ChangesPage(service)
     decisions = DecisionPages(service)
@@ -151,13 +145,8 @@ def console_routes(service: Service) -> Blueprint:
         format_asked(*FORMATS)
         return answer(decisions.one(given, caller_in(request.environ)))
 
-    @blueprint.get("/console/style.css", provide_automatic_options=False)
-    def show_style() -> Response:
-        return Response(style, 200, {**HEADERS, **CACHING}, content_type="text/css; charset=utf-8")
-
-    @blueprint.get("/console/console.js", provide_automatic_options=False)
-    def show_script() -> Response:
-        return Response(script, 200, {**HEADERS, **CACHING}, content_type="text/javascript; charset=utf-8")
+    playground_routes(blueprint, PlaygroundPage(playground_of(service), cookies))
+    asset_routes(blueprint)
 
     @blueprint.after_request
     def compress(response: Response) -> Response:

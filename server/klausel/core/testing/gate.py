@@ -28,15 +28,26 @@ def unmet_expectations(
 
     With `proved`, what did not change since the last proof with it is not proved again.
     """
+    yield from failed_tests(policy, plan, tests)
+    for verdict in (proved or Proved()).broken(policy, most_steps):
+        problem = problem_of_verdict(verdict)
+        if problem is not None:
+            yield problem
+
+
+def failed_tests(policy: PolicySet, plan: Plan, tests: Iterable[PolicyTest]) -> Iterator[Problem]:
+    """A problem for each expectation of a test that is not met."""
     resolved_roles = ResolvedRoles(policy)
     for test in tests:
         for failure in failures(policy, plan, test, resolved_roles):
             yield printable(_failed(test, failure))
-    for verdict in (proved or Proved()).broken(policy, most_steps):
-        if verdict.undecided is not None:
-            yield printable(_undecided(verdict.invariant, verdict.undecided))
-        elif verdict.counterexample is not None:
-            yield printable(_broken(verdict, verdict.counterexample))
+
+
+def problem_of_verdict(verdict: Verdict) -> Problem | None:
+    """The problem with an invariant that does not hold, or of which that cannot be told; None for one that holds."""
+    if verdict.undecided is not None:
+        return printable(_undecided(verdict.invariant, verdict.undecided))
+    return None if verdict.counterexample is None else printable(_broken(verdict, verdict.counterexample))
 
 
 def _failed(test: PolicyTest, failure: Failure) -> Problem:

@@ -1,0 +1,41 @@
+"""Saving files of a policy set into its folder, unless somebody else changed them meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from klausel.storage.policy_files.folder import read_files
+from klausel.storage.policy_files.replace_file import replace_file
+
+
+class ChangedMeanwhile(Exception):
+    """Files were changed since they were read, so nothing was saved; `names` are theirs."""
+
+    def __init__(self, names: list[str]) -> None:
+        self.names = names
+        super().__init__(", ".join(names))
+
+
+def save_files(folder: Path, changes: Mapping[str, tuple[bytes | None, bytes]]) -> None:
+    """Writes files by their names in the folder, each at once; what each held before is given, None for one that is new.
+
+    Raises `ChangedMeanwhile` before anything is written where one holds something else, and OSError where one cannot be
+    written.
+    """
+    now = {file.name: file.content for file in read_files(folder, None)[0]}
+    others = [name for name, (before, _) in changes.items() if now.get(name) != before or _is_hidden(folder, name, before)]
+    if others:
+        raise ChangedMeanwhile(others)
+    for name, (_, content) in changes.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.resolve().is_relative_to(folder.resolve()):
+            raise ChangedMeanwhile([name])
+        replace_file(path, content)
+
+
+def _is_hidden(folder: Path, name: str, before: bytes | None) -> bool:
+    """Whether something is in the way of a new file that is not read as one of the policy set."""
+    path = folder / name
+    return before is None and (path.exists() or path.is_symlink() or not path.resolve().is_relative_to(folder.resolve()))
