@@ -44,6 +44,9 @@ INPUTS = {
     "config show": "config show",
 }
 
+OF_FILES = {"entities import", "entities export"}
+"""Their `--format` is the kind of a file, by its name unless said; what they read and write is one thing for both."""
+
 
 def formats() -> Iterator[tuple[str, tuple[str, ...]]]:
     """Every command that offers formats, with those."""
@@ -55,7 +58,7 @@ def formats() -> Iterator[tuple[str, tuple[str, ...]]]:
                 yield from inside(command, (*path, name))
             elif command is not None:
                 for parameter in command.params:
-                    if "--format" in parameter.opts:
+                    if "--format" in parameter.opts and " ".join((*path, name)) not in OF_FILES:
                         assert isinstance(parameter.type, click.Choice)
                         assert isinstance(parameter, FormatOption), f"{name}: make --format by format_option(WRITERS)"
                         yield " ".join((*path, name)), tuple(map(str, parameter.type.choices))

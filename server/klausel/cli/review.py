@@ -86,7 +86,7 @@ def matrix(
     Examples:
       klausel matrix
       klausel matrix --format markdown --kept > docs/matrix.md
-      klausel matrix --by person --in acme/support --format csv --facts support.facts.json > support.csv
+      klausel matrix --by person --in acme/support --format csv --facts facts.json > who.csv
       klausel matrix --by person --in acme/support --at v1.2 --people-at 2026-01-15
     """
     loaded = load_or_exit(policies, model, at=at)
