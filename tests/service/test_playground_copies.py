@@ -94,5 +94,5 @@ def test_work_that_takes_too_long_ends_and_says_what_is_not_known(tmp_path: Path
     judgement = workbench.judge(found, found)
     assert judgement.problems is None
     assert judgement.unknown is not None and "0.05 seconds" in judgement.unknown
-    with workbench._its_turn(), pytest.raises(Busy):
+    with workbench._its_turn("judge"), pytest.raises(Busy):
         workbench.judge(found, found)

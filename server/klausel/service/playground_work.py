@@ -60,12 +60,15 @@ class Judgement:
 
 
 class Workbench:
-    """Works on one copy at a time, in a process that ends with it; who comes meanwhile is refused."""
+    """Judges one copy at a time, in a process that ends with it, and makes one patch at a time; who comes meanwhile is refused.
+
+    A patch does not wait for a judgement: the page asks for one whenever somebody typed.
+    """
 
     def __init__(self, playground: Playground, seconds: float = SECONDS) -> None:
         self._playground = playground
         self._seconds = seconds
-        self._turn = threading.Lock()
+        self._turns = {"judge": threading.Lock(), "patch": threading.Lock()}
 
     def judge(self, before: PolicyFiles, after: PolicyFiles) -> Judgement:
         """What is to be said of a copy, as far as the bounds let it be found out; raises `Busy`."""
@@ -91,7 +94,7 @@ class Workbench:
         """The parts that came, and why no more did, where the last one is missing."""
         kind, before, after, more = work
         plain = pickle.dumps((kind, _plain(before), _plain(after), more))
-        with self._its_turn():
+        with self._its_turn(kind):
             process = subprocess.Popen(
                 [sys.executable, "-P", "-m", __name__, str(self._seconds)],
                 stdin=subprocess.PIPE,
@@ -113,13 +116,14 @@ class Workbench:
         return [tuple(json.loads(line)) for line in whole], unknown
 
     @contextmanager
-    def _its_turn(self) -> Iterator[None]:
-        if not self._turn.acquire(blocking=False):
+    def _its_turn(self, kind: str) -> Iterator[None]:
+        turn = self._turns[kind]
+        if not turn.acquire(blocking=False):
             raise Busy("another copy is being looked at; try again in a moment")
         try:
             yield
         finally:
-            self._turn.release()
+            turn.release()
 
 
 def _too_long(seconds: float) -> str:

@@ -114,8 +114,15 @@ if (field !== null) {
 }
 
 form.addEventListener("submit", (event) => {
-  // A patch is downloaded, and the page stays.
-  isLeaving = !(event.submitter && event.submitter.value === "patch");
+  // While one types this is asked anyway, and only once at a time.
+  if (editor !== undefined && event.submitter && event.submitter.value === "check") {
+    event.preventDefault();
+    askSoon(0);
+    return;
+  }
+  isLeaving = true;
+  // A patch is downloaded, and the page stays; but the browser asks before it knows.
+  if (event.submitter && event.submitter.value === "patch") setTimeout(() => (isLeaving = false), AGAIN_MS);
 });
 window.addEventListener("beforeunload", (event) => {
   if (isChanged && !isLeaving) event.preventDefault();
