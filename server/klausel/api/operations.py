@@ -224,6 +224,10 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ("POST", "/console/person"): _form("console_change_person", "Gives and takes roles by a form", 404, 409),
     ("GET", "/console/decisions"): _page("console_decisions", "The decision log, searched by people"),
     ("GET", "/console/decision"): _page("console_decision", "One recorded decision, explained as of then", errors=(404,)),
+    ("GET", "/console/playground"): _page(
+        "console_playground", "A copy of the policies that people edit and try", errors=(404, 503)
+    ),
+    ("POST", "/console/playground"): _form("console_judge_copy", "Judges an edited copy, or makes a patch of it", 404, 409),
     ("GET", "/console/sign-in"): _page("console_sign_in", "Where people sign in", errors=(404,), redirects=True),
     ("POST", "/console/sign-in"): _form("console_signs_in", "Signs a person in by an API key", 401, 404, 429),
     ("GET", "/console/sign-in/openid"): _page(
@@ -234,6 +238,10 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ),
     ("POST", "/console/sign-out"): _form("console_signs_out", "Signs a person out", 404),
     ("GET", "/console/style.css"): Operation("console_style", "How the pages look", media_type="text/css"),
+    ("GET", "/console/playground.js"): Operation(
+        "console_playground_script", "What judges a copy as one types", media_type="text/javascript"
+    ),
+    ("GET", "/console/editor.js"): Operation("console_editor", "The editor of the playground", media_type="text/javascript"),
     ("GET", "/console/console.js"): Operation("console_script", "What answers as one types", media_type="text/javascript"),
 }
 """By method and address, as the routes have them."""
