@@ -233,7 +233,7 @@ def test_a_broken_policy_set_is_told_in_place_of_an_answer(klausel: Klausel, cha
         ("nonsense", "the database URL cannot be read; write it as sqlite:////folder/klausel.db"),
         ("postgresql://u:geheim@127.0.0.1:port/x", "the database URL cannot be read"),
         ("postgresql://u:geheim@127.0.0.1:1/x?password=geheim", "check that the server runs and that host, port, user"),
-        ("nosuch://u:geheim@h/x", 'no driver for databases of kind "nosuch" is installed'),
+        ("nosuch://u:geheim@h/x", 'Klausel keeps its data in SQLite or PostgreSQL, not in "nosuch"'),
         ("sqlite:///policies", "policies is a folder; name a file in it"),
         ("sqlite:///model.conf", "is not an SQLite database; name another file with --database"),
     ],

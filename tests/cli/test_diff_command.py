@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -194,7 +195,9 @@ def test_texts_of_policies_are_never_markup(repository: Repository) -> None:
     assert "<img" not in page
     assert "&lt;img src=x onerror=alert(1)&gt;" in page
     assert page.startswith("<!doctype html>")
-    assert "<script" not in page
+    (script,) = re.findall("<script>(.*?)</script>", page, re.DOTALL)  # the filter, which is the same on each page
+    assert page.count("<script") == 1
+    assert "onerror" not in script
     comment = diff("--format", "markdown").output
     row = next(line for line in comment.splitlines() if line.startswith("| ➕"))
     assert row.count("|") == 6

@@ -14,7 +14,7 @@ from git_in_tests import Repository
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webdriver import WebDriver
 
-from klausel.api.console import routes
+from klausel.api.console import assets
 from klausel.core.analysis.page_style import PAGE_STYLE, TOKENS
 
 PAPER = 1032
@@ -80,10 +80,10 @@ def test_each_page_is_whole_on_a_screen_and_on_paper_is_filtered_and_shows_the_r
 
 
 def test_pages_that_are_files_and_the_console_have_one_set_of_colours_spaces_and_type() -> None:
-    own = (Path(routes.__file__).parent / "style.css").read_text(encoding="utf-8")
+    own = (Path(assets.__file__).parent / "style.css").read_text(encoding="utf-8")
     for style in (own, PAGE_STYLE.removeprefix(TOKENS)):
         used = [word.partition(")")[0] for word in style.split("var(")[1:]]
         assert used and all(f"{name}: " in TOKENS for name in used)
     assert PAGE_STYLE.startswith(TOKENS)
     assert ":root" not in own
-    assert routes.TOKENS is TOKENS
+    assert assets.TOKENS is TOKENS

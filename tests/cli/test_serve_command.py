@@ -147,7 +147,7 @@ def test_a_port_that_is_none_is_wrong_usage(klausel: Klausel, port: str) -> None
         ("", "the database URL cannot be read"),
         ("postgresql://u:geheim@127.0.0.1:port/x", "the database URL cannot be read"),
         ("postgresql://u:geheim@127.0.0.1:1/x", "check that the server runs and that host, port, user, password and name"),
-        ("nosuch://u:geheim@h/x", 'no driver for databases of kind "nosuch" is installed'),
+        ("nosuch://u:geheim@h/x", 'Klausel keeps its data in SQLite or PostgreSQL, not in "nosuch"'),
         ("sqlite:////nonexistent/klausel.db", "the folder /nonexistent of the SQLite file klausel.db does not exist"),
     ],
 )

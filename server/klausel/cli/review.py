@@ -231,6 +231,8 @@ def _write(sheet: Sheet, write: Writer, facts_file: Path | None, *shown: LoadedP
     note = note_on_change(models[0], models[-1]) if len(models) > 1 else note_on(models[0]) if models[0] else None
     if note is not None:
         sheet = dataclasses.replace(sheet, title=f"{note}: {sheet.title}")
+        if write is as_csv:
+            say(note, err=True)  # rows alone cannot say it
     roles = shown[-1].compiled.policy
     sheet = dataclasses.replace(sheet, picture=lambda: as_svg(role_picture(roles)))
     if facts_file is not None:

@@ -86,12 +86,13 @@ _LIKENESS_OF_SLIPS = 0.67
 def nearest_name(name: str, known: Iterable[str], likeness: float = 0.6) -> str | None:
     """The known name that is most like `name`, or None when none is near; ties go to the first in alphabetical order.
 
-    Words that share letters by chance are not near: `restore` is no slip for `create`, but `manager` is one for `site_manager`.
+    Words that share letters by chance are not near: `restore` is no slip for `create`, but `manager` is one for
+    `site_manager`, and so are the same letters in another order.
     """
     near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=likeness)
     if not near:
         return None
-    is_part = name in near[0] or near[0] in name
+    is_part = name in near[0] or near[0] in name or sorted(name) == sorted(near[0])
     is_near = is_part or difflib.SequenceMatcher(None, near[0], name).ratio() >= _LIKENESS_OF_SLIPS
     return near[0] if is_near else None
 
