@@ -330,7 +330,7 @@ def test_the_installed_command_answers_until_it_is_stopped(
     process.send_signal(signal.SIGINT)
     said, faults = process.communicate(timeout=LONGEST_SECONDS)
     assert f"Klausel answers at {address} (" in said
-    assert (process.returncode, faults.count("\n"), "which is not https" in faults) == (0, 1, True)
+    assert (process.returncode, faults.count("\n"), "which is not https" in faults) == (0, 1, True), faults
 
 
 KEY_SET = '{"keys": [{"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}'

@@ -68,3 +68,9 @@ def test_what_others_left_half_or_broken_is_passed_over(tmp_path: Path) -> None:
     assert [family.name for family in shared.of_all()] == ["klausel_metrics_timestamp_seconds"]
     (tmp_path / f"{os.getppid()}.json").write_text(json.dumps([["klausel_x", "What.", "gauge", [["klausel_x", {}, 1]]]]))
     assert [family.name for family in shared.of_all()] == ["klausel_metrics_timestamp_seconds", "klausel_x"]
+
+
+def test_a_folder_that_goes_with_the_service_is_no_fault(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    shared = SharedMetrics(tmp_path / "gone", list)
+    shared._write_again_and_again()  # ends, for there is nobody to tell any more
+    assert caplog.records == []

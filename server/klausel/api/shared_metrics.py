@@ -72,6 +72,8 @@ class SharedMetrics:
             try:
                 self.write()
             except OSError as error:
+                if not self._folder.exists():
+                    return  # the service ends, and takes the folder along
                 if not is_told:
                     _log.error("metrics of this process cannot be shared, so only it tells them: %s", error)
                 is_told = True
