@@ -6,8 +6,6 @@ import base64
 from pathlib import Path
 
 import pytest
-
-pytest.importorskip("selenium")
 from chromium import chromium
 from command_line import ROOT, run
 from git_in_tests import Repository

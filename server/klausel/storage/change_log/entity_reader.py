@@ -14,7 +14,7 @@ from klausel.core.policy.entity import Entity, EntityKind
 from klausel.core.records.change_record import GRANTED
 from klausel.core.terms.identifiers import is_printable
 from klausel.core.terms.moment import moment_text
-from klausel.storage.change_log.reader import MomentInLog, Place, stream
+from klausel.storage.change_log.reader import MomentInLog, Place, origin_as_json, stream
 from klausel.storage.sql.database import reading
 from klausel.storage.sql.tables import EntityLogRow, LogRecord
 
@@ -74,14 +74,7 @@ def entity_change_as_json(change: LoggedEntity) -> dict[str, object]:
         "time": moment_text(change.microseconds),
         "change": change.word,
         **change.entity.as_json(),
-        "by": change.by,
-        "reason": change.reason,
-        "ticket": change.ticket,
-        "channel": change.channel,
-        "caller": change.caller,
-        "request_id": change.request_id,
-        "revision": change.revision,
-        "hash": change.hash,
+        **origin_as_json(change),
     }
 
 

@@ -90,6 +90,9 @@ class LoggedChange(NamedTuple):
         return Assignment(self.subject, self.role, self.domain, self.starts, self.ends)
 
 
+_OF_EVERY_RECORD = ("by", "reason", "ticket", "channel", "caller", "request_id", "revision", "hash")
+
+
 def change_as_json(change: LoggedChange) -> dict[str, object]:
     """One change as an object; what is not known is null, and times that a row does not have are left out."""
     return {
@@ -97,15 +100,13 @@ def change_as_json(change: LoggedChange) -> dict[str, object]:
         "time": moment_text(change.microseconds),
         "change": change.word,
         **row_as_json(change.row),
-        "by": change.by,
-        "reason": change.reason,
-        "ticket": change.ticket,
-        "channel": change.channel,
-        "caller": change.caller,
-        "request_id": change.request_id,
-        "revision": change.revision,
-        "hash": change.hash,
+        **origin_as_json(change),
     }
+
+
+def origin_as_json(change: object) -> dict[str, object]:
+    """By whom, why and from where, which every kind of record says; what is not known is null."""
+    return {name: getattr(change, name) for name in _OF_EVERY_RECORD}
 
 
 class MomentInLog(NamedTuple):
