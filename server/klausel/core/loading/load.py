@@ -391,7 +391,7 @@ def printable(problem: Problem) -> Problem:
     file, message, hint = escaped = tuple(map(_on_one_line, texts))
     if escaped == texts:
         return problem
-    return replace(problem, place=replace(problem.place, file=file), message=message, hint=hint)
+    return replace(problem, place=problem.place._replace(file=file), message=message, hint=hint)
 
 
 def _on_one_line(text: str) -> str:
