@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from klausel.core.conditions.tree import with_one_spelling
@@ -19,7 +19,7 @@ class TypesOfFile:
     """The names of the resource types of one file, those without fault, and the problems in them; and all as one value."""
 
     names: Collection[str]
-    found: list[ResourceType]
+    found: Mapping[str, ResourceType]
     problems: Sequence[Problem]
     as_value: HashedOnce
 
@@ -30,7 +30,7 @@ class TypesOfFile:
             (one.name, one.actions, tuple(one.asked_in.items()), one.place, as_value(one.properties), one.privileged)
             for one in found
         )
-        return cls(names, found, problems, HashedOnce((tuple(names), value)))
+        return cls(names, {one.name: one for one in found}, problems, HashedOnce((tuple(names), value)))
 
 
 @dataclass(frozen=True, slots=True)
