@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import get_args
@@ -87,13 +87,10 @@ def as_value(properties: PropertyTypes | None) -> object:
     return None if properties is None else tuple(properties.items())
 
 
-def join_resource_types(known: dict[str, ResourceType], found: Mapping[str, ResourceType], problems: ProblemList) -> None:
-    """Adds the resource types of one file to those of others; a problem for each that is declared already."""
-    if known.keys().isdisjoint(found):
-        known.update(found)
-        return
-    for one in found.values():
-        first = known.setdefault(one.name, one)
+def report_repeated_types(known: Mapping[str, ResourceType], found: Iterable[ResourceType], problems: ProblemList) -> None:
+    """Adds a problem for each resource type of a file that is declared already; `known` has the first of each name."""
+    for one in found:
+        first = known[one.name]
         if first is not one:
             message = f'resource type "{one.name}" is declared already, in {first.place}'
             problems.add(one.place, "repeated-resource-type", message, "declare it once; any file may grant on it")
