@@ -150,7 +150,7 @@ class Maker:
         world.requests = [self.request() for _ in range(requests)]
         edges = [datetime.fromisoformat(row.ends) for row in world.rows if row.ends] + self.edges
         beside = [timedelta(0), timedelta(seconds=-1), timedelta(days=1, hours=3), timedelta(days=-1, hours=11)]
-        world.moments = [random.choice(edges) + random.choice(beside) for _ in range(3)]
+        world.moments = sorted(random.choice(edges) + random.choice(beside) for _ in range(3))
         return world
 
     def make_roles(self) -> None:
