@@ -85,7 +85,9 @@ class Function:
             raise ValueError(f"{self.name}: what is free must say in which ways it may turn out")
         is_called = self.form == "call" and self.gives == "truth" and self.told_by == "values"
         if is_called and not all(parameter.kinds for parameter in self.parameters):
-            raise ValueError(f'{self.name}: analyses try values of each parameter; say its kinds, `Parameter(kinds=("number",))`')
+            raise ValueError(
+                f'{self.name}: analyses try values of each parameter; say its kinds, `Parameter(kinds=("number",))`'
+            )
 
     def __call__(self, *values: object) -> object:
         """The value or the truth for some values; None (unknown) where one is of a kind that its parameter does not take."""
