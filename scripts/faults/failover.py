@@ -43,7 +43,8 @@ class Standby:
     def promote(self) -> None:
         """Makes it a primary; returns when it takes writes."""
         # Nobody stands by for it, so nothing would ever be acknowledged.
-        subprocess.run(["sed", "-i", "/synchronous_standby_names/d", str(self._folder / "data" / "postgresql.auto.conf")], check=True)
+        settings = self._folder / "data" / "postgresql.auto.conf"
+        subprocess.run(["sed", "-i", "/synchronous_standby_names/d", str(settings)], check=True)
         self._call("pg_ctl", "-w", "-D", str(self._folder / "data"), "promote")
         self._call("pg_ctl", "-D", str(self._folder / "data"), "reload")
 
@@ -70,14 +71,19 @@ def main() -> None:
         try:
             service.wait()
             subprocess.run(["psql", "-q", primary.url, "-c", "ALTER SYSTEM SET synchronous_standby_names = '*'"], check=True)
-            subprocess.run(["psql", "-q", primary.url, "-c", "SELECT pg_reload_conf()"], check=True, stdout=subprocess.DEVNULL)
+            subprocess.run(
+                ["psql", "-q", primary.url, "-c", "SELECT pg_reload_conf()"], check=True, stdout=subprocess.DEVNULL
+            )
             for audit in AUDITS:
                 where = ["--database", standby.url]
                 if audit[0] in ("who-can",):
                     where += ["--policies", str(ROOT / "policies")]
                 command = [str(Path(sys.executable).with_name("klausel")), *audit, *where]
                 done = subprocess.run(command, capture_output=True, text=True, cwd=folder)
-                print(f"on the standby: klausel {' '.join(audit)}: exit code {done.returncode} {done.stderr.strip()}", flush=True)
+                print(
+                    f"on the standby: klausel {' '.join(audit)}: exit code {done.returncode} {done.stderr.strip()}",
+                    flush=True,
+                )
                 is_wrong |= done.returncode != 0
             load = Load([service.url])
             time.sleep(SECONDS_BEFORE)

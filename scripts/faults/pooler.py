@@ -28,12 +28,10 @@ class PgBouncer:
         port = free_port()
         settings = folder / "pgbouncer.ini"
         settings.write_text(
-            f"[databases]\npostgres = host=127.0.0.1 port={database.port}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n"
+            f"[databases]\npostgres = user=postgres host=127.0.0.1 port={database.port}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n"
             f"listen_port = {port}\nunix_socket_dir = \nauth_type = any\npool_mode = transaction\ndefault_pool_size = 10\n"
             "max_client_conn = 500\nignore_startup_parameters = options,extra_float_digits\n"
         )
-        # `auth_type = any` logs in as the user that is named here.
-        settings.write_text(settings.read_text().replace("postgres = host", "postgres = user=postgres host"))
         user = "postgres" if os.getuid() == 0 else None
         with (folder / "pgbouncer.log").open("wb") as log:
             self._process = subprocess.Popen([program, str(settings)], user=user, stdout=log, stderr=log, cwd="/")
@@ -64,7 +62,8 @@ def main() -> None:
         pooler = PgBouncer(program, database, folder)
         try:
             for listening in (["--listen-url", database.url], []):
-                replicas = [Replica(f"{pooler.url}?prepare_threshold=none", folder, ROOT / "policies", *listening) for _ in range(2)]
+                url = f"{pooler.url}?prepare_threshold=none"
+                replicas = [Replica(url, folder, ROOT / "policies", *listening) for _ in range(2)]
                 try:
                     for replica in replicas:
                         replica.wait()
