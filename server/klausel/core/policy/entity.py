@@ -11,6 +11,7 @@ from klausel.core.policy.policy_set import PolicySet
 from klausel.core.policy.properties import Parts, PropertyTypes
 from klausel.core.policy.roles import RoleModel
 from klausel.core.terms.identifiers import fault_in_domain, fault_in_subject, is_printable, subject_key
+from klausel.core.terms.problem import Place
 from klausel.core.terms.request import NO_PROPERTIES, Request, Resource, Subject
 
 EntityKind = Literal["subject", "resource"]
@@ -50,6 +51,14 @@ class Entity(NamedTuple):
         return {"kind": self.kind, "type": self.type, "id": self.id, **where, "properties": dict(self.properties)}
 
 
+class WrittenEntity(NamedTuple):
+    """What the files of the policies say of a subject or a resource: where it begins, and where each property stands."""
+
+    entity: Entity
+    place: Place
+    places: Mapping[str, Place]
+
+
 class EntityFault(NamedTuple):
     """What is wrong with one entity: the member at fault, and a sentence that says how to fix it."""
 
@@ -72,19 +81,31 @@ def fault_in_key(kind: object, type_: object, id_: object) -> EntityFault | None
 
 def fault_in_entity(policy: PolicySet, entity: Entity) -> EntityFault | None:
     """Why an entity cannot be stored; None where it can."""
+    written = policy.entities.get(entity.key)
+    return next(faults_in_entity(policy, entity), None) if written is None else fault_of_written(written)
+
+
+def fault_of_written(written: WrittenEntity) -> EntityFault:
+    """Why nothing is stored, or taken away, of what the files of the policies speak of."""
+    place = f"{written.place.file}:{written.place.line}"
+    message = f"what decisions look up of {written.entity.name} is written in {place}; change it there, or remove it there"
+    return EntityFault("id", message)
+
+
+def faults_in_entity(policy: PolicySet, entity: Entity) -> Iterator[EntityFault]:
+    """Everything that is wrong with an entity; where its key, type or place are, these alone."""
     fault = fault_in_key(*entity.key)
-    if fault is not None:
-        return fault
-    if not is_stored_type(policy, entity.kind, entity.type):
+    if fault is None and not is_stored_type(policy, entity.kind, entity.type):
         message = (
-            f'{entity.kind}s of type "{entity.type}" are not looked up in the database; '
+            f'{entity.kind}s of type "{entity.type}" are not looked up; '
             f"name {entity.type} under stored, {entity.kind}s, in policies/properties.yaml"
         )
-        return EntityFault("type", message)
-    fault = _fault_in_place(policy.roles, entity)
+        fault = EntityFault("type", message)
+    fault = fault or _fault_in_place(policy.roles, entity)
     if fault is not None:
-        return fault
-    return next(_faults_in_properties(policy, entity), None)
+        yield fault
+    else:
+        yield from _faults_in_properties(policy, entity)
 
 
 def properties_text(properties: Mapping[str, object]) -> str:
@@ -216,3 +237,27 @@ def joined(roles: RoleModel, request: Request, subject: Entity | None, resource:
                 properties.pop(level.named_by or "", None)
         asked = Resource(type_, id_, properties)
     return Request(who, action, asked, context)
+
+
+def with_written(policy: PolicySet, request: Request) -> Request:
+    """The request with what the files of the policies say of its subject and its resource."""
+    found = [policy.entities.get(key) for key in _keys_of(request)] if policy.entities else []
+    if not any(found):
+        return request
+    subject, resource = (None if one is None else one.entity for one in found)
+    return joined(policy.roles, request, subject, resource)
+
+
+def places_in_files(policy: PolicySet, request: Request) -> dict[str, str]:
+    """Where files of the policies say what a request has from them: `file:line` by names such as `subject.email`."""
+    found: dict[str, str] = {}
+    for key in _keys_of(request) if policy.entities else ():
+        written = policy.entities.get(key)
+        if written is not None:
+            found |= {f"{key[0]}.{name}": f"{place.file}:{place.line}" for name, place in written.places.items()}
+    return found
+
+
+def _keys_of(request: Request) -> tuple[EntityKey, EntityKey]:
+    subject, resource = request.subject, request.resource
+    return ("subject", subject.type, subject.id), ("resource", resource.type, resource.id)

@@ -16,6 +16,7 @@ from klausel.core.policy.entity import (
     EntityKind,
     fault_in_entity,
     fault_in_key,
+    fault_of_written,
     properties_text,
 )
 from klausel.core.policy.policy_set import PolicySet
@@ -189,7 +190,8 @@ def _checked(
             if len(faults) == MOST_FAULTS:
                 break
     for index, key in enumerate(remove):
-        fault = fault_in_key(*key)
+        written = policy.entities.get(key)
+        fault = fault_in_key(*key) if written is None else fault_of_written(written)
         if fault is None and key in wanted:
             fault = EntityFault("id", f"{key[1]}:{key[2]} is in both lists; leave it in one of them")
         if fault is not None and len(faults) < MOST_FAULTS:
