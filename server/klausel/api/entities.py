@@ -12,7 +12,8 @@ from klausel.api.assignments import CURSOR_FAULT, Sender, origin_of, read_limit
 from klausel.api.errors import ApiError
 from klausel.api.request_shapes import ENTITY_CHANGE
 from klausel.api.shapes import Json
-from klausel.core.policy.entity import Entity, EntityKey, EntityKind, WrittenEntity, fault_in_key
+from klausel.core.policy.entity import Entity, EntityKey, EntityKind, WrittenEntity
+from klausel.core.policy.entity_faults import fault_in_key
 from klausel.core.terms.caller import Caller
 from klausel.service.decision_service import Service
 from klausel.storage.entities.store import InvalidEntities, OutOfReach, Written

@@ -10,7 +10,8 @@ from klausel.core.loading.file_schema import ENTITIES, WRITTEN_RESOURCE, WRITTEN
 from klausel.core.loading.json_values import read_properties
 from klausel.core.loading.later_folders import report_said_already
 from klausel.core.loading.property_checks import check_values
-from klausel.core.policy.entity import Entity, EntityFault, EntityKey, EntityKind, WrittenEntity, faults_in_entity
+from klausel.core.policy.entity import Entity, EntityKey, EntityKind, WrittenEntity
+from klausel.core.policy.entity_faults import EntityFault, faults_in_entity
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.terms.problem import Place
 from klausel.core.text.yaml_nodes import Fields, Node, Text

@@ -9,16 +9,8 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Engine, and_, func, select
 
-from klausel.core.policy.entity import (
-    Entity,
-    EntityFault,
-    EntityKey,
-    EntityKind,
-    fault_in_entity,
-    fault_in_key,
-    fault_of_written,
-    properties_text,
-)
+from klausel.core.policy.entity import Entity, EntityKey, EntityKind, properties_text
+from klausel.core.policy.entity_faults import EntityFault, fault_in_entity, fault_in_key, fault_of_written
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.policy.roles import top_domain
 from klausel.core.records.change_record import GRANTED, Origin
