@@ -50,8 +50,9 @@ from klausel.storage.policy_files.watched_folder import RECHECK_SECONDS, PolicyF
 from klausel.storage.schema import open_database
 from klausel.storage.sql.access import Limits
 from klausel.storage.sql.change_feed import ChangeFeed
-from klausel.storage.sql.database import StorageError, read_url
+from klausel.storage.sql.database import StorageError, is_in_memory, make_engine, read_url
 
+SECONDS_TO_READ_ALL = 60.0
 SECONDS_TO_END = 5
 """How long a worker without a parent may take to answer what it has begun."""
 
@@ -66,6 +67,13 @@ def create_app(settings: Settings) -> Flask:
 
 
 def _join(service: Service, watches: bool = False) -> Flask:
+    tracer, counted = None, RequestMetrics()
+    if service.settings.traces:
+        # Needs packages that are not installed everywhere.
+        from klausel.api.tracing import TracedRequestMetrics, TracedRequests, open_tracer, traced_service
+
+        tracer, counted = open_tracer(), TracedRequestMetrics()
+        service = traced_service(service, tracer)
     settings, requests = service.settings, RequestsInProgress()
     watch = (
         ConnectionWatch(settings.port, settings.max_connections, settings.body_seconds, requests)
@@ -73,11 +81,12 @@ def _join(service: Service, watches: bool = False) -> Flask:
         else None
     )
     folder = os.environ.get(WORKERS_FOLDER_VARIABLE) if watches else None
-    counted = RequestMetrics()
     metrics = Metrics(service, counted, watch, Path(folder) if folder else None)
     app = create_flask_app(service, metrics, counted)
     if settings.fast_lane:
         app.wsgi_app = EvaluationLane(service, app.wsgi_app, requests, counted)  # type: ignore[method-assign]
+    if tracer is not None:
+        app.wsgi_app = TracedRequests(app.wsgi_app, tracer)  # type: ignore[method-assign]
     if settings.path_prefix or settings.trusted_proxies:
         app.wsgi_app = BehindProxy(app.wsgi_app, settings.path_prefix, settings.trusted_proxies)  # type: ignore[method-assign]
     if watch is not None:
@@ -109,7 +118,7 @@ def create_service(settings: Settings) -> Service:
         _source_of(settings),
         partial(EffectiveRolesCache, store),
         settings.max_policy_age_seconds,
-        stored_roles=partial(stored_roles, engine),
+        stored_roles=partial(stored_roles, _patient(engine, database_limits(settings))),
         takes_orphaning=settings.orphaned_assignments == "warn",
         accepted_models=settings.accept_model,
         settle_seconds=_settle_seconds(settings),
@@ -138,6 +147,14 @@ def create_service(settings: Settings) -> Service:
         sign_ins=open_sign_ins(settings, engine, authentication),
         openid=open_provider(settings),
     )
+
+
+def _patient(engine: Engine, limits: Limits) -> Engine:
+    """An engine on the same database for what reads all of a table: of ten million rows that takes longer than a decision may."""
+    if is_in_memory(engine.url):
+        return engine
+    seconds = max(limits.read_seconds or 0.0, SECONDS_TO_READ_ALL)
+    return make_engine(engine.url, hold_connections=True, limits=dataclasses.replace(limits, read_seconds=seconds))
 
 
 def open_feed(settings: Settings, engine: Engine) -> ChangeFeed | None:
