@@ -45,7 +45,7 @@ def _use(browser: Chrome, address: str, taken: Path) -> None:
     look(browser, WIDE, "light")
     browser.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(taken)})
     browser.get(f"{address}/console/playground?file={NAME}")
-    until(browser, lambda _: _editor(browser).text)
+    until(browser, lambda _: browser.find_elements(By.CSS_SELECTOR, ".editor") and _text(browser))
     sizes = "return performance.getEntries().map((one) => one.transferSize || 0).reduce((sum, one) => sum + one, 0)"
     assert 50_000 < browser.execute_script(sizes) < MOST_BYTES
     assert faults_of_page(browser, address, "playground.js", "editor.js") == []
@@ -80,17 +80,17 @@ def _type_with_offers(browser: Chrome) -> None:
     _control(browser, Keys.HOME)
     _press(browser, Keys.ARROW_DOWN)
     _control(browser, "i")
-    until(browser, lambda _: [one for one in _within(browser, ".about") if "description: " in one.text])
+    until(browser, lambda _: [one for one in _within(browser, ".about") if "description: " in one])
     _press(browser, Keys.ESCAPE)
     until(browser, lambda _: not _within(browser, ".about"))
     _control(browser, Keys.END)
     _press(browser, "  - {allow: rev")
-    until(browser, lambda _: [one.text for one in _within(browser, ".offers li") if "reviewer" in one.text])
+    until(browser, lambda _: [one for one in _within(browser, ".offers li") if "reviewer" in one])
     assert _editor(browser).get_attribute("aria-activedescendant") == "offer0"
     assert serious_findings(browser) == []
     _press(browser, Keys.ENTER)
-    until(browser, lambda _: _editor(browser).text.endswith("- {allow: reviewer"))
-    _undo(browser, lambda: "{allow" in _editor(browser).text)
+    until(browser, lambda _: _text(browser).endswith("- {allow: reviewer"))
+    _undo(browser, lambda: "{allow" in _text(browser))
 
 
 def _turn_files_over(browser: Chrome) -> None:
@@ -101,7 +101,7 @@ def _turn_files_over(browser: Chrome) -> None:
     browser.find_element(By.ID, "new").send_keys("features/letters.yaml")
     browser.find_element(By.CSS_SELECTOR, "button[value=rename]").click()
     until(browser, lambda _: "features/letters.yaml new" in _files(browser) and "notes" not in _files(browser))
-    assert "resource_types" in _editor(browser).text
+    assert "resource_types" in _text(browser)
     browser.find_element(By.ID, "new").send_keys("../up.yaml" + Keys.ENTER)
     until(browser, lambda _: "is no name of a policy file" in text_of(browser, "fault"))
     _open(browser, "billing.yaml")
@@ -112,11 +112,11 @@ def _turn_files_over(browser: Chrome) -> None:
     browser.find_element(By.CSS_SELECTOR, "button[value=delete]").click()
     until(browser, lambda _: "billing.yaml deleted" in _files(browser))
     _open(browser, NAME)
-    until(browser, lambda _: "to: delete" in _editor(browser).text)
+    until(browser, lambda _: "to: delete" in _text(browser))
     _editor(browser).click()
-    _undo(browser, lambda: "agent, to: delete" in _editor(browser).text)
+    _undo(browser, lambda: "agent, to: delete" in _text(browser))
     _control(browser, "y")
-    until(browser, lambda _: "agent, to: delete" in _editor(browser).text)
+    until(browser, lambda _: "agent, to: delete" in _text(browser))
     until(browser, lambda _: text_of(browser, "result") != "")
 
 
@@ -129,21 +129,35 @@ def _undo(browser: Chrome, is_there: Callable[[], bool]) -> None:
 
 
 def _open(browser: Chrome, name: str) -> None:
-    found = [one for one in browser.find_elements(By.CSS_SELECTOR, ".files li button") if name in one.text]
-    found[0].click()
-    until(browser, lambda _: name in browser.find_element(By.CSS_SELECTOR, ".files [aria-current]").text)
+    browser.find_element(By.XPATH, f"//*[@class='files']//li/button[contains(., '{name}')]").click()
+    until(browser, lambda _: name in _shown(browser, ".files [aria-current]"))
 
 
 def _files(browser: Chrome) -> str:
-    return " ".join(browser.find_element(By.CSS_SELECTOR, ".files ul").text.split())
+    return _shown(browser, ".files ul")
 
 
-def _within(browser: Chrome, selector: str) -> list[WebElement]:
-    return browser.find_element(By.CSS_SELECTOR, ".editor").shadow_root.find_elements(By.CSS_SELECTOR, selector)
+def _shown(browser: Chrome, selector: str) -> str:
+    """The text of an element, read at once: it may be replaced at any time."""
+    found: str = browser.execute_script("return document.querySelector(arguments[0])?.innerText ?? ''", selector)
+    return " ".join(found.split())
+
+
+def _within(browser: Chrome, selector: str) -> list[str]:
+    """The texts of what the editor shows, read at once."""
+    inside = "document.querySelector('.editor').shadowRoot.querySelectorAll(arguments[0])"
+    script = f"return Array.from({inside}, (one) => one.innerText)"
+    found: list[str] = browser.execute_script(script, selector)
+    return found
+
+
+def _text(browser: Chrome) -> str:
+    return "".join(_within(browser, ".cm-content"))
 
 
 def _editor(browser: Chrome) -> WebElement:
-    return _within(browser, ".cm-content")[0]
+    host = browser.find_element(By.CSS_SELECTOR, ".editor")
+    return host.shadow_root.find_element(By.CSS_SELECTOR, ".cm-content")
 
 
 def _press(browser: Chrome, keys: str) -> None:
