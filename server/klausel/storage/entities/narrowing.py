@@ -220,7 +220,8 @@ class _Narrowing:
             counts.append(select(func.count()).select_from(some).scalar_subquery())
         if counts:
             for way, size in zip(open_, self._connection.execute(select(*counts)).one(), strict=True):
-                self._sizes[way], self._counted[way] = size, most
+                self._sizes[way] = size
+                self._counted[way] = most
 
     def _has_any(self, run: _Run) -> bool:
         return self._connection.execute(run.behind(self._wanted, self._after).limit(1)).first() is not None
