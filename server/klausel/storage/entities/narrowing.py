@@ -186,8 +186,9 @@ class _Narrowing:
         self._roles = roles if wanted.kind == "resource" else None
         self._wanted = wanted
         self._after = after
-        self._sizes: dict[_Way, int] = {(): 0}
-        self._counted: dict[_Way, int] = {(): MOST_AT_ONCE}
+        self._sizes: dict[_Way, int] = {}
+        self._counted: dict[_Way, int] = {}
+        self._sizes[()] = 0
         self._has_index = connection.dialect.name in TRIGGERS
         levels = () if self._roles is None else self._roles.levels
         self._naming = {level.named_by for level in levels if level.named_by is not None}
