@@ -33,6 +33,7 @@ from klausel.core.loading.load import (
     FEATURES_FOLDER,
     INVARIANTS_FILE,
     PROPERTIES_FILE,
+    PROVISIONING_FILE,
     ROLES_FILE,
     SourceFile,
     is_test_file,
@@ -64,6 +65,7 @@ _KIND_OF_FILE = {
     CONDITIONS_FILE: "conditions",
     PROPERTIES_FILE: "properties",
     INVARIANTS_FILE: "invariants",
+    PROVISIONING_FILE: "provisioning",
 }
 _WORD = re.compile(r""""(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^\W\d]\w*(?:\s*\.\s*[^\W\d]\w*)*(?P<call>\s*\()?""")
 _OF_FUNCTIONS = {word for name in FUNCTIONS for word in name.split()}

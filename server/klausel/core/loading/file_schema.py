@@ -346,6 +346,29 @@ INVARIANTS = Table(
     ),
 )
 
+PROVISIONING = Table(
+    "provisioning.yaml",
+    (
+        Key(
+            "subject_from",
+            OneText(),
+            "What of a person is the id of the subject in requests: `userName`, `externalId` or `email`.",
+            is_required=True,
+        ),
+        Key("subject_type", OneText("subject type"), "The type of these subjects; `user` unless said."),
+        Key(
+            "leavers_lose",
+            OneText(),
+            "What who leaves loses: the `memberships` that came by the provider, which is meant unless said, or `everything`.",
+        ),
+        Key(
+            "groups",
+            Entries(Entries(Texts("role"), is_short=True)),
+            "The roles that groups give, by the name of the group and by domain; a `{part}` of a name stands for an id there.",
+        ),
+    ),
+)
+
 PERSON = Table(
     "a person",
     (
@@ -441,6 +464,7 @@ FILES: dict[str, Table | Entries] = {
     "properties": PROPERTIES,
     "feature": FEATURE,
     "invariants": INVARIANTS,
+    "provisioning": PROVISIONING,
     "test": TESTS,
 }
 """What each kind of file holds."""

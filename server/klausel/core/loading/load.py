@@ -31,6 +31,7 @@ from klausel.core.loading.property_types import (
     read_subject_types,
     types_of_ids,
 )
+from klausel.core.loading.provisioning import read_provisioning
 from klausel.core.loading.roles import Link, check_identified_by, join_roles, read_levels, read_roles
 from klausel.core.loading.test_files import read_tests
 from klausel.core.policy.invariant import Invariant
@@ -48,6 +49,7 @@ ROLES_FILE = "roles.yaml"
 CONDITIONS_FILE = "conditions.yaml"
 PROPERTIES_FILE = "properties.yaml"
 INVARIANTS_FILE = "invariants.yaml"
+PROVISIONING_FILE = "provisioning.yaml"
 FEATURES_FOLDER = "features/"
 TESTS_FOLDER = "tests/"
 TESTS_ENDING = "_test.yaml"
@@ -209,6 +211,8 @@ class _Loader:
         joint = frozenset().union(*(of_file.joint for of_file in by_file))
         roles = replace(roles, separate=separate, joint=joint)
         vocabulary = replace(vocabulary, roles=roles)
+        provisioning_root, _ = self._joined(PROVISIONING_FILE, roots)
+        provisioning = read_provisioning(provisioning_root, vocabulary, self.problems) if provisioning_root else None
         tests: list[PolicyTest] = []
         for file in self.files:
             tests_root = roots.get(file.key)
@@ -226,9 +230,14 @@ class _Loader:
                 self.problems.add(
                     label.place, "condition-syntax", f'condition "{label.value}" cannot be read', "write it again"
                 )
-        return self._result(
+        result = self._result(
             roles, types, conditions.named, grants, by_question, invariants, tests, properties, stored, subject_types, ids
         )
+        if result.policy is None or provisioning is None:
+            return result
+        policy = replace(result.policy, provisioning=provisioning)
+        policy.take_index(by_question)
+        return replace(result, policy=policy)
 
     def _result(
         self,

@@ -16,6 +16,7 @@ from klausel.core.terms.problem import Place, Problem
 
 if TYPE_CHECKING:
     from klausel.core.policy.invariant import Invariant
+    from klausel.core.policy.provisioning import Provisioning
 
 Effect = Literal["allow", "deny"]
 Key = TypeVar("Key")
@@ -120,6 +121,8 @@ class PolicySet:
     """The types of those who ask; None where they are not declared. Decisions do not depend on it."""
     types_of_ids: Mapping[str, Place] = field(default_factory=lambda: MappingProxyType({}))
     """The types of whose ids declared properties are, each with the place of the first."""
+    provisioning: Provisioning | None = None
+    """What becomes of the people and groups that an identity provider sends; None where it may send none."""
 
     def declarations(self, resource_type: str) -> Declarations:
         """What is declared of the requests about a resource type."""
