@@ -34,7 +34,7 @@ class Server:
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> type[Server]:
-    monkeypatch.setattr("klausel.cli.serve.Granian", Server)
+    monkeypatch.setattr("klausel.cli.serve.WorkerServer", Server)
     monkeypatch.setenv(ENVIRONMENT_VARIABLE, "")
     Server.given = {}
     return Server

@@ -18,7 +18,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
-from granian import Granian
 from granian.constants import Interfaces
 from granian.log import LogLevels
 
@@ -30,6 +29,7 @@ from klausel.cli.oidc_settings import check_oidc
 from klausel.cli.options import fail, load_or_exit, model_beside
 from klausel.cli.output import say
 from klausel.cli.service_options import service_options, settings_given
+from klausel.cli.worker_server import WorkerServer
 from klausel.core.analysis.other_model import note_on
 from klausel.core.loading.load import ROLES_FILE
 from klausel.core.policy.orphans import orphan_problems, orphaned_roles
@@ -64,7 +64,6 @@ MORE_CONNECTIONS = 256
 BACKLOG = 4096
 OTHER_DESCRIPTORS = 256
 """Files, pipes and connections to the database."""
-RESPAWN_SECONDS = 1.0
 SECONDS_TO_END = 10
 
 
@@ -128,7 +127,7 @@ def serve(policies: Path, model: Path | None, **options: object) -> None:
         f"Klausel answers at {settings.base_url} ({counts} from {policies}); stop it with Ctrl-C",
         err=settings.decision_log == STDOUT,
     )
-    server = Granian(
+    server = WorkerServer(
         "klausel.app:create_app_from_environment",
         factory=True,
         address=settings.host,
@@ -146,9 +145,6 @@ def serve(policies: Path, model: Path | None, **options: object) -> None:
         ssl_key=_path(settings.tls_key),
         ssl_ca=_path(settings.tls_client_ca),
         ssl_client_verify=settings.tls_client_ca is not None,
-        # One worker that dies must not end the others; a moment between two tries keeps a broken one from spinning.
-        respawn_failed_workers=True,
-        respawn_interval=RESPAWN_SECONDS,
         workers_kill_timeout=SECONDS_TO_END,
     )
     server.on_startup(_pass_reloads_on)

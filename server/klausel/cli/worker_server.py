@@ -1,0 +1,40 @@
+"""The server whose workers are started again, however often they die."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+from granian.server.mp import MPServer
+
+FIRST_WAIT_SECONDS = 0.1
+LONGEST_WAIT_SECONDS = 30.0
+STEADY_SECONDS = 10.0
+"""A worker that lived so long did start, and the next one in its place is started at once again."""
+_log = logging.getLogger("_granian")
+
+
+class WorkerServer(MPServer):
+    """Starts a new worker for each that died, and waits longer each time that one dies soon after its start.
+
+    Granian's own loop ends the service when a worker dies twice within seconds. Then one request that kills its worker, or a
+    set that broke on disk while a worker died, would end the workers that answer, too.
+    """
+
+    def _serve_loop(self, spawn_target: Any, target_loader: Any) -> None:
+        waits, due = [FIRST_WAIT_SECONDS] * self.workers, dict[int, float]()
+        while not self.interrupt_signal:
+            self.main_loop_interrupt.wait(max(0.0, min(due.values()) - time.monotonic()) if due else None)
+            # Cleared before anything is looked at: what comes from now on wakes the loop again.
+            self.main_loop_interrupt.clear()
+            while self.interrupt_children:
+                place, now = self.interrupt_children.pop(), time.monotonic()
+                if now - self.wrks[place].birth >= STEADY_SECONDS:
+                    waits[place] = FIRST_WAIT_SECONDS
+                due[place] = now + waits[place]
+                _log.error(f"worker-{place + 1} is started again in {waits[place]:.1f} seconds")
+                waits[place] = min(2 * waits[place], LONGEST_WAIT_SECONDS)
+            for place in [one for one, when in due.items() if when <= time.monotonic()]:
+                del due[place]
+                self._respawn_workers([place], spawn_target, target_loader)
