@@ -54,7 +54,7 @@ def _type(node: Node | None, vocabulary: Vocabulary, problems: ProblemList) -> s
     known = vocabulary.subject_types
     if text is None:
         return "user"
-    fault = fault_in_subject(text.value, "x")
+    fault = "is that of groups" if text.value == "group" else fault_in_subject(text.value, "x")
     if fault is not None:
         problems.add(text.place, "bad-name", f'subject_type "{text.value}" {fault}', "write a type such as user")
     elif known is not None and text.value not in known:
