@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, request
 
@@ -14,9 +13,6 @@ from klausel.api.senders import sender_of_request
 from klausel.core.records.change_record import Origin
 from klausel.core.terms.caller import Caller
 from klausel.service.decision_service import Service
-
-if TYPE_CHECKING:
-    from scim2_server.service import ScimService
 
 _log = logging.getLogger(__name__)
 
@@ -49,7 +45,7 @@ def _answer(service: Service, resources: str, id_: str) -> Response:
         from scim2_server.handler import ScimHandler
         from scim2_server.requests import ScimRequest
 
-        from klausel.api.scim_models import RequestStorage
+        from klausel.api.scim_models import Handler, RequestStorage
     except ImportError:
         raise ApiError(501, "the package scim2-server is not installed; install klausel[scim]") from None
     sender, limit = sender_of_request(), service.settings.max_body_bytes
@@ -74,23 +70,18 @@ def _answer(service: Service, resources: str, id_: str) -> Response:
     origin = Origin(channel="scim", caller=sender.caller, request_id=sender.request_id)
     writes = request.method not in ("GET", "HEAD")
     storage = RequestStorage(provisioner, policy, account_of(sender.proved), origin, writes)
-    scim = _service()
+    handler: ScimHandler = Handler(storage)
+    if request.args:
+        # Whoever asks for attributes gets the members, too.
+        handler = ScimHandler(handler.service, storage)
     try:
-        answer = ScimHandler(scim, storage).handle(asked)
+        answer = handler.handle(asked)
     except SCIMException as error:
         if writes and error.status in (403, 409):
             _log.warning("%s %s was refused: %s", request.method, request.path, error.detail)
-        answer = scim.error_response(error)
+        answer = handler.service.error_response(error)
     content = None if answer.body is None else json.dumps(answer.body)
     return Response(content, int(answer.status), dict(answer.headers))
-
-
-def _service() -> ScimService:
-    from scim2_server.service import ScimService
-
-    from klausel.api.scim_models import PROVIDER
-
-    return ScimService(PROVIDER)
 
 
 def account_of(caller: Caller | None) -> str:

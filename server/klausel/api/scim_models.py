@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Annotated, Any, cast
@@ -26,6 +27,7 @@ from scim2_models import (
     NotFoundException,
     NotImplementedException,
     Patch,
+    PatchOp,
     PreconditionFailedException,
     Reference,
     Required,
@@ -43,6 +45,9 @@ from scim2_models import (
     UniquenessException,
 )
 from scim2_models.path import CompareOperator, Comparison
+from scim2_server.conditions import Conditions
+from scim2_server.handler import ScimHandler
+from scim2_server.service import ScimService
 from scim2_server.storage import ScimStorage, SearchPage
 from sqlalchemy import Connection
 
@@ -54,8 +59,11 @@ from klausel.storage.provisioned import rows
 from klausel.storage.provisioned.rows import Found, Kind, Provisioned
 
 LARGEST_PAGE = 200
-MOST_COMPARED = 20_000
+MOST_COMPARED = 10_000
 """How many people or groups are gone through for a filter that no index answers."""
+MOST_MEMBERS = 50_000
+"""How many members the groups of a page may have together."""
+_ONE_MEMBER = re.compile(r'members\[value eq "([^"\\]*)"\]', re.IGNORECASE)
 _COLUMNS: dict[str, Found] = {"username": "name", "displayname": "name", "externalid": "external_id", "id": "id"}
 
 
@@ -130,6 +138,9 @@ PROVIDER = ScimProvider(
 """What is told of the service, and what of the ways of Okta and Entra is taken beside the standard."""
 
 
+_GROUPS = next(one for one in PROVIDER.resource_types if one.name == "Group")
+
+
 @contextmanager
 def told_as_scim() -> Iterator[None]:
     """Turns `NotTaken` into the exception of the library that is answered so."""
@@ -186,16 +197,24 @@ class RequestStorage(ScimStorage):
         offset = search_request.start_index_0 or 0
         limit = LARGEST_PAGE if search_request.count is None else search_request.count
         with_members = _wants_members(search_request)
+
+        def shown(some: list[Provisioned]) -> list[Resource[Any]]:
+            if with_members and rows.count_members(self._connection, [one.id for one in some]) > MOST_MEMBERS:
+                detail = (
+                    f"these groups have more than {MOST_MEMBERS} members; ask with excludedAttributes=members, or for fewer"
+                )
+                raise TooManyException(detail=detail)
+            return self._as_resources(some, with_members)
+
         if search_request.filter is None:
             total, found = rows.page(self._connection, self._account, kind, offset, limit)
-            return SearchPage(total, self._as_resources(found, with_members))
+            return SearchPage(total, shown(found))
         node = search_request.filter.ast
         by, wanted = _indexed(node)
         if by is not None:
             value = comparable(wanted) if by == "name" else wanted
             total, found = rows.page(self._connection, self._account, kind, offset, limit, by, value)
-            candidates = self._as_resources(found, with_members)
-            fitting = [one for one in candidates if search_request.filter.match(one)]
+            fitting = [one for one in shown(found) if search_request.filter.match(one)]
             return SearchPage(total if fitting or not found else 0, fitting)
         total, found = rows.page(self._connection, self._account, kind, 0, MOST_COMPARED + 1)
         if total > MOST_COMPARED:
@@ -203,7 +222,8 @@ class RequestStorage(ScimStorage):
                 f"there are more than {MOST_COMPARED} of them; filter by userName, displayName, externalId or id with eq"
             )
             raise TooManyException(detail=detail)
-        fitting = [one for one in self._as_resources(found, True) if search_request.filter.match(one)]
+        with_members = kind == "Group"
+        fitting = [one for one in shown(found) if search_request.filter.match(one)]
         return SearchPage(len(fitting), fitting[offset : offset + limit])
 
     def create(self, resource_type: ResourceType, resource: Resource[Any]) -> Resource[Any]:
@@ -221,6 +241,15 @@ class RequestStorage(ScimStorage):
         found = self._found(resource_type, resource_id, expected_version)
         with told_as_scim():
             self._writing.remove(found)
+
+    def change_members(self, group_id: str, changes: Mapping[str, bool], conditions: Conditions) -> Resource[Any]:
+        """Makes people members of a group (True) or not; the group comes back without its members."""
+        group = self._found(_GROUPS, group_id)
+        conditions.check(_version(group), "PATCH")
+        joining = {id_ for id_, joins in changes.items() if joins}
+        with told_as_scim():
+            after = self._writing.change_members(group, joining, changes.keys() - joining)
+        return self._as_resources([after], with_members=False)[0]
 
     def _put(self, resource: Resource[Any], before: Provisioned | None) -> Resource[Any]:
         with told_as_scim():
@@ -245,6 +274,44 @@ class RequestStorage(ScimStorage):
         groups = [one.id for one in found if one.kind == "Group"] if with_members else []
         members = rows.members(self._connection, groups)
         return [_resource(one, members.get(one.id, []), with_references) for one in found]
+
+
+class Handler(ScimHandler):
+    """As the library has it, but a change of some members of a group does not go through all of them."""
+
+    def __init__(self, storage: RequestStorage) -> None:
+        super().__init__(ScimService(PROVIDER), storage)
+        self._storage = storage
+
+    def patch_resource(
+        self, resource_type: ResourceType, resource_id: str, patch_op: PatchOp[Any], conditions: Conditions
+    ) -> Resource[Any]:
+        """Applies a PATCH to what is stored."""
+        changes = _changes_of_members(patch_op) if resource_type.name == "Group" else None
+        if changes is None:
+            return super().patch_resource(resource_type, resource_id, patch_op, conditions)
+        return self._storage.change_members(resource_id, changes, conditions)
+
+
+def _changes_of_members(patch_op: PatchOp[Any]) -> dict[str, bool] | None:
+    """By the id of each person whether they join or leave; None for a PATCH that does more than that."""
+    changes: dict[str, bool] = {}
+    for operation in patch_op.operations or ():
+        path, name = str(operation.path or ""), operation.op.value
+        one = _ONE_MEMBER.fullmatch(path)
+        values = operation.value if isinstance(operation.value, list) else [operation.value]
+        if name == "remove" and one is not None and operation.value is None:
+            changes[one[1]] = False
+        elif name in ("add", "remove") and path.lower() == "members" and None not in (ids := list(map(_id_in, values))):
+            changes |= {str(id_): name == "add" for id_ in ids}
+        else:
+            return None
+    return changes
+
+
+def _id_in(value: object) -> str | None:
+    id_ = value.get("value") if isinstance(value, dict) else None
+    return id_ if isinstance(id_, str) else None
 
 
 def _kind(resource_type: ResourceType) -> Kind:

@@ -94,12 +94,27 @@ def test_a_part_that_would_overlap_what_is_around_it_fits_nothing() -> None:
             'subject_from: email\ngroups: {"{x} {y}": {"{y}": boss}}\n',
             '2:11 wrong-value "{x} {y}" cannot be the name of a group here',
         ),
+        ("subject_from: email\nsubject_type: group\n", '2:15 bad-name subject_type "group" is that of groups'),
         ("subject_from: email\ngroups: [A]\n", "2:9 wrong-kind groups is a list, not keys and values"),
         ("subject_from: email\ngroup: {}\n", '2:1 unknown-key unknown key "group"'),
     ],
 )
 def test_a_fault_is_told_at_its_place(text: str, found: str) -> None:
     assert problems(text) == [found]
+
+
+def test_a_group_cannot_give_two_roles_that_exclude_each_other() -> None:
+    rule = SourceFile("invariants.yaml", "invariants.yaml", b"invariants: [{separate: [boss, helper]}]\n")
+    both = load('subject_from: email\ngroups: {"A {x}": {north: [clerk, boss], "north/{x}": helper}}\n', rule)
+    assert [(str(one.place), one.id, one.message) for one in both.problems] == [
+        (
+            "provisioning.yaml:2:60",
+            "assignment-rule",
+            "group:A {x} would be boss in north and helper in north/{x}; nobody may hold both",
+        )
+    ]
+    apart = load("subject_from: email\ngroups: {A: {north: [boss, clerk]}, B: {north/mail: helper}}\n", rule)
+    assert apart.problems == ()
 
 
 def test_a_later_folder_adds_groups_and_does_not_say_who_people_are() -> None:

@@ -8,10 +8,12 @@ from typing import TypeVar, get_args
 from klausel.core.loading.features import Vocabulary
 from klausel.core.loading.fields import ProblemList
 from klausel.core.loading.file_schema import PROVISIONING
-from klausel.core.policy.assignment import Assignment, fault_in_assignment
+from klausel.core.policy.assignment import Assignment, fault_in_assignment, subject_violations
 from klausel.core.policy.provisioning import CAPTURE, GroupRoles, Leavers, Provisioning, SubjectFrom
 from klausel.core.policy.role_hints import hint_on_role
+from klausel.core.policy.roles import top_domain
 from klausel.core.terms.identifiers import fault_in_subject
+from klausel.core.terms.problem import Place
 from klausel.core.text.yaml_nodes import Fields, Node, Text
 
 Choice = TypeVar("Choice", bound=str)
@@ -71,6 +73,7 @@ def _roles(name: Text, node: Node, vocabulary: Vocabulary, problems: ProblemList
         hint = "write the name as the provider has it; one {part} of it may stand for the id of a domain"
         problems.add(name.place, "wrong-value", f'"{name.value}" cannot be the name of a group here', hint)
         return
+    places: dict[tuple[str, str], Place] = {}
     for domain, value in problems.entries(node, f"the roles of group {name.value}"):
         unknown = [found for found in CAPTURE.findall(domain.value) if found not in captures]
         if unknown:
@@ -88,4 +91,12 @@ def _roles(name: Text, node: Node, vocabulary: Vocabulary, problems: ProblemList
             if fault:
                 message, _, hint = fault.partition("; ")
                 problems.add(domain.place, "bad-domain", message, hint or "see the levels in policies/roles.yaml")
-            yield role.value, domain.value
+            places[role.value, domain.value] = role.place
+    for account in {top_domain(domain) for _, domain in places}:
+        held = [pair for pair in places if top_domain(pair[1]) == account]
+        for violation in subject_violations(vocabulary.roles, f"group:{name.value}", held):
+            # What needs a role above may have it by another group; nobody can ever hold two that exclude each other.
+            if violation.rule == "separate-roles":
+                place = places[violation.role, violation.domain]
+                problems.add(place, "assignment-rule", violation.message, "give one of them by another group")
+    yield from places

@@ -21,6 +21,7 @@ from sqlalchemy import (
     UniqueConstraint,
     and_,
     delete,
+    exists,
     func,
     inspect,
     or_,
@@ -193,12 +194,29 @@ def manned(connection: Connection, groups: Collection[Provisioned]) -> set[str]:
     """The ids of those of these groups that have a member who is active."""
     found: set[str] = set()
     waiting = sorted(group.id for group in groups)
-    joined = PROVISIONED.join(MEMBERS, MEMBERS.c.person_id == PROVISIONED.c.id)
+    person = PROVISIONED.alias("person")
+    inside = MEMBERS.join(person, MEMBERS.c.person_id == person.c.id)
+    somebody = exists().select_from(inside).where(MEMBERS.c.group_id == PROVISIONED.c.id, person.c.is_active)
     for start in range(0, len(waiting), KEYS_PER_STATEMENT):
-        some = MEMBERS.c.group_id.in_(waiting[start : start + KEYS_PER_STATEMENT])
-        query = select(MEMBERS.c.group_id).distinct().select_from(joined).where(some, PROVISIONED.c.is_active)
-        found |= set(connection.execute(query).scalars())
+        some = PROVISIONED.c.id.in_(waiting[start : start + KEYS_PER_STATEMENT])
+        found |= set(connection.execute(select(PROVISIONED.c.id).where(some, somebody)).scalars())
     return found
+
+
+def inside(connection: Connection, group_id: str, ids: Collection[str]) -> set[str]:
+    """The ids among these of members of a group."""
+    found: set[str] = set()
+    waiting = sorted(ids)
+    for start in range(0, len(waiting), KEYS_PER_STATEMENT):
+        some = MEMBERS.c.person_id.in_(waiting[start : start + KEYS_PER_STATEMENT])
+        found |= set(connection.execute(select(MEMBERS.c.person_id).where(MEMBERS.c.group_id == group_id, some)).scalars())
+    return found
+
+
+def count_members(connection: Connection, group_ids: Collection[str]) -> int:
+    """How many members these groups have together."""
+    query = select(func.count()).select_from(MEMBERS).where(MEMBERS.c.group_id.in_(sorted(group_ids)))
+    return connection.execute(query).scalar_one()
 
 
 def change_members(connection: Connection, group_id: str, joining: Collection[str], leaving: Collection[str]) -> None:
