@@ -65,17 +65,18 @@ class Database:
 
 
 class Replica:
-    """A service with two workers."""
+    """A service with two workers, over the shipped policies where no others are named."""
 
-    def __init__(self, database: str, folder: Path) -> None:
+    def __init__(self, database: str, folder: Path, policies: Path = ROOT / "policies", *options: str) -> None:
         self.port = free_port()
         command = [str(Path(sys.executable).with_name("klausel")), "serve", "--port", str(self.port), "--workers", "2"]
-        command += ["--database", database, "--policies", str(ROOT / "policies"), "--demo"]
+        command += ["--database", database, "--policies", str(policies), "--demo", *options]
         with (folder / f"service-{self.port}.log").open("wb") as log:
             self._process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
         self.url = f"http://127.0.0.1:{self.port}"
 
-    def _family(self) -> list[int]:
+    def family(self) -> list[int]:
+        """The processes of it, the first one and its descendants."""
         found, left = [], [self._process.pid]
         while left:
             found.append(left.pop())
@@ -85,13 +86,22 @@ class Replica:
 
     def kill_a_worker(self) -> None:
         """Kills the newest of its workers, at once."""
-        os.kill(max(self._family()[1:]), signal.SIGKILL)
+        os.kill(max(self.family()[1:]), signal.SIGKILL)
 
     def send(self, number: signal.Signals) -> None:
         """Sends a signal to all processes of it."""
-        for process in self._family():
+        for process in self.family():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, number)
+
+    def wait(self) -> None:
+        """Returns when it answers."""
+        with Klausel(self.url) as client:
+            for _ in range(200):
+                if not client.evaluate("user:ada", "create", RESOURCE).failed:
+                    return
+                time.sleep(0.2)
+        raise SystemExit(f"the service at {self.url} does not answer")
 
     def close(self) -> None:
         """Stops it."""
@@ -162,11 +172,7 @@ def main() -> None:
         try:
             for _ in range(2):
                 replicas.append(Replica(database.url, folder))
-                with Klausel(replicas[-1].url) as client:
-                    for _ in range(100):
-                        if not client.evaluate("user:ada", "create", RESOURCE).failed:
-                            break
-                        time.sleep(0.2)
+                replicas[-1].wait()
 
             def stopped() -> None:
                 database.stop()

@@ -68,6 +68,13 @@ def create_app(settings: Settings) -> Flask:
 
 
 def _join(service: Service, watches: bool = False) -> Flask:
+    tracer, counted = None, RequestMetrics()
+    if service.settings.traces:
+        # Needs packages that are not installed everywhere.
+        from klausel.api.tracing import TracedRequestMetrics, TracedRequests, open_tracer, traced_service
+
+        tracer, counted = open_tracer(), TracedRequestMetrics()
+        service = traced_service(service, tracer)
     settings, requests = service.settings, RequestsInProgress()
     watch = (
         ConnectionWatch(settings.port, settings.max_connections, settings.body_seconds, requests)
@@ -75,11 +82,12 @@ def _join(service: Service, watches: bool = False) -> Flask:
         else None
     )
     folder = os.environ.get(WORKERS_FOLDER_VARIABLE) if watches else None
-    counted = RequestMetrics()
     metrics = Metrics(service, counted, watch, Path(folder) if folder else None)
     app = create_flask_app(service, metrics, counted)
     if settings.fast_lane:
         app.wsgi_app = EvaluationLane(service, app.wsgi_app, requests, counted)  # type: ignore[method-assign]
+    if tracer is not None:
+        app.wsgi_app = TracedRequests(app.wsgi_app, tracer)  # type: ignore[method-assign]
     if settings.path_prefix or settings.trusted_proxies:
         app.wsgi_app = BehindProxy(app.wsgi_app, settings.path_prefix, settings.trusted_proxies)  # type: ignore[method-assign]
     if watch is not None:

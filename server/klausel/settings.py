@@ -174,6 +174,11 @@ class Settings:
         most=600,
     )
     log_format: str = _setting("text", "How the service's own log is written to standard error.", choices=("text", "json"))
+    traces: bool = _setting(
+        False,
+        "Send traces by OpenTelemetry, to where its own variables (`OTEL_…`) say.",
+        more="See [below](#traces).",
+    )
     orphaned_assignments: str = _setting(
         "refuse",
         "What to do with policies under which stored role assignments count for nothing, as their role is not declared.",

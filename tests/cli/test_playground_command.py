@@ -18,7 +18,11 @@ ROOT = Path(__file__).parents[2]
 def test_it_prints_an_address_that_leads_in_and_ends_with_ctrl_c() -> None:
     command = [sys.executable, "-c", "from klausel.cli.main import main; main()", "playground", "policies"]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
+    # As behind `&` in a script, where Ctrl-C is ignored unless the program asks for it.
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
+    signal.signal(signal.SIGINT, before)
+    with process:
         try:
             assert process.stdout is not None
             address = urlsplit(process.stdout.readline().decode().split()[-1])

@@ -52,6 +52,7 @@ OF_OTHER_THINGS = {
     "api.connections.ConnectionWatch": "what is open now",
     "api.connections.RequestsInProgress": "what is open now",
     "api.console.changes_page.ChangesPage": "by commit and folder: no commit ever changes",
+    "casbin_policies.model_shape.other_matcher": "by the text of the model",
     "api.openapi._parts": "made of the program alone",
     "guarding.Guarded": "what the program declares of its classes",
     "service.authentication.RateLimit": "counts",

@@ -18,10 +18,11 @@ MOST_CHARACTERS_OF_ID = 255
 
 class _Current(threading.local):
     request_id: str | None = None
+    trace_id: str | None = None
 
 
 current = _Current()
-"""Of this thread: the X-Request-ID of the request that it answers, as it was sent."""
+"""Of this thread: the X-Request-ID of the request that it answers, as it was sent, and its trace, where there is one."""
 
 
 class TextLines(logging.Formatter):
@@ -40,7 +41,7 @@ class TextLines(logging.Formatter):
 
 
 class JsonLines(logging.Formatter):
-    """An object a record: `time`, `level`, `process`, `message`, and where there is one `request_id` and `exception`."""
+    """An object a record: `time`, `level`, `process`, `message`; where there is one `request_id`, `trace_id`, `exception`."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line of a record; signs that do not show are escaped in it."""
@@ -52,6 +53,8 @@ class JsonLines(logging.Formatter):
         }
         if current.request_id:
             line["request_id"] = shown(current.request_id[:MOST_CHARACTERS_OF_ID])
+        if current.trace_id:
+            line["trace_id"] = current.trace_id
         if record.exc_info:
             line["exception"] = [shown(text) for text in self.formatException(record.exc_info).split("\n")]
         return orjson.dumps(line).decode()
@@ -59,10 +62,11 @@ class JsonLines(logging.Formatter):
 
 def show_log(format_: str) -> None:
     """Writes what the service says to standard error, in one of `FORMATS`; once a process."""
-    log = logging.getLogger("klausel")
-    if not log.handlers:
-        handler = logging.StreamHandler()
-        handler.setFormatter(JsonLines() if format_ == JSON else TextLines())
-        log.addHandler(handler)
-        log.setLevel(logging.INFO)
-        log.propagate = False
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonLines() if format_ == JSON else TextLines())
+    for name, level in (("klausel", logging.INFO), ("opentelemetry", logging.WARNING)):
+        log = logging.getLogger(name)
+        if not log.handlers:
+            log.addHandler(handler)
+            log.setLevel(level)
+            log.propagate = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import operator
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -44,10 +45,10 @@ def _rows_of(grants: Iterable[Grant]) -> list[Row]:
 
 @dataclass(frozen=True, slots=True)
 class FilledGrants:
-    """Grants as Casbin holds their rows: a list of fields for each, and what it finds each by. Nobody changes the lists."""
+    """Grants as Casbin holds their rows: the fields of each, and what it finds each by. Nobody changes the lists."""
 
     grants: tuple[Grant, ...]
-    fields: list[list[str]]
+    fields: list[tuple[str, ...]]
     keys: list[str]
 
     @classmethod
@@ -58,7 +59,7 @@ class FilledGrants:
         first = _same_at_start(before, grants, most)
         last = _same_at_start(reversed(before), reversed(grants), most - first)
         made = _rows_of(grants[first : len(grants) - last])
-        fields, keys = [list(row.fields) for row in made], [",".join(row.fields) for row in made]
+        fields, keys = [row.fields for row in made], [",".join(row.fields) for row in made]
         if earlier is not None:
             end = len(before) - last
             fields = [*earlier.fields[:first], *fields, *earlier.fields[end:]]
@@ -68,7 +69,7 @@ class FilledGrants:
 
 def _same_at_start(some: Iterable[Grant], others: Iterable[Grant], most: int) -> int:
     """How many of the first so many are the same objects."""
-    different = (place for place, is_same in enumerate(map(operator.is_, some, others)) if not is_same)
+    different = itertools.compress(itertools.count(), map(operator.is_not, some, others))
     return min(next(different, most), most)
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from itertools import count, islice
 from pathlib import Path
@@ -26,12 +25,12 @@ from klausel.core.pictures.role_picture import role_picture
 from klausel.core.pictures.svg import as_svg
 from klausel.core.terms.problem import Problem
 from klausel.service.policy_history import PolicyHistory, Step
+from klausel.service.rare_collections import rare_collections
 from klausel.service.refused_commits import RefusedCommits
 from klausel.storage.git.kept_answers import KeptAnswers
 from klausel.storage.git.objects import GitCommit, commit_as_json
 from klausel.storage.git.repository import GitRepository
 
-_OBJECTS_BETWEEN_COLLECTIONS = 50_000
 _Picture = Callable[[], Iterable[str]]
 _COLOURS = {"+": "green", "-": "red", "±": "yellow"}
 
@@ -179,7 +178,7 @@ def _log(
         commits = [one for one in history.commits(commit, first_parent) if wanted.includes(one[0])]
         brought = {} if first_parent or not commits else repository.merges_that_brought(commit)
         bar = tqdm(total=len(commits), unit=" commits", leave=False, disable=None)
-        with _rare_collections(), _Kept(repository, topic, fresh) as kept, bar:
+        with rare_collections(), _Kept(repository, topic, fresh) as kept, bar:
             for one, name in commits:
                 changes = _changes_at(history, one, name, topic, kept.of(name))
                 if refused is not None:
@@ -188,17 +187,6 @@ def _log(
                 if changes is not None:
                     bar.clear()
                     yield _Told(one, brought.get(one.id), changes)
-
-
-@contextmanager
-def _rare_collections() -> Iterator[None]:
-    """Lets the garbage collector look less often: policy sets make many objects, and few circles among them."""
-    usual = gc.get_threshold()
-    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS, *usual[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*usual)
 
 
 class _Kept:

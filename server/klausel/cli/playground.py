@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import signal
 import webbrowser
 from importlib import import_module
 from pathlib import Path
@@ -79,6 +80,8 @@ def playground(policies: Path, model: Path | None, max_steps: int, port: int, br
     page = import_module(_APPLICATION)
     server.app = page.create_playground_app(desk, settings, token)
     address = page.address_of(settings, token)
+    # A shell without jobs of its own starts what is behind `&` deaf to Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     say(f"klausel: {shown(policies)} is edited at {address}")
     say("klausel: Ctrl-C ends it", err=True)
     if browser:

@@ -108,6 +108,7 @@ def serve(policies: Path, model: Path | None, **options: object) -> None:
     check_listen_url(settings)
     _check_tls(settings)
     _check_decision_log(settings)
+    _check_traces(settings)
     loaded = load_or_exit(policies, found_model, with_tests=True)
     _check_expectations(loaded, settings.max_analysis_steps)
     for warning in loaded.warnings:
@@ -179,6 +180,16 @@ def _check_decision_log(settings: Settings) -> None:
         raise click.UsageError(
             "--decision-log-strict records every decision; leave out --decision-log-sample-allows, or be less strict"
         )
+
+
+def _check_traces(settings: Settings) -> None:
+    if not settings.traces:
+        return
+    try:
+        import_module("klausel.api.tracing")
+    except ImportError:
+        message = "--traces needs OpenTelemetry, which is not installed; install Klausel with its extra opentelemetry"
+        raise click.UsageError(message) from None
 
 
 def _try_decision_log(settings: Settings) -> None:

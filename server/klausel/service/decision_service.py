@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from klausel.core.decisions.decide import Decision, decide
@@ -25,6 +25,7 @@ from klausel.service.policy_in_force import InForce, LivePolicy, Outcome
 from klausel.service.provisioning import Provisioner
 from klausel.service.recording import Decide, Recording
 from klausel.service.sign_in import SignIns
+from klausel.service.steady_clock import SteadyClock
 from klausel.service.stored_properties import join_all, join_one, names_from_store, resource_key_of, subject_key_of
 from klausel.service.tally import Tally
 from klausel.settings import Settings
@@ -109,10 +110,6 @@ class PoliciesTooOld(Exception):
     """The policies could not be refreshed for so long that everything is denied; the text says so in one sentence."""
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 class _FailedBefore(Exception):
     """The database failed at an earlier question of the same request."""
 
@@ -131,7 +128,7 @@ class Service:
     fault: Callable[[], str | None]
     tell_other_processes: Callable[[], None] = _nobody
     decision_log: DecisionLog | None = None
-    clock: Callable[[], datetime] = _now
+    clock: Callable[[], datetime] = field(default_factory=SteadyClock)
     failures: Failures = field(default_factory=Failures)
     decisions: Tally[bool] = field(default_factory=Tally)
     authentication: Authentication | None = None

@@ -20,6 +20,7 @@ from klausel.core.policy.orphans import StoredRole, orphan_problems, orphaned_ro
 from klausel.core.policy.policy_test import PolicyTest
 from klausel.core.terms.problem import SWITCH_OFF_MARK, Place, PolicyError, Problem
 from klausel.core.text.decoding import decode
+from klausel.service.rare_collections import rare_collections
 from klausel.storage.file_rules import MODEL_NAME
 from klausel.storage.policy_files.folder import Commit, PolicyFiles, read_folder
 
@@ -66,6 +67,7 @@ def load_files(
     return LoadedPolicy(compiled, compiled.policy.files_digest, found.find_commit(), warnings, result.tests)
 
 
+@rare_collections()
 def load_result(
     found: PolicyFiles,
     with_tests: bool,
@@ -103,6 +105,7 @@ def texts_with_switch_offs(found: PolicyFiles) -> dict[str, str]:
     return {file.shown_as: decode(file.content, file.shown_as)[0] or "" for file in with_mark}
 
 
+@rare_collections()
 def load_checked(
     found: PolicyFiles,
     cache: LoadCache | None = None,
@@ -150,6 +153,7 @@ def other_model_of(found: PolicyFiles) -> str | None:
     return model_digest(text) if refused else None
 
 
+@rare_collections()
 def check_files(
     found: PolicyFiles,
     people_in: Iterable[tuple[str, str]] = (),

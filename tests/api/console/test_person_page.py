@@ -6,6 +6,7 @@ import re
 
 from console_pages import Browser, Html, calling, signed_in
 from doors import Doors, grant
+from sqlalchemy import text
 
 from klausel.core.policy.assignment import Assignment
 
@@ -133,6 +134,27 @@ def test_what_ends_soon_and_what_is_wrong_is_told(guarded: Doors) -> None:
     assert [(one["kind"], one["role"]) for one in told["findings"]] == [("ended", "agent"), ("ending", "user")]
     page = signed_in(guarded, *ALL).page(PERSON, subject="user:new")
     assert re.search(r"Ends within 30 days user:new user in acme until .*, which ends in 9 days", page.text)
+
+
+def test_places_that_only_this_person_keeps_or_nobody_does_are_told(guarded: Doors) -> None:
+    chiefs = [("group:chiefs", "admin", "dual"), ("user:one", "group:chiefs", ""), ("user:two", "admin", "dual")]
+    grant(guarded.service, [("user:one", "admin", "solo"), ("user:two", "user", "solo"), *chiefs])
+    browser = signed_in(guarded, *ALL)
+
+    def found(subject: str) -> list[tuple[str, str | None, str]]:
+        told = browser.twin(PERSON, subject=subject)["findings"]
+        return [
+            (one["kind"], one["subject"], one["domain"]) for one in told if "keep" in one["kind"] or "only" in one["kind"]
+        ]
+
+    # Each of two keeps the other place, one of them as a member of a group.
+    assert found("user:one") == [("only-one-holder", "user:one", "solo")]
+    assert found("user:two") == []
+    with guarded.service.store.engine.begin() as connection:
+        connection.execute(text("DELETE FROM casbin_rule WHERE v0 = 'user:one'"))
+    assert found("user:one") == []
+    assert found("user:two") == [("only-one-holder", "user:two", "dual"), ("keep-one", None, "solo")]
+    assert "solo has people in it but no admin whose role has no end" in browser.page(PERSON, subject="user:two").text
 
 
 def test_a_person_changes_nothing_beyond_scopes_and_accounts(guarded: Doors, browser: Browser) -> None:

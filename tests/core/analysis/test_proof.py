@@ -82,6 +82,10 @@ PLANTED = [
     ),
     ("{at_most: owner, to: close, resource: company}", "{allow: member, to: close, resource: company, in: acme}"),
     ("{monotone: true}", "{deny: head, to: create, resource: payment}"),
+    (
+        "{at_most: owner, to: close, resource: company}",
+        "{allow: member, to: close, resource: company, when: has resource.until and context.now < resource.until}",
+    ),
 ]
 
 

@@ -181,7 +181,8 @@ def words_in_docs(text: str) -> set[str]:
 
 def test_the_documentation_has_a_row_for_every_word_and_for_no_other() -> None:
     text = (ROOT / "docs/policies.md").read_text(encoding="utf-8")
-    assert words_in_docs(text) == set(FUNCTIONS) | {"context.now"}
+    said, known = words_in_docs(text), set(FUNCTIONS) | {"context.now"}
+    assert said == known, f"docs/policies.md, tables of words: write a row for {known - said}, and none for {said - known}"
     without = re.sub(r"\| `has` \|.*\n", "", text)
     assert words_in_docs(without) == (set(FUNCTIONS) | {"context.now"}) - {"has"}
 
@@ -210,6 +211,22 @@ def test_no_other_module_names_a_function(tmp_path: Path) -> None:
     half_made.parent.mkdir(parents=True)
     half_made.write_text('if atom.function == "starts_with":\n    pass\n', encoding="utf-8")
     assert modules_that_name_a_function(tmp_path) == {"core/conditions/outcomes.py"}
+
+
+WHERE_IT_IS_COMPARED = {
+    "tests/helpers/generated_policies.py": "decisions, lists and analyses of generated policies never meet it: add to WORDS",
+    "tests/helpers/condition_trees.py": "no generated tree has it: add to `atom`",
+    "tests/helpers/plain_conditions.py": "nothing says a second time what it means: add to `called`",
+    "tests/core/conditions/test_outcomes_of_words.py": "nothing compares how it turns out with how it may: add to TEXTS",
+}
+
+
+@pytest.mark.parametrize("place", WHERE_IT_IS_COMPARED)
+def test_each_function_is_compared_with_a_second_meaning(place: str) -> None:
+    source = (ROOT / place).read_text(encoding="utf-8")
+    called = [entry.name for entry in FUNCTIONS.values() if entry.gives == "truth" and entry.form == "call"]
+    missing = [name for name in called if not re.search(rf"\b{name}\b", source)]
+    assert not missing, f"{place} lacks {', '.join(missing)}: {WHERE_IT_IS_COMPARED[place]}"
 
 
 def test_a_function_that_casbin_alone_knows_cannot_be_written() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from itertools import combinations
 from random import Random
 
 import pytest
@@ -21,7 +22,7 @@ TEXTS = (
     'resource.l contains "x"', "resource.l contains 1", "resource.l contains resource.a",
     'resource.l overlaps ["x", "z"]', 'resource.l subset of ["x", 1]', '["x"] subset of resource.l',
     "resource.l overlaps resource.m", "resource.l subset of resource.m", "resource.m subset of resource.l",
-    'in_network(resource.a, "10.0.0.0/8")', 'matches_glob(resource.a, "x*")',
+    'in_network(resource.a, "10.0.0.0/8")', 'matches_glob(resource.a, "x*")', 'matches_path(resource.a, "*")',
     "context.now < resource.t", 'context.now < time("2026-03-01T00:00:00Z")', 'context.now == time("2026-05-01T00:00:00Z")',
     'resource.t == "soon"', "has resource.t", "time(resource.t) < time(resource.u)", "context.now - resource.t < days(30)",
     'weekday(context.now, "UTC") == "sunday"', 'weekday(context.now, "UTC") == resource.a',
@@ -62,6 +63,18 @@ def random_request(random: Random) -> Request:
 def some_atoms(random: Random) -> list[Atom]:
     texts = random.sample(TEXTS, random.randint(2, 4))
     return [atom for text in texts for atom in atoms(parse_condition(text, lambda _: None, {}))]
+
+
+def test_any_two_comparisons_turn_out_together_as_outcomes_say() -> None:
+    random = Random(0)
+    requests = [random_request(random) for _ in range(40)]
+    parsed = {text: tuple(atoms(parse_condition(text, lambda _: None, {}))) for text in TEXTS}
+    for pair in combinations(TEXTS, 2):
+        space = truth_space(atom for text in pair for atom in parsed[text])
+        known = {outcome.truths for outcome in space.outcomes}
+        for request in requests:
+            truths = tuple(evaluate_atom(atom, request) for atom in space.atoms)
+            assert truths in known, (pair, truths, request)
 
 
 @pytest.mark.parametrize("seed", range(60))

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine
 
-from klausel.storage.decision_log import newest_first
+from klausel.storage.decision_log import newest_first, unpacked
+from klausel.storage.decision_log.files import UnreadableLog
 from klausel.storage.decision_log.newest_first import LinePlace, NewestFirst, lines_of, read_place
 from klausel.storage.decision_log.sinks import DATABASE, DatabaseSink
 from klausel.storage.schema import open_database
@@ -49,11 +50,38 @@ def test_a_place_where_no_line_begins_has_none(tmp_path: Path) -> None:
     assert [read_place(text) for text in ("1.4", "1", "x.1", "-1.1", "1.1.1", "١.1")] == [LinePlace(1, 4), *[None] * 5]
 
 
-def test_compressed_files_are_counted_and_standard_output_is_not_read(tmp_path: Path) -> None:
-    (tmp_path / "log.000001.gz").write_bytes(gzip.compress(b"old\n"))
+def test_files_compressed_by_gzip_are_read_and_others_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(newest_first, "BLOCK_BYTES", 8)
+    old = [b"old %d" % number for number in range(9)]
+    (tmp_path / "log.000001.zst").write_bytes(b"?")
+    (tmp_path / "log.000002").write_bytes(b"".join(line + b"\n" for line in old))
     (tmp_path / "log").write_bytes(b"new\n")
     log = NewestFirst(str(tmp_path / "log"), ENGINE)
-    assert (log.compressed(), [line for _, line in lines_in(log)]) == (1, [b"new"])
+    before = lines_in(log)
+    (tmp_path / "log.000002.gz").write_bytes(gzip.compress((tmp_path / "log.000002").read_bytes()))
+    (tmp_path / "log.000002").unlink()
+    assert [line for _, line in before] == [b"new", *old[::-1]]
+    # Each line keeps its place when its file is compressed.
+    assert lines_in(log) == before
+    assert [log.line_at(place) for place, _ in before] == [line for _, line in before]
+    assert log.line_at(LinePlace(2, 1)) is None
+    assert log.unread() == 1
+
+
+def test_a_compressed_file_that_is_large_or_damaged_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "log.000001.gz"
+    path.write_bytes(gzip.compress(b"old\n" * 100))
+    (tmp_path / "log").write_bytes(b"new\n")
+    log = NewestFirst(str(tmp_path / "log"), ENGINE)
+    monkeypatch.setattr(unpacked, "MOST_UNPACKED", 99)
+    assert ([line for _, line in lines_in(log)], log.unread(), log.line_at(LinePlace(1, 0))) == ([b"new"], 1, None)
+    for content in (path.read_bytes()[:-9], b"no gzip"):
+        path.write_bytes(content)
+        with pytest.raises(UnreadableLog, match=r"log\.000001\.gz cannot be read: "):
+            lines_in(log)
+
+
+def test_standard_output_is_not_read() -> None:
     out = NewestFirst("stdout", ENGINE)
     assert (out.is_readable, lines_in(out), out.line_at(LinePlace(1, 0))) == (False, [], None)
 

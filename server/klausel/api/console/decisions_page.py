@@ -47,10 +47,9 @@ class DecisionPages:
         `ApiError` (503) and `StorageError`.
         """
         shown: Json = {"given": {name: given.get(name, "") for name in FIELDS}, "fault": None, "rows": [], "found": None}
-        shown |= {"compressed": 0, "older": None, "no_log": None}
+        shown |= {"unread": 0, "older": None, "no_log": None}
         try:
             log = self._readable()
-            shown["compressed"] = log.compressed()
         except ApiError as error:
             if is_twin:
                 raise
@@ -78,6 +77,7 @@ class DecisionPages:
             "found": twin,
             "rows": [(record, urlencode({"at": str(place)}), _question(record)) for place, record in found.records],
             "older": None if rest is None else urlencode({**query, "before": rest}),
+            "unread": log.unread(),
         }
         return Page("decisions.html", _TITLE, shown, twin)
 

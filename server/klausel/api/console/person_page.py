@@ -12,13 +12,15 @@ from klausel.api.assignment_log import list_changes
 from klausel.api.console.fields import read_domain, read_subject
 from klausel.api.console.pages import Page
 from klausel.api.shapes import Json
-from klausel.core.analysis.findings import ENDING, FindingsSearch
+from klausel.core.analysis.findings import ENDING
 from klausel.core.policy.assignment import GROUP_PREFIX, Assignment, row_as_json
 from klausel.core.policy.holding import Rows, gather_rows, held_at, rows_by_subject
+from klausel.core.policy.policy_set import PolicySet
 from klausel.core.policy.roles import RoleModel, depth_of
 from klausel.core.policy.rule_wording import rules_in_words
 from klausel.core.terms.caller import Caller
 from klausel.service.decision_service import Service
+from klausel.service.person_findings import findings_about
 from klausel.service.role_giving import MayNotGive, OnBehalf
 from klausel.storage.assignments.people_list import groups_there_are
 
@@ -64,7 +66,7 @@ def person_page(
     tries = _tries(service, subject, person)
     offers = _offers(roles, subject, domain, caller, tries) if may_write else []
     kept = tries([((), [row]) for row in rows]) if may_write else [""] * len(rows)
-    findings = list(_findings(roles, now, own, gathered, caller)) if own else []
+    findings = list(_findings(service, policy, now, own, gathered, caller)) if own else []
     held = held_at(subject, gathered, now)
     changes = _changes(service, subject, given.get("cursor"), caller)
     twin: Json = {
@@ -156,11 +158,11 @@ def _offers(
 
 
 def _findings(
-    roles: RoleModel, now: float, own: list[Assignment], rows: Rows, caller: Caller | None
+    service: Service, policy: PolicySet, now: float, own: list[Assignment], rows: Rows, caller: Caller | None
 ) -> Iterator[dict[str, object]]:
     accounts = [None] if caller is None or caller.accounts is None else sorted(caller.accounts)
     for account in accounts:
-        for finding in FindingsSearch(roles, now, SOON_SECONDS, account).of_subject(own, rows):
+        for finding in findings_about(policy, service.store.engine, own, rows, now, SOON_SECONDS, account):
             if account is None or finding.domain is not None:
                 yield finding._asdict()
 

@@ -96,18 +96,13 @@ class FindingsSearch:
         if not subject.startswith(GROUP_PREFIX):
             held = held_at(subject, rows, self._now)
             yield from self._of_held(subject, held)
-            self._note_keeper(subject, held)
+            self.note_keeper(subject, held)
             if self._permissions is not None and held.pairs:
                 yield from self._of_permissions(subject, held, self._permissions)
 
     def of_places(self) -> Iterator[Finding]:
         """The findings about places with people; to be asked when all subjects have been gone through."""
-        if not self._keeps:
-            return
-        demanded = {pair for domain in self._peopled for pair in kept_roles_and_domains(self._roles, domain)}
-        for role, domain in sorted(demanded, key=lambda pair: pair[::-1]):
-            if not self._is_inside(domain):
-                continue
+        for role, domain in self.demanded():
             keeper = self._keepers.get((role, domain))
             fix = f"klausel assignments grant SUBJECT {_words(role, domain)}"
             if keeper is None:
@@ -116,6 +111,19 @@ class FindingsSearch:
             elif keeper != _SEVERAL:
                 message = f"{keeper} is the only {role} in {domain} whose role has no end"
                 yield Finding(ONE_KEEPER, keeper, role, domain, message, f"give a second one the role: {fix}")
+
+    def demanded(self) -> list[Pair]:
+        """Each role that must keep a holder, with each of the places with people that it belongs to, in order of the places."""
+        found = {pair for domain in self._peopled for pair in kept_roles_and_domains(self._roles, domain)}
+        return sorted((pair for pair in found if self._is_inside(pair[1])), key=lambda pair: pair[::-1])
+
+    def note_place(self, domain: str) -> None:
+        """There are people in a domain."""
+        self._peopled.add(domain)
+
+    def has_several_keepers(self, role: str, domain: str) -> bool:
+        """Whether more than one subject that was noted keeps a role in a domain."""
+        return self._keepers.get((role, domain)) == _SEVERAL
 
     def concerns(self, row: Assignment, rows: Rows) -> bool:
         """Whether a row is about the domain asked about: a membership is, where its group leads to a role in there."""
@@ -236,7 +244,8 @@ class FindingsSearch:
                 fix = f"a weaker role, or {_taking(subject, pair, ways)}"
                 yield Finding(UNUSED, subject, role, domain, message + names, fix)
 
-    def _note_keeper(self, subject: str, held: Held) -> None:
+    def note_keeper(self, subject: str, held: Held) -> None:
+        """Takes down which places a subject keeps by what it holds."""
         if not self._keeps:
             return
         for pair in held.pairs:

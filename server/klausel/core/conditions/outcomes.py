@@ -344,6 +344,9 @@ def _values_of(term: Term, atoms: Sequence[Atom], scalars: list[object], given: 
     elements: list[object] = []
     others: list[object] = []  # lists, or values of a kind that nothing else takes
     for atom in atoms:
+        # A function of time reads a text, whatever else the attribute is compared with.
+        if any(isinstance(one, Computed) and term in one.arguments for one in terms_of(atom)):
+            kinds |= {"text"}
         if term not in terms_of(atom):
             continue
         if isinstance(atom, Comparison):

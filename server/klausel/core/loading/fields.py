@@ -152,6 +152,9 @@ class ProblemList:
         """One text or a list of texts, each once; problems for anything else and for repeated ones."""
         if node is None:
             return []
+        if isinstance(node, Text):
+            one = self.text(node, what)
+            return [] if one is None else [one]
         if isinstance(node, Items) and not node.values:
             self.add(node.place, "wrong-kind", f"{what} is an empty list", "name at least one, or leave it out")
         nodes = node.values if isinstance(node, Items) else (node,)

@@ -7,6 +7,7 @@ The loader takes the keys that it knows from here, the schemas for editors their
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 Naming = Literal[
@@ -111,7 +112,7 @@ class Key:
     needs: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Table:
     """The keys that a mapping may have, in their usual order; `what` is what it describes.
 
@@ -131,7 +132,7 @@ class Table:
         for name in sorted(asked.difference(self.names)):
             raise ValueError(f'{self.what}: "{name}" is asked for and no key; declare it among the keys')
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """The names of the keys."""
         return tuple(key.name for key in self.keys)

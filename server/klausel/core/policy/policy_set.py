@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import operator
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -160,8 +162,8 @@ def changed_keys(before: Mapping[Key, object], after: Mapping[Key, object]) -> s
     """The keys under which two mappings hold different values, or only one holds any."""
     if list(before) == list(after):
         # The usual case, without a look-up: what was not read again is the same object in the same place.
-        pairs = zip(after, before.values(), after.values(), strict=True)
-        return {key for key, one, other in pairs if one is not other and one != other}
+        others = itertools.compress(after, map(operator.is_not, before.values(), after.values()))
+        return {key for key in others if before[key] != after[key]}
     return {key for key in {**before, **after} if key not in before or key not in after or before[key] != after[key]}
 
 

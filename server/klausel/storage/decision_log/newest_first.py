@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import re
+import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import IO, NamedTuple
 
 from sqlalchemy import Engine, inspect, select
 
 from klausel.storage.decision_log.files import UnreadableLog
 from klausel.storage.decision_log.sinks import DATABASE, DECISIONS, STDOUT, files_put_aside
+from klausel.storage.decision_log.unpacked import GZIP, UnpackedFiles
 from klausel.storage.sql.database import reading
 
 BLOCK_BYTES = 1024 * 1024
@@ -41,22 +43,25 @@ def read_place(text: str) -> LinePlace | None:
 
 
 class NewestFirst:
-    """The log that a service writes: of files those of its own name, and those put aside and not compressed."""
+    """The log that a service writes: of files those of its own name, and those put aside, also where gzip compressed them."""
 
     def __init__(self, target: str, engine: Engine) -> None:
         self._target = target
         self._engine = engine
+        self._unpacked = UnpackedFiles()
 
     @property
     def is_readable(self) -> bool:
         """Whether the service can read what it writes: not where that goes to standard output."""
         return self._target != STDOUT
 
-    def compressed(self) -> int:
-        """How many files that were put aside are compressed, and so not read here."""
+    def unread(self) -> int:
+        """How many files that were put aside are not read here: compressed by something else than gzip, or very large."""
         if self._target in (STDOUT, DATABASE):
             return 0
-        return sum(not _is_plain(path) for _, path in files_put_aside(Path(self._target).absolute()))
+        aside = files_put_aside(Path(self._target).absolute())
+        large = self._unpacked.too_large()
+        return sum(not _is_readable(path) or path in large for _, path in aside)
 
     def blocks(self, before: LinePlace | None = None) -> Iterator[tuple[bytes, LinePlace]]:
         """Whole lines in blocks, the newest block first, each with where it begins; only what stands before a place.
@@ -80,19 +85,18 @@ class NewestFirst:
         path = dict(self._by_number()).get(place.file) if self.is_readable else None
         if path is None:
             return None
-        with _opened(path) as file:
-            if place.start:
-                file.seek(place.start - 1)
-                if file.read(1) != b"\n":
-                    return None
-            return file.readline().rstrip(b"\n") or None
+        file = self._opened(path)
+        if file is None:
+            return None
+        with file:
+            return _line_at(file.fileno(), place.start)
 
     def _by_number(self) -> list[tuple[int, Path]]:
         """The files that can be read, the newest first."""
         path = Path(self._target).absolute()
         aside = files_put_aside(path)
         number = aside[-1][0] + 1 if aside else 1
-        return [(number, path), *((one, found) for one, found in reversed(aside) if _is_plain(found))]
+        return [(number, path), *((one, found) for one, found in reversed(aside) if _is_readable(found))]
 
     def _files(self, before: LinePlace | None) -> Iterator[tuple[bytes, LinePlace]]:
         for number, path in self._by_number():
@@ -100,7 +104,21 @@ class NewestFirst:
                 continue
             end = before.start if before is not None and number == before.file else None
             with suppress(FileNotFoundError):  # removed meanwhile, as the oldest
-                yield from _backwards(path, number, end)
+                file = self._opened(path)
+                if file is None:
+                    continue
+                with file:
+                    yield from _backwards(file, number, end)
+
+    def _opened(self, path: Path) -> IO[bytes] | None:
+        """A file to be read at any place, for the caller to close; None where it is compressed and too large."""
+        try:
+            return self._unpacked.opened(path) if path.suffix == GZIP else path.open("rb")
+        except FileNotFoundError:
+            raise
+        except (OSError, EOFError, zlib.error) as error:
+            why = getattr(error, "strerror", None) or str(error)
+            raise UnreadableLog(f"{path.name} cannot be read: {why[:1].lower()}{why[1:]}") from error
 
     def _rows(self, before: LinePlace | None) -> Iterator[tuple[bytes, LinePlace]]:
         bound = None if before is None else before.start
@@ -132,31 +150,33 @@ def lines_of(block: bytes, place: LinePlace) -> list[tuple[LinePlace, bytes]]:
     return found[::-1]
 
 
-def _is_plain(path: Path) -> bool:
-    return path.suffix.removeprefix(".").isdigit()
+def _is_readable(path: Path) -> bool:
+    return path.suffix == GZIP or path.suffix.removeprefix(".").isdigit()
 
 
-def _opened(path: Path) -> BinaryIO:
-    try:
-        return path.open("rb")
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise UnreadableLog(f"{path.name} cannot be read: {(error.strerror or str(error)).lower()}") from error
+def _line_at(descriptor: int, start: int) -> bytes | None:
+    """The line that begins at a byte. Read by place, for others may read the same file."""
+    if start and os.pread(descriptor, 1, start - 1) != b"\n":
+        return None
+    found = b""
+    while data := os.pread(descriptor, BLOCK_BYTES, start + len(found)):
+        found += data
+        if b"\n" in data:
+            break
+    return found.partition(b"\n")[0] or None
 
 
-def _backwards(path: Path, number: int, end: int | None) -> Iterator[tuple[bytes, LinePlace]]:
-    with _opened(path) as file:
-        last = os.fstat(file.fileno()).st_size
-        end = last if end is None else min(end, last)
-        size = BLOCK_BYTES
-        while end > 0:
-            start = max(0, end - size)
-            data = os.pread(file.fileno(), end - start, start)
-            cut = 0 if start == 0 else data.find(b"\n") + 1
-            if start and (cut == 0 or cut == len(data)):
-                # One line is longer than the block.
-                size *= 2
-                continue
-            yield data[cut:], LinePlace(number, start + cut)
-            end, size = start + cut, BLOCK_BYTES
+def _backwards(file: IO[bytes], number: int, end: int | None) -> Iterator[tuple[bytes, LinePlace]]:
+    last = os.fstat(file.fileno()).st_size
+    end = last if end is None else min(end, last)
+    size = BLOCK_BYTES
+    while end > 0:
+        start = max(0, end - size)
+        data = os.pread(file.fileno(), end - start, start)
+        cut = 0 if start == 0 else data.find(b"\n") + 1
+        if start and (cut == 0 or cut == len(data)):
+            # One line is longer than the block.
+            size *= 2
+            continue
+        yield data[cut:], LinePlace(number, start + cut)
+        end, size = start + cut, BLOCK_BYTES
