@@ -108,7 +108,7 @@ def test_a_group_cannot_give_two_roles_that_exclude_each_other() -> None:
     both = load('subject_from: email\ngroups: {"A {x}": {north: [clerk, boss], "north/{x}": helper}}\n', rule)
     assert [(str(one.place), one.id, one.message) for one in both.problems] == [
         (
-            "provisioning.yaml:2:60",
+            "provisioning.yaml:2:55",
             "assignment-rule",
             "group:A {x} would be boss in north and helper in north/{x}; nobody may hold both",
         )
