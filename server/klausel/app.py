@@ -52,8 +52,9 @@ from klausel.storage.policy_files.watched_folder import RECHECK_SECONDS, PolicyF
 from klausel.storage.schema import open_database
 from klausel.storage.sql.access import Limits
 from klausel.storage.sql.change_feed import ChangeFeed
-from klausel.storage.sql.database import StorageError, read_url
+from klausel.storage.sql.database import StorageError, is_in_memory, make_engine, read_url
 
+SECONDS_TO_READ_ALL = 60.0
 SECONDS_TO_END = 5
 """How long a worker without a parent may take to answer what it has begun."""
 
@@ -120,7 +121,7 @@ def create_service(settings: Settings) -> Service:
         _source_of(settings),
         partial(EffectiveRolesCache, store),
         settings.max_policy_age_seconds,
-        stored_roles=partial(stored_roles, engine),
+        stored_roles=partial(stored_roles, _patient(engine, database_limits(settings))),
         takes_orphaning=settings.orphaned_assignments == "warn",
         accepted_models=settings.accept_model,
         settle_seconds=_settle_seconds(settings),
@@ -151,6 +152,14 @@ def create_service(settings: Settings) -> Service:
         sign_ins=open_sign_ins(settings, engine, authentication),
         openid=open_provider(settings),
     )
+
+
+def _patient(engine: Engine, limits: Limits) -> Engine:
+    """An engine on the same database for what reads all of a table: of ten million rows that takes longer than a decision may."""
+    if is_in_memory(engine.url):
+        return engine
+    seconds = max(limits.read_seconds or 0.0, SECONDS_TO_READ_ALL)
+    return make_engine(engine.url, hold_connections=True, limits=dataclasses.replace(limits, read_seconds=seconds))
 
 
 def open_feed(settings: Settings, engine: Engine) -> ChangeFeed | None:
