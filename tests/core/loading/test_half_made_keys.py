@@ -28,6 +28,11 @@ IN_A_PLACE = (
 TOGETHER = b"grants:\n  - {allow: {all: [lead, any agent]}, to: edit, resource: quiz, in: acme}\n"
 PROVISIONING = b"subject_from: email\nsubject_type: user\nleavers_lose: everything\ngroups: {A: {acme: user}}\n"
 NO_PROPERTIES = b"subject:\nstored: {subjects: user, resources: quiz}\n"
+FEW = b"""
+description: Always there.
+subjects: [{type: user, id: ann, properties: {}}]
+resources: [{type: quiz, id: one, in: acme, properties: {}}]
+"""
 KINDS = b"""
 people: {ann: {roles: {acme: user}}}
 resources: {own: {type: billing, in: acme}}
@@ -59,7 +64,7 @@ def unread_keys() -> dict[str, set[str]]:
         patch.setattr(ProblemList, "claim", noting_claim)
         load()
         load_policy([SourceFile("roles.yaml", "roles.yaml", IN_A_PLACE)])
-        load(invariants=THINGS, features__together=TOGETHER, tests__kinds_test=KINDS, properties=NO_PROPERTIES)
+        load(invariants=THINGS, features__together=TOGETHER, tests__kinds_test=KINDS, properties=NO_PROPERTIES, entities=FEW)
         load(provisioning=PROVISIONING)
     read: dict[str, set[str]] = defaultdict(set)
     for fields, known in claimed:

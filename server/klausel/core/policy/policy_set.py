@@ -17,6 +17,7 @@ from klausel.core.policy.scope import Scope
 from klausel.core.terms.problem import Place, Problem
 
 if TYPE_CHECKING:
+    from klausel.core.policy.entity import EntityKey, WrittenEntity
     from klausel.core.policy.invariant import Invariant
     from klausel.core.policy.provisioning import Provisioning
 
@@ -123,6 +124,8 @@ class PolicySet:
     """The types of those who ask; None where they are not declared. Decisions do not depend on it."""
     types_of_ids: Mapping[str, Place] = field(default_factory=lambda: MappingProxyType({}))
     """The types of whose ids declared properties are, each with the place of the first."""
+    entities: Mapping[EntityKey, WrittenEntity] = field(default_factory=lambda: MappingProxyType({}))
+    """What files say of subjects and resources; decisions look it up, and for these nothing in the database."""
     provisioning: Provisioning | None = None
     """What becomes of the people and groups that an identity provider sends; None where it may send none."""
 
