@@ -7,15 +7,17 @@ from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from math import inf
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from klausel.core.policy.entity import Entity, EntityKey, joined
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.terms.identifiers import SUBJECT_CHARACTERS, fault_in_subject, split_subject_key
 from klausel.core.terms.request import Request
 from klausel.service.role_assignments import SubjectRows
-from klausel.storage.entities.store import EntityStore
-from klausel.storage.sql.change_feed import ChangeFeed
+
+if TYPE_CHECKING:
+    from klausel.storage.entities.store import EntityStore
+    from klausel.storage.sql.change_feed import ChangeFeed
 
 _Held = TypeVar("_Held")
 
