@@ -286,6 +286,9 @@ def create_app_from_environment() -> Flask:
 
     Its policies follow their files, are read again on SIGHUP, and what happens to them is logged to standard error.
     """
+    if multiprocessing.parent_process() is not None:
+        # The handler that came along is the parent's: it would let a stop pass by until this worker is ready, and then be killed.
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
     settings = Settings.from_text(os.environ[ENVIRONMENT_VARIABLE])
     show_log(settings.log_format)
     check_installation()

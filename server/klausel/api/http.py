@@ -110,6 +110,15 @@ def fault_in_host(environ: WSGIEnvironment, settings: Settings) -> str | None:
     )
 
 
+def http_error(error: HTTPException) -> ApiError:
+    """What Flask refused, in our words."""
+    status = error.code or 500
+    messages = {404: f"there is nothing at {request.path}", 405: f"{request.method} is not allowed here"}
+    allowed = getattr(error, "valid_methods", None)
+    headers = {"Allow": ", ".join(sorted(allowed))} if allowed else {}
+    return ApiError(status, messages.get(status, error.description or error.name), headers)
+
+
 def share(
     app: Flask,
     settings: Settings,
@@ -165,12 +174,7 @@ def share(
 
     @app.errorhandler(HTTPException)
     def answer_http_error(error: HTTPException) -> Response:
-        status = error.code or 500
-        messages = {404: f"there is nothing at {request.path}", 405: f"{request.method} is not allowed here"}
-        allowed = getattr(error, "valid_methods", None)
-        headers = {"Allow": ", ".join(sorted(allowed))} if allowed else {}
-        message = messages.get(status, error.description or error.name)
-        return _error_answer(ApiError(status, message, headers))
+        return _error_answer(http_error(error))
 
     @app.errorhandler(StorageError)
     @app.errorhandler(PoliciesTooOld)
