@@ -59,6 +59,8 @@ def problem_of_name(name: str, shown_as: str) -> Problem | None:
     if name.startswith(FEATURES_FOLDER) and name.endswith((".yaml", ".csv")):
         return None
     near = did_you_mean(name, _names_with_meaning(name))
+    if name in ("grants.yaml", "features.yaml", "permissions.yaml", "policies.yaml", "policy.yaml"):
+        near = f'grants stand in files of {FEATURES_FOLDER}: "{FEATURES_FOLDER}{name}". '
     start = f"{near}Policies" if near else "policies"
     hint = (
         f"{start} are roles.yaml, conditions.yaml, properties.yaml, invariants.yaml, provisioning.yaml, entities.yaml and "
