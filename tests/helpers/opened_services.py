@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -76,6 +77,34 @@ class Opened:
                 names = ("kind", "type", "id", "domain", "properties")
                 stored = [(*one[:4], properties_text(one.properties)) for one in entities]
                 connection.execute(insert(EntityRow), [dict(zip(names, row, strict=True)) for row in stored])
+
+
+def as_file(entities: Sequence[Entity]) -> str:
+    """What `entities.yaml` says of entities; none of them may have a list with null in it."""
+    lines = []
+    for kind in ("subject", "resource"):
+        lines.append(f"{kind}s:\n")
+        for one in entities:
+            if one.kind == kind:
+                place = f", in: {_yaml(one.domain)}" if one.domain else ""
+                known = f"type: {_yaml(one.type)}, id: {_yaml(one.id)}{place}, properties: {_yaml(dict(one.properties))}"
+                lines.append(f"  - {{{known}}}\n")
+    return "".join(lines)
+
+
+def _yaml(value: object) -> str:
+    match value:
+        case None:
+            return ""
+        case str():
+            plain = (c if c.isascii() and c.isprintable() and c not in '"\\' else f"\\U{ord(c):08X}" for c in value)
+            return f'"{"".join(plain)}"'
+        case list():
+            assert None not in value
+            return f"[{', '.join(map(_yaml, value))}]"
+        case dict():
+            return "{" + ", ".join(f"{_yaml(name)}: {_yaml(inner)}" for name, inner in value.items()) + "}"
+    return json.dumps(value)
 
 
 def in_pages(search: Search, part: str, random: Random) -> list[str]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from klausel.casbin_policies.condition_text import certain_text, possible_text
+from klausel.core.policy.entity import properties_text
 from klausel.core.policy.policy_set import Grant, PolicySet
 from klausel.core.terms.places import EVERYWHERE
 from klausel.core.terms.problem import Place
@@ -116,5 +117,7 @@ def meaning_digest(policy: PolicySet, other_model: str | None = None) -> str:
     ]
     lines += [repr(("stored subject", name)) for name in policy.stored_subjects]
     lines += [repr(("stored resource", name)) for name in policy.stored_resources]
+    entities = [written.entity for written in policy.entities.values()]
+    lines += [repr(("entity", *entity.key, entity.domain, properties_text(entity.properties))) for entity in entities]
     text = "\n".join(sorted(set(lines)))
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"

@@ -177,9 +177,13 @@ class Service:
         if recording is not None and now is not None:
             recording.name_now(now)
         answers: bool | None = None  # whether the database does; None before it was asked
+        latest: tuple[str, EffectiveRoles] | None = None  # who was asked about last, where decisions are recorded
 
         def roles_held(subject_key: str, domain: str | None) -> frozenset[str]:
-            nonlocal answers
+            nonlocal answers, latest
+            if answers and latest is not None and latest[0] == subject_key and recording is not None:
+                recording.effective_roles = latest[1]
+                return latest[1].roles_in(domain)
             if answers is False:
                 raise _FailedBefore
             try:
@@ -191,6 +195,7 @@ class Service:
                 if recording is None:
                     return resolved_roles.roles_in(subject_key, domain, seconds)
                 effective_roles = recording.effective_roles = resolved_roles.effective_roles_of(subject_key, seconds)
+                latest = (subject_key, effective_roles)
                 return effective_roles.roles_in(domain)
             except StorageError:
                 answers = False

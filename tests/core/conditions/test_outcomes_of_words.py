@@ -70,7 +70,10 @@ def test_any_two_comparisons_turn_out_together_as_outcomes_say() -> None:
     requests = [random_request(random) for _ in range(40)]
     parsed = {text: tuple(atoms(parse_condition(text, lambda _: None, {}))) for text in TEXTS}
     for pair in combinations(TEXTS, 2):
-        space = truth_space(atom for text in pair for atom in parsed[text])
+        try:
+            space = truth_space(atom for text in pair for atom in parsed[text])
+        except TooManyCases:
+            continue
         known = {outcome.truths for outcome in space.outcomes}
         for request in requests:
             truths = tuple(evaluate_atom(atom, request) for atom in space.atoms)

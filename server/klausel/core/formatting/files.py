@@ -12,6 +12,7 @@ from klausel.core.loading.load import (
     PROPERTIES_FILE,
     ROLES_FILE,
     SourceFile,
+    is_entity_file,
     is_test_file,
 )
 from klausel.core.terms.problem import PolicyError
@@ -29,6 +30,8 @@ def kind_of_file(name: str) -> str | None:
     """Which kind of YAML a file of a policy set holds, by its name inside the folder; None for one of another sort."""
     if name.startswith(FEATURES_FOLDER) and name.endswith(".yaml"):
         return "feature"
+    if is_entity_file(name):
+        return "entities"
     return "test" if is_test_file(name) else _KINDS.get(name)
 
 

@@ -347,6 +347,32 @@ INVARIANTS = Table(
     ),
 )
 
+_WRITTEN_ID = Key("id", OneText(), "Its id, as requests send it.", is_required=True)
+_WRITTEN_PROPERTIES = Key("properties", Entries(Free(), is_short=True), "Its properties by their names, with their values.")
+WRITTEN_SUBJECT = Table(
+    "a subject",
+    (Key("type", OneText("subject type"), "Its type, such as user.", is_required=True), _WRITTEN_ID, _WRITTEN_PROPERTIES),
+    is_short=True,
+)
+WRITTEN_RESOURCE = Table(
+    "a resource",
+    (
+        Key("type", OneText("resource type"), "Its resource type.", is_required=True),
+        _WRITTEN_ID,
+        Key("in", OneText("place"), "The domain in which it lies, such as acme/support."),
+        _WRITTEN_PROPERTIES,
+    ),
+    is_short=True,
+)
+ENTITIES = Table(
+    "a file of entities",
+    (
+        _DESCRIPTION,
+        Key("subjects", ListOf((WRITTEN_SUBJECT,)), "Who asks, with properties that decisions look up here."),
+        Key("resources", ListOf((WRITTEN_RESOURCE,)), "What is asked about, with properties that decisions look up here."),
+    ),
+)
+
 PERSON = Table(
     "a person",
     (
@@ -442,6 +468,7 @@ FILES: dict[str, Table | Entries] = {
     "properties": PROPERTIES,
     "feature": FEATURE,
     "invariants": INVARIANTS,
+    "entities": ENTITIES,
     "test": TESTS,
 }
 """What each kind of file holds."""

@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 from klausel.core.loading.cache import HashedOnce, LoadCache
 from klausel.core.loading.conditions import NamedConditions
+from klausel.core.loading.entity_files import read_entities
 from klausel.core.loading.feature_files import GrantsOfFile, TypesOfFile, join_by_file, report_contradictions
 from klausel.core.loading.features import (
     Vocabulary,
@@ -35,10 +36,10 @@ from klausel.core.loading.property_types import (
 from klausel.core.loading.roles import Link, check_identified_by, join_roles, read_levels, read_roles
 from klausel.core.loading.test_files import read_tests
 from klausel.core.policy.invariant import Invariant
-from klausel.core.policy.policy_set import Grant, GrantIndex, NamedCondition, PolicySet, ResourceType
+from klausel.core.policy.policy_set import Grant, GrantIndex, PolicySet, ResourceType
 from klausel.core.policy.policy_test import PolicyTest
-from klausel.core.policy.properties import PropertyTypes
 from klausel.core.policy.roles import Level, Role, RoleModel
+from klausel.core.policy.written_entities import with_written
 from klausel.core.terms.escaping import shown
 from klausel.core.terms.problem import Place, PolicyError, Problem, Suggestions
 from klausel.core.text.csv_rows import read_csv
@@ -49,6 +50,8 @@ ROLES_FILE = "roles.yaml"
 CONDITIONS_FILE = "conditions.yaml"
 PROPERTIES_FILE = "properties.yaml"
 INVARIANTS_FILE = "invariants.yaml"
+ENTITIES_FILE = "entities.yaml"
+ENTITIES_FOLDER = "entities/"
 FEATURES_FOLDER = "features/"
 TESTS_FOLDER = "tests/"
 TESTS_ENDING = "_test.yaml"
@@ -230,45 +233,13 @@ class _Loader:
                 self.problems.add(
                     label.place, "condition-syntax", f'condition "{label.value}" cannot be read', "write it again"
                 )
-        return self._result(
-            roles,
-            types.found,
-            conditions.named,
-            grants,
-            by_question,
-            invariants,
-            tests,
-            properties,
-            stored,
-            subject_types,
-            ids,
-        )
-
-    def _result(
-        self,
-        roles: RoleModel,
-        types: Mapping[str, ResourceType],
-        conditions: dict[str, NamedCondition],
-        grants: list[Grant],
-        by_question: GrantIndex,
-        invariants: tuple[Invariant, ...],
-        tests: list[PolicyTest],
-        properties: Mapping[str, PropertyTypes],
-        stored: tuple[frozenset[str], frozenset[str]],
-        subject_types: tuple[str, ...] | None,
-        ids: dict[str, Place],
-    ) -> LoadResult:
-        problems = tuple(sorted({printable(problem) for problem in self.problems.finished()}))
-        if any(problem.severity == "error" for problem in problems):
-            return LoadResult(None, problems)
-        digest = files_digest((file.key, file.content) for file in self.files if not is_test_file(file.name))
         policy = PolicySet(
             roles,
-            MappingProxyType(types),
-            MappingProxyType(conditions),
+            MappingProxyType(types.found),
+            MappingProxyType(conditions.named),
             tuple(grants),
-            problems,
-            digest,
+            (),
+            "",
             invariants,
             MappingProxyType(dict(properties)),
             stored[0],
@@ -276,7 +247,32 @@ class _Loader:
             subject_types,
             MappingProxyType(ids),
         )
+        return self._result(self._with_entities(policy, roots, is_complete), by_question, tests)
+
+    def _with_entities(self, policy: PolicySet, roots: Mapping[str, Fields | None], is_complete: bool) -> PolicySet:
+        """The policy set with what files say of single subjects and resources."""
+        files = [file for file in self.files if is_entity_file(file.name)]
+        for file in files:
+            root = roots.get(file.key)
+            if root is not None and not root.entries:
+                self._report_empty(file.shown_as)
+        if not files:
+            return policy
+        declaring = {file.shown_as for file in self.files if file.name in (ROLES_FILE, PROPERTIES_FILE)}
+        faulty = {problem.place.file for problem in self.problems.found if problem.severity == "error"}
+        is_checked = is_complete and not declaring & faulty
+        found = [(file.layer, root) for file in files if (root := roots.get(file.key)) is not None]
+        return replace(policy, entities=read_entities(found, policy, is_checked, self.problems))
+
+    def _result(self, policy: PolicySet, by_question: GrantIndex, tests: list[PolicyTest]) -> LoadResult:
+        problems = tuple(sorted({printable(problem) for problem in self.problems.finished()}))
+        if any(problem.severity == "error" for problem in problems):
+            return LoadResult(None, problems)
+        digest = files_digest((file.key, file.content) for file in self.files if not is_test_file(file.name))
+        policy = replace(policy, warnings=problems, files_digest=digest)
         policy.take_index(by_question)
+        if policy.entities:
+            tests = [_joined_to_entities(policy, test) for test in tests]
         return LoadResult(policy, problems, tuple(tests))
 
     def _called(self, name: str) -> list[SourceFile]:
@@ -396,6 +392,17 @@ def no_roles(shown_as: str) -> Problem:
 def is_test_file(name: str) -> bool:
     """Whether a file of a policy set holds policy tests, which say nothing about decisions and enter no digest."""
     return name.startswith(TESTS_FOLDER) and name.count("/") == 1 and name.endswith(TESTS_ENDING)
+
+
+def is_entity_file(name: str) -> bool:
+    """Whether a file of a policy set says something of single subjects and resources."""
+    return name == ENTITIES_FILE or (name.startswith(ENTITIES_FOLDER) and name.endswith(".yaml"))
+
+
+def _joined_to_entities(policy: PolicySet, test: PolicyTest) -> PolicyTest:
+    """A test whose questions have what the files say of who asks, and of what is asked about."""
+    joined_ = (replace(one, request=with_written(policy, one.request)) for one in test.expectations)
+    return replace(test, expectations=tuple(joined_))
 
 
 def files_digest(files: Iterable[tuple[str, bytes]]) -> str:

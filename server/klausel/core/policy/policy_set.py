@@ -17,6 +17,7 @@ from klausel.core.policy.scope import Scope
 from klausel.core.terms.problem import Place, Problem
 
 if TYPE_CHECKING:
+    from klausel.core.policy.entity import EntityKey, WrittenEntity
     from klausel.core.policy.invariant import Invariant
 
 Effect = Literal["allow", "deny"]
@@ -122,6 +123,8 @@ class PolicySet:
     """The types of those who ask; None where they are not declared. Decisions do not depend on it."""
     types_of_ids: Mapping[str, Place] = field(default_factory=lambda: MappingProxyType({}))
     """The types of whose ids declared properties are, each with the place of the first."""
+    entities: Mapping[EntityKey, WrittenEntity] = field(default_factory=lambda: MappingProxyType({}))
+    """What files say of subjects and resources; decisions look it up, and for these nothing in the database."""
 
     def declarations(self, resource_type: str) -> Declarations:
         """What is declared of the requests about a resource type."""

@@ -12,7 +12,8 @@ from sqlalchemy import ColumnElement, Engine, Text, and_, case, false, literal, 
 from klausel.core.conditions.tree import Attribute, Call, Comparison, Literal, literals_of
 from klausel.core.conditions.values import Scalar
 from klausel.core.filters.tree import Every, Filter, Some
-from klausel.core.policy.entity import MOST_DEPTH, Entity, fault_in_value
+from klausel.core.policy.entity import Entity
+from klausel.core.policy.entity_faults import MOST_DEPTH, fault_in_value
 from klausel.core.policy.roles import RoleModel
 from klausel.core.terms.identifiers import is_printable
 from klausel.storage.entities.narrowing import Wanted, narrowed

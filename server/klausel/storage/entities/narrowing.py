@@ -12,7 +12,8 @@ from sqlalchemy import Connection, Engine, Select, func, literal, select, union_
 from klausel.core.conditions.tree import Attribute
 from klausel.core.filters.candidates import values_held, values_needed
 from klausel.core.filters.tree import Every, Filter, FilterCondition, Some
-from klausel.core.policy.entity import EntityKind, fault_in_value
+from klausel.core.policy.entity import EntityKind
+from klausel.core.policy.entity_faults import fault_in_value
 from klausel.core.policy.roles import RoleModel
 from klausel.core.terms.identifiers import is_printable
 from klausel.storage.entities.store import below
