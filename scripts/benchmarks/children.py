@@ -33,7 +33,7 @@ def child(command: list[str], log: Path, environment: Mapping[str, str] | None =
             stderr=subprocess.STDOUT,
             start_new_session=True,
             cwd=log.parent,
-            env={**os.environ, "PYTHONPATH": str(SCRIPTS), **(environment or {})},
+            env={**os.environ, "PYTHONPATH": f"{SCRIPTS}{os.pathsep}{SCRIPTS.parent / 'server'}", **(environment or {})},
         )
     try:
         yield process

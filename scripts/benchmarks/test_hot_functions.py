@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from itertools import cycle
 from pathlib import Path
+from time import time_ns
 from typing import Any
 
 import pytest
@@ -140,12 +142,13 @@ def test_replay_a_line_of_the_log(benchmark: Run, policy: PolicySet, questions: 
 def _log_and_lines(policy: PolicySet, questions: list[Question]) -> tuple[DecisionLog, list[tuple[Any, ...]]]:
     log = DecisionLog(StdoutSink(), strict=True)
     plan = compile_policy(policy, model_text())
-    head = {**log.head("evaluation", "r1", "127.0.0.1"), "policy": {"digest": policy.files_digest}}
+    version = json.dumps({"digest": policy.files_digest}).encode()
+    head = log.head(time_ns(), "r1", "evaluation", "127.0.0.1", version, "a-1")
     calls = []
     for question in questions:
         effective_roles = EffectiveRoles.of(policy.roles, question.held)
         decision = decide(policy, plan, lambda _, domain, held=effective_roles: held.roles_in(domain), question.request)
-        calls.append(({**head, "assignments_revision": "a-1"}, None, question.request, decision, effective_roles, 12_345))
+        calls.append((head, (None, question.request, decision, effective_roles, 12_345)))
     return log, calls
 
 

@@ -17,6 +17,7 @@ import tempfile
 import threading
 import time
 import urllib.request
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,9 +100,11 @@ def needs(service: Replica) -> tuple[int, int]:
     """Kilobytes of memory and descriptors of all processes of a service."""
     kilobytes = descriptors = 0
     for process in service.family():
-        status = Path(f"/proc/{process}/status").read_text()
-        kilobytes += next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:"))
-        descriptors += len(os.listdir(f"/proc/{process}/fd"))
+        # Git is called now and then, and may end meanwhile.
+        with suppress(OSError):
+            status = Path(f"/proc/{process}/status").read_text()
+            kilobytes += sum(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:"))
+            descriptors += len(os.listdir(f"/proc/{process}/fd"))
     return kilobytes, descriptors
 
 

@@ -39,29 +39,35 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def call_postgresql(folder: Path, name: str, *arguments: str) -> None:
+    """Runs a program of PostgreSQL; as root, as the user postgres."""
+    program = next(map(str, Path("/usr/lib/postgresql").glob(f"*/bin/{name}")), name)
+    user = "postgres" if os.getuid() == 0 else None
+    subprocess.run([program, *arguments], user=user, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+
+
 class Database:
     """A PostgreSQL in a folder of its own."""
 
     def __init__(self, folder: Path) -> None:
-        self._user = "postgres" if os.getuid() == 0 else None
-        self._folder, self._port = folder, free_port()
-        if self._user:
-            subprocess.run(["chown", self._user, str(folder)], check=True)
+        self.user = "postgres" if os.getuid() == 0 else None
+        self._folder, self.port = folder, free_port()
+        if self.user:
+            subprocess.run(["chown", self.user, str(folder)], check=True)
         self._call("initdb", "-D", str(folder / "data"), "-U", "postgres", "-A", "trust")
-        self.url = f"postgresql://postgres@127.0.0.1:{self._port}/postgres"
+        self.url = f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
 
     def start(self) -> None:
         """Starts it, and waits until it answers."""
-        options = f"-p {self._port} -h 127.0.0.1 -k {self._folder}"
+        options = f"-p {self.port} -h 127.0.0.1 -k {self._folder}"
         self._call("pg_ctl", "-w", "-D", str(self._folder / "data"), "-l", str(self._folder / "log"), "-o", options, "start")
 
-    def stop(self) -> None:
-        """Ends it and every connection to it at once."""
-        self._call("pg_ctl", "-w", "-m", "fast", "-D", str(self._folder / "data"), "stop")
+    def stop(self, mode: str = "fast") -> None:
+        """Ends it and every connection to it at once; with the mode `immediate`, as a crash would."""
+        self._call("pg_ctl", "-w", "-m", mode, "-D", str(self._folder / "data"), "stop")
 
     def _call(self, name: str, *arguments: str) -> None:
-        program = next(map(str, Path("/usr/lib/postgresql").glob(f"*/bin/{name}")), name)
-        subprocess.run([program, *arguments], user=self._user, cwd=self._folder, check=True, stdout=subprocess.DEVNULL)
+        call_postgresql(self._folder, name, *arguments)
 
 
 class Replica:
@@ -71,7 +77,8 @@ class Replica:
         self.port = free_port()
         command = [str(Path(sys.executable).with_name("klausel")), "serve", "--port", str(self.port), "--workers", "2"]
         command += ["--database", database, "--policies", str(policies), "--demo", *options]
-        with (folder / f"service-{self.port}.log").open("wb") as log:
+        self._log = folder / f"service-{self.port}.log"
+        with self._log.open("wb") as log:
             self._process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
         self.url = f"http://127.0.0.1:{self.port}"
 
@@ -101,7 +108,7 @@ class Replica:
                 if not client.evaluate("user:ada", "create", RESOURCE).failed:
                     return
                 time.sleep(0.2)
-        raise SystemExit(f"the service at {self.url} does not answer")
+        raise SystemExit(f"the service at {self.url} does not answer:\n{self._log.read_text()[-3000:]}")
 
     def close(self) -> None:
         """Stops it."""

@@ -25,6 +25,7 @@ from klausel.api.lane import EvaluationLane
 from klausel.api.metrics import Metrics
 from klausel.api.request_metrics import RequestMetrics
 from klausel.api.routes import authzen_routes, klausel_routes
+from klausel.api.scim import scim_routes
 from klausel.api.service_log import show_log
 from klausel.core.terms.claim_rules import read_claim_rule
 from klausel.enforcer.installation import check_installation
@@ -34,6 +35,7 @@ from klausel.service.effective_roles_cache import EffectiveRolesCache
 from klausel.service.oauth import OauthTokens, TokenRules, scopes_of
 from klausel.service.openid import OpenIdProvider, OpenIdRules
 from klausel.service.policy_in_force import LivePolicy
+from klausel.service.provisioning import Provisioner
 from klausel.service.sign_in import SignIns
 from klausel.service.signing_keys import USUAL_ALGORITHMS, SigningKeys
 from klausel.settings import ENVIRONMENT_VARIABLE, WORKERS_FOLDER_VARIABLE, Settings
@@ -50,8 +52,9 @@ from klausel.storage.policy_files.watched_folder import RECHECK_SECONDS, PolicyF
 from klausel.storage.schema import open_database
 from klausel.storage.sql.access import Limits
 from klausel.storage.sql.change_feed import ChangeFeed
-from klausel.storage.sql.database import StorageError, read_url
+from klausel.storage.sql.database import StorageError, is_in_memory, make_engine, read_url
 
+SECONDS_TO_READ_ALL = 60.0
 SECONDS_TO_END = 5
 """How long a worker without a parent may take to answer what it has begun."""
 
@@ -103,6 +106,7 @@ def create_flask_app(service: Service, metrics: Metrics | None = None, counted: 
     share_freshness(app, service)
     app.register_blueprint(authzen_routes(service))
     app.register_blueprint(klausel_routes(service, metrics or Metrics(service, counted)))
+    app.register_blueprint(scim_routes(service))
     if is_served(service):
         app.register_blueprint(console_routes(service))
     check_routes(app)
@@ -117,13 +121,15 @@ def create_service(settings: Settings) -> Service:
         _source_of(settings),
         partial(EffectiveRolesCache, store),
         settings.max_policy_age_seconds,
-        stored_roles=partial(stored_roles, engine),
+        stored_roles=partial(stored_roles, _patient(engine, database_limits(settings))),
         takes_orphaning=settings.orphaned_assignments == "warn",
         accepted_models=settings.accept_model,
         settle_seconds=_settle_seconds(settings),
         most_steps=settings.max_analysis_steps,
     )
-
+    provisioner = Provisioner(store)
+    live.add_listener(provisioner.apply_mapping)
+    provisioner.apply_mapping(live.in_force.policy.compiled.policy)
     decision_log = open_decision_log(settings)
 
     def fault() -> str | None:
@@ -146,6 +152,14 @@ def create_service(settings: Settings) -> Service:
         sign_ins=open_sign_ins(settings, engine, authentication),
         openid=open_provider(settings),
     )
+
+
+def _patient(engine: Engine, limits: Limits) -> Engine:
+    """An engine on the same database for what reads all of a table: of ten million rows that takes longer than a decision may."""
+    if is_in_memory(engine.url):
+        return engine
+    seconds = max(limits.read_seconds or 0.0, SECONDS_TO_READ_ALL)
+    return make_engine(engine.url, hold_connections=True, limits=dataclasses.replace(limits, read_seconds=seconds))
 
 
 def open_feed(settings: Settings, engine: Engine) -> ChangeFeed | None:
@@ -272,6 +286,9 @@ def create_app_from_environment() -> Flask:
 
     Its policies follow their files, are read again on SIGHUP, and what happens to them is logged to standard error.
     """
+    if multiprocessing.parent_process() is not None:
+        # The handler that came along is the parent's: it would let a stop pass by until this worker is ready, and then be killed.
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
     settings = Settings.from_text(os.environ[ENVIRONMENT_VARIABLE])
     show_log(settings.log_format)
     check_installation()

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from doors import ASSIGNMENTS, Doors, Json, asking
+from doors import ASSIGNMENTS, ROOT, Doors, Json, WsgiDoor, asking
 
+from klausel.app import create_flask_app, create_service
 from klausel.core.records.recorded import Recorded, read_recorded
 from klausel.core.replay.replay import Replay
 from klausel.core.terms.moment import instant_text, read_instant, seconds_of_instant
+from klausel.service.steady_clock import SteadyClock
+from klausel.settings import Settings
 
 ASKED = asking("bo", "edit", "quiz", account="acme", workspace="support", status="published")
 NOW = seconds_of_instant("2026-03-01T12:00:00Z") or 0.0
@@ -77,6 +82,26 @@ def test_a_role_is_held_from_its_first_second_until_just_before_its_last(doors: 
         19.9: (True, True),
         15: (True, True),
     }
+
+
+def test_a_clock_that_is_set_back_by_seconds_gives_no_ended_role_again(doors: Doors, clock: Clock) -> None:
+    grant(doors, LEAD | {"until": "2026-03-01T12:00:20Z"})
+    clock.now = NOW + 10
+    steady = SteadyClock(lambda: datetime.fromtimestamp(clock(), UTC))
+    door = WsgiDoor(create_flask_app(replace(doors.service, clock=steady)))
+    decided = []
+    for second in (19.9, 20, 19, 15, -39, 19.9, 20, 21, -3600, 19, 20):
+        clock.now = NOW + second
+        decided.append((door.allows(ASKED), door.explain(ASKED)["decision"]))
+    # Back by an hour it is believed: then it was wrong before.
+    assert [first for first, _ in decided] == [True, *[False] * 7, True, True, False]
+    assert all(first == second for first, second in decided)
+
+
+def test_decisions_go_by_a_steady_clock(tmp_path: Path) -> None:
+    service = create_service(Settings(str(ROOT / "policies"), str(ROOT / "model.conf"), f"sqlite:///{tmp_path}/own.db"))
+    assert isinstance(service.clock, SteadyClock)
+    service.store.close()
 
 
 def test_rows_are_listed_with_their_times_in_one_form(doors: Doors) -> None:

@@ -76,8 +76,8 @@ def test_the_values_that_a_function_names_beforehand_are_all_that_it_accepts() -
     random_ = random.Random(7)
     places = [None, *{with_stars(random_, domain) for domain in domains(random_, 300)} - {"*"}]
     parts = [Scope(place, level) for place in places for level in (None, *LEVELS)]
-    within = within_function(roles, parts)
     scopes = [str(scope) for scope in parts]
+    within = within_function(roles, scopes)
     for domain in ["", *domains(random_, 100), "o1/t1/f1/deeper"]:
         named = set(getattr(within, ACCEPTED)(domain))
         assert {scope for scope in scopes if within(domain, scope)} <= named, domain

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 from command_line import ROOT, run
-from decision_logs import KeptLines, line_of
+from decision_logs import KeptLines, head_of, line_of
 from git_in_tests import Repository
 from policy_sets import Asked
 
@@ -63,11 +62,10 @@ def write_log(file: Path, max_bytes: int = 1_000_000) -> Path:
 
 def line_by(loaded: LoadedPolicy, question: Request, request_id: str) -> bytes:
     log = DecisionLog(KeptLines(), strict=True)
-    head: dict[str, Any] = {**log.head("evaluation", request_id, "127.0.0.1"), "id": f"id-of-{request_id}"}
     assert loaded.commit is not None
-    head["policy"] = {"digest": loaded.files_digest, "commit": loaded.commit.id, "dirty": False}
-    head["assignments_revision"] = "a-1"
-    return line_of(log, head, Asked(loaded.compiled.policy, PEOPLE), question)
+    version = {"digest": loaded.files_digest, "commit": loaded.commit.id, "dirty": False}
+    head = head_of(log, request_id=request_id, policy=version, id=f"id-of-{request_id}")
+    return line_of(log, Asked(loaded.compiled.policy, PEOPLE), question, head)
 
 
 def change_the_policies(repository: Repository) -> None:

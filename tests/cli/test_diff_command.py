@@ -90,6 +90,7 @@ def test_a_new_layout_of_the_files_shows_no_change(repository: Repository) -> No
         "renames": [],
         "pattern_matches_taken_as_free": False,
         "changed_types": [],
+        "changed_entities": [],
         "former_names": [],
         "not_compared": [],
         "changed_rules": [],

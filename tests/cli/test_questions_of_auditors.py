@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from command_line import ROOT, run
-from decision_logs import KeptLines, line_of
+from decision_logs import KeptLines, head_of, line_of
 from git_in_tests import Repository
 from policy_sets import Asked
 
@@ -57,11 +57,11 @@ def record_a_decision() -> None:
     log = DecisionLog(KeptLines(), strict=True)
     assert loaded.commit is not None
     version = {"digest": loaded.files_digest, "commit": loaded.commit.id, "dirty": False}
-    head = {**log.head("evaluation", "r1", "127.0.0.1"), "policy": version, "assignments_revision": "a-1"}
+    head = head_of(log, policy=version)
     properties = {"account": "acme", "workspace": "support", "status": "published"}
     request = Request(Subject("user", "leo"), Action("edit"), Resource("quiz", "q1", properties))
     asked = Asked(loaded.compiled.policy, {"user:leo": [("user", "acme"), ("lead", "acme/support")]})
-    Path("decisions.jsonl").write_bytes(line_of(log, head, asked, request))
+    Path("decisions.jsonl").write_bytes(line_of(log, asked, request, head))
 
 
 def test_each_question_is_answered_by_its_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

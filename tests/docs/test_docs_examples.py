@@ -44,6 +44,9 @@ def _put(block: Block, folder: Path) -> None:
     keys = set(yaml.load(block.text, yaml.BaseLoader))
     if keys == {"invariants"}:
         (folder / "invariants.yaml").write_text(block.text)
+    elif keys <= {"description", "subjects", "resources"} and "subjects" in keys:
+        (folder / "entities.yaml").write_text(block.text)
+        (folder / "properties.yaml").write_text("stored: {subjects: user, resources: [quiz, dashboard]}\n")
     elif keys <= {"description", "people", "resources", "tests"}:
         (folder / "tests").mkdir()
         (folder / "tests" / "example_test.yaml").write_text(block.text)

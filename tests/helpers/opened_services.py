@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,17 +37,37 @@ class Opened:
 
     def service(self, generated: Generated, rows: list[Assignment], entities: Sequence[Entity] = ()) -> Service:
         """A service over a set; in its database stand these rows alone, as if somebody else had written them."""
-        self.count += 1
-        folder = self.folder / f"policies{self.count}"
-        for name, text in generated.texts.items():
-            file = folder / name
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(text, encoding="utf-8")
-        (self.folder / "model.conf").write_text(MODEL)
+        return self.service_of([generated.texts], rows, entities)
+
+    def service_of(
+        self, texts: Sequence[Mapping[str, str]], rows: list[Assignment], entities: Sequence[Entity] = ()
+    ) -> Service:
+        """A service over a set of several folders."""
+        folders = self.write(texts)
         options = Settings(
-            policies=str(folder), model=str(self.folder / "model.conf"), database=self.url, orphaned_assignments="warn"
+            policies=os.pathsep.join(folders),
+            model=str(self.folder / "model.conf"),
+            database=self.url,
+            orphaned_assignments="warn",
         )
         service = replace(create_service(options), clock=lambda: MOMENT)
+        self.fill(service, rows, entities)
+        return service
+
+    def write(self, texts: Sequence[Mapping[str, str]]) -> list[str]:
+        """Writes the files of a set, and gives its folders."""
+        self.count += 1
+        folders = [self.folder / f"policies{self.count}" / str(number) for number in range(len(texts))]
+        for folder, files in zip(folders, texts, strict=True):
+            for name, text in files.items():
+                file = folder / name
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(text, encoding="utf-8")
+        (self.folder / "model.conf").write_text(MODEL)
+        return [str(folder) for folder in folders]
+
+    def fill(self, service: Service, rows: list[Assignment], entities: Sequence[Entity] = ()) -> None:
+        """Leaves these rows alone in the database."""
         with service.store.engine.begin() as connection:
             connection.execute(CasbinRule.__table__.delete())  # type: ignore[attr-defined]
             if rows:
@@ -55,7 +77,34 @@ class Opened:
                 names = ("kind", "type", "id", "domain", "properties")
                 stored = [(*one[:4], properties_text(one.properties)) for one in entities]
                 connection.execute(insert(EntityRow), [dict(zip(names, row, strict=True)) for row in stored])
-        return service
+
+
+def as_file(entities: Sequence[Entity]) -> str:
+    """What `entities.yaml` says of entities; none of them may have a list with null in it."""
+    lines = []
+    for kind in ("subject", "resource"):
+        lines.append(f"{kind}s:\n")
+        for one in entities:
+            if one.kind == kind:
+                place = f", in: {_yaml(one.domain)}" if one.domain else ""
+                known = f"type: {_yaml(one.type)}, id: {_yaml(one.id)}{place}, properties: {_yaml(dict(one.properties))}"
+                lines.append(f"  - {{{known}}}\n")
+    return "".join(lines)
+
+
+def _yaml(value: object) -> str:
+    match value:
+        case None:
+            return ""
+        case str():
+            plain = (c if c.isascii() and c.isprintable() and c not in '"\\' else f"\\U{ord(c):08X}" for c in value)
+            return f'"{"".join(plain)}"'
+        case list():
+            assert None not in value
+            return f"[{', '.join(map(_yaml, value))}]"
+        case dict():
+            return "{" + ", ".join(f"{_yaml(name)}: {_yaml(inner)}" for name, inner in value.items()) + "}"
+    return json.dumps(value)
 
 
 def in_pages(search: Search, part: str, random: Random) -> list[str]:

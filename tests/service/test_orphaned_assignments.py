@@ -20,6 +20,7 @@ from klausel.storage.assignments.stored_roles import stored_roles
 @pytest.fixture(autouse=True)
 def counted_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(policy_in_force, "SECONDS_PER_COUNT", -1)
+    monkeypatch.setattr(policy_in_force, "LEAST_PAUSE_PER_COUNT", 0)
 
 
 def replace_in(file: Path, old: str, new: str) -> None:

@@ -66,8 +66,10 @@ def start(tmp_path: Path) -> Iterator[Callable[[int], subprocess.Popen[bytes]]]:
 
     yield start_one
     for process in started:
+        # Workers are still starting here, most often.
         process.terminate()
         process.wait(20)
+    assert "refused to gracefully stop" not in (tmp_path / "log").read_text()
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="child processes are looked up in /proc")

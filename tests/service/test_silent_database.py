@@ -130,6 +130,21 @@ def test_a_locked_table(postgresql_schema_url: str, opened: Callable[..., Served
     assert_comes_back(served)
 
 
+def test_a_start_waits_longer_than_a_decision_for_what_reads_all_role_assignments(
+    postgresql_schema_url: str, opened: Callable[..., Served]
+) -> None:
+    opened(database=postgresql_schema_url)  # makes the tables
+    plain = make_url(postgresql_schema_url).set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(plain) as other:
+        # Of ten million assignments counting the roles takes as long as here the lock is held.
+        other.execute("LOCK TABLE casbin_rule IN ACCESS EXCLUSIVE MODE")
+        unlocks = threading.Timer(1.0, other.rollback)
+        unlocks.start()
+        served = opened(database=postgresql_schema_url, database_read_seconds=0.2)
+        unlocks.join()
+    assert_comes_back(served)
+
+
 def test_a_frozen_server(own_postgres: OwnPostgres, opened: Callable[..., Served]) -> None:
     served = opened(database=own_postgres.url, **LIMITS)
     assert decide(served) == {"decision": True}

@@ -52,7 +52,10 @@ OF_OTHER_THINGS = {
     "api.connections.ConnectionWatch": "what is open now",
     "api.connections.RequestsInProgress": "what is open now",
     "api.console.changes_page.ChangesPage": "by commit and folder: no commit ever changes",
+    "casbin_policies.model_shape.other_matcher": "by the text of the model",
     "api.openapi._parts": "made of the program alone",
+    "casbin_policies.stock_export._Written": "for one export",
+    "casbin_policies.stock_request.Layout": "for one export",
     "guarding.Guarded": "what the program declares of its classes",
     "service.authentication.RateLimit": "counts",
     "service.permissions._Menus": "for one request, under one policy",
@@ -76,6 +79,7 @@ NOW = 1_000_000.0
 ADMIN = row("ann", "admin", "acme")
 USER = row("bo", "user", "acme")
 LEAD = row("bo", "lead", "acme/support")
+FILLING = {"setdefault", "update"}
 MAPPINGS = {"dict", "OrderedDict", "defaultdict", "WeakKeyDictionary", "WeakValueDictionary"}
 
 
@@ -89,9 +93,11 @@ def keepers(package: Path) -> dict[str, set[str]]:
     files = [*package.glob("*.py"), *(file for room in NOT_PURE for file in (package / room).rglob("*.py"))]
     for file in files:
         module = ".".join(file.relative_to(package).with_suffix("").parts)
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        found |= {f"{module}.{name}": set() for name in declared_empty_and_filled(tree)}
+        for node in ast.walk(tree):
             if isinstance(node, ast.ClassDef):
-                attributes = set(attributes_that_begin_empty(node))
+                attributes = {*attributes_that_begin_empty(node), *declared_empty_and_filled(node)}
                 if attributes:
                     found[f"{module}.{node.name}"] = attributes
             elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -111,8 +117,22 @@ def attributes_that_begin_empty(class_: ast.ClassDef) -> Iterator[str]:
                 yield target.attr
 
 
+def declared_empty_and_filled(scope: ast.Module | ast.ClassDef) -> set[str]:
+    """Names that a module, or the fields of a class, begin with an empty mapping, and that something there fills."""
+    declared = set()
+    for node in scope.body:
+        if isinstance(node, ast.Assign | ast.AnnAssign) and is_empty_mapping(node.value):
+            declared.add(ast.unparse(node.target if isinstance(node, ast.AnnAssign) else node.targets[0]))
+    holders = [node.value for node in ast.walk(scope) if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store)]
+    holders += [node.value for node in ast.walk(scope) if isinstance(node, ast.Attribute) and node.attr in FILLING]
+    return declared & {ast.unparse(holder).removeprefix("self.") for holder in holders}
+
+
 def is_empty_mapping(value: ast.expr | None) -> bool:
     if isinstance(value, ast.Call):
+        factory = next((word.value for word in value.keywords if word.arg == "default_factory"), None)
+        if factory is not None:
+            return ast.unparse(factory).split(".")[-1] in MAPPINGS
         return ast.unparse(value.func).split(".")[-1] in MAPPINGS
     return isinstance(value, ast.Dict) and not value.keys
 
@@ -131,13 +151,24 @@ def test_every_cache_is_known() -> None:
     assert {*OF_ANSWERS, *OF_OTHER_THINGS} <= keepers(PACKAGE).keys(), "a name here is none of a cache any more"
 
 
-def test_a_cache_that_nobody_told_of_is_found(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("class Verdicts:\n def __init__(self):\n  self._by_person: dict[str, bool] = {}\n", "Verdicts"),
+        (
+            "@dataclass\nclass Verdicts:\n kept: dict[str, bool] = field(default_factory=dict)\n"
+            " def keep(self, who):\n  self.kept[who] = True\n",
+            "Verdicts",
+        ),
+        ("KEPT: dict[str, bool] = {}\ndef keep(who):\n KEPT.setdefault(who, True)\n", "KEPT"),
+        ("@lru_cache(100)\ndef verdict(who):\n return True\n", "verdict"),
+    ],
+)
+def test_a_cache_that_nobody_told_of_is_found(tmp_path: Path, source: str, name: str) -> None:
     (tmp_path / "service").mkdir()
-    (tmp_path / "service" / "verdicts.py").write_text(
-        "class Verdicts:\n    def __init__(self) -> None:\n        self._by_person: dict[str, bool] = {}\n"
-    )
+    (tmp_path / "service" / "verdicts.py").write_text(source)
     (sentence,) = unknown(tmp_path)
-    assert sentence.startswith("service.verdicts.Verdicts keeps something by a key; ")
+    assert sentence.startswith(f"service.verdicts.{name} keeps something by a key; ")
 
 
 # --- None tells what is no longer so ----------------------------------------------------------------------------------

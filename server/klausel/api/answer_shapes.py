@@ -63,6 +63,7 @@ EXPLANATION = Members(
     },
     {
         "from_store": _TEXTS,
+        "from_files": Members(about="Where files of the policies say what the question has from them: `file:line` by name."),
         "untimely": Many(_OBJECT),
         "orphaned": Many(_OBJECT),
         "renamed": Many(_OBJECT),
@@ -110,7 +111,7 @@ _STORED: dict[str, Shape] = {
     "properties": Members(),
 }
 _PLACED: dict[str, Shape] = {"domain": Text("Where a resource lies.")}
-_ENTITY = Members(_STORED, _PLACED)
+_ENTITY = Members(_STORED, {**_PLACED, "written_in": Text("The file and line of one that policies tell.")})
 ENTITIES = Members({"entities": Many(_ENTITY)}, {"next_cursor": _CURSOR})
 _RECORDED: dict[str, Shape] = {
     "number": Whole(),

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Mapping
+from operator import attrgetter
 
 from klausel.api.access import check_reach
 from klausel.api.assignments import CURSOR_FAULT, Sender, origin_of, read_limit
 from klausel.api.errors import ApiError
 from klausel.api.request_shapes import ENTITY_CHANGE
 from klausel.api.shapes import Json
-from klausel.core.policy.entity import Entity, EntityKey, EntityKind, fault_in_key
+from klausel.core.policy.entity import Entity, EntityKey, EntityKind, WrittenEntity
+from klausel.core.policy.entity_faults import fault_in_key
 from klausel.core.terms.caller import Caller
 from klausel.service.decision_service import Service
 from klausel.storage.entities.store import InvalidEntities, OutOfReach, Written
@@ -40,21 +43,47 @@ def list_entities(service: Service, parameters: dict[str, str], caller: Caller |
     limit = read_limit(parameters)
     kind, type_, id_ = _key(parameters, "x")
     domain = parameters.get("domain")
+    written = service.policy.compiled.policy.entities
     if "id" in parameters:
-        found = service.entities.read((kind, type_, id_))
+        of_files = written.get((kind, type_, id_))
+        found = service.entities.read((kind, type_, id_)) if of_files is None else of_files.entity
         if found is not None and domain is not None and found.domain != domain and not found.domain.startswith(domain + "/"):
             found = None
         if found is not None and caller is not None and not caller.reaches(found.domain or None):
             found = None  # to this caller it is not there
         check_reach(caller, [domain if found is None else found.domain or None])
-        return {"entities": [] if found is None else [found.as_json()]}
+        return {"entities": [] if found is None else [_shown(found, written)]}
     check_reach(caller, [domain])
-    entities, has_more = service.entities.page(kind, type_, limit, _after(parameters), domain)
-    answer: Json = {"entities": [entity.as_json() for entity in entities]}
+    after, has_more = _after(parameters), True
+    entities: list[Entity] = []
+    # Files may tell of all that a page of the database has, and otherwise.
+    while has_more and not entities:
+        stored, has_more = service.entities.page(kind, type_, limit, after, domain)
+        entities = [entity for entity in stored if entity.key not in written]
+        for key, one in written.items():
+            is_there = domain is None or f"{one.entity.domain}/".startswith(f"{domain}/")
+            if is_there and key[:2] == (kind, type_) and key[2] > after and (not has_more or key[2] <= stored[-1].id):
+                entities.append(one.entity)
+        after = stored[-1].id if stored else after
+    entities.sort(key=attrgetter("id"))
+    has_more = has_more or len(entities) > limit
+    entities = entities[:limit]
+    answer: Json = {"entities": [_shown(entity, written) for entity in entities]}
     if has_more:
-        place = json.dumps([kind, type_, domain, entities[-1].id], separators=(",", ":"))
-        answer["next_cursor"] = base64.urlsafe_b64encode(place.encode()).decode()
+        answer["next_cursor"] = _cursor(parameters, entities[-1].id)
     return answer
+
+
+def _shown(entity: Entity, written: Mapping[EntityKey, WrittenEntity]) -> Json:
+    """An entity as answers have it, with the place of one that files of the policies tell."""
+    one = written.get(entity.key)
+    where = {} if one is None else {"written_in": f"{one.place.file}:{one.place.line}"}
+    return {**entity.as_json(), **where}
+
+
+def _cursor(parameters: dict[str, str], after: str) -> str:
+    query = [parameters["kind"], parameters["type"], parameters.get("domain"), after]
+    return base64.urlsafe_b64encode(json.dumps(query, separators=(",", ":")).encode()).decode()
 
 
 def remove_entity(service: Service, parameters: dict[str, str], sender: Sender) -> Json:

@@ -30,7 +30,7 @@ from klausel.core.conditions.tree import (
     compare,
     negate,
 )
-from klausel.core.conditions.values import USUAL_LENGTH, Kind, kind_of, time_text, usual_time
+from klausel.core.conditions.values import USUAL_LENGTH, USUAL_TIMES, Kind, kind_of, time_text, usual_time
 from klausel.enforcer.matcher.fold import FOLDED, JOINED
 
 ALWAYS = "True"
@@ -149,7 +149,7 @@ def _is_not_in(item: object, container: object) -> bool:
 
 def _ordering(operator: Operator, holds: Callable[[Any, Any], bool]) -> Callable[[object, object], bool]:
     """An ordering that looks at once at what is most often compared: two values of one type."""
-    meaning = FUNCTIONS[operator].meaning
+    meaning, known_time = FUNCTIONS[operator].meaning, USUAL_TIMES.get
 
     def is_in_order(left: object, right: object) -> bool:
         kind = type(left)
@@ -163,14 +163,14 @@ def _ordering(operator: Operator, holds: Callable[[Any, Any], bool]) -> Callable
     def is_difference_in_order(end: object, start: object, limit: object) -> bool:
         return is_in_order(_difference(end, start), limit)
 
-    def is_past_in_order(end: object, start: object, limit: object) -> bool:
-        if type(start) is str and len(start) == USUAL_LENGTH:
-            began: Any = usual_time(start)
-            try:
+    def is_past_in_order(end: Any, start: Any, limit: object) -> bool:
+        try:
+            began = known_time(start)
+            if began is not None:
                 # Python subtracts this from times with a zone alone, and orders durations with durations alone.
                 return holds(end - began, limit)
-            except TypeError:
-                return False
+        except TypeError:
+            pass
         return is_difference_in_order(end, _time(start), limit)
 
     setattr(is_difference_in_order, JOINED, {(1, _time): is_past_in_order})

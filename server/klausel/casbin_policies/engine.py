@@ -15,7 +15,7 @@ from klausel.casbin_policies.role_manager import EffectiveRolesManager
 from klausel.casbin_policies.rows import FilledGrants, Row, inheritance_rows, meaning_digest
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.policy.roles import RoleModel, depth_of
-from klausel.core.policy.scope import AT_LEVEL, Scope, split_scope
+from klausel.core.policy.scope import AT_LEVEL, split_scope
 from klausel.core.terms.places import EVERY, EVERYWHERE, covers
 from klausel.core.terms.problem import Place, PolicyError, Problem
 from klausel.core.terms.request import Action, Request, Resource, Subject
@@ -66,7 +66,8 @@ def compile_policy(
     if problems:
         raise PolicyError(problems)
     filled = FilledGrants.of(policy.grants, None if earlier is None else earlier.filled)
-    enforcer = _join(CompiledEnforcer, policy, model_text, filled, earlier)
+    # Nobody edits these rows, so they need be no lists; what is the same object as before need not be compared.
+    enforcer = _join(CompiledEnforcer, policy, model_text, filled, list(filled.fields), earlier)
     if earlier is not None:
         enforcer.take_from(earlier.enforcer)
     # Without a single row Casbin raises where the matcher has an eval; what nothing allows is denied.
@@ -91,7 +92,8 @@ def _deny_everything(*_: object) -> tuple[bool, int | None]:
 
 def join_enforcer(kind: type[casbin.Enforcer], policy: PolicySet, model_text: str) -> casbin.Enforcer:
     """An enforcer of this class over the rows of a policy set; `casbin.Enforcer` itself gives the stock answers."""
-    return _join(kind, policy, model_text, FilledGrants.of(policy.grants))
+    filled = FilledGrants.of(policy.grants)
+    return _join(kind, policy, model_text, filled, list(map(list, filled.fields)))
 
 
 def _join(
@@ -99,12 +101,13 @@ def _join(
     policy: PolicySet,
     model_text: str,
     filled: FilledGrants,
+    rows: list[Any],
     earlier: CompiledPolicy | None = None,
 ) -> casbin.Enforcer:
     model = read_model(model_text)
     # Casbin's own way of adding rows looks through all rows for each, and leaves out one that is there already.
     grants = model["p"]["p"]
-    grants.policy = list(filled.fields)
+    grants.policy = rows
     grants.policy_map = dict(zip(filled.keys, range(len(filled.keys)), strict=True))
     fill(model["g"]["g"], inheritance_rows(policy))
     enforcer = kind(model)
@@ -119,8 +122,7 @@ def _join(
 
 def _within_of(roles: RoleModel, filled: FilledGrants, earlier: CompiledPolicy | None) -> Callable[[str, str], bool]:
     """The function `within` of a policy set: that of an earlier one where it is the same, for what was compiled with it."""
-    scopes = {fields[1]: grant.scope for fields, grant in zip(filled.fields, filled.grants, strict=True)}
-    made = within_function(roles, scopes.values())
+    made = within_function(roles, {fields[1] for fields in filled.fields})
     known = None if earlier is None else earlier.enforcer.fm.get_functions().get("within")
     return known if known is not None and getattr(known, _DEPENDS_ON) == getattr(made, _DEPENDS_ON) else made
 
@@ -131,13 +133,14 @@ def fill(assertion: Any, rows: list[Row]) -> None:
     assertion.policy_map = {",".join(fields): place for place, fields in enumerate(assertion.policy)}
 
 
-def within_function(roles: RoleModel, scopes: Iterable[Scope]) -> Callable[[str, str], bool]:
+def within_function(roles: RoleModel, scopes: Iterable[str]) -> Callable[[str, str], bool]:
     """The function `within(domain, scope)`: whether a domain lies in a grant's scope, written as in `Scope`.
 
     `scopes` are those of the rows: only these are found where rows are looked up by their scope.
     """
     depths = {level.name: level.depth for level in roles.levels}
-    stars = {_stars_in(scope.domain) for scope in scopes if scope.domain is not None and EVERY in scope.domain}
+    places = {split_scope(scope)[0] for scope in scopes}
+    stars = {_stars_in(place) for place in places if EVERY in place and place != EVERYWHERE}
     understood: dict[str, tuple[str, str, int | None, bool]] = {}
 
     def understand(scope: str) -> tuple[str, str, int | None, bool]:

@@ -6,6 +6,7 @@ import ast
 import hashlib
 import re
 from collections.abc import Collection
+from functools import lru_cache
 
 import casbin
 from casbin.util import util
@@ -56,6 +57,7 @@ def model_digest(text: str) -> str:
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
+@lru_cache(maxsize=16)
 def other_matcher(text: str) -> str | None:
     """The digest of a good model whose matcher is not Klausel's; None for one that means what every analysis assumes."""
     # What Casbin read is compared, not our reading of the lines: it is what decides.

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import operator
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from klausel.casbin_policies.condition_text import certain_text, possible_text
+from klausel.core.policy.entity import properties_text
 from klausel.core.policy.policy_set import Grant, PolicySet
 from klausel.core.terms.places import EVERYWHERE
 from klausel.core.terms.problem import Place
@@ -44,10 +46,10 @@ def _rows_of(grants: Iterable[Grant]) -> list[Row]:
 
 @dataclass(frozen=True, slots=True)
 class FilledGrants:
-    """Grants as Casbin holds their rows: a list of fields for each, and what it finds each by. Nobody changes the lists."""
+    """Grants as Casbin holds their rows: the fields of each, and what it finds each by. Nobody changes the lists."""
 
     grants: tuple[Grant, ...]
-    fields: list[list[str]]
+    fields: list[tuple[str, ...]]
     keys: list[str]
 
     @classmethod
@@ -58,7 +60,7 @@ class FilledGrants:
         first = _same_at_start(before, grants, most)
         last = _same_at_start(reversed(before), reversed(grants), most - first)
         made = _rows_of(grants[first : len(grants) - last])
-        fields, keys = [list(row.fields) for row in made], [",".join(row.fields) for row in made]
+        fields, keys = [row.fields for row in made], [",".join(row.fields) for row in made]
         if earlier is not None:
             end = len(before) - last
             fields = [*earlier.fields[:first], *fields, *earlier.fields[end:]]
@@ -68,7 +70,7 @@ class FilledGrants:
 
 def _same_at_start(some: Iterable[Grant], others: Iterable[Grant], most: int) -> int:
     """How many of the first so many are the same objects."""
-    different = (place for place, is_same in enumerate(map(operator.is_, some, others)) if not is_same)
+    different = itertools.compress(itertools.count(), map(operator.is_not, some, others))
     return min(next(different, most), most)
 
 
@@ -115,5 +117,7 @@ def meaning_digest(policy: PolicySet, other_model: str | None = None) -> str:
     ]
     lines += [repr(("stored subject", name)) for name in policy.stored_subjects]
     lines += [repr(("stored resource", name)) for name in policy.stored_resources]
+    entities = [written.entity for written in policy.entities.values()]
+    lines += [repr(("entity", *entity.key, entity.domain, properties_text(entity.properties))) for entity in entities]
     text = "\n".join(sorted(set(lines)))
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"

@@ -9,7 +9,6 @@ import click
 from click.shell_completion import CompletionItem
 
 from klausel.cli.policy_folder import find_policies
-from klausel.core.lint.registry import PAGES
 from klausel.core.loading.declared_names import DeclaredNames, declared_names
 from klausel.core.policy.roles import ANYONE
 from klausel.storage.file_rules import DEFAULT_MODEL
@@ -64,4 +63,6 @@ def complete_held(context: click.Context, parameter: click.Parameter, start: str
 
 def complete_problem(context: click.Context, parameter: click.Parameter, start: str) -> list[CompletionItem]:
     """Ids of problems."""
+    from klausel.core.lint.registry import PAGES  # no other command waits for the rules of lint
+
     return _items(PAGES, start)

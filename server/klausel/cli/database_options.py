@@ -1,24 +1,24 @@
-"""What commands share that use the database of role assignments."""
+"""What commands share that use the database of role assignments; what opens one is imported where it is opened."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 from click.core import ParameterSource
-from sqlalchemy import Engine, make_url
-from sqlalchemy.exc import ArgumentError
 
 from klausel.cli.options import fail
 from klausel.cli.policy_folder import beside_found_policies
 from klausel.cli.setting_options import setting_option
 from klausel.enforcer.installation import InstallationError, check_installation
 from klausel.settings import Settings
-from klausel.storage.schema import open_database
-from klausel.storage.sql.database import StorageError, is_in_memory, read_url
+from klausel.storage.sql.access import StorageError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
 Command = TypeVar("Command", bound=Callable[..., object])
 
@@ -40,18 +40,27 @@ def check_listen_url(settings: Settings) -> None:
     """Raises `click.BadParameter` where there is nothing to listen to."""
     if settings.listen_url is None:
         return
+    from klausel.storage.sql.database import read_url
+
     if any(read_url(url).drivername != "postgresql+psycopg" for url in (settings.database, settings.listen_url)):
         raise click.BadParameter("only changes in PostgreSQL are listened for; leave it out", param_hint="--listen-url")
 
 
 def open_existing_database(url: str) -> Engine:
     """The database at a URL, as it is: exits with 1 where there is none yet, and changes none of another version."""
+    from klausel.storage.schema import open_database
+
     exit_without_file(url)
     return open_database(url, creates=False)
 
 
 def exit_without_file(url: str) -> None:
     """Exits with 1 where a URL names a database in memory, or an SQLite file that does not exist."""
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    from klausel.storage.sql.database import is_in_memory
+
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):

@@ -18,7 +18,6 @@ from klausel.cli.moments import moment_in_log, now_option, people_at_option, say
 from klausel.cli.options import EXIT_DENIED, at_option, load_or_exit, model_option
 from klausel.cli.output import say, say_json, say_lines
 from klausel.cli.policy_folder import policies_option
-from klausel.cli.recorded_question import explain_record
 from klausel.core.analysis.other_model import note_on
 from klausel.core.conditions.tree import OWN_ATTRIBUTES
 from klausel.core.decisions.effective_roles import EffectiveRoles
@@ -39,8 +38,6 @@ from klausel.service.stored_properties import (
     join_all,
     names_from_store,
 )
-from klausel.storage.assignments.store import AssignmentStore
-from klausel.storage.entities.store import EntityStore
 
 SOMEBODY = "user:somebody"
 """Who is meant where roles are named and no person."""
@@ -159,6 +156,8 @@ def explain(write: Callable[[Explanation], None], record: str | None, **options:
     if record is None:
         explanation = _ask(**options)  # type: ignore[arg-type]
     else:
+        from klausel.cli.recorded_question import explain_record  # only who has a record waits for it
+
         explanation = explain_record(record, **options)  # type: ignore[arg-type]
     write(explanation)
     raise SystemExit(0 if explanation.decision.allowed else EXIT_DENIED)
@@ -231,6 +230,9 @@ def _known(held: Pairs | None, database: str, moment: int | None) -> Iterator[tu
     if held is not None:
         yield lambda key: Rows(held), NothingStored()
         return
+    from klausel.storage.assignments.store import AssignmentStore  # who asks no database does not wait for it
+    from klausel.storage.entities.store import EntityStore
+
     with closing(AssignmentStore(open_existing_database(database))) as store:
         if moment is None:
             yield store.reader.held_by, StoredProperties(store.reader, keeps=False)

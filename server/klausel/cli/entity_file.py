@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TextIO
 
-from klausel.core.policy.entity import KINDS, Entity, fault_in_key
+from klausel.core.policy.entity import KINDS, Entity
+from klausel.core.policy.entity_faults import fault_in_key
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.policy.properties import Parts
 from klausel.core.terms.escaping import read_written, written

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import click
-from sqlalchemy import Engine
 
 from klausel.cli.options import fail
 from klausel.cli.output import say
 from klausel.core.terms.moment import moment_text, read_instant, read_moment
-from klausel.storage.change_log.reader import BeforeTheLog, LogReader, MomentInLog
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from klausel.storage.change_log.reader import LogReader, MomentInLog
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -71,6 +75,8 @@ def time_of_question(now: int | None, people_at: int | None) -> datetime:
 
 def moment_in_log(engine: Engine, moment: int) -> tuple[LogReader, MomentInLog]:
     """The change log of a database, and a moment in it; exits with 1 where the log begins later."""
+    from klausel.storage.change_log.reader import BeforeTheLog, LogReader  # only who asks about then waits for it
+
     reader = LogReader(engine)
     try:
         return reader, reader.at(moment)

@@ -25,7 +25,6 @@ from klausel.cli.options import (
 from klausel.cli.output import say, say_json, say_lines, say_painted
 from klausel.cli.policy_folder import policies_option
 from klausel.cli.problem_lines import Terminal, lines_of
-from klausel.cli.watch import watch
 from klausel.core.analysis.other_model import note_on
 from klausel.core.lint.registry import PAGES, page
 from klausel.core.lint.survey import DomainSeen
@@ -152,6 +151,8 @@ def check(
     if is_watching:
         if write is not _write_text or database is not None or git_address(str(policies)):
             raise click.UsageError("--watch looks at a folder and prints text; leave out --format and --database")
+        from klausel.cli.watch import watch  # whoever looks once does not wait for what compares and watches
+
         watch(policies, model, _demo_people(policies))
         return
     texts: dict[str, str] = {}

@@ -55,6 +55,12 @@ def prove_command(
     raise SystemExit(EXIT_PROBLEMS if any(not verdict.holds for verdict in verdicts) else 0)
 
 
+_ABOUT_NOBODY = {
+    "never": "it speaks of nobody, for nobody can hold this role and none that contains it; say at_most, and who may",
+    "always": "it speaks of nobody, for nobody can hold this role where it is asked",
+}
+
+
 def _lines(verdict: Verdict) -> Iterator[str]:
     invariant, found = verdict.invariant, verdict.counterexample
     free = (
@@ -66,6 +72,8 @@ def _lines(verdict: Verdict) -> Iterator[str]:
         return
     if found is None:
         yield f"holds   {invariant.name} (for {verdict.combinations} combinations{free})"
+        if not verdict.combinations:
+            yield f"        {invariant.place}: {_ABOUT_NOBODY.get(invariant.kind, 'nothing is asked there')}"
         return
     yield f"BROKEN  {invariant.name}"
     yield f"        {invariant.place}: {found.message}{free}"

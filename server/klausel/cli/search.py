@@ -38,6 +38,7 @@ from klausel.service.stored_properties import (
     StoredOfSubjects,
     StoredProperties,
     StoredThen,
+    looked_up,
     resource_key_of,
     with_stored_subject,
 )
@@ -227,7 +228,7 @@ def _with_stored_resource(policy: PolicySet, stored: Finds, given: Request, type
     """What is known with what is stored of the resource; raises BadParameter for one that lies elsewhere."""
     resource = given.resource
     key = resource_key_of(policy, given._replace(resource=resource._replace(type=type_))) if resource.id else None
-    entity = None if key is None else stored.of([key]).get(key)
+    entity = None if key is None else looked_up(policy, stored, [key]).get(key)
     if entity is None:
         return given
     if entity.domain and entity.domain != where:

@@ -121,7 +121,9 @@ def index_of(rows: Sequence[Row], fields: Sequence[int]) -> Index:
 
 def changed_places(earlier: Sequence[Row], rows: Sequence[Row]) -> list[int] | None:
     """The places where another row stands than before, those beyond the shorter end among them; None when there are many."""
-    different = (place for place, (one, other) in enumerate(zip(earlier, rows, strict=False)) if one != other)
+    # Most are the same object, which is found out much sooner than that they are equal.
+    others = itertools.compress(itertools.count(), map(operator.is_not, earlier, rows))
+    different = (place for place in others if earlier[place] != rows[place])
     ends = range(min(len(earlier), len(rows)), max(len(earlier), len(rows)))
     found = list(itertools.islice(itertools.chain(different, ends), MAX_CHANGES + 1))
     return None if len(found) > MAX_CHANGES else found

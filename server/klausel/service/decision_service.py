@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from klausel.core.decisions.decide import Decision, decide
@@ -22,8 +22,10 @@ from klausel.service.authentication import Authentication
 from klausel.service.openid import OpenIdProvider
 from klausel.service.pipeline import LoadedPolicy
 from klausel.service.policy_in_force import InForce, LivePolicy, Outcome
+from klausel.service.provisioning import Provisioner
 from klausel.service.recording import Decide, Recording
 from klausel.service.sign_in import SignIns
+from klausel.service.steady_clock import SteadyClock
 from klausel.service.stored_properties import join_all, join_one, names_from_store, resource_key_of, subject_key_of
 from klausel.service.tally import Tally
 from klausel.settings import Settings
@@ -108,10 +110,6 @@ class PoliciesTooOld(Exception):
     """The policies could not be refreshed for so long that everything is denied; the text says so in one sentence."""
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 class _FailedBefore(Exception):
     """The database failed at an earlier question of the same request."""
 
@@ -130,7 +128,7 @@ class Service:
     fault: Callable[[], str | None]
     tell_other_processes: Callable[[], None] = _nobody
     decision_log: DecisionLog | None = None
-    clock: Callable[[], datetime] = _now
+    clock: Callable[[], datetime] = field(default_factory=SteadyClock)
     failures: Failures = field(default_factory=Failures)
     decisions: Tally[bool] = field(default_factory=Tally)
     authentication: Authentication | None = None
@@ -141,6 +139,11 @@ class Service:
     def entities(self) -> EntityStore:
         """The stored properties, in the database of the role assignments."""
         return EntityStore(self.store.engine, self.store.tell)
+
+    @property
+    def provisioner(self) -> Provisioner:
+        """People and groups that identity providers send, in the database of the role assignments."""
+        return Provisioner(self.store)
 
     @property
     def policy(self) -> LoadedPolicy:
@@ -180,9 +183,13 @@ class Service:
         if recording is not None and now is not None:
             recording.name_now(now)
         answers: bool | None = None  # whether the database does; None before it was asked
+        latest: tuple[str, EffectiveRoles] | None = None  # who was asked about last, where decisions are recorded
 
         def roles_held(subject_key: str, domain: str | None) -> frozenset[str]:
-            nonlocal answers
+            nonlocal answers, latest
+            if answers and latest is not None and latest[0] == subject_key and recording is not None:
+                recording.effective_roles = latest[1]
+                return latest[1].roles_in(domain)
             if answers is False:
                 raise _FailedBefore
             try:
@@ -194,6 +201,7 @@ class Service:
                 if recording is None:
                     return resolved_roles.roles_in(subject_key, domain, seconds)
                 effective_roles = recording.effective_roles = resolved_roles.effective_roles_of(subject_key, seconds)
+                latest = (subject_key, effective_roles)
                 return effective_roles.roles_in(domain)
             except StorageError:
                 answers = False

@@ -17,6 +17,7 @@ from klausel.core.analysis.budget import MOST_STEPS
 from klausel.core.loading.cache import LoadCache
 from klausel.core.loading.load import SourceFile
 from klausel.core.policy.orphans import StoredRole, orphaned_roles
+from klausel.core.policy.policy_set import PolicySet
 from klausel.core.policy.roles import RoleModel
 from klausel.core.terms.problem import Place, PolicyError, Problem
 from klausel.service.effective_roles_cache import EffectiveRolesCache
@@ -30,6 +31,8 @@ OUTCOMES: tuple[Outcome, ...] = ("taken", "unchanged", "refused")
 MOST_READINGS = 5
 """How often a refresh starts again because files changed under it, before it leaves them to the next one."""
 SECONDS_PER_COUNT = 30.0
+LEAST_PAUSE_PER_COUNT = 50
+"""How many times as long as counting took it is not counted again: of ten million assignments it reads a gigabyte."""
 """How old the number of orphaned role assignments may be that is told: counting reads an index as long as the table."""
 _TURN_SECONDS = 0.0005
 
@@ -96,6 +99,7 @@ class LivePolicy:
 
         self._cache = LoadCache()
         self._proved = Proved()
+        self._listeners: list[Callable[[PolicySet], None]] = []
         self._lock = threading.Lock()
         self._is_asked_for = threading.Lock()
         self._wake = threading.Event()
@@ -104,6 +108,7 @@ class LivePolicy:
         self._threads: list[threading.Thread] = []
         self.reloads: dict[Outcome, int] = dict.fromkeys(OUTCOMES, 0)
         self.refusal: Refusal | None = None
+        self._counting_took = 0.0
         self._counted: tuple[float, RoleModel | None, tuple[StoredRole, ...]] = (0.0, None, ())
         self._counting = threading.Lock()
         self._refused: PolicyFiles | None = None
@@ -126,11 +131,12 @@ class LivePolicy:
         return self._taken
 
     def orphaned(self) -> tuple[StoredRole, ...]:
-        """The stored roles that count for nothing in force, at most `SECONDS_PER_COUNT` old. Raises StorageError."""
+        """The stored roles that count for nothing in force, as of the last `SECONDS_PER_COUNT` or so. Raises StorageError."""
         roles = self.in_force.policy.compiled.policy.roles
         counted_at, counted_for, found = self._counted
-        if counted_for is not roles or self._clock() - counted_at > SECONDS_PER_COUNT:
+        if counted_for is not roles or self._is_old(counted_at):
             counted_at, found = self._clock(), orphaned_roles(roles, self._stored_roles())
+            self._counting_took = self._clock() - counted_at
             self._counted = (counted_at, roles, found)
         return found
 
@@ -138,7 +144,7 @@ class LivePolicy:
         """As `orphaned`; what was counted last, None without that, where it takes longer than so many seconds or fails."""
         counted_at, counted_for, found = self._counted
         roles = self.in_force.policy.compiled.policy.roles
-        if counted_for is roles and self._clock() - counted_at <= SECONDS_PER_COUNT:
+        if counted_for is roles and not self._is_old(counted_at):
             return found
         if self._counting.acquire(blocking=False):
 
@@ -154,6 +160,13 @@ class LivePolicy:
             thread.join(seconds)
         _, counted_for, found = self._counted
         return found if counted_for is roles else None
+
+    def add_listener(self, listener: Callable[[PolicySet], None]) -> None:
+        """Calls `listener` with each policy set that is taken from now on, once it is in force; it must not raise."""
+        self._listeners.append(listener)
+
+    def _is_old(self, counted_at: float) -> bool:
+        return self._clock() - counted_at > max(SECONDS_PER_COUNT, LEAST_PAUSE_PER_COUNT * self._counting_took)
 
     def refresh(self) -> Outcome:
         """Reads the files and takes them when they changed and all is well; one at a time. Never raises."""
@@ -297,6 +310,8 @@ class LivePolicy:
         self._confirm(began)
         self.reloads["taken"] += 1
         _log.info("policies taken: %d grants, %s", len(loaded.compiled.policy.grants), loaded.files_digest)
+        for listener in self._listeners:
+            listener(loaded.compiled.policy)
         return "taken"
 
     def _refuse(self, found: PolicyFiles | None, problems: Iterable[Problem]) -> Outcome:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from time import perf_counter_ns
+from time import perf_counter_ns, time_ns
 from typing import TYPE_CHECKING
+
+import orjson
 
 from klausel.core.conditions.values import time_text
 from klausel.core.decisions.decide import Decision
 from klausel.core.decisions.effective_roles import EffectiveRoles
+from klausel.core.records.batch_record import Noted
 from klausel.core.records.decision_record import Record
-from klausel.core.records.shared_values import SharedValues
 from klausel.core.terms.caller import Caller
 from klausel.core.terms.request import Request
 from klausel.service.pipeline import LoadedPolicy
@@ -30,19 +32,39 @@ Decide = Callable[[Request], Decision]
 class Recording:
     """Notes the decisions of one HTTP request, and hands them to the log before the answer is sent."""
 
-    __slots__ = ("_head", "_index", "_lines", "_log", "_shared", "asked", "effective_roles")
+    __slots__ = (
+        "_caller",
+        "_came",
+        "_index",
+        "_lines",
+        "_log",
+        "_more",
+        "_noted",
+        "_policy",
+        "_request_id",
+        "_revision",
+        "_route",
+        "asked",
+        "effective_roles",
+    )
 
     def __init__(self, log: DecisionLog, route: str, environ: WSGIEnvironment) -> None:
         """`route` is `evaluation`, `evaluations` or `explain`."""
+        self._came = time_ns()
         self._log = log
+        self._route = route
         caller: Caller | None = environ.get("klausel.caller")
-        name = environ.get("REMOTE_ADDR", "") if caller is None else caller.logged_as
-        self._head = log.head(route, environ.get("HTTP_X_REQUEST_ID"), name)
+        self._caller = environ.get("REMOTE_ADDR", "") if caller is None else caller.logged_as
+        self._request_id: str = environ.get("HTTP_X_REQUEST_ID") or log.new_id()
+        self._policy = b"null"
+        self._revision: str | None = None
+        self._more: Record | None = None
         if environ.get("HTTP_X_KLAUSEL_RECORD"):
             # The answer tells it: whoever asked can name its records, and nobody else pays for that.
-            self._head["id"] = environ[GIVEN_RECORD_ID] = log.new_id()
+            environ[GIVEN_RECORD_ID] = log.new_id()
+            self._more = {"id": environ[GIVEN_RECORD_ID]}
         self._index = 0 if route == "evaluations" else None
-        self._shared: SharedValues | None = None
+        self._noted: list[Noted] = []
         self._lines: list[bytes] = []
         self.effective_roles: EffectiveRoles | None = None
         """Of the subject of the decision that is being made, once it was read."""
@@ -52,49 +74,43 @@ class Recording:
 
     def name_policy(self, policy: LoadedPolicy) -> None:
         """Notes by which policy it is decided; to be called before anything is noted."""
-        head = self._head
-        head["policy"] = _version(policy)
-        head["assignments_revision"] = None
-        self._begin_otherwise()
+        self._policy = _version(policy)
 
     def name_revision(self, revision: str) -> None:
         """Notes a state of the role assignments that all decisions after this call have seen."""
-        self._head["assignments_revision"] = revision
-        self._begin_otherwise()
+        if self._noted:
+            self._write()
+        self._revision = revision
 
     def name_now(self, now: datetime) -> None:
         """Notes the time that all decisions after this call take for the present."""
-        self._head["now"] = time_text(now)
-        self._begin_otherwise()
-
-    def _begin_otherwise(self) -> None:
-        """Forgets how the records of a batch began so far."""
-        if self._shared is not None:
-            self._shared.beginning = None
+        self._write()
+        self._more = {**(self._more or {}), "now": time_text(now)}
 
     def noting(self, decide: Decide) -> Decide:
         """What decides as `decide` does, and notes each decision."""
+        # As `note` does it, without a call: it is paid for with each decision.
+        keeps, note = self._log.keeps, self._noted.append
 
         def decide_and_note(request: Request) -> Decision:
             self.effective_roles = self.asked = None
             began = perf_counter_ns()
             decision = decide(request)
-            self.note(self.asked or request, decision, perf_counter_ns() - began)
+            took = perf_counter_ns() - began
+            index = self._index
+            if keeps is None or keeps(decision):
+                note((index, self.asked or request, decision, self.effective_roles, took))
+            if index is not None:
+                self._index = index + 1
             return decision
 
         return decide_and_note
 
     def note(self, request: Request | None, decision: Decision, nanoseconds: int) -> None:
         """Notes one decision; `request` is None for what was no question."""
-        log, index = self._log, self._index
-        if log.keeps(decision):
-            noted = (self._head, index, request, decision, self.effective_roles, nanoseconds)
-            if index is None:
-                self._lines.append(log.line(*noted))
-            else:
-                if self._shared is None:
-                    self._shared = SharedValues()
-                log.add_line(self._lines, self._shared, *noted)
+        index, keeps = self._index, self._log.keeps
+        if keeps is None or keeps(decision):
+            self._noted.append((index, request, decision, self.effective_roles, nanoseconds))
         if index is not None:
             self._index = index + 1
 
@@ -105,16 +121,27 @@ class Recording:
 
     def end(self) -> None:
         """Hands everything over. Raises `NotRecorded` where the log is strict and cannot be written."""
-        last = None if self._shared is None else self._shared.end()
-        if last is not None:
-            self._lines.append(last)
-        self._log.record(self._lines, str(self._head["caller"]))
+        self._write()
+        self._log.record(self._lines, self._caller)
+
+    def _write(self) -> None:
+        """Makes lines of what was noted since the last call."""
+        noted = self._noted
+        if not noted:
+            return
+        log = self._log
+        head = log.head(self._came, self._request_id, self._route, self._caller, self._policy, self._revision, self._more)
+        if len(noted) == 1:
+            self._lines.append(log.line(head, noted[0]))
+        else:
+            self._lines += log.lines_of_batch(head, noted)
+        noted.clear()
 
 
-_last_version: tuple[LoadedPolicy, Record] | None = None
+_last_version: tuple[LoadedPolicy, bytes] | None = None
 
 
-def _version(policy: LoadedPolicy) -> Record:
+def _version(policy: LoadedPolicy) -> bytes:
     """The member `policy` of a record; made once for each policy set that comes into force."""
     global _last_version
     known = _last_version
@@ -122,5 +149,5 @@ def _version(policy: LoadedPolicy) -> Record:
         version: Record = {"digest": policy.files_digest}
         if policy.commit is not None:
             version |= {"commit": policy.commit.id, "dirty": policy.commit.dirty}
-        known = _last_version = (policy, version)
+        known = _last_version = (policy, orjson.dumps(version))
     return known[1]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from klausel.core.policy.entity import Entity, EntityKey
 from klausel.core.policy.holding import Rows
-from klausel.storage.sql.change_feed import ChangeFeed
-from klausel.storage.sql.history import History
-from klausel.storage.sql.revisions import StoreChange
+
+if TYPE_CHECKING:
+    from klausel.storage.sql.change_feed import ChangeFeed
+    from klausel.storage.sql.history import History
+    from klausel.storage.sql.revisions import StoreChange
 
 
 class SubjectRows(Protocol):

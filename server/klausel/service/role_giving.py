@@ -82,7 +82,10 @@ class OnBehalf:
         type_, id_ = split_subject_key(self.person) or ("", self.person)
         request = Request(Subject(type_, id_), Action(""), resource=None)  # type: ignore[arg-type]
         policy = self.compiled.policy
-        stored = proposed.entity_of(type_, id_) if type_ in policy.stored_subjects else None
+        written = policy.entities.get(("subject", type_, id_))
+        stored = None if written is None else written.entity
+        if written is None and type_ in policy.stored_subjects:
+            stored = proposed.entity_of(type_, id_)
         return joined(policy.roles, request, stored, None).subject
 
     def _fault(self, person: Subject, effective: EffectiveRoles, given: RoleGiven, now: float) -> str | None:

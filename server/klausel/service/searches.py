@@ -8,6 +8,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator
 from itertools import groupby, islice, takewhile
+from operator import attrgetter
 from typing import Literal
 
 from klausel.core.analysis.search import holders_of
@@ -23,13 +24,13 @@ from klausel.core.filters.candidates import (
 )
 from klausel.core.filters.derive import filter_of
 from klausel.core.filters.tree import Filter, some
-from klausel.core.policy.entity import Entity, EntityKey, joined
+from klausel.core.policy.entity import Entity, EntityKey, EntityKind, joined
 from klausel.core.policy.holding import NOTHING, Held
 from klausel.core.policy.roles import ANYONE, Level, top_domain
 from klausel.core.terms.identifiers import fault_in_domain_id, fault_in_subject, split_subject_key, subject_key
 from klausel.core.terms.request import Request, asked_at
 from klausel.service.decision_service import Service
-from klausel.service.stored_properties import join_all
+from klausel.service.stored_properties import join_all, looked_up
 from klausel.storage.assignments.holders import FIRST_PEOPLE, subjects_of_type, subjects_who_hold, what_they_hold
 from klausel.storage.assignments.known_domains import ids_below, is_known
 from klausel.storage.entities.finding import FIRST_ENTITIES, entities_wanted
@@ -102,6 +103,7 @@ class Search:
             wanted = Wanted("subject", type_, self._question.subject.properties, sought)
             found = entities_wanted(self._engine, self._policy.roles, wanted, after, at_first)
             runs.append(entity.name for entity in found)
+        runs.append(entity.name for entity in self._written("subject", type_, after))
         of_type = takewhile(lambda key: key.startswith(prefix), (key for key, _ in groupby(heapq.merge(*runs))))
         people = what_they_hold(self._engine, of_type, self._now, at_first, with_nothing=are_stored)
         for id_, held, entity in self._with_stored(type_, people, at_first):
@@ -142,7 +144,7 @@ class Search:
             keys: list[EntityKey] = [("subject", type_, id_) for id_, _ in named] if are_stored else []
             if keys:
                 self._resolved_roles.refresh()
-            found = self._resolved_roles.stored.of(keys)
+            found = looked_up(self._policy, self._resolved_roles.stored, keys)
             for id_, held in named:
                 yield id_, held, found.get(("subject", type_, id_))
 
@@ -165,13 +167,23 @@ class Search:
         open_ = question._replace(resource=question.resource._replace(properties={}))
         filter_ = filter_of(self._policy, effective_roles, open_)
         wanted = Wanted("resource", question.resource.type, sent, filter_, self._accounts)
-        for entity in entities_wanted(self._engine, self._policy.roles, wanted, after, at_first):
+        found = entities_wanted(self._engine, self._policy.roles, wanted, after, at_first)
+        written = self._written("resource", question.resource.type, after) if filter_ is not False else []
+        if written:
+            only_stored = (entity for entity in found if entity.key not in self._policy.entities)
+            found = heapq.merge(only_stored, written, key=attrgetter("id"))
+        for entity in found:
             request = question._replace(resource=question.resource._replace(id=entity.id))
             decision = self._decide(joined(self._policy.roles, request, None, entity), effective_roles)
             if decision.allowed and (
                 self._accounts is None or (decision.domain and top_domain(decision.domain) in self._accounts)
             ):
                 yield entity.id
+
+    def _written(self, kind: EntityKind, type_: str, after: str) -> list[Entity]:
+        """Those of which files of the policies speak, behind an id, in order; they are few, and all may be answers."""
+        written = self._policy.entities
+        return [written[key].entity for key in sorted(written) if key[:2] == (kind, type_) and key[2] > after]
 
     def _domains_in(self, effective_roles: EffectiveRoles, after: str) -> Iterator[str]:
         level = self._level()

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from math import inf
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from klausel.core.policy.entity import Entity, EntityKey, joined
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.terms.identifiers import SUBJECT_CHARACTERS, fault_in_subject, split_subject_key
 from klausel.core.terms.request import Request
 from klausel.service.role_assignments import SubjectRows
-from klausel.storage.entities.store import EntityStore
-from klausel.storage.sql.change_feed import ChangeFeed
+
+if TYPE_CHECKING:
+    from klausel.storage.entities.store import EntityStore
+    from klausel.storage.sql.change_feed import ChangeFeed
 
 _Held = TypeVar("_Held")
 
@@ -128,6 +130,15 @@ class StoredThen:
         return {key: entity for key, entity in found if entity is not None}
 
 
+def looked_up(policy: PolicySet, stored: Finds, keys: Collection[EntityKey]) -> dict[EntityKey, Entity]:
+    """What decisions look up under these keys: what the files of the policies say, else what is stored. Raises StorageError."""
+    written = policy.entities
+    if not written:
+        return stored.of(keys)
+    found = {key: written[key].entity for key in keys if key in written}
+    return found if len(found) == len(keys) else {**stored.of([key for key in keys if key not in found]), **found}
+
+
 class StoredOfSubjects:
     """What is stored of the subjects that a search goes through, read for many of them at once."""
 
@@ -158,7 +169,7 @@ class StoredOfSubjects:
         keys: list[EntityKey] = [
             ("subject", *parts) for parts in named.values() if parts and parts[0] in self._policy.stored_subjects
         ]
-        return {entity.name: entity.properties for entity in self._stored.of(keys).values()} if keys else {}
+        return {one.name: one.properties for one in looked_up(self._policy, self._stored, keys).values()} if keys else {}
 
 
 def subject_key_of(policy: PolicySet, request: Request) -> EntityKey | None:
@@ -188,7 +199,7 @@ def join_one(
     policy: PolicySet, stored: Finds, request: Request, subject: EntityKey | None, resource: EntityKey | None
 ) -> Request:
     """The request with what is stored under the keys of its subject and its resource. Raises StorageError."""
-    found = stored.of([key for key in (subject, resource) if key is not None])
+    found = looked_up(policy, stored, [key for key in (subject, resource) if key is not None])
     if not found:
         return request
     return joined(policy.roles, request, found.get(subject) if subject else None, found.get(resource) if resource else None)
@@ -197,7 +208,7 @@ def join_one(
 def join_all(policy: PolicySet, stored: Finds, requests: Sequence[Request]) -> list[Request]:
     """The requests with what is stored of their subjects and resources, all read at once. Raises StorageError."""
     keys = [(subject_key_of(policy, request), resource_key_of(policy, request)) for request in requests]
-    found = stored.of(dict.fromkeys(key for pair in keys for key in pair if key is not None))
+    found = looked_up(policy, stored, dict.fromkeys(key for pair in keys for key in pair if key is not None).keys())
     return [
         joined(policy.roles, request, found.get(subject) if subject else None, found.get(resource) if resource else None)
         for request, (subject, resource) in zip(requests, keys, strict=True)
@@ -211,11 +222,14 @@ def with_stored_subject(policy: PolicySet, stored: Finds, key: str, given: Reque
 
 
 def names_from_store(policy: PolicySet, stored: Finds, request: Request) -> tuple[str, ...]:
-    """What a joined request has from the store, such as `subject.email`; sorted. Raises StorageError."""
+    """What a joined request has from the database, such as `subject.email`; sorted. Raises StorageError."""
+    keys = (subject_key_of(policy, request), resource_key_of(policy, request))
+    found = stored.of([key for key in keys if key is not None and key not in policy.entities])
     bare = request._replace(
         subject=request.subject._replace(properties={}), resource=request.resource._replace(properties={})
     )
-    (alone,) = join_all(policy, stored, [bare])
+    subject, resource = (None if key is None else found.get(key) for key in keys)
+    alone = joined(policy.roles, bare, subject, resource)
     return tuple(
         sorted(
             f"{root}.{name}"

@@ -53,3 +53,16 @@ def test_without_the_declaration_a_third_value_breaks_it() -> None:
     undeclared = FEATURE.replace(", properties: {status: [draft, final]}", "")
     assert verdict("never: anyone, to: edit, resource: note", undeclared)[0] is False
     assert verdict("always: editor, to: read, resource: note, when: has resource.status", undeclared)[0] is False
+
+
+@pytest.mark.parametrize("type_", ["time", "text", "number", "boolean", "user id", "list of text", "[draft, final]"])
+def test_somebody_may_where_a_property_of_any_type_is_there(type_: str) -> None:
+    feature = f"""
+resource_types: {{note: {{actions: [read, edit], properties: {{due: {type_}}}}}}}
+grants:
+  - {{allow: editor, to: read, resource: note, when: has resource.due}}
+  - {{allow: editor, to: edit, resource: note}}
+  - {{deny: editor, to: edit, resource: note, when: not has resource.due}}
+"""
+    assert verdict("never: editor, to: read, resource: note", feature)[0] is False
+    assert verdict("never: editor, to: edit, resource: note", feature)[0] is False

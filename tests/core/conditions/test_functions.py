@@ -143,6 +143,14 @@ def test_what_is_free_says_how_it_may_turn_out() -> None:
         )  # fmt: skip
 
 
+def test_what_is_told_by_values_says_of_which_kinds() -> None:
+    with pytest.raises(ValueError, match="say its kinds"):
+        Function(
+            name="f", form="call", parameters=(Parameter(),), gives="truth", meaning=bool, in_casbin="f", told_by="values",
+            about="", example="",
+        )  # fmt: skip
+
+
 @pytest.mark.parametrize("entry", FUNCTIONS.values(), ids=lambda entry: entry.name)
 def test_an_entry_fits_the_others(entry: Function) -> None:
     if entry.opposite is not None:

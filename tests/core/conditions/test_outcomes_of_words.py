@@ -70,7 +70,10 @@ def test_any_two_comparisons_turn_out_together_as_outcomes_say() -> None:
     requests = [random_request(random) for _ in range(40)]
     parsed = {text: tuple(atoms(parse_condition(text, lambda _: None, {}))) for text in TEXTS}
     for pair in combinations(TEXTS, 2):
-        space = truth_space(atom for text in pair for atom in parsed[text])
+        try:
+            space = truth_space(atom for text in pair for atom in parsed[text])
+        except TooManyCases:
+            continue
         known = {outcome.truths for outcome in space.outcomes}
         for request in requests:
             truths = tuple(evaluate_atom(atom, request) for atom in space.atoms)
@@ -109,6 +112,28 @@ def test_outcomes_are_complete_and_real(seed: int) -> None:
         assert tuple(evaluate_atom(atom, request) for atom in space.atoms) == outcome.truths, (outcome, request)
 
 
+@pytest.mark.parametrize(
+    ("beside", "value"),
+    [
+        ("has resource.t", "2026-01-31T23:00:00Z"),
+        ("resource.t == 1", "2026-01-31T23:00:00Z"),
+        ("resource.t", "2026-01-31T23:00:00Z"),
+        ('resource.tags overlaps ["x"] and has resource.t', "2026-01-31T23:00:00Z"),
+    ],
+)
+def test_what_is_read_as_a_time_may_be_one_whatever_else_is_asked_of_it(beside: str, value: str) -> None:
+    asked = parse_condition(f'{beside} and resource.t < time("2026-03-01T00:00:00Z")', lambda _: None, {})
+    space = truth_space(atoms(asked))
+    request = Request(Subject("user", "ann"), Action("view"), Resource("doc", "d", {"t": value, "tags": ["x"]}), {})
+    assert tuple(evaluate_atom(atom, request) for atom in space.atoms) in {outcome.truths for outcome in space.outcomes}
+
+
+def test_a_number_that_a_duration_is_made_of_may_be_there() -> None:
+    asked = parse_condition("has resource.n and context.now - resource.t < days(resource.n)", lambda _: None, {})
+    space = truth_space(atoms(asked))
+    assert (True, True) in {outcome.truths for outcome in space.outcomes}
+
+
 LISTS_OF = (
     'resource.l subset of ["x", "y", "z"]', 'resource.l overlaps ["y", "z"]', '["x", "y", "z"] subset of resource.l',
     "resource.a in resource.l", "resource.b in resource.l", 'resource.a in ["y", "z"]', "resource.a == resource.b",
@@ -138,3 +163,10 @@ def test_many_values_in_two_lists_are_decided_exactly() -> None:
 
 def shown_as_sent(value: object) -> object:
     return value.isoformat() if hasattr(value, "hour") and not hasattr(value, "year") else shown(value)
+
+
+def test_nobody_asks_without_a_name() -> None:
+    space = truth_space(atoms(parse_condition('subject.id == "" or subject.id == resource.owner', lambda _: None, {})))
+    assert all(
+        "" not in [value for name, value in one.values.items() if str(name) == "subject.id"] for one in space.outcomes
+    )

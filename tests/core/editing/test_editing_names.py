@@ -12,8 +12,9 @@ from command_line import ROOT
 
 from klausel.casbin_policies.engine import compile_policy
 from klausel.core.editing.completion import offers_at
-from klausel.core.editing.mentions import Mention, kind_of_yaml, mentions_in, names_in_condition
+from klausel.core.editing.mentions import Mention, mentions_in, names_in_condition
 from klausel.core.editing.renaming import RENAMED, CannotRename, Edit, edits_to_rename
+from klausel.core.formatting.files import kind_of_file
 from klausel.core.loading.declared_names import declared_names
 from klausel.core.loading.load import SourceFile, load_policy
 from klausel.core.testing.gate import unmet_expectations
@@ -135,7 +136,7 @@ def test_every_name_is_offered_where_it_stands_while_it_is_typed(folder: Path) -
         file = by_file[mention.place.file]
         row = file.content.decode().split("\n")[mention.place.line - 1]
         in_text = re.search(r": (allow|deny) .* to ", row[: mention.place.column + 20]) is not None
-        if mention.is_declaration or kind_of_yaml(file.name) is None or in_text or not mention.is_exact:
+        if mention.is_declaration or kind_of_file(file.name) is None or in_text or not mention.is_exact:
             continue
         text, line, column = typed_so_far(file, mention, 0)
         offered = {offer.text.removesuffix(": ") for offer in offers_at(text, file.name, line, column, names, mentions)}

@@ -23,6 +23,8 @@ EDITS = [
     ("features/quizzes.yaml", "allow: lead", "allow: leed"),
     ("features/quizzes.yaml", "description", "\ndescription"),
     ("features/pins.yaml", "  pin:", "  pins:"),
+    ("features/pins.yaml", "  pin:", "  quiz:"),
+    ("features/more.csv", "quiz, take", "pin, view"),
     ("features/groups.yaml", "allow: manager", "deny: agent"),
     ("features/more.csv", "agent, *", "lead, acme"),
     ("features/more.csv", "p, agent", "g, reviewer, user, *\np, agent"),
@@ -46,6 +48,9 @@ def test_a_cached_loading_equals_a_fresh_one_after_any_edits() -> None:
         again = load_policy(sources(files), (), cache)
         assert again == fresh
         if again.policy is not None:
+            assert fresh.policy is not None
+            assert list(again.policy.questions) == list(fresh.policy.questions)
+            assert list(again.policy.resource_types) == list(fresh.policy.resource_types)
             by_question = grants_by_question(again.policy.grants)
             assert {asked: again.policy.grants_about(*asked) for asked in again.policy.questions} == by_question
         refused += fresh.policy is None

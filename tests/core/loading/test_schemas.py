@@ -58,7 +58,7 @@ def test_the_shipped_schemas_are_up_to_date_and_well_formed(folder: Path) -> Non
         Draft7Validator.check_schema(schema)
         text = json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
         is_current = (folder / "schemas" / name).read_text(encoding="utf-8") == text
-        assert is_current, f"schemas/{name} is of before: run `klausel --dir {folder.relative_to(ROOT)} schema`"
+        assert is_current, f"schemas/{name} is of before: run `klausel schema {folder.relative_to(ROOT)}`"
 
 
 @pytest.mark.parametrize("folder", WITH_SCHEMAS, ids=lambda folder: folder.parent.name)

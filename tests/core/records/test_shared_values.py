@@ -7,11 +7,12 @@ from random import Random
 from typing import Any
 
 import pytest
-from decision_logs import KeptLines
+from decision_logs import KeptLines, head_of
 
 from klausel.core.decisions.decide import Decision
+from klausel.core.records.batch_record import Noted
 from klausel.core.records.recorded import BadRecord, Recorded
-from klausel.core.records.shared_values import LARGE_BYTES, SharedValues
+from klausel.core.records.shared_values import LARGE_BYTES
 from klausel.core.terms.request import Action, Request, Resource, Subject
 from klausel.service.recording import Recording
 from klausel.storage.decision_log.files import Block, records_in
@@ -23,6 +24,7 @@ LARGE: list[dict[str, Any]] = [
     {"note": 10**30, "z": "z" * LARGE_BYTES},
 ]
 DENY = Decision(False, None, "acme")
+COLUMNS = ["shared", "index", "action", "type", "id", "properties", "duration_us"]
 
 
 def read_back(lines: list[bytes]) -> list[Recorded]:
@@ -33,18 +35,9 @@ def read_back(lines: list[bytes]) -> list[Recorded]:
 
 def lines_of(log: DecisionLog, requests: list[Request]) -> tuple[list[bytes], list[bytes]]:
     """The lines of a batch as it is recorded, and as its items would be one by one."""
-    head = {**log.head("evaluations", "r1", "::1"), "policy": {"digest": "sha256:0"}, "assignments_revision": None}
-    lines: list[bytes] = []
-    plain: list[bytes] = []
-    shared = SharedValues()
-    for index, request in enumerate(requests):
-        if index == len(requests) // 2:
-            head["assignments_revision"] = "a-1"
-            shared.beginning = None
-        log.add_line(lines, shared, head, index, request, DENY, None, 1000)
-        plain.append(log.line(head, index, request, DENY, None, 1000))
-    last = shared.end()
-    return lines + ([last] if last else []), plain
+    head = head_of(log, "evaluations")
+    noted: list[Noted] = [(index, request, DENY, None, 1000) for index, request in enumerate(requests)]
+    return log.lines_of_batch(head, noted) if noted else [], [log.line(head, one) for one in noted]
 
 
 @pytest.mark.parametrize("masks", [(), ("/subject/properties/note", "/context/*")])
@@ -66,15 +59,18 @@ def test_a_batch_reads_back_as_its_items_one_by_one(masks: tuple[str, ...]) -> N
         assert sorted(map(repr, read_back(lines))) == sorted(map(repr, read_back(plain)))
 
 
-def test_a_large_value_is_written_a_few_times_and_small_records_stay_lines_of_their_own() -> None:
+def test_values_of_a_batch_are_written_a_few_times_small_or_large() -> None:
     log = DecisionLog(KeptLines(), strict=True)
     large = Request(Subject("user", "ann", {"note": "x" * 500_000}), Action("view"), Resource("doc", "d1"))
     lines, _ = lines_of(log, [large] * 1000)
     assert sum(map(len, lines)) < 2_500_000
     assert len(read_back(lines)) == 1000
+    equal = [large._replace(subject=Subject("user", "ann", {"note": "x" * 500_000})) for _ in range(100)]
+    assert sum(map(len, lines_of(log, equal)[0])) < 700_000
     small = large._replace(subject=Subject("user", "ann", {"note": "x"}))
     lines, plain = lines_of(log, [small] * 100)
-    assert lines == plain
+    assert len(lines) == 1
+    assert sum(map(len, lines)) * 4 < sum(map(len, plain))
 
 
 @pytest.mark.parametrize(
@@ -87,6 +83,14 @@ def test_a_large_value_is_written_a_few_times_and_small_records_stay_lines_of_th
         {"decisions": [{"shared": {"subject": True}}], "shared": [1, 2]},
         {"decisions": [7], "shared": []},
         {"decisions": [{}], "shared": []},
+        {"decisions": [[0, 0, "view", "doc", "d1", None, 1]], "shared": [{}], "columns": []},
+        {"decisions": [[0, 0, "view", "doc", "d1", None, 1]], "shared": [{}], "columns": COLUMNS[::-1]},
+        {"decisions": [[0, 0, "view", "doc", "d1", None]], "shared": [{}], "columns": COLUMNS},
+        {"decisions": [[1, 0, "view", "doc", "d1", None, 1]], "shared": [{}], "columns": COLUMNS},
+        {"decisions": [[-1, 0, "view", "doc", "d1", None, 1]], "shared": [{}], "columns": COLUMNS},
+        {"decisions": [[0, 0, "view", "doc", "d1", None, 1]], "shared": [7], "columns": COLUMNS},
+        {"decisions": [[0, 0, "view", "doc", "d1", None, 1]], "shared": 7, "columns": COLUMNS},
+        {"decisions": {}, "shared": [], "columns": COLUMNS},
     ],
 )
 def test_a_line_whose_values_are_not_there_is_no_record(fault: dict[str, object]) -> None:
@@ -104,6 +108,6 @@ def test_what_is_named_between_two_items_of_a_batch_stands_from_then_on() -> Non
         for _ in range(2):
             recording.note(request, DENY, 1000)
     recording.end()
-    records = [json.loads(line) for line in kept.lines]
+    records = kept.records
     assert [one["assignments_revision"] for one in records] == ["a-1", "a-1", "a-2", "a-2"]
     assert [one["index"] for one in records] == [0, 1, 2, 3]

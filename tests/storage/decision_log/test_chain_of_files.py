@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import shutil
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from decision_logs import head_of
 
+from klausel.core.decisions.decide import Decision
+from klausel.core.records.batch_record import Noted
 from klausel.core.records.decision_chain import ChainFault, ChainOfFile, join_files
+from klausel.core.records.recorded import Recorded
+from klausel.core.terms.request import Action, Request, Resource, Subject
 from klausel.storage.decision_log.files import blocks_of, records_in
+from klausel.storage.decision_log.queue import DecisionLog
 from klausel.storage.decision_log.sinks import FileSink, open_sink
 
 WRITERS = 2
@@ -203,3 +210,20 @@ def test_the_end_that_was_cut_off_is_found_by_what_was_signed(log: Path) -> None
 def test_reading_passes_over_numbers_and_seals(log: Path) -> None:
     (block,) = blocks_of([str(log)])
     assert len(list(records_in(block))) == 9
+
+
+def test_a_log_of_before_batches_were_tables_verifies_reads_and_goes_on_with_tables(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    shutil.copy(Path(__file__).with_name("log_of_before_tables.jsonl"), path)
+    assert faults(path) == []
+    log = DecisionLog(sink(path), strict=True)
+    asked = [Request(Subject("user", "ann"), Action("view"), Resource("doc", name)) for name in ("d7", "d8")]
+    noted: list[Noted] = [(index, one, Decision(True, None, "acme"), None, 1000) for index, one in enumerate(asked)]
+    log.record(log.lines_of_batch(head_of(log, "evaluations", "new"), noted))
+    log.close()
+    assert faults(path) == []
+    found = [one for block in blocks_of([str(path)]) for _, one in records_in(block)]
+    told = [(one.request_id, one.request.resource.id) for one in found if isinstance(one, Recorded) and one.request]
+    old = [("evaluation-1", "d0"), *(("evaluations-3", f"d{n}") for n in range(3)), ("evaluations-2", "d0")]
+    assert told == [*old, ("evaluations-2", "d1"), ("new", "d7"), ("new", "d8")]
+    assert len(path.read_bytes().splitlines()) == 7

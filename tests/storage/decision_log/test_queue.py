@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from decision_logs import KeptLines
+from decision_logs import KeptLines, head_of
 
 from klausel.core.decisions.decide import Decision
 from klausel.core.records.shared_values import SharedLine
@@ -34,8 +34,8 @@ def opened(sink: KeptLines) -> Iterator[Callable[..., DecisionLog]]:
 
 
 def note(log: DecisionLog, decision: Decision = ALLOW, request: Request = REQUEST, number: int = 1) -> None:
-    head = log.head("evaluation", None, "::1")
-    log.record([log.line(head, None, request, decision, None, 1000) for _ in range(number)])
+    noted = (None, request, decision, None, 1000)
+    log.record([log.line(head_of(log), noted) for _ in range(number)])
 
 
 def test_what_was_recorded_before_the_end_is_written(opened: Callable[..., DecisionLog], sink: KeptLines) -> None:
@@ -97,8 +97,8 @@ def test_of_a_caller_that_floods_only_its_own_records_are_dropped(
     log = opened(most_waiting=100)
     sink.failing = True
     for caller, number in (("flood", 95), ("flood", 50), ("quiet", 3), ("flood", 50), ("quiet", 2), ("other", 5)):
-        head = log.head("evaluation", None, caller)
-        log.record([log.line(head, None, REQUEST, ALLOW, None, 1000) for _ in range(number)], caller)
+        head = head_of(log, caller=caller)
+        log.record([log.line(head, (None, REQUEST, ALLOW, None, 1000)) for _ in range(number)], caller)
     assert log.counts().dropped == 100
     sink.failing = False
     log.close()
@@ -147,6 +147,7 @@ def test_a_strict_log_raises_when_the_sink_fails_and_writes_at_once_otherwise(
 
 def test_sampling_keeps_every_deny_and_about_the_share_of_the_allows(opened: Callable[..., DecisionLog]) -> None:
     log = opened(sample_rate=0.25)
+    assert log.keeps is not None
     assert all(log.keeps(DENY) for _ in range(1000))
     assert 300 < sum(log.keeps(ALLOW) for _ in range(2000)) < 700
 

@@ -83,6 +83,11 @@ class Function:
     def __post_init__(self) -> None:
         if self.told_by == "free" and self.gives == "truth" and not self.may_be:
             raise ValueError(f"{self.name}: what is free must say in which ways it may turn out")
+        is_called = self.form == "call" and self.gives == "truth" and self.told_by == "values"
+        if is_called and not all(parameter.kinds for parameter in self.parameters):
+            raise ValueError(
+                f'{self.name}: analyses try values of each parameter; say its kinds, `Parameter(kinds=("number",))`'
+            )
 
     def __call__(self, *values: object) -> object:
         """The value or the truth for some values; None (unknown) where one is of a kind that its parameter does not take."""

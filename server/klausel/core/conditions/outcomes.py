@@ -333,8 +333,8 @@ def _scalar_values(atoms: Sequence[Atom], given: Sequence[object], count: int) -
 
 def _values_of(term: Term, atoms: Sequence[Atom], scalars: list[object], given: Sequence[object]) -> list[object]:
     """What a term may be: nothing, values of the kinds that it is compared with, and lists where it holds some."""
-    if _is_own(term):
-        return [value for value in scalars if isinstance(value, str)]
+    if isinstance(term, Attribute) and _is_own(term):  # a subject without a name is refused
+        return [value for value in scalars if isinstance(value, str) and (value or term.root != "subject")]
     own_kind = kind_of_operand(term)
     if isinstance(term, Computed) or own_kind is not None:
         few = own_values(term, scalars)
@@ -344,9 +344,6 @@ def _values_of(term: Term, atoms: Sequence[Atom], scalars: list[object], given: 
     elements: list[object] = []
     others: list[object] = []  # lists, or values of a kind that nothing else takes
     for atom in atoms:
-        # A function of time reads a text, whatever else the attribute is compared with.
-        if any(isinstance(one, Computed) and term in one.arguments for one in terms_of(atom)):
-            kinds |= {"text"}
         if term not in terms_of(atom):
             continue
         if isinstance(atom, Comparison):
@@ -366,6 +363,8 @@ def _values_of(term: Term, atoms: Sequence[Atom], scalars: list[object], given: 
                 others.append([])
             elif not taken:
                 others.append({})
+    for computed in {one for atom in atoms for one in terms_of(atom) if isinstance(one, Computed)}:
+        kinds |= kinds_taken(computed, term) & {"text", "number"}  # without a value, nothing could be computed from it
     objects = [value for value in others if value == {}]
     elements = [value for value in scalars if any(value is one for one in elements)]
     lists = _lists(parts_of_lists(term, atoms, elements, given)) if [] in others else []

@@ -255,7 +255,7 @@ def terms_of(atom: Atom) -> list[Term]:
     return [operand for operand in operands_of(atom) if isinstance(operand, Attribute | Computed)]
 
 
-def kinds_taken(atom: Call, term: Term) -> set[Kind]:
+def kinds_taken(atom: Call | Computed, term: Term) -> set[Kind]:
     """The kinds that a function takes where it is given a term; none where any."""
     parameters = FUNCTIONS[atom.function].parameters
     return {

@@ -10,7 +10,6 @@ import json
 import re
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime, time, timedelta
-from functools import lru_cache
 from operator import ge, gt, le, lt
 from typing import Any, Literal
 
@@ -146,15 +145,27 @@ def read_time(value: object) -> datetime | None:
     return _read_any_time(value)
 
 
-@lru_cache(maxsize=4096)
 def usual_time(value: str) -> datetime | None:
     """A time as nearly all are written, `2026-12-31T16:00:00Z`; the same few are asked about again and again."""
-    if value[19] == "Z" and value[4] + value[7] + value[10] == "--T":
-        try:
-            return datetime.fromisoformat(value) if value[13] == value[16] == ":" else None
-        except ValueError:
-            return None
-    return _read_any_time(value)
+    found = USUAL_TIMES.get(value)
+    if found is None:
+        if value[19] == "Z" and value[4] + value[7] + value[10] == "--T":
+            try:
+                found = datetime.fromisoformat(value) if value[13] == value[16] == ":" else None
+            except ValueError:
+                return None
+        else:
+            found = _read_any_time(value)
+        if found is not None:
+            if len(USUAL_TIMES) >= _MOST_TIMES:
+                USUAL_TIMES.clear()
+            USUAL_TIMES[value] = found
+    return found
+
+
+USUAL_TIMES: dict[str, datetime] = {}
+"""What `usual_time` found last, by the texts."""
+_MOST_TIMES = 16_384
 
 
 def _read_any_time(value: object) -> datetime | None:

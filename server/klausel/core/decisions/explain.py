@@ -17,6 +17,7 @@ from klausel.core.policy.orphans import why_orphaned
 from klausel.core.policy.policy_set import Grant, PolicySet
 from klausel.core.policy.properties import misfits
 from klausel.core.policy.roles import ANYONE, depth_of
+from klausel.core.policy.written_entities import places_in_files
 from klausel.core.terms.problem import did_you_mean
 from klausel.core.terms.request import Request
 
@@ -93,7 +94,8 @@ class Explanation:
     nothing, because their role is not declared, or is one of another level;
     `renamed` those that are stored under a former name of their role; `untimely` those that ended or begin later, and
     memberships of which that is so, as of `now`, in seconds since 1970. `ways` says of each of `held` through which groups it
-    comes, and until when. `from_store` names what the request has from the database, such as `subject.email`.
+    comes, and until when. `from_store` names what the request has from the database, such as `subject.email`,
+    and `from_files` where the files of the policies say what it has from them, as `file:line`.
     """
 
     request: Request
@@ -109,6 +111,7 @@ class Explanation:
     ways: Mapping[tuple[str, str], Way] = field(default_factory=dict)
     now: float = 0.0
     from_store: tuple[str, ...] = ()
+    from_files: Mapping[str, str] = field(default_factory=dict)
 
 
 def explain(
@@ -139,11 +142,13 @@ def explain(
     untimely = effective_roles.untimely
     ways = {pair: effective_roles.way_to(*pair) for pair in effective_roles.held}
     roles = effective_roles.roles_in(decision.domain)
+    from_files = places_in_files(policy, request)
     if decision.grant is None:
         nearest = _nearest(policy, effective_roles, roles, decision.domain, request)
         unknown = _unknown(policy, request)
         return Explanation(
-            request, decision, None, (), nearest, effective_roles.held, unknown, orphaned, renamed, untimely, ways, now
+            *(request, decision, None, (), nearest, effective_roles.held, unknown, orphaned, renamed, untimely, ways, now),
+            from_files=from_files,
         )
     decided_by = _seen(policy, effective_roles, decision.domain, request, decision.grant)
     also = tuple(
@@ -155,7 +160,8 @@ def explain(
         and _condition_holds(grant, request)
     )
     return Explanation(
-        request, decision, decided_by, also, (), effective_roles.held, None, orphaned, renamed, untimely, ways, now
+        *(request, decision, decided_by, also, (), effective_roles.held, None, orphaned, renamed, untimely, ways, now),
+        from_files=from_files,
     )
 
 

@@ -26,6 +26,8 @@ def explanation_as_json(explanation: Explanation) -> dict[str, object]:
     }
     if explanation.from_store:
         answer["from_store"] = list(explanation.from_store)
+    if explanation.from_files:
+        answer["from_files"] = dict(explanation.from_files)
     if explanation.untimely:
         answer["untimely"] = [_untimely_as_json(untimely, explanation.now) for untimely in explanation.untimely]
     if explanation.orphaned:
@@ -150,6 +152,8 @@ def explanation_lines(explanation: Explanation) -> Iterator[str]:
         yield f"  {_orphan_text(explanation, orphan)}"
     for untimely in explanation.untimely:
         yield f"  not now: {untimely.text(explanation.now)}"
+    for name, place in explanation.from_files.items():
+        yield f"  {name} is written in {place}"
     for seen in explanation.also:
         yield f"  also: {seen.grant.source}: {seen.grant}"
     if explanation.nearest:

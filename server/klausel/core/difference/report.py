@@ -9,6 +9,7 @@ from functools import cached_property
 from klausel.core.analysis.other_model import note_on, note_on_change
 from klausel.core.conditions.outcomes import TOO_MANY_CASES_HINT
 from klausel.core.difference.causes import Cause
+from klausel.core.difference.changed_entities import changed_entities
 from klausel.core.difference.changed_types import changed_types
 from klausel.core.difference.compare import Change, Example, PolicyDifference
 from klausel.core.difference.renames import Rename
@@ -81,6 +82,11 @@ class DifferenceReport:
     def rules(self) -> tuple[ChangedRule, ...]:
         """What is demanded otherwise on either side, beside what is allowed."""
         return changed_rules(self.difference.before, self.difference.after)
+
+    @cached_property
+    def entities(self) -> tuple[str, ...]:
+        """What files say otherwise of single subjects and resources, which no rule shows."""
+        return tuple(changed_entities(self.difference.before, self.difference.after))
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +172,10 @@ def headline(report: DifferenceReport) -> str:
 def _headline(report: DifferenceReport) -> str:
     difference = report.difference
     if difference.verdict == "same":
+        if report.entities:
+            told = _count(len(report.entities), "entity", "entities")
+            also = ", and so does what is demanded" if report.rules else ""
+            return f"the rules are the same, but what files say of {told} changes{also}"
         but = ", but what is demanded does" if report.rules else ""
         return f"the same: nothing changes in what is allowed{but}"
     gains = sum(change.gain is not None for change in difference.changes)
@@ -214,6 +224,7 @@ def notes(report: DifferenceReport) -> list[str]:
     found += report.difference.former_names
     found += map(str, report.rules)
     found += changed_types(report.difference.before, report.difference.after)
+    found += report.entities
     letting: dict[tuple[str, bool], list[Change]] = {}
     for change in report.difference.changes:
         if change.counts_with is not None:
@@ -251,6 +262,7 @@ def as_json(report: DifferenceReport) -> dict[str, object]:
         "not_compared": list(difference.undecided),
         "changed_rules": [str(rule) for rule in report.rules],
         "changed_types": list(changed_types(difference.before, difference.after)),
+        "changed_entities": list(report.entities),
         "rules": [rule.as_json() for rule in report.rules],
         "people": _people(report.everybody),
     }

@@ -9,7 +9,8 @@ from typing import Literal
 
 from klausel.core.conditions.functions import FUNCTIONS
 from klausel.core.editing.cursor import Spot, spot_at
-from klausel.core.editing.mentions import Mention, kind_of_yaml
+from klausel.core.editing.mentions import Mention
+from klausel.core.formatting.files import kind_of_file
 from klausel.core.loading.declared_names import DeclaredNames
 from klausel.core.loading.file_schema import (
     RESOURCE,
@@ -44,7 +45,7 @@ def offers_at(
     text: str, name: str, line: int, column: int, names: DeclaredNames, mentions: Collection[Mention]
 ) -> list[Offer]:
     """What may be written in a file of a policy set; line and column count from 0. The best first."""
-    kind = kind_of_yaml(name)
+    kind = kind_of_file(name)
     if kind is None:
         return []
     spot = spot_at(text, kind, line, column)

@@ -6,8 +6,9 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from klausel.core.editing.cursor import spot_at
-from klausel.core.editing.mentions import Kind, Mention, kind_of_yaml
+from klausel.core.editing.mentions import Kind, Mention
 from klausel.core.editing.renaming import Edit
+from klausel.core.formatting.files import kind_of_file
 from klausel.core.lint.registry import WARNINGS
 from klausel.core.loading.declared_names import DeclaredNames
 from klausel.core.terms.problem import SWITCH_OFF_MARK, Problem, nearest_name
@@ -56,7 +57,7 @@ def _declared(mention: Mention, names: DeclaredNames) -> Collection[str]:
 
 
 def _key_that_was_meant(problem: Problem, text: str, name: str) -> Iterator[Fix]:
-    kind = kind_of_yaml(name)
+    kind = kind_of_file(name)
     if problem.id != "unknown-key" or kind is None:
         return
     place = problem.place

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from klausel.core.analysis.condition_wording import in_words
 from klausel.core.analysis.matrix import columns_of, matrix_row
 from klausel.core.editing.cursor import spot_at
-from klausel.core.editing.mentions import Mention, kind_of_yaml
+from klausel.core.editing.mentions import Mention
+from klausel.core.formatting.files import kind_of_file
 from klausel.core.policy.policy_set import Grant, PolicySet
 from klausel.core.policy.properties import PropertyTypes
 from klausel.core.policy.roles import ANYONE, is_joint, parts_of
@@ -54,7 +55,7 @@ def about_grant(policy: PolicySet, file: str, line: int) -> str:
 
 def about_key(text: str, name: str, line: int, column: int) -> str:
     """What a key means, by its place in a file of a policy set; line and column count from 0. Empty for what is none."""
-    kind = kind_of_yaml(name)
+    kind = kind_of_file(name)
     lines = text.split("\n")
     if kind is None or line >= len(lines):
         return ""

@@ -10,6 +10,7 @@ from typing import Literal
 from klausel.core.conditions.functions import FUNCTIONS
 from klausel.core.conditions.parser import KEYWORDS
 from klausel.core.conditions.tree import ROOTS
+from klausel.core.formatting.files import kind_of_file
 from klausel.core.loading.file_schema import (
     FILES,
     LEVEL,
@@ -28,15 +29,7 @@ from klausel.core.loading.file_schema import (
     TypeOfProperty,
     Value,
 )
-from klausel.core.loading.load import (
-    CONDITIONS_FILE,
-    FEATURES_FOLDER,
-    INVARIANTS_FILE,
-    PROPERTIES_FILE,
-    ROLES_FILE,
-    SourceFile,
-    is_test_file,
-)
+from klausel.core.loading.load import CONDITIONS_FILE, FEATURES_FOLDER, SourceFile
 from klausel.core.policy.invariant import OUTSIDER
 from klausel.core.policy.roles import ANY_PREFIX, ANYONE
 from klausel.core.terms.places import EVERY
@@ -58,12 +51,6 @@ _KINDS: Mapping[Naming, Kind] = {
     "action": "action",
     "action or *": "action",
     "place": "place",
-}
-_KIND_OF_FILE = {
-    ROLES_FILE: "roles",
-    CONDITIONS_FILE: "conditions",
-    PROPERTIES_FILE: "properties",
-    INVARIANTS_FILE: "invariants",
 }
 _WORD = re.compile(r""""(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^\W\d]\w*(?:\s*\.\s*[^\W\d]\w*)*(?P<call>\s*\()?""")
 _OF_FUNCTIONS = {word for name in FUNCTIONS for word in name.split()}
@@ -100,13 +87,6 @@ class Mention:
         return not (self.types and other.types) or bool(set(self.types) & set(other.types))
 
 
-def kind_of_yaml(name: str) -> str | None:
-    """Which kind of YAML a file of a policy set holds, as `FILES` has them; None for one of another sort."""
-    if name.startswith(FEATURES_FOLDER) and name.endswith(".yaml"):
-        return "feature"
-    return "test" if is_test_file(name) else _KIND_OF_FILE.get(name)
-
-
 def mentions_in(files: Iterable[SourceFile]) -> list[Mention]:
     """All names in these files, sorted by place; a file that cannot be read has none. Never raises."""
     texts: dict[SourceFile, str] = {}
@@ -116,7 +96,7 @@ def mentions_in(files: Iterable[SourceFile]) -> list[Mention]:
             texts[file] = text
     roots: dict[SourceFile, Fields] = {}
     for file, text in texts.items():
-        root = read_yaml(text, file.shown_as)[0] if kind_of_yaml(file.name) else None
+        root = read_yaml(text, file.shown_as)[0] if kind_of_file(file.name) else None
         if root is not None:
             roots[file] = root
     conditions = frozenset(
@@ -124,7 +104,7 @@ def mentions_in(files: Iterable[SourceFile]) -> list[Mention]:
     )
     found: list[Mention] = []
     for file, root in roots.items():
-        kind = kind_of_yaml(file.name)
+        kind = kind_of_file(file.name)
         if kind is not None:
             walk = _Walk(conditions, _types_of_things(root) if kind == "test" else {})
             found += walk.value(root, FILES[kind], ())

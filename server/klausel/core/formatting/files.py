@@ -10,8 +10,10 @@ from klausel.core.loading.load import (
     FEATURES_FOLDER,
     INVARIANTS_FILE,
     PROPERTIES_FILE,
+    PROVISIONING_FILE,
     ROLES_FILE,
     SourceFile,
+    is_entity_file,
     is_test_file,
 )
 from klausel.core.terms.problem import PolicyError
@@ -22,6 +24,7 @@ _KINDS = {
     CONDITIONS_FILE: "conditions",
     PROPERTIES_FILE: "properties",
     INVARIANTS_FILE: "invariants",
+    PROVISIONING_FILE: "provisioning",
 }
 
 
@@ -29,6 +32,8 @@ def kind_of_file(name: str) -> str | None:
     """Which kind of YAML a file of a policy set holds, by its name inside the folder; None for one of another sort."""
     if name.startswith(FEATURES_FOLDER) and name.endswith(".yaml"):
         return "feature"
+    if is_entity_file(name):
+        return "entities"
     return "test" if is_test_file(name) else _KINDS.get(name)
 
 

@@ -47,3 +47,8 @@ class LoadCache:
             value = self._before.get(key)
             self._now[key] = value = make() if value is None else value
         return cast(Value, value)
+
+    def renewed(self, name: str, renew: Callable[[Value | None], Value]) -> Value:
+        """What `renew` makes of what it made under this name in the last loading, which is None in the first."""
+        self._now[name] = value = renew(self._before.get(name))
+        return value

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from klausel.core.conditions.tree import with_one_spelling
 from klausel.core.loading.cache import HashedOnce
@@ -13,13 +14,16 @@ from klausel.core.policy.policy_set import Effect, Grant, GrantIndex, ResourceTy
 from klausel.core.policy.roles import is_joint
 from klausel.core.terms.problem import Problem
 
+Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
+
 
 @dataclass(frozen=True, slots=True)
 class TypesOfFile:
     """The names of the resource types of one file, those without fault, and the problems in them; and all as one value."""
 
     names: Collection[str]
-    found: list[ResourceType]
+    found: Mapping[str, ResourceType]
     problems: Sequence[Problem]
     as_value: HashedOnce
 
@@ -30,7 +34,7 @@ class TypesOfFile:
             (one.name, one.actions, tuple(one.asked_in.items()), one.place, as_value(one.properties), one.privileged)
             for one in found
         )
-        return cls(names, found, problems, HashedOnce((tuple(names), value)))
+        return cls(names, {one.name: one for one in found}, problems, HashedOnce((tuple(names), value)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +55,49 @@ class GrantsOfFile:
         return cls(grants, problems, grants_by_question(grants), joint, tuple(denied))
 
 
-def joined_index(by_file: Iterable[GrantsOfFile]) -> GrantIndex:
-    """The grants of all files by type and action, in the order of the files."""
-    found: dict[tuple[str, str], tuple[Grant, ...]] = {}
-    for of_file in by_file:
-        if found.keys().isdisjoint(of_file.by_question):
-            found.update(of_file.by_question)
+@dataclass(frozen=True, slots=True)
+class Joined(Generic[Key, Value]):
+    """Mappings, one of each file, and all of them as one, in the order of the files."""
+
+    parts: Sequence[Mapping[Key, Value]]
+    found: Mapping[Key, Value]
+
+    @property
+    def has_shared_keys(self) -> bool:
+        """Whether a key stands in more than one of them."""
+        return len(self.found) < sum(map(len, self.parts))
+
+
+def join_by_file(
+    parts: Sequence[Mapping[Key, Value]], both: Callable[[Value, Value], Value], earlier: Joined[Key, Value] | None
+) -> Joined[Key, Value]:
+    """Mappings as one; `both` is the value of a key that has two, the one of the first file coming first.
+
+    What was joined `earlier` is taken for what is the same object as then.
+    """
+    found = None if earlier is None else _joined_again(parts, earlier)
+    if found is None:
+        found = {}
+        for part in parts:
+            if found.keys().isdisjoint(part):
+                found.update(part)
+                continue
+            for key, value in part.items():
+                found[key] = both(found[key], value) if key in found else value
+    return Joined(parts, found)
+
+
+def _joined_again(parts: Sequence[Mapping[Key, Value]], earlier: Joined[Key, Value]) -> dict[Key, Value] | None:
+    """Mappings as one, from an earlier one; None where more has changed than the values of keys that stand in one file."""
+    if len(parts) != len(earlier.parts):
+        return None
+    found = dict(earlier.found)
+    for before, part in zip(earlier.parts, parts, strict=True):
+        if before is part:
             continue
-        for question, grants in of_file.by_question.items():
-            found[question] = found[question] + grants if question in found else grants
+        if list(before) != list(part) or any(found[key] is not value for key, value in before.items()):
+            return None
+        found.update(part)
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import get_args
@@ -29,6 +29,7 @@ from klausel.core.terms.places import EVERY, EVERYWHERE
 from klausel.core.terms.problem import Place
 from klausel.core.text.yaml_nodes import Fields, Items, Node, Text
 
+_EFFECTS: tuple[Effect, ...] = get_args(Effect)
 CSV_GRANT = "p, grantee, domain, resource type, action, condition, effect"
 CSV_LINK = "g, role, contained role, place (* for everywhere)"
 
@@ -50,13 +51,19 @@ class Vocabulary:
     properties: Mapping[str, PropertyTypes] = field(default_factory=lambda: MappingProxyType({}))
     place_in: PlaceIn = lambda text, *_: text.place
     subject_types: tuple[str, ...] | None = None
+    _declarations: dict[str, Declarations] = field(default_factory=dict, repr=False)
     _fitted: dict[tuple[int, str, str], Condition] = field(default_factory=dict, repr=False)
     things: dict[object, tuple[Thing, ...]] = field(default_factory=dict, repr=False)
     """The things that invariants named before, by how; as invariants found them."""
 
     def declarations(self, resource_type: str) -> Declarations:
         """What is declared of the requests about a resource type."""
-        return declarations_of(self.resource_types.get(resource_type), resource_type, self.properties, self.roles)
+        found = self._declarations.get(resource_type)
+        if found is None:
+            of_type = self.resource_types.get(resource_type)
+            found = declarations_of(of_type, resource_type, self.properties, self.roles)
+            self._declarations[resource_type] = found
+        return found
 
     def fitted(self, condition: Condition, wanted: Wanted, resource_type: str) -> Condition:
         """The condition with declared types built in, one and the same for the same."""
@@ -80,10 +87,10 @@ def as_value(properties: PropertyTypes | None) -> object:
     return None if properties is None else tuple(properties.items())
 
 
-def join_resource_types(known: dict[str, ResourceType], found: list[ResourceType], problems: ProblemList) -> None:
-    """Adds the resource types of one file to those of others; a problem for each that is declared already."""
+def report_repeated_types(known: Mapping[str, ResourceType], found: Iterable[ResourceType], problems: ProblemList) -> None:
+    """Adds a problem for each resource type of a file that is declared already; `known` has the first of each name."""
     for one in found:
-        first = known.setdefault(one.name, one)
+        first = known[one.name]
         if first is not one:
             message = f'resource type "{one.name}" is declared already, in {first.place}'
             problems.add(one.place, "repeated-resource-type", message, "declare it once; any file may grant on it")
@@ -151,7 +158,7 @@ def read_grants(root: Fields, vocabulary: Vocabulary, problems: ProblemList) -> 
 def _grants_of_entry(fields: Fields, limits: list[Text], vocabulary: Vocabulary, problems: ProblemList) -> Iterator[Grant]:
     before = len(problems.found)
     meant = problems.check_keys(fields, GRANT.names, GRANT.what)
-    effects = sorted(filter(None, map(fields.entry, get_args(Effect))), key=lambda entry: entry[0].place)
+    effects = sorted(filter(None, map(fields.entry, _EFFECTS)), key=lambda entry: entry[0].place)
     if len(effects) > 1:
         hint = "write two grants"
         problems.add(effects[1][0].place, "bad-effect", "the grant both allows and denies", hint)

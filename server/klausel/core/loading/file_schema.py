@@ -7,6 +7,7 @@ The loader takes the keys that it knows from here, the schemas for editors their
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 Naming = Literal[
@@ -111,7 +112,7 @@ class Key:
     needs: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Table:
     """The keys that a mapping may have, in their usual order; `what` is what it describes.
 
@@ -131,7 +132,7 @@ class Table:
         for name in sorted(asked.difference(self.names)):
             raise ValueError(f'{self.what}: "{name}" is asked for and no key; declare it among the keys')
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """The names of the keys."""
         return tuple(key.name for key in self.keys)
@@ -346,6 +347,54 @@ INVARIANTS = Table(
     ),
 )
 
+PROVISIONING = Table(
+    "provisioning.yaml",
+    (
+        Key(
+            "subject_from",
+            OneText(),
+            "What of a person is the id of the subject in requests: `userName`, `externalId` or `email`.",
+            is_required=True,
+        ),
+        Key("subject_type", OneText("subject type"), "The type of these subjects; `user` unless said."),
+        Key(
+            "leavers_lose",
+            OneText(),
+            "What who leaves loses: the `memberships` that came by the provider, which is meant unless said, or `everything`.",
+        ),
+        Key(
+            "groups",
+            Entries(Entries(Texts("role"), is_short=True)),
+            "The roles that groups give, by the name of the group and by domain; a `{part}` of a name stands for an id there.",
+        ),
+    ),
+)
+_WRITTEN_ID = Key("id", OneText(), "Its id, as requests send it.", is_required=True)
+_WRITTEN_PROPERTIES = Key("properties", Entries(Free(), is_short=True), "Its properties by their names, with their values.")
+WRITTEN_SUBJECT = Table(
+    "a subject",
+    (Key("type", OneText("subject type"), "Its type, such as user.", is_required=True), _WRITTEN_ID, _WRITTEN_PROPERTIES),
+    is_short=True,
+)
+WRITTEN_RESOURCE = Table(
+    "a resource",
+    (
+        Key("type", OneText("resource type"), "Its resource type.", is_required=True),
+        _WRITTEN_ID,
+        Key("in", OneText("place"), "The domain in which it lies, such as acme/support."),
+        _WRITTEN_PROPERTIES,
+    ),
+    is_short=True,
+)
+ENTITIES = Table(
+    "a file of entities",
+    (
+        _DESCRIPTION,
+        Key("subjects", ListOf((WRITTEN_SUBJECT,)), "Who asks, with properties that decisions look up here."),
+        Key("resources", ListOf((WRITTEN_RESOURCE,)), "What is asked about, with properties that decisions look up here."),
+    ),
+)
+
 PERSON = Table(
     "a person",
     (
@@ -441,6 +490,8 @@ FILES: dict[str, Table | Entries] = {
     "properties": PROPERTIES,
     "feature": FEATURE,
     "invariants": INVARIANTS,
+    "entities": ENTITIES,
+    "provisioning": PROVISIONING,
     "test": TESTS,
 }
 """What each kind of file holds."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import operator
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -10,14 +11,15 @@ from types import MappingProxyType
 
 from klausel.core.loading.cache import HashedOnce, LoadCache
 from klausel.core.loading.conditions import NamedConditions
-from klausel.core.loading.feature_files import GrantsOfFile, TypesOfFile, joined_index, report_contradictions
+from klausel.core.loading.entity_files import read_entities
+from klausel.core.loading.feature_files import GrantsOfFile, TypesOfFile, join_by_file, report_contradictions
 from klausel.core.loading.features import (
     Vocabulary,
-    join_resource_types,
     read_csv_grants,
     read_csv_links,
     read_grants,
     read_resource_types,
+    report_repeated_types,
 )
 from klausel.core.loading.fields import ProblemList
 from klausel.core.loading.file_schema import FEATURE, ROLES
@@ -31,13 +33,14 @@ from klausel.core.loading.property_types import (
     read_subject_types,
     types_of_ids,
 )
+from klausel.core.loading.provisioning import read_provisioning
 from klausel.core.loading.roles import Link, check_identified_by, join_roles, read_levels, read_roles
 from klausel.core.loading.test_files import read_tests
 from klausel.core.policy.invariant import Invariant
-from klausel.core.policy.policy_set import Grant, GrantIndex, NamedCondition, PolicySet, ResourceType
+from klausel.core.policy.policy_set import Grant, GrantIndex, PolicySet, ResourceType
 from klausel.core.policy.policy_test import PolicyTest
-from klausel.core.policy.properties import PropertyTypes
 from klausel.core.policy.roles import Level, Role, RoleModel
+from klausel.core.policy.written_entities import with_written
 from klausel.core.terms.escaping import shown
 from klausel.core.terms.problem import Place, PolicyError, Problem, Suggestions
 from klausel.core.text.csv_rows import read_csv
@@ -48,6 +51,9 @@ ROLES_FILE = "roles.yaml"
 CONDITIONS_FILE = "conditions.yaml"
 PROPERTIES_FILE = "properties.yaml"
 INVARIANTS_FILE = "invariants.yaml"
+PROVISIONING_FILE = "provisioning.yaml"
+ENTITIES_FILE = "entities.yaml"
+ENTITIES_FOLDER = "entities/"
 FEATURES_FOLDER = "features/"
 TESTS_FOLDER = "tests/"
 TESTS_ENDING = "_test.yaml"
@@ -135,9 +141,7 @@ class _Loader:
         conditions, condition_problems = self.cache.remembered(key, read_conditions)
         self.problems.found += condition_problems
         levels = HashedOnce(roles.levels)
-        types: dict[str, ResourceType] = {}
-        declared_types: set[str] = set()
-        types_by_file: list[HashedOnce] = []
+        types_by_file: list[TypesOfFile] = []
         features = {name: root for name, root in roots.items() if name in in_features and root is not None}
         for name, root in features.items():
             if not root.entries:
@@ -146,10 +150,14 @@ class _Loader:
             self.problems.text(root.get("description"), "description")
             read_types = partial(self._types, root, roles)
             of_file = self.cache.remembered(("types", shown[name], texts[name], levels), read_types)
-            declared_types.update(of_file.names)
-            join_resource_types(types, of_file.found, self.problems)
             self.problems.found += of_file.problems
-            types_by_file.append(of_file.as_value)
+            types_by_file.append(of_file)
+        types = self.cache.renewed("types", partial(join_by_file, [of_file.found for of_file in types_by_file], _first))
+        if types.has_shared_keys:
+            for of_file in types_by_file:
+                report_repeated_types(types.found, of_file.found.values(), self.problems)
+        types_values = tuple(of_file.as_value for of_file in types_by_file)
+        declared_types = self.cache.remembered(("declared types", types_values), partial(_names_of, types_by_file))
         is_complete = all(name in features for name in in_features if name.endswith(".yaml"))
         if roles_root is not None and is_complete:
             check_identified_by(roles_root, declared_types, self.problems)
@@ -159,7 +167,7 @@ class _Loader:
                 self._report_empty(file.shown_as)
         properties_root, _ = self._joined(PROPERTIES_FILE, roots)
         properties = read_properties_file(properties_root, self.problems) if properties_root else {}
-        known_types = frozenset(declared_types) if is_complete else None
+        known_types = declared_types if is_complete else None
         subject_types = read_subject_types(properties_root, self.problems) if properties_root else None
         stored = (
             read_stored_types(properties_root, known_types, subject_types, self.problems)
@@ -180,8 +188,8 @@ class _Loader:
         vocabulary = Vocabulary(
             roles,
             declared_roles,
-            types,
-            frozenset(declared_types),
+            types.found,
+            declared_types,
             conditions.parse,
             is_complete,
             properties,
@@ -189,14 +197,15 @@ class _Loader:
             subject_types,
         )
         grants: list[Grant] = []
-        words = self.cache.remembered(("words", vocabulary.names(), tuple(types_by_file), conditions_texts), object)
+        words = self.cache.remembered(("words", vocabulary.names(), types_values, conditions_texts), object)
         by_file: list[GrantsOfFile] = []
         for name in (name for name in shown if name in features or name in csv_rows):
             read = partial(self._grants, features.get(name), csv_rows.get(name, []), vocabulary)
             by_file.append(self.cache.remembered(("grants", shown[name], texts[name], words), read))
             grants += by_file[-1].grants
             self.problems.found += by_file[-1].problems
-        by_question = joined_index(by_file)
+        joined_questions = partial(join_by_file, [of_file.by_question for of_file in by_file], operator.add)
+        by_question = self.cache.renewed("questions", joined_questions).found
         report_contradictions(by_file, by_question, self.problems)
         invariants_root, _ = self._joined(INVARIANTS_FILE, roots)
         invariants: tuple[Invariant, ...] = ()
@@ -209,6 +218,8 @@ class _Loader:
         joint = frozenset().union(*(of_file.joint for of_file in by_file))
         roles = replace(roles, separate=separate, joint=joint)
         vocabulary = replace(vocabulary, roles=roles)
+        provisioning_root, _ = self._joined(PROVISIONING_FILE, roots)
+        provisioning = read_provisioning(provisioning_root, vocabulary, self.problems) if provisioning_root else None
         tests: list[PolicyTest] = []
         for file in self.files:
             tests_root = roots.get(file.key)
@@ -226,43 +237,47 @@ class _Loader:
                 self.problems.add(
                     label.place, "condition-syntax", f'condition "{label.value}" cannot be read', "write it again"
                 )
-        return self._result(
-            roles, types, conditions.named, grants, by_question, invariants, tests, properties, stored, subject_types, ids
-        )
-
-    def _result(
-        self,
-        roles: RoleModel,
-        types: dict[str, ResourceType],
-        conditions: dict[str, NamedCondition],
-        grants: list[Grant],
-        by_question: GrantIndex,
-        invariants: tuple[Invariant, ...],
-        tests: list[PolicyTest],
-        properties: Mapping[str, PropertyTypes],
-        stored: tuple[frozenset[str], frozenset[str]],
-        subject_types: tuple[str, ...] | None,
-        ids: dict[str, Place],
-    ) -> LoadResult:
-        problems = tuple(sorted({printable(problem) for problem in self.problems.finished()}))
-        if any(problem.severity == "error" for problem in problems):
-            return LoadResult(None, problems)
-        digest = files_digest((file.key, file.content) for file in self.files if not is_test_file(file.name))
         policy = PolicySet(
             roles,
-            MappingProxyType(types),
-            MappingProxyType(conditions),
+            MappingProxyType(types.found),
+            MappingProxyType(conditions.named),
             tuple(grants),
-            problems,
-            digest,
+            (),
+            "",
             invariants,
             MappingProxyType(dict(properties)),
             stored[0],
             stored[1],
             subject_types,
             MappingProxyType(ids),
+            provisioning=provisioning,
         )
+        return self._result(self._with_entities(policy, roots, is_complete), by_question, tests)
+
+    def _with_entities(self, policy: PolicySet, roots: Mapping[str, Fields | None], is_complete: bool) -> PolicySet:
+        """The policy set with what files say of single subjects and resources."""
+        files = [file for file in self.files if is_entity_file(file.name)]
+        for file in files:
+            root = roots.get(file.key)
+            if root is not None and not root.entries:
+                self._report_empty(file.shown_as)
+        if not files:
+            return policy
+        declaring = {file.shown_as for file in self.files if file.name in (ROLES_FILE, PROPERTIES_FILE)}
+        faulty = {problem.place.file for problem in self.problems.found if problem.severity == "error"}
+        is_checked = is_complete and not declaring & faulty
+        found = [(file.layer, root) for file in files if (root := roots.get(file.key)) is not None]
+        return replace(policy, entities=read_entities(found, policy, is_checked, self.problems))
+
+    def _result(self, policy: PolicySet, by_question: GrantIndex, tests: list[PolicyTest]) -> LoadResult:
+        problems = tuple(sorted({printable(problem) for problem in self.problems.finished()}))
+        if any(problem.severity == "error" for problem in problems):
+            return LoadResult(None, problems)
+        digest = files_digest((file.key, file.content) for file in self.files if not is_test_file(file.name))
+        policy = replace(policy, warnings=problems, files_digest=digest)
         policy.take_index(by_question)
+        if policy.entities:
+            tests = [_joined_to_entities(policy, test) for test in tests]
         return LoadResult(policy, problems, tuple(tests))
 
     def _called(self, name: str) -> list[SourceFile]:
@@ -356,6 +371,15 @@ class _Loader:
         return join_roles(levels, declared, names or frozenset(), links, self.problems), names
 
 
+def _first(one: ResourceType, _: ResourceType) -> ResourceType:
+    return one
+
+
+def _names_of(types_by_file: Iterable[TypesOfFile]) -> frozenset[str]:
+    """The names of the resource types of all files, also of those that have a fault."""
+    return frozenset(name for of_file in types_by_file for name in of_file.names)
+
+
 def _ids_in(root: Fields) -> tuple[tuple[Text, str], ...]:
     """The types whose ids a file declares: below each resource type, and in `properties.yaml`; each where it stands."""
     types = root.get("resource_types")
@@ -375,6 +399,17 @@ def is_test_file(name: str) -> bool:
     return name.startswith(TESTS_FOLDER) and name.count("/") == 1 and name.endswith(TESTS_ENDING)
 
 
+def is_entity_file(name: str) -> bool:
+    """Whether a file of a policy set says something of single subjects and resources."""
+    return name == ENTITIES_FILE or (name.startswith(ENTITIES_FOLDER) and name.endswith(".yaml"))
+
+
+def _joined_to_entities(policy: PolicySet, test: PolicyTest) -> PolicyTest:
+    """A test whose questions have what the files say of who asks, and of what is asked about."""
+    joined_ = (replace(one, request=with_written(policy, one.request)) for one in test.expectations)
+    return replace(test, expectations=tuple(joined_))
+
+
 def files_digest(files: Iterable[tuple[str, bytes]]) -> str:
     """A digest over the sorted (name, bytes) of files, as `sha256:…`; any change of any byte or name changes it."""
     digest = hashlib.sha256()
@@ -391,7 +426,7 @@ def printable(problem: Problem) -> Problem:
     file, message, hint = escaped = tuple(map(_on_one_line, texts))
     if escaped == texts:
         return problem
-    return replace(problem, place=replace(problem.place, file=file), message=message, hint=hint)
+    return replace(problem, place=problem.place._replace(file=file), message=message, hint=hint)
 
 
 def _on_one_line(text: str) -> str:

@@ -35,6 +35,14 @@ PROBLEM_PAGES: Mapping[str, str] = MappingProxyType(
 
             Write `allow` or `deny`, one of them.
             """,
+        "bad-entity": """
+            What a file says of a subject or a resource cannot be looked up: its type is
+            not named under `stored` in properties.yaml, a property of it is not declared
+            or has another type, or it lies where nothing can.
+
+            Correct the value, or declare what it is. Numbers, `true` and `false` of a
+            property that is a text stand in quotes.
+            """,
         "bad-name": """
             Names of roles, types, actions, conditions and levels start with a letter, and
             go on with letters, digits, `_`, `-` and `.`; resource types and actions may be
@@ -298,6 +306,12 @@ PROBLEM_PAGES: Mapping[str, str] = MappingProxyType(
             Use a role here, and give it to the person: `klausel assignments import`, or
             POST /v1/assignments.
             """,
+        "too-many-entities": """
+            All that files say of subjects and resources is read whenever the policies
+            are, and a search looks at each. So they hold small sets, up to 1,000.
+
+            Store the others in the database, with `klausel entities import`.
+            """,
         "too-many-questions": """
             Each test asks about every one of its people, actions and resources, and so
             the tests of this file ask more than half a million questions. They are asked
@@ -327,9 +341,9 @@ PROBLEM_PAGES: Mapping[str, str] = MappingProxyType(
             The file would be ignored, and all that it says with it: its name or its place
             has no meaning.
 
-            Policies are roles.yaml, conditions.yaml, invariants.yaml, features/*.yaml and
-            *.csv, and tests/*_test.yaml. Move or rename the file; remarks go into
-            Markdown (.md), which is left alone.
+            Policies are roles.yaml, conditions.yaml, properties.yaml, invariants.yaml,
+            entities.yaml, entities/*.yaml, features/*.yaml and *.csv, and tests/*_test.yaml.
+            Move or rename the file; remarks go into Markdown (.md), which is left alone.
             """,
         "unknown-key": """
             The key has no meaning here, so what it says would be lost.

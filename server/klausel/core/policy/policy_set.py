@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import operator
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,7 +17,9 @@ from klausel.core.policy.scope import Scope
 from klausel.core.terms.problem import Place, Problem
 
 if TYPE_CHECKING:
+    from klausel.core.policy.entity import EntityKey, WrittenEntity
     from klausel.core.policy.invariant import Invariant
+    from klausel.core.policy.provisioning import Provisioning
 
 Effect = Literal["allow", "deny"]
 Key = TypeVar("Key")
@@ -120,6 +124,10 @@ class PolicySet:
     """The types of those who ask; None where they are not declared. Decisions do not depend on it."""
     types_of_ids: Mapping[str, Place] = field(default_factory=lambda: MappingProxyType({}))
     """The types of whose ids declared properties are, each with the place of the first."""
+    entities: Mapping[EntityKey, WrittenEntity] = field(default_factory=lambda: MappingProxyType({}))
+    """What files say of subjects and resources; decisions look it up, and for these nothing in the database."""
+    provisioning: Provisioning | None = None
+    """What becomes of the people and groups that an identity provider sends; None where it may send none."""
 
     def declarations(self, resource_type: str) -> Declarations:
         """What is declared of the requests about a resource type."""
@@ -157,8 +165,8 @@ def changed_keys(before: Mapping[Key, object], after: Mapping[Key, object]) -> s
     """The keys under which two mappings hold different values, or only one holds any."""
     if list(before) == list(after):
         # The usual case, without a look-up: what was not read again is the same object in the same place.
-        pairs = zip(after, before.values(), after.values(), strict=True)
-        return {key for key, one, other in pairs if one is not other and one != other}
+        others = itertools.compress(after, map(operator.is_not, before.values(), after.values()))
+        return {key for key in others if before[key] != after[key]}
     return {key for key in {**before, **after} if key not in before or key not in after or before[key] != after[key]}
 
 

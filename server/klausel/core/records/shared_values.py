@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from klausel.core.records.batch_record import each_of_batch
 from klausel.core.records.decision_record import Record
 
 LARGE_BYTES = 1024
@@ -17,7 +18,7 @@ LARGE_BYTES = 1024
 MOST_BYTES_OF_DECISIONS = 1024 * 1024
 MOST_BYTES_OF_VALUES = 8 * 1024 * 1024
 
-MEMBERS = ("subject", "action", "resource", "context", "roles")
+MEMBERS = ("subject", "action", "resource", "context", "roles", "grant")
 """What can be shared."""
 
 
@@ -40,62 +41,40 @@ def count_decisions(lines: list[bytes]) -> int:
 
 
 class SharedValues:
-    """Takes the large records of one batch. A value that came before is written once for all decisions after that."""
+    """Takes the records of one batch. Of large values, and of each grant, equal ones are written once."""
 
-    __slots__ = ("_decisions", "_decisions_bytes", "_head", "_met", "_values", "_values_bytes", "beginning")
+    __slots__ = ("_decisions", "_decisions_bytes", "_head", "_values", "_values_bytes")
 
-    def __init__(self) -> None:
-        self.beginning: bytes | None = None
-        """What each record of the batch starts with, as it is written, up to the comma; None where that is not known now."""
-        self._met: set[int] = set()
-        self._begin(b"")
-
-    def _begin(self, head: bytes) -> None:
+    def __init__(self, head: bytes) -> None:
+        """`head` are the members that each record of the batch has, with the brace before them and a comma behind."""
         self._head = head
+        self._begin()
+
+    def _begin(self) -> None:
         self._values: dict[bytes, int] = {}
         self._values_bytes = 0
         self._decisions: list[bytes] = []
         self._decisions_bytes = 0
 
-    def take(self, head: Record, record: Record, dumps: Callable[[object], bytes]) -> tuple[bool, bytes | None]:
-        """Whether a record is written with others, and a line that is complete by that; `dumps` gives JSON without a newline.
-
-        `head` are the members with which the record starts.
-        """
+    def take(self, own: Record, dumps: Callable[[object], bytes]) -> bytes | None:
+        """Takes the rest of a record; gives a line that is complete by that. `dumps` gives JSON."""
+        full = None
+        if self._decisions_bytes > MOST_BYTES_OF_DECISIONS or self._values_bytes > MOST_BYTES_OF_VALUES:
+            full = self.end()
+            self._begin()
         shared = {}
         for member in MEMBERS:
-            value = record.get(member)
-            if value:
-                data = dumps(value)
-                if len(data) < LARGE_BYTES:
-                    continue
-                # A hash that two values have in common costs nothing but the form: the values themselves tell them apart.
-                if hash(data) in self._met:
-                    shared[member] = data
-                else:
-                    self._met.add(hash(data))
-        if not shared:
-            return False, None
-        head_now, full = dumps(head), None
-        if (
-            head_now != self._head
-            or self._decisions_bytes > MOST_BYTES_OF_DECISIONS
-            or self._values_bytes > MOST_BYTES_OF_VALUES
-        ):
-            full = self.end()
-            self._begin(head_now)
-        own = {name: value for name, value in record.items() if name not in head and name not in shared}
-        own["shared"] = {member: self._number(data) for member, data in shared.items()}
-        written = dumps(own)
+            data = dumps(own[member]) if own.get(member) else b""
+            if member == "grant" or len(data) >= LARGE_BYTES:
+                shared[member] = self._number(data or b"null")
+        written = dumps({**{name: value for name, value in own.items() if name not in shared}, "shared": shared})
         self._decisions.append(written)
         self._decisions_bytes += len(written)
-        return True, full
+        return full
 
-    def end(self) -> bytes | None:
-        """The line of the decisions that were taken since the last one; None where there are none."""
-        if not self._decisions:
-            return None
-        parts = (self._head[:-1], b',"shared":[', b",".join(self._values), b'],"decisions":[', b",".join(self._decisions))
+    def end(self) -> bytes:
+        """The line of the decisions that were taken since the last one, of which there must be some."""
+        parts = (self._head, b'"shared":[', b",".join(self._values), b'],"decisions":[', b",".join(self._decisions))
         return SharedLine.of(b"".join((*parts, b"]}\n")), len(self._decisions))
 
     def _number(self, data: bytes) -> int:
@@ -111,6 +90,9 @@ def each_record(line: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     decisions = line.get("decisions")
     if decisions is None:
         yield line
+        return
+    if "columns" in line:
+        yield from each_of_batch(line)
         return
     values = line.get("shared")
     if type(decisions) is not list or type(values) is not list:

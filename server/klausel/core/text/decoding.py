@@ -14,6 +14,7 @@ _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _INVISIBLE = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ufffe\uffff]|\r(?!\n)"
 )
+_USUAL = bytes([*b"\t\n", *range(0x20, 0x7F)])
 
 
 def decode(content: bytes, file: str) -> tuple[str | None, list[Problem]]:
@@ -42,6 +43,8 @@ def decode(content: bytes, file: str) -> tuple[str | None, list[Problem]]:
 def _invisible_characters(text: str, file: str) -> list[Problem]:
     """A problem for the first such character of each line."""
     problems: list[Problem] = []
+    if text.isascii() and not text.encode().translate(None, _USUAL):  # most files, told at once
+        return problems
     line = 1
     seen = 0
     for match in _INVISIBLE.finditer(text):

@@ -4,10 +4,24 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import yaml
+from yaml.events import (
+    AliasEvent,
+    CollectionStartEvent,
+    DocumentEndEvent,
+    DocumentStartEvent,
+    Event,
+    MappingEndEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+    StreamEndEvent,
+    StreamStartEvent,
+)
 
 from klausel.core.terms.problem import Place, Problem
 from klausel.core.text.cut_texts import is_cut
@@ -19,6 +33,8 @@ _Loader: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NULLS = ("~", "null", "Null", "NULL")
 _SHOWN = 40
 _QUOTES = ("'", '"')
+_WITH_SIGNS = frozenset((*_QUOTES, "|", ">"))
+"""The styles of a scalar that has a sign at its start; others are plain."""
 # By parts of what libyaml, or PyYAML where it stands alone, says.
 _IN_PLAIN_WORDS = {
     "mapping values are not allowed": (
@@ -53,8 +69,7 @@ _ODD_BLANK = re.compile(r"[^\S \t\r\n]")
 _AT_THEIR_START = ("end of stream", "could not find expected ':'", "expected ',' or")
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(NamedTuple):
     """A scalar; `place` is where its first character stands, inside the quotes.
 
     `places` has the place of each character, and of the end, where they do not just stand side by side. `is_quoted` tells
@@ -101,10 +116,14 @@ class Fields:
     def entry(self, key: str) -> tuple[Text, Node] | None:
         """A key as it is written, with its value; None when there is none."""
         self.asked.add(key)
-        return next((entry for entry in self.entries if entry[0].value == key), None)
+        for entry in self.entries:
+            if entry[0].value == key:
+                return entry
+        return None
 
 
 Node = Text | Items | Fields
+_Value = ScalarEvent | CollectionStartEvent
 
 
 class _Refused(Exception):
@@ -180,90 +199,98 @@ class _Reader:
         self._text = text
         self._file = file
         self._problems = problems
-        self._events = yaml.parse(text, Loader=_Loader)
+        self._loader = _Loader(text)
+        self._next_event: Callable[[], Any] = self._loader.get_event
+        self._next_comment = -1
 
     def read(self) -> Node | None:
         root: Node | None = None
         documents = 0
-        for event in self._events:
-            if isinstance(event, yaml.DocumentStartEvent):
-                documents += 1
-                if documents > 1:
-                    self._refuse(event, "the file holds more than one document", "remove the `---` line")
-            elif not isinstance(event, yaml.StreamStartEvent | yaml.StreamEndEvent | yaml.DocumentEndEvent):
-                root = self._node(event, 1)
+        try:
+            while event := self._next_event():
+                if isinstance(event, DocumentStartEvent):
+                    documents += 1
+                    if documents > 1:
+                        self._refuse(event, "the file holds more than one document", "remove the `---` line")
+                elif not isinstance(event, StreamStartEvent | StreamEndEvent | DocumentEndEvent):
+                    root = self._node(event, 1)
+        finally:
+            self._loader.dispose()
         return root
 
-    def _node(self, event: yaml.Event, depth: int, is_key: bool = False, key_column: int | None = None) -> Node:
+    def _node(self, event: _Value | AliasEvent, depth: int, is_key: bool = False, key_column: int | None = None) -> Node:
         if depth > DEEPEST_NESTING:
             self._refuse(event, f"this is nested deeper than {DEEPEST_NESTING} levels", "flatten it")
-        if isinstance(event, yaml.AliasEvent):
+        if isinstance(event, AliasEvent):
             self._refuse(
                 event, "aliases (`*name`) are not used in policies", 'write the value out; a star stands in quotes: "*"'
             )
-        self._check_properties(event)
-        if isinstance(event, yaml.ScalarEvent):
-            if not is_key:
-                self._warn_where_cut(event, key_column)
-            return self._scalar(event, is_key)
+        if event.anchor or event.tag:
+            self._check_properties(event)
+        if isinstance(event, ScalarEvent):
+            return self._scalar(event, is_key, key_column)
         place = self._place(event)
-        if isinstance(event, yaml.SequenceStartEvent):
+        if isinstance(event, SequenceStartEvent):
             items = []
-            for inner in self._events:
-                if isinstance(inner, yaml.SequenceEndEvent):
-                    break
+            while not isinstance(inner := self._next_event(), SequenceEndEvent):
                 items.append(self._node(inner, depth + 1))
             return Items(tuple(items), place)
         return self._fields(place, depth)
 
-    def _check_properties(self, event: yaml.Event) -> None:
+    def _check_properties(self, event: _Value) -> None:
         """Reports an anchor and a tag, and reads on as if they were not there."""
-        if isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent):
-            if event.anchor:
-                hint = "remove it, or put the whole text in quotes"
-                self._report(event, f"anchors such as `&{event.anchor}` are not used in policies", hint)
-            if event.tag:
-                hint = "remove the tag, or put the whole text in quotes; in conditions, write `not` for `!`"
-                say = self._report if getattr(event, "value", "something") else self._refuse
-                say(event, f"tags such as `{event.tag}` are not used in policies", hint)
+        if event.anchor:
+            hint = "remove it, or put the whole text in quotes"
+            self._report(event, f"anchors such as `&{event.anchor}` are not used in policies", hint)
+        if event.tag:
+            hint = "remove the tag, or put the whole text in quotes; in conditions, write `not` for `!`"
+            say = self._report if getattr(event, "value", "something") else self._refuse
+            say(event, f"tags such as `{event.tag}` are not used in policies", hint)
 
-    def _warn_where_cut(self, event: yaml.ScalarEvent, key_column: int | None) -> None:
-        if event.style in (*_QUOTES, "|", ">") or event.end_mark is None:
-            return
-        if is_cut(self._text, event.end_mark.index, event.value, key_column):
-            end = event.value[-_SHOWN:]
-            shown = f'the text "{end}"' if end == event.value else f'the text with the end "{end}"'
-            message = f"{shown} ends where a comment starts" if event.value else "a comment stands where a text is expected"
+    def _warn_where_cut(self, start: Place, end: int, value: str, key_column: int | None) -> None:
+        if is_cut(self._text, end, value, key_column):
+            shown_end = value[-_SHOWN:]
+            shown = f'the text "{shown_end}"' if shown_end == value else f'the text with the end "{shown_end}"'
+            message = f"{shown} ends where a comment starts" if value else "a comment stands where a text is expected"
             hint = "put the whole text in quotes; a comment that is meant goes on a line of its own, above"
-            self._problems.append(Problem(self._place(event), "cut-text", message, hint, "warning"))
+            self._problems.append(Problem(start, "cut-text", message, hint, "warning"))
 
-    def _scalar(self, event: yaml.ScalarEvent, is_key: bool) -> Text:
-        start = self._place(event)
-        is_plain = event.style not in (*_QUOTES, "|", ">")
-        if is_plain and event.value in _NULLS and not is_key:
-            return Text("", start)
-        if event.start_mark is None or event.end_mark is None or event.anchor or event.tag:
-            return Text(event.value, start, is_quoted=not is_plain)
-        source = self._text[event.start_mark.index : event.end_mark.index]
-        if is_plain and source == event.value:
-            return Text(event.value, start)
-        if event.style in _QUOTES and source[1:-1] == event.value:
-            return Text(event.value, Place(start.file, start.line, start.column + 1), is_quoted=True)
-        read_places = places_of_flow if is_plain or event.style in _QUOTES else places_of_block
-        places = read_places(source, event.value, start)
-        return Text(event.value, places[0], places, not is_plain)
+    def _is_before_comment(self, end: int) -> bool:
+        """Whether only blanks and line ends stand between an offset and the next sign of a comment; offsets only grow."""
+        if self._next_comment < end:
+            found = self._text.find("#", end)
+            self._next_comment = len(self._text) if found < 0 else found
+        return self._next_comment < len(self._text) and not self._text[end : self._next_comment].strip()
+
+    def _scalar(self, event: ScalarEvent, is_key: bool, key_column: int | None) -> Text:
+        value, style, mark, end_mark = event.value, event.style, event.start_mark, event.end_mark
+        is_plain = style not in _WITH_SIGNS
+        start = Place(self._file, mark.line + 1, mark.column + 1) if mark else Place(self._file, 1, 1)
+        if is_plain and not is_key:
+            if end_mark is not None and (not value or self._is_before_comment(end_mark.index)):
+                self._warn_where_cut(start, end_mark.index, value, key_column)
+            if value in _NULLS:
+                return Text("", start)
+        if mark is None or end_mark is None or event.anchor or event.tag:
+            return Text(value, start, is_quoted=not is_plain)
+        source = self._text[mark.index : end_mark.index]
+        if is_plain and source == value:
+            return Text(value, start)
+        if style in _QUOTES and source[1:-1] == value:
+            return Text(value, Place(start.file, start.line, start.column + 1), is_quoted=True)
+        read_places = places_of_flow if is_plain or style in _QUOTES else places_of_block
+        places = read_places(source, value, start)
+        return Text(value, places[0], places, not is_plain)
 
     def _fields(self, place: Place, depth: int) -> Fields:
         entries: dict[str, tuple[Text, Node]] = {}
-        for inner in self._events:
-            if isinstance(inner, yaml.MappingEndEvent):
-                break
+        while not isinstance(inner := self._next_event(), MappingEndEvent):
             key = self._node(inner, depth + 1, is_key=True)
             if not isinstance(key, Text):
                 self._refuse(inner, "a list or mapping stands where a key is expected", "quote texts that start with [ or {")
-            of_value = next(self._events)
+            of_value = self._next_event()
             if key.value == _MERGE and not key.is_quoted:
-                say = self._refuse if isinstance(of_value, yaml.AliasEvent) else self._report
+                say = self._refuse if isinstance(of_value, AliasEvent) else self._report
                 say(inner, "merge keys (`<<`) are not used in policies", _INSTEAD_OF_MERGING)
             value = self._node(of_value, depth + 1, key_column=key.place.column)
             if key.value == _MERGE and isinstance(value, Fields):
@@ -276,12 +303,12 @@ class _Reader:
                 entries[key.value] = (key, value)
         return Fields(tuple(entries.values()), place)
 
-    def _place(self, event: yaml.Event) -> Place:
+    def _place(self, event: Event) -> Place:
         mark = event.start_mark
         return Place(self._file, mark.line + 1, mark.column + 1) if mark else Place(self._file, 1, 1)
 
-    def _report(self, event: yaml.Event, message: str, hint: str) -> None:
+    def _report(self, event: Event, message: str, hint: str) -> None:
         self._problems.append(Problem(self._place(event), "yaml-feature", message, hint))
 
-    def _refuse(self, event: yaml.Event, message: str, hint: str) -> NoReturn:
+    def _refuse(self, event: Event, message: str, hint: str) -> NoReturn:
         raise _Refused(Problem(self._place(event), "yaml-feature", message, hint))

@@ -16,12 +16,11 @@ from typing import Protocol
 import orjson
 
 from klausel.core.decisions.decide import Decision
-from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.policy.policy_set import Grant
+from klausel.core.records.batch_record import Noted, batch_of
 from klausel.core.records.decision_record import Record, describe_grant, record_of, second_text, time_text
-from klausel.core.records.shared_values import LARGE_BYTES, SharedValues, count_decisions
+from klausel.core.records.shared_values import LARGE_BYTES, SharedLine, SharedValues, count_decisions
 from klausel.core.terms.masking import Masks
-from klausel.core.terms.request import Request
 
 MOST_WAITING_BYTES = 64 * 1024 * 1024
 SHARE_OF_A_CALLER = 20
@@ -31,7 +30,7 @@ SECONDS_TO_GATHER = 0.05
 SECONDS_BETWEEN_TRIES = 0.5
 SECONDS_BETWEEN_LOOKS = 0.1
 LINES_PER_WRITE = 1000
-MOST_GRANTS_KEPT = 10_000
+MOST_KEPT = 10_000
 
 _NEWLINE = orjson.OPT_APPEND_NEWLINE
 _log = logging.getLogger(__name__)
@@ -84,6 +83,8 @@ class DecisionLog:
         most_waiting: int = 20_000,
     ) -> None:
         self.sample_rate = sample_rate
+        self.keeps: Callable[[Decision], bool] | None = None if sample_rate >= 1 else self._is_in_sample
+        """Whether a decision is recorded; None where each is."""
         self.is_strict = strict
         self._sink = sink
         self._masks = Masks(masks)
@@ -103,7 +104,9 @@ class DecisionLog:
         self._is_failing = False
         self._process = token_hex(4)
         self._numbers = count(1)
-        self._second = (0, "")
+        self._second = (0, b"")
+        self._common: dict[tuple[str, str, bytes, str | None], bytes] = {}
+        """What the records of many requests have in common, as it is written."""
         self._is_closing = threading.Event()
         self._writer: threading.Thread | None = None
         if not strict:
@@ -111,97 +114,69 @@ class DecisionLog:
             self._writer = threading.Thread(target=self._write_all, name="decision-log", daemon=False)
             self._writer.start()
 
-    def keeps(self, decision: Decision) -> bool:
-        """Whether a decision is recorded: every deny, and the share of the allows that is asked for."""
-        return self.sample_rate >= 1 or not decision.allowed or random() < self.sample_rate
+    def _is_in_sample(self, decision: Decision) -> bool:
+        """Whether it is a deny, or of the share of the allows that is asked for."""
+        return not decision.allowed or random() < self.sample_rate
 
     def new_id(self) -> str:
         """A name for the records of one HTTP request that no other has."""
         return f"{self._process}-{next(self._numbers)}"
 
-    def head(self, route: str, request_id: str | None, caller: str) -> Record:
-        """What the records of the HTTP request that comes now share; one without an id gets one."""
-        seconds, rest = divmod(time.time_ns(), 1_000_000_000)
+    def head(
+        self,
+        nanoseconds: int,
+        request_id: str,
+        route: str,
+        caller: str,
+        policy: bytes,
+        revision: str | None,
+        more: Record | None = None,
+    ) -> bytes:
+        """What all records of the HTTP request that came at a time start with, up to a comma."""
+        seconds, rest = divmod(nanoseconds, 1_000_000_000)
         second = self._second
         if second[0] != seconds:
-            second = self._second = (seconds, second_text(seconds))
-        return {
-            "time": f"{second[1]}.{rest // 1000:06d}Z",
-            # A name of the log's own, so that the records of a batch can be found together.
-            "request_id": request_id or self.new_id(),
-            "route": route,
-            "caller": caller,
-        }
+            second = self._second = (seconds, second_text(seconds).encode())
+        key = (route, caller, policy, revision)
+        common = self._common.get(key)
+        if common is None:
+            if len(self._common) >= MOST_KEPT:
+                self._common.clear()
+            named = {"route": route, "caller": caller, "policy": orjson.Fragment(policy), "assignments_revision": revision}
+            common = self._common[key] = _dumps(named)[1:-1]
+        head = b'{"time":"%b.%06dZ","request_id":%b,%b,' % (second[1], rest // 1000, orjson.dumps(request_id), common)
+        return head + _dumps(more)[1:-1] + b"," if more else head
 
-    def line(
-        self,
-        head: Record,
-        index: int | None,
-        request: Request | None,
-        decision: Decision,
-        effective_roles: EffectiveRoles | None,
-        nanoseconds: int,
-    ) -> bytes:
-        """The record of a decision as `record` takes it; see `klausel.core.records.decision_record.record_of`."""
-        return self._record(head, index, request, decision, effective_roles, nanoseconds)[2]
-
-    def add_line(
-        self,
-        lines: list[bytes],
-        shared: SharedValues,
-        head: Record,
-        index: int | None,
-        request: Request | None,
-        decision: Decision,
-        effective_roles: EffectiveRoles | None,
-        nanoseconds: int,
-    ) -> None:
-        """Adds the record of an item of a batch to its lines, or to the values that it shares with items before it.
-
-        What the records start with is written once, and again whenever `shared.beginning` is None.
-        """
+    def line(self, head: bytes, noted: Noted) -> bytes:
+        """The record of one decision; see `klausel.core.records.decision_record.record_of`."""
+        record = record_of(*noted, self._fragment)
+        if self._finishes:
+            self._finish(record, noted[2])
         try:
-            if shared.beginning is None:
-                shared.beginning = orjson.dumps(head)[:-1] + b","
-            own = record_of({}, index, request, decision, effective_roles, nanoseconds, self._fragment)
-            if self._finishes:
-                self._finish(own, decision)
-            line = shared.beginning + orjson.dumps(own, option=_NEWLINE)[1:]
-            if len(line) < LARGE_BYTES:
-                lines.append(line)
-                return
-            dumps: Callable[[object], bytes] = orjson.dumps
-            record = {**head, **own}
+            return head + orjson.dumps(record, option=_NEWLINE)[1:]
         except TypeError:
-            dumps, record, line = self._record(head, index, request, decision, effective_roles, nanoseconds)
-        if len(line) >= LARGE_BYTES:
-            is_taken, full = shared.take(head, record, dumps)
+            return head + _dump_all(record)[1:] + b"\n"
+
+    def lines_of_batch(self, head: bytes, noted: Sequence[Noted]) -> list[bytes]:
+        """The records of some items of a batch, on as few lines as they need."""
+        if not self._finishes:
+            batch = batch_of(noted, self._fragment)
+            try:
+                data = orjson.dumps(batch, option=_NEWLINE)
+            except TypeError:
+                batch = None
+            if batch is not None and len(data) < LARGE_BYTES * len(noted):
+                return [SharedLine.of(head + data[1:], len(noted))]
+        # Each by itself, which takes longer: masked, or with members that are rare, or with large values, which equal others.
+        shared = SharedValues(head)
+        lines = []
+        for one in noted:
+            record = record_of(*one, self._fragment)
+            self._finish(record, one[2])
+            full = shared.take(record, _dumps)
             if full is not None:
                 lines.append(full)
-            if is_taken:
-                return
-        lines.append(line)
-
-    def _record(
-        self,
-        head: Record,
-        index: int | None,
-        request: Request | None,
-        decision: Decision,
-        effective_roles: EffectiveRoles | None,
-        nanoseconds: int,
-    ) -> tuple[Callable[[object], bytes], Record, bytes]:
-        """What writes values as in the record, the record, and its line."""
-        try:
-            record = record_of(head, index, request, decision, effective_roles, nanoseconds, self._fragment)
-            if self._finishes:
-                self._finish(record, decision)
-            return orjson.dumps, record, orjson.dumps(record, option=_NEWLINE)
-        except TypeError:
-            # A number beyond 64 bits, or more nesting than orjson writes.
-            record = record_of(head, index, request, decision, effective_roles, nanoseconds)
-            self._finish(record, decision)
-            return _dump_all, record, _dump_all(record) + b"\n"
+        return [*lines, shared.end()]
 
     def _finish(self, record: Record, decision: Decision) -> None:
         if self.sample_rate < 1 and decision.allowed:
@@ -219,12 +194,17 @@ class DecisionLog:
         if self.is_strict:
             self._write_strictly(lines)
             return
-        number, size = count_decisions(lines), sum(map(len, lines))
+        if len(lines) == 1:
+            line = lines[0]
+            number, size = line.decisions if type(line) is SharedLine else 1, len(line)
+        else:
+            number, size = count_decisions(lines), sum(map(len, lines))
         with self._lock:
             records, bytes_ = self._waiting_records + number, self._waiting_bytes + size
             own_records, own_bytes = self._callers.get(caller, (0, 0))
             own = (own_records + number, own_bytes + size)
-            if not self._has_room(records, bytes_, *own):
+            is_roomy = records <= self._most_waiting and bytes_ <= MOST_WAITING_BYTES
+            if not is_roomy and not self._has_room(records, bytes_, *own):
                 self._dropped += number
                 self._untold += number
                 return
@@ -359,12 +339,20 @@ class DecisionLog:
     def _fragment(self, grant: Grant) -> orjson.Fragment:
         known = self._grants.get(id(grant))
         if known is None:
-            if len(self._grants) >= MOST_GRANTS_KEPT:
+            if len(self._grants) >= MOST_KEPT:
                 self._grants.clear()
             # The grant is kept with it, so that no other can take over its identity.
             known = self._grants[id(grant)] = (grant, orjson.Fragment(orjson.dumps(describe_grant(grant))))
         return known[1]
 
 
+def _dumps(value: object) -> bytes:
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        return _dump_all(value)
+
+
 def _dump_all(value: object) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode()
+    """JSON also of numbers beyond 64 bits, and of more nesting than orjson writes."""
+    return json.dumps(value, separators=(",", ":"), default=lambda fragment: json.loads(fragment.contents)).encode()

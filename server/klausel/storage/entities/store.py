@@ -9,15 +9,8 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Engine, and_, func, select
 
-from klausel.core.policy.entity import (
-    Entity,
-    EntityFault,
-    EntityKey,
-    EntityKind,
-    fault_in_entity,
-    fault_in_key,
-    properties_text,
-)
+from klausel.core.policy.entity import Entity, EntityKey, EntityKind, properties_text
+from klausel.core.policy.entity_faults import EntityFault, fault_in_entity, fault_in_key, fault_of_written
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.policy.roles import top_domain
 from klausel.core.records.change_record import GRANTED, Origin
@@ -189,7 +182,8 @@ def _checked(
             if len(faults) == MOST_FAULTS:
                 break
     for index, key in enumerate(remove):
-        fault = fault_in_key(*key)
+        written = policy.entities.get(key)
+        fault = fault_in_key(*key) if written is None else fault_of_written(written)
         if fault is None and key in wanted:
             fault = EntityFault("id", f"{key[1]}:{key[2]} is in both lists; leave it in one of them")
         if fault is not None and len(faults) < MOST_FAULTS:

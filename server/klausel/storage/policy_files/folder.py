@@ -25,6 +25,7 @@ from klausel.storage.file_rules import (
 from klausel.storage.git.moved_folder import folder_at
 from klausel.storage.git.objects import GitCommit, GitError
 from klausel.storage.git.repository import GitRepository
+from klausel.storage.policy_files.plain_files import PlainFiles, lies_in
 
 _OPENED_FOR_READING = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 
@@ -199,18 +200,22 @@ def read_files(folder: Path, model: Path | None) -> tuple[list[SourceFile], list
     root = os.path.realpath(folder)
     shown_folder = shown(folder)
     start = "" if shown_folder == "." else f"{shown_folder.rstrip('/')}/"
-    real_folders: dict[str, str] = {}
-    for name in _everything_in(folder, root, problems):
-        path, shown_as = os.path.join(folder, name), start + name
-        why = None if _is_plain_file(path, root, real_folders) else _why_unreadable(path, root)
-        if why is not None:
-            problems.append(unreadable(shown_as, *why))
-            continue
-        problem = problem_of_name(name, shown_as)
-        if problem is None:
-            _read(path, name, shown_as, files, problems, root)
-        else:
-            problems.append(problem)
+    names, plain = _everything_in(folder, root, problems)
+    with PlainFiles(root) as plain_files:
+        for name in names:
+            path, shown_as = os.path.join(folder, name), start + name
+            problem = problem_of_name(name, shown_as)
+            content = plain_files.content(path) if problem is None and name in plain else None
+            if content is not None:
+                files.append(SourceFile(name, shown_as, content))
+                continue
+            why = None if problem is not None and name in plain else _why_unreadable(path, root)
+            if why is not None:
+                problems.append(unreadable(shown_as, *why))
+            elif problem is not None:
+                problems.append(problem)
+            else:
+                _read(path, name, shown_as, files, problems, root)
     if model is not None:
         _read_model(model, files, problems)
     return files, problems
@@ -228,54 +233,54 @@ def _read_model(model: Path, files: list[SourceFile], problems: list[Problem]) -
         problems.append(no_model(shown(model)))
 
 
-def _everything_in(folder: Path, root: str, problems: list[Problem]) -> list[str]:
-    """The names of all that is no folder and is not passed over, sorted, with the links to folders that are not followed.
+def _everything_in(folder: Path, root: str, problems: list[Problem]) -> tuple[list[str], set[str]]:
+    """The names of all that is no folder and is not passed over, sorted, and those among them that are regular files.
 
     A link to a folder is followed when that lies in `root` and is not read anyway, so that no folder is read twice and no
-    circle of links without end. A problem for each folder that cannot be read.
+    circle of links without end; else it is among the names. A problem for each folder that cannot be read.
     """
-
-    def report(error: OSError) -> None:
-        problems.append(_no_access(Path(error.filename), "folder", error))
-
     found: list[str] = []
+    plain: set[str] = set()
     links: list[str] = []
     read_already: set[str] = set()
 
-    def walk(start: str) -> None:
-        for place, folders, names in os.walk(os.path.join(folder, start), onerror=report):
-            read_already.add(os.path.realpath(place))
-            inside = os.path.relpath(place, folder).replace(os.sep, "/")
-            above = "" if inside == "." else f"{inside}/"
-            folders[:] = [name for name in folders if not is_passed_over(f"{above}{name}/")]
-            links.extend(above + name for name in folders if os.path.islink(os.path.join(place, name)))
-            found.extend(above + name for name in names if not is_passed_over(above + name))
+    def walk(place: str, above: str) -> None:
+        try:
+            with os.scandir(place) as entries:
+                listed = list(entries)
+        except OSError as error:
+            problems.append(_no_access(Path(place), "folder", error))
+            return
+        read_already.add(os.path.realpath(place))
+        folders: list[str] = []
+        for entry in listed:
+            name = above + entry.name
+            if _is_folder(entry):
+                if not is_passed_over(f"{name}/"):
+                    (links if entry.is_symlink() else folders).append(name)
+            elif not is_passed_over(name):
+                found.append(name)
+                if entry.is_file(follow_symlinks=False):
+                    plain.add(name)
+        for name in folders:
+            walk(os.path.join(folder, name), f"{name}/")
 
-    walk("")
+    walk(str(folder), "")
     while links:
         # Only now are the folders known that are read without any link.
         link = links.pop(0)
         target = os.path.realpath(os.path.join(folder, link))
-        if _lies_in(target, root) and target not in read_already:
-            walk(link)
+        if lies_in(target, root) and target not in read_already:
+            walk(os.path.join(folder, link), f"{link}/")
         else:
             found.append(link)
-    return sorted(found, key=lambda name: name.split("/"))
+    return sorted(found, key=lambda name: name.split("/")), plain
 
 
-def _lies_in(target: str, root: str) -> bool:
-    """Whether a path without links is another one, or lies below it."""
-    return target == root or target.startswith(root.rstrip(os.sep) + os.sep)
-
-
-def _is_plain_file(path: str, root: str, real_folders: dict[str, str]) -> bool:
-    """Whether a file is neither a link nor reached by one out of `root`: the usual case, in which less is to be looked at."""
-    folder = os.path.dirname(path)
-    real = real_folders.get(folder)
-    if real is None:
-        real = real_folders[folder] = os.path.realpath(folder)
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether something is a folder, or a link to one."""
     try:
-        return _lies_in(real, root) and stat.S_ISREG(os.lstat(path).st_mode)
+        return entry.is_dir()
     except OSError:
         return False
 
@@ -283,7 +288,7 @@ def _is_plain_file(path: str, root: str, real_folders: dict[str, str]) -> bool:
 def _why_unreadable(path: str, root: str) -> tuple[str, str] | None:
     """Why something in a folder is not to be read, and the cure; None for a file. Opens nothing."""
     target = os.path.realpath(path)
-    if not _lies_in(target, root):
+    if not lies_in(target, root):
         return "this is a link that goes out of the policy folder, and such are not followed", "put the file itself here"
     try:
         kind = os.stat(target).st_mode
@@ -316,7 +321,7 @@ def _content(path: str | Path, root: str | None) -> bytes:
     replaced = OSError(errno.EINVAL, "it was replaced by something else")
     target = os.path.realpath(path, strict=True)
     # What was looked at may have been replaced since, by a link that leads out or by a pipe, which would be waited for.
-    if root is not None and not _lies_in(target, root):
+    if root is not None and not lies_in(target, root):
         raise replaced
     with open(os.open(target, os.O_RDONLY | _OPENED_FOR_READING), "rb") as file:
         found = os.fstat(file.fileno())
