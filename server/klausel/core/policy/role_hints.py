@@ -54,6 +54,8 @@ def hint_on_grantee(
 
 def hint_on_role(written: str, roles: Collection[str], suggestions: Suggestions | None = None) -> str:
     """What to write instead of a text that is no role, where only roles can stand."""
+    if len(several := written.split()) > 1 and set(several) <= {*roles}:
+        return f"write several names as a list: [{', '.join(several)}]"
     near = misspelt_role(written.strip().removeprefix("role:"), roles, suggestions)
     return f'did you mean "{near}"? {DECLARED_IN}' if near else DECLARED_IN
 
