@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from doors import ROOT, Json
+from doors import ROOT
+from identity_provider import BOSSES, ENTERPRISE, GROUP, LETTERS, MAPPING, PATCH, ROLES, USER, Provider, fitting
 from scim2_client.engines.wsgi import WSGISCIMClient
 from scim2_tester import Status, check_server
 from werkzeug.test import Client
@@ -24,106 +24,6 @@ from klausel.settings import Settings
 from klausel.storage.assignments import store as store_module
 from klausel.storage.callers.keys import KeyStore
 from klausel.storage.provisioned import rows
-
-USER = "urn:ietf:params:scim:schemas:core:2.0:User"
-GROUP = "urn:ietf:params:scim:schemas:core:2.0:Group"
-PATCH = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
-ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
-ROLES = """
-levels: {firm: {named_by: firm}, team: {named_by: team, requires_role_above: true}}
-roles: {boss: {level: firm, keep_one: true, contains: clerk}, clerk: {level: firm}, helper: {level: team}}
-"""
-LETTERS = """
-resource_types: {letter: {actions: [read]}}
-grants: [{allow: clerk, to: read, resource: letter}]
-"""
-MAPPING = """
-subject_from: userName
-groups:
-  Bosses: {north: boss}
-  Clerks: {north: clerk}
-  north-{team}-helpers: {north: clerk, "north/{team}": helper}
-  Southern: {south: clerk}
-"""
-BOSSES = [("group:Bosses", "boss", "north"), ("user:bea", "group:Bosses", "")]
-
-
-def fitting(attribute: str, value: str) -> str:
-    """The query by which providers look for one."""
-    return "filter=" + quote(f'{attribute} eq "{value}"')
-
-
-class Provider:
-    """What an identity provider asks of the service, and what the service has by then."""
-
-    def __init__(self, service: Service, policies: Path, key: str = "") -> None:
-        self.service = service
-        self.policies = policies
-        self.headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self.client = Client(create_flask_app(service))
-
-    def ask(self, method: str, path: str, body: object = None, expected: int = 200, **headers: str) -> Any:
-        """The body of the answer, which must have this status, and the form of SCIM."""
-        data = None if body is None else json.dumps(body).encode()
-        sent = {"Content-Type": "application/scim+json; charset=utf-8"} if data else {}
-        answer = self.client.open(
-            f"/scim/v2{path}",
-            method=method,
-            data=data,
-            headers={**sent, **self.headers, **headers},
-            base_url="http://localhost",
-        )
-        assert answer.status_code == expected, answer.get_data(as_text=True)
-        if expected == 204:
-            assert answer.get_data() == b""
-            return None
-        assert answer.mimetype == "application/scim+json"
-        told = json.loads(answer.get_data())
-        if expected >= 400:
-            assert told["schemas"] == ["urn:ietf:params:scim:api:messages:2.0:Error"]
-            assert told["status"] == str(expected)
-            assert told["detail"]
-        return told
-
-    def person(self, name: str, expected: int = 201, **more: object) -> str:
-        told = self.ask("POST", "/Users", {"schemas": [USER], "userName": name, **more}, expected)
-        return str(told.get("id") or told["detail"])
-
-    def group(self, name: str, *members: str, expected: int = 201) -> str:
-        body = {"schemas": [GROUP], "displayName": name, "members": [{"value": id_} for id_ in members]}
-        told = self.ask("POST", "/Groups", body, expected)
-        return str(told.get("id") or told["detail"])
-
-    def patch(self, path: str, *operations: Json, expected: int = 204) -> Any:
-        return self.ask("PATCH", path, {"schemas": [PATCH], "Operations": list(operations)}, expected)
-
-    def rows(self) -> list[tuple[str, str, str]]:
-        return [row.key for row in self.service.store.export_rows()]
-
-    def changes(self) -> list[tuple[str, str | None]]:
-        """The channel and the caller of each change of role assignments, the newest first."""
-        found: list[Json] = self.client.get("/v1/assignment-log?limit=1000", base_url="http://localhost").json["changes"]
-        return [(one["channel"], one["caller"]) for one in found]
-
-    def map(self, mapping: str | None) -> None:
-        """Another mapping, taken at once."""
-        if mapping is None:
-            (self.policies / "provisioning.yaml").unlink()
-        else:
-            (self.policies / "provisioning.yaml").write_text(mapping)
-        assert self.service.reload_policy() == "taken"
-
-    def may_read(self, name: str) -> bool:
-        question = {
-            "subject": {"type": "user", "id": name},
-            "action": {"name": "read"},
-            "resource": {"type": "letter", "id": "1", "properties": {"firm": "north"}},
-        }
-        headers = {"X-Klausel-At-Least": self.service.store.revision()}
-        answer = self.client.post("/access/v1/evaluation", json=question, base_url="http://localhost", headers=headers)
-        decision: bool = answer.json["decision"]
-        return decision
-
 
 Open = Callable[..., Provider]
 
@@ -265,6 +165,8 @@ def test_what_entra_sends_is_taken_with_its_own_ways(provider: Provider) -> None
     assert told["emails"] == [{"type": "work", "value": "joe@example.com"}]
     assert told["name"] == {"formatted": "Joe Doe", "familyName": "Dow", "givenName": "Joe"}
     assert ENTERPRISE not in told
+    unclear = entra.patch(f"/Users/{joe}", {"op": "Replace", "path": "active", "value": "perhaps"}, expected=400)
+    assert unclear["detail"] == "active: Input should be a valid boolean, unable to interpret input"
     entra.patch(f"/Users/{joe}", {"op": "Replace", "path": "active", "value": "False"})
     assert entra.rows() == BOSSES
     assert not entra.may_read("joe")
@@ -373,6 +275,9 @@ def test_a_leaver_loses_what_the_mapping_says(opened: Open, lose: str, left: lis
     assert [row for row in provider.rows() if row[0] == "user:joe"] == left
     provider.patch(f"/Users/{joe}", {"op": "replace", "value": {"active": True}})
     assert [row for row in provider.rows() if row[0] == "user:joe"] == [*left, ("user:joe", "group:Clerks", "")]
+    store.write(roles, [Assignment("user:joe", "clerk", "south")], [])
+    provider.patch(f"/Users/{joe}", {"op": "replace", "value": {"displayName": "Joe"}})
+    assert ("user:joe", "clerk", "south") in provider.rows(), "who stays loses nothing"
     provider.ask("DELETE", f"/Users/{joe}", expected=204)
     assert [row for row in provider.rows() if row[0] == "user:joe"] == left
 
@@ -472,12 +377,14 @@ def test_people_come_in_pages_and_by_filters(opened: Open) -> None:
         one.person(name, displayName=f"{name} of north", externalId=f"x{name}")
     names = [person["userName"] for person in one.ask("GET", "/Users?startIndex=2&count=2")["Resources"]]
     assert names == ["Ben", "Cora"]
+    assert one.ask("GET", f"/Users?startIndex={10**20}")["totalResults"] == 4
     told = one.ask("GET", "/Users?count=0")
     assert (told["totalResults"], told.get("Resources", [])) == (4, [])
     for text, count in (
         ('displayName co "E"', 2),
         ('externalId eq "xBen"', 1),
         ('externalId eq "xben"', 0),
+        (r'externalId eq "\u0000"', 0),
         ('userName eq "BEN" and active eq true', 0),
         ('not (userName sw "c")', 3),
     ):

@@ -45,7 +45,7 @@ def _answer(service: Service, resources: str, id_: str) -> Response:
         from scim2_server.handler import ScimHandler
         from scim2_server.requests import ScimRequest
 
-        from klausel.api.scim_models import Handler, RequestStorage
+        from klausel.api.scim_models import Handler, RequestStorage, in_words
     except ImportError:
         raise ApiError(501, "the package scim2-server is not installed; install klausel[scim]") from None
     sender, limit = sender_of_request(), service.settings.max_body_bytes
@@ -79,7 +79,7 @@ def _answer(service: Service, resources: str, id_: str) -> Response:
     except SCIMException as error:
         if writes and error.status in (403, 409):
             _log.warning("%s %s was refused: %s", request.method, request.path, error.detail)
-        answer = handler.service.error_response(error)
+        answer = handler.service.error_response(in_words(error))
     content = None if answer.body is None else json.dumps(answer.body)
     return Response(content, int(answer.status), dict(answer.headers))
 

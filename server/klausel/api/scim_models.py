@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Annotated, Any, cast
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from scim2_models import (
     URN,
     AuthenticationScheme,
@@ -53,6 +53,7 @@ from sqlalchemy import Connection
 
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.records.change_record import Origin
+from klausel.core.terms.identifiers import is_printable
 from klausel.service.provisioning import Group as SentGroup
 from klausel.service.provisioning import NotTaken, Person, Provisioner, Writing, comparable, email_of
 from klausel.storage.provisioned import rows
@@ -156,6 +157,17 @@ def told_as_scim() -> Iterator[None]:
         raise kinds[error.kind](detail=str(error)) from None
 
 
+def in_words(error: SCIMException) -> SCIMException:
+    """The same, told as the member at fault and what is wrong with it where it is one of a body."""
+    cause = error.__cause__
+    if not isinstance(cause, ValidationError):
+        return error
+    first = cause.errors(include_url=False)[0]
+    place = ".".join(map(str, first["loc"]))
+    detail = f"{place}: {first['msg']}" if place else first["msg"]
+    return SCIMException.from_error(error.to_error().model_copy(update={"detail": detail}))
+
+
 class RequestStorage(ScimStorage):
     """What one request of a provider reads and writes, in one transaction."""
 
@@ -194,7 +206,8 @@ class RequestStorage(ScimStorage):
         if len(resource_types) > 1:
             raise NotImplementedException(detail="people and groups are not searched together; ask Users or Groups")
         kind = _kind(resource_types[0])
-        offset = search_request.start_index_0 or 0
+        # Databases count no further.
+        offset = min(search_request.start_index_0 or 0, 2**31)
         limit = LARGEST_PAGE if search_request.count is None else search_request.count
         with_members = _wants_members(search_request)
 
@@ -322,7 +335,8 @@ def _indexed(node: object) -> tuple[Found | None, str]:
     """The column that answers a filter, and its value; None where no column does."""
     if isinstance(node, Comparison) and node.op == CompareOperator.eq and isinstance(node.value, str):
         path = node.attr_path
-        return None if path.sub_attr else _COLUMNS.get(path.attr.lower()), node.value
+        # What is not printable is never stored, and no database compares with it.
+        return None if path.sub_attr else _COLUMNS.get(path.attr.lower()), node.value if is_printable(node.value) else ""
     return None, ""
 
 
