@@ -275,8 +275,10 @@ function offering(view) {
   function show(isWanted) {
     const here = fitting(view.state.selection.main.head);
     const found = here === null ? [] : here.found;
-    const isWritten = here !== null && found.length === 1 && found[0].text.trimEnd().replace(/:$/, "") === here.word;
-    const shown = found.length === 0 || isWritten ? null : { from: here.from, found, at: here.word || isWanted ? 0 : -1 };
+    // What is written already is chosen by nobody, so that Enter begins a new line there.
+    const isWritten = found.length > 0 && found[0].text.trimEnd().replace(/:$/, "") === here.word;
+    const at = (here !== null && here.word && !isWritten) || isWanted ? 0 : -1;
+    const shown = found.length === 0 || (isWritten && found.length === 1) ? null : { from: here.from, found, at };
     if (shown !== null || view.state.field(offers) !== null) view.dispatch({ effects: setOffers.of(shown) });
     if (isWanted) view.state.facet(saying)(found.length === 0 ? "Nothing is known that may be written here." : found.length + " offers: " + found[0].text);
     return here !== null;

@@ -61,7 +61,8 @@ def _use(browser: Chrome, address: str, taken: Path) -> None:
     result = text_of(browser, "result")
     assert "agent" in result and "What changes" in result and "holds" in result
     if PICTURES is not None:
-        look(browser, (840, 560), "light")
+        look(browser, (1280, 1400), "light")
+        browser.execute_script("scrollTo(0, 0)")
         assert browser.save_screenshot(str(PICTURES / "console-playground.png"))
         look(browser, WIDE, "light")
     _turn_files_over(browser)

@@ -60,7 +60,7 @@ _HINTS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
         re.compile(r"""==? ?(?P<one>"[^"]*"|'[^']*') or (?P<other>"[^"]*"|'[^']*')"""),
         lambda match: f"write in [{match['one']}, {match['other']}] for one of several values",
     ),
-    (re.compile(r"\b(?:yes|no|on|off)\b"), lambda match: "write `true` or `false`; a text stands in quotes"),
+    (re.compile(r"\b(?:yes|no|on|off)\b(?!-|\u200b)"), lambda match: "write `true` or `false`; a text stands in quotes"),
     (
         re.compile(r"\b\d+(?:\.\d+)? ?(?!(?:and|or|in|not)\b)[^\W\d_]{1,4}\b"),
         lambda match: "write the number in full and without a unit, such as 1000; a duration is written as days(30)",

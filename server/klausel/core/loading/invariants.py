@@ -134,6 +134,11 @@ def _refuse_limits(fields: Fields, limits: Collection[str], why: str, problems: 
 
 
 def _is_who(text: Text, kind: Kind, vocabulary: Vocabulary, problems: ProblemList) -> bool:
+    if text.value == ANYONE and kind == "at_most":
+        problems.add(
+            text.place, "wrong-kind", "at_most: anyone demands nothing", "name those who may, or remove the invariant"
+        )
+        return False
     if text.value == ANYONE or (text.value == OUTSIDER and kind == "never"):
         return True
     if text.value == OUTSIDER:

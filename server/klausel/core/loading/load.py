@@ -214,7 +214,9 @@ class _Loader:
             read_all = partial(self._invariants, invariants_root, vocabulary)
             invariants, problems = self.cache.remembered(("invariants", invariants_texts, words), read_all)
             self.problems.found += problems
-        separate = tuple((pair[0], pair[1]) for pair in (rule.who for rule in invariants if rule.kind == "separate") if pair)
+        # A role that is faulty where it is declared is missing from its pair.
+        pairs = [rule.who for rule in invariants if rule.kind == "separate" and len(rule.who) == 2]
+        separate = tuple((pair[0], pair[1]) for pair in pairs)
         joint = frozenset().union(*(of_file.joint for of_file in by_file))
         roles = replace(roles, separate=separate, joint=joint)
         vocabulary = replace(vocabulary, roles=roles)
