@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import cache
 from typing import Any
 
 from klausel.core.editing.at_cursor import about_what_stands_at
@@ -13,7 +14,7 @@ from klausel.core.loading.load import SourceFile
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.terms.problem import PolicyError
 from klausel.core.text.decoding import decode
-from klausel.core.text.yaml_nodes import read_yaml
+from klausel.core.text.yaml_nodes import ReadYaml, read_yaml
 from klausel.service.pipeline import load_files
 from klausel.service.playground import editable_files
 from klausel.storage.policy_files.folder import PolicyFiles
@@ -31,11 +32,12 @@ def cursor_told(before: PolicyFiles, after: PolicyFiles, file: str, line: int, c
     if here is None or text is None or line > text.count("\n"):
         return [] if asked == "offers" else ""
     old = editable_files(before)
-    files = [one if _is_readable(one) else old.get(one.shown_as, one) for one in after.files]
+    read = cache(read_yaml)
+    files = [one if _is_readable(one, read) else old.get(one.shown_as, one) for one in after.files]
     if asked == "about":
         policy = _policy(after) or _policy(before)
-        return about_what_stands_at(policy, mentions_in(files), text, here.name, file, line, column)
-    found = offers_at(text, here.name, line, column, declared_names(files)[0], mentions_in(files))
+        return about_what_stands_at(policy, mentions_in(files, read), text, here.name, file, line, column)
+    found = offers_at(text, here.name, line, column, declared_names(files, read)[0], mentions_in(files, read))
     return [{"text": one.text, "about": one.about, "from": one.start} for one in found[:MOST_OFFERS]]
 
 
@@ -45,6 +47,6 @@ def _policy(found: PolicyFiles) -> PolicySet | None:
     return None
 
 
-def _is_readable(file: SourceFile) -> bool:
+def _is_readable(file: SourceFile, read: ReadYaml) -> bool:
     text = decode(file.content, file.shown_as)[0]
-    return text is not None and (not file.name.endswith(".yaml") or read_yaml(text, file.shown_as)[0] is not None)
+    return text is not None and (not file.name.endswith(".yaml") or read(text, file.shown_as)[0] is not None)

@@ -27,6 +27,11 @@ HINTS = {
         20: "write `or`",
         21: "write `not`",
         22: "write `==`",
+        23: "write resource.amount >= 1 and resource.amount <= 20",
+        24: 'write matches_glob(resource.name, "a*")',
+        25: 'write resource.status != "open"',
+        26: "without signs between its digits: 1000.50",
+        27: "without signs between its digits: 1000000",
     },
     "values_as_people_write_them": {
         6: "write the number in full and without a unit, such as 1000",

@@ -35,6 +35,13 @@ _HINTS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
         _time,
     ),
     (re.compile(r"\b0[xXoObB][0-9a-fA-F]+\b"), lambda match: f"write the number in digits: {_in_digits(match[0])}"),
+    (
+        re.compile(r"\b(\d{1,3}(?:\.\d{3})+)(?:,(\d+))?(?!\.?\d)"),
+        lambda match: (
+            f"a number is written without signs between its digits: {match[1].replace('.', '')}"
+            + (f".{match[2]}" if match[2] else "")
+        ),
+    ),
     (re.compile(r"\b\d{1,3}(?:[,'_]\d{3})+\b"), _number),
     (re.compile(r"\b(\d+),(\d+)\b"), lambda match: f"a decimal point is a point: {match[1]}.{match[2]}"),
     (
@@ -47,6 +54,18 @@ _HINTS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
             r"""(?P<other>"[^"]*"|'[^']*'|[\w.]+)"""
         ),
         lambda match: f"write {match['word']}({match['one']}, {match['other']})",
+    ),
+    (
+        re.compile(r"(?P<one>[\w.]+) between (?P<low>[\w.-]+) and (?P<high>[\w.-]+)"),
+        lambda match: f"write {match['one']} >= {match['low']} and {match['one']} <= {match['high']}",
+    ),
+    (
+        re.compile(r"""(?P<one>[\w.]+) (?:like|matches|LIKE) (?P<other>"[^"]*"|'[^']*')"""),
+        lambda match: f"write matches_glob({match['one']}, {match['other'].replace('%', '*')}), with a star for anything",
+    ),
+    (
+        re.compile(r"""(?P<one>[\w.]+) not (?P<other>"[^"]*"|'[^']*'|-?\d+)"""),
+        lambda match: f"write {match['one']} != {match['other']}",
     ),
     (re.compile(r"\b(?:TRUE|FALSE|AND|OR|NOT|IN|And|Or|Not|In)\b"), lambda match: f"write `{match[0].lower()}`"),
     (re.compile(r"<>"), lambda match: "what is not equal is written `!=`"),
