@@ -25,6 +25,7 @@ from klausel.api.lane import EvaluationLane
 from klausel.api.metrics import Metrics
 from klausel.api.request_metrics import RequestMetrics
 from klausel.api.routes import authzen_routes, klausel_routes
+from klausel.api.scim import scim_routes
 from klausel.api.service_log import show_log
 from klausel.core.terms.claim_rules import read_claim_rule
 from klausel.enforcer.installation import check_installation
@@ -34,6 +35,7 @@ from klausel.service.effective_roles_cache import EffectiveRolesCache
 from klausel.service.oauth import OauthTokens, TokenRules, scopes_of
 from klausel.service.openid import OpenIdProvider, OpenIdRules
 from klausel.service.policy_in_force import LivePolicy
+from klausel.service.provisioning import Provisioner
 from klausel.service.sign_in import SignIns
 from klausel.service.signing_keys import USUAL_ALGORITHMS, SigningKeys
 from klausel.settings import ENVIRONMENT_VARIABLE, WORKERS_FOLDER_VARIABLE, Settings
@@ -104,6 +106,7 @@ def create_flask_app(service: Service, metrics: Metrics | None = None, counted: 
     share_freshness(app, service)
     app.register_blueprint(authzen_routes(service))
     app.register_blueprint(klausel_routes(service, metrics or Metrics(service, counted)))
+    app.register_blueprint(scim_routes(service))
     if is_served(service):
         app.register_blueprint(console_routes(service))
     check_routes(app)
@@ -124,7 +127,9 @@ def create_service(settings: Settings) -> Service:
         settle_seconds=_settle_seconds(settings),
         most_steps=settings.max_analysis_steps,
     )
-
+    provisioner = Provisioner(store)
+    live.add_listener(provisioner.apply_mapping)
+    provisioner.apply_mapping(live.in_force.policy.compiled.policy)
     decision_log = open_decision_log(settings)
 
     def fault() -> str | None:

@@ -44,8 +44,9 @@ def test_each_route_is_described_and_nothing_else(demo: Doors) -> None:
 def test_each_operation_says_what_it_answers_and_which_errors_there_are() -> None:
     for method, path, told in OPERATIONS_TOLD:
         assert told["summary"], (method, path)
-        assert "200" in told["responses"]
-        shapeless = [name for name, content in told["responses"]["200"].get("content", {}).items() if not content]
+        good = {"200", "201", "204"} & told["responses"].keys()
+        assert len(good) == 1
+        shapeless = [name for name, content in told["responses"][good.pop()].get("content", {}).items() if not content]
         assert "application/json" not in shapeless, f"{method} {path} answers JSON; say its shape in api/answer_shapes.py"
         assert "403" in told["responses"]
         assert all("description" in answer for answer in told["responses"].values())

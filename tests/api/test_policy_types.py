@@ -19,6 +19,7 @@ resource_types:
   account: {actions: [close]}
   order:
     actions: [make, view]
+    privileged: make
     asked_in: {make: account}
     properties:
       status: [draft, sent]
@@ -52,9 +53,10 @@ def test_types_actions_and_properties_are_listed(tmp_path: Path) -> None:
             {"name": "site", "named_by": "site", "identified_by": None, "constant": None},
         ],
         "resource_types": {
-            "account": {"actions": ["close"], "asked_in": {}, "properties": None},
+            "account": {"actions": ["close"], "privileged": [], "asked_in": {}, "properties": None},
             "order": {
                 "actions": ["make", "view"],
+                "privileged": ["make"],
                 "asked_in": {"make": "account"},
                 "properties": {
                     "status": {"type": "one of", "values": ["draft", "sent"]},
@@ -68,7 +70,7 @@ def test_types_actions_and_properties_are_listed(tmp_path: Path) -> None:
                     "address": {"type": "parts", "parts": {"city": {"type": "text"}}},
                 },
             },
-            "empty": {"actions": ["view"], "asked_in": {}, "properties": {}},
+            "empty": {"actions": ["view"], "privileged": [], "asked_in": {}, "properties": {}},
         },
         "subject": {"team": {"type": "text"}},
         "action": {},

@@ -44,7 +44,7 @@ def test_json_has_the_parts_of_each_problem_and_nothing_else_on_standard_output(
 
 def test_json_of_a_good_set_is_an_empty_list(klausel: Klausel) -> None:
     result = klausel("check", "--format", "json")
-    assert (result.exit_code, json.loads(result.stdout)) == (0, {"problems": []})
+    assert (result.exit_code, json.loads(result.stdout)) == (0, {"version": 1, "problems": []})
 
 
 def test_github_annotations_name_file_line_and_column(klausel: Klausel, broken: None) -> None:

@@ -83,6 +83,7 @@ def test_a_new_layout_of_the_files_shows_no_change(repository: Repository) -> No
     repository.git("mv", LETTERS, "policies/features/post.yaml")
     repository.commit({"policies/features/post.yaml": "# Post.\n\n" + text.replace("    to", "    because: x\n    to")})
     assert as_json("HEAD~1", "HEAD") | {"before": "", "after": ""} == {
+        "version": 1,
         "before": "",
         "after": "",
         "verdict": "same",

@@ -11,10 +11,12 @@ from click.testing import CliRunner
 from command_line import ROOT, Klausel, run
 from decision_logs import recorded_lines
 from git_in_tests import Repository
+from jsonschema import Draft202012Validator
 from policy_sets import Asked
 
 from klausel.cli.formats import FormatOption, format_option
 from klausel.cli.main import main
+from klausel.cli.output_schemas import OUTPUTS
 from klausel.core.terms.request import Action, Request, Resource, Subject
 from klausel.service.pipeline import open_policy
 
@@ -30,7 +32,7 @@ INPUTS = {
     "what-can": "what-can user:leo --in acme/support",
     "matrix": "matrix",
     "picture": "picture",
-    "log": "log",
+    "log": "log --check",
     "blame": "blame quiz edit",
     "review changes": "review --since HEAD~1",
     "findings": "findings",
@@ -125,3 +127,32 @@ def test_no_two_formats_of_a_command_print_the_same(
     printed = {format_: klausel(*INPUTS[name].split(), "--format", format_).stdout for format_ in FORMATS[name]}
     assert all(text.strip() for text in printed.values()), printed
     assert len(set(printed.values())) == len(printed)
+
+
+def test_every_command_with_json_has_a_schema_that_is_printed_and_described(klausel: Klausel) -> None:
+    assert set(OUTPUTS) == {name for name, choices in FORMATS.items() if "json" in choices}
+    manual = (ROOT / "docs/audit.md").read_text(encoding="utf-8")
+    for name in OUTPUTS:
+        schema = json.loads(klausel("schema", "--output", name).stdout)
+        Draft202012Validator.check_schema(schema)
+        assert f"| `{name}` |" in manual
+    refused = run("schema", "--output", "serve")
+    assert refused.exit_code == 2
+    assert 'no command "serve" has --format json' in refused.output
+
+
+@pytest.mark.parametrize("name", [name for name, choices in FORMATS.items() if "json" in choices])
+def test_json_is_as_its_schema_says_and_names_every_member(
+    name: str, klausel: Klausel, worked_on: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(worked_on)
+    schema = json.loads(klausel("schema", "--output", name).stdout)
+    printed = klausel(*INPUTS[name].split(), "--format", "json").stdout
+    values = list(map(json.loads, printed.splitlines())) if OUTPUTS[name].kind == "lines" else [json.loads(printed)]
+    assert values
+    for value in values:
+        Draft202012Validator(schema).validate(value)
+        objects, form = (value, schema["items"]) if OUTPUTS[name].kind == "list" else ([value], schema)
+        for each in objects:
+            assert each["version"] == 1
+            assert name == "config show" or not set(each) - set(form["properties"])

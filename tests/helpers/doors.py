@@ -27,6 +27,7 @@ from klausel.settings import Settings
 ROOT = Path(__file__).parents[2]
 DEMO = ROOT / "policies" / "demo" / "assignments.csv"
 JSON_TYPE = "application/json"
+SCIM_TYPE = "application/scim+json"
 EVALUATION = "/access/v1/evaluation"
 EVALUATIONS = "/access/v1/evaluations"
 DISCOVERY = "/.well-known/authzen-configuration"
@@ -56,7 +57,8 @@ class Answer:
     @property
     def message(self) -> str:
         """The message of an error."""
-        message: str = self.json["error"]["message"]
+        told = self.json
+        message: str = told["detail"] if "schemas" in told else told["error"]["message"]
         return message
 
 
@@ -73,12 +75,13 @@ def read_strictly(body: bytes) -> Any:
     return json.loads(body.decode(), object_pairs_hook=distinct, parse_constant=no_number)
 
 
-def check_shape(answer: Answer, method: str, request_id: str | None) -> Answer:
+def check_shape(answer: Answer, method: str, path: str, request_id: str | None) -> Answer:
     """The answer, after everything that holds for every answer: JSON, one shape of errors, the request id sent back.
 
     `request_id` is the one sent, None when none or a faulty one was.
     """
-    assert answer.headers["Content-Type"] == JSON_TYPE
+    is_scim = path.startswith("/scim/")
+    assert answer.headers["Content-Type"] == (SCIM_TYPE if is_scim else JSON_TYPE)
     if request_id is not None:
         assert answer.headers.get("X-Request-ID") == request_id
     else:
@@ -93,6 +96,9 @@ def check_shape(answer: Answer, method: str, request_id: str | None) -> Answer:
         assert "error" not in told
         return answer
     assert answer.status >= 400
+    if is_scim:
+        assert (told.keys() - {"scimType"}, told["status"]) == ({"schemas", "status", "detail"}, str(answer.status))
+        return answer
     further = {400: {"faults"}, 403: {"refused"}, 409: {"violations"}}.get(answer.status, set())
     assert set(told) - further == {"error"}
     assert told["error"].keys() == {"status", "message"}
@@ -122,7 +128,7 @@ class Door:
             sent["Content-Type"] = content_type
         request_id = sent.get("X-Request-ID", "")
         is_good = 0 < len(request_id) <= self.longest_request_id and request_id.isascii() and request_id.isprintable()
-        return check_shape(self._send(method, path, body, sent), method, request_id if is_good else None)
+        return check_shape(self._send(method, path, body, sent), method, path, request_id if is_good else None)
 
     def get(self, path: str, **headers: str) -> Answer:
         return self.ask("GET", path, headers=headers)

@@ -10,7 +10,17 @@ import pytest
 from small_policies import CAST, MODEL, PAYMENTS, ROLES, WHOLE
 
 from klausel.core.loading.load import SourceFile
-from klausel.service.playground import NotEditable, Playground, editable_files, judged, new_file, text_of, with_changes
+from klausel.service import playground_work
+from klausel.service.playground import (
+    NotEditable,
+    Playground,
+    editable_files,
+    judged,
+    new_file,
+    patch_between,
+    text_of,
+    with_changes,
+)
 from klausel.service.playground_work import Busy, Workbench
 from klausel.storage.policy_files.folder import PolicyFiles
 
@@ -78,6 +88,42 @@ def test_a_new_file_stands_in_the_folder_of_the_others() -> None:
     assert new_file(files(), "features/x.yaml") == "policies/features/x.yaml"
     after = with_changes(files(), {"policies/features/x.yaml": "resource_types: {}\n"})
     assert after.files[-1] == SourceFile("features/x.yaml", "policies/features/x.yaml", b"resource_types: {}\n")
+
+
+def test_a_file_that_is_deleted_is_missed_where_it_is_named() -> None:
+    before = files()
+    after = with_changes(before, {FEATURES: None, "policies/features/x.yaml": "resource_types: {}\n"})
+    assert [one.shown_as for one in editable_files(after).values()] == [
+        *("policies/roles.yaml", "policies/tests/payments_test.yaml", "policies/features/x.yaml"),
+    ]
+    assert dict(judged(before, after, (), 1_000, "in force"))["problems"]["errors"] > 0
+    told = patch_between(before, after, ["policies"]).decode()
+    assert f"deleted file mode 100644\n--- a/{FEATURES}\n+++ /dev/null\n" in told
+
+
+@pytest.mark.parametrize("in_a_process", [False, True])
+def test_what_may_be_written_and_what_a_name_means_is_told_of_the_copy(
+    monkeypatch: pytest.MonkeyPatch, in_a_process: bool
+) -> None:
+    monkeypatch.setattr(playground_work, "MOST_READ_HERE", 0 if in_a_process else 10_000)
+    before = files()
+    typed = PAYMENTS + "  - {allow: wo"
+    roles = ROLES + "  woodcutter: {level: team}\n"
+    after = with_changes(before, {FEATURES: typed, "policies/roles.yaml": roles})
+    workbench = Workbench(Playground(lambda: before, "policies", "in force", (), 1_000))
+    line = PAYMENTS.count("\n")
+    offers = workbench.at_cursor(before, after, FEATURES, line, 14, "offers")
+    assert {"worker", "woodcutter"} <= {one["text"] for one in offers}
+    assert {one["from"] for one in offers} == {12}
+    # Nothing of a file that cannot be read yet; in another one, what the policy set says as it stands.
+    assert workbench.at_cursor(before, after, FEATURES, line, 13, "about") == ""
+    about = workbench.at_cursor(before, before, FEATURES, 5 + PAYMENTS[: PAYMENTS.index("grants")].count("\n"), 13, "about")
+    assert "deny" not in about and "freeze" not in about
+    told = workbench.at_cursor(
+        before, before, "policies/roles.yaml", ROLES[: ROLES.index("  head:")].count("\n"), 3, "about"
+    )
+    assert "**head**" in told or "head" in told
+    assert workbench.at_cursor(before, after, "policies/none.yaml", 0, 0, "offers") == []
 
 
 def test_what_is_no_text_is_not_edited() -> None:

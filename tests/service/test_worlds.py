@@ -1,4 +1,4 @@
-"""Worlds with every word of the language at once: the engine, HTTP and stock Casbin decide what the oracle says."""
+"""Worlds with every word of the language: engine, HTTP, stock Casbin and searches answer what the oracle says."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from random import Random
 
 import oracle_of_worlds
 from doors import EVALUATIONS, HttpDoor
-from opened_services import Opened
+from opened_services import Opened, in_pages
 from policy_sets import Asked
 from running_service import running
 from worlds import World, make_world
@@ -20,13 +21,14 @@ from worlds_as_files import files_of
 from klausel.core.terms.problem import PolicyError
 from klausel.core.terms.request import Request, asked_at
 from klausel.service.decision_service import Service
+from klausel.service.searches import Search
 
 # How many of each kind; `scripts/nightly` asks for more.
 SETS = int(os.environ.get("KLAUSEL_TEST_WORLDS", "4"))
 SERVED = int(os.environ.get("KLAUSEL_TEST_WORLDS_SERVED", "1"))
 FIRST = int(os.environ.get("KLAUSEL_TEST_FIRST_WORLD", "0"))
 REQUESTS = 60
-STOCK = 2  # of the requests of a world so many are asked through stock Casbin too, which is slow
+STOCK = 2  # of the requests of a world so many are asked through stock Casbin too, which is slow, and who can
 BATCH = 1000
 
 
@@ -63,11 +65,26 @@ def test_decisions_about_worlds_are_those_of_the_oracle(tmp_path: Path) -> None:
                     expected = oracle_of_worlds.allows(world, request, now)
                     told = asked.stock_allows(asked_at(oracle_of_worlds.joined(world, request), now))
                     assert told is expected, f"world {seed} at {now}, stock: expected {expected} for {request}"
+                    about = request._replace(subject=request.subject._replace(type="user", id=""))
+                    wanted = [id_ for id_ in known(world) if oracle_of_worlds.allows(world, asked_by(about, id_), now)]
+                    found_so = in_pages(Search(service, about), "subjects", Random(seed))
+                    assert found_so == wanted, f"world {seed} at {now}, who can: expected {wanted} for {about}"
         finally:
             service.store.close()
     assert answers.total() > SETS * REQUESTS * 2, "too many generated worlds were refused"
     assert answers[True] > answers.total() / 8, "too few generated requests are allowed"
     print(f"{answers.total()} decisions, {answers[True]} of them allowed")
+
+
+def known(world: World) -> list[str]:
+    """The people whom the database knows: they have a role or are in a group, at whatever time, or something is stored."""
+    keys = [row.subject for row in world.rows]
+    keys += [f"{one.type}:{one.id}" for one in world.entities if one.kind == "subject" and world.stores]
+    return sorted({key.removeprefix("user:") for key in keys if key.startswith("user:")})
+
+
+def asked_by(request: Request, id_: str) -> Request:
+    return request._replace(subject=request.subject._replace(id=id_))
 
 
 def held_at(world: World, now: datetime) -> dict[str, list[tuple[str, str]]]:

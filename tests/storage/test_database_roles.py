@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,8 @@ from klausel.storage.assignments.store import AssignmentStore
 from klausel.storage.callers.keys import KeyStore
 from klausel.storage.callers.sessions import SessionStore, SignIn
 from klausel.storage.decision_log.sinks import DatabaseSink
+from klausel.storage.provisioned import rows
+from klausel.storage.provisioned.rows import Provisioned
 from klausel.storage.schema import open_database
 from klausel.storage.sql.page_key import page_key
 
@@ -96,6 +99,14 @@ def _a_service_works_and_cannot_rewrite_what_happened(url: str) -> None:
     sessions = SessionStore(store.engine)
     sessions.prepare()
     sessions.end(sessions.begin(SignIn(Caller("shop", frozenset(), None)), 2**40))
+    rows.prepare(store.engine)
+    with store.together() as (connection, _):
+        person = Provisioned("p", "", "User", "bob", None, "user:bob", True, "{}", "user:userName", 1, 1, 1)
+        group = replace(person, id="g", kind="Group", name="bosses", subject="group:bosses", given="[]")
+        for one in (person, group, replace(group, version=2)):
+            rows.put(connection, one)
+        rows.change_members(connection, "g", {"p"}, {"p"})
+        rows.remove(connection, group)
     sink = DatabaseSink(url)
     sink.write([b'{"time":"2026-11-28T00:00:00.000000Z"}\n'])
     sink.close()

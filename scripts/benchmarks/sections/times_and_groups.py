@@ -1,7 +1,8 @@
 """What times and groups cost: a million role assignments, a tenth of them with an end, and 100,000 groups with members.
 
-Fills an empty database first: `python -m scripts.benchmarks.sections.times_and_groups sqlite:////tmp/times.db`. Each kind of
-subject is asked about in the same process, in turns, so the ratios hold; a second argument is the number of people.
+`PYTHONPATH=scripts python -m benchmarks.sections.times_and_groups`; an argument is the number of people. The same is imported
+without times and groups beside it, into SQLite and PostgreSQL; each kind of subject is asked about in the same process, in
+turns, so the ratios hold on a busy machine, too.
 """
 
 from __future__ import annotations
@@ -9,13 +10,15 @@ from __future__ import annotations
 import statistics
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from random import Random
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
+from tempfile import TemporaryDirectory
 
 from benchmarks.organisation import people
+from benchmarks.peers.packages import Missing
+from benchmarks.sections.people import postgresql_schema
 from klausel.core.policy.assignment import Assignment
 from klausel.core.policy.roles import RoleModel, top_domain
 from klausel.service.effective_roles_cache import EffectiveRolesCache
@@ -41,31 +44,50 @@ def role_assignments(roles: RoleModel, count: int) -> Iterator[Assignment]:
         yield Assignment(f"user:person{number * PEOPLE_PER_GROUP}", f"group:g{number}", "")
 
 
-def main(url: str, count: int = PEOPLE) -> None:
-    """Fills the database if it is empty, and prints the first and the warm look-up of subjects of each kind."""
-    policy = open_policy(ROOT / "policies", ROOT / "model.conf").compiled.policy
-    store = AssignmentStore(open_database(url))
-    if store.is_empty():
-        rows = list(role_assignments(policy.roles, count))
-        started = time.perf_counter()
-        store.import_rows(policy.roles, rows)
-        took = time.perf_counter() - started
-        print(f"{len(rows):,} rows imported, {len(rows) / took:,.0f} a second")
+def main(count: int = PEOPLE) -> None:
+    """Prints the import of role assignments with and without times and groups, and the look-up of subjects of each kind."""
+    roles = open_policy(ROOT / "policies", ROOT / "model.conf").compiled.policy.roles
+    for kind in ("SQLite", "PostgreSQL"):
+        for name, rows in (("plain", people(roles, count)), ("with times and groups", role_assignments(roles, count))):
+            with ExitStack() as stack:
+                try:
+                    url = f"sqlite:///{stack.enter_context(TemporaryDirectory())}/times.db"
+                    url = stack.enter_context(postgresql_schema()) if kind == "PostgreSQL" else url
+                except Missing as missing:
+                    print(f"{kind} is missing: {missing}")
+                    break
+                store = AssignmentStore(open_database(url))
+                _import(f"{kind}, {name}", store, roles, rows)
+                if name != "plain":
+                    _look_up(kind, store, roles, count)
+                store.close()
+
+
+def _import(what: str, store: AssignmentStore, roles: RoleModel, some: Iterable[Assignment]) -> None:
+    rows = list(some)
+    started, used = time.perf_counter(), time.process_time()
+    store.import_rows(roles, rows)
+    took, used = time.perf_counter() - started, time.process_time() - used
+    rate = f"{len(rows) / took:,.0f} a second, {used / len(rows) * 1e6:.1f} µs of processor time each"
+    print(f"{what}: {len(rows):,} rows imported, {rate}")
+
+
+def _look_up(kind: str, store: AssignmentStore, roles: RoleModel, count: int) -> None:
+    """Processor time of a process whose database is a file in it; with PostgreSQL, that of the client alone."""
     subjects = _subjects_by_kind(store, count)
-    first: dict[str, list[float]] = {kind: [] for kind in subjects}
-    warm: dict[str, list[float]] = {kind: [] for kind in subjects}
+    first: dict[str, list[float]] = {name: [] for name in subjects}
+    warm: dict[str, list[float]] = {name: [] for name in subjects}
     for _ in range(ROUNDS):
-        for kind, keys in subjects.items():
-            cache = EffectiveRolesCache(store, policy.roles, single_process=True)
-            for found in (first[kind], warm[kind]):
+        for name, keys in subjects.items():
+            cache = EffectiveRolesCache(store, roles, single_process=True)
+            for found in (first[name], warm[name]):
                 now = time.time()
-                started = time.perf_counter()
+                started = time.process_time()
                 for key, domain in keys:
                     cache.roles_in(key, domain, now)
-                found.append((time.perf_counter() - started) / len(keys) * 1e6)
-    for kind in subjects:
-        print(f"{kind}: first {statistics.median(first[kind]):.1f} µs, warm {statistics.median(warm[kind]):.2f} µs")
-    store.close()
+                found.append((time.process_time() - started) / len(keys) * 1e6)
+    for name in subjects:
+        print(f"{kind}, {name}: first {statistics.median(first[name]):.1f} µs, warm {statistics.median(warm[name]):.2f} µs")
 
 
 def _subjects_by_kind(store: AssignmentStore, count: int) -> dict[str, list[tuple[str, str]]]:
@@ -88,4 +110,4 @@ def _subjects_by_kind(store: AssignmentStore, count: int) -> dict[str, list[tupl
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], *map(int, sys.argv[2:]))
+    main(*map(int, sys.argv[1:]))

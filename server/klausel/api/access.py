@@ -23,6 +23,8 @@ CALLER = "klausel.caller"
 PERSON = "klausel.person"
 """Where it names the subject that a person is who signed in, if that is known."""
 CONSOLE = "/console"
+PROVISIONING = "/scim/v2"
+"""Where identity providers send people and groups."""
 
 _OPEN: tuple[str, ...] = ()
 SCOPES_OF_ROUTES: dict[tuple[str, str], tuple[str, ...]] = {
@@ -47,6 +49,12 @@ SCOPES_OF_ROUTES: dict[tuple[str, str], tuple[str, ...]] = {
     ("POST", "/v1/entities"): ("assign",),
     ("GET", "/v1/entities"): ("assign", "audit"),
     ("DELETE", "/v1/entities"): ("assign",),
+    ("GET", f"{PROVISIONING}/<resources>"): ("provision",),
+    ("POST", f"{PROVISIONING}/<resources>"): ("provision",),
+    ("GET", f"{PROVISIONING}/<resources>/<path:id>"): ("provision",),
+    ("PUT", f"{PROVISIONING}/<resources>/<path:id>"): ("provision",),
+    ("PATCH", f"{PROVISIONING}/<resources>/<path:id>"): ("provision",),
+    ("DELETE", f"{PROVISIONING}/<resources>/<path:id>"): ("provision",),
     ("GET", "/console"): ("policy",),
     ("GET", "/console/roles"): ("policy",),
     ("GET", "/console/try"): ("explain",),

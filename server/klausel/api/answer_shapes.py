@@ -147,7 +147,9 @@ TYPES = Members(
         "files_digest": Text(),
         "levels": Many(_OBJECT),
         "resource_types": Members(
-            values=Members({"actions": _TEXTS, "asked_in": Members(values=Text()), "properties": _TYPES})
+            values=Members(
+                {"actions": _TEXTS, "privileged": _TEXTS, "asked_in": Members(values=Text()), "properties": _TYPES}
+            )
         ),
         "subject_types": OneOf((_TEXTS, Choice((None,)))),
         "subject": _TYPES,

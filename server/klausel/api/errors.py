@@ -10,6 +10,8 @@ from klausel.storage.decision_log.queue import NotRecorded
 from klausel.storage.sql.database import StorageError
 
 _log = logging.getLogger(__name__)
+SCIM_TYPE = "application/scim+json"
+_SCIM_ERROR = "urn:ietf:params:scim:api:messages:2.0:Error"
 
 
 class ApiError(Exception):
@@ -34,6 +36,11 @@ def unavailable(error: StorageError | PoliciesTooOld) -> ApiError:
     _log.error("a request failed: %s", error)
     message = "the database of role assignments fails; the log says why. A change may be sent again, it is made once"
     return ApiError(503, message, {"Retry-After": "1"})
+
+
+def scim_body(error: ApiError) -> dict[str, object]:
+    """The JSON object of the answer as identity providers read it."""
+    return {"schemas": [_SCIM_ERROR], "status": str(error.status), "detail": error.message}
 
 
 def error_object(status: int, message: str) -> dict[str, object]:

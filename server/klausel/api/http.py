@@ -13,8 +13,8 @@ import orjson
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
-from klausel.api.access import CONSOLE, SCOPES_OF_ROUTES, admit, cookie_of_sign_in
-from klausel.api.errors import ApiError, unavailable
+from klausel.api.access import CONSOLE, PROVISIONING, SCOPES_OF_ROUTES, admit, cookie_of_sign_in
+from klausel.api.errors import SCIM_TYPE, ApiError, scim_body, unavailable
 from klausel.api.json_body import BodyError, BodyLimits, check_content_type, read_json_object
 from klausel.api.request_metrics import RequestMetrics
 from klausel.api.service_log import current
@@ -110,6 +110,15 @@ def fault_in_host(environ: WSGIEnvironment, settings: Settings) -> str | None:
     )
 
 
+def http_error(error: HTTPException) -> ApiError:
+    """What Flask refused, in our words."""
+    status = error.code or 500
+    messages = {404: f"there is nothing at {request.path}", 405: f"{request.method} is not allowed here"}
+    allowed = getattr(error, "valid_methods", None)
+    headers = {"Allow": ", ".join(sorted(allowed))} if allowed else {}
+    return ApiError(status, messages.get(status, error.description or error.name), headers)
+
+
 def share(
     app: Flask,
     settings: Settings,
@@ -157,28 +166,28 @@ def share(
 
     @app.errorhandler(ApiError)
     def answer_api_error(error: ApiError) -> Response:
-        return json_answer(error.body(), error.status, error.headers)
+        return _error_answer(error)
 
     @app.errorhandler(BodyError)
     def answer_body_error(error: BodyError) -> Response:
-        return json_answer(ApiError(error.status, error.message).body(), error.status)
+        return _error_answer(ApiError(error.status, error.message))
 
     @app.errorhandler(HTTPException)
     def answer_http_error(error: HTTPException) -> Response:
-        status = error.code or 500
-        messages = {404: f"there is nothing at {request.path}", 405: f"{request.method} is not allowed here"}
-        allowed = getattr(error, "valid_methods", None)
-        headers = {"Allow": ", ".join(sorted(allowed))} if allowed else {}
-        message = messages.get(status, error.description or error.name)
-        return json_answer(ApiError(status, message).body(), status, headers)
+        return _error_answer(http_error(error))
 
     @app.errorhandler(StorageError)
     @app.errorhandler(PoliciesTooOld)
     def answer_unavailable(error: StorageError | PoliciesTooOld) -> Response:
-        told = unavailable(error)
-        return json_answer(told.body(), told.status, told.headers)
+        return _error_answer(unavailable(error))
 
     @app.errorhandler(Exception)
     def answer_unexpected_error(error: Exception) -> Response:
         _log.error("a request failed", exc_info=error)
-        return json_answer(ApiError(500, "the service failed; its log says why").body(), 500)
+        return _error_answer(ApiError(500, "the service failed; its log says why"))
+
+
+def _error_answer(error: ApiError) -> Response:
+    if request.path.startswith(f"{PROVISIONING}/"):
+        return Response(to_json(scim_body(error)), error.status, error.headers, mimetype=SCIM_TYPE)
+    return json_answer(error.body(), error.status, error.headers)

@@ -9,6 +9,7 @@ from functools import cache
 from klausel import __version__
 from klausel.api import answer_shapes
 from klausel.api.access import SCOPES_OF_ROUTES
+from klausel.api.errors import SCIM_TYPE
 from klausel.api.operations import OPERATIONS, Operation
 from klausel.api.shapes import Json
 from klausel.service.recording import RECORD_ID
@@ -19,12 +20,14 @@ _ERRORS = {
     401: "Nothing proves who calls.",
     403: "The caller may not ask this, or the `Host` is another site's.",
     404: "There is nothing here.",
+    405: "This cannot be done here.",
     409: "The state afterwards would be forbidden, or the files are refused.",
+    412: "It was changed meanwhile.",
     413: "The body is too large.",
     415: "The body is of another type than this route takes.",
     429: "The caller asks too often; `Retry-After` says when to ask again.",
     500: "The service failed; its log says why.",
-    501: "The model in force has a matcher of its own, so this cannot be told.",
+    501: "The model in force has a matcher of its own, so this cannot be told; or this part of SCIM is not served.",
     503: "The service cannot answer now; ask again.",
 }
 _RECORD_ASKED: Json = {
@@ -96,7 +99,10 @@ def _operation(method: str, address: str, operation: Operation) -> Json:
     if operation.is_form:
         told["requestBody"] = {"required": True, "content": {"application/x-www-form-urlencoded": {"schema": _FORM}}}
     schema = {} if operation.answer is None else {"schema": operation.answer.schema()}
-    told["responses"] = {"200": {"description": "The answer.", "content": {operation.media_type: schema}}}
+    if operation.takes_scim:
+        told["requestBody"] = {"required": True, "content": {SCIM_TYPE: {"schema": {"type": "object"}}}}
+    content = {} if operation.status == 204 else {"content": {operation.media_type: schema}}
+    told["responses"] = {str(operation.status): {"description": "The answer.", **content}}
     if operation.is_recorded:
         told["responses"]["200"]["headers"] = {RECORD_ID: {"schema": _RECORD_TOLD}}
     if operation.redirects:
@@ -111,7 +117,7 @@ def _statuses(operation: Operation, has_scopes: bool) -> Iterator[int]:
     yield from operation.errors
     if operation.body is not None:
         yield from _OF_BODIES
-    if operation.is_form:
+    if operation.is_form or operation.takes_scim:
         yield from _OF_FORMS
     if operation.parameters or operation.body is not None or has_scopes:
         yield 400
@@ -125,7 +131,9 @@ def _error(operation: Operation, status: int) -> Json:
     schema = {"schema": {"$ref": "#/components/schemas/Error"}}
     example = {"example": {"error": {"status": status, "message": _ERRORS[status]}}}
     content = (
-        {operation.media_type: {}} if operation.media_type == "text/html" else {"application/json": {**schema, **example}}
+        {operation.media_type: {}}
+        if operation.media_type in ("text/html", SCIM_TYPE)
+        else {"application/json": {**schema, **example}}
     )
     return {"description": _ERRORS[status], "content": content}
 
@@ -152,7 +160,7 @@ def reference_page() -> str:
             schema = told.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
             if schema is not None:
                 lines += ["", "| member | needed | type | what it is |", "|---|---|---|---|", *_rows(schema, "")]
-            statuses = ", ".join(status for status in told["responses"] if status not in ("200", "303"))
+            statuses = ", ".join(status for status in told["responses"] if status[0] in "45")
             lines += ["", f"Errors: {statuses}."]
     return "\n".join(lines) + "\n"
 

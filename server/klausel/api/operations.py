@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from klausel.api import answer_shapes, request_shapes
+from klausel.api.errors import SCIM_TYPE
 from klausel.api.shapes import Json, Members, Shape
 
 
@@ -13,8 +14,8 @@ from klausel.api.shapes import Json, Members, Shape
 class Operation:
     """One route. `summary` is a line for people; `errors` are statuses besides those that every route of its kind has.
 
-    An answer that is no JSON has a `media_type` and no shape. Of one that `is_recorded` the decision log tells, and a header
-    asks for the id of its record.
+    `status` is that of a good answer. An answer that is no JSON has a `media_type` and no shape. Of one that `is_recorded` the
+    decision log tells, and a header asks for the id of its record.
     """
 
     name: str
@@ -28,6 +29,8 @@ class Operation:
     media_type: str = "application/json"
     is_recorded: bool = False
     is_form: bool = False
+    takes_scim: bool = False
+    status: int = 200
     redirects: bool = False
 
 
@@ -47,6 +50,11 @@ def _form(name: str, summary: str, *errors: int) -> Operation:
     return Operation(name, summary, media_type="text/html", errors=errors, is_form=True, redirects=True)
 
 
+def _scim(name: str, summary: str, *errors: int, status: int = 200, takes: bool = False) -> Operation:
+    return Operation(name, summary, media_type=SCIM_TYPE, errors=(404, 501, *errors), status=status, takes_scim=takes)
+
+
+_MANY, _ONE = "/scim/v2/<resources>", "/scim/v2/<resources>/<path:id>"
 OPERATIONS: dict[tuple[str, str], Operation] = {
     ("POST", "/access/v1/evaluation"): Operation(
         "evaluate",
@@ -188,6 +196,14 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         answer_shapes.ENTITY_CHANGES,
         parameters=request_shapes.ENTITY_LOG_FILTERS,
     ),
+    ("GET", _MANY): _scim("provisioned", "Pages of people (`Users`) or groups (`Groups`), or what the service can (SCIM)"),
+    ("POST", _MANY): _scim(
+        "provision", "A person or group of an identity provider (SCIM)", 405, 409, status=201, takes=True
+    ),
+    ("GET", _ONE): _scim("provisioned_one", "One person or group (SCIM)"),
+    ("PUT", _ONE): _scim("provision_again", "Another state of a person or group (SCIM)", 405, 409, 412, takes=True),
+    ("PATCH", _ONE): _scim("provision_change", "A change of a person or group (SCIM)", 405, 409, 412, takes=True),
+    ("DELETE", _ONE): _scim("provision_end", "The end of a person or group (SCIM)", 405, 409, 412, status=204),
     ("GET", "/v1/casbin-js"): Operation(
         "casbin_js",
         "What a subject surely may, as casbin.js reads it",

@@ -47,6 +47,7 @@ def describe_types(live: LivePolicy) -> Json:
     resource_types = {
         declared.name: {
             "actions": list(declared.actions),
+            "privileged": list(declared.privileged),
             "asked_in": dict(declared.asked_in),
             "properties": _types(declared.properties),
         }

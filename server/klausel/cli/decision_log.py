@@ -94,7 +94,6 @@ def _write_verdict_as_json(verdict: _Verdict, signed: int) -> None:
     ]
     say_json(
         {
-            "version": 1,
             "whole": not verdict.number,
             "records": verdict.records,
             "checkpoints": signed,

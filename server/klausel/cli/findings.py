@@ -36,7 +36,6 @@ from klausel.storage.assignments.people_of_roles import everybody
 from klausel.storage.assignments.store import AssignmentStore
 from klausel.storage.decision_log.files import Block, uses_in
 
-VERSION_OF_JSON = 1
 Facts = dict[str, object]
 
 
@@ -64,7 +63,7 @@ def _write_html(found: Iterator[Finding], facts: Facts, policy: PolicySet) -> No
     told = tuple(
         (name, ", ".join(value) if isinstance(value, list) else str(value))
         for name, value in facts.items()
-        if value and name not in ("version", "warnings")
+        if value and name != "warnings"
     )
     remarks = facts["warnings"]
     assert isinstance(remarks, list)
@@ -182,7 +181,6 @@ def findings(
     with closing(AssignmentStore(open_existing_database(database))) as store:
         now = store.clock()
         facts: Facts = {
-            "version": VERSION_OF_JSON,
             "policy": loaded.files_digest,
             "revision": store.revision(),
             "at": instant_text(now),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import click
 
@@ -31,14 +31,23 @@ def say_painted(lines: Iterable[str], err: bool = False) -> None:
         click.echo("".join(part if index % 2 else shown(part) for index, part in enumerate(parts)), err=err)
 
 
-def say_json(value: object, indent: int | None = None) -> None:
-    """Prints a value as JSON."""
-    click.echo(shown_in_json(json.dumps(value, indent=indent, ensure_ascii=False)))
+VERSION_OF_JSON = 1
+"""Within a version members come, and none goes or changes its meaning; `klausel.cli.output_schemas` describes them."""
+
+
+def say_json(value: Mapping[str, object] | Sequence[Mapping[str, object]], indent: int | None = None) -> None:
+    """Prints an object as JSON, or a list of objects, each with the version of its form as its first member."""
+    versioned = (
+        {"version": VERSION_OF_JSON, **value}
+        if isinstance(value, Mapping)
+        else [{"version": VERSION_OF_JSON, **one} for one in value]
+    )
+    click.echo(shown_in_json(json.dumps(versioned, indent=indent, ensure_ascii=False)))
 
 
 def say_json_list(facts: Mapping[str, object], name: str, items: Iterable[object]) -> None:
     """Prints a JSON object of some facts and, as its last member, a list of any length, an item a line as each comes."""
-    head = json.dumps(facts, ensure_ascii=False)[:-1]
+    head = json.dumps({"version": VERSION_OF_JSON, **facts}, ensure_ascii=False)[:-1]
     click.echo(shown_in_json(f'{head}, "{name}": ['), nl=False)
     separator = "\n  "
     for item in items:

@@ -9,7 +9,8 @@ from pathlib import Path
 import click
 
 from klausel.cli.options import EXIT_PROBLEMS, fail, refuse_what_is_no_folder, write_or_exit
-from klausel.cli.output import say
+from klausel.cli.output import say, say_lines
+from klausel.cli.output_schemas import OUTPUTS, schema_of
 from klausel.cli.policy_folder import policies_option
 from klausel.core.loading.declared_names import DeclaredNames, declared_names
 from klausel.core.loading.json_schema import schemas_for
@@ -20,8 +21,13 @@ from klausel.storage.policy_files.folder import folders_of, read_files, shown
 
 @click.command()
 @policies_option
+@click.option(
+    "--output",
+    metavar="COMMAND",
+    help='Print the schema of what a command writes with --format json instead: diff, "decisions find".',
+)
 @click.option("--check", "is_check", is_flag=True, help="Write nothing; exit with 1 when a schema is not up to date.")
-def schema(policies: Path, is_check: bool) -> None:
+def schema(policies: Path, output: str | None, is_check: bool) -> None:
     """Write the JSON Schemas by which editors complete and check the YAML files, with the names of this policy set.
 
     They stand in the folder schemas beside the policies. Run it again after a role, a resource type, an action, a
@@ -32,7 +38,14 @@ def schema(policies: Path, is_check: bool) -> None:
     Examples:
       klausel schema
       klausel schema --check
+      klausel schema --output diff
     """
+    if output is not None:
+        if output not in OUTPUTS:
+            message = f'no command "{output}" has --format json; there are {", ".join(OUTPUTS)}'
+            raise click.BadParameter(message, param_hint="--output")
+        say_lines(json.dumps(schema_of(output), indent=2).splitlines())
+        return
     refuse_what_is_no_folder(policies)
     folders = folders_of(policies)
     for folder in folders:

@@ -22,6 +22,7 @@ from klausel.service.authentication import Authentication
 from klausel.service.openid import OpenIdProvider
 from klausel.service.pipeline import LoadedPolicy
 from klausel.service.policy_in_force import InForce, LivePolicy, Outcome
+from klausel.service.provisioning import Provisioner
 from klausel.service.recording import Decide, Recording
 from klausel.service.sign_in import SignIns
 from klausel.service.steady_clock import SteadyClock
@@ -138,6 +139,11 @@ class Service:
     def entities(self) -> EntityStore:
         """The stored properties, in the database of the role assignments."""
         return EntityStore(self.store.engine, self.store.tell)
+
+    @property
+    def provisioner(self) -> Provisioner:
+        """People and groups that identity providers send, in the database of the role assignments."""
+        return Provisioner(self.store)
 
     @property
     def policy(self) -> LoadedPolicy:

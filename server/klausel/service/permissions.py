@@ -93,7 +93,7 @@ class _Menus:
         self._question = question
         self._levels = frozenset(level.named_by for level in policy.roles.levels if level.named_by is not None)
         self._ways: dict[str, tuple[_Way, ...]] = {}
-        self._cases: dict[tuple[str, str, str | None, frozenset[str]], list[tuple[str, _Case]]] = {}
+        self._cases: dict[tuple[str, str, str | None, frozenset[str]], list[tuple[Action, _Case]]] = {}
 
     def menu(self, resource: Resource, with_conditions: bool) -> Menu:
         """What may be done to one resource."""
@@ -112,18 +112,18 @@ class _Menus:
             cases = self._cases.get(key)
             if cases is None:
                 cases = self._cases[key] = self._cases_in(way, domain, names)
+            subject = Subject(who.type, who.id, who.properties, names)
             for action, case in cases:
                 if case.always:
-                    allowed.append(action)
+                    allowed.append(action.name)
                     continue
-                subject = Subject(who.type, who.id, who.properties, names)
-                request = Request(subject, Action(action), resource, context)
+                request = Request(subject, action, resource, context)
                 if decide(request, domain)[0]:
-                    allowed.append(action)
+                    allowed.append(action.name)
                 elif with_conditions:
                     left = self._left(case.grants, request)
                     if not isinstance(left, bool):
-                        conditional[action] = left
+                        conditional[action.name] = left
         if len(ways) > 1:
             allowed.sort(key=ways[0].declared.actions.index)
         return Menu(tuple(allowed), conditional)
@@ -154,7 +154,7 @@ class _Menus:
             for actions in found.values()
         )
 
-    def _cases_in(self, way: _Way, domain: str | None, names: frozenset[str]) -> list[tuple[str, _Case]]:
+    def _cases_in(self, way: _Way, domain: str | None, names: frozenset[str]) -> list[tuple[Action, _Case]]:
         """The actions that are asked in a domain, each with what it comes to; those that nothing allows are left out."""
         cases = []
         for action in way.actions:
@@ -165,7 +165,7 @@ class _Menus:
             )
             case = _case_of(grants)
             if case.always is not False:
-                cases.append((action, case))
+                cases.append((Action(action), case))
         return cases
 
 

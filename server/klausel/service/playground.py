@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from klausel.core.analysis.proof import prove_all
 from klausel.core.difference.compare import difference_between
@@ -46,7 +47,7 @@ class Playground:
     called: str
     accepted_models: Collection[str]
     most_steps: int
-    save: Callable[[Mapping[str, tuple[bytes | None, bytes]]], None] | None = None
+    save: Callable[[Mapping[str, tuple[bytes | None, bytes | None]]], None] | None = None
 
 
 def editable_files(found: PolicyFiles) -> dict[str, SourceFile]:
@@ -89,14 +90,18 @@ def new_file(found: PolicyFiles, name: str) -> str:
     return folder + name
 
 
-def with_changes(found: PolicyFiles, changes: Mapping[str, str]) -> PolicyFiles:
-    """The policy set with other texts in some files, and with new files; raises `NotEditable`.
+def with_changes(found: PolicyFiles, changes: Mapping[str, str | None]) -> PolicyFiles:
+    """The policy set with other texts in some files, with new files, and without those that are None; raises `NotEditable`.
 
     A file whose text is the same keeps every byte; a changed one keeps the kind of its line ends.
     """
-    files = list(found.files)
-    places = {file.shown_as: place for place, file in enumerate(files) if file.name != MODEL_NAME}
+    files: list[SourceFile | None] = list(found.files)
+    places = {file.shown_as: place for place, file in enumerate(found.files) if file.name != MODEL_NAME}
     for shown_as, text in changes.items():
+        if text is None:
+            if shown_as in places:
+                files[places[shown_as]] = None
+            continue
         try:
             content = _with_line_feeds(text).encode("utf-8")
         except UnicodeEncodeError:
@@ -110,12 +115,12 @@ def with_changes(found: PolicyFiles, changes: Mapping[str, str]) -> PolicyFiles:
                 raise NotEditable(f'there is no file "{shown_as}" in this policy set')
             files.append(SourceFile(_name_in_folder(found, made), made, content))
             continue
-        file = files[place]
+        file = found.files[place]
         if text_of(file).encode("utf-8") == content:
             continue
         only_pairs = b"\r\n" in file.content and file.content.count(b"\n") == file.content.count(b"\r\n")
         files[place] = replace(file, content=content.replace(b"\n", b"\r\n") if only_pairs else content)
-    return replace(found, files=tuple(files))
+    return replace(found, files=tuple(file for file in files if file is not None))
 
 
 def _name_in_folder(found: PolicyFiles, shown_as: str) -> str:
@@ -123,10 +128,22 @@ def _name_in_folder(found: PolicyFiles, shown_as: str) -> str:
     return shown_as if first is None else shown_as.removeprefix(first.shown_as.removesuffix(first.name))
 
 
-def changed_files(before: PolicyFiles, after: PolicyFiles) -> list[tuple[SourceFile | None, SourceFile]]:
-    """Each file that is another one or new, with what it was."""
-    old = editable_files(before)
-    return [(old.get(name), file) for name, file in editable_files(after).items() if old.get(name) != file]
+class FileEdit(NamedTuple):
+    """A file that is another one, new or gone; `before` and `after` are what it holds, None where there is none."""
+
+    file: SourceFile
+    before: bytes | None
+    after: bytes | None
+
+
+def changed_files(before: PolicyFiles, after: PolicyFiles) -> list[FileEdit]:
+    """Each file that is another one, new or gone, with what it was."""
+    old, new = editable_files(before), editable_files(after)
+    found = [
+        FileEdit(file, None if (was := old.get(name)) is None else was.content, file.content) for name, file in new.items()
+    ]
+    gone = [FileEdit(file, file.content, None) for name, file in old.items() if name not in new]
+    return [one for one in (*found, *gone) if one.before != one.after]
 
 
 def folders_in_repository(policies: str) -> list[str]:
@@ -142,8 +159,8 @@ def folders_in_repository(policies: str) -> list[str]:
 def patch_between(before: PolicyFiles, after: PolicyFiles, folders: list[str]) -> bytes:
     """What changed as a patch; `folders` says where the folder of each layer lies in the repository."""
     return patch_of(
-        FileChange(str(PurePosixPath(folders[file.layer]) / file.name), None if old is None else old.content, file.content)
-        for old, file in changed_files(before, after)
+        FileChange(str(PurePosixPath(folders[file.layer]) / file.name), was, now)
+        for file, was, now in changed_files(before, after)
     )
 
 

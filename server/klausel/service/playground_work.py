@@ -20,12 +20,15 @@ from pathlib import Path
 from typing import Any
 
 import klausel
-from klausel.service.playground import Playground, Stage, folders_in_repository, judged, patch_between
+from klausel.service.playground import Playground, editable_files, folders_in_repository, judged, patch_between
+from klausel.service.playground_cursor import cursor_told
 from klausel.storage.policy_files.folder import PolicyFiles
 
 SECONDS = 10
 """How long one copy may be worked on, by the clock and by the processor."""
 MOST_MEMORY = 2 * 1024**3
+MOST_READ_HERE = 300_000
+"""The bytes of files up to which they are read without a process of its own."""
 _NICENESS = 10
 
 _log = logging.getLogger(__name__)
@@ -62,13 +65,13 @@ class Judgement:
 class Workbench:
     """Judges one copy at a time, in a process that ends with it, and makes one patch at a time; who comes meanwhile is refused.
 
-    A patch does not wait for a judgement: the page asks for one whenever somebody typed.
+    A patch does not wait for a judgement, nor does what an editor asks about its cursor: the page asks whenever somebody typed.
     """
 
     def __init__(self, playground: Playground, seconds: float = SECONDS) -> None:
         self._playground = playground
         self._seconds = seconds
-        self._turns = {"judge": threading.Lock(), "patch": threading.Lock()}
+        self._turns = {"judge": threading.Lock(), "patch": threading.Lock(), "cursor": threading.Lock()}
 
     def judge(self, before: PolicyFiles, after: PolicyFiles) -> Judgement:
         """What is to be said of a copy, as far as the bounds let it be found out; raises `Busy`."""
@@ -89,6 +92,19 @@ class Workbench:
         """The changes of a copy as a patch, or why it cannot be made, as a sentence; raises `Busy`."""
         parts, unknown = self._done(("patch", before, after, (folders_in_repository(self._playground.policies),)))
         return b64decode(parts[0][1]["patch"]) if parts else unknown
+
+    def at_cursor(self, before: PolicyFiles, after: PolicyFiles, file: str, line: int, column: int, asked: str) -> Any:
+        """What `cursor_told` says; nothing where it cannot be found out. Raises `Busy`.
+
+        Of a small set that is told at once where nothing is done but reading files, or a file is as it was.
+        """
+        is_small = sum(len(one.content) for one in after.files) <= MOST_READ_HERE
+        is_as_it_was = editable_files(before).get(file) == editable_files(after).get(file)
+        if is_small and (asked == "offers" or is_as_it_was):
+            with self._its_turn("cursor"):
+                return cursor_told(before, before if asked == "about" else after, file, line, column, asked)
+        parts, _ = self._done(("cursor", before, after, (file, line, column, asked)))
+        return parts[0][1] if parts else None
 
     def _done(self, work: tuple[str, PolicyFiles, PolicyFiles, tuple[Any, ...]]) -> tuple[list[tuple[str, Any]], str]:
         """The parts that came, and why no more did, where the last one is missing."""
@@ -172,9 +188,11 @@ def main() -> None:
     """Does the work that comes by standard input."""
     _bound(max(1, round(float(sys.argv[1]))))
     kind, before, after, more = pickle.load(sys.stdin.buffer)
-    parts: Iterator[Stage]
+    parts: Iterator[tuple[str, Any]]
     if kind == "patch":
         parts = iter([("patch", {"patch": b64encode(patch_between(before, after, *more)).decode()})])
+    elif kind == "cursor":
+        parts = iter([("cursor", cursor_told(before, after, *more))])
     else:
         parts = judged(before, after, *more)
     for name, told in parts:

@@ -17,6 +17,7 @@ from klausel.core.analysis.budget import MOST_STEPS
 from klausel.core.loading.cache import LoadCache
 from klausel.core.loading.load import SourceFile
 from klausel.core.policy.orphans import StoredRole, orphaned_roles
+from klausel.core.policy.policy_set import PolicySet
 from klausel.core.policy.roles import RoleModel
 from klausel.core.terms.problem import Place, PolicyError, Problem
 from klausel.service.effective_roles_cache import EffectiveRolesCache
@@ -98,6 +99,7 @@ class LivePolicy:
 
         self._cache = LoadCache()
         self._proved = Proved()
+        self._listeners: list[Callable[[PolicySet], None]] = []
         self._lock = threading.Lock()
         self._is_asked_for = threading.Lock()
         self._wake = threading.Event()
@@ -158,6 +160,10 @@ class LivePolicy:
             thread.join(seconds)
         _, counted_for, found = self._counted
         return found if counted_for is roles else None
+
+    def add_listener(self, listener: Callable[[PolicySet], None]) -> None:
+        """Calls `listener` with each policy set that is taken from now on, once it is in force; it must not raise."""
+        self._listeners.append(listener)
 
     def _is_old(self, counted_at: float) -> bool:
         return self._clock() - counted_at > max(SECONDS_PER_COUNT, LEAST_PAUSE_PER_COUNT * self._counting_took)
@@ -304,6 +310,8 @@ class LivePolicy:
         self._confirm(began)
         self.reloads["taken"] += 1
         _log.info("policies taken: %d grants, %s", len(loaded.compiled.policy.grants), loaded.files_digest)
+        for listener in self._listeners:
+            listener(loaded.compiled.policy)
         return "taken"
 
     def _refuse(self, found: PolicyFiles | None, problems: Iterable[Problem]) -> Outcome:

@@ -11,6 +11,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from klausel.storage.callers.keys import KEYS
 from klausel.storage.callers.sessions import SESSIONS
 from klausel.storage.decision_log.sinks import DECISIONS
+from klausel.storage.provisioned.rows import MEMBERS, PROVISIONED
 from klausel.storage.sql.database import StorageError, explained_errors, place_of
 from klausel.storage.sql.page_key import PAGE_KEY
 from klausel.storage.sql.tables import (
@@ -24,7 +25,7 @@ from klausel.storage.sql.tables import (
     State,
 )
 
-_MADE_WHEN_NEEDED: tuple[Table, ...] = (PAGE_KEY, KEYS, SESSIONS, DECISIONS)
+_MADE_WHEN_NEEDED: tuple[Table, ...] = (PAGE_KEY, KEYS, SESSIONS, DECISIONS, PROVISIONED, MEMBERS)
 _RIGHTS: dict[str, tuple[str, bool]] = {
     CasbinRule.__tablename__: ("SELECT, INSERT, UPDATE, DELETE", True),
     Entity.__tablename__: ("SELECT, INSERT, UPDATE, DELETE", True),
@@ -39,6 +40,8 @@ _RIGHTS: dict[str, tuple[str, bool]] = {
     # A service that somebody took over must make no keys.
     KEYS.name: ("SELECT, UPDATE (last_used)", False),
     SESSIONS.name: ("SELECT, INSERT, DELETE", False),
+    PROVISIONED.name: ("SELECT, INSERT, UPDATE, DELETE", True),
+    MEMBERS.name: ("SELECT, INSERT, DELETE", True),
     PAGE_KEY.name: ("SELECT, INSERT", False),
 }
 """What a service may do with each table, and whether auditors may read it."""

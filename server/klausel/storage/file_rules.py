@@ -11,6 +11,7 @@ from klausel.core.loading.load import (
     FEATURES_FOLDER,
     INVARIANTS_FILE,
     PROPERTIES_FILE,
+    PROVISIONING_FILE,
     ROLES_FILE,
     TESTS_ENDING,
     TESTS_FOLDER,
@@ -52,14 +53,18 @@ def _is_left_by_an_editor(name: str) -> bool:
 
 def problem_of_name(name: str, shown_as: str) -> Problem | None:
     """A problem for a file that nobody would read; None for one that has a meaning where it stands."""
-    if name in (ROLES_FILE, CONDITIONS_FILE, PROPERTIES_FILE, INVARIANTS_FILE) or is_test_file(name) or is_entity_file(name):
+    known = (ROLES_FILE, CONDITIONS_FILE, PROPERTIES_FILE, INVARIANTS_FILE, PROVISIONING_FILE)
+    if name in known or is_test_file(name) or is_entity_file(name):
         return None
     if name.startswith(FEATURES_FOLDER) and name.endswith((".yaml", ".csv")):
         return None
     near = did_you_mean(name, _names_with_meaning(name))
+    if name in ("grants.yaml", "features.yaml", "permissions.yaml", "policies.yaml", "policy.yaml"):
+        near = f'grants stand in files of {FEATURES_FOLDER}: "{FEATURES_FOLDER}{name}". '
     start = f"{near}Policies" if near else "policies"
     hint = (
-        f"{start} are roles.yaml, conditions.yaml, properties.yaml, invariants.yaml, entities.yaml and entities/*.yaml, "
+        f"{start} are roles.yaml, conditions.yaml, properties.yaml, invariants.yaml, provisioning.yaml, entities.yaml and "
+        f"entities/*.yaml, "
         f".yaml and .csv files in features/, and tests in {TESTS_FOLDER}*{TESTS_ENDING}"
     )
     message = "this file has no meaning here, so what it says would be lost"
@@ -77,7 +82,8 @@ def _names_with_meaning(name: str) -> list[str]:
     test = TESTS_FOLDER + re.sub(r"[_-]?tests?$", "", stem) + TESTS_ENDING
     if name.startswith(TESTS_FOLDER) or stem.endswith(TESTS_ENDING.removesuffix(".yaml")):
         return [test]
-    return [ROLES_FILE, CONDITIONS_FILE, PROPERTIES_FILE, INVARIANTS_FILE, ENTITIES_FILE, f"{FEATURES_FOLDER}{stem}{ending}"]
+    known = [ROLES_FILE, CONDITIONS_FILE, PROPERTIES_FILE, INVARIANTS_FILE, ENTITIES_FILE, PROVISIONING_FILE]
+    return [*known, f"{FEATURES_FOLDER}{stem}{ending}"]
 
 
 def unreadable(shown_as: str, message: str, hint: str) -> Problem:

@@ -393,3 +393,13 @@ def test_it_is_served_over_the_wire(server: HttpDoor) -> None:
         assert (answer.status, answer.headers["X-Content-Type-Options"]) == (200, "nosniff")
     door: Door = server
     assert door.get("/console?format=json").json["rows"]
+
+
+def test_an_address_where_nothing_is_leads_people_on_and_tells_programs(browser: Browser) -> None:
+    people = browser.get("/console/nothing", headers={"Accept": "text/html,*/*;q=0.8"})
+    assert (people.status, people.headers["Content-Type"]) == (404, "text/html; charset=utf-8")
+    assert b"there is nothing at /console/nothing" in people.body and b"/console/try" in people.body.replace(
+        b'"../console', b'"/console'
+    )
+    for path, accept in (("/console/nothing", "application/json"), ("/console/nothing", "*/*"), ("/v2", "text/html")):
+        assert browser.get(path, headers={"Accept": accept}).json["error"]["status"] == 404

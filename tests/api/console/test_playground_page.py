@@ -68,7 +68,7 @@ def test_a_copy_is_edited_without_a_script_and_leaves_as_a_patch(small: Callable
     # To another file and back; what was written goes with the page.
     other = Html(browser.send(PAGE, {**fields, "open": roles}).body.decode())
     back = Html(browser.send(PAGE, {**opened_file(other, roles), "open": features}).body.decode())
-    assert "payments.yaml (changed)" in back.text
+    assert "payments.yaml changed" in back.text
     fields = opened_file(back, features)
     answer = browser.send(PAGE, {**fields, "do": "patch"})
     assert answer.headers["Content-Disposition"] == 'attachment; filename="policies.patch"'
@@ -77,6 +77,48 @@ def test_a_copy_is_edited_without_a_script_and_leaves_as_a_patch(small: Callable
     assert browser.send(PAGE, {**fields, "do": "save"}).status == 403
     added = Html(browser.send(PAGE, {**fields, "do": "new", "new": "features/more.yaml"}).body.decode())
     assert opened_file(added, f"{tmp_path}/policies/features/more.yaml")["base"] == ""
+
+
+def test_files_are_renamed_deleted_and_brought_back_without_a_script(small: Callable[..., Doors], tmp_path: Path) -> None:
+    browser = Browser(small().service)
+    roles, features = (f"{tmp_path}/policies/{name}" for name in ("roles.yaml", "features/payments.yaml"))
+
+    def pressed(fields: dict[str, str], **more: str) -> Html:
+        answer = browser.send(PAGE, {**fields, **more})
+        assert answer.status == 200
+        return Html(answer.body.decode())
+
+    fields = opened_file(browser.page(PAGE, file=features), features)
+    renamed = pressed(fields, do="rename", new="features/bills.yaml")
+    bills = opened_file(renamed, f"{tmp_path}/policies/features/bills.yaml")
+    assert "bills.yaml new" in renamed.text and "payments.yaml deleted" in renamed.text
+    assert (bills["text"], bills["base"]) == (fields["text"], "")
+    assert json.loads(bills["changes"]) == {features: {"text": None, "base": fields["base"]}}
+    # The name that was left is free again, and then only the text counts.
+    back = opened_file(pressed(bills, do="rename", new="features/payments.yaml"), features)
+    assert (back["text"], back["base"], back["changes"]) == (fields["text"], fields["base"], "{}")
+    gone = pressed(fields, do="delete")
+    assert "This file is deleted in your copy." in gone.text and "Bring it back" in gone.text
+    hidden = {str(one["name"]): one.get("value") or "" for one in gone.all("input") if one.get("type") == "hidden"}
+    brought = opened_file(pressed(hidden, back=features), features)
+    assert {**brought, "token": ""} == {**fields, "token": ""}
+    opened = opened_file(pressed(hidden, open=roles), roles)
+    assert browser.send(PAGE, {**opened, "do": "rename", "new": roles}).status == 400
+    new = pressed(fields, do="new", new="features/more.yaml")
+    assert "more.yaml" not in pressed(opened_file(new, f"{tmp_path}/policies/features/more.yaml"), do="delete").text
+
+
+def test_a_cursor_is_told_what_may_be_written_there(small: Callable[..., Doors], tmp_path: Path) -> None:
+    browser = Browser(small().service)
+    features = f"{tmp_path}/policies/features/payments.yaml"
+    fields = opened_file(browser.page(PAGE, file=features), features)
+    line = str(fields["text"].count("\n"))
+    asked = {**fields, "text": fields["text"] + "  - {allow: wo", "do": "offers"}
+    offers = browser.send(PAGE, {**asked, "line": line, "column": "14"}).json["offers"]
+    assert "worker" in {one["text"] for one in offers}
+    for faulty in ("", "-1", "x", "99999999", "٣"):
+        assert browser.send(PAGE, {**asked, "line": faulty, "column": "1"}).status == 400
+    assert browser.send(PAGE, {**asked, "line": "9999999", "column": "9999999"}).json == {"offers": []}
 
 
 def test_the_twin_answers_with_what_changes(guarded: Doors) -> None:
@@ -100,7 +142,7 @@ def test_what_cannot_be_taken_is_refused(demo: Doors) -> None:
     assert too_much.status == 413 and b"larger than 2000000 bytes" in too_much.body
     for faulty in ("[", "[]", '{"a": 1}', '{"a": {"text": 1, "base": ""}}', "[" * 100_000):
         assert browser.send(PAGE, {**fields, "changes": faulty}).status == 400
-    assert browser.send(PAGE, {**fields, "do": "delete"}).status == 400
+    assert browser.send(PAGE, {**fields, "do": "drop"}).status == 400
     assert browser.send(PAGE, {**fields, "new": "../x.yaml", "do": "new"}).status == 400
 
 

@@ -13,6 +13,8 @@ BEFORE = {
     'p/quo"te\\\u00e9.yaml': "one\u2028still one\x0cstill\n".encode(),
     "p/was empty.yaml": b"",
     "p/loses its end.yaml": b"one\ntwo\n",
+    "p/goes.yaml": b"one\n-- two",
+    "p/goes empty.yaml": b"",
 }
 AFTER = {
     "p/plain.yaml": BEFORE["p/plain.yaml"].replace(b"line 3\n", b"").replace(b"line 33\n", b"-- a\n++ b\n"),
@@ -22,6 +24,8 @@ AFTER = {
     "p/was empty.yaml": b"something\n",
     "p/loses its end.yaml": b"one\ntwo",
     "p/features/new one.yaml": b"a: 1\n",
+    "p/goes.yaml": None,
+    "p/goes empty.yaml": None,
 }
 
 
@@ -32,7 +36,8 @@ def test_git_apply_makes_of_the_old_files_exactly_the_new_ones(tmp_path: Path) -
         (tmp_path / name).write_bytes(content)
     patch = patch_of(FileChange(name, BEFORE.get(name), content) for name, content in AFTER.items())
     repository.git("apply", "--whitespace=nowarn", "-", stdin=patch)
-    assert {name: (tmp_path / name).read_bytes() for name in AFTER} == AFTER
+    here = {name: (tmp_path / name).read_bytes() if (tmp_path / name).exists() else None for name in AFTER}
+    assert here == AFTER
 
 
 def test_where_nothing_is_changed_there_is_no_patch() -> None:

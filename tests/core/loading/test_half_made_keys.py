@@ -26,6 +26,7 @@ IN_A_PLACE = (
     b"levels: {a: {constant: x}, b: {named_by: b}}\nroles: {r: {level: a, contains: {q: {in: x/y}}}, q: {level: b}}\n"
 )
 TOGETHER = b"grants:\n  - {allow: {all: [lead, any agent]}, to: edit, resource: quiz, in: acme}\n"
+PROVISIONING = b"subject_from: email\nsubject_type: user\nleavers_lose: everything\ngroups: {A: {acme: user}}\n"
 NO_PROPERTIES = b"subject:\nstored: {subjects: user, resources: quiz}\n"
 FEW = b"""
 description: Always there.
@@ -64,6 +65,7 @@ def unread_keys() -> dict[str, set[str]]:
         load()
         load_policy([SourceFile("roles.yaml", "roles.yaml", IN_A_PLACE)])
         load(invariants=THINGS, features__together=TOGETHER, tests__kinds_test=KINDS, properties=NO_PROPERTIES, entities=FEW)
+        load(provisioning=PROVISIONING)
     read: dict[str, set[str]] = defaultdict(set)
     for fields, known in claimed:
         for name, table in TABLES.items():

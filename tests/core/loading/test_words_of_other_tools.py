@@ -6,8 +6,8 @@ from problem_cases import FOLDER, read_case
 HINTS = {
     "conditions_as_in_other_languages": {
         1: "write `true`",
-        2: 'a date stands in quotes: "2026-06-01"',
-        3: 'a date stands in quotes: "2026-06-01T00:00:00Z"',
+        2: 'a time is written time("2026-06-01T00:00:00Z"), a text in quotes: "2026-06-01"',
+        3: 'a time is written time("2026-06-01T00:00:00Z"), a text in quotes: "2026-06-01T00:00:00Z"',
         4: "a number is written without signs between its digits: 10000",
         5: "a number is written without signs between its digits: 10000",
         6: "a number is written without signs between its digits: 10000",
@@ -27,6 +27,11 @@ HINTS = {
         20: "write `or`",
         21: "write `not`",
         22: "write `==`",
+        23: "write resource.amount >= 1 and resource.amount <= 20",
+        24: 'write matches_glob(resource.name, "a*")',
+        25: 'write resource.status != "open"',
+        26: "without signs between its digits: 1000.50",
+        27: "without signs between its digits: 1000000",
     },
     "values_as_people_write_them": {
         6: "write the number in full and without a unit, such as 1000",
@@ -50,6 +55,20 @@ HINTS = {
         12: 'a list stands in square brackets: in ["a", "b"]',
         13: 'write in ["a", "b"] for one of several values',
         14: "the time of the request is context.now",
+    },
+    "slips_of_editors": {
+        11: "write the number in digits: 50",
+        12: "a decimal point is a point: 5.50",
+        13: "durations are written with days, hours, minutes and seconds: days(365)",
+        14: 'write ends_with(subject.email, "@example.com")',
+        15: "what is asked about is called resource here: resource.locked",
+        16: "as in resource.owner",
+        4: "write several names as a list: [read, write]",
+        5: "write several names as a list: [read, write]",
+        6: 'one person is left out by `when: subject.id != "ann"`',
+        7: "write date, time and zone: 2030-12-31T10:00:00Z",
+        26: "write several names as a list: [agent, lead]",
+        27: '"grants" stands in a file in features/',
     },
     "toxic_without_two_things": {
         3: "two roles that nobody may have together stand under separate",

@@ -72,6 +72,19 @@ def test_each_change_counts_the_people_who_gain_by_it(peopled: AssignmentStore, 
     assert "user:ada" not in counted
 
 
+def test_the_headline_counts_what_concerns_people_present_apart(peopled: AssignmentStore, database_url: str) -> None:
+    arguments = ["diff", str(EARLIER), str(ROOT / "policies"), "--database", database_url]
+    changes = json.loads(CliRunner().invoke(main, [*arguments, "--names", "--format", "json"]).stdout)["changes"]
+    concerning = sum(bool(change["people"]["who_gains"]) for change in changes)
+    assert 0 < concerning < len(changes)
+    told = (
+        f"{concerning} of them are for people who hold a role today, {len(changes) - concerning} concern nobody at present"
+    )
+    for format_ in ("text", "markdown", "html"):
+        assert told in CliRunner().invoke(main, [*arguments, "--people", "--format", format_]).stdout, format_
+    assert "present" not in CliRunner().invoke(main, arguments).stdout
+
+
 def policy(*grants: str) -> PolicySet:
     texts = {
         "roles.yaml": "levels:\n  house: {named_by: house}\n  room: {named_by: room, requires_role_above: true}\n"

@@ -15,7 +15,7 @@ from klausel.core.filters.tree import Every, Filter, Some, holds
 from klausel.core.policy.entity import Entity, properties_text
 from klausel.core.terms.request import Resource
 from klausel.storage.entities.finding import entities_wanted
-from klausel.storage.entities.narrowing import Wanted, few_by_value, narrowed
+from klausel.storage.entities.narrowing import Wanted, few_by_value, narrowed, reading_by_index
 from klausel.storage.entities.store import EntityStore
 from klausel.storage.schema import open_database, upgrade_database
 from klausel.storage.sql.tables import Entity as Row
@@ -46,8 +46,14 @@ def found(engine: Engine, filter_: Filter, **more: object) -> list[str]:
 
 def steps(engine: Engine, filter_: Filter) -> list[str] | None:
     """The ids that an index leads to."""
-    narrow = narrowed(engine, POLICY.roles, Wanted("resource", "todo", {}, filter_), "")
-    return None if narrow is None else [id_ for step in narrow.steps(2) for id_ in step]
+    with reading_by_index(engine) as connection:
+        narrow = narrowed(connection, POLICY.roles, Wanted("resource", "todo", {}, filter_), "", 2)
+        if narrow is None:
+            return None
+        ids: list[str] = []
+        while not narrow.is_over:
+            ids += narrow.take(connection)
+        return ids
 
 
 def test_every_write_keeps_the_index_also_one_of_somebody_else(engine: Engine) -> None:

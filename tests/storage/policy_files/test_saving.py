@@ -41,3 +41,14 @@ def test_what_lies_outside_of_the_folder_is_never_written(folder: Path, name: st
         with pytest.raises(ChangedMeanwhile):
             save_files(folder, {name: (before, b"stolen\n")})
     assert (folder.parent / "secret.yaml").read_bytes() == b"kept\n"
+
+
+def test_what_is_to_hold_nothing_is_removed_and_never_what_somebody_else_changed(tmp_path: Path) -> None:
+    folder = tmp_path / "policies"
+    (folder / "features").mkdir(parents=True)
+    for name in ("roles.yaml", "features/a.yaml"):
+        (folder / name).write_bytes(b"old: 1\n")
+    with pytest.raises(ChangedMeanwhile):
+        save_files(folder, {"features/a.yaml": (b"other: 1\n", None)})
+    save_files(folder, {"features/a.yaml": (b"old: 1\n", None), "features/b.yaml": (None, b"old: 1\n")})
+    assert [path.name for path in (folder / "features").iterdir()] == ["b.yaml"]

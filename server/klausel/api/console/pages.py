@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -40,6 +41,7 @@ HAS_ONE_PAGE = "klausel.console.has_one_page"
 """Under which name it says that its console is one page alone, which leads to no others."""
 LEAST_COMPRESSED = 1_000
 """The bytes from which on an answer is compressed."""
+_TIME = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?Z", re.ASCII)
 _HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
@@ -102,6 +104,12 @@ def json_text(value: object) -> str:
     return "nothing" if value is None else json.dumps(value, ensure_ascii=False, default=str)
 
 
+def short_time(value: object) -> object:
+    """A time of a record to the second, as people read it; anything else as it is."""
+    found = _TIME.fullmatch(value) if isinstance(value, str) else None
+    return value if found is None else f"{found[1]} {found[2]} UTC"
+
+
 _templates = Environment(
     loader=PackageLoader("klausel.api.console"),
     autoescape=True,
@@ -112,6 +120,7 @@ _templates = Environment(
 )
 _templates.filters["typed"] = typed
 _templates.filters["json_text"] = json_text
+_templates.filters["short_time"] = short_time
 _templates.filters["query"] = urlencode
 
 

@@ -30,19 +30,20 @@ from klausel.storage.policy_files.folder import PolicyFiles
 from klausel.storage.policy_files.saving import ChangedMeanwhile
 
 ADDRESS = "/console/playground"
-FIELDS = ("token", "file", "base", "text", "changes", "open", "new", "do")
+FIELDS = ("token", "file", "base", "text", "changes", "open", "back", "new", "line", "column", "do")
 MOST_BYTES = 2_000_000
 """The bytes of one form, in which all changed texts come."""
 MOST_CHANGED = 200
-_DEEDS = ("", "check", "live", "new", "patch", "save")
+_DEEDS = ("", "check", "live", "new", "rename", "delete", "patch", "save", "offers", "about")
+_GONE = "This file is deleted in your copy"
 _TITLE = "Playground"
 
 
 @dataclass(frozen=True, slots=True)
 class _Text:
-    """What somebody wrote in place of a file, and by its digest what stood there; empty where nothing did."""
+    """What somebody wrote in place of a file, None where it is deleted, and by its digest what stood there; empty: nothing."""
 
-    text: str
+    text: str | None
     base: str
 
 
@@ -116,7 +117,7 @@ class PlaygroundPage:
             return self._done(copy, fields, is_twin)
         except (NotEditable, ApiError) as error:
             told = error if isinstance(error, ApiError) else ApiError(400, str(error))
-            if is_twin or fields["do"] == "live":
+            if is_twin or fields["do"] in ("live", "offers", "about"):
                 raise told from None
             shown = {**self._shown(copy), "fault": told.message}
             return html_answer(Page("playground.html", _TITLE, shown, status=told.status), told.headers)
@@ -125,10 +126,14 @@ class PlaygroundPage:
         deed = fields["do"]
         if fields["open"]:
             return answer(Page("playground.html", _TITLE, self._shown(_opened(copy, fields["open"]))))
-        if deed == "new":
-            name = new_file(copy.found, fields["new"].strip())
-            texts = {**copy.texts, name: copy.texts.get(name, _Text("", ""))}
-            return answer(Page("playground.html", _TITLE, self._shown(_Copy(copy.found, texts, name))))
+        if fields["back"]:
+            texts = {name: one for name, one in copy.texts.items() if name != fields["back"]}
+            found = _Copy(copy.found, texts, fields["back"])
+            return answer(Page("playground.html", _TITLE, self._shown(_reopened(found))))
+        if deed in ("new", "rename", "delete"):
+            return answer(Page("playground.html", _TITLE, self._shown(_with_files(copy, deed, fields["new"].strip()))))
+        if deed in ("offers", "about"):
+            return self._at_cursor(copy, deed, fields)
         if deed == "patch":
             return self._patch(copy)
         if deed == "save":
@@ -148,6 +153,20 @@ class PlaygroundPage:
         # Whoever writes for hours keeps the secret that the form is bound to.
         self._cookies.keep_form_secret(response, self._cookies.form_secret())
         return response
+
+    def _at_cursor(self, copy: _Copy, deed: str, fields: Mapping[str, str]) -> Response:
+        """What may be written at a cursor, or what the name there means."""
+        if not all(
+            fields[name].isascii() and fields[name].isdigit() and len(fields[name]) < 8 for name in ("line", "column")
+        ):
+            raise ApiError(400, "the fields line and column are numbers, from 0")
+        try:
+            told = self._workbench.at_cursor(
+                copy.found, copy.files(), copy.open, int(fields["line"]), int(fields["column"]), deed
+            )
+        except Busy as error:
+            raise _busy(error) from None
+        return json_answer({deed: told}, headers=dict(HEADERS))
 
     def _patch(self, copy: _Copy) -> Response:
         try:
@@ -169,17 +188,17 @@ class PlaygroundPage:
             if stale:
                 raise ChangedMeanwhile(stale)
             wanted = changed_files(copy.found, copy.files())
-            self._playground.save({file.name: (None if old is None else old.content, file.content) for old, file in wanted})
+            self._playground.save({one.file.name: (one.before, one.after) for one in wanted})
         except ChangedMeanwhile as error:
             message = f"nothing was saved, for somebody else changed {error} meanwhile; download a patch, or open it again"
             raise ApiError(409, message) from None
         except OSError as error:
             raise ApiError(500, f"not all was saved: {error.strerror or error}") from None
-        saved = [file.shown_as for _, file in wanted]
+        saved = [one.file.shown_as for one in wanted]
         if is_twin:
             return json_answer({"saved": saved}, headers=dict(HEADERS))
         found = self._read()
-        opened = _Copy(found, {}, _first(found, copy.open))
+        opened = _reopened(_Copy(found, {}, copy.open))
         said = f"Saved: {', '.join(saved)}" if saved else "Nothing was changed, so nothing was saved"
         return answer(Page("playground.html", _TITLE, {**self._shown(opened), "said": said}))
 
@@ -195,16 +214,24 @@ class PlaygroundPage:
         names = [*here, *sorted(name for name in copy.texts if name not in here)]
         why_not, text, base = None, "", ""
         if copy.open in copy.texts:
-            text, base = copy.texts[copy.open].text, copy.texts[copy.open].base
+            text, base = copy.texts[copy.open].text or "", copy.texts[copy.open].base
+            why_not = _GONE if copy.texts[copy.open].text is None else None
         elif copy.open in here:
             try:
                 text = text_of(here[copy.open])
                 base = digest_of(text)
             except NotEditable as error:
                 why_not = str(error)
-        others = {name: {"text": one.text, "base": one.base} for name, one in copy.texts.items() if name != copy.open}
+        others = {
+            name: {"text": one.text, "base": one.base}
+            for name, one in copy.texts.items()
+            if name != copy.open or one.text is None
+        }
         return {
-            "files": [{"name": name, "is_open": name == copy.open, "is_changed": name in copy.texts} for name in names],
+            "files": [
+                {"name": name, "is_open": name == copy.open, "told": _change_of(copy.texts.get(name))} for name in names
+            ],
+            "is_changed": copy.open in copy.texts,
             "open": copy.open,
             "text": text,
             "base": base,
@@ -230,6 +257,53 @@ def _first(found: PolicyFiles, wanted: str) -> str:
     return wanted or next(iter(names), "")
 
 
+def _change_of(text: _Text | None) -> str:
+    """What became of a file, in a word; empty where nothing did."""
+    if text is None:
+        return ""
+    return "deleted" if text.text is None else "changed" if text.base else "new"
+
+
+def _reopened(copy: _Copy) -> _Copy:
+    """With another file open where the open one is no longer there."""
+    names = {*editable_files(copy.found), *copy.texts}
+    return copy if copy.open in names else _Copy(copy.found, copy.texts, next(iter(editable_files(copy.found)), ""))
+
+
+def _with_files(copy: _Copy, deed: str, wanted: str) -> _Copy:
+    """With a new file, or with the open one deleted or renamed; raises `NotEditable` and `ApiError` (400)."""
+    texts = dict(copy.texts)
+    name = copy.open
+    if deed != "new":
+        if not copy.open:
+            raise ApiError(400, "no file is open that could be renamed or deleted")
+        was = texts.pop(name, None) or _as_it_is(copy.found, name)
+        if was.base:
+            texts[name] = _Text(None, was.base)
+    if deed != "delete":
+        name = _new_name(copy, wanted)
+        if deed == "rename":
+            if name in copy.texts and copy.texts[name].text is not None:
+                raise NotEditable(f"{name} is there already; choose another name")
+            texts[name] = _Text(was.text, texts[name].base if name in texts else "")
+        elif name not in texts or texts[name].text is None:
+            texts[name] = _Text("", texts[name].base if name in texts else "")
+    return _reopened(_Copy(copy.found, texts, name))
+
+
+def _as_it_is(found: PolicyFiles, name: str) -> _Text:
+    text = text_of(editable_files(found)[name])
+    return _Text(text, digest_of(text))
+
+
+def _new_name(copy: _Copy, wanted: str) -> str:
+    """The name of a file to be made, which may stand in place of one that was deleted in the copy; raises `NotEditable`."""
+    gone = (name for name, one in copy.texts.items() if one.text is None)
+    return next((name for name in gone if name == wanted or name.endswith(f"/{wanted}")), None) or new_file(
+        copy.found, wanted
+    )
+
+
 def _opened(copy: _Copy, wanted: str) -> _Copy:
     if wanted not in copy.texts:
         _first(copy.found, wanted)
@@ -238,13 +312,15 @@ def _opened(copy: _Copy, wanted: str) -> _Copy:
 
 def _copy_in(fields: Mapping[str, str], found: PolicyFiles) -> _Copy:
     """The copy that a form holds; a text that nobody touched is left out. Raises `ApiError` (400)."""
-    fault = ApiError(400, 'the field changes is a JSON object of changed files, each {"text": …, "base": …}')
+    fault = ApiError(
+        400, 'the field changes is a JSON object of changed files, each {"text": …, "base": …}; the text null deletes one'
+    )
     try:
         given = orjson.loads(fields["changes"] or "{}")
         texts = {name: _Text(one["text"], one["base"]) for name, one in given.items()}
     except (ValueError, TypeError, KeyError, AttributeError):
         raise fault from None
-    if not all(isinstance(one.text, str) and isinstance(one.base, str) for one in texts.values()):
+    if not all(isinstance(one.text, str | None) and isinstance(one.base, str) for one in texts.values()):
         raise fault
     if fields["file"]:
         texts[fields["file"]] = _Text(fields["text"], fields["base"])
@@ -252,9 +328,9 @@ def _copy_in(fields: Mapping[str, str], found: PolicyFiles) -> _Copy:
         raise ApiError(400, f"more than {MOST_CHANGED} files are changed; make several patches")
     here = editable_files(found)
     touched = {
-        name: _Text(one.text.replace("\r\n", "\n"), one.base)
+        name: one if one.text is None else _Text(one.text.replace("\r\n", "\n"), one.base)
         for name, one in texts.items()
-        if digest_of(one.text) != one.base
+        if one.text is None or digest_of(one.text) != one.base
     }
     return _Copy(found, touched, fields["file"] if fields["file"] in {*here, *touched} else next(iter(here), ""))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flask import Blueprint, Response, request
+from werkzeug.exceptions import HTTPException
 
 from klausel.api.access import caller_in, check_reach, check_scope
 from klausel.api.console.assets import asset_routes
@@ -27,7 +28,7 @@ from klausel.api.console.what_can_page import FIELDS as FIELDS_OF_WHAT_CAN
 from klausel.api.console.what_can_page import what_can_csv, what_can_page
 from klausel.api.console.who_can_page import FIELDS, who_can_csv, who_can_page
 from klausel.api.errors import ApiError, unavailable
-from klausel.api.http import query_parameters
+from klausel.api.http import http_error, json_answer, query_parameters
 from klausel.service.decision_service import PoliciesTooOld, Service
 from klausel.storage.sql.database import StorageError
 
@@ -156,6 +157,12 @@ def console_routes(service: Service) -> Blueprint:
     def answer_error(error: ApiError) -> Response:
         is_page = request.args.get("format", "html") == "html" and "HTTP_AUTHORIZATION" not in request.environ
         return to_sign_in() if error.status == 401 and is_page else error_answer(error)
+
+    @blueprint.app_errorhandler(404)
+    def answer_nothing_here(error: HTTPException) -> Response:
+        told = http_error(error)
+        is_page = request.path.startswith("/console/") and "text/html" in request.headers.get("Accept", "")
+        return error_answer(told) if is_page else json_answer(told.body(), told.status)
 
     @blueprint.errorhandler(StorageError)
     @blueprint.errorhandler(PoliciesTooOld)

@@ -18,7 +18,7 @@ from klausel.core.terms.problem import Place, PolicyError, Problem
 from klausel.core.testing.coverage import tests_by_grant
 from klausel.core.testing.gate import unmet_expectations
 from klausel.core.text.decoding import decode
-from klausel.core.text.yaml_nodes import read_yaml
+from klausel.core.text.yaml_nodes import Fields, read_yaml
 from klausel.service.pipeline import load_result, texts_with_switch_offs
 from klausel.storage.file_rules import problem_of_name
 from klausel.storage.policy_files.folder import PolicyFiles, folders_of, read_folder, shown
@@ -47,6 +47,7 @@ class OpenPolicies:
         self.typed: dict[Path, str] = {}
         self.last_good: PolicySet | None = None
         self._readable: dict[str, SourceFile] = {}
+        self._trees: dict[str, tuple[str, tuple[Fields | None, list[Problem]]]] = {}
 
     def path_of(self, shown_as: str) -> Path:
         """The file that has this name for people."""
@@ -82,7 +83,7 @@ class OpenPolicies:
     def names(self) -> tuple[DeclaredNames, list[Mention], tuple[SourceFile, ...]]:
         """What the files declare and name; of a file that cannot be read just now, what stood there when it last could."""
         files = tuple(map(self._as_last_readable, self.files().files))
-        return declared_names(list(files))[0], mentions_in(files), files
+        return declared_names(list(files), self._read)[0], mentions_in(files, self._read), files
 
     def check(self) -> Checked:
         """Every problem, tests and invariants that are not met among them."""
@@ -109,7 +110,16 @@ class OpenPolicies:
 
     def _as_last_readable(self, file: SourceFile) -> SourceFile:
         text, _ = decode(file.content, file.shown_as)
-        is_readable = text is not None and (not file.name.endswith(".yaml") or read_yaml(text, file.shown_as)[0] is not None)
+        is_readable = text is not None and (
+            not file.name.endswith(".yaml") or self._read(text, file.shown_as)[0] is not None
+        )
         if is_readable:
             self._readable[file.shown_as] = file
         return self._readable.get(file.shown_as, file)
+
+    def _read(self, text: str, shown_as: str) -> tuple[Fields | None, list[Problem]]:
+        """What `read_yaml` says of a file, remembered for as long as the file has this text: every key that is typed asks."""
+        kept = self._trees.get(shown_as)
+        if kept is None or kept[0] != text:
+            kept = self._trees[shown_as] = (text, read_yaml(text, shown_as))
+        return kept[1]

@@ -14,9 +14,9 @@ from pygls.lsp.server import LanguageServer
 
 import klausel
 from klausel.cli.language_server.open_policies import Checked, OpenPolicies, folder_of
+from klausel.core.editing.at_cursor import about_what_stands_at, mention_under
 from klausel.core.editing.completion import OfferKind, offers_at
 from klausel.core.editing.fixes import fixes_of
-from klausel.core.editing.hover import about_grant, about_key, about_mention, is_grant_key
 from klausel.core.editing.mentions import Mention
 from klausel.core.editing.renaming import CannotRename, Edit, edits_in_rows, edits_to_rename
 from klausel.core.formatting.files import can_be_formatted, format_file
@@ -163,22 +163,13 @@ def make_server(joined: tuple[Path, ...] = ()) -> PolicyServer:
         policies, path = found
         text = policies.typed.get(path, "")
         line, column = params.position.line, _from_utf16(text, params.position)
-        policy = policies.last_good
-        mention = mention_at(policies, path, params.position)
-        if mention is not None and policy is not None:
-            told = about_mention(policy, mention)
-        elif policy is not None and is_grant_key(text, line, column):
-            told = about_grant(policy, shown(path), _start_of_entry(text, line) + 1)
-        else:
-            told = about_key(text, policies.name_of(path), line, column)
+        name = policies.name_of(path)
+        told = about_what_stands_at(policies.last_good, policies.names()[1], text, name, shown(path), line, column)
         return lsp.Hover(lsp.MarkupContent(lsp.MarkupKind.Markdown, told)) if told else None
 
     def mention_at(policies: OpenPolicies, path: Path, position: lsp.Position) -> Mention | None:
         text = policies.typed.get(path, "")
-        column = _from_utf16(text, position) + 1
-        _, mentions, _ = policies.names()
-        covering = [one for one in mentions if one.covers(shown(path), position.line + 1, column)]
-        return min(covering, key=lambda one: len(one.name), default=None)
+        return mention_under(policies.names()[1], shown(path), position.line, _from_utf16(text, position))
 
     def same_things(uri: str, position: lsp.Position) -> tuple[list[Mention], OpenPolicies] | None:
         found = server.policies_of(uri)
@@ -321,17 +312,6 @@ def _tests(checked: Checked, place: Place) -> str:
 def _lens(place: Place, title: str) -> lsp.CodeLens:
     start = lsp.Position(place.line - 1, 0)
     return lsp.CodeLens(lsp.Range(start, start), lsp.Command(title, ""))
-
-
-def _start_of_entry(text: str, line: int) -> int:
-    """The line where the entry of a list begins that a line is in; lines count from 0."""
-    lines = text.split("\n")
-    indent = len(lines[line]) - len(lines[line].lstrip(" "))
-    for number in range(line, -1, -1):
-        row = lines[number]
-        if row.lstrip(" ").startswith("- ") and len(row) - len(row.lstrip(" ")) <= indent:
-            return number
-    return line
 
 
 def _diagnostic(problem: Problem, lines: list[str]) -> lsp.Diagnostic:

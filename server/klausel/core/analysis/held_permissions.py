@@ -7,7 +7,7 @@ from itertools import chain, product
 from typing import Any, NamedTuple
 
 from klausel.core.analysis.permission import Permission, Question, question_in
-from klausel.core.analysis.question_space import domains_and_atoms, made_up_id, parts_in_atoms
+from klausel.core.analysis.question_space import atoms_about_parts, domains_and_atoms, made_up_id, parts_in_atoms
 from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.policy.holding import Pairs
 from klausel.core.policy.invariant import Invariant
@@ -56,6 +56,7 @@ class HeldPermissions:
         scopes = (one.scope.domain for one in policy.invariants if one.scope.domain is not None)
         self._places = [place.split("/") for place in dict.fromkeys((*domains, *scopes, *roles.places_of_links))]
         compared: dict[str, set[str]] = {}
+        atoms = tuple(atoms_about_parts(roles, atoms))
         for resource_type in policy.resource_types:
             for level, ids in parts_in_atoms(roles, resource_type, atoms).items():
                 compared.setdefault(level, set()).update(ids)

@@ -112,6 +112,13 @@ def parts_in_atoms(roles: RoleModel, resource_type: str, atoms: Iterable[Atom]) 
     return parts
 
 
+def atoms_about_parts(roles: RoleModel, atoms: Iterable[Atom]) -> list[Atom]:
+    """Those of the atoms that `parts_in_atoms` can find anything in, whatever the resource type is."""
+    types = {level.identified_by for level in roles.levels if level.identified_by is not None}
+    naming = {one for level in roles.levels for type_ in (*types, "") for one in _naming_attributes(level, type_)}
+    return [atom for atom in atoms if isinstance(atom, Comparison) and not naming.isdisjoint((atom.left, atom.right))]
+
+
 def _naming_attributes(level: Level, resource_type: str) -> set[Operand]:
     named: set[Operand] = set() if level.named_by is None else {Attribute("resource", (level.named_by,))}
     if level.identified_by == resource_type:

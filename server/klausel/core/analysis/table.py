@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import html
 import io
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -108,6 +109,20 @@ def as_csv(sheet: Sheet) -> Iterator[str]:
         yield from map(csv_line, rows)
 
 
+def as_json(sheet: Sheet) -> Iterator[str]:
+    """One JSON object with a row a line, every cell in full, in the order of `columns`."""
+    told = {"title": sheet.title, "facts": dict(sheet.facts), "remarks": sheet.remarks, "columns": sheet.columns}
+    yield json.dumps({"version": 1, **told})[:-1] + ', "rows": ['
+    before = ""
+    for heading, rows in sheet.sections:
+        for row in rows:
+            if before:
+                yield before + ","
+            before = "  " + json.dumps({"section": heading, "cells": row})
+    yield before
+    yield "]}"
+
+
 def as_html(sheet: Sheet) -> Iterator[str]:
     """One page that needs nothing else."""
     notes = _Notes(sheet.is_in_full)
@@ -144,6 +159,7 @@ FORMATS: dict[str, Callable[[Sheet], Iterator[str]]] = {
     "table": as_table,
     "markdown": as_markdown,
     "csv": as_csv,
+    "json": as_json,
     "html": as_html,
 }
 

@@ -14,12 +14,59 @@ def _number(match: re.Match[str]) -> str:
     return f"a number is written without signs between its digits: {re.sub('[^0-9.-]', '', match[0])}"
 
 
+def _in_digits(written: str) -> str:
+    try:
+        return str(int(written, 0))
+    except ValueError:
+        return "1000"
+
+
+def _time(match: re.Match[str]) -> str:
+    date, clock, zone = match["date"], match["clock"] or "00:00:00", match["zone"] or "Z"
+    clock += ":00" if clock.count(":") == 1 else ""
+    return f'a time is written time("{date}T{clock}{zone}"), a text in quotes: "{match[0]}"'
+
+
 _HINTS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
     (
-        re.compile(r"\b\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?)?(?:Z|[+-]\d\d:?\d\d)?"),
-        lambda match: f'a date stands in quotes: "{match[0]}"',
+        re.compile(
+            r"\b(?P<date>\d{4}-\d\d-\d\d)(?:[T ](?P<clock>\d\d:\d\d(?::\d\d(?:\.\d+)?)?))?(?P<zone>Z|[+-]\d\d:?\d\d)?"
+        ),
+        _time,
+    ),
+    (re.compile(r"\b0[xXoObB][0-9a-fA-F]+\b"), lambda match: f"write the number in digits: {_in_digits(match[0])}"),
+    (
+        re.compile(r"\b(\d{1,3}(?:\.\d{3})+)(?:,(\d+))?(?!\.?\d)"),
+        lambda match: (
+            f"a number is written without signs between its digits: {match[1].replace('.', '')}"
+            + (f".{match[2]}" if match[2] else "")
+        ),
     ),
     (re.compile(r"\b\d{1,3}(?:[,'_]\d{3})+\b"), _number),
+    (re.compile(r"\b(\d+),(\d+)\b"), lambda match: f"a decimal point is a point: {match[1]}.{match[2]}"),
+    (
+        re.compile(r"\b(?:years?|months?|weeks?|day|hour|minute|second)\s*\("),
+        lambda match: "durations are written with days, hours, minutes and seconds: days(365)",
+    ),
+    (
+        re.compile(
+            r"(?P<one>[\w.]+) (?P<word>starts_with|ends_with|matches_glob|matches_path|in_network) "
+            r"""(?P<other>"[^"]*"|'[^']*'|[\w.]+)"""
+        ),
+        lambda match: f"write {match['word']}({match['one']}, {match['other']})",
+    ),
+    (
+        re.compile(r"(?P<one>[\w.]+) between (?P<low>[\w.-]+) and (?P<high>[\w.-]+)"),
+        lambda match: f"write {match['one']} >= {match['low']} and {match['one']} <= {match['high']}",
+    ),
+    (
+        re.compile(r"""(?P<one>[\w.]+) (?:like|matches|LIKE) (?P<other>"[^"]*"|'[^']*')"""),
+        lambda match: f"write matches_glob({match['one']}, {match['other'].replace('%', '*')}), with a star for anything",
+    ),
+    (
+        re.compile(r"""(?P<one>[\w.]+) not (?P<other>"[^"]*"|'[^']*'|-?\d+)"""),
+        lambda match: f"write {match['one']} != {match['other']}",
+    ),
     (re.compile(r"\b(?:TRUE|FALSE|AND|OR|NOT|IN|And|Or|Not|In)\b"), lambda match: f"write `{match[0].lower()}`"),
     (re.compile(r"<>"), lambda match: "what is not equal is written `!=`"),
     (re.compile(r"=[<>]"), lambda match: f"write `{match[0][::-1]}`"),
@@ -32,7 +79,7 @@ _HINTS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
         re.compile(r"""==? ?(?P<one>"[^"]*"|'[^']*') or (?P<other>"[^"]*"|'[^']*')"""),
         lambda match: f"write in [{match['one']}, {match['other']}] for one of several values",
     ),
-    (re.compile(r"\b(?:yes|no|on|off)\b"), lambda match: "write `true` or `false`; a text stands in quotes"),
+    (re.compile(r"\b(?:yes|no|on|off)\b(?!-|\u200b)"), lambda match: "write `true` or `false`; a text stands in quotes"),
     (
         re.compile(r"\b\d+(?:\.\d+)? ?(?!(?:and|or|in|not)\b)[^\W\d_]{1,4}\b"),
         lambda match: "write the number in full and without a unit, such as 1000; a duration is written as days(30)",

@@ -237,13 +237,8 @@ class _Parser:
     def _named_condition(self) -> Condition:
         token = self._token
         self._at += 1
-        if self._token.text == "." or self._token.text == "[":
-            self._fail(
-                f'unknown attribute root "{token.text}"',
-                f"{did_you_mean(token.text, ROOTS)}Attributes start with subject, resource, action or context",
-                token.offset,
-                "unknown-attribute-root",
-            )
+        if self._token.text in (".", "["):
+            self._refuse_root(token)
         if self._token.text == "(":
             known = [name for name, function in FUNCTIONS.items() if function.form == "call"]
             hint = f"{did_you_mean(token.text, known)}There are {', '.join(known[:-1])} and {known[-1]}"
@@ -258,15 +253,23 @@ class _Parser:
             if token.text in self._known:
                 raise ExpressionFault(CONDITION_FAULTY, f'condition "{token.text}" has a problem', "", token.offset)
             near = self._suggestions.nearest(token.text, self._known)
-            meant = f'did you mean "{near}"? ' if near else ""
+            # What is compared is an attribute, whatever condition is called so.
+            meant = f'did you mean "{near}"? ' if near and FUNCTIONS.get(self._token.text) is None else ""
             self._fail(
                 f'unknown condition "{token.text}"',
-                f"{meant}Conditions are declared in policies/conditions.yaml; "
-                "an attribute starts with subject, resource, action or context, and a text stands in quotes",
+                f"{meant}Conditions are declared in policies/conditions.yaml; an attribute starts with subject, resource, "
+                f"action or context, as in resource.{token.text}, and a text stands in quotes",
                 token.offset,
                 "unknown-condition",
             )
         return condition
+
+    def _refuse_root(self, token: Token) -> NoReturn:
+        near = did_you_mean(token.text, ROOTS)
+        hint = f"{near}Attributes start with subject, resource, action or context"
+        if not near and self._token.text == ".":
+            hint += f"; what is asked about is called resource here: resource.{self._tokens[self._at + 1].text or 'name'}"
+        self._fail(f'unknown attribute root "{token.text}"', hint, token.offset, "unknown-attribute-root")
 
     def _call(self, function: Function) -> Condition:
         start = self._token.offset
@@ -446,8 +449,7 @@ class _Parser:
         hint = INSTEAD.get(token.text, "a value is an attribute, a text in quotes, a number, true or false")
         if token.kind == "name" and token.text not in KEYWORDS and token.text not in INSTEAD:
             if self._token.text in (".", "["):
-                hint = f"{did_you_mean(token.text, ROOTS)}Attributes start with subject, resource, action or context"
-                self._fail(f'unknown attribute root "{token.text}"', hint, token.offset, "unknown-attribute-root")
+                self._refuse_root(token)
             hint = f'a text stands in quotes: "{token.text}"'
         self._fail(f"`{token.text}` is not a value", hint, token.offset)
 

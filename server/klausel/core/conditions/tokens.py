@@ -28,6 +28,7 @@ INSTEAD = {
     "|": "write `or`",
     "is": "write `==`",
     "equals": "write `==`",
+    "exists": "write `has resource.team` for what is there",
     "≠": "write `!=`",
     "≤": "write `<=`",
     "≥": "write `>=`",

@@ -184,7 +184,21 @@ def _headline(report: DifferenceReport) -> str:
     if difference.verdict == "unknown":
         return f"not known: {_count(len(difference.undecided), 'action')} could not be compared; {found} among the others"
     verdict = {"both": "more and less permissive"}.get(difference.verdict, difference.verdict)
-    return f"{verdict}: {found}"
+    return f"{verdict}: {found}{_concerned_today(report.people, gains + losses)}"
+
+
+def _concerned_today(people: Sequence[People] | None, number: int) -> str:
+    """How many of so many gains and losses are some person's in the database; empty where nobody was looked for."""
+    if people is None:
+        return ""
+    concerning = sum((one.gain > 0) + (one.lose > 0) for one in people)
+    nobody = number - concerning
+    if not concerning:
+        return "; nobody who holds a role today is concerned"
+    some = f"{concerning} of them" if nobody else "all of them" if number > 1 else "it"
+    are = "is" if concerning == 1 else "are"
+    rest = f", {nobody} {'concerns' if nobody == 1 else 'concern'} nobody at present" if nobody else ""
+    return f"; {some} {are} for people who hold a role today{rest}"
 
 
 def _count(number: int, one: str, many: str = "") -> str:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from klausel.core.analysis.demands import Direction, direction_of
 from klausel.core.policy.policy_set import PolicySet
+from klausel.core.policy.provisioning import Provisioning
 from klausel.core.policy.roles import RoleModel
 from klausel.core.terms.problem import Place
 
@@ -39,8 +40,12 @@ class ChangedRule:
 
 
 def changed_rules(before: PolicySet, after: PolicySet) -> tuple[ChangedRule, ...]:
-    """What is demanded otherwise: rules on role assignments, then invariants by their names."""
-    return (*_rules_of_roles(before.roles, after.roles), *changed_invariants(before, after))
+    """What is demanded otherwise: rules on role assignments, who is given roles by a provider, then invariants by their names."""
+    return (
+        *_rules_of_roles(before.roles, after.roles),
+        *_provisioning(before.provisioning, after.provisioning),
+        *changed_invariants(before, after),
+    )
 
 
 def _rules_of_roles(before: RoleModel, after: RoleModel) -> Iterator[ChangedRule]:
@@ -59,6 +64,31 @@ def _rules_of_roles(before: RoleModel, after: RoleModel) -> Iterator[ChangedRule
         yield ChangedRule(f"separate: somebody may now hold both {' and '.join(pairs[0][pair])}", "weaker", pairs[0][pair])
     for pair in pairs[1].keys() - pairs[0].keys():
         yield ChangedRule(f"separate: nobody may hold both {' and '.join(pairs[1][pair])}", "stronger", pairs[1][pair])
+
+
+def _provisioning(before: Provisioning | None, after: Provisioning | None) -> Iterator[ChangedRule]:
+    """What changed in who is given which roles by an identity provider."""
+    if (before is None) != (after is None):
+        now = "may now send people and groups" if before is None else "may send nobody any more"
+        yield ChangedRule(f"provisioning: identity providers {now}", "weaker" if before is None else "stronger", ())
+    if before is not None and after is not None:
+        old, new = ((one.subject_type, one.subject_from) for one in (before, after))
+        if old != new:
+            text = f"provisioning: people are now {new[0]} subjects by {new[1]}, no longer {old[0]} subjects by {old[1]}"
+            yield ChangedRule(text, "other", ())
+        if before.leavers_lose != after.leavers_lose:
+            what = "everything" if after.leavers_lose == "everything" else "only the memberships that came by the provider"
+            movement: Movement = "stronger" if after.leavers_lose == "everything" else "weaker"
+            yield ChangedRule(f"provisioning: who leaves now loses {what}", movement, ())
+    given, gives = ({one.name: one for one in policy.groups} if policy else {} for policy in (before, after))
+    for name in sorted({*given, *gives}):
+        lost, got = (set(one[name].roles) if name in one else set() for one in (given, gives))
+        for role, domain in sorted(lost - got):
+            text = f'provisioning: groups called "{name}" no longer give {role} in {domain} ({_source(given[name].place)})'
+            yield ChangedRule(text, "stronger", (role,))
+        for role, domain in sorted(got - lost):
+            text = f'provisioning: groups called "{name}" now give {role} in {domain} ({_source(gives[name].place)})'
+            yield ChangedRule(text, "weaker", (role,))
 
 
 def changed_invariants(before: PolicySet, after: PolicySet) -> Iterator[ChangedRule]:

@@ -36,7 +36,7 @@ from klausel.core.terms.places import EVERY
 from klausel.core.terms.problem import Place
 from klausel.core.text.csv_rows import read_csv
 from klausel.core.text.decoding import decode
-from klausel.core.text.yaml_nodes import Fields, Items, Node, Text, read_yaml
+from klausel.core.text.yaml_nodes import Fields, Items, Node, ReadYaml, Text, read_yaml
 
 Kind = Literal["role", "level", "resource type", "action", "condition", "property", "place"]
 
@@ -87,8 +87,11 @@ class Mention:
         return not (self.types and other.types) or bool(set(self.types) & set(other.types))
 
 
-def mentions_in(files: Iterable[SourceFile]) -> list[Mention]:
-    """All names in these files, sorted by place; a file that cannot be read has none. Never raises."""
+def mentions_in(files: Iterable[SourceFile], read: ReadYaml = read_yaml) -> list[Mention]:
+    """All names in these files, sorted by place; a file that cannot be read has none. Never raises.
+
+    `read` gives what `read_yaml` does, where somebody remembers that.
+    """
     texts: dict[SourceFile, str] = {}
     for file in files:
         text, _ = decode(file.content, file.shown_as)
@@ -96,7 +99,7 @@ def mentions_in(files: Iterable[SourceFile]) -> list[Mention]:
             texts[file] = text
     roots: dict[SourceFile, Fields] = {}
     for file, text in texts.items():
-        root = read_yaml(text, file.shown_as)[0] if kind_of_file(file.name) else None
+        root = read(text, file.shown_as)[0] if kind_of_file(file.name) else None
         if root is not None:
             roots[file] = root
     conditions = frozenset(

@@ -11,11 +11,11 @@ _ESCAPES = {ord('"'): '\\"', ord("\\"): "\\\\", 9: "\\t", 10: "\\n", 13: "\\r"}
 
 @dataclass(frozen=True, slots=True)
 class FileChange:
-    """What a file was, None where there was none, and what it is to be; `path` is where it lies in the repository."""
+    """What a file was, and what it is to be, None where there is none; `path` is where it lies in the repository."""
 
     path: str
     before: bytes | None
-    after: bytes
+    after: bytes | None
 
 
 def patch_of(changes: Iterable[FileChange]) -> bytes:
@@ -26,9 +26,12 @@ def patch_of(changes: Iterable[FileChange]) -> bytes:
 
 def _part(change: FileChange) -> str:
     old, new = _quoted(f"a/{change.path}"), _quoted(f"b/{change.path}")
-    head = f"diff --git {old} {new}\n" + ("new file mode 100644\n" if change.before is None else "")
+    head = f"diff --git {old} {new}\n"
+    head += "new file mode 100644\n" if change.before is None else ""
+    head += "deleted file mode 100644\n" if change.after is None else ""
     from_name = "/dev/null" if change.before is None else _ended(old)
-    hunks = unified_diff(_lines(change.before or b""), _lines(change.after), from_name, _ended(new))
+    to_name = "/dev/null" if change.after is None else _ended(new)
+    hunks = unified_diff(_lines(change.before or b""), _lines(change.after or b""), from_name, to_name)
     return head + "".join(map(_whole, hunks))
 
 

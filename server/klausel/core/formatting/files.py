@@ -10,6 +10,7 @@ from klausel.core.loading.load import (
     FEATURES_FOLDER,
     INVARIANTS_FILE,
     PROPERTIES_FILE,
+    PROVISIONING_FILE,
     ROLES_FILE,
     SourceFile,
     is_entity_file,
@@ -23,6 +24,7 @@ _KINDS = {
     CONDITIONS_FILE: "conditions",
     PROPERTIES_FILE: "properties",
     INVARIANTS_FILE: "invariants",
+    PROVISIONING_FILE: "provisioning",
 }
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from klausel.core.loading.load import CONDITIONS_FILE, FEATURES_FOLDER, PROPERTIES_FILE, ROLES_FILE, SourceFile
 from klausel.core.terms.problem import Problem
 from klausel.core.text.decoding import decode
-from klausel.core.text.yaml_nodes import Fields, Items, Node, Text, read_yaml
+from klausel.core.text.yaml_nodes import Fields, Items, Node, ReadYaml, Text, read_yaml
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +35,11 @@ class DeclaredNames:
         return tuple(role for role, level in self.roles.items() if level in self.levels[1:])
 
 
-def declared_names(files: list[SourceFile]) -> tuple[DeclaredNames, list[Problem]]:
-    """What the files of a policy set declare, faulty or not; and why a file of them cannot be read at all."""
+def declared_names(files: list[SourceFile], reader: ReadYaml = read_yaml) -> tuple[DeclaredNames, list[Problem]]:
+    """What the files of a policy set declare, faulty or not; and why a file of them cannot be read at all.
+
+    `reader` gives what `read_yaml` does, where somebody remembers that.
+    """
     read: list[tuple[SourceFile, Fields]] = []
     problems: list[Problem] = []
     for file in sorted(files, key=lambda one: (one.layer, one.name)):
@@ -44,7 +47,7 @@ def declared_names(files: list[SourceFile]) -> tuple[DeclaredNames, list[Problem
             text, found = decode(file.content, file.shown_as)
             root = None
             if text is not None:
-                root, found = read_yaml(text, file.shown_as)
+                root, found = reader(text, file.shown_as)
             if root is not None:
                 read.append((file, root))
             else:

@@ -18,18 +18,34 @@ _HOW = {
 }
 
 WORDS_OF_OTHERS = {
-    **dict.fromkeys(("permit", "role", "roles", "principal", "principals", "grantee", "who"), ("allow",)),
-    **dict.fromkeys(("forbid", "except"), ("deny",)),
+    **dict.fromkeys(("permit", "grant", "role", "roles", "principal", "principals", "grantee", "who"), ("allow",)),
+    **dict.fromkeys(("forbid",), ("deny",)),
     **dict.fromkeys(("action", "actions", "verb", "verbs", "permission", "permissions"), ("to",)),
     **dict.fromkeys(("type", "types", "resources", "resource_type", "object", "on"), ("resource",)),
     **dict.fromkeys(("condition", "conditions", "if", "unless", "where"), ("when",)),
     **dict.fromkeys(("since", "starts", "valid_from", "not_before"), ("from",)),
-    **dict.fromkeys(("expires", "ends", "valid_until", "not_after"), ("until",)),
-    **dict.fromkeys(("domain", "tenant", "scope"), ("in",)),
+    **dict.fromkeys(("expires", "ends", "till", "valid_until", "not_after"), ("until",)),
+    **dict.fromkeys(("domain", "tenant", "scope", "at", "place"), ("in",)),
     **dict.fromkeys(("reason", "comment", "note"), ("because",)),
     **dict.fromkeys(("inherits", "extends", "parents", "includes", "implies"), ("contains",)),
+    **dict.fromkeys(("formerly", "former_names", "renamed_from"), ("was",)),
 }
 """Keys of other policy languages, with those that say it here."""
+
+_EXCEPT = 'name those whom it is for; one person is left out by `when: subject.id != "ann"`. '
+_INSTEAD_OF_KEYS = {
+    "unless": "say the opposite: `when: not (…)`. ",
+    **dict.fromkeys(("except", "except_for", "excluding", "but_not"), _EXCEPT),
+}
+_HOMES = {
+    **dict.fromkeys(("grants", "resource_types"), "a file in features/"),
+    **dict.fromkeys(("levels", "roles"), "roles.yaml"),
+    **dict.fromkeys(("subject_types", "stored"), "properties.yaml"),
+    "conditions": "conditions.yaml, each under its name",
+    "invariants": "invariants.yaml",
+    "tests": "a file tests/*_test.yaml",
+}
+"""Where that stands which is written at the head of a file."""
 
 _OF_NAMES = "start with a letter; letters, digits, `_`, `-` and `.` may follow, 64 characters at most"
 OF_TYPES_AND_ACTIONS = (
@@ -54,7 +70,7 @@ class ProblemList:
         """
         if "," in name and not set(name) & set('"[]'):
             hint = f"write several names as a list: [{', '.join(part.strip(' ()') for part in name.split(','))}]"
-        elif id_ == "unknown-action" and len(parts := re.split(r" (?:and|or|und) ", name)) > 1:
+        elif id_ == "unknown-action" and len(parts := re.split(r"\s*;\s*| (?:and|or|und) ", name)) > 1:
             hint = f"write several names as a list: [{', '.join(parts)}]"
         elif id_ == "unknown-action" and name.lower() in ("all", "any", "everything", "anything"):
             hint = f'all actions of a type are written "*". {hint}'
@@ -66,6 +82,8 @@ class ProblemList:
 
     def did_you_mean(self, name: str, known: Collection[str]) -> str:
         """The start of a hint that names the known name which is most like another; empty where none is near."""
+        if len(several := name.split()) > 1 and set(several) <= {*known}:
+            return f"write several names as a list: [{', '.join(several)}]. "
         near = self.suggestions.nearest(name, known)
         return f'did you mean "{near}"? ' if near else ""
 
@@ -87,8 +105,10 @@ class ProblemList:
                 if near is None:
                     near = next((word for word in WORDS_OF_OTHERS.get(key.value.lower(), ()) if word in known), None)
                 start = f'did you mean "{near}"? ' if near else ""
-                if key.value == "unless" and near:
-                    start = "say the opposite: `when: not (…)`. "
+                if "when" in known:
+                    start = _INSTEAD_OF_KEYS.get(key.value, start)
+                elif not near and key.value in _HOMES:
+                    start = f'"{key.value}" stands in {_HOMES[key.value]}. '
                 hint = f"{start}The keys of {what} are {', '.join(known)}"
                 self.add(key.place, "unknown-key", f'unknown key "{key.value}"', hint)
                 meant |= {near} if near else set()

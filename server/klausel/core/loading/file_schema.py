@@ -347,6 +347,28 @@ INVARIANTS = Table(
     ),
 )
 
+PROVISIONING = Table(
+    "provisioning.yaml",
+    (
+        Key(
+            "subject_from",
+            OneText(),
+            "What of a person is the id of the subject in requests: `userName`, `externalId` or `email`.",
+            is_required=True,
+        ),
+        Key("subject_type", OneText("subject type"), "The type of these subjects; `user` unless said."),
+        Key(
+            "leavers_lose",
+            OneText(),
+            "What who leaves loses: the `memberships` that came by the provider, which is meant unless said, or `everything`.",
+        ),
+        Key(
+            "groups",
+            Entries(Entries(Texts("role"), is_short=True)),
+            "The roles that groups give, by the name of the group and by domain; a `{part}` of a name stands for an id there.",
+        ),
+    ),
+)
 _WRITTEN_ID = Key("id", OneText(), "Its id, as requests send it.", is_required=True)
 _WRITTEN_PROPERTIES = Key("properties", Entries(Free(), is_short=True), "Its properties by their names, with their values.")
 WRITTEN_SUBJECT = Table(
@@ -469,6 +491,7 @@ FILES: dict[str, Table | Entries] = {
     "feature": FEATURE,
     "invariants": INVARIANTS,
     "entities": ENTITIES,
+    "provisioning": PROVISIONING,
     "test": TESTS,
 }
 """What each kind of file holds."""

@@ -35,7 +35,8 @@ def read_times(fields: Fields, problems: ProblemList) -> list[tuple[Text, str]]:
 
 
 def _how_to_write(text: str) -> str:
-    completed = [f"{text}{rest}" for rest in ("T00:00:00Z", ":00Z", "Z")]
+    joined = "T".join(text.split(" ", 1))
+    completed = [f"{joined}{rest}" for rest in ("T00:00:00Z", ":00Z", "Z", "")]
     if _DATE_FIRST.match(text) and not any(read_time(whole) for whole in (text, *completed)):
         return "there is no such day or time; look at the numbers, and write them as in 2026-03-01T12:00:00Z"
     example = next((whole for whole in completed if read_time(whole) is not None), "2026-03-01T12:00:00Z")

@@ -54,8 +54,6 @@ def _invariants(fields: Fields, vocabulary: Vocabulary, problems: ProblemList) -
     kind, node = kinds[0]
     condition_text = problems.text(fields.get("when"), "when")
     condition, is_readable = read_condition(condition_text, vocabulary, problems)
-    if not is_readable:
-        return []
     scopes = read_scopes(fields, vocabulary.roles, problems)
     who: list[str] = []
     if kind == "separate":
@@ -73,6 +71,8 @@ def _invariants(fields: Fields, vocabulary: Vocabulary, problems: ProblemList) -
                 problems.add(node.place, "wrong-kind", message, "write true, or remove the invariant")
         else:
             who = [text.value for text in problems.texts(node, kind) if _is_who(text, kind, vocabulary, problems)]
+    if not is_readable:
+        return []
     text = condition_text.value.strip() if condition_text else ""
     title = name.value if name else f"{kind}: {', '.join(who) or ', '.join(map(str, things[:2])) or 'everything'}"
     types = dict.fromkeys(thing.resource_type for thing in things)
@@ -134,6 +134,11 @@ def _refuse_limits(fields: Fields, limits: Collection[str], why: str, problems: 
 
 
 def _is_who(text: Text, kind: Kind, vocabulary: Vocabulary, problems: ProblemList) -> bool:
+    if text.value == ANYONE and kind == "at_most":
+        problems.add(
+            text.place, "wrong-kind", "at_most: anyone demands nothing", "name those who may, or remove the invariant"
+        )
+        return False
     if text.value == ANYONE or (text.value == OUTSIDER and kind == "never"):
         return True
     if text.value == OUTSIDER:

@@ -13,10 +13,15 @@ _GROWING = {
     "roles.yaml": ("roles",),
     "properties.yaml": ("subject", "action", "context", "subject_types"),
     "invariants.yaml": ("invariants",),
+    "provisioning.yaml": ("groups",),
 }
 """The keys of a file under which a later folder may add; under the others, the first folder alone speaks."""
 _WHY_NOT = {
     "levels": ("the levels are those of the first folder", "every place of the first folder would be read otherwise"),
+    **dict.fromkeys(
+        ("subject_from", "subject_type", "leavers_lose"),
+        ("who people are is said in the first folder", "people of the first folder would be others"),
+    ),
     "stored": (
         "where properties come from is said in the first folder",
         "grants of the first folder would read other values",
@@ -73,7 +78,7 @@ def _grown(file: str, first: Fields, later: Fields, problems: ProblemList) -> tu
 def _added(key: Text, before: Node, node: Node, problems: ProblemList) -> Node:
     """The value of a key with what a later folder adds to it; the one that is there where the two do not fit together."""
     if isinstance(before, Fields) and isinstance(node, Fields):
-        what = "role" if key.value == "roles" else f"property of {key.value}:"
+        what = {"roles": "role", "groups": "group"}.get(key.value, f"property of {key.value}:")
         return Fields((*before.entries, *_new(before, node, what, problems)), before.place)
     if key.value == "subject_types":
         before, node = (Items((one,), one.place) if isinstance(one, Text) else one for one in (before, node))

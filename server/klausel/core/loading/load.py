@@ -33,6 +33,7 @@ from klausel.core.loading.property_types import (
     read_subject_types,
     types_of_ids,
 )
+from klausel.core.loading.provisioning import read_provisioning
 from klausel.core.loading.roles import Link, check_identified_by, join_roles, read_levels, read_roles
 from klausel.core.loading.test_files import read_tests
 from klausel.core.policy.invariant import Invariant
@@ -50,6 +51,7 @@ ROLES_FILE = "roles.yaml"
 CONDITIONS_FILE = "conditions.yaml"
 PROPERTIES_FILE = "properties.yaml"
 INVARIANTS_FILE = "invariants.yaml"
+PROVISIONING_FILE = "provisioning.yaml"
 ENTITIES_FILE = "entities.yaml"
 ENTITIES_FOLDER = "entities/"
 FEATURES_FOLDER = "features/"
@@ -212,10 +214,14 @@ class _Loader:
             read_all = partial(self._invariants, invariants_root, vocabulary)
             invariants, problems = self.cache.remembered(("invariants", invariants_texts, words), read_all)
             self.problems.found += problems
-        separate = tuple((pair[0], pair[1]) for pair in (rule.who for rule in invariants if rule.kind == "separate") if pair)
+        # A role that is faulty where it is declared is missing from its pair.
+        pairs = [rule.who for rule in invariants if rule.kind == "separate" and len(rule.who) == 2]
+        separate = tuple((pair[0], pair[1]) for pair in pairs)
         joint = frozenset().union(*(of_file.joint for of_file in by_file))
         roles = replace(roles, separate=separate, joint=joint)
         vocabulary = replace(vocabulary, roles=roles)
+        provisioning_root, _ = self._joined(PROVISIONING_FILE, roots)
+        provisioning = read_provisioning(provisioning_root, vocabulary, self.problems) if provisioning_root else None
         tests: list[PolicyTest] = []
         for file in self.files:
             tests_root = roots.get(file.key)
@@ -246,6 +252,7 @@ class _Loader:
             stored[1],
             subject_types,
             MappingProxyType(ids),
+            provisioning=provisioning,
         )
         return self._result(self._with_entities(policy, roots, is_complete), by_question, tests)
 

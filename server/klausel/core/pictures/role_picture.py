@@ -64,9 +64,11 @@ def _added(policy: PolicySet, role: str) -> Iterator[str]:
     roles = policy.roles
     contained = roles.roles[role].contains
     below = frozenset[str]().union(*(roles.closure[name] for name in contained))
-    reached = roles.closure[role]
-    new = [grant for grant in policy.grants if _is_for(grant, reached) and not _is_for(grant, below)]
-    given = {_asked(grant) for grant in policy.grants if _is_for(grant, below) and _is_plain(grant)}
+    grantees = dict.fromkeys(grant.grantee for grant in policy.grants)
+    of_below = {name for name in grantees if below.issuperset(parts_of(name))}
+    own = {name for name in grantees if roles.closure[role].issuperset(parts_of(name))} - of_below
+    new = [grant for grant in policy.grants if grant.grantee in own]
+    given = {_asked(grant) for grant in policy.grants if grant.grantee in of_below and _is_plain(grant)}
     allowed: dict[tuple[str, str], bool] = {}
     for grant in new:
         if grant.effect == "allow" and _asked(grant) not in given:
@@ -75,10 +77,6 @@ def _added(policy: PolicySet, role: str) -> Iterator[str]:
     denied = {_asked(grant): _is_plain(grant) for grant in new if grant.effect == "deny"}
     for line in by_type((type_, action if plain else f"{action}*") for (type_, action), plain in denied.items()):
         yield f"not {line}"
-
-
-def _is_for(grant: Grant, names: frozenset[str]) -> bool:
-    return all(part in names for part in parts_of(grant.grantee))
 
 
 def _asked(grant: Grant) -> tuple[str, str]:

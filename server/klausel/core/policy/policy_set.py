@@ -19,6 +19,7 @@ from klausel.core.terms.problem import Place, Problem
 if TYPE_CHECKING:
     from klausel.core.policy.entity import EntityKey, WrittenEntity
     from klausel.core.policy.invariant import Invariant
+    from klausel.core.policy.provisioning import Provisioning
 
 Effect = Literal["allow", "deny"]
 Key = TypeVar("Key")
@@ -125,6 +126,8 @@ class PolicySet:
     """The types of whose ids declared properties are, each with the place of the first."""
     entities: Mapping[EntityKey, WrittenEntity] = field(default_factory=lambda: MappingProxyType({}))
     """What files say of subjects and resources; decisions look it up, and for these nothing in the database."""
+    provisioning: Provisioning | None = None
+    """What becomes of the people and groups that an identity provider sends; None where it may send none."""
 
     def declarations(self, resource_type: str) -> Declarations:
         """What is declared of the requests about a resource type."""

@@ -54,6 +54,8 @@ def hint_on_grantee(
 
 def hint_on_role(written: str, roles: Collection[str], suggestions: Suggestions | None = None) -> str:
     """What to write instead of a text that is no role, where only roles can stand."""
+    if len(several := written.split()) > 1 and set(several) <= {*roles}:
+        return f"write several names as a list: [{', '.join(several)}]"
     near = misspelt_role(written.strip().removeprefix("role:"), roles, suggestions)
     return f'did you mean "{near}"? {DECLARED_IN}' if near else DECLARED_IN
 
@@ -70,6 +72,9 @@ def _instead_of_phrase(text: str) -> str:
     either = _EITHER.fullmatch(text)
     if either:
         return f"write several names as a list: [{either[1]}, {either[2]}]"
+    held, _, place = text.partition("@")
+    if held and place and ":" not in text:
+        return f"where a grant counts is a key of its own: allow: {held}, and in: {place}"
     type_, _, id_ = text.partition(":")
     if type_ == "group":
         return "a group holds roles, as people do: name the role, and give it to the group with klausel assignments grant"

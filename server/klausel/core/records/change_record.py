@@ -26,8 +26,11 @@ ENTITIES = "entities"
 LoggedRow = tuple[int, str, str, str, str | None, str | None]
 """A row of a record: GRANTED or REVOKED, subject, role, domain, from and until, as an assignment has them."""
 
-Channel = Literal["http", "cli", "adapter", "python", "http_on_behalf", "cli_on_behalf"]
-"""By which door; those on behalf only where the policies let the person in `by` make the change."""
+Channel = Literal["http", "cli", "adapter", "python", "http_on_behalf", "cli_on_behalf", "scim"]
+"""By which door; those on behalf only where the policies let the person in `by` make the change.
+
+`scim` is that of identity providers.
+"""
 
 
 @dataclass(frozen=True, slots=True)

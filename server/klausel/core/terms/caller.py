@@ -11,6 +11,7 @@ SCOPES: dict[str, str] = {
     "search": "ask who may do what, and for filters of lists",
     "assign": "read and change role assignments",
     "assign_on_behalf": "change role assignments on behalf of a person whom the policies let do so",
+    "provision": "send people and groups, as identity providers do",
     "entities": "read and change stored attributes",
     "audit": "read role assignments and the log of their changes",
     "policy": "read which policies are in force, and have them read again",

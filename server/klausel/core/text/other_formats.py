@@ -12,7 +12,17 @@ _LANGUAGES = (
     ("Cedar", ("permit", "forbid"), re.compile(r"^(@\w+\(.*\)\s*)*(permit|forbid)\s*\(", re.MULTILINE)),
     ("a policy of Cerbos", ("api.cerbos.dev",), re.compile(r"^apiVersion:\s*[\"']?api\.cerbos\.dev/", re.MULTILINE)),
     ("a schema of SpiceDB", ("definition ",), re.compile(r"^definition [\w/]+ \{", re.MULTILINE)),
-    ("a model of OpenFGA", ("schema ",), re.compile(r"^model\s*\n\s+schema \d", re.MULTILINE)),
+    (
+        "a model of OpenFGA",
+        ("schema ", "relations"),
+        re.compile(r"^model\s*\n\s+schema \d|^type \w+\s*\n\s+relations\b", re.MULTILINE),
+    ),
+    (
+        "Polar",
+        ("allow(", "has_permission(", "has_role("),
+        re.compile(r"^(?:allow|has_permission|has_role)\(\w+", re.MULTILINE),
+    ),
+    ("a policy of Casbin in CSV", ("p, ",), re.compile(r"^p, *[^,:\n]+, *[^,:\n]+, *[^,:\n]+$", re.MULTILINE)),
     ("a model of Casbin", ("[request_definition]",), re.compile(r"^\[request_definition\]", re.MULTILINE)),
 )
 """Each with parts of which one is in what it is known by, for they are found much sooner than that."""

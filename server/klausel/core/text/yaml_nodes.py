@@ -131,6 +131,9 @@ class _Refused(Exception):
         self.problem = problem
 
 
+ReadYaml = Callable[[str, str], tuple[Fields | None, list[Problem]]]
+
+
 def read_yaml(text: str, file: str) -> tuple[Fields | None, list[Problem]]:
     """The mapping that a YAML file holds, or None, with every problem found on the way; never raises.
 

@@ -19,7 +19,7 @@ from klausel.core.policy.assignment import (
 )
 from klausel.core.policy.holding import gather_rows, rows_by_subject
 from klausel.core.policy.keepers import holders_of
-from klausel.core.policy.roles import RoleModel, top_domain
+from klausel.core.policy.roles import Level, RoleModel, top_domain
 from klausel.core.records.change_record import REVOKED, Origin
 from klausel.storage.assignments.closures import (
     ROWS_PER_STATEMENT,
@@ -56,6 +56,8 @@ _STAGES = {
     "klausel_timed": ("subject", "role", "domain", "starts", "ends"),
     "klausel_need": ("subject", "role", "domain", "above", "level"),
     "klausel_kept": ("role", "domain"),
+    # What the members of a group need by its roles and by those of the groups above it.
+    "klausel_group_need": ("subject", "above", "level"),
 }
 
 _MAY_BE_NULL = ("starts", "ends")
@@ -274,9 +276,8 @@ class _Import:
         ).bindparams(bindparam("names", expanding=True))
         found: set[tuple[str, str, str]] = set()
         for level in self._roles.levels[:-1]:
-            of_level = [role for role in self._roles.roles.values() if role.level == level.name]
-            names = [name for role in of_level for name in self._roles.stored_names(role.name)]
-            for subject, role, domain in self._connection.execute(query, {"level": level.name, "names": names}):
+            values = {"level": level.name, "names": self._names_at(level)}
+            for subject, role, domain in self._connection.execute(query, values):
                 found.add((subject, role, domain))
         return found
 
@@ -310,15 +311,50 @@ class _Import:
         return groups_below(self._connection, set(self._connection.execute(query, values).scalars()))
 
     def _behind(self, groups: frozenset[str], rows_of: Mapping[str, Sequence[Assignment]]) -> frozenset[str]:
-        """The people in these groups for whom a rule may be broken: none by roles that are added and need nothing."""
-        if not (self._roles.separate or self._has_taken_away):
-            groups = frozenset(group for group in groups if self._has_needy_role(group, rows_of))
-        return people_below(self._connection, groups)
+        """The people in these groups for whom a rule may be broken: by roles that are added, none who has what these need."""
+        if self._roles.separate or self._has_taken_away:
+            return people_below(self._connection, groups)
+        unclear: set[str] = set()
+        needs: list[tuple[str, str, str]] = []
+        for group in sorted(groups):
+            needed = self._needed_by_members(group, rows_of)
+            if needed is None:
+                unclear.add(group)
+            else:
+                needs += [(group, above, level) for above, level in needed]
+        _put(self._connection, "klausel_group_need", needs)
+        return people_below(self._connection, unclear) | self._without_what_groups_need()
 
-    def _has_needy_role(self, group: str, rows_of: Mapping[str, Sequence[Assignment]]) -> bool:
+    def _needed_by_members(self, group: str, rows_of: Mapping[str, Sequence[Assignment]]) -> set[tuple[str, str]] | None:
+        """The domains in which all members of a group need a role, with their levels; None where that cannot be told."""
         gathered = gather_rows(group, rows_of.get(group, ()), rows_of)
-        roles = {role for role, _ in gathered.pairs} | {row.role for row in gathered.others}
-        return any(needs_role_above(self._roles, role) for role in roles)
+        needed: set[tuple[str, str]] = set()
+        for role, domain in {*gathered.pairs, *((row.role, row.domain) for row in gathered.others if not row.is_membership)}:
+            if needs_role_above(self._roles, role):
+                above = self._check.needed_above(self._roles.name_now(role), domain)
+                if above is None:
+                    return None
+                needed.update(above)
+        return needed
+
+    def _without_what_groups_need(self) -> frozenset[str]:
+        """The people in groups who have no lasting role of their own where one is needed; another may be enough."""
+        query = text(
+            "SELECT DISTINCT member.v0 FROM klausel_group_need AS need CROSS JOIN casbin_rule AS member "
+            f"WHERE member.v1 = need.subject AND member.ptype = '{MEMBERSHIP}' AND need.level = :level "
+            "AND NOT (member.v0 >= :first AND member.v0 < :beyond) AND NOT EXISTS (SELECT 1 FROM casbin_rule AS held "
+            f"WHERE held.v0 = member.v0 AND held.v2 = need.above AND held.v1 IN :names AND held.ptype = '{LASTING}')"
+        ).bindparams(bindparam("names", expanding=True))
+        found: set[str] = set()
+        for level in self._roles.levels[:-1]:
+            values = {"level": level.name, "names": self._names_at(level), "first": GROUP_PREFIX, "beyond": AFTER_GROUPS}
+            found.update(self._connection.execute(query, values).scalars())
+        return frozenset(found)
+
+    def _names_at(self, level: Level) -> list[str]:
+        """The names under which roles of a level may be stored."""
+        of_level = [role for role in self._roles.roles.values() if role.level == level.name]
+        return [name for role in of_level for name in self._roles.stored_names(role.name)]
 
     def _without_keeper(self) -> list[Violation]:
         # The rows just added are people in these domains, unless they have ended, so only a holder can be missing.

@@ -69,6 +69,11 @@ class RowCheck:
             placements.clear()
         return faults, [need for need in needs if (need[0], need[3]) not in present]
 
+    def needed_above(self, role: str, domain: str) -> tuple[tuple[str, str], ...] | None:
+        """The domains, with their levels, in which a holder of a role needs another; None where nobody can have it there."""
+        depth, needed, _ = self._placements.get(domain) or self._placement(domain)
+        return needed if self._depth_of_role.get(role) == depth else None
+
     def _fault_in_unusual_row(self, row: Assignment) -> str | None:
         """Why a row with times or groups can never be, as far as an ordinary one is not looked at for it."""
         self.has_times |= row.starts is not None or row.ends is not None

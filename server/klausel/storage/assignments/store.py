@@ -6,6 +6,7 @@ import base64
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from math import inf
 from typing import Literal
 
@@ -52,6 +53,8 @@ __all__ = [
 ROWS_PER_EXPORT_STEP = 10_000
 
 _UNKNOWN = Origin()
+Change = Callable[[RoleModel, Sequence[Assignment], Sequence[Assignment], Origin], None]
+"""Grants the first, and revokes the second."""
 
 
 class AssignmentStore:
@@ -215,6 +218,25 @@ class AssignmentStore:
             revision, change = _apply(connection, roles, (), leaving, origin, self.clock(), guard)
         self.tell(change)
         return revision, len(leaving)
+
+    @contextmanager
+    def together(self) -> Iterator[tuple[Connection, Change]]:
+        """A write transaction for what belongs to role assignments and stands in other tables; it commits at the end.
+
+        It gives the connection, and what changes role assignments within it as `write` does, and raises as that.
+        """
+        changes: list[StoreChange | None] = []
+        with writing(self.engine, None) as connection:
+
+            def change(roles: RoleModel, grant: Sequence[Assignment], revoke: Sequence[Assignment], origin: Origin) -> None:
+                refused, _ = _faults(roles, grant, revoke, self.clock())
+                if refused:
+                    raise InvalidAssignments(tuple(refused))
+                changes.append(_apply(connection, roles, grant, revoke, origin, self.clock())[1])
+
+            yield connection, change
+        for made in changes:
+            self.tell(made)
 
     def rename_role(self, roles: RoleModel, old: str, new: str, origin: Origin = _UNKNOWN) -> tuple[str, int]:
         """Gives every holder of a role another one in its place, all or nothing; returns the revision and how many rows.

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, Text, and_, case, false, literal, null, or_, select, true
+from sqlalchemy import ColumnElement, Connection, Engine, Text, and_, case, false, literal, null, or_, select, true
 
 from klausel.core.conditions.tree import Attribute, Call, Comparison, Literal, literals_of
 from klausel.core.conditions.values import Scalar
@@ -16,9 +16,10 @@ from klausel.core.policy.entity import Entity
 from klausel.core.policy.entity_faults import MOST_DEPTH, fault_in_value
 from klausel.core.policy.roles import RoleModel
 from klausel.core.terms.identifiers import is_printable
-from klausel.storage.entities.narrowing import Wanted, narrowed
+from klausel.storage.entities.narrowing import Wanted, narrowed, reading_by_index
 from klausel.storage.entities.store import ENTITY_COLUMNS, below, entity_of
 from klausel.storage.filters.constructs import (
+    Among,
     ExactText,
     FirstPart,
     FurtherParts,
@@ -28,7 +29,6 @@ from klausel.storage.filters.constructs import (
 )
 from klausel.storage.filters.values import MISSING, Condition, FilterError, JsonPart, Kind, TextColumn, Value
 from klausel.storage.filters.where import ValueOf, where
-from klausel.storage.sql.database import reading
 from klausel.storage.sql.tables import Entity as Row
 
 FIRST_ENTITIES = 100
@@ -49,21 +49,27 @@ def entities_wanted(
         return
     condition = _condition(engine, roles, wanted)
     query = select(*ENTITY_COLUMNS).where(*_of_type(wanted), condition).order_by(Row.id)
-    narrow = narrowed(engine, roles, wanted, after)
-    if narrow is not None:
-        for ids in narrow.steps(at_first):
-            with reading(engine) as connection:
-                rows = connection.execute(query.where(Row.id.in_(ids))).all()
-            yield from (entity_of(tuple(row)) for row in rows)
-        return
-    size = at_first
-    while True:
-        with reading(engine) as connection:
-            rows = connection.execute(query.where(Row.id > after).limit(size)).all()
+    narrow, is_first, is_last, size = None, True, False, at_first
+    while not is_last:
+        # One connection for all that is asked before something is given, and none while somebody looks at that.
+        with reading_by_index(engine) as connection:
+            if is_first:
+                narrow, is_first = narrowed(connection, roles, wanted, after, at_first), False
+            if narrow is not None:
+                ids = narrow.take(connection)
+                rows = connection.execute(query.where(_is_one_of(connection, ids))).all() if ids else []
+                is_last = narrow.is_over
+            else:
+                rows = connection.execute(query.where(Row.id > after).limit(size)).all()
+                is_last = len(rows) < size
         yield from (entity_of(tuple(row)) for row in rows)
-        if len(rows) < size:
-            return
-        after, size = rows[-1][2], min(2 * size, MOST_A_QUERY)
+        if narrow is None and rows:
+            after, size = rows[-1][2], min(2 * size, MOST_A_QUERY)
+
+
+def _is_one_of(connection: Connection, ids: list[str]) -> Condition:
+    # As one parameter, where the planner still looks each up by its index.
+    return Among(Row.id.expression, ids, "text") if connection.dialect.name == "postgresql" else Row.id.in_(ids)
 
 
 def _of_type(wanted: Wanted) -> tuple[ColumnElement[bool], ...]:

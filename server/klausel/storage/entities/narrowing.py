@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Engine, Select, func, literal, select, union_all
+from sqlalchemy import Connection, Engine, Select, func, literal, select, text, union_all
 
 from klausel.core.conditions.tree import Attribute
 from klausel.core.filters.candidates import values_held, values_needed
@@ -24,8 +25,13 @@ from klausel.storage.sql.tables import Entity as Row
 
 MOST_AT_ONCE = 5_000
 """Up to so many entities are found as a whole and then sorted, where an index does not have them in the order of their ids."""
-FEW = 50
-"""Where one index leads to so few, no other one is looked at."""
+STEPS = (200, 2_000, MOST_AT_ONCE)
+"""How far several ways are counted, one beside the other, until the end of one is seen: no further than it is worth."""
+_BY_INDEX = text(
+    "SELECT set_config('enable_bitmapscan', 'off', true), set_config('max_parallel_workers_per_gather', '0', true)"
+)
+"""For PostgreSQL: of a table that was not vacuumed, its planner would rather gather all that an index has than read a little of
+it, and to start workers takes longer than what they are for."""
 MOST_DOMAINS = 50
 MOST_RUNS = 50
 MOST_VALUES = 1_000
@@ -75,9 +81,9 @@ class _Run:
         return query.where(below(self.text))
 
     def first_behind(self, wanted: Wanted, after: str, size: int) -> Select[Any]:
-        """The query for the first of them, in order."""
+        """The query for the first of them; in order, where the index has them so."""
         query = self.behind(wanted, after)
-        return query.order_by(query.selected_columns[0]).limit(size)
+        return (query.order_by(query.selected_columns[0]) if self.is_ordered else query).limit(size)
 
 
 _Way = tuple[_Run, ...]
@@ -87,70 +93,85 @@ _Way = tuple[_Run, ...]
 class Narrowed:
     """The ids of all entities that can be wanted, from behind an id on; read as they are asked for."""
 
-    def __init__(self, engine: Engine, wanted: Wanted, way: _Way, after: str, is_few: bool) -> None:
-        self._engine = engine
+    def __init__(self, wanted: Wanted, way: _Way, after: str, is_few: bool, at_first: int) -> None:
         self._wanted = wanted
         self._way = way
         self._after = after
         self._is_few = is_few
+        self._size = at_first
+        self._waiting: list[str] = []
+        self._is_read = False
 
-    def steps(self, at_first: int) -> Iterator[list[str]]:
-        """The ids in order, some at a time. Raises StorageError."""
-        if self._is_few:
-            ids, size = self._all(), at_first
-            while ids:
-                yield ids[:size]
-                ids, size = ids[size:], min(2 * size, MOST_A_STEP)
-            return
-        after, size = self._after, at_first
-        while True:
-            found = self._some(after, size)
-            # All that are known of each run reach up to here.
-            ends = [ids[-1] for ids in found if len(ids) == size]
-            bound = min(ends, default=None)
-            ids = sorted({id_ for ids in found for id_ in ids if bound is None or id_ <= bound})
-            # Of very many runs, even the first of each are many.
-            yield from (ids[start : start + MOST_A_STEP] for start in range(0, len(ids), MOST_A_STEP))
-            if bound is None:
-                return
-            after, size = bound, min(2 * size, MOST_A_STEP)
+    def take(self, connection: Connection) -> list[str]:
+        """The next ids in order, each time more; empty at the end."""
+        while not self._waiting and not self._is_read:
+            if self._is_few:
+                self._waiting, self._is_read = self._all(connection), True
+            else:
+                self._read_some(connection)
+        taken, self._waiting = self._waiting[: self._size], self._waiting[self._size :]
+        self._size = min(2 * self._size, MOST_A_STEP)
+        return taken
 
-    def _all(self) -> list[str]:
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left."""
+        return self._is_read and not self._waiting
+
+    def _read_some(self, connection: Connection) -> None:
+        found = self._some(connection, self._after, self._size)
+        # All that are known of each run reach up to here.
+        bound = min((ids[-1] for ids in found if len(ids) == self._size), default=None)
+        self._waiting = sorted({id_ for ids in found for id_ in ids if bound is None or id_ <= bound})
+        if bound is None:
+            self._is_read = True
+        else:
+            self._after = bound
+
+    def _all(self, connection: Connection) -> list[str]:
         if not self._way:
             return []
-        with reading(self._engine) as connection:
-            found = connection.execute(union_all(*(run.behind(self._wanted, self._after) for run in self._way))).scalars()
-            return sorted(set(found))
+        found = connection.execute(union_all(*(run.behind(self._wanted, self._after) for run in self._way))).scalars()
+        return sorted(set(found))
 
-    def _some(self, after: str, size: int) -> list[list[str]]:
+    def _some(self, connection: Connection, after: str, size: int) -> list[list[str]]:
         queries = [run.first_behind(self._wanted, after, size) for run in self._way]
-        with reading(self._engine) as connection:
-            if len(queries) == 1:
-                return [list(connection.execute(queries[0]).scalars())]
-            numbered = [query.add_columns(literal(number).label("run")).subquery() for number, query in enumerate(queries)]
-            found: list[list[str]] = [[] for _ in queries]
-            for id_, number in connection.execute(union_all(*(select(query) for query in numbered))):
-                found[number].append(id_)
-            return [sorted(ids) for ids in found]
+        if len(queries) == 1:
+            return [list(connection.execute(queries[0]).scalars())]
+        numbered = [query.add_columns(literal(number).label("run")).subquery() for number, query in enumerate(queries)]
+        found: list[list[str]] = [[] for _ in queries]
+        for id_, number in connection.execute(union_all(*(select(query) for query in numbered))):
+            found[number].append(id_)
+        return [sorted(ids) for ids in found]
 
 
-def narrowed(engine: Engine, roles: RoleModel, wanted: Wanted, after: str) -> Narrowed | None:
-    """What an index has of all that can be wanted; None where no index leads to fewer than there are. Raises StorageError."""
-    with reading(engine) as connection:
-        narrowing = _Narrowing(connection, roles, wanted, after)
-        way = narrowing.best()
-        if way is None:
-            return None
-        is_few = narrowing.size_of(way) <= MOST_AT_ONCE
-    return Narrowed(engine, wanted, way, after, is_few) if is_few or _is_mergeable(way) else None
+def narrowed(connection: Connection, roles: RoleModel, wanted: Wanted, after: str, at_first: int) -> Narrowed | None:
+    """What an index has of all that can be wanted; None where no index leads to fewer than there are."""
+    narrowing = _Narrowing(connection, roles, wanted, after)
+    way = narrowing.best()
+    if way is None:
+        return None
+    is_few = narrowing.size_of(way) <= MOST_AT_ONCE
+    if not is_few:
+        way = narrowing.without_empty(way)
+    return Narrowed(wanted, way, after, is_few, at_first) if is_few or _is_mergeable(way) else None
 
 
 def few_by_value(engine: Engine, wanted: Wanted, most: int) -> bool | None:
     """Whether an index leads to so many subjects at most; None where none narrows the search. Raises StorageError."""
-    with reading(engine) as connection:
+    with reading_by_index(engine) as connection:
         narrowing = _Narrowing(connection, None, wanted, "")
         way = narrowing.best()
-        return None if way is None else narrowing.size_of(way) <= most
+        return None if way is None else narrowing.size_of(way, most) <= most
+
+
+@contextmanager
+def reading_by_index(engine: Engine) -> Iterator[Connection]:
+    """A connection for reading a little of what an index has in order; raises StorageError."""
+    with reading(engine) as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(_BY_INDEX)
+        yield connection
 
 
 def _is_mergeable(way: _Way) -> bool:
@@ -166,6 +187,8 @@ class _Narrowing:
         self._wanted = wanted
         self._after = after
         self._sizes: dict[_Way, int] = {}
+        self._counted: dict[_Way, int] = {}
+        self._sizes[()] = 0
         self._has_index = connection.dialect.name in TRIGGERS
         levels = () if self._roles is None else self._roles.levels
         self._naming = {level.named_by for level in levels if level.named_by is not None}
@@ -177,17 +200,29 @@ class _Narrowing:
             ways.append(self._in_domains(sorted(self._wanted.accounts)))
         return self._smallest([way for way in ways if way is not None])
 
-    def size_of(self, way: _Way) -> int:
-        """How many entities it leads to; one more than `MOST_AT_ONCE` for all that are more."""
-        if way not in self._sizes:
-            most = MOST_AT_ONCE + 1
-            # Each is bounded by itself, so that none is read further than counts.
-            some = [run.behind(self._wanted, self._after).limit(most).subquery() for run in way]
-            if not some:
-                return 0
-            counted = union_all(*(select(run.c[0]) for run in some)).limit(most).subquery()
-            self._sizes[way] = self._connection.execute(select(func.count()).select_from(counted)).scalar_one()
+    def size_of(self, way: _Way, most: int = MOST_AT_ONCE) -> int:
+        """How many entities it leads to; one more than so many for all that are more."""
+        self._count([way], most)
         return self._sizes[way]
+
+    def without_empty(self, way: _Way) -> _Way:
+        """The way without what lies below domains of the lowest level, where nothing does; then it may be in order."""
+        lowest = 0 if self._roles is None else len(self._roles.levels)
+        return tuple(run for run in way if run.sort != "below" or run.text.count("/") + 1 < lowest or self._has_any(run))
+
+    def _count(self, ways: Iterable[_Way], most: int) -> None:
+        """Counts ways that may lead to more than is known of them, each up to one more than so many; all at once."""
+        open_ = [way for way in ways if self._counted.get(way, 0) < min(most, self._sizes.get(way, most))]
+        counts = []
+        for way in open_:
+            # Each run is bounded by itself, so that none is read further than counts.
+            runs = [run.first_behind(self._wanted, self._after, most + 1).subquery() for run in way]
+            some = union_all(*(select(run.c[0]) for run in runs)).limit(most + 1).subquery()
+            counts.append(select(func.count()).select_from(some).scalar_subquery())
+        if counts:
+            for way, size in zip(open_, self._connection.execute(select(*counts)).one(), strict=True):
+                self._sizes[way] = size
+                self._counted[way] = most
 
     def _has_any(self, run: _Run) -> bool:
         return self._connection.execute(run.behind(self._wanted, self._after).limit(1)).first() is not None
@@ -196,14 +231,13 @@ class _Narrowing:
         usable = list(dict.fromkeys(ways))
         if len(usable) < 2:
             return usable[0] if usable else None
-        best = usable[0]
-        for way in usable[1:]:
-            if self.size_of(best) <= FEW:
-                break
-            # Of two that are large, the one that can be read in order.
-            if (self.size_of(way), not _is_mergeable(way)) < (self.size_of(best), not _is_mergeable(best)):
-                best = way
-        return best
+        for step in STEPS:
+            self._count(usable, step)
+            best = min(usable, key=lambda way: self._sizes[way])
+            if self._sizes[best] <= step:
+                return best
+        # Of those that are large, one that can be read in order.
+        return next((way for way in usable if _is_mergeable(self.without_empty(way))), usable[0])
 
     def _way(self, filter_: Filter) -> _Way | None:
         match filter_:
@@ -255,11 +289,8 @@ class _Narrowing:
         levels = self._roles.levels
         found = []
         for prefix in prefixes:
-            found.append(_Run("domain", prefix))
-            further = _Run("below", prefix)
             # Below the lowest level lies only what was stored when there were more levels.
-            if prefix.count("/") + 1 < len(levels) or self._has_any(further):
-                found.append(further)
+            found += [_Run("domain", prefix), _Run("below", prefix)]
         top = levels[0].named_by
         if top is None or top in self._wanted.sent or not self._has_index or levels[0].constant is not None:
             return (*found, _Run("domain"))

@@ -17,8 +17,10 @@ class ChangedMeanwhile(Exception):
         super().__init__(", ".join(names))
 
 
-def save_files(folder: Path, changes: Mapping[str, tuple[bytes | None, bytes]]) -> None:
-    """Writes files by their names in the folder, each at once; what each held before is given, None for one that is new.
+def save_files(folder: Path, changes: Mapping[str, tuple[bytes | None, bytes | None]]) -> None:
+    """Writes files by their names in the folder, each at once, and removes those that are to hold None.
+
+    What each held before is given, None for one that is new. What is removed goes last, so that a renamed file is always there.
 
     Raises `ChangedMeanwhile` before anything is written where one holds something else, and OSError where one cannot be
     written.
@@ -27,8 +29,11 @@ def save_files(folder: Path, changes: Mapping[str, tuple[bytes | None, bytes]]) 
     others = [name for name, (before, _) in changes.items() if now.get(name) != before or _is_hidden(folder, name, before)]
     if others:
         raise ChangedMeanwhile(others)
-    for name, (_, content) in changes.items():
+    for name, (_, content) in sorted(changes.items(), key=lambda one: one[1][1] is None):
         path = folder / name
+        if content is None:
+            path.unlink(missing_ok=True)
+            continue
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.resolve().is_relative_to(folder.resolve()):
             raise ChangedMeanwhile([name])

@@ -8,6 +8,7 @@ deny denies nothing.
     when: resource.region == "eu-*"              # a star is no wildcard here; starts_with("eu-") is
     when: resource.region in ["eu,us"]           # ["eu", "us"] are two values
     when: subject.id == "user:leo"               # ids stand without their type: "leo"
+    when: starts_with("eu-", resource.region)    # turned round: whether "eu-" starts with the region
 
 To keep it: `# klausel: off odd-text because <reason>` behind its line or above it.
 """
@@ -17,13 +18,25 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from klausel.core.conditions.tree import Atom, ListOf, atoms, attributes_of, literals_of, operands_of
+from klausel.core.conditions.tree import (
+    Atom,
+    Attribute,
+    Call,
+    ListOf,
+    Literal,
+    atoms,
+    attributes_of,
+    literals_of,
+    operands_of,
+)
 from klausel.core.lint.survey import Survey, warning
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.policy.properties import IdOf
 from klausel.core.terms.problem import Problem
 
 ID = "odd-text"
+_PATTERNS = ("matches_glob", "matches_path")
+_PARTS = ("starts_with", "ends_with")
 _REFERENCE = re.compile(r"(subject|resource|action|context)\.[A-Za-z_]\w*(\.\w+)*")
 
 
@@ -42,17 +55,25 @@ def find(survey: Survey) -> Iterator[Problem]:
 def _oddities(text: str, atom: Atom, types_of_ids: Mapping[str, set[str]]) -> Iterator[tuple[str, str]]:
     """What is odd about a text in an atom, with what to do."""
     type_, colon, _ = text.partition(":")
+    function = atom.function if isinstance(atom, Call) else ""
     if _REFERENCE.fullmatch(text):
         yield f'"{text}" is a text, not the property of that name', f"write {text} without quotes"
     elif text != text.strip():
         yield f'the text "{text}" has a blank at its end or start, which counts', "remove it"
-    elif "*" in text:
+    elif function in _PARTS and isinstance(atom, Call) and _is_turned_round(atom):
+        first, other = atom.arguments
+        yield f"this asks whether {first} {function.replace('_', ' ')} {other}", f"write {function}({other}, {first})"
+    elif "*" in text and function not in _PATTERNS:
         hint = "use starts_with or ends_with, or leave the comparison out"
         yield f'the star in "{text}" stands for itself, and is no wildcard', hint
     elif "," in text and any(isinstance(operand, ListOf) for operand in operands_of(atom)):
         yield f'"{text}" is one value with a comma in it', "put each value in quotes of its own, if several are meant"
     elif colon and any(type_ in types_of_ids.get(str(attribute), ()) for attribute in attributes_of(atom)):
         yield f'"{text}" has a type before the id, and ids are compared without', f'write "{text[len(type_) + 1 :]}"'
+
+
+def _is_turned_round(atom: Call) -> bool:
+    return isinstance(atom.arguments[0], Literal) and isinstance(atom.arguments[1], Attribute)
 
 
 def _types_of_ids(policy: PolicySet) -> Mapping[str, set[str]]:

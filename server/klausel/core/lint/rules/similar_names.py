@@ -9,15 +9,15 @@ depends on an attribute which nobody sends is a deny.
     owner_is_self: resource.owner == subject.id
     creator_is_self: resource.creater == subject.id     # and resource.creator elsewhere
 
-Not reported: names under five letters, unless they differ only in case; digits (`step_1`, `step_2`); and where the part that
-differs has one or two letters (`view_a`, `view_b`).
+Not reported: two actions of one type (`watch`, `patch`); names under five letters, unless they differ only in case; digits
+(`step_1`, `step_2`); and where the part that differs has one or two letters (`view_a`, `view_b`).
 
 If both are meant: `# klausel: off similar-names because <reason>` behind the line or above it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from klausel.core.conditions.tree import Attribute, Comparison, atoms, attributes_of, literals_of, terms_of
@@ -41,7 +41,8 @@ def find(survey: Survey) -> Iterator[Problem]:
     yield from _look_alike("role", {role.name: role.place for role in policy.roles.roles.values()})
     yield from _look_alike("resource type", {declared.name: declared.place for declared in policy.resource_types.values()})
     yield from _look_alike("condition", {condition.name: condition.place for condition in policy.conditions.values()})
-    yield from _look_alike("action", actions)
+    lists = [declared.actions for declared in policy.resource_types.values()]
+    yield from _look_alike("action", actions, in_one_list=lists)
     attributes, values = _in_conditions(survey)
     sent_attributes, sent_values = _in_tests(survey)
     yield from _look_alike("attribute", attributes, sent_attributes)
@@ -66,9 +67,20 @@ def _domains_named_like_levels(policy: PolicySet) -> Iterator[Problem]:
             yield warning(place, ID, message, f"write the id of the {domain} that is meant")
 
 
-def _look_alike(kind: str, names: Names, in_tests: Names = MappingProxyType({}), form: str = "{}") -> Iterator[Problem]:
-    """A finding for each name that is similar to one before it, or, when no test has it, to one that a test has."""
+def _look_alike(
+    kind: str,
+    names: Names,
+    in_tests: Names = MappingProxyType({}),
+    form: str = "{}",
+    in_one_list: Sequence[Collection[str]] = (),
+) -> Iterator[Problem]:
+    """A finding for each name that is similar to one before it, or, when no test has it, to one that a test has.
+
+    Names that stand `in_one_list` are meant both.
+    """
     for name, other in _similar({**in_tests, **names}, names, in_tests):
+        if any(name in together and other in together for together in in_one_list):
+            continue
         place = names.get(other) or in_tests[other]
         message = f"{kind} {form.format(name)} looks like {form.format(other)} ({place})"
         yield warning(names[name], ID, message, "if one is meant, write it alike; else choose names that differ more")
