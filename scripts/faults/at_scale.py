@@ -77,6 +77,23 @@ def load(database: Database, folder: Path, number: int) -> None:
     say(f"load of {number} role assignments", f"{took:.0f} s, {number / took:.0f} a second, {size[0] / 1e9:.1f} GB on disk")
 
 
+def copy(database: Database, folder: Path, number: int) -> None:
+    """Brings so many rows by COPY, without the change log: quicker, and the same for all but the load."""
+    command = [str(Path(sys.executable).with_name("klausel")), "db", "upgrade", "--database", database.url]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=folder)
+    began = time.monotonic()
+    with psycopg.connect(database.url, autocommit=True) as connection:
+        # As a write of Klausel itself: nobody has remembered anything of these people.
+        connection.execute("SET klausel.own_write = 'yes'")
+        with connection.cursor().copy("COPY casbin_rule (ptype, v0, v1, v2) FROM STDIN") as rows_in:
+            lines = rows(number)
+            next(lines)
+            for line in lines:
+                rows_in.write_row(("g", *line.split(",")))
+        connection.execute("VACUUM ANALYZE casbin_rule")
+    say(f"copy of {number} role assignments", f"{time.monotonic() - began:.0f} s")
+
+
 def decisions(url: str, accounts: int) -> None:
     """Measures first and later decisions, and first pages of searches."""
     chance = random.Random(7)
@@ -192,6 +209,7 @@ def main() -> None:
     """Prints a line for each figure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--assignments", type=int, default=10_000_000)
+    parser.add_argument("--copy", action="store_true", help="bring them by COPY: does not measure the load")
     parser.add_argument("--writes-per-second", type=int, default=1000)
     parser.add_argument("--seconds", type=float, default=20.0, help="how long the storm of writes lasts")
     parser.add_argument("--folder", help="where the database lies meanwhile; without it, where temporary files do")
@@ -204,7 +222,7 @@ def main() -> None:
         database = Database(folder / "database")
         database.start()
         try:
-            load(database, folder, given.assignments)
+            (copy if given.copy else load)(database, folder, given.assignments)
             began = time.monotonic()
             service = Replica(database.url, folder)
             try:

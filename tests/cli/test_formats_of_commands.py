@@ -32,7 +32,7 @@ INPUTS = {
     "what-can": "what-can user:leo --in acme/support",
     "matrix": "matrix",
     "picture": "picture",
-    "log": "log",
+    "log": "log --check",
     "blame": "blame quiz edit",
     "review changes": "review --since HEAD~1",
     "findings": "findings",

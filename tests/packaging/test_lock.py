@@ -20,10 +20,16 @@ TEXT = (ROOT / LOCK).read_text(encoding="utf-8")
 LOCKED = {canonicalize_name(one.name): one for one in read_lock(TEXT)}
 
 
+EXTRAS_OF_THE_SERVICE = ("oauth", "oidc", "opentelemetry")
+
+
 def required() -> list[Requirement]:
+    """What the service is made of, with all that it can do."""
     parser = configparser.ConfigParser()
     parser.read(ROOT / "setup.cfg")
-    return [Requirement(line) for line in parser["options"]["install_requires"].split("\n") if line.strip()]
+    extras = [parser["options.extras_require"][name] for name in EXTRAS_OF_THE_SERVICE]
+    lines = {line for text in (parser["options"]["install_requires"], *extras) for line in text.split("\n") if line.strip()}
+    return [Requirement(line) for line in sorted(lines)]
 
 
 @pytest.mark.parametrize("requirement", required(), ids=lambda one: one.name)

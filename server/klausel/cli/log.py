@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from itertools import count, islice
@@ -182,7 +182,7 @@ def _log(
             for one, name in commits:
                 changes = _changes_at(history, one, name, topic, kept.of(name))
                 if refused is not None:
-                    changes = _with_refusal(changes, refused.problems(one, name))
+                    changes = _with_refusal(changes, _refusal(refused, one, name, kept.refusals_of(name)))
                 bar.update()
                 if changes is not None:
                     bar.clear()
@@ -194,7 +194,7 @@ class _Kept:
 
     def __init__(self, repository: GitRepository, topic: Topic, fresh: bool) -> None:
         self._repository, self._topic, self._fresh = repository, topic, fresh
-        self._of_folders: dict[str, KeptAnswers] = {}
+        self._of_folders: dict[tuple[str, str], KeptAnswers] = {}
 
     def __enter__(self) -> _Kept:
         return self
@@ -204,18 +204,35 @@ class _Kept:
             kept.close()
 
     def of(self, folder: str) -> KeptAnswers:
-        """The answers about a folder of this name, shown from here, by this version, about this topic."""
-        kept = self._of_folders.get(folder)
+        """What commits changed in a folder of this name, shown from here, by this version, about this topic."""
+        return self._kept("log 2", folder, {"topic": asdict(self._topic)})
+
+    def refusals_of(self, folder: str) -> KeptAnswers:
+        """Why a service of this version would have refused commits, with the models that are accepted here."""
+        return self._kept("refused 1", folder, {"models": sorted(accepted_models())})
+
+    def _kept(self, answers: str, folder: str, more: dict[str, object]) -> KeptAnswers:
+        kept = self._of_folders.get((answers, folder))
         if kept is None:
             question = {
-                "answers": "log 2",
+                "answers": answers,
                 "version": klausel.__version__,
                 "folder": folder,
                 "shown": [self._repository.shown(folder), self._repository.shown("")],
-                "topic": asdict(self._topic),
+                **more,
             }
-            kept = self._of_folders[folder] = KeptAnswers(self._repository.git_dir, question, self._fresh)
+            kept = self._of_folders[answers, folder] = KeptAnswers(self._repository.git_dir, question, self._fresh)
         return kept
+
+
+def _refusal(refused: RefusedCommits, commit: GitCommit, folder: str, kept: KeptAnswers) -> list[str]:
+    """Why a service would have refused a commit; empty where it would have taken it."""
+    if commit.id in kept and (known := kept[commit.id]) is not None:
+        told: list[str] = known["problems"]
+        return told
+    found = [str(one) for one in refused.problems(commit, folder)]
+    kept.keep(commit.id, {"problems": found})
+    return found
 
 
 def _changes_at(history: PolicyHistory, commit: GitCommit, folder: str, topic: Topic, kept: KeptAnswers) -> _Changes | None:
@@ -232,13 +249,12 @@ def _changes_at(history: PolicyHistory, commit: GitCommit, folder: str, topic: T
     return changes
 
 
-def _with_refusal(changes: _Changes | None, problems: tuple[Problem, ...]) -> _Changes | None:
+def _with_refusal(changes: _Changes | None, told: list[str]) -> _Changes | None:
     """The changes with why a service would have refused the commit; a commit of which nothing else is to be told, too."""
     if changes is None:
-        if not problems:
+        if not told:
             return None
-        changes = _Changes([], [], {"loads": True, "problems": [], "changes": []})
-    told = [str(one) for one in problems]
+        changes = _Changes([], [], _members(CommitChanges()))
     first = (
         [f"  ! would have been refused: {told[0]}{f', and {len(told) - 1} more' if len(told) > 1 else ''}"] if told else []
     )
@@ -259,16 +275,26 @@ def _changes(step: Step, topic: Topic) -> _Changes | None:
         has_other_model = _has_other_model(step)
     if not (changes or has_other_model or problems):
         return None
-    members: dict[str, object] = {
+    text = list(_lines(step, changes, has_other_model, problems))
+    members = _members(changes, problems, step.skipped, step.is_cut, has_other_model)
+    return _Changes(text, list(_cells(changes, has_other_model, problems)), members)
+
+
+def _members(
+    changes: CommitChanges,
+    problems: Sequence[Problem] = (),
+    skipped: int = 0,
+    is_cut: bool = False,
+    has_other_model: bool = False,
+) -> dict[str, object]:
+    return {
         "loads": not problems,
         "problems": [str(problem) for problem in problems],
-        "broken_commits_before": step.skipped,
-        "clone_ends_here": step.is_cut,
+        "broken_commits_before": skipped,
+        "clone_ends_here": is_cut,
         "model_changed": has_other_model,
         **changes.as_json(),
     }
-    text = list(_lines(step, changes, has_other_model, problems))
-    return _Changes(text, list(_cells(changes, has_other_model, problems)), members)
 
 
 def _has_other_model(step: Step) -> bool:

@@ -259,7 +259,7 @@ OUTPUTS: Mapping[str, Output] = {
             "clone_ends_here": "boolean",
             "model_changed": "boolean",
             "declared": {"added": ["string"], "removed": ["string"]},
-            "would_have_been_refused?": "string|array|null",
+            "would_have_been_refused?": ["string"],
             **_CHANGES,
         },
         "lines",

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from command_line import run
 from git_in_tests import FILES, Repository
+from jsonschema import Draft202012Validator
 
+from klausel.cli.output_schemas import schema_of
 from klausel.service.policy_history import PolicyHistory
+from klausel.service.refused_commits import RefusedCommits
 
 NAME = "policies/features/letters.yaml"
 FORMATS = ("text", "json", "csv", "html")
@@ -49,6 +53,31 @@ def test_a_second_look_reads_no_policy_and_says_the_same(asked: Repository, monk
         assert logs() == worked_out
     asked.replace(NAME, "[read, burn]", "[read, burn, write]", "Write")
     assert logs() == logs("--fresh") != worked_out
+
+
+def test_what_check_found_is_kept_and_has_the_form_of_every_commit(
+    asked: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = "invariants:\n  - {name: Nobody reads, never: clerk, to: read, resource: letter}\n"
+    asked.commit({"policies/invariants.yaml": broken}, "Refused")
+    asked.replace(NAME, "# A remark", "# Another remark", "Remark while refused")
+    worked_out = logs("--check", "--fresh")
+    assert all("would have been refused" in text or "would_have_been_refused" in text for text in worked_out)
+    schema = schema_of("log")
+    told = [json.loads(line) for line in worked_out[FORMATS.index("json")].splitlines()]
+    assert [one["commit"]["subject"] for one in told if one["would_have_been_refused"]][:2] == [
+        "Remark while refused",
+        "Refused",
+    ]
+    for one in told:
+        Draft202012Validator(schema).validate(one)
+
+    def fails(*_: object) -> None:
+        raise AssertionError("a commit was checked again")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RefusedCommits, "problems", fails)
+        assert logs("--check") == worked_out
 
 
 def test_what_is_damaged_is_worked_out_again(asked: Repository) -> None:

@@ -14,7 +14,10 @@ from klausel.core.policy.policy_set import PolicySet
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One case that the two decide otherwise: what the subject holds, what is asked where, with which attributes."""
+    """One case that the two decide otherwise: what the subject holds, what is asked where, with which attributes.
+
+    Where it `has_free_matches`, another text than the one that is shown may be needed.
+    """
 
     resource_type: str
     action: str
@@ -22,6 +25,7 @@ class Difference:
     domain: str | None
     values: tuple[tuple[str, object], ...]
     allowed_by_first: bool
+    has_free_matches: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,10 @@ def compare(
                 for one, allowed in ((before & ~after, True), (after & ~before, False)):
                     if one:
                         values = (*_naming(view.placement), *shown_values(view.smallest_outcome(one)))
-                        differences.append(Difference(*question, role_combination.held, domain, values, allowed))
+                        case = Difference(
+                            *question, role_combination.held, domain, values, allowed, view.space.has_free_matches
+                        )
+                        differences.append(case)
     smallest = min(differences, key=lambda case: (case.domain is None, len(case.held), len(case.values)), default=None)
     return Comparison(combinations, smallest)
 

@@ -120,7 +120,8 @@ def case_in_words(case: Difference) -> str:
     values = "".join(f", {name} = {show_value(value)}" for name, value in case.values)
     may = "may" if case.allowed_by_first else "may not"
     asked = f"{case.action} {case.resource_type} in {case.domain or 'no domain'}"
-    return f"somebody {f'who is {held}' if held else 'without a role'} {may} {asked}{values}"
+    free = "; where that does not tell the two apart, choose other texts or lists" if case.has_free_matches else ""
+    return f"somebody {f'who is {held}' if held else 'without a role'} {may} {asked}{values}{free}"
 
 
 def mutants_as_json(everything: Sequence[Mutant], verdicts: Sequence[Verdict]) -> dict[str, object]:
