@@ -1,5 +1,7 @@
 """Each format that a command offers is written: on the same input no two formats print the same."""
 
+import csv
+import io
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -46,6 +48,26 @@ INPUTS = {
     "config show": "config show",
 }
 
+
+def is_json(text: str) -> bool:
+    """Whether it is one JSON value, or one a line."""
+    try:
+        json.loads(text)
+    except ValueError:
+        return all(line.startswith("{") and json.loads(line) is not None for line in text.splitlines())
+    return True
+
+
+def is_table(text: str) -> bool:
+    """Whether each row of CSV has the columns of the first, which names them."""
+    names, *rows = csv.reader(io.StringIO(text))
+    return len(names) > 1 and all(names) and all(len(row) == len(names) for row in rows)
+
+
+READERS: dict[str, Callable[[str], bool]] = {"json": is_json, "csv": is_table}
+"""Whether programs can read it."""
+FOR_CASBIN = ("compile", "csv")
+"""What its file adapter reads, without names of columns."""
 OF_FILES = {"entities import", "entities export"}
 """Their `--format` is the kind of a file, by its name unless said; what they read and write is one thing for both."""
 
@@ -127,6 +149,8 @@ def test_no_two_formats_of_a_command_print_the_same(
     printed = {format_: klausel(*INPUTS[name].split(), "--format", format_).stdout for format_ in FORMATS[name]}
     assert all(text.strip() for text in printed.values()), printed
     assert len(set(printed.values())) == len(printed)
+    unread = [one for one, text in printed.items() if (name, one) != FOR_CASBIN and one in READERS and not READERS[one](text)]
+    assert not unread, f"no program reads {name} --format {unread[0]}: {READERS[unread[0]].__doc__}"
 
 
 def test_every_command_with_json_has_a_schema_that_is_printed_and_described(klausel: Klausel) -> None:
