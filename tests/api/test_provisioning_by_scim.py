@@ -371,7 +371,7 @@ def test_what_cannot_be_is_refused(opened: Open) -> None:
 def test_where_the_library_is_not_installed_the_answer_says_so(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     one = opened()
     monkeypatch.setitem(sys.modules, "scim2_server.handler", None)
-    assert one.ask("GET", "/Users", expected=501)["detail"].endswith("install klausel[scim]")
+    assert one.ask("GET", "/Users", expected=501)["detail"].endswith("the extra scim")
 
 
 def test_a_page_of_another_site_cannot_send_people(opened: Open) -> None:

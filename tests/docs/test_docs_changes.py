@@ -79,6 +79,7 @@ def test_the_recipes_are_those_that_editors_ask_for() -> None:
         "Make an exception for one account",
         "Only their own team",
         "An amount over 1,000",
+        "Two pairs of eyes",
         "Rename a role",
         "Freeze a workspace",
         "Tell environments apart",

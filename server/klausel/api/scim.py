@@ -47,7 +47,7 @@ def _answer(service: Service, resources: str, id_: str) -> Response:
 
         from klausel.api.scim_models import Handler, RequestStorage, in_words
     except ImportError:
-        raise ApiError(501, "the package scim2-server is not installed; install klausel[scim]") from None
+        raise ApiError(501, "the package scim2-server is not installed; install Klausel with the extra scim") from None
     sender, limit = sender_of_request(), service.settings.max_body_bytes
     if request.content_length is not None and request.content_length > limit:
         raise ApiError(413, f"the body is larger than {limit} bytes")
