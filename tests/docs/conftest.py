@@ -13,16 +13,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from command_line import INSTALLED
 from doc_blocks import ROOT
+from forked_command import forked_command
 
 SECONDS_TO_START = 60
 
 
 @pytest.fixture(scope="session")
-def environment() -> dict[str, str]:
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """Of a shell that finds the command `klausel` and nothing of the developer's settings."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("KLAUSEL_")}
-    return {**kept, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}", "LC_ALL": "C.UTF-8"}
+    with forked_command(tmp_path_factory.mktemp("command")) as folder:
+        path = os.pathsep.join([str(folder), str(Path(sys.executable).parent), kept["PATH"]])
+        yield {**kept, "PATH": path, "LC_ALL": "C.UTF-8"}
 
 
 @pytest.fixture(scope="session")
@@ -38,7 +42,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]
     with (
         log.open("wb") as out,
         subprocess.Popen(
-            ["klausel", "serve", "--demo", "--port", str(port), "--decision-log", "decisions.jsonl"],
+            [INSTALLED, "serve", "--demo", "--port", str(port), "--decision-log", "decisions.jsonl"],
             cwd=folder,
             env=environment,
             stdout=out,

@@ -234,7 +234,9 @@ def test_files_that_change_while_they_are_checked_are_not_taken(served: Served, 
 
 
 @pytest.fixture
-def following(served: Served) -> Served:
+def following(opened: Callable[..., Served]) -> Served:
+    """Waits for less quiet than a service does unless told; how long it waits is looked at further down."""
+    served = opened(settle_seconds=0.2)
     served.live.follow()
     return served
 
