@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from doors import ALLOWED, DENIED, EVALUATION, EVALUATIONS, Doors, asking
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
@@ -96,6 +96,16 @@ def applications(demo: Doors) -> list[WSGIApplication]:
 
 
 @settings(max_examples=300, deadline=None)
+@example(
+    path=EVALUATION,
+    method="POST",
+    body=b"",
+    content_type="application/json",
+    host="localhost",
+    request_id=None,
+    length="long",
+    protocol="HTTP/1.1",
+)
 @given(
     path=paths,
     method=methods,

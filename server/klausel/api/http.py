@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import orjson
 from flask import Flask, Response, request
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import ClientDisconnected, HTTPException
 
 from klausel.api.access import CONSOLE, PROVISIONING, SCOPES_OF_ROUTES, admit, cookie_of_sign_in
 from klausel.api.errors import SCIM_TYPE, ApiError, scim_body, unavailable
@@ -57,7 +57,12 @@ def read_body(limits: BodyLimits, batch: str | None = None) -> Json:
     check_content_type(request.headers.get("Content-Type"))
     if request.content_length is not None and request.content_length > limits.body_bytes:
         raise BodyError(413, f"the body is larger than {limits.body_bytes} bytes")
-    return read_json_object(request.stream.read(limits.body_bytes + 1), limits, batch)
+    try:
+        body = request.stream.read(limits.body_bytes + 1)
+    except ClientDisconnected:
+        # A length was announced, and nothing came.
+        body = b""
+    return read_json_object(body, limits, batch)
 
 
 def query_parameters(*known: str) -> dict[str, str]:
