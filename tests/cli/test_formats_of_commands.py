@@ -149,7 +149,9 @@ def test_no_two_formats_of_a_command_print_the_same(
     printed = {format_: klausel(*INPUTS[name].split(), "--format", format_).stdout for format_ in FORMATS[name]}
     assert all(text.strip() for text in printed.values()), printed
     assert len(set(printed.values())) == len(printed)
-    unread = [one for one, text in printed.items() if (name, one) != FOR_CASBIN and one in READERS and not READERS[one](text)]
+    unread = [
+        one for one, text in printed.items() if (name, one) != FOR_CASBIN and one in READERS and not READERS[one](text)
+    ]
     assert not unread, f"no program reads {name} --format {unread[0]}: {READERS[unread[0]].__doc__}"
 
 
