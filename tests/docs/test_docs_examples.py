@@ -47,6 +47,8 @@ def _put(block: Block, folder: Path) -> None:
     elif keys <= {"description", "subjects", "resources"} and "subjects" in keys:
         (folder / "entities.yaml").write_text(block.text)
         (folder / "properties.yaml").write_text("stored: {subjects: user, resources: [quiz, dashboard]}\n")
+    elif "leavers_lose" in keys:
+        (folder / "provisioning.yaml").write_text(block.text)
     elif keys <= {"description", "people", "resources", "tests"}:
         (folder / "tests").mkdir()
         (folder / "tests" / "example_test.yaml").write_text(block.text)

@@ -302,5 +302,9 @@ _ENTRIES = (
 
 FUNCTIONS: Mapping[str, Function] = {entry.name: entry for entry in _ENTRIES}
 """The table, by name."""
+WITH_A_PATTERN = frozenset(entry.name for entry in _ENTRIES if _PATTERN in entry.parameters)
+"""What compares with a pattern, in which a star is a wildcard."""
+WITH_A_PART = frozenset(entry.name for entry in _ENTRIES if _PART in entry.parameters)
+"""What looks for the second text in the first."""
 OPPOSITE = "not_"
 """What stands before the name that the opposite of an entry has in Casbin."""

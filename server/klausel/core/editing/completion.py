@@ -116,12 +116,13 @@ class _Offers:
         match naming:
             case "role":
                 yield from self._roles()
-            case "grantee" | "grantee or outsider":
+            case "holder" | "grantee" | "grantee or outsider":
                 yield from self._roles()
                 for role in self.names.earned_anywhere:
                     about = f"Whoever is {role} somewhere below the same {self.names.levels[0]}."
                     yield Offer(f"{ANY_PREFIX}{role}", "role", about, self.spot.start)
-                yield Offer(ANYONE, "role", "Every subject, also one without a role.", self.spot.start)
+                if naming != "holder":
+                    yield Offer(ANYONE, "role", "Every subject, also one without a role.", self.spot.start)
                 if naming == "grantee or outsider":
                     yield Offer(OUTSIDER, "role", "Who holds no role there.", self.spot.start)
             case "level":

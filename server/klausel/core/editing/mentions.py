@@ -195,7 +195,7 @@ class _Walk:
     def text(self, text: Text, naming: Naming, types: tuple[str, ...], declares: bool = False) -> Iterator[Mention]:
         """What one text names."""
         name = text.value
-        if naming in ("grantee", "grantee or outsider"):
+        if naming in ("holder", "grantee", "grantee or outsider"):
             role = name.removeprefix(ANY_PREFIX)
             if role not in (ANYONE, OUTSIDER, ""):
                 yield _mention(text, len(name) - len(role), role, "role")

@@ -18,7 +18,8 @@ Naming = Literal[
     "new action",
     "level",
     "role",
-    "grantee",  # a role, `any <role>` or anyone
+    "holder",  # a role or `any <role>`
+    "grantee",  # a holder, or anyone
     "grantee or outsider",
     "resource type",
     "resource type or *",
@@ -316,7 +317,7 @@ INVARIANT = Table(
             needs=_ACTIONS_AND_TYPE,
         ),
         Key("always", Texts("grantee"), "May do it in every case.", needs=_ACTIONS_AND_TYPE),
-        Key("at_most", Texts("grantee"), "Nobody may do it who does not hold one of these.", needs=_ACTIONS_AND_TYPE),
+        Key("at_most", Texts("holder"), "Nobody may do it who does not hold one of these.", needs=_ACTIONS_AND_TYPE),
         Key("monotone", Flag(only_true=True), "A stronger role may do whatever a weaker one may."),
         Key(
             "separate",

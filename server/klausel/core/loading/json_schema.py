@@ -169,11 +169,13 @@ class _Writer:
 
     def _named(self, naming: Naming) -> Schema:
         names = self._names
-        anybody = [*names.roles, *(ANY_PREFIX + role for role in names.earned_anywhere), ANYONE] if names.roles else []
+        holders = [*names.roles, *(ANY_PREFIX + role for role in names.earned_anywhere)]
+        anybody = [*holders, ANYONE] if holders else []
         anybody_or_none = [*anybody, OUTSIDER] if anybody else []
         every: Mapping[Naming, Callable[[], Schema]] = {
             "level": lambda: _one_of(names.levels, "a level of roles.yaml"),
             "role": lambda: _one_of(names.roles, "a role of roles.yaml", self._about_role),
+            "holder": lambda: _one_of(holders, f"a role of roles.yaml, or `{ANY_PREFIX}<role>`", self._about_role),
             "grantee": lambda: _one_of(anybody, _GRANTEES, self._about_role),
             "grantee or outsider": lambda: _one_of(anybody_or_none, f"{_GRANTEES} or {OUTSIDER}", self._about_role),
             "resource type": lambda: _one_of(names.resource_types, _TYPES, self._about_type),

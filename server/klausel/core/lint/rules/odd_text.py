@@ -18,6 +18,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
+from klausel.core.conditions.functions import WITH_A_PART, WITH_A_PATTERN
 from klausel.core.conditions.tree import (
     Atom,
     Attribute,
@@ -35,8 +36,6 @@ from klausel.core.policy.properties import IdOf
 from klausel.core.terms.problem import Problem
 
 ID = "odd-text"
-_PATTERNS = ("matches_glob", "matches_path")
-_PARTS = ("starts_with", "ends_with")
 _REFERENCE = re.compile(r"(subject|resource|action|context)\.[A-Za-z_]\w*(\.\w+)*")
 
 
@@ -60,10 +59,10 @@ def _oddities(text: str, atom: Atom, types_of_ids: Mapping[str, set[str]]) -> It
         yield f'"{text}" is a text, not the property of that name', f"write {text} without quotes"
     elif text != text.strip():
         yield f'the text "{text}" has a blank at its end or start, which counts', "remove it"
-    elif function in _PARTS and isinstance(atom, Call) and _is_turned_round(atom):
+    elif function in WITH_A_PART and isinstance(atom, Call) and _is_turned_round(atom):
         first, other = atom.arguments
         yield f"this asks whether {first} {function.replace('_', ' ')} {other}", f"write {function}({other}, {first})"
-    elif "*" in text and function not in _PATTERNS:
+    elif "*" in text and function not in WITH_A_PATTERN:
         hint = "use starts_with or ends_with, or leave the comparison out"
         yield f'the star in "{text}" stands for itself, and is no wildcard', hint
     elif "," in text and any(isinstance(operand, ListOf) for operand in operands_of(atom)):
