@@ -12,12 +12,16 @@ from klausel.api.console.cookies import Cookies
 from klausel.api.console.fields import in_utc
 from klausel.api.console.forms import read_form
 from klausel.api.console.pages import HEADERS, answer, format_asked, way_up
-from klausel.api.console.person_page import person_page
+from klausel.api.console.person_page import is_told, person_page
 from klausel.api.errors import ApiError
 from klausel.api.http import json_answer
 from klausel.api.senders import sender_of_request
 from klausel.api.shapes import Json
+from klausel.core.policy.assignment import Assignment
+from klausel.core.terms.caller import Caller
+from klausel.core.terms.identifiers import fault_in_subject_key
 from klausel.service.decision_service import Service
+from klausel.service.sent_by_provider import sent_by_provider
 
 FIELDS = ("token", "change", "subject", "view", "role", "domain", "group", "from", "until", "reason", "ticket")
 _DONE = {"grant": "granted", "revoke": "revoked"}
@@ -38,6 +42,7 @@ def change_person(service: Service, cookies: Cookies) -> Response:
     if fields["change"] not in _DONE:
         raise ApiError(400, f"the field change is none of {', '.join(_DONE)}")
     try:
+        _refuse_what_a_provider_decides(service, fields, caller)
         body = {**_body(fields), "on_behalf_of": person_in(request.environ)}
         told = change_assignments(service, body, sender_of_request())
     except ApiError as error:
@@ -50,6 +55,18 @@ def change_person(service: Service, cookies: Cookies) -> Response:
     query = {"subject": fields["subject"], "domain": fields["view"], "done": _DONE[fields["change"]]}
     address = f"{way_up()}console/person?{urlencode({name: text for name, text in query.items() if text})}"
     return Response(b"", 303, {**HEADERS, "Location": address})
+
+
+def _refuse_what_a_provider_decides(service: Service, fields: dict[str, str], caller: Caller) -> None:
+    """Raises `ApiError` (409) where the change is the provider's; who may not make it anyway is told so by the write."""
+    row = Assignment(fields["subject"], fields["group"] or fields["role"], "" if fields["group"] else fields["domain"])
+    named = [one for one in (row.subject, row.role if not row.domain else "") if one]
+    if not is_told(row, caller) or any(fault_in_subject_key(one) for one in named):
+        return
+    provided = sent_by_provider(service.store.engine, named, row.subject)
+    why = provided.why_not_given(row) if fields["change"] == "grant" else provided.why_not_taken(row)
+    if why:
+        raise ApiError(409, why)
 
 
 def _body(fields: dict[str, str]) -> Json:

@@ -22,6 +22,7 @@ from klausel.core.terms.caller import Caller
 from klausel.service.decision_service import Service
 from klausel.service.person_findings import findings_about
 from klausel.service.role_giving import MayNotGive, OnBehalf
+from klausel.service.sent_by_provider import sent_by_provider
 from klausel.storage.assignments.people_list import groups_there_are
 
 VIEW = ("subject", "domain", "cursor", "done")
@@ -58,27 +59,39 @@ def person_page(
     now = service.store.clock()
     found = rows_by_subject(service.store.rows_with_groups(subject))
     own = sorted(found.get(subject, ()))
-    told_rows = [row for row in own if _is_told(row, caller)]
+    told_rows = [row for row in own if is_told(row, caller)]
     rows = told_rows[:MOST_ROWS]
     gathered = gather_rows(subject, own, found)
     person = person_in(request.environ)
     may_write = caller is not None and ("assign" in caller.scopes or (person and "assign_on_behalf" in caller.scopes))
     tries = _tries(service, subject, person)
     offers = _offers(roles, subject, domain, caller, tries) if may_write else []
-    kept = tries([((), [row]) for row in rows]) if may_write else [""] * len(rows)
-    findings = list(_findings(service, policy, now, own, gathered, caller)) if own else []
     held = held_at(subject, gathered, now)
+    ways = {pair: held.ways[pair].groups for pair in held.pairs if pair in held.ways and held.ways[pair].groups}
+    offered = groups_there_are(service.store.engine, MOST_GROUPS_OFFERED) if may_write else []
+    groups = {row.role for row in rows if not row.domain}.union(offered, *ways.values())
+    provided = sent_by_provider(service.store.engine, {subject, *groups}, subject)
+    kept = [""] * len(rows)
+    if may_write:
+        tried = tries([((), [row]) for row in rows])
+        kept = [provided.why_not_taken(row) or why for row, why in zip(rows, tried, strict=True)]
+    findings = list(_findings(service, policy, now, own, gathered, caller)) if own else []
     changes = _changes(service, subject, given.get("cursor"), caller)
     twin: Json = {
         "subject": subject,
+        "from_provider": bool(provided.are([subject], None if caller is None else caller.accounts)),
         "rows": [
-            {**row_as_json(row), **({"taken_away": not why, **({"why": why} if why else {})} if may_write else {})}
+            {
+                **row_as_json(row),
+                **({"from_provider": True} if provided.decides(row) else {}),
+                **({"taken_away": not why, **({"why": why} if why else {})} if may_write else {}),
+            }
             for row, why in zip(rows, kept, strict=True)
         ],
         "through_groups": [
-            {"role": role, "domain": where, "through": list(held.ways[role, where].groups)}
-            for role, where in held.pairs
-            if (role, where) in held.ways and held.ways[role, where].groups and (caller is None or caller.reaches(where))
+            {"role": role, "domain": where, "through": list(way), **_provided(provided.are(way))}
+            for (role, where), way in ways.items()
+            if caller is None or caller.reaches(where)
         ],
         "findings": findings,
         "changes": changes.get("changes"),
@@ -90,6 +103,7 @@ def person_page(
     query = {"subject": subject, **({"domain": domain} if domain else {})}
     shown = {
         "told": twin,
+        "provided": provided,
         "rows": list(zip(rows, kept, strict=True)),
         "more": len(told_rows) - len(rows),
         "ending": [one for one in findings if one["kind"] == ENDING],
@@ -98,7 +112,8 @@ def person_page(
         "is_asked": caller is not None,
         "is_limited": caller is not None and caller.accounts is not None,
         "knows_log": caller is None or "audit" in caller.scopes,
-        "groups": groups_there_are(service.store.engine, MOST_GROUPS_OFFERED) if may_write else [],
+        "groups": [one for one in offered if not provided.are([one])],
+        "provided_groups": provided.are(offered),
         "places": sorted({row.domain for row in rows if row.domain}),
         "entered": {**_NO_ENTRY, **(entered or {})},
         "given": {"domain": given.get("domain", "")},
@@ -111,7 +126,11 @@ def person_page(
     return Page("person.html", subject, shown, twin, status)
 
 
-def _is_told(row: Assignment, caller: Caller | None) -> bool:
+def _provided(groups: list[str]) -> dict[str, list[str]]:
+    return {"from_provider": groups} if groups else {}
+
+
+def is_told(row: Assignment, caller: Caller | None) -> bool:
     """Whether a caller is told of a row: who is limited to accounts learns of no group, which may reach beyond them."""
     return caller is None or caller.accounts is None or (bool(row.domain) and caller.reaches(row.domain))
 

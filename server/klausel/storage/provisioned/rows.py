@@ -58,6 +58,7 @@ PROVISIONED = Table(
     UniqueConstraint("account", "kind", "name", name="klausel_provisioned_once"),
     UniqueConstraint("account", "kind", "subject", name="klausel_provisioned_subject_once"),
     Index("klausel_provisioned_by_external_id", "account", "kind", "external_id"),
+    Index("klausel_provisioned_by_subject", "subject"),
 )
 MEMBERS = Table(
     "klausel_provisioned_member",
@@ -140,6 +141,15 @@ def page(
 def all_of(connection: Connection, kind: Kind) -> list[Provisioned]:
     """All people, or all groups, of all accounts."""
     return list(_some(connection, PROVISIONED.c.kind == kind))
+
+
+def those_who_are(connection: Connection, subjects: Collection[str]) -> list[Provisioned]:
+    """The people and groups of all accounts that are one of these subjects."""
+    found: list[Provisioned] = []
+    waiting = sorted(subjects)
+    for start in range(0, len(waiting), KEYS_PER_STATEMENT):
+        found += _some(connection, PROVISIONED.c.subject.in_(waiting[start : start + KEYS_PER_STATEMENT]))
+    return found
 
 
 def people_by_other_rules(connection: Connection, rule: str) -> list[Provisioned]:
