@@ -24,6 +24,14 @@ def test_a_good_policy_set_exits_with_0_and_prints_nothing_on_standard_output(kl
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", "policies: 0 errors, 0 warnings\n")
 
 
+def test_a_check_within_the_policies_names_their_folder(
+    klausel: Klausel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for inside in ("policies", "policies/features"):
+        monkeypatch.chdir(tmp_path / inside)
+        assert klausel("check").stderr == "policies: 0 errors, 0 warnings\n"
+
+
 def test_a_problem_exits_with_1_and_has_place_message_cure_and_id(klausel: Klausel, broken: None) -> None:
     result = klausel("check")
     assert result.exit_code == 1

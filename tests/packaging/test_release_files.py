@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import shutil
 import subprocess
 import zipfile
 from pathlib import Path
@@ -33,6 +34,17 @@ def test_another_folder_other_rights_and_other_times_give_the_same_bytes(release
         os.umask(usual)
     assert [file.name for file in again] == [file.name for file in release]
     assert [file.read_bytes() for file in again] == [file.read_bytes() for file in release]
+
+
+def test_help_of_the_script_is_its_own_and_sets_nothing_up(tmp_path: Path) -> None:
+    scripts = tmp_path / "scripts"
+    scripts.mkdir()
+    for name in ("package", "environment.sh"):
+        shutil.copy(ROOT / "scripts" / name, scripts)
+    result = subprocess.run([scripts / "package", "--help"], capture_output=True, encoding="utf-8", timeout=10)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.startswith("usage: scripts/package [FOLDER]")
+    assert not (tmp_path / ".venv").exists()
 
 
 def test_the_sums_are_those_of_the_files(release: list[Path]) -> None:

@@ -68,7 +68,8 @@ class _Checked:
     @property
     def summary(self) -> str:
         warnings = len(self.problems) - self.errors
-        return f"{self.folder}: {_count(self.errors, 'error')}, {_count(warnings, 'warning')}"
+        named = self.folder.resolve().name if set(self.folder.parts) <= {".", ".."} else self.folder
+        return f"{named}: {_count(self.errors, 'error')}, {_count(warnings, 'warning')}"
 
 
 def _write_text(found: _Checked) -> None:

@@ -36,7 +36,7 @@ _HINTS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
     ),
     (re.compile(r"\b0[xXoObB][0-9a-fA-F]+\b"), lambda match: f"write the number in digits: {_in_digits(match[0])}"),
     (
-        re.compile(r"\b(\d{1,3}(?:\.\d{3})+)(?:,(\d+))?(?!\.?\d)"),
+        re.compile(r"\b(\d{1,3}(?:\.\d{3})+)(?:,(\d+)|(?<=\.\d{3}\.\d{3}))(?!\.?\d)"),
         lambda match: (
             f"a number is written without signs between its digits: {match[1].replace('.', '')}"
             + (f".{match[2]}" if match[2] else "")

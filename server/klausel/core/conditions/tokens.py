@@ -98,6 +98,11 @@ def unquoted(token: Token) -> str:
     return re.sub(r"\\(u[0-9a-fA-F]{4}|.)", unescape, token.text[1:-1], flags=re.DOTALL)
 
 
+def looks_like_thousands(text: str) -> bool:
+    """Whether a number with decimals is written like one with a point between its thousands: `1.000`, `12.500`."""
+    return re.fullmatch(r"-?[1-9][0-9]{0,2}\.[0-9]{3}", text) is not None
+
+
 def number_of(token: Token) -> int | float:
     """The exact value of a number; a whole number is an int however it is written. Raises `ExpressionFault`."""
     text = token.text
@@ -109,6 +114,9 @@ def number_of(token: Token) -> int | float:
             message = f"the number `{text[:20]}…` is too long"
             raise ExpressionFault("condition-syntax", message, "use a shorter one", token.offset)
         return int(text)
+    if text.endswith("0") and looks_like_thousands(text):
+        hint = f"write `{text.replace('.', '')}` for thousands, `{text.rstrip('0').rstrip('.')}` for decimals"
+        raise ExpressionFault("condition-syntax", f"`{text}` can be read in two ways", hint, token.offset)
     number = float(text)
     is_zero = not re.search(r"[1-9]", re.split("[eE]", text)[0])
     if number in (float("inf"), float("-inf")) or (number == 0) != is_zero:
