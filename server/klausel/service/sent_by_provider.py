@@ -42,7 +42,7 @@ class SentByProvider:
         if not self.decides(row):
             return ""
         if not row.domain:
-            return f"an identity provider put {row.subject} into {row.role}; take it out there"
+            return f"an identity provider put {row.subject} into {row.role}; change it there"
         return f"{row.subject} comes from an identity provider, and provisioning.yaml gives it this role; change it there"
 
 

@@ -76,7 +76,7 @@ def test_the_pages_tell_who_and_what_came_from_a_provider(provided: Doors) -> No
 def test_what_a_provider_decides_is_refused_before_and_after_the_click(provided: Doors) -> None:
     browser = signed_in(provided, "assign")
     before = provided.service.store.revision()
-    put = "an identity provider put user:bea into group:Bosses; take it out there"
+    put = "an identity provider put user:bea into group:Bosses; change it there"
     (row,) = browser.twin(PERSON, subject="user:bea")["rows"]
     assert (row["taken_away"], row["why"]) == (False, put)
     assert f"Not possible: {put}." in browser.page(PERSON, subject="user:bea").text
