@@ -29,14 +29,17 @@ body {{ font: var(--type); margin: var(--l) auto;
 table {{ border-collapse: collapse; width: 100%; }} thead {{ display: table-header-group; }} tr {{ break-inside: avoid; }}
 th, td {{ text-align: left; vertical-align: top; padding: .3rem var(--s);
   border-bottom: 1px solid var(--line); }}
-th {{ background: var(--head); }} code {{ font-size: .9em; }} .long, .many td, td > code {{ overflow-wrap: anywhere; }}
-h1, p, dd, li {{ overflow-wrap: break-word; }} .many th {{ writing-mode: vertical-rl; vertical-align: bottom; white-space: nowrap; padding: var(--s) 0; }}
+th {{ background: var(--head); }} code {{ font-size: .9em; }} .long, td > code {{ overflow-wrap: anywhere; }}
+td:has(.long) {{ min-width: 10ch; }} .many td {{ padding: .3rem .2rem; }}
+h1, p, dd, li {{ overflow-wrap: break-word; }}
+.many th {{ writing-mode: vertical-rl; vertical-align: bottom; white-space: nowrap; padding: var(--s) 0; }}
 td.more {{ color: var(--yes); font-weight: 600; }} td.less {{ color: var(--bad); font-weight: 600; }}
 td.both {{ color: var(--when); font-weight: 600; }}
 .cause {{ color: var(--soft); font-size: .9em; }} .note {{ border-left: 4px solid var(--when); padding-left: .8rem; }}
 #filter input {{ font: inherit; color: inherit; background: var(--paper);
   padding: .3rem var(--s); border: 1px solid var(--soft); }}
 svg {{ max-width: 100%; height: auto; }}
+@media screen {{ .many {{ font-size: .8rem; }} }}
 @page {{ size: A4 landscape; margin: 12mm; }}
 @media print {{
   :root {{ color-scheme: light; {_LIGHT} }}
