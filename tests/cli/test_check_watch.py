@@ -78,6 +78,7 @@ def test_each_save_is_answered_until_it_is_ended(watching: Watching, change: Cha
     broken = watching.told()
     assert 'unknown role "reviwer"' in broken
     assert "wait until there are no errors" in broken
+    assert "\n1 error, 0 warnings\n" in broken
 
     watching.process.send_signal(signal.SIGINT)
     assert watching.process.wait(timeout=LONGEST_SECONDS) == 0

@@ -27,6 +27,13 @@ def test_somebody_with_a_role_is_asked_for_and_explained(klausel: Klausel) -> No
     assert 'resource.status == "published"' in told
 
 
+def test_help_lists_words_only_and_a_longer_word_is_not_taken_for_a_shorter_one(klausel: Klausel) -> None:
+    listed = answers(klausel, "help")
+    assert "again  as  can  exit  help  in  quit  what  why" in listed
+    told = 'klausel: "what-if" is nothing that can be said here; help lists what can'
+    assert told in answers(klausel, "what-if")
+
+
 def test_who_is_asked_for_may_change_and_the_question_stays(klausel: Klausel) -> None:
     lines = [
         "as agent@acme/support",

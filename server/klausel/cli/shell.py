@@ -63,6 +63,7 @@ class Shell(cmd.Cmd):
     intro = "Questions about the policies; `help` lists what can be said, Tab completes, `quit` ends."
     doc_header = "What can be said (help WORD says more):"
     prompt = "klausel> "
+    identchars = cmd.Cmd.identchars + "-"
 
     def __init__(self, policies: Path, model: Path | None, database: str, loaded: LoadedPolicy) -> None:
         super().__init__()
@@ -177,6 +178,10 @@ class Shell(cmd.Cmd):
     def default(self, line: str) -> None:
         """Says that a word is not known."""
         self._tell(f'"{line.split()[0]}" is nothing that can be said here; help lists what can')
+
+    def get_names(self) -> list[str]:
+        """The methods that help lists: nobody types the end of the input as a word."""
+        return [name for name in super().get_names() if name != "do_EOF"]
 
     def completenames(self, text: str, *ignored: object) -> list[str]:
         """The words that a line may start with."""

@@ -98,4 +98,8 @@ def _report(
 def _problems(problems: tuple[Problem, ...], texts: dict[str, str]) -> Iterator[str]:
     yield from lines_of(problems, Terminal.of(sys.stdout), texts.get)
     errors = sum(problem.severity == "error" for problem in problems)
-    yield f"{errors} errors, {len(problems) - errors} warnings"
+    yield f"{_counted(errors, 'error')}, {_counted(len(problems) - errors, 'warning')}"
+
+
+def _counted(number: int, name: str) -> str:
+    return f"{number} {name}" + ("" if number == 1 else "s")

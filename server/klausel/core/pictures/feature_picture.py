@@ -56,7 +56,7 @@ def feature_picture(policy: PolicySet, feature: str) -> Picture:
         tuple(arrows.values()),
         remarks=(
             "From left to right: who, by which grant and when, may do what. A deny beats every allow. "
-            "A stronger role may what the roles that it contains may.",
+            "A stronger role may do whatever the roles that it contains may.",
         ),
     )
 
