@@ -46,6 +46,14 @@ def as_json(*arguments: object) -> dict[str, object]:
     return found
 
 
+def test_a_difference_asked_for_within_the_policies_names_their_folder(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for inside in ("policies", "policies/features"):
+        monkeypatch.chdir(repository.folder / inside)
+        assert diff().output.splitlines()[0].endswith("→ policies in the work tree")
+
+
 def test_the_work_tree_is_compared_with_the_last_commit(repository: Repository) -> None:
     assert "the same: nothing changes" in diff().output
     text = (repository.folder / LETTERS).read_text()

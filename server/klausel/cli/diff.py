@@ -16,7 +16,7 @@ from klausel.cli.database_options import database_option, explains_storage_error
 from klausel.cli.formats import format_option
 from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit, model_option, steps_option
 from klausel.cli.output import say_json, say_lines, say_painted
-from klausel.cli.policy_folder import policies_option_alone
+from klausel.cli.policy_folder import name_of, policies_option_alone
 from klausel.core.difference.causes import Cause
 from klausel.core.difference.compare import PolicyDifference, difference_between
 from klausel.core.difference.formats import as_html, as_markdown, as_text
@@ -135,7 +135,7 @@ def _side(opened: ExitStack, named: str | None, policies: Path, model: Path | No
             repository = opened.enter_context(GitRepository.containing(folders_of(folder)[0]))
         except GitError:
             return _Side(folder.as_posix(), compiled, None)
-        name = f"{folder.as_posix()} in the work tree" if named is None else folder.as_posix()
+        name = f"{name_of(folder)} in the work tree" if named is None else folder.as_posix()
         return _Side(name, compiled, LineHistory(repository, None))
     address = git_address(named)
     try:

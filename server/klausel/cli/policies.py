@@ -23,7 +23,7 @@ from klausel.cli.options import (
     read_policies,
 )
 from klausel.cli.output import say, say_json, say_lines, say_painted
-from klausel.cli.policy_folder import policies_option
+from klausel.cli.policy_folder import name_of, policies_option
 from klausel.cli.problem_lines import Terminal, lines_of
 from klausel.core.analysis.other_model import note_on
 from klausel.core.lint.registry import PAGES, page
@@ -68,8 +68,7 @@ class _Checked:
     @property
     def summary(self) -> str:
         warnings = len(self.problems) - self.errors
-        named = self.folder.resolve().name if set(self.folder.parts) <= {".", ".."} else self.folder
-        return f"{named}: {_count(self.errors, 'error')}, {_count(warnings, 'warning')}"
+        return f"{name_of(self.folder)}: {_count(self.errors, 'error')}, {_count(warnings, 'warning')}"
 
 
 def _write_text(found: _Checked) -> None:

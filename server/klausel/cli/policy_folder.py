@@ -41,6 +41,11 @@ def find_policies() -> Path:
     return _USUAL
 
 
+def name_of(folder: Path) -> str:
+    """What to call a policy folder in a sentence: as it was named, or by its own name where that is nothing but dots."""
+    return folder.resolve().name if set(folder.parts) <= {".", ".."} else folder.as_posix()
+
+
 def beside_found_policies(context: click.Context) -> Path:
     """The folder of what lies beside the policies where nothing is named: the working directory, unless they were found above."""
     if "policies" in context.params and not context.meta.get(_IS_FOUND):

@@ -98,6 +98,8 @@ def test_who_may_see_no_page_is_told_so_on_each_and_may_leave(doors: Doors) -> N
             assert answer.status == 403
             assert "None of the pages here is open to you; ask whoever made your key" in page.text
             assert [one["action"].rpartition("/")[2] for one in page.all("form") if one["action"]] == ["sign-out"]
+    nothing = Html(browser.get("/console/nothing", headers={"Accept": "text/html"}).body.decode())
+    assert "../console" in [one["href"] for one in nothing.all("a")]
     audit = Html(signed_in(doors, "audit").get("/console").body.decode())
     assert "The pages that you may see are above." in audit.text
 
