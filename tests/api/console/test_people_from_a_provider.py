@@ -69,6 +69,8 @@ def test_the_pages_tell_who_and_what_came_from_a_provider(provided: Doors) -> No
     # Who may only read is told, too; a name from a provider stays text.
     page = signed_in(provided, "audit").page(PERSON, subject="user:joe")
     assert "user:joe comes from an identity provider." in page.text
+    assert "caller:shop, an identity provider" in page.text, "in the log of changes"
+    assert "an identity provider" not in signed_in(provided, "audit").page(PERSON, subject="user:sue").text
     assert "<img src=x>⟨U+202E⟩helpers from an identity provider" in page.text
     assert not list(page.all("img"))
 
