@@ -121,8 +121,8 @@ def number_of(token: Token) -> int | float:
             message = f"the number `{text[:20]}…` is too long"
             raise ExpressionFault("condition-syntax", message, "use a shorter one", token.offset)
         return int(text)
-    if (hint := hint_on_two_readings(text)) is not None:
-        raise ExpressionFault("condition-syntax", f"`{text}` can be read in two ways", hint, token.offset)
+    if (shorter := hint_on_two_readings(text)) is not None:
+        raise ExpressionFault("condition-syntax", f"`{text}` can be read in two ways", shorter, token.offset)
     number = float(text)
     is_zero = not re.search(r"[1-9]", re.split("[eE]", text)[0])
     if number in (float("inf"), float("-inf")) or (number == 0) != is_zero:
