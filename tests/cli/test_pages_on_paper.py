@@ -33,6 +33,20 @@ box.dispatchEvent(new Event("input"));
 return [...document.querySelectorAll("tbody tr")].filter(row => row.checkVisibility()).map(row => row.textContent);
 """
 
+BROKEN_WORDS = """
+const broken = [], walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), range = document.createRange();
+for (let node; (node = walk.nextNode()); ) {
+  if (!node.parentElement.closest("table")) continue;
+  for (const word of node.data.matchAll(/[\\p{L}\\p{N}_]+/gu)) {
+    if (node.parentElement.matches(".long")) continue;
+    range.setStart(node, word.index);
+    range.setEnd(node, word.index + word[0].length);
+    if (new Set([...range.getClientRects()].map(box => `${box.top} ${box.left}`)).size > 1) broken.push(word[0]);
+  }
+}
+return broken;
+"""
+
 
 def is_filtered(browser: WebDriver) -> bool:
     """Whether there is a filter, and only rows with what was typed are left."""
@@ -61,14 +75,19 @@ def test_each_page_is_whole_on_a_screen_and_on_paper_is_filtered_and_shows_the_r
         assert done.stdout.count("<svg") == 1, name
         assert "\\u{a}" not in done.stdout, name
         (tmp_path / f"{name}.html").write_text(done.stdout, encoding="utf-8")
+    roles = made.folder / "policies" / "roles.yaml"
+    more = "".join(f"\n  role_of_team_{number}:\n    level: workspace\n" for number in range(30))
+    roles.write_text(roles.read_text(encoding="utf-8") + more, encoding="utf-8")
+    (tmp_path / "wide.html").write_text(run("matrix", "--format", "html").stdout, encoding="utf-8")
     with chromium() as browser:
-        for name in PAGES:
+        for name in (*PAGES, "wide"):
             browser.get((tmp_path / f"{name}.html").as_uri())
             for media, width in (("screen", 1280), ("print", PAPER)):
                 browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": media})
                 metrics = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False}
                 browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
                 assert browser.execute_script("return document.documentElement.scrollWidth") <= width, (name, media)
+                assert browser.execute_script(BROKEN_WORDS) == [], (name, media)
             browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "screen"})
             printed = browser.execute_cdp_cmd("Page.printToPDF", {"preferCSSPageSize": True, "printBackground": True})
             pdf = base64.b64decode(printed["data"])

@@ -1,5 +1,10 @@
 """How pages look: the colours, spaces and type of all of them, and the one style of those that are files of their own."""
 
+from __future__ import annotations
+
+import html
+import re
+
 TOKENS = """:root {
   color-scheme: light dark;
   --paper: #ffffff; --ink: #1b1f24; --soft: #57606a; --line: #c9d1d9; --head: #f3f5f7;
@@ -23,14 +28,18 @@ body {{ font: var(--type); margin: var(--l) auto;
   max-width: 96rem; padding: 0 var(--m); color: var(--ink); background: var(--paper); }}
 table {{ border-collapse: collapse; width: 100%; }} thead {{ display: table-header-group; }} tr {{ break-inside: avoid; }}
 th, td {{ text-align: left; vertical-align: top; padding: .3rem var(--s);
-  border-bottom: 1px solid var(--line); overflow-wrap: anywhere; }}
-th {{ background: var(--head); }} code {{ font-size: .9em; overflow-wrap: anywhere; }}
+  border-bottom: 1px solid var(--line); }}
+th {{ background: var(--head); }} code {{ font-size: .9em; }} .long, td > code {{ overflow-wrap: anywhere; }}
+td:has(.long) {{ min-width: 10ch; }} .many td {{ padding: .3rem .2rem; }}
+h1, p, dd, li {{ overflow-wrap: break-word; }}
+.many th {{ writing-mode: vertical-rl; vertical-align: bottom; white-space: nowrap; padding: var(--s) 0; }}
 td.more {{ color: var(--yes); font-weight: 600; }} td.less {{ color: var(--bad); font-weight: 600; }}
 td.both {{ color: var(--when); font-weight: 600; }}
 .cause {{ color: var(--soft); font-size: .9em; }} .note {{ border-left: 4px solid var(--when); padding-left: .8rem; }}
 #filter input {{ font: inherit; color: inherit; background: var(--paper);
   padding: .3rem var(--s); border: 1px solid var(--soft); }}
 svg {{ max-width: 100%; height: auto; }}
+@media screen {{ .many {{ font-size: .8rem; }} }}
 @page {{ size: A4 landscape; margin: 12mm; }}
 @media print {{
   :root {{ color-scheme: light; {_LIGHT} }}
@@ -56,3 +65,16 @@ FILTER = """<p id="filter" hidden><label>Show only rows with <input type="search
 }
 </script>"""
 """Shows, as somebody types, the rows that have every word; stands behind the tables, and moves above the first of them."""
+
+_LONG = re.compile(r"[^\s<>]{17,}")
+_MANY = 12
+
+
+def html_words(text: str) -> str:
+    """A text for a page, in which only what is long and has no blank, such as an id or a path, may break within."""
+    return re.sub(_LONG, r'<span class="long">\g<0></span>', html.escape(text))
+
+
+def table_start(columns: int) -> str:
+    """The tag of a table; one of very many columns has upright headers, so that it fits on paper."""
+    return '<table class="many">' if columns > _MANY else "<table>"

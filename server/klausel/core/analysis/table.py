@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from klausel.core.analysis.page_style import FILTER, PAGE_STYLE
+from klausel.core.analysis.page_style import FILTER, PAGE_STYLE, html_words, table_start
 
 NO = "–"
 
@@ -131,7 +131,7 @@ def as_html(sheet: Sheet) -> Iterator[str]:
     # Line by line: a line end within a line is printed as a sign of one.
     yield from f"<style>{PAGE_STYLE}</style></head><body>".splitlines()
     yield f"<h1>{html.escape(sheet.title)}</h1><dl>"
-    yield from (f"<dt>{html.escape(name)}</dt><dd><code>{html.escape(value)}</code></dd>" for name, value in sheet.facts)
+    yield from (f"<dt>{html.escape(name)}</dt><dd><code>{html_words(value)}</code></dd>" for name, value in sheet.facts)
     yield "</dl>"
     yield from (f"<p>{html.escape(remark)}</p>" for remark in sheet.remarks)
     if sheet.picture is not None:
@@ -140,7 +140,7 @@ def as_html(sheet: Sheet) -> Iterator[str]:
     for heading, rows in sheet.sections:
         if heading:
             yield f"<h2>{html.escape(heading)}</h2>"
-        yield "<table><thead>" + _html_row(sheet.columns, "th") + "</thead><tbody>"
+        yield f"{table_start(len(sheet.columns))}<thead>" + _html_row(sheet.columns, "th") + "</thead><tbody>"
         for row in rows:
             yield _html_row(map(notes.short, row), "td")
         yield "</tbody></table>"
@@ -189,7 +189,7 @@ def _markdown(text: str) -> str:
 
 
 def _html_row(cells: Iterable[str], tag: str) -> str:
-    return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+    return "<tr>" + "".join(f"<{tag}>{html_words(cell)}</{tag}>" for cell in cells) + "</tr>"
 
 
 def csv_line(cells: Iterable[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Callable, Iterable, Iterator
 
-from klausel.core.analysis.page_style import FILTER, PAGE_STYLE
+from klausel.core.analysis.page_style import FILTER, PAGE_STYLE, html_words
 from klausel.core.difference.report import (
     DifferenceReport,
     Entry,
@@ -160,12 +160,12 @@ def _md(text: str) -> str:
 
 def as_html(report: DifferenceReport, picture: Iterable[str]) -> str:
     """One page that needs nothing else; `picture` is SVG, which stands in it as it is."""
-    escaped = html.escape
+    escaped = html_words
     title = f"Policy: {headline(report)}"
     parts = [
         "<!doctype html>",
         '<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>{escaped(title)}</title><style>{PAGE_STYLE}</style></head><body>",
+        f"<title>{html.escape(title)}</title><style>{PAGE_STYLE}</style></head><body>",
         f"<h1>{escaped(title)}</h1>",
         f"<p>Compared: {escaped(report.before)} → {escaped(report.after)}</p>",
     ]
@@ -186,7 +186,7 @@ def as_html(report: DifferenceReport, picture: Iterable[str]) -> str:
 
 
 def _html_row(report: DifferenceReport, entry: Entry) -> str:
-    escaped = html.escape
+    escaped = html_words
     change = entry.first
     before, after = rules_in_words(change)
     where = where_in_words(change)
