@@ -116,8 +116,15 @@ def exits_on_problems(policies: Path, at: str | None) -> Iterator[None]:
         fail(str(error))
     except PolicyError as error:
         print_problems(error.problems)
-        when = f" at {at}" if at else ""
-        fail(f"the policies in {policies}{when} have problems; fix them first")
+        fail(f"the policies in {policies} have problems; fix them first" if at is None else _does_not_load(policies, at))
+
+
+def _does_not_load(policies: Path, at: str) -> str:
+    """What to do about a version of the past, which nobody can fix any more."""
+    with GitRepository.containing(folders_of(policies)[0]) as repository:
+        commit = repository.commit(at)
+    told = f"the policies in {policies} at {at}, commit {commit.id[:12]}, do not load, so no service took them"
+    return f"{told}: one that ran kept the version before; ask with --at {commit.id[:12]}~1" if commit.parents else told
 
 
 def open_policies(policies: Path, model: Path | None, with_tests: bool = False, at: str | None = None) -> LoadedPolicy:

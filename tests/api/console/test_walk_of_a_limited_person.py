@@ -34,6 +34,7 @@ def doors(opened: Callable[..., Doors], monkeypatch: pytest.MonkeyPatch) -> Door
         decision_log_strict=True,
     )
     there = [("user:kim", "admin", FOREIGN), ("user:leo", "user", FOREIGN), ("user:leo", "agent", f"{FOREIGN}/east")]
+    # This group has no role in acme: one that has is named there, whatever its name.
     group = [(f"group:{FOREIGN}-staff", "user", FOREIGN), ("user:leo", f"group:{FOREIGN}-staff", "")]
     grant(found.service, [*demo_people(), *there, *group])
     return found

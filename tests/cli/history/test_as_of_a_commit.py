@@ -69,7 +69,10 @@ def test_check_reads_an_address_too(grown: Repository) -> None:
     assert told.exit_code == 1 and "policies/roles.yaml:2:23: error: unknown level" in told.stdout
     assert klausel("check", ".@main:policy").stderr.endswith("has no folder policy\n")
     refused = klausel("can", *QUESTION, "--at", "main")
-    assert refused.exit_code == 1 and "the policies in policies at main have problems" in refused.stderr
+    commit = grown.git("rev-parse", "main")[:12]
+    assert refused.exit_code == 1 and f"policies at main, commit {commit}, do not load" in refused.stderr
+    assert f"ask with --at {commit}~1\n" in refused.stderr
+    assert klausel("can", *QUESTION, "--at", f"{commit}~1").exit_code == 0
 
 
 def test_a_commit_is_named_once(grown: Repository) -> None:

@@ -51,6 +51,12 @@ def test_a_name_of_no_commit_is_refused_and_is_never_an_option(opened: GitReposi
     assert opened.commit("HEAD").subject == "Clerks read letters"
 
 
+def test_a_commit_is_named_by_a_word_of_its_message(made: Repository, opened: GitRepository) -> None:
+    assert opened.commit(":/Clerks").id == made.git("rev-parse", "HEAD")
+    with pytest.raises(GitError, match='git knows no commit ":/nothing"'):
+        opened.commit(":/nothing")
+
+
 def test_a_misspelt_branch_is_told_the_nearest(made: Repository, opened: GitRepository) -> None:
     made.git("branch", "release")
     with pytest.raises(GitError, match=r'no commit "relaese"; did you mean "release"\?'):

@@ -103,6 +103,13 @@ def looks_like_thousands(text: str) -> bool:
     return re.fullmatch(r"-?[1-9][0-9]{0,2}\.[0-9]{3}", text) is not None
 
 
+def hint_on_two_readings(text: str) -> str | None:
+    """What to write for a number that some read as thousands, and that can be written otherwise: `1.000`; else None."""
+    if not (text.endswith("0") and looks_like_thousands(text)):
+        return None
+    return f"write `{text.replace('.', '')}` for thousands, `{text.rstrip('0').rstrip('.')}` for decimals"
+
+
 def number_of(token: Token) -> int | float:
     """The exact value of a number; a whole number is an int however it is written. Raises `ExpressionFault`."""
     text = token.text
@@ -114,9 +121,8 @@ def number_of(token: Token) -> int | float:
             message = f"the number `{text[:20]}…` is too long"
             raise ExpressionFault("condition-syntax", message, "use a shorter one", token.offset)
         return int(text)
-    if text.endswith("0") and looks_like_thousands(text):
-        hint = f"write `{text.replace('.', '')}` for thousands, `{text.rstrip('0').rstrip('.')}` for decimals"
-        raise ExpressionFault("condition-syntax", f"`{text}` can be read in two ways", hint, token.offset)
+    if (shorter := hint_on_two_readings(text)) is not None:
+        raise ExpressionFault("condition-syntax", f"`{text}` can be read in two ways", shorter, token.offset)
     number = float(text)
     is_zero = not re.search(r"[1-9]", re.split("[eE]", text)[0])
     if number in (float("inf"), float("-inf")) or (number == 0) != is_zero:

@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Collection, Mapping
 
+from klausel.core.conditions.tokens import hint_on_two_readings
 from klausel.core.loading.fields import ProblemList
 from klausel.core.text.yaml_nodes import Fields, Items, Node
 
@@ -39,6 +40,8 @@ def _value(node: Node, problems: ProblemList) -> object:
         number: float = json.loads(node.value)
     except ValueError:  # Python reads no whole number of more than 4300 digits
         number = math.inf
+    if (hint := hint_on_two_readings(node.value)) is not None:
+        problems.add(node.place, "wrong-kind", f"`{node.value}` can be read in two ways", hint)
     if math.isinf(number):
         problems.add(node.place, "wrong-kind", "the number is too large", "put it in quotes, if it is a text")
     return number

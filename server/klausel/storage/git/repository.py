@@ -175,7 +175,8 @@ class GitRepository:
         of_moment = self._in_force(revision)
         if of_moment is not None:
             return of_moment
-        found = self._objects.read(f"{revision}^{{commit}}")
+        # What follows `:/` is all of it text that git looks for in messages, and finds only commits.
+        found = self._objects.read(revision if revision.startswith(":/") else f"{revision}^{{commit}}")
         if found is None or found.kind != "commit" or found.content is None:
             raise GitError(self._unknown(revision))
         if len(self._commits) >= MOST_COMMITS:
