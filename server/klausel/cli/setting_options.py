@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from klausel.cli.config_file import Given, read_config
 from klausel.settings import CONFIG_VARIABLE, SETTINGS, Setting
 
 Command = TypeVar("Command", bound=Callable[..., object])
 
 # Older versions of click know no types of types.
 if TYPE_CHECKING:
+    from klausel.cli.config_file import Given
+
     _ParamType = click.ParamType[str]
 else:
     _ParamType = click.ParamType
@@ -102,17 +103,23 @@ def source_of(ctx: click.Context, setting: Setting) -> str:
     return name
 
 
+def _read(path: Path) -> dict[str, Given]:
+    from klausel.cli.config_file import read_config  # who has no file of settings does not wait for its reader
+
+    return read_config(path)
+
+
 def _config(ctx: click.Context) -> dict[str, Given]:
     if _CONFIG not in ctx.meta:
         path = os.environ.get(CONFIG_VARIABLE)
-        ctx.meta[_CONFIG] = read_config(Path(path)) if path else {}
+        ctx.meta[_CONFIG] = _read(Path(path)) if path else {}
     found: dict[str, Given] = ctx.meta[_CONFIG]
     return found
 
 
 def _take_config(ctx: click.Context, _: click.Parameter, path: Path | None) -> None:
     if path is not None:
-        ctx.meta[_CONFIG] = read_config(path)
+        ctx.meta[_CONFIG] = _read(path)
 
 
 # First of all: other eager options look into the file.

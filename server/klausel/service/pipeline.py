@@ -13,7 +13,6 @@ from klausel.casbin_policies.model_shape import model_digest, other_matcher, pro
 from klausel.core.analysis.budget import MOST_STEPS
 from klausel.core.lint.rules.switch_off import without_switched_off
 from klausel.core.loading.cache import LoadCache
-from klausel.core.loading.demo_people import faulty_demo_people
 from klausel.core.loading.load import ROLES_FILE, LoadResult, SourceFile, is_test_file, load_policy
 from klausel.core.policy.assignment import Assignment
 from klausel.core.policy.orphans import StoredRole, orphan_problems, orphaned_roles
@@ -166,6 +165,7 @@ def check_files(
     `demo_people` are the rows beside the policies, or why one cannot be read, each with its place.
     """
     from klausel.core.lint.registry import WARNINGS, lint  # who only asks does not wait for what looks for oversights
+    from klausel.core.loading.demo_people import faulty_demo_people
 
     try:
         result, compiled = load_result(found, with_tests=True, accepted_models=accepted_models)
