@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -271,11 +272,12 @@ def _uses(blocks: Iterator[Block], since: str, processes: int) -> tuple[Permissi
 
 
 def _found(store: AssignmentStore, search: FindingsSearch, where: str | None) -> Iterator[Finding]:
+    is_seen = sys.stdout.isatty()
     with tqdm(everybody(store.engine, where), unit=" subjects", unit_scale=True, disable=None, leave=False) as subjects:
         for own, rows in subjects:
             for finding in search.of_subject(own, rows):
-                # What is printed stands where the bar is.
-                subjects.clear()
+                if is_seen:  # what is printed stands where the bar is
+                    subjects.clear()
                 yield finding
     yield from search.of_places()
 
