@@ -5,9 +5,11 @@ from __future__ import annotations
 from types import MappingProxyType
 
 from klausel.core.policy.assignment import Assignment
+from klausel.core.policy.holding import Pairs, held_at
 from klausel.core.policy.roles import Level, Role, RoleModel
 from klausel.core.terms.problem import Place
 from klausel.storage.assignments.store import AssignmentStore, ForbiddenState
+from klausel.storage.change_log.reader import LogReader, MomentInLog
 from klausel.storage.schema import open_database
 
 HERE = Place("policies/roles.yaml", 1, 1)
@@ -16,6 +18,11 @@ HERE = Place("policies/roles.yaml", 1, 1)
 def row(subject: str, role: str, domain: str) -> Assignment:
     """`row("ann", "admin", "acme")`: the subject's type is `user`."""
     return Assignment(f"user:{subject}", role, domain)
+
+
+def held_by_at(reader: LogReader, subject: str, moment: MomentInLog) -> Pairs:
+    """The (role, domain) pairs that one subject held at a moment, through groups too, sorted."""
+    return held_at(subject, reader.rows_at(subject, moment), moment.seconds).pairs
 
 
 def model(*levels: Level, roles: tuple[Role, ...]) -> RoleModel:

@@ -15,8 +15,6 @@ from klausel.core.policy.policy_set import Grant, PolicySet
 from klausel.core.terms.places import EVERYWHERE
 from klausel.core.terms.problem import Place
 
-GRANT_FIELDS = ("sub", "dom", "obj", "act", "cond", "eft")
-
 
 class Row(NamedTuple):
     """One Casbin row: its type (`p` or `g`), its fields, and the place in the policy files that it comes from."""

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable
 
 import pytest
-from storage_people import HERE, ROLES, model, row
+from storage_people import HERE, ROLES, held_by_at, model, row
 
 from klausel.core.analysis.search import Holders
 from klausel.core.policy.assignment import Assignment
@@ -235,9 +235,9 @@ class TestPeople:
         any_store.write(ROLES, [], [member("p001", "leads"), member("group:leads", "users"), *[LEADS]])
         now = reader.at(next(reader.changes(Filters(), limit=1)).microseconds)
         wanted = Holders((), ("lead",), "acme")
-        assert reader.held_by_at("user:p001", before) == (("lead", "acme/support"), ("user", "acme"))
-        assert reader.held_by_at("user:p001", now) == ()
-        assert reader.held_by_at("user:p003", now) == (("user", "acme"),)
+        assert held_by_at(reader, "user:p001", before) == (("lead", "acme/support"), ("user", "acme"))
+        assert held_by_at(reader, "user:p001", now) == ()
+        assert held_by_at(reader, "user:p003", now) == (("user", "acme"),)
         assert len(dict(reader.people_who_held(before, wanted))) == 61
         assert dict(reader.people_who_held(now, wanted)) == {}
         assert list(dict(reader.people_who_held(before, wanted, "user:p057"))) == ["user:p058", "user:p059"]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
-from storage_people import ROLES, row
+from storage_people import ROLES, held_by_at, row
 
 from klausel.core.policy.assignment import Assignment
 from klausel.core.policy.roles import RoleModel
@@ -285,9 +285,9 @@ def test_as_of_a_moment_what_had_ended_by_then_is_not_held(any_store: Assignment
     any_store.clock = lambda: moment.seconds
     any_store.write(ROLES, [LEAD._replace(ends=end)], [])
     latest = next(reader.changes(Filters(), limit=1)).microseconds
-    assert ("lead", "acme/support") in reader.held_by_at("user:bo", reader.at(latest))
+    assert ("lead", "acme/support") in held_by_at(reader, "user:bo", reader.at(latest))
     later = reader.at(latest + 11_000_000)
-    assert reader.held_by_at("user:bo", later) == (("user", "acme"),)
+    assert held_by_at(reader, "user:bo", later) == (("user", "acme"),)
     assert LEAD._replace(ends=end) in list(reader.held_at(later))
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, event, text
-from storage_people import ROLES, row
+from storage_people import ROLES, held_by_at, row
 
 from klausel.casbin.adapter import KlauselAdapter
 from klausel.core.policy.assignment import Assignment
@@ -331,7 +331,7 @@ class TestThePast:
             assert list(reader.held_at(moment, domain="x")) == sorted(one for one in rows if one.domain == "x")
             for subject in ("user:a", "user:b", "user:c", "user:nobody", "user:\0"):
                 held = sorted(one for one in rows if one.subject == subject)
-                assert reader.held_by_at(subject, moment) == tuple((one.role, one.domain) for one in held)
+                assert held_by_at(reader, subject, moment) == tuple((one.role, one.domain) for one in held)
                 assert list(reader.held_at(moment, subject)) == held
 
     def test_filters_and_places_pick_among_the_changes(self, store: AssignmentStore, roles: RoleModel) -> None:
@@ -365,7 +365,7 @@ class TestThePast:
         event.listen(store.engine, "before_cursor_execute", lambda _c, _k, sql, values, *_: asked.append((sql, values)))
         reader = LogReader(store.engine)
         list(reader.changes(Filters(subject="user:a"), 5))
-        reader.held_by_at("user:a", reader.at(2**62))
+        held_by_at(reader, "user:a", reader.at(2**62))
         list(reader.held_at(reader.at(2**62)))
         queries = [(sql, values) for sql, values in asked if sql.startswith("SELECT")]
         assert len(queries) == 5

@@ -259,3 +259,15 @@ def test_a_predicate_takes_rows_in_memory() -> None:
         False,
     ]
     assert not takes("1", {"deep": "ann"})
+
+
+def test_a_predicate_finds_a_text_among_ten_thousand_as_among_two() -> None:
+    many = when(".place", "in", [f"p{number}" for number in range(10_000)])
+    either = {"filter": "when", "condition": {"or": [many["condition"], when(".id", "==", "7")["condition"]]}}
+    for answer, of_seven in ((many, False), (either, True)):
+        takes = predicate(answer)
+        assert [takes("1", {"place": value}) for value in ("p9999", "p10000", "", 1, True, None, ["p1"])] == [True] + [
+            False
+        ] * 6
+        assert not takes("1", {})
+        assert takes("7", {}) is of_seven

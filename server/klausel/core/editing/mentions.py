@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from klausel.core.conditions.functions import FUNCTIONS
@@ -164,7 +164,6 @@ class _Walk:
 
     conditions: Collection[str]
     things: Mapping[str, str]
-    _in_context: bool = field(default=False)
 
     def value(self, node: Node | None, value: Value, types: tuple[str, ...]) -> Iterator[Mention]:
         match value:

@@ -13,7 +13,6 @@ from klausel.core.analysis.search import Holders
 from klausel.core.policy.assignment import AFTER_GROUPS, GROUP_PREFIX, Assignment, row_as_json
 from klausel.core.policy.holding import (
     Held,
-    Pairs,
     Rows,
     gather_rows,
     groups_in,
@@ -137,10 +136,6 @@ class LogReader:
             begins = connection.execute(select(LogRecord.microseconds).order_by(LogRecord.number).limit(1)).scalar()
         when = f"begins at {moment_text(begins)}" if begins is not None else "is empty"
         raise BeforeTheLog(f"nothing is known of {moment_text(microseconds)}: the log {when}; ask about a later moment")
-
-    def held_by_at(self, subject: str, moment: MomentInLog) -> Pairs:
-        """The (role, domain) pairs that one subject held at a moment, through groups too, sorted."""
-        return held_at(subject, self.rows_at(subject, moment), moment.seconds).pairs
 
     def rows_at(self, subject: str, moment: MomentInLog) -> Rows:
         """All rows that said at a moment what a subject holds; one indexed query for it, and one for each step to its groups."""

@@ -31,6 +31,8 @@ SECONDS_BETWEEN_TRIES = 0.5
 SECONDS_BETWEEN_LOOKS = 0.1
 LINES_PER_WRITE = 1000
 MOST_KEPT = 10_000
+MOST_HEADS_KEPT = 500
+"""Each change of role assignments makes new ones, and none is of use for long."""
 
 _NEWLINE = orjson.OPT_APPEND_NEWLINE
 _log = logging.getLogger(__name__)
@@ -140,7 +142,7 @@ class DecisionLog:
         key = (route, caller, policy, revision)
         common = self._common.get(key)
         if common is None:
-            if len(self._common) >= MOST_KEPT:
+            if len(self._common) >= MOST_HEADS_KEPT:
                 self._common.clear()
             named = {"route": route, "caller": caller, "policy": orjson.Fragment(policy), "assignments_revision": revision}
             common = self._common[key] = _dumps(named)[1:-1]
