@@ -203,7 +203,9 @@ def test_texts_of_policies_are_never_markup(repository: Repository) -> None:
     )
     page = diff("--format", "html").output
     assert "<img" not in page
-    assert "&lt;img src=x onerror=alert(1)&gt;" in page
+    # What is long may break within.
+    text = re.sub('<span class="long">(.*?)</span>', r"\1", page)
+    assert "&lt;img src=x onerror=alert(1)&gt;" in text
     assert page.startswith("<!doctype html>")
     (script,) = re.findall("<script>(.*?)</script>", page, re.DOTALL)  # the filter, which is the same on each page
     assert page.count("<script") == 1
