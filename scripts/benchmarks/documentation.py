@@ -67,7 +67,10 @@ comparisons within one run only the ratios mean something.
 1.3 ×) | `now` 1.14, numbers 1.09, lists 1.05, `starts_with` 1.18, `has` 1.14; a duration (`context.now - … < \
 days(30)`) 1.25 |
 | `benchmarks.sections.decision_log` | what a log of every decision takes of the throughput of one worker (targets 10 \
-% alone, 20 % in batches) | 14 % of singles, 41 % of batches of 50: neither met |
+% alone, 20 % in batches) | singles 17 and 20 %, batches of 50 17 and 20 %, medians of 8 and 12 pairs: singles not \
+met, batches just met. What limits singles is Python: about 7.2 µs to make a record and 1.6 µs to write it |
+| `benchmarks.sections.findings` | processor time of `klausel findings` over a million role assignments (target with \
+5,000,000 records: 100 s) | 28 s; with 5,000,000 records and 689,000 findings 80 s, 94 s by the clock |
 | `benchmarks.sections.times_and_groups` | 1,174,992 role assignments, many with an end, and 94,000 groups, \
 beside 986,992 without: their import, and the look-up of effective roles | processor time of the import, SQLite: \
 12.5 µs a row, 10.3 without; of the client, PostgreSQL: 4.8 and 2.6. Look-up, SQLite: first 26 µs, with an end \
