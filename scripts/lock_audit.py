@@ -2,7 +2,7 @@
 
     python scripts/lock_audit.py ADVISORIES
 
-The folder is what https://osv-vulnerabilities.storage.googleapis.com/PyPI/all.zip unpacks to, from whichever day you fetched it.
+The folder is what the file all.zip of osv.dev for the ecosystem PyPI unpacks to, from whichever day you fetched it.
 Prints each advisory that speaks of a locked version, and the licences of those that are installed here. Exit code 1 when there is
 one, 2 when nothing could be read. Not known here: what was found since that day, and which releases were yanked.
 """
