@@ -277,7 +277,7 @@ def _field_at(options: Any, path: str, dotted: str) -> _Field:
     while field.is_relation:
         if not (field.concrete and (field.many_to_one or field.one_to_one)):
             raise FilterError(
-                f'"{last}", named for the property "{dotted}", leads to many rows; name one of their fields: "{last}__name"'
+                f'"{last}", named for the property "{dotted}", stands for many rows; name one of their fields: "{last}__name"'
             )
         field = field.target_field
     kind = _KINDS.get(field.get_internal_type())

@@ -254,7 +254,7 @@ def test_rows_are_found_by_what_requests_would_say_of_them(using: str, answer: J
         (when(".due", "==", "2026-01-01"), {}, "holds times"),
         (when(".account", "==", "a"), {"account": "owner_name__account"}, "is no foreign key"),
         (when(".deep.er", "==", "a"), {}, "stands inside another one"),
-        (when("a", "in", ".marks"), {}, 'leads to many rows; name one of their fields: "marks__name"'),
+        (when("a", "in", ".marks"), {}, 'stands for many rows; name one of their fields: "marks__name"'),
         (when("a", "in", ".asked"), {"asked": "question_set__asked"}, "is a list of times"),
         (when(".owner", "in", ".tags"), {"owner": "owner_name", "tags": "marks__name"}, "no exact meaning as a Q"),
         (when(".price", ">", 1.505), {}, "no exact meaning as a Q"),
