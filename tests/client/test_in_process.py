@@ -11,11 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from at_least_checks import check_at_least
 from doors import ROOT, demo_people
 
 from klausel import in_process
 from klausel.app import create_service
-from klausel.client import CallFailed, Question, Refused, Resource, Subject
+from klausel.client import Question, Refused, Resource, Subject
 from klausel.core.terms.problem import PolicyError
 from klausel.in_process import InProcess, open_policies
 from klausel.service.decision_service import Service
@@ -55,19 +56,7 @@ def test_it_answers_as_the_client_does(klausel: InProcess) -> None:
 
 
 def test_an_answer_has_seen_the_revision_that_is_asked_for_or_is_a_deny(klausel: InProcess) -> None:
-    member = {"subject": "user:newcomer", "role": "lead", "domain": "acme/support"}
-    below = {"subject": "user:newcomer", "role": "user", "domain": "acme"}
-    klausel.at_least = klausel.assign([below, member])
-    assert klausel.allows("user:newcomer", "edit", QUIZ)
-    lineage, _, counter = klausel.at_least.rpartition("-")
-    klausel.at_least = f"{lineage}-{int(counter) + 1}"
-    decision = klausel.evaluate("user:newcomer", "edit", QUIZ)
-    assert not decision
-    assert decision.failed
-    with pytest.raises(CallFailed):
-        klausel.explain("user:newcomer", "edit", QUIZ)
-    klausel.at_least = None
-    assert klausel.allows("user:newcomer", "edit", QUIZ)
+    check_at_least(klausel)
 
 
 def test_it_follows_its_files(klausel: InProcess, folder: Path) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from klausel.core.conditions.outcomes import Known, TooManyCases, most_steps, truth_space
+from klausel.core.conditions.outcomes import Known, TooManyCases, most_steps, truth_space, union
 from klausel.core.conditions.tree import Attribute, Condition, atoms, attributes_of, with_one_spelling
 from klausel.core.policy.policy_set import Grant
 
@@ -30,7 +30,7 @@ class Bounds:
 
     placements: int = 5_000
     atoms: int = 30
-    steps: int = 10_000
+    steps: int = 5_000
     states: int = 300
 
 
@@ -159,14 +159,6 @@ def everything_together(components: Sequence[States], most: int) -> set[Mask] | 
         if not one.is_exact or size > most:
             return None
     return {union(chosen) for chosen in itertools.product(*(one.all for one in components))}
-
-
-def union(masks: Iterable[Mask]) -> Mask:
-    """The bits that are in at least one of the masks."""
-    found = 0
-    for mask in masks:
-        found |= mask
-    return found
 
 
 def _common(masks: Iterable[Mask]) -> Mask:
