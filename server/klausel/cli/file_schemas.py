@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from klausel.cli.output_schemas import DIALECT, Members, Output, form_as_schema
+from klausel.core.records.review_sheet import TO_FILL_IN
 
 _CHECKPOINT: Members = {
     "format": "string",
@@ -32,7 +33,7 @@ FILES: Mapping[str, Output] = {
             "missing_rows?": ["integer"],
             **dict.fromkeys(("kept?", "revoked?", "undecided?"), "integer"),
             "line?": "integer",
-            **dict.fromkeys(("decision?", "reviewer?", "comment?"), "string|null"),
+            **dict.fromkeys((f"{name}?" for name in TO_FILL_IN), "string|null"),
             **dict.fromkeys(_OF_ASSIGNMENT, "string"),
             "granted_by_record?": "integer|null",
             **{f"{name}?": form for name, form in _CHECKPOINT.items()},
