@@ -128,6 +128,7 @@ def test_a_deny_says_why_where_it_is_asked(klausel: Klausel) -> None:
     )
     [one] = klausel.evaluations([Question("user:leo", "edit", SALES)], reasons=True)
     assert one.reason
+    assert one.reason_user == 'You are not allowed to do this ("edit").'
 
 
 def test_a_leaver_and_a_group_are_changed_and_listed(klausel: Klausel) -> None:
@@ -199,6 +200,8 @@ def test_a_key_is_sent(tmp_path: Path) -> None:
         with served(doors.lane._client.application) as url:  # type: ignore[attr-defined]
             with Klausel(url, key=key) as client:
                 assert client.allows("user:leo", "edit", QUIZ)
+                told = client.evaluate("user:leo", "edit", SALES, reasons=True)
+                assert told.reason == told.reason_user == 'You are not allowed to do this ("edit").'
                 with pytest.raises(Refused, match="scope explain"):
                     client.explain("user:leo", "edit", QUIZ)
             with Klausel(url) as client:

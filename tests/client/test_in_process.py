@@ -131,3 +131,14 @@ def test_what_is_wrong_is_told_on_opening(folder: Path) -> None:
     (folder / "roles.yaml").write_text("roles: 3\n")
     with pytest.raises(PolicyError):
         open_policies(folder, database=f"sqlite:///{folder.parent}/own.db")
+
+
+def test_without_a_model_beside_the_policies_it_takes_that_of_klausel(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder.parent / "model.conf").unlink()
+    monkeypatch.chdir(folder.parent)
+    settings = Settings(policies=str(folder), database=f"sqlite:///{folder.parent}/own.db")
+    with open_policies(folder, database=settings.database, follows=False) as opened:
+        assert not opened.evaluate("user:x", "edit", QUIZ).failed
+    create_service(settings).store.close()
+    with pytest.raises(PolicyError, match="no such file"):
+        open_policies(folder, model="elsewhere.conf", database=settings.database)
