@@ -230,7 +230,9 @@ def _parts(atoms: Iterable[Atom], known: Known) -> int:
 
 def most_steps(all_atoms: Iterable[Atom], known: Known = MappingProxyType({})) -> int:
     """How many choices of values `truth_space` goes through at most; found without going through them."""
-    return sum(_most_choices(group, known) for group in _groups(tuple(dict.fromkeys(positive(atom)[0] for atom in all_atoms))))
+    return sum(
+        _most_choices(group, known) for group in _groups(tuple(dict.fromkeys(positive(atom)[0] for atom in all_atoms)))
+    )
 
 
 def _has_free(atoms: Sequence[Atom]) -> bool:
