@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from klausel.core.conditions.outcomes import Known, TooManyCases, most_steps, truth_space
+from klausel.core.conditions.outcomes import Known, TooManyCases, most_steps, truth_space, union
 from klausel.core.conditions.tree import Attribute, Condition, atoms, attributes_of, with_one_spelling
 from klausel.core.policy.policy_set import Grant
 

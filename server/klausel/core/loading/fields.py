@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Collection, Iterator
 
+from klausel.core.policy.role_hints import hint_on_role
 from klausel.core.terms.problem import Place, Problem, Suggestions
 from klausel.core.text.yaml_nodes import Fields, Items, Node, Text
 
@@ -160,6 +161,21 @@ class ProblemList:
             self.wrong_kind(node, "a list", what)
             return ()
         return node.values
+
+    def each(self, node: Node | None, what: str, one: str) -> Iterator[Fields]:
+        """The mappings of a list; a problem for whatever else it has. `one` is what each is, such as "a grant"."""
+        for item in self.items(node, what):
+            fields = self.fields(item, one)
+            if fields is not None:
+                yield fields
+            elif isinstance(item, Text) and not item.value:
+                self.add(item.place, "wrong-kind", f"{one} is empty", f"remove the dash, or write {one}")
+
+    def unknown_role(self, text: Text, declared: Collection[str] | None) -> None:
+        """Adds the problem of a role that is not declared; none where that cannot be told, or it has a problem of its own."""
+        if declared is not None and text.value not in declared:
+            hint = hint_on_role(text.value, declared, self.suggestions)
+            self.add(text.place, "unknown-role", f'unknown role "{text.value}"', hint, name=text.value)
 
     def text(self, node: Node | None, what: str) -> Text | None:
         """The node as a text that is not empty; None, with a problem, when it is something else."""
