@@ -162,14 +162,6 @@ def everything_together(components: Sequence[States], most: int) -> set[Mask] | 
     return {union(chosen) for chosen in itertools.product(*(one.all for one in components))}
 
 
-def union(masks: Iterable[Mask]) -> Mask:
-    """The bits that are in at least one of the masks."""
-    found = 0
-    for mask in masks:
-        found |= mask
-    return found
-
-
 def _common(masks: Iterable[Mask]) -> Mask:
     found = -1
     for mask in masks:
