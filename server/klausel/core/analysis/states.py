@@ -30,7 +30,7 @@ class Bounds:
 
     placements: int = 5_000
     atoms: int = 30
-    steps: int = 5_000
+    steps: int = 10_000
     states: int = 300
 
 
