@@ -205,7 +205,7 @@ def test_texts_of_policies_are_never_markup(repository: Repository) -> None:
     page = diff("--format", "html").output
     assert "<img" not in page
     # What is long may break within.
-    text = re.sub('<span class="long">(.*?)</span>', r"\1", page)
+    text = page.replace("<wbr>", "")
     assert "&lt;img src=x onerror=alert(1)&gt;" in text
     assert page.startswith("<!doctype html>")
     (script,) = re.findall("<script>(.*?)</script>", page, re.DOTALL)  # the filter, which is the same on each page
