@@ -71,8 +71,8 @@ HINTS = {
         27: '"grants" stands in a file in features/',
     },
     "keys_of_other_products": {
-        7: "joined by `and` or `or`: when: is_open and owner_is_self",
-        11: "joined by `and` or `or`: when: is_open and owner_is_self",
+        7: "joined by `and` or `or`: when: is_open and is_urgent",
+        11: "joined by `and` or `or`: when: is_open and is_urgent",
         13: "begin the grant with `allow:` or `deny:` and the role",
         16: "allow",
     },

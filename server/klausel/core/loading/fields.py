@@ -17,7 +17,7 @@ _HOW = {
     "a list": "start each entry with a dash, or write [one, two]",
     "keys and values": "write lines of the form `key: value`, indented, without a dash",
 }
-_JOINED = "write one condition, with what it asks for joined by `and` or `or`: when: is_open and owner_is_self"
+_JOINED = "write one condition, with what it asks for joined by `and` or `or`: when: is_open and is_urgent"
 
 WORDS_OF_OTHERS = {
     **dict.fromkeys(
