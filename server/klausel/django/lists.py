@@ -69,7 +69,7 @@ class _Field:
 
 @dataclass(frozen=True)
 class _Related:
-    """The values of a field over all related rows, as a list that is there even where it is empty."""
+    """The values of a field over all related rows, as a list that is there even where it is empty; NULL is an unknown one."""
 
     rows: Any
     element: _Field
@@ -80,7 +80,7 @@ class _Related:
 
     def all(self, holds: Callable[[_Field], Q]) -> Q:
         """That this is certainly true of all elements."""
-        return ~Q(Exists(self.rows.filter(~holds(self.element))))
+        return ~Q(Exists(self.rows.filter(~self.element.is_there() | ~holds(self.element))))
 
 
 def q(answer: Mapping[str, Any], model: type[Model], fields: Fields | None = None) -> Q:
@@ -131,6 +131,8 @@ class _Translation:
             case Comparison("in" | "not in" as operator, Literal(value), Attribute() as attribute):
                 wanted = operator == "in"
                 return self._element(attribute, wanted, partial(_compared_with, "==" if wanted else "!=", value=value))
+            case Call("overlaps", (ListOf(()), Attribute() as attribute), False):
+                return _always(isinstance(self._found(attribute), _Related))
             case Call("overlaps", (ListOf(items), Attribute()), False) if None in [item.value for item in items]:
                 return _always(False)  # an element that nothing equals leaves it open, whatever the other list holds
             case Call(
@@ -247,7 +249,7 @@ class _Translation:
         element = _field_at(relation.related_model._meta, inside, dotted)
         if element.kind == "time":
             raise FilterError(f'the property "{dotted}" is a list of times, which {_NO_Q}')
-        return _Related(_related_rows(relation).filter(element.is_there()), element)
+        return _Related(_related_rows(relation), element)
 
 
 def _related_rows(relation: Any) -> Any:

@@ -149,6 +149,7 @@ def when(left: object, operator: str, right: object) -> Json:
         (when(".owner", "==", "ann"), {1}),
         (when("a", "in", ".tags"), {1}),
         (when("c", "not in", ".tags"), {1, 3}),
+        (due("<", "2026-01-02T13:00:00+01:00", "colour"), set()),
         (when("x", "in", ".labels"), {1}),
         (when("x", "not in", ".labels"), {2}),
         (when(".score", "==", "12"), set()),

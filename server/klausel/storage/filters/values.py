@@ -359,7 +359,7 @@ _ELEMENT = _Element()
 
 @dataclass(frozen=True)
 class RelatedList(Value):
-    """The values of a column over all related rows, as a list that is there even where it is empty."""
+    """The values of a column over all related rows, as a list that is there even where it is empty; NULL is an unknown one."""
 
     exists: Callable[[Condition], Condition]
     element: Value

@@ -14,6 +14,7 @@ from klausel.storage.filters.constructs import Among, IsDomainId, NotAmong
 from klausel.storage.filters.patterns import pattern_of
 from klausel.storage.filters.values import (
     KINDS,
+    MISSING,
     Condition,
     FilterError,
     Kind,
@@ -102,6 +103,8 @@ def _value(operand: Operand, value_of: ValueOf) -> Value:
             column = value_of(attribute)
             if isinstance(column, TimeColumn):
                 return instant_of(column)
+            if column is MISSING:
+                return column
             raise FilterError(f"{attribute} is compared as a time, which has no meaning in SQL but for a column of times")
     raise FilterError(f"{operand} has no meaning in SQL; ask about each row instead")
 
