@@ -23,6 +23,7 @@ from klausel.storage.filters.values import (
     Value,
     all_elements,
     any_of,
+    check_exact,
     instant_of,
     kind_of,
     listed,
@@ -111,6 +112,7 @@ def _value(operand: Operand, value_of: ValueOf) -> Value:
 
 def _compared(operator: str, left: Value, right: Value) -> Condition:
     """Whether a comparison is certainly true: of each kind that both can have."""
+    check_exact(left, right)
     if operator == "==" and isinstance(right, Known):
         return left.equals(right.value)
     if operator == "==" and isinstance(left, Known):
@@ -129,6 +131,8 @@ _SQL = {"==": "=", "!=": "<>", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
 def _listed(wanted: bool, item: Value, values: Sequence[Scalar | None]) -> Condition:
     """Whether an item is certainly one of some values, or none; None among them is what nothing equals."""
     known = [value for value in values if value is not None]
+    for one in known:
+        check_exact(item, Known(one))
     by_kind = {kind: [value for value in known if kind_of(value) == kind] for kind in (*KINDS, "time")}
     if wanted:
         return any_of([item.is_among(kind, some) for kind, some in by_kind.items() if some])
