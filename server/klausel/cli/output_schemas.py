@@ -108,6 +108,7 @@ _CHANGES: Members = {
     "former_names": ["string"],
     "not_compared": ["string"],
     "rules": [{"text": "string", "movement": "string"}],
+    "people": _PEOPLE,
 }
 _FLIP_SIDE: Members = {"decision": "boolean", "grant": {"": "null", **_RECORDED_GRANT}, "judged": "boolean"}
 _END_OF_CHAIN: Members = {"": "null", "number": "integer", "hash": "string"}
@@ -223,7 +224,6 @@ OUTPUTS: Mapping[str, Output] = {
             "changed_rules": ["string"],
             "changed_types": ["string"],
             "changed_entities": ["string"],
-            "people": _PEOPLE,
         },
     ),
     "explain": Output(

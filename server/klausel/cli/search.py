@@ -256,8 +256,8 @@ def _introduce(question: Question) -> None:
     say(f"{question.action} {question.resource_type}{where}:")
     for grant in question.grants:
         say(f"  {grant.source}: {grant}")
-        if grant.condition is not None and grant.condition_text != str(grant.condition):
-            say(f"    that is, when {grant.condition}")
+        if grant.written is not None and grant.condition_text != str(grant.written):
+            say(f"    that is, when {grant.written}")
         if grant.because:
             say(f"    because: {grant.because}")
     say()
