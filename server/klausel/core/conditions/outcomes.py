@@ -181,10 +181,10 @@ Known = Mapping[Attribute, tuple[object, ...]]
 """Attributes of which more is known: the values that they may have (None: missing)."""
 
 
-def truth_space(all_atoms: Iterable[Atom], known: Known = MappingProxyType({})) -> TruthSpace:
+def truth_space(all_atoms: Iterable[Atom], known: Known = MappingProxyType({}), most: int = MOST_CASES) -> TruthSpace:
     """The exact space of these atoms. Its size is the product over groups of attributes that share nothing.
 
-    Raises `TooManyCases` where that is more than can be gone through.
+    Raises `TooManyCases` where that is more than `most`, or a group is more than can be gone through.
     """
     atoms = tuple(dict.fromkeys(positive(atom)[0] for atom in all_atoms))
     if _parts(atoms, known) > _MOST_PARTS:
@@ -194,7 +194,7 @@ def truth_space(all_atoms: Iterable[Atom], known: Known = MappingProxyType({})) 
     for group in _groups(atoms):
         groups.append(_group_outcomes(group, known))
         ways *= len(groups[-1][1])
-        if ways > MOST_CASES:
+        if ways > most:
             raise _too_many_together(len(atoms))
     together = {atom: position for position, atom in enumerate(atom for group, _ in groups for atom in group)}
     order = [together[atom] for atom in atoms]
@@ -230,13 +230,10 @@ def _parts(atoms: Iterable[Atom], known: Known) -> int:
 
 
 def most_steps(all_atoms: Iterable[Atom], known: Known = MappingProxyType({})) -> int:
-    """How many choices of values, or outcomes, `truth_space` goes through at most; found without going through them."""
-    choices, outcomes = 0, 1
-    for group in _groups(tuple(dict.fromkeys(positive(atom)[0] for atom in all_atoms))):
-        of_group = _most_choices(group, known)
-        choices += of_group
-        outcomes *= min(of_group, 3 ** len(group))
-    return max(choices, outcomes)
+    """How many choices of values `truth_space` goes through at most; found without going through them."""
+    return sum(
+        _most_choices(group, known) for group in _groups(tuple(dict.fromkeys(positive(atom)[0] for atom in all_atoms)))
+    )
 
 
 def _has_free(atoms: Sequence[Atom]) -> bool:

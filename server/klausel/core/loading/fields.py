@@ -17,9 +17,12 @@ _HOW = {
     "a list": "start each entry with a dash, or write [one, two]",
     "keys and values": "write lines of the form `key: value`, indented, without a dash",
 }
+_JOINED = "write one condition, with what it asks for joined by `and` or `or`: when: is_open and is_urgent"
 
 WORDS_OF_OTHERS = {
-    **dict.fromkeys(("permit", "grant", "role", "roles", "principal", "principals", "grantee", "who"), ("allow",)),
+    **dict.fromkeys(
+        ("permit", "grant", "role", "roles", "principal", "principals", "grantee", "who", "derivedroles"), ("allow",)
+    ),
     **dict.fromkeys(("forbid",), ("deny",)),
     **dict.fromkeys(("action", "actions", "verb", "verbs", "permission", "permissions"), ("to",)),
     **dict.fromkeys(("type", "types", "resources", "resource_type", "object", "on"), ("resource",)),
@@ -36,6 +39,7 @@ WORDS_OF_OTHERS = {
 _EXCEPT = 'name those whom it is for; one person is left out by `when: subject.id != "ann"`. '
 _INSTEAD_OF_KEYS = {
     "unless": "say the opposite: `when: not (…)`. ",
+    "effect": "begin the grant with `allow:` or `deny:` and the role. ",
     **dict.fromkeys(("except", "except_for", "excluding", "but_not"), _EXCEPT),
 }
 _HOMES = {
@@ -94,7 +98,8 @@ class ProblemList:
 
     def wrong_kind(self, node: Node, wanted: str, what: str) -> None:
         """Adds the problem of a node that is not the kind of value that belongs there."""
-        self.add(node.place, "wrong-kind", f"{what} is {_KINDS[type(node)]}, not {wanted}", _HOW[wanted])
+        how = _JOINED if what == "when" else _HOW[wanted]
+        self.add(node.place, "wrong-kind", f"{what} is {_KINDS[type(node)]}, not {wanted}", how)
 
     def check_keys(self, fields: Fields, known: Collection[str], what: str) -> set[str]:
         """Adds a problem for each key that has no meaning there; returns the known keys that they seem to stand for."""
