@@ -143,7 +143,7 @@ def _value_at(thing: object, path: str) -> object:
             return None
         if isinstance(thing, list | tuple | set):
             rest = ".".join((*through[position + 1 :], last))
-            return [value for one in thing if (value := _value_at(one, rest)) is not None]
+            return [_value_at(one, rest) for one in thing]
     value = getattr(thing, last)
     return str(value) if type(value) is int and _is_key(thing, last) else value
 
@@ -205,5 +205,6 @@ def _as_sent(value: object, name: str) -> object:
         case Mapping():
             return {str(key): _as_sent(one, name) for key, one in value.items() if one is not None}
         case list() | tuple() | set() | frozenset():
-            return [_as_sent(one, name) for one in value]
+            # An item that is None stays as what nothing equals: left out, there would be less that a deny can be about.
+            return [None if one is None else _as_sent(one, name) for one in value]
     raise GuardError(f'the property "{name}" holds a {type(value).__name__}, which is no value of JSON; use a function')

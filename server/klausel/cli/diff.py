@@ -180,7 +180,8 @@ def _painted(text: str, how: str) -> str:
 
 def _fails(report: DifferenceReport, fail_on: str | None) -> bool:
     """Whether what was asked for changed; a rule that demands less, or other things, may let more happen later."""
-    if fail_on is not None and report.models[0] != report.models[1]:
+    # What other entities in files mean for decisions is not compared, so it may be more and less.
+    if fail_on is not None and (report.models[0] != report.models[1] or report.entities):
         return True
     verdict = report.difference.verdict
     if fail_on == "any":

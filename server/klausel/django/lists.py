@@ -28,7 +28,7 @@ from klausel.core.filters.json_form import read_filter
 from klausel.core.filters.tree import Every, FilterCondition, InDomains, Missing, NamesDomain, Some
 from klausel.guarding import lists_of
 from klausel.storage.filters.patterns import pattern_of
-from klausel.storage.filters.values import FilterError, read_integer, read_uuid
+from klausel.storage.filters.values import MOST_EXACT_FLOAT, FilterError, read_integer, read_uuid
 
 __all__ = ["FilterError", "q"]
 
@@ -37,15 +37,16 @@ Fields = Mapping[str, str | None]
 
 _KINDS = {
     **dict.fromkeys(("CharField", "TextField", "SlugField"), "text"),
-    **dict.fromkeys(("IntegerField", "BigIntegerField", "SmallIntegerField", "PositiveIntegerField"), "whole"),
-    **dict.fromkeys(("PositiveBigIntegerField", "PositiveSmallIntegerField"), "whole"),
-    **dict.fromkeys(("AutoField", "BigAutoField", "SmallAutoField"), "whole"),
+    **dict.fromkeys(("IntegerField", "SmallIntegerField", "PositiveIntegerField", "PositiveSmallIntegerField"), "whole"),
+    **dict.fromkeys(("BigIntegerField", "PositiveBigIntegerField", "BigAutoField"), "large"),
+    **dict.fromkeys(("AutoField", "SmallAutoField"), "whole"),
     "FloatField": "float",
     "DecimalField": "decimal",
     "BooleanField": "boolean",
     "UUIDField": "uuid",
     "DateTimeField": "time",
 }
+_WHOLE = ("whole", "large")
 _LOOKUPS = {"<": "lt", "<=": "lte", ">": "gt", ">=": "gte"}
 _UUID_CHARACTERS = 36
 _DOMAIN_ID = r"[^\x00-\x1f\x7f-\x9f\u2028\u2029/]+"
@@ -69,7 +70,7 @@ class _Field:
 
 @dataclass(frozen=True)
 class _Related:
-    """The values of a field over all related rows, as a list that is there even where it is empty."""
+    """The values of a field over all related rows, as a list that is there even where it is empty; NULL is an unknown one."""
 
     rows: Any
     element: _Field
@@ -80,7 +81,7 @@ class _Related:
 
     def all(self, holds: Callable[[_Field], Q]) -> Q:
         """That this is certainly true of all elements."""
-        return ~Q(Exists(self.rows.filter(~holds(self.element))))
+        return ~Q(Exists(self.rows.filter(~self.element.is_there() | ~holds(self.element))))
 
 
 def q(answer: Mapping[str, Any], model: type[Model], fields: Fields | None = None) -> Q:
@@ -131,6 +132,8 @@ class _Translation:
             case Comparison("in" | "not in" as operator, Literal(value), Attribute() as attribute):
                 wanted = operator == "in"
                 return self._element(attribute, wanted, partial(_compared_with, "==" if wanted else "!=", value=value))
+            case Call("overlaps", (ListOf(()), Attribute() as attribute), False):
+                return _always(isinstance(self._found(attribute), _Related))
             case Call("overlaps", (ListOf(items), Attribute()), False) if None in [item.value for item in items]:
                 return _always(False)  # an element that nothing equals leaves it open, whatever the other list holds
             case Call(
@@ -247,7 +250,7 @@ class _Translation:
         element = _field_at(relation.related_model._meta, inside, dotted)
         if element.kind == "time":
             raise FilterError(f'the property "{dotted}" is a list of times, which {_NO_Q}')
-        return _Related(_related_rows(relation).filter(element.is_there()), element)
+        return _Related(_related_rows(relation), element)
 
 
 def _related_rows(relation: Any) -> Any:
@@ -284,7 +287,7 @@ def _field_at(options: Any, path: str, dotted: str) -> _Field:
     if kind is None or getattr(field, "db_collation", None):
         what = "has a collation of its own" if kind else f"is a {field.get_internal_type()}"
         raise FilterError(f'the field for the property "{dotted}" {what}, which a Q cannot compare exactly')
-    is_key = is_key and kind == "whole"
+    is_key = is_key and kind in _WHOLE
     return _Field(path, "key" if is_key else kind, getattr(field, "decimal_places", 0) or 0)
 
 
@@ -336,7 +339,7 @@ def _is_comparable(field: _Field, value: object) -> bool:
         return field.kind in ("text", "key", "uuid")
     if isinstance(value, datetime):
         return field.kind == "time"
-    return isinstance(value, int | float) and field.kind in ("whole", "float", "decimal")
+    return isinstance(value, int | float) and field.kind in (*_WHOLE, "float", "decimal")
 
 
 def _fitting(field: _Field, value: object) -> object | None:
@@ -348,11 +351,13 @@ def _fitting(field: _Field, value: object) -> object | None:
     if isinstance(value, str) and field.kind == "uuid":
         text = read_uuid(value)
         return None if text is None else uuid.UUID(text)
-    if isinstance(value, int | float) and not isinstance(value, bool) and field.kind in ("whole", "decimal"):
+    if isinstance(value, int) and field.kind == "float" and abs(value) > MOST_EXACT_FLOAT:
+        return None if int(float(value)) != value else value  # Django would compare with the nearest number that there is
+    if isinstance(value, int | float) and not isinstance(value, bool) and field.kind in (*_WHOLE, "decimal"):
         exact = Decimal(repr(value)) if math.isfinite(value) else None
         if exact is None or exact != exact.quantize(Decimal(1).scaleb(-field.places)):
             return None
-        return int(value) if field.kind == "whole" else exact
+        return exact if field.kind == "decimal" else int(value)
     return value
 
 
@@ -367,7 +372,7 @@ def _compared_with(operator: str, field: _Field, value: object) -> Q:
     if field.kind in ("text", "key", "uuid", "boolean"):
         return _always(False)
     if fitting is None:
-        if field.kind != "whole" or not isinstance(value, float) or not math.isfinite(value):
+        if field.kind not in _WHOLE or not isinstance(value, float) or not math.isfinite(value):
             raise FilterError(f"{field.lookup} {operator} {value} {_NO_Q}")
         # Between two whole numbers: less than it is up to the lower one, more than it from the upper one on.
         return field.is_(lte=math.floor(value)) if operator in ("<", "<=") else field.is_(gte=math.ceil(value))
@@ -375,10 +380,12 @@ def _compared_with(operator: str, field: _Field, value: object) -> Q:
 
 
 def _fields_compared(operator: str, left: _Field, right: _Field) -> Q:
-    numbers = ("whole", "float")
-    if left.kind != right.kind and not (left.kind in numbers and right.kind in numbers):
+    numbers = (*_WHOLE, "float")
+    # PostgreSQL takes a large whole number beside a fraction for the nearest fraction that there is.
+    are_alike = {left.kind, right.kind} in ({"whole", "float"}, {"whole", "large"})
+    if left.kind != right.kind and not are_alike:
         known = {"text", "boolean", *numbers}
-        if left.kind in known and right.kind in known:
+        if left.kind in known and right.kind in known and {left.kind, right.kind} != {"large", "float"}:
             return _always(False)
         raise FilterError(f"{left.lookup} {operator} {right.lookup} {_NO_Q}")
     if operator == "==":

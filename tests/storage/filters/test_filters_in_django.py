@@ -115,6 +115,8 @@ class Quiz(models.Model):
     due = models.DateTimeField(null=True)
     odd = models.CharField(max_length=40, null=True, db_collation="NOCASE")
     labels = models.JSONField(null=True)
+    share = models.FloatField(default=-float(2**53))
+    views = models.BigIntegerField(default=0)
     marks = models.ManyToManyField(Label, related_name="quizzes")
 
     class Meta:
@@ -222,6 +224,14 @@ KEPT = ("owner", "count", "flag", "odd p.name", "company", "site", "team")
         (when(".score", "!=", 1.5), {1, 2, 3}),
         (when(".score", "in", [12, 1.5]), {2}),
         (when(".price", "==", 1.5), {1}),
+        (when(".share", "==", -(2**53)), {1, 2, 3}),
+        (when(".share", "==", -(2**53) - 1), set()),
+        (when(".share", "!=", -(2**53) - 1), {1, 2, 3}),
+        (when(".share", "in", [-(2**53) - 1, 5]), set()),
+        (when(".share", "<", -(2**53) + 1), {1, 2, 3}),
+        (when(".share", "!=", ".score"), {1, 2, 3}),
+        (when(".views", "<", ".score"), {2}),
+        (when(".views", "==", 0.0), {1, 2, 3}),
         (when(".price", "==", 1.505), set()),
         (when(".price", ">=", 1), {1}),
         (when(".colour", "!=", "red"), set()),
@@ -258,6 +268,8 @@ def test_rows_are_found_by_what_requests_would_say_of_them(using: str, answer: J
         (when("a", "in", ".asked"), {"asked": "question_set__asked"}, "is a list of times"),
         (when(".owner", "in", ".tags"), {"owner": "owner_name", "tags": "marks__name"}, "no exact meaning as a Q"),
         (when(".price", ">", 1.505), {}, "no exact meaning as a Q"),
+        (when(".share", ">", 2**53 + 1), {}, "no exact meaning as a Q"),
+        (when(".share", "!=", ".views"), {}, "no exact meaning as a Q"),
         (call("in_network", True, ".owner_name", "10.0.0.0/8"), {}, "no exact meaning as a Q"),
     ],
 )

@@ -249,6 +249,8 @@ def notes(report: DifferenceReport) -> list[str]:
     found += map(str, report.rules)
     found += changed_types(report.difference.before, report.difference.after)
     found += report.entities
+    if report.entities:
+        found.append("who gains and loses by what files say of entities is not compared; ask klausel can, or policy tests")
     letting: dict[tuple[str, bool], list[Change]] = {}
     for change in report.difference.changes:
         if change.counts_with is not None:
