@@ -63,6 +63,16 @@ def test_every_option_says_what_it_does_in_the_help(name: str, command: click.Co
             assert parameter.help, f"{name} {parameter.opts[0]}"
 
 
+def test_the_readme_has_every_command_in_its_table() -> None:
+    rows = re.findall(
+        r"^\| (?:policy editors|auditors|operators) \| (.*) \|$",
+        (ROOT / "README.md").read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )
+    told = set(re.findall(r"`([a-z-]+)", " ".join(rows)))
+    assert told == set(main.list_commands(click.Context(main)))
+
+
 def test_every_setting_of_the_service_has_a_row_for_operators_with_its_default() -> None:
     rows = dict(re.findall(r"^\| `(--[\w-]+).*?\|.*?\| (.*?) \|", OPERATIONS, re.MULTILINE))
     (serve,) = (command for name, command in commands() if name == "klausel serve")
