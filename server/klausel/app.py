@@ -45,7 +45,7 @@ from klausel.storage.callers.key_sets import read_key_set
 from klausel.storage.callers.keys import KeyStore
 from klausel.storage.callers.sessions import SessionStore
 from klausel.storage.decision_log.queue import DecisionLog
-from klausel.storage.decision_log.sinks import open_sink
+from klausel.storage.decision_log.sinks import FileSink, open_sink
 from klausel.storage.policy_files.git_source import GitFolder, git_address
 from klausel.storage.policy_files.source import PolicySource
 from klausel.storage.policy_files.watched_folder import RECHECK_SECONDS, PolicyFolder
@@ -259,6 +259,8 @@ def open_decision_log(settings: Settings) -> DecisionLog | None:
         sample_rate=settings.decision_log_sample_allows,
         masks=settings.decision_log_mask,
         most_waiting=settings.decision_log_queue,
+        # Standard output and the database are read by tools of others, a record at a time.
+        makes_tables=isinstance(sink, FileSink),
     )
 
 
