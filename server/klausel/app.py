@@ -46,6 +46,8 @@ from klausel.storage.callers.keys import KeyStore
 from klausel.storage.callers.sessions import SessionStore
 from klausel.storage.decision_log.queue import DecisionLog
 from klausel.storage.decision_log.sinks import FileSink, open_sink
+from klausel.storage.file_rules import MODEL_NAME
+from klausel.storage.policy_files.folder import model_beside
 from klausel.storage.policy_files.git_source import GitFolder, git_address
 from klausel.storage.policy_files.source import PolicySource
 from klausel.storage.policy_files.watched_folder import RECHECK_SECONDS, PolicyFolder
@@ -270,7 +272,9 @@ def _source_of(settings: Settings) -> PolicySource:
     most_seconds = float("inf") if max_age_seconds is None else max_age_seconds / 3
     address = git_address(settings.policies)
     if address is None:
-        return PolicyFolder(Path(settings.policies), Path(settings.model), min(RECHECK_SECONDS, most_seconds))
+        folder = Path(settings.policies)
+        named = None if settings.model == MODEL_NAME else Path(settings.model)
+        return PolicyFolder(folder, model_beside(folder, named), min(RECHECK_SECONDS, most_seconds))
     model = Path(settings.model) if settings.model else None
     return GitFolder(address, model, min(settings.poll_seconds, most_seconds))
 

@@ -70,6 +70,12 @@ HINTS = {
         26: "write several names as a list: [agent, lead]",
         27: '"grants" stands in a file in features/',
     },
+    "keys_of_other_products": {
+        7: "joined by `and` or `or`: when: is_open and is_urgent",
+        11: "joined by `and` or `or`: when: is_open and is_urgent",
+        13: "begin the grant with `allow:` or `deny:` and the role",
+        16: "allow",
+    },
     "toxic_without_two_things": {
         3: "two roles that nobody may have together stand under separate",
         5: "write two things to do: [{to: <action>, resource: <type>}, {to: <action>, resource: <type>}]",

@@ -176,7 +176,6 @@ class ChainOfFile:
     first: Seal | None = None
     last: Seal | None = None
     records: int = 0
-    seals: int = 0
     unchained: int = 0
     recovered: int = 0
     met: set[str] = field(default_factory=set)
@@ -226,7 +225,6 @@ class ChainOfFile:
         self.first = self.first or seal
         self.last = seal
         self.records += seal.records
-        self.seals += 1
         if seal.hash in self.signed:
             self.met.add(seal.hash)
 
