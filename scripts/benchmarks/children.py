@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -12,6 +13,7 @@ import time
 from collections.abc import Iterator, Mapping
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any
 
 START_SECONDS = 20
 STOP_SECONDS = 5
@@ -52,6 +54,26 @@ def end(process: subprocess.Popen[bytes]) -> None:
                 time.sleep(0.05)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(STOP_SECONDS)
+
+
+def asked(command: list[str], task: object, seconds: float, log: Path | None = None) -> Any:
+    """What a module of the benchmarks answers, as JSON, to a task; raises `RunFailed` with its last words, and those of a log."""
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        env={**os.environ, "PYTHONPATH": str(SCRIPTS)},
+    )
+    try:
+        output, errors = process.communicate(json.dumps(task).encode(), timeout=seconds)
+    finally:
+        end(process)
+    if process.returncode:
+        told = "" if log is None else f"\nThe server's log ends:\n{end_of(log)}"
+        raise RunFailed(f"{command[-1]} failed: {errors.decode(errors='replace').strip()[-1500:]}{told}")
+    return json.loads(output)
 
 
 def python(module: str, *arguments: str) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any, Protocol
 
 import casbin
@@ -76,9 +75,3 @@ def floor(policy: PolicySet) -> InPython:
         return not grantees[resource.type, action.name].isdisjoint(subject.roles)
 
     return InPython(ask, Question.casbin_values)
-
-
-@contextmanager
-def as_context(contestant: Contestant) -> Iterator[Contestant]:
-    """A contestant that needs no ending, in the form of one that does."""
-    yield contestant

@@ -14,7 +14,6 @@ import random
 import statistics
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,7 +22,7 @@ from pathlib import Path
 import httpx
 import psycopg
 
-from faults.under_load import ROOT, Database, Replica
+from faults.under_load import ROOT, Database, Replica, running_database
 from klausel.client import Klausel, Resource
 
 ROWS_OF_ACCOUNT = 100
@@ -215,12 +214,7 @@ def main() -> None:
     parser.add_argument("--folder", help="where the database lies meanwhile; without it, where temporary files do")
     given = parser.parse_args()
     accounts = given.assignments // ROWS_OF_ACCOUNT
-    with tempfile.TemporaryDirectory(dir=given.folder) as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        (folder / "database").mkdir()
-        database = Database(folder / "database")
-        database.start()
+    with running_database(given.folder) as (folder, database):
         try:
             (copy if given.copy else load)(database, folder, given.assignments)
             began = time.monotonic()

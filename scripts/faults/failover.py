@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
-from faults.under_load import ROOT, Database, Load, Replica, call_postgresql, free_port
+from faults.under_load import ROOT, Database, Load, Replica, call_postgresql, free_port, running_database
 
 AUDITS = (
     ("audit", "show", "--limit", "5"),
@@ -58,12 +57,7 @@ class Standby:
 
 def main() -> None:
     """Fails over under load, and prints what the clients saw."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        (folder / "database").mkdir()
-        primary = Database(folder / "database")
-        primary.start()
+    with running_database() as (folder, primary):
         standby = Standby(primary, folder / "standby")
         both = f"postgresql://postgres@/postgres?host=127.0.0.1:{primary.port}&host=127.0.0.1:{standby.port}"
         service = Replica(f"{both}&target_session_attrs=read-write", folder)

@@ -12,11 +12,10 @@ import argparse
 import os
 import shutil
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 
-from faults.under_load import ROOT, Database, Load, Replica, free_port
+from faults.under_load import ROOT, Database, Load, Replica, free_port, running_database
 
 NOT_INSTALLED = 77
 
@@ -53,12 +52,7 @@ def main() -> None:
         print("SKIPPED: PgBouncer is not installed, so nothing tells how Klausel does behind it")
         raise SystemExit(NOT_INSTALLED)
     is_wrong = False
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        (folder / "database").mkdir()
-        database = Database(folder / "database")
-        database.start()
+    with running_database() as (folder, database):
         pooler = PgBouncer(program, database, folder)
         try:
             for listening in (["--listen-url", database.url], []):

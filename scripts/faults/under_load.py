@@ -21,7 +21,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from klausel.client import CallFailed, Klausel, Resource
@@ -68,6 +68,18 @@ class Database:
 
     def _call(self, name: str, *arguments: str) -> None:
         call_postgresql(self._folder, name, *arguments)
+
+
+@contextlib.contextmanager
+def running_database(under: str | None = None) -> Iterator[tuple[Path, Database]]:
+    """A folder for a while, and a database that was started in it; whoever stops the database does so inside."""
+    with tempfile.TemporaryDirectory(dir=under) as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        (folder / "database").mkdir()
+        database = Database(folder / "database")
+        database.start()
+        yield folder, database
 
 
 class Replica:
@@ -169,12 +181,7 @@ def main() -> None:
     parser.add_argument("--pause", type=float, default=30.0, help="how long a replica is paused")
     given = parser.parse_args()
     is_wrong = False
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        (folder / "database").mkdir()
-        database = Database(folder / "database")
-        database.start()
+    with running_database() as (folder, database):
         replicas = []
         try:
             for _ in range(2):

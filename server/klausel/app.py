@@ -45,7 +45,9 @@ from klausel.storage.callers.key_sets import read_key_set
 from klausel.storage.callers.keys import KeyStore
 from klausel.storage.callers.sessions import SessionStore
 from klausel.storage.decision_log.queue import DecisionLog
-from klausel.storage.decision_log.sinks import open_sink
+from klausel.storage.decision_log.sinks import FileSink, open_sink
+from klausel.storage.file_rules import MODEL_NAME
+from klausel.storage.policy_files.folder import model_beside
 from klausel.storage.policy_files.git_source import GitFolder, git_address
 from klausel.storage.policy_files.source import PolicySource
 from klausel.storage.policy_files.watched_folder import RECHECK_SECONDS, PolicyFolder
@@ -259,6 +261,8 @@ def open_decision_log(settings: Settings) -> DecisionLog | None:
         sample_rate=settings.decision_log_sample_allows,
         masks=settings.decision_log_mask,
         most_waiting=settings.decision_log_queue,
+        # Standard output and the database are read by tools of others, a record at a time.
+        makes_tables=isinstance(sink, FileSink),
     )
 
 
@@ -268,7 +272,9 @@ def _source_of(settings: Settings) -> PolicySource:
     most_seconds = float("inf") if max_age_seconds is None else max_age_seconds / 3
     address = git_address(settings.policies)
     if address is None:
-        return PolicyFolder(Path(settings.policies), Path(settings.model), min(RECHECK_SECONDS, most_seconds))
+        folder = Path(settings.policies)
+        named = None if settings.model == MODEL_NAME else Path(settings.model)
+        return PolicyFolder(folder, model_beside(folder, named), min(RECHECK_SECONDS, most_seconds))
     model = Path(settings.model) if settings.model else None
     return GitFolder(address, model, min(settings.poll_seconds, most_seconds))
 

@@ -18,7 +18,7 @@ from uuid import UUID
 
 from klausel.client import CallFailed, Decision, Resource, Subject
 
-__all__ = ["NEW", "Described", "GuardError", "Guarded", "Refusal", "Who"]
+__all__ = ["NEW", "Described", "GuardError", "Guarded", "Refusal", "Who", "lists_of"]
 
 Who = Subject | str | None
 """Who is logged in: a subject, or `type:id`; None for nobody."""
@@ -138,14 +138,29 @@ def _value_at(thing: object, path: str) -> object:
     """What stands at the end of a path of attributes; a list where the path leads through one, None where it breaks off."""
     *through, last = _STEPS.split(path)
     for position, step in enumerate(through):
-        thing = getattr(thing, step)
+        thing = _related(thing, step)
         if thing is None:
             return None
         if isinstance(thing, list | tuple | set):
             rest = ".".join((*through[position + 1 :], last))
-            return [value for one in thing if (value := _value_at(one, rest)) is not None]
+            return [_value_at(one, rest) for one in thing]
     value = getattr(thing, last)
     return str(value) if type(value) is int and _is_key(thing, last) else value
+
+
+def lists_of(model: Any) -> Mapping[str, Any]:
+    """The relations of a model of Django that lead to many rows, by the name of the attribute that has them."""
+    options = model._meta
+    relations = [*options.many_to_many, *(relation for relation in options.related_objects if relation.multiple)]
+    return {field.name if field.concrete else field.get_accessor_name(): field for field in relations}
+
+
+def _related(thing: object, name: str) -> object:
+    """An attribute; where it leads to many rows of Django, those."""
+    if hasattr(type(thing), "_meta") and getattr(thing, "pk", None) is None and name in lists_of(type(thing)):
+        return []  # Django has no answer before the first is saved
+    found = getattr(thing, name)
+    return list(found.all()) if hasattr(found, "get_queryset") else found
 
 
 def _is_key(owner: object, name: str) -> bool:
@@ -190,5 +205,6 @@ def _as_sent(value: object, name: str) -> object:
         case Mapping():
             return {str(key): _as_sent(one, name) for key, one in value.items() if one is not None}
         case list() | tuple() | set() | frozenset():
-            return [_as_sent(one, name) for one in value]
+            # An item that is None stays as what nothing equals: left out, there would be less that a deny can be about.
+            return [None if one is None else _as_sent(one, name) for one in value]
     raise GuardError(f'the property "{name}" holds a {type(value).__name__}, which is no value of JSON; use a function')

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -18,7 +19,6 @@ from klausel.client.calls import EVALUATION, EVALUATIONS, Answer, Call
 from klausel.enforcer.installation import check_installation
 from klausel.service.decision_service import PoliciesTooOld, Service
 from klausel.settings import Settings
-from klausel.storage.policy_files.folder import folders_of
 from klausel.storage.sql.access import StorageError
 
 _ADDRESS = "http://localhost"
@@ -110,7 +110,7 @@ def open_policies(
     `PolicyError` for a broken policy set, `StorageError` for an unusable database.
     """
     check_installation()
-    beside = folders_of(Path(policies))[0].resolve().parent / "model.conf"
-    named = model if model is not None else beside if beside.is_file() else Settings().model
-    settings = Settings(policies=str(policies), model=str(named), database=database)
+    settings = Settings(policies=str(policies), database=database)
+    if model is not None:
+        settings = replace(settings, model=str(model))
     return InProcess(settings, follows=follows, denies=denies)

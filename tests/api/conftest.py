@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from typing import Any
 
 import pytest
 from doors import DEMO, ROOT, Door, Doors, HttpDoor, demo_people, grant, new_account, open_doors
+from ports import can_connect, free_port
 from sqlalchemy import Engine, event
 
 SECONDS_TO_START = 30
@@ -77,13 +77,6 @@ def statements() -> Iterator[list[str]]:
     event.remove(Engine, "connect", watch)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpDoor]:
     """`klausel serve --demo` on a free port, with bodies of at most 20,000 bytes."""
@@ -109,7 +102,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpDoor]:
         )
         try:
             give_up_at = time.monotonic() + SECONDS_TO_START
-            while not _listens(port):
+            while not can_connect(port):
                 if process.poll() is not None or time.monotonic() > give_up_at:
                     log.seek(0)
                     pytest.fail(f"the server did not start:\n{log.read()}")
@@ -118,11 +111,3 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpDoor]:
         finally:
             process.terminate()
             process.wait(10)
-
-
-def _listens(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), 1).close()
-    except OSError:
-        return False
-    return True

@@ -7,14 +7,13 @@ import os
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from doors import ALLOWED, EVALUATION, ROOT, HttpDoor
-from storage_fixtures import free_port
+from ports import can_connect, free_port, wait_until
 
 from klausel.api.connections import ConnectionWatch, RequestsInProgress
 
@@ -41,21 +40,6 @@ def served(tmp_path: Path) -> Iterator[HttpDoor]:
         finally:
             process.terminate()
             process.wait(20)
-
-
-def can_connect(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), 1).close()
-    except OSError:
-        return False
-    return True
-
-
-def wait_until(holds: Callable[[], bool], what: str) -> None:
-    give_up_at = time.monotonic() + SECONDS
-    while not holds():
-        assert time.monotonic() < give_up_at, what
-        time.sleep(0.05)
 
 
 def is_closed(connection: socket.socket) -> bool:

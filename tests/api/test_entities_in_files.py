@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -142,6 +143,7 @@ def test_a_difference_names_the_entities_that_are_written_otherwise() -> None:
         "the subject user:gone is no longer written; it was in policies/entities.yaml:3, with no property",
         "what is written of the resource todo:1: it lies in acme/red; before, it lies in acme (policies/entities.yaml:5)",
         "the subject user:new is written in policies/entities.yaml:3 now, with grade 2",
+        "who gains and loses by what files say of entities is not compared; ask klausel can, or policy tests",
     ]
     same = DifferenceReport(difference_between(with_entities(before), with_entities("# Moved.\n" + before)), "", "")
     assert headline(same) == "the same: nothing changes in what is allowed"
@@ -186,6 +188,36 @@ def test_the_command_line_asks_by_what_files_tell(folder: Path) -> None:
     (folder / "people.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     refused = klausel("entities", "import", "people.jsonl")
     assert "people.jsonl:2: error: id: what decisions look up of user:ann is written in" in refused.output
+
+
+def test_a_difference_of_what_files_tell_fails_whatever_is_asked_for_as_nobody_compares_it(folder: Path) -> None:
+    shutil.copytree(folder / "policies", folder / "later")
+    for fail_on in ("more", "less", "any"):
+        assert klausel("diff", "policies", "later", "--fail-on", fail_on).exit_code == 0
+    (folder / "later" / "entities.yaml").write_text(IN_FILES.replace("owner: ann@x", "owner: bob@x"))
+    for fail_on in ("more", "less", "any"):
+        told = klausel("diff", "policies", "later", "--fail-on", fail_on)
+        assert told.exit_code == 1
+        assert "who gains and loses by what files say of entities is not compared" in told.output
+    assert klausel("diff", "policies", "later").exit_code == 0
+
+
+def test_who_can_and_what_can_ask_by_what_files_tell(folder: Path) -> None:
+    for subject in ("user:ann", "user:bob"):
+        assert klausel("assignments", "grant", subject, "editor", "acme").exit_code == 0
+    asked = ("who-can", "update", "todo:always", "--in", "acme/red", "--format", "json")
+    what = ("what-can", "user:ann", "--in", "acme/red", "--set", "owner=ann@x", "--format", "json")
+
+    def told(*arguments: str) -> list[tuple[str, str, str]]:
+        lines = map(json.loads, klausel(*arguments).stdout.splitlines())
+        return [(line["subject"], line["action"], line["verdict"]) for line in lines]
+
+    # Nothing is known of bob, so a request may say what his email is.
+    assert told(*asked) == [("user:ann", "update", "always"), ("user:bob", "update", "when")]
+    assert told(*what) == [("user:ann", "update", "always"), ("user:ann", "read", "always")]
+    (folder / "policies" / "entities.yaml").write_text(IN_FILES.replace("email: ann@x", "email: else@x"))
+    assert told(*asked) == [("user:bob", "update", "when")]
+    assert told(*what) == []
 
 
 def test_policy_tests_ask_by_what_files_tell(folder: Path) -> None:

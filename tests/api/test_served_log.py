@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -17,15 +16,9 @@ from pathlib import Path
 import pytest
 from decision_logs import records_in_file
 from doors import ALLOWED, DENIED, EVALUATION, EVALUATIONS, ROOT
+from ports import free_port
 
 SECONDS_TO_START = 60
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextmanager

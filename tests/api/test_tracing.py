@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import free_port
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from policy_sets import ROOT
+from ports import free_port
 from running_service import QUESTION, running
 from werkzeug.test import Client
 

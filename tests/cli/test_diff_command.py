@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import re
@@ -204,7 +205,7 @@ def test_texts_of_policies_are_never_markup(repository: Repository) -> None:
     page = diff("--format", "html").output
     assert "<img" not in page
     # What is long may break within.
-    text = re.sub('<span class="long">(.*?)</span>', r"\1", page)
+    text = page.replace("<wbr>", "")
     assert "&lt;img src=x onerror=alert(1)&gt;" in text
     assert page.startswith("<!doctype html>")
     (script,) = re.findall("<script>(.*?)</script>", page, re.DOTALL)  # the filter, which is the same on each page
@@ -224,6 +225,20 @@ def test_a_comment_says_the_verdict_first_and_folds_the_lines_away(repository: R
     assert "| ➕ | write, burn **letter** | clerk, and with it boss | never | always |" in lines
     assert "<details><summary>Lines that cause it</summary>" in lines
     assert any("More for clerks" in line for line in lines)
+
+
+def test_what_is_handed_on_says_where_nobody_was_counted_and_how_to_have_people_counted(repository: Repository) -> None:
+    repository.replace(LETTERS, "to: read", "to: [read, write, burn]", "More for clerks")
+    (repository.folder / "people.csv").write_text("subject,role,domain\nuser:cleo,clerk,hill\n")
+    database = f"sqlite:///{repository.folder}/people.db"
+    assert CliRunner().invoke(main, ["assignments", "import", "people.csv", "--database", database]).exit_code == 0
+    for format_ in ("markdown", "html"):
+        alone = html.unescape(diff("HEAD~1", "HEAD", "--format", format_).stdout)
+        assert "People were not counted: this says which roles gain and lose, not whether anybody holds them." in alone
+        assert "klausel diff --people --database URL" in alone
+        counted = diff("HEAD~1", "HEAD", "--format", format_, "--people", "--database", database).stdout
+        assert "not counted" not in counted
+        assert "not counted" not in diff("HEAD", "HEAD", "--format", format_).stdout
 
 
 def test_the_formats_tell_of_the_same_changes() -> None:

@@ -16,11 +16,13 @@ from git_in_tests import Repository
 from jsonschema import Draft202012Validator
 from policy_sets import Asked
 
+from klausel.cli.file_schemas import FILES
 from klausel.cli.formats import FormatOption, format_option
 from klausel.cli.main import main
 from klausel.cli.output_schemas import OUTPUTS
 from klausel.core.terms.request import Action, Request, Resource, Subject
 from klausel.service.pipeline import open_policy
+from klausel.storage.decision_log.sinks import open_sink
 
 INPUTS = {
     "check": "check",
@@ -148,7 +150,11 @@ def test_no_two_formats_of_a_command_print_the_same(
     monkeypatch.chdir(worked_on)
     printed = {format_: klausel(*INPUTS[name].split(), "--format", format_).stdout for format_ in FORMATS[name]}
     assert all(text.strip() for text in printed.values()), printed
-    assert len(set(printed.values())) == len(printed)
+    by_text: dict[str, list[str]] = {}
+    for format_, text in printed.items():
+        by_text.setdefault(text, []).append(format_)
+    same = next((several for several in by_text.values() if len(several) > 1), None)
+    assert same is None, f"{name} prints the same with --format {' and '.join(same or ())}: give each a writer of its own"
     unread = [
         one for one, text in printed.items() if (name, one) != FOR_CASBIN and one in READERS and not READERS[one](text)
     ]
@@ -165,6 +171,42 @@ def test_every_command_with_json_has_a_schema_that_is_printed_and_described(klau
     refused = run("schema", "--output", "serve")
     assert refused.exit_code == 2
     assert 'no command "serve" has --format json' in refused.output
+    for name in FILES:
+        Draft202012Validator.check_schema(json.loads(klausel("schema", "--output", name).stdout))
+        assert f"| `{name}` |" in manual
+
+
+FILES_WRITTEN = {
+    "matrix --facts": (["matrix", "--format", "csv", "--facts", "facts.json"], "facts.json"),
+    "review sheet": (["review", "sheet", "review.csv"], "review.csv.facts.json"),
+    "review apply": (["review", "apply", "review.csv", "--key", "audit.key"], "review.csv.evidence.jsonl"),
+    "audit checkpoint": (["audit", "checkpoint", "signed.jsonl", "--key", "audit.key"], "signed.jsonl"),
+    "decisions checkpoint": (
+        ["decisions", "checkpoint", "decisions.signed", "chained.jsonl", "--key", "audit.key"],
+        "decisions.signed",
+    ),
+}
+
+
+def test_files_of_json_are_as_their_schemas_say_and_have_a_version(
+    klausel: Klausel, worked_on: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(worked_on)
+    assert set(FILES_WRITTEN) == set(FILES)
+    assert klausel("audit", "key", "audit.key").exit_code == 0
+    sink = open_sink("chained.jsonl", "", 1_000_000, 0)
+    sink.write((worked_on / "decisions.jsonl").read_bytes().splitlines(keepends=True))
+    sink.close()
+    for name, (command, written) in FILES_WRITTEN.items():
+        done = klausel(*command)
+        assert done.exit_code == 0, done.output
+        text = Path(written).read_text(encoding="utf-8")
+        schema = json.loads(klausel("schema", "--output", name).stdout)
+        values = list(map(json.loads, text.splitlines())) if FILES[name].kind == "lines" else [json.loads(text)]
+        for value in values:
+            Draft202012Validator(schema).validate(value)
+            assert schema.get("additionalProperties") or not set(value) - set(schema["properties"])
+        assert values[0].get("version") == 1 or values[0]["format"].endswith(" 1")
 
 
 @pytest.mark.parametrize("name", [name for name, choices in FORMATS.items() if "json" in choices])

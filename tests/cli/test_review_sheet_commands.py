@@ -311,3 +311,13 @@ def test_what_is_no_sheet_is_refused(klausel: Klausel, tmp_path: Path, key: Path
     assert klausel("review", "apply", path).exit_code == 2
     assert klausel("review").exit_code == 2
     assert klausel("review", "--since", "HEAD", "sheet", path).exit_code == 2
+
+
+def test_of_lines_that_are_no_records_ten_are_told_over_all_logs(klausel: Klausel, tmp_path: Path) -> None:
+    logs = [tmp_path / f"{name}.jsonl" for name in ("one", "other")]
+    for log in logs:
+        log.write_text("no record\n" * 8)
+    decisions = [word for log in logs for word in ("--decisions", log)]
+    result = klausel("review", "sheet", tmp_path / "review.csv", "--in", "acme", *decisions)
+    assert result.stderr.count("it is passed over") == 10
+    assert "and 6 more lines that are no records" in result.stderr

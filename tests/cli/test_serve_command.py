@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import DEMO, INSTALLED, LONGEST_SECONDS, Change, Klausel, free_port
+from command_line import DEMO, INSTALLED, LONGEST_SECONDS, Change, Klausel
+from ports import free_port
 
 from klausel.settings import ENVIRONMENT_VARIABLE, Settings
 

@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from at_least_checks import check_at_least
 from doors import demo_people, grant, open_doors
 from opentelemetry import context, trace
 from served_apps import served
@@ -57,19 +58,7 @@ def test_a_question_that_cannot_be_judged_is_a_deny_with_its_reason(klausel: Kla
 
 
 def test_an_answer_has_seen_the_revision_that_is_asked_for_or_is_a_deny(klausel: Klausel) -> None:
-    member = {"subject": "user:newcomer", "role": "lead", "domain": "acme/support"}
-    below = {"subject": "user:newcomer", "role": "user", "domain": "acme"}
-    klausel.at_least = klausel.assign([below, member])
-    assert klausel.allows("user:newcomer", "edit", QUIZ)
-    lineage, _, counter = klausel.at_least.rpartition("-")
-    klausel.at_least = f"{lineage}-{int(counter) + 1}"
-    decision = klausel.evaluate("user:newcomer", "edit", QUIZ)
-    assert not decision
-    assert decision.failed
-    with pytest.raises(CallFailed):
-        klausel.explain("user:newcomer", "edit", QUIZ)
-    klausel.at_least = None
-    assert klausel.allows("user:newcomer", "edit", QUIZ)
+    check_at_least(klausel)
 
 
 def test_a_filter_is_told(klausel: Klausel) -> None:
@@ -139,6 +128,7 @@ def test_a_deny_says_why_where_it_is_asked(klausel: Klausel) -> None:
     )
     [one] = klausel.evaluations([Question("user:leo", "edit", SALES)], reasons=True)
     assert one.reason
+    assert one.reason_user == 'You are not allowed to do this ("edit").'
 
 
 def test_a_leaver_and_a_group_are_changed_and_listed(klausel: Klausel) -> None:
@@ -210,6 +200,8 @@ def test_a_key_is_sent(tmp_path: Path) -> None:
         with served(doors.lane._client.application) as url:  # type: ignore[attr-defined]
             with Klausel(url, key=key) as client:
                 assert client.allows("user:leo", "edit", QUIZ)
+                told = client.evaluate("user:leo", "edit", SALES, reasons=True)
+                assert told.reason == told.reason_user == 'You are not allowed to do this ("edit").'
                 with pytest.raises(Refused, match="scope explain"):
                     client.explain("user:leo", "edit", QUIZ)
             with Klausel(url) as client:

@@ -65,6 +65,11 @@ def test_paths_lead_through_relationships_and_break_off_where_nothing_is() -> No
     assert resource(paths, Thing(id=7)).properties == {"tags": []}
 
 
+def test_a_related_value_that_is_none_is_a_null_in_the_list_so_that_it_stays_unknown() -> None:
+    thing = Thing(id=7, tags=[Tag(name="a"), Tag(name=None)])
+    assert resource({"tags": "tags.name"}, thing).properties == {"tags": ["a", None]}
+
+
 def test_what_has_no_key_yet_is_new() -> None:
     assert resource([], Thing()).id == "new"
 

@@ -11,11 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from at_least_checks import check_at_least
 from doors import ROOT, demo_people
 
 from klausel import in_process
 from klausel.app import create_service
-from klausel.client import CallFailed, Question, Refused, Resource, Subject
+from klausel.client import Question, Refused, Resource, Subject
 from klausel.core.terms.problem import PolicyError
 from klausel.in_process import InProcess, open_policies
 from klausel.service.decision_service import Service
@@ -55,19 +56,7 @@ def test_it_answers_as_the_client_does(klausel: InProcess) -> None:
 
 
 def test_an_answer_has_seen_the_revision_that_is_asked_for_or_is_a_deny(klausel: InProcess) -> None:
-    member = {"subject": "user:newcomer", "role": "lead", "domain": "acme/support"}
-    below = {"subject": "user:newcomer", "role": "user", "domain": "acme"}
-    klausel.at_least = klausel.assign([below, member])
-    assert klausel.allows("user:newcomer", "edit", QUIZ)
-    lineage, _, counter = klausel.at_least.rpartition("-")
-    klausel.at_least = f"{lineage}-{int(counter) + 1}"
-    decision = klausel.evaluate("user:newcomer", "edit", QUIZ)
-    assert not decision
-    assert decision.failed
-    with pytest.raises(CallFailed):
-        klausel.explain("user:newcomer", "edit", QUIZ)
-    klausel.at_least = None
-    assert klausel.allows("user:newcomer", "edit", QUIZ)
+    check_at_least(klausel)
 
 
 def test_it_follows_its_files(klausel: InProcess, folder: Path) -> None:
@@ -142,3 +131,14 @@ def test_what_is_wrong_is_told_on_opening(folder: Path) -> None:
     (folder / "roles.yaml").write_text("roles: 3\n")
     with pytest.raises(PolicyError):
         open_policies(folder, database=f"sqlite:///{folder.parent}/own.db")
+
+
+def test_without_a_model_beside_the_policies_it_takes_that_of_klausel(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder.parent / "model.conf").unlink()
+    monkeypatch.chdir(folder.parent)
+    settings = Settings(policies=str(folder), database=f"sqlite:///{folder.parent}/own.db")
+    with open_policies(folder, database=settings.database, follows=False) as opened:
+        assert not opened.evaluate("user:x", "edit", QUIZ).failed
+    create_service(settings).store.close()
+    with pytest.raises(PolicyError, match="no such file"):
+        open_policies(folder, model="elsewhere.conf", database=settings.database)

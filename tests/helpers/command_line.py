@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -31,11 +30,3 @@ def run(*arguments: object, stdin: str | bytes | None = None) -> Result:
 def run_installed(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Runs the command that pip installed."""
     return subprocess.run([INSTALLED, *arguments], capture_output=True, text=True, timeout=LONGEST_SECONDS)
-
-
-def free_port() -> int:
-    """A port of this machine that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

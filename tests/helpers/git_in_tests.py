@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -68,11 +67,3 @@ class Repository:
         text = (self.folder / name).read_text(encoding="utf-8")
         assert old in text
         return self.commit({name: text.replace(old, new, 1)}, message, author)
-
-
-def free_port() -> int:
-    """A port of this machine that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

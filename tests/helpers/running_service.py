@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from command_line import INSTALLED, LONGEST_SECONDS, ROOT, free_port
+from command_line import INSTALLED, LONGEST_SECONDS, ROOT
+from ports import free_port
 
 QUESTION = {
     "subject": {"type": "user", "id": "max"},

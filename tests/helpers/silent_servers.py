@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from storage_fixtures import free_port
+from ports import free_port
 
 SECONDS_TO_START = 60
 

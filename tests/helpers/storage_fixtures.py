@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import socket
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -25,14 +24,6 @@ HOW_TO_GET_POSTGRESQL = (
     "no PostgreSQL server answers; start one at 127.0.0.1:5432 that trusts the user postgres, "
     "or set KLAUSEL_TEST_POSTGRES=postgresql://user:password@host/name (each test makes its own schema there and drops it)"
 )
-
-
-def free_port() -> int:
-    """A TCP port of this machine that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @cache

@@ -14,6 +14,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from ports import wait_until as wait_for
 from serving import Served
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
@@ -35,13 +36,6 @@ NEVER = 3600.0
 ADMIN = row("ann", "admin", "acme")
 USER = row("bo", "user", "acme")
 LEAD = row("bo", "lead", "acme/support")
-
-
-def wait_for(condition: Callable[[], bool], what: str) -> None:
-    give_up_at = time.monotonic() + WIDE_SECONDS
-    while not condition():
-        assert time.monotonic() < give_up_at, what
-        time.sleep(0.005)
 
 
 def plain(url: str) -> str:

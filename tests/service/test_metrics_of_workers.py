@@ -12,8 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from ports import free_port, wait_until
 from prometheus_client.parser import text_string_to_metric_families
-from test_processes_end import free_port, start, wait_until, workers_of
+from test_processes_end import start, workers_of
 
 from klausel.api.shared_metrics import SharedMetrics
 

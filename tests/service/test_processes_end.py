@@ -14,22 +14,9 @@ from pathlib import Path
 
 import pytest
 from policy_sets import ROOT
+from ports import free_port, wait_until
 
 SECONDS = 30
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def wait_until(holds: Callable[[], bool], what: str) -> None:
-    give_up_at = time.monotonic() + SECONDS
-    while not holds():
-        assert time.monotonic() < give_up_at, what
-        time.sleep(0.05)
 
 
 def answers(port: int) -> bool:

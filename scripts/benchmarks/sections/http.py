@@ -5,14 +5,13 @@ from __future__ import annotations
 import base64
 import json
 import os
-import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.children import SCRIPTS, RunFailed, child, end, end_of, free_port, python, python_code, wait_for
+from benchmarks.children import asked, child, free_port, python, python_code, wait_for
 from benchmarks.contestants import compiled
 from benchmarks.measuring import Comparison, Round, Section, alternate, at_least
 from benchmarks.organisation import people
@@ -191,22 +190,7 @@ def load(door: Door, exchanges: list[Exchange], connections: int, seconds: float
         "deny": door.deny,
         "requests": requests,
     }
-    process = subprocess.Popen(
-        python("load_client"),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-        env={**os.environ, "PYTHONPATH": str(SCRIPTS)},
-    )
-    try:
-        output, errors = process.communicate(json.dumps(task).encode(), timeout=seconds + 20)
-    finally:
-        end(process)
-    if process.returncode:
-        last_words = errors.decode(errors="replace").strip()[-400:]
-        raise RunFailed(f"asking {door.path} failed: {last_words}\nThe server's log ends:\n{end_of(door.log)}")
-    found: dict[str, Any] = json.loads(output)
+    found: dict[str, Any] = asked(python("load_client"), task, seconds + 20, door.log)
     if found["wrong"]:
         raise WrongAnswers(f"{door.path}: {found['wrong']} wrong answers under load")
     return found

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -16,7 +14,7 @@ from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from benchmarks.casbin_models import CASES
-from benchmarks.children import SCRIPTS, RunFailed, end, python
+from benchmarks.children import asked, python
 from benchmarks.measuring import Comparison, Curve, Reading, Section, Target, at_most, shown, times
 from benchmarks.organisation import people, subject_id
 from benchmarks.peers.packages import Missing
@@ -208,19 +206,5 @@ def _measure_stock(section: Section, policy: PolicySet, folder: Path, scale: Sca
 
 def run_worker(task: dict[str, Any]) -> dict[str, float]:
     """What `people_worker` finds; raises `RunFailed` with its last words."""
-    process = subprocess.Popen(
-        python("sections.people_worker"),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-        env={**os.environ, "PYTHONPATH": str(SCRIPTS)},
-    )
-    try:
-        output, errors = process.communicate(json.dumps(task).encode(), timeout=WORKER_SECONDS)
-    finally:
-        end(process)
-    if process.returncode:
-        raise RunFailed(f"a worker failed: {errors.decode(errors='replace')[-1500:]}")
-    found: dict[str, float] = json.loads(output)
+    found: dict[str, float] = asked(python("sections.people_worker"), task, WORKER_SECONDS)
     return found

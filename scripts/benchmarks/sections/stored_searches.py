@@ -5,6 +5,7 @@ Fills an empty database first: `PYTHONPATH=scripts python -m benchmarks.sections
 
 from __future__ import annotations
 
+import gc
 import json
 import statistics
 import sys
@@ -27,7 +28,7 @@ from klausel.settings import Settings
 
 ROOT = Path(__file__).parents[3]
 REPETITIONS = 1_000
-ENTITIES_A_WRITE = 50_000
+ENTITIES_A_WRITE = 10_000
 BIG_TEAMS, BIG_PEOPLE, BIG_TODOS = 200, 200_000, 400_000
 COMPANIES, TEAMS, PEOPLE, TODOS = 400, 10, 2_000, 1_000
 EDITORS = 100
@@ -158,6 +159,9 @@ def main(url: str, repetitions: int = REPETITIONS) -> None:
         service = create_service(Settings(policies=name, model=str(ROOT / "model.conf"), database=url))
         if service.store.is_empty():
             _fill(service)
+        # As a worker does that `klausel serve` starts.
+        gc.collect()
+        gc.freeze()
         client = Client(EvaluationLane(service, create_flask_app(service)))
 
         def post(part: str, body: Json) -> tuple[Json, float]:

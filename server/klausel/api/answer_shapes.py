@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from klausel.api.shapes import Anything, Choice, Flag, Instant, Many, Members, OneOf, Shape, Text, Whole
 
-_NULLABLE = Text(takes_null=True)
-_OBJECT = Members()
-_TEXTS = Many(Text())
+NULLABLE = Text(takes_null=True)
+OBJECT = Members()
+TEXTS = Many(Text())
 _IN_WORDS = Members({"en": Text()})
 
 ERROR = Members(
@@ -20,7 +20,7 @@ DECISION = Members(
             optional={
                 "reason": Text("Why the question could not be judged."),
                 "error": ERROR.needed["error"],
-                "reasons": _TEXTS,
+                "reasons": TEXTS,
                 "reason_admin": _IN_WORDS,
                 "reason_user": _IN_WORDS,
             },
@@ -39,37 +39,37 @@ _PAGE = Members(
 ENTITIES_FOUND = Members({"page": _PAGE, "results": Many(Members({"type": Text(), "id": Text()}))})
 ACTIONS_FOUND = Members({"page": _PAGE, "results": Many(Members({"name": Text()}))})
 
-_GRANT: dict[str, Shape] = {
+GRANT: dict[str, Shape] = {
     "grant": Text(),
     "source": Text("The file and line."),
     "effect": Text(),
     "grantee": Text(),
-    "because": _NULLABLE,
+    "because": NULLABLE,
 }
 _GRANT_SEEN = Members(
     {
-        **_GRANT,
-        "role_assignment": OneOf((_OBJECT, Choice((None,)))),
-        "inheritance": _TEXTS,
-        "condition": OneOf((_OBJECT, Choice((None,)))),
+        **GRANT,
+        "role_assignment": OneOf((OBJECT, Choice((None,)))),
+        "inheritance": TEXTS,
+        "condition": OneOf((OBJECT, Choice((None,)))),
     }
 )
 EXPLANATION = Members(
     {
         "decision": Flag("Whether it is allowed."),
         "reason": Text("Why, in one sentence."),
-        "domain": _NULLABLE,
-        "roles_held": Many(Members({"role": Text(), "domain": Text()}, {"through": _TEXTS, "until": Text()})),
+        "domain": NULLABLE,
+        "roles_held": Many(Members({"role": Text(), "domain": Text()}, {"through": TEXTS, "until": Text()})),
     },
     {
-        "from_store": _TEXTS,
+        "from_store": TEXTS,
         "from_files": Members(about="Where files of the policies say what the question has from them: `file:line` by name."),
-        "untimely": Many(_OBJECT),
-        "orphaned": Many(_OBJECT),
-        "renamed": Many(_OBJECT),
+        "untimely": Many(OBJECT),
+        "orphaned": Many(OBJECT),
+        "renamed": Many(OBJECT),
         "decided_by": _GRANT_SEEN,
         "also": Many(_GRANT_SEEN),
-        "nearest": Many(Members({**_GRANT, "lacks": Many(Members({"part": Text(), "message": Text()}))})),
+        "nearest": Many(Members({**GRANT, "lacks": Many(Members({"part": Text(), "message": Text()}))})),
         "not_for_model": Text(),
     },
 )
@@ -79,7 +79,7 @@ MENUS = Members(
     {
         "permissions": Many(
             Members(
-                {"actions": _TEXTS},
+                {"actions": TEXTS},
                 {"conditional": Many(Members({"action": Text(), "condition": _CONDITION}))},
                 "What the subject may do to one resource, in the order of the resources.",
             )
@@ -87,14 +87,14 @@ MENUS = Members(
     }
 )
 
-_ROW_TIMES: dict[str, Shape] = {"from": Instant(), "until": Instant()}
-_ROLE: dict[str, Shape] = {"subject": Text(), "role": Text(), "domain": Text()}
-_MEMBER: dict[str, Shape] = {"subject": Text(), "group": Text()}
+ROW_TIMES: dict[str, Shape] = {"from": Instant(), "until": Instant()}
+ROLE: dict[str, Shape] = {"subject": Text(), "role": Text(), "domain": Text()}
+MEMBER: dict[str, Shape] = {"subject": Text(), "group": Text()}
 REVISION = Members({"revision": Text("The state of the role assignments afterwards.")})
 REMOVED = Members({"revision": Text(), "removed": Whole("How many rows went.")})
 _CURSOR = Text("The way to the next page; missing on the last one.")
 ASSIGNMENTS = Members(
-    {"assignments": Many(OneOf((Members(_ROLE, {**_ROW_TIMES, "stored_role": Text()}), Members(_MEMBER, _ROW_TIMES))))},
+    {"assignments": Many(OneOf((Members(ROLE, {**ROW_TIMES, "stored_role": Text()}), Members(MEMBER, ROW_TIMES))))},
     {"next_cursor": _CURSOR},
 )
 WRITTEN = Members(
@@ -116,42 +116,44 @@ ENTITIES = Members({"entities": Many(_ENTITY)}, {"next_cursor": _CURSOR})
 _RECORDED: dict[str, Shape] = {
     "number": Whole(),
     "time": Text(),
-    **dict.fromkeys(("by", "reason", "ticket", "channel", "caller", "request_id"), _NULLABLE),
+    **dict.fromkeys(("by", "reason", "ticket", "channel", "caller", "request_id"), NULLABLE),
     "revision": Anything(),
     "hash": Text(),
 }
 _LOGGED = {**_RECORDED, "change": Text(choices=("granted", "revoked"))}
-CHANGES = Members(
-    {"changes": Many(OneOf((Members({**_LOGGED, **_ROLE}, _ROW_TIMES), Members({**_LOGGED, **_MEMBER}, _ROW_TIMES))))},
-    {"next_cursor": _CURSOR},
-)
+CHANGE_OF_ASSIGNMENT = OneOf((Members({**_LOGGED, **ROLE}, ROW_TIMES), Members({**_LOGGED, **MEMBER}, ROW_TIMES)))
+CHANGES = Members({"changes": Many(CHANGE_OF_ASSIGNMENT)}, {"next_cursor": _CURSOR})
 ENTITY_CHANGES = Members(
     {"changes": Many(Members({**_RECORDED, "change": Text(choices=("stored", "removed")), **_STORED}, _PLACED))},
     {"next_cursor": _CURSOR},
 )
 
-_REFUSED: dict[str, Shape] = {"refused": Members({"since": Text(), "count": Whole(), "problems": _TEXTS})}
+_REFUSED: dict[str, Shape] = {"refused": Members({"since": Text(), "count": Whole(), "problems": TEXTS})}
 _POLICY: dict[str, Shape] = {
     "files_digest": Text(),
     "meaning_digest": Text(),
     "counts": Members(values=Whole()),
-    "warnings": _TEXTS,
-    "orphaned_assignments": OneOf((Members({"count": Whole(), "roles": Many(_OBJECT)}), Choice((None,)))),
+    "warnings": TEXTS,
+    "orphaned_assignments": OneOf((Members({"count": Whole(), "roles": Many(OBJECT)}), Choice((None,)))),
 }
 _MAYBE: dict[str, Shape] = {"commit": Text(), "dirty": Anything(), "not_for_model": Text(), **_REFUSED}
 POLICY = Members(_POLICY, _MAYBE)
 RELOADED = Members({"result": Text(choices=("taken", "unchanged")), **_POLICY}, _MAYBE)
-_TYPES = OneOf((Members(values=Members({"type": Text()})), Choice((None,))))
+_TYPE_PARTS: dict[str, Shape] = {
+    "of": NULLABLE,
+    "values": Many(Anything()),
+    "items": Members(about="The type of each item."),
+    "parts": Members(about="The type of each part."),
+}
+_TYPES = OneOf((Members(values=Members({"type": Text()}, _TYPE_PARTS)), Choice((None,))))
 TYPES = Members(
     {
         "files_digest": Text(),
-        "levels": Many(_OBJECT),
+        "levels": Many(OBJECT),
         "resource_types": Members(
-            values=Members(
-                {"actions": _TEXTS, "privileged": _TEXTS, "asked_in": Members(values=Text()), "properties": _TYPES}
-            )
+            values=Members({"actions": TEXTS, "privileged": TEXTS, "asked_in": Members(values=Text()), "properties": _TYPES})
         ),
-        "subject_types": OneOf((_TEXTS, Choice((None,)))),
+        "subject_types": OneOf((TEXTS, Choice((None,)))),
         "subject": _TYPES,
         "action": _TYPES,
         "context": _TYPES,
@@ -167,4 +169,4 @@ METADATA = Members(
         for endpoint in ("access_evaluation", "access_evaluations", "search_subject", "search_resource", "search_action")
     },
 )
-DESCRIPTION = Members({"openapi": Text(), "info": _OBJECT, "paths": _OBJECT}, about="This description.")
+DESCRIPTION = Members({"openapi": Text(), "info": OBJECT, "paths": OBJECT}, about="This description.")

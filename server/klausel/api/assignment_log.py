@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 from klausel.api.access import check_reach
 from klausel.api.assignments import CURSOR_FAULT, read_limit
@@ -12,8 +14,10 @@ from klausel.core.policy.entity import KINDS
 from klausel.core.terms.caller import Caller
 from klausel.core.terms.moment import read_moment
 from klausel.service.decision_service import Service
-from klausel.storage.change_log.entity_reader import EntityFilters, EntityLogReader, entity_change_as_json
-from klausel.storage.change_log.reader import Filters, LogReader, Place, change_as_json
+from klausel.storage.change_log.entity_reader import EntityFilters, EntityLogReader, LoggedEntity, entity_change_as_json
+from klausel.storage.change_log.reader import Filters, LoggedChange, LogReader, Place, change_as_json
+
+Change = TypeVar("Change", LoggedChange, LoggedEntity)
 
 _CURSOR = re.compile(r"(\d{1,18})\.(\d{1,18})", re.ASCII)
 
@@ -26,17 +30,10 @@ def list_changes(service: Service, parameters: dict[str, str], caller: Caller | 
         parameters.get("subject"),
         parameters.get("role"),
         parameters.get("domain"),
-        parameters.get("by"),
-        _moment(parameters, "since"),
-        _moment(parameters, "until"),
         service.policy.compiled.policy.roles.names_of_one(parameters["role"]) if "role" in parameters else (),
+        **_of_records(parameters),
     )
-    after = _place(parameters["cursor"]) if "cursor" in parameters else None
-    found = list(LogReader(service.store.engine).changes(filters, limit + 1, after))
-    answer: Json = {"changes": [change_as_json(change) for change in found[:limit]]}
-    if len(found) > limit:
-        answer["next_cursor"] = f"{found[limit - 1].number}.{found[limit - 1].position}"
-    return answer
+    return _page(limit, LogReader(service.store.engine).changes(filters, limit + 1, _after(parameters)), change_as_json)
 
 
 def list_entity_changes(service: Service, parameters: dict[str, str], caller: Caller | None = None) -> Json:
@@ -46,21 +43,28 @@ def list_entity_changes(service: Service, parameters: dict[str, str], caller: Ca
     kind = parameters.get("kind")
     if kind is not None and kind not in KINDS:
         raise ApiError(400, "parameter kind is neither subject nor resource; write one of them")
-    filters = EntityFilters(
-        kind,
-        parameters.get("type"),
-        parameters.get("id"),
-        parameters.get("domain"),
-        parameters.get("by"),
-        _moment(parameters, "since"),
-        _moment(parameters, "until"),
-    )
-    after = _place(parameters["cursor"]) if "cursor" in parameters else None
-    found = list(EntityLogReader(service.store.engine).changes(filters, limit + 1, after))
-    answer: Json = {"changes": [entity_change_as_json(change) for change in found[:limit]]}
+    names = ("type", "id", "domain")
+    filters = EntityFilters(kind, *map(parameters.get, names), **_of_records(parameters))
+    changes = EntityLogReader(service.store.engine).changes(filters, limit + 1, _after(parameters))
+    return _page(limit, changes, entity_change_as_json)
+
+
+def _page(limit: int, changes: Iterator[Change], as_json: Callable[[Change], Json]) -> Json:
+    """The first of some changes; the cursor is given where there are more."""
+    found = list(changes)
+    answer: Json = {"changes": [as_json(change) for change in found[:limit]]}
     if len(found) > limit:
         answer["next_cursor"] = f"{found[limit - 1].number}.{found[limit - 1].position}"
     return answer
+
+
+def _of_records(parameters: dict[str, str]) -> dict[str, Any]:
+    """What is wanted of the records themselves, of either kind."""
+    return {
+        "by": parameters.get("by"),
+        "since": _moment(parameters, "since"),
+        "until": _moment(parameters, "until"),
+    }
 
 
 def _moment(parameters: dict[str, str], name: str) -> int | None:
@@ -70,8 +74,10 @@ def _moment(parameters: dict[str, str], name: str) -> int | None:
         raise ApiError(400, f"{name}: {error}") from None
 
 
-def _place(cursor: str) -> Place:
-    found = _CURSOR.fullmatch(cursor)
+def _after(parameters: dict[str, str]) -> Place | None:
+    if "cursor" not in parameters:
+        return None
+    found = _CURSOR.fullmatch(parameters["cursor"])
     if found is None:
         raise ApiError(400, CURSOR_FAULT)
     return int(found[1]), int(found[2])

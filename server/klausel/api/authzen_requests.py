@@ -12,7 +12,7 @@ from klausel.api.errors import ApiError
 from klausel.api.json_body import BodyError
 from klausel.api.request_shapes import BATCH, EXPLANATION, OPTIONS, OPTIONS_OF_BATCH
 from klausel.api.shapes import Json
-from klausel.core.terms.request import NO_PROPERTIES, NOW, Action, Request, Resource, Subject
+from klausel.core.terms.request import NO_PROPERTIES, NOW, Action, Request, Resource, Subject, read_request
 
 ENTITIES = ("subject", "action", "resource", "context")
 
@@ -23,13 +23,7 @@ def read_evaluation(body: Json) -> Request:
     A quick way reads what almost all send. Whatever it does not take is read by the table of shapes, which alone refuses.
     """
     try:
-        subject, action, resource = body["subject"], body["action"], body["resource"]
-        read = Request(
-            Subject(subject["type"], subject["id"], subject.get("properties", NO_PROPERTIES)),
-            Action(action["name"], action.get("properties", NO_PROPERTIES)),
-            Resource(resource["type"], resource["id"], resource.get("properties", NO_PROPERTIES)),
-            body.get("context", NO_PROPERTIES),
-        )
+        read = read_request(body)
     except (KeyError, TypeError, AttributeError):
         return _by_shape(body)
     (subject_type, subject_id, subject_properties, _), (name, action_properties), resource_read, context = read

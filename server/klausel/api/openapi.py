@@ -101,7 +101,8 @@ def _operation(method: str, address: str, operation: Operation) -> Json:
     schema = {} if operation.answer is None else {"schema": operation.answer.schema()}
     if operation.takes_scim:
         told["requestBody"] = {"required": True, "content": {SCIM_TYPE: {"schema": {"type": "object"}}}}
-    content = {} if operation.status == 204 else {"content": {operation.media_type: schema}}
+    twin = {} if operation.twin is None else {"application/json": {"schema": operation.twin.schema()}}
+    content = {} if operation.status == 204 else {"content": {operation.media_type: schema, **twin}}
     told["responses"] = {str(operation.status): {"description": "The answer.", **content}}
     if operation.is_recorded:
         told["responses"]["200"]["headers"] = {RECORD_ID: {"schema": _RECORD_TOLD}}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from klausel.api import answer_shapes, request_shapes
+from klausel.api import answer_shapes, page_shapes, request_shapes
 from klausel.api.errors import SCIM_TYPE
 from klausel.api.shapes import Json, Members, Shape
 
@@ -15,7 +15,7 @@ class Operation:
     """One route. `summary` is a line for people; `errors` are statuses besides those that every route of its kind has.
 
     `status` is that of a good answer. An answer that is no JSON has a `media_type` and no shape. Of one that `is_recorded` the
-    decision log tells, and a header asks for the id of its record.
+    decision log tells, and a header asks for the id of its record. A page of the console has the shape of its JSON `twin`.
     """
 
     name: str
@@ -32,6 +32,7 @@ class Operation:
     takes_scim: bool = False
     status: int = 200
     redirects: bool = False
+    twin: Shape | None = None
 
 
 _SUBJECT = {"type": "user", "id": "ann"}
@@ -42,12 +43,19 @@ _PAGE = {"page": {"limit": 20}}
 _FORMAT = {"format": request_shapes.FORMAT}
 
 
-def _page(name: str, summary: str, *, errors: tuple[int, ...] = (), redirects: bool = False) -> Operation:
-    return Operation(name, summary, media_type="text/html", parameters=_FORMAT, errors=errors, redirects=redirects)
+def _page(name: str, summary: str, twin: Shape, *errors: int) -> Operation:
+    return Operation(name, summary, media_type="text/html", parameters=_FORMAT, errors=errors, twin=twin)
 
 
-def _form(name: str, summary: str, *errors: int) -> Operation:
-    return Operation(name, summary, media_type="text/html", errors=errors, is_form=True, redirects=True)
+def _sign_in(name: str, summary: str, *errors: int) -> Operation:
+    return Operation(name, summary, media_type="text/html", errors=errors, redirects=True)
+
+
+def _form(name: str, summary: str, *errors: int, twin: Shape | None = None) -> Operation:
+    parameters = {} if twin is None else _FORMAT
+    return Operation(
+        name, summary, media_type="text/html", parameters=parameters, errors=errors, is_form=True, redirects=True, twin=twin
+    )
 
 
 def _scim(name: str, summary: str, *errors: int, status: int = 200, takes: bool = False) -> Operation:
@@ -229,28 +237,40 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ("GET", "/healthz"): Operation("health", "Whether the process lives", answer_shapes.HEALTH),
     ("GET", "/readyz"): Operation("readiness", "Whether questions can be answered", answer_shapes.READINESS),
     ("GET", "/metrics"): Operation("metrics", "For Prometheus", media_type="text/plain"),
-    ("GET", "/console"): _page("console", "The matrix of features by roles, for people"),
-    ("GET", "/console/roles"): _page("console_roles", "The hierarchy of roles, for people"),
-    ("GET", "/console/try"): _page("console_try", "A form that tries a question, for people"),
-    ("GET", "/console/who-can"): _page("console_who_can", "Who can do something in a domain, for people"),
-    ("GET", "/console/what-can"): _page("console_what_can", "What a subject holds and can do in a domain, for people"),
-    ("GET", "/console/changes"): _page("console_changes", "What commits changed in what is allowed, for people"),
-    ("GET", "/console/people"): _page("console_people", "Who holds roles, for people"),
-    ("GET", "/console/person"): _page("console_person", "The roles of one subject, and what can be given and taken"),
-    ("POST", "/console/person"): _form("console_change_person", "Gives and takes roles by a form", 404, 409),
-    ("GET", "/console/decisions"): _page("console_decisions", "The decision log, searched by people"),
-    ("GET", "/console/decision"): _page("console_decision", "One recorded decision, explained as of then", errors=(404,)),
+    ("GET", "/console"): _page("console", "The matrix of features by roles, for people", page_shapes.MATRIX),
+    ("GET", "/console/roles"): _page("console_roles", "The hierarchy of roles, for people", page_shapes.ROLES),
+    ("GET", "/console/try"): _page("console_try", "A form that tries a question, for people", page_shapes.TRIED),
+    ("GET", "/console/who-can"): _page(
+        "console_who_can", "Who can do something in a domain, for people", page_shapes.WHO_CAN
+    ),
+    ("GET", "/console/what-can"): _page(
+        "console_what_can", "What a subject holds and can do in a domain, for people", page_shapes.WHAT_CAN
+    ),
+    ("GET", "/console/changes"): _page(
+        "console_changes", "What commits changed in what is allowed, for people", page_shapes.CHANGES
+    ),
+    ("GET", "/console/people"): _page("console_people", "Who holds roles, for people", page_shapes.PEOPLE),
+    ("GET", "/console/person"): _page(
+        "console_person", "The roles of one subject, and what can be given and taken", page_shapes.PERSON
+    ),
+    ("POST", "/console/person"): _form(
+        "console_change_person", "Gives and takes roles by a form", 404, 409, twin=page_shapes.CHANGED_PERSON
+    ),
+    ("GET", "/console/decisions"): _page("console_decisions", "The decision log, searched by people", page_shapes.DECISIONS),
+    ("GET", "/console/decision"): _page(
+        "console_decision", "One recorded decision, explained as of then", page_shapes.DECISION, 404
+    ),
     ("GET", "/console/playground"): _page(
-        "console_playground", "A copy of the policies that people edit and try", errors=(404, 503)
+        "console_playground", "A copy of the policies that people edit and try", page_shapes.PLAYGROUND, 404, 503
     ),
-    ("POST", "/console/playground"): _form("console_judge_copy", "Judges an edited copy, or makes a patch of it", 404, 409),
-    ("GET", "/console/sign-in"): _page("console_sign_in", "Where people sign in", errors=(404,), redirects=True),
+    ("POST", "/console/playground"): _form(
+        "console_judge_copy", "Judges an edited copy, or makes a patch of it", 404, 409, twin=page_shapes.JUDGED
+    ),
+    ("GET", "/console/sign-in"): _sign_in("console_sign_in", "Where people sign in", 404),
     ("POST", "/console/sign-in"): _form("console_signs_in", "Signs a person in by an API key", 401, 404, 429),
-    ("GET", "/console/sign-in/openid"): _page(
-        "console_openid", "Sends people on to the OpenID provider", errors=(404,), redirects=True
-    ),
-    ("GET", "/console/sign-in/callback"): _page(
-        "console_openid_callback", "Where the OpenID provider sends people back to", errors=(401, 404, 503), redirects=True
+    ("GET", "/console/sign-in/openid"): _sign_in("console_openid", "Sends people on to the OpenID provider", 404),
+    ("GET", "/console/sign-in/callback"): _sign_in(
+        "console_openid_callback", "Where the OpenID provider sends people back to", 401, 404, 503
     ),
     ("POST", "/console/sign-out"): _form("console_signs_out", "Signs a person out", 404),
     ("GET", "/console/style.css"): Operation("console_style", "How the pages look", media_type="text/css"),

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from klausel.cli.assignment_file import AssignmentFile, BrokenFile, RowWriter
 from klausel.cli.change_options import MOST_SHOWN, Change, makes_change, takes_origin
 from klausel.cli.command_group import CommandGroup
-from klausel.cli.database_options import database_option, explains_storage_errors, open_existing_database
+from klausel.cli.database_options import database_option, open_existing_database
 from klausel.cli.moments import duration_of, instant_of, moment_of
 from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit
 from klausel.cli.output import say
@@ -231,7 +231,6 @@ def revoke(subject: str, role: str, domain: str, change: Change, guard: OnBehalf
 )
 @takes_origin
 @database_option
-@explains_storage_errors
 def purge_ended(before: int, origin: Origin, database: str) -> None:
     """Take away the role assignments and memberships that ended long ago; they give nothing, but stand in lists.
 
@@ -286,7 +285,6 @@ def _refusals_explained() -> Iterator[None]:
     help="Those alone that end so soon: 30d, 12h, 90m.",
 )
 @database_option
-@explains_storage_errors
 def export(file: Path | None, ended: bool, within: int | None, database: str) -> None:
     """Write all role assignments as CSV to FILE, or to standard output; `import` reads it back unchanged.
 

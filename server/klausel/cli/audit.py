@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from klausel.cli.assignment_file import RowWriter
 from klausel.cli.command_group import CommandGroup
-from klausel.cli.database_options import database_option, explains_storage_errors, open_existing_database
+from klausel.cli.database_options import database_option, open_existing_database
 from klausel.cli.formats import format_option
 from klausel.cli.moments import moment_of
 from klausel.cli.options import EXIT_PROBLEMS, fail, model_option, open_policies
@@ -96,7 +96,6 @@ def _write_change_as_json(change: Change, roles: RoleModel | None) -> None:
 @policies_option
 @model_option
 @database_option
-@explains_storage_errors
 def show(
     write: Callable[[Change, RoleModel | None], None],
     policies: Path,
@@ -178,7 +177,6 @@ def _what(change: Change, roles: RoleModel | None) -> str:
 @click.option("--subject", help="Of this subject alone, such as user:ann.")
 @click.option("--domain", help="In this very domain alone: acme, or acme/support.")
 @database_option
-@explains_storage_errors
 def state(moment: int, subject: str | None, domain: str | None, database: str) -> None:
     """Write the role assignments as they were at a moment, as CSV that `klausel assignments import` reads.
 
@@ -227,7 +225,6 @@ def _write_verdict_as_json(verdict: Verdict, findings: tuple[Finding, ...], sign
 @click.option("--public-key", type=_EXISTING, help="Key that the checkpoints were signed with; its public half.")
 @format_option({"text": _write_verdict, "json": _write_verdict_as_json})
 @database_option
-@explains_storage_errors
 def verify(
     checkpoints: Path | None,
     public_key: Path | None,
@@ -267,11 +264,7 @@ def verify(
 
 def _verified(engine: Engine, signed: dict[int, str], first: int = 1) -> Verdict:
     with tqdm(total=count_of_log(engine), unit=" rows", unit_scale=True, disable=None, desc="verifying", leave=False) as bar:
-
-        def advance(steps: int) -> None:
-            bar.update(steps)
-
-        return verify_log(engine, signed, first, advance)
+        return verify_log(engine, signed, first, bar.update)
 
 
 def _counted(count: int, name: str) -> str:
@@ -297,7 +290,6 @@ def key(file: Path) -> None:
 @click.argument("file", type=_FILE)
 @click.option("--key", "key_file", type=_EXISTING, required=True, help="Private key, as `klausel audit key` makes it.")
 @database_option
-@explains_storage_errors
 def checkpoint(file: Path, key_file: Path, database: str) -> None:
     """Sign the last record of the log and append that to FILE, to be kept where nobody can write the database.
 

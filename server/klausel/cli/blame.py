@@ -13,7 +13,7 @@ import click
 
 from klausel.cli.completion import complete_action, complete_type
 from klausel.cli.formats import format_option
-from klausel.cli.options import at_option, exits_on_problems, model_beside, open_history, with_note_on
+from klausel.cli.options import at_option, exits_on_problems, open_history, with_note_on
 from klausel.cli.output import say, say_json
 from klausel.cli.policy_folder import policies_option
 from klausel.core.analysis.other_model import note_on
@@ -27,7 +27,7 @@ from klausel.storage.file_rules import MODEL_NAME
 from klausel.storage.git.line_history import LineHistory
 from klausel.storage.git.objects import GitCommit, commit_as_json
 from klausel.storage.git.repository import GitRepository
-from klausel.storage.policy_files.folder import read_at, read_folder
+from klausel.storage.policy_files.folder import model_beside, read_at, read_folder
 from klausel.storage.policy_files.git_source import git_address
 
 

@@ -12,11 +12,11 @@ from sqlalchemy.exc import ArgumentError
 
 from klausel.cli.command_group import CommandGroup
 from klausel.cli.formats import format_option
-from klausel.cli.options import model_beside
 from klausel.cli.output import say, say_json
 from klausel.cli.service_options import service_options, settings_given
 from klausel.cli.setting_options import source_of
 from klausel.settings import SETTINGS, Setting
+from klausel.storage.policy_files.folder import model_beside
 from klausel.storage.policy_files.git_source import git_address
 
 HIDDEN = "(hidden)"

@@ -33,7 +33,12 @@ def _beside_the_policies(context: click.Context, parameter: click.Parameter, url
     return url if folder == Path() else f"{_IN_THIS_FOLDER}{folder.as_posix()}/{url.removeprefix(_IN_THIS_FOLDER)}"
 
 
-database_option = setting_option("database", callback=_beside_the_policies)
+database_option_alone = setting_option("database", callback=_beside_the_policies)
+
+
+def database_option(command: Command) -> Command:
+    """The option --database; when the database or the installation cannot be used, the command says so and exits with 1."""
+    return database_option_alone(explains_storage_errors(command))
 
 
 def check_listen_url(settings: Settings) -> None:

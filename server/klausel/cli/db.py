@@ -7,7 +7,7 @@ import re
 import click
 
 from klausel.cli.command_group import CommandGroup
-from klausel.cli.database_options import database_option, exit_without_file, explains_storage_errors, open_existing_database
+from klausel.cli.database_options import database_option, exit_without_file, open_existing_database
 from klausel.cli.options import fail
 from klausel.cli.output import say, say_lines
 from klausel.storage.database_roles import DatabaseRoles, apply_grants, grants
@@ -30,7 +30,6 @@ def db() -> None:
 
 @db.command()
 @database_option
-@explains_storage_errors
 def check(database: str) -> None:
     """Tell whether the tables are of the version that this Klausel needs; changes nothing. Exit code 1 when they are not.
 
@@ -47,7 +46,6 @@ def check(database: str) -> None:
 
 @db.command()
 @database_option
-@explains_storage_errors
 def upgrade(database: str) -> None:
     """Bring the tables to the version that this Klausel needs, or create them; all or nothing, and everything in them stays.
 
@@ -84,7 +82,6 @@ def _check_name(context: click.Context, parameter: click.Parameter, name: str) -
 )
 @click.option("--apply", "applies", is_flag=True, help="Run the statements, all or nothing, instead of printing them.")
 @database_option
-@explains_storage_errors
 def db_grants(database: str, owner: str, service: str, auditor: str, applies: bool) -> None:
     """Print the SQL that makes three roles of PostgreSQL and gives each the rights that it needs, and no others.
 

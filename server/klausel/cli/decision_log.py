@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from klausel.cli.command_group import CommandGroup
-from klausel.cli.database_options import database_option, explains_storage_errors
+from klausel.cli.database_options import database_option
 from klausel.cli.formats import format_option
 from klausel.cli.log_reading import blocks_to_read, in_period
 from klausel.cli.options import EXIT_PROBLEMS, fail
@@ -239,7 +239,6 @@ def _write_found_as_json(place: str, record: Mapping[str, object]) -> None:
 @in_period
 @format_option({"text": _write_found, "json": _write_found_as_json})
 @database_option
-@explains_storage_errors
 def find(
     files: tuple[str, ...],
     from_database: bool,

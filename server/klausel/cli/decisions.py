@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -12,7 +11,7 @@ from pathlib import Path
 import click
 
 from klausel.cli.completion import complete_action, complete_held, complete_type
-from klausel.cli.database_options import Command, database_option, explains_storage_errors, open_existing_database
+from klausel.cli.database_options import Command, database_option, open_existing_database
 from klausel.cli.formats import format_option
 from klausel.cli.moments import moment_in_log, now_option, people_at_option, say_as_of, time_of_question
 from klausel.cli.options import EXIT_DENIED, at_option, load_or_exit, model_option
@@ -24,6 +23,7 @@ from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.decisions.explain import Explanation
 from klausel.core.decisions.explain import explain as explain_request
 from klausel.core.decisions.explanation_format import explanation_as_json, explanation_lines, reason
+from klausel.core.loading.json_values import json_or_text
 from klausel.core.policy.assumed_roles import BadAssumption, assumed_roles, deepest_place
 from klausel.core.policy.holding import Pairs, Rows, held_at
 from klausel.core.policy.policy_set import PolicySet
@@ -101,7 +101,6 @@ def _question(command: Command) -> Command:
 
 @click.command(cls=Question)
 @_question
-@explains_storage_errors
 def can(**options: object) -> None:
     """Say whether SUBJECT may do ACTION to a resource: exit 0 for yes, 3 for no.
 
@@ -136,11 +135,10 @@ def _write_json(explanation: Explanation) -> None:
 @click.option(
     "--record",
     metavar="FILE:LINE",
-    help="In place of a question: a line of a decision log (FILE:LINE:NUMBER where it holds several decisions of a batch), or "
+    help="In place of a question: a line of a decision log (FILE:LINE:NUMBER where it holds several decisions), or "
     "the record itself as JSON. It is explained by the policies and the role assignments of then.",
 )
 @format_option({"text": _write_text, "json": _write_json})
-@explains_storage_errors
 def explain(write: Callable[[Explanation], None], record: str | None, **options: object) -> None:
     """Say why SUBJECT may or may not do ACTION to a resource: role, inheritance, grant, condition, nearest grants.
 
@@ -302,14 +300,4 @@ def set_property(properties: dict[str, dict[str, object]], text: str) -> None:
     if not isinstance(holder, dict) or path[-1] in holder:
         message = f"{entity}.{'.'.join(path)} is given twice; --in and each --set say different things"
         raise click.BadParameter(message, param_hint="--set")
-    holder[path[-1]] = _value(value)
-
-
-def _value(text: str) -> object:
-    def refuse(constant: str) -> object:
-        raise ValueError(f"{constant} is not JSON")
-
-    try:
-        return json.loads(text, parse_constant=refuse)
-    except (ValueError, RecursionError):
-        return text
+    holder[path[-1]] = json_or_text(value)

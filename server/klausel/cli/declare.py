@@ -10,7 +10,6 @@ from klausel.cli.options import (
     EXIT_PROBLEMS,
     fail,
     load_or_exit,
-    model_beside,
     model_option,
     refuse_several_folders,
     refuse_what_is_no_folder,
@@ -23,7 +22,7 @@ from klausel.core.formatting.declaring import type_as_yaml, with_properties_of_o
 from klausel.core.loading.load import PROPERTIES_FILE
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.terms.problem import FormatLossError
-from klausel.storage.policy_files.folder import read_files, shown
+from klausel.storage.policy_files.folder import model_beside, read_files, shown
 
 
 @click.command()

@@ -9,24 +9,22 @@ from pathlib import Path
 from typing import Literal
 
 import click
-from tqdm import tqdm
 
 from klausel.casbin_policies.engine import CompiledPolicy
-from klausel.cli.database_options import database_option, explains_storage_errors, open_existing_database
+from klausel.cli.database_options import database_option
 from klausel.cli.formats import format_option
 from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit, model_option, steps_option
 from klausel.cli.output import say_json, say_lines, say_painted
+from klausel.cli.people_concerned import people_concerned, people_option
 from klausel.cli.policy_folder import name_of, policies_option_alone
 from klausel.core.difference.causes import Cause
 from klausel.core.difference.compare import PolicyDifference, difference_between
 from klausel.core.difference.formats import as_html, as_markdown, as_text
-from klausel.core.difference.people import Concerned
 from klausel.core.difference.renames import renames_between
-from klausel.core.difference.report import DifferenceReport, Origin, People, as_json
+from klausel.core.difference.report import DifferenceReport, Origin, as_json
 from klausel.core.pictures.role_picture import role_picture
 from klausel.core.pictures.svg import as_svg
 from klausel.core.policy.policy_set import PolicySet
-from klausel.storage.assignments.people_of_roles import people_holding
 from klausel.storage.git.line_history import LineHistory
 from klausel.storage.git.objects import GitCommit, GitError
 from klausel.storage.git.repository import GitRepository
@@ -79,11 +77,10 @@ def _write_html(report: DifferenceReport) -> None:
     type=click.Choice(["more", "less", "any"]),
     help="Exit with 1 when more is allowed or less demanded, when less is allowed, or when anything changes.",
 )
-@click.option("--people", is_flag=True, help="Count the people in the database who gain and lose each thing.")
+@people_option
 @click.option("--names", is_flag=True, help="Name them too.")
 @steps_option
 @database_option
-@explains_storage_errors
 def diff(
     before: str | None,
     after: str | None,
@@ -115,7 +112,7 @@ def diff(
         ]
         difference = difference_between(sides[0].policy, sides[1].policy, max_steps)
         origins = dict(_origins(difference, sides))
-    counted, everybody = _people(difference, database, names) if people or names else (None, None)
+    counted, everybody = people_concerned(difference, database, names) if people or names else (None, None)
     renames = renames_between(sides[0].policy, sides[1].policy)
     models = sides[0].compiled.other_model, sides[1].compiled.other_model
     report = DifferenceReport(difference, sides[0].name, sides[1].name, renames, origins, counted, everybody, models)
@@ -177,40 +174,14 @@ def _origin(commit: GitCommit | Literal["work tree"] | None) -> Origin:
     return Origin(commit.id, commit.author, commit.date.date().isoformat(), commit.subject)
 
 
-def _people(difference: PolicyDifference, database: str, names: bool) -> tuple[list[People], People]:
-    """Who gains and loses by each change, and by any of them; each person counts once."""
-    gains: list[list[str]] = [[] for _ in difference.changes]
-    losses: list[list[str]] = [[] for _ in difference.changes]
-    gaining: list[str] = []
-    losing: list[str] = []
-    concerned = Concerned(difference)
-    if difference.changes:
-        engine = open_existing_database(database)
-        try:
-            asked = tqdm(people_holding(engine, concerned.roles()), unit=" people", disable=None, leave=False)
-            for subject, held in asked:
-                gain, loss = concerned.flips(subject, held)
-                for positions, lists, together in ((gain, gains, gaining), (loss, losses, losing)):
-                    for position in positions:
-                        lists[position].append(subject)
-                    if positions:
-                        together.append(subject)
-        finally:
-            engine.dispose()
-
-    def people(gain: list[str], loss: list[str]) -> People:
-        return People(len(gain), len(loss), tuple(gain) if names else (), tuple(loss) if names else ())
-
-    return [people(gain, loss) for gain, loss in zip(gains, losses, strict=True)], people(gaining, losing)
-
-
 def _painted(text: str, how: str) -> str:
     return click.style(text, bold=True) if how == "bold" else click.style(text, fg=_COLOURS[how])
 
 
 def _fails(report: DifferenceReport, fail_on: str | None) -> bool:
     """Whether what was asked for changed; a rule that demands less, or other things, may let more happen later."""
-    if fail_on is not None and report.models[0] != report.models[1]:
+    # What other entities in files mean for decisions is not compared, so it may be more and less.
+    if fail_on is not None and (report.models[0] != report.models[1] or report.entities):
         return True
     verdict = report.difference.verdict
     if fail_on == "any":

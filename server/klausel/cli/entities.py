@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 from tqdm import tqdm
 
 from klausel.cli.change_options import MOST_SHOWN, Change, makes_change
-from klausel.cli.database_options import database_option, explains_storage_errors, open_existing_database
+from klausel.cli.database_options import database_option, open_existing_database
 from klausel.cli.entity_file import (
     FORMATS,
     BrokenLine,
@@ -103,7 +103,6 @@ def import_(file: Path, format_: str | None, change: Change) -> None:
 @_format_option
 @_at_option
 @database_option
-@explains_storage_errors
 def export(file: Path | None, format_: str | None, moment: int | None, database: str) -> None:
     """Write all that is stored to FILE, or to standard output; `import` reads it back unchanged.
 
@@ -146,7 +145,6 @@ def _write(entities_: Iterable[Entity], names: list[str] | None, text: TextIO) -
 @click.option("--limit", type=click.IntRange(1, 100_000), default=100, show_default=True, help="At most so many.")
 @click.option("--after", default="", metavar="ID", help="Those behind this id.")
 @database_option
-@explains_storage_errors
 def list_(kind: str, type_: str, domain: str | None, limit: int, after: str, database: str) -> None:
     """Show what is stored of the subjects or resources (KIND) of a TYPE, as JSON lines by their ids.
 
@@ -167,7 +165,6 @@ def list_(kind: str, type_: str, domain: str | None, limit: int, after: str, dat
 @click.argument("name", metavar="TYPE:ID")
 @_at_option
 @database_option
-@explains_storage_errors
 def show(kind: str, name: str, moment: int | None, database: str) -> None:
     """Show what is stored of one subject or resource (KIND), written TYPE:ID, as a line of JSON.
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TextIO
 
+from klausel.core.loading.json_values import json_or_text
 from klausel.core.policy.entity import KINDS, Entity
 from klausel.core.policy.entity_faults import fault_in_key
 from klausel.core.policy.policy_set import PolicySet
@@ -84,30 +85,16 @@ def _column(name: str) -> str:
 
 def _cell(value: object) -> str:
     """A value so that `_value` reads it back: texts as they are, except those that look like something else."""
-    if isinstance(value, str) and value and value == value.strip() and _json(value) is None and value != "null":
+    if isinstance(value, str) and value and value == value.strip() and json_or_text(value) is value:
         return value
     return json.dumps(value, ensure_ascii=False)
 
 
-def _json(text: str) -> object:
-    """The value that a text is as JSON; None where it is none."""
-
-    def refuse(constant: str) -> object:
-        raise ValueError(f"{constant} is not JSON")
-
-    try:
-        return json.loads(text, parse_constant=refuse)
-    except (ValueError, RecursionError):
-        return None
-
-
 def _value(policy: PolicySet, kind: str, type_: str, name: str, cell: str) -> object:
     """What a cell says: JSON where it is that, else a text; of a property that is declared as a text always a text."""
-    value = _json(cell)
-    if cell.strip() == "null":
-        return None
-    if value is None:
-        return cell
+    value = json_or_text(cell)
+    if value is None or value is cell:
+        return value
     if not isinstance(value, str) and kind in KINDS:
         types = policy.declarations(type_).of_root("subject" if kind == "subject" else "resource")
         declared = None if types is None else types.get(name)

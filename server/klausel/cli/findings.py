@@ -13,9 +13,9 @@ from typing import ClassVar, NamedTuple
 import click
 from tqdm import tqdm
 
-from klausel.cli.database_options import database_option, explains_storage_errors, open_existing_database
+from klausel.cli.database_options import database_option, open_existing_database
 from klausel.cli.formats import format_option
-from klausel.cli.log_reading import MOST_FAULTS_SHOWN, Fault, blocks_to_read, processes_for, show_faults, work_on
+from klausel.cli.log_reading import Faults, blocks_to_read, processes_for, work_on
 from klausel.cli.moments import duration_of
 from klausel.cli.options import EXIT_PROBLEMS, at_option, load_or_exit, model_option
 from klausel.cli.output import say, say_json_list, say_lines
@@ -136,7 +136,6 @@ def _write_html(found: Iterator[Finding], facts: Facts, policy: PolicySet) -> No
 @policies_option
 @model_option
 @database_option
-@explains_storage_errors
 def findings(
     domain: str | None,
     within: int,
@@ -194,7 +193,7 @@ def findings(
         if has_log:
             since = time_text(int(now - unused_for) * 1_000_000_000)
             blocks = blocks_to_read(decisions, from_database, database)
-            found, warnings = _uses(blocks, since, 1 if from_database else processes_for(decisions, processes))
+            found, warnings = _uses(blocks, since, processes_for(decisions, from_database, processes))
             for warning in warnings:
                 say(f"warning: {warning}", err=True)
             facts |= {"decisions_since": since, "warnings": warnings}
@@ -213,8 +212,7 @@ class _Part(NamedTuple):
     first: str
     dropped: int
     sampled: int
-    faults: list[Fault]
-    number_of_faults: int
+    faults: Faults
 
 
 class _Worker:
@@ -229,34 +227,29 @@ class _Worker:
     @classmethod
     def work(cls, block: Block) -> _Part:
         uses: set[Use] = set()
-        faults: list[Fault] = []
-        first, dropped, number_of_faults = "", 0, 0
+        first, dropped, faults = "", 0, Faults()
         for line, time, found in uses_in(block, cls.since):
             if isinstance(found, NotCounted):
                 dropped += found.dropped
             elif isinstance(found, BadRecord):
-                number_of_faults += 1
-                if len(faults) < MOST_FAULTS_SHOWN:
-                    faults.append(Fault.at(block.file, line, found))
+                faults.add(block.file, line, found)
             else:
                 uses.add(found)
                 first = first or time
-        return _Part(list(uses), first, dropped, block.data.count(b'"sample_rate":'), faults, number_of_faults)
+        return _Part(list(uses), first, dropped, block.data.count(b'"sample_rate":'), faults)
 
 
 def _uses(blocks: Iterator[Block], since: str, processes: int) -> tuple[PermissionUse, list[str]]:
     """Who was allowed what since a time, and why some of that may be missing."""
     use = PermissionUse()
-    faults: list[Fault] = []
-    first, dropped, sampled, number_of_faults = "", 0, 0, 0
+    first, dropped, sampled, faults = "", 0, 0, Faults()
     for part in work_on(blocks, _Worker.work, _Worker.start, (since,), processes):
         use.add(part.uses)
-        faults += part.faults[: MOST_FAULTS_SHOWN - len(faults)]
-        number_of_faults += part.number_of_faults
+        faults.join(part.faults)
         first = min(first or part.first, part.first or first)
         dropped += part.dropped
         sampled += part.sampled
-    show_faults(faults, number_of_faults)
+    faults.show()
     warnings = []
     if not first:
         warnings.append(f"there is no decision since {since} in the log, so nothing counts as used")
@@ -266,8 +259,8 @@ def _uses(blocks: Iterator[Block], since: str, processes: int) -> tuple[Permissi
         warnings.append("the log leaves out some allows, so some uses are not in it")
     if dropped:
         warnings.append(f"{dropped:,} decisions were not recorded")
-    if number_of_faults:
-        warnings.append(f"{number_of_faults:,} lines are no records")
+    if faults.number:
+        warnings.append(f"{faults.number:,} lines are no records")
     return use, warnings
 
 

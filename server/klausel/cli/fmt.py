@@ -8,13 +8,13 @@ from pathlib import Path
 
 import click
 
-from klausel.cli.options import EXIT_PROBLEMS, model_beside, refuse_what_is_no_folder, write_or_exit
+from klausel.cli.options import EXIT_PROBLEMS, refuse_what_is_no_folder, write_or_exit
 from klausel.cli.output import say
 from klausel.cli.policy_folder import policies_option_alone
 from klausel.core.formatting.files import can_be_formatted, format_file
 from klausel.core.loading.load import SourceFile
 from klausel.core.terms.problem import FormatLossError, PolicyError
-from klausel.storage.policy_files.folder import folders_of, read_files, shown
+from klausel.storage.policy_files.folder import folders_of, model_beside, read_files, shown
 
 
 @click.command()

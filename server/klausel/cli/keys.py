@@ -12,7 +12,7 @@ import click
 from sqlalchemy import Engine
 
 from klausel.cli.command_group import CommandGroup
-from klausel.cli.database_options import database_option, explains_storage_errors, open_existing_database
+from klausel.cli.database_options import database_option, open_existing_database
 from klausel.cli.formats import format_option
 from klausel.cli.options import fail
 from klausel.cli.output import say, say_json
@@ -60,7 +60,6 @@ def keys() -> None:
 @click.option("--account", "accounts", multiple=True, help="Limit it to this top-level domain; repeatable. Without it, all.")
 @click.option("--expires", callback=_end_of, metavar="MOMENT", help="When it ends: 2027-01-01, or 90d. Without it, never.")
 @database_option
-@explains_storage_errors
 def new(name: str, scopes: tuple[str, ...], accounts: tuple[str, ...], expires: int | None, database: str) -> None:
     """Make a key for the application NAME, and print it once: only its hash is kept.
 
@@ -99,7 +98,6 @@ def _write_json(found: Sequence[ApiKey], now: float) -> None:
 @keys.command("list")
 @format_option({"table": _write_table, "json": _write_json})
 @database_option
-@explains_storage_errors
 def list_(write: Callable[[Sequence[ApiKey], float], None], database: str) -> None:
     """List the keys, with their scopes, accounts, ends, and when each was used last.
 
@@ -116,7 +114,6 @@ def list_(write: Callable[[Sequence[ApiKey], float], None], database: str) -> No
 @keys.command("revoke")
 @click.argument("id_", metavar="ID")
 @database_option
-@explains_storage_errors
 def revoke(id_: str, database: str) -> None:
     """Revoke the key with this ID; within a second no process of the service takes it any more.
 

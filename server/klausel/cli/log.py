@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import count, islice
 from pathlib import Path
 
@@ -13,10 +13,12 @@ from tqdm import tqdm
 
 import klausel
 from klausel.cli.completion import complete_action, complete_role, complete_type
+from klausel.cli.database_options import database_option
 from klausel.cli.formats import format_option
 from klausel.cli.moments import moment_of
 from klausel.cli.options import accepted_models, at_option, exits_on_problems, open_history
 from klausel.cli.output import say, say_json, say_lines, say_painted
+from klausel.cli.people_concerned import people_concerned, people_option
 from klausel.cli.policy_folder import policies_option
 from klausel.core.analysis.table import Sheet, as_html, csv_line
 from klausel.core.difference.commit_changes import CommitChanges, Topic, changes_of_commit
@@ -31,7 +33,6 @@ from klausel.storage.git.kept_answers import KeptAnswers
 from klausel.storage.git.objects import GitCommit, commit_as_json
 from klausel.storage.git.repository import GitRepository
 
-_Picture = Callable[[], Iterable[str]]
 _COLOURS = {"+": "green", "-": "red", "±": "yellow"}
 
 
@@ -57,6 +58,14 @@ class _Told:
 
 
 @dataclass(frozen=True, slots=True)
+class _Page:
+    """What a table needs beside its rows."""
+
+    columns: tuple[str, ...]
+    picture: Callable[[], Iterable[str]]
+
+
+@dataclass(frozen=True, slots=True)
 class _Wanted:
     """Which commits are told, beside what they are about; None for any. Moments in microseconds since 1970."""
 
@@ -72,26 +81,26 @@ class _Wanted:
         return self.author is None or self.author.casefold() in f"{commit.author} <{commit.email}>".casefold()
 
 
-def _write_text(log: Iterator[_Told], picture: _Picture) -> None:
+def _write_text(log: Iterator[_Told], page: _Page) -> None:
     for told in log:
         say_painted((*_about(told), *told.changes.text))
 
 
-def _write_json(log: Iterator[_Told], picture: _Picture) -> None:
+def _write_json(log: Iterator[_Told], page: _Page) -> None:
     for told in log:
         say_json(_as_json(told))
 
 
-def _write_csv(log: Iterator[_Told], picture: _Picture) -> None:
-    say(csv_line(_COLUMNS))
+def _write_csv(log: Iterator[_Told], page: _Page) -> None:
+    say(csv_line(page.columns))
     for told in log:
-        for row in _rows(told):
+        for row in _rows(told, _for_programs(told), page.columns):
             say(csv_line(row))
 
 
-def _write_html(log: Iterator[_Told], picture: _Picture) -> None:
-    rows = (row for told in log for row in _rows(told))
-    sheet = Sheet("What the commits changed", (), (), _COLUMNS, [("", rows)], lambda notes: (), picture=picture)
+def _write_html(log: Iterator[_Told], page: _Page) -> None:
+    rows = (row for told in log for row in _rows(told, _for_reading(told), page.columns))
+    sheet = Sheet("What the commits changed", (), (), page.columns, [("", rows)], lambda notes: (), picture=page.picture)
     say_lines(as_html(sheet))
 
 
@@ -116,8 +125,10 @@ def _write_html(log: Iterator[_Told], picture: _Picture) -> None:
     is_flag=True,
     help="Mark the commits that a service would have refused: a policy test fails, or an invariant does not hold. Slower.",
 )
+@people_option
 @at_option
 @policies_option
+@database_option
 @format_option(
     {"text": _write_text, "json": _write_json, "csv": _write_csv, "html": _write_html},
     help="json: one commit a line; csv and html: a row for each change.",
@@ -133,9 +144,11 @@ def log(
     fresh: bool,
     first_parent: bool,
     check: bool,
+    people: bool,
     at: str | None,
     policies: Path,
-    write: Callable[[Iterator[_Told], _Picture], None],
+    database: str,
+    write: Callable[[Iterator[_Told], _Page], None],
 ) -> None:
     """List the commits that changed what the policies mean, newest first, each with its gains and losses.
 
@@ -151,11 +164,13 @@ def log(
       klausel log --since 2026-01-01 --author ann --format csv > changes.csv
     """
     wanted = _Wanted(since, until, author)
-    told = _log(policies, at, first_parent, Topic(role, resource_type, action), wanted, fresh, check)
+    topic = Topic(role, resource_type, action)
+    told = _log(policies, at, first_parent, topic, wanted, fresh, check, database if people else None)
+    page = _Page((*_COLUMNS, "people") if people else _COLUMNS, lambda: _roles_at(policies, at))
     found = count()
     with exits_on_problems(policies, at), closing(told):
         listed = (one for one, _ in zip(islice(told, number), found, strict=False))
-        write(listed, lambda: _roles_at(policies, at))
+        write(listed, page)
     if not next(found):
         say("klausel: no commit changed anything of this", err=True)
 
@@ -169,7 +184,14 @@ def _roles_at(policies: Path, at: str | None) -> Iterable[str]:
 
 
 def _log(
-    policies: Path, at: str | None, first_parent: bool, topic: Topic, wanted: _Wanted, fresh: bool, check: bool
+    policies: Path,
+    at: str | None,
+    first_parent: bool,
+    topic: Topic,
+    wanted: _Wanted,
+    fresh: bool,
+    check: bool,
+    database: str | None,
 ) -> Generator[_Told]:
     opened, commit, folder = open_history(policies, at)
     with closing(opened) as repository:
@@ -180,7 +202,11 @@ def _log(
         bar = tqdm(total=len(commits), unit=" commits", leave=False, disable=None)
         with rare_collections(), _Kept(repository, topic, fresh) as kept, bar:
             for one, name in commits:
-                changes = _changes_at(history, one, name, topic, kept.of(name))
+                if database is None:
+                    changes = _changes_at(history, one, name, topic, kept.of(name))
+                else:
+                    # Who holds a role today is another answer tomorrow, so nothing of this is kept.
+                    changes = _changes(history.step(one, name), topic, database)
                 if refused is not None:
                     changes = _with_refusal(changes, _refusal(refused, one, name, kept.refusals_of(name)))
                 bar.update()
@@ -205,7 +231,7 @@ class _Kept:
 
     def of(self, folder: str) -> KeptAnswers:
         """What commits changed in a folder of this name, shown from here, by this version, about this topic."""
-        return self._kept("log 2", folder, {"topic": asdict(self._topic)})
+        return self._kept("log 3", folder, {"topic": asdict(self._topic)})
 
     def refusals_of(self, folder: str) -> KeptAnswers:
         """Why a service of this version would have refused commits, with the models that are accepted here."""
@@ -265,7 +291,8 @@ def _with_refusal(changes: _Changes | None, told: list[str]) -> _Changes | None:
     return _Changes(first + changes.text, rows + changes.rows, {**changes.members, "would_have_been_refused": told})
 
 
-def _changes(step: Step, topic: Topic) -> _Changes | None:
+def _changes(step: Step, topic: Topic, database: str | None = None) -> _Changes | None:
+    """What a commit changed of what is asked about, with the people of a database that it concerns; None for nothing."""
     before = None if step.before is None else step.before.policy
     after = None if step.after is None else step.after.policy
     if step.after is not None and after is None:
@@ -273,6 +300,9 @@ def _changes(step: Step, topic: Topic) -> _Changes | None:
     else:
         problems, changes = (), changes_of_commit(before, after, step.commit.id, topic)
         has_other_model = _has_other_model(step)
+    if database is not None and changes.report is not None:
+        people, everybody = people_concerned(changes.report.difference, database)
+        changes = replace(changes, report=replace(changes.report, people=people, everybody=everybody))
     if not (changes or has_other_model or problems):
         return None
     text = list(_lines(step, changes, has_other_model, problems))
@@ -345,15 +375,34 @@ _COLUMNS = (
 )
 
 
-def _rows(told: _Told) -> Iterator[tuple[str, ...]]:
-    """A row for each thing that a commit changed, each with all about the commit."""
+def _for_reading(told: _Told) -> tuple[str, ...]:
+    """All about a commit as people read it: ids as short as in the text, days, and nothing that goes without saying."""
     commit = told.commit
-    about = (
-        *(commit.id, commit.date.isoformat(), commit.author, commit.email, commit.committer),
-        "; ".join(f"{key}: {value}" for key, value in commit.trailers),
+    committer = commit.committer if (commit.committer, commit.committer_email) != (commit.author, commit.email) else ""
+    return (
+        *(commit.id[:12], f"{commit.date:%Y-%m-%d}", commit.author, commit.email, committer, _trailers(commit)),
+        *(commit.signature or "", (told.merged_by or "")[:12], commit.subject),
+    )
+
+
+def _for_programs(told: _Told) -> tuple[str, ...]:
+    """All about a commit, each in full."""
+    commit = told.commit
+    return (
+        *(commit.id, commit.date.isoformat(), commit.author, commit.email, commit.committer, _trailers(commit)),
         *(commit.signature or "none", told.merged_by or "", commit.subject),
     )
-    yield from ((*about, *cells) for cells in told.changes.rows)
+
+
+def _trailers(commit: GitCommit) -> str:
+    return "; ".join(f"{key}: {value}" for key, value in commit.trailers)
+
+
+def _rows(told: _Told, about: tuple[str, ...], columns: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """A row for each thing that a commit changed, each with all about the commit, as wide as the columns."""
+    for cells in told.changes.rows:
+        row = (*about, *cells)
+        yield row + ("",) * (len(columns) - len(row))
 
 
 def _cells(changes: CommitChanges, has_other_model: bool, problems: tuple[Problem, ...]) -> Iterator[list[str]]:
@@ -366,10 +415,14 @@ def _cells(changes: CommitChanges, has_other_model: bool, problems: tuple[Proble
     )
     for kind, texts in stated:
         yield from ([kind, "", "", "", "", text] for text in texts)
-    for change in () if changes.report is None else changes.report.difference.changes:
+    report = changes.report
+    if report is None:
+        return
+    for position, change in enumerate(report.difference.changes):
         kind = "gain and loss" if change.gain and change.loss else "gain" if change.gain else "loss"
         who = ", ".join((*change.who, *change.with_it))
-        yield [kind, who, change.resource_type, change.action, change.before.text(), change.after.text()]
+        people = [str(report.people[position])] if report.people is not None else []
+        yield [kind, who, change.resource_type, change.action, change.before.text(), change.after.text(), *people]
 
 
 def _paint(text: str, style: str) -> str:

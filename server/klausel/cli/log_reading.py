@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import closing
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -65,16 +66,28 @@ class _Time(click.ParamType[str]):
         return time_text(((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1000)
 
 
-class Fault(NamedTuple):
-    """A line that is no record."""
+@dataclass(slots=True)
+class Faults:
+    """Lines that are no records: what is said of the first ones, and how many there are."""
 
-    place: str
-    message: str
+    first: list[str] = field(default_factory=list)
+    number: int = 0
 
-    @classmethod
-    def at(cls, file: str, line: int, error: BadRecord) -> Fault:
-        """The fault of a line."""
-        return cls(f"{file}:{line}", f"the line {error}")
+    def add(self, file: str, line: int, error: BadRecord) -> None:
+        """Adds a line."""
+        self.join(Faults([f"{file}:{line}: error: the line {error}; it is passed over"], 1))
+
+    def join(self, later: Faults) -> None:
+        """Adds those of a later part."""
+        self.first += later.first[: MOST_FAULTS_SHOWN - len(self.first)]
+        self.number += later.number
+
+    def show(self) -> None:
+        """Prints the first ones, and how many more there were."""
+        for message in self.first:
+            say(message, err=True)
+        if self.number > MOST_FAULTS_SHOWN:
+            say(f"and {self.number - MOST_FAULTS_SHOWN} more lines that are no records", err=True)
 
 
 def reads_logs(command: Command) -> Command:
@@ -147,40 +160,24 @@ def work_on(
             yield waiting.popleft().result()
 
 
-def processes_for(files: tuple[str, ...], processes: int) -> int:
-    """One for a log so small that others would not be started before it is read."""
+def processes_for(files: tuple[str, ...], from_database: bool, processes: int) -> int:
+    """One for a log in the database, and for one so small that others would not be started before it is read."""
     sizes = [Path(name).stat().st_size for name in files if Path(name).is_file()]
     is_small = len(sizes) == len(files) and sum(sizes) < SMALL_BYTES and not any(name.endswith(".gz") for name in files)
-    return 1 if is_small else processes
+    return 1 if is_small or from_database else processes
 
 
 SMALL_BYTES = 16 * 1024 * 1024
 
 
-def sort_records(
-    block: Block, count: Callable[[Recorded, int], None], count_dropped: Callable[[int], None]
-) -> tuple[list[Fault], int]:
-    """Hands each record of a block, with its line, and each number of dropped ones to who counts them.
-
-    Returns the first faults, and how many there are.
-    """
-    faults: list[Fault] = []
-    number = 0
+def sort_records(block: Block, count: Callable[[Recorded, int], None], count_dropped: Callable[[int], None]) -> Faults:
+    """Hands each record of a block, with its line, and each number of dropped ones to who counts them; returns the rest."""
+    faults = Faults()
     for line, record in records_in(block):
         if isinstance(record, BadRecord):
-            number += 1
-            if len(faults) < MOST_FAULTS_SHOWN:
-                faults.append(Fault.at(block.file, line, record))
+            faults.add(block.file, line, record)
         elif isinstance(record, Dropped):
             count_dropped(record.number)
         else:
             count(record, line)
-    return faults, number
-
-
-def show_faults(faults: list[Fault], number: int) -> None:
-    """Prints the first lines that were no records, and how many more there were."""
-    for place, message in faults[:MOST_FAULTS_SHOWN]:
-        say(f"{place}: error: {message}; it is passed over", err=True)
-    if number > MOST_FAULTS_SHOWN:
-        say(f"and {number - MOST_FAULTS_SHOWN} more lines that are no records", err=True)
+    return faults

@@ -18,7 +18,6 @@ from klausel.cli.options import (
     accepted_models,
     fail,
     load_or_exit,
-    model_beside,
     model_option,
     say_other_model,
     with_other_model,
@@ -32,6 +31,7 @@ from klausel.core.terms.problem import Place
 from klausel.core.testing.mutants import Mutant, mutants
 from klausel.core.testing.mutation import Judge, Verdict, missing_test, mutants_as_json, score
 from klausel.service.pipeline import LoadedPolicy, open_policy
+from klausel.storage.policy_files.folder import model_beside
 from klausel.storage.policy_files.git_source import git_address
 
 FEWEST_FOR_PROCESSES = 1000

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,10 +17,16 @@ from klausel.core.terms.moment import is_moment
 from klausel.core.terms.problem import PolicyError
 from klausel.service.pipeline import LoadedPolicy, load_files
 from klausel.settings import Settings
-from klausel.storage.file_rules import DEFAULT_MODEL
 from klausel.storage.git.objects import GitCommit, GitError
 from klausel.storage.git.repository import GitRepository
-from klausel.storage.policy_files.folder import PolicyFiles, folders_of, read_at, read_folder, tree_path_of
+from klausel.storage.policy_files.folder import (
+    PolicyFiles,
+    folders_of,
+    model_beside,
+    read_at,
+    read_folder,
+    tree_path_of,
+)
 from klausel.storage.policy_files.git_source import git_address
 from klausel.storage.policy_files.replace_file import replace_file
 
@@ -57,15 +62,6 @@ at_option = click.option(
     help="Policies as of a commit of their git repository: a branch, a tag, an id, HEAD~2; or what was in force at a moment: "
     "2026-03-01, main@2026-03-01T12:00. Nothing is checked out.",
 )
-
-
-def model_beside(policies: Path, model: Path | None) -> Path:
-    """The model to use: the one named, else `model.conf` beside the policies, in the working directory, of Klausel itself."""
-    if model is not None:
-        return model
-    here = Path(_DEFAULTS.model)
-    places = (folders_of(policies)[0].resolve().parent / here, here, DEFAULT_MODEL)
-    return next((place for place in places if os.path.isfile(place)), here)
 
 
 def refuse_several_folders(policies: Path, why: str) -> None:

@@ -18,10 +18,10 @@ def say(line: str = "", err: bool = False) -> None:
     click.echo(shown(line), err=err)
 
 
-def say_lines(lines: Iterable[str], err: bool = False) -> None:
+def say_lines(lines: Iterable[str]) -> None:
     """Prints lines, each as `say` does."""
     for line in lines:
-        say(line, err)
+        say(line)
 
 
 def say_painted(lines: Iterable[str], err: bool = False) -> None:

@@ -108,6 +108,7 @@ _CHANGES: Members = {
     "former_names": ["string"],
     "not_compared": ["string"],
     "rules": [{"text": "string", "movement": "string"}],
+    "people": _PEOPLE,
 }
 _FLIP_SIDE: Members = {"decision": "boolean", "grant": {"": "null", **_RECORDED_GRANT}, "judged": "boolean"}
 _END_OF_CHAIN: Members = {"": "null", "number": "integer", "hash": "string"}
@@ -223,7 +224,6 @@ OUTPUTS: Mapping[str, Output] = {
             "changed_rules": ["string"],
             "changed_types": ["string"],
             "changed_entities": ["string"],
-            "people": _PEOPLE,
         },
     ),
     "explain": Output(
@@ -455,7 +455,7 @@ OUTPUTS: Mapping[str, Output] = {
 def schema_of(command: str) -> dict[str, object]:
     """The JSON Schema of what a command prints; of each line where it prints an object a line."""
     output = OUTPUTS[command]
-    inside = _schema({"version": "integer", **output.form})
+    inside = form_as_schema({"version": "integer", **output.form})
     inside["properties"]["version"] = {"const": VERSION_OF_JSON}  # type: ignore[index]
     whole = {"type": "array", "items": inside} if output.kind == "list" else inside
     each = "; each line is one such object" if output.kind == "lines" else ""
@@ -463,20 +463,21 @@ def schema_of(command: str) -> dict[str, object]:
     return {"$schema": DIALECT, "title": title, **whole}
 
 
-def _schema(form: Form) -> dict[str, object]:
+def form_as_schema(form: Form) -> dict[str, object]:
+    """A form as a JSON Schema."""
     if isinstance(form, str):
         types = form.split("|")
         return {"type": types[0] if len(types) == 1 else types}
     if not isinstance(form, Mapping):
         (item,) = form
-        return {"type": "array", "items": _schema(item)}
+        return {"type": "array", "items": form_as_schema(item)}
     members = {name: inner for name, inner in form.items() if name not in ("", "*")}
     schema: dict[str, object] = {"type": ["object", "null"] if "" in form else "object"}
     required = [name for name in members if not name.endswith("?")]
     if members:
-        schema |= {"properties": {name.removesuffix("?"): _schema(inner) for name, inner in members.items()}}
+        schema |= {"properties": {name.removesuffix("?"): form_as_schema(inner) for name, inner in members.items()}}
     if required:
         schema["required"] = required
     if "*" in form:
-        schema["additionalProperties"] = _schema(form["*"])
+        schema["additionalProperties"] = form_as_schema(form["*"])
     return schema

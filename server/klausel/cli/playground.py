@@ -15,7 +15,6 @@ from klausel.cli.options import (
     accepted_models,
     exits_on_problems,
     fail,
-    model_beside,
     model_option,
     refuse_several_folders,
     refuse_what_is_no_folder,
@@ -25,7 +24,7 @@ from klausel.cli.output import say
 from klausel.cli.policy_folder import policies_option
 from klausel.service.playground import Playground
 from klausel.settings import Settings
-from klausel.storage.policy_files.folder import read_folder, shown
+from klausel.storage.policy_files.folder import model_beside, read_folder, shown
 from klausel.storage.policy_files.saving import save_files
 
 _HOST = "127.0.0.1"

@@ -40,9 +40,9 @@ class PolicyTestFile(pytest.File):
 
     def _loaded(self) -> LoadedPolicy:
         """The policy set that the file belongs to, read once a run."""
-        from klausel.cli.options import model_beside
         from klausel.core.terms.problem import PolicyError
         from klausel.service.pipeline import open_policy
+        from klausel.storage.policy_files.folder import model_beside
 
         folder = self.path.parent.parent
         known = self.config.stash.setdefault(_LOADED, {})

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import click
 
-from klausel.cli.database_options import explains_storage_errors
 from klausel.cli.formats import format_option
 from klausel.cli.log_reading import (
-    MOST_FAULTS_SHOWN,
-    Fault,
+    Faults,
     Source,
     blocks_to_read,
     in_period,
     processes_for,
     reads_logs,
-    show_faults,
     sort_records,
     work_on,
 )
@@ -35,13 +31,11 @@ from klausel.storage.decision_log.files import Block
 _WORDS = {"more": "deny → allow", "less": "allow → deny"}
 
 
-@dataclass(slots=True)
-class _Part:
+class _Part(NamedTuple):
     """What one block gave."""
 
     tally: FlipTally
-    faults: list[Fault] = field(default_factory=list)
-    number_of_faults: int = 0
+    faults: Faults
 
 
 def _write_text(found: _Part, loaded: LoadedPolicy) -> None:
@@ -55,7 +49,7 @@ def _write_json(found: _Part, loaded: LoadedPolicy) -> None:
     if loaded.commit is not None:
         policy |= {"commit": loaded.commit.id, "dirty": loaded.commit.dirty}
     told = tally_as_json(found.tally, loaded.compiled.policy.grants)
-    answer = {"policy": policy, **told, "lines_that_are_no_records": found.number_of_faults}
+    answer = {"policy": policy, **told, "lines_that_are_no_records": found.faults.number}
     say_json(with_other_model(loaded, answer), indent=2)
 
 
@@ -66,7 +60,6 @@ def _write_json(found: _Part, loaded: LoadedPolicy) -> None:
 @click.option(
     "--fail-on", type=click.Choice(["any", "more", "less"]), help="Exit with 1 when a decision flips so: to allow, to deny."
 )
-@explains_storage_errors
 def replay(
     files: tuple[str, ...],
     from_database: bool,
@@ -93,14 +86,13 @@ def replay(
     """
     loaded = load_or_exit(policies, model, at=at)
     source = Source(policies, model, at, loaded.files_digest)
-    found = _Part(FlipTally())
+    found = _Part(FlipTally(), Faults())
     blocks = blocks_to_read(files, from_database, database)
-    number = 1 if from_database else processes_for(files, processes)
+    number = processes_for(files, from_database, processes)
     for part in work_on(blocks, _Worker.work, _Worker.start, (source, since, until), number):
         found.tally.add(part.tally)
-        found.faults += part.faults[: MOST_FAULTS_SHOWN - len(found.faults)]
-        found.number_of_faults += part.number_of_faults
-    show_faults(found.faults, found.number_of_faults)
+        found.faults.join(part.faults)
+    found.faults.show()
     write(found, loaded)
     raise SystemExit(EXIT_PROBLEMS if _fails(found.tally, fail_on) else 0)
 
@@ -128,8 +120,8 @@ class _Worker:
         def count_dropped(number: int) -> None:
             counter.tally.dropped += number
 
-        faults, number_of_faults = sort_records(block, count, count_dropped)
-        return _Part(counter.take(), faults, number_of_faults)
+        faults = sort_records(block, count, count_dropped)
+        return _Part(counter.take(), faults)
 
 
 def _fails(tally: FlipTally, fail_on: str | None) -> bool:

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import click
 
-from klausel.cli.database_options import database_option, explains_storage_errors, open_existing_database
+from klausel.cli.database_options import database_option, open_existing_database
 from klausel.cli.formats import format_option
 from klausel.cli.moments import moment_of, people_at_option
 from klausel.cli.options import at_option, fail, load_or_exit, model_option
 from klausel.cli.output import say
+from klausel.cli.people_concerned import holders_concerned, people_option
 from klausel.cli.policy_folder import policies_option
 from klausel.cli.review_sheet import apply, sheet, verify
 from klausel.cli.search import domain_named, people_with_effective_roles
@@ -64,7 +65,6 @@ in_option = click.option(
 @policies_option
 @model_option
 @database_option
-@explains_storage_errors
 def matrix(
     by: str,
     domain: str | None,
@@ -144,19 +144,20 @@ def review() -> None:
     help="With --by person: the moment of the last review, for its role assignments.",
 )
 @people_at_option
+@people_option
 @written_option
 @facts_option
 @at_option
 @policies_option
 @model_option
 @database_option
-@explains_storage_errors
 def changes(
     since: str,
     by: str,
     domain: str | None,
     moment_then: int | None,
     moment: int | None,
+    people: bool,
     write: Writer,
     facts_file: Path | None,
     at: str | None,
@@ -166,8 +167,8 @@ def changes(
 ) -> None:
     """Write what changed since the last access review: each role, or person, and action that allows something else now.
 
-    Conditions are compared by what they mean. By role it needs the policies alone. By person it compares the policies and
-    the role assignments of then and of now; those of then come from their change log.
+    Conditions are compared by what they mean. By role it needs the policies alone; --people counts whom each row concerns.
+    By person it compares the policies and the role assignments of then and of now; those of then come from their change log.
 
     \b
     Examples:
@@ -182,19 +183,22 @@ def changes(
     if by == "role":
         if domain is not None or moment_then is not None or moment is not None:
             raise click.UsageError("--in, --people-since and --people-at go with --by person")
-        _write(sheet_of_changes(*sides, facts), write, facts_file, before, after)
+        holders = holders_concerned(*sides, database) if people else None
+        _write(sheet_of_changes(*sides, facts, holders), write, facts_file, before, after)
         return
+    if people:
+        raise click.UsageError("--people goes with --by role; by person each row is about somebody")
     if domain is None or moment_then is None:
         raise click.UsageError(
             "--by person needs --in and --people-since: name the domain, and the moment of the last review"
         )
     where = domain_named(sides[1].roles, domain)
     with closing(AssignmentStore(open_existing_database(database))) as store:
-        people = tuple(
+        then, now = (
             _people_in(store, policy, where, when) for policy, when in zip(sides, (moment_then, moment), strict=True)
         )
         facts += (_people_fact(store, moment_then, " then"), _people_fact(store, moment, " now"))
-        _write(sheet_of_personal_changes(*sides, where, (people[0], people[1]), facts), write, facts_file, before, after)
+        _write(sheet_of_personal_changes(*sides, where, (then, now), facts), write, facts_file, before, after)
 
 
 for _command in (sheet, apply, verify):

@@ -16,6 +16,7 @@ from klausel.core.records.review_sheet import COLUMNS, DECISIONS, TO_FILL_IN, as
 
 MOST_ROWS = 1_000_000
 """A spreadsheet program opens no more."""
+VERSION_OF_FACTS = 1
 LARGEST_SHEET = 256 * 1024 * 1024
 LARGEST_UNPACKED = 4 * LARGEST_SHEET
 _SHEET = "review"
@@ -35,7 +36,8 @@ def write_csv(file: Path, facts: Mapping[str, str], rows: Iterable[Row]) -> None
         lines.writerow(COLUMNS)
         lines.writerows([as_csv_cell(cell) for cell in row] for row in rows)
     beside = file.with_name(f"{file.name}.facts.json")
-    beside.write_text(json.dumps(facts, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    told = {"version": VERSION_OF_FACTS, **facts}
+    beside.write_text(json.dumps(told, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
 
 
 def write_xlsx(file: Path, facts: Mapping[str, str], rows: Iterable[Row]) -> None:

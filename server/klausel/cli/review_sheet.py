@@ -15,8 +15,8 @@ from sqlalchemy import Connection, Engine
 from tqdm import tqdm
 
 from klausel.cli.change_options import MOST_SHOWN, origin_here
-from klausel.cli.database_options import database_option, explains_storage_errors, open_existing_database
-from klausel.cli.log_reading import blocks_to_read, show_faults, sort_records
+from klausel.cli.database_options import database_option, open_existing_database
+from klausel.cli.log_reading import Faults, blocks_to_read, sort_records
 from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit, model_option
 from klausel.cli.output import say
 from klausel.cli.policy_folder import policies_option_alone
@@ -81,7 +81,6 @@ _EXISTING = click.Path(path_type=Path, dir_okay=False, exists=True)
 @policies_option_alone
 @model_option
 @database_option
-@explains_storage_errors
 def sheet(
     out: Path,
     domain: str | None,
@@ -207,13 +206,14 @@ def _in_scope(
 
 
 def _last_use(policy: PolicySet, files: tuple[str, ...], database: str) -> LastUse:
-    uses = LastUse(policy)
+    uses, faults = LastUse(policy), Faults()
 
     def count(record: Recorded, line: int) -> None:
         uses.count(record)
 
     for block in blocks_to_read(files, False, database):
-        show_faults(*sort_records(block, count, lambda number: None))
+        faults.join(sort_records(block, count, lambda number: None))
+    faults.show()
     return uses
 
 
@@ -253,7 +253,6 @@ def _file_names(out: Path, names: Collection[str]) -> Iterator[tuple[str, Path]]
 @policies_option_alone
 @model_option
 @database_option
-@explains_storage_errors
 def apply(
     file: Path,
     key_file: Path | None,
@@ -425,7 +424,6 @@ def _say_undecided(review: _Review) -> None:
 @click.option("--public-key", type=_EXISTING, required=True, help="Key that the evidence was signed with; its public half.")
 @click.option("--sheet", "sheet_file", type=_EXISTING, help="The sheet that was applied, to be compared too.")
 @database_option
-@explains_storage_errors
 def verify(evidence: Path, public_key: Path, sheet_file: Path | None, database: str) -> None:
     """Check that the EVIDENCE of a review is as it was signed, and that the change log holds its record.
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from klausel.cli.file_schemas import FILES, schema_of_file
 from klausel.cli.options import EXIT_PROBLEMS, fail, refuse_what_is_no_folder, write_or_exit
 from klausel.cli.output import say, say_lines
 from klausel.cli.output_schemas import OUTPUTS, schema_of
@@ -24,7 +25,7 @@ from klausel.storage.policy_files.folder import folders_of, read_files, shown
 @click.option(
     "--output",
     metavar="COMMAND",
-    help='Print the schema of what a command writes with --format json instead: diff, "decisions find".',
+    help='Print the schema of the JSON that a command prints or writes instead: diff, "decisions find", "review apply".',
 )
 @click.option("--check", "is_check", is_flag=True, help="Write nothing; exit with 1 when a schema is not up to date.")
 def schema(policies: Path, output: str | None, is_check: bool) -> None:
@@ -41,10 +42,13 @@ def schema(policies: Path, output: str | None, is_check: bool) -> None:
       klausel schema --output diff
     """
     if output is not None:
-        if output not in OUTPUTS:
-            message = f'no command "{output}" has --format json; there are {", ".join(OUTPUTS)}'
+        if output not in OUTPUTS and output not in FILES:
+            message = (
+                f'no command "{output}" has --format json or writes such a file; there are {", ".join((*OUTPUTS, *FILES))}'
+            )
             raise click.BadParameter(message, param_hint="--output")
-        say_lines(json.dumps(schema_of(output), indent=2).splitlines())
+        found = schema_of(output) if output in OUTPUTS else schema_of_file(output)
+        say_lines(json.dumps(found, indent=2).splitlines())
         return
     refuse_what_is_no_folder(policies)
     folders = folders_of(policies)

@@ -12,7 +12,7 @@ import click
 from sqlalchemy import Engine
 
 from klausel.cli.completion import complete_action, complete_type
-from klausel.cli.database_options import database_option, explains_storage_errors, open_existing_database
+from klausel.cli.database_options import database_option, open_existing_database
 from klausel.cli.decisions import ENTITIES, resource_named, set_option, set_property
 from klausel.cli.formats import format_option
 from klausel.cli.moments import moment_in_log, now_option, people_at_option, say_as_of, time_of_question
@@ -147,7 +147,6 @@ searched_option = format_option({"text": _Text, "json": _Json}, help="json: one 
 @policies_option
 @model_option
 @database_option
-@explains_storage_errors
 def who_can_command(
     action: str,
     resource: str,
@@ -257,8 +256,8 @@ def _introduce(question: Question) -> None:
     say(f"{question.action} {question.resource_type}{where}:")
     for grant in question.grants:
         say(f"  {grant.source}: {grant}")
-        if grant.condition is not None and grant.condition_text != str(grant.condition):
-            say(f"    that is, when {grant.condition}")
+        if grant.written is not None and grant.condition_text != str(grant.written):
+            say(f"    that is, when {grant.written}")
         if grant.because:
             say(f"    because: {grant.because}")
     say()
@@ -279,7 +278,6 @@ def _line(found: Found) -> str:
 @policies_option
 @model_option
 @database_option
-@explains_storage_errors
 def what_can_command(
     subject: str,
     domain: str,

@@ -26,7 +26,7 @@ from klausel.cli.change_options import origin_here
 from klausel.cli.database_options import check_listen_url, explains_storage_errors
 from klausel.cli.oauth_settings import check_oauth
 from klausel.cli.oidc_settings import check_oidc
-from klausel.cli.options import fail, load_or_exit, model_beside
+from klausel.cli.options import fail, load_or_exit
 from klausel.cli.output import say
 from klausel.cli.service_options import service_options, settings_given
 from klausel.cli.worker_server import WorkerServer
@@ -51,7 +51,7 @@ from klausel.storage.callers.keys import KeyStore
 from klausel.storage.decision_log.queue import SinkError
 from klausel.storage.decision_log.sinks import STDOUT, open_sink
 from klausel.storage.file_rules import DEMO_FILE
-from klausel.storage.policy_files.folder import folders_of
+from klausel.storage.policy_files.folder import folders_of, model_beside
 from klausel.storage.policy_files.git_source import git_address
 from klausel.storage.schema import open_database
 from klausel.storage.sql.access import READS_AT_ONCE, WRITES_AT_ONCE

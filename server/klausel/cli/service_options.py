@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from klausel.cli.database_options import database_option
+from klausel.cli.database_options import database_option_alone
 from klausel.cli.options import accepted_models, model_option
 from klausel.cli.policy_folder import policies_option
 from klausel.cli.setting_options import config_option, setting_option
@@ -23,7 +23,7 @@ def service_options(command: Command) -> Command:
     for name in reversed(SETTINGS):
         if name not in _OF_THEIR_OWN:
             command = setting_option(name)(command)
-    return config_option(policies_option(model_option(database_option(command))))
+    return config_option(policies_option(model_option(database_option_alone(command))))
 
 
 def settings_given(policies: Path, model: Path | None, options: Mapping[str, Any]) -> Settings:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from klausel.cli.database_options import database_option, explains_storage_errors, open_existing_database
+from klausel.cli.database_options import database_option, open_existing_database
 from klausel.cli.decisions import SOMEBODY, request_of
 from klausel.cli.moments import time_of_question
 from klausel.cli.options import load_or_exit, model_option, read_policies
@@ -42,7 +42,6 @@ _DELIMITERS = " \t\n,"
 @policies_option
 @model_option
 @database_option
-@explains_storage_errors
 def shell(policies: Path, model: Path | None, database: str) -> None:
     """Ask questions at a prompt: who you are, what you may do, and why; Tab completes roles, actions, types and properties.
 
@@ -72,7 +71,6 @@ class Shell(cmd.Cmd):
         self._subject, self._held, self._where = SOMEBODY, (), None
         self._asked: tuple[str, ...] = ()
         self._answer: Explanation | None = None
-        self._is_fresh = True
 
     _subject: str
     _held: Pairs

@@ -9,17 +9,14 @@ from typing import ClassVar, NamedTuple
 
 import click
 
-from klausel.cli.database_options import explains_storage_errors
 from klausel.cli.formats import format_option
 from klausel.cli.log_reading import (
-    MOST_FAULTS_SHOWN,
-    Fault,
+    Faults,
     Source,
     blocks_to_read,
     in_period,
     processes_for,
     reads_logs,
-    show_faults,
     sort_records,
     work_on,
 )
@@ -48,8 +45,7 @@ class _Part(NamedTuple):
     """What one block gave."""
 
     usage: Usage
-    faults: list[Fault]
-    number_of_faults: int
+    faults: Faults
 
 
 def _write_text(loaded: LoadedPolicy, usage: Usage, warnings: Sequence[str]) -> None:
@@ -80,7 +76,6 @@ def _say_warnings(warnings: Sequence[str]) -> None:
 @reads_logs
 @in_period
 @format_option({"text": _write_text, "json": _write_json, "csv": _write_csv})
-@explains_storage_errors
 def unused(
     files: tuple[str, ...],
     from_database: bool,
@@ -105,15 +100,14 @@ def unused(
     """
     loaded = load_or_exit(policies, model, at=at)
     source = Source(policies, model, at, loaded.files_digest)
-    usage, faults, number_of_faults = Usage(), list[Fault](), 0
+    usage, faults = Usage(), Faults()
     blocks = blocks_to_read(files, from_database, database)
-    number = 1 if from_database else processes_for(files, processes)
+    number = processes_for(files, from_database, processes)
     for part in work_on(blocks, _Worker.work, _Worker.start, (source, since, until), number):
         usage.add(part.usage)
-        faults += part.faults[: MOST_FAULTS_SHOWN - len(faults)]
-        number_of_faults += part.number_of_faults
-    show_faults(faults, number_of_faults)
-    write(loaded, usage, list(_warnings(usage, since, number_of_faults)))
+        faults.join(part.faults)
+    faults.show()
+    write(loaded, usage, list(_warnings(usage, since, faults.number)))
 
 
 class _Worker:
@@ -135,8 +129,8 @@ class _Worker:
         def count_dropped(number: int) -> None:
             counter.usage.dropped += number
 
-        faults, number_of_faults = sort_records(block, count, count_dropped)
-        return _Part(counter.take(), faults, number_of_faults)
+        faults = sort_records(block, count, count_dropped)
+        return _Part(counter.take(), faults)
 
 
 def _warnings(usage: Usage, since: str | None, number_of_faults: int) -> Iterator[str]:

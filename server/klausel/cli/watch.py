@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from klausel.cli.options import accepted_models, model_beside, open_policies
+from klausel.cli.options import accepted_models, open_policies
 from klausel.cli.output import say, say_painted
 from klausel.cli.problem_lines import Terminal, lines_of
 from klausel.core.difference.compare import difference_between
@@ -22,7 +22,7 @@ from klausel.core.terms.problem import PolicyError, Problem
 from klausel.core.testing.gate import unmet_expectations
 from klausel.service.pipeline import check_files, load_files
 from klausel.storage.git.objects import GitError
-from klausel.storage.policy_files.folder import PolicyFiles, shown
+from klausel.storage.policy_files.folder import PolicyFiles, model_beside, shown
 from klausel.storage.policy_files.watched_folder import PolicyFolder
 
 CHANGES_SHOWN = 40

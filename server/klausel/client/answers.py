@@ -27,12 +27,14 @@ class Refused(CallFailed):
 class Decision:
     """A yes or a no. `reason` says why, where that was asked for or the question could not be judged.
 
-    `failed` is a deny for want of an answer.
+    `failed` is a deny for want of an answer. `reason` names files and conditions, for those who look after the policies;
+    `reason_user` is what the person may read.
     """
 
     allowed: bool
     reason: str | None = None
     failed: bool = False
+    reason_user: str | None = None
 
     def __bool__(self) -> bool:
         return self.allowed
@@ -73,4 +75,8 @@ def read_decision(body: Any) -> Decision:
     reason, reasons = context.get("reason"), context.get("reasons")
     if reason is None and isinstance(reasons, list) and reasons:
         reason = reasons[0]
-    return Decision(body["decision"], reason if isinstance(reason, str) else None)
+    told = context.get("reason_user")
+    told = told.get("en") if isinstance(told, dict) else None
+    told = told if isinstance(told, str) else None
+    # A caller who may not explain is told what the person is told, and no more.
+    return Decision(body["decision"], reason if isinstance(reason, str) else told, reason_user=told)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from klausel.client.answers import CallFailed, Refused
 
@@ -27,8 +27,7 @@ PATHS = {
 """Where the endpoints of AuthZEN are, where nothing else was discovered."""
 
 
-@dataclass(frozen=True, slots=True)
-class Call(Generic[Answer]):
+class Call(NamedTuple, Generic[Answer]):
     """One call. `is_safe` when it may be sent twice; `instead` gives the answer where none came, None where that is raised.
 
     An answer that `is_kept` may be remembered, and a call that `forgets` ends all that was remembered. What is `known` is not

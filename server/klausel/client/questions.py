@@ -56,20 +56,17 @@ class Question:
 
 def subject_as_json(subject: Subject | str) -> dict[str, Any]:
     """A subject over the wire; raises ValueError for a text that is no `type:id`."""
-    found = Subject(*_split(subject, "Subject")) if isinstance(subject, str) else subject
-    return _with(found.properties, type=found.type, id=found.id)
+    return _split(subject, "Subject") if isinstance(subject, str) else _entity(subject)
 
 
 def action_as_json(action: Action | str) -> dict[str, Any]:
     """An action over the wire."""
-    found = Action(action) if isinstance(action, str) else action
-    return _with(found.properties, name=found.name)
+    return {"name": action} if isinstance(action, str) else _with({"name": action.name}, action.properties)
 
 
 def resource_as_json(resource: Resource | str) -> dict[str, Any]:
     """A resource over the wire; raises ValueError for a text that is no `type:id`."""
-    found = Resource(*_split(resource, "Resource")) if isinstance(resource, str) else resource
-    return _with(found.properties, type=found.type, id=found.id)
+    return _split(resource, "Resource") if isinstance(resource, str) else _entity(resource)
 
 
 def with_context(body: dict[str, Any], context: Properties | None) -> dict[str, Any]:
@@ -77,13 +74,16 @@ def with_context(body: dict[str, Any], context: Properties | None) -> dict[str, 
     return {**body, "context": dict(context)} if context else body
 
 
-def _split(written: str, kind: str) -> tuple[str, str]:
+def _split(written: str, kind: str) -> dict[str, Any]:
     type_, colon, id_ = written.partition(":")
     if not type_ or not colon or not id_:
         raise ValueError(f'"{written}" is no {kind.lower()}; write type:id, or {kind}(type, id, properties)')
-    return type_, id_
+    return {"type": type_, "id": id_}
 
 
-def _with(properties: Properties, **members: str | None) -> dict[str, Any]:
-    entity: dict[str, Any] = {name: value for name, value in members.items() if value is not None}
-    return {**entity, "properties": dict(properties)} if properties else entity
+def _entity(entity: Subject | Resource) -> dict[str, Any]:
+    return _with({"type": entity.type} if entity.id is None else {"type": entity.type, "id": entity.id}, entity.properties)
+
+
+def _with(members: dict[str, Any], properties: Properties) -> dict[str, Any]:
+    return {**members, "properties": dict(properties)} if properties else members

@@ -18,6 +18,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
+from django.db import router, transaction
 from django.db.models import Model, Q
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.utils.module_loading import import_string
@@ -202,9 +203,16 @@ class PermissionMixin:
     def form_valid(self, form: Any) -> Any:
         """Saves, where the action is allowed on what would be saved."""
         instance = getattr(form, "instance", None)
-        if isinstance(instance, Model):
+        if not isinstance(instance, Model):
+            return super().form_valid(form)  # type: ignore[misc]
+        if form.cleaned_data.keys().isdisjoint(field.name for field in instance._meta.many_to_many):
             guard_of(self).require(self.request, self.asked(), instance)
-        return super().form_valid(form)  # type: ignore[misc]
+            return super().form_valid(form)  # type: ignore[misc]
+        # Which rows it leads to is known when they are saved; a no takes that back.
+        with transaction.atomic(using=router.db_for_write(type(instance))):
+            answer = super().form_valid(form)  # type: ignore[misc]
+            guard_of(self).require(self.request, self.asked(), instance)
+        return answer
 
     def asked(self) -> str:
         """The action that this request asks for; raises `GuardError` where the view names none."""

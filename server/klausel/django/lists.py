@@ -12,12 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import FieldDoesNotExist
 from django.db import connections, router
-from django.db.models import F, Model, Q, Value
+from django.db.models import Exists, F, Model, OuterRef, Q, Value
 from django.db.models.functions import Length
 from django.db.models.lookups import LessThanOrEqual
 
@@ -25,8 +26,9 @@ from klausel.core.conditions.functions import FUNCTIONS
 from klausel.core.conditions.tree import Attribute, Call, Comparison, Computed, ListOf, Literal, Operand
 from klausel.core.filters.json_form import read_filter
 from klausel.core.filters.tree import Every, FilterCondition, InDomains, Missing, NamesDomain, Some
+from klausel.guarding import lists_of
 from klausel.storage.filters.patterns import pattern_of
-from klausel.storage.filters.values import FilterError, read_integer, read_uuid
+from klausel.storage.filters.values import MOST_EXACT_FLOAT, FilterError, read_integer, read_uuid
 
 __all__ = ["FilterError", "q"]
 
@@ -35,15 +37,16 @@ Fields = Mapping[str, str | None]
 
 _KINDS = {
     **dict.fromkeys(("CharField", "TextField", "SlugField"), "text"),
-    **dict.fromkeys(("IntegerField", "BigIntegerField", "SmallIntegerField", "PositiveIntegerField"), "whole"),
-    **dict.fromkeys(("PositiveBigIntegerField", "PositiveSmallIntegerField"), "whole"),
-    **dict.fromkeys(("AutoField", "BigAutoField", "SmallAutoField"), "whole"),
+    **dict.fromkeys(("IntegerField", "SmallIntegerField", "PositiveIntegerField", "PositiveSmallIntegerField"), "whole"),
+    **dict.fromkeys(("BigIntegerField", "PositiveBigIntegerField", "BigAutoField"), "large"),
+    **dict.fromkeys(("AutoField", "SmallAutoField"), "whole"),
     "FloatField": "float",
     "DecimalField": "decimal",
     "BooleanField": "boolean",
     "UUIDField": "uuid",
     "DateTimeField": "time",
 }
+_WHOLE = ("whole", "large")
 _LOOKUPS = {"<": "lt", "<=": "lte", ">": "gt", ">=": "gte"}
 _UUID_CHARACTERS = 36
 _DOMAIN_ID = r"[^\x00-\x1f\x7f-\x9f\u2028\u2029/]+"
@@ -65,12 +68,28 @@ class _Field:
         return Q(**{f"{self.lookup}__{name}" if name else self.lookup: value for name, value in lookups.items()})
 
 
+@dataclass(frozen=True)
+class _Related:
+    """The values of a field over all related rows, as a list that is there even where it is empty; NULL is an unknown one."""
+
+    rows: Any
+    element: _Field
+
+    def any(self, holds: Callable[[_Field], Q]) -> Q:
+        """That this is certainly true of an element."""
+        return Q(Exists(self.rows.filter(holds(self.element))))
+
+    def all(self, holds: Callable[[_Field], Q]) -> Q:
+        """That this is certainly true of all elements."""
+        return ~Q(Exists(self.rows.filter(~self.element.is_there() | ~holds(self.element))))
+
+
 def q(answer: Mapping[str, Any], model: type[Model], fields: Fields | None = None) -> Q:
     """The condition on rows of a model, for `Quiz.objects.filter(…)`.
 
     A property stands in the field of its name, `id` in the primary key. `fields` names others: a field, a path through foreign
-    keys (`"workspace__account_id"`), or None for a property that no row has. Raises `FilterError` for a property without a
-    field, and `ValueError` for what is no answer of `/v1/filter`.
+    keys (`"workspace__account_id"`), one that starts at many rows (`"tags__name"`) for a list, or None for a property that no
+    row has. Raises `FilterError` for a property without a field, and `ValueError` for what is no answer of `/v1/filter`.
     """
     vendor = connections[router.db_for_read(model)].vendor
     if vendor not in ("sqlite", "postgresql"):
@@ -82,7 +101,8 @@ def q(answer: Mapping[str, Any], model: type[Model], fields: Fields | None = Non
 
 
 def _always(holds: bool) -> Q:
-    return Q() if holds else Q(pk__in=[])
+    # Not `Q()`: beside another condition, joined by `or`, Django takes an empty one for nothing said.
+    return ~Q(pk__in=[]) if holds else Q(pk__in=[])
 
 
 class _Translation:
@@ -98,22 +118,55 @@ class _Translation:
             case Some(parts):
                 return _together(Q.OR, [self.condition(part) for part in parts])
             case Missing(attribute):
-                field = self._field(attribute)
-                return _always(True) if field is None else ~field.is_there()
+                return ~self._is_there(attribute)
             case NamesDomain(attributes, characters):
                 return self._names_domain([self._field(attribute) for attribute in attributes], characters)
             case InDomains(attributes, domains):
                 return self._in_domains([self._field(attribute) for attribute in attributes], domains)
             case Comparison("in" | "not in" as operator, left, ListOf(items)):
-                return self._listed(operator == "in", self._side(left), [item.value for item in items])
+                return _listed(operator == "in", self._side(left), [item.value for item in items])
             case Comparison(operator, left, right) if operator not in ("in", "not in"):
                 return self._compared(operator, self._side(left), self._side(right))
             case Call("has", (Attribute() as attribute,), True):
-                field = self._field(attribute)
-                return _always(False) if field is None else field.is_there()
+                return self._is_there(attribute)
+            case Comparison("in" | "not in" as operator, Literal(value), Attribute() as attribute):
+                wanted = operator == "in"
+                return self._element(attribute, wanted, partial(_compared_with, "==" if wanted else "!=", value=value))
+            case Call("overlaps", (ListOf(()), Attribute() as attribute), False):
+                return _always(isinstance(self._found(attribute), _Related))
+            case Call("overlaps", (ListOf(items), Attribute()), False) if None in [item.value for item in items]:
+                return _always(False)  # an element that nothing equals leaves it open, whatever the other list holds
+            case Call(
+                "overlaps", (ListOf(items), Attribute() as attribute) | (Attribute() as attribute, ListOf(items)), wanted
+            ):
+                return self._element(attribute, wanted, partial(_listed, wanted, values=[item.value for item in items]))
+            case Call("subset of", (Attribute() as attribute, ListOf(items)), wanted):
+                return self._element(attribute, not wanted, partial(_listed, wanted, values=[item.value for item in items]))
+            case Call("subset of", (ListOf(items), Attribute() as attribute), wanted):
+                return self._holds_all(attribute, [item.value for item in items], wanted)
             case Call(function, (Attribute() as attribute, Literal(str() as text)), wanted) if function in _PATTERNS:
                 return self._matched(self._field(attribute), _PATTERNS[function](text), wanted)
         raise FilterError(f"the condition {condition} {_NO_Q}")
+
+    def _is_there(self, attribute: Attribute) -> Q:
+        found = self._found(attribute)
+        return found.is_there() if isinstance(found, _Field) else _always(found is not None)
+
+    def _element(self, attribute: Attribute, some: bool, holds: Callable[[_Field], Q]) -> Q:
+        """That it is a list, and that this is certainly true of some element, or of all."""
+        found = self._found(attribute)
+        if not isinstance(found, _Related):
+            return _always(False)
+        return found.any(holds) if some else found.all(holds)
+
+    def _holds_all(self, attribute: Attribute, values: Sequence[object], wanted: bool) -> Q:
+        """Whether the list certainly holds all of some values, or certainly misses one."""
+        known = [value for value in values if value is not None]
+        if not isinstance(self._found(attribute), _Related) or (wanted and len(known) < len(values)):
+            return _always(False)
+        operator = "==" if wanted else "!="
+        parts = [self._element(attribute, wanted, partial(_compared_with, operator, value=value)) for value in known]
+        return _together(Q.AND if wanted else Q.OR, [_always(wanted), *parts])
 
     def _side(self, operand: Operand) -> _Field | Literal | None:
         match operand:
@@ -140,19 +193,6 @@ class _Translation:
         if isinstance(right, _Field):
             return _fields_compared(operator, left, right)
         return _compared_with(operator, left, right.value)
-
-    def _listed(self, wanted: bool, side: _Field | Literal | None, values: Sequence[object]) -> Q:
-        if side is None:
-            return _always(False)
-        if isinstance(side, Literal):
-            raise FilterError(f"{side} in a list {_NO_Q}")
-        if wanted:
-            found = [fitting for value in values if (fitting := _fitting(side, value)) is not None]
-            return side.is_(**{"in": found}) if found else _always(False)
-        if not all(_is_comparable(side, value) for value in values):
-            return _always(False)
-        found = [fitting for value in values if (fitting := _fitting(side, value)) is not None]
-        return side.is_there() & ~side.is_(**{"in": found}) if found else side.is_there()
 
     def _matched(self, field: _Field | None, pattern: str, wanted: bool) -> Q:
         if field is None or field.kind != "text":
@@ -184,12 +224,17 @@ class _Translation:
         *first, last = fields
         ways = []
         for above, parts in below.items():
-            places = [self._listed(True, field, [part]) for field, part in zip(first, above.split("/"), strict=True)]
-            ways.append(_together(Q.AND, [*places, self._listed(True, last, parts)]))
+            places = [_listed(True, field, [part]) for field, part in zip(first, above.split("/"), strict=True)]
+            ways.append(_together(Q.AND, [*places, _listed(True, last, parts)]))
         return _together(Q.OR, ways)
 
     def _field(self, attribute: Attribute) -> _Field | None:
-        """The field for an attribute; None where no row has it."""
+        """The field for an attribute; None where no row has it, or a list, which is no text and no number."""
+        found = self._found(attribute)
+        return found if isinstance(found, _Field) else None
+
+    def _found(self, attribute: Attribute) -> _Field | _Related | None:
+        """What rows have for an attribute; None where no row has it."""
         dotted = ".".join(attribute.path)
         path = self._fields[dotted] if dotted in self._fields else attribute.path[0]
         if path is None:
@@ -198,27 +243,66 @@ class _Translation:
             raise FilterError(f'the property "{dotted}" stands inside another one; name a field for it in fields, or None')
         if attribute.path == ("id",) and "id" not in self._fields:
             path = "pk"
-        options = self._model._meta
-        *through, last = path.split("__")
-        for step in through:
-            relation = _named(options, step, dotted)
-            if not (relation.is_relation and relation.concrete and (relation.many_to_one or relation.one_to_one)):
-                raise FilterError(f'"{step}", named for the property "{dotted}", is no foreign key')
-            options = relation.related_model._meta
-        field = options.pk if last == "pk" else _named(options, last, dotted)
-        is_key = bool(field.is_relation or field.primary_key)
-        while field.is_relation:
-            if not (field.concrete and (field.many_to_one or field.one_to_one)):
-                raise FilterError(
-                    f'"{last}", named for the property "{dotted}", is a list, which a Q cannot compare exactly'
-                )
-            field = field.target_field
-        kind = _KINDS.get(field.get_internal_type())
-        if kind is None or getattr(field, "db_collation", None):
-            what = "has a collation of its own" if kind else f"is a {field.get_internal_type()}"
-            raise FilterError(f'the field for the property "{dotted}" {what}, which a Q cannot compare exactly')
-        is_key = is_key and kind == "whole"
-        return _Field(path, "key" if is_key else kind, getattr(field, "decimal_places", 0) or 0)
+        first, _, inside = path.partition("__")
+        relation = lists_of(self._model).get(first)
+        if relation is None or not inside:
+            return _field_at(self._model._meta, path, dotted)
+        element = _field_at(relation.related_model._meta, inside, dotted)
+        if element.kind == "time":
+            raise FilterError(f'the property "{dotted}" is a list of times, which {_NO_Q}')
+        return _Related(_related_rows(relation), element)
+
+
+def _related_rows(relation: Any) -> Any:
+    """The rows that a relation leads to from the row at hand, as the attribute of an object gives them."""
+    rows = relation.related_model._default_manager.all()
+    if relation.one_to_many:
+        key = relation.field
+        return rows.filter(**{key.attname: OuterRef(key.target_field.attname)})
+    field = relation if relation.concrete else relation.field
+    here, there = field.m2m_field_name(), field.m2m_reverse_field_name()
+    through = field.remote_field.through
+    from_, to = (through._meta.get_field(name) for name in ((here, there) if relation.concrete else (there, here)))
+    links = through._base_manager.filter(**{from_.attname: OuterRef(OuterRef(from_.target_field.attname))})
+    return rows.filter(**{f"{to.target_field.attname}__in": links.values(to.attname)})
+
+
+def _field_at(options: Any, path: str, dotted: str) -> _Field:
+    """The field at the end of a path through foreign keys."""
+    *through, last = path.split("__")
+    for step in through:
+        relation = _named(options, step, dotted)
+        if not (relation.is_relation and relation.concrete and (relation.many_to_one or relation.one_to_one)):
+            raise FilterError(f'"{step}", named for the property "{dotted}", is no foreign key')
+        options = relation.related_model._meta
+    field = options.pk if last == "pk" else _named(options, last, dotted)
+    is_key = bool(field.is_relation or field.primary_key)
+    while field.is_relation:
+        if not (field.concrete and (field.many_to_one or field.one_to_one)):
+            raise FilterError(
+                f'"{last}", named for the property "{dotted}", stands for many rows; name one of their fields: "{last}__name"'
+            )
+        field = field.target_field
+    kind = _KINDS.get(field.get_internal_type())
+    if kind is None or getattr(field, "db_collation", None):
+        what = "has a collation of its own" if kind else f"is a {field.get_internal_type()}"
+        raise FilterError(f'the field for the property "{dotted}" {what}, which a Q cannot compare exactly')
+    is_key = is_key and kind in _WHOLE
+    return _Field(path, "key" if is_key else kind, getattr(field, "decimal_places", 0) or 0)
+
+
+def _listed(wanted: bool, side: _Field | Literal | None, values: Sequence[object]) -> Q:
+    if side is None:
+        return _always(False)
+    if isinstance(side, Literal):
+        raise FilterError(f"{side} in a list {_NO_Q}")
+    if wanted:
+        found = [fitting for value in values if (fitting := _fitting(side, value)) is not None]
+        return side.is_(**{"in": found}) if found else _always(False)
+    if not all(_is_comparable(side, value) for value in values):
+        return _always(False)
+    found = [fitting for value in values if (fitting := _fitting(side, value)) is not None]
+    return side.is_there() & ~side.is_(**{"in": found}) if found else side.is_there()
 
 
 def _named(options: Any, name: str, dotted: str) -> Any:
@@ -255,7 +339,7 @@ def _is_comparable(field: _Field, value: object) -> bool:
         return field.kind in ("text", "key", "uuid")
     if isinstance(value, datetime):
         return field.kind == "time"
-    return isinstance(value, int | float) and field.kind in ("whole", "float", "decimal")
+    return isinstance(value, int | float) and field.kind in (*_WHOLE, "float", "decimal")
 
 
 def _fitting(field: _Field, value: object) -> object | None:
@@ -267,11 +351,13 @@ def _fitting(field: _Field, value: object) -> object | None:
     if isinstance(value, str) and field.kind == "uuid":
         text = read_uuid(value)
         return None if text is None else uuid.UUID(text)
-    if isinstance(value, int | float) and not isinstance(value, bool) and field.kind in ("whole", "decimal"):
+    if isinstance(value, int) and field.kind == "float" and abs(value) > MOST_EXACT_FLOAT:
+        return None if int(float(value)) != value else value  # Django would compare with the nearest number that there is
+    if isinstance(value, int | float) and not isinstance(value, bool) and field.kind in (*_WHOLE, "decimal"):
         exact = Decimal(repr(value)) if math.isfinite(value) else None
         if exact is None or exact != exact.quantize(Decimal(1).scaleb(-field.places)):
             return None
-        return int(value) if field.kind == "whole" else exact
+        return exact if field.kind == "decimal" else int(value)
     return value
 
 
@@ -286,7 +372,7 @@ def _compared_with(operator: str, field: _Field, value: object) -> Q:
     if field.kind in ("text", "key", "uuid", "boolean"):
         return _always(False)
     if fitting is None:
-        if field.kind != "whole" or not isinstance(value, float) or not math.isfinite(value):
+        if field.kind not in _WHOLE or not isinstance(value, float) or not math.isfinite(value):
             raise FilterError(f"{field.lookup} {operator} {value} {_NO_Q}")
         # Between two whole numbers: less than it is up to the lower one, more than it from the upper one on.
         return field.is_(lte=math.floor(value)) if operator in ("<", "<=") else field.is_(gte=math.ceil(value))
@@ -294,10 +380,12 @@ def _compared_with(operator: str, field: _Field, value: object) -> Q:
 
 
 def _fields_compared(operator: str, left: _Field, right: _Field) -> Q:
-    numbers = ("whole", "float")
-    if left.kind != right.kind and not (left.kind in numbers and right.kind in numbers):
+    numbers = (*_WHOLE, "float")
+    # PostgreSQL takes a large whole number beside a fraction for the nearest fraction that there is.
+    are_alike = {left.kind, right.kind} in ({"whole", "float"}, {"whole", "large"})
+    if left.kind != right.kind and not are_alike:
         known = {"text", "boolean", *numbers}
-        if left.kind in known and right.kind in known:
+        if left.kind in known and right.kind in known and {left.kind, right.kind} != {"large", "float"}:
             return _always(False)
         raise FilterError(f"{left.lookup} {operator} {right.lookup} {_NO_Q}")
     if operator == "==":

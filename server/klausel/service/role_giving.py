@@ -25,22 +25,13 @@ from klausel.core.records.change_record import Origin
 from klausel.core.terms.identifiers import split_subject_key
 from klausel.core.terms.request import Action, Request, Subject, asked_at
 from klausel.storage.assignments.judging import ProposedChange
-
-
-@dataclass(frozen=True, slots=True)
-class RefusedRow:
-    """A row that the person may not give or take: the list, its place there, the row, and why, as a sentence."""
-
-    list: Literal["grant", "revoke"]
-    index: int
-    assignment: Assignment
-    message: str
+from klausel.storage.assignments.store_answers import RowFault
 
 
 class MayNotGive(Exception):
     """A person may not make a change of role assignments; nothing was written. Without rows it is about none of them."""
 
-    def __init__(self, message: str, refused: tuple[RefusedRow, ...] = ()) -> None:
+    def __init__(self, message: str, refused: tuple[RowFault, ...] = ()) -> None:
         super().__init__(message)
         self.refused = refused
 
@@ -69,7 +60,7 @@ class OnBehalf:
         for list_, index, row, given in _roles_given(proposed):
             why = self._fault(person, effective, given, proposed.now)
             if why is not None:
-                refused.append(RefusedRow(list_, index, row, f"{self.person} may not {given.action} {given}: {why}"))
+                refused.append(RowFault(list_, index, row, f"{self.person} may not {given.action} {given}: {why}"))
         if refused:
             raise MayNotGive(refused[0].message, tuple(dict.fromkeys(refused)))
         raised = raise_by(policy.roles, self.person, before, after, proposed.now)
@@ -100,9 +91,9 @@ class OnBehalf:
         decision = decide(policy, self.compiled, lambda _, domain: effective.roles_in(domain), request)
         return None if decision.allowed else _reason(decision, given)
 
-    def _row_to_blame(self, proposed: ProposedChange) -> RefusedRow | None:
+    def _row_to_blame(self, proposed: ProposedChange) -> RowFault | None:
         """The row of the person itself among those granted, else the first one."""
-        rows = [RefusedRow("grant", index, row, "") for index, row in enumerate(proposed.grant)]
+        rows = [RowFault("grant", index, row, "") for index, row in enumerate(proposed.grant)]
         return next((one for one in rows if one.assignment.subject == self.person), rows[0] if rows else None)
 
 

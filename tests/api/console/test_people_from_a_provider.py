@@ -107,7 +107,7 @@ def test_what_was_given_by_hand_is_still_changed_by_hand(provided: Doors) -> Non
 
 def test_who_is_limited_to_accounts_learns_nothing_more(provided: Doors) -> None:
     browser = signed_in(provided, "assign", accounts=frozenset({"south"}))
-    assert browser.twin("/console/people") == {"people": ["user:sue"], "from_provider": [], "next": None}
+    assert browser.twin("/console/people") == {"version": 1, "people": ["user:sue"], "from_provider": [], "next": None}
     page = browser.page(PERSON, subject="user:bea")
     assert "north" not in page.source and "Bosses" not in page.source
     status, told = send(browser, "user:bea", change="revoke", group="group:Bosses")

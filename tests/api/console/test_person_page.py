@@ -191,7 +191,7 @@ def test_a_form_from_elsewhere_changes_nothing(guarded: Doors) -> None:
     # A program proves itself with each request, and needs no token.
     program = calling(guarded, *ALL)
     answer = program.send(f"{PERSON}?format=json", {"subject": "user:leo", **GIVEN})
-    assert (answer.status, list(answer.json)) == (200, ["revision"])
+    assert (answer.status, list(answer.json)) == (200, ["version", "revision"])
     assert program.send(PERSON, {"subject": "user:leo", "change": "delete"}).status == 400
 
 

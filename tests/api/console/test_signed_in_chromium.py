@@ -11,8 +11,8 @@ import pytest
 from chromium import WIDE, chromium, faults_of_page, look, text_of, until
 from console_pages import new_key
 from doors import DENIED, EVALUATION, Doors, demo_people, grant, open_doors
-from git_in_tests import free_port
 from openid_provider import Provider, openid_provider
+from ports import free_port
 from selenium.webdriver import Chrome, Keys
 from selenium.webdriver.common.by import By
 from served_apps import served

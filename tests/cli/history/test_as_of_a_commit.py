@@ -7,19 +7,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from command_line import run as klausel
 from git_in_tests import FILES, Repository
 
-from klausel.cli.main import main
 from klausel.storage.policy_files.git_source import GitAddress, git_address
 
 PEOPLE = "subject,role,domain\nuser:cleo,clerk,one\n"
-
-
-def klausel(*arguments: object) -> Result:
-    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
-    assert result.exception is None or isinstance(result.exception, SystemExit), repr(result.exception)
-    return result
 
 
 @pytest.fixture

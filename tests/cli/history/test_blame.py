@@ -7,10 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from command_line import run as klausel
 from git_in_tests import MODEL, Repository
-
-from klausel.cli.main import main
 
 ROLES = """\
 levels:
@@ -55,12 +53,6 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
     made.commit(FILES, "All of it")
     monkeypatch.chdir(made.folder)
     return made
-
-
-def klausel(*arguments: object) -> Result:
-    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
-    assert result.exception is None or isinstance(result.exception, SystemExit), repr(result.exception)
-    return result
 
 
 def blamed(*arguments: object) -> list[dict[str, Any]]:

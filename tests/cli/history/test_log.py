@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from command_line import run as klausel
 from git_in_tests import FILES, LETTERS, ROLES, Repository
 from many_commits import CHANGED, make_history
 
-from klausel.cli.main import main
 from klausel.core.loading.load import load_policy
 from klausel.service.policy_history import PolicyHistory
 from klausel.storage.git.repository import GitRepository
@@ -20,12 +20,6 @@ from klausel.storage.git.repository import GitRepository
 NAME = "policies/features/letters.yaml"
 COMMITS = int(os.environ.get("HISTORY_COMMITS", "40"))
 """1000 shows how long a long history takes: `HISTORY_COMMITS=1000 pytest tests/history -k long --durations 1`."""
-
-
-def klausel(*arguments: object) -> Result:
-    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
-    assert result.exception is None or isinstance(result.exception, SystemExit), repr(result.exception)
-    return result
 
 
 def told(*arguments: object) -> list[dict[str, Any]]:
@@ -69,6 +63,34 @@ def test_gains_and_losses_newest_first_and_nothing_of_what_changed_no_meaning(ma
         ("Burn", ["+ clerk burn"]),
         ("First", ["+ clerk read"]),
     ]
+
+
+def test_with_people_each_commit_counts_what_concerns_somebody_apart_and_nothing_of_it_is_kept(made: Repository) -> None:
+    made.replace(NAME, "to: read", "to: [read, burn]", "Burn")
+    made.replace(NAME, "grants:\n", "grants:\n  - {allow: boss, to: write, resource: letter}\n", "Bosses write")
+    database = ("--database", f"sqlite:///{made.folder}/people.db")
+    (made.folder / "people.csv").write_text("subject,role,domain\nuser:cleo,clerk,hill\nuser:carl,clerk,dale\n")
+    assert klausel("assignments", "import", "people.csv", *database).exit_code == 0
+    headlines = {
+        "Burn": "more permissive: 1 gain, 0 losses; it is for people who hold a role today",
+        "Bosses write": "more permissive: 1 gain, 0 losses; nobody who holds a role today is concerned",
+    }
+    lines = klausel("log", "--people", *database).stdout.splitlines()
+    for subject, headline in headlines.items():
+        (at,) = [number for number, line in enumerate(lines) if line.endswith(f"  {subject}")]
+        assert lines[at + 1].strip() == headline
+    assert "people: 2 gain" in "\n".join(lines)
+    assert "hold a role today" not in klausel("log", *database).stdout
+    (bosses, clerks, _) = told("--people", *database)
+    assert [(one["people"]["gain"], one["changes"][0]["people"]["gain"]) for one in (bosses, clerks)] == [(0, 0), (2, 2)]
+    rows = list(csv.DictReader(klausel("log", "--people", *database, "--format", "csv").stdout.splitlines()))
+    assert [(row["subject"], row["people"]) for row in rows[:2]] == [("Bosses write", "nobody"), ("Burn", "2 gain")]
+    assert {row["people"] for row in rows if row["kind"] == "added"} == {""}
+    assert klausel("assignments", "revoke", "user:carl", "clerk", "dale", *database).exit_code == 0
+    assert told("--people", *database)[1]["people"]["gain"] == 1
+    assert told(*database)[1]["people"] is None
+    missing = klausel("log", "--people", "--database", "sqlite:///none.db")
+    assert (missing.exit_code, "there is no database at none.db" in missing.stderr) == (1, True)
 
 
 def test_the_text_names_commit_author_rule_and_line(made: Repository) -> None:

@@ -7,10 +7,8 @@ import json
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from command_line import run as klausel
 from git_in_tests import FILES, Repository
-
-from klausel.cli.main import main
 
 LETTERS = "policies/features/letters.yaml"
 
@@ -18,12 +16,6 @@ LETTERS = "policies/features/letters.yaml"
 @pytest.fixture(autouse=True)
 def own_folder() -> None:
     """These tests bring policies of their own."""
-
-
-def klausel(*arguments: object) -> Result:
-    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
-    assert result.exception is None or isinstance(result.exception, SystemExit), repr(result.exception)
-    return result
 
 
 def rules(*at: str) -> str:

@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from git_in_tests import FILES, Repository, free_port
+from git_in_tests import FILES, Repository
+from ports import free_port
 
 from klausel.app import create_flask_app, create_service
 from klausel.cli.main import main

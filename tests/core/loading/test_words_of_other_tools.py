@@ -70,6 +70,12 @@ HINTS = {
         26: "write several names as a list: [agent, lead]",
         27: '"grants" stands in a file in features/',
     },
+    "keys_of_other_products": {
+        7: "joined by `and` or `or`: when: is_open and is_urgent",
+        11: "joined by `and` or `or`: when: is_open and is_urgent",
+        13: "begin the grant with `allow:` or `deny:` and the role",
+        16: "allow",
+    },
     "toxic_without_two_things": {
         3: "two roles that nobody may have together stand under separate",
         5: "write two things to do: [{to: <action>, resource: <type>}, {to: <action>, resource: <type>}]",
@@ -80,7 +86,7 @@ HINTS = {
     "exclamation_mark_for_not": {5: "in conditions, write `not` for `!`"},
     "csv_with_semicolons": {1: "save"},
     "csv_with_tabs": {2: "put commas between them"},
-    "merge_left_both_sides": {2: "keep what is right of the two sides", 1: "keep what is right of the two sides"},
+    "merge_left_both_sides": dict.fromkeys((1, 2, 3), "keep what is right of the two sides"),
     "stock_casbin_policy": {
         1: "Here it is p, alice, *, data1, read, , allow, with a role in the first place; "
         "klausel import casbin takes a whole set",

@@ -3,6 +3,9 @@
 import pytest
 from policy_sets import policy_of
 
+from klausel.core.conditions.tree import negate
+from klausel.core.policy.fitting import without_guards
+
 ROLES = "levels: {site: {constant: main}}\nroles: {editor: {level: site}}\n"
 TYPES = "status: [draft, sent, paid], owner: user id, amount: number, other: number, until: time, tags: list of text"
 
@@ -45,3 +48,30 @@ def test_conditions_hold_in_the_same_cases_of_what_is_declared_and_in_no_others(
 ) -> None:
     assert decides("allow", condition) == (for_allow or condition)
     assert decides("deny", condition) == (for_deny or condition)
+
+
+@pytest.mark.parametrize("effect", ["allow", "deny"])
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "resource.amount == resource.other",
+        "resource.amount >= resource.other or has resource.amount",
+        "resource.tags overlaps subject.tags and resource.amount < 5",
+        "has resource.tags",
+        "has resource.until",
+    ],
+)
+def test_people_read_conditions_without_what_declared_types_bring(effect: str, condition: str) -> None:
+    feature = (
+        f"resource_types:\n  note: {{actions: [read], properties: {{{TYPES}}}}}\n"
+        f"grants:\n  - {{{effect}: editor, to: read, resource: note, when: '{condition}'}}\n"
+    )
+    properties = "subject: {tags: list of text}\n"
+    grant = policy_of({"roles.yaml": ROLES, "properties.yaml": properties, "features/notes.yaml": feature}).grants[0]
+    assert grant.condition is not None
+    assert grant.written is not None
+    if effect == "allow":
+        assert str(grant.condition) != condition
+        assert str(without_guards(grant.condition)) == condition
+    else:
+        assert str(without_guards(negate(grant.condition))) == str(negate(grant.written))

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import (
     ARRAY,
     JSON,
+    BigInteger,
     DateTime,
     Engine,
     ForeignKey,
@@ -56,6 +57,8 @@ class Quiz(Base):
     score: Mapped[int] = mapped_column(default=0)
     labels: Mapped[Any] = mapped_column(JSON().with_variant(ARRAY(Text()), "postgresql"), nullable=True)
     due: Mapped[datetime | None] = mapped_column(DateTime)
+    share: Mapped[float] = mapped_column(default=0.5)
+    views: Mapped[int] = mapped_column(BigInteger, default=2**53 + 1)
     made: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
 
@@ -149,6 +152,10 @@ def when(left: object, operator: str, right: object) -> Json:
         (when(".owner", "==", "ann"), {1}),
         (when("a", "in", ".tags"), {1}),
         (when("c", "not in", ".tags"), {1, 3}),
+        (due("<", "2026-01-02T13:00:00+01:00", "colour"), set()),
+        (when(".share", "<", 2**53), {1, 2, 3}),
+        (when(".share", "<", ".score"), {2}),
+        (when(".views", "==", 2**53 + 1), {1, 2, 3}),
         (when("x", "in", ".labels"), {1}),
         (when("x", "not in", ".labels"), {2}),
         (when(".score", "==", "12"), set()),
@@ -222,6 +229,17 @@ def test_a_number_that_requests_send_as_a_text_is_cast(engine: Engine) -> None:
         (when(".account", "==", "a"), {"account": 5}, "is no column"),
         (when(".score", "==", 2**63), {}, "too large"),
         (when(".score", "in", [2**63, 1]), {}, "too large"),
+        *(
+            (when(left, operator, right), {}, "does not compare those exactly")
+            for left, operator, right in (
+                (".share", "==", 2**53 + 1),
+                (".share", "<=", -(2**53) - 1),
+                (".share", "not in", [1, 2**53 + 1]),
+                (".share", "in", [2**53 + 1]),
+                (".share", "!=", ".views"),
+                (".views", "<", ".share"),
+            )
+        ),
     ],
 )
 def test_what_has_no_exact_meaning_is_refused(answer: Json, columns: Json, message: str) -> None:

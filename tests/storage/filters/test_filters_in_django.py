@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from random import Random
+from types import ModuleType
 from typing import Any
 
 import django
@@ -22,6 +25,8 @@ from test_columns_of_models import KEY, among, call, due, side, when
 from test_filters_in_sql import TYPES, fits, typed
 
 from klausel.core.filters.json_form import filter_as_json
+from klausel.filters import predicate
+from klausel.guarding import Guarded
 
 Json = dict[str, Any]
 
@@ -42,10 +47,24 @@ def databases() -> dict[str, Json]:
 
 
 if not django_settings.configured:
-    django_settings.configure(DATABASES=databases(), USE_TZ=True, DEFAULT_AUTO_FIELD="django.db.models.BigAutoField")
+    # Django knows relations from their other end in installed applications only.
+    application = ModuleType("klausel_tests")
+    application.__path__ = [str(Path(__file__).parent)]
+    sys.modules[application.__name__] = application
+    django_settings.configure(
+        INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "klausel_tests"],
+        DATABASES=databases(),
+        USE_TZ=True,
+        DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
+    )
     django.setup()
 
+from django.test import RequestFactory  # noqa: E402
+from django.views.generic import CreateView, UpdateView  # noqa: E402
+
 from klausel.django import FilterError, q  # noqa: E402
+from klausel.django.guards import Denied, Guard, PermissionMixin  # noqa: E402
+from klausel.in_process import open_policies  # noqa: E402
 
 
 class Row(models.Model):
@@ -76,6 +95,16 @@ class Workspace(models.Model):
         app_label = "klausel_tests"
 
 
+class Label(models.Model):
+    """What quizzes are marked with."""
+
+    name = models.CharField(max_length=40, null=True)
+    weight = models.IntegerField(default=1)
+
+    class Meta:
+        app_label = "klausel_tests"
+
+
 class Quiz(models.Model):
     """A quiz in a workspace."""
 
@@ -86,12 +115,26 @@ class Quiz(models.Model):
     due = models.DateTimeField(null=True)
     odd = models.CharField(max_length=40, null=True, db_collation="NOCASE")
     labels = models.JSONField(null=True)
+    share = models.FloatField(default=-float(2**53))
+    views = models.BigIntegerField(default=0)
+    marks = models.ManyToManyField(Label, related_name="quizzes")
 
     class Meta:
         app_label = "klausel_tests"
 
 
-MODELS = (Row, Workspace, Quiz)
+class Question(models.Model):
+    """A question of a quiz."""
+
+    quiz = models.ForeignKey(Quiz, models.CASCADE)
+    text = models.TextField()
+    asked = models.DateTimeField(null=True)
+
+    class Meta:
+        app_label = "klausel_tests"
+
+
+MODELS = (Row, Workspace, Label, Quiz, Question)
 FIELDS = {"id": "ident", "odd p.name": "odd"}
 QUIZ_FIELDS = {"account": "workspace__account", "slug": "workspace__slug", "owner": "owner_name", "colour": None}
 
@@ -181,6 +224,14 @@ KEPT = ("owner", "count", "flag", "odd p.name", "company", "site", "team")
         (when(".score", "!=", 1.5), {1, 2, 3}),
         (when(".score", "in", [12, 1.5]), {2}),
         (when(".price", "==", 1.5), {1}),
+        (when(".share", "==", -(2**53)), {1, 2, 3}),
+        (when(".share", "==", -(2**53) - 1), set()),
+        (when(".share", "!=", -(2**53) - 1), {1, 2, 3}),
+        (when(".share", "in", [-(2**53) - 1, 5]), set()),
+        (when(".share", "<", -(2**53) + 1), {1, 2, 3}),
+        (when(".share", "!=", ".score"), {1, 2, 3}),
+        (when(".views", "<", ".score"), {2}),
+        (when(".views", "==", 0.0), {1, 2, 3}),
         (when(".price", "==", 1.505), set()),
         (when(".price", ">=", 1), {1}),
         (when(".colour", "!=", "red"), set()),
@@ -209,15 +260,158 @@ def test_rows_are_found_by_what_requests_would_say_of_them(using: str, answer: J
     [
         (when(".unknown", "==", 1), {}, 'Quiz has no field "unknown"'),
         (when(".labels", "==", "a"), {}, "is a JSONField"),
-        (when("a", "in", ".owner_name"), {}, "no exact meaning as a Q"),
         (when(".odd", "==", "a"), {}, "has a collation of its own"),
         (when(".due", "==", "2026-01-01"), {}, "holds times"),
         (when(".account", "==", "a"), {"account": "owner_name__account"}, "is no foreign key"),
         (when(".deep.er", "==", "a"), {}, "stands inside another one"),
+        (when("a", "in", ".marks"), {}, 'stands for many rows; name one of their fields: "marks__name"'),
+        (when("a", "in", ".asked"), {"asked": "question_set__asked"}, "is a list of times"),
+        (when(".owner", "in", ".tags"), {"owner": "owner_name", "tags": "marks__name"}, "no exact meaning as a Q"),
         (when(".price", ">", 1.505), {}, "no exact meaning as a Q"),
+        (when(".share", ">", 2**53 + 1), {}, "no exact meaning as a Q"),
+        (when(".share", "!=", ".views"), {}, "no exact meaning as a Q"),
         (call("in_network", True, ".owner_name", "10.0.0.0/8"), {}, "no exact meaning as a Q"),
     ],
 )
 def test_what_has_no_exact_meaning_is_refused(answer: Json, fields: Json, message: str) -> None:
     with pytest.raises(FilterError, match=message):
         q(answer, Quiz, fields)
+
+
+LISTS = {
+    "tags": "marks__name",
+    "weights": "marks__weight",
+    "marks": "marks__id",
+    "texts": "question_set__text",
+    "owner": "owner_name",
+    "colour": None,
+}
+CONTENTS = {11: (), 12: ("a",), 13: ("a", "b"), 14: ("A",), 15: ("a ",), 16: (None,), 17: ("a", None), 18: ("", "ß")}
+
+
+@pytest.fixture
+def with_lists(using: str) -> Iterator[list[Quiz]]:
+    labels: dict[str | None, Label] = {}
+    made = []
+    for number, names in CONTENTS.items():
+        quiz = Quiz.objects.using(using).create(id=number, owner_name="a")
+        for name in names:
+            if name not in labels:
+                labels[name] = Label.objects.using(using).create(id=20 + len(labels), name=name, weight=len(labels))
+            quiz.marks.add(labels[name])
+            Question.objects.using(using).create(quiz=quiz, text=str(name))
+        made.append(quiz)
+    yield made
+    for quiz in made:
+        quiz.delete()
+    for label in labels.values():
+        label.delete()
+
+
+ELSE = {"missing": {"property": ["colour"]}}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        when("a", "in", ".tags"),
+        when("a", "not in", ".tags"),
+        when(1, "in", ".tags"),
+        when(1, "not in", ".tags"),
+        when(1, "in", ".weights"),
+        when(1.5, "not in", ".weights"),
+        when("20", "in", ".marks"),
+        when(20, "not in", ".marks"),
+        when("a", "in", ".owner"),
+        when("None", "in", ".texts"),
+        when("a", "in", ".colour"),
+        when(".tags", "==", "a"),
+        when(".tags", "in", ["a"]),
+        *(
+            call(function, wanted, *sides)
+            for function in ("overlaps", "subset of")
+            for wanted in (True, False)
+            for values in ([], ["a"], ["a", "b", "A"], ["a", 1], ["a", None], [None])
+            for sides in ((".tags", values), (values, ".tags"))
+        ),
+        call("overlaps", True, ".weights", [0, 1.5]),
+        call("has", True, ".tags"),
+        {"filter": "when", "condition": {"missing": {"property": ["tags"]}}},
+        {"filter": "when", "condition": {"or": [ELSE, when("a", "in", ".tags")["condition"]]}},
+        {"filter": "when", "condition": {"and": [ELSE, when("a", "in", ".tags")["condition"]]}},
+    ],
+    ids=str,
+)
+def test_lists_are_the_values_of_all_related_rows(using: str, with_lists: list[Quiz], answer: Json) -> None:
+    guarded = Guarded()
+    guarded.describe(Quiz, "quiz", LISTS)
+    takes = predicate(answer)
+    asked = {quiz.pk: guarded.resource(quiz) for quiz in with_lists}
+    wanted = {number for number, one in asked.items() if takes(one.id, one.properties)}
+    condition = q(answer, Quiz, LISTS)
+    found = Quiz.objects.using(using).filter(condition, id__in=list(CONTENTS)).values_list("id", flat=True)
+    assert set(found) == wanted
+    assert sorted(asked[18].properties["tags"]) == ["", "ß"]
+
+
+def test_what_is_always_so_stays_so_beside_other_conditions(using: str) -> None:
+    of_ann = models.Q(owner_name="ann")
+    rows = Quiz.objects.using(using)
+    always, never = q({"filter": "always"}, Quiz), q({"filter": "never"}, Quiz)
+    assert rows.filter(always | of_ann).count() == 3
+    assert rows.filter(~always).count() == rows.filter(never & of_ann).count() == 0
+    missing_or = {"filter": "when", "condition": {"or": [ELSE, when(".owner", "==", "ann")["condition"]]}}
+    assert rows.filter(q(missing_or, Quiz, QUIZ_FIELDS)).count() == 3
+
+
+def test_an_object_that_is_not_saved_has_empty_lists() -> None:
+    guarded = Guarded()
+    guarded.describe(Quiz, "quiz", {"tags": "marks__name", "texts": "question_set__text"})
+    assert guarded.resource(Quiz()).properties == {"tags": [], "texts": []}
+
+
+@pytest.fixture
+def guard_of_marks(tmp_path: Path) -> Iterator[Guard]:
+    """A guard by whose policies anybody edits quizzes, but not into one that is marked `secret`."""
+    policies = tmp_path / "policies"
+    (policies / "features").mkdir(parents=True)
+    (policies / "roles.yaml").write_text("levels: {site: {constant: main}}\nroles: {editor: {level: site}}\n")
+    (policies / "features" / "quizzes.yaml").write_text("""
+resource_types: {quiz: {actions: [edit]}}
+grants:
+  - {allow: anyone, to: edit, resource: quiz, when: not resource.tags contains "secret"}
+""")
+    with open_policies(policies, database=f"sqlite:///{tmp_path}/people.db", follows=False) as klausel:
+        guard = Guard(klausel, subject=lambda request: "user:ann")
+        guard.describe(Quiz, "quiz", {"tags": "marks__name"})
+        yield guard
+
+
+@pytest.mark.parametrize(("name", "status"), [("plain", 302), ("secret", 403)])
+def test_a_form_is_asked_about_with_the_related_rows_that_it_would_save(
+    using: str, guard_of_marks: Guard, name: str, status: int
+) -> None:
+    if using != "default":
+        pytest.skip("the views of Django ask the default database")
+
+    class Edit(PermissionMixin, UpdateView):
+        model, fields, action, guard, success_url = Quiz, ("score", "marks"), "edit", guard_of_marks, "/"
+
+    class Create(PermissionMixin, CreateView):
+        model, fields, action, guard, success_url = Quiz, ("score", "marks"), "edit", guard_of_marks, "/"
+
+    label = Label.objects.create(name=name)
+    quiz = Quiz.objects.create(score=1)
+    count = Quiz.objects.count()
+    for view, key in ((Edit.as_view(), {"pk": quiz.pk}), (Create.as_view(), {})):
+        request = RequestFactory().post("/", {"score": "5", "marks": [label.pk]})
+        if status == 302:
+            assert view(request, **key).status_code == 302
+        else:
+            with pytest.raises(Denied):
+                view(request, **key)
+    quiz.refresh_from_db()
+    saved = status == 302
+    assert (quiz.score, quiz.marks.count(), Quiz.objects.count() - count) == ((5, 1, 1) if saved else (1, 0, 0))
+    Quiz.objects.filter(score__in=(1, 5)).delete()
+    label.delete()

@@ -9,7 +9,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from command_line import ROOT, free_port, run
+from command_line import ROOT, run
+from ports import free_port
 from sqlalchemy import inspect, text
 from storage_people import ROLES, row
 

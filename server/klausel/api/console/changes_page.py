@@ -129,16 +129,14 @@ class ChangesPage:
         return kept
 
     def _compared(self, given: Mapping[str, str]) -> DifferenceReport:
-        repository, newest, folder = open_history(self._service.settings.policies)
+        repository, _, folder = open_history(self._service.settings.policies)
         with closing(repository):
             history = PolicyHistory(repository, folder)
-            sides = [self._side(repository, history, newest, folder, given.get(name, "")) for name in FIELDS]
+            sides = [self._side(repository, history, folder, given.get(name, "")) for name in FIELDS]
         (before_name, before), (after_name, after) = sides
         return DifferenceReport(difference_between(before, after), before_name, after_name, renames_between(before, after))
 
-    def _side(
-        self, repository: GitRepository, history: PolicyHistory, newest: GitCommit, folder: str, revision: str
-    ) -> tuple[str, PolicySet]:
+    def _side(self, repository: GitRepository, history: PolicyHistory, folder: str, revision: str) -> tuple[str, PolicySet]:
         """A version by its name, and the policy set then; without a name, what is in force."""
         if not revision:
             return "in force", self._service.policy.compiled.policy

@@ -19,6 +19,7 @@ from klausel.api.access import SCOPES_OF_ROUTES, caller_in
 from klausel.api.console.cookies import Cookies, form_token
 from klausel.api.errors import ApiError
 from klausel.api.http import json_answer
+from klausel.api.page_shapes import VERSION
 from klausel.api.shapes import Json
 from klausel.core.analysis.table import Sheet, as_csv
 from klausel.core.terms.caller import Caller
@@ -135,8 +136,13 @@ def format_asked(*known: str) -> str:
 def answer(page: Page) -> Response:
     """The page as HTML, or its twin where `?format=json` is asked for."""
     if request.args.get("format") == "json":
-        return json_answer(page.twin, page.status, dict(HEADERS))
+        return twin_answer(page.twin, page.status)
     return html_answer(page)
+
+
+def twin_answer(twin: Json, status: int = 200) -> Response:
+    """The JSON twin of a page, with the version of its form."""
+    return json_answer({"version": VERSION, **twin}, status, dict(HEADERS))
 
 
 def html_answer(page: Page, headers: Mapping[str, str] | None = None) -> Response:

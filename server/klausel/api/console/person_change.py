@@ -11,10 +11,9 @@ from klausel.api.assignments import change_assignments
 from klausel.api.console.cookies import Cookies
 from klausel.api.console.fields import in_utc
 from klausel.api.console.forms import read_form
-from klausel.api.console.pages import HEADERS, answer, format_asked, way_up
+from klausel.api.console.pages import HEADERS, answer, format_asked, twin_answer, way_up
 from klausel.api.console.person_page import is_told, person_page
 from klausel.api.errors import ApiError
-from klausel.api.http import json_answer
 from klausel.api.senders import sender_of_request
 from klausel.api.shapes import Json
 from klausel.core.policy.assignment import Assignment
@@ -51,7 +50,7 @@ def change_person(service: Service, cookies: Cookies) -> Response:
         view = {"subject": fields["subject"], "domain": fields["view"] or fields["domain"]}
         return answer(person_page(service, view, caller, _faults(error), fields, error.status))
     if is_twin:
-        return json_answer(told, headers=dict(HEADERS))
+        return twin_answer(told)
     query = {"subject": fields["subject"], "domain": fields["view"], "done": _DONE[fields["change"]]}
     address = f"{way_up()}console/person?{urlencode({name: text for name, text in query.items() if text})}"
     return Response(b"", 303, {**HEADERS, "Location": address})

@@ -10,7 +10,7 @@ from flask import Blueprint, Response, request
 
 from klausel.api.console.cookies import Cookies
 from klausel.api.console.forms import read_form
-from klausel.api.console.pages import HEADERS, Page, answer, format_asked, html_answer
+from klausel.api.console.pages import HEADERS, Page, answer, format_asked, html_answer, twin_answer
 from klausel.api.errors import ApiError
 from klausel.api.http import json_answer, query_parameters
 from klausel.core.terms.problem import PolicyError
@@ -146,7 +146,7 @@ class PlaygroundPage:
         except Busy as error:
             raise _busy(error) from None
         if is_twin:
-            return json_answer(judgement.as_json(), headers=dict(HEADERS))
+            return twin_answer(judgement.as_json())
         if not is_live:
             return answer(Page("playground.html", _TITLE, {**self._shown(copy), "result": _result(copy, judgement)}))
         response = html_answer(Page("judgement.html", _TITLE, {"result": _result(copy, judgement)}))
@@ -196,7 +196,7 @@ class PlaygroundPage:
             raise ApiError(500, f"not all was saved: {error.strerror or error}") from None
         saved = [one.file.shown_as for one in wanted]
         if is_twin:
-            return json_answer({"saved": saved}, headers=dict(HEADERS))
+            return twin_answer({"saved": saved})
         found = self._read()
         opened = _reopened(_Copy(found, {}, copy.open))
         said = f"Saved: {', '.join(saved)}" if saved else "Nothing was changed, so nothing was saved"

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from klausel.cli.options import model_beside
 from klausel.core.editing.mentions import Mention, mentions_in
 from klausel.core.lint.registry import WARNINGS, lint
 from klausel.core.lint.rules.switch_off import without_switched_off
@@ -21,7 +20,7 @@ from klausel.core.text.decoding import decode
 from klausel.core.text.yaml_nodes import Fields, read_yaml
 from klausel.service.pipeline import load_result, texts_with_switch_offs
 from klausel.storage.file_rules import problem_of_name
-from klausel.storage.policy_files.folder import PolicyFiles, folders_of, read_folder, shown
+from klausel.storage.policy_files.folder import PolicyFiles, folders_of, model_beside, read_folder, shown
 
 
 def folder_of(file: Path) -> Path | None:

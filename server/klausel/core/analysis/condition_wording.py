@@ -6,13 +6,14 @@ import re
 from collections.abc import Iterable, Mapping
 
 from klausel.core.conditions.tree import AllOf, AnyOf, Condition, negate
+from klausel.core.policy.fitting import without_guards
 from klausel.core.policy.policy_set import NamedCondition
 
 
 def in_words(condition: Condition, names: Mapping[str, NamedCondition]) -> str:
     """The text of a condition in which every part that has a name stands under it; the longest names first."""
     named = sorted(names.values(), key=lambda one: (-_size(one.tree), one.name))
-    return _words(condition, named)
+    return _words(without_guards(condition), named)
 
 
 def _size(condition: Condition) -> int:

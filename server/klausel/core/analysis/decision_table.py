@@ -23,9 +23,9 @@ from klausel.core.analysis.both_sides import (
 from klausel.core.analysis.budget import OUTCOMES_AT_ONCE, Budget
 from klausel.core.analysis.least_role_combinations import LeastRoleCombinations
 from klausel.core.analysis.question_space import Placement, domains_and_atoms, placements, role_combinations
-from klausel.core.analysis.states import Bounds, Mask, StateFinder, States, union
+from klausel.core.analysis.states import Bounds, Mask, StateFinder, States
 from klausel.core.conditions.kinds import as_sent
-from klausel.core.conditions.outcomes import Known, Outcome, TooManyCases, Truths, TruthSpace, positive, truth_space
+from klausel.core.conditions.outcomes import Known, Outcome, TooManyCases, Truths, TruthSpace, positive, truth_space, union
 from klausel.core.conditions.tree import Atom, Attribute, Comparison, Condition, Operand, atoms, attributes_of
 from klausel.core.decisions.domain import BadDomain
 from klausel.core.policy.policy_set import Grant, PolicySet

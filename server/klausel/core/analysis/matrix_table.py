@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from heapq import merge
 from itertools import groupby
 from operator import itemgetter
@@ -131,8 +131,19 @@ def _person_cell(policy: PolicySet, question: Question, effective_roles: Effecti
     return verdict_in_words(question.permission(effective_roles.roles_in(question.domain), subject), policy.conditions)
 
 
-def sheet_of_changes(before: PolicySet, after: PolicySet, facts: Facts) -> Sheet:
-    """The cells of the matrix by role that allow something else than they did; a row for each cell."""
+Holders = Callable[[str, str, str], int | None]
+"""How many people who hold a role gain or lose by what changed for an action, by resource type, action and role.
+
+None where nobody can tell.
+"""
+_UNKNOWN = "not known"
+
+
+def sheet_of_changes(before: PolicySet, after: PolicySet, facts: Facts, holders: Holders | None = None) -> Sheet:
+    """The cells of the matrix by role that allow something else than they did; a row for each cell.
+
+    With `holders` each row says how many people it concerns.
+    """
     old = {(row.resource_type, row.action): row for row in matrix_rows(before)}
     new = {(row.resource_type, row.action): row for row in matrix_rows(after)}
     changes: list[tuple[str, ...]] = []
@@ -141,16 +152,33 @@ def sheet_of_changes(before: PolicySet, after: PolicySet, facts: Facts) -> Sheet
             was, now = _cell_in(old.get(thing), column), _cell_in(new.get(thing), column)
             if not same_cell(was, now):
                 lines = _lines_of(new[thing].grants if thing in new else ())
-                changes.append((*thing, column, was.text if was else "no", now.text if now else "no", lines))
+                people = () if holders is None else (_people_cell(holders(*thing, column)),)
+                changes.append((*thing, column, was.text if was else "no", now.text if now else "no", lines, *people))
     names = {**before.conditions, **after.conditions}
     return Sheet(
         "What changed in who may do what",
         facts,
-        () if changes else ("Nothing changed.",),
-        ("resource type", "action", "role", "before", "now", "lines now"),
+        (_concerned(changes, holders is not None),),
+        ("resource type", "action", "role", "before", "now", "lines now", *(() if holders is None else ("people",))),
         [("", changes)] if changes else (),
         lambda notes: [(one.name, one.text) for one in names_used(notes, names)],
     )
+
+
+def _concerned(changes: Sequence[tuple[str, ...]], are_counted: bool) -> str:
+    """How many of the changes concern people present, and how many nobody."""
+    if not changes:
+        return "Nothing changed."
+    told = "1 change" if len(changes) == 1 else f"{len(changes)} changes"
+    if not are_counted:
+        return f"{told}; people were not counted: --people says which of them concern anybody who holds the role today."
+    nobody, unknown = (sum(change[-1] == cell for change in changes) for cell in ("0", _UNKNOWN))
+    some = f"{told}: {len(changes) - nobody - unknown} for people who hold the role today, {nobody} for nobody at present"
+    return f"{some}, {unknown} {_UNKNOWN}, for too many cases." if unknown else f"{some}."
+
+
+def _people_cell(number: int | None) -> str:
+    return _UNKNOWN if number is None else str(number)
 
 
 def _cell_in(row: Row | None, column: str) -> Cell | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from itertools import pairwise
 
 TOKENS = """:root {
   color-scheme: light dark;
@@ -44,7 +45,7 @@ svg {{ max-width: 100%; height: auto; }}
 @media print {{
   :root {{ color-scheme: light; {_LIGHT} }}
   body {{ font-size: 9px; margin: 0; max-width: none; padding: 0; print-color-adjust: exact; -webkit-print-color-adjust: exact; }}
-  #filter {{ display: none; }} svg {{ max-height: 180mm; }}
+  #filter {{ display: none; }} svg {{ max-height: 110mm; width: auto; }} h1, h2 {{ break-after: avoid; }}
 }}
 """
 """Of pages of matrix, review, findings, log and difference. Paper is white, whatever the screen is."""
@@ -66,13 +67,29 @@ FILTER = """<p id="filter" hidden><label>Show only rows with <input type="search
 </script>"""
 """Shows, as somebody types, the rows that have every word; stands behind the tables, and moves above the first of them."""
 
-_LONG = re.compile(r"[^\s<>]{17,}")
+_LONG = re.compile(r"\S{17,}")
+_PART = re.compile(r"[^@./_:-]*[@./_:-]+|[^@./_:-]+")
+_LONGEST_PART = 24
 _MANY = 12
 
 
 def html_words(text: str) -> str:
-    """A text for a page, in which only what is long and has no blank, such as an id or a path, may break within."""
-    return re.sub(_LONG, r'<span class="long">\g<0></span>', html.escape(text))
+    """A text for a page, in which only what is long and has no blank, such as an id or a path, may break within.
+
+    It breaks behind a sign between its parts; a part that is longer than any name, such as a digest, anywhere. Nothing is
+    added that would be copied, or found by the filter.
+    """
+    places = [0, *(place for found in _LONG.finditer(text) for place in found.span()), len(text)]
+    pieces = (text[start:end] for start, end in pairwise(places))
+    return "".join(
+        "<wbr>".join(map(_part, _PART.findall(piece))) if number % 2 else html.escape(piece)
+        for number, piece in enumerate(pieces)
+    )
+
+
+def _part(text: str) -> str:
+    escaped = html.escape(text)
+    return f'<span class="long">{escaped}</span>' if len(text) > _LONGEST_PART else escaped
 
 
 def table_start(columns: int) -> str:

@@ -125,7 +125,7 @@ class _Proof:
         self._free_matches = False
         self._asked = 0
         self._separate = [
-            _reaching_pairs(policy.roles, other.who)
+            _reaching_pairs(other.who)
             for other in policy.invariants
             if other.kind == "separate" and other.who and other is not invariant
         ]
@@ -360,7 +360,7 @@ def _reached(roles: RoleModel, role: str, domain: str) -> frozenset[str]:
     return reached
 
 
-def _reaching_pairs(roles: RoleModel, who: Collection[str]) -> tuple[frozenset[str], frozenset[str]]:
+def _reaching_pairs(who: Collection[str]) -> tuple[frozenset[str], frozenset[str]]:
     one, other = (frozenset({role, ANY_PREFIX + role}) for role in who)
     return one, other
 

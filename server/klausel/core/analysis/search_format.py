@@ -5,6 +5,7 @@ from __future__ import annotations
 from klausel.core.analysis.search import Found, Reason
 from klausel.core.decisions.effective_roles import Source
 from klausel.core.decisions.explanation_format import grant_as_json, sources_as_json, way_as_json, way_text
+from klausel.core.policy.fitting import without_guards
 
 
 def found_as_json(found: Found) -> dict[str, object]:
@@ -15,7 +16,7 @@ def found_as_json(found: Found) -> dict[str, object]:
         "type": found.resource_type,
         "domain": found.domain,
         "verdict": found.verdict,
-        "condition": None if found.condition is None else str(found.condition),
+        "condition": None if found.condition is None else str(without_guards(found.condition)),
         "allowed_by": [_reason_as_json(reason) for reason in found.allows],
         "denied_by": [_reason_as_json(reason) for reason in found.denies],
     }
@@ -34,7 +35,7 @@ def _reason_as_json(reason: Reason) -> dict[str, object]:
 
 def verdict_text(found: Found) -> str:
     """`always`, `never`, or `when` with the condition."""
-    return found.verdict if found.condition is None else f"when {found.condition}"
+    return found.verdict if found.condition is None else f"when {without_guards(found.condition)}"
 
 
 def reasons_text(found: Found) -> str:

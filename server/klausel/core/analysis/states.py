@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from klausel.core.conditions.outcomes import Known, TooManyCases, most_steps, truth_space
+from klausel.core.conditions.outcomes import Known, TooManyCases, most_steps, truth_space, union
 from klausel.core.conditions.tree import Attribute, Condition, atoms, attributes_of, with_one_spelling
 from klausel.core.policy.policy_set import Grant
 
@@ -25,12 +25,13 @@ class Bounds:
     """How much a table in parts goes through: beyond these, what it says is less exact, and it says so; it never raises.
 
     `placements` are those of one question, beyond which domains in conditions are not told apart. The others are for one
-    component: its atoms, the steps to find how they turn out together, and its states.
+    component: its atoms, the steps to find how they turn out, in how many ways they do together, and its states.
     """
 
     placements: int = 5_000
     atoms: int = 30
-    steps: int = 5_000
+    steps: int = 10_000
+    ways: int = 20_000
     states: int = 300
 
 
@@ -125,7 +126,7 @@ class StateFinder:
         if len(all_atoms) > self._bounds.atoms or most_steps(all_atoms, known) > self._bounds.steps:
             return None
         try:
-            return truth_space(all_atoms, known).together(trees)
+            return truth_space(all_atoms, known, self._bounds.ways).together(trees)
         except TooManyCases:
             return None
 
@@ -159,14 +160,6 @@ def everything_together(components: Sequence[States], most: int) -> set[Mask] | 
         if not one.is_exact or size > most:
             return None
     return {union(chosen) for chosen in itertools.product(*(one.all for one in components))}
-
-
-def union(masks: Iterable[Mask]) -> Mask:
-    """The bits that are in at least one of the masks."""
-    found = 0
-    for mask in masks:
-        found |= mask
-    return found
 
 
 def _common(masks: Iterable[Mask]) -> Mask:

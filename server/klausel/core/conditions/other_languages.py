@@ -27,6 +27,100 @@ def _time(match: re.Match[str]) -> str:
     return f'a time is written time("{date}T{clock}{zone}"), a text in quotes: "{match[0]}"'
 
 
+def _say(hint: str) -> Callable[[re.Match[str]], str]:
+    """The same hint whatever matched, but for `{names}` of its groups."""
+    return lambda match: hint.format(**{name: found or "" for name, found in match.groupdict().items()})
+
+
+_ATTRIBUTE = r"(?P<one>(?:[^\W\d]\w*\.)+\w+)"
+_ROLES = "who holds which role stands under `allow` of the grant; a condition compares properties"
+_RELATIONS = (
+    "there are no relations here: roles stand under `allow` of the grant, what somebody shared is a property, as in "
+    "subject.id in resource.viewers"
+)
+_OF_ONE_LANGUAGE: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = tuple(
+    (re.compile(pattern), _say(hint))
+    for pattern, hint in (
+        # Cedar
+        (r'\bprincipal in \w+::"[^"]*"', _ROLES),
+        (r'\baction\s*(?:==|in)\s*\[?\w+::"[^"]*"', "the actions stand under `to` of the grant"),
+        (r'\b\w+::"(?P<id>[^"]*)"', 'an id is written as its text alone, as in subject.id == "{id}"'),
+        (r"\bprincipal has (?P<one>\w+)", "write has subject.{one}"),
+        (r"\b(?P<root>resource|subject|context|action) has (?P<one>\w+)", "write has {root}.{one}"),
+        (
+            r"\b(?:resource|principal) is \w+",
+            "the resource type stands under `resource` of the grant; of who asks it is subject.type",
+        ),
+        (r"\bif\b.*\bthen\b", "there is no if; write `a and b or not a and c`"),
+        (r"\bunless\b", "write `not (…)`, or a grant with `deny`"),
+        (
+            r"\b(?:decimal|datetime|date|timestamp) ?\(",
+            'a time is written time("2026-12-31T00:00:00Z"), a number without quotes',
+        ),
+        (r"\bduration ?\(", "durations are written with days, hours, minutes and seconds: hours(24)"),
+        (r"\.(?:lessThan|lessThanOrEqual|greaterThan|greaterThanOrEqual)\s*\(", "numbers are compared with <, <=, > and >="),
+        # networks, in any of them
+        (
+            rf"{_ATTRIBUTE}\.(?:isInRange|inIPAddrRange)\s*\(|\bcidr_contains\s*\(|\bnet\.cidr\w*\s*\(|\bipMatch\s*\(",
+            'write in_network(context.ip, "10.0.0.0/8")',
+        ),
+        # Cerbos and CEL
+        (r"\b(?:V|variables)\.(?P<one>\w+)", "a condition of conditions.yaml is used by its name alone: {one}"),
+        (r"\b(?:G|globals|C|constants)\.\w+", "there are no constants; write the value itself"),
+        (
+            r"\bhasIntersection\s*\(|\.(?:intersect|intersection|intersects)\s*\(",
+            "write subject.teams overlaps resource.teams",
+        ),
+        (
+            r"\.(?:getHours|getMinutes|getDayOfWeek)\s*\(",
+            'write time_of_day(context.now, "Europe/Berlin") >= clock("09:00")',
+        ),
+        (r"\b(?:isSubset|is_subset)\s*\(", "write subject.teams subset of resource.teams"),
+        (
+            r"\.(?:exists|exists_one|all|filter|map|some|any|every)\s*\(|\b(?:any|all|every|some)\s*\(|\b(?:some|every) \w+",
+            "conditions do not go through lists; write subject.id in resource.owners, or overlaps, or subset of",
+        ),
+        (r"\.(?:includes|indexOf|has)\s*\(", "write subject.id in resource.owners"),
+        # Rego
+        (r":=", "there are no variables; a condition with a name stands in conditions.yaml"),
+        (r"\[_\]", "conditions do not go through lists; write subject.id in resource.owners"),
+        (r"\bin ?\{", 'a list stands in square brackets: in ["a", "b"]'),
+        (r"\btime\.now_ns\b", "the time of the request is context.now"),
+        (
+            r"\bregex\.\w+\s*\(|\b(?:re_match|regexMatch)\s*\(|\bmatches [\"'][^\"']*[\\^$+|()][^\"']*[\"']",
+            "there are no regular expressions; write matches_glob, with a star where anything may stand",
+        ),
+        # OpenFGA and SpiceDB
+        (
+            r"\b\w+ from \w+|\b\w+ but not \w+|\w+ ?-> ?\w+|(?<![\w.])[^\W\d]\w*:[\w*]+(?:#\w+)?|\[\w+(?:, ?\w+)*#\w+.*\]",
+            _RELATIONS,
+        ),
+        (r"^\[[a-z]\w*(?:, ?[a-z]\w*)*\]|^(?!now\b)[^\W\d]\w*(?: [-+] [^\W\d]\w*)+$", _RELATIONS),
+        # Casbin
+        (r"\b[rp]\.(?:sub|dom|eft)\b|\bg\d? ?\(", _ROLES),
+        (r"\b[rp]\.obj\.(?P<one>\w+)", "what is asked about is called resource here: resource.{one}"),
+        (r"\b[rp]\.(?:obj|act)\b", "resource types and actions stand under `resource` and `to` of the grant"),
+        (r"\b(?:keyMatch\d?|keyGet\d?|globMatch)\s*\(", 'write matches_path(resource.path, "/books/**")'),
+        # SQL, Python, JavaScript and others
+        (rf"{_ATTRIBUTE} is (?:null|None|NULL|missing|empty)\b", "write not has {one}"),
+        (rf"{_ATTRIBUTE} is not (?:null|None|NULL|missing|empty)\b", "write has {one}"),
+        (rf"{_ATTRIBUTE} is not\b", "write {one} !="),
+        (r"!==|\bnot ==|\bnot =", "what is not equal is written `!=`"),
+        (r"\bxor\b", "write `(a or b) and not (a and b)`"),
+        (
+            r"\b(?:lower|upper|toLower|toUpper|lowerAscii|trim)\s*\(|\.(?:lower|upper|toLowerCase|toUpperCase|trim)\s*\(",
+            "conditions do not change texts; send the text as it is to be compared",
+        ),
+        (r"\b(?:hour|minute|getHours)\s*\(", 'write time_of_day(context.now, "Europe/Berlin") >= clock("09:00")'),
+        (
+            r"\$\{+\s*(?P<one>[\w.]+)\s*\}+|\{\{\s*(?P<other>[\w.]+)\s*\}\}",
+            "attributes stand without brackets: {one}{other}",
+        ),
+        (r"(?<![\w.])(?:always|everyone|everybody)(?![\w.])", "what holds always has no `when`"),
+    )
+)
+
+
 _HINTS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
     (
         re.compile(
@@ -42,7 +136,8 @@ _HINTS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
             + (f".{match[2]}" if match[2] else "")
         ),
     ),
-    (re.compile(r"\b\d{1,3}(?:[,'_]\d{3})+\b"), _number),
+    (re.compile(r"\b\d{1,3}(?:[ ,'_]\d{3})+\b"), _number),
+    *_OF_ONE_LANGUAGE,
     (re.compile(r"\b(\d+),(\d+)\b"), lambda match: f"a decimal point is a point: {match[1]}.{match[2]}"),
     (
         re.compile(r"\b(?:years?|months?|weeks?|day|hour|minute|second)\s*\("),

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
 
+from klausel.core.conditions.free_functions import Asked, can_be, is_free, kinds_fit, narrowings
 from klausel.core.conditions.functions import FUNCTIONS
 from klausel.core.conditions.samples import few_values, own_values, samples, sent
 from klausel.core.conditions.symmetry import Parts, choices_of_all, number_of_lists, parts_of_lists, values_alike
@@ -94,8 +95,8 @@ class TruthSpace:
             return (true, false) if kept else (false, true)
         of_parts = [self.true_and_false(part) for part in condition.parts]
         if isinstance(condition, AllOf):
-            return self._common(true for true, _ in of_parts), _union(false for _, false in of_parts)
-        return _union(true for true, _ in of_parts), self._common(false for _, false in of_parts)
+            return self._common(true for true, _ in of_parts), union(false for _, false in of_parts)
+        return union(true for true, _ in of_parts), self._common(false for _, false in of_parts)
 
     def together(self, conditions: Iterable[Condition]) -> tuple[Truths, ...]:
         """The ways in which conditions over these atoms turn out together, each once."""
@@ -137,7 +138,8 @@ class TruthSpace:
         return [_as_bits(size == wanted for size in sizes) for wanted in sorted(set(sizes))]
 
 
-def _union(sets: Iterable[int]) -> int:
+def union(sets: Iterable[int]) -> int:
+    """The bits that are in at least one of the sets."""
     found = 0
     for one in sets:
         found |= one
@@ -180,10 +182,10 @@ Known = Mapping[Attribute, tuple[object, ...]]
 """Attributes of which more is known: the values that they may have (None: missing)."""
 
 
-def truth_space(all_atoms: Iterable[Atom], known: Known = MappingProxyType({})) -> TruthSpace:
+def truth_space(all_atoms: Iterable[Atom], known: Known = MappingProxyType({}), most: int = MOST_CASES) -> TruthSpace:
     """The exact space of these atoms. Its size is the product over groups of attributes that share nothing.
 
-    Raises `TooManyCases` where that is more than can be gone through.
+    Raises `TooManyCases` where that is more than `most`, or a group is more than can be gone through.
     """
     atoms = tuple(dict.fromkeys(positive(atom)[0] for atom in all_atoms))
     if _parts(atoms, known) > _MOST_PARTS:
@@ -193,7 +195,7 @@ def truth_space(all_atoms: Iterable[Atom], known: Known = MappingProxyType({})) 
     for group in _groups(atoms):
         groups.append(_group_outcomes(group, known))
         ways *= len(groups[-1][1])
-        if ways > MOST_CASES:
+        if ways > most:
             raise _too_many_together(len(atoms))
     together = {atom: position for position, atom in enumerate(atom for group, _ in groups for atom in group)}
     order = [together[atom] for atom in atoms]
@@ -229,43 +231,33 @@ def _parts(atoms: Iterable[Atom], known: Known) -> int:
 
 
 def most_steps(all_atoms: Iterable[Atom], known: Known = MappingProxyType({})) -> int:
-    """How many choices of values, or outcomes, `truth_space` goes through at most; found without going through them."""
-    choices, outcomes = 0, 1
-    for group in _groups(tuple(dict.fromkeys(positive(atom)[0] for atom in all_atoms))):
-        of_group = _most_choices(group, known)
-        choices += of_group
-        outcomes *= min(of_group, 3 ** len(group))
-    return max(choices, outcomes)
+    """How many choices of values `truth_space` goes through at most; found without going through them."""
+    return sum(
+        _most_choices(group, known) for group in _groups(tuple(dict.fromkeys(positive(atom)[0] for atom in all_atoms)))
+    )
 
 
 def _has_free(atoms: Sequence[Atom]) -> bool:
     """Whether an outcome may be none that a request can have: functions that are free, and attributes read in several ways."""
-    if any(_is_free(atom) for atom in atoms):
+    if any(is_free(atom) for atom in atoms):
         return True
     terms = {term for atom in atoms for term in terms_of(atom)}
     ways = [name for term in terms for name in {*attributes_in(term)}]
     return any(isinstance(term, Computed) for term in terms) and len(ways) > len(set(ways))
 
 
-def _is_free(atom: Atom) -> bool:
-    """Whether a value that stands for others does not tell what comes out."""
-    if not isinstance(atom, Call):
-        return False
-    function = FUNCTIONS[atom.function]
-    lists = [term for term in terms_of(atom) if "list" in kinds_taken(atom, term)]
-    return function.told_by == "free" or len(lists) > 1
-
-
 def _most_choices(group: tuple[Atom, ...], known: Known) -> int:
     terms = {term for atom in group for term in terms_of(atom)}
     given = [value for term in terms for value in _known(term, known)]
     scalars = _scalar_values(group, given, len(terms))
-    choices = math.prod(max(1, len(FUNCTIONS[atom.function].may_be)) for atom in group if isinstance(atom, Call))
+    choices = math.prod(len(FUNCTIONS[atom.function].may_be) for atom in group if isinstance(atom, Call) and is_free(atom))
     for term in terms:
         if _known(term, known):
             choices *= len(_known(term, known))
         elif any(holds_a_list(term, atom) for atom in group):
-            choices *= number_of_lists(parts_of_lists(term, group, sent(scalars), given)) + len(scalars) + 2
+            choices *= (
+                number_of_lists(parts_of_lists(term, group, _elements_of(term, group, scalars), given)) + len(scalars) + 2
+            )
         else:
             choices *= len(_values_of(term, group, scalars, given))
     return choices
@@ -326,7 +318,7 @@ def _scalar_values(atoms: Sequence[Atom], given: Sequence[object], count: int) -
         literals += [value for term in terms if len(terms) > 1 for value in few_values(term)]
     kinds = {kind_of_operand(term) for atom in atoms for term in terms_of(atom)} | {kind_of(value) for value in literals}
     orders = any(isinstance(atom, Comparison) and atom.operator in ORDERING for atom in atoms) or any(
-        isinstance(atom, Call) and not _is_free(atom) for atom in atoms
+        isinstance(atom, Call) and not is_free(atom) for atom in atoms
     )
     return samples(literals, kinds, count, orders)
 
@@ -341,34 +333,35 @@ def _values_of(term: Term, atoms: Sequence[Atom], scalars: list[object], given: 
         found = few or [value for value in scalars if kind_of(value) == own_kind]
         return found if set(attributes_in(term)) <= {CONTEXT_NOW} else [None, *found]
     kinds: set[Kind | None] = set()
-    elements: list[object] = []
-    others: list[object] = []  # lists, or values of a kind that nothing else takes
+    objects: list[object] = []  # of a kind that nothing else takes
+    is_list = any(holds_a_list(term, atom) for atom in atoms)
+    lists = _lists(parts_of_lists(term, atoms, _elements_of(term, atoms, scalars), given)) if is_list else []
     for atom in atoms:
         if term not in terms_of(atom):
             continue
-        if isinstance(atom, Comparison):
-            other = atom.right if atom.left == term else atom.left
-            if holds_a_list(term, atom):
-                elements += sent(scalars) if kind_of_operand(other) is None else _like(other, scalars)
-                others.append([])
-            else:
-                kinds |= _kinds(other)
-        elif isinstance(atom, Truth):
+        if isinstance(atom, Truth):
             kinds |= {"boolean"}
-        else:
+        elif isinstance(atom, Call):
             taken = kinds_taken(atom, term)
             kinds |= taken
-            if "list" in taken:
-                elements += [value for one in operands_of(atom) if isinstance(one, ListOf) for value in _like(one, scalars)]
-                others.append([])
-            elif not taken:
-                others.append({})
+            objects += [] if taken else [{}]
+        elif not holds_a_list(term, atom):
+            kinds |= _kinds(atom.right if atom.left == term else atom.left)
     for computed in {one for atom in atoms for one in terms_of(atom) if isinstance(one, Computed)}:
         kinds |= kinds_taken(computed, term) & {"text", "number"}  # without a value, nothing could be computed from it
-    objects = [value for value in others if value == {}]
-    elements = [value for value in scalars if any(value is one for one in elements)]
-    lists = _lists(parts_of_lists(term, atoms, elements, given)) if [] in others else []
     return [None, *lists, *objects, *(value for value in scalars if kind_of(value) in kinds)]
+
+
+def _elements_of(term: Term, atoms: Iterable[Atom], scalars: list[object]) -> list[object]:
+    """What a list under a name may hold, as far as the atoms about it tell."""
+    found: list[object] = []
+    for atom in atoms:
+        if isinstance(atom, Comparison) and holds_a_list(term, atom):
+            other = atom.right if atom.left == term else atom.left
+            found += sent(scalars) if kind_of_operand(other) is None else _like(other, scalars)
+        elif isinstance(atom, Call) and "list" in kinds_taken(atom, term):
+            found += [value for one in operands_of(atom) if isinstance(one, ListOf) for value in _like(one, scalars)]
+    return [value for value in scalars if any(value is one for one in found)]
 
 
 def _is_own(term: Term) -> bool:
@@ -410,7 +403,7 @@ class _Group:
         positions = {term: position for position, term in enumerate(terms)}
         self._written = {literal.value for atom in atoms if not isinstance(atom, Call) for literal in literals_of(atom)}
         self._atoms = [(atom, _places(operands_of(atom), positions)) for atom in atoms]
-        self._free = frozenset(position for position, atom in enumerate(atoms) if _is_free(atom))
+        self._free = frozenset(position for position, atom in enumerate(atoms) if is_free(atom))
         asked_for = {term for atom in atoms if isinstance(atom, Call) and atom.function == "has" for term in terms_of(atom)}
         self._inside: list[tuple[int, int, bool]] = []
         for one, other in itertools.combinations(terms, 2):
@@ -452,26 +445,29 @@ class _Group:
             yield tuple([truth_of(atom, _values_at(operands, chosen)) for atom, operands in self._atoms])
             return
         ways: dict[object, tuple[bool | None, ...]] = {}
+        asked: dict[object, Asked] = {}
         keys: list[object] = []
         for position, (atom, operands) in enumerate(self._atoms):
             values = _values_at(operands, chosen)
             key: object = position
-            if position in self._free and isinstance(atom, Call) and not self._is_told(operands, values):
-                key = (atom.function, repr(values))
-                ways[key] = FUNCTIONS[atom.function].may_be if _kinds_fit(atom, values) else (None,)
-            else:
+            if position not in self._free or not isinstance(atom, Call) or self._is_told(operands, values):
                 ways[key] = (truth_of(atom, values),)
+            elif not kinds_fit(atom, values):
+                ways[key] = (None,)
+            else:
+                key = (atom.function, repr(values))
+                ways[key], asked[key] = FUNCTIONS[atom.function].may_be, (atom.function, values)
             keys.append(key)
+        narrowed = narrowings(asked)
         for turned_out in itertools.product(*ways.values()):
             by_key = dict(zip(ways, turned_out, strict=True))
-            yield tuple([by_key[key] for key in keys])
+            if can_be(by_key, narrowed):
+                yield tuple([by_key[key] for key in keys])
 
     def _is_told(self, operands: _Operands, values: Sequence[object]) -> bool:
         """Whether a free function is asked about texts that are meant themselves, and stand for no others."""
-        return all(
-            at is None or (isinstance(value, str) and value in self._written)
-            for (at, _), value in zip(operands, values, strict=True)
-        )
+        told = zip(operands, values, strict=True)
+        return all(at is None or (isinstance(value, str) and value in self._written) for (at, _), value in told)
 
 
 def _is_simple(operand: Operand, positions: Mapping[Term, int]) -> bool:
@@ -493,8 +489,3 @@ def _places(operands: Iterable[Operand], positions: Mapping[Term, int]) -> _Oper
 
 def _values_at(operands: _Operands, chosen: Sequence[object]) -> list[object]:
     return [written if at is None else chosen[at] for at, written in operands]
-
-
-def _kinds_fit(atom: Call, values: Sequence[object]) -> bool:
-    parameters = FUNCTIONS[atom.function].parameters
-    return all(not one.kinds or kind_of(value) in one.kinds for one, value in zip(parameters, values, strict=True))

@@ -320,7 +320,9 @@ class _Parser:
         if function is None:
             if isinstance(left, Attribute) and left != CONTEXT_NOW:
                 return Truth(left)
-            self._fail(f"`{left}` alone is not a condition", "compare it with an attribute", start)
+            is_truth = left in (Literal(True), Literal(False))
+            hint = "compare it with an attribute" + ("; what holds always has no condition" if is_truth else "")
+            self._fail(f"`{left}` alone is not a condition", hint, start)
         right_at = self._token.offset
         right = self._operand()
         if function.turned is not None:
@@ -441,7 +443,7 @@ class _Parser:
         if token.text == "null" and token.kind == "name":
             self._fail(
                 "a comparison with null is never true",
-                "a missing or null attribute already makes an allow not hold and a deny hold",
+                "what is missing or null already makes an allow not hold and a deny hold; `not has resource.team` asks for it",
                 token.offset,
             )
         if token.kind == "end":

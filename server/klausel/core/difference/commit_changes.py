@@ -73,13 +73,14 @@ class CommitChanges:
 
     def as_json(self) -> dict[str, object]:
         """The changes as programs read them; described in docs/audit.md."""
-        names = ("verdict", "changes", "renames", "former_names", "not_compared")
+        names = ("verdict", "changes", "renames", "former_names", "not_compared", "people")
         nothing: dict[str, object] = {
             "verdict": "same",
             "changes": [],
             "renames": [],
             "former_names": [],
             "not_compared": [],
+            "people": None,
         }
         whole = nothing if self.report is None else as_json(self.report)
         return {

@@ -13,6 +13,7 @@ from klausel.core.difference.report import (
     entries,
     headline,
     note_on_models,
+    note_on_people,
     notes,
     rules_in_words,
     where_in_words,
@@ -82,6 +83,8 @@ def as_markdown(report: DifferenceReport) -> str:
     page.put(f"### Policy: {_md(headline(report))}", "")
     everybody = f" · People: {_md(str(report.everybody))}" if report.everybody else ""
     page.put(f"Compared: {_md(report.before)} → {_md(report.after)}{everybody}")
+    if note_on_people(report):
+        page.put("", _md(note_on_people(report)))
     page.put_while_there_is_room([f"\n> {_md(note)}" for note in notes(report)], _FOR_NOTES, "\n> {} more notes")
     if not listed:
         return page.text()
@@ -171,6 +174,8 @@ def as_html(report: DifferenceReport, picture: Iterable[str]) -> str:
     ]
     if report.everybody:
         parts.append(f"<p>People: {escaped(str(report.everybody))}</p>")
+    if note_on_people(report):
+        parts.append(f"<p>{escaped(note_on_people(report))}</p>")
     parts += [f'<p class="note">{escaped(note)}</p>' for note in notes(report)]
     listed = entries(report)
     if listed:

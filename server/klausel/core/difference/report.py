@@ -201,6 +201,16 @@ def _concerned_today(people: Sequence[People] | None, number: int) -> str:
     return f"; {some} {are} for people who hold a role today{rest}"
 
 
+def note_on_people(report: DifferenceReport) -> str:
+    """What a reader elsewhere must know where nobody was looked for: how to have people counted; empty where they were."""
+    if report.people is not None or not report.difference.changes:
+        return ""
+    return (
+        "People were not counted: this says which roles gain and lose, not whether anybody holds them. "
+        "klausel diff --people --database URL counts who does."
+    )
+
+
 def _count(number: int, one: str, many: str = "") -> str:
     return f"{number} {one if number == 1 else many or one + 's'}"
 
@@ -239,6 +249,8 @@ def notes(report: DifferenceReport) -> list[str]:
     found += map(str, report.rules)
     found += changed_types(report.difference.before, report.difference.after)
     found += report.entities
+    if report.entities:
+        found.append("who gains and loses by what files say of entities is not compared; ask klausel can, or policy tests")
     letting: dict[tuple[str, bool], list[Change]] = {}
     for change in report.difference.changes:
         if change.counts_with is not None:

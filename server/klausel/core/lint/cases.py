@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from klausel.core.analysis.decision_table import PartedTables
-from klausel.core.analysis.states import Mask, together, union
+from klausel.core.analysis.states import Mask, together
+from klausel.core.conditions.outcomes import union
 from klausel.core.policy.policy_set import Grant, PolicySet
 
 MOST_ROLE_COMBINATIONS = 50

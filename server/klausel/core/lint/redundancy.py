@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from klausel.core.analysis.states import Mask, union
+from klausel.core.analysis.states import Mask
+from klausel.core.conditions.outcomes import union
 from klausel.core.lint.cases import Cases
 from klausel.core.policy.policy_set import Grant
 

@@ -21,7 +21,7 @@ from klausel.core.policy.fitting import Wanted, fitted, wanted_cases
 from klausel.core.policy.invariant import Thing
 from klausel.core.policy.policy_set import Effect, Grant, ResourceType, declarations_of
 from klausel.core.policy.properties import Declarations, PropertyTypes
-from klausel.core.policy.role_hints import hint_on_grantee, hint_on_role
+from klausel.core.policy.role_hints import hint_on_grantee
 from klausel.core.policy.roles import ANY_PREFIX, ANYONE, RoleModel, is_joint, joint_name, parts_of
 from klausel.core.policy.scope import Scope
 from klausel.core.terms.identifiers import is_type_or_action
@@ -142,16 +142,11 @@ def _privileged(node: Node | None, actions: list[str], problems: ProblemList) ->
 def read_grants(root: Fields, vocabulary: Vocabulary, problems: ProblemList) -> Iterator[Grant]:
     """The grants of a YAML feature file: one for each grantee, type, action and place of each entry, in the order of the file."""
     limits = read_limits(root, vocabulary.roles, problems)
-    entries = problems.items(root.get("grants"), "grants")
-    if limits and not entries:
+    grants = root.get("grants")
+    if limits and not problems.items(grants, "grants"):
         message = "`in` limits the grants of the file, and there are none"
         problems.add(limits[0].place, "missing-key", message, "write it where the grants are")
-    for node in entries:
-        fields = problems.fields(node, "a grant")
-        if fields is None:
-            if isinstance(node, Text) and not node.value:
-                problems.add(node.place, "wrong-kind", "a grant is empty", "remove the dash, or write a grant")
-            continue
+    for fields in problems.each(grants, "grants", "a grant"):
         yield from _grants_of_entry(fields, limits, vocabulary, problems)
 
 
@@ -385,10 +380,7 @@ def read_csv_links(
                 hint = "use klausel assignments import, or POST /v1/assignments"
                 problems.add(container.place, "subject-in-policy", message, hint)
             else:
-                hint = hint_on_role(container.value, declared, problems.suggestions)
-                problems.add(
-                    container.place, "unknown-role", f'unknown role "{container.value}"', hint, name=container.value
-                )
+                problems.unknown_role(container, declared)
             continue
         links.append((container, contained, domain))
     return links

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Collection, Iterator
 
+from klausel.core.policy.role_hints import hint_on_role
 from klausel.core.terms.problem import Place, Problem, Suggestions
 from klausel.core.text.yaml_nodes import Fields, Items, Node, Text
 
@@ -16,9 +17,12 @@ _HOW = {
     "a list": "start each entry with a dash, or write [one, two]",
     "keys and values": "write lines of the form `key: value`, indented, without a dash",
 }
+_JOINED = "write one condition, with what it asks for joined by `and` or `or`: when: is_open and is_urgent"
 
 WORDS_OF_OTHERS = {
-    **dict.fromkeys(("permit", "grant", "role", "roles", "principal", "principals", "grantee", "who"), ("allow",)),
+    **dict.fromkeys(
+        ("permit", "grant", "role", "roles", "principal", "principals", "grantee", "who", "derivedroles"), ("allow",)
+    ),
     **dict.fromkeys(("forbid",), ("deny",)),
     **dict.fromkeys(("action", "actions", "verb", "verbs", "permission", "permissions"), ("to",)),
     **dict.fromkeys(("type", "types", "resources", "resource_type", "object", "on"), ("resource",)),
@@ -35,6 +39,7 @@ WORDS_OF_OTHERS = {
 _EXCEPT = 'name those whom it is for; one person is left out by `when: subject.id != "ann"`. '
 _INSTEAD_OF_KEYS = {
     "unless": "say the opposite: `when: not (…)`. ",
+    "effect": "begin the grant with `allow:` or `deny:` and the role. ",
     **dict.fromkeys(("except", "except_for", "excluding", "but_not"), _EXCEPT),
 }
 _HOMES = {
@@ -93,7 +98,8 @@ class ProblemList:
 
     def wrong_kind(self, node: Node, wanted: str, what: str) -> None:
         """Adds the problem of a node that is not the kind of value that belongs there."""
-        self.add(node.place, "wrong-kind", f"{what} is {_KINDS[type(node)]}, not {wanted}", _HOW[wanted])
+        how = _JOINED if what == "when" else _HOW[wanted]
+        self.add(node.place, "wrong-kind", f"{what} is {_KINDS[type(node)]}, not {wanted}", how)
 
     def check_keys(self, fields: Fields, known: Collection[str], what: str) -> set[str]:
         """Adds a problem for each key that has no meaning there; returns the known keys that they seem to stand for."""
@@ -155,6 +161,21 @@ class ProblemList:
             self.wrong_kind(node, "a list", what)
             return ()
         return node.values
+
+    def each(self, node: Node | None, what: str, one: str) -> Iterator[Fields]:
+        """The mappings of a list; a problem for whatever else it has. `one` is what each is, such as "a grant"."""
+        for item in self.items(node, what):
+            fields = self.fields(item, one)
+            if fields is not None:
+                yield fields
+            elif isinstance(item, Text) and not item.value:
+                self.add(item.place, "wrong-kind", f"{one} is empty", f"remove the dash, or write {one}")
+
+    def unknown_role(self, text: Text, declared: Collection[str] | None) -> None:
+        """Adds the problem of a role that is not declared; none where that cannot be told, or it has a problem of its own."""
+        if declared is not None and text.value not in declared:
+            hint = hint_on_role(text.value, declared, self.suggestions)
+            self.add(text.place, "unknown-role", f'unknown role "{text.value}"', hint, name=text.value)
 
     def text(self, node: Node | None, what: str) -> Text | None:
         """The node as a text that is not empty; None, with a problem, when it is something else."""

@@ -11,7 +11,7 @@ from klausel.core.loading.fields import ProblemList
 from klausel.core.loading.file_schema import INVARIANT, INVARIANTS, THING
 from klausel.core.loading.places import read_scopes
 from klausel.core.policy.invariant import EVERY, OUTSIDER, Invariant, Kind, Thing
-from klausel.core.policy.role_hints import hint_on_grantee, hint_on_role
+from klausel.core.policy.role_hints import hint_on_grantee
 from klausel.core.policy.roles import ANY_PREFIX, ANYONE
 from klausel.core.terms.problem import Place
 from klausel.core.text.yaml_nodes import Fields, Items, Node, Text
@@ -23,12 +23,7 @@ def read_invariants(root: Fields, vocabulary: Vocabulary, problems: ProblemList)
     """The invariants of the file, in its order; those with a problem are left out."""
     problems.check_keys(root, INVARIANTS.names, INVARIANTS.what)
     names: dict[str, Place] = {}
-    for node in problems.items(root.get("invariants"), "invariants"):
-        fields = problems.fields(node, "an invariant")
-        if fields is None:
-            if isinstance(node, Text) and not node.value:
-                problems.add(node.place, "wrong-kind", "an invariant is empty", "remove the dash, or write an invariant")
-            continue
+    for fields in problems.each(root.get("invariants"), "invariants", "an invariant"):
         before = len(problems.found)
         name = fields.get("name")
         if isinstance(name, Text) and name.value:
@@ -164,9 +159,7 @@ def _is_who(text: Text, kind: Kind, vocabulary: Vocabulary, problems: ProblemLis
 def _is_role(text: Text, vocabulary: Vocabulary, problems: ProblemList) -> bool:
     if text.value in vocabulary.roles.roles:
         return True
-    if vocabulary.declared_roles is not None and text.value not in vocabulary.declared_roles:
-        hint = hint_on_role(text.value, vocabulary.declared_roles, problems.suggestions)
-        problems.add(text.place, "unknown-role", f'unknown role "{text.value}"', hint, name=text.value)
+    problems.unknown_role(text, vocabulary.declared_roles)
     return False
 
 

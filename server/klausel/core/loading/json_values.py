@@ -1,4 +1,4 @@
-"""Reading values as JSON has them: the properties of people and resources in policy tests, and their context."""
+"""Reading values as JSON has them: of properties and the context in policy files, on the command line and in tables."""
 
 from __future__ import annotations
 
@@ -19,6 +19,18 @@ def read_properties(fields: Fields, problems: ProblemList, own_keys: Collection[
     """What stands under all other keys than these, each value as JSON has it."""
     problems.claim(fields, own_keys)
     return {key.value: _value(node, problems) for key, node in fields.entries if key.value not in own_keys}
+
+
+def json_or_text(text: str) -> object:
+    """The value that a text is as JSON, else the text."""
+
+    def refuse(constant: str) -> object:
+        raise ValueError(f"{constant} is not JSON")
+
+    try:
+        return json.loads(text, parse_constant=refuse)
+    except (ValueError, RecursionError):
+        return text
 
 
 def is_text_without_quotes(value: str) -> bool:

@@ -1,15 +1,31 @@
-"""Reading where something holds: the places and the level that an entry, or a row, is limited to."""
+"""Reading where something holds: the places and the level that an entry, or a row, is limited to, and roles held in domains."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from klausel.core.loading.fields import ProblemList
+from klausel.core.policy.assignment import Assignment, fault_in_assignment
 from klausel.core.policy.roles import RoleModel, depth_of
 from klausel.core.policy.scope import Scope, split_scope
 from klausel.core.terms.identifiers import fault_in_domain
 from klausel.core.terms.places import EVERY, EVERYWHERE, fault_in_place, is_inside
-from klausel.core.text.yaml_nodes import Fields, Text
+from klausel.core.text.yaml_nodes import Fields, Node, Text
+
+
+def roles_held(
+    domain: Text, value: Node, roles: RoleModel, declared_roles: Collection[str] | None, problems: ProblemList
+) -> Iterator[Text]:
+    """The roles that an entry gives in a domain, without those that are not known; problems where one can never be held."""
+    for role in problems.texts(value, f"the role in {domain.value}"):
+        if role.value not in roles.roles:
+            problems.unknown_role(role, declared_roles)
+            continue
+        fault = fault_in_assignment(roles, Assignment("user:x", role.value, domain.value))
+        if fault:
+            message, _, hint = fault.partition("; ")
+            problems.add(domain.place, "bad-domain", message, hint or "see the levels in policies/roles.yaml")
+        yield role
 
 
 def read_limits(root: Fields, roles: RoleModel, problems: ProblemList) -> list[Text]:

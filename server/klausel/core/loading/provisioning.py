@@ -8,9 +8,9 @@ from typing import TypeVar, get_args
 from klausel.core.loading.features import Vocabulary
 from klausel.core.loading.fields import ProblemList
 from klausel.core.loading.file_schema import PROVISIONING
-from klausel.core.policy.assignment import Assignment, fault_in_assignment, subject_violations
+from klausel.core.loading.places import roles_held
+from klausel.core.policy.assignment import subject_violations
 from klausel.core.policy.provisioning import CAPTURE, GroupRoles, Leavers, Provisioning, SubjectFrom
-from klausel.core.policy.role_hints import hint_on_role
 from klausel.core.policy.roles import top_domain
 from klausel.core.terms.identifiers import fault_in_subject
 from klausel.core.terms.problem import Place
@@ -80,17 +80,7 @@ def _roles(name: Text, node: Node, vocabulary: Vocabulary, problems: ProblemList
             message = f'the name of the group has no {{{unknown[0]}}}, so "{domain.value}" is no domain'
             problems.add(domain.place, "bad-domain", message, "write it in the name, too, or name one domain")
             continue
-        for role in problems.texts(value, f"the role in {domain.value}"):
-            if role.value not in vocabulary.roles.roles:
-                declared = vocabulary.declared_roles
-                if declared is not None and role.value not in declared:
-                    hint = hint_on_role(role.value, declared, problems.suggestions)
-                    problems.add(role.place, "unknown-role", f'unknown role "{role.value}"', hint, name=role.value)
-                continue
-            fault = fault_in_assignment(vocabulary.roles, Assignment("group:x", role.value, domain.value))
-            if fault:
-                message, _, hint = fault.partition("; ")
-                problems.add(domain.place, "bad-domain", message, hint or "see the levels in policies/roles.yaml")
+        for role in roles_held(domain, value, vocabulary.roles, vocabulary.declared_roles, problems):
             places[role.value, domain.value] = role.place
     for account in {top_domain(domain) for _, domain in places}:
         held = [pair for pair in places if top_domain(pair[1]) == account]

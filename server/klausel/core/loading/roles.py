@@ -11,7 +11,6 @@ from klausel.core.loading.dependency_order import used_first
 from klausel.core.loading.fields import ProblemList, is_empty
 from klausel.core.loading.file_schema import CONTAINED, LEVEL, ROLE
 from klausel.core.loading.places import fault_in_a_place
-from klausel.core.policy.role_hints import hint_on_role
 from klausel.core.policy.roles import LONGEST_CHAIN, Level, Role, RoleModel
 from klausel.core.terms.identifiers import fault_in_domain_id, is_name
 from klausel.core.terms.places import EVERY, EVERYWHERE
@@ -197,8 +196,7 @@ def join_roles(
     for container, text, in_place in links:
         name = container.value
         if text.value not in declared_names:
-            hint = hint_on_role(text.value, declared_names, problems.suggestions)
-            problems.add(text.place, "unknown-role", f'unknown role "{text.value}"', hint, name=text.value)
+            problems.unknown_role(text, declared_names)
         elif name in declared and text.value in declared:
             if depths[declared[text.value].level] < depths[declared[name].level]:
                 message = f"role {name} would contain {text.value} of a higher level"

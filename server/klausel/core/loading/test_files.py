@@ -62,12 +62,7 @@ def read_tests(root: Fields, vocabulary: Vocabulary, problems: ProblemList) -> I
     problems.text(root.get("description"), "description")
     reader = _Reader(_cast(root, vocabulary, problems), vocabulary, problems)
     names: dict[str, Place] = {}
-    for node in problems.items(root.get("tests"), "tests"):
-        fields = problems.fields(node, "a test")
-        if fields is None:
-            if isinstance(node, Text) and not node.value:
-                problems.add(node.place, "wrong-kind", "a test is empty", "remove the dash, or write a test")
-            continue
+    for fields in problems.each(root.get("tests"), "tests", "a test"):
         before = len(problems.found)
         name = problems.text(fields.get("name"), "name")
         if fields.get("name") is None:

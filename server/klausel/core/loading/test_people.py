@@ -9,12 +9,10 @@ from klausel.core.loading.features import Vocabulary
 from klausel.core.loading.fields import ProblemList, is_empty
 from klausel.core.loading.file_schema import PERSON, RESOURCE
 from klausel.core.loading.json_values import read_properties
-from klausel.core.loading.places import check_domain
+from klausel.core.loading.places import check_domain, roles_held
 from klausel.core.loading.property_checks import check_values
-from klausel.core.policy.assignment import Assignment, fault_in_assignment
 from klausel.core.policy.keepers import violations_alone, violations_by_one
 from klausel.core.policy.policy_test import Held
-from klausel.core.policy.role_hints import hint_on_role
 from klausel.core.policy.roles import Level
 from klausel.core.terms.identifiers import fault_in_subject, subject_key
 from klausel.core.terms.places import EVERYWHERE
@@ -75,13 +73,7 @@ def _held(
     places: dict[tuple[str, str], Place] = {}
     before = len(problems.found)
     for domain, value in problems.entries(node, "roles"):
-        for role in problems.texts(value, f"the role in {domain.value}"):
-            if not _is_known_role(role, vocabulary, problems):
-                continue
-            fault = fault_in_assignment(vocabulary.roles, Assignment("user:x", role.value, domain.value))
-            if fault:
-                message, _, hint = fault.partition("; ")
-                problems.add(domain.place, "bad-domain", message, hint or "see the levels in policies/roles.yaml")
+        for role in roles_held(domain, value, vocabulary.roles, vocabulary.declared_roles, problems):
             places[role.value, domain.value] = role.place
     if len(problems.found) > before:
         return
@@ -93,16 +85,6 @@ def _held(
         hint = "give roles that somebody can be given, or say forbidden: true, to test what they may do all the same"
         problems.add(places[violation.role, violation.domain], "assignment-rule", violation.message, hint)
     yield from places
-
-
-def _is_known_role(role: Text, vocabulary: Vocabulary, problems: ProblemList) -> bool:
-    roles, declared = vocabulary.roles.roles, vocabulary.declared_roles
-    if role.value in roles:
-        return True
-    if declared is not None and role.value not in declared:
-        hint = hint_on_role(role.value, declared, problems.suggestions)
-        problems.add(role.place, "unknown-role", f'unknown role "{role.value}"', hint, name=role.value)
-    return False
 
 
 def read_resource(name: Text, node: Node, vocabulary: Vocabulary, problems: ProblemList) -> Resource | None:

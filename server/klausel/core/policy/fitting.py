@@ -63,6 +63,24 @@ def truth_as_declared(condition: Condition, declarations: Declarations, request:
     return False if evaluate(fitted(condition, "false", declarations), request) is False else None
 
 
+def without_guards(condition: Condition) -> Condition:
+    """The condition as people read it: without what stands in it for declared types alone, beside what it guards."""
+    if not isinstance(condition, AllOf | AnyOf):
+        return condition
+    guards = list(filter(_is_guard, condition.parts)) if isinstance(condition, AllOf) else []
+    parts = [without_guards(part) for part in condition.parts if part not in guards]
+    return _joined(type(condition), parts) if parts else condition
+
+
+def _is_guard(part: Condition) -> bool:
+    match part:
+        case AnyOf((Comparison("==") as one, Comparison("!=") as other)):
+            return negate(one) == other
+        case Call("overlaps", (Attribute(), ListOf(items)), wanted=False):
+            return all(item.value in _NEVER_SENT.values() for item in items)
+    return False
+
+
 def _joined(kind: type[AllOf] | type[AnyOf], parts: Iterable[Condition]) -> Condition:
     flat = tuple(inner for part in parts for inner in (part.parts if isinstance(part, kind) else (part,)))
     return kind(tuple(dict.fromkeys(flat))) if len(dict.fromkeys(flat)) > 1 else flat[0]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from klausel.core.terms.masking import pointer_parts
-from klausel.core.terms.request import NO_PROPERTIES, Action, Request, Resource, Subject
+from klausel.core.terms.request import NO_PROPERTIES, Request, read_request
 
 Pairs = tuple[tuple[str, str], ...]
 Pointer = tuple[str, ...]
@@ -46,7 +46,7 @@ class Dropped(NamedTuple):
 def read_recorded(record: Mapping[str, Any]) -> Recorded | Dropped:
     """What the JSON object of a line says; raises BadRecord. Members without a meaning are ignored.
 
-    A line with several decisions of a batch is taken apart by `klausel.core.records.shared_values.each_record` first.
+    A line with several decisions is taken apart by `klausel.core.records.shared_values.each_record` first.
     """
     if "dropped" in record:
         number = record["dropped"]
@@ -54,15 +54,8 @@ def read_recorded(record: Mapping[str, Any]) -> Recorded | Dropped:
             raise BadRecord('has a "dropped" that is no number')
         return Dropped(number)
     try:
-        grant, held, request = record["grant"], record["roles"], None
-        if record["subject"] is not None:
-            subject, action, resource = record["subject"], record["action"], record["resource"]
-            request = Request(
-                Subject(subject["type"], subject["id"], subject.get("properties", NO_PROPERTIES)),
-                Action(action["name"], action.get("properties", NO_PROPERTIES)),
-                Resource(resource["type"], resource["id"], resource.get("properties", NO_PROPERTIES)),
-                record.get("context", NO_PROPERTIES),
-            )
+        grant, held = record["grant"], record["roles"]
+        request = None if record["subject"] is None else read_request(record)
         recorded = Recorded(
             record["time"],
             record["request_id"],

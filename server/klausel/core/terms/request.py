@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 NO_PROPERTIES: Mapping[str, object] = MappingProxyType({})
 NOW = "now"
@@ -43,6 +43,20 @@ class Request(NamedTuple):
     action: Action
     resource: Resource
     context: Mapping[str, object] = NO_PROPERTIES
+
+
+def read_request(said: Mapping[str, Any]) -> Request:
+    """The request that a JSON object says as AuthZEN has it, its values as they are: nothing of them is checked.
+
+    Raises KeyError, TypeError or AttributeError for an object of another form.
+    """
+    subject, action, resource = said["subject"], said["action"], said["resource"]
+    return Request(
+        Subject(subject["type"], subject["id"], subject.get("properties", NO_PROPERTIES)),
+        Action(action["name"], action.get("properties", NO_PROPERTIES)),
+        Resource(resource["type"], resource["id"], resource.get("properties", NO_PROPERTIES)),
+        said.get("context", NO_PROPERTIES),
+    )
 
 
 def asked_at(request: Request, now: datetime | None) -> Request:

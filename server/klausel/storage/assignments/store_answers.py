@@ -10,7 +10,7 @@ from klausel.core.policy.assignment import Assignment, Violation
 
 @dataclass(frozen=True, slots=True)
 class RowFault:
-    """Why one row of a write can never be: which list (`grant` or `revoke`), its index there, and the sentence."""
+    """Why one row of a write is refused: which list (`grant` or `revoke`), its index there, the row, and the sentence."""
 
     list: Literal["grant", "revoke"]
     index: int

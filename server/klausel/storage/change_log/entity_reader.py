@@ -8,31 +8,28 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from sqlalchemy import Engine, Select, and_, or_, select
+from sqlalchemy import Engine, Select, select
 
 from klausel.core.policy.entity import Entity, EntityKind
 from klausel.core.records.change_record import GRANTED
 from klausel.core.terms.identifiers import is_printable
 from klausel.core.terms.moment import moment_text
-from klausel.storage.change_log.reader import MomentInLog, Place, origin_as_json, stream
+from klausel.storage.change_log.reader import MomentInLog, Place, RecordFilters, origin_as_json, query_of_changes, stream
 from klausel.storage.sql.database import reading
-from klausel.storage.sql.tables import EntityLogRow, LogRecord
+from klausel.storage.sql.tables import EntityLogRow
 
 ROWS_PER_STEP = 5_000
 _STATE = (EntityLogRow.kind, EntityLogRow.type, EntityLogRow.id, EntityLogRow.domain, EntityLogRow.properties)
 
 
 @dataclass(frozen=True, slots=True)
-class EntityFilters:
-    """Which changes of stored properties are wanted; None stands for any. `since` is the first moment, `until` not included."""
+class EntityFilters(RecordFilters):
+    """Which changes of stored properties are wanted; None stands for any."""
 
     kind: EntityKind | None = None
     type: str | None = None
     id: str | None = None
     domain: str | None = None
-    by: str | None = None
-    since: int | None = None
-    until: int | None = None
 
 
 class LoggedEntity(NamedTuple):
@@ -107,24 +104,9 @@ class EntityLogReader:
 
 
 def _query(filters: EntityFilters, after: Place | None) -> Select[tuple[object, ...]]:
-    rows = {"number", "position", "sign", *(column.key for column in _STATE)}
-    columns = [getattr(EntityLogRow if name in rows else LogRecord, name) for name in LoggedEntity._fields]
-    query = select(*columns).join(LogRecord, LogRecord.number == EntityLogRow.number)
+    query = query_of_changes(EntityLogRow, LoggedEntity._fields, filters, after, is_of_one=filters.id is not None)
     for name in ("kind", "type", "id", "domain"):
         wanted = getattr(filters, name)
         if wanted is not None:
             query = query.where(getattr(EntityLogRow, name) == wanted)
-    if filters.by is not None:
-        query = query.where(LogRecord.by == filters.by)
-    if filters.since is not None:
-        query = query.where(LogRecord.microseconds >= filters.since)
-    if filters.until is not None:
-        query = query.where(LogRecord.microseconds < filters.until)
-    if after is not None:
-        number, position = after
-        earlier = and_(EntityLogRow.number == number, EntityLogRow.position < position)
-        query = query.where(or_(EntityLogRow.number < number, earlier))
-    if filters.id is not None:
-        # An expression keeps databases from reading all rows in order until enough are of this one.
-        return query.order_by((EntityLogRow.number + 0).desc(), (EntityLogRow.position + 0).desc())
-    return query.order_by(EntityLogRow.number.desc(), EntityLogRow.position.desc())
+    return query

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import chain, groupby
 from typing import Any, NamedTuple
@@ -24,7 +24,7 @@ from klausel.core.records.change_record import GRANTED
 from klausel.core.terms.identifiers import is_printable
 from klausel.core.terms.moment import moment_text
 from klausel.storage.sql.database import is_in_memory, reading
-from klausel.storage.sql.tables import LogRecord, LogRow
+from klausel.storage.sql.tables import EntityLogRow, LogRecord, LogRow
 
 ROWS_PER_STEP = 5_000
 
@@ -38,19 +38,22 @@ class BeforeTheLog(Exception):
     """A moment before the log begins, of which nothing is known; the message says when it begins."""
 
 
-@dataclass(frozen=True, slots=True)
-class Filters:
-    """Which changes are wanted; None stands for any. `since` is the first moment, `until` the first one after the last.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordFilters:
+    """Which records are wanted; None stands for any. `since` is the first moment, `until` the first one after the last."""
 
-    A role that had other names is wanted under all its `role_names`.
-    """
+    by: str | None = None
+    since: int | None = None
+    until: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Filters(RecordFilters):
+    """Which changes are wanted; None stands for any. A role that had other names is wanted under all its `role_names`."""
 
     subject: str | None = None
     role: str | None = None
     domain: str | None = None
-    by: str | None = None
-    since: int | None = None
-    until: int | None = None
     role_names: tuple[str, ...] = ()
 
 
@@ -207,10 +210,7 @@ class LogReader:
         texts = (filters.subject, filters.role, filters.domain, filters.by)
         if not all(is_printable(text) for text in texts if text is not None):
             return
-        query = _query(filters, after)
-        if limit is not None:
-            query = query.limit(limit)
-        yield from map(LoggedChange._make, stream(self._engine, query))
+        yield from map(LoggedChange._make, stream(self._engine, _query(filters, after).limit(limit)))
 
 
 def stream(engine: Engine, query: Select[tuple[object, ...]]) -> Iterator[Row[tuple[object, ...]]]:
@@ -242,15 +242,27 @@ def _standing(rows: Iterator[tuple[Any, ...]]) -> Iterator[Assignment]:
 
 
 def _query(filters: Filters, after: Place | None) -> Select[tuple[object, ...]]:
-    rows = {"number", "position", "sign", *Assignment._fields}
-    columns = [getattr(LogRow if name in rows else LogRecord, name) for name in LoggedChange._fields]
-    query = select(*columns).join(LogRecord, LogRecord.number == LogRow.number)
+    query = query_of_changes(LogRow, LoggedChange._fields, filters, after, is_of_one=filters.subject is not None)
     if filters.subject is not None:
         query = query.where(LogRow.subject == filters.subject)
     if filters.role is not None:
         query = query.where(LogRow.role.in_(filters.role_names or (filters.role,)))
     if filters.domain is not None:
         query = query.where(LogRow.domain == filters.domain)
+    return query
+
+
+def query_of_changes(
+    table: type[LogRow | EntityLogRow],
+    names: Collection[str],
+    filters: RecordFilters,
+    after: Place | None,
+    *,
+    is_of_one: bool,
+) -> Select[tuple[object, ...]]:
+    """The named columns of a kind of rows and of their records, newest first; `is_of_one`: of one subject or resource."""
+    columns = [getattr(table if hasattr(table, name) else LogRecord, name) for name in names]
+    query = select(*columns).join(LogRecord, LogRecord.number == table.number)
     if filters.by is not None:
         query = query.where(LogRecord.by == filters.by)
     if filters.since is not None:
@@ -259,8 +271,8 @@ def _query(filters: Filters, after: Place | None) -> Select[tuple[object, ...]]:
         query = query.where(LogRecord.microseconds < filters.until)
     if after is not None:
         number, position = after
-        query = query.where(or_(LogRow.number < number, and_(LogRow.number == number, LogRow.position < position)))
-    if filters.subject is not None:
-        # An expression keeps databases from reading all rows in order until enough are the subject's.
-        return query.order_by((LogRow.number + 0).desc(), (LogRow.position + 0).desc())
-    return query.order_by(LogRow.number.desc(), LogRow.position.desc())
+        query = query.where(or_(table.number < number, and_(table.number == number, table.position < position)))
+    if is_of_one:
+        # An expression keeps databases from reading all rows in order until enough are of this one.
+        return query.order_by((table.number + 0).desc(), (table.position + 0).desc())
+    return query.order_by(table.number.desc(), table.position.desc())

@@ -24,7 +24,7 @@ from klausel.storage.sql.tables import CasbinRule, Entity, EntityLogRow, LogReco
 MOST_FINDINGS = 100
 _MODELS = (LogRecord, LogRow, LogRow, CasbinRule, EntityLogRow, EntityLogRow, Entity)
 
-Progress = Callable[[int], None]
+Progress = Callable[[int], object]
 
 _COLUMNS = ", ".join("actor" if name == "by" else name for name in StoredRecord._fields)
 _RECORDS = f"SELECT {_COLUMNS} FROM klausel_assignment_log WHERE number >= :number ORDER BY number"

@@ -221,6 +221,21 @@ class NumberColumn(Value):
         return self.expression.is_(None)
 
 
+def check_exact(left: Value, right: Value) -> None:
+    """Raises `FilterError` where a fraction would be compared with a whole number that no fraction is, as no database does."""
+    for one, other in ((left, right), (right, left)):
+        if not (isinstance(one, NumberColumn) and isinstance(one.expression.type, Float)):
+            continue
+        is_large = isinstance(other, NumberColumn) and isinstance(other.expression.type, BigInteger)
+        if isinstance(other, Known) and type(other.value) is int:
+            is_large = abs(other.value) > MOST_EXACT_FLOAT
+        if is_large:
+            raise FilterError(
+                f"{one.expression} holds fractions, and PostgreSQL does not compare those exactly with very large whole numbers; "
+                "ask about each row instead"
+            )
+
+
 @dataclass(frozen=True)
 class BooleanColumn(Value):
     """A column of true and false."""
@@ -359,7 +374,7 @@ _ELEMENT = _Element()
 
 @dataclass(frozen=True)
 class RelatedList(Value):
-    """The values of a column over all related rows, as a list that is there even where it is empty."""
+    """The values of a column over all related rows, as a list that is there even where it is empty; NULL is an unknown one."""
 
     exists: Callable[[Condition], Condition]
     element: Value

@@ -14,6 +14,7 @@ from klausel.storage.filters.constructs import Among, IsDomainId, NotAmong
 from klausel.storage.filters.patterns import pattern_of
 from klausel.storage.filters.values import (
     KINDS,
+    MISSING,
     Condition,
     FilterError,
     Kind,
@@ -22,6 +23,7 @@ from klausel.storage.filters.values import (
     Value,
     all_elements,
     any_of,
+    check_exact,
     instant_of,
     kind_of,
     listed,
@@ -102,12 +104,15 @@ def _value(operand: Operand, value_of: ValueOf) -> Value:
             column = value_of(attribute)
             if isinstance(column, TimeColumn):
                 return instant_of(column)
+            if column is MISSING:
+                return column
             raise FilterError(f"{attribute} is compared as a time, which has no meaning in SQL but for a column of times")
     raise FilterError(f"{operand} has no meaning in SQL; ask about each row instead")
 
 
 def _compared(operator: str, left: Value, right: Value) -> Condition:
     """Whether a comparison is certainly true: of each kind that both can have."""
+    check_exact(left, right)
     if operator == "==" and isinstance(right, Known):
         return left.equals(right.value)
     if operator == "==" and isinstance(left, Known):
@@ -126,6 +131,8 @@ _SQL = {"==": "=", "!=": "<>", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
 def _listed(wanted: bool, item: Value, values: Sequence[Scalar | None]) -> Condition:
     """Whether an item is certainly one of some values, or none; None among them is what nothing equals."""
     known = [value for value in values if value is not None]
+    for one in known:
+        check_exact(item, Known(one))
     by_kind = {kind: [value for value in known if kind_of(value) == kind] for kind in (*KINDS, "time")}
     if wanted:
         return any_of([item.is_among(kind, some) for kind, some in by_kind.items() if some])

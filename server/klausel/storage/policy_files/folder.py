@@ -140,6 +140,14 @@ def _no_policy_folder(folder: Path, problems: Iterable[Problem]) -> list[Problem
     return [*telling, missing]
 
 
+def model_beside(policies: Path, model: Path | None) -> Path:
+    """The model to use: the one named, else `model.conf` beside the policies, in the working directory, of Klausel itself."""
+    if model is not None:
+        return model
+    places = (folders_of(policies)[0].resolve().parent / MODEL_NAME, Path(MODEL_NAME), DEFAULT_MODEL)
+    return next(place for place in places if os.path.isfile(place))
+
+
 def read_at(
     repository: GitRepository,
     revision: str,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-from types import TracebackType
 
 from klausel.storage.file_rules import LARGEST_FILE
 
@@ -28,7 +27,7 @@ class PlainFiles:
     def __enter__(self) -> PlainFiles:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self._close()
 
     def content(self, path: str) -> bytes | None:

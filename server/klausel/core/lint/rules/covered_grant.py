@@ -13,7 +13,7 @@ whoever reads the file, and it stays behind when the other is taken back.
         resource: quiz
 
 Remove the grant, or the one that covers it if that is the mistake. Of grants that cover each other, the first is kept. Where
-the conditions of one question can turn out in too many ways (more than 5,000), grants are compared with those of the
+the conditions of one question can turn out in too many ways (more than 10,000), grants are compared with those of the
 same condition and of none.
 
 To keep it: `# klausel: off covered-grant because <reason>` behind its first line or above it.

@@ -1,7 +1,7 @@
 """not-analysed: conditions that can turn out in too many ways to tell which grants are needless.
 
 The grants of one action are compared in every way in which their conditions can turn out. Where these are too many (more
-than 30 different comparisons about attributes that belong together, or 5,000 choices of values), grants are compared only
+than 30 different comparisons, 10,000 choices of values or 20,000 ways together), grants are compared only
 with those of the same condition and of none. So a grant that never applies, or that others cover, may not be found there.
 
     grants:
