@@ -67,11 +67,11 @@ comparisons within one run only the ratios mean something.
 1.3 ×) | `now` 1.14, numbers 1.09, lists 1.05, `starts_with` 1.18, `has` 1.14; a duration (`context.now - … < \
 days(30)`) 1.25 |
 | `benchmarks.sections.decision_log` | what a log of every decision takes of the throughput of one worker (targets 10 \
-% alone, 20 % in batches) | of throughput, with a load of 5 to 12 on \
-the two cores, nothing can be said: single pairs lay between -91 % and 55 %. Without HTTP, in turns, the processor time \
-of a single evaluation was 30 to 34 µs more on 91 to 97 µs (50 µs more before single decisions shared a line), on a machine \
-several times slower than usual: target not met. About a fifth of that is writing, two fifths the JSON, two fifths noting the \
-decision. Batches of 50 are recorded as before: 17 and 20 % of throughput on quieter cores, just met |
+% alone, 20 % in batches) | singles 12 and 14 %, batches of 50 20 %, \
+medians of 12, 8 and 12 pairs (singles -1 to 27 % in single pairs) while little else ran; singles were 22 % on the same \
+day before single decisions shared a line. Singles not met, batches just met, as before. Without HTTP, in turns, the \
+processor time of a single evaluation was 30 to 34 µs more on 91 to 97 µs (50 µs before), on a machine several times slower \
+than usual: about a fifth of that to write, two fifths for the JSON, two fifths to note the decision |
 | `benchmarks.sections.findings` | processor time of `klausel findings` over a million role assignments (target with \
 5,000,000 records: 100 s) | 28 s; with 5,000,000 records and 689,000 findings 80 s, 94 s by the clock |
 | `benchmarks.sections.times_and_groups` | 1,174,992 role assignments, many with an end, and 94,000 groups, \
