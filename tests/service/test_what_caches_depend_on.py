@@ -1,12 +1,14 @@
 """Every cache of answers about people or entities says from what they depend, and tells nothing that one of that made wrong.
 
-A new cache needs `depends_on` in its class, and a scenario here for each name in it; one of something else needs a row in
-`OF_OTHER_THINGS`.
+A new cache needs a bound, `depends_on` in its class, and a scenario here for each name in it; of the rest of `WHAT_CHANGES` it
+says in `NOT_MOVED_BY` why that makes no answer wrong. One of something else needs a row in `OF_OTHER_THINGS`.
 """
 
 from __future__ import annotations
 
 import ast
+import inspect
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -47,6 +49,19 @@ OF_ANSWERS = {
     "service.oauth.OauthTokens": OauthTokens,
     "service.stored_properties.StoredProperties": StoredProperties,
     "client.clients._Memory": clients._Memory,
+}
+WHAT_CHANGES = ("role assignments", "groups", "stored entities", "the policies", "the moment", "other processes")
+"""What can change between two questions."""
+_OF_PEOPLE = ("role assignments", "groups", "stored entities", "the policies")
+NOT_MOVED_BY: dict[str, tuple[tuple[str, ...], str]] = {
+    "service.authentication.ApiKeys": ((*_OF_PEOPLE, "other processes"), "about applications; a key is kept for seconds"),
+    "service.effective_roles_cache.EffectiveRolesCache": (("stored entities",), "they give no role"),
+    "service.oauth.OauthTokens": ((*_OF_PEOPLE, "other processes"), "about applications, by what the issuer signed"),
+    "service.stored_properties.StoredProperties": (
+        ("role assignments", "groups", "the policies", "the moment"),
+        "an entity is what is stored, whoever asks, when, and under which policies",
+    ),
+    "client.clients._Memory": ((*_OF_PEOPLE, "other processes"), "its seconds are how long they may go unseen"),
 }
 OF_OTHER_THINGS = {
     "api.connections.ConnectionWatch": "what is open now",
@@ -380,7 +395,7 @@ SCENARIOS: dict[tuple[type, str], Callable[[Place], Scenario]] = {
     (EffectiveRolesCache, "role assignments"): a_role_is_revoked,
     (EffectiveRolesCache, "groups"): a_member_leaves_a_group,
     (EffectiveRolesCache, "the moment"): a_role_ends,
-    (EffectiveRolesCache, "the roles of the policies"): a_role_contains_less,
+    (EffectiveRolesCache, "the policies"): a_role_contains_less,
     (EffectiveRolesCache, "other processes"): another_process_revokes,
     (EffectiveRolesCache, "which history the database has"): another_backup_is_restored,
     (StoredProperties, "stored entities"): what_is_stored_changes,
@@ -416,6 +431,42 @@ def test_there_is_a_scenario_for_all_that_an_answer_depends_on(name: str) -> Non
     class_ = OF_ANSWERS[name]
     known = {dependency for cache, dependency in SCENARIOS if cache is class_}
     assert known == set(class_.depends_on), f"{name} says one thing in depends_on, and SCENARIOS another"
+
+
+@pytest.mark.parametrize("name", OF_ANSWERS)
+def test_a_cache_says_of_all_that_changes_whether_it_depends_on_it(name: str) -> None:
+    said = {*OF_ANSWERS[name].depends_on, *NOT_MOVED_BY.get(name, ((), ""))[0]}
+    unsaid = [one for one in WHAT_CHANGES if one not in said]
+    assert not unsaid, (
+        f"{name} says nothing of {', '.join(unsaid)}: name what can make an answer wrong in depends_on, with a scenario here, "
+        "and say of the rest in NOT_MOVED_BY why it cannot"
+    )
+
+
+def has_bound(class_: ast.ClassDef) -> bool:
+    """Whether something in a class compares how much it holds with the most that it may."""
+    return any(
+        re.search(r"\bmost|_max_", ast.unparse(one), re.IGNORECASE)
+        and re.search(r"\blen\(self\.|self\._bytes", ast.unparse(one))
+        for one in ast.walk(class_)
+        if isinstance(one, ast.Compare)
+    )
+
+
+@pytest.mark.parametrize("name", OF_ANSWERS)
+def test_a_cache_has_a_bound(name: str) -> None:
+    (class_,) = ast.parse(inspect.getsource(OF_ANSWERS[name])).body
+    assert isinstance(class_, ast.ClassDef)
+    assert has_bound(class_), (
+        f"{name} grows without end: before it keeps one more, compare how much it holds with the most (MOST_…, max_…), "
+        "and forget what is oldest"
+    )
+
+
+def test_a_cache_without_a_bound_is_found() -> None:
+    (class_,) = ast.parse("class Kept:\n def keep(self, who):\n  self.kept[who] = True\n").body
+    assert isinstance(class_, ast.ClassDef)
+    assert not has_bound(class_)
 
 
 @pytest.mark.parametrize(("cache", "dependency"), SCENARIOS, ids=lambda one: one if isinstance(one, str) else one.__name__)

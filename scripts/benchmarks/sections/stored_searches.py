@@ -5,6 +5,7 @@ Fills an empty database first: `PYTHONPATH=scripts python -m benchmarks.sections
 
 from __future__ import annotations
 
+import gc
 import json
 import statistics
 import sys
@@ -158,6 +159,9 @@ def main(url: str, repetitions: int = REPETITIONS) -> None:
         service = create_service(Settings(policies=name, model=str(ROOT / "model.conf"), database=url))
         if service.store.is_empty():
             _fill(service)
+        # As a worker does that `klausel serve` starts.
+        gc.collect()
+        gc.freeze()
         client = Client(EvaluationLane(service, create_flask_app(service)))
 
         def post(part: str, body: Json) -> tuple[Json, float]:

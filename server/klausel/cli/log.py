@@ -94,12 +94,12 @@ def _write_json(log: Iterator[_Told], page: _Page) -> None:
 def _write_csv(log: Iterator[_Told], page: _Page) -> None:
     say(csv_line(page.columns))
     for told in log:
-        for row in _rows(told, page.columns):
+        for row in _rows(told, _for_programs(told), page.columns):
             say(csv_line(row))
 
 
 def _write_html(log: Iterator[_Told], page: _Page) -> None:
-    rows = (row for told in log for row in _rows(told, page.columns))
+    rows = (row for told in log for row in _rows(told, _for_reading(told), page.columns))
     sheet = Sheet("What the commits changed", (), (), page.columns, [("", rows)], lambda notes: (), picture=page.picture)
     say_lines(as_html(sheet))
 
@@ -375,14 +375,31 @@ _COLUMNS = (
 )
 
 
-def _rows(told: _Told, columns: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    """A row for each thing that a commit changed, each with all about the commit, as wide as the columns."""
+def _for_reading(told: _Told) -> tuple[str, ...]:
+    """All about a commit as people read it: ids as short as in the text, days, and nothing that goes without saying."""
     commit = told.commit
-    about = (
-        *(commit.id, commit.date.isoformat(), commit.author, commit.email, commit.committer),
-        "; ".join(f"{key}: {value}" for key, value in commit.trailers),
+    committer = commit.committer if (commit.committer, commit.committer_email) != (commit.author, commit.email) else ""
+    return (
+        *(commit.id[:12], f"{commit.date:%Y-%m-%d}", commit.author, commit.email, committer, _trailers(commit)),
+        *(commit.signature or "", (told.merged_by or "")[:12], commit.subject),
+    )
+
+
+def _for_programs(told: _Told) -> tuple[str, ...]:
+    """All about a commit, each in full."""
+    commit = told.commit
+    return (
+        *(commit.id, commit.date.isoformat(), commit.author, commit.email, commit.committer, _trailers(commit)),
         *(commit.signature or "none", told.merged_by or "", commit.subject),
     )
+
+
+def _trailers(commit: GitCommit) -> str:
+    return "; ".join(f"{key}: {value}" for key, value in commit.trailers)
+
+
+def _rows(told: _Told, about: tuple[str, ...], columns: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """A row for each thing that a commit changed, each with all about the commit, as wide as the columns."""
     for cells in told.changes.rows:
         row = (*about, *cells)
         yield row + ("",) * (len(columns) - len(row))

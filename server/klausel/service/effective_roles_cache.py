@@ -40,7 +40,7 @@ class EffectiveRolesCache:
         "role assignments",
         "groups",
         "the moment",
-        "the roles of the policies",
+        "the policies",
         "other processes",
         "which history the database has",
     )

@@ -86,7 +86,7 @@ HINTS = {
     "exclamation_mark_for_not": {5: "in conditions, write `not` for `!`"},
     "csv_with_semicolons": {1: "save"},
     "csv_with_tabs": {2: "put commas between them"},
-    "merge_left_both_sides": {2: "keep what is right of the two sides", 1: "keep what is right of the two sides"},
+    "merge_left_both_sides": dict.fromkeys((1, 2, 3), "keep what is right of the two sides"),
     "stock_casbin_policy": {
         1: "Here it is p, alice, *, data1, read, , allow, with a role in the first place; "
         "klausel import casbin takes a whole set",

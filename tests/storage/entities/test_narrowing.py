@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from random import Random
 
 import pytest
-from sqlalchemy import Engine, insert, text
+from sqlalchemy import Connection, Engine, event, insert, text
 from stored_entities import todo, todo_policy, user
 
 from klausel.core.conditions.tree import Attribute, Call, Comparison, ListOf, Literal
@@ -15,7 +16,7 @@ from klausel.core.filters.tree import Every, Filter, Some, holds
 from klausel.core.policy.entity import Entity, properties_text
 from klausel.core.terms.request import Resource
 from klausel.storage.entities.finding import entities_wanted
-from klausel.storage.entities.narrowing import Wanted, few_by_value, narrowed, reading_by_index
+from klausel.storage.entities.narrowing import InOneDomain, Wanted, few_by_value, narrowed, reading_by_index
 from klausel.storage.entities.store import EntityStore
 from klausel.storage.schema import open_database, upgrade_database
 from klausel.storage.sql.tables import Entity as Row
@@ -50,6 +51,9 @@ def steps(engine: Engine, filter_: Filter) -> list[str] | None:
         narrow = narrowed(connection, POLICY.roles, Wanted("resource", "todo", {}, filter_), "", 2)
         if narrow is None:
             return None
+        if isinstance(narrow, InOneDomain):
+            there = "SELECT id FROM klausel_entity WHERE domain = :domain ORDER BY id"
+            return list(connection.execute(text(there), {"domain": narrow.domain}).scalars())
         ids: list[str] = []
         while not narrow.is_over:
             ids += narrow.take(connection)
@@ -130,6 +134,34 @@ def test_a_rare_value_is_found_without_looking_at_the_others(engine: Engine) -> 
     assert steps(engine, Some((rare, Comparison("<", SIZE, Literal(3))))) is None
     # What is common is read in the order of the ids, in steps, and not as a whole.
     assert found(engine, common) == sorted(one.id for one in (*others, todo("t055x")))
+
+
+def test_what_lies_in_one_domain_is_read_in_its_order_by_one_query(tmp_path: Path) -> None:
+    engine = open_database(f"sqlite:///{tmp_path / 'store.db'}")
+    blue = [todo(f"b{number:03}", "acme/blue", size=number) for number in range(50)]
+    EntityStore(engine).write(POLICY, [*blue, *(todo(f"a{number:03}", "acme/red") for number in range(50))])
+    plans: list[str] = []
+
+    def explain(connection: Connection, _cursor: object, statement: str, parameters: object, *_: object) -> None:
+        if "SELECT klausel_entity.kind, " in statement:
+            driver = connection.connection.driver_connection
+            assert driver is not None
+            plans.append(str(driver.execute(f"EXPLAIN QUERY PLAN {statement}", parameters).fetchall()))
+
+    event.listen(engine, "before_cursor_execute", explain)
+    place = (Comparison("==", COMPANY, Literal("acme")), Comparison("==", TEAM, Literal("blue")))
+    wanted = Wanted("resource", "todo", {}, Every((*place, Comparison(">", SIZE, Literal(44)))))
+    assert [one.id for one in entities_wanted(engine, POLICY.roles, wanted)] == [f"b{number:03}" for number in range(45, 50)]
+    (plan,) = plans
+    assert "klausel_entity_by_domain (kind=? AND type=? AND domain=? AND id>?)" in plan
+    assert "TEMP B-TREE" not in plan
+    # What says so in a property alone is found beside it.
+    EntityStore(engine).write(POLICY, [todo("c2", "acme/blue", size=99)])
+    row = """('resource', 'todo', 'c1', '', '{"company": "acme", "team": "blue", "size": 99}')"""
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"INSERT INTO klausel_entity VALUES {row}")
+    assert [one.id for one in entities_wanted(engine, POLICY.roles, wanted, "b048")] == ["b049", "c1", "c2"]
+    engine.dispose()
 
 
 def test_what_is_sent_of_all_stands_for_what_is_not_stored(engine: Engine) -> None:

@@ -45,7 +45,7 @@ svg {{ max-width: 100%; height: auto; }}
 @media print {{
   :root {{ color-scheme: light; {_LIGHT} }}
   body {{ font-size: 9px; margin: 0; max-width: none; padding: 0; print-color-adjust: exact; -webkit-print-color-adjust: exact; }}
-  #filter {{ display: none; }} svg {{ max-height: 180mm; }}
+  #filter {{ display: none; }} svg {{ max-height: 110mm; width: auto; }} h1, h2 {{ break-after: avoid; }}
 }}
 """
 """Of pages of matrix, review, findings, log and difference. Paper is white, whatever the screen is."""

@@ -306,5 +306,9 @@ WITH_A_PATTERN = frozenset(entry.name for entry in _ENTRIES if _PATTERN in entry
 """What compares with a pattern, in which a star is a wildcard."""
 WITH_A_PART = frozenset(entry.name for entry in _ENTRIES if _PART in entry.parameters)
 """What looks for the second text in the first."""
+WITH_A_ZONE = frozenset(entry.name for entry in _ENTRIES if _ZONE in entry.parameters)
+"""What goes by the clock of a zone."""
+WITH_NETWORKS = frozenset(entry.name for entry in _ENTRIES if _NETWORKS in entry.parameters)
+"""What looks for an address in networks."""
 OPPOSITE = "not_"
 """What stands before the name that the opposite of an entry has in Casbin."""

@@ -74,15 +74,14 @@ def hint_on_blank(text: str, line: int) -> str | None:
 
 
 def _conflict(text: str, file: str) -> Problem | None:
-    if "<<<<<<<" not in text:
+    if "<<<<<<<" not in text and ">>>>>>>" not in text:
         return None
-    marks = list(_CONFLICT.finditer(text))
-    starts = [mark for mark in marks if mark[0].startswith("<")]
-    if not starts or not any(mark[0].startswith(">") for mark in marks):
+    first = next((mark for mark in _CONFLICT.finditer(text) if mark[0][0] in "<>"), None)
+    if first is None:
         return None
     hint = "keep what is right of the two sides, and delete the lines of signs (<<<<<<<, =======, >>>>>>>)"
     message = "a merge left both of its sides here, for somebody to choose"
-    return Problem(_place(text, starts[0].start(), file), "conflict-marker", message, hint)
+    return Problem(_place(text, first.start(), file), "conflict-marker", message, hint)
 
 
 def _place(text: str, offset: int, file: str) -> Place:

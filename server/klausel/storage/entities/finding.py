@@ -11,12 +11,13 @@ from sqlalchemy import ColumnElement, Connection, Engine, Text, and_, case, fals
 
 from klausel.core.conditions.tree import Attribute, Call, Comparison, Literal, literals_of
 from klausel.core.conditions.values import Scalar
+from klausel.core.filters.candidates import values_held
 from klausel.core.filters.tree import Every, Filter, Some
 from klausel.core.policy.entity import Entity
 from klausel.core.policy.entity_faults import MOST_DEPTH, fault_in_value
 from klausel.core.policy.roles import RoleModel
 from klausel.core.terms.identifiers import is_printable
-from klausel.storage.entities.narrowing import Wanted, narrowed, reading_by_index
+from klausel.storage.entities.narrowing import InOneDomain, Narrowed, Wanted, narrowed, reading_by_index
 from klausel.storage.entities.store import ENTITY_COLUMNS, below, entity_of
 from klausel.storage.filters.constructs import (
     Among,
@@ -26,6 +27,7 @@ from klausel.storage.filters.constructs import (
     JsonDocument,
     JsonIsThere,
     PlaceOfText,
+    Rarely,
 )
 from klausel.storage.filters.values import MISSING, Condition, FilterError, JsonPart, Kind, TextColumn, Value
 from klausel.storage.filters.where import ValueOf, where
@@ -49,12 +51,17 @@ def entities_wanted(
         return
     condition = _condition(engine, roles, wanted)
     query = select(*ENTITY_COLUMNS).where(*_of_type(wanted), condition).order_by(Row.id)
-    narrow, is_first, is_last, size = None, True, False, at_first
+    narrow: Narrowed | None = None
+    is_first, is_last, size = True, False, at_first
     while not is_last:
         # One connection for all that is asked before something is given, and none while somebody looks at that.
         with reading_by_index(engine) as connection:
             if is_first:
-                narrow, is_first = narrowed(connection, roles, wanted, after, at_first), False
+                found, is_first = narrowed(connection, roles, wanted, after, at_first), False
+                if isinstance(found, InOneDomain):
+                    query = query.where(Rarely(Row.domain == found.domain))
+                else:
+                    narrow = found
             if narrow is not None:
                 ids = narrow.take(connection)
                 rows = connection.execute(query.where(_is_one_of(connection, ids))).all() if ids else []
@@ -100,9 +107,13 @@ def _at_least(filter_: Filter, value_of: ValueOf) -> Condition:
         case Comparison() | Call() if any(map(_is_unkept, literals_of(filter_))):
             return true()
     try:
-        return where(filter_, value_of)
+        found = where(filter_, value_of)
     except FilterError:
         return true()
+    held = None if isinstance(filter_, bool) else values_held(filter_)
+    if held is not None and isinstance(part := value_of(held[0]), _StoredPart):
+        return and_(part.may_hold(held[1]), found)
+    return found
 
 
 def _cost(part: Filter) -> int:
@@ -115,18 +126,10 @@ def _is_unkept(item: Literal) -> bool:
 
 
 class _StoredPart(JsonPart):
-    """A part of the stored properties. Where it equals a text, that stands in the JSON as it is, but for what is escaped."""
+    """A part of the stored properties. A text in it stands in the JSON as it is, but for what is escaped."""
 
-    def equals(self, literal_: Scalar) -> Condition:
-        """See `Value`."""
-        return and_(self._may_be([literal_]), super().equals(literal_))
-
-    def is_among(self, kind: Kind, literals: list[Any]) -> Condition:
-        """See `Value`."""
-        return and_(self._may_be(literals), super().is_among(kind, literals))
-
-    def _may_be(self, values: Sequence[Scalar]) -> Condition:
-        """True of every row in which the part can be one of these; far cheaper than to read the JSON."""
+    def may_hold(self, values: Sequence[Scalar]) -> Condition:
+        """True of every row in which the part can be one of these, or hold one; far cheaper than to read the JSON."""
         if len(values) > MOST_LOOKED_FOR or not all(isinstance(value, str) for value in values):
             return true()
         text = Row.properties.expression

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, Select, func, literal, select, text, 
 
 from klausel.core.conditions.tree import Attribute
 from klausel.core.filters.candidates import values_held, values_needed
-from klausel.core.filters.tree import Every, Filter, FilterCondition, Some
+from klausel.core.filters.tree import Every, Filter, FilterCondition, Some, equal_to
 from klausel.core.policy.entity import EntityKind
 from klausel.core.policy.entity_faults import fault_in_value
 from klausel.core.policy.roles import RoleModel
@@ -33,6 +33,8 @@ _BY_INDEX = text(
 """For PostgreSQL: of a table that was not vacuumed, its planner would rather gather all that an index has than read a little of
 it, and to start workers takes longer than what they are for."""
 MOST_DOMAINS = 50
+RUNS_OF_A_DOMAIN = 3
+"""What lies in a domain, below it, and what a property alone says to be there."""
 MOST_RUNS = 50
 MOST_VALUES = 1_000
 MOST_A_STEP = 500
@@ -145,12 +147,25 @@ class Narrowed:
         return [sorted(ids) for ids in found]
 
 
-def narrowed(connection: Connection, roles: RoleModel, wanted: Wanted, after: str, at_first: int) -> Narrowed | None:
+@dataclass(frozen=True, slots=True)
+class InOneDomain:
+    """All that can be wanted lies in this domain, where the index of the table has it in the order of the ids."""
+
+    domain: str
+
+
+def narrowed(
+    connection: Connection, roles: RoleModel, wanted: Wanted, after: str, at_first: int
+) -> Narrowed | InOneDomain | None:
     """What an index has of all that can be wanted; None where no index leads to fewer than there are."""
     narrowing = _Narrowing(connection, roles, wanted, after)
     way = narrowing.best()
     if way is None:
         return None
+    if way and len(way) <= RUNS_OF_A_DOMAIN and way[0].sort == "domain":
+        way = narrowing.without_empty(way)
+        if len(way) == 1 and way[0].sort == "domain":
+            return InOneDomain(way[0].text)
     is_few = narrowing.size_of(way) <= MOST_AT_ONCE
     if not is_few:
         way = narrowing.without_empty(way)
@@ -206,9 +221,11 @@ class _Narrowing:
         return self._sizes[way]
 
     def without_empty(self, way: _Way) -> _Way:
-        """The way without what lies below domains of the lowest level, where nothing does; then it may be in order."""
-        lowest = 0 if self._roles is None else len(self._roles.levels)
-        return tuple(run for run in way if run.sort != "below" or run.text.count("/") + 1 < lowest or self._has_any(run))
+        """The way without the runs in domains, and by a property, that lead to nothing; then it may be in order."""
+        if not way or len(way) > RUNS_OF_A_DOMAIN * MOST_DOMAINS:
+            return way
+        any_ = self._connection.execute(select(*(run.behind(self._wanted, self._after).exists() for run in way))).one()
+        return tuple(run for run, has_any in zip(way, any_, strict=True) if has_any)
 
     def _count(self, ways: Iterable[_Way], most: int) -> None:
         """Counts ways that may lead to more than is known of them, each up to one more than so many; all at once."""
@@ -224,9 +241,6 @@ class _Narrowing:
                 self._sizes[way] = size
                 self._counted[way] = most
 
-    def _has_any(self, run: _Run) -> bool:
-        return self._connection.execute(run.behind(self._wanted, self._after).limit(1)).first() is not None
-
     def _smallest(self, ways: Sequence[_Way]) -> _Way | None:
         usable = list(dict.fromkeys(ways))
         if len(usable) < 2:
@@ -240,19 +254,24 @@ class _Narrowing:
         return next((way for way in usable if _is_mergeable(self.without_empty(way))), usable[0])
 
     def _way(self, filter_: Filter) -> _Way | None:
+        prefixes = self._prefixes(filter_)
         match filter_:
             case bool():
                 return None if filter_ else ()
             case Every(parts):
-                ways = [self._way(part) for part in parts]
+                # What names a domain alone leads to no fewer than all that do so together.
+                ways = [self._way(part) for part in parts if prefixes is None or not self._is_naming(part)]
             case Some(parts):
                 ways = [self._together(parts)]
             case _:
                 ways = [self._by_value(filter_)]
-        prefixes = self._prefixes(filter_)
         if prefixes is not None:
             ways.append(self._in_domains(prefixes))
         return self._smallest([way for way in ways if way is not None])
+
+    def _is_naming(self, part: FilterCondition) -> bool:
+        equal = equal_to(part)
+        return equal is not None and len(equal[0].path) == 1 and equal[0].path[0] in self._naming
 
     def _together(self, parts: Sequence[FilterCondition]) -> _Way | None:
         found: dict[_Run, None] = {}

@@ -12,7 +12,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.sql.functions import FunctionElement
-from sqlalchemy.types import BigInteger, TypeDecorator, TypeEngine
+from sqlalchemy.types import BigInteger, NullType, TypeDecorator, TypeEngine
 
 _ELEMENT_TYPES: dict[str, TypeEngine[Any]] = {
     "text": Text(),
@@ -170,6 +170,9 @@ IsDomainId = _OfDomainId.spelled(
     "({0} <> '' AND {0} <> '*' AND {0} !~ {1})",
 )
 """That a text is a good id of a domain, apart from its length."""
+
+Rarely = _Construct.spelled("rarely", NullType(), "likelihood({0}, 0.00001)", "{0}")
+"""A condition that an index shall be used for, where SQLite knows nothing of what is in the tables."""
 
 PlaceOfText = _Construct.spelled("place_of_text", BigInteger(), "instr({0}, {1})", "strpos({0}, {1})")
 """At which character of a text another one begins, counted from 1; 0 where it is not in it."""

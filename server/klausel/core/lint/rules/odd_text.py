@@ -9,6 +9,7 @@ deny denies nothing.
     when: resource.region in ["eu,us"]           # ["eu", "us"] are two values
     when: subject.id == "user:leo"               # ids stand without their type: "leo"
     when: starts_with("eu-", resource.region)    # turned round: whether "eu-" starts with the region
+    when: in_network(context.ip, "10.0.0.0")     # one address alone; "10.0.0.0/8" is the network
 
 To keep it: `# klausel: off odd-text because <reason>` behind its line or above it.
 """
@@ -18,7 +19,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from klausel.core.conditions.functions import WITH_A_PART, WITH_A_PATTERN
+from klausel.core.conditions.functions import WITH_A_PART, WITH_A_PATTERN, WITH_NETWORKS
 from klausel.core.conditions.tree import (
     Atom,
     Attribute,
@@ -62,6 +63,8 @@ def _oddities(text: str, atom: Atom, types_of_ids: Mapping[str, set[str]]) -> It
     elif function in WITH_A_PART and isinstance(atom, Call) and _is_turned_round(atom):
         first, other = atom.arguments
         yield f"this asks whether {first} {function.replace('_', ' ')} {other}", f"write {function}({other}, {first})"
+    elif function in WITH_NETWORKS and text.endswith((".0", "::")):
+        yield f'"{text}" is one address, not a network', f'write how many bits are given, such as "{text}/{_bits(text)}"'
     elif "*" in text and function not in WITH_A_PATTERN:
         hint = "use starts_with or ends_with, or leave the comparison out"
         yield f'the star in "{text}" stands for itself, and is no wildcard', hint
@@ -69,6 +72,11 @@ def _oddities(text: str, atom: Atom, types_of_ids: Mapping[str, set[str]]) -> It
         yield f'"{text}" is one value with a comma in it', "put each value in quotes of its own, if several are meant"
     elif colon and any(type_ in types_of_ids.get(str(attribute), ()) for attribute in attributes_of(atom)):
         yield f'"{text}" has a type before the id, and ids are compared without', f'write "{text[len(type_) + 1 :]}"'
+
+
+def _bits(address: str) -> int:
+    """Of how many bits the network is that such an address most often stands for."""
+    return 32 if ":" in address else 32 - 8 * (len(address) - len(re.sub(r"(\.0)+$", "", address))) // 2
 
 
 def _is_turned_round(atom: Call) -> bool:

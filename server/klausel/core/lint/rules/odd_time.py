@@ -6,19 +6,26 @@ grant that should end in 2026 then ends when nobody remembers it, or never start
 
     when: context.now == time("2026-12-31T00:00:00Z")      # a day has a start and an end: >= and <
     until: 2206-03-01T00:00:00Z                            # 2026
+    when: time_of_day(context.now, "EST") < clock("17:00") # "America/New_York"
 
 To keep it: `# klausel: off odd-time because <reason>` behind its line or above it.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import datetime
 
+from klausel.core.conditions.functions import WITH_A_ZONE
 from klausel.core.conditions.tree import (
     CONTEXT_NOW,
+    AllOf,
+    AnyOf,
+    Atom,
     Comparison,
     Computed,
+    Condition,
     Literal,
     Operand,
     Term,
@@ -26,6 +33,7 @@ from klausel.core.conditions.tree import (
     attributes_in,
     kind_of_operand,
     operands_of,
+    terms_of,
 )
 from klausel.core.conditions.values import literal_text
 from klausel.core.lint.survey import Survey, warning
@@ -33,8 +41,10 @@ from klausel.core.terms.problem import Place, Problem
 from klausel.core.terms.request import NOW
 
 ID = "odd-time"
+_TURNED_ROUND = re.compile(r"Etc/GMT(?P<sign>[+-])(?P<hours>[1-9]\d?)")
 _FIRST_YEAR = 1900
 _YEARS_AHEAD = 25
+_WITHOUT_SUMMER = {"EST": "America/New_York", "MST": "America/Denver", "HST": "Pacific/Honolulu"}
 _EXACT = ("==", "!=", "in", "not in")
 
 
@@ -46,6 +56,7 @@ def find(survey: Survey) -> Iterator[Problem]:
                 always = "false" if atom.operator in ("==", "in") else "true"
                 message = f"{atom} is {always} at every time but one instant, for the clock never stands still"
                 yield warning(place, ID, message, "ask for a start and an end, with >= and <")
+        yield from (warning(place, ID, *said) for said in _odd_zones(tree))
     yield from _far_off(survey)
 
 
@@ -57,6 +68,36 @@ def _is_exact(atom: Comparison) -> bool:
 
 def _follows_the_clock(operand: Operand) -> bool:
     return isinstance(operand, Term) and CONTEXT_NOW in attributes_in(operand)
+
+
+def _odd_zones(tree: Condition) -> Iterator[tuple[str, str]]:
+    """What is odd about the zones of a condition, with what to do."""
+    zones = dict.fromkeys(zone for atom in atoms(tree) for zone in _zones_in(atom))
+    for zone in zones:
+        if zone in _WITHOUT_SUMMER:
+            yield f'"{zone}" has no summer time', f'write "{_WITHOUT_SUMMER[zone]}", if its clock is meant'
+        elif match := _TURNED_ROUND.fullmatch(zone):
+            message = f'"{zone}" is {match["hours"]} h {"behind" if match["sign"] == "+" else "ahead of"} UTC'
+            yield message, 'write a place, such as "Europe/Berlin"'
+    for part in _joined_by_and(tree):
+        together = list(
+            dict.fromkeys(zone for atom in part.parts if not isinstance(atom, AllOf | AnyOf) for zone in _zones_in(atom))
+        )
+        if len(together) > 1:
+            yield f"one condition goes by the clocks of {' and '.join(together)}", "write the one zone that is meant"
+
+
+def _joined_by_and(tree: Condition) -> Iterator[AllOf]:
+    if isinstance(tree, AllOf):
+        yield tree
+    for part in tree.parts if isinstance(tree, AllOf | AnyOf) else ():
+        yield from _joined_by_and(part)
+
+
+def _zones_in(atom: Atom) -> Iterator[str]:
+    for term in terms_of(atom):
+        if isinstance(term, Computed) and term.function in WITH_A_ZONE:
+            yield from (str(one.value) for one in term.arguments if isinstance(one, Literal))
 
 
 def _far_off(survey: Survey) -> Iterator[Problem]:
