@@ -67,8 +67,11 @@ comparisons within one run only the ratios mean something.
 1.3 ×) | `now` 1.14, numbers 1.09, lists 1.05, `starts_with` 1.18, `has` 1.14; a duration (`context.now - … < \
 days(30)`) 1.25 |
 | `benchmarks.sections.decision_log` | what a log of every decision takes of the throughput of one worker (targets 10 \
-% alone, 20 % in batches) | singles 17 and 20 %, batches of 50 17 and 20 %, medians of 8 and 12 pairs: singles not \
-met, batches just met. What limits singles is Python: about 7.2 µs to make a record and 1.6 µs to write it |
+% alone, 20 % in batches) | singles 12 and 14 %, batches of 50 20 %, \
+medians of 12, 8 and 12 pairs (singles -1 to 27 % in single pairs) while little else ran; singles were 22 % on the same \
+day before single decisions shared a line. Singles not met, batches just met, as before. Without HTTP, in turns, the \
+processor time of a single evaluation was 30 to 34 µs more on 91 to 97 µs (50 µs before), on a machine several times slower \
+than usual: about a fifth of that to write, two fifths for the JSON, two fifths to note the decision |
 | `benchmarks.sections.findings` | processor time of `klausel findings` over a million role assignments (target with \
 5,000,000 records: 100 s) | 28 s; with 5,000,000 records and 689,000 findings 80 s, 94 s by the clock |
 | `benchmarks.sections.times_and_groups` | 1,174,992 role assignments, many with an end, and 94,000 groups, \
@@ -77,8 +80,15 @@ beside 986,992 without: their import, and the look-up of effective roles | proce
 55 µs, in a group 72 µs; warm 0.9 to 1.2 µs |
 | `benchmarks.sections.menus` | a menu of 50 resources with eight actions, × a batch of 50 evaluations (target 2 ×) | \
 1.09 without conditions, 1.79 with one on each, 1.39 where they read what is stored |
-| `benchmarks.sections.search_pages`, `.searches`, `.stored_searches` | the first page of a search | \
-[audit.md](audit.md), [http.md](http.md) |
+| `benchmarks.sections.search_pages`, `.searches` | the first page of a search | [audit.md](audit.md), \
+[http.md](http.md) |
+| `benchmarks.sections.stored_searches` | the first page of a hundred among a million role assignments and a \
+million stored entities (targets: median 50 ms, worst of 1,000 100 ms), twelve kinds of searches | SQLite: \
+medians 1 to 40 ms, met; worst 3 to 272 ms, six of twelve kinds not met; processor time 1 to 32 ms each, on \
+average. PostgreSQL was asked seven kinds only, 200 times each, with 800,000 resources and 7,000 people. One \
+asked mostly about people of whom nothing is stored; of the others: medians \
+25 to 56 ms, one not met; worst 63 to 352 ms, five not met; processor time 16 to 27 ms, and 5 to 19 ms of the \
+database. Both ran beside each other and beside tests |
 
 `klausel log` over 2,000 commits that each edit a file of the shipped policies takes 8.5 s of processor time, and 1.0 \
 s when it is asked again.

@@ -4,7 +4,8 @@
 
 Bodies are good ones in which something was changed, then sometimes their bytes; so are parameters, headers and paths. The
 service runs in this process, over an SQLite file unless a database is named, which must be empty. What is found is printed with
-the number of its request; `--only NUMBER` sends that one alone, and shows it. Exit code 1 when something was found.
+the number of its request; `--only NUMBER` sends that one alone, and shows it. `--under /scim/v2` asks the routes below that path
+alone. At the end the change log must be whole. Exit code 1 when something was found.
 """
 
 from __future__ import annotations
@@ -15,14 +16,18 @@ import io
 import json
 import logging
 import random
+import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from faults.scim_requests import GROUP, PROVISIONING_YAML, USER, ScimRequests
 from faults.under_load import ROOT
+from klausel.api.access import PROVISIONING
 from klausel.api.lane import EvaluationLane
 from klausel.api.operations import OPERATIONS
 from klausel.app import create_flask_app, create_service
@@ -30,6 +35,7 @@ from klausel.core.policy.assignment import Assignment
 from klausel.core.terms.caller import SCOPES, Caller
 from klausel.settings import Settings
 from klausel.storage.callers.keys import KeyStore
+from klausel.storage.change_log.verification import verify_log
 
 SLOW = {("POST", "/console/playground"): 0.002, ("POST", "/v1/policy:reload"): 0.02, ("GET", "/console/changes"): 0.02}
 """Routes that take long, and the share of their requests that is sent."""
@@ -174,52 +180,48 @@ BODIES: list[dict[str, Any]] = [
 class Maker:
     """Makes up one request, the same for the same number."""
 
-    def __init__(self, number: int, keys: list[str], cookie: str) -> None:
+    def __init__(self, number: int, keys: list[str], cookie: str, under: str = "", provisioned: Sequence[str] = ()) -> None:
         self._chance = random.Random(number)
         self._keys, self._cookie = keys, cookie
+        self._operations = [one for one in OPERATIONS.items() if one[0][1].startswith(under)]
+        self._scim = ScimRequests(self._chance, self._text, provisioned)
 
     def request(self) -> dict[str, Any]:
         """The environment of a WSGI application."""
         chance = self._chance
         while True:
-            (method, path), operation = chance.choice(list(OPERATIONS.items()))
+            (method, path), operation = chance.choice(self._operations)
             if chance.random() < SLOW.get((method, path), 1.0):
                 break
         content_type, body = "application/json", b""
-        if operation.is_form:
+        query = self._query(list(operation.parameters))
+        if path.startswith(PROVISIONING):
+            address = self._scim.address(is_one="<path:id>" in path)
+            path, query = f"{PROVISIONING}{address}", self._scim.query() if chance.random() < 0.8 else query
+            if method in ("POST", "PUT", "PATCH"):
+                content_type, body = "application/scim+json", self._scim_body(method, address)
+        elif operation.is_form:
             content_type = "application/x-www-form-urlencoded"
             body = urlencode([(self._word(), self._text()) for _ in range(chance.randrange(8))], errors="replace").encode()
         elif method == "POST":
             good = [*BODIES, operation.example] if operation.example else BODIES
             body = self._body(chance.choice([operation.example or good[0], chance.choice(good)]))
-        query = self._query(list(operation.parameters))
         path = path.replace("<path:domain>", quote(self._text()[:200], errors="replace")).replace("<path:tenant>", "tenant1")
         if chance.random() < 0.03:
             path += chance.choice(["/", "//", "/..", "%00", "/\xff\xfe", "?", "x"])
         if chance.random() < 0.03:
             method = chance.choice(["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "TRACE", "FOO"])
-        environ: dict[str, Any] = {
-            "REQUEST_METHOD": method,
-            "PATH_INFO": path,
-            "SCRIPT_NAME": "",
-            "QUERY_STRING": query,
-            "SERVER_NAME": "127.0.0.1",
-            "SERVER_PORT": "8080",
-            "SERVER_PROTOCOL": "HTTP/1.1",
-            "REMOTE_ADDR": "127.0.0.1",
-            "HTTP_HOST": "localhost",
-            "CONTENT_TYPE": content_type,
-            "CONTENT_LENGTH": str(len(body)),
-            "wsgi.input": io.BytesIO(body),
-            "wsgi.url_scheme": "http",
-            "wsgi.errors": io.StringIO(),
-            "wsgi.version": (1, 0),
-            "wsgi.multithread": True,
-            "wsgi.multiprocess": True,
-            "wsgi.run_once": False,
-        }
+        environ = plain_environ(method, path, content_type, body)
+        environ["QUERY_STRING"] = query
         self._put_headers(environ)
+        if path.startswith(PROVISIONING) and chance.random() < 0.9:
+            # Of the callers of the people and groups that are there.
+            environ["HTTP_AUTHORIZATION"] = f"Bearer {chance.choice(self._keys[:2])}"
         return environ
+
+    def _scim_body(self, method: str, address: str) -> bytes:
+        good = self._scim.body(method, address)
+        return self._body(good) if self._chance.random() < 0.5 else json.dumps(good).encode()
 
     def _put_headers(self, environ: dict[str, Any]) -> None:
         chance = self._chance
@@ -241,6 +243,7 @@ class Maker:
                     "HTTP_X_FORWARDED_FOR",
                     "HTTP_ACCEPT_LANGUAGE",
                     "HTTP_IF_NONE_MATCH",
+                    "HTTP_IF_MATCH",
                     "HTTP_RANGE",
                     "HTTP_ACCEPT_ENCODING",
                     "HTTP_SEC_FETCH_SITE",
@@ -311,6 +314,30 @@ class Maker:
         return value if isinstance(value, str) else json.dumps(value)
 
 
+def plain_environ(method: str, path: str, content_type: str, body: bytes) -> dict[str, Any]:
+    """The environment of a WSGI application for a request without a fault."""
+    return {
+        "REQUEST_METHOD": method,
+        "PATH_INFO": path,
+        "SCRIPT_NAME": "",
+        "QUERY_STRING": "",
+        "SERVER_NAME": "127.0.0.1",
+        "SERVER_PORT": "8080",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "REMOTE_ADDR": "127.0.0.1",
+        "HTTP_HOST": "localhost",
+        "CONTENT_TYPE": content_type,
+        "CONTENT_LENGTH": str(len(body)),
+        "wsgi.input": io.BytesIO(body),
+        "wsgi.url_scheme": "http",
+        "wsgi.errors": io.StringIO(),
+        "wsgi.version": (1, 0),
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": True,
+        "wsgi.run_once": False,
+    }
+
+
 class Errors(logging.Handler):
     """Keeps what the service logs of requests that failed."""
 
@@ -323,65 +350,118 @@ class Errors(logging.Handler):
         self.told.append(self.format(record))
 
 
+class Service:
+    """A service in this process with the shipped policies and a provisioning.yaml, and keys of callers with each scope."""
+
+    def __init__(self, folder: Path, database: str) -> None:
+        shutil.copytree(ROOT / "policies", folder / "policies")
+        (folder / "policies" / "provisioning.yaml").write_text(PROVISIONING_YAML)
+        paths = {"policies": str(folder / "policies"), "model": str(ROOT / "model.conf"), "database": database}
+        self.service = create_service(Settings(**paths, authentication="keys", decision_log=f"{folder}/decisions.jsonl"))
+        store = self.service.store
+        store.write(self.service.policy.compiled.policy.roles, PEOPLE, [])
+        keys = KeyStore(store.engine)
+        every = frozenset(SCOPES)
+        callers = [Caller("all", every), Caller("limited", every, frozenset({"acme"}))]
+        callers += [Caller(scope, frozenset({scope})) for scope in sorted(every)]
+        self.keys = [keys.new(caller, None)[1] for caller in callers]
+        self.application = EvaluationLane(self.service, create_flask_app(self.service).wsgi_app)
+        self.provisioned = [self._provision(number) for number in range(30)]
+        # Most requests are let in, or little is tried.
+        self.keys += [self.keys[0]] * 10 + [self.keys[1]] * 4 + [keys.new(callers[0], 1)[1], "klausel_x", "\xff", ""]
+        self.cookie = sign_in(self.application, self.keys[0])
+        self._errors = Errors()
+        log = logging.getLogger("klausel")
+        log.addHandler(self._errors)
+        log.propagate = False
+
+    def ask(self, environ: dict[str, Any]) -> tuple[int, bytes, str | None]:
+        """The status and the body of the answer, and what is wrong with it."""
+        self._errors.told.clear()
+        internal = self.service.failures.counts()["internal"]
+        status, answer = send(self.application, environ)
+        shown = answer[:300].decode(errors="replace")
+        if self._errors.told:
+            return status, answer, f"an error was logged: {self._errors.told[-1]}"
+        if self.service.failures.counts()["internal"] > internal:
+            return status, answer, f"a decision failed inside: {shown}"
+        if status in (500, 503):
+            return status, answer, shown
+        if environ["PATH_INFO"].startswith(PROVISIONING) and answer:
+            told = json.loads(answer)
+            if status == 201:
+                # It is asked about later, in the place of another that may be gone.
+                self.provisioned = [*self.provisioned[1:], str(told["id"])]
+            if status >= 400 and (told.get("status") != str(status) or not told.get("detail")):
+                return status, answer, f"no error as SCIM has them: {shown}"
+        return status, answer, None
+
+    def close(self) -> list[str]:
+        """Ends it; what is wrong with its change log."""
+        log = logging.getLogger("klausel")
+        log.removeHandler(self._errors)
+        log.propagate = True
+        wrong = [f"the change log: {finding}" for finding in verify_log(self.service.store.engine, {}).findings]
+        self.service.decision_log.close()  # type: ignore[union-attr]
+        self.service.store.close()
+        return wrong
+
+    def _provision(self, number: int) -> str:
+        is_group = number % 3 == 0
+        named = {"displayName": f"acme-w{number}-reviewers"} if is_group else {"userName": f"person{number}"}
+        body = json.dumps({"schemas": [GROUP if is_group else USER], **named}).encode()
+        environ = plain_environ("POST", f"{PROVISIONING}/{'Groups' if is_group else 'Users'}", "application/scim+json", body)
+        environ["HTTP_AUTHORIZATION"] = f"Bearer {self.keys[number % 2]}"
+        return str(json.loads(send(self.application, environ)[1])["id"])
+
+
 def main() -> None:
     """Sends the requests, and prints what was found and how many answers there were of each status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--requests", type=int, default=200_000)
     parser.add_argument("--first", type=int, default=0, help="the number of the first request")
     parser.add_argument("--only", type=int, help="send this request alone, and show it")
+    parser.add_argument("--under", default="", help="ask the routes alone whose path begins so, such as /scim/v2")
     parser.add_argument("--database", help="URL of an empty database; without it, an SQLite file")
     given = parser.parse_args()
-    errors = Errors()
-    log = logging.getLogger("klausel")
-    log.addHandler(errors)
-    log.propagate = False
+    numbers = range(given.first, given.first + given.requests) if given.only is None else range(given.only, given.only + 1)
     with tempfile.TemporaryDirectory() as name:
-        database = given.database or f"sqlite:///{name}/people.db"
-        paths = {"policies": str(ROOT / "policies"), "model": str(ROOT / "model.conf"), "database": database}
-        service = create_service(Settings(**paths, authentication="keys", decision_log=f"{name}/decisions.jsonl"))
-        roles = service.policy.compiled.policy.roles
-        service.store.write(roles, PEOPLE, [])
-        store = KeyStore(service.store.engine)
-        every = frozenset(SCOPES)
-        callers = [Caller("all", every), Caller("limited", every, frozenset({"acme"}))]
-        callers += [Caller(scope, frozenset({scope})) for scope in sorted(every)]
-        keys = [store.new(caller, None)[1] for caller in callers]
-        # Most requests are let in, or little is tried.
-        keys += [keys[0]] * 10 + [keys[1]] * 4 + [store.new(callers[0], 1)[1], "klausel_x", "\xff", ""]
-        lane = EvaluationLane(service, create_flask_app(service).wsgi_app)
-        cookie = sign_in(lane, keys[0])
-        statuses: Counter[int] = Counter()
-        found, began = 0, time.monotonic()
-        numbers = range(given.first, given.first + given.requests) if given.only is None else [given.only]
-        for number in numbers:
-            environ = Maker(number, keys, cookie).request()
-            if given.only is not None:
-                print(
-                    {key: value for key, value in environ.items() if not key.startswith("wsgi")},
-                    environ["wsgi.input"].getvalue()[:2000],
-                )
-            errors.told.clear()
-            internal = service.failures.counts()["internal"]
-            status, answer = send(lane, environ)
-            statuses[status] += 1
-            if given.only is not None:
-                print(status, answer[:2000])
-            failed = service.failures.counts()["internal"] > internal
-            if status == 500 or status == 503 or failed or errors.told:
-                found += 1
-                what = "a decision failed inside" if failed else "an error was logged"
-                last = errors.told[-1] if errors.told else answer[:300].decode(errors="replace")
-                print(
-                    f"request {number}: {environ['REQUEST_METHOD']} {environ['PATH_INFO'][:80]}: {status}, {what}:\n{last}",
-                    flush=True,
-                )
-            if number % 10_000 == 9_999:
-                print(f"{number + 1} requests after {time.monotonic() - began:.0f} s", flush=True)
-        service.decision_log.close()  # type: ignore[union-attr]
-        service.store.close()
-    counts = ", ".join(f"{count} x {status}" for status, count in sorted(statuses.items()))
-    print(f"{sum(statuses.values())} requests: {counts}; {found} found")
+        found = fuzz(
+            Path(name), given.database or f"sqlite:///{name}/people.db", numbers, given.under, given.only is not None
+        )
     raise SystemExit(bool(found))
+
+
+def fuzz(folder: Path, database: str, numbers: range, under: str = "", shows: bool = False) -> list[str]:
+    """Sends the requests of these numbers, and prints how many answers there were of each status; what was found."""
+    service = Service(folder, database)
+    statuses: Counter[int] = Counter()
+    found = list[str]()
+    began = time.monotonic()
+    slowest = (0.0, 0)
+    for number in numbers:
+        environ = Maker(number, service.keys, service.cookie, under, service.provisioned).request()
+        if shows:
+            print({key: value for key, value in environ.items() if not key.startswith("wsgi")})
+            print(environ["wsgi.input"].getvalue()[:2000])
+        asked = time.monotonic()
+        status, answer, wrong = service.ask(environ)
+        slowest = max(slowest, (time.monotonic() - asked, number))
+        statuses[status] += 1
+        if shows:
+            print(status, answer[:2000])
+        if wrong is not None:
+            found.append(f"request {number}: {environ['REQUEST_METHOD']} {environ['PATH_INFO'][:80]}: {status}: {wrong}")
+            print(found[-1], flush=True)
+        if number % 10_000 == 9_999:
+            print(f"{number + 1} requests after {time.monotonic() - began:.0f} s", flush=True)
+    found += service.close()
+    counts = ", ".join(f"{count} x {status}" for status, count in sorted(statuses.items()))
+    print(
+        f"{sum(statuses.values())} requests: {counts}; the slowest, {slowest[1]}, took {slowest[0]:.2f} s;"
+        f" {len(found)} found"
+    )
+    return found
 
 
 def send(application: Any, environ: dict[str, Any]) -> tuple[int, bytes]:
@@ -406,17 +486,8 @@ def sign_in(application: Any, key: str) -> str:
     """The cookie of a sign-in to the console, as browsers send it."""
     cookies: list[str] = []
     body = urlencode({"key": key}).encode()
-    environ = Maker(0, [key], "").request()
-    environ |= {
-        "REQUEST_METHOD": "POST",
-        "PATH_INFO": "/console/sign-in",
-        "QUERY_STRING": "",
-        "HTTP_HOST": "localhost:8080",
-        "CONTENT_TYPE": "application/x-www-form-urlencoded",
-        "CONTENT_LENGTH": str(len(body)),
-        "wsgi.input": io.BytesIO(body),
-        "HTTP_ORIGIN": "http://localhost:8080",
-    }
+    environ = plain_environ("POST", "/console/sign-in", "application/x-www-form-urlencoded", body)
+    environ |= {"HTTP_HOST": "localhost:8080", "HTTP_ORIGIN": "http://localhost:8080"}
     b"".join(application(environ, lambda _, headers, *__: cookies.extend(v for n, v in headers if n == "Set-Cookie")))
     return cookies[0].partition(";")[0] if cookies else "klausel-8080=nobody"
 

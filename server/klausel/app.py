@@ -45,7 +45,7 @@ from klausel.storage.callers.key_sets import read_key_set
 from klausel.storage.callers.keys import KeyStore
 from klausel.storage.callers.sessions import SessionStore
 from klausel.storage.decision_log.queue import DecisionLog
-from klausel.storage.decision_log.sinks import open_sink
+from klausel.storage.decision_log.sinks import FileSink, open_sink
 from klausel.storage.file_rules import MODEL_NAME
 from klausel.storage.policy_files.folder import model_beside
 from klausel.storage.policy_files.git_source import GitFolder, git_address
@@ -261,6 +261,8 @@ def open_decision_log(settings: Settings) -> DecisionLog | None:
         sample_rate=settings.decision_log_sample_allows,
         masks=settings.decision_log_mask,
         most_waiting=settings.decision_log_queue,
+        # Standard output and the database are read by tools of others, a record at a time.
+        makes_tables=isinstance(sink, FileSink),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from urllib.parse import quote
 import pytest
 from doors import ROOT
 from identity_provider import BOSSES, ENTERPRISE, GROUP, LETTERS, MAPPING, PATCH, ROLES, USER, Provider, fitting
+from prometheus_client.parser import text_string_to_metric_families
 from scim2_client.engines.wsgi import WSGISCIMClient
 from scim2_tester import Status, check_server
 from werkzeug.test import Client
@@ -350,19 +352,22 @@ REFUSED: list[tuple[str, str, object, int]] = [
     ("POST", "/Users", {"schemas": [USER], "userName": "a" * 300}, 400),
     ("POST", "/Users", {"schemas": [USER], "userName": "a", "externalId": "\0"}, 400),
     ("POST", "/Groups", {"schemas": [GROUP], "displayName": "a", "members": [{"value": "0" * 32}]}, 400),
+    ("POST", "/Groups", {"schemas": [GROUP], "displayName": "a", "members": [{"value": "a\0b"}]}, 400),
+    ("POST", "/Groups", {"schemas": [GROUP], "displayName": "a", "members": [{"value": "\ud800"}]}, 400),
     ("PATCH", "/Users/" + "0" * 32, {"schemas": [PATCH], "Operations": []}, 400),
     ("GET", "/Users?filter=userName", None, 400),
     ("GET", "/Users/" + "0" * 32, None, 404),
     ("GET", "/Users/..%2f", None, 404),
     ("GET", "/Persons", None, 404),
+    ("GET", "/Users/", None, 404),
     ("DELETE", "/Users", None, 405),
     ("POST", "/Bulk", {}, 501),
     ("POST", "/Users", {"schemas": [USER], "userName": "a", "displayName": "b" * 300_000}, 413),
 ]
 
 
-def test_what_cannot_be_is_refused(opened: Open) -> None:
-    one = opened(max_body_bytes=200_000)
+def test_what_cannot_be_is_refused(database_url: str, opened: Open) -> None:
+    one = opened(database_url, max_body_bytes=200_000)
     for method, path, body, status in REFUSED:
         one.ask(method, path, body, status)
     assert one.ask("GET", "/Users")["totalResults"] == 0
@@ -426,3 +431,26 @@ def test_one_member_more_costs_the_same_in_a_large_group(provider: Provider, mon
         assert len(provider.ask("GET", f"/Groups/{group}")["members"]) == size
         provider.ask("DELETE", f"/Groups/{group}", expected=204)
     assert counts[0] == counts[1] > 0
+
+
+def test_requests_of_a_provider_are_counted_by_what_became_of_them(opened: Open) -> None:
+    one = opened()
+    metrics = "klausel_provisioning_"
+
+    def told() -> dict[str, float]:
+        text = one.client.get("/metrics", base_url="http://localhost").get_data(as_text=True)
+        samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+        return {
+            sample.labels.get("outcome", sample.name): sample.value for sample in samples if sample.name.startswith(metrics)
+        }
+
+    one.person("", expected=400)
+    assert told() == {"read": 0, "written": 0, "not found": 0, "refused": 1, "failed": 0}, "nothing succeeded yet"
+    before = time.time()
+    joe = one.person("joe")
+    one.ask("GET", f"/Users/{joe}")
+    one.ask("DELETE", f"/Users/{joe}", expected=204)
+    one.ask("DELETE", f"/Users/{joe}", expected=404)
+    counts = told()
+    assert before <= counts.pop(f"{metrics}last_success_timestamp_seconds") <= time.time()
+    assert counts == {"read": 1, "written": 2, "not found": 1, "refused": 1, "failed": 0}

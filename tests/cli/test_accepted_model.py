@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from command_line import ROOT, run
 from git_in_tests import Repository
+from test_formats_of_commands import FORMATS
 
 from klausel.app import create_app
 from klausel.settings import Settings
@@ -80,6 +81,18 @@ def test_what_one_person_can_do_says_so_too(folder: Path) -> None:
 def test_json_names_the_model_that_it_does_not_speak_for(folder: Path, command: tuple[str, ...]) -> None:
     result = run(*command, "--format", "json", "--accept-model", digest(folder))
     assert json.loads(result.stdout)["not_for_model"] == digest(folder)
+
+
+ANALYSES = ("check", "prove", "mutate --processes 1", "matrix", "who-can edit document", "picture")
+
+
+@pytest.mark.parametrize(("command", "format_"), [(one, format_) for one in ANALYSES for format_ in FORMATS[one.split()[0]]])
+def test_no_format_of_an_analysis_leaves_out_that_it_does_not_speak_for_it(folder: Path, command: str, format_: str) -> None:
+    result = run(*command.split(), "--format", format_, "--accept-model", digest(folder))
+    assert digest(folder) in result.output, (
+        f"{command} --format {format_} does not say that it speaks for another model: call say_other_model first in its writer, "
+        "or add with_other_model to an object"
+    )
 
 
 def test_what_looks_back_says_so_too(folder: Path) -> None:

@@ -174,7 +174,7 @@ def test_a_decision_of_a_batch_that_shares_its_line_is_found_and_explained(log: 
     assert [json.loads(line)["place"] for line in found] == [f"{log}:1:1", f"{log}:1:2"]
     assert "role: user:leo is lead in acme/support" in run("explain", "--record", f"{log}:1:2").stdout
     assert f"name one as {log}:1:1 to {log}:1:2" in run("explain", "--record", f"{log}:1").stderr
-    assert "holds 2 decisions of a batch" in run("explain", "--record", f"{log}:1:3").stderr
+    assert "holds 2 decisions; name one of them by its number" in run("explain", "--record", f"{log}:1:3").stderr
 
 
 def test_a_record_takes_the_place_of_the_question(log: Path) -> None:

@@ -57,7 +57,14 @@ def one_by_one(line: Json) -> list[Json]:
         if resource["properties"] is None:
             del resource["properties"]
         own = {"action": {"name": told["action"]}, "resource": resource}
-        own |= {"index": told["index"], "duration_us": told["duration_us"]}
+        own["duration_us"] = told["duration_us"]
+        if "index" in told:
+            own["index"] = told["index"]
+        else:
+            own |= {"time": told["time"], "request_id": told["request_id"], "domain": told["domain"], "roles": told["roles"]}
+            subject = {"type": told["subject_type"], "id": told["subject_id"], "properties": told["subject_properties"]}
+            own["subject"] = {name: value for name, value in subject.items() if value is not None}
+            own |= told["more"] or {}
         found.append({**head, **shared[told["shared"]], **own})
     return found
 

@@ -167,32 +167,35 @@ def share(
         rule, began = request.url_rule, request.environ.get(_BEGAN)
         if began is not None:
             metrics.count("other" if rule is None else rule.rule, response.status_code, perf_counter() - began)
+            if request.path.startswith(f"{PROVISIONING}/"):
+                metrics.count_provisioning(request.method, response.status_code)
         return response
 
     @app.errorhandler(ApiError)
     def answer_api_error(error: ApiError) -> Response:
-        return _error_answer(error)
+        return answer_of_error(error)
 
     @app.errorhandler(BodyError)
     def answer_body_error(error: BodyError) -> Response:
-        return _error_answer(ApiError(error.status, error.message))
+        return answer_of_error(ApiError(error.status, error.message))
 
     @app.errorhandler(HTTPException)
     def answer_http_error(error: HTTPException) -> Response:
-        return _error_answer(http_error(error))
+        return answer_of_error(http_error(error))
 
     @app.errorhandler(StorageError)
     @app.errorhandler(PoliciesTooOld)
     def answer_unavailable(error: StorageError | PoliciesTooOld) -> Response:
-        return _error_answer(unavailable(error))
+        return answer_of_error(unavailable(error))
 
     @app.errorhandler(Exception)
     def answer_unexpected_error(error: Exception) -> Response:
         _log.error("a request failed", exc_info=error)
-        return _error_answer(ApiError(500, "the service failed; its log says why"))
+        return answer_of_error(ApiError(500, "the service failed; its log says why"))
 
 
-def _error_answer(error: ApiError) -> Response:
+def answer_of_error(error: ApiError) -> Response:
+    """The answer, in the form that identity providers read where one asks."""
     if request.path.startswith(f"{PROVISIONING}/"):
         return Response(to_json(scim_body(error)), error.status, error.headers, mimetype=SCIM_TYPE)
     return json_answer(error.body(), error.status, error.headers)

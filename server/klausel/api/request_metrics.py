@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import time
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator
 from itertools import accumulate
 
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from klausel.service.tally import Tally
@@ -16,6 +17,8 @@ from klausel.service.tally import Tally
 BOUNDS = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """The upper bounds of the buckets of durations, in seconds; what took longer is in one more."""
 _LABELS = (*map(str, BOUNDS), "+Inf")
+OUTCOMES = ("read", "written", "not found", "refused", "failed")
+"""What becomes of the requests of identity providers."""
 
 
 class RequestMetrics(Collector):
@@ -25,11 +28,21 @@ class RequestMetrics(Collector):
         # By route, status and bucket in one: each request that is counted costs time.
         self._requests: Tally[tuple[str, int, int]] = Tally()
         self._seconds: Tally[str] = Tally()
+        self._provisioning: Tally[str] = Tally()
+        self._provisioned_at: float | None = None
 
     def count(self, route: str, status: int, seconds: float) -> None:
         """Counts one request to an address of the service, as it is declared: not as it was sent, for that is without bound."""
         self._requests.add((route, status, bisect_left(BOUNDS, seconds)))
         self._seconds.add(route, seconds)
+
+    def count_provisioning(self, method: str, status: int) -> None:
+        """Counts one request of an identity provider, beside `count`."""
+        if status < 400:
+            self._provisioned_at = time.time()
+            self._provisioning.add("read" if method in ("GET", "HEAD", "OPTIONS") else "written")
+        else:
+            self._provisioning.add("not found" if status == 404 else "refused" if status < 500 else "failed")
 
     def collect(self) -> Iterator[Metric]:
         """The metrics as they are now, labelled by process."""
@@ -54,3 +67,20 @@ class RequestMetrics(Collector):
                 (process, route), list(zip(_LABELS, accumulate(numbers), strict=True)), sums.get(route, 0.0)
             )
         yield durations
+        provisioning = CounterMetricFamily(
+            "klausel_provisioning_requests",
+            "Requests of identity providers, by what became of them",
+            labels=("process", "outcome"),
+        )
+        outcomes = self._provisioning.totals()
+        for outcome in OUTCOMES:
+            provisioning.add_metric((process, outcome), outcomes.get(outcome, 0))
+        yield provisioning
+        if self._provisioned_at is not None:
+            last = GaugeMetricFamily(
+                "klausel_provisioning_last_success_timestamp_seconds",
+                "When an identity provider was last answered without an error",
+                labels=("process",),
+            )
+            last.add_metric((process,), self._provisioned_at)
+            yield last

@@ -135,7 +135,7 @@ def _write_json(explanation: Explanation) -> None:
 @click.option(
     "--record",
     metavar="FILE:LINE",
-    help="In place of a question: a line of a decision log (FILE:LINE:NUMBER where it holds several decisions of a batch), or "
+    help="In place of a question: a line of a decision log (FILE:LINE:NUMBER where it holds several decisions), or "
     "the record itself as JSON. It is explained by the policies and the role assignments of then.",
 )
 @format_option({"text": _write_text, "json": _write_json})

@@ -1,4 +1,7 @@
-"""Whom in the database a difference concerns: for each of its changes, and for each row of a review."""
+"""Whom in the database a difference concerns: for each of its changes, and for each row of a review.
+
+What opens a database is imported where it is opened: most who compare count nobody.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,6 @@ from klausel.core.difference.people import Concerned, Flips
 from klausel.core.difference.report import People
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.policy.roles import ANY_PREFIX, ANYONE, parts_of
-from klausel.storage.assignments.people_of_roles import people_holding
 
 people_option = click.option("--people", is_flag=True, help="Count the people in the database who gain and lose each thing.")
 
@@ -69,6 +71,8 @@ def _flips(difference: PolicyDifference, database: str) -> Iterator[tuple[str, _
     """Everybody who may be concerned, with what they hold, and the changes by which they gain and lose."""
     if not difference.changes:
         return
+    from klausel.storage.assignments.people_of_roles import people_holding
+
     concerned = Concerned(difference)
     engine = open_existing_database(database)
     try:

@@ -57,10 +57,10 @@ def _record_of(text: str) -> Mapping[str, Any]:
     if not records:
         fail(f"{place} is no record of a decision; write FILE:LINE, as `klausel decisions find` prints it")
     if number > len(records):
-        fail(f"{place} holds {len(records)} decisions of a batch; name one of them by its number, from 1")
+        fail(f"{place} holds {len(records)} decisions; name one of them by its number, from 1")
     if not number and len(records) > 1:
         how = f"name one as {place}:1 to {place}:{len(records)}" if place == text else "name its file and line instead"
-        fail(f"{place} holds {len(records)} decisions of a batch; {how}, as `klausel decisions find` prints it")
+        fail(f"{place} holds {len(records)} decisions; {how}, as `klausel decisions find` prints it")
     return records[max(number - 1, 0)]
 
 

@@ -171,7 +171,7 @@ class Service:
         live, failures = self.live, self.failures
         in_force = live.in_force
         if recording is not None:
-            recording.name_policy(in_force.policy)
+            recording.policy = in_force.policy.recorded_as
         if live.max_age_seconds is not None and live.is_too_old:
             return self._deny if recording is None else recording.noting(self._deny)
         plan, resolved_roles = in_force.policy.compiled, in_force.resolved_roles
@@ -287,7 +287,7 @@ class Service:
         """
         in_force = self.live.in_force
         if recording is not None:
-            recording.name_policy(in_force.policy)
+            recording.policy = in_force.policy.recorded_as
         began = time.perf_counter_ns()
         explanation = self._explain(in_force, request, recording, moment or self.clock(), caller)
         if recording is not None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import orjson
 
 from klausel.casbin_policies.engine import CompiledPolicy, compile_policy
 from klausel.casbin_policies.model_shape import model_digest, other_matcher, problems_in_model
@@ -39,6 +41,14 @@ class LoadedPolicy:
     commit: Commit | None
     warnings: tuple[Problem, ...]
     tests: tuple[PolicyTest, ...] = ()
+    recorded_as: bytes = field(init=False, repr=False, compare=False)
+    """The version as records of decisions name it, in JSON."""
+
+    def __post_init__(self) -> None:
+        version: dict[str, object] = {"digest": self.files_digest}
+        if self.commit is not None:
+            version |= {"commit": self.commit.id, "dirty": self.commit.dirty}
+        object.__setattr__(self, "recorded_as", orjson.dumps(version))
 
 
 def open_policy(folder: Path, model: Path, with_tests: bool = False, accepted_models: Collection[str] = ()) -> LoadedPolicy:

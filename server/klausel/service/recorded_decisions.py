@@ -39,7 +39,7 @@ _COMMIT = re.compile(r"[0-9a-f]{40,64}", re.ASCII)
 
 
 class RecordPlace(NamedTuple):
-    """Where a record stands: its line, and its number among the decisions of a batch on it, from 1."""
+    """Where a record stands: its line, and its number among the decisions on it, from 1."""
 
     line: LinePlace
     number: int
@@ -115,11 +115,13 @@ def may_know(caller: Caller | None, record: Record) -> bool:
 
 def _met(place: LinePlace, line: bytes, wanted: WantedRecords, caller: Caller | None) -> list[tuple[RecordPlace, Record]]:
     records = [one for one in values_of(line) if not isinstance(one, BadRecord)]
-    return [
+    met = [
         (RecordPlace(place, number), one)
         for number, one in enumerate(records, 1)
         if wanted.is_met_by(one) and may_know(caller, one)
     ]
+    # Those of a batch have one time, and keep their order.
+    return sorted(met, key=lambda one: str(one[1]["time"]), reverse=True)
 
 
 def _time_in(block: bytes) -> str | None:

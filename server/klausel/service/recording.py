@@ -7,8 +7,6 @@ from datetime import datetime
 from time import perf_counter_ns, time_ns
 from typing import TYPE_CHECKING
 
-import orjson
-
 from klausel.core.conditions.values import time_text
 from klausel.core.decisions.decide import Decision
 from klausel.core.decisions.effective_roles import EffectiveRoles
@@ -16,7 +14,6 @@ from klausel.core.records.batch_record import Noted
 from klausel.core.records.decision_record import Record
 from klausel.core.terms.caller import Caller
 from klausel.core.terms.request import Request
-from klausel.service.pipeline import LoadedPolicy
 from klausel.storage.decision_log.queue import DecisionLog
 
 if TYPE_CHECKING:
@@ -40,13 +37,25 @@ class Recording:
         "_log",
         "_more",
         "_noted",
-        "_policy",
         "_request_id",
-        "_revision",
         "_route",
         "asked",
         "effective_roles",
+        "policy",
+        "revision",
     )
+
+    effective_roles: EffectiveRoles | None
+    """Of the subject of the decision that is being made, once it was read."""
+
+    asked: Request | None
+    """The question that was really decided, where stored properties were joined to the one that was sent."""
+
+    policy: bytes
+    """The version by which it is decided, as `LoadedPolicy.recorded_as` names it; to be set before anything is noted."""
+
+    revision: str | None
+    """A state of the role assignments that all decisions have seen; once some are noted, `name_revision` sets it."""
 
     def __init__(self, log: DecisionLog, route: str, environ: WSGIEnvironment) -> None:
         """`route` is `evaluation`, `evaluations` or `explain`."""
@@ -54,10 +63,8 @@ class Recording:
         self._log = log
         self._route = route
         caller: Caller | None = environ.get("klausel.caller")
-        self._caller = environ.get("REMOTE_ADDR", "") if caller is None else caller.logged_as
-        self._request_id: str = environ.get("HTTP_X_REQUEST_ID") or log.new_id()
-        self._policy = b"null"
-        self._revision: str | None = None
+        self._caller: str = environ.get("REMOTE_ADDR", "") if caller is None else caller.logged_as
+        self._request_id: str | None = environ.get("HTTP_X_REQUEST_ID")
         self._more: Record | None = None
         if environ.get("HTTP_X_KLAUSEL_RECORD"):
             # The answer tells it: whoever asked can name its records, and nobody else pays for that.
@@ -65,22 +72,15 @@ class Recording:
             self._more = {"id": environ[GIVEN_RECORD_ID]}
         self._index = 0 if route == "evaluations" else None
         self._noted: list[Noted] = []
-        self._lines: list[bytes] = []
-        self.effective_roles: EffectiveRoles | None = None
-        """Of the subject of the decision that is being made, once it was read."""
-
-        self.asked: Request | None = None
-        """The question that was really decided, where stored properties were joined to the one that was sent."""
-
-    def name_policy(self, policy: LoadedPolicy) -> None:
-        """Notes by which policy it is decided; to be called before anything is noted."""
-        self._policy = _version(policy)
+        self._lines: list[bytes] | None = None
+        self.policy = b"null"
+        self.revision = self.effective_roles = self.asked = None
 
     def name_revision(self, revision: str) -> None:
         """Notes a state of the role assignments that all decisions after this call have seen."""
         if self._noted:
             self._write()
-        self._revision = revision
+        self.revision = revision
 
     def name_now(self, now: datetime) -> None:
         """Notes the time that all decisions after this call take for the present."""
@@ -121,8 +121,14 @@ class Recording:
 
     def end(self) -> None:
         """Hands everything over. Raises `NotRecorded` where the log is strict and cannot be written."""
+        noted = self._noted
+        if self._index is None and len(noted) == 1 and self._lines is None:
+            of_request = (self._came, self._request_id, self._route, self._caller, self.policy, self.revision, self._more)
+            self._log.record_single((noted[0], *of_request))
+            return
         self._write()
-        self._log.record(self._lines, self._caller)
+        if self._lines is not None:
+            self._log.record(self._lines, self._caller)
 
     def _write(self) -> None:
         """Makes lines of what was noted since the last call."""
@@ -130,24 +136,9 @@ class Recording:
         if not noted:
             return
         log = self._log
-        head = log.head(self._came, self._request_id, self._route, self._caller, self._policy, self._revision, self._more)
-        if len(noted) == 1:
-            self._lines.append(log.line(head, noted[0]))
-        else:
-            self._lines += log.lines_of_batch(head, noted)
+        if self._request_id is None:
+            self._request_id = log.new_id()
+        head = log.head(self._came, self._request_id, self._route, self._caller, self.policy, self.revision, self._more)
+        lines = [log.line(head, noted[0])] if len(noted) == 1 else log.lines_of_batch(head, noted)
+        self._lines = lines if self._lines is None else self._lines + lines
         noted.clear()
-
-
-_last_version: tuple[LoadedPolicy, bytes] | None = None
-
-
-def _version(policy: LoadedPolicy) -> bytes:
-    """The member `policy` of a record; made once for each policy set that comes into force."""
-    global _last_version
-    known = _last_version
-    if known is None or known[0] is not policy:
-        version: Record = {"digest": policy.files_digest}
-        if policy.commit is not None:
-            version |= {"commit": policy.commit.id, "dirty": policy.commit.dirty}
-        known = _last_version = (policy, orjson.dumps(version))
-    return known[1]

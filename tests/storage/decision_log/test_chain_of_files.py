@@ -165,6 +165,23 @@ def test_the_chain_goes_on_behind_a_file_that_was_moved_away(log: Path) -> None:
     assert faults(log, is_whole=False) == []
 
 
+def test_a_process_that_is_first_in_a_new_file_goes_on_behind_what_others_filled_meanwhile(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    slow, quick = sink(path, 500), sink(path, 500)
+    slow.write([record("slow")])
+    for number in range(5):
+        quick.write([record(number)])
+    # The quick one is about to begin the next file, and the slow one comes in between.
+    path.rename(tmp_path / f"log.jsonl.{len(list(tmp_path.iterdir())):06d}")
+    slow.write([record("slow again")])
+    quick.write([record("quick again")])
+    slow.close()
+    quick.close()
+    files = sorted(tmp_path.iterdir())
+    assert len(files) > 3
+    assert faults(*files) == []
+
+
 def test_what_a_killed_process_left_is_sealed_by_the_next(log: Path) -> None:
     with log.open("ab") as file:
         file.write(record("whole")[:-2] + b',"number":10}\n' + record("half")[:20])

@@ -19,6 +19,7 @@ from klausel.storage.change_log.verification import count_of_log, verify_log
 from klausel.storage.change_log.writer import now_microseconds
 from klausel.storage.entities.store import EntityStore, InvalidEntities, OutOfReach
 from klausel.storage.schema import open_database, schema_version, upgrade_database
+from klausel.storage.sql.many_rows import ROWS_PER_STEP, many_pages
 from klausel.storage.sql.revisions import StoreChange, revision_now
 
 POLICY = todo_policy()
@@ -244,4 +245,25 @@ def test_postgresql_has_counted_what_was_written_many_at_once(postgresql_schema_
     assert counted() == [-1, -1]
     store.write(POLICY, [todo(f"{number}", size=1) for number in range(5_000)])
     assert counted() == [5_000, 5_000]
+    engine.dispose()
+
+
+def test_sqlite_keeps_more_in_memory_only_while_many_rows_are_written(tmp_path: Path) -> None:
+    engine = open_database(f"sqlite:///{tmp_path / 'store.db'}")
+
+    def pages() -> int:
+        return int(connection.exec_driver_sql("PRAGMA cache_size").scalar_one())
+
+    with engine.connect() as connection:
+        usual = pages()
+        with many_pages(connection, ROWS_PER_STEP - 1):
+            assert pages() == usual
+        with pytest.raises(ZeroDivisionError), many_pages(connection, ROWS_PER_STEP):
+            assert pages() < -10_000
+            raise ZeroDivisionError
+        assert pages() == usual
+    store = EntityStore(engine)
+    written = [todo(f"{number * 7 % 5_000:04}") for number in range(ROWS_PER_STEP)]
+    store.write(todo_policy(), written)
+    assert [one.id for one in store.export()] == sorted(one.id for one in written)
     engine.dispose()

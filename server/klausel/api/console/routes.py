@@ -28,7 +28,7 @@ from klausel.api.console.what_can_page import FIELDS as FIELDS_OF_WHAT_CAN
 from klausel.api.console.what_can_page import what_can_csv, what_can_page
 from klausel.api.console.who_can_page import FIELDS, who_can_csv, who_can_page
 from klausel.api.errors import ApiError, unavailable
-from klausel.api.http import http_error, json_answer, query_parameters
+from klausel.api.http import answer_of_error, http_error, query_parameters
 from klausel.service.decision_service import PoliciesTooOld, Service
 from klausel.storage.sql.database import StorageError
 
@@ -162,7 +162,7 @@ def console_routes(service: Service) -> Blueprint:
     def answer_nothing_here(error: HTTPException) -> Response:
         told = http_error(error)
         is_page = request.path.startswith("/console/") and "text/html" in request.headers.get("Accept", "")
-        return error_answer(told) if is_page else json_answer(told.body(), told.status)
+        return error_answer(told) if is_page else answer_of_error(told)
 
     @blueprint.errorhandler(StorageError)
     @blueprint.errorhandler(PoliciesTooOld)

@@ -6,12 +6,12 @@ the documentation read it, so that one entry here is a new function everywhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
-from klausel.core.conditions.networks import fault_in_networks, in_network
+from klausel.core.conditions.networks import fault_in_networks, in_network, truths_together
 from klausel.core.conditions.patterns import matches_glob, matches_path
 from klausel.core.conditions.values import (
     Kind,
@@ -58,6 +58,7 @@ class Function:
     without being asked. `in_casbin` is its name there; that of its opposite is the same behind `not_`.
     `told_by` says how analyses find the ways in which it can turn out: by *values*, where only that matters which values are
     equal or in which order they are, or it is *free*: then `may_be` are its ways where the kinds fit, whatever the values are.
+    `together` narrows that: how it can turn out for one first value and each of several second ones, which are written out.
     `about` and `example` are what people read.
     `opposite` says it negated, `mirrored` with the sides changed; `turned` says the same with the sides changed, and stands for
     it in the tree. `near` is what it is confused with; mutants put that in.
@@ -74,6 +75,7 @@ class Function:
     about: str
     example: str
     may_be: tuple[bool | None, ...] = ()
+    together: Callable[..., Collection[tuple[bool | None, ...]]] | None = None
     opposite: str | None = None
     mirrored: str | None = None
     turned: str | None = None
@@ -263,7 +265,7 @@ _ENTRIES = (
     ),
     Function(
         name="in_network", form="call", parameters=(_TEXT, _NETWORKS), gives="truth", meaning=in_network,
-        in_casbin="in_network", told_by="free", may_be=(True, False, None),
+        in_casbin="in_network", told_by="free", may_be=(True, False, None), together=truths_together,
         about="An IP address in a network, or in one of a list.", example='in_network(context.ip, "10.20.0.0/16")',
     ),
     Function(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -9,6 +10,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 _MAPPED_BITS = 96
 """The bits in front of an IPv4 address that is written as IPv6."""
 _LONGEST_ADDRESS = 64
+_BEHIND_MAPPED = "::1:0:0:0"
+"""The first IPv6 address behind those that are IPv4 addresses."""
 
 
 def in_network(address: str, networks: str | list[str]) -> bool | None:
@@ -23,6 +26,22 @@ def in_network(address: str, networks: str | list[str]) -> bool | None:
             return None
         inside = inside or (found.version == network.version and found in network)
     return inside
+
+
+def truths_together(questions: Sequence[str | list[str]]) -> frozenset[tuple[bool | None, ...]]:
+    """Every way in which these networks can turn out for one text: for an address, or for a text that is none.
+
+    The first address of each network, the one behind its last, and the first ones of all stand for every address.
+    """
+    networks = [_network(one) for asked in questions for one in ([asked] if isinstance(asked, str) else asked)]
+    addresses = {"0.0.0.0", "::", _BEHIND_MAPPED}
+    for network in networks:
+        if network is not None:
+            addresses.add(str(network.network_address))
+            with suppress(ValueError):
+                addresses.add(str(network.broadcast_address + 1))
+    nothing = (None,) * len(questions)
+    return frozenset({nothing, *(tuple(in_network(one, asked) for asked in questions) for one in addresses)})
 
 
 def fault_in_networks(networks: object) -> str | None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
 
+from klausel.core.conditions.free_functions import Asked, can_be, is_free, kinds_fit, narrowings
 from klausel.core.conditions.functions import FUNCTIONS
 from klausel.core.conditions.samples import few_values, own_values, samples, sent
 from klausel.core.conditions.symmetry import Parts, choices_of_all, number_of_lists, parts_of_lists, values_alike
@@ -238,27 +239,18 @@ def most_steps(all_atoms: Iterable[Atom], known: Known = MappingProxyType({})) -
 
 def _has_free(atoms: Sequence[Atom]) -> bool:
     """Whether an outcome may be none that a request can have: functions that are free, and attributes read in several ways."""
-    if any(_is_free(atom) for atom in atoms):
+    if any(is_free(atom) for atom in atoms):
         return True
     terms = {term for atom in atoms for term in terms_of(atom)}
     ways = [name for term in terms for name in {*attributes_in(term)}]
     return any(isinstance(term, Computed) for term in terms) and len(ways) > len(set(ways))
 
 
-def _is_free(atom: Atom) -> bool:
-    """Whether a value that stands for others does not tell what comes out."""
-    if not isinstance(atom, Call):
-        return False
-    function = FUNCTIONS[atom.function]
-    lists = [term for term in terms_of(atom) if "list" in kinds_taken(atom, term)]
-    return function.told_by == "free" or len(lists) > 1
-
-
 def _most_choices(group: tuple[Atom, ...], known: Known) -> int:
     terms = {term for atom in group for term in terms_of(atom)}
     given = [value for term in terms for value in _known(term, known)]
     scalars = _scalar_values(group, given, len(terms))
-    choices = math.prod(len(FUNCTIONS[atom.function].may_be) for atom in group if isinstance(atom, Call) and _is_free(atom))
+    choices = math.prod(len(FUNCTIONS[atom.function].may_be) for atom in group if isinstance(atom, Call) and is_free(atom))
     for term in terms:
         if _known(term, known):
             choices *= len(_known(term, known))
@@ -326,7 +318,7 @@ def _scalar_values(atoms: Sequence[Atom], given: Sequence[object], count: int) -
         literals += [value for term in terms if len(terms) > 1 for value in few_values(term)]
     kinds = {kind_of_operand(term) for atom in atoms for term in terms_of(atom)} | {kind_of(value) for value in literals}
     orders = any(isinstance(atom, Comparison) and atom.operator in ORDERING for atom in atoms) or any(
-        isinstance(atom, Call) and not _is_free(atom) for atom in atoms
+        isinstance(atom, Call) and not is_free(atom) for atom in atoms
     )
     return samples(literals, kinds, count, orders)
 
@@ -411,7 +403,7 @@ class _Group:
         positions = {term: position for position, term in enumerate(terms)}
         self._written = {literal.value for atom in atoms if not isinstance(atom, Call) for literal in literals_of(atom)}
         self._atoms = [(atom, _places(operands_of(atom), positions)) for atom in atoms]
-        self._free = frozenset(position for position, atom in enumerate(atoms) if _is_free(atom))
+        self._free = frozenset(position for position, atom in enumerate(atoms) if is_free(atom))
         asked_for = {term for atom in atoms if isinstance(atom, Call) and atom.function == "has" for term in terms_of(atom)}
         self._inside: list[tuple[int, int, bool]] = []
         for one, other in itertools.combinations(terms, 2):
@@ -453,19 +445,24 @@ class _Group:
             yield tuple([truth_of(atom, _values_at(operands, chosen)) for atom, operands in self._atoms])
             return
         ways: dict[object, tuple[bool | None, ...]] = {}
+        asked: dict[object, Asked] = {}
         keys: list[object] = []
         for position, (atom, operands) in enumerate(self._atoms):
             values = _values_at(operands, chosen)
             key: object = position
-            if position in self._free and isinstance(atom, Call) and not self._is_told(operands, values):
-                key = (atom.function, repr(values))
-                ways[key] = FUNCTIONS[atom.function].may_be if _kinds_fit(atom, values) else (None,)
-            else:
+            if position not in self._free or not isinstance(atom, Call) or self._is_told(operands, values):
                 ways[key] = (truth_of(atom, values),)
+            elif not kinds_fit(atom, values):
+                ways[key] = (None,)
+            else:
+                key = (atom.function, repr(values))
+                ways[key], asked[key] = FUNCTIONS[atom.function].may_be, (atom.function, values)
             keys.append(key)
+        narrowed = narrowings(asked)
         for turned_out in itertools.product(*ways.values()):
             by_key = dict(zip(ways, turned_out, strict=True))
-            yield tuple([by_key[key] for key in keys])
+            if can_be(by_key, narrowed):
+                yield tuple([by_key[key] for key in keys])
 
     def _is_told(self, operands: _Operands, values: Sequence[object]) -> bool:
         """Whether a free function is asked about texts that are meant themselves, and stand for no others."""
@@ -492,8 +489,3 @@ def _places(operands: Iterable[Operand], positions: Mapping[Term, int]) -> _Oper
 
 def _values_at(operands: _Operands, chosen: Sequence[object]) -> list[object]:
     return [written if at is None else chosen[at] for at, written in operands]
-
-
-def _kinds_fit(atom: Call, values: Sequence[object]) -> bool:
-    parameters = FUNCTIONS[atom.function].parameters
-    return all(not one.kinds or kind_of(value) in one.kinds for one, value in zip(parameters, values, strict=True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ MOST_BYTES = 8192
 """How long the properties of one entity may be, as JSON in UTF-8."""
 MOST_DEPTH = 8
 _WHOLE_NUMBERS = 2**53
+_NOT_KEPT = re.compile("[\0\ud800-\udfff]").search
 
 
 class EntityFault(NamedTuple):
@@ -155,7 +157,8 @@ def fault_in_value(value: object, depth: int) -> str | None:
         case None | bool():
             return None
         case str():
-            bad = "\0" in value or any("\ud800" <= character <= "\udfff" for character in value)
+            # What can be printed is most often all there is, and that is seen at once.
+            bad = not value.isprintable() and _NOT_KEPT(value) is not None
             return "holds a character that databases do not keep (NUL or half of a pair); leave it out" if bad else None
         case int():
             return None if abs(value) <= _WHOLE_NUMBERS else "is too large for an exact number; send it as a text"

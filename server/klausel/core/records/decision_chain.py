@@ -1,8 +1,10 @@
 """The chain of a decision log in files: records are numbered, and each write ends with a seal over all that it wrote.
 
 The last line of a write has a member `sealed`: the `chain` (a random name), the number of the `first` record of the write, the
-CRC-32 of each line (`sums`), the hash of the seal before (`previous`; 64 zeros at the beginning) and the `hash`: the SHA-256
-of every byte behind the seal before, up to and with `"hash":"`. So a log is still a record a line, and costs a hash a write.
+CRC-32 of each line (`sums`; of a table of singles a list, of the line and then of each row), the hash of the seal before
+(`previous`; 64 zeros at the beginning) and the `hash`: the SHA-256 of every byte behind the seal before, up to and with
+`"hash":"`. So a log is still lines of JSON, and costs a hash a write. A line has one number, also that of a batch; a table of
+singles has one for each row, and names the last.
 """
 
 from __future__ import annotations
@@ -17,11 +19,13 @@ from typing import Literal, NamedTuple
 from zlib import crc32
 
 from klausel.core.records.change_record import BEFORE_THE_FIRST
+from klausel.core.records.changed_rows import Change, changed_rows
+from klausel.core.records.single_record import TableOfSingles
 
 MOST_BYTES_OF_A_WRITE = 80 * 1024 * 1024
 
 _SEAL = re.compile(
-    rb',"number":(\d{1,18}),"sealed":(\{"chain":"[0-9a-f]+","first":\d{1,18},"sums":\[[\d,]*\],'
+    rb',"number":(\d{1,18}),"sealed":(\{"chain":"[0-9a-f]+","first":\d{1,18},"sums":\[[\d,\[\]]*\],'
     rb'"previous":"[0-9a-f]{64}",(?:"recovered":\d{1,18},)?"hash":"[0-9a-f]{64}"\})\}\n'
 )
 _NUMBER = re.compile(rb',"number":(\d{1,18})\}\n')
@@ -61,12 +65,17 @@ class Seal(NamedTuple):
     chain: str
     first: int
     last: int
-    sums: tuple[int, ...]
+    sums: tuple[tuple[int, ...], ...]
     previous: str
     recovered: int
     hash: str
     line_without: bytes
     hashed_of_line: bytes
+
+    @property
+    def records(self) -> int:
+        """How many records were written."""
+        return sum(map(_records_of, self.sums))
 
     @property
     def link(self) -> Link:
@@ -89,15 +98,20 @@ def seal_lines(lines: Sequence[bytes], end: Link, left_over: bytes = b"") -> tup
 
     `left_over` is what stands behind the last seal: of a process that was killed while it wrote.
     """
-    first = end.number + 1
-    numbered = [b'%b,"number":%d}\n' % (line[:-2], number) for number, line in enumerate(lines, first)]
-    sums = ",".join(map(str, map(crc32, numbered)))
+    number, numbered, sums = end.number, [], []
+    for line in lines:
+        of_rows = line.sums if isinstance(line, TableOfSingles) else ()
+        number += len(of_rows) or 1
+        data = b'%b,"number":%d}\n' % (line[:-2], number)
+        numbered.append(data)
+        sums.append(f"[{crc32(data)},{','.join(map(str, of_rows))}]" if of_rows else str(crc32(data)))
     recovered = f'"recovered":{len(left_over)},' if left_over else ""
-    seal = f',"sealed":{{"chain":"{end.chain}","first":{first},"sums":[{sums}],"previous":"{end.hash}",{recovered}"hash":"'
+    begins = f'{{"chain":"{end.chain}","first":{end.number + 1},"sums":[{",".join(sums)}],"previous":"{end.hash}"'
+    seal = f',"sealed":{begins},{recovered}"hash":"'
     numbered[-1] = numbered[-1][:-2] + seal.encode()
     written = b"".join(numbered)
     hashed = sha256(left_over + written if left_over else written).hexdigest()
-    return written + hashed.encode() + b'"}}\n', Link(end.chain, first + len(lines) - 1, hashed)
+    return written + hashed.encode() + b'"}}\n', Link(end.chain, number, hashed)
 
 
 def seal_of(line: bytes) -> Seal | None:
@@ -114,7 +128,7 @@ def seal_of(line: bytes) -> Seal | None:
             told["chain"],
             told["first"],
             int(found[1]),
-            tuple(told["sums"]),
+            tuple(map(_sums_of_line, told["sums"])),
             told["previous"],
             told.get("recovered", 0),
             told["hash"],
@@ -123,6 +137,18 @@ def seal_of(line: bytes) -> Seal | None:
         )
     except (ValueError, KeyError):
         return None
+
+
+def _sums_of_line(told: object) -> tuple[int, ...]:
+    """The sum of a line, and of a table also those of its rows behind it."""
+    sums = tuple(told) if type(told) is list else (told,)
+    if not all(type(one) is int for one in sums) or (type(told) is list and len(sums) < 2):
+        raise ValueError
+    return sums
+
+
+def _records_of(sums: tuple[int, ...]) -> int:
+    return len(sums) - 1 or 1
 
 
 def number_in(line: bytes) -> int | None:
@@ -198,7 +224,7 @@ class ChainOfFile:
             yield self._unlinked(before, seal, place)
         self.first = self.first or seal
         self.last = seal
-        self.records += len(seal.sums)
+        self.records += seal.records
         if seal.hash in self.signed:
             self.met.add(seal.hash)
 
@@ -240,28 +266,37 @@ def _differences(file: str, waiting: Sequence[FoundLine], seal: Seal, place: int
     """Which lines of a write are not what was written."""
     found: dict[int, int] = {}
     newest, is_explained = 0, False
-    wanted = dict(enumerate(seal.sums, seal.first))
+    wanted: dict[int, tuple[int, ...]] = {}
+    number = seal.first - 1
+    for sums in seal.sums:
+        number += _records_of(sums)
+        wanted[number] = sums
     for at, data in (*waiting, FoundLine(place, seal.line_without)):
-        number = number_in(data)
-        where, fault = f"{file}:{at}", None
-        if number not in wanted or number in found:
+        told = number_in(data)
+        where, faults = f"{file}:{at}", []
+        if told is None or told not in wanted or told in found:
             # What was recovered stands in front of the write, and has no sums.
-            if not seal.recovered or number in found:
-                fault = ChainFault(where, "inserted", "this line is not one of those that were written here")
+            if not seal.recovered or told in found:
+                faults = [ChainFault(where, "inserted", "this line is not one of those that were written here")]
         else:
-            found[number] = at
-            if crc32(data) != wanted[number]:
-                fault = ChainFault(where, "edited", f"record {number} is not as it was written")
-            elif number < newest:
-                fault = ChainFault(where, "moved", f"record {number} stood before record {newest}")
-            newest = max(newest, number)
-        if fault is not None:
+            found[told] = at
+            sum_, *rows = wanted[told]
+            first = told - _records_of(wanted[told]) + 1
+            if crc32(data) != sum_:
+                edited: Change = ("edited", f"record {told} is not as it was written")
+                changes = changed_rows(data, rows, first) if rows else [edited]
+                faults = [ChainFault(where, kind, message) for kind, message in changes]
+            elif told < newest:
+                faults = [ChainFault(where, "moved", f"{_numbers(first, told)} stood before record {newest}")]
+            newest = max(newest, told)
+        if faults:
             is_explained = True
-            yield fault
-    for number in wanted:
+            yield from faults
+    for number, sums in wanted.items():
         if number not in found:
             is_explained = True
-            yield ChainFault(f"{file}:{place}", "removed", f"record {number} is missing before this line")
+            missing = _span(number - _records_of(sums) + 1, number)
+            yield ChainFault(f"{file}:{place}", "removed", f"{missing} missing before this line")
     if not is_explained:
         message = f"a line from record {seal.first} on, or the seal in this line, is not as it was written"
         yield ChainFault(f"{file}:{place}", "edited", message)
@@ -300,4 +335,8 @@ def join_files(files: Sequence[ChainOfFile], signed: Mapping[str, int], is_whole
 
 
 def _span(first: int, last: int) -> str:
-    return f"record {first} is" if first == last else f"records {first} to {last} are"
+    return f"{_numbers(first, last)} {'is' if first == last else 'are'}"
+
+
+def _numbers(first: int, last: int) -> str:
+    return f"record {first}" if first == last else f"records {first} to {last}"

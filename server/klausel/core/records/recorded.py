@@ -46,7 +46,7 @@ class Dropped(NamedTuple):
 def read_recorded(record: Mapping[str, Any]) -> Recorded | Dropped:
     """What the JSON object of a line says; raises BadRecord. Members without a meaning are ignored.
 
-    A line with several decisions of a batch is taken apart by `klausel.core.records.shared_values.each_record` first.
+    A line with several decisions is taken apart by `klausel.core.records.shared_values.each_record` first.
     """
     if "dropped" in record:
         number = record["dropped"]

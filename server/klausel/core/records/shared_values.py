@@ -11,6 +11,8 @@ from typing import Any
 
 from klausel.core.records.batch_record import each_of_batch
 from klausel.core.records.decision_record import Record
+from klausel.core.records.shared_line import SharedLine
+from klausel.core.records.single_record import each_single, is_table_of_singles
 
 LARGE_BYTES = 1024
 """A record or a value below is written in full: such lines are the easier to read."""
@@ -20,24 +22,6 @@ MOST_BYTES_OF_VALUES = 8 * 1024 * 1024
 
 MEMBERS = ("subject", "action", "resource", "context", "roles", "grant")
 """What can be shared."""
-
-
-class SharedLine(bytes):
-    """A line that holds several decisions; `decisions` is how many."""
-
-    decisions: int
-
-    @classmethod
-    def of(cls, data: bytes, decisions: int) -> SharedLine:
-        """The line with its newline."""
-        line = cls(data)
-        line.decisions = decisions
-        return line
-
-
-def count_decisions(lines: list[bytes]) -> int:
-    """How many decisions are in lines."""
-    return len(lines) + sum(line.decisions - 1 for line in lines if type(line) is SharedLine)
 
 
 class SharedValues:
@@ -92,7 +76,7 @@ def each_record(line: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         yield line
         return
     if "columns" in line:
-        yield from each_of_batch(line)
+        yield from each_single(line) if is_table_of_singles(line) else each_of_batch(line)
         return
     values = line.get("shared")
     if type(decisions) is not list or type(values) is not list:

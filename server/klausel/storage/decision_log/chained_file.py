@@ -30,14 +30,21 @@ class FileChain:
             self._end = end
 
     def begin(self, earlier: Path | None) -> None:
-        """Goes on behind the file that was put aside last, where an empty file is begun and nothing else is known."""
+        """Goes on behind the file that was put aside last, where an empty file is begun.
+
+        Others may have filled whole files since this process wrote, and this one may be the first in the new file.
+        """
         self._left_over = b""
-        if self._end is None and earlier is not None:
-            try:
-                with earlier.open("rb") as file:
-                    self._end, _ = _end_of(file.fileno(), os.fstat(file.fileno()).st_size)
-            except OSError:
-                self._end = None
+        if earlier is None:
+            return
+        try:
+            with earlier.open("rb") as file:
+                end, _ = _end_of(file.fileno(), os.fstat(file.fileno()).st_size)
+        except OSError:
+            return
+        own = self._end
+        if own is None or (end is not None and end.chain == own.chain and end.number > own.number):
+            self._end = end
 
     @property
     def has_left_over(self) -> bool:

@@ -7,7 +7,7 @@ import json
 import re
 import sys
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -85,10 +85,13 @@ def uses_in(block: Block, since: str) -> Iterator[tuple[int, str, Use | NotCount
         try:
             # Long numbers lose digits here, and none is needed.
             value = orjson.loads(line)
-            is_alone = type(value) is dict and "decisions" not in value
         except ValueError:
-            is_alone = False
-        for one in (value,) if is_alone else values_of(line):
+            value = None
+        if type(value) is not dict:
+            found: Iterable[Mapping[str, Any] | BadRecord] = values_of(line)
+        else:
+            found = _each_of(value) if "decisions" in value else (value,)
+        for one in found:
             try:
                 if isinstance(one, BadRecord):
                     raise one
@@ -106,7 +109,7 @@ def uses_in(block: Block, since: str) -> Iterator[tuple[int, str, Use | NotCount
 def records_in(block: Block) -> Iterator[tuple[int, Recorded | Dropped | BadRecord]]:
     """Each line with its number, as the record of a decision, a count of dropped ones, or what is wrong with it.
 
-    Empty lines are passed over; a line of a batch that holds several decisions comes once for each.
+    Empty lines are passed over; a line that holds several decisions comes once for each.
     """
     for number, line in enumerate(block.data.split(b"\n"), start=block.first_line):
         if line and not line.isspace():
@@ -137,7 +140,11 @@ def values_of(line: bytes) -> Iterator[Mapping[str, Any] | BadRecord]:
     if type(value) is not dict:
         yield BadRecord("is no JSON object")
         return
+    yield from _each_of(value)
+
+
+def _each_of(value: Mapping[str, Any]) -> Iterator[Mapping[str, Any] | BadRecord]:
     try:
         yield from each_record(value)
     except ValueError:
-        yield BadRecord('has "decisions" or "shared" of another form than the decisions of a batch')
+        yield BadRecord('has "decisions" or "shared" of another form than a line with several decisions')

@@ -6,6 +6,7 @@ import json
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -19,14 +20,15 @@ from klausel.core.decisions.decide import Decision
 from klausel.core.policy.policy_set import Grant
 from klausel.core.records.batch_record import Noted, batch_of
 from klausel.core.records.decision_record import Record, describe_grant, record_of, second_text, time_text
-from klausel.core.records.shared_values import LARGE_BYTES, SharedLine, SharedValues, count_decisions
+from klausel.core.records.shared_line import SharedLine, count_decisions
+from klausel.core.records.shared_values import LARGE_BYTES, SharedValues
+from klausel.core.records.single_record import row_of, table_of
 from klausel.core.terms.masking import Masks
 
 MOST_WAITING_BYTES = 64 * 1024 * 1024
 SHARE_OF_A_CALLER = 20
 """A caller has a 20th of the queue for itself where others have filled it."""
 
-SECONDS_TO_GATHER = 0.05
 SECONDS_BETWEEN_TRIES = 0.5
 SECONDS_BETWEEN_LOOKS = 0.1
 LINES_PER_WRITE = 1000
@@ -34,8 +36,20 @@ MOST_KEPT = 10_000
 MOST_HEADS_KEPT = 500
 """Each change of role assignments makes new ones, and none is of use for long."""
 
+FEWEST_IN_A_TABLE = 8
+"""Fewer decisions that were asked one at a time have a line each, which people and their tools read with more ease."""
+MOST_IN_A_TABLE = 100
+SINGLES_AT_ONCE = 64
+"""So many decisions that were asked one at a time are put into JSON together, at most."""
+
+MOST_BYTES_OF_A_ROW = 8 * 1024
+
 _NEWLINE = orjson.OPT_APPEND_NEWLINE
 _log = logging.getLogger(__name__)
+
+
+Single = tuple[Noted, int, str | None, str, str, bytes, str | None, Record | None]
+"""The only decision of an HTTP request, and the arguments of `DecisionLog.head`."""
 
 
 class SinkError(Exception):
@@ -83,7 +97,9 @@ class DecisionLog:
         sample_rate: float = 1.0,
         masks: Iterable[str] = (),
         most_waiting: int = 20_000,
+        makes_tables: bool = False,
     ) -> None:
+        """With `makes_tables` a line may hold decisions of many requests, which takes less time; never of a strict log."""
         self.sample_rate = sample_rate
         self.keeps: Callable[[Decision], bool] | None = None if sample_rate >= 1 else self._is_in_sample
         """Whether a decision is recorded; None where each is."""
@@ -91,9 +107,14 @@ class DecisionLog:
         self._sink = sink
         self._masks = Masks(masks)
         self._finishes = bool(self._masks) or sample_rate < 1
+        self._makes_tables = makes_tables and not strict and not self._finishes
         self._most_waiting = most_waiting
         self._grants: dict[int, tuple[Grant, orjson.Fragment]] = {}
         self._lock = threading.Lock()
+        self._outcomes: tuple[_Outcomes, _Outcomes] = ({}, {})
+        """What a table shares among denies and allows, by the grant that decided."""
+        self._unwritten: deque[Single] = deque()
+        self._singles_at_once = max(min(SINGLES_AT_ONCE, most_waiting // SHARE_OF_A_CALLER), 1)
         self._waiting: list[bytes] = []
         self._waiting_records = 0
         self._waiting_bytes = 0
@@ -106,7 +127,7 @@ class DecisionLog:
         self._is_failing = False
         self._process = token_hex(4)
         self._numbers = count(1)
-        self._second = (0, b"")
+        self._second = (0, "")
         self._common: dict[tuple[str, str, bytes, str | None], bytes] = {}
         """What the records of many requests have in common, as it is written."""
         self._is_closing = threading.Event()
@@ -127,7 +148,7 @@ class DecisionLog:
     def head(
         self,
         nanoseconds: int,
-        request_id: str,
+        request_id: str | None,
         route: str,
         caller: str,
         policy: bytes,
@@ -135,10 +156,20 @@ class DecisionLog:
         more: Record | None = None,
     ) -> bytes:
         """What all records of the HTTP request that came at a time start with, up to a comma."""
+        id_ = orjson.dumps(request_id or self.new_id())
+        parts = (self._time(nanoseconds).encode(), id_, self._common_of(route, caller, policy, revision))
+        head = b'{"time":"%b","request_id":%b,%b,' % parts
+        return head + _dumps(more)[1:-1] + b"," if more else head
+
+    def _time(self, nanoseconds: int) -> str:
+        """`klausel.core.records.decision_record.time_text`, with the second made once."""
         seconds, rest = divmod(nanoseconds, 1_000_000_000)
         second = self._second
         if second[0] != seconds:
-            second = self._second = (seconds, second_text(seconds).encode())
+            second = self._second = (seconds, second_text(seconds))
+        return f"{second[1]}.{rest // 1000:06d}Z"
+
+    def _common_of(self, route: str, caller: str, policy: bytes, revision: str | None) -> bytes:
         key = (route, caller, policy, revision)
         common = self._common.get(key)
         if common is None:
@@ -146,8 +177,7 @@ class DecisionLog:
                 self._common.clear()
             named = {"route": route, "caller": caller, "policy": orjson.Fragment(policy), "assignments_revision": revision}
             common = self._common[key] = _dumps(named)[1:-1]
-        head = b'{"time":"%b.%06dZ","request_id":%b,%b,' % (second[1], rest // 1000, orjson.dumps(request_id), common)
-        return head + _dumps(more)[1:-1] + b"," if more else head
+        return common
 
     def line(self, head: bytes, noted: Noted) -> bytes:
         """The record of one decision; see `klausel.core.records.decision_record.record_of`."""
@@ -186,6 +216,93 @@ class DecisionLog:
         if self._masks:
             self._masks.apply(record)
 
+    def record_single(self, single: Single) -> None:
+        """Records the only decision of an HTTP request; see `record`.
+
+        Some wait as they are, and are put into JSON together: code that runs again and again takes far less time for each.
+        """
+        if self.is_strict:
+            self.record([self._line_of(single)], single[4])
+            return
+        unwritten = self._unwritten
+        unwritten.append(single)
+        if len(unwritten) >= self._singles_at_once:
+            self._write_down()
+
+    def _write_down(self) -> None:
+        """Puts into the queue, as JSON, what waited for company."""
+        take = self._unwritten.popleft
+        together: dict[tuple[str, str, bytes, str | None], list[Single]] = {}
+        try:
+            while True:
+                single = take()
+                of_all = single[3:7]
+                some = together.get(of_all)
+                if some is None:
+                    some = together[of_all] = []
+                some.append(single)
+        except IndexError:
+            pass  # all are taken, some perhaps by another thread
+        for of_all, some in together.items():
+            try:
+                is_table = self._makes_tables and len(some) >= FEWEST_IN_A_TABLE
+                lines = self._tables_of(of_all, some) if is_table else [self._line_of(single) for single in some]
+                self._put(lines, len(some), of_all[1])
+            except Exception:
+                # Most are of other requests than the one that came here, and no request is to fail for another.
+                _log.exception("%d decisions could not be recorded", len(some))
+                with self._lock:
+                    self._dropped += len(some)
+                    self._untold += len(some)
+
+    def _line_of(self, single: Single) -> bytes:
+        noted, nanoseconds, request_id, route, caller, policy, revision, more = single
+        return self.line(self.head(nanoseconds, request_id, route, caller, policy, revision, more), noted)
+
+    def _tables_of(self, of_all: tuple[str, str, bytes, str | None], singles: Sequence[Single]) -> list[bytes]:
+        """The lines of decisions that have so much in common: a table, and those beside it that fit into none."""
+        rows: list[bytes] = []
+        lines: list[bytes] = []
+        shared: list[bytes] = []
+        # By the outcome and the identity of its grant, which `singles` keeps alive.
+        numbers: tuple[dict[int, int], dict[int, int]] = ({}, {})
+        dumps = orjson.dumps
+        second = text = ""
+        for single in singles:
+            noted, nanoseconds, request_id, _, _, _, _, more = single
+            allowed, grant, _, _ = noted[2]
+            number = numbers[allowed].get(id(grant))
+            if number is None:
+                number = numbers[allowed][id(grant)] = len(shared)
+                shared.append(self._outcome(allowed, grant))
+            digits = str(nanoseconds)  # faster than division
+            if digits[:-9] != second:
+                second, text = digits[:-9], second_text(nanoseconds // 1_000_000_000)
+            row = row_of(number, f"{text}.{digits[-9:-3]}Z", request_id or self.new_id(), noted, more)
+            try:
+                data = b"" if row is None else dumps(row)
+            except TypeError:
+                data = b""
+            if 0 < len(data) <= MOST_BYTES_OF_A_ROW:
+                rows.append(data)
+            else:
+                lines.append(self._line_of(single))
+        if rows:
+            lines.append(table_of(time_text(time.time_ns()), self._common_of(*of_all), shared, rows))
+        return lines
+
+    def _outcome(self, allowed: bool, grant: Grant | None) -> bytes:
+        """What all decisions of one grant have in common."""
+        outcomes = self._outcomes[allowed]
+        known = outcomes.get(id(grant))
+        if known is None:
+            if len(outcomes) >= MOST_KEPT:
+                outcomes.clear()
+            told = {"decision": allowed, "grant": None if grant is None else self._fragment(grant)}
+            # The grant is kept with it, as in `_fragment`.
+            known = outcomes[id(grant)] = (grant, orjson.dumps(told))
+        return known[1]
+
     def record(self, lines: list[bytes], caller: str = "") -> None:
         """Records the decisions of one HTTP request. Raises NotRecorded when strict, and nothing otherwise.
 
@@ -195,12 +312,11 @@ class DecisionLog:
             return
         if self.is_strict:
             self._write_strictly(lines)
-            return
-        if len(lines) == 1:
-            line = lines[0]
-            number, size = line.decisions if type(line) is SharedLine else 1, len(line)
         else:
-            number, size = count_decisions(lines), sum(map(len, lines))
+            self._put(lines, count_decisions(lines), caller)
+
+    def _put(self, lines: list[bytes], number: int, caller: str) -> None:
+        size = sum(map(len, lines))
         with self._lock:
             records, bytes_ = self._waiting_records + number, self._waiting_bytes + size
             own_records, own_bytes = self._callers.get(caller, (0, 0))
@@ -227,7 +343,7 @@ class DecisionLog:
     def counts(self) -> Counts:
         """How many records went where."""
         with self._lock:
-            return Counts(self._written, self._dropped, self._waiting_records)
+            return Counts(self._written, self._dropped, self._waiting_records + len(self._unwritten))
 
     def is_ready(self) -> bool:
         """Whether decisions can be answered as far as this log goes: False while it is strict and cannot be written.
@@ -279,7 +395,7 @@ class DecisionLog:
             elif self._is_ending():
                 break
             # Some more come meanwhile, and are written together. Nobody wakes this thread: that would cost each answer more.
-            self._is_closing.wait(SECONDS_TO_GATHER if taken else SECONDS_BETWEEN_LOOKS)
+            self._is_closing.wait(SECONDS_BETWEEN_LOOKS)
         if self._untold:
             self._write([])
 
@@ -287,7 +403,8 @@ class DecisionLog:
         return self._is_closing.is_set() or not threading.main_thread().is_alive()
 
     def _take(self) -> list[bytes]:
-        """All waiting lines; they count as waiting until they are written or lost."""
+        """All that waits; it counts as waiting until it is written or lost."""
+        self._write_down()
         with self._lock:
             taken, self._waiting = self._waiting, []
             self._callers = {}
@@ -346,6 +463,9 @@ class DecisionLog:
             # The grant is kept with it, so that no other can take over its identity.
             known = self._grants[id(grant)] = (grant, orjson.Fragment(orjson.dumps(describe_grant(grant))))
         return known[1]
+
+
+_Outcomes = dict[int, tuple[Grant | None, bytes]]
 
 
 def _dumps(value: object) -> bytes:

@@ -17,7 +17,7 @@ from klausel.core.records.change_record import GRANTED, Origin
 from klausel.core.terms.identifiers import is_printable, subject_key
 from klausel.storage.change_log.writer import EntityRow, log_entities
 from klausel.storage.sql.database import reading, writing
-from klausel.storage.sql.many_rows import delete_rows, insert_rows, keep_statistics
+from klausel.storage.sql.many_rows import delete_rows, insert_rows, keep_statistics, many_pages
 from klausel.storage.sql.revisions import StoreChange, log_change, own_write, revision_now
 from klausel.storage.sql.tables import Entity as Row
 from klausel.storage.sql.tables import EntityLogRow, EntityProperty
@@ -100,7 +100,8 @@ class EntityStore:
                 )
             stored = [row for key, row in wanted.items() if known.get(key) != row]
             removed = [row for key, row in known.items() if key in gone or (key in wanted and wanted[key] != row)]
-            change = _put(connection, stored, removed, origin)
+            with many_pages(connection, len(stored) + len(removed)):
+                change = _put(connection, stored, removed, origin)
             written = Written(revision_now(connection), len(stored), sum(key in gone for key in known))
         if change is not None:
             self._tell(change)
@@ -229,7 +230,8 @@ def _put(
     names = ("kind", "type", "id", "domain", "properties")
     with own_write(connection):
         delete_rows(connection, Row, names[:3], [row[:3] for row in removed])
-        insert_rows(connection, Row, names, stored)
+        # In the order of the table, so that neighbours are written together.
+        insert_rows(connection, Row, names, sorted(stored))
     change = log_change(connection, frozenset(subject_key(row[1], row[2]) for row in (*stored, *removed)))
     log_entities(connection, origin, stored, removed)
     keep_statistics(connection, (Row, EntityProperty), len(stored))

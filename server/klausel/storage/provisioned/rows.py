@@ -30,6 +30,7 @@ from sqlalchemy import (
 )
 
 from klausel.core.policy.assignment import Assignment
+from klausel.core.terms.identifiers import is_printable
 from klausel.storage.sql.database import reading, writing
 from klausel.storage.sql.rows import COLUMNS
 from klausel.storage.sql.tables import CasbinRule
@@ -160,7 +161,8 @@ def people_by_other_rules(connection: Connection, rule: str) -> list[Provisioned
 def people(connection: Connection, account: str, ids: Collection[str]) -> dict[str, Provisioned]:
     """The people with these ids, by id."""
     found: dict[str, Provisioned] = {}
-    waiting = sorted(ids)
+    # No database compares with what is not printable.
+    waiting = sorted(filter(is_printable, ids))
     for start in range(0, len(waiting), KEYS_PER_STATEMENT):
         some = PROVISIONED.c.id.in_(waiting[start : start + KEYS_PER_STATEMENT])
         found |= {one.id: one for one in _some(connection, _of(account, "User"), some)}

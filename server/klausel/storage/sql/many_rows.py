@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, Integer, Table, bindparam, delete, insert, text
@@ -11,6 +12,7 @@ from klausel.storage.sql.tables import Base
 
 ROWS_PER_STEP = 5_000
 _WORTH_A_LOOK = 50
+_KIB_FOR_MANY_ROWS = 200_000
 
 
 def insert_rows(connection: Connection, model: type[Base], names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
@@ -38,6 +40,20 @@ def delete_rows(connection: Connection, model: type[Base], names: Sequence[str],
             # A parameter may not have the name of a column.
             by_key = delete(model).where(*(table.c[name] == bindparam(f"{name}_") for name in names))
             connection.execute(by_key, [{f"{name}_": part for name, part in zip(names, key, strict=True)} for key in some])
+
+
+@contextmanager
+def many_pages(connection: Connection, written: int) -> Iterator[None]:
+    """Inside, SQLite keeps more of the file in memory, where very many rows are written: their indexes are all over it."""
+    if connection.dialect.name != "sqlite" or written < ROWS_PER_STEP:
+        yield
+        return
+    usual = connection.exec_driver_sql("PRAGMA cache_size").scalar_one()
+    connection.exec_driver_sql(f"PRAGMA cache_size = -{_KIB_FOR_MANY_ROWS}")
+    try:
+        yield
+    finally:
+        connection.exec_driver_sql(f"PRAGMA cache_size = {usual}")
 
 
 def keep_statistics(connection: Connection, models: Sequence[type[Base]], written: int) -> None:

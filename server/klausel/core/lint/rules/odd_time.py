@@ -41,7 +41,7 @@ from klausel.core.terms.problem import Place, Problem
 from klausel.core.terms.request import NOW
 
 ID = "odd-time"
-_TURNED_ROUND = re.compile(r"Etc/GMT(?P<sign>[+-])(?P<hours>[1-9]\d?)")
+_TURNED_ROUND = re.compile(r"Etc/GMT(?P<sign>[+-])(?P<count>[1-9]\d?)")
 _FIRST_YEAR = 1900
 _YEARS_AHEAD = 25
 _WITHOUT_SUMMER = {"EST": "America/New_York", "MST": "America/Denver", "HST": "Pacific/Honolulu"}
@@ -77,7 +77,7 @@ def _odd_zones(tree: Condition) -> Iterator[tuple[str, str]]:
         if zone in _WITHOUT_SUMMER:
             yield f'"{zone}" has no summer time', f'write "{_WITHOUT_SUMMER[zone]}", if its clock is meant'
         elif match := _TURNED_ROUND.fullmatch(zone):
-            message = f'"{zone}" is {match["hours"]} h {"behind" if match["sign"] == "+" else "ahead of"} UTC'
+            message = f'"{zone}" is {match["count"]} h {"behind" if match["sign"] == "+" else "ahead of"} UTC'
             yield message, 'write a place, such as "Europe/Berlin"'
     for part in _joined_by_and(tree):
         together = list(
