@@ -194,8 +194,13 @@ def read_clock(value: object) -> time | None:
         return None
 
 
+_written = json.JSONEncoder(ensure_ascii=False).encode
+
+
 def literal_text(value: Scalar) -> str:
     """A value as a condition writes it."""
+    if isinstance(value, str):
+        return _written(value)  # lists of thousands of texts are written often
     match value:
         case datetime():
             return f'time("{time_text(value)}")'
@@ -207,7 +212,7 @@ def literal_text(value: Scalar) -> str:
         case time():
             return f'clock("{value.isoformat("minutes" if not value.second else "seconds")}")'
         case _:
-            return json.dumps(value, ensure_ascii=False)
+            return _written(value)
 
 
 def shown(value: object) -> object:

@@ -183,6 +183,8 @@ def equal_to(part: FilterCondition) -> tuple[Attribute, dict[str, Literal]] | No
 def _text(literal: Literal) -> str:
     """A text that is the same for values that are equal, `1` and `1.0`, and for no others."""
     value = literal.value
+    if isinstance(value, str):
+        return f'"{value}'  # no other value begins so
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(literal)
 
 
