@@ -295,6 +295,8 @@ def create_app_from_environment() -> Flask:
     if multiprocessing.parent_process() is not None:
         # The handler that came along is the parent's: it would let a stop pass by until this worker is ready, and then be killed.
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if hasattr(signal, "pthread_sigmask"):
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     settings = Settings.from_text(os.environ[ENVIRONMENT_VARIABLE])
     show_log(settings.log_format)
     check_installation()

@@ -88,3 +88,22 @@ class TestProcesses:
         process.wait(20)
         wait_until(lambda: is_free(port), "workers without a parent keep the port")
         start(port)
+
+    def test_a_stop_is_heard_by_workers_that_have_only_just_begun(self, tmp_path: Path) -> None:
+        slow_start = "import time, granian.server.mp as mp; mp.load_env = lambda _: (open('begun', 'w'), time.sleep(2))"
+        command = [
+            sys.executable,
+            "-c",
+            f"{slow_start}; from klausel.cli.main import main; main()",
+            "serve",
+            "--workers",
+            "2",
+        ]
+        options = ["--policies", str(ROOT / "policies"), "--model", str(ROOT / "model.conf"), "--port", str(free_port())]
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("KLAUSEL_")}
+        with (tmp_path / "log").open("ab") as log:
+            process = subprocess.Popen([*command, *options], cwd=tmp_path, env=environment, stdout=log, stderr=log)
+        wait_until((tmp_path / "begun").exists, "no worker begins")
+        process.terminate()
+        process.wait(20)
+        assert "refused to gracefully stop" not in (tmp_path / "log").read_text()

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from granian.server.mp import MPServer
@@ -15,12 +18,33 @@ STEADY_SECONDS = 10.0
 _log = logging.getLogger("_granian")
 
 
+@contextmanager
+def _stops_wait() -> Iterator[None]:
+    """A process that is started meanwhile gets a SIGTERM when it unblocks that, and not by the handler that it has of its parent."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class WorkerServer(MPServer):
     """Starts a new worker for each that died, and waits longer each time that one dies soon after its start.
 
     Granian's own loop ends the service when a worker dies twice within seconds. Then one request that kills its worker, or a
     set that broke on disk while a worker died, would end the workers that answer, too.
     """
+
+    def _spawn_workers(self, spawn_target: Any, target_loader: Any) -> None:
+        with _stops_wait():
+            super()._spawn_workers(spawn_target, target_loader)
+
+    def _respawn_workers(self, workers: Any, spawn_target: Any, target_loader: Any, delay: float = 0) -> None:
+        with _stops_wait():
+            super()._respawn_workers(workers, spawn_target, target_loader, delay)
 
     def _serve_loop(self, spawn_target: Any, target_loader: Any) -> None:
         waits, due = [FIRST_WAIT_SECONDS] * self.workers, dict[int, float]()
