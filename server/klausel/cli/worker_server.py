@@ -20,7 +20,7 @@ _log = logging.getLogger("_granian")
 
 @contextmanager
 def _stops_wait() -> Iterator[None]:
-    """A process that is started meanwhile gets a SIGTERM when it unblocks that, and not by the handler that it has of its parent."""
+    """A process that is started meanwhile gets a SIGTERM when it unblocks that, not by the handler that came from its parent."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
@@ -40,7 +40,7 @@ class WorkerServer(MPServer):
 
     def _spawn_workers(self, spawn_target: Any, target_loader: Any) -> None:
         with _stops_wait():
-            super()._spawn_workers(spawn_target, target_loader)
+            super()._spawn_workers(spawn_target, target_loader)  # type: ignore[no-untyped-call]
 
     def _respawn_workers(self, workers: Any, spawn_target: Any, target_loader: Any, delay: float = 0) -> None:
         with _stops_wait():
