@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Generator
 
@@ -9,6 +10,9 @@ import pytest
 
 pytest_plugins = ["storage_fixtures"]
 """Stores on SQLite and on PostgreSQL."""
+
+# Thousands of modules and tests stay until the end: going through them all again and again is a sixth of the time.
+gc.set_threshold(100_000, 50, 1_000)
 
 REQUIRED = {
     "PostgreSQL": "KLAUSEL_REQUIRE_POSTGRES",

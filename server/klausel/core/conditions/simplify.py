@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 
-from klausel.core.conditions.outcomes import Known, TooManyCases, TruthSpace, positive, truth_space
+from klausel.core.conditions.outcomes import Known, TooManyCases, TruthSpace, most_steps, positive, truth_space
 from klausel.core.conditions.tree import (
     AllOf,
     AnyOf,
@@ -26,6 +26,8 @@ from klausel.core.terms.request import Action, Request, Resource, Subject
 
 MOST_COMPARISONS = 8
 """With more of them left open, too many ways for them to turn out together to look at each."""
+MOST_STEPS = 20_000
+"""Choices of values for them, beyond which going through all would take longer than people wait for `check`."""
 
 Folded = Condition | bool
 """A condition of which only that matters whether it is certainly true, or what it always comes to."""
@@ -115,7 +117,7 @@ def small_space(open_atoms: Iterable[Atom], known: Known = MappingProxyType({}))
     """Every way in which these comparisons turn out together; None where that is too much to look at."""
     different = {positive(atom)[0]: None for atom in open_atoms}
     containers = [atom for atom in different if any(holds_a_list(term, atom) for term in terms_of(atom))]
-    if len(different) > MOST_COMPARISONS or len(containers) > 1:
+    if len(different) > MOST_COMPARISONS or len(containers) > 1 or most_steps(different, known) > MOST_STEPS:
         return None
     try:
         return truth_space(different, known)
