@@ -80,6 +80,7 @@ def test_the_recipes_are_those_that_editors_ask_for() -> None:
         "Only their own team",
         "An amount over 1,000",
         "Two pairs of eyes",
+        "Share a folder",
         "Rename a role",
         "Freeze a workspace",
         "Tell environments apart",
