@@ -12,7 +12,7 @@ pytest_plugins = ["storage_fixtures"]
 """Stores on SQLite and on PostgreSQL."""
 
 # Thousands of modules and tests stay until the end: going through them all again and again is a sixth of the time.
-gc.set_threshold(100_000, 50, 1_000)
+gc.set_threshold(20_000, 50, 1_000)
 
 REQUIRED = {
     "PostgreSQL": "KLAUSEL_REQUIRE_POSTGRES",
