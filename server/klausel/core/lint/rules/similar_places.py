@@ -55,7 +55,7 @@ def find(survey: Survey) -> Iterator[Problem]:
     seen = _Seen()
     for written, place in limited:
         like = next((start for start in _starts(written) if start in near and start not in inhabited), None)
-        found = near[like] if like is not None else None if written in inhabited else seen.like(written)
+        found = near.get(like) if like is not None else None if written in inhabited else seen.like(written)
         if found is not None:
             message = f"nobody is in {like or written}, but it looks like {found[0]} ({found[1]})"
             yield warning(place, ID, message, "if that is meant, write it alike; else name this place in a policy test")
@@ -64,7 +64,8 @@ def find(survey: Survey) -> Iterator[Problem]:
 
 def _places(policy: PolicySet) -> Iterator[tuple[str, Place]]:
     """Every place that something is limited to, with where it stands."""
-    scopes = [(one.scope.domain, one.place) for one in (*policy.grants, *policy.invariants)]
+    scopes = [(grant.scope.domain, grant.place) for grant in policy.grants]
+    scopes += [(invariant.scope.domain, invariant.place) for invariant in policy.invariants]
     yield from ((written, place) for written, place in scopes if written is not None)
     for role in policy.roles.roles.values():
         yield from ((written, role.place) for _, written in role.contains_in)
@@ -97,9 +98,9 @@ class _Seen:
     """Places with where each stands first, found again by what they look like."""
 
     def __init__(self) -> None:
-        self._by_spelling: dict[str, list[tuple[str, Place]]] = {}
+        self._by_spelling: dict[str, list[tuple[str, str]]] = {}
 
-    def like(self, written: str) -> tuple[str, Place] | None:
+    def like(self, written: str) -> tuple[str, str] | None:
         """The first other place that looks like this one."""
         near = [one for spelling in spellings(written) for one in self._by_spelling.get(spelling, ())]
         return next((one for one in near if one[0] != written and is_similar(written, one[0], SHORTEST_ID)), None)
@@ -107,7 +108,7 @@ class _Seen:
     def add(self, written: str, place: Place) -> None:
         """Notes a place for those that follow."""
         for spelling in spellings(written):
-            self._by_spelling.setdefault(spelling, []).append((written, place))
+            self._by_spelling.setdefault(spelling, []).append((written, str(place)))
 
 
 def _is_inside(domain: str, place: str) -> bool:
