@@ -31,10 +31,10 @@ from klausel.client.answers import Decision
 from klausel.core.policy.assignment import Assignment
 from klausel.core.terms.caller import Caller
 from klausel.core.terms.moment import instant_text
-from klausel.service import authentication
 from klausel.service.authentication import ApiKeys, Unauthenticated
 from klausel.service.effective_roles_cache import EffectiveRolesCache
 from klausel.service.oauth import OauthTokens, TokenRules
+from klausel.service.role_assignments import marks_of_writes
 from klausel.service.stored_properties import StoredProperties
 from klausel.settings import Settings
 from klausel.storage.assignments.store import AssignmentStore
@@ -54,7 +54,7 @@ WHAT_CHANGES = ("role assignments", "groups", "stored entities", "the policies",
 """What can change between two questions."""
 _OF_PEOPLE = ("role assignments", "groups", "stored entities", "the policies")
 NOT_MOVED_BY: dict[str, tuple[tuple[str, ...], str]] = {
-    "service.authentication.ApiKeys": ((*_OF_PEOPLE, "other processes"), "about applications; a key is kept for seconds"),
+    "service.authentication.ApiKeys": (_OF_PEOPLE, "about applications"),
     "service.effective_roles_cache.EffectiveRolesCache": (("stored entities",), "they give no role"),
     "service.oauth.OauthTokens": ((*_OF_PEOPLE, "other processes"), "about applications, by what the issuer signed"),
     "service.stored_properties.StoredProperties": (
@@ -306,11 +306,12 @@ def another_process_stores(place: Place) -> Scenario:
 
 
 def with_key(place: Place, expires: int | None = None) -> tuple[KeyStore, str, list[float], ApiKeys, Callable[[], bool]]:
-    keys = KeyStore(place.engine())
+    store = place.store()
+    keys = KeyStore(store.engine)
     keys.prepare()
     id_, token = keys.new(Caller("crm", frozenset({"decide"})), expires)
     now = [NOW]
-    cache = ApiKeys(keys, lambda: now[0])
+    cache = ApiKeys(keys, lambda: now[0], marks_of_writes(store))
 
     def is_good() -> bool:
         try:
@@ -323,13 +324,12 @@ def with_key(place: Place, expires: int | None = None) -> tuple[KeyStore, str, l
 
 def a_key_is_revoked(place: Place) -> Scenario:
     keys, id_, _, cache, is_good = with_key(place)
+    return Scenario(cache, is_good, lambda: keys.revoke(id_))
 
-    def change() -> None:
-        keys.revoke(id_)
-        later = time.monotonic() + authentication.SECONDS_KEPT
-        place.patch.setattr(time, "monotonic", lambda: later)
 
-    return Scenario(cache, is_good, change)
+def another_process_revokes_a_key(place: Place) -> Scenario:
+    _, id_, _, cache, is_good = with_key(place)
+    return Scenario(cache, is_good, lambda: KeyStore(place.engine()).revoke(id_))
 
 
 def a_key_expires(place: Place) -> Scenario:
@@ -401,6 +401,7 @@ SCENARIOS: dict[tuple[type, str], Callable[[Place], Scenario]] = {
     (StoredProperties, "stored entities"): what_is_stored_changes,
     (StoredProperties, "other processes"): another_process_stores,
     (ApiKeys, "keys that are revoked"): a_key_is_revoked,
+    (ApiKeys, "other processes"): another_process_revokes_a_key,
     (ApiKeys, "the moment"): a_key_expires,
     (OauthTokens, "the keys of the issuer"): the_issuer_has_other_keys,
     (OauthTokens, "the moment"): a_token_expires,

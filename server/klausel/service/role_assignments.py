@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from klausel.core.policy.entity import Entity, EntityKey
@@ -65,3 +65,15 @@ class RoleAssignments(Protocol):
 
     def remove_listener(self, listener: Callable[[StoreChange], None]) -> None:
         """Ends what `add_listener` began; does nothing for an unknown one."""
+
+
+def marks_of_writes(store: RoleAssignments) -> Callable[[], Hashable | None]:
+    """What gives a mark of the present state of the database: another one as soon as anybody's write is seen here.
+
+    None while nobody can tell what others write. On SQLite each write counts; on PostgreSQL those that count the revision up.
+    The marks of a file are of the thread that asks. Raises StorageError.
+    """
+    feed, reader = store.feed, store.reader
+    if feed is not None:
+        return lambda: feed.known if feed.is_trusted else None
+    return reader.data_version if reader.tells_changes else lambda: ""
