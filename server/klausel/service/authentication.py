@@ -15,8 +15,7 @@ from klausel.storage.callers.keys import PREFIX, ApiKey, KeyStore
 from klausel.storage.sql.database import StorageError
 
 SECONDS_KEPT = 1.0
-"""How long a key that was found is not looked up again, where nothing was written: so long at most does one still count that
-somebody revoked behind Klausel's back, by SQL on PostgreSQL."""
+"""How long a key that was found is not looked up again, where nobody is known to have written."""
 MOST_KEPT = 10_000
 SECONDS_BETWEEN_NOTES = 30.0
 
@@ -55,7 +54,7 @@ class ApiKeys:
     `mark` is that of `marks_of_writes`: what was found under another one, or while there was none, is looked up again.
     """
 
-    depends_on = ("keys that are revoked", "the moment", "other processes")
+    depends_on = ("keys that are revoked", "the moment", "other processes", "whether other processes are heard")
 
     def __init__(
         self, store: KeyStore, clock: Callable[[], float] = time.time, mark: Callable[[], Hashable | None] = lambda: ""

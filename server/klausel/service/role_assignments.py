@@ -70,10 +70,15 @@ class RoleAssignments(Protocol):
 def marks_of_writes(store: RoleAssignments) -> Callable[[], Hashable | None]:
     """What gives a mark of the present state of the database: another one as soon as anybody's write is seen here.
 
-    None while nobody can tell what others write. On SQLite each write counts; on PostgreSQL those that count the revision up.
-    The marks of a file are of the thread that asks. Raises StorageError.
+    None while nobody can tell what others write. On PostgreSQL there is another one at each heartbeat, too; those of a file are
+    of the thread that asks. Raises StorageError.
     """
     feed, reader = store.feed, store.reader
     if feed is not None:
-        return lambda: feed.known if feed.is_trusted else None
+
+        def mark() -> float | None:
+            until = feed.trusted_until
+            return until if feed.clock() < until else None
+
+        return mark
     return reader.data_version if reader.tells_changes else lambda: ""

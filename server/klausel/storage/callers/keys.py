@@ -15,7 +15,7 @@ from sqlalchemy import BigInteger, Column, Engine, MetaData, Row, String, Table,
 
 from klausel.core.terms.caller import Caller
 from klausel.storage.sql.database import reading, writing
-from klausel.storage.sql.revisions import log_change
+from klausel.storage.sql.revisions import notify
 
 PREFIX = "klausel_"
 """What every key begins with, so that scanners find one that was published by mistake."""
@@ -116,7 +116,7 @@ class KeyStore:
             statement = update(KEYS).where(KEYS.c.id == id_, KEYS.c.revoked.is_(None))
             is_done = connection.execute(statement.values(revoked=int(time.time()))).rowcount > 0
             if is_done:
-                log_change(connection, frozenset())
+                notify(connection)
         return is_done
 
     def note_use(self, ids: Collection[str], when: int) -> None:
