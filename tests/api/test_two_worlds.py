@@ -188,10 +188,11 @@ WORDS: dict[str, list[Any]] = {
     **dict.fromkeys(("by", "reason", "ticket", "request_id"), TEXTS),
     **{name: [""] for name in playground_page.FIELDS if name != "token"},
 }
-REQUESTS = 200
+REQUESTS = 150
 _NAMES_OF_A_WORLD = re.compile(
-    rb"[0-9a-f]{8}-\d+|[0-9a-f]{32}|20\d\d-11-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?|W/\\?\"[^\"]*\""
-    rb"|(?<=\"number\":)\d+|(?<=\"duration_us\":)[\d.]+|(?<=name=\"token\" value=\")[^\"]+|(?<=\"next_token\":\")[^\"]+|\d+\.\d+\.\d+"
+    rb"[0-9a-f]{8}-\d+|[0-9a-f]{32}|20\d\d-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?|W/\\?\"[^\"]*\""
+    rb"|(?<=\"number\":)\d+|(?<=\"duration_us\":)[\d.]+|(?<=name=\"token\" value=\")[^\"]+"
+    rb"|(?<=\"next_token\":\")[^\"]+|\d+\.\d+\.\d+"
 )
 """Revisions and numbers of changes, ids, times at which something was made, signatures, and places in the log of decisions."""
 _HEADERS_OF_A_WORLD = ("Content-Length", "ETag", "Set-Cookie", "X-Klausel-Record")
