@@ -75,7 +75,7 @@ OF_OTHER_THINGS = {
     "service.authentication.RateLimit": "counts",
     "service.permissions._Menus": "for one request, under one policy",
     "service.recorded_decisions.DecisionsThen": "by the digest of the policies",
-    "service.refused_commits.RefusedCommits": "by the ids of trees and the text of the model: what has one never changes",
+    "service.refused_commits.RefusedCommits": "by the name and the id of the folder, and the model: what has these never changes",
     "service.stored_properties.StoredOfSubjects": "for one search",
     "storage.entities.narrowing._Narrowing": "for one query",
     "service.policy_history.PolicyHistory": "by the ids of trees: what has one never changes",
