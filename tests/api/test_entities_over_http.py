@@ -195,3 +195,16 @@ def test_callers_of_some_accounts_find_nothing_in_others(tmp_path: Path) -> None
         # Only what is stored without a domain lies where the question says.
         assert found(frozenset({"zed"}), company="zed") == ["2", "3"]
         assert found(frozenset({"acme"}), company="zed") == ["1", "4"]
+
+
+def test_the_scope_entities_opens_stored_properties_and_no_role_assignments(tmp_path: Path) -> None:
+    with open_doors(tmp_path / "some.db", authentication="keys", **write_policies(tmp_path)) as doors:
+        key = KeyStore(doors.service.store.engine).new(Caller("catalogue", frozenset({"entities"})), None)[1]
+        for door in (doors.flask, doors.lane):
+            caller = Calling(door, key)
+            assert caller.post(ENTITIES, {"put": [TODO, ANN]}).status == 200
+            assert caller.get(ENTITIES + KEY).json == {"entities": [TODO]}
+            assert caller.ask("DELETE", ENTITIES + KEY, b"").json["removed"] == 1
+            role = {"subject": "user:ann", "role": "owner", "domain": "acme"}
+            assert caller.post("/v1/assignments", {"grant": [role]}).status == 403
+            assert caller.get("/v1/assignments").status == 403

@@ -20,7 +20,7 @@ TEXT = (ROOT / LOCK).read_text(encoding="utf-8")
 LOCKED = {canonicalize_name(one.name): one for one in read_lock(TEXT)}
 
 
-EXTRAS_OF_THE_SERVICE = ("oauth", "oidc", "opentelemetry")
+EXTRAS_OF_THE_SERVICE = ("oauth", "oidc", "scim", "opentelemetry")
 
 
 def required() -> list[Requirement]:

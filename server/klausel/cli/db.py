@@ -11,6 +11,7 @@ from klausel.cli.database_options import database_option, exit_without_file, ope
 from klausel.cli.options import fail
 from klausel.cli.output import say, say_lines
 from klausel.storage.database_roles import DatabaseRoles, apply_grants, grants
+from klausel.storage.provisioned.rows import add_missing_indexes
 from klausel.storage.schema import schema_version, upgrade_database, why_not
 from klausel.storage.sql.database import place_of, read_url
 from klausel.storage.sql.tables import SCHEMA_VERSION
@@ -57,6 +58,11 @@ def upgrade(database: str) -> None:
       klausel db upgrade --database postgresql://localhost/klausel
     """
     before, place = upgrade_database(database), place_of(read_url(database))
+    engine = open_existing_database(database)
+    try:
+        add_missing_indexes(engine)
+    finally:
+        engine.dispose()
     if before == SCHEMA_VERSION:
         say(f"{place} has schema version {SCHEMA_VERSION} already")
     elif before is None:

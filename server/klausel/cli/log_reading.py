@@ -20,6 +20,7 @@ from klausel.cli.database_options import Command, database_option, open_existing
 from klausel.cli.options import at_option, fail, model_option, open_policies
 from klausel.cli.output import say
 from klausel.cli.policy_folder import policies_option_alone
+from klausel.cli.setting_options import TextType
 from klausel.core.records.decision_record import time_text
 from klausel.core.records.recorded import BadRecord, Dropped, Recorded
 from klausel.service.pipeline import LoadedPolicy
@@ -50,7 +51,7 @@ class Source(NamedTuple):
         return loaded
 
 
-class _Time(click.ParamType[str]):
+class _Time(TextType):
     """A moment in UTC, in the form of the records."""
 
     name = "time"

@@ -14,18 +14,18 @@ from klausel.settings import CONFIG_VARIABLE, SETTINGS, Setting
 
 Command = TypeVar("Command", bound=Callable[..., object])
 
-# Older versions of click know no types of types.
 if TYPE_CHECKING:
     from klausel.cli.config_file import Given
 
-    _ParamType = click.ParamType[str]
+    TextType = click.ParamType[str]
 else:
-    _ParamType = click.ParamType
+    # Older versions of click know no types of types.
+    TextType = click.ParamType
 _CONFIG = f"{__name__}.config"
 _SOURCES = f"{__name__}.sources"
 
 
-class _Secret(_ParamType):
+class _Secret(TextType):
     """A text, or `@` and the path of a file that holds it."""
 
     name = "text"

@@ -20,6 +20,7 @@ from klausel.storage.assignments.store import AssignmentStore
 from klausel.storage.change_log.guards import missing_guards
 from klausel.storage.change_log.reader import Filters, LogReader
 from klausel.storage.change_log.verification import verify_log
+from klausel.storage.provisioned import rows
 from klausel.storage.schema import open_database, schema_version, upgrade_database
 from klausel.storage.sql.database import StorageError
 from klausel.storage.sql.tables import SCHEMA_VERSION, Entity, EntityLogRow, EntityProperty
@@ -144,3 +145,35 @@ def test_a_postgresql_database_of_version_3_keeps_its_rows_and_its_log(postgresq
         connection.execute(text("UPDATE casbin_rule SET v3 = 'a remark' WHERE v1 = 'lead'"))
     store.close()
     check_upgraded(postgresql_schema_url)
+
+
+def test_people_of_a_provider_are_found_by_an_index_that_their_tables_were_made_without(database_url: str) -> None:
+    def indexes() -> set[str]:
+        with closing(AssignmentStore(open_database(database_url))) as store:
+            return {str(one["name"]) for one in inspect(store.engine).get_indexes("klausel_provisioned")}
+
+    with closing(AssignmentStore(open_database(database_url))) as store:
+        rows.prepare(store.engine)
+        made = indexes()
+        with store.engine.begin() as connection:
+            connection.execute(text("DROP INDEX klausel_provisioned_by_subject"))
+    assert indexes() < made
+    for _ in range(2):
+        assert "already" in run("db", "upgrade", "--database", database_url).output
+        assert indexes() == made
+
+
+def test_the_backup_from_before_an_upgrade_is_the_way_back(tmp_path: Path) -> None:
+    file, backup = tmp_path / "klausel.db", tmp_path / "backup.db"
+    url = f"sqlite:///{file}"
+    with closing(sqlite3.connect(file)) as live, closing(sqlite3.connect(backup)) as copy:
+        live.executescript(VERSION_3.read_text())
+        live.backup(copy)
+        before = list(live.iterdump())
+    assert upgrade_database(url) == 3
+    with closing(AssignmentStore(open_database(url))) as store:
+        store.write(ROLES, [row("eve", "user", "acme")], [])
+    with closing(sqlite3.connect(backup)) as copy, closing(sqlite3.connect(file)) as live:
+        copy.backup(live)
+        assert list(live.iterdump()) == before
+    check_upgraded(url)

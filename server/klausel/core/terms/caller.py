@@ -9,11 +9,11 @@ SCOPES: dict[str, str] = {
     "check": "ask for decisions and menus",
     "explain": "ask why a decision is as it is",
     "search": "ask who may do what, and for filters of lists",
-    "assign": "read and change role assignments",
+    "assign": "read and change role assignments and stored properties",
     "assign_on_behalf": "change role assignments on behalf of a person whom the policies let do so",
     "provision": "send people and groups, as identity providers do",
-    "entities": "read and change stored attributes",
-    "audit": "read role assignments and the log of their changes",
+    "entities": "read and change stored properties alone",
+    "audit": "read role assignments, stored properties and the logs of their changes",
     "policy": "read which policies are in force, and have them read again",
 }
 """What a caller may be allowed to do, in words."""

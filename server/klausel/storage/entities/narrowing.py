@@ -83,9 +83,11 @@ class _Run:
         return query.where(below(self.text))
 
     def first_behind(self, wanted: Wanted, after: str, size: int) -> Select[Any]:
-        """The query for the first of them; in order, where the index has them so."""
+        """The query for the first of them, in the order in which the index has them."""
         query = self.behind(wanted, after)
-        return (query.order_by(query.selected_columns[0]) if self.is_ordered else query).limit(size)
+        order: tuple[Any, ...] = (query.selected_columns[0],) if self.is_ordered else (Row.domain, Row.id)
+        # Without an order PostgreSQL reads the table from wherever the last query stopped, and meets other types first.
+        return query.order_by(*order).limit(size)
 
 
 _Way = tuple[_Run, ...]

@@ -112,6 +112,18 @@ def prepare(engine: Engine) -> None:
             _METADATA.create_all(connection)
 
 
+def add_missing_indexes(engine: Engine) -> None:
+    """Makes the indexes that tables of an earlier version lack; without the tables there is nothing to do."""
+    if not is_there(engine):
+        return
+    with writing(engine, None) as connection:
+        for table in _METADATA.sorted_tables:
+            known = {index["name"] for index in inspect(connection).get_indexes(table.name)}
+            for index in sorted(table.indexes, key=lambda one: str(one.name)):
+                if index.name not in known:
+                    index.create(connection)
+
+
 def find(connection: Connection, account: str, kind: Kind, by: Found, value: str) -> Provisioned | None:
     """The one with this id, name or subject, or the first with this external id; None where there is none."""
     return next(iter(_some(connection, _of(account, kind), PROVISIONED.c[by] == value, limit=1)), None)
