@@ -38,10 +38,12 @@ class EffectiveRolesCache:
 
     depends_on = (
         "role assignments",
-        "groups",
+        "members of groups",
+        "roles of groups",
         "the moment",
         "the policies",
         "other processes",
+        "whether other processes are heard",
         "which history the database has",
     )
 

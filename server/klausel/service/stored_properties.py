@@ -34,7 +34,7 @@ class StoredProperties:
     and with a `feed` it is so while that is trusted.
     """
 
-    depends_on = ("stored entities", "other processes")
+    depends_on = ("stored entities", "other processes", "whether other processes are heard")
 
     def __init__(
         self, reader: SubjectRows, *, keeps: bool, feed: ChangeFeed | None = None, max_bytes: int = MOST_BYTES

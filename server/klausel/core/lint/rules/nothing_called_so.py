@@ -1,10 +1,12 @@
-"""nothing-called-so: a type or an action that is named and that nothing else knows.
+"""nothing-called-so: a type, an action or a role that is named and that nothing else knows.
 
-A condition asks whether somebody is of a type, whether a thing is of a type, or what the action is called; a property is
-declared as the id of a type; a person of a policy test is of a type. Where nothing else speaks of such a type or action, the
+A condition asks whether somebody is of a type, whether a thing is of a type, or what the action is called; a condition about
+giving roles (`grant` and `revoke` of `role_assignment`) asks for a role or a level; a property is declared as the id of a
+type; a person of a policy test is of a type. Where nothing else speaks of such a type, action, role or level, the
 name is most often misspelt: what asks for it is never true, and what asks for all others is always true.
 
     when: subject.type == "usr"                       # user
+    when: resource.role != "admn"                     # admin; as it stands, every role may be given
     deny: anyone
     when: resource.type != "quizz"                    # always true
     properties: {owner: usr id}                       # user id
@@ -19,22 +21,27 @@ To keep it: `# klausel: off nothing-called-so because <reason>` behind its line 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
+from types import MappingProxyType
 
 from klausel.core.conditions.tree import (
     ACTION_NAME,
     RESOURCE_TYPE,
     SUBJECT_TYPE,
+    Atom,
     Attribute,
     atoms,
     literals_compared_with,
 )
+from klausel.core.decisions.role_giving import GRANT, REVOKE, ROLE_ASSIGNMENT
 from klausel.core.lint.similarity import is_similar
 from klausel.core.lint.survey import Survey, warning
 from klausel.core.terms.problem import Place, Problem, did_you_mean
 
 ID = "nothing-called-so"
 _SHORTEST = 3
+_ROLE, _LEVEL = Attribute("resource", ("role",)), Attribute("resource", ("level",))
+_GIVING = frozenset({(ROLE_ASSIGNMENT, GRANT), (ROLE_ASSIGNMENT, REVOKE)})
 _ALWAYS_KNOWN = ("user", "group")
 _DECLARE = "write it as elsewhere; or declare it under subject_types in properties.yaml"
 
@@ -52,7 +59,7 @@ def find(survey: Survey) -> Iterator[Problem]:
             others = {*known, *policy.resource_types}
             if of not in others and (of not in in_conditions or _similar(of, known)):
                 message = f'nothing else knows a type "{of}", so nothing has such an id'
-                yield warning(place, ID, message, f"{did_you_mean(of, sorted(others))}{_DECLARE}")
+                yield warning(place, ID, message, _near(of, others, _DECLARE))
         why = 'nothing else knows a type "{}" of those who ask'
         known |= {of for of in policy.types_of_ids if not _similar(of, known)}
         yield from _conditions(survey, SUBJECT_TYPE, known, why, _DECLARE)
@@ -61,6 +68,7 @@ def find(survey: Survey) -> Iterator[Problem]:
     actions = {action for one in policy.resource_types.values() for action in one.actions}
     why = 'there is no action "{}", so action.name is never that'
     yield from _conditions(survey, ACTION_NAME, actions, why, "name an action of a resource type")
+    yield from _roles_given(survey)
 
 
 def _people(in_tests: dict[str, Place], known: Collection[str]) -> Iterator[Problem]:
@@ -76,17 +84,51 @@ def _similar(type_: str, known: Collection[str]) -> str | None:
     return next((one for one in sorted(known) if is_similar(type_, one, _SHORTEST)), None)
 
 
-def _conditions(survey: Survey, attribute: Attribute, known: Collection[str], why: str, cure: str) -> Iterator[Problem]:
-    for named, place in dict(reversed([*_compared(survey, attribute)])).items():
+def _roles_given(survey: Survey) -> Iterator[Problem]:
+    """The roles and levels in conditions about giving roles, where the service itself says which role it is."""
+    policy = survey.policy
+    rules = [grant.written for grant in policy.grants if (grant.resource_type, grant.action) in _GIVING]
+    rules += [
+        one.condition
+        for one in policy.invariants
+        if not _GIVING.isdisjoint((thing.resource_type, thing.action) for thing in one.things)
+    ]
+    within = frozenset(atom for tree in rules if tree is not None for atom in atoms(tree))
+    roles = policy.roles
+    why = 'there is no role "{}", so resource.role is never that'
+    before = {old: f'it is called "{now}" now; ' for old, now in roles.names_now.items()}
+    yield from _conditions(survey, _ROLE, roles.roles, why, "name a role of roles.yaml", within, before)
+    levels = [level.name for level in roles.levels]
+    why = 'there is no level "{}", so resource.level is never that'
+    yield from _conditions(survey, _LEVEL, levels, why, "name a level of roles.yaml", within)
+
+
+def _conditions(
+    survey: Survey,
+    attribute: Attribute,
+    known: Collection[str],
+    why: str,
+    cure: str,
+    within: Collection[Atom] | None = None,
+    meant: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[Problem]:
+    for named, place in dict(reversed([*_compared(survey, attribute, within)])).items():
         if named not in known:
-            yield warning(place, ID, why.format(named), f"{did_you_mean(named, sorted(known))}{cure}")
+            hint = meant[named] + cure if named in meant else _near(named, known, cure)
+            yield warning(place, ID, why.format(named), hint)
 
 
-def _compared(survey: Survey, attribute: Attribute) -> Iterator[tuple[str, Place]]:
-    """The texts that conditions ask an attribute to be or not to be, with where each stands."""
+def _near(name: str, known: Collection[str], cure: str) -> str:
+    near = did_you_mean(name, sorted(known))
+    return f"{near}{cure[0].upper()}{cure[1:]}" if near else cure
+
+
+def _compared(survey: Survey, attribute: Attribute, within: Collection[Atom] | None = None) -> Iterator[tuple[str, Place]]:
+    """The texts that conditions, or only these comparisons, ask an attribute to be or not to be, with where each stands."""
     for place, tree in survey.conditions_written:
         for atom in dict.fromkeys(atoms(tree)):
-            yield from ((str(literal.value), place) for literal in literals_compared_with(attribute, atom))
+            if within is None or atom in within:
+                yield from ((str(literal.value), place) for literal in literals_compared_with(attribute, atom))
 
 
 def _types_in_tests(survey: Survey) -> dict[str, Place]:

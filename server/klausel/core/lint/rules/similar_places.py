@@ -1,9 +1,11 @@
-"""similar-places: a place in a grant or an invariant that nobody is in, but that is spelled almost like one where somebody is.
+"""similar-places: a place that nobody is in, but that is spelled almost like one where somebody is.
 
-Compared are the places in `in:` with the domains that the policy tests name, those of the demo people beside the policies, and,
-with `check --database`, those of the role assignments there. One letter more, less or other, two in the wrong order, another
+Compared are the places in `in:` of grants, invariants, contained roles and entities, and the domains in `provisioning.yaml`,
+with the domains that the policy tests name, those of the demo people beside the policies, and, with `check --database`, those
+of the role assignments there. One letter more, less or other, two in the wrong order, another
 case or width, the last id without those above it, or another sign between the ids (`acme.support`), is most often a slip; and a
-deny in a place where nobody is denies nothing.
+deny in a place where nobody is denies nothing. Of a longer place its start is compared, too: `acne` in `acne/payroll`. Where
+nobody is in either of two places that look alike, the later one is named.
 
     grants:
       - deny: anyone
@@ -12,7 +14,7 @@ deny in a place where nobody is denies nothing.
         in: acme/suport         # and in the tests: acme/support
 
 A place that is called like a word for all of them (`all`, `everywhere`) and where nobody is, is reported, too: it means the one
-place of that name.
+place of that name. So is one of the top level that is called like a resource type: columns of CSV that were swapped.
 
 Not reported: a place in which, or above which, one of those domains lies; digits (`team1`, `team2`); and ids under four
 letters, unless they differ only in case.
@@ -24,12 +26,14 @@ place in a policy test.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from klausel.core.lint.similarity import folded_name, is_similar, spellings
 from klausel.core.lint.survey import Survey, warning
+from klausel.core.policy.policy_set import PolicySet
+from klausel.core.policy.provisioning import CAPTURE
 from klausel.core.terms.places import EVERY
-from klausel.core.terms.problem import Problem
+from klausel.core.terms.problem import Place, Problem
 
 ID = "similar-places"
 SHORTEST_ID = 4
@@ -39,30 +43,80 @@ _BETWEEN = re.compile(r"%2f|[^a-z0-9]", re.IGNORECASE)
 
 def find(survey: Survey) -> Iterator[Problem]:
     """The findings of this rule."""
-    entries = [(grant.scope.domain, grant.place) for grant in survey.policy.grants]
-    entries += [(invariant.scope.domain, invariant.place) for invariant in survey.policy.invariants]
-    limited = list(dict.fromkeys((written, place) for written, place in entries if written is not None))
+    limited = list(dict.fromkeys(_places(survey.policy)))
     if not limited:
         return
+    odd = {written: found for written, _ in limited if (found := _word_as_place(written, survey.policy)) is not None}
+    people_in = {domain for domain, _ in survey.domains()} if odd else set()
     for written, place in limited:
-        is_for_all = any(part.casefold() in _WORDS_FOR_ALL for part in written.split("/"))
-        if is_for_all and not any(_is_inside(one, written) for one, _ in survey.domains()):
-            message = f'"{written}" is one place by that name, and nobody is there'
-            yield warning(place, ID, message, "name the places that are meant, or name this one in a policy test")
-    near = _nearest({written for written, _ in limited}, survey.domains())
+        if written in odd and not any(_is_inside(one, written) for one in people_in):
+            yield warning(place, ID, *odd[written])
+    near, inhabited = _nearest({start for written, _ in limited for start in _starts(written)}, survey.domains())
+    seen = _Seen()
     for written, place in limited:
-        if written in near:
-            domain, source = near[written]
-            message = f"nobody is in {written}, but it looks like {domain} ({source})"
+        like = next((start for start in _starts(written) if start in near and start not in inhabited), None)
+        found = near.get(like) if like is not None else None if written in inhabited else seen.like(written)
+        if found is not None:
+            message = f"nobody is in {like or written}, but it looks like {found[0]} ({found[1]})"
             yield warning(place, ID, message, "if that is meant, write it alike; else name this place in a policy test")
+        seen.add(written, place)
+
+
+def _places(policy: PolicySet) -> Iterator[tuple[str, Place]]:
+    """Every place that something is limited to, with where it stands."""
+    scopes = [(grant.scope.domain, grant.place) for grant in policy.grants]
+    scopes += [(invariant.scope.domain, invariant.place) for invariant in policy.invariants]
+    yield from ((written, place) for written, place in scopes if written is not None)
+    for role in policy.roles.roles.values():
+        yield from ((written, role.place) for _, written in role.contains_in)
+    yield from ((one.entity.domain, one.place) for one in policy.entities.values() if one.entity.domain)
+    for group in policy.provisioning.groups if policy.provisioning else ():
+        for _, domain in group.roles:
+            yield "/".join(EVERY if CAPTURE.search(part) else part for part in domain.split("/")), group.place
+
+
+def _word_as_place(written: str, policy: PolicySet) -> tuple[str, str] | None:
+    """What to say of a place that is called like something else, and how to fix it; None where it is not."""
+    if any(part.casefold() in _WORDS_FOR_ALL for part in written.split("/")):
+        message = f'"{written}" is one place by that name, and nobody is there'
+        return message, "name the places that are meant, or name this one in a policy test"
+    if written in policy.resource_types and policy.roles.level_named(written) is None:
+        message = f'"{written}" is a resource type, and as a place it is the one {policy.roles.levels[0].name} of that name'
+        return message, "write the place before the resource type, * for everywhere; or name it in a policy test"
+    return None
+
+
+def _starts(written: str) -> Iterator[str]:
+    """Each place above a place that is no star alone, from the top, and the place itself."""
+    parts = written.split("/")
+    for depth in range(1, len(parts) + 1):
+        if set(parts[:depth]) != {EVERY}:
+            yield "/".join(parts[:depth])
+
+
+class _Seen:
+    """Places with where each stands first, found again by what they look like."""
+
+    def __init__(self) -> None:
+        self._by_spelling: dict[str, list[tuple[str, str]]] = {}
+
+    def like(self, written: str) -> tuple[str, str] | None:
+        """The first other place that looks like this one."""
+        near = [one for spelling in spellings(written) for one in self._by_spelling.get(spelling, ())]
+        return next((one for one in near if one[0] != written and is_similar(written, one[0], SHORTEST_ID)), None)
+
+    def add(self, written: str, place: Place) -> None:
+        """Notes a place for those that follow."""
+        for spelling in spellings(written):
+            self._by_spelling.setdefault(spelling, []).append((written, str(place)))
 
 
 def _is_inside(domain: str, place: str) -> bool:
     return domain == place or domain.startswith(f"{place}/")
 
 
-def _nearest(places: set[str], domains: Iterable[tuple[str, str]]) -> Mapping[str, tuple[str, str]]:
-    """For each place that no domain is in or below, the first domain that it looks like, with where that is named."""
+def _nearest(places: set[str], domains: Iterable[tuple[str, str]]) -> tuple[Mapping[str, tuple[str, str]], Collection[str]]:
+    """The first domain that each place looks like, with where that is named; and the places that a domain is in or below."""
     forms = {tuple(part == EVERY for part in place.split("/")) for place in places}
     by_spelling: dict[str, set[str]] = {}
     for place in places:
@@ -94,4 +148,4 @@ def _nearest(places: set[str], domains: Iterable[tuple[str, str]]) -> Mapping[st
             run_together = by_letters.get(_BETWEEN.sub("", "/".join(ids[:depth])).casefold())
             if run_together is not None and run_together.count("/") != depth - 1:
                 near.setdefault(run_together, ("/".join(ids[:depth]), source))
-    return {place: found for place, found in near.items() if place not in inhabited}
+    return near, inhabited
