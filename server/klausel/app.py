@@ -36,6 +36,7 @@ from klausel.service.oauth import OauthTokens, TokenRules, scopes_of
 from klausel.service.openid import OpenIdProvider, OpenIdRules
 from klausel.service.policy_in_force import LivePolicy
 from klausel.service.provisioning import Provisioner
+from klausel.service.role_assignments import marks_of_writes
 from klausel.service.sign_in import SignIns
 from klausel.service.signing_keys import USUAL_ALGORITHMS, SigningKeys
 from klausel.settings import ENVIRONMENT_VARIABLE, WORKERS_FOLDER_VARIABLE, Settings
@@ -143,7 +144,7 @@ def create_service(settings: Settings) -> Service:
             return "the decision log cannot be written, and without it nothing is answered"
         return None
 
-    authentication = open_authentication(settings, engine)
+    authentication = open_authentication(settings, store)
     return Service(
         settings,
         live,
@@ -172,15 +173,15 @@ def open_feed(settings: Settings, engine: Engine) -> ChangeFeed | None:
     return ChangeFeed(url, database_limits(settings), settings.max_staleness_seconds)
 
 
-def open_authentication(settings: Settings, engine: Engine) -> Authentication | None:
+def open_authentication(settings: Settings, store: AssignmentStore) -> Authentication | None:
     """What finds out who calls; None where the settings let everybody call. Raises `StorageError`."""
     if settings.authentication == "none":
         return None
     proofs: list[Proofs] = []
-    keys = KeyStore(engine)
+    keys = KeyStore(store.engine)
     keys.prepare()
     if settings.takes_keys:
-        proofs.append(ApiKeys(keys))
+        proofs.append(ApiKeys(keys, mark=marks_of_writes(store)))
     if settings.takes_tokens:
         proofs.append(open_tokens(settings))
     per_second = settings.max_requests_per_second

@@ -22,8 +22,13 @@ from storage_people import ROLES, row
 from versions import batch
 from werkzeug.test import Client
 
+from klausel.core.terms.caller import Caller
+from klausel.service import authentication
+from klausel.service.authentication import ApiKeys, Unauthenticated
 from klausel.service.effective_roles_cache import EffectiveRolesCache
+from klausel.service.role_assignments import marks_of_writes
 from klausel.storage.assignments.store import AssignmentStore
+from klausel.storage.callers.keys import KeyStore
 from klausel.storage.schema import open_database, upgrade_database
 from klausel.storage.sql.access import Limits
 from klausel.storage.sql.change_feed import ChangeFeed
@@ -94,6 +99,43 @@ def test_what_is_kept_costs_no_query_and_a_write_of_another_replica_is_seen(repl
         there.store.write(ROLES, grant, revoke)
         wait_for(lambda grant=grant: here.is_lead() is (LEAD in grant), "a write of another replica is not seen")
         wait_for(lambda: here.reads() == 0, "nothing is kept")
+
+
+def test_a_key_that_is_revoked_elsewhere_ends_by_a_notification(
+    replica_of: Callable[..., Replica], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(authentication, "SECONDS_KEPT", NEVER)
+    here, there = replica_of(), replica_of()
+    keys = KeyStore(there.store.engine)
+    id_, token = keys.new(Caller("shop", frozenset({"check"})), None)
+    known = ApiKeys(KeyStore(here.store.engine), mark=marks_of_writes(here.store))
+    assert known.caller_of(token).name == "shop"
+    keys.revoke(id_)
+
+    def is_ended() -> bool:
+        try:
+            known.caller_of(token)
+        except Unauthenticated as error:
+            return str(error) == "this API key is revoked"
+        return False
+
+    wait_for(is_ended, "a revoked key still counts")
+
+
+def test_while_the_feed_is_cut_each_key_is_looked_up(
+    replica_of: Callable[..., Replica], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(authentication, "SECONDS_KEPT", NEVER)
+    here = replica_of()
+    keys = KeyStore(here.store.engine)
+    id_, token = keys.new(Caller("shop", frozenset({"check"})), None)
+    known = ApiKeys(keys, mark=marks_of_writes(here.store))
+    assert known.caller_of(token).name == "shop"
+    here.feed.close()
+    assert known.caller_of(token).name == "shop"
+    keys.revoke(id_)
+    with pytest.raises(Unauthenticated, match="revoked"):
+        known.caller_of(token)
 
 
 def test_plain_sql_is_seen(replica_of: Callable[..., Replica], postgresql_schema_url: str) -> None:
@@ -180,6 +222,11 @@ def test_an_answer_found_while_nothing_was_trusted_is_not_told_when_it_is_again(
 
 PAUSED = """
 import sys, time
+from klausel.core.terms.caller import Caller
+from klausel.service import authentication
+from klausel.service.authentication import ApiKeys, Unauthenticated
+from klausel.service.role_assignments import marks_of_writes
+from klausel.storage.callers.keys import KeyStore
 from klausel.service.effective_roles_cache import EffectiveRolesCache
 from klausel.storage.assignments.store import AssignmentStore
 from klausel.storage.schema import open_database

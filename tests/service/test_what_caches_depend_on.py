@@ -30,10 +30,10 @@ from klausel.client.answers import Decision
 from klausel.core.policy.assignment import Assignment
 from klausel.core.terms.caller import Caller
 from klausel.core.terms.moment import instant_text
-from klausel.service import authentication
 from klausel.service.authentication import ApiKeys, Unauthenticated
 from klausel.service.effective_roles_cache import EffectiveRolesCache
 from klausel.service.oauth import OauthTokens, TokenRules
+from klausel.service.role_assignments import marks_of_writes
 from klausel.service.stored_properties import StoredProperties
 from klausel.settings import Settings
 from klausel.storage.assignments.store import AssignmentStore
@@ -65,10 +65,7 @@ WHAT_CHANGES = (
 _OF_PEOPLE = WHAT_CHANGES[:5]
 _OF_OTHER_PROCESSES = WHAT_CHANGES[6:]
 NOT_MOVED_BY: dict[str, tuple[tuple[str, ...], str]] = {
-    "service.authentication.ApiKeys": (
-        (*_OF_PEOPLE, *_OF_OTHER_PROCESSES),
-        "about applications; a key is kept for seconds",
-    ),
+    "service.authentication.ApiKeys": (_OF_PEOPLE, "about applications"),
     "service.effective_roles_cache.EffectiveRolesCache": (("stored entities",), "they give no role"),
     "service.oauth.OauthTokens": ((*_OF_PEOPLE, *_OF_OTHER_PROCESSES), "about applications, by what the issuer signed"),
     "service.stored_properties.StoredProperties": (
@@ -296,12 +293,15 @@ def nobody_hears_who_stores(place: Place) -> Scenario:
     return what_is_stored_changes(place, is_another_process=True, feed=place.feed())
 
 
-def with_key(place: Place, expires: int | None = None) -> tuple[KeyStore, str, list[float], ApiKeys, Callable[[], bool]]:
-    keys = KeyStore(place.engine())
+def with_key(
+    place: Place, expires: int | None = None, feed: ChangeFeed | None = None
+) -> tuple[KeyStore, str, list[float], ApiKeys, Callable[[], bool]]:
+    store = place.store(feed)
+    keys = KeyStore(store.engine)
     keys.prepare()
     id_, token = keys.new(Caller("crm", frozenset({"decide"})), expires)
     now = [NOW]
-    cache = ApiKeys(keys, lambda: now[0])
+    cache = ApiKeys(keys, lambda: now[0], marks_of_writes(store))
 
     def is_good() -> bool:
         try:
@@ -314,11 +314,21 @@ def with_key(place: Place, expires: int | None = None) -> tuple[KeyStore, str, l
 
 def a_key_is_revoked(place: Place) -> Scenario:
     keys, id_, _, cache, is_good = with_key(place)
+    return Scenario(cache, is_good, lambda: keys.revoke(id_))
+
+
+def another_process_revokes_a_key(place: Place) -> Scenario:
+    _, id_, _, cache, is_good = with_key(place)
+    return Scenario(cache, is_good, lambda: KeyStore(place.engine()).revoke(id_))
+
+
+def nobody_hears_who_revokes_a_key(place: Place) -> Scenario:
+    feed = place.feed()
+    _, id_, _, cache, is_good = with_key(place, feed=feed)
 
     def change() -> None:
-        keys.revoke(id_)
-        later = time.monotonic() + authentication.SECONDS_KEPT
-        place.patch.setattr(time, "monotonic", lambda: later)
+        feed.trusted_until = -inf
+        KeyStore(place.engine()).revoke(id_)
 
     return Scenario(cache, is_good, change)
 
@@ -395,6 +405,8 @@ SCENARIOS: dict[tuple[type, str], Callable[[Place], Scenario]] = {
     (StoredProperties, "other processes"): another_process_stores,
     (StoredProperties, "whether other processes are heard"): nobody_hears_who_stores,
     (ApiKeys, "keys that are revoked"): a_key_is_revoked,
+    (ApiKeys, "other processes"): another_process_revokes_a_key,
+    (ApiKeys, "whether other processes are heard"): nobody_hears_who_revokes_a_key,
     (ApiKeys, "the moment"): a_key_expires,
     (OauthTokens, "the keys of the issuer"): the_issuer_has_other_keys,
     (OauthTokens, "the moment"): a_token_expires,

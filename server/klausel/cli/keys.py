@@ -113,7 +113,7 @@ def list_(write: Callable[[Sequence[ApiKey], float], None], database: str) -> No
 @click.argument("id_", metavar="ID")
 @database_option
 def revoke(id_: str, database: str) -> None:
-    """Revoke the key with this ID; within a second no process of the service takes it any more.
+    """Revoke the key with this ID; no process of the service takes it any more.
 
     \b
     Examples:

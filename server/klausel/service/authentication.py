@@ -6,7 +6,7 @@ import hashlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,7 +15,7 @@ from klausel.storage.callers.keys import PREFIX, ApiKey, KeyStore
 from klausel.storage.sql.database import StorageError
 
 SECONDS_KEPT = 1.0
-"""How long a key that was found is not looked up again: so long at most does one that is revoked still count."""
+"""How long a key that was found is not looked up again, where nobody is known to have written."""
 MOST_KEPT = 10_000
 SECONDS_BETWEEN_NOTES = 30.0
 
@@ -49,14 +49,20 @@ class Proofs(Protocol):
 
 
 class ApiKeys:
-    """Callers by their API keys; one that is revoked counts for `SECONDS_KEPT` at most, in every process."""
+    """Callers by their API keys; one that is revoked ends as soon as that write is seen, in every process.
 
-    depends_on = ("keys that are revoked", "the moment")
+    `mark` is that of `marks_of_writes`: what was found under another one, or while there was none, is looked up again.
+    """
 
-    def __init__(self, store: KeyStore, clock: Callable[[], float] = time.time) -> None:
+    depends_on = ("keys that are revoked", "the moment", "other processes", "whether other processes are heard")
+
+    def __init__(
+        self, store: KeyStore, clock: Callable[[], float] = time.time, mark: Callable[[], Hashable | None] = lambda: ""
+    ) -> None:
         self._store = store
         self._clock = clock
-        self._found: dict[bytes, tuple[float, ApiKey | None]] = {}
+        self._mark = mark
+        self._found: dict[tuple[bytes, Hashable], tuple[float, ApiKey | None]] = {}
         self._used: dict[str, int] = {}
         self._noted_at = time.monotonic()
         self._noting = threading.Lock()
@@ -67,17 +73,7 @@ class ApiKeys:
 
     def caller_of(self, token: str) -> Caller:
         """The caller that was given a key; raises `Unauthenticated` for one that is unknown, expired or revoked."""
-        digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
-        known = self._found.get(digest)
-        if known is not None and time.monotonic() - known[0] < SECONDS_KEPT:
-            key = known[1]
-        else:
-            self._found.pop(digest, None)
-            key = self._store.find(token)
-            # What is no key is remembered too, so that who goes on sending it does not keep the database busy.
-            if len(self._found) >= MOST_KEPT:
-                self._found.clear()
-            self._found[digest] = (time.monotonic(), key)
+        key = self._find(token)
         if key is None:
             raise Unauthenticated("there is no such API key")
         now = self._clock()
@@ -88,6 +84,21 @@ class ApiKeys:
         if time.monotonic() - self._noted_at > SECONDS_BETWEEN_NOTES:
             self._note_uses()
         return key.caller
+
+    def _find(self, token: str) -> ApiKey | None:
+        # Read first: a write after it may or may not be in what is found.
+        mark = self._mark()
+        place = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest(), mark
+        known = self._found.get(place)
+        if known is not None and time.monotonic() - known[0] < SECONDS_KEPT:
+            return known[1]
+        key = self._store.find(token)
+        if mark is not None:
+            # What is no key is remembered too, so that who goes on sending it does not keep the database busy.
+            if len(self._found) >= MOST_KEPT:
+                self._found.clear()
+            self._found[place] = (time.monotonic(), key)
+        return key
 
     def _note_uses(self) -> None:
         """Notes in the background which keys were used: no answer waits for it."""

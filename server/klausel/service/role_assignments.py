@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from klausel.core.policy.entity import Entity, EntityKey
@@ -65,3 +65,20 @@ class RoleAssignments(Protocol):
 
     def remove_listener(self, listener: Callable[[StoreChange], None]) -> None:
         """Ends what `add_listener` began; does nothing for an unknown one."""
+
+
+def marks_of_writes(store: RoleAssignments) -> Callable[[], Hashable | None]:
+    """What gives a mark of the present state of the database: another one as soon as anybody's write is seen here.
+
+    None while nobody can tell what others write. On PostgreSQL there is another one at each heartbeat, too; those of a file are
+    of the thread that asks. Raises StorageError.
+    """
+    feed, reader = store.feed, store.reader
+    if feed is not None:
+
+        def mark() -> float | None:
+            until = feed.trusted_until
+            return until if feed.clock() < until else None
+
+        return mark
+    return reader.data_version if reader.tells_changes else lambda: ""

@@ -75,3 +75,22 @@ def test_people_read_conditions_without_what_declared_types_bring(effect: str, c
         assert str(without_guards(grant.condition)) == condition
     else:
         assert str(without_guards(negate(grant.condition))) == str(negate(grant.written))
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        '(resource.owner == "a" or resource.owner != "a") and resource.amount > 3',
+        "(resource.owner == subject.id or resource.owner != subject.id) and resource.amount > 3",
+        '(resource.title == "" or resource.title != "") and resource.amount > 3',
+        'not has resource.title and (resource.title == "" or resource.title != "")',
+    ],
+)
+def test_what_somebody_wrote_is_never_left_out_as_if_a_declared_type_had_brought_it(condition: str) -> None:
+    feature = (
+        f"resource_types:\n  note: {{actions: [read], properties: {{{TYPES}, title: text}}}}\n"
+        f"grants:\n  - {{allow: editor, to: read, resource: note, when: '{condition}'}}\n"
+    )
+    grant = policy_of({"roles.yaml": ROLES, "features/notes.yaml": feature}).grants[0]
+    assert grant.written is not None
+    assert str(without_guards(grant.written)) == condition

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -145,6 +146,57 @@ def test_a_wrong_password_is_an_error_that_says_what_to_check(postgresql_schema_
     message = error_of(url.render_as_string(hide_password=False))
     assert "no_such_database" in message
     assert "check that" in message
+
+
+def test_a_value_that_is_too_long_for_an_index_is_told_as_that(postgresql_schema_url: str) -> None:
+    engine = open_database(postgresql_schema_url)
+    long = "".join(map(chr, random.Random(1).sample(range(0x4E00, 0x9FFF), 2_000)))  # nothing that could be compressed
+    with pytest.raises(StorageError) as refused, database.writing(engine, None) as connection:
+        connection.execute(text("CREATE TABLE named (name text PRIMARY KEY)"))
+        connection.execute(text("INSERT INTO named VALUES (:name)"), {"name": long})
+    engine.dispose()
+    assert "cannot take what was written: it is longer than the database allows" in str(refused.value)
+    assert "check that the server runs" not in str(refused.value)
+
+
+def test_a_statement_that_the_driver_cannot_send_says_nothing_of_a_server_that_does_not_run(
+    postgresql_schema_url: str,
+) -> None:
+    engine = open_database(postgresql_schema_url)
+    many = {f"p{number}": number for number in range(70_000)}
+    with pytest.raises(StorageError) as refused, database.reading(engine) as connection:
+        connection.execute(text(f"SELECT 1 WHERE 1 IN ({', '.join(f':{name}' for name in many)})"), many)
+    assert "failed: " in str(refused.value)
+    assert "number of parameters" in str(refused.value)
+    with database.reading(engine) as connection:
+        assert connection.execute(text("SELECT 1")).scalar() == 1
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("state", "says"),
+    [
+        ("53100", "has no room left on its disk; make room and try again"),
+        ("53200", "has no memory left for what was asked; give its server more, or ask for less at once"),
+        ("53300", "takes no more connections"),
+        ("54001", "cannot take what was written"),
+        ("57P01", "is being stopped or started"),
+        ("57P03", "is being stopped or started"),
+        ("58030", "failed:"),
+        ("55000", "failed:"),
+        ("08006", "check that the server runs"),
+        ("28P01", "check that the server runs"),
+    ],
+)
+def test_each_error_of_postgresql_is_told_by_its_own_cause(postgresql_schema_url: str, state: str, says: str) -> None:
+    engine = open_database(postgresql_schema_url)
+    raising = f"DO $$ BEGIN RAISE EXCEPTION 'something is wrong' USING ERRCODE = '{state}'; END $$"
+    with pytest.raises(StorageError) as refused, database.reading(engine) as connection:
+        connection.execute(text(raising))
+    engine.dispose()
+    assert says in str(refused.value)
+    assert "something is wrong" in str(refused.value)
+    assert ("check that the server runs" in str(refused.value)) == (state in ("08006", "28P01"))
 
 
 def test_a_lost_connection_is_made_anew(postgresql_schema_url: str) -> None:

@@ -11,9 +11,10 @@ from typing import Literal
 from klausel.core.analysis.decision_table import covering_grants
 from klausel.core.analysis.question_space import Placement, placement_in
 from klausel.core.conditions.outcomes import Known, TruthSpace
-from klausel.core.conditions.simplify import Folded, all_of, any_of, fold, small_space, with_known_atoms
+from klausel.core.conditions.simplify import Folded, all_of, any_of, small_space, with_known_atoms
 from klausel.core.conditions.tree import (
-    Atom,
+    AllOf,
+    AnyOf,
     Attribute,
     Comparison,
     Condition,
@@ -217,7 +218,7 @@ def _permission(grants: Sequence[Grant], known: Known) -> Permission:
     if held == space.everything:
         return Permission("always", None, tuple(sorted(allows, key=grants.index)), ())
     condition = all_of([any_of(list(allows.values())), *denies.values()])
-    condition = fold(condition, lambda atom: _constant(atom, space)) if not isinstance(condition, bool) else condition
+    condition = _without_settled(condition, space)
     assert not isinstance(condition, bool)
     return Permission("when", condition, tuple(allows), tuple(denies))
 
@@ -258,8 +259,20 @@ def _true(space: TruthSpace, part: Folded) -> int:
     return space.true_and_false(part)[0]
 
 
-def _constant(atom: Atom, space: TruthSpace) -> bool | None:
-    return {space.everything: True, 0: False}.get(_true(space, atom))
+def _without_settled(part: Folded, space: TruthSpace) -> Folded:
+    """The condition without the parts that are always, or never, true."""
+    if isinstance(part, bool):
+        return part
+    settled = {space.everything: True, 0: False}.get(_true(space, part))
+    if settled is not None:
+        return settled
+    match part:
+        case AllOf(parts):
+            return all_of([_without_settled(inner, space) for inner in parts])
+        case AnyOf(parts):
+            return any_of([_without_settled(inner, space) for inner in parts])
+        case _:
+            return part
 
 
 def _attributes_in(condition: Condition) -> set[Attribute]:

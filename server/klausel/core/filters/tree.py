@@ -6,10 +6,24 @@ negated but single comparisons, and what is unknown counts as false.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from klausel.core.conditions.tree import Atom, Attribute, Comparison, ListOf, Literal, evaluate_atom, value_of
+from klausel.core.conditions.tree import (
+    Atom,
+    Attribute,
+    Call,
+    Comparison,
+    Computed,
+    ListOf,
+    Literal,
+    Operand,
+    attributes_in,
+    attributes_of,
+    evaluate_atom,
+    value_of,
+)
+from klausel.core.conditions.values import Kind, kind_of
 from klausel.core.terms.identifiers import fault_in_domain_id
 from klausel.core.terms.request import Action, Request, Resource, Subject
 
@@ -107,26 +121,111 @@ def every(parts: Iterable[Filter]) -> Filter:
     found = _parts_of(parts, Every)
     if found is None:
         return False
+    equals = {text: equal for text, part in found.items() if (equal := equal_to(part)) is not None}
     values: dict[Attribute, dict[str, Literal]] = {}
-    for part in found.values():
-        equal = equal_to(part)
-        if equal is not None:
-            attribute, literals = equal
-            known = values.get(attribute, literals)
-            values[attribute] = {text: literal for text, literal in known.items() if text in literals}
+    for attribute, literals in equals.values():
+        known = values.get(attribute, literals)
+        values[attribute] = {text: literal for text, literal in known.items() if text in literals}
+    others = {text: part for text, part in found.items() if text not in equals}
+    if others and not _simplify_others(others, found, values):
+        return False
     kept: dict[str, FilterCondition] = {}
-    for text, part in found.items():
-        equal = equal_to(part)
-        if equal is not None:
-            among = _is_among(equal[0], values[equal[0]].values())
+    for text in found:
+        if text in equals:
+            attribute = equals[text][0]
+            among = _is_among(attribute, values[attribute].values())
             if isinstance(among, bool):
                 return False
             kept[str(among)] = among
-        elif isinstance(part, Missing) and part.attribute in values:
-            return False
-        elif not (isinstance(part, Some) and any(str(inner) in found for inner in part.parts)):
-            kept[text] = part
+        elif text in others:
+            kept[text] = others[text]
     return _joined(kept, Every)
+
+
+def _simplify_others(
+    others: dict[str, FilterCondition], found: dict[str, FilterCondition], values: dict[Attribute, dict[str, Literal]]
+) -> bool:
+    """Takes out what the rest of `and` implies, and from the values what they exclude; False where nothing is left at all."""
+    kinds = set(filter(None, map(_kind_told, found.values()))) if any(map(_kind_asked, others.values())) else set()
+    asks_presence = any(isinstance(part, Missing) or _has(part) is not None for part in others.values())
+    present = {attribute for part in found.values() for attribute in _present_in(part)} if asks_presence else set()
+    there = present | {attribute for part in others.values() if (attribute := _has(part)) is not None}
+    for text, part in list(others.items()):
+        if isinstance(part, Missing) and part.attribute in there:
+            return False
+        narrowing = _narrowing(part)
+        if narrowing is not None and narrowing[0] in values:
+            attribute, fits = narrowing
+            values[attribute] = {text: literal for text, literal in values[attribute].items() if fits(text, literal)}
+            del others[text]
+        elif (
+            _has(part) in present
+            or _kind_asked(part) in kinds
+            or (isinstance(part, Some) and any(str(inner) in found for inner in part.parts))
+        ):
+            del others[text]
+    return True
+
+
+def _has(part: FilterCondition) -> Attribute | None:
+    """The attribute that must be there, whatever it is; None for other parts."""
+    if isinstance(part, Call) and part.function == "has" and part.wanted and isinstance(part.arguments[0], Attribute):
+        return part.arguments[0]
+    return None
+
+
+def _kind_told(part: FilterCondition) -> tuple[Operand, Kind] | None:
+    """What is of a certain kind wherever this comparison with given values is true; None for other parts."""
+    match part:
+        case Comparison(_, Attribute() | Computed() as operand, Literal(value)):
+            kinds = {kind_of(value)}
+        case Comparison(_, Attribute() | Computed() as operand, ListOf(items)):
+            kinds = {kind_of(item.value) for item in items}
+        case _:
+            return None
+    kind = kinds.pop() if len(kinds) == 1 else None
+    return None if kind is None else (operand, kind)
+
+
+def _kind_asked(part: FilterCondition) -> tuple[Operand, Kind] | None:
+    """What must be of a certain kind, and nothing else: `it == value or it != value`; None for other parts."""
+    if not isinstance(part, Some) or len(part.parts) != 2:
+        return None
+    one, other = part.parts
+    if not isinstance(one, Comparison) or not isinstance(other, Comparison):
+        return None
+    is_either = {one.operator, other.operator} == {"==", "!="} and (one.left, one.right) == (other.left, other.right)
+    return _kind_told(one) if is_either else None
+
+
+def _present_in(part: FilterCondition) -> Iterable[Attribute]:
+    """What is there wherever a part is true, apart from `has` itself: all else is unknown of what is missing."""
+    match part:
+        case Missing() | Every() | Call("has"):
+            return ()
+        case Some():
+            asked = _kind_asked(part)
+            return () if asked is None else attributes_in(asked[0])
+        case NamesDomain(attributes) | InDomains(attributes):
+            return attributes
+        case _:
+            return attributes_of(part)
+
+
+def _narrowing(part: FilterCondition) -> tuple[Attribute, Callable[[str, Literal], bool]] | None:
+    """The attribute of which a part excludes values, or asks the kind, and whether a value, with its text, is left."""
+    asked = _kind_asked(part)
+    if asked is not None and isinstance(asked[0], Attribute):
+        return asked[0], lambda _, literal: kind_of(literal.value) == asked[1]
+    match part:
+        case Comparison("!=", Attribute() as attribute, Literal() as literal):
+            items: tuple[Literal, ...] = (literal,)
+        case Comparison("not in", Attribute() as attribute, ListOf(items)):
+            pass
+        case _:
+            return None
+    texts, kinds = set(map(_text, items)), {kind_of(item.value) for item in items}
+    return attribute, lambda text, literal: text not in texts and kinds <= {kind_of(literal.value)}
 
 
 def some(parts: Iterable[Filter]) -> Filter:

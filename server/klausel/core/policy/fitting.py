@@ -7,7 +7,7 @@ deny any that is false in the same cases.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Literal as Choice
 
@@ -24,6 +24,8 @@ from klausel.core.conditions.tree import (
     ListOf,
     Literal,
     Operand,
+    attributes_in,
+    attributes_of,
     evaluate,
     negate,
     operands_of,
@@ -67,18 +69,30 @@ def without_guards(condition: Condition) -> Condition:
     """The condition as people read it: without what stands in it for declared types alone, beside what it guards."""
     if not isinstance(condition, AllOf | AnyOf):
         return condition
-    guards = list(filter(_is_guard, condition.parts)) if isinstance(condition, AllOf) else []
-    parts = [without_guards(part) for part in condition.parts if part not in guards]
-    return _joined(type(condition), parts) if parts else condition
+    parts = condition.parts
+    if isinstance(condition, AllOf):
+        read = {attribute for part in parts for attribute in _there_if_true(part)}
+        parts = tuple(part for part in parts if not _is_guard(part, read))
+    return _joined(type(condition), map(without_guards, parts))
 
 
-def _is_guard(part: Condition) -> bool:
+def _there_if_true(part: Condition) -> Iterable[Attribute]:
+    """The attributes that are there wherever an atom is true; none of other conditions."""
+    if isinstance(part, AllOf | AnyOf) or (isinstance(part, Call) and (part.function, part.wanted) == ("has", False)):
+        return ()
+    return () if _is_guard(part) else attributes_of(part)
+
+
+def _is_guard(part: Condition, of: Collection[Attribute] | None = None) -> bool:
+    """Whether a part asks for a declared type, as those that types bring; `of` any attribute, or one of these."""
     match part:
-        case AnyOf((Comparison("==") as one, Comparison("!=") as other)):
-            return negate(one) == other
-        case Call("overlaps", (Attribute(), ListOf(items)), wanted=False):
-            return all(item.value in _NEVER_SENT.values() for item in items)
-    return False
+        case AnyOf((Comparison("==", operand, Literal(sample)) as one, Comparison("!=") as other)):
+            is_one = negate(one) == other and (type(sample), sample) in _SAMPLES_OF_GUARDS
+        case Call("overlaps", (Attribute() as operand, ListOf(items)), wanted=False):
+            is_one = all(item.value in _NEVER_SENT.values() for item in items)
+        case _:
+            return False
+    return is_one and (of is None or any(attribute in of for attribute in attributes_in(operand)))
 
 
 def _joined(kind: type[AllOf] | type[AnyOf], parts: Iterable[Condition]) -> Condition:
@@ -173,6 +187,9 @@ def _same_kind(atom: Comparison, left: Attribute, right: Attribute, declarations
 
 _SAMPLES: Mapping[str | None, str | int | bool] = {"text": "", "number": 0, "boolean": True}
 """A value of each kind that conditions compare as it is sent."""
+
+
+_SAMPLES_OF_GUARDS = [(type(sample), sample) for sample in (*_SAMPLES.values(), _SOME_TIME)]
 
 
 def _being(attribute: Attribute, type_: object) -> Iterator[Condition]:

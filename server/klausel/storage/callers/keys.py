@@ -15,6 +15,7 @@ from sqlalchemy import BigInteger, Column, Engine, MetaData, Row, String, Table,
 
 from klausel.core.terms.caller import Caller
 from klausel.storage.sql.database import reading, writing
+from klausel.storage.sql.revisions import notify
 
 PREFIX = "klausel_"
 """What every key begins with, so that scanners find one that was published by mistake."""
@@ -108,12 +109,15 @@ class KeyStore:
         yield from map(key_of_row, rows)
 
     def revoke(self, id_: str) -> bool:
-        """Revokes the key with an id from now on; whether there was one that was not revoked."""
+        """Revokes the key with an id from now on, and tells all processes; whether there was one that was not revoked."""
         if not self._is_there():
             return False
         with writing(self._engine, ()) as connection:
             statement = update(KEYS).where(KEYS.c.id == id_, KEYS.c.revoked.is_(None))
-            return connection.execute(statement.values(revoked=int(time.time()))).rowcount > 0
+            is_done = connection.execute(statement.values(revoked=int(time.time()))).rowcount > 0
+            if is_done:
+                notify(connection)
+        return is_done
 
     def note_use(self, ids: Collection[str], when: int) -> None:
         """Notes when keys were used last."""

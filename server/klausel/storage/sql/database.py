@@ -260,7 +260,15 @@ _POSTGRESQL_CURES = {
     "57014": "took too long for what was asked; see what holds it up, and try again",
     "42501": "refuses the rights that are needed; let the user create tables in its schema, and read and write them",
     "25006": "is read-only; name its primary server with --database",
+    "53100": "has no room left on its disk; make room and try again",
+    "53200": "has no memory left for what was asked; give its server more, or ask for less at once",
+    "53300": "takes no more connections; let others go, or raise max_connections of its server",
+    "54": "cannot take what was written: it is longer than the database allows; write less at once, or shorter",
+    "57P": "is being stopped or started; try again in a moment",
 }
+"""By their SQLSTATE, or its beginning."""
+_NO_WAY_IN = ("08", "28", "3D")
+"""How the SQLSTATE begins of those that tell of a server that is not there, or lets nobody in."""
 
 
 def _sentence(url: URL, error: Exception, limits: Limits) -> str:
@@ -273,15 +281,23 @@ def _sentence(url: URL, error: Exception, limits: Limits) -> str:
             if sign in first_line:
                 return f"{place_of(url)} {cure.format(seconds=limits.lock_seconds)} ({first_line})"
         return f"{place_of(url)} failed: {first_line}"
-    known = _POSTGRESQL_CURES.get(getattr(original, "sqlstate", None) or "")
+    state = getattr(original, "sqlstate", None) or ""
+    known = next((cure for start, cure in _POSTGRESQL_CURES.items() if state.startswith(start)), None)
     if known is not None:
         return f"{place_of(url)} {known.format(seconds=limits.lock_seconds)} ({first_line})"
-    if type(original).__name__ in {"OperationalError", "ConnectionTimeout", "InterfaceError", "TimeoutError"}:
+    if state.startswith(_NO_WAY_IN) or (not state and _is_no_way_in(error, original)):
         return (
             f"{place_of(url)} cannot be used: {first_line}; "
             "check that the server runs and that host, port, user, password and name in the database URL are right"
         )
     return f"{place_of(url)} failed: {first_line}"
+
+
+def _is_no_way_in(error: Exception, original: BaseException) -> bool:
+    """Whether an error without an SQLSTATE is of a connection: it was not made, or it broke."""
+    if isinstance(error, DBAPIError) and error.statement is not None and not error.connection_invalidated:
+        return False  # the driver itself refused what it was to send, and the connection is as good as ever
+    return type(original).__name__ in {"OperationalError", "ConnectionTimeout", "InterfaceError", "TimeoutError"}
 
 
 def _without_secrets(url: URL, message: str) -> str:

@@ -47,6 +47,12 @@ def own_write(connection: Connection) -> Iterator[None]:
         connection.execute(select(func.set_config(OWN_WRITE_SETTING, "", True)))
 
 
+def notify(connection: Connection) -> None:
+    """Tells who listens on PostgreSQL, at commit, that something was written that is no change of role assignments."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_notify(CHANNEL, func.concat(State.lineage, "-"))).select_from(State))
+
+
 def log_change(connection: Connection, subjects: frozenset[str] | None) -> StoreChange:
     """Counts the revision up, logs whom it changed, in the caller's transaction, and tells who listens; None: perhaps everybody.
 
