@@ -14,20 +14,20 @@ import random
 import statistics
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 import psycopg
 
+from faults.storm import Storm, in_words, watch
 from faults.under_load import ROOT, Database, Replica, running_database
 from klausel.client import Klausel, Resource
 
 ROWS_OF_ACCOUNT = 100
 QUESTIONS = 2000
-WRITERS = 4
 PARTITIONS = 32
 _LOOKUP = "SELECT v1, v2 FROM {} WHERE v0 = %s"
 
@@ -122,58 +122,18 @@ def decisions(url: str, accounts: int) -> None:
 
 def storm(database: str, url: str, per_second: int, seconds: float, accounts: int) -> None:
     """Measures decisions while others write by plain SQL, each write with its notification, and how long until each is seen."""
-    over = threading.Event()
-    written = [0] * WRITERS
+    chance = random.Random(8)
+    with Storm(database, per_second) as writers, Klausel(url) as client, ThreadPoolExecutor(1) as pool:
+        watched = pool.submit(watch, database, [url], seconds)
 
-    def write(number: int) -> None:
-        with psycopg.connect(database, autocommit=True) as connection:
-            began = time.monotonic()
-            while not over.is_set():
-                person = f"user:storm-{number}-{written[number] % 1000}"
-                adds = written[number] // 1000 % 2 == 0
-                connection.execute(
-                    "INSERT INTO casbin_rule (ptype, v0, v1, v2) VALUES ('g', %s, 'user', 'a1')"
-                    if adds
-                    else "DELETE FROM casbin_rule WHERE v0 = %s AND v1 = 'user' AND v2 = 'a1'",
-                    [person],
-                )
-                written[number] += 1
-                time.sleep(max(0.0, began + written[number] * WRITERS / per_second - time.monotonic()))
+        def question(account: int) -> Callable[[], object]:
+            quiz = Resource("quiz", "q", {"account": f"a{account}"})
+            return lambda: client.evaluate(f"user:a{account}-p1", "create", quiz)
 
-    threads = [threading.Thread(target=write, args=(number,)) for number in range(WRITERS)]
-    for thread in threads:
-        thread.start()
-    chance, lags, took = random.Random(8), list[float](), list[float]()
-    began = time.monotonic()
-    with Klausel(url) as client, psycopg.connect(database, autocommit=True) as connection:
-        quiz = Resource("quiz", "q", {"account": "a2"})
-        while time.monotonic() - began < seconds:
-            adds = len(lags) % 2 == 0
-            connection.execute(
-                "INSERT INTO casbin_rule (ptype, v0, v1, v2) VALUES ('g', 'user:seen', 'account_manager', 'a2')"
-                if adds
-                else "DELETE FROM casbin_rule WHERE v0 = 'user:seen'"
-            )
-            committed = time.monotonic()
-            while client.evaluate("user:seen", "create", quiz).allowed != adds:
-                pass
-            lags.append(time.monotonic() - committed)
-            for _ in range(20):
-                account, asked = chance.randrange(min(accounts, 20)), time.monotonic()
-                client.evaluate(f"user:a{account}-p1", "create", Resource("quiz", "q", {"account": f"a{account}"}))
-                took.append(time.monotonic() - asked)
-    lasted = time.monotonic() - began
-    over.set()
-    for thread in threads:
-        thread.join()
-    took.sort()
-    lags.sort()
-    say(
-        f"{sum(written) / lasted:.0f} writes a second by plain SQL for {lasted:.0f} s",
-        f"decisions about known people {1000 * statistics.median(took):.2f} ms in the middle, p99"
-        f" {1000 * took[int(len(took) * 0.99)]:.2f} ms; a change was seen after {1000 * statistics.median(lags):.0f} ms in the"
-        f" middle, {1000 * lags[-1]:.0f} ms at most",
-    )
+        asked = timed([question(chance.randrange(min(accounts, 20))) for _ in range(QUESTIONS)])
+        (lags,) = watched.result()
+    say(f"{writers.per_second:.0f} writes a second by plain SQL, decisions about known people", asked)
+    say("a change by plain SQL meanwhile", in_words(lags))
 
 
 def partitions(database: str, accounts: int) -> None:

@@ -20,6 +20,11 @@ from faults.under_load import ROOT, Database, Load, Replica, free_port, running_
 NOT_INSTALLED = 77
 
 
+def pgbouncer() -> str | None:
+    """Where the program is."""
+    return shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
+
+
 class PgBouncer:
     """A pooler in transaction mode before a database, with few connections to it."""
 
@@ -47,7 +52,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=10.0)
     given = parser.parse_args()
-    program = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
+    program = pgbouncer()
     if program is None:
         print("SKIPPED: PgBouncer is not installed, so nothing tells how Klausel does behind it")
         raise SystemExit(NOT_INSTALLED)
@@ -63,13 +68,12 @@ def main() -> None:
                         replica.wait()
                     load = Load([replica.url for replica in replicas])
                     time.sleep(given.seconds)
-                    load.end()
+                    load.end(database.url)
                 finally:
                     for replica in replicas:
                         replica.close()
-                counts = ", ".join(f"{count} {what}" for what, count in sorted(load.counts.items()))
-                print(f"behind PgBouncer, {'with' if listening else 'without'} --listen-url: {counts}", flush=True)
-                is_wrong |= any(what.isupper() or "failed" in what for what in load.counts)
+                print(f"behind PgBouncer, {'with' if listening else 'without'} --listen-url: {load.told()}", flush=True)
+                is_wrong |= bool(load.faults) or any("failed" in what for what in load.counts)
         finally:
             pooler.close()
             database.stop()

@@ -2,15 +2,17 @@
 
     PYTHONPATH=server:scripts python -m faults.under_load --seconds 5 --pause 30
 
-As root, PostgreSQL's programs run as the user postgres. Each client grants and revokes a role of a person of its own, and asks
-either replica what holds, with the token of its write. After a write that was acknowledged every answer is known: another
-allow is a wrong one, a deny that is no failure is a write lost. Prints figures for each fault; exit code 1 when one is wrong.
+As root, PostgreSQL's programs run as the user postgres. Each client grants and revokes a role of two people of its own in one
+write, and asks either replica what holds, with the token of its write. After a write that was acknowledged every answer is
+known: another allow is a wrong one, a deny that is no failure is a write lost. Each fault happens a second time with questions
+without a token. Prints figures; exit code 1 when one is wrong.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import os
 import random
 import signal
@@ -24,11 +26,18 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psycopg
+
 from klausel.client import CallFailed, Klausel, Resource
 
 ROOT = Path(__file__).parents[2]
 CLIENTS = 6
 SECONDS_BETWEEN_KILLS = 0.5
+MAX_STALENESS = 1.0
+"""As `klausel serve` has it by itself."""
+STALENESSES_AT_REST = 3.0
+"""How long people who are asked about without a token stay as they are."""
+MOST_SECONDS = 5.0
 RESOURCE = Resource("quiz", "q1", {"account": "acme"})
 
 
@@ -49,35 +58,53 @@ def call_postgresql(folder: Path, name: str, *arguments: str) -> None:
 class Database:
     """A PostgreSQL in a folder of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, options: str = "") -> None:
         self.user = "postgres" if os.getuid() == 0 else None
-        self._folder, self.port = folder, free_port()
+        self._folder, self._options, self.port = folder, options, free_port()
         if self.user:
             subprocess.run(["chown", self.user, str(folder)], check=True)
-        self._call("initdb", "-D", str(folder / "data"), "-U", "postgres", "-A", "trust")
+        self._call("initdb", "--no-sync", "-D", str(folder / "data"), "-U", "postgres", "-A", "trust")
         self.url = f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
 
     def start(self) -> None:
         """Starts it, and waits until it answers."""
-        options = f"-p {self.port} -h 127.0.0.1 -k {self._folder}"
+        options = f"-p {self.port} -h 127.0.0.1 -k {self._folder} {self._options}"
         self._call("pg_ctl", "-w", "-D", str(self._folder / "data"), "-l", str(self._folder / "log"), "-o", options, "start")
 
     def stop(self, mode: str = "fast") -> None:
         """Ends it and every connection to it at once; with the mode `immediate`, as a crash would."""
         self._call("pg_ctl", "-w", "-m", mode, "-D", str(self._folder / "data"), "stop")
 
+    def send(self, number: signal.Signals) -> None:
+        """Sends a signal to all processes of it."""
+        first = int((self._folder / "data" / "postmaster.pid").read_text().split()[0])
+        for process in family_of(first):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, number)
+
     def _call(self, name: str, *arguments: str) -> None:
         call_postgresql(self._folder, name, *arguments)
 
 
+def family_of(process: int) -> list[int]:
+    """A process and its descendants."""
+    found, left = [], [process]
+    while left:
+        found.append(left.pop())
+        for thread in Path(f"/proc/{found[-1]}/task").glob("*/children"):
+            with contextlib.suppress(OSError):
+                left += map(int, thread.read_text().split())
+    return found
+
+
 @contextlib.contextmanager
-def running_database(under: str | None = None) -> Iterator[tuple[Path, Database]]:
+def running_database(under: str | None = None, options: str = "") -> Iterator[tuple[Path, Database]]:
     """A folder for a while, and a database that was started in it; whoever stops the database does so inside."""
     with tempfile.TemporaryDirectory(dir=under) as name:
         folder = Path(name)
         folder.chmod(0o755)
         (folder / "database").mkdir()
-        database = Database(folder / "database")
+        database = Database(folder / "database", options)
         database.start()
         yield folder, database
 
@@ -96,12 +123,7 @@ class Replica:
 
     def family(self) -> list[int]:
         """The processes of it, the first one and its descendants."""
-        found, left = [], [self._process.pid]
-        while left:
-            found.append(left.pop())
-            for thread in Path(f"/proc/{found[-1]}/task").glob("*/children"):
-                left += map(int, thread.read_text().split())
-        return found
+        return family_of(self._process.pid)
 
     def kill_a_worker(self) -> None:
         """Kills the newest of its workers, at once."""
@@ -129,10 +151,14 @@ class Replica:
 
 
 class Load:
-    """Clients that write and ask until `is_over`, and count what came of it."""
+    """Clients that write and ask until `is_over`, and count what came of it; what is in capitals must not be.
 
-    def __init__(self, urls: list[str]) -> None:
-        self._urls = urls
+    With tokens every question asks for the state after the write before it. Without them, writes go to the first replica, and
+    answers of all are known once `max_staleness` has passed: nothing but that bound keeps what is old from being told.
+    """
+
+    def __init__(self, urls: list[str], max_staleness: float = MAX_STALENESS, with_tokens: bool = True) -> None:
+        self._urls, self._max_staleness, self._with_tokens = urls, max_staleness, with_tokens
         self.is_over = False
         self.counts: Counter[str] = Counter()
         self.last_success = 0.0
@@ -140,38 +166,75 @@ class Load:
         for thread in self._threads:
             thread.start()
 
-    def end(self) -> None:
-        """Ends the clients."""
+    @property
+    def faults(self) -> dict[str, int]:
+        """What must not be, and how often it was."""
+        return {what: count for what, count in self.counts.items() if what.isupper()}
+
+    def told(self) -> str:
+        """The counts, in words."""
+        return ", ".join(f"{count} {what}" for what, count in sorted(self.counts.items()))
+
+    def end(self, database: str) -> None:
+        """Ends the clients, and looks in the database for writes that are half done."""
         self.is_over = True
         for thread in self._threads:
             thread.join()
+        with psycopg.connect(database) as connection:
+            for _ in connection.execute(_HALVES):
+                self.counts["WRITES HALF DONE"] += 1
 
     def _run(self, number: int) -> None:
-        chance, person = random.Random(number), f"user:under-load-{number}"
-        row = {"subject": person, "role": "account_manager", "domain": "acme"}
-        clients = [Klausel(url, seconds=5.0, retries=0) for url in self._urls]
-        known: bool | None = None
-        token: str | None = None
-        while not self.is_over:
-            wanted = chance.random() < 0.5
-            try:
-                rows = [row]
-                token = chance.choice(clients).assign(rows if wanted else [], [] if wanted else rows)
-                known = wanted
-                self.counts["writes acknowledged"] += 1
-                self.last_success = time.monotonic()
-            except CallFailed:
-                # Done or not: nobody knows.
-                known = None
-                self.counts["writes failed"] += 1
-            for _ in range(4):
-                client = chance.choice(clients)
-                client.at_least = token
-                answer = client.evaluate(person, "create", RESOURCE)
-                kind = "answers failed" if answer.failed else "answers"
-                self.counts[kind] += 1
-                if known is not None and not answer.failed and answer.allowed != known:
-                    self.counts["WRONG ALLOWS" if answer.allowed else "WRITES LOST"] += 1
+        # A replica that is paused must not keep those without tokens from asking another one.
+        seconds = MOST_SECONDS if self._with_tokens else self._max_staleness
+        pair, chance = _Pair(f"user:under-load-{number}"), random.Random(number)
+        with contextlib.ExitStack() as stack:
+            writing, asking = (
+                [stack.enter_context(Klausel(url, seconds=most, retries=0)) for url in self._urls]
+                for most in (MOST_SECONDS, seconds)
+            )
+            while not self.is_over:
+                if self._with_tokens:
+                    self._write(chance.random() < 0.5, chance.choice(writing), pair)
+                elif time.monotonic() > pair.written_at + STALENESSES_AT_REST * self._max_staleness:
+                    self._write(not pair.known, writing[0], pair)
+                for _ in range(4):
+                    self._ask(chance, chance.choice(asking), pair)
+
+    def _ask(self, chance: random.Random, client: Klausel, pair: _Pair) -> None:
+        client.at_least = pair.token if self._with_tokens else None
+        asked_at = time.monotonic()
+        answer = client.evaluate(chance.choice(pair.people), "create", RESOURCE)
+        self.counts["answers failed" if answer.failed else "answers"] += 1
+        is_known = self._with_tokens or asked_at > pair.written_at + self._max_staleness
+        if is_known and pair.known is not None and not answer.failed and answer.allowed != pair.known:
+            self.counts["WRONG ALLOWS" if answer.allowed else "WRITES LOST"] += 1
+
+    def _write(self, wanted: bool, client: Klausel, pair: _Pair) -> None:
+        rows = [{"subject": person, "role": "account_manager", "domain": "acme"} for person in pair.people]
+        try:
+            pair.token = client.assign(rows if wanted else [], [] if wanted else rows)
+            pair.known = wanted
+            self.counts["writes acknowledged"] += 1
+            self.last_success = time.monotonic()
+        except CallFailed:
+            # Done or not: nobody knows.
+            pair.known = None
+            self.counts["writes failed"] += 1
+        pair.written_at = time.monotonic()
+
+
+class _Pair:
+    """Two people who get and lose a role together; `known` says whether they have it, None where nobody knows."""
+
+    def __init__(self, name: str) -> None:
+        self.people = (f"{name}-a", f"{name}-b")
+        self.known: bool | None = None
+        self.token: str | None = None
+        self.written_at = float("-inf")
+
+
+_HALVES = "SELECT left(v0, -2) FROM casbin_rule WHERE v0 LIKE 'user:under-load-%' GROUP BY 1 HAVING count(*) <> 2"
 
 
 def main() -> None:
@@ -208,17 +271,17 @@ def main() -> None:
                 "workers killed": killed,
                 "replica paused and woken": paused,
             }
-            for fault, happen in faults.items():
-                load = Load([replica.url for replica in replicas])
+            for (fault, happen), with_tokens in itertools.product(faults.items(), (True, False)):
+                load = Load([replica.url for replica in replicas], with_tokens=with_tokens)
                 time.sleep(2)
                 happen()
                 healed = time.monotonic()
                 time.sleep(5)
-                load.end()
+                load.end(database.url)
                 recovers = load.last_success > healed
-                counts = ", ".join(f"{count} {what}" for what, count in sorted(load.counts.items()))
-                print(f"{fault}: {counts}; {'recovered' if recovers else 'DID NOT RECOVER'}", flush=True)
-                is_wrong |= not recovers or any(what.isupper() for what in load.counts)
+                how = f"{fault}, {'with' if with_tokens else 'without'} tokens"
+                print(f"{how}: {load.told()}; {'recovered' if recovers else 'DID NOT RECOVER'}", flush=True)
+                is_wrong |= not recovers or bool(load.faults)
         finally:
             for replica in replicas:
                 replica.close()

@@ -51,8 +51,13 @@ class Proxy:
         with contextlib.suppress(OSError):
             while True:
                 here, _ = self._listener.accept()
-                there = socket.create_connection(self._target)
-                self._sockets += [here, there]
+                self._sockets.append(here)
+                try:
+                    there = socket.create_connection(self._target)
+                except OSError:
+                    here.close()
+                    continue
+                self._sockets.append(there)
                 for source, sink in ((here, there), (there, here)):
                     threading.Thread(target=self._pass_on, args=(source, sink), daemon=True).start()
 
@@ -71,15 +76,19 @@ class OwnPostgres:
     def __init__(self, folder: Path, user: str | None) -> None:
         self._folder, self._user = folder, user
         self.port = free_port()
-        self._run(_program("initdb"), "-D", str(folder / "data"), "-U", "postgres", "-A", "trust", "--no-sync")
+        self._run(program_or_skip("initdb"), "-D", str(folder / "data"), "-U", "postgres", "-A", "trust", "--no-sync")
         options = ["-p", str(self.port), "-h", "127.0.0.1", "-k", str(folder), "-c", "fsync=off"]
         log = (folder / "log").open("wb")
         self._process = subprocess.Popen(
-            [_program("postgres"), "-D", str(folder / "data"), *options], stdout=log, stderr=log, user=user, cwd=folder
+            [program_or_skip("postgres"), "-D", str(folder / "data"), *options],
+            stdout=log,
+            stderr=log,
+            user=user,
+            cwd=folder,
         )
         log.close()
         give_up_at = time.monotonic() + SECONDS_TO_START
-        while subprocess.run([_program("pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]).returncode:
+        while subprocess.run([program_or_skip("pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]).returncode:
             assert time.monotonic() < give_up_at, (folder / "log").read_text()
             time.sleep(0.1)
         self.url = f"postgresql+psycopg://postgres@127.0.0.1:{self.port}/postgres"
@@ -109,10 +118,11 @@ class OwnPostgres:
         assert done.returncode == 0, done.stderr
 
 
-def _program(name: str) -> str:
+def program_or_skip(name: str) -> str:
+    """Where a program of PostgreSQL is; skips the test without it."""
     found = shutil.which(name) or next(map(str, Path("/usr/lib/postgresql").glob(f"*/bin/{name}")), None)
     if found is None:
-        pytest.skip(f"PostgreSQL's own {name} is not installed, so nothing tells what its freezing does")
+        pytest.skip(f"PostgreSQL's own {name} is not installed, so nothing tells what its faults do")
     return found
 
 
@@ -120,7 +130,7 @@ def _program(name: str) -> str:
 def own_postgres() -> Iterator[OwnPostgres]:
     """A server that the test may freeze; skipped where PostgreSQL's programs are missing."""
     for name in ("initdb", "postgres", "pg_isready"):
-        _program(name)
+        program_or_skip(name)
     user = None
     if os.getuid() == 0:
         # It refuses to run as root.

@@ -25,6 +25,7 @@ from klausel.core.records.shared_line import SharedLine, count_decisions
 from klausel.core.records.shared_values import LARGE_BYTES, SharedValues
 from klausel.core.records.single_record import row_of, table_of
 from klausel.core.terms.masking import Masks
+from klausel.storage.sql.steps import in_steps
 
 MOST_WAITING_BYTES = 64 * 1024 * 1024
 SHARE_OF_A_CALLER = 20
@@ -395,8 +396,8 @@ class DecisionLog:
         while True:
             taken = self._take()
             if taken:
-                for start in range(0, len(taken), LINES_PER_WRITE):
-                    self._write(taken[start : start + LINES_PER_WRITE])
+                for some in in_steps(taken, LINES_PER_WRITE):
+                    self._write(some)
             elif self._is_ending():
                 break
             # Some more come meanwhile, and are written together. Nobody wakes this thread: that would cost each answer more.
