@@ -35,6 +35,7 @@ from klausel.storage.assignments.holders import FIRST_PEOPLE, subjects_of_type, 
 from klausel.storage.assignments.known_domains import ids_below, is_known
 from klausel.storage.entities.finding import FIRST_ENTITIES, entities_wanted
 from klausel.storage.entities.narrowing import Wanted, few_by_value
+from klausel.storage.sql.steps import in_steps
 
 MOST_BY_VALUE = 500
 """Up to so many subjects are looked at one by one because of what is stored of them, whatever they hold."""
@@ -139,7 +140,7 @@ class Search:
     ) -> Iterator[tuple[str, Held, Entity | None]]:
         """The ids of people with what they hold, and what is stored of them: read for many at once."""
         are_stored = type_ in self._policy.stored_subjects
-        while read := list(islice(people, at_first)):
+        for read in in_steps(people, at_first):
             named = [(parts[1], held) for key, held in read if (parts := split_subject_key(key)) is not None]
             keys: list[EntityKey] = [("subject", type_, id_) for id_, _ in named] if are_stored else []
             if keys:
