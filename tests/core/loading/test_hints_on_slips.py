@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from problem_cases import all_cases
 
-
 CASES = {case.name: case for case in all_cases()}
 HINTS = {
     ("values_that_are_nearly_right", "features/notes.yaml", 6): ("READ", "zone: 2027-06-30T18:00:00+02:00"),
