@@ -14,7 +14,7 @@ from functools import lru_cache
 EVERY = "*"
 EVERYWHERE = EVERY
 _SIGNS = frozenset("*/\\?,:")
-_QUOTES = frozenset('“”„‟«»"')
+_QUOTES = frozenset("“”„‟«»")
 _ESCAPE = re.compile("%[0-9a-fA-F]{2}")
 
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from klausel.core.conditions.functions import WITH_A_PART, WITH_A_PATTERN, WITH_NETWORKS
+from klausel.core.conditions.functions import WITH_A_PART, WITH_A_PATH, WITH_A_PATTERN, WITH_NETWORKS
 from klausel.core.conditions.tree import (
     Atom,
     Attribute,
@@ -67,7 +67,7 @@ def _oddities(text: str, atom: Atom, types_of_ids: Mapping[str, set[str]]) -> It
         yield f"this asks whether {first} {function.replace('_', ' ')} {other}", f"write {function}({other}, {first})"
     elif function in WITH_NETWORKS and text.endswith((".0", "::")):
         yield f'"{text}" is one address, not a network', f'write how many bits are given, such as "{text}/{_bits(text)}"'
-    elif function == "matches_path" and any("**" in part and part != "**" for part in text.split("/")):
+    elif function in WITH_A_PATH and any("**" in part and part != "**" for part in text.split("/")):
         hint = "let it stand alone between slashes, for any number of parts; or write `*`, for what is inside of one"
         yield f'a `**` stands beside other signs in "{text}", and means no more than `*` there', hint
     elif text[0] in _QUOTES and text[-1] in _QUOTES:
