@@ -118,9 +118,9 @@ def _value(operand: Operand, value_of: ValueOf) -> Value:
 def _compared(operator: str, left: Value, right: Value) -> Condition:
     """Whether a comparison is certainly true: of each kind that both can have."""
     check_exact(left, right)
-    for one, other in ((left, right), (right, left)):
-        if isinstance(one, Known) and not can_be_held(one.value):
-            text = other.as_("string")
+    for this, that in ((left, right), (right, left)):
+        if isinstance(this, Known) and not can_be_held(this.value):
+            text = that.as_("string")
             return false() if operator != "!=" or text is None else text.is_not(None)
     if operator == "==" and isinstance(right, Known):
         return left.equals(right.value)
@@ -144,8 +144,8 @@ def _listed(wanted: bool, item: Value, values: Sequence[Scalar | None]) -> Condi
         check_exact(item, Known(one))
     by_kind = {kind: [value for value in known if kind_of(value) == kind] for kind in (*KINDS, "time")}
     if wanted:
-        held = {kind: [value for value in some if can_be_held(value)] for kind, some in by_kind.items()}
-        return any_of([item.is_among(kind, some) for kind, some in held.items() if some])
+        by_kind = {kind: [value for value in some if can_be_held(value)] for kind, some in by_kind.items()}
+        return any_of([item.is_among(kind, some) for kind, some in by_kind.items() if some])
     kinds = [kind for kind, some in by_kind.items() if some]
     if not values:
         return _is_scalar(item)
