@@ -6,7 +6,7 @@ import functools
 import io
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn, TextIO
@@ -17,7 +17,7 @@ from tqdm import tqdm
 from klausel.cli.assignment_file import AssignmentFile, BrokenFile, RowWriter
 from klausel.cli.change_options import MOST_SHOWN, Change, makes_change, takes_origin
 from klausel.cli.command_group import CommandGroup
-from klausel.cli.database_options import database_option, open_existing_database
+from klausel.cli.database_options import assignments_at, database_option
 from klausel.cli.moments import duration_of, instant_of, moment_of
 from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit
 from klausel.cli.output import say
@@ -29,7 +29,6 @@ from klausel.core.records.change_record import Origin
 from klausel.core.terms.moment import instant_text
 from klausel.service.role_giving import MayNotGive, OnBehalf, on_behalf_origin
 from klausel.storage.assignments.store import AssignmentStore, ForbiddenState, ImportResult, InvalidAssignments
-from klausel.storage.schema import open_database
 
 
 @click.group(cls=CommandGroup)
@@ -95,7 +94,7 @@ def import_(file: Path, change: Change, guard: OnBehalf | None) -> None:
       klausel assignments import people.csv --by cara --reason "new team" --ticket HR-12
     """
     roles = _roles(change, guard)
-    with closing(AssignmentStore(open_database(change.database))) as store:
+    with assignments_at(change.database, creates=True) as store:
         result = import_file(store, roles, file, change.origin, guard)
     times = f" ({result.changed} of them with other times)" if result.changed else ""
     say(f"{result.added} added{times}, {result.already_there} there already; revision {result.revision}")
@@ -153,7 +152,7 @@ def rename_role(old: str, new: str, change: Change) -> None:
     roles = change.policy().roles
     if new not in roles.roles:
         fail(f'unknown role "{new}"; {hint_on_role(new, roles.roles)}')
-    with closing(AssignmentStore(open_existing_database(change.database))) as store, _refusals_explained():
+    with assignments_at(change.database) as store, _refusals_explained():
         revision, count = store.rename_role(roles, old, new, change.origin)
     say(f"{count} role assignments renamed from {old} to {new}; revision {revision}")
 
@@ -188,7 +187,7 @@ def grant(
     """
     row = _row_named(subject, role, domain)._replace(starts=starts, ends=ends)
     roles = _roles(change, guard)
-    with closing(AssignmentStore(open_database(change.database))) as store, _refusals_explained():
+    with assignments_at(change.database, creates=True) as store, _refusals_explained():
         before = store.revision()
         revision = store.write(roles, [row], (), change.origin, guard)
     told = "granted" if revision != before else "is there already:"
@@ -213,7 +212,7 @@ def revoke(subject: str, role: str, domain: str, change: Change, guard: OnBehalf
     """
     roles = _roles(change, guard)
     row = _row_named(subject, role, domain)
-    with closing(AssignmentStore(open_existing_database(change.database))) as store, _refusals_explained():
+    with assignments_at(change.database) as store, _refusals_explained():
         before = store.revision()
         revision = store.write(roles, (), [row], change.origin, guard)
     if revision == before:
@@ -241,7 +240,7 @@ def purge_ended(before: int, origin: Origin, database: str) -> None:
     Example:
       klausel assignments purge-ended --before 2026-01-01 --by cara --reason "kept for a year"
     """
-    with closing(AssignmentStore(open_existing_database(database))) as store:
+    with assignments_at(database) as store:
         try:
             revision, count = store.purge_ended(before / 1_000_000, origin)
         except ValueError as error:
@@ -295,7 +294,7 @@ def export(file: Path | None, ended: bool, within: int | None, database: str) ->
     """
     if ended and within is not None:
         raise click.UsageError("--ended and --ending-within are two lists; ask for one of them")
-    with closing(AssignmentStore(open_existing_database(database))) as store:
+    with assignments_at(database) as store:
         now = store.clock()
         bounds: tuple[str | None, str | None] = (None, None)
         if ended:

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from klausel.cli.assignment_file import RowWriter
 from klausel.cli.command_group import CommandGroup
-from klausel.cli.database_options import database_option, open_existing_database
+from klausel.cli.database_options import database_at, database_option
 from klausel.cli.formats import format_option
 from klausel.cli.moments import moment_of
 from klausel.cli.options import EXIT_PROBLEMS, fail, model_option, open_policies
@@ -123,7 +123,7 @@ def show(
     role_names = roles.names_of_one(role) if roles and role else ()
     filters = Filters(subject, role, role_names=role_names, **wanted)  # type: ignore[arg-type]
     stored = _entity_filters(subject, resource, **wanted)
-    with _opened(database) as engine:
+    with database_at(database) as engine:
         found: list[Iterable[Change]] = []
         if only != "properties" and resource is None:
             found.append(LogReader(engine).changes(filters, limit))
@@ -187,7 +187,7 @@ def state(moment: int, subject: str | None, domain: str | None, database: str) -
       klausel audit state --at 2026-03-01 > people.csv
       klausel audit state --at 2026-03-01T12:00:30+01:00 --subject user:ann
     """
-    with _opened(database) as engine:
+    with database_at(database) as engine:
         reader = LogReader(engine)
         try:
             found = reader.at(moment)
@@ -254,7 +254,7 @@ def verify(
             if signed.setdefault(checkpoint.number, checkpoint.hash) != checkpoint.hash:
                 message = "two checkpoints signed it with two hashes; it was rewritten in between"
                 faults.append(Finding(checkpoint.number, "checkpoint", message))
-    with _opened(database) as engine:
+    with database_at(database) as engine:
         verdict = _verified(engine, signed)
         faults += missing_guards(engine)
     findings = (*faults, *verdict.findings)
@@ -299,7 +299,7 @@ def checkpoint(file: Path, key_file: Path, database: str) -> None:
     Example:
       klausel audit checkpoint checkpoints.jsonl --key audit.key
     """
-    with _explained(), _opened(database) as engine:
+    with _explained(), database_at(database) as engine:
         private = read_private_key(key_file)
         earlier: list[Checkpoint] = []
         if file.exists():
@@ -316,15 +316,6 @@ def checkpoint(file: Path, key_file: Path, database: str) -> None:
             file, Checkpoint(verdict.last.number, verdict.last.hash, moment_text(time.time_ns() // 1000)), private
         )
     say(f"record {verdict.last.number} is signed in {file}")
-
-
-@contextmanager
-def _opened(database: str) -> Iterator[Engine]:
-    engine = open_existing_database(database)
-    try:
-        yield engine
-    finally:
-        engine.dispose()
 
 
 @contextmanager

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -19,6 +20,8 @@ from klausel.storage.sql.access import StorageError
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
+
+    from klausel.storage.assignments.store import AssignmentStore
 
 Command = TypeVar("Command", bound=Callable[..., object])
 
@@ -51,12 +54,30 @@ def check_listen_url(settings: Settings) -> None:
         raise click.BadParameter("only changes in PostgreSQL are listened for; leave it out", param_hint="--listen-url")
 
 
-def open_existing_database(url: str) -> Engine:
-    """The database at a URL, as it is: exits with 1 where there is none yet, and changes none of another version."""
+@contextmanager
+def database_at(url: str, creates: bool = False) -> Iterator[Engine]:
+    """The database at a URL, as it is: exits with 1 where there is none yet, and changes none of another version.
+
+    `creates` makes it where there is none.
+    """
     from klausel.storage.schema import open_database
 
-    exit_without_file(url)
-    return open_database(url, creates=False)
+    if not creates:
+        exit_without_file(url)
+    engine = open_database(url, creates=creates)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def assignments_at(url: str, creates: bool = False) -> Iterator[AssignmentStore]:
+    """The role assignments in the database at a URL, as `database_at` opens it."""
+    from klausel.storage.assignments.store import AssignmentStore
+
+    with database_at(url, creates) as engine, closing(AssignmentStore(engine)) as store:
+        yield store
 
 
 def exit_without_file(url: str) -> None:

@@ -7,7 +7,7 @@ import re
 import click
 
 from klausel.cli.command_group import CommandGroup
-from klausel.cli.database_options import database_option, exit_without_file, open_existing_database
+from klausel.cli.database_options import database_at, database_option, exit_without_file
 from klausel.cli.options import fail
 from klausel.cli.output import say, say_lines
 from klausel.storage.database_roles import DatabaseRoles, apply_grants, grants
@@ -58,11 +58,8 @@ def upgrade(database: str) -> None:
       klausel db upgrade --database postgresql://localhost/klausel
     """
     before, place = upgrade_database(database), place_of(read_url(database))
-    engine = open_existing_database(database)
-    try:
+    with database_at(database) as engine:
         add_missing_indexes(engine)
-    finally:
-        engine.dispose()
     if before == SCHEMA_VERSION:
         say(f"{place} has schema version {SCHEMA_VERSION} already")
     elif before is None:
@@ -102,12 +99,9 @@ def db_grants(database: str, owner: str, service: str, auditor: str, applies: bo
     roles = DatabaseRoles(owner, service, auditor)
     if len({owner, service, auditor}) < len((owner, service, auditor)):
         fail("the three roles need three names; otherwise one would have the rights of another")
-    engine = open_existing_database(database)
-    try:
+    with database_at(database) as engine:
         if applies:
             apply_grants(engine, roles)
             say(f"{owner}, {service} and {auditor} have their rights in {place_of(engine.url)} now")
         else:
             say_lines(["BEGIN;", *(f"{statement};" for statement in grants(engine, roles)), "COMMIT;"])
-    finally:
-        engine.dispose()

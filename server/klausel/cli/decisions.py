@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from klausel.cli.completion import complete_action, complete_held, complete_type
-from klausel.cli.database_options import Command, database_option, open_existing_database
+from klausel.cli.database_options import Command, assignments_at, database_option
 from klausel.cli.formats import format_option
 from klausel.cli.moments import moment_in_log, now_option, people_at_option, say_as_of, time_of_question
 from klausel.cli.options import EXIT_DENIED, at_option, load_or_exit, model_option
@@ -228,10 +228,9 @@ def _known(held: Pairs | None, database: str, moment: int | None) -> Iterator[tu
     if held is not None:
         yield lambda key: Rows(held), NothingStored()
         return
-    from klausel.storage.assignments.store import AssignmentStore  # who asks no database does not wait for it
-    from klausel.storage.entities.store import EntityStore
+    from klausel.storage.entities.store import EntityStore  # who asks no database does not wait for it
 
-    with closing(AssignmentStore(open_existing_database(database))) as store:
+    with assignments_at(database) as store:
         if moment is None:
             yield store.reader.held_by, StoredProperties(store.reader, keeps=False)
             return

@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import TextIO
 
 import click
-from sqlalchemy import Engine
 from tqdm import tqdm
 
 from klausel.cli.change_options import MOST_SHOWN, Change, makes_change
-from klausel.cli.database_options import database_option, open_existing_database
+from klausel.cli.database_options import database_at, database_option
 from klausel.cli.entity_file import (
     FORMATS,
     BrokenLine,
@@ -33,7 +32,6 @@ from klausel.core.terms.identifiers import split_subject_key
 from klausel.core.terms.moment import moment_text
 from klausel.storage.change_log.entity_reader import EntityLogReader
 from klausel.storage.entities.store import EntityStore, InvalidEntities
-from klausel.storage.schema import open_database
 
 _KIND = click.Choice(KINDS)
 _format_option = click.option(
@@ -235,11 +233,8 @@ def delete(kind: str, name: str, change: Change) -> None:
 
 @contextmanager
 def _opened(database: str, creates: bool = False) -> Iterator[EntityStore]:
-    engine: Engine = open_database(database) if creates else open_existing_database(database)
-    try:
+    with database_at(database, creates) as engine:
         yield EntityStore(engine)
-    finally:
-        engine.dispose()
 
 
 @contextmanager

@@ -6,14 +6,13 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 import click
 from tqdm import tqdm
 
-from klausel.cli.database_options import database_option, open_existing_database
+from klausel.cli.database_options import assignments_at, database_option
 from klausel.cli.formats import format_option
 from klausel.cli.log_reading import Faults, blocks_to_read, processes_for, work_on
 from klausel.cli.moments import duration_of
@@ -178,7 +177,7 @@ def findings(
     policy = loaded.compiled.policy
     where = None if domain is None else domain_named(policy.roles, domain)
     counts: Counter[str] = Counter()
-    with closing(AssignmentStore(open_existing_database(database))) as store:
+    with assignments_at(database) as store:
         now = store.clock()
         facts: Facts = {
             "policy": loaded.files_digest,

@@ -9,17 +9,15 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import click
-from sqlalchemy import Engine
 
 from klausel.cli.command_group import CommandGroup
-from klausel.cli.database_options import database_option, open_existing_database
+from klausel.cli.database_options import database_at, database_option
 from klausel.cli.formats import format_option
 from klausel.cli.options import fail
 from klausel.cli.output import say, say_json
 from klausel.core.terms.caller import SCOPES, Caller, fault_in_caller
 from klausel.core.terms.moment import read_moment
 from klausel.storage.callers.keys import ApiKey, KeyStore, key_as_json
-from klausel.storage.schema import open_database
 
 _DAYS = re.compile(r"(\d{1,5})d", re.ASCII)
 _SECONDS_A_DAY = 86_400
@@ -74,7 +72,7 @@ def new(name: str, scopes: tuple[str, ...], accounts: tuple[str, ...], expires: 
     if fault:
         raise click.UsageError(fault)
     caller = Caller(name, frozenset(scopes), frozenset(accounts) or None)
-    with _keys_in(open_database(database)) as store:
+    with _keys_in(database, creates=True) as store:
         id_, key = store.new(caller, expires)
     say(f"klausel: this is the key {id_} of {name}; it is shown only now, so keep it where secrets are kept", err=True)
     say(key)
@@ -106,7 +104,7 @@ def list_(write: Callable[[Sequence[ApiKey], float], None], database: str) -> No
       klausel keys list
       klausel keys list --format json
     """
-    with _keys_in(open_existing_database(database)) as store:
+    with _keys_in(database) as store:
         found = list(store.all())
     write(found, time.time())
 
@@ -121,7 +119,7 @@ def revoke(id_: str, database: str) -> None:
     Examples:
       klausel keys revoke 0f3a9c21bb42
     """
-    with _keys_in(open_existing_database(database)) as store:
+    with _keys_in(database) as store:
         done = store.revoke(id_)
     if not done:
         fail(f'there is no key "{id_}" that could be revoked; klausel keys list shows them')
@@ -129,11 +127,9 @@ def revoke(id_: str, database: str) -> None:
 
 
 @contextmanager
-def _keys_in(engine: Engine) -> Iterator[KeyStore]:
-    try:
+def _keys_in(database: str, creates: bool = False) -> Iterator[KeyStore]:
+    with database_at(database, creates) as engine:
         yield KeyStore(engine)
-    finally:
-        engine.dispose()
 
 
 def _day(seconds: int) -> str:

@@ -7,7 +7,6 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import NamedTuple, TypeVar
 import click
 from tqdm import tqdm
 
-from klausel.cli.database_options import Command, database_option, open_existing_database
+from klausel.cli.database_options import Command, assignments_at, database_option
 from klausel.cli.options import at_option, fail, model_option, open_policies
 from klausel.cli.output import say
 from klausel.cli.policy_folder import policies_option_alone
@@ -24,7 +23,6 @@ from klausel.cli.setting_options import TextType
 from klausel.core.records.decision_record import time_text
 from klausel.core.records.recorded import BadRecord, Dropped, Recorded
 from klausel.service.pipeline import LoadedPolicy
-from klausel.storage.assignments.store import AssignmentStore
 from klausel.storage.decision_log.files import STDIN, Block, UnreadableLog, blocks_of, records_in
 from klausel.storage.decision_log.sinks import blocks_in_database
 
@@ -132,7 +130,7 @@ def blocks_to_read(files: tuple[str, ...], from_database: bool, database: str) -
         except UnreadableLog as error:
             fail(str(error))
         if from_database:
-            with closing(AssignmentStore(open_existing_database(database))) as store:
+            with assignments_at(database) as store:
                 for block in blocks_in_database(store.engine):
                     yield block
                     progress.update(len(block.data))

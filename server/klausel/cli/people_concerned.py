@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import click
 from tqdm import tqdm
 
-from klausel.cli.database_options import open_existing_database
+from klausel.cli.database_options import database_at
 from klausel.core.difference.compare import PolicyDifference, difference_between
 from klausel.core.difference.people import Concerned, Flips
 from klausel.core.difference.report import People
@@ -74,10 +74,7 @@ def _flips(difference: PolicyDifference, database: str) -> Iterator[tuple[str, _
     from klausel.storage.assignments.people_of_roles import people_holding
 
     concerned = Concerned(difference)
-    engine = open_existing_database(database)
-    try:
+    with database_at(database) as engine:
         found = people_holding(engine, concerned.roles())
         for subject, held in tqdm(found, unit=" people", disable=None, leave=False):
             yield subject, held, concerned.flips(subject, held)
-    finally:
-        engine.dispose()

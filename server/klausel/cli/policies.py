@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -208,22 +208,21 @@ def _demo_rows(folder: Path) -> Iterator[tuple[Assignment | str, Place]]:
 def _problems_beside(found: PolicyFiles, database: str, folder: Path) -> tuple[Problem, ...]:
     """The problems of a policy set, those among them that only the role assignments of a database show."""
     # Only here: most checks need no database, and loading what speaks to one takes longer than they do.
-    from klausel.cli.database_options import explains_storage_errors, open_existing_database
-    from klausel.storage.assignments.store import AssignmentStore
+    from klausel.cli.database_options import assignments_at, explains_storage_errors
     from klausel.storage.assignments.stored_roles import stored_domains, stored_roles
 
     @explains_storage_errors
     def look() -> tuple[Problem, ...]:
         def people_in() -> Iterator[DomainSeen]:
             yield from _demo_people(folder)
-            with closing(AssignmentStore(open_existing_database(database))) as store:
+            with assignments_at(database) as store:
                 for domain in stored_domains(store.engine):
                     yield domain, "role assignments"
 
         problems = check_files(found, people_in(), accepted_models(), _demo_rows(folder))
         if any(problem.severity == "error" for problem in problems):
             return problems
-        with closing(AssignmentStore(open_existing_database(database))) as store:
+        with assignments_at(database) as store:
             loaded = load_files(found, accepted_models=accepted_models())
             orphans = problems_of_orphans(found, loaded, stored_roles(store.engine))
         return tuple(sorted([*problems, *orphans]))

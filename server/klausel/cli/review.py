@@ -5,12 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 
 import click
 
-from klausel.cli.database_options import database_option, open_existing_database
+from klausel.cli.database_options import assignments_at, database_option
 from klausel.cli.formats import format_option
 from klausel.cli.moments import moment_of, people_at_option
 from klausel.cli.options import at_option, fail, load_or_exit, model_option
@@ -102,7 +101,7 @@ def matrix(
     if domain is None:
         raise click.UsageError("--by person needs --in: name the domain, such as acme/support")
     where = domain_named(policy.roles, domain)
-    with closing(AssignmentStore(open_existing_database(database))) as store:
+    with assignments_at(database) as store:
         facts += (_people_fact(store, moment),)
         people = _people_in(store, policy, where, moment)
         _write(sheet_by_person(policy, where, people, facts, in_one_row=write is as_csv), write, facts_file, loaded)
@@ -193,7 +192,7 @@ def changes(
             "--by person needs --in and --people-since: name the domain, and the moment of the last review"
         )
     where = domain_named(sides[1].roles, domain)
-    with closing(AssignmentStore(open_existing_database(database))) as store:
+    with assignments_at(database) as store:
         then, now = (
             _people_in(store, policy, where, when) for policy, when in zip(sides, (moment_then, moment), strict=True)
         )

@@ -6,7 +6,7 @@ import json
 import re
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, NoReturn
 
@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine
 from tqdm import tqdm
 
 from klausel.cli.change_options import MOST_SHOWN, origin_here
-from klausel.cli.database_options import database_option, open_existing_database
+from klausel.cli.database_options import assignments_at, database_option
 from klausel.cli.log_reading import Faults, blocks_to_read, sort_records
 from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit, model_option
 from klausel.cli.output import say
@@ -48,7 +48,7 @@ from klausel.core.terms.escaping import shown
 from klausel.core.terms.moment import instant_text, moment_text
 from klausel.storage.assignments.people_of_roles import people_holding
 from klausel.storage.assignments.reviewed_rows import lineage_of, reason_and_hash, reviewed_rows, rows_to_review
-from klausel.storage.assignments.store import AssignmentStore, ForbiddenState, InvalidAssignments
+from klausel.storage.assignments.store import ForbiddenState, InvalidAssignments
 from klausel.storage.change_log.checkpoints import (
     Checkpoint,
     CheckpointError,
@@ -114,7 +114,7 @@ def sheet(
         if named is not None and named not in policy.roles.roles:
             fail(f'unknown role "{named}"; {hint_on_role(named, policy.roles.roles)}')
     uses = _last_use(policy, decisions, database) if decisions else None
-    with closing(AssignmentStore(open_existing_database(database))) as store, ExitStack() as files:
+    with assignments_at(database) as store, ExitStack() as files:
         with reading(store.engine) as connection:
             lineage, revision = lineage_of(connection), revision_now(connection)
         now = store.clock()
@@ -290,7 +290,7 @@ def apply(
     except BadSheet as error:
         fail(f"{file}: {error}")
     review = _Review(file.name, content, rows, faults, loaded.files_digest, by, ticket)
-    with closing(AssignmentStore(open_existing_database(database))) as store:
+    with assignments_at(database) as store:
         try:
             record = store.review(loaded.compiled.policy.roles, review.deciding(None if dry_run else place))
         except _Stopped as stopped:
@@ -443,7 +443,7 @@ def verify(evidence: Path, public_key: Path, sheet_file: Path | None, database: 
         fail(str(error))
     if signed is None:
         fail(f"{evidence}: the last line is not one that the holder of the key signed")
-    with closing(AssignmentStore(open_existing_database(database))) as store:
+    with assignments_at(database) as store:
         found = reason_and_hash(store.engine, signed.number)
     if found is None or found[1] != signed.hash:
         fail(f"{evidence}: record {signed.number} of the change log is not the one that was signed")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import click
 from sqlalchemy import Engine
 
 from klausel.cli.completion import complete_action, complete_type
-from klausel.cli.database_options import database_option, open_existing_database
+from klausel.cli.database_options import assignments_at, database_option
 from klausel.cli.decisions import ENTITIES, resource_named, set_option, set_property
 from klausel.cli.formats import format_option
 from klausel.cli.moments import moment_in_log, now_option, people_at_option, say_as_of, time_of_question
@@ -196,7 +195,7 @@ def who_can_command(
     if isinstance(bad := question_in(policy, type_, action, where, given), BadDomain):
         raise click.BadParameter(bad.reason, param_hint="--in")
     say_as_of(loaded.commit.id if at is not None and loaded.commit is not None else None, moment)
-    with closing(AssignmentStore(open_existing_database(database))) as store:
+    with assignments_at(database) as store:
         stored = finds_stored(store, moment)
         question = question_in(policy, type_, action, where, _with_stored_resource(policy, stored, given, type_, where))
         assert not isinstance(question, BadDomain)
@@ -313,7 +312,7 @@ def what_can_command(
     given = asked_at(given_values("", _properties(policy.roles, values)), time)
     writer = write(loaded)
     say_as_of(loaded.commit.id if at is not None and loaded.commit is not None else None, moment)
-    with closing(AssignmentStore(open_existing_database(database))) as store:
+    with assignments_at(database) as store:
         if moment is None:
             rows = store.reader.held_by(subject)
         else:

@@ -11,7 +11,6 @@ import signal
 import socket
 import ssl
 import sys
-from contextlib import closing
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,7 +22,7 @@ from granian.log import LogLevels
 
 from klausel.cli.assignments import import_file
 from klausel.cli.change_options import origin_here
-from klausel.cli.database_options import check_listen_url, explains_storage_errors
+from klausel.cli.database_options import assignments_at, check_listen_url, explains_storage_errors
 from klausel.cli.oauth_settings import check_oauth
 from klausel.cli.oidc_settings import check_oidc
 from klausel.cli.options import fail, load_or_exit
@@ -53,7 +52,6 @@ from klausel.storage.decision_log.sinks import STDOUT, open_sink
 from klausel.storage.file_rules import DEMO_FILE
 from klausel.storage.policy_files.folder import folders_of, model_beside
 from klausel.storage.policy_files.git_source import git_address
-from klausel.storage.schema import open_database
 from klausel.storage.sql.access import READS_AT_ONCE, WRITES_AT_ONCE
 from klausel.storage.sql.database import is_in_memory
 
@@ -269,7 +267,7 @@ def _check_tls(settings: Settings) -> None:
 
 
 def _prepare_database(settings: Settings, loaded: LoadedPolicy, policies: Path) -> None:
-    with closing(AssignmentStore(open_database(settings.database))) as store:
+    with assignments_at(settings.database, creates=True) as store:
         if is_in_memory(store.engine.url):
             message = "a database in memory is lost between processes; name a file, such as sqlite:///klausel.db"
             raise click.BadParameter(message, param_hint="--database")

@@ -5,13 +5,12 @@ from __future__ import annotations
 import cmd
 import shlex
 from collections.abc import Iterable
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from klausel.cli.database_options import database_option, open_existing_database
+from klausel.cli.database_options import assignments_at, database_option
 from klausel.cli.decisions import SOMEBODY, request_of
 from klausel.cli.moments import time_of_question
 from klausel.cli.options import load_or_exit, model_option, read_policies
@@ -31,7 +30,6 @@ from klausel.core.terms.problem import PolicyError
 from klausel.core.terms.request import asked_at
 from klausel.service.pipeline import LoadedPolicy, load_files
 from klausel.service.stored_properties import StoredProperties, join_all, names_from_store, with_stored_subject
-from klausel.storage.assignments.store import AssignmentStore
 from klausel.storage.git.objects import GitError
 from klausel.storage.sql.database import StorageError
 
@@ -92,7 +90,7 @@ class Shell(cmd.Cmd):
             return
         if split_subject_key(line.strip()) and "@" not in line:
             try:
-                with closing(AssignmentStore(open_existing_database(self._database))) as store:
+                with assignments_at(self._database) as store:
                     self._subject, self._held = line.strip(), tuple(store.held_by(line.strip()))
             except (StorageError, SystemExit) as error:
                 self._tell(str(error) if isinstance(error, StorageError) else "so nobody of it can be named; say roles")
@@ -146,7 +144,7 @@ class Shell(cmd.Cmd):
         given = given_values("", {})
         if self._subject != SOMEBODY and policy.stored_subjects:
             try:
-                with closing(AssignmentStore(open_existing_database(self._database))) as store:
+                with assignments_at(self._database) as store:
                     stored = StoredProperties(store.reader, keeps=False)
                     given = with_stored_subject(policy, stored, self._subject, given)
             except (StorageError, SystemExit) as error:
@@ -240,7 +238,7 @@ class Shell(cmd.Cmd):
         names: tuple[str, ...] = ()
         if self._subject != SOMEBODY and (policy.stored_subjects or policy.stored_resources):
             try:
-                with closing(AssignmentStore(open_existing_database(self._database))) as store:
+                with assignments_at(self._database) as store:
                     stored = StoredProperties(store.reader, keeps=False)
                     (request,) = join_all(policy, stored, [request])
                     names = names_from_store(policy, stored, request)

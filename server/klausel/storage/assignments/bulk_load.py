@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import chain, islice
+from itertools import chain
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Index, Table, bindparam, insert, text
@@ -44,6 +44,7 @@ from klausel.storage.assignments.store_answers import (
 from klausel.storage.change_log.writer import head_of, log_stored_rows
 from klausel.storage.sql.database import explained_errors, is_in_memory, make_engine, write_transaction
 from klausel.storage.sql.revisions import SUBJECTS_IN_LOG_ENTRY, StoreChange, log_change, own_write, revision_now
+from klausel.storage.sql.steps import in_steps
 from klausel.storage.sql.tables import LASTING, MEMBERSHIP, NOT_LASTING, TIMED, CasbinRule, LogRow
 
 ROWS_PER_STEP = 25_000
@@ -142,7 +143,7 @@ def _stage(
     # While one step's rows are stored by a second thread, the next step's are checked.
     with ThreadPoolExecutor(1) as storing:
         stored: Future[None] | None = None
-        for some in _in_steps(rows):
+        for some in in_steps(rows, ROWS_PER_STEP):
             new_faults, needs = check.faults_and_needs(some, read)
             faults += new_faults
             read += len(some)
@@ -161,12 +162,6 @@ def _stage(
     if check.has_times and connection.dialect.name == "sqlite":
         connection.exec_driver_sql("CREATE INDEX temp.klausel_timed_once ON klausel_timed (subject, role, domain)")
     return read
-
-
-def _in_steps(rows: Iterable[Assignment]) -> Iterator[list[Assignment]]:
-    waiting = iter(rows)
-    while some := list(islice(waiting, ROWS_PER_STEP)):
-        yield some
 
 
 class _Import:
@@ -254,8 +249,7 @@ class _Import:
         concerned = {subject for subject, _, _ in needy} | looked_at_whole
         people = sorted(subject for subject in concerned if not subject.startswith(GROUP_PREFIX))
         found: list[Violation] = []
-        for start in range(0, len(people), ROWS_PER_STATEMENT):
-            some = people[start : start + ROWS_PER_STATEMENT]
+        for some in in_steps(people, ROWS_PER_STATEMENT):
             rows = rows_by_subject(rows_with_groups(self._connection, some))
             for subject in some:
                 gathered = gather_rows(subject, rows.get(subject, ()), rows)
@@ -456,8 +450,7 @@ def _put(connection: Connection, table: str, rows: Sequence[tuple[str | None, ..
     driver: Any = connection.connection.driver_connection
     if connection.dialect.name == "sqlite":
         marks = f"({', '.join('?' * len(_STAGES[table]))})"
-        for start in range(0, len(rows), ROWS_PER_SQLITE_STATEMENT):
-            some = rows[start : start + ROWS_PER_SQLITE_STATEMENT]
+        for some in in_steps(rows, ROWS_PER_SQLITE_STATEMENT):
             driver.execute(
                 f"INSERT INTO temp.{table} VALUES {', '.join([marks] * len(some))}", list(chain.from_iterable(some))
             )

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, TextClause, select, text
 from klausel.core.policy.assignment import Assignment
 from klausel.core.policy.holding import groups_in
 from klausel.storage.sql.rows import COLUMNS
+from klausel.storage.sql.steps import in_steps
 from klausel.storage.sql.tables import MEMBERSHIP, NOT_LASTING, OF_A_GROUP, CasbinRule
 
 ROWS_PER_STATEMENT = 500
@@ -16,9 +17,7 @@ ROWS_PER_STATEMENT = 500
 
 def rows_of(connection: Connection, subjects: Collection[str]) -> Iterator[Assignment]:
     """The rows of these subjects alone, each along the index."""
-    waiting = sorted(subjects)
-    for start in range(0, len(waiting), ROWS_PER_STATEMENT):
-        some = waiting[start : start + ROWS_PER_STATEMENT]
+    for some in in_steps(sorted(subjects), ROWS_PER_STATEMENT):
         for row in connection.execute(select(*COLUMNS).where(CasbinRule.v0.in_(some))):
             yield Assignment(*row)
 
@@ -50,9 +49,8 @@ def people_below(connection: Connection, groups: Collection[str]) -> frozenset[s
 
 
 def _members(connection: Connection, groups: Collection[str], which: TextClause) -> Iterator[str]:
-    some = sorted(groups)
-    for start in range(0, len(some), ROWS_PER_STATEMENT):
-        chosen = CasbinRule.v1.in_(some[start : start + ROWS_PER_STATEMENT])
+    for some in in_steps(sorted(groups), ROWS_PER_STATEMENT):
+        chosen = CasbinRule.v1.in_(some)
         yield from connection.execute(select(CasbinRule.v0).where(chosen, CasbinRule.ptype == MEMBERSHIP, which)).scalars()
 
 

@@ -15,6 +15,7 @@ from klausel.core.policy.holding import NOTHING, Held, gather_rows, held_at, row
 from klausel.core.terms.identifiers import subject_key
 from klausel.storage.assignments.closures import groups_below, rows_with_groups
 from klausel.storage.sql.database import reading
+from klausel.storage.sql.steps import in_steps
 from klausel.storage.sql.tables import OF_A_GROUP, CasbinRule
 
 FIRST_PEOPLE = 20
@@ -87,8 +88,7 @@ def subjects_who_hold(engine: Engine, holders: Holders, after: str = "") -> Iter
     if len(groups) <= FEW_PLACES:
         runs += [_in_one_place(engine, group, "", after) for group in groups]
         groups = []
-    for start in range(0, len(groups), MOST_ROWS):
-        runs.append(_members_of(engine, groups[start : start + MOST_ROWS], after))
+    runs += [_members_of(engine, some, after) for some in in_steps(groups, MOST_ROWS)]
     return (subject for subject, _ in groupby(heapq.merge(*runs)))
 
 

@@ -16,6 +16,7 @@ from klausel.core.policy.roles import RoleModel, top_domain
 from klausel.core.terms.moment import instant_text
 from klausel.storage.assignments.closures import ROWS_PER_STATEMENT, groups_below, people_below, rows_with_groups
 from klausel.storage.assignments.rules import keepers_missing, subjects_at_fault
+from klausel.storage.sql.steps import in_steps
 from klausel.storage.sql.tables import MEMBERSHIP, CasbinRule
 from klausel.storage.sql.tables import Entity as EntityRow
 
@@ -214,9 +215,9 @@ def has_holder(connection: Connection, holders: Collection[str], domain: str, no
     waiting = set(connection.execute(select(CasbinRule.v0).where(here, of_groups)).scalars())
     met = set(waiting)
     while waiting:
-        some, waiting = sorted(waiting), set()
-        for start in range(0, len(some), ROWS_PER_STATEMENT):
-            members = and_(CasbinRule.v1.in_(some[start : start + ROWS_PER_STATEMENT]), CasbinRule.ptype == MEMBERSHIP)
+        asked, waiting = sorted(waiting), set()
+        for some in in_steps(asked, ROWS_PER_STATEMENT):
+            members = and_(CasbinRule.v1.in_(some), CasbinRule.ptype == MEMBERSHIP)
             if connection.execute(select(exists().where(members, _lasts(now), ~of_groups))).scalar_one():
                 return True
             waiting |= set(connection.execute(select(CasbinRule.v0).where(members, _lasts(now), of_groups)).scalars())

@@ -17,6 +17,7 @@ from klausel.storage.assignments.closures import ROWS_PER_STATEMENT, rows_of_all
 from klausel.storage.assignments.people_of_roles import ROWS_PER_STEP
 from klausel.storage.sql.database import is_in_memory, reading
 from klausel.storage.sql.rows import COLUMNS, KEY_COLUMNS
+from klausel.storage.sql.steps import in_steps
 from klausel.storage.sql.tables import CasbinRule, LogRecord, LogRow, State
 
 
@@ -52,10 +53,8 @@ def reviewed_rows(engine: Engine) -> Iterator[tuple[list[ReviewedRow], Rows]]:
 
 def rows_to_review(connection: Connection, subjects: Collection[str]) -> dict[tuple[str, str, str], ReviewedRow]:
     """The rows of these subjects, by their keys, as a transaction sees them."""
-    waiting = sorted(subjects)
     rows: dict[tuple[str, str, str], ReviewedRow] = {}
-    for start in range(0, len(waiting), ROWS_PER_STATEMENT):
-        some = waiting[start : start + ROWS_PER_STATEMENT]
+    for some in in_steps(sorted(subjects), ROWS_PER_STATEMENT):
         for found in connection.execute(_with_grants(some)):
             one = _reviewed(found)
             rows[one.row.key] = one

@@ -20,6 +20,7 @@ from klausel.core.terms.identifiers import is_printable
 from klausel.storage.assignments.closures import rows_with_groups
 from klausel.storage.sql.database import access_of, explained_errors, is_in_memory, make_engine, reading, set_busy_timeout
 from klausel.storage.sql.history import History
+from klausel.storage.sql.steps import in_steps
 from klausel.storage.sql.tables import MEMBERSHIP, NOT_LASTING
 
 # The first half reads an index alone, and so costs most subjects as little as can be; the second is empty for them.
@@ -108,8 +109,7 @@ class SubjectReader:
         One indexed query for each 100 of them.
         """
         found: list[Any] = []
-        for start in range(0, len(keys), KEYS_PER_QUERY):
-            some = keys[start : start + KEYS_PER_QUERY]
+        for some in in_steps(keys, KEYS_PER_QUERY):
             parameters = tuple(part for key in some for part in key)
             if self._query is not None:
                 query = " UNION ALL ".join([_ENTITY.replace("?", "%s" if self._places == 2 else "?")] * len(some))

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain, groupby, islice
+from itertools import chain, groupby
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, func, select
@@ -19,6 +19,7 @@ from klausel.storage.change_log.writer import ROWS_PER_FETCH, batches
 from klausel.storage.sql.database import reading
 from klausel.storage.sql.revisions import revision_now
 from klausel.storage.sql.rows import kind_of
+from klausel.storage.sql.steps import in_steps
 from klausel.storage.sql.tables import CasbinRule, Entity, EntityLogRow, LogRecord, LogRow
 
 MOST_FINDINGS = 100
@@ -126,7 +127,7 @@ class _Walk:
         digest: RowsDigest | None = RowsDigest()
         granted = revoked = position = 0
         is_gapless = True
-        while some := list(islice(rows, ROWS_PER_FETCH)):
+        for some in in_steps(rows, ROWS_PER_FETCH):
             for _, found, sign, *_ in some:
                 is_gapless = is_gapless and found == position
                 granted += sign == GRANTED

@@ -19,6 +19,7 @@ from klausel.storage.change_log.writer import EntityRow, log_entities
 from klausel.storage.sql.database import reading, writing
 from klausel.storage.sql.many_rows import delete_rows, insert_rows, keep_statistics, many_pages
 from klausel.storage.sql.revisions import StoreChange, log_change, own_write, revision_now
+from klausel.storage.sql.steps import in_steps
 from klausel.storage.sql.tables import Entity as Row
 from klausel.storage.sql.tables import EntityLogRow, EntityProperty
 
@@ -215,9 +216,9 @@ def _stored(connection: Connection, keys: set[EntityKey]) -> dict[EntityKey, Ent
         ids.setdefault((kind, type_), []).append(id_)
     found: dict[EntityKey, EntityRow] = {}
     for (kind, type_), some in ids.items():
-        for start in range(0, len(some), KEYS_PER_QUERY):
+        for step in in_steps(some, KEYS_PER_QUERY):
             query = select(*ENTITY_COLUMNS).where(Row.kind == kind, Row.type == type_)
-            for row in connection.execute(query.where(Row.id.in_(some[start : start + KEYS_PER_QUERY]))):
+            for row in connection.execute(query.where(Row.id.in_(step))):
                 found[kind, type_, row[2]] = (kind, type_, *row[2:])
     return found
 

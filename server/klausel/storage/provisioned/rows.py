@@ -33,6 +33,7 @@ from klausel.core.policy.assignment import Assignment
 from klausel.core.terms.identifiers import is_printable
 from klausel.storage.sql.database import reading, writing
 from klausel.storage.sql.rows import COLUMNS
+from klausel.storage.sql.steps import in_steps
 from klausel.storage.sql.tables import CasbinRule
 
 Kind = Literal["User", "Group"]
@@ -159,9 +160,8 @@ def all_of(connection: Connection, kind: Kind) -> list[Provisioned]:
 def those_who_are(connection: Connection, subjects: Collection[str]) -> list[Provisioned]:
     """The people and groups of all accounts that are one of these subjects."""
     found: list[Provisioned] = []
-    waiting = sorted(subjects)
-    for start in range(0, len(waiting), KEYS_PER_STATEMENT):
-        found += _some(connection, PROVISIONED.c.subject.in_(waiting[start : start + KEYS_PER_STATEMENT]))
+    for step in in_steps(sorted(subjects), KEYS_PER_STATEMENT):
+        found += _some(connection, PROVISIONED.c.subject.in_(step))
     return found
 
 
@@ -174,9 +174,8 @@ def people(connection: Connection, account: str, ids: Collection[str]) -> dict[s
     """The people with these ids, by id."""
     found: dict[str, Provisioned] = {}
     # No database compares with what is not printable.
-    waiting = sorted(filter(is_printable, ids))
-    for start in range(0, len(waiting), KEYS_PER_STATEMENT):
-        some = PROVISIONED.c.id.in_(waiting[start : start + KEYS_PER_STATEMENT])
+    for step in in_steps(sorted(filter(is_printable, ids)), KEYS_PER_STATEMENT):
+        some = PROVISIONED.c.id.in_(step)
         found |= {one.id: one for one in _some(connection, _of(account, "User"), some)}
     return found
 
@@ -198,9 +197,8 @@ def remove(connection: Connection, one: Provisioned) -> None:
 def members(connection: Connection, group_ids: Collection[str]) -> dict[str, list[Provisioned]]:
     """The members of each of these groups, by their names."""
     found: dict[str, list[Provisioned]] = {id_: [] for id_ in group_ids}
-    waiting = sorted(found)
-    for start in range(0, len(waiting), KEYS_PER_STATEMENT):
-        some = MEMBERS.c.group_id.in_(waiting[start : start + KEYS_PER_STATEMENT])
+    for step in in_steps(sorted(found), KEYS_PER_STATEMENT):
+        some = MEMBERS.c.group_id.in_(step)
         joined = PROVISIONED.join(MEMBERS, MEMBERS.c.person_id == PROVISIONED.c.id)
         query = select(MEMBERS.c.group_id, *_COLUMNS).select_from(joined).where(some).order_by(PROVISIONED.c.name)
         for group_id, *values in connection.execute(query):
@@ -221,8 +219,8 @@ def manned(connection: Connection, groups: Collection[Provisioned]) -> set[str]:
     person = PROVISIONED.alias("person")
     inside = MEMBERS.join(person, MEMBERS.c.person_id == person.c.id)
     somebody = exists().select_from(inside).where(MEMBERS.c.group_id == PROVISIONED.c.id, person.c.is_active)
-    for start in range(0, len(waiting), KEYS_PER_STATEMENT):
-        some = PROVISIONED.c.id.in_(waiting[start : start + KEYS_PER_STATEMENT])
+    for step in in_steps(waiting, KEYS_PER_STATEMENT):
+        some = PROVISIONED.c.id.in_(step)
         found |= set(connection.execute(select(PROVISIONED.c.id).where(some, somebody)).scalars())
     return found
 
@@ -230,9 +228,8 @@ def manned(connection: Connection, groups: Collection[Provisioned]) -> set[str]:
 def inside(connection: Connection, group_id: str, ids: Collection[str]) -> set[str]:
     """The ids among these of members of a group."""
     found: set[str] = set()
-    waiting = sorted(ids)
-    for start in range(0, len(waiting), KEYS_PER_STATEMENT):
-        some = MEMBERS.c.person_id.in_(waiting[start : start + KEYS_PER_STATEMENT])
+    for step in in_steps(sorted(ids), KEYS_PER_STATEMENT):
+        some = MEMBERS.c.person_id.in_(step)
         found |= set(connection.execute(select(MEMBERS.c.person_id).where(MEMBERS.c.group_id == group_id, some)).scalars())
     return found
 
@@ -247,9 +244,8 @@ def change_members(connection: Connection, group_id: str, joining: Collection[st
     """Makes people members of a group, and others not."""
     if joining:
         connection.execute(MEMBERS.insert(), [{"group_id": group_id, "person_id": id_} for id_ in sorted(joining)])
-    gone = sorted(leaving)
-    for start in range(0, len(gone), KEYS_PER_STATEMENT):
-        some = MEMBERS.c.person_id.in_(gone[start : start + KEYS_PER_STATEMENT])
+    for step in in_steps(sorted(leaving), KEYS_PER_STATEMENT):
+        some = MEMBERS.c.person_id.in_(step)
         connection.execute(delete(MEMBERS).where(MEMBERS.c.group_id == group_id, some))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Integer, Table, bindparam, delete, insert, text
 
+from klausel.storage.sql.steps import in_steps
 from klausel.storage.sql.tables import Base
 
 ROWS_PER_STEP = 5_000
@@ -18,8 +19,7 @@ _KIB_FOR_MANY_ROWS = 200_000
 def insert_rows(connection: Connection, model: type[Base], names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
     """Inserts rows with values for these columns."""
     table = _table(model)
-    for start in range(0, len(rows), ROWS_PER_STEP):
-        some = rows[start : start + ROWS_PER_STEP]
+    for some in in_steps(rows, ROWS_PER_STEP):
         if connection.dialect.name == "postgresql":
             statement = f"INSERT INTO {table.name} ({', '.join(names)}) SELECT * FROM {_unnested(table, names)}"
             connection.execute(text(statement), _columns(names, some))
@@ -30,8 +30,7 @@ def insert_rows(connection: Connection, model: type[Base], names: Sequence[str],
 def delete_rows(connection: Connection, model: type[Base], names: Sequence[str], keys: Sequence[tuple[Any, ...]]) -> None:
     """Deletes the rows whose columns have these values."""
     table = _table(model)
-    for start in range(0, len(keys), ROWS_PER_STEP):
-        some = keys[start : start + ROWS_PER_STEP]
+    for some in in_steps(keys, ROWS_PER_STEP):
         if connection.dialect.name == "postgresql":
             same = " AND ".join(f"{table.name}.{name} = gone.{name}" for name in names)
             statement = f"DELETE FROM {table.name} USING {_unnested(table, names)} AS gone({', '.join(names)}) WHERE {same}"
