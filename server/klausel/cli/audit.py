@@ -29,6 +29,7 @@ from klausel.core.policy.entity import EntityKind
 from klausel.core.policy.holding import timing_of
 from klausel.core.policy.roles import RoleModel
 from klausel.core.records.change_chain import Finding
+from klausel.core.terms.counted import counted
 from klausel.core.terms.escaping import shown
 from klausel.core.terms.identifiers import split_subject_key
 from klausel.core.terms.moment import moment_text
@@ -210,10 +211,10 @@ def _write_verdict(verdict: Verdict, findings: tuple[Finding, ...], signed: int,
         say(str(finding), err=True)
     if found > len(findings):
         say(f"and {found - len(findings)} more", err=True)
-    outcome = _counted(found, "fault") if found else "the log is whole, and the role assignments are what it comes to"
+    outcome = counted(found, "fault") if found else "the log is whole, and the role assignments are what it comes to"
     last = f"; the last is {verdict.last.number}, {verdict.last.hash}" if verdict.last is not None else ""
     seen = ((verdict.records, "record"), (verdict.rows, "change"), (signed, "checkpoint"))
-    say(f"{', '.join(_counted(*one) for one in seen)}: {outcome}{last}")
+    say(f"{', '.join(counted(*one) for one in seen)}: {outcome}{last}")
 
 
 def _write_verdict_as_json(verdict: Verdict, findings: tuple[Finding, ...], signed: int, found: int) -> None:
@@ -265,10 +266,6 @@ def verify(
 def _verified(engine: Engine, signed: dict[int, str], first: int = 1) -> Verdict:
     with tqdm(total=count_of_log(engine), unit=" rows", unit_scale=True, disable=None, desc="verifying", leave=False) as bar:
         return verify_log(engine, signed, first, bar.update)
-
-
-def _counted(count: int, name: str) -> str:
-    return f"{count} {name}" if count == 1 else f"{count} {name}s"
 
 
 @audit.command()

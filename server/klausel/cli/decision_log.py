@@ -16,8 +16,8 @@ from klausel.cli.log_reading import blocks_to_read, in_period
 from klausel.cli.options import EXIT_PROBLEMS, fail
 from klausel.cli.output import say, say_json
 from klausel.core.records.decision_chain import ChainFault, ChainOfFile, join_files
-from klausel.core.records.recorded import BadRecord
 from klausel.core.records.wanted_records import WantedRecords, member_of
+from klausel.core.terms.counted import plural
 from klausel.core.terms.moment import moment_text
 from klausel.storage.change_log.checkpoints import (
     Checkpoint,
@@ -27,7 +27,7 @@ from klausel.storage.change_log.checkpoints import (
     read_private_key,
     read_public_key,
 )
-from klausel.storage.decision_log.files import values_of
+from klausel.storage.decision_log.files import good_values_of
 
 MOST_SHOWN = 1000
 _EXISTING = click.Path(path_type=Path, dir_okay=False, exists=True)
@@ -107,7 +107,7 @@ def _write_verdict_as_json(verdict: _Verdict, signed: int) -> None:
 
 
 def _counted(count: int, name: str) -> str:
-    return f"{count:,} {name}" if count == 1 else f"{count:,} {name}s"
+    return f"{count:,} {plural(count, name)}"
 
 
 @decisions.command()
@@ -263,7 +263,7 @@ def find(
         for number, line in enumerate(block.data.split(b"\n"), start=block.first_line):
             if not line or not all(needle in line for needle in needles):
                 continue
-            records = [one for one in values_of(line) if not isinstance(one, BadRecord)]
+            records = good_values_of(line)
             for position, record in enumerate(records, start=1):
                 if not looked_for.is_met_by(record):
                     continue

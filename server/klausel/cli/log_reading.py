@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -20,8 +20,8 @@ from klausel.cli.options import at_option, fail, model_option, open_policies
 from klausel.cli.output import say
 from klausel.cli.policy_folder import policies_option_alone
 from klausel.cli.setting_options import TextType
-from klausel.core.records.decision_record import time_text
 from klausel.core.records.recorded import BadRecord, Dropped, Recorded
+from klausel.core.terms.moment import moment_text
 from klausel.service.pipeline import LoadedPolicy
 from klausel.storage.decision_log.files import STDIN, Block, UnreadableLog, blocks_of, records_in
 from klausel.storage.decision_log.sinks import blocks_in_database
@@ -61,8 +61,7 @@ class _Time(TextType):
             self.fail(f'"{value}" is no time; write it as 2026-03-01 or 2026-03-01T12:00:00Z', param, ctx)
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=UTC)
-        since = moment.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
-        return time_text(((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1000)
+        return moment_text((moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1))
 
 
 @dataclass(slots=True)

@@ -21,6 +21,7 @@ from klausel.core.editing.mentions import Mention
 from klausel.core.editing.renaming import CannotRename, Edit, edits_in_rows, edits_to_rename
 from klausel.core.formatting.files import can_be_formatted, format_file
 from klausel.core.loading.load import SourceFile
+from klausel.core.terms.counted import counted
 from klausel.core.terms.problem import FormatLossError, Place, PolicyError, Problem
 from klausel.storage.file_rules import DEMO_FILE
 from klausel.storage.git.line_history import LineHistory
@@ -306,7 +307,7 @@ def _lenses(checked: Checked, path: Path) -> Iterator[lsp.CodeLens]:
 
 def _tests(checked: Checked, place: Place) -> str:
     number = len(checked.tests.get(place, ()))
-    return f"{number} test{'' if number == 1 else 's'}" if number else "no test touches this"
+    return counted(number, "test") if number else "no test touches this"
 
 
 def _lens(place: Place, title: str) -> lsp.CodeLens:
