@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 import click
-from tqdm import tqdm
 
 from klausel.cli.database_options import assignments_at, database_option
 from klausel.cli.formats import format_option
@@ -19,6 +18,7 @@ from klausel.cli.moments import duration_of
 from klausel.cli.options import EXIT_PROBLEMS, at_option, load_or_exit, model_option
 from klausel.cli.output import say, say_json_list, say_lines
 from klausel.cli.policy_folder import policies_option
+from klausel.cli.progress import progress
 from klausel.cli.search import domain_named
 from klausel.core.analysis.findings import KINDS, OF_DECISIONS, Finding, FindingsSearch
 from klausel.core.analysis.held_permissions import HeldPermissions
@@ -265,7 +265,7 @@ def _uses(blocks: Iterator[Block], since: str, processes: int) -> tuple[Permissi
 
 def _found(store: AssignmentStore, search: FindingsSearch, where: str | None) -> Iterator[Finding]:
     is_seen = sys.stdout.isatty()
-    with tqdm(everybody(store.engine, where), unit=" subjects", unit_scale=True, disable=None, leave=False) as subjects:
+    with progress(everybody(store.engine, where), unit=" subjects") as subjects:
         for own, rows in subjects:
             for finding in search.of_subject(own, rows):
                 if is_seen:  # what is printed stands where the bar is
