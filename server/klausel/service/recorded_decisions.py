@@ -139,7 +139,6 @@ def _day_before(since: str) -> str:
 class ExplainedThen:
     """Why a recorded decision was as it was, and what keeps that from being the whole truth, as sentences."""
 
-    recorded: Recorded
     explanation: Explanation | None
     remarks: tuple[str, ...]
 
@@ -164,14 +163,14 @@ class DecisionsThen:
         if isinstance(recorded, Dropped):
             raise BadRecord("says that decisions were not recorded, and is none")
         if recorded.request is None:
-            return ExplainedThen(recorded, None, ("There was no question in this record, so no policy decided.",))
+            return ExplainedThen(None, ("There was no question in this record, so no policy decided.",))
         loaded = self._policies_of(record.get("policy"))
         if loaded is None:
             remark = (
                 "The policies that decided then are not those in force, and the repository that the policies lie in has no "
                 "commit with them, so the record stands without an explanation."
             )
-            return ExplainedThen(recorded, None, (remark,))
+            return ExplainedThen(None, (remark,))
         return explained_by(recorded, loaded)
 
     def _policies_of(self, version: object) -> LoadedPolicy | None:
@@ -222,4 +221,4 @@ def explained_by(recorded: Recorded, loaded: LoadedPolicy) -> ExplainedThen:
     if explanation.decision.allowed != recorded.allowed:
         then = "allowed" if recorded.allowed else f"denied{f': {recorded.failure}' if recorded.failure else ''}"
         remarks.append(f"It was {then} then; this explanation is of another decision.")
-    return ExplainedThen(recorded, explanation, tuple(remarks))
+    return ExplainedThen(explanation, tuple(remarks))
