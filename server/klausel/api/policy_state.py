@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from klausel.api.errors import ApiError
 from klausel.api.shapes import Json
 from klausel.core.policy.properties import PropertyTypes, type_as_json
 from klausel.core.terms.caller import Caller
+from klausel.core.terms.moment import instant_text
 from klausel.service.decision_service import Service
 from klausel.service.policy_in_force import LivePolicy
 from klausel.storage.sql.database import StorageError
@@ -116,6 +115,6 @@ def _refused(live: LivePolicy) -> Json:
     refusal = live.refusal
     if refusal is None:
         return {}
-    since = datetime.fromtimestamp(refusal.since_unix_seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    since = instant_text(refusal.since_unix_seconds)
     problems = [str(problem) for problem in refusal.problems]
     return {"refused": {"since": since, "count": len(problems), "problems": problems[:MOST_LISTED]}}

@@ -7,7 +7,6 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from threading import Lock
 from urllib.parse import urlencode
 
@@ -22,6 +21,7 @@ from klausel.core.difference.report import DifferenceReport, as_json
 from klausel.core.difference.rows_for_people import MOST_SHOWN, rows_for_people
 from klausel.core.loading.load import SourceFile, is_test_file, load_policy
 from klausel.core.policy.policy_set import PolicySet
+from klausel.core.terms.moment import instant_text
 from klausel.core.terms.problem import Problem
 from klausel.core.text.decoding import decode
 from klausel.service.decision_service import Service
@@ -225,7 +225,7 @@ def _refused(refusal: Refusal, in_force: PolicySet) -> _Told:
         }
         for one in refusal.problems[:MOST_SHOWN]
     ]
-    since = datetime.fromtimestamp(refusal.since_unix_seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    since = instant_text(refusal.since_unix_seconds)
     told: Json = {"since": since, "count": len(refusal.problems), "problems": problems}
     wanted = _policy_in(refusal.files)
     if wanted is None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +14,7 @@ from klausel.core.policy.assignment import Assignment, Violation, fault_in_assig
 from klausel.core.policy.holding import held_at, timing_of
 from klausel.core.policy.roles import RoleModel, top_domain
 from klausel.core.records.change_record import Origin
+from klausel.core.terms.cursors import cursor_of, parts_of_cursor
 from klausel.core.terms.identifiers import fault_in_domain_id, is_printable
 from klausel.core.terms.moment import instant_text
 from klausel.storage.assignments.bulk_load import load_rows
@@ -471,14 +470,14 @@ def _put(
 
 def _write_cursor(filters: Filters, last: Assignment) -> str:
     given = filters if any(filters[3:]) else filters[:3]
-    return base64.urlsafe_b64encode(json.dumps([given, last.key], separators=(",", ":")).encode()).decode()
+    return cursor_of(given, last.key)
 
 
 def _read_cursor(cursor: str, filters: Filters) -> Assignment:
     try:
-        given, (subject, role, domain) = json.loads(base64.b64decode(cursor.encode("ascii"), altchars=b"-_", validate=True))
+        given, (subject, role, domain) = parts_of_cursor(cursor)
         after = Assignment(subject, role, domain)
-    except (ValueError, TypeError, RecursionError):
+    except (ValueError, TypeError):
         raise InvalidCursor("this cursor was not made by this service; start again without one") from None
     texts = [part for part in after.key if part != ""]
     if not all(isinstance(part, str) and is_printable(part) for part in texts):

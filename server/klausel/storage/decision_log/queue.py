@@ -19,11 +19,12 @@ import orjson
 from klausel.core.decisions.decide import Decision
 from klausel.core.policy.policy_set import Grant
 from klausel.core.records.batch_record import Noted, batch_of
-from klausel.core.records.decision_record import Record, describe_grant, record_of, second_text, time_text
+from klausel.core.records.decision_record import Record, describe_grant, record_of, second_text
 from klausel.core.records.shared_line import SharedLine, count_decisions
 from klausel.core.records.shared_values import LARGE_BYTES, SharedValues
 from klausel.core.records.single_record import row_of, table_of
 from klausel.core.terms.masking import Masks
+from klausel.core.terms.moment import moment_text
 from klausel.storage.sql.steps import in_steps
 
 MOST_WAITING_BYTES = 64 * 1024 * 1024
@@ -39,7 +40,6 @@ MOST_HEADS_KEPT = 500
 
 FEWEST_IN_A_TABLE = 8
 """Fewer decisions that were asked one at a time have a line each, which people and their tools read with more ease."""
-MOST_IN_A_TABLE = 100
 SINGLES_AT_ONCE = 64
 """So many decisions that were asked one at a time are put into JSON together, at most."""
 
@@ -163,7 +163,7 @@ class DecisionLog:
         return head + _dumps(more)[1:-1] + b"," if more else head
 
     def _time(self, nanoseconds: int) -> str:
-        """`klausel.core.records.decision_record.time_text`, with the second made once."""
+        """`moment_text`, with the second made once."""
         seconds, rest = divmod(nanoseconds, 1_000_000_000)
         second = self._second
         if second[0] != seconds:
@@ -289,7 +289,7 @@ class DecisionLog:
             else:
                 lines.append(self._line_of(single))
         if rows:
-            lines.append(table_of(time_text(time.time_ns()), self._common_of(*of_all), shared, rows))
+            lines.append(table_of(moment_text(time.time_ns() // 1000), self._common_of(*of_all), shared, rows))
         return lines
 
     def _outcome(self, allowed: bool, grant: Grant | None) -> bytes:
@@ -454,7 +454,7 @@ class DecisionLog:
                 self._written += number
 
     def _line_of_dropped(self, number: int) -> bytes:
-        return orjson.dumps({"time": time_text(time.time_ns()), "dropped": number}) + b"\n"
+        return orjson.dumps({"time": moment_text(time.time_ns() // 1000), "dropped": number}) + b"\n"
 
     def _fragment(self, grant: Grant) -> orjson.Fragment:
         known = self._grants.get(id(grant))
