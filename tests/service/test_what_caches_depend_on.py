@@ -103,7 +103,7 @@ OF_FEW_THINGS = {
     "service.permissions._Menus": "for one request, under one policy",
     "service.playground_cursor.cursor_told": "for one request",
     "service.policy_in_force.LivePolicy": "one count for operators, for as long as it says",
-    "service.refused_commits.RefusedCommits": "for one command, by the ids of trees and the text of the model",
+    "service.refused_commits.RefusedCommits": "for one command, by the names and ids of folders, and the model",
     "service.stored_properties.StoredOfSubjects": "for one search, of those read ahead",
     "service.tally.Tally": "counts, by what the program counts",
     "service.tally._OfThread": "counts, by what the program counts",

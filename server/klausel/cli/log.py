@@ -23,6 +23,7 @@ from klausel.cli.progress import progress
 from klausel.core.analysis.table import Sheet, as_html, csv_line
 from klausel.core.difference.commit_changes import CommitChanges, Topic, changes_of_commit
 from klausel.core.difference.formats import as_text
+from klausel.core.loading.cache import LoadCache
 from klausel.core.pictures.role_picture import role_picture
 from klausel.core.pictures.svg import as_svg
 from klausel.core.terms.problem import Problem
@@ -195,8 +196,10 @@ def _log(
 ) -> Generator[_Told]:
     opened, commit, folder = open_history(policies, at)
     with closing(opened) as repository:
-        history = PolicyHistory(repository, folder)
-        refused = RefusedCommits(repository, accepted_models()) if check else None
+        # A commit is loaded for itself, for the one after it, and to be checked, with others in between.
+        cache = LoadCache(loadings=3)
+        history = PolicyHistory(repository, folder, cache)
+        refused = RefusedCommits(repository, accepted_models(), cache) if check else None
         commits = [one for one in history.commits(commit, first_parent) if wanted.includes(one[0])]
         brought = {} if first_parent or not commits else repository.merges_that_brought(commit)
         bar = progress(total=len(commits), unit=" commits", is_short=False)

@@ -26,7 +26,7 @@ from klausel.storage.file_rules import MODEL_NAME
 from klausel.storage.policy_files.folder import Commit, PolicyFiles, read_folder
 
 if TYPE_CHECKING:
-    from klausel.core.analysis.proved import Proved
+    from klausel.core.testing.gate import Gate
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,22 +120,31 @@ def load_checked(
     cache: LoadCache | None = None,
     accepted_models: Collection[str] = (),
     most_steps: int = MOST_STEPS,
-    proved: Proved | None = None,
+    gate: Gate | None = None,
     earlier: CompiledPolicy | None = None,
 ) -> LoadedPolicy:
     """The policy set that files say, once its policy tests passed and its invariants held; raises `PolicyError`.
 
     Proving the invariants may go through so many steps; an invariant beyond that counts as one that does not hold.
-    With `proved`, what did not change since the last proof with it is not proved again; of an `earlier` policy set, what is
-    the same is not compiled again.
+    With a `gate`, what did not change since the last time at it is not tested and proved again; of an `earlier` policy set,
+    what is the same is not compiled again.
     """
-    from klausel.core.testing.gate import unmet_expectations  # who only asks does not wait for what proves
-
     loaded = load_files(found, with_tests=True, cache=cache, accepted_models=accepted_models, earlier=earlier)
-    problems = list(unmet_expectations(loaded.compiled.policy, loaded.compiled, loaded.tests, most_steps, proved))
+    problems = unmet_by(loaded, found, most_steps, gate)
     if problems:
         raise PolicyError([*loaded.warnings, *problems])
     return loaded
+
+
+def unmet_by(
+    loaded: LoadedPolicy, found: PolicyFiles, most_steps: int = MOST_STEPS, gate: Gate | None = None
+) -> list[Problem]:
+    """A problem for each policy test that fails and each invariant that does not hold, of the set that files say; see `Gate`."""
+    from klausel.core.testing.gate import Gate  # who only asks does not wait for what proves
+
+    compiled = loaded.compiled
+    model = _model_text(found.files) if compiled.other_model is None else None
+    return list((gate or Gate()).unmet(compiled.policy, compiled, loaded.tests, most_steps, model))
 
 
 def problems_of_orphans(found: PolicyFiles, loaded: LoadedPolicy, stored: Iterable[StoredRole]) -> tuple[Problem, ...]:

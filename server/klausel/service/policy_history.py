@@ -73,10 +73,11 @@ class Step:
 class PolicyHistory:
     """Reads the editions of the policy set in one folder; a folder that was renamed is followed. Equal files are read once."""
 
-    def __init__(self, repository: GitRepository, folder: str) -> None:
+    def __init__(self, repository: GitRepository, folder: str, cache: LoadCache | None = None) -> None:
+        """`cache` may be that of others who load the same policies."""
         self._repository = repository
         self._folder = folder
-        self._cache = LoadCache()
+        self._cache = cache or LoadCache()
         self._editions: OrderedDict[tuple[str, str, str | None], Edition] = OrderedDict()
         self._read_model = lru_cache(_read_model)
 

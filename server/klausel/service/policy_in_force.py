@@ -95,10 +95,10 @@ class LivePolicy:
         self._settle_seconds = settle_seconds
         self._hurry = threading.Event()
         self._is_asked_now = False
-        from klausel.core.analysis.proved import Proved  # who only asks does not wait for what proves
+        from klausel.core.testing.gate import Gate  # who only asks does not wait for what proves
 
         self._cache = LoadCache()
-        self._proved = Proved()
+        self._gate = Gate()
         self._listeners: list[Callable[[PolicySet], None]] = []
         self._lock = threading.Lock()
         self._is_asked_for = threading.Lock()
@@ -114,7 +114,7 @@ class LivePolicy:
         self._refused: PolicyFiles | None = None
         began = clock()
         self._taken = source.read()
-        loaded = load_checked(self._taken, self._cache, accepted_models, most_steps, self._proved)
+        loaded = load_checked(self._taken, self._cache, accepted_models, most_steps, self._gate)
         self._check_orphans(self._taken, loaded)
         self.in_force = InForce(loaded, make_resolved_roles(loaded.compiled.policy.roles))
         self._confirm(began)
@@ -265,7 +265,7 @@ class LivePolicy:
         sys.setswitchinterval(_TURN_SECONDS)
         try:
             earlier = self.in_force.policy.compiled
-            return load_checked(found, self._cache, self._accepted_models, self._most_steps, self._proved, earlier), ()
+            return load_checked(found, self._cache, self._accepted_models, self._most_steps, self._gate, earlier), ()
         except PolicyError as error:
             return None, error.problems
         finally:

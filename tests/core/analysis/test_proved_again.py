@@ -7,8 +7,7 @@ from random import Random
 import pytest
 from small_policies import load
 
-from klausel.core.analysis import proved as proved_module
-from klausel.core.analysis.proof import Verdict, prove_all
+from klausel.core.analysis.proof import Part, PartProof, Proof, Verdict, prove_all
 from klausel.core.analysis.proved import Proved
 from klausel.core.loading.load import SourceFile, load_policy
 from klausel.core.policy.policy_set import PolicySet
@@ -43,11 +42,14 @@ class Edited:
         self._random = random
         self._types = {"quiz": ["view", "pay", "delete"], "note": ["view", "delete"]}
         self._grants = [self._grant() for _ in range(3)]
+        self._remarks = ""
         self._invariants = random.sample(INVARIANTS, 4)
 
     def edit(self) -> None:
         random = self._random
-        match random.randrange(8):
+        match random.randrange(9):
+            case 7:
+                self._remarks = "# A remark.\n" * random.randrange(4)
             case 0 | 1 | 2:
                 self._grants.insert(random.randrange(len(self._grants) + 1), self._grant())
             case 3 | 4 | 5 if len(self._grants) > 1:
@@ -60,7 +62,7 @@ class Edited:
 
     def policy(self) -> PolicySet | None:
         types = "".join(f"  {name}: {{actions: [{', '.join(actions)}]}}\n" for name, actions in self._types.items())
-        grants = f"resource_types:\n{types}grants:\n" + "".join(f"  - {{{one}}}\n" for one in self._grants)
+        grants = f"{self._remarks}resource_types:\n{types}grants:\n" + "".join(f"  - {{{one}}}\n" for one in self._grants)
         invariants = "invariants:\n" + "".join(f"  - {one}\n" for one in self._invariants)
         files = {"roles.yaml": ROLES, "features/some.yaml": grants, "invariants.yaml": invariants}
         return load_policy(SourceFile(name, name, text.encode()) for name, text in files.items()).policy
@@ -101,13 +103,13 @@ def asked_of(monkeypatch: pytest.MonkeyPatch, before: str, after: str) -> tuple[
     """What does not hold after an edit, and the things that were gone through for that."""
     again, things = Proved(), []
     assert again.broken(load("", TYPES + before, roles=ROLES, invariants=ALL).or_raise()) == ()
-    prove = proved_module.prove
+    prove = Proof._part
 
-    def noted(*arguments: object) -> Verdict:
-        things.extend(str(thing) for thing in arguments[1].things)  # type: ignore[attr-defined]
-        return prove(*arguments)  # type: ignore[arg-type]
+    def noted(proof: Proof, part: Part) -> PartProof:
+        things.extend(map(str, part))
+        return prove(proof, part)
 
-    monkeypatch.setattr(proved_module, "prove", noted)
+    monkeypatch.setattr(Proof, "_part", noted)
     return again.broken(load("", TYPES + after, roles=ROLES, invariants=ALL).or_raise()), things
 
 
@@ -120,4 +122,39 @@ def test_only_the_things_whose_grants_changed_are_gone_through(monkeypatch: pyte
 def test_what_a_change_breaks_is_found_and_shown_as_by_a_whole_proof(monkeypatch: pytest.MonkeyPatch) -> None:
     found, things = asked_of(monkeypatch, FIRST, FIRST + "  - {allow: anyone, to: pay, resource: quiz}\n")
     assert [verdict.invariant.name for verdict in found] == ["outsiders"]
-    assert things == ["pay quiz", "view quiz", "pay quiz", "view note"]
+    assert things == ["pay quiz"]
+
+
+ALIKE = "grants:\n  - {allow: anyone, to: view, resource: quiz}\n  - {allow: anyone, to: view, resource: note}\n"
+ONE_AFTER_THE_OTHER = {
+    "the first of two that are alike is good now": [
+        "resource_types:\n  quiz: {actions: [view]}\n  note: {actions: [view]}\n" + ALIKE,
+        "resource_types:\n  quiz: {actions: [view]}\n  note: {actions: [view]}\n"
+        + ALIKE.replace("{allow: anyone, to: view, resource: quiz}", "{allow: boss, to: view, resource: quiz}"),
+    ],
+    "the second of two that are alike is the first now": [
+        "resource_types:\n  quiz: {actions: [view]}\n  note: {actions: [view]}\n" + ALIKE,
+        "resource_types:\n  note: {actions: [view]}\n  quiz: {actions: [view]}\n" + ALIKE,
+    ],
+    "the first of two that are alike is gone": [
+        "resource_types:\n  quiz: {actions: [view]}\n  note: {actions: [view]}\n" + ALIKE,
+        "resource_types:\n  note: {actions: [view]}\ngrants:\n  - {allow: anyone, to: view, resource: note}\n",
+    ],
+    "it is asked in another place": [
+        "resource_types:\n  quiz: {actions: [view]}\n  note: {actions: [view]}\n" + ALIKE,
+        "resource_types:\n  quiz: {actions: [view], asked_in: {view: account}}\n  note: {actions: [view]}\n" + ALIKE,
+    ],
+    "it stands on other lines": [
+        "resource_types:\n  quiz: {actions: [view]}\n  note: {actions: [view]}\n" + ALIKE,
+        "# A remark.\nresource_types:\n  quiz: {actions: [view]}\n  note: {actions: [view]}\n" + ALIKE,
+    ],
+}
+
+
+@pytest.mark.parametrize("texts", ONE_AFTER_THE_OTHER.values(), ids=ONE_AFTER_THE_OTHER)
+def test_what_was_broken_before_is_shown_as_by_a_whole_proof(texts: list[str]) -> None:
+    few = "invariants:\n  - {name: few, at_most: [boss], to: view, resource: '*'}\n"
+    again = Proved()
+    for text in texts:
+        policy = load("", text, roles=ROLES, invariants=few).or_raise()
+        assert again.broken(policy) == broken(policy, 1_000_000) != ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from sqlalchemy import (
     DateTime,
     Engine,
     ForeignKey,
+    Numeric,
     String,
     Text,
     Uuid,
@@ -58,6 +60,7 @@ class Quiz(Base):
     labels: Mapped[Any] = mapped_column(JSON().with_variant(ARRAY(Text()), "postgresql"), nullable=True)
     due: Mapped[datetime | None] = mapped_column(DateTime)
     share: Mapped[float] = mapped_column(default=0.5)
+    price: Mapped[Decimal] = mapped_column(Numeric(20, 2), default=Decimal("0.5"))
     views: Mapped[int] = mapped_column(BigInteger, default=2**53 + 1)
     made: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
@@ -238,6 +241,10 @@ def test_a_number_that_requests_send_as_a_text_is_cast(engine: Engine) -> None:
                 (".share", "in", [2**53 + 1]),
                 (".share", "!=", ".views"),
                 (".views", "<", ".share"),
+                (".share", "in", ".labels"),
+                (".labels.size", "==", ".share"),
+                (".share", ">=", ".labels.size"),
+                (".share", "==", ".price"),
             )
         ),
     ],

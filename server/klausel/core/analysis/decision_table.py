@@ -156,6 +156,11 @@ class Remembered:
         self.size = 0
         """How much was ever remembered; where it is more than `MOST_REMEMBERED`, some was forgotten and found again."""
 
+    def go_on(self, policy: PolicySet) -> None:
+        """Is for the tables of another policy set from now on, with equal roles on either side."""
+        self.shapes = Shapes(policy)
+        self._roles = policy.roles, policy.roles
+
     def space(self, all_atoms: Collection[Atom], known: Known) -> TruthSpace:
         """The outcomes of atoms, given without negation and each once; raises `TooManyCases`."""
         read = {attribute for atom in all_atoms for attribute in attributes_of(atom)}

@@ -6,10 +6,9 @@ roles that role assignments can give there, and all outcomes of the conditions t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
-from typing import NamedTuple
 
 from klausel.core.analysis.both_sides import RoleCombinationOfBoth
 from klausel.core.analysis.budget import MOST_STEPS, Budget
@@ -73,27 +72,33 @@ class _Asked:
         return self.view.before.allowed(names)
 
 
-class _Done(NamedTuple):
-    """What going through one thing took: how many combinations, placements, and steps of the budget."""
+Part = tuple[Thing, ...]
+"""What of an invariant is proved by itself; see `parts_of`."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartProof:
+    """What came out of one part of an invariant, over how many combinations, and what it took of the budget to go through them.
+
+    Where it is alike another part before it, `like`, only that one has the counterexample.
+    """
 
     combinations: int
-    asked: int
     steps: int
+    has_free_matches: bool
+    counterexample: Counterexample | None
+    like: Part | None = None
 
 
 _Found = tuple[tuple[int, ...], Counterexample]
 """A counterexample behind what it is ordered by: the smallest first, and of equal ones that which comes first."""
 
 
-def prove(
-    policy: PolicySet,
-    invariant: Invariant,
-    remembered: Remembered | None = None,
-    further_names: frozenset[str] = frozenset(),
-) -> Verdict:
-    """The verdict on one invariant; never guesses. `further_names` are told apart though they do not matter to it."""
+def prove(policy: PolicySet, invariant: Invariant, remembered: Remembered | None = None) -> Verdict:
+    """The verdict on one invariant; never guesses."""
+    proof = Proof(policy, invariant, remembered or Remembered(policy, policy))
     try:
-        return _Proof(policy, invariant, remembered or Remembered(policy, policy), further_names).verdict()
+        return joined(invariant, [one for _, one in proof.of(parts_of(invariant))])
     except TooManyCases as error:
         return Verdict(invariant, False, 0, False, None, str(error))
 
@@ -105,36 +110,60 @@ def prove_all(policy: PolicySet, most_steps: int = MOST_STEPS) -> Iterator[Verdi
         yield prove(policy, invariant, remembered)
 
 
-def wanted_names(policy: PolicySet, invariant: Invariant) -> frozenset[str]:
-    """The names that a proof of an invariant tells apart."""
-    return _Proof(policy, invariant, Remembered(policy, policy)).wanted_names
+def parts_of(invariant: Invariant) -> tuple[Part, ...]:
+    """What is proved of an invariant one by one: each thing, the two that it keeps apart, or nothing, where it is about roles."""
+    if invariant.kind in ("separate", "toxic"):
+        return (invariant.things,)
+    return tuple((thing,) for thing in invariant.things)
 
 
-class _Proof:
+def joined(invariant: Invariant, proofs: Iterable[PartProof]) -> Verdict:
+    """The verdict on an invariant that those on all its parts come to, in their order."""
+    combinations, has_free_matches, found = 0, False, None
+    for one in proofs:
+        combinations += one.combinations
+        has_free_matches |= one.has_free_matches
+        example = one.counterexample
+        if example is not None and (found is None or _size(example) < _size(found)):
+            found = example
+    return Verdict(invariant, found is None, combinations, has_free_matches, found)
+
+
+def _size(example: Counterexample) -> tuple[int, int]:
+    return len(example.held), len(example.values)
+
+
+def grantees_about(policy: PolicySet, things: Iterable[Thing]) -> frozenset[str]:
+    """The grantees of the grants about some things."""
+    about = (policy.grants_about(thing.resource_type, thing.action) for thing in things)
+    return frozenset(grant.grantee for grants in about for grant in grants)
+
+
+class Proof:
+    """Proves one invariant of a policy set, part by part; raises `TooManyCases`."""
+
     def __init__(
         self,
         policy: PolicySet,
         invariant: Invariant,
         remembered: Remembered,
-        further_names: frozenset[str] = frozenset(),
+        grantees: Collection[str] | None = None,
     ) -> None:
+        """`grantees` are those of all grants about the things of the invariant, for who knows them."""
         self._policy = policy
         self._roles = policy.roles
         self._invariant = invariant
-        self._combinations = 0
+        self._combinations = self._asked = self._steps = 0
         self._free_matches = False
-        self._asked = 0
         self._separate = [
             _reaching_pairs(other.who)
             for other in policy.invariants
             if other.kind == "separate" and other.who and other is not invariant
         ]
         self._remembered = remembered
-        self._further_names = further_names
+        self._grantees = grantees_about(policy, invariant.things) if grantees is None else grantees
         self._found: dict[str | None, tuple[RoleCombinationOfBoth, ...]] = {}
-
-    def verdict(self) -> Verdict:
-        checks: dict[str, Callable[[], Iterator[_Found]]] = {
+        self._checks: dict[str, Callable[[Part], Iterator[_Found]]] = {
             "never": self._broken_never,
             "always": self._broken_always,
             "at_most": self._broken_at_most,
@@ -142,38 +171,74 @@ class _Proof:
             "separate": self._broken_separate,
             "toxic": self._broken_toxic,
         }
-        _, found = min(checks[self._invariant.kind](), key=lambda found: found[0], default=(None, None))
-        return Verdict(self._invariant, found is None, self._combinations, self._free_matches, found)
 
-    def _broken_never(self) -> Iterator[_Found]:
+    def of(self, parts: Iterable[Part]) -> Iterator[tuple[Part, PartProof]]:
+        """What comes out of some parts, in the order of all. Of those that are alike the first alone is gone through.
+
+        The others come out as it does, each with the same counterexample at most, which comes later and so is not the one shown.
+        They are only counted, so that a verdict is the one that going through all of them gives.
+        """
+        done: dict[Hashable, tuple[Part, PartProof]] = {}
+        for part in parts:
+            shape = self._shape(part)
+            first, same = done.get(shape, (part, None)) if shape is not None else (part, None)
+            if same is None:
+                same = self._part(part)
+                done[shape] = part, same
+                yield part, same
+                continue
+            self._take(part[0], same.steps)
+            yield part, PartProof(same.combinations, same.steps, same.has_free_matches, None, first)
+
+    def _shape(self, part: Part) -> Hashable | None:
+        """What a part has in common with those that are alike; None where it counts for itself."""
+        if len(part) != 1:
+            return None
+        thing = part[0]
+        condition = self._invariant.condition_on(thing.resource_type)
+        return self._remembered.shapes.shape(thing.resource_type, thing.action, condition)
+
+    def _take(self, thing: Thing, steps: int) -> None:
+        try:
+            self._remembered.budget.take(steps)
+        except TooManyCases as error:
+            raise error.about(thing.action, thing.resource_type) from None
+
+    def _part(self, part: Part) -> PartProof:
+        self._combinations = self._asked = self._steps = 0
+        self._free_matches = False
+        _, found = min(self._checks[self._invariant.kind](part), key=lambda found: found[0], default=(None, None))
+        return PartProof(self._combinations, self._steps, self._free_matches, found)
+
+    def _broken_never(self, part: Part) -> Iterator[_Found]:
         """Those that `never` speaks of hold a role that it names, and none that contains it."""
-        for asked in self._everything_asked():
+        for asked in self._asked_of(part[0]):
             for one in self._role_combinations(asked):
                 if demand_on(self._invariant, one.before, self._roles):
                     self._combinations += asked.outcomes
                     broken = asked.allowed(one.before) & asked.relevant
                     yield from self._examples(asked, one, broken, f"somebody may {asked.thing}")
 
-    def _broken_always(self) -> Iterator[_Found]:
-        for asked in self._everything_asked():
+    def _broken_always(self, part: Part) -> Iterator[_Found]:
+        for asked in self._asked_of(part[0]):
             for one in self._role_combinations(asked):
                 if demand_on(self._invariant, one.before, self._roles):
                     self._combinations += asked.outcomes
                     broken = asked.relevant & ~asked.allowed(one.before)
                     yield from self._examples(asked, one, broken, f"somebody may not {asked.thing}")
 
-    def _broken_at_most(self) -> Iterator[_Found]:
-        for asked in self._everything_asked():
+    def _broken_at_most(self, part: Part) -> Iterator[_Found]:
+        for asked in self._asked_of(part[0]):
             for one in self._role_combinations(asked):
                 self._combinations += asked.outcomes
                 if demand_on(self._invariant, one.before, self._roles):
                     broken = asked.allowed(one.before) & asked.relevant
                     yield from self._examples(asked, one, broken, f"somebody may {asked.thing}")
 
-    def _broken_monotone(self) -> Iterator[_Found]:
+    def _broken_monotone(self, part: Part) -> Iterator[_Found]:
         """A role may do what each role that it contains may, whatever else the subject holds."""
         everywhere = [(role.name, inner) for role in self._roles.roles.values() for inner in role.contains]
-        for asked in self._everything_asked():
+        for asked in self._asked_of(part[0]):
             domain = asked.domain
             if domain is None:
                 continue
@@ -203,11 +268,11 @@ class _Proof:
         above = self._roles.levels[level.depth - 2].name
         return any(name in self._roles.roles and self._roles.roles[name].level == above for name in names)
 
-    def _broken_separate(self) -> Iterator[_Found]:
+    def _broken_separate(self, part: Part) -> Iterator[_Found]:
         if self._invariant.who:
             yield from self._roles_that_hold_both()
             return
-        first, second = self._invariant.things
+        first, second = part
         message = f"the same subject may {first} and {second}"
         everything = list(self._asked_of(first))
         others = {other.domain: other for other in self._asked_of(second)} if everything else {}
@@ -232,9 +297,9 @@ class _Proof:
                 message = f"{role.name} contains both {one} and {other} ({role.place})"
                 yield (1,), Counterexample(message, ((role.name, "any domain"),), None, None, (), ())
 
-    def _broken_toxic(self) -> Iterator[_Found]:
+    def _broken_toxic(self, part: Part) -> Iterator[_Found]:
         """No role gives both by itself; who holds several roles is for `klausel findings` to name."""
-        first, second = self._invariant.things
+        first, second = part
         others = {other.domain: other for other in self._asked_of(second)}
         for asked in self._asked_of(first):
             other = others.get(asked.domain)
@@ -259,42 +324,14 @@ class _Proof:
                     Counterexample(message, held, first, asked.domain, values, grants),
                 )
 
-    def _everything_asked(self) -> Iterator[_Asked]:
-        """Everything that the invariant is about, in every placement. Of things that are alike the first alone is yielded.
-
-        The others come out as it does, each with the same counterexample at most, which comes later and so is not the one shown.
-        They are only counted, so that a verdict is the one that going through all of them gives.
-        """
-        done: dict[Hashable, _Done] = {}
-        for thing in self._invariant.things:
-            condition = self._invariant.condition_on(thing.resource_type)
-            shape = self._remembered.shapes.shape(thing.resource_type, thing.action, condition)
-            same = None if shape is None else done.get(shape)
-            if same is not None:
-                self._count(thing, same)
-                continue
-            combinations, asked, steps = self._combinations, self._asked, 0
-            for one in self._asked_of(thing):
-                steps += one.view.steps
-                yield one
-            if shape is not None:
-                done[shape] = _Done(self._combinations - combinations, self._asked - asked, steps)
-
-    def _count(self, thing: Thing, same: _Done) -> None:
-        self._combinations += same.combinations
-        self._asked += same.asked
-        try:
-            self._remembered.budget.take(same.steps)
-        except TooManyCases as error:
-            raise error.about(thing.action, thing.resource_type) from None
-
     def _asked_of(self, thing: Thing) -> Iterator[_Asked]:
         question = (thing.resource_type, thing.action)
         condition = self._invariant.condition_on(thing.resource_type)
-        wanted = Wanted(self.wanted_names | self._further_names, condition, (self._invariant.scope,), self._places)
+        wanted = Wanted(self.names, condition, (self._invariant.scope,), self._places)
         for view in views(self._policy, self._policy, question, wanted, self._remembered):
             self._free_matches |= view.space.has_free_matches
             self._asked += 1
+            self._steps += view.steps
             relevant, _ = view.space.true_and_false(condition)
             yield _Asked(thing, view, self._asked, relevant)
 
@@ -324,13 +361,11 @@ class _Proof:
         return self._found[asked.domain]
 
     @cached_property
-    def wanted_names(self) -> frozenset[str]:
-        """The names that matter to this proof."""
-        return self._roles.with_parts(self._find_wanted_names())
+    def names(self) -> frozenset[str]:
+        """The names that are told apart."""
+        return self._roles.with_parts((*self._grantees, *self._further_names()))
 
-    def _find_wanted_names(self) -> Iterator[str]:
-        for thing in self._invariant.things:
-            yield from (grant.grantee for grant in self._policy.grants_about(thing.resource_type, thing.action))
+    def _further_names(self) -> Iterator[str]:
         for one, other in self._separate:
             yield from one | other
         if self._invariant.kind == "monotone":

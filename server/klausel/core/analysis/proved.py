@@ -2,37 +2,66 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from klausel.core.analysis.budget import MOST_STEPS, Budget
 from klausel.core.analysis.decision_table import MOST_REMEMBERED, Question, Remembered
-from klausel.core.analysis.proof import Verdict, prove, wanted_names
+from klausel.core.analysis.proof import Part, PartProof, Proof, Verdict, grantees_about, joined, parts_of
+from klausel.core.conditions.outcomes import TooManyCases
 from klausel.core.policy.invariant import Invariant, Thing
-from klausel.core.policy.policy_set import PolicySet, changed_keys
+from klausel.core.policy.policy_set import Grant, PolicySet, changed_keys
 
 Names = frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
-class _Held:
-    """A policy set whose invariants all hold: for each the names that its proof told apart, and what a whole proof takes at most.
+class _Known:
+    """What was found of one invariant.
 
-    That are `steps` of the budget, and the `size` of what it remembers.
+    `grantees` counts, for each, the things that a grant for it is about; `names` are those told apart. `broken` are the parts
+    with a counterexample, or alike such a one, each with the places of the grants that it blames, among those about a question.
+    """
+
+    invariant: Invariant
+    grantees: Counter[str]
+    names: Names
+    proofs: dict[Part, PartProof]
+    broken: dict[Part, tuple[tuple[Question, int], ...]]
+
+    def verdict(self, policy: PolicySet, invariant: Invariant) -> Verdict | None:
+        """The verdict on the invariant, which does not hold; None where it does."""
+        if not self.broken:
+            return None
+        verdict = joined(invariant, [self.proofs[part] for part in parts_of(invariant)])
+        example = verdict.counterexample
+        assert example is not None
+        part = next(part for part in self.broken if self.proofs[part].counterexample is example)
+        # The grants may stand on other lines by now.
+        blamed = tuple(policy.grants_about(*question)[place] for question, place in self.broken[part])
+        return replace(verdict, counterexample=replace(example, grants=blamed))
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A policy set with what was found of its invariants, by their names.
+
+    `remembered` is what all since the last whole proof went through, and its budget what they left: another whole proof takes
+    no more than they did.
     """
 
     policy: PolicySet
     most_steps: int
-    names: tuple[Names, ...]
-    steps: int
-    size: int
+    known: dict[str, _Known]
+    remembered: Remembered
 
 
 class Proved:
-    """Proves the invariants of one policy set after the other, and remembers the last one of which all held.
+    """Proves the invariants of one policy set after the other, and remembers what it found of the last one.
 
     What is true of a thing depends on the roles, its type, its grants and the invariant alone. Where these are as they were, it
-    is not gone through again. The verdicts are those of `prove_all`: whatever does not surely hold is proved as a whole. One
-    proof at a time may use it.
+    is not gone through again. The verdicts are those of `prove_all`. One proof at a time may use it.
     """
 
     def __init__(self) -> None:
@@ -40,54 +69,119 @@ class Proved:
 
     def broken(self, policy: PolicySet, most_steps: int = MOST_STEPS) -> tuple[Verdict, ...]:
         """The verdicts on the invariants that do not hold, or of which that cannot be told, in the order of the file."""
-        still_held = None if self._held is None else _still_held(self._held, policy, most_steps)
-        if still_held is not None:
-            self._held = still_held
-            return ()
-        remembered = Remembered(policy, policy, Budget(most_steps))
-        found = tuple(
-            verdict for verdict in (prove(policy, one, remembered) for one in policy.invariants) if not verdict.holds
-        )
-        if not found and remembered.size <= MOST_REMEMBERED:
-            names = tuple(wanted_names(policy, invariant) for invariant in policy.invariants)
-            self._held = _Held(policy, most_steps, names, most_steps - remembered.budget.steps, remembered.size)
-        return found
+        held, self._held = self._held, None
+        if held is not None and most_steps == held.most_steps and policy.roles == held.policy.roles:
+            held.remembered.go_on(policy)
+            try:
+                return self._found(policy, held)
+            except TooManyCases:
+                # That may come of counting twice what was gone through again.
+                pass
+        return self._found(policy, _Held(policy, most_steps, {}, Remembered(policy, policy, Budget(most_steps))))
+
+    def _found(self, policy: PolicySet, held: _Held) -> tuple[Verdict, ...]:
+        """The verdicts after those of an earlier policy set with the same roles; raises `TooManyCases` unless all are new."""
+        is_whole = not held.known
+        changed = _Changed(held.policy, policy)
+        known: dict[str, _Known] = {}
+        found: list[Verdict] = []
+        for invariant in policy.invariants:
+            try:
+                now = _known(policy, invariant, held.known.get(invariant.name), changed, held.remembered)
+            except TooManyCases as error:
+                if not is_whole:
+                    raise
+                found.append(Verdict(invariant, False, 0, False, None, str(error)))
+                continue
+            known[invariant.name] = now
+            verdict = now.verdict(policy, invariant)
+            if verdict is not None:
+                found.append(verdict)
+        has_forgotten = held.remembered.size > MOST_REMEMBERED
+        if has_forgotten and not is_whole:
+            raise TooManyCases("more is remembered than there is room for")
+        if len(known) == len(policy.invariants) and not has_forgotten:
+            self._held = _Held(policy, held.most_steps, known, held.remembered)
+        return tuple(found)
 
 
-def _still_held(held: _Held, policy: PolicySet, most_steps: int) -> _Held | None:
-    """What is to be remembered of a policy set whose invariants hold since those of the other do; None where that is not sure."""
-    before = held.policy
-    if most_steps != held.most_steps or policy.roles != before.roles or len(policy.invariants) != len(before.invariants):
-        return None
-    changed = _Changed(before, policy)
-    remembered = Remembered(policy, policy, Budget(most_steps - held.steps))
-    for invariant, earlier, names in zip(policy.invariants, before.invariants, held.names, strict=True):
-        if invariant is not earlier and _rule(invariant) != _rule(earlier):
-            return None
-        things = changed.among(invariant, earlier)
-        if not things:
-            continue
-        asked = replace(invariant, things=invariant.things if invariant.kind in ("separate", "toxic") else things)
-        # With more names than before, what was gone through was less than a whole proof goes through now.
-        if wanted_names(policy, asked) | names != names or not prove(policy, asked, remembered, names).holds:
-            return None
-    size = held.size + remembered.size
-    if size > MOST_REMEMBERED:
-        return None
-    return _Held(policy, most_steps, held.names, most_steps - remembered.budget.steps, size)
+def _known(
+    policy: PolicySet, invariant: Invariant, earlier: _Known | None, changed: _Changed, remembered: Remembered
+) -> _Known:
+    """What is found of an invariant, with what was found of it under an earlier policy set and is still so."""
+    if earlier is None or _rule(invariant) != _rule(earlier.invariant):
+        return _proved(Proof(policy, invariant, remembered), policy, invariant)
+    things = changed.among(invariant, earlier.invariant)
+    if invariant.things != earlier.invariant.things:
+        # Which of those that are alike comes first may be another one now.
+        if len(parts_of(invariant)) != len(invariant.things) or any(earlier.proofs[part].like for part in earlier.broken):
+            return _proved(Proof(policy, invariant, remembered), policy, invariant)
+    elif not things:
+        return replace(earlier, invariant=invariant)
+    grantees = changed.grantees(earlier, invariant, things)
+    proof = Proof(policy, invariant, remembered, +grantees)
+    if proof.names != earlier.names:
+        return _proved(proof, policy, invariant)
+    touched = {part for part in parts_of(invariant) if not set(things).isdisjoint(part)}
+    touched |= {part for part in earlier.broken if earlier.proofs[part].like in touched}
+    again = dict(proof.of(part for part in parts_of(invariant) if part in touched))
+    proofs = {part: again.get(part) or earlier.proofs[part] for part in parts_of(invariant)}
+    broken = {part: blamed for part, blamed in earlier.broken.items() if part in proofs and part not in again}
+    return _Known(invariant, grantees, proof.names, proofs, broken | _broken(policy, proofs, again))
 
 
-def _rule(invariant: Invariant) -> Invariant:
-    """An invariant without the things that it is about, and without their conditions."""
-    return replace(invariant, things=(), fitted={})
+def _proved(proof: Proof, policy: PolicySet, invariant: Invariant) -> _Known:
+    """What is found of an invariant when all its parts are gone through."""
+    proofs = dict(proof.of(parts_of(invariant)))
+    grantees = Counter(name for thing in dict.fromkeys(invariant.things) for name in grantees_about(policy, (thing,)))
+    return _Known(invariant, grantees, proof.names, proofs, _broken(policy, proofs, proofs))
+
+
+def _broken(
+    policy: PolicySet, proofs: Mapping[Part, PartProof], parts: Iterable[Part]
+) -> dict[Part, tuple[tuple[Question, int], ...]]:
+    """Those of some parts that do not hold, each with the places of the grants that its own counterexample blames."""
+    found: dict[Part, tuple[tuple[Question, int], ...]] = {}
+    for part in parts:
+        one = proofs[part]
+        if one.counterexample is not None:
+            found[part] = tuple(_place(policy, grant) for grant in one.counterexample.grants)
+        elif one.like in found:
+            found[part] = ()
+    return found
+
+
+def _place(policy: PolicySet, grant: Grant) -> tuple[Question, int]:
+    """Where a grant stands among those about the same question."""
+    question = (grant.resource_type, grant.action)
+    return question, next(place for place, one in enumerate(policy.grants_about(*question)) if one is grant)
+
+
+def _rule(invariant: Invariant) -> tuple[object, ...]:
+    """What an invariant says, without the things that it is about, and without their conditions."""
+    return invariant.kind, invariant.who, invariant.scope, invariant.condition
+
+
+def _meaning(grants: Iterable[Grant]) -> list[tuple[object, ...]]:
+    """What grants about a question come to, wherever they stand and however they are explained."""
+    return [(grant.effect, grant.grantee, grant.scope, grant.condition) for grant in grants]
 
 
 class _Changed:
     """What may be answered otherwise under another policy set with the same roles."""
 
     def __init__(self, before: PolicySet, after: PolicySet) -> None:
-        self._types = changed_keys(before.resource_types, after.resource_types)
-        self._questions: set[Question] = after.changed_questions(before)
+        self._before, self._after = before, after
+        self._types = {
+            name
+            for name in changed_keys(before.resource_types, after.resource_types)
+            if _asked_in(before, name) != _asked_in(after, name)
+        }
+        self._questions: set[Question] = {
+            question
+            for question in after.changed_questions(before)
+            if _meaning(before.grants_about(*question)) != _meaning(after.grants_about(*question))
+        }
         self._touched = self._types | {name for name, _ in self._questions}
         self._found: dict[int, tuple[Thing, ...]] = {}
 
@@ -112,6 +206,23 @@ class _Changed:
             if self._is_touched(thing) or thing.resource_type in conditions or (known is not None and thing not in known)
         )
 
+    def grantees(self, known: _Known, invariant: Invariant, things: Iterable[Thing]) -> Counter[str]:
+        """For each grantee the things that a grant for it is about now, these being the only ones with other grants."""
+        found = known.grantees.copy()
+        now, then = set(invariant.things), set(known.invariant.things)
+        for thing in {*things, *(then - now)}:
+            if thing in then:
+                found.subtract(grantees_about(self._before, (thing,)))
+            if thing in now:
+                found.update(grantees_about(self._after, (thing,)))
+        return found
+
     def _is_touched(self, thing: Thing) -> bool:
         name = thing.resource_type
         return (name, thing.action) in self._questions or name in self._types
+
+
+def _asked_in(policy: PolicySet, name: str) -> dict[str, str] | None:
+    """In which levels the special actions of a type are asked; None where it is not declared."""
+    declared = policy.resource_types.get(name)
+    return None if declared is None else dict(declared.asked_in)

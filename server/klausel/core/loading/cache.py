@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Hashable
 from typing import Any, TypeVar, cast
 
@@ -27,28 +28,33 @@ class HashedOnce:
 
 
 class LoadCache:
-    """Remembers, from one loading to the next, what was made of equal input; forgets what a loading did not use.
+    """Remembers, from one loading to the next, what was made of equal input; forgets what the last loadings did not use.
 
     One loading at a time may use it.
     """
 
-    def __init__(self) -> None:
-        self._before: dict[Hashable, Any] = {}
+    def __init__(self, loadings: int = 1) -> None:
+        """What this many loadings before did not use is forgotten; more than one are for sets that are loaded in turn."""
+        self._before: deque[dict[Hashable, Any]] = deque(maxlen=loadings)
         self._now: dict[Hashable, Any] = {}
 
     def begin(self) -> None:
         """Starts a loading."""
-        self._before, self._now = self._now, {}
+        self._before.appendleft(self._now)
+        self._now = {}
 
     def remembered(self, key: Hashable, make: Callable[[], Value]) -> Value:
-        """What was made for an equal key in this or the last loading, else what `make` makes now; never None."""
+        """What was made for an equal key in this or an earlier loading, else what `make` makes now; never None."""
         value = self._now.get(key)
         if value is None:
-            value = self._before.get(key)
+            for before in self._before:
+                value = before.get(key)
+                if value is not None:
+                    break
             self._now[key] = value = make() if value is None else value
         return cast(Value, value)
 
     def renewed(self, name: str, renew: Callable[[Value | None], Value]) -> Value:
         """What `renew` makes of what it made under this name in the last loading, which is None in the first."""
-        self._now[name] = value = renew(self._before.get(name))
+        self._now[name] = value = renew(self._before[0].get(name))
         return value

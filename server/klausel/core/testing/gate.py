@@ -14,33 +14,44 @@ from klausel.core.policy.invariant import Invariant
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.policy.policy_test import PolicyTest
 from klausel.core.terms.problem import Problem
-from klausel.core.testing.run import Failure, ResolvedRoles, failures
+from klausel.core.testing.rerun import Rerun
+
+
+class Gate:
+    """Tells what policy sets do not meet, one after the other; what a change cannot have touched is not gone through again.
+
+    One policy set at a time may be at it.
+    """
+
+    def __init__(self) -> None:
+        self._rerun, self._proved = Rerun(), Proved()
+
+    def unmet(
+        self,
+        policy: PolicySet,
+        plan: Plan,
+        tests: Iterable[PolicyTest],
+        most_steps: int = MOST_STEPS,
+        model: str | None = None,
+    ) -> Iterator[Problem]:
+        """See `unmet_expectations`. `model` is the text of the model, where that looks at the grants in question alone."""
+        yield from self._rerun.failed(policy, plan, tests, model)
+        for verdict in self._proved.broken(policy, most_steps):
+            problem = problem_of_verdict(verdict)
+            if problem is not None:
+                yield problem
 
 
 def unmet_expectations(
-    policy: PolicySet,
-    plan: Plan,
-    tests: Iterable[PolicyTest],
-    most_steps: int = MOST_STEPS,
-    proved: Proved | None = None,
+    policy: PolicySet, plan: Plan, tests: Iterable[PolicyTest], most_steps: int = MOST_STEPS
 ) -> Iterator[Problem]:
-    """A problem for each expectation of a test that is not met and each invariant that does not hold; none when all is well.
-
-    With `proved`, what did not change since the last proof with it is not proved again.
-    """
-    yield from failed_tests(policy, plan, tests)
-    for verdict in (proved or Proved()).broken(policy, most_steps):
-        problem = problem_of_verdict(verdict)
-        if problem is not None:
-            yield problem
+    """A problem for each expectation of a test that is not met and each invariant that does not hold; none when all is well."""
+    return Gate().unmet(policy, plan, tests, most_steps)
 
 
-def failed_tests(policy: PolicySet, plan: Plan, tests: Iterable[PolicyTest]) -> Iterator[Problem]:
+def failed_tests(policy: PolicySet, plan: Plan, tests: Iterable[PolicyTest]) -> list[Problem]:
     """A problem for each expectation of a test that is not met."""
-    resolved_roles = ResolvedRoles(policy)
-    for test in tests:
-        for failure in failures(policy, plan, test, resolved_roles):
-            yield printable(_failed(test, failure))
+    return Rerun().failed(policy, plan, tests, None)
 
 
 def problem_of_verdict(verdict: Verdict) -> Problem | None:
@@ -48,17 +59,6 @@ def problem_of_verdict(verdict: Verdict) -> Problem | None:
     if verdict.undecided is not None:
         return printable(_undecided(verdict.invariant, verdict.undecided))
     return None if verdict.counterexample is None else printable(_broken(verdict, verdict.counterexample))
-
-
-def _failed(test: PolicyTest, failure: Failure) -> Problem:
-    asked = failure.expectation
-    domain = failure.explanation.decision.domain
-    where = f" in {domain}" if domain else ""
-    question = f"{asked.person} {asked.action} {asked.resource}{where}"
-    message = f'the test "{test.name}" fails: {question} is expected to be {failure.expected}, and is {failure.got}'
-    cure = failure.cure or "fix the policies or the test, and see klausel test"
-    hint = f"{failure.reason.rstrip('.')}; {cure}"
-    return Problem(asked.place, "policy-test-failed", message, hint)
 
 
 def _undecided(invariant: Invariant, why: str) -> Problem:

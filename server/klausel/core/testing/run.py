@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from klausel.core.decisions.decide import Decision, Plan, decide
@@ -78,18 +78,18 @@ class ResolvedRoles:
 
 def failures(policy: PolicySet, plan: Plan, test: PolicyTest, resolved_roles: ResolvedRoles) -> tuple[Failure, ...]:
     """Every expectation of a test that a policy set does not meet, in the order of the test; empty when it passes."""
-    return tuple(_failures(policy, plan, test, resolved_roles.of))
+    found = (failure_of(policy, plan, expectation, resolved_roles) for expectation in test.expectations)
+    return tuple(failure for failure in found if failure is not None)
 
 
-def _failures(
-    policy: PolicySet, plan: Plan, test: PolicyTest, effective_roles_of: Callable[[Held], EffectiveRoles]
-) -> Iterator[Failure]:
-    for expectation in test.expectations:
-        effective_roles = effective_roles_of(expectation.held)
-        decision = decide(policy, plan, lambda _, domain: effective_roles.roles_in(domain), expectation.request)  # noqa: B023
-        if not _is_met(expectation, decision):
-            explanation = explain(policy, plan, lambda _: effective_roles, expectation.request)  # noqa: B023
-            yield Failure(expectation, explanation, _is_stale(policy, expectation))
+def failure_of(policy: PolicySet, plan: Plan, expectation: Expectation, resolved_roles: ResolvedRoles) -> Failure | None:
+    """What is wrong with the answer to one expectation; None where it is met."""
+    effective_roles = resolved_roles.of(expectation.held)
+    decision = decide(policy, plan, lambda _, domain: effective_roles.roles_in(domain), expectation.request)
+    if _is_met(expectation, decision):
+        return None
+    explanation = explain(policy, plan, lambda _: effective_roles, expectation.request)
+    return Failure(expectation, explanation, _is_stale(policy, expectation))
 
 
 def _is_met(expectation: Expectation, decision: Decision) -> bool:

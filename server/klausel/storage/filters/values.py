@@ -221,15 +221,29 @@ class NumberColumn(Value):
         return self.expression.is_(None)
 
 
+_EXACT_DIGITS = 15
+"""Whole numbers of so many digits are all fractions, too."""
+
+
+def _may_be_very_large(value: Value) -> bool:
+    """Whether it is, or can hold, a whole number that fractions have no exact value for."""
+    match value:
+        case Known(known):
+            return type(known) is int and abs(known) > MOST_EXACT_FLOAT
+        case NumberColumn(expression):
+            type_ = expression.type
+            if not isinstance(type_, Numeric) or isinstance(type_, Float):
+                return isinstance(type_, BigInteger)
+            return type_.precision is None or type_.precision - (type_.scale or 0) > _EXACT_DIGITS
+    return isinstance(value, JsonPart | _Element)
+
+
 def check_exact(left: Value, right: Value) -> None:
     """Raises `FilterError` where a fraction would be compared with a whole number that no fraction is, as no database does."""
     for one, other in ((left, right), (right, left)):
         if not (isinstance(one, NumberColumn) and isinstance(one.expression.type, Float)):
             continue
-        is_large = isinstance(other, NumberColumn) and isinstance(other.expression.type, BigInteger)
-        if isinstance(other, Known) and type(other.value) is int:
-            is_large = abs(other.value) > MOST_EXACT_FLOAT
-        if is_large:
+        if _may_be_very_large(other):
             raise FilterError(
                 f"{one.expression} holds fractions, and PostgreSQL does not compare those exactly with very large whole numbers; "
                 "ask about each row instead"

@@ -150,7 +150,7 @@ def model_beside(policies: Path, model: Path | None) -> Path:
 
 def read_at(
     repository: GitRepository,
-    revision: str,
+    revision: str | GitCommit,
     folder: str,
     model: str | Path | None = None,
 ) -> PolicyFiles:
@@ -161,7 +161,7 @@ def read_at(
     one that comes with Klausel.
     Raises `GitError` when git cannot answer.
     """
-    commit = repository.commit(revision)
+    commit = repository.commit(revision) if isinstance(revision, str) else revision
     first, *later = _folders_at(repository, commit, folder)
     folder = first
     files, problems = repository.files_at(commit, folder)
