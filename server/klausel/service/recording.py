@@ -29,33 +29,22 @@ Decide = Callable[[Request], Decision]
 class Recording:
     """Notes the decisions of one HTTP request, and hands them to the log before the answer is sent."""
 
-    __slots__ = (
-        "_caller",
-        "_came",
-        "_index",
-        "_lines",
-        "_log",
-        "_more",
-        "_noted",
-        "_request_id",
-        "_route",
-        "asked",
-        "effective_roles",
-        "policy",
-        "revision",
-    )
-
-    effective_roles: EffectiveRoles | None
+    # These are given to the class: to set each of them for each request takes time.
+    effective_roles: EffectiveRoles | None = None
     """Of the subject of the decision that is being made, once it was read."""
 
-    asked: Request | None
+    asked: Request | None = None
     """The question that was really decided, where stored properties were joined to the one that was sent."""
 
-    policy: bytes
+    policy: bytes = b"null"
     """The version by which it is decided, as `LoadedPolicy.recorded_as` names it; to be set before anything is noted."""
 
-    revision: str | None
+    revision: str | None = None
     """A state of the role assignments that all decisions have seen; once some are noted, `name_revision` sets it."""
+
+    _index: int | None = None
+    _lines: list[bytes] | None = None
+    _more: Record | None = None
 
     def __init__(self, log: DecisionLog, route: str, environ: WSGIEnvironment) -> None:
         """`route` is `evaluation`, `evaluations` or `explain`."""
@@ -65,16 +54,13 @@ class Recording:
         caller: Caller | None = environ.get("klausel.caller")
         self._caller: str = environ.get("REMOTE_ADDR", "") if caller is None else caller.logged_as
         self._request_id: str | None = environ.get("HTTP_X_REQUEST_ID")
-        self._more: Record | None = None
+        self._noted: list[Noted] = []
         if environ.get("HTTP_X_KLAUSEL_RECORD"):
             # The answer tells it: whoever asked can name its records, and nobody else pays for that.
             environ[GIVEN_RECORD_ID] = log.new_id()
             self._more = {"id": environ[GIVEN_RECORD_ID]}
-        self._index = 0 if route == "evaluations" else None
-        self._noted: list[Noted] = []
-        self._lines: list[bytes] | None = None
-        self.policy = b"null"
-        self.revision = self.effective_roles = self.asked = None
+        if route == "evaluations":
+            self._index = 0
 
     def name_revision(self, revision: str) -> None:
         """Notes a state of the role assignments that all decisions after this call have seen."""
@@ -123,8 +109,17 @@ class Recording:
         """Hands everything over. Raises `NotRecorded` where the log is strict and cannot be written."""
         noted = self._noted
         if self._index is None and len(noted) == 1 and self._lines is None:
-            of_request = (self._came, self._request_id, self._route, self._caller, self.policy, self.revision, self._more)
-            self._log.record_single((noted[0], *of_request))
+            of_request = (
+                noted[0],
+                self._came,
+                self._request_id,
+                self._route,
+                self._caller,
+                self.policy,
+                self.revision,
+                self._more,
+            )
+            self._log.record_single(of_request)
             return
         self._write()
         if self._lines is not None:

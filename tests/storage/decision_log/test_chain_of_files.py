@@ -75,6 +75,18 @@ def test_the_hash_of_a_seal_can_be_made_by_hand(log: Path) -> None:
     assert sha256(hashed[: hashed.rindex(hash_.encode())]).hexdigest() == hash_
 
 
+def test_a_write_of_very_many_long_lines_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    names = ["x" * (number * 37 % 9000) + str(number) for number in range(1300)]
+    out = sink(path, 100_000_000)
+    for start in (0, 5):
+        out.write([record(name) for name in names[start:]])
+    out.close()
+    found = [json.loads(line)["name"] for line in path.read_bytes().splitlines()]
+    assert found == names + names[5:]
+    assert faults(path) == []
+
+
 def _edit_line(number: int) -> Callable[[list[bytes]], list[bytes]]:
     def edited(lines: list[bytes]) -> list[bytes]:
         return [line.replace(b'"name":"', b'"name":"x') if at == number else line for at, line in enumerate(lines)]

@@ -32,6 +32,10 @@ _NUMBER = re.compile(rb',"number":(\d{1,18})\}\n')
 _BEHIND_THE_HASH = len('"}}\n')
 _HASH_DIGITS = 64
 _DIGITS_OF_A_NUMBER = 30
+_BYTES_AT_ONCE = 4096
+_BYTES_HASHED_AT_ONCE = 64 * 1024
+
+Piece = bytes | memoryview
 
 FaultKind = Literal["edited", "removed", "moved", "inserted", "unlinked", "unsealed", "unchained", "missing", "checkpoint"]
 """`unlinked`: whole in itself, but not what followed. `unsealed`: behind the last seal. `unchained`: lines of an older version.
@@ -93,25 +97,46 @@ def begin_chain(name: str) -> Link:
     return Link(name, 0, BEFORE_THE_FIRST)
 
 
-def seal_lines(lines: Sequence[bytes], end: Link, left_over: bytes = b"") -> tuple[bytes, Link]:
-    """The bytes to write for lines that are JSON objects, at least one, and the end of the chain behind them.
+def seal_lines(lines: Sequence[bytes], end: Link, left_over: bytes = b"") -> tuple[list[Piece], Link]:
+    """The pieces to write for lines that are JSON objects, at least one, and the end of the chain behind them.
 
-    `left_over` is what stands behind the last seal: of a process that was killed while it wrote.
+    `left_over` is what stands behind the last seal: of a process that was killed while it wrote. Lines are not copied: fresh
+    memory for so many bytes takes longer than all else here.
     """
-    number, numbered, sums = end.number, [], []
+    number, pieces, sums = end.number, list[Piece](), []
     for line in lines:
         of_rows = line.sums if isinstance(line, TableOfSingles) else ()
         number += len(of_rows) or 1
-        data = b'%b,"number":%d}\n' % (line[:-2], number)
-        numbered.append(data)
-        sums.append(f"[{crc32(data)},{','.join(map(str, of_rows))}]" if of_rows else str(crc32(data)))
+        said, ending = memoryview(line)[:-2], b',"number":%d}\n' % number
+        pieces += (said, ending)
+        sum_ = crc32(ending, _crc32_of(said))
+        sums.append(f"[{sum_},{','.join(map(str, of_rows))}]" if of_rows else str(sum_))
     recovered = f'"recovered":{len(left_over)},' if left_over else ""
     begins = f'{{"chain":"{end.chain}","first":{end.number + 1},"sums":[{",".join(sums)}],"previous":"{end.hash}"'
-    seal = f',"sealed":{begins},{recovered}"hash":"'
-    numbered[-1] = numbered[-1][:-2] + seal.encode()
-    written = b"".join(numbered)
-    hashed = sha256(left_over + written if left_over else written).hexdigest()
-    return written + hashed.encode() + b'"}}\n', Link(end.chain, number, hashed)
+    pieces[-1] = b'%b,"sealed":%b,%b"hash":"' % (ending[:-2], begins.encode(), recovered.encode())
+    hashed = _sha256_of(left_over, pieces)
+    return [*pieces, hashed.encode() + b'"}}\n'], Link(end.chain, number, hashed)
+
+
+def _crc32_of(data: memoryview) -> int:
+    """The CRC-32 of bytes, in parts so small that no other thread is let in between: that would take far longer."""
+    sum_ = 0
+    for start in range(0, len(data), _BYTES_AT_ONCE):
+        sum_ = crc32(data[start : start + _BYTES_AT_ONCE], sum_)
+    return sum_
+
+
+def _sha256_of(first: bytes, pieces: Sequence[Piece]) -> str:
+    """The hash of bytes, in parts so large that other threads, which go on meanwhile, are let in seldom."""
+    hashed, waiting, size = sha256(first), list[Piece](), 0
+    for piece in pieces:
+        waiting.append(piece)
+        size += len(piece)
+        if size >= _BYTES_HASHED_AT_ONCE:
+            hashed.update(b"".join(waiting))
+            waiting, size = [], 0
+    hashed.update(b"".join(waiting))
+    return hashed.hexdigest()
 
 
 def seal_of(line: bytes) -> Seal | None:

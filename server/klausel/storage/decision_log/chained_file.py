@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from secrets import token_hex
 
-from klausel.core.records.decision_chain import Link, begin_chain, number_in, seal_lines, seal_of
+from klausel.core.records.decision_chain import Link, Piece, begin_chain, number_in, seal_lines, seal_of
 
 FIRST_LOOK = 256 * 1024
 FARTHEST_LOOK = 8 * 1024 * 1024
@@ -51,16 +51,16 @@ class FileChain:
         """Whether something stands behind the last seal, which the next write in this file seals too."""
         return bool(self._left_over)
 
-    def seal(self, lines: Sequence[bytes]) -> tuple[bytes, Link]:
-        """The bytes to write, and where the chain then ends; to be handed to `wrote` once they are written."""
+    def seal(self, lines: Sequence[bytes]) -> tuple[list[Piece], Link]:
+        """The pieces to write, and where the chain then ends; to be handed to `wrote` once they are written."""
         end = self._end or begin_chain(token_hex(4))
         left_over = self._left_over
         if left_over:
             last = next((number for line in left_over.splitlines(True)[::-1] if (number := number_in(line)) is not None), 0)
             end = end._replace(number=max(end.number, last))
             if not left_over.endswith(b"\n"):
-                data, link = seal_lines(lines, end, left_over + b"\n")
-                return b"\n" + data, link
+                pieces, link = seal_lines(lines, end, left_over + b"\n")
+                return [b"\n", *pieces], link
         return seal_lines(lines, end, left_over)
 
     def wrote(self, end: Link) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import count
 from random import random
 from secrets import token_hex
+from time import time_ns
 from typing import Protocol
 
 import orjson
@@ -45,6 +46,7 @@ SINGLES_AT_ONCE = 64
 
 MOST_BYTES_OF_A_ROW = 8 * 1024
 
+_SECOND = 1_000_000_000
 _NEWLINE = orjson.OPT_APPEND_NEWLINE
 _log = logging.getLogger(__name__)
 
@@ -267,8 +269,9 @@ class DecisionLog:
         shared: list[bytes] = []
         # By the outcome and the identity of its grant, which `singles` keeps alive.
         numbers: tuple[dict[int, int], dict[int, int]] = ({}, {})
-        dumps = orjson.dumps
-        second = text = ""
+        dumps, process, new_numbers = orjson.dumps, self._process, self._numbers
+        begins = seconds_later = 0
+        text = ""
         for single in singles:
             noted, nanoseconds, request_id, _, _, _, _, more = single
             allowed, grant, _, _ = noted[2]
@@ -276,10 +279,12 @@ class DecisionLog:
             if number is None:
                 number = numbers[allowed][id(grant)] = len(shared)
                 shared.append(self._outcome(allowed, grant))
-            digits = str(nanoseconds)  # faster than division
-            if digits[:-9] != second:
-                second, text = digits[:-9], second_text(nanoseconds // 1_000_000_000)
-            row = row_of(number, f"{text}.{digits[-9:-3]}Z", request_id or self.new_id(), noted, more)
+            if not begins <= nanoseconds < seconds_later:
+                begins = nanoseconds - nanoseconds % _SECOND
+                text, seconds_later = f"{second_text(begins // _SECOND)}.", begins + _SECOND
+            # Ten digits always, of which the first is a 1: faster than to fill with zeros.
+            time = f"{text}{str(nanoseconds - begins + _SECOND)[1:7]}Z"
+            row = row_of(number, time, request_id or f"{process}-{next(new_numbers)}", noted, more)
             try:
                 data = b"" if row is None else dumps(row)
             except TypeError:
@@ -289,7 +294,7 @@ class DecisionLog:
             else:
                 lines.append(self._line_of(single))
         if rows:
-            lines.append(table_of(moment_text(time.time_ns() // 1000), self._common_of(*of_all), shared, rows))
+            lines.append(table_of(moment_text(time_ns() // 1000), self._common_of(*of_all), shared, rows))
         return lines
 
     def _outcome(self, allowed: bool, grant: Grant | None) -> bytes:

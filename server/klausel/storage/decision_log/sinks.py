@@ -13,7 +13,7 @@ from select import PIPE_BUF, POLLOUT, poll
 
 from sqlalchemy import BigInteger, Column, Engine, Index, Integer, MetaData, String, Table, Text, insert, inspect, select
 
-from klausel.core.records.decision_chain import Link
+from klausel.core.records.decision_chain import Link, Piece
 from klausel.storage.decision_log.chained_file import FileChain
 from klausel.storage.decision_log.files import Block
 from klausel.storage.decision_log.queue import Sink, SinkError
@@ -26,6 +26,7 @@ DATABASE = "database"
 NUMBER_DIGITS = 6
 ROWS_PER_BLOCK = 5000
 SECONDS_FOR_A_READER = 1.0
+_PIECES_AT_ONCE = os.sysconf("SC_IOV_MAX")
 
 
 def open_sink(target: str, database: str, max_bytes: int, max_files: int, limits: Limits = COMMAND_LIMITS) -> Sink:
@@ -62,39 +63,38 @@ class FileSink:
     def write(self, lines: Sequence[bytes]) -> None:
         """See `Sink`; all lines or none."""
         with self._explained(), self._locked() as descriptor:
-            size, data, end = self._to_write(descriptor, lines)
+            size, pieces, end = self._to_write(descriptor, lines)
             is_cut = self._chain is not None and self._chain.has_left_over
-            if size and size + len(data) > self._max_bytes and not is_cut:
+            if size and size + sum(map(len, pieces)) > self._max_bytes and not is_cut:
                 descriptor = self._rotate(descriptor)
-                size, data, end = self._to_write(descriptor, lines)
+                size, pieces, end = self._to_write(descriptor, lines)
             try:
-                _write_whole(descriptor, data)
+                _write_whole(descriptor, pieces)
             except OSError:
                 with suppress(OSError):
                     os.ftruncate(descriptor, size)
                 raise
-            self._size_after = size + len(data)
+            self._size_after = size + sum(map(len, pieces))
             if self._chain is not None and end is not None:
                 self._chain.wrote(end)
 
-    def _to_write(self, descriptor: int, lines: Sequence[bytes]) -> tuple[int, bytes, Link | None]:
+    def _to_write(self, descriptor: int, lines: Sequence[bytes]) -> tuple[int, Sequence[Piece], Link | None]:
         """The size of the file, what is to be written behind it, and where the chain then ends."""
         size = os.fstat(descriptor).st_size
+        pieces: Sequence[Piece] = lines
         end = None
-        if self._chain is None:
-            data = b"".join(lines)
-        else:
+        if self._chain is not None:
             if not size:
                 aside = [path for _, path in self._put_aside()]
                 self._chain.begin(aside[-1] if aside else None)
             elif size != self._size_after:
                 self._chain.find_end(descriptor, size)
-            data, end = self._chain.seal(lines)
+            pieces, end = self._chain.seal(lines)
         is_line_open = size not in (0, self._size_after) and os.pread(descriptor, 1, size - 1) != b"\n"
-        if is_line_open and not data.startswith(b"\n"):
+        if is_line_open and pieces and pieces[0] != b"\n":
             # Half a line of a process that was killed, or of a power cut, stays alone.
-            data = b"\n" + data
-        return size, data, end
+            pieces = [b"\n", *pieces]
+        return size, pieces, end
 
     def close(self) -> None:
         """See `Sink`."""
@@ -231,10 +231,14 @@ def _wait_for_reader(descriptor: int) -> None:
         raise OSError(errno.EAGAIN, "the pipe is full and nobody reads it")
 
 
-def _write_whole(descriptor: int, data: bytes) -> None:
-    left = memoryview(data)
-    while left:
-        left = left[os.write(descriptor, left) :]
+def _write_whole(descriptor: int, pieces: Sequence[Piece]) -> None:
+    for start in range(0, len(pieces), _PIECES_AT_ONCE):
+        some = pieces[start : start + _PIECES_AT_ONCE]
+        written = os.writev(descriptor, some)
+        if written < sum(map(len, some)):
+            left = memoryview(b"".join(some))[written:]
+            while left:
+                left = left[os.write(descriptor, left) :]
 
 
 _METADATA = MetaData()
