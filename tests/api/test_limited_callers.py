@@ -87,22 +87,34 @@ def about(id_: str, action: str = "read", **properties: object) -> Json:
 PROPERTIES: list[Json] = [{}, {"company": "acme"}, {"company": "acme", "status": "draft"}]
 
 
+@pytest.mark.parametrize("action", ["read", "edit"])
 @pytest.mark.parametrize("properties", PROPERTIES, ids=str)
-def test_nobody_is_told_in_which_account_a_resource_is_stored(acme: Asking, properties: Json) -> None:
-    question = about("theirs", **properties)
-    menu = {"subject": question["subject"], "resources": [question["resource"]], "conditions": True}
-    refused: list[tuple[str, Json]] = [
-        (EXPLAIN, question),
-        (SEARCHES["action"], question),
-        (SEARCHES["subject"], {**question, "subject": {"type": "user"}}),
-    ]
-    for path, body in refused:
-        answer = acme.send("POST", path, body)
-        assert (answer.status, answer.message) == (403, "this caller may not ask about this: it is not in its accounts")
-    # A question that says it lies in the own account is denied all the same: people there must not read it.
-    told = acme.send("POST", EVALUATION, {**question, "options": {"reasons": True}}).json
-    assert (told["decision"], told["context"]["reason"]) == (False, "this caller may not ask about this account")
-    assert acme.send("POST", PERMISSIONS, menu).json == {"permissions": [{"actions": [], "conditional": []}]}
+def test_what_lies_in_another_account_is_as_if_it_were_nowhere_but_never_allowed(
+    acme: Asking, properties: Json, action: str
+) -> None:
+    def told(path: str, id_: str, **more: object) -> bytes:
+        question = about(id_, action, **properties)
+        asked = {**question, "resources": [question["resource"]], "conditions": True, "options": {"reasons": True}, **more}
+        answer = acme.send("POST", path, asked)
+        return b"%d " % answer.status + answer.body.replace(b"theirs", b"nowhere")
+
+    def ask(id_: str) -> dict[str, bytes]:
+        people: Json = {"subject": {"type": "user"}}
+        paths = (EVALUATION, EXPLAIN, SEARCHES["subject"], SEARCHES["action"], PERMISSIONS)
+        return {path: told(path, id_, **(people if path == SEARCHES["subject"] else {})) for path in paths}
+
+    theirs, nowhere = ask("theirs"), ask("nowhere")
+    if b'"decision":true' not in nowhere[EVALUATION]:
+        for path in (EVALUATION, EXPLAIN):
+            assert theirs[path] == nowhere[path]
+    else:
+        reason = b"this caller may not ask about this account"
+        assert all(reason in theirs[path] and b'"decision":false' in theirs[path] for path in (EVALUATION, EXPLAIN))
+    nothing = b'200 {"page":{"next_token":"","count":0,"total":0},"results":[]}'
+    for path in (SEARCHES["subject"], SEARCHES["action"]):
+        assert theirs[path] in (nothing, nowhere[path]) and (theirs[path] == nothing or theirs[path].startswith(b"403"))
+    menu, menu_of_nowhere = (json.loads(one[PERMISSIONS][4:])["permissions"][0] for one in (theirs, nowhere))
+    assert menu == {**menu_of_nowhere, "actions": []}
 
 
 @pytest.mark.parametrize("more", ["", "&domain=acme"])

@@ -2,16 +2,21 @@
 
 import csv
 import io
+import itertools
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
+from html.parser import HTMLParser
 from pathlib import Path
+from xml.etree import ElementTree
 
 import click
 import pytest
 from click.testing import CliRunner
 from command_line import ROOT, Klausel, run
 from decision_logs import recorded_lines
+from doc_blocks import PAGES
 from git_in_tests import Repository
 from jsonschema import Draft202012Validator
 from policy_sets import Asked
@@ -34,7 +39,7 @@ INPUTS = {
     "explain": "explain user:leo edit quiz --in acme/support",
     "who-can": "who-can edit quiz --in acme/support",
     "what-can": "what-can user:leo --in acme/support",
-    "matrix": "matrix",
+    "matrix": "matrix --by person --in acme",
     "picture": "picture",
     "log": "log --check",
     "blame": "blame quiz edit",
@@ -49,6 +54,11 @@ INPUTS = {
     "keys list": "keys list",
     "config show": "config show",
 }
+
+
+SECTIONS = [part for page in PAGES for part in re.split(r"(?m)^#+ ", page.read_text(encoding="utf-8"))]
+MARKUP = "zoe|<b>x</b>[y](https://z)"
+"""What no format may take for markup."""
 
 
 def is_json(text: str) -> bool:
@@ -66,8 +76,64 @@ def is_table(text: str) -> bool:
     return len(names) > 1 and all(names) and all(len(row) == len(names) for row in rows)
 
 
-READERS: dict[str, Callable[[str], bool]] = {"json": is_json, "csv": is_table}
-"""Whether programs can read it."""
+def is_markdown(text: str) -> bool:
+    """Whether every row of a table has the columns of its head, and no word from elsewhere is markup."""
+    lines = text.splitlines()
+    columns = [len(re.findall(r"(?<!\\)\|", line)) if line.startswith("|") else 0 for line in lines]
+    is_whole = all(here == above for above, here in itertools.pairwise(columns) if here and above)
+    return is_whole and any("|" in line for line in lines) and not re.search(r"(?<!\\)<b>|(?<!\\)\]\(https", text)
+
+
+class _Elements(HTMLParser):
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.is_whole = True
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        self.is_whole &= tag != "b"
+        if tag not in {"meta", "input", "br", "wbr", "link"}:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        self.is_whole &= bool(self.open) and self.open.pop() == tag
+
+
+def is_html(text: str) -> bool:
+    """Whether it is one page, each element is closed, and no word from elsewhere is markup."""
+    read = _Elements(text)
+    return text.startswith("<!doctype html>") and read.is_whole and not read.open
+
+
+def is_xml(text: str) -> bool:
+    """Whether it is XML."""
+    ElementTree.fromstring(text)
+    return True
+
+
+def is_mermaid(text: str) -> bool:
+    """Whether it is a drawing by Mermaid."""
+    return text.startswith("flowchart ")
+
+
+def is_annotations(text: str) -> bool:
+    """Whether each line is a command to the runner of GitHub."""
+    return all(re.match(r"::(error|warning|notice) ", line) for line in text.splitlines())
+
+
+READERS: dict[str, Callable[[str], bool]] = {
+    "json": is_json,
+    "csv": is_table,
+    "markdown": is_markdown,
+    "html": is_html,
+    "junit": is_xml,
+    "svg": is_xml,
+    "mermaid": is_mermaid,
+    "github": is_annotations,
+}
+"""Whether what is not for people alone can be read by what it is for."""
+FOR_PEOPLE = {"text", "table"}
 FOR_CASBIN = ("compile", "csv")
 """What its file adapter reads, without names of columns."""
 OF_FILES = {"entities import", "entities export"}
@@ -116,7 +182,24 @@ def test_a_format_whose_writer_is_missing_ends_the_import_with_its_name() -> Non
 
 
 def test_every_command_with_formats_has_an_input_here() -> None:
-    assert set(FORMATS) == set(INPUTS)
+    lacking = sorted(set(FORMATS) ^ set(INPUTS))
+    assert not lacking, f"INPUTS has an input for each command with formats, and for no other: see {lacking[0]}"
+
+
+def test_every_format_has_a_reader_here() -> None:
+    unread = sorted({one for choices in FORMATS.values() for one in choices} - FOR_PEOPLE - set(READERS))
+    assert not unread, f"say in READERS when --format {unread[0]} can be read by what it is for"
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_is_in_the_documentation_of_its_command(name: str) -> None:
+    about = [one for one in SECTIONS if re.search(rf"(klausel |`){name}\b", one)]
+    untold = [
+        one
+        for one in FORMATS[name][1:]
+        if not any(re.search(rf"`{one}`|--format [\w`, ]*\b{one}\b", text) for text in about)
+    ]
+    assert not untold, f"say in docs, where {name} is described, what --format {untold[0]} is for"
 
 
 @pytest.fixture(scope="module")
@@ -127,13 +210,15 @@ def worked_on(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(ROOT / "policies", folder / "policies")
     shutil.copy(ROOT / "model.conf", folder)
     repository.commit({}, "The policies")
-    more = "grants:\n  - allow: reviewer\n    to: edit\n    resource: quiz\n    in: hooli\n"
+    more = f"grants:\n  - allow: reviewer\n    to: edit\n    resource: quiz\n    in: hooli\n    because: '{MARKUP}'\n"
     repository.commit({"policies/features/hooli.yaml": more}, "Reviewers edit in hooli")
     repository.write(
         {"policies/conditions.yaml": (folder / "policies/conditions.yaml").read_text() + "odd: resource.x == 1\n"}
     )
     names = ("--policies", folder / "policies", "--database", f"sqlite:///{folder}/klausel.db")
-    assert run("assignments", "import", folder / "policies/demo/assignments.csv", *names).exit_code == 0
+    people = (folder / "policies/demo/assignments.csv").read_text() + f"user:{MARKUP},admin,acme\n"
+    (folder / "people.csv").write_text(people)
+    assert run("assignments", "import", folder / "people.csv", *names).exit_code == 0
     assert run("keys", "new", "shop", "--scope", "check", *names[2:]).exit_code == 0
     loaded = open_policy(ROOT / "policies", ROOT / "model.conf")
     asked = Asked(loaded.compiled.policy, {"user:leo": [("user", "acme"), ("lead", "acme/support")]})
@@ -158,16 +243,17 @@ def test_no_two_formats_of_a_command_print_the_same(
     unread = [
         one for one, text in printed.items() if (name, one) != FOR_CASBIN and one in READERS and not READERS[one](text)
     ]
-    assert not unread, f"no program reads {name} --format {unread[0]}: {READERS[unread[0]].__doc__}"
+    assert not unread, f"{name} --format {unread[0]} is not what it is called: {READERS[unread[0]].__doc__}"
 
 
 def test_every_command_with_json_has_a_schema_that_is_printed_and_described(klausel: Klausel) -> None:
-    assert set(OUTPUTS) == {name for name, choices in FORMATS.items() if "json" in choices}
+    lacking = sorted(set(OUTPUTS) ^ {name for name, choices in FORMATS.items() if "json" in choices})
+    assert not lacking, f"describe in OUTPUTS of cli/output_schemas.py what {lacking[0]} --format json prints; nothing else"
     manual = (ROOT / "docs/audit.md").read_text(encoding="utf-8")
     for name in OUTPUTS:
         schema = json.loads(klausel("schema", "--output", name).stdout)
         Draft202012Validator.check_schema(schema)
-        assert f"| `{name}` |" in manual
+        assert f"| `{name}` |" in manual, f"give {name} a row under JSON for programs in docs/audit.md"
     refused = run("schema", "--output", "serve")
     assert refused.exit_code == 2
     assert 'no command "serve" has --format json' in refused.output

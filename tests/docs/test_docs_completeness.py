@@ -16,12 +16,14 @@ from klausel.app import create_flask_app, create_service
 from klausel.cli.main import main
 from klausel.core.analysis.findings import KINDS, ORPHANED
 from klausel.core.lint.registry import PAGES as PAGES_OF_PROBLEMS
+from klausel.core.lint.registry import WARNINGS
 from klausel.settings import SETTINGS, Settings
 
 PROJECT_PAGES = [ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", ROOT / "server" / "klausel" / "enforcer" / "README.md"]
 TEXT = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 POLICIES = (ROOT / "docs" / "policies.md").read_text(encoding="utf-8")
+ROWS_OF_PROBLEMS = dict(re.findall(r"^\| `([\w-]+)` \| (.*) \|$", POLICIES.partition("## Problems")[2], re.MULTILINE))
 
 _ID = re.compile(r"[a-z]+\d*(-[a-z0-9]+)+|contradiction")
 # The last never reaches people: it stands for a problem that is told elsewhere.
@@ -33,6 +35,8 @@ _PLACES_OF_IDS = (
     "storage/policy_files/folder.py",
     "storage/file_rules.py",
 )
+# No comment can switch these off.
+_OTHER_WARNINGS = {"switch-off", "demo-people"}
 _RULES = {"keep-one", "requires-role-above", "separate-roles"}
 # Orphaned assignments are a problem of a policy set too, which the service refuses then.
 _ONLY_FINDINGS = set(KINDS) - {ORPHANED}
@@ -130,8 +134,15 @@ def ids_of_problems() -> set[str]:
 
 
 def test_every_id_of_a_problem_has_a_row_and_every_row_an_id() -> None:
-    documented = set(re.findall(r"^\| `([\w-]+)` \|", POLICIES.partition("## Problems")[2], re.MULTILINE))
-    assert documented == ids_of_problems(), "each id has its row in docs/policies.md"
+    assert ROWS_OF_PROBLEMS.keys() == ids_of_problems(), "each id has its row in docs/policies.md"
+
+
+def test_the_rows_of_problems_say_which_are_warnings() -> None:
+    warned = {*WARNINGS, *_OTHER_WARNINGS}
+    silent = [id_ for id_, text in ROWS_OF_PROBLEMS.items() if id_ in warned and "a warning" not in text]
+    assert not silent, f'{silent[0]} refuses nothing: begin its row in docs/policies.md with "a warning: "'
+    wrong = [id_ for id_, text in ROWS_OF_PROBLEMS.items() if id_ not in warned and "a warning" in text]
+    assert not wrong, f'{wrong[0]} refuses the policies, but its row in docs/policies.md says "a warning"'
 
 
 def test_every_id_of_a_problem_has_a_manual_page_and_every_page_an_id() -> None:
@@ -146,8 +157,9 @@ def test_the_page_of_all_problems_is_up_to_date() -> None:
 
 
 def test_the_rows_of_problems_are_sorted() -> None:
-    rows = re.findall(r"^\| `([\w-]+)` \|", POLICIES.partition("## Problems")[2], re.MULTILINE)
-    assert rows == sorted(rows)
+    rows = list(ROWS_OF_PROBLEMS)
+    astray = next((one for one, other in zip(rows, sorted(rows), strict=True) if one != other), None)
+    assert astray is None, f"the row of {astray} in docs/policies.md stands in the wrong place: rows are sorted by id"
 
 
 @pytest.mark.parametrize("rule", sorted(_RULES))

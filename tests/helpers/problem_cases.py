@@ -8,7 +8,7 @@ The first block holds a remark (lines that start with `#`) and the expected prob
 there is no such file. `+1/` in front of a name: the file stands in a second folder, which is joined to the first. Files that
 a case does not name are those of `_base.txt`.
 
-`python tests/core/problem_cases.py` writes the first blocks again, from what the loader says; read the difference in git.
+`python tests/helpers/problem_cases.py` writes the first blocks again, from what the loader says; read the difference in git.
 """
 
 from __future__ import annotations

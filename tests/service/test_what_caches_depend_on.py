@@ -102,6 +102,7 @@ OF_FEW_THINGS = {
     "service.openid.OpenIdProvider": "one description of the provider, for minutes",
     "service.permissions._Menus": "for one request, under one policy",
     "service.playground_cursor.cursor_told": "for one request",
+    "service.stored_properties.Reach": "for one request",
     "service.policy_in_force.LivePolicy": "one count for operators, for as long as it says",
     "service.refused_commits.RefusedCommits": "for one command, by the names and ids of folders, and the model",
     "service.stored_properties.StoredOfSubjects": "for one search, of those read ahead",

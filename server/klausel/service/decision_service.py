@@ -15,6 +15,7 @@ from klausel.core.decisions.effective_roles import NOBODY, EffectiveRoles
 from klausel.core.decisions.explain import Explanation, explain
 from klausel.core.filters.derive import filter_of
 from klausel.core.filters.tree import Filter
+from klausel.core.policy.policy_set import PolicySet
 from klausel.core.terms.caller import Caller
 from klausel.core.terms.identifiers import fault_in_subject, subject_key
 from klausel.core.terms.request import Request, asked_at
@@ -26,7 +27,15 @@ from klausel.service.provisioning import Provisioner
 from klausel.service.recording import Decide, Recording
 from klausel.service.sign_in import SignIns
 from klausel.service.steady_clock import SteadyClock
-from klausel.service.stored_properties import join_all, join_one, names_from_store, resource_key_of, subject_key_of
+from klausel.service.stored_properties import (
+    Reach,
+    join_all,
+    join_one,
+    names_from_store,
+    reach_of,
+    resource_key_of,
+    subject_key_of,
+)
 from klausel.service.tally import Tally
 from klausel.settings import Settings
 from klausel.storage.assignments.store import AssignmentStore
@@ -96,12 +105,14 @@ def _nobody() -> None:
     """There are no other processes."""
 
 
-def _inside(caller: Caller, decide: Decide) -> Decide:
+def _inside(caller: Caller, reach: Reach, policy: PolicySet, decide: Decide) -> Decide:
     """What decides as `decide` does in the accounts of a caller, and says nothing about others."""
 
     def decide_inside(request: Request) -> Decision:
         decision = decide(request)
-        return decision if caller.reaches(decision.domain) else Decision(False, None, decision.domain, _NOT_OF_CALLER)
+        if caller.reaches(decision.domain) and not (decision.allowed and reach.excludes(policy, request)):
+            return decision
+        return Decision(False, None, decision.domain, _NOT_OF_CALLER)
 
     return decide_inside
 
@@ -176,6 +187,7 @@ class Service:
             return self._deny if recording is None else recording.noting(self._deny)
         plan, resolved_roles = in_force.policy.compiled, in_force.resolved_roles
         policy = plan.policy
+        reach = None if caller is None else reach_of(caller.accounts)
         # One time for all that is asked together.
         moment = self.clock()
         seconds = moment.timestamp()
@@ -220,7 +232,7 @@ class Service:
                         if recording is not None:
                             recording.name_revision(resolved_roles.revision())
                         answers = True
-                    request = join_one(policy, resolved_roles.stored, request, subject, resource)
+                    request = join_one(policy, resolved_roles.stored, request, subject, resource, reach)
                     if recording is not None:
                         recording.asked = request
             except _FailedBefore:
@@ -243,7 +255,7 @@ class Service:
                 return failures.internal()
 
         deciding = decide_joined if policy.stored_subjects or policy.stored_resources else decide_one
-        answering = deciding if caller is None or caller.accounts is None else _inside(caller, deciding)
+        answering = deciding if caller is None or reach is None else _inside(caller, reach, policy, deciding)
         return answering if recording is None else recording.noting(answering)
 
     def filter(self, request: Request, inside: str | None = None) -> Filter:
@@ -315,16 +327,20 @@ class Service:
                 recording.name_now(moment)
             request = asked_at(request, moment)
         policy = compiled.policy
+        reach = None if caller is None else reach_of(caller.accounts)
         names: tuple[str, ...] = ()
         if (subject_key_of(policy, request), resource_key_of(policy, request)) != (None, None):
             resolved_roles.refresh()
-            (request,) = join_all(policy, resolved_roles.stored, [request])
-            names = names_from_store(policy, resolved_roles.stored, request)
+            (request,) = join_all(policy, resolved_roles.stored, [request], reach)
+            names = names_from_store(policy, resolved_roles.stored, request, reach)
             if recording is not None:
                 recording.name_revision(resolved_roles.revision())
         explanation = replace(explain(policy, compiled, effective_roles_of, request, now), from_store=names)
-        if caller is None or caller.accounts is None:
+        if reach is None:
             return explanation
+        decision = explanation.decision
+        if decision.allowed and reach.excludes(policy, request):
+            return Explanation(request, Decision(False, None, decision.domain, _NOT_OF_CALLER), None, (), (), ())
         return replace(explanation, untimely=tuple(one for one in explanation.untimely if not one.row.is_membership))
 
     def _deny(self, _: Request) -> Decision:

@@ -16,7 +16,7 @@ from klausel.core.terms.caller import Caller
 from klausel.core.terms.identifiers import fault_in_subject, subject_key
 from klausel.core.terms.request import Action, Request, Resource, Subject, asked_at
 from klausel.service.decision_service import Service
-from klausel.service.stored_properties import join_all
+from klausel.service.stored_properties import Reach, join_all, reach_of
 
 _EVERYWHERE = Scope()
 
@@ -60,12 +60,13 @@ def permissions(
     question = Request(subject, Action(""), Resource("", ""), context)
     if compiled.policy.uses_now:
         question = asked_at(question, moment)
+    reach = None if caller is None else reach_of(caller.accounts)
     if compiled.policy.stored_subjects or compiled.policy.stored_resources:
         asked = [question._replace(resource=resource) for resource in resources] or [question]
-        whole = join_all(compiled.policy, in_force.resolved_roles.stored, asked)
+        whole = join_all(compiled.policy, in_force.resolved_roles.stored, asked, reach)
         question = question._replace(subject=whole[0].subject)
         resources = [request.resource for request in whole][: len(resources)]
-    menus = _Menus(compiled.policy, compiled, effective_roles, question, caller)
+    menus = _Menus(compiled.policy, compiled, effective_roles, question, caller, reach)
     return (menus.menu(resource, with_conditions) for resource in resources)
 
 
@@ -85,7 +86,9 @@ class _Menus:
         effective_roles: EffectiveRoles,
         question: Request,
         caller: Caller | None,
+        reach: Reach | None,
     ) -> None:
+        self._reach = reach
         self._caller = caller
         self._policy = policy
         self._plan = plan
@@ -124,6 +127,9 @@ class _Menus:
                     left = self._left(case.grants, request)
                     if not isinstance(left, bool):
                         conditional[action.name] = left
+        if allowed and self._reach is not None:
+            asked = self._question._replace(resource=resource)
+            allowed = [] if self._reach.excludes(self._policy, asked) else allowed
         if len(ways) > 1:
             allowed.sort(key=ways[0].declared.actions.index)
         return Menu(tuple(allowed), conditional)

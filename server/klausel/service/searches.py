@@ -30,7 +30,7 @@ from klausel.core.policy.roles import ANYONE, Level, top_domain
 from klausel.core.terms.identifiers import fault_in_domain_id, fault_in_subject, split_subject_key, subject_key
 from klausel.core.terms.request import Request, asked_at
 from klausel.service.decision_service import Service
-from klausel.service.stored_properties import join_all, looked_up
+from klausel.service.stored_properties import join_all, looked_up, reach_of
 from klausel.storage.assignments.holders import FIRST_PEOPLE, subjects_of_type, subjects_who_hold, what_they_hold
 from klausel.storage.assignments.known_domains import ids_below, is_known
 from klausel.storage.entities.finding import FIRST_ENTITIES, entities_wanted
@@ -50,7 +50,7 @@ class Search:
     """
 
     def __init__(self, service: Service, question: Request, accounts: frozenset[str] | None = None) -> None:
-        self._accounts = accounts
+        self._accounts, self._reach = accounts, reach_of(accounts)
         in_force = service.in_force_now()
         self._compiled = in_force.policy.compiled
         self._policy = self._compiled.policy
@@ -65,7 +65,7 @@ class Search:
     def _joined(self, request: Request) -> Request:
         """The request with what is stored of its subject and its resource; of an open part that is nothing."""
         self._resolved_roles.refresh()
-        return join_all(self._policy, self._resolved_roles.stored, [request])[0]
+        return join_all(self._policy, self._resolved_roles.stored, [request], self._reach)[0]
 
     def domains(self, part: Literal["subject", "resource", "action"]) -> list[str | None]:
         """The domains that a search for this part concerns; None where it concerns all."""
@@ -89,7 +89,7 @@ class Search:
         type_, resource = self._question.subject.type, self._question.resource
         declared = self._policy.resource_types.get(resource.type)
         domain = domain_of(self._policy.roles, declared, self._question.action.name, resource)
-        if isinstance(domain, BadDomain) or fault_in_subject(type_, "x") is not None:
+        if isinstance(domain, BadDomain) or fault_in_subject(type_, "x") is not None or self._lies_elsewhere():
             return
         candidates = candidates_among_subjects(self._policy, self._question, domain)
         first, prefix = subject_key(type_, after), subject_key(type_, "")
@@ -213,7 +213,7 @@ class Search:
     def actions(self) -> Iterator[str]:
         """The names of the actions of the resource's type, in the order of the files."""
         declared = self._policy.resource_types.get(self._question.resource.type)
-        if declared is None:
+        if declared is None or self._lies_elsewhere():
             return
         effective_roles = self._effective_roles()
         for name in declared.actions:
@@ -244,6 +244,10 @@ class Search:
             return NOBODY
         self._resolved_roles.refresh()
         return self._resolved_roles.effective_roles_of(subject_key(subject.type, subject.id), self._now)
+
+    def _lies_elsewhere(self) -> bool:
+        """Whether the resource of the question is known to lie beyond the accounts."""
+        return self._reach is not None and self._reach.excludes(self._policy, self._question)
 
     def _allows(self, request: Request, effective_roles: EffectiveRoles) -> bool:
         if self._has_stored:

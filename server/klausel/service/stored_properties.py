@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from klausel.core.policy.entity import Entity, EntityKey, joined
 from klausel.core.policy.policy_set import PolicySet
+from klausel.core.policy.roles import top_domain
 from klausel.core.terms.identifiers import SUBJECT_CHARACTERS, fault_in_subject, split_subject_key
 from klausel.core.terms.request import Request
 from klausel.service.role_assignments import SubjectRows
@@ -130,13 +131,41 @@ class StoredThen:
         return {key: entity for key, entity in found if entity is not None}
 
 
-def looked_up(policy: PolicySet, stored: Finds, keys: Collection[EntityKey]) -> dict[EntityKey, Entity]:
+class Reach:
+    """The accounts that somebody who asks is limited to. To them, what lies elsewhere is not there.
+
+    Which resources were met that do is remembered, for nobody is to be allowed anything with one.
+    """
+
+    def __init__(self, accounts: frozenset[str]) -> None:
+        self._accounts = accounts
+        self._elsewhere: set[EntityKey] = set()
+
+    def only(self, found: Mapping[EntityKey, Entity]) -> dict[EntityKey, Entity]:
+        """Those of the found that lie in these accounts, or in none."""
+        inside = {key: one for key, one in found.items() if not one.domain or top_domain(one.domain) in self._accounts}
+        self._elsewhere |= found.keys() - inside.keys()
+        return inside
+
+    def excludes(self, policy: PolicySet, request: Request) -> bool:
+        """Whether the resource of a request was met elsewhere."""
+        return bool(self._elsewhere) and resource_key_of(policy, request) in self._elsewhere
+
+
+def reach_of(accounts: frozenset[str] | None) -> Reach | None:
+    """The reach of one question to these accounts; None for all."""
+    return None if accounts is None else Reach(accounts)
+
+
+def looked_up(
+    policy: PolicySet, stored: Finds, keys: Collection[EntityKey], reach: Reach | None = None
+) -> dict[EntityKey, Entity]:
     """What decisions look up under these keys: what the files of the policies say, else what is stored. Raises StorageError."""
     written = policy.entities
-    if not written:
-        return stored.of(keys)
-    found = {key: written[key].entity for key in keys if key in written}
-    return found if len(found) == len(keys) else {**stored.of([key for key in keys if key not in found]), **found}
+    found = {key: written[key].entity for key in keys if key in written} if written else {}
+    if len(found) < len(keys):
+        found = {**stored.of([key for key in keys if key not in found] if found else keys), **found}
+    return found if reach is None else reach.only(found)
 
 
 class StoredOfSubjects:
@@ -196,19 +225,25 @@ def _is_key(type_: str, id_: object) -> bool:
 
 
 def join_one(
-    policy: PolicySet, stored: Finds, request: Request, subject: EntityKey | None, resource: EntityKey | None
+    policy: PolicySet,
+    stored: Finds,
+    request: Request,
+    subject: EntityKey | None,
+    resource: EntityKey | None,
+    reach: Reach | None = None,
 ) -> Request:
     """The request with what is stored under the keys of its subject and its resource. Raises StorageError."""
-    found = looked_up(policy, stored, [key for key in (subject, resource) if key is not None])
+    found = looked_up(policy, stored, [key for key in (subject, resource) if key is not None], reach)
     if not found:
         return request
     return joined(policy.roles, request, found.get(subject) if subject else None, found.get(resource) if resource else None)
 
 
-def join_all(policy: PolicySet, stored: Finds, requests: Sequence[Request]) -> list[Request]:
+def join_all(policy: PolicySet, stored: Finds, requests: Sequence[Request], reach: Reach | None = None) -> list[Request]:
     """The requests with what is stored of their subjects and resources, all read at once. Raises StorageError."""
     keys = [(subject_key_of(policy, request), resource_key_of(policy, request)) for request in requests]
-    found = looked_up(policy, stored, dict.fromkeys(key for pair in keys for key in pair if key is not None).keys())
+    wanted = dict.fromkeys(key for pair in keys for key in pair if key is not None)
+    found = looked_up(policy, stored, wanted.keys(), reach)
     return [
         joined(policy.roles, request, found.get(subject) if subject else None, found.get(resource) if resource else None)
         for request, (subject, resource) in zip(requests, keys, strict=True)
@@ -221,10 +256,11 @@ def with_stored_subject(policy: PolicySet, stored: Finds, key: str, given: Reque
     return given._replace(subject=given.subject._replace(properties=properties))
 
 
-def names_from_store(policy: PolicySet, stored: Finds, request: Request) -> tuple[str, ...]:
+def names_from_store(policy: PolicySet, stored: Finds, request: Request, reach: Reach | None = None) -> tuple[str, ...]:
     """What a joined request has from the database, such as `subject.email`; sorted. Raises StorageError."""
     keys = (subject_key_of(policy, request), resource_key_of(policy, request))
     found = stored.of([key for key in keys if key is not None and key not in policy.entities])
+    found = found if reach is None else reach.only(found)
     bare = request._replace(
         subject=request.subject._replace(properties={}), resource=request.resource._replace(properties={})
     )

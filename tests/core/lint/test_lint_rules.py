@@ -17,7 +17,9 @@ CASES = {case.name: case for case in all_cases(LINT_FOLDER)}
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 def test_a_case_gives_exactly_its_warnings(case: Case) -> None:
-    assert [as_expected(problem) for problem in case.check()] == list(case.expected)
+    assert [as_expected(problem) for problem in case.check()] == list(case.expected), (
+        "python tests/helpers/problem_cases.py writes what is found into the cases; read the difference before you keep it"
+    )
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
@@ -25,8 +27,12 @@ def test_findings_are_warnings_in_their_files_sorted_on_one_line_and_with_a_cure
     problems = case.check()
     assert problems == sorted(set(problems))
     for problem in problems:
-        assert (problem.severity, str(problem).isprintable(), bool(problem.hint)) == ("warning", True, True)
-        assert problem.id in WARNINGS | {"switch-off"}
+        assert problem.severity == "warning", (
+            f"{problem.id} gives an error; make its findings by `warning` of core/lint/survey.py"
+        )
+        assert problem.hint, f"{problem.id} does not say how to fix it: give its finding a hint"
+        assert str(problem).isprintable()
+        assert problem.id in WARNINGS | {"switch-off"}, f"name the rule {problem.id} in _MODULES of core/lint/registry.py"
         rows = case.files[problem.place.file.removeprefix("policies/")].decode().split("\n")
         assert rows[problem.place.line - 1][problem.place.column - 1 :].strip()
 

@@ -46,7 +46,9 @@ def lines(result: LoadResult) -> list[str]:
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 def test_a_case_gives_exactly_its_problems(case: Case) -> None:
     result = case.load()
-    assert lines(result) == list(case.expected)
+    assert lines(result) == list(case.expected), (
+        "python tests/helpers/problem_cases.py writes what is found into the cases; read the difference before you keep it"
+    )
     has_error = any(problem.severity == "error" for problem in result.problems)
     assert (result.policy is None) == has_error
 

@@ -185,7 +185,8 @@ def _after(
 
 def _markdown(text: str) -> str:
     text = " ".join(text.split())
-    return re.sub(r"[\\`*|<>]|(?<!\w)_|_(?!\w)", r"\\\g<0>", text)
+    # A bracket alone is none of a link, and these tables are read as they stand, too.
+    return re.sub(r"[\\`*|<>]|\](?=\()|(?<!\w)_|_(?!\w)", r"\\\g<0>", text)
 
 
 def _html_row(cells: Iterable[str], tag: str) -> str:
