@@ -109,7 +109,7 @@ def test_another_header_is_a_fault_of_line_1(klausel: Klausel, people: Path, hea
         (b"subject,role,domain\nuser:ada,admin,acme\nuser:\xff,user,acme\n", 3, "this row is not UTF-8; save the file"),
         (b'subject,role,domain\nuser:ada,admin,acme\n"user:bob,user,acme\nuser:x', 3, "this is not CSV"),
         (b'subject,role,domain\nuser:ada,"ad"min,acme\n', 2, "this is not CSV"),
-        (b"subject,role,domain\nuser:ada,admin,acme\rrest\n", 2, "this is not CSV"),
+        (b"subject,role,domain\nuser:ada,admin,acme\rrest\n", 2, "a carriage return stands without a line feed"),
         (b"subject,role,domain\nuser:ada,admin,acme\nuser:" + b"x" * 200_000 + b",user,acme\n", 3, "this is not CSV"),
         (b"subject,role,domain\nuser:ada,admin,acme\n\nuser:bob,user\n", 4, "a row has 3 fields, subject,role,domain; "),
         (b"subject,role,domain\nuser:ada,admin,acme,\n", 2, "this one has 4"),

@@ -259,6 +259,14 @@ def test_a_warning_of_the_loader_is_switched_off_for_the_service_too(klausel: Kl
     assert klausel("check", "--strict").exit_code == 0
 
 
+def test_what_is_switched_off_stays_so_beside_an_error(klausel: Klausel, tmp_path: Path) -> None:
+    off = "# klausel: off deny-reaches-stronger-role because all are meant"
+    denies = f"grants:\n  - {{deny: lead, to: take, resource: quiz, when: creator_is_self}}  {off}\n"
+    (tmp_path / "policies/features/more.yaml").write_text(f"{denies}  - {{allow: laed, to: take, resource: quiz}}\n")
+    (line,) = klausel("check").stdout.splitlines()
+    assert line.endswith("(unknown-role)")
+
+
 def test_errors_are_not_switched_off_and_lint_waits_until_they_are_mended(klausel: Klausel, tmp_path: Path) -> None:
     file = tmp_path / "policies/features/more.yaml"
     file.write_text(f"{COVERED.replace('take', 'tke')}  # klausel: off unknown-action because nobody reads it\n")

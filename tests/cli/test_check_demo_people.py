@@ -15,6 +15,12 @@ FILE = "policies/demo/assignments.csv"
         ("user:eve,lead,acme/support,more", "this one has 4"),
         ("eve,lead,acme/support", 'subject "eve" has no type'),
         ("user:eve,lead,acme", "is of level workspace"),
+        ("lead,user:eve,acme/support", "write the subject first, then the role, then the domain"),
+        (",lead,acme/support", "such as user:ann;"),
+        (" user:eve,lead,acme/support", 'the subject " user:eve" begins or ends with a blank'),
+        ("user:eve,lead,acme/support\u00a0", 'the domain "acme/support\\u{a0}" begins or ends with a blank'),
+        ("“user:eve”,lead,acme/support", "the subject “user:eve” begins or ends with a quote"),
+        (' "user:eve",lead,acme/support', 'the subject " "user:eve"" begins or ends with a blank'),
     ],
 )
 def test_a_row_that_can_be_no_role_assignment_is_a_warning(klausel: Klausel, row: str, said: str) -> None:

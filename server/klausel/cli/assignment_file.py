@@ -14,6 +14,7 @@ from klausel.cli.progress import lines_of
 from klausel.core.policy.assignment import Assignment, Violation
 from klausel.core.terms.escaping import read_written, written
 from klausel.core.terms.moment import read_instant
+from klausel.core.text.csv_rows import sentence_of
 
 HEADER = ["subject", "role", "domain"]
 TIMES = ["from", "until"]
@@ -108,10 +109,7 @@ class AssignmentFile:
                         yield line, list(map(read_written, row))
                     line = reader.line_num + 1
             except csv.Error as error:
-                raise BrokenFile(
-                    line,
-                    f"this is not CSV: {error}; put fields with commas or quotes in quotes, and double the quotes inside",
-                ) from None
+                raise BrokenFile(line, sentence_of(error)) from None
             except UnicodeDecodeError:
                 raise BrokenFile(line, "this row is not UTF-8; save the file as UTF-8") from None
 

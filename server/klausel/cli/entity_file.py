@@ -14,6 +14,7 @@ from klausel.core.policy.entity_faults import fault_in_key
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.policy.properties import Parts
 from klausel.core.terms.escaping import read_written, written
+from klausel.core.text.csv_rows import sentence_of
 
 FORMATS = ("jsonl", "csv")
 _KEY = ["kind", "type", "id"]
@@ -118,8 +119,7 @@ def _read_csv(text: Iterable[str], policy: PolicySet, lines: list[int]) -> Itera
                 yield _entity_of(policy, line, [_read_safe(cell) for cell in row], header, names, own)
             line = reader.line_num + 1
     except csv.Error as error:
-        message = f"this is not CSV: {error}; put fields with commas or quotes in quotes, and double the quotes inside"
-        raise BrokenLine(line, message) from None
+        raise BrokenLine(line, sentence_of(error)) from None
 
 
 def _check_header(header: list[str]) -> None:

@@ -84,7 +84,9 @@ def load_result(
     accepted_models: Collection[str] = (),
     earlier: CompiledPolicy | None = None,
 ) -> tuple[LoadResult, CompiledPolicy]:
-    """What the loader says of files without an error, every warning included; raises `PolicyError`.
+    """What the loader says of files without an error, every warning included.
+
+    Raises `PolicyError` where there is one, with the warnings but those that comments switch off.
 
     `accepted_models` are the digests of models that may have a matcher of their own.
     """
@@ -93,7 +95,10 @@ def load_result(
     if model_text is not None:
         problems += problems_in_model(model_text, found.model, accepted_models)
     result = load_policy((file for file in found.files if with_tests or not is_test_file(file.name)), problems, cache)
-    policy = result.or_raise()
+    try:
+        policy = result.or_raise()
+    except PolicyError as error:
+        raise PolicyError(without_switched_off(error.problems, texts_with_switch_offs(found))) from None
     assert model_text is not None
     return result, compile_policy(policy, model_text, found.model, accepted_models, earlier)
 

@@ -22,7 +22,15 @@ from klausel.core.conditions.kinds import (
     fault_in_comparison,
     read_as,
 )
-from klausel.core.conditions.tokens import INSTEAD, ExpressionFault, Token, number_of, tokens, unquoted
+from klausel.core.conditions.tokens import (
+    INSTEAD,
+    ExpressionFault,
+    Token,
+    number_of,
+    refuse_minus_in_names,
+    tokens,
+    unquoted,
+)
 from klausel.core.conditions.tree import (
     CONTEXT_NOW,
     OWN_ATTRIBUTES,
@@ -139,6 +147,7 @@ class _Parser:
         self.used: dict[str, int] = {}
 
     def parse(self) -> Condition:
+        refuse_minus_in_names(self._tokens, self._known)
         condition = self._alternatives()
         if self._token.kind != "end":
             near = did_you_mean(self._token.text, _words_between()) if self._token.kind == "name" else ""

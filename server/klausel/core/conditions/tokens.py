@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Container, Sequence
 from typing import NamedTuple
 
 _TOKEN = re.compile(
@@ -73,11 +74,27 @@ def tokens(text: str) -> list[Token]:
             if wrong in ("'", '"'):
                 raise ExpressionFault("condition-syntax", "a text is not closed", f"end it with {wrong}", at)
             hint = INSTEAD.get(wrong, "remove it, or put the text that it belongs to in quotes")
+            if text.strip() == "*":
+                hint = "to ask for nothing, leave the condition out; in CSV its field is empty"
             raise ExpressionFault("condition-syntax", f"`{wrong}` has no meaning in conditions", hint, at)
         if match.lastgroup != "space":
             found.append(Token(match.lastgroup or "", match.group(), at))
         at = match.end()
     return [*found, Token("end", "", len(text))]
+
+
+def refuse_minus_in_names(found: Sequence[Token], known: Container[str]) -> None:
+    """Raises `ExpressionFault` where the name of a known condition is written with `-` in place of `_`."""
+    for at, token in enumerate(found):
+        end = at
+        while [next_.text if next_.text == "-" else next_.kind for next_ in found[end + 1 : end + 3]] == ["-", "name"]:
+            end += 2
+        name = "".join(one.text for one in found[at : end + 1])
+        is_written_together = found[end].offset + len(found[end].text) == token.offset + len(name)
+        is_part = at > 0 and found[at - 1].text == "."
+        if token.kind == "name" and end > at and is_written_together and not is_part and name.replace("-", "_") in known:
+            hint = f'did you mean "{name.replace("-", "_")}"? The names of conditions have `_`'
+            raise ExpressionFault("unknown-condition", f'unknown condition "{name}"', hint, token.offset)
 
 
 def unquoted(token: Token) -> str:

@@ -9,7 +9,7 @@ from klausel.core.loading.fields import ProblemList, is_empty
 from klausel.core.loading.file_schema import ENTITIES, WRITTEN_RESOURCE, WRITTEN_SUBJECT
 from klausel.core.loading.json_values import read_properties
 from klausel.core.loading.later_folders import report_said_already
-from klausel.core.loading.property_checks import check_values
+from klausel.core.loading.property_checks import A_VALUE, check_values
 from klausel.core.policy.entity import Entity, EntityKey, EntityKind, WrittenEntity
 from klausel.core.policy.entity_faults import EntityFault, faults_in_entity
 from klausel.core.policy.policy_set import PolicySet
@@ -84,7 +84,8 @@ def _entity(
         if inner is not None:
             declarations = policy.declarations(entity.type)
             types = declarations.of_root(kind)
-            check_values([(inner, properties, types, f"{kind} type {entity.type}")], problems, None, declarations.naming)
+            sent = (inner, properties, types, f"{kind} type {entity.type}")
+            check_values([sent], problems, None, declarations.naming, cure=A_VALUE)
         if len(problems.found) == before:
             for fault in faults_in_entity(policy, entity):
                 _report(fault, nodes, inner or fields, problems)

@@ -40,7 +40,9 @@ def _how_to_write(text: str) -> str:
     if _DATE_FIRST.match(text) and not any(read_time(whole) for whole in (text, *completed)):
         return "there is no such day or time; look at the numbers, and write them as in 2026-03-01T12:00:00Z"
     example = next((whole for whole in completed if read_time(whole) is not None), "2026-03-01T12:00:00Z")
-    return f"write date, time and zone: {example}, or with an offset {example[:-1]}+01:00"
+    return f"write date, time and zone: {example}" + (
+        f", or with an offset {example[:-1]}+01:00" if example.endswith("Z") else ""
+    )
 
 
 def with_times(text: Text | None, condition: Condition | None, times: list[tuple[Text, str]]) -> str:

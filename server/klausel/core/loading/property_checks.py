@@ -49,6 +49,12 @@ from klausel.core.text.yaml_nodes import Fields, Items, Node, Text
 _BETWEEN_VALUES = re.compile(r"\s*[,;|/]\s*|\s+or\s+|\s+and\s+")
 _PLAIN_WORDS = {"text": "a text", "number": "a number", "boolean": "true or false", "time": "a time"}
 _WORDS_OF_KINDS = {**_PLAIN_WORDS, "duration": "a duration", "clock": "a time of day", "list": "a list", "parts": "parts"}
+_TRUTHS = {
+    **dict.fromkeys(("true", "yes", "on", "y"), "true"),
+    **dict.fromkeys(("false", "no", "off", "n"), "false"),
+}
+A_VALUE = "a value of this type"
+_OR_UNDECLARED = f"{A_VALUE}, or say undeclared: true, to test what follows from one that is not"
 PlaceIn = Callable[[Text, Sequence[str], str], Place]
 """Where a text stands in the first of some others that is there, in a condition's text or in a named condition that it uses."""
 
@@ -336,13 +342,14 @@ def check_values(
     flag: Node | None,
     free: Collection[str] = (),
     further: Sequence[Problem] = (),
+    cure: str = _OR_UNDECLARED,
 ) -> None:
     """Reports the values of a policy test that are not as declared; where `flag` says that they are not, that all are.
 
     Properties that are `free` need no declaration. `further` are values that were found not to be as declared already.
     """
     is_flagged = problems.flag(flag, "undeclared")
-    faulty = [*further, *(problem for sent in all_sent for problem in _faulty_values(*sent, free))]
+    faulty = [*further, *(problem for sent in all_sent for problem in _faulty_values(*sent, cure, free))]
     if flag is None:
         problems.found += [problem for problem in faulty if problem is not None]
     elif not is_flagged:
@@ -355,7 +362,12 @@ def check_values(
 
 
 def _faulty_values(
-    fields: Fields, values: Mapping[str, object], types: PropertyTypes | None, what: str, free: Collection[str] = ()
+    fields: Fields,
+    values: Mapping[str, object],
+    types: PropertyTypes | None,
+    what: str,
+    cure: str,
+    free: Collection[str] = (),
 ) -> Iterator[Problem | None]:
     """What is not as declared among the properties of a policy test.
 
@@ -372,7 +384,7 @@ def _faulty_values(
             if key.value not in free:
                 yield _undeclared(key, (*types, *free), what)
         elif value is not None:
-            yield from _faulty_value(key, node, value, type_)
+            yield from _faulty_value(key, node, value, type_, cure)
 
 
 def _undeclared(key: Text, known: Collection[str], what: str) -> Problem | None:
@@ -383,25 +395,28 @@ def _undeclared(key: Text, known: Collection[str], what: str) -> Problem | None:
     return None
 
 
-def _faulty_value(key: Text, node: Node, value: object, type_: PropertyType) -> Iterator[Problem | None]:
+def _faulty_value(key: Text, node: Node, value: object, type_: PropertyType, cure: str) -> Iterator[Problem | None]:
     if isinstance(type_, Parts) and isinstance(node, Fields) and isinstance(value, Mapping):
-        yield from _faulty_values(node, value, dict(type_.parts), key.value)
+        yield from _faulty_values(node, value, dict(type_.parts), key.value, cure)
     elif isinstance(type_, Parts):
-        yield _wrong(node, key.value, type_)
+        yield _wrong(node, key.value, type_, cure)
     elif isinstance(type_, ListOf) and isinstance(node, Items) and isinstance(value, list):
         for item, of_item in zip(node.values, value, strict=True):
             if not type_.items.fits(of_item):
-                yield _wrong(item, f"an item of {key.value}", type_.items)
+                yield _wrong(item, f"an item of {key.value}", type_.items, cure)
     elif not type_.fits(value):
-        yield _wrong(node, key.value, type_)
+        yield _wrong(node, key.value, type_, cure)
 
 
-def _wrong(node: Node, what: str, type_: PropertyType) -> Problem:
+def _wrong(node: Node, what: str, type_: PropertyType, cure: str) -> Problem:
     shown = f'"{node.value}"' if isinstance(node, Text) else "a list" if isinstance(node, Items) else "a mapping"
-    hint = "write a value of this type, or say undeclared: true, to test what follows from one that is not"
+    hint = f"write {cure}"
+    meant = _TRUTHS.get(node.value.lower()) if isinstance(node, Text) and kind_of_type(type_) == "boolean" else None
+    if meant is not None:
+        hint = f"write {meant}, in small letters and without quotes"
     near = did_you_mean(node.value, type_.values) if isinstance(type_, OneOf) and isinstance(node, Text) else ""
     if near:
-        hint = f"{near[0].lower()}{near[1:]}Write{hint[5:]}"
+        hint = f"{near[0].lower()}{near[1:]}Write {cure}"
     elif (
         isinstance(node, Text)
         and kind_of_type(type_) == "text"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from types import MappingProxyType
 
@@ -40,6 +41,7 @@ _INSTEAD = {
     **dict.fromkeys(("id", "user", "subject"), "user id, or the id of another type"),
     **dict.fromkeys(("object", "map", "mapping"), "{name: text}, its parts with their types"),
 }
+_ODD_ID = re.compile(r"(\S+)[ _-]ids?", re.IGNORECASE)
 _FORMS = f"Types are {', '.join(PLAIN_KINDS)}, [one, of, these], user id, list of text, and {{part: type}}"
 
 
@@ -199,7 +201,9 @@ def _of_word(name: Text, node: Text, problems: ProblemList) -> PropertyType | No
     elif rest.lower().startswith(("one of", "[")) or "|" in rest or "," in rest:
         start = "write the values as a list: [draft, published]. "
     else:
-        start = did_you_mean(rest.lower(), PLAIN_KINDS)
+        of_id = _ODD_ID.fullmatch(rest)
+        written = f"{LIST_OF if rest != word else ''} {of_id[1]}{ID}".strip() if of_id else ""
+        start = f'did you mean "{written}"? ' if of_id else did_you_mean(rest.lower(), PLAIN_KINDS)
     problems.add(node.place, "unknown-type", f'"{node.value}" is no type of {name.value}', f"{start}{_FORMS}")
     return None
 

@@ -88,7 +88,7 @@ def fault_in_assignment(roles: RoleModel, assignment: Assignment) -> str | None:
     Looks at the row alone: names, levels, form. `roles` is the model of the policy set in force.
     """
     if split_subject_key(assignment.subject) is None:
-        return f'subject "{assignment.subject}" has no type; write it as type:id, such as user:{assignment.subject}'
+        return _without_type(assignment)
     fault = fault_in_subject_key(assignment.subject)
     if fault:
         return f"subject {fault}"
@@ -111,6 +111,15 @@ def fault_in_assignment(roles: RoleModel, assignment: Assignment) -> str | None:
         if level is not None and level.constant is not None and part != level.constant:
             return f'the only domain of level {level.name} is "{level.constant}", not "{part}"'
     return fault_in_times(assignment.starts, assignment.ends)
+
+
+def _without_type(assignment: Assignment) -> str:
+    subject = assignment.subject
+    like_a_subject = next((one for one in (assignment.role, assignment.domain) if ":" in one), None)
+    if like_a_subject is not None and not assignment.role.startswith(GROUP_PREFIX):
+        message = f'subject "{subject}" has no type, and "{like_a_subject}" looks like a subject'
+        return f"{message}; write the subject first, then the role, then the domain"
+    return f'subject "{subject}" has no type; write it as type:id, such as user:{subject or "ann"}'
 
 
 def _fault_in_membership(assignment: Assignment) -> str | None:

@@ -81,7 +81,7 @@ def _fault_in_place(roles: RoleModel, entity: Entity) -> EntityFault | None:
     if fault:
         return EntityFault("domain", f'domain "{domain}" {fault}; write it as acme, or acme/support')
     parts = domain.split("/")
-    if len(parts) > len(roles.levels):
+    if roles.levels and len(parts) > len(roles.levels):
         form = "/".join(level.name for level in roles.levels)
         return EntityFault("domain", f'domain "{domain}" has more parts than there are levels; write {form}')
     for level, part in zip(roles.levels, parts, strict=False):

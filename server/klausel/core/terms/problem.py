@@ -88,7 +88,11 @@ def nearest_name(name: str, known: Iterable[str], likeness: float = 0.6) -> str 
     Words that share letters by chance are not near: `restore` is no slip for `create`, but `manager` is one for
     `site_manager`, and so are the same letters in another order.
     """
-    near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=likeness)
+    names = sorted(known)
+    alike = next((one for one in names if one.casefold() == name.casefold() and one != name), None)
+    if alike is not None:
+        return alike
+    near = difflib.get_close_matches(name, names, n=1, cutoff=likeness)
     if not near:
         return None
     is_part = name in near[0] or near[0] in name or sorted(name) == sorted(near[0])

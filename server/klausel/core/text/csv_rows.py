@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -24,6 +25,13 @@ class Line:
     row: list[Text] = field(default_factory=list)
     comment: str = ""
     problem: Problem | None = None
+
+
+def sentence_of(error: csv.Error) -> str:
+    """What the CSV module of Python cannot read, with how to fix it."""
+    if "new-line character" in str(error):
+        return "a carriage return stands without a line feed; save the file with Unix line ends (LF)"
+    return f"this is not CSV: {error}; put fields with commas or quotes in quotes, and double the quotes inside"
 
 
 def read_csv(text: str, file: str) -> tuple[list[list[Text]], list[Problem]]:

@@ -27,6 +27,7 @@ from klausel.core.terms.problem import Place, Problem
 from klausel.core.text.cut_texts import is_cut
 from klausel.core.text.other_formats import hint_on_blank, problem_of_format
 from klausel.core.text.source_map import places_of_block, places_of_flow
+from klausel.core.text.yaml_indentation import Told, told_of_deeper_line, told_of_indentation, told_of_no_key
 
 DEEPEST_NESTING = 20
 _Loader: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -175,8 +176,27 @@ def _syntax_problem(error: yaml.MarkedYAMLError, text: str, file: str) -> Proble
         what = f"U+{ord(text[blank]):04X}, {unicodedata.name(text[blank], 'a blank').lower()}, stands where a space belongs"
         hint = "write an ordinary space"
     elif mark:
-        hint = hint_on_blank(text, mark.line + 1) or hint_on_blank(text, place.line) or hint
+        on_blank = hint_on_blank(text, mark.line + 1) or hint_on_blank(text, place.line)
+        told = None if on_blank else _told_of_lines(error, text, mark)
+        hint = on_blank or hint
+        if told is not None and told.line == place.line:
+            what, hint = told.what, told.hint
+        elif told is not None:
+            line = text.splitlines()[told.line - 1]
+            place, what, hint = Place(file, told.line, len(line) - len(line.lstrip()) + 1), told.what, told.hint
     return Problem(place, "yaml-syntax", f"this is not YAML: {what}", hint)
+
+
+def _told_of_lines(error: yaml.MarkedYAMLError, text: str, mark: yaml.Mark) -> Told | None:
+    """What the lines above a fault tell of its cause."""
+    what = error.problem or ""
+    if "<document start>" in what:
+        return told_of_no_key(text)
+    if "mapping values are not allowed" in what or "could not find expected ':'" in what:
+        return told_of_deeper_line(text, mark.line + 1, mark.column + 1)
+    if any(part in what for part in ("expected key", "expected <block end>", "expected '-' indicator")):
+        return told_of_indentation(text, mark.line + 1)
+    return None
 
 
 def _odd_blank(text: str, mark: yaml.Mark) -> int | None:

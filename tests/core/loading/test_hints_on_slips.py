@@ -1,0 +1,26 @@
+"""What the hints of slips say to write; their places and messages are in `tests/cases/problems`."""
+
+from __future__ import annotations
+
+import pytest
+from problem_cases import all_cases
+
+CASES = {case.name: case for case in all_cases()}
+HINTS = {
+    ("values_that_are_nearly_right", "features/notes.yaml", 6): ("READ", "zone: 2027-06-30T18:00:00+02:00"),
+    ("values_that_are_nearly_right", "features/notes.yaml", 7): ("note", "2027-06-30T18:00:00+01:00"),
+    ("values_that_are_nearly_right", "properties.yaml", 1): ("user id", "list of users id"),
+    ("values_that_are_nearly_right", "tests/notes_test.yaml", 4): ("write true, in small letters",),
+    ("names_of_conditions_with_minus", "features/more.yaml", 2): ("is_published",),
+    ("names_of_conditions_with_minus", "features/more.csv", 1): ("its field is empty",),
+    ("lines_that_lost_what_they_belong_to", "features/b_no_dash.yaml", 4): ("`- to: read`",),
+    ("lines_that_lost_what_they_belong_to", "features/d_under_a_value.yaml", 3): ("indent it by 4, like line 2",),
+}
+
+
+@pytest.mark.parametrize(("at", "parts"), HINTS.items(), ids=[f"{case} {file}:{line}" for case, file, line in HINTS])
+def test_the_hint_says_what_to_write(at: tuple[str, str, int], parts: tuple[str, ...]) -> None:
+    name, file, line = at
+    problems = [problem for problem in CASES[name].load().problems if problem.place.file == f"policies/{file}"]
+    hints = " ".join(problem.hint for problem in problems if problem.place.line == line)
+    assert [part for part in parts if part not in hints] == []
