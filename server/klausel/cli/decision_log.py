@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import click
@@ -18,7 +19,7 @@ from klausel.cli.output import say, say_json
 from klausel.core.records.decision_chain import ChainFault, ChainOfFile, join_files
 from klausel.core.records.wanted_records import WantedRecords, member_of
 from klausel.core.terms.counted import plural
-from klausel.storage.decision_log.files import good_values_of
+from klausel.storage.decision_log.files import Block, good_values_of
 
 MOST_SHOWN = 1000
 _EXISTING = click.Path(path_type=Path, dir_okay=False, exists=True)
@@ -227,10 +228,15 @@ def find(
       klausel decisions find decisions.jsonl* --person user:leo --action edit --since 2026-03-01
       klausel decisions find decisions.jsonl --request-id march-1 --format json
     """
-    looked_for = WantedRecords(**wanted)
-    needles = looked_for.needles()
-    left = limit
-    for block in blocks_to_read(files, from_database, database):
+    found = _found_in(blocks_to_read(files, from_database, database), WantedRecords(**wanted))
+    for place, record in islice(found, limit):
+        write(place, record)
+
+
+def _found_in(blocks: Iterable[Block], wanted: WantedRecords) -> Iterator[tuple[str, Mapping[str, object]]]:
+    """The records that are wanted, each with its place; most lines are told by their bytes alone not to hold one."""
+    needles = wanted.needles()
+    for block in blocks:
         if not all(needle in block.data for needle in needles):
             continue
         for number, line in enumerate(block.data.split(b"\n"), start=block.first_line):
@@ -238,10 +244,5 @@ def find(
                 continue
             records = good_values_of(line)
             for position, record in enumerate(records, start=1):
-                if not looked_for.is_met_by(record):
-                    continue
-                write(f"{block.file}:{number}" + (f":{position}" if len(records) > 1 else ""), record)
-                if left is not None:
-                    left -= 1
-                    if not left:
-                        return
+                if wanted.is_met_by(record):
+                    yield f"{block.file}:{number}" + (f":{position}" if len(records) > 1 else ""), record

@@ -173,13 +173,12 @@ class _Reviewers:
 
     def __init__(self, engine: Engine, roles: RoleModel, role: str | None) -> None:
         self._of_places: dict[str, list[str]] = {}
-        if role is not None:
-            holding = {stored for holder in holders_of(roles, role) for stored in roles.stored_names(holder)}
-            for subject, pairs in people_holding(engine, holding):
-                if not subject.startswith(GROUP_PREFIX):
-                    for held, domain in pairs:
-                        if held in holding:
-                            self._of_places.setdefault(domain, []).append(subject)
+        if role is None:
+            return
+        holding = {stored for holder in holders_of(roles, role) for stored in roles.stored_names(holder)}
+        for subject, pairs in people_holding(engine, holding):
+            for domain in [domain for held, domain in pairs if held in holding and not subject.startswith(GROUP_PREFIX)]:
+                self._of_places.setdefault(domain, []).append(subject)
 
     def of(self, row: Assignment) -> str:
         place = row.domain

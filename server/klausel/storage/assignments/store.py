@@ -203,17 +203,7 @@ class AssignmentStore:
             message = f'account "{account}" {fault}; name one domain of the top level'
             raise InvalidAssignments((RowFault("revoke", 0, Assignment(subject, "", account), message),))
         with writing(self.engine, None) as connection:
-            known = list(rows_of(connection, {subject})) if _can_be_stored(subject) else []
-            leaving = [row for row in known if top_domain(row.domain) == account and not row.is_membership]
-            for row in known:
-                if row.is_membership:
-                    above = rows_with_groups(connection, [row.role])
-                    led_to = {top_domain(one.domain) for one in above if not one.is_membership}
-                    if account in led_to:
-                        leaving.append(row)
-                        if stays_inside and len(led_to) > 1:
-                            message = f"{subject} is in {row.role}, which has roles beyond {account} too"
-                            raise ForbiddenState((Violation(subject, row.role, "", "group-reaches-further", message),))
+            leaving = list(_leaving(connection, subject, account, stays_inside))
             revision, change = _apply(connection, roles, (), leaving, origin, self.clock(), guard)
         self.tell(change)
         return revision, len(leaving)
@@ -376,6 +366,23 @@ class AssignmentStore:
         if change is not None:
             for listener in self._listeners:
                 listener(change)
+
+
+def _leaving(connection: Connection, subject: str, account: str, stays_inside: bool) -> Iterator[Assignment]:
+    """The rows of a leaver by which it holds something in an account; raises ForbiddenState as `remove_subject` says."""
+    known = rows_of(connection, {subject}) if _can_be_stored(subject) else ()
+    for row in sorted(known, key=lambda row: row.is_membership):
+        if not row.is_membership:
+            led_to = {top_domain(row.domain)}
+        else:
+            above = rows_with_groups(connection, [row.role])
+            led_to = {top_domain(one.domain) for one in above if not one.is_membership}
+        if account not in led_to:
+            continue
+        if stays_inside and len(led_to) > 1:
+            message = f"{subject} is in {row.role}, which has roles beyond {account} too"
+            raise ForbiddenState((Violation(subject, row.role, "", "group-reaches-further", message),))
+        yield row
 
 
 def _faults(
