@@ -39,6 +39,7 @@ from klausel.service.provisioning import Provisioner
 from klausel.service.role_assignments import marks_of_writes
 from klausel.service.sign_in import SignIns
 from klausel.service.signing_keys import USUAL_ALGORITHMS, SigningKeys
+from klausel.service.steady_clock import SteadyClock
 from klausel.settings import ENVIRONMENT_VARIABLE, WORKERS_FOLDER_VARIABLE, Settings
 from klausel.storage.assignments.store import AssignmentStore
 from klausel.storage.assignments.stored_roles import stored_roles
@@ -118,8 +119,10 @@ def create_flask_app(service: Service, metrics: Metrics | None = None, counted: 
 
 def create_service(settings: Settings) -> Service:
     """The parts behind the routes."""
+    # One for all that ends: decisions, who may give roles, keys, tokens and sign-ins.
+    clock = SteadyClock()
     engine = open_database(settings.database, database_limits(settings))
-    store = AssignmentStore(engine, feed=open_feed(settings, engine))
+    store = AssignmentStore(engine, clock.seconds, open_feed(settings, engine))
     live = LivePolicy(
         _source_of(settings),
         partial(EffectiveRolesCache, store),
@@ -144,16 +147,17 @@ def create_service(settings: Settings) -> Service:
             return "the decision log cannot be written, and without it nothing is answered"
         return None
 
-    authentication = open_authentication(settings, store)
+    authentication = open_authentication(settings, store, clock)
     return Service(
         settings,
         live,
         store,
         fault,
         decision_log=decision_log,
+        clock=clock,
         authentication=authentication,
-        sign_ins=open_sign_ins(settings, engine, authentication),
-        openid=open_provider(settings),
+        sign_ins=open_sign_ins(settings, engine, authentication, clock),
+        openid=open_provider(settings, clock),
     )
 
 
@@ -173,7 +177,7 @@ def open_feed(settings: Settings, engine: Engine) -> ChangeFeed | None:
     return ChangeFeed(url, database_limits(settings), settings.max_staleness_seconds)
 
 
-def open_authentication(settings: Settings, store: AssignmentStore) -> Authentication | None:
+def open_authentication(settings: Settings, store: AssignmentStore, clock: SteadyClock) -> Authentication | None:
     """What finds out who calls; None where the settings let everybody call. Raises `StorageError`."""
     if settings.authentication == "none":
         return None
@@ -181,14 +185,14 @@ def open_authentication(settings: Settings, store: AssignmentStore) -> Authentic
     keys = KeyStore(store.engine)
     keys.prepare()
     if settings.takes_keys:
-        proofs.append(ApiKeys(keys, mark=marks_of_writes(store)))
+        proofs.append(ApiKeys(keys, clock.seconds, marks_of_writes(store)))
     if settings.takes_tokens:
-        proofs.append(open_tokens(settings))
+        proofs.append(open_tokens(settings, clock))
     per_second = settings.max_requests_per_second
     return Authentication(proofs, None if per_second is None else RateLimit(per_second / settings.workers))
 
 
-def open_tokens(settings: Settings) -> OauthTokens:
+def open_tokens(settings: Settings, clock: SteadyClock) -> OauthTokens:
     """What takes the tokens of the issuer that the settings name; its keys are read now, and in the background from now on."""
     assert settings.oauth_issuer and settings.oauth_audience and settings.oauth_keys
     keys = SigningKeys(
@@ -206,19 +210,21 @@ def open_tokens(settings: Settings) -> OauthTokens:
         settings.oauth_accounts_claim,
         settings.oauth_leeway_seconds,
     )
-    return OauthTokens(rules, keys)
+    return OauthTokens(rules, keys, clock.seconds)
 
 
-def open_sign_ins(settings: Settings, engine: Engine, authentication: Authentication | None) -> SignIns | None:
+def open_sign_ins(
+    settings: Settings, engine: Engine, authentication: Authentication | None, clock: SteadyClock
+) -> SignIns | None:
     """What people sign in to the console by; None where nobody could. Raises `StorageError`."""
     if authentication is None or not (settings.takes_keys or settings.oidc_issuer):
         return None
     sessions = SessionStore(engine)
     sessions.prepare()
-    return SignIns(sessions, KeyStore(engine), settings.session_hours * 3600, authentication.rate_limit)
+    return SignIns(sessions, KeyStore(engine), settings.session_hours * 3600, authentication.rate_limit, clock.seconds)
 
 
-def open_provider(settings: Settings) -> OpenIdProvider | None:
+def open_provider(settings: Settings, clock: SteadyClock) -> OpenIdProvider | None:
     """The OpenID provider that people sign in by; None where the settings name none."""
     if not settings.oidc_issuer or not settings.oidc_client_id:
         return None
@@ -232,7 +238,8 @@ def open_provider(settings: Settings) -> OpenIdProvider | None:
             settings.oidc_person_claim,
             settings.oidc_person_type,
             tuple(map(read_claim_rule, settings.oidc_allow)),
-        )
+        ),
+        clock.seconds,
     )
 
 

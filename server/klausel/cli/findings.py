@@ -13,11 +13,12 @@ import click
 
 from klausel.cli.database_options import assignments_at, database_option
 from klausel.cli.formats import format_option
-from klausel.cli.log_reading import Faults, blocks_to_read, processes_for, work_on
+from klausel.cli.log_reading import Faults, blocks_to_read, processes_for
 from klausel.cli.moments import duration_of
 from klausel.cli.options import EXIT_PROBLEMS, at_option, load_or_exit, model_option
 from klausel.cli.output import say, say_json_list, say_lines
 from klausel.cli.policy_folder import policies_option
+from klausel.cli.processes import work_on
 from klausel.cli.progress import progress
 from klausel.cli.search import domain_named
 from klausel.core.analysis.findings import KINDS, OF_DECISIONS, Finding, FindingsSearch

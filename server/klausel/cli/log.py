@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, replace
 from itertools import count, islice
 from pathlib import Path
@@ -20,6 +20,7 @@ from klausel.cli.output import say, say_json, say_lines, say_painted
 from klausel.cli.people_concerned import people_concerned, people_option
 from klausel.cli.policy_folder import policies_option
 from klausel.cli.progress import progress
+from klausel.cli.refusals import Refusals
 from klausel.core.analysis.table import Sheet, as_html, csv_line
 from klausel.core.difference.commit_changes import CommitChanges, Topic, changes_of_commit
 from klausel.core.difference.formats import as_text
@@ -29,7 +30,6 @@ from klausel.core.pictures.svg import as_svg
 from klausel.core.terms.problem import Problem
 from klausel.service.policy_history import PolicyHistory, Step
 from klausel.service.rare_collections import rare_collections
-from klausel.service.refused_commits import RefusedCommits
 from klausel.storage.git.kept_answers import KeptAnswers
 from klausel.storage.git.objects import GitCommit, commit_as_json
 from klausel.storage.git.repository import GitRepository
@@ -199,19 +199,21 @@ def _log(
         # A commit is loaded for itself, for the one after it, and to be checked, with others in between.
         cache = LoadCache(loadings=3)
         history = PolicyHistory(repository, folder, cache)
-        refused = RefusedCommits(repository, accepted_models(), cache) if check else None
         commits = [one for one in history.commits(commit, first_parent) if wanted.includes(one[0])]
         brought = {} if first_parent or not commits else repository.merges_that_brought(commit)
         bar = progress(total=len(commits), unit=" commits", is_short=False)
-        with rare_collections(), _Kept(repository, topic, fresh) as kept, bar:
+        with rare_collections(), ExitStack() as ending, _Kept(repository, topic, fresh) as kept, bar:
+            refusals = Refusals(policies, at, repository, commits, kept.refusals_of, cache) if check else None
+            if refusals is not None:
+                ending.callback(refusals.close)
             for one, name in commits:
                 if database is None:
                     changes = _changes_at(history, one, name, topic, kept.of(name))
                 else:
                     # Who holds a role today is another answer tomorrow, so nothing of this is kept.
                     changes = _changes(history.step(one, name), topic, database)
-                if refused is not None:
-                    changes = _with_refusal(changes, _refusal(refused, one, name, kept.refusals_of(name)))
+                if refusals is not None:
+                    changes = _with_refusal(changes, refusals.of(one, name))
                 bar.update()
                 if changes is not None:
                     bar.clear()
@@ -252,16 +254,6 @@ class _Kept:
             }
             kept = self._of_folders[answers, folder] = KeptAnswers(self._repository.git_dir, question, self._fresh)
         return kept
-
-
-def _refusal(refused: RefusedCommits, commit: GitCommit, folder: str, kept: KeptAnswers) -> list[str]:
-    """Why a service would have refused a commit; empty where it would have taken it."""
-    if commit.id in kept and (known := kept[commit.id]) is not None:
-        told: list[str] = known["problems"]
-        return told
-    found = [str(one) for one in refused.problems(commit, folder)]
-    kept.keep(commit.id, {"problems": found})
-    return found
 
 
 def _changes_at(history: PolicyHistory, commit: GitCommit, folder: str, topic: Topic, kept: KeptAnswers) -> _Changes | None:

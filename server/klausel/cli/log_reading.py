@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import click
 
@@ -27,10 +24,6 @@ from klausel.storage.decision_log.files import STDIN, Block, UnreadableLog, bloc
 from klausel.storage.decision_log.sinks import blocks_in_database
 
 MOST_FAULTS_SHOWN = 10
-BLOCKS_AHEAD = 2
-"""Blocks that wait for each process, so that none is idle and memory stays bounded."""
-
-Part = TypeVar("Part")
 
 
 class Source(NamedTuple):
@@ -133,29 +126,6 @@ def blocks_to_read(files: tuple[str, ...], from_database: bool, database: str) -
                 for block in blocks_in_database(store.engine):
                     yield block
                     bar.update(len(block.data))
-
-
-def work_on(
-    blocks: Iterable[Block],
-    work: Callable[[Block], Part],
-    start: Callable[..., None],
-    arguments: tuple[object, ...],
-    processes: int,
-) -> Iterator[Part]:
-    """What `work` makes of each block, in their order; `start` is called with the arguments once in each process."""
-    if processes == 1:
-        start(*arguments)
-        yield from map(work, blocks)
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, context, initializer=start, initargs=arguments) as pool:
-        waiting: deque[Future[Part]] = deque()
-        for block in blocks:
-            waiting.append(pool.submit(work, block))
-            if len(waiting) > processes * BLOCKS_AHEAD:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
 
 
 def processes_for(files: tuple[str, ...], from_database: bool, processes: int) -> int:

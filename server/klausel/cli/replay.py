@@ -17,10 +17,10 @@ from klausel.cli.log_reading import (
     processes_for,
     reads_logs,
     sort_records,
-    work_on,
 )
 from klausel.cli.options import EXIT_PROBLEMS, load_or_exit, say_other_model, with_other_model
 from klausel.cli.output import say, say_json
+from klausel.cli.processes import work_on
 from klausel.core.records.recorded import Recorded
 from klausel.core.records.wanted_records import is_in_period
 from klausel.core.replay.flips import Cause, FlipCounter, FlipTally, cause_in_words, tally_as_json

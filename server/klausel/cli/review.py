@@ -18,11 +18,12 @@ from klausel.cli.people_concerned import holders_concerned, people_option
 from klausel.cli.policy_folder import policies_option
 from klausel.cli.review_sheet import apply, sheet, verify
 from klausel.cli.search import domain_named, people_with_effective_roles
-from klausel.core.analysis.matrix_table import sheet_by_person, sheet_by_role, sheet_of_changes, sheet_of_personal_changes
+from klausel.core.analysis.matrix_table import sheet_by_person, sheet_by_role
 from klausel.core.analysis.other_model import note_on, note_on_change
 from klausel.core.analysis.search import holders_of
 from klausel.core.analysis.table import FORMATS, Sheet, as_csv
 from klausel.core.decisions.effective_roles import EffectiveRoles
+from klausel.core.difference.matrix_changes import sheet_of_changes, sheet_of_personal_changes
 from klausel.core.pictures.role_picture import role_picture
 from klausel.core.pictures.svg import as_svg
 from klausel.core.policy.policy_set import PolicySet

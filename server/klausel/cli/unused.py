@@ -18,10 +18,10 @@ from klausel.cli.log_reading import (
     processes_for,
     reads_logs,
     sort_records,
-    work_on,
 )
 from klausel.cli.options import load_or_exit, say_other_model, with_other_model
 from klausel.cli.output import say, say_json
+from klausel.cli.processes import work_on
 from klausel.core.analysis.table import csv_line
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.records.recorded import Recorded

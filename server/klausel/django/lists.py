@@ -28,7 +28,7 @@ from klausel.core.filters.json_form import read_filter
 from klausel.core.filters.tree import Every, FilterCondition, InDomains, Missing, NamesDomain, Some
 from klausel.guarding import lists_of
 from klausel.storage.filters.patterns import pattern_of
-from klausel.storage.filters.values import MOST_EXACT_FLOAT, FilterError, read_integer, read_uuid
+from klausel.storage.filters.values import MOST_EXACT_FLOAT, FilterError, can_be_held, read_integer, read_uuid
 
 __all__ = ["FilterError", "q"]
 
@@ -199,6 +199,8 @@ class _Translation:
             if field is not None and field.kind in ("key", "uuid"):
                 raise FilterError(f"a pattern for the key {field.lookup} {_NO_Q}")
             return _always(False)
+        if not can_be_held(pattern):
+            return _always(False) if wanted else field.is_there()
         matches = field.is_(regex=pattern)
         return matches if wanted else field.is_there() & ~matches
 
@@ -344,7 +346,7 @@ def _is_comparable(field: _Field, value: object) -> bool:
 
 def _fitting(field: _Field, value: object) -> object | None:
     """The value as the field can equal it; None where it never does."""
-    if not _is_comparable(field, value):
+    if not _is_comparable(field, value) or not can_be_held(value):
         return None
     if isinstance(value, str) and field.kind == "key":
         return read_integer(value)

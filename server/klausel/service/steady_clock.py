@@ -1,4 +1,4 @@
-"""The clock of decisions: it stands still where that of the machine is set back a little."""
+"""The clock of a service: it stands still where that of the machine is set back a little."""
 
 from __future__ import annotations
 
@@ -34,3 +34,7 @@ class SteadyClock:
             _log.warning("the clock went back from %s to %s; what ended between the two counts again", last, now)
         self._last = now
         return now
+
+    def seconds(self) -> float:
+        """The time, in seconds since 1970."""
+        return self().timestamp()

@@ -17,6 +17,7 @@ from openid_provider import Provider, openid_provider
 
 from klausel.app import open_provider
 from klausel.service import openid
+from klausel.service.steady_clock import SteadyClock
 
 START, BACK = "/console/sign-in/openid", "/console/sign-in/callback"
 WIRE = httpx.Client(verify=False)
@@ -217,6 +218,6 @@ def test_a_provider_that_cannot_be_had_is_told_of(
 
 def test_without_a_provider_there_is_no_such_page(opened: Callable[..., Doors]) -> None:
     doors = opened(authentication="keys")
-    assert open_provider(doors.service.settings) is None
+    assert open_provider(doors.service.settings, SteadyClock()) is None
     assert Browser(doors.service).get(START).status == 404
     assert Browser(doors.service).get(BACK).status == 404

@@ -80,6 +80,19 @@ def test_what_check_found_is_kept_and_has_the_form_of_every_commit(
         assert logs("--check") == worked_out
 
 
+def test_several_processes_find_what_one_finds(asked: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(6):
+        denied = f"invariants:\n  - {{name: Rule {number}, never: clerk, to: read, resource: letter}}\n"
+        asked.commit({"policies/invariants.yaml": denied if number % 3 else "invariants: []\n"}, f"Rule {number}")
+    asked.git("checkout", "--quiet", "--orphan", "unborn")
+    by_one = logs("--check", "--fresh", "--at", "main")
+    monkeypatch.setattr("klausel.cli.refusals.FEWEST_FOR_PROCESSES", 1)
+    monkeypatch.setattr("klausel.cli.refusals.AT_ONCE", 2)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    assert logs("--check", "--fresh", "--at", "main") == by_one
+    assert "would have been refused" in run("log", "--check", "--fresh", "--at", "main", "-n", "1").stdout
+
+
 def test_what_is_damaged_is_worked_out_again(asked: Repository) -> None:
     worked_out = logs("--fresh")
     (file,) = kept(asked)

@@ -200,6 +200,39 @@ def test_rows_are_found_by_what_requests_would_say_of_them(engine: Engine, answe
         assert set(session.scalars(select(Quiz.id).where(where(answer, Quiz, COLUMNS)))) == wanted
 
 
+@pytest.mark.parametrize(
+    ("answer", "wanted"),
+    [
+        (call("overlaps", False, ".labels", ["\0"]), {1, 2, 4}),
+        (call("overlaps", True, ".labels", ["\0"]), set()),
+        (call("overlaps", True, ".labels", ["\0", "x"]), {1}),
+        (call("subset of", True, ".labels", ["\0"]), {2}),
+        (call("subset of", False, ".labels", ["\0"]), {1, 4}),
+        (call("subset of", True, ["\0"], ".labels"), set()),
+        (when("\0", "in", ".labels"), set()),
+        (when("\0", "not in", ".labels"), {1, 2, 4}),
+        (when("\0", "not in", ".tags"), {1, 3, 4}),
+        (when(".owner", "==", "ann\0"), set()),
+        (when(".owner", "!=", "\0ann"), {1, 2}),
+        (when(".owner", "in", ["\0ann"]), set()),
+        (when(".owner", "in", ["\0ann", "ann"]), {1}),
+        (when(".owner", "not in", ["\0ann"]), {1, 2}),
+        (when(".owner", "not in", ["\0ann", "ann"]), {2}),
+        (when(".owner", "not in", ["\0ann", 1]), set()),
+        (call("starts_with", True, ".owner", "\0"), set()),
+        (call("starts_with", False, ".owner", "\0"), {1, 2}),
+        (call("ends_with", False, ".owner", "nn\0"), {1, 2}),
+        (call("matches_glob", True, ".owner", "\0*"), set()),
+        (call("matches_glob", False, ".owner", "\0*"), {1, 2}),
+    ],
+)
+def test_a_nul_is_in_no_text_of_a_database(engine: Engine, answer: Json, wanted: set[int]) -> None:
+    with Session(engine) as session:
+        session.add(Quiz(id=4, labels=[""]))
+        session.flush()
+        assert set(session.scalars(select(Quiz.id).where(where(answer, Quiz, COLUMNS)))) == wanted
+
+
 def test_ten_thousand_places_are_one_parameter(engine: Engine) -> None:
     answer = when(".workspace", "in", [str(number) for number in range(10_000)])
     query = select(Quiz.id).where(where(answer, Quiz, COLUMNS))

@@ -248,6 +248,15 @@ KEPT = ("owner", "count", "flag", "odd p.name", "company", "site", "team")
         ({"filter": "when", "condition": {"names_domain": [side(".account"), side(".slug")], "characters": 44}}, {1, 2}),
         ({"filter": "when", "condition": {"names_domain": [side(".account"), side(".slug")], "characters": 43}}, set()),
         (when(".id", "in", [str(number) for number in range(10_000)]), {1, 2, 3}),
+        # A NUL is in no text of a database.
+        (when(".owner", "==", "ann\0"), set()),
+        (when(".owner", "!=", "\0ann"), {1, 2}),
+        (when(".owner", "in", ["\0ann", "ann"]), {1}),
+        (when(".owner", "not in", ["\0ann"]), {1, 2}),
+        (when(".owner", "not in", ["\0ann", "ann"]), {2}),
+        (call("starts_with", True, ".owner", "\0"), set()),
+        (call("starts_with", False, ".owner", "\0"), {1, 2}),
+        (call("matches_glob", False, ".owner", "\0*"), {1, 2}),
     ],
 )
 def test_rows_are_found_by_what_requests_would_say_of_them(using: str, answer: Json, wanted: set[int]) -> None:

@@ -137,6 +137,11 @@ def kind_of(value: Scalar) -> Kind:
     raise FilterError(f"{value!r} has no meaning in SQL; ask about each row instead")
 
 
+def can_be_held(value: object) -> bool:
+    """Whether a column can hold a value: no text on PostgreSQL has a NUL in it, and SQLite cuts those in JSON off there."""
+    return not isinstance(value, str) or "\0" not in value
+
+
 def bound(value: object) -> ColumnElement[Any]:
     """A literal as a bound parameter; raises `FilterError` for a number that databases do not compare exactly."""
     if isinstance(value, float) and value.is_integer():

@@ -24,6 +24,7 @@ from klausel.storage.filters.values import (
     Value,
     all_elements,
     any_of,
+    can_be_held,
     check_exact,
     instant_of,
     kind_of,
@@ -71,10 +72,14 @@ def _condition(condition: FilterCondition, value_of: ValueOf) -> Condition:
             text = _value(subject, value_of).as_("string")
             if text is None:
                 return false()
+            if not can_be_held(pattern):
+                return false() if wanted else text.is_not(None)
             matches = text.regexp_match(literal(pattern_of(matcher, pattern), Text()))
             return matches if wanted else not_(matches)
         case Call("starts_with" | "ends_with" as function, (subject, part), wanted):
             texts = _value(subject, value_of).as_("string"), _value(part, value_of).as_("string")
+            if isinstance(part, Literal) and not can_be_held(part.value):
+                return false() if wanted or texts[0] is None else texts[0].is_not(None)
             found = _starts_with(*texts) if function == "starts_with" else _ends_with(*texts)
             return found if wanted else not_(found)
         case Call("overlaps", (Attribute() as one, ListOf(items)), wanted):
@@ -114,6 +119,10 @@ def _value(operand: Operand, value_of: ValueOf) -> Value:
 def _compared(operator: str, left: Value, right: Value) -> Condition:
     """Whether a comparison is certainly true: of each kind that both can have."""
     check_exact(left, right)
+    for this, that in ((left, right), (right, left)):
+        if isinstance(this, Known) and not can_be_held(this.value):
+            text = that.as_("string")
+            return false() if operator != "!=" or text is None else text.is_not(None)
     if operator == "==" and isinstance(right, Known):
         return left.equals(right.value)
     if operator == "==" and isinstance(left, Known):
@@ -136,6 +145,7 @@ def _listed(wanted: bool, item: Value, values: Sequence[Scalar | None]) -> Condi
         check_exact(item, Known(one))
     by_kind = {kind: [value for value in known if kind_of(value) == kind] for kind in (*KINDS, "time")}
     if wanted:
+        by_kind = {kind: [value for value in some if can_be_held(value)] for kind, some in by_kind.items()}
         return any_of([item.is_among(kind, some) for kind, some in by_kind.items() if some])
     kinds = [kind for kind, some in by_kind.items() if some]
     if not values:
@@ -147,7 +157,8 @@ def _listed(wanted: bool, item: Value, values: Sequence[Scalar | None]) -> Condi
         return false()
     if kinds[0] in ("boolean", "time"):
         return and_(*(_compared("!=", item, Known(one)) for one in known))
-    return NotAmong(value, *listed(kinds[0], known))
+    held = [one for one in known if can_be_held(one)]
+    return NotAmong(value, *listed(kinds[0], held)) if held else value.is_not(None)
 
 
 def _is_scalar(item: Value) -> Condition:
