@@ -308,10 +308,11 @@ def test_a_difference_never_calls_a_model_with_another_matcher_the_same(klausel:
 @pytest.mark.parametrize("way", ["demo", "database"])
 def test_places_are_compared_with_the_domains_where_people_are(klausel: Klausel, tmp_path: Path, way: str) -> None:
     feature = tmp_path / "policies/features/there.yaml"
-    feature.write_text(
-        "grants:\n  - {deny: anyone, to: edit, resource: quiz, in: [hooli/research, hooli/reserch, '*/resaerch']}\n"
-    )
+    grant = "grants:\n  - {deny: anyone, to: edit, resource: quiz, in: [%s]}\n"
+    feature.write_text(grant % "hooli/reserch, '*/resaerch'")
     assert klausel("check").stdout == ""
+    feature.write_text(grant % "hooli/research, hooli/reserch, '*/resaerch'")
+    assert "nobody is in hooli/reserch, but it looks like hooli/research (policies/features/there" in klausel("check").stdout
     people = tmp_path / "people.csv"
     people.write_text("subject,role,domain\nuser:gavin,admin,hooli\nuser:gavin,agent,hooli/research\n")
     options = ()

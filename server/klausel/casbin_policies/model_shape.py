@@ -85,7 +85,13 @@ def problems_in_model(text: str, file: str, accepted: Collection[str] = ()) -> l
             found.setdefault(section, (number, {}))
             continue
         key, equals, value = (part.strip() for part in line.partition("="))
-        if not equals or section is None:
+        lacking = _lacking_section(text, key, section) if equals else None
+        if lacking is not None:
+            where = f"in [{section}]" if section else "before any section"
+            message = f"{key} stands {where}, since the line [{lacking}] is missing above it"
+            problems.append(Problem(place, "model-shape", message, _HINT))
+            found.setdefault(lacking, (number, {}))[1][key] = (number, REQUIRED[lacking][1] or value)
+        elif not equals or section is None:
             problems.append(Problem(place, "model-shape", "this line is no section and no `key = value`", _HINT))
         elif section in REQUIRED and key != REQUIRED[section][0]:
             problems.append(Problem(place, "model-shape", f'unknown key "{key}" in [{section}]', _HINT))
@@ -103,6 +109,14 @@ def problems_in_model(text: str, file: str, accepted: Collection[str] = ()) -> l
         elif not keys[key][1]:
             problems.append(Problem(Place(file, keys[key][0], 1), "model-shape", f"{key} in [{name}] is empty", _HINT))
     return problems or _problems_of_casbin(text, file, accepted)
+
+
+def _lacking_section(text: str, key: str, section: str | None) -> str | None:
+    """The section that a key belongs to, where it stands in another and no line begins that section; None otherwise."""
+    own = next((name for name, (required, _) in REQUIRED.items() if required == key), None)
+    if own is None or own == section or any(line == f"[{own}]" for _, line in _logical_lines(text)):
+        return None
+    return own
 
 
 def _problems_of_casbin(text: str, file: str, accepted: Collection[str]) -> list[Problem]:

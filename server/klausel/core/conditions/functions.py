@@ -306,6 +306,8 @@ FUNCTIONS: Mapping[str, Function] = {entry.name: entry for entry in _ENTRIES}
 """The table, by name."""
 WITH_A_PATTERN = frozenset(entry.name for entry in _ENTRIES if _PATTERN in entry.parameters)
 """What compares with a pattern, in which a star is a wildcard."""
+WITH_A_PATH = frozenset(entry.name for entry in _ENTRIES if entry.meaning is matches_path)
+"""What compares with a pattern in parts, of which `**` is any number."""
 WITH_A_PART = frozenset(entry.name for entry in _ENTRIES if _PART in entry.parameters)
 """What looks for the second text in the first."""
 WITH_A_ZONE = frozenset(entry.name for entry in _ENTRIES if _ZONE in entry.parameters)

@@ -18,6 +18,7 @@ from klausel.core.terms.problem import Place
 from klausel.core.text.yaml_nodes import Fields, Node, Text
 
 _MISSPELT = 0.8
+_QUOTES = frozenset("“”„‟‘’‚«»\"'")
 
 Link = tuple[Text, Text, Text | None]
 """A role, one that it contains, and the place where alone it does; None for everywhere."""
@@ -30,12 +31,21 @@ def read_levels(root: Fields, is_misspelt: bool, problems: ProblemList) -> tuple
     for name, node in problems.entries(written, "levels"):
         if problems.name(name, "a level", is_name):
             fields = problems.fields(node, f"level {name.value}")
+            if fields is not None and _is_role(fields):
+                message = f"{name.value} stands where a level is declared, and has the keys of a role"
+                problems.add(name.place, "wrong-kind", message, "write `roles:` in a line of its own above the first role")
+                continue
             is_readable = fields is not None or is_empty(node)
             levels.append(_level(name, fields or Fields((), name.place), is_readable, levels, problems))
     if not is_misspelt and (written is None or (isinstance(written, Text) and not written.value)):
         hint = "declare at least one level, the top one first; see policies/README.md"
         problems.add(root.place, "missing-key", "there are no levels", hint)
     return tuple(levels)
+
+
+def _is_role(fields: Fields) -> bool:
+    keys = {key.value for key, _ in fields.entries}
+    return "level" in keys and keys <= {*ROLE.names}
 
 
 def check_identified_by(root: Fields, declared_types: Collection[str], problems: ProblemList) -> None:
@@ -78,6 +88,9 @@ def _level(name: Text, fields: Fields, is_readable: bool, above: list[Level], pr
     if requires and depth == 1:
         place = (fields.get("requires_role_above") or name).place
         problems.add(place, "level-naming", f"level {name.value} has no level above it", "remove requires_role_above")
+    if named_by and named_by.value and not {named_by.value[0], named_by.value[-1]}.isdisjoint(_QUOTES):
+        message = f"{named_by.value} begins or ends with a quote, which would be a part of the property's name"
+        problems.add(named_by.place, "bad-name", message, "write it without quotes, or in straight ones")
     for key, text in (("named_by", named_by), ("identified_by", identified_by)):
         for other in above:
             if text and getattr(other, key) == text.value:
@@ -140,6 +153,8 @@ def _contained(container: Text, node: Node | None, problems: ProblemList) -> Ite
     if not isinstance(node, Fields):
         yield from ((container, text, None) for text in problems.texts(node, "contains"))
         return
+    if not node.entries:
+        problems.add(node.place, "wrong-kind", "contains names no role", "name at least one, or leave it out")
     for name, value in node.entries:
         fields = problems.fields(value, f"the contained role {name.value}")
         if fields is None:

@@ -14,6 +14,7 @@ from functools import lru_cache
 EVERY = "*"
 EVERYWHERE = EVERY
 _SIGNS = frozenset("*/\\?,:")
+_QUOTES = frozenset("“”„‟«»")
 _ESCAPE = re.compile("%[0-9a-fA-F]{2}")
 
 
@@ -56,6 +57,9 @@ def fault_in_place(place: str) -> tuple[str, str] | None:
             return f"has a `{sign}`, which only looks like `{ordinary}`", "write the ordinary sign"
     if "\\" in place:
         return "has a backslash, which no place has", "write the ids from the top level down, joined by `/`"
+    quote = next((sign for sign in place if sign in _QUOTES), None)
+    if quote is not None:
+        return f"has a `{quote}`, which no place has", "write it without quotes, or the whole of it in straight ones"
     if "?" in place:
         return "has a `?`, which stands for nothing in a place", "write `*` for a whole id, or a list of the ids"
     if _ESCAPE.search(place):

@@ -8,6 +8,7 @@ deny denies nothing.
     when: resource.region == "eu-*"              # a star is no wildcard here; starts_with("eu-") is
     when: resource.region in ["eu,us"]           # ["eu", "us"] are two values
     when: subject.id == "user:leo"               # ids stand without their type: "leo"
+    when: matches_path(resource.path, "/src/a**")  # `**` is any number of parts only alone between slashes
     when: starts_with("eu-", resource.region)    # turned round: whether "eu-" starts with the region
     when: in_network(context.ip, "10.0.0.0")     # one address alone; "10.0.0.0/8" is the network
 
@@ -19,7 +20,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from klausel.core.conditions.functions import WITH_A_PART, WITH_A_PATTERN, WITH_NETWORKS
+from klausel.core.conditions.functions import WITH_A_PART, WITH_A_PATH, WITH_A_PATTERN, WITH_NETWORKS
 from klausel.core.conditions.tree import (
     Atom,
     Attribute,
@@ -37,6 +38,7 @@ from klausel.core.policy.properties import IdOf
 from klausel.core.terms.problem import Problem
 
 ID = "odd-text"
+_QUOTES = frozenset("“”„‟‘’‚«»\"'")
 _REFERENCE = re.compile(r"(subject|resource|action|context)\.[A-Za-z_]\w*(\.\w+)*")
 
 
@@ -65,6 +67,11 @@ def _oddities(text: str, atom: Atom, types_of_ids: Mapping[str, set[str]]) -> It
         yield f"this asks whether {first} {function.replace('_', ' ')} {other}", f"write {function}({other}, {first})"
     elif function in WITH_NETWORKS and text.endswith((".0", "::")):
         yield f'"{text}" is one address, not a network', f'write how many bits are given, such as "{text}/{_bits(text)}"'
+    elif function in WITH_A_PATH and any("**" in part and part != "**" for part in text.split("/")):
+        hint = "let it stand alone between slashes, for any number of parts; or write `*`, for what is inside of one"
+        yield f'a `**` stands beside other signs in "{text}", and means no more than `*` there', hint
+    elif text[0] in _QUOTES and text[-1] in _QUOTES:
+        yield f'the text "{text}" begins and ends with quotes that are a part of it', "write it without them"
     elif "*" in text and function not in WITH_A_PATTERN:
         hint = "use starts_with or ends_with, or leave the comparison out"
         yield f'the star in "{text}" stands for itself, and is no wildcard', hint

@@ -13,8 +13,9 @@ nobody is in either of two places that look alike, the later one is named.
         resource: quiz
         in: acme/suport         # and in the tests: acme/support
 
-A place that is called like a word for all of them (`all`, `everywhere`) and where nobody is, is reported, too: it means the one
-place of that name. So is one of the top level that is called like a resource type: columns of CSV that were swapped.
+A place that is called like a word for all of them or for none (`all`, `everywhere`, `no`, `off`) and where nobody is, is
+reported, too: it means the one place of that name. So is one of the top level that is called like a resource type: columns of
+CSV that were swapped.
 
 Not reported: a place in which, or above which, one of those domains lies; digits (`team1`, `team2`); and ids under four
 letters, unless they differ only in case.
@@ -37,7 +38,9 @@ from klausel.core.terms.problem import Place, Problem
 
 ID = "similar-places"
 SHORTEST_ID = 4
-_WORDS_FOR_ALL = ("all", "any", "every", "everything", "everywhere", "anywhere", "anyone", "everyone", "global", "none")
+_WORDS_FOR_ALL = ("all", "any", "every", "everything", "everywhere", "anywhere", "anyone", "everyone", "global")
+_WORDS_FOR_NONE = ("none", "no", "nowhere", "nobody", "false", "off", "true", "yes", "on")
+_NO_NAMES = frozenset((*_WORDS_FOR_ALL, *_WORDS_FOR_NONE))
 _BETWEEN = re.compile(r"%2f|[^a-z0-9]", re.IGNORECASE)
 
 
@@ -77,7 +80,7 @@ def _places(policy: PolicySet) -> Iterator[tuple[str, Place]]:
 
 def _word_as_place(written: str, policy: PolicySet) -> tuple[str, str] | None:
     """What to say of a place that is called like something else, and how to fix it; None where it is not."""
-    if any(part.casefold() in _WORDS_FOR_ALL for part in written.split("/")):
+    if any(part.casefold() in _NO_NAMES for part in written.split("/")):
         message = f'"{written}" is one place by that name, and nobody is there'
         return message, "name the places that are meant, or name this one in a policy test"
     if written in policy.resource_types and policy.roles.level_named(written) is None:
