@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import sqlite3
+import zipfile
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -231,6 +232,10 @@ def test_a_workbook_is_locked_but_for_what_reviewers_write_and_survives_a_round(
     book = openpyxl.load_workbook(path)
     page = book["review"]
     assert page.protection.sheet
+    assert page.freeze_panes == "D2", "who decides sees about whom, which role and where"
+    for letter in "ABCF":
+        longest = max(len(cell.value or "") for cell in page[letter])
+        assert longest < page.column_dimensions[letter].width <= longest + 5, letter
     (validation,) = page.data_validations.dataValidation
     assert validation.formula1 == f'"{",".join(DECISIONS)}"'
     columns = {cell.value: cell.column for cell in page[1]}
@@ -296,11 +301,20 @@ def test_findings_stand_beside_the_role_that_they_are_about(klausel: Klausel, tm
     assert "counts for nothing" in una["findings"]
 
 
+def open_document() -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as packed:
+        packed.writestr("mimetype", "application/vnd.oasis.opendocument.spreadsheet")
+        packed.writestr("content.xml", "<office:document-content/>")
+    return content.getvalue()
+
+
 def test_what_is_no_sheet_is_refused(klausel: Klausel, tmp_path: Path, key: Path) -> None:
     for content, words in (
         (b"PK\x03\x04 no zip", "cannot be read as a workbook"),
         (b"person,role\n", "look at: place"),
-        (b"\xff person", "neither a workbook"),
+        (b"\xff person", "choose Unicode (UTF-8)"),
+        (open_document(), "save it as Excel 2007-365 (.xlsx)"),
         (b"", "name each column once"),
     ):
         path = tmp_path / "sheet.csv"

@@ -90,14 +90,41 @@ def psql(url: str, *arguments: str) -> None:
     subprocess.run(command, check=True, capture_output=True, text=True, timeout=LONGEST_SECONDS)
 
 
-def test_a_dump_of_postgresql_gives_a_database_that_goes_on_where_it_was(databases: tuple[str, str], tmp_path: Path) -> None:
+@pytest.fixture
+def role_names(databases: tuple[str, str]) -> Iterator[tuple[str, ...]]:
+    """Names of three roles; where they are still there afterwards, they go."""
+    names = tuple(f"klausel_{kind}_{secrets.token_hex(4)}" for kind in ("owner", "service", "auditor"))
+    yield names
+    drop_roles(databases[1], names)
+
+
+def give_rights(url: str, names: tuple[str, ...]) -> None:
+    given = [part for kind, name in zip(("owner", "service", "auditor"), names, strict=True) for part in (f"--{kind}", name)]
+    done = run("db", "grants", "--apply", "--database", url, *given)
+    assert done.exit_code == 0, done.output
+
+
+def drop_roles(url: str, names: tuple[str, ...]) -> None:
+    for name in names:
+        psql(
+            url, "-c", f"REASSIGN OWNED BY {name} TO CURRENT_USER", "-c", f"DROP OWNED BY {name}", "-c", f"DROP ROLE {name}"
+        )
+
+
+def test_a_dump_of_postgresql_gives_a_database_that_goes_on_where_it_was(
+    databases: tuple[str, str], role_names: tuple[str, ...], tmp_path: Path
+) -> None:
     url, restored = databases
     revision = write(url, BEFORE)
+    give_rights(url, role_names)
     dump = tmp_path / "klausel.sql"
-    command = ["pg_dump", "--no-owner", "--file", str(dump), url]
+    command = ["pg_dump", "--no-owner", "--no-privileges", "--file", str(dump), url]
     subprocess.run(command, check=True, capture_output=True, text=True, timeout=LONGEST_SECONDS)
     write(url, AFTERWARDS)
+    # As on another server, which has no such roles.
+    drop_roles(url, role_names)
     psql(restored, "--single-transaction", "--file", str(dump))
+    give_rights(restored, role_names)
     is_whole(restored)
     assert subjects(restored) == {BEFORE.subject}
     assert write(restored, AFTERWARDS) > revision

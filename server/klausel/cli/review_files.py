@@ -20,7 +20,13 @@ VERSION_OF_FACTS = 1
 LARGEST_SHEET = 256 * 1024 * 1024
 LARGEST_UNPACKED = 4 * LARGEST_SHEET
 _SHEET = "review"
-_WIDTHS = {"person": 26, "place": 24, "since": 27, "findings": 50, "decision": 10, "reviewer": 20, "comment": 40, "row": 8}
+_OPEN_DOCUMENT = "content.xml"
+"""The file that only spreadsheets of that format have in their archive."""
+_WIDTHS = {"decision": 13, "reviewer": 24, "comment": 40, "row": 8}
+"""Of columns that are empty at first, and of the one that nobody reads; others are as wide as what stands in them."""
+_WIDEST = 60
+_BESIDE_TEXT = 4
+"""What a column needs beside its longest text: margins, and the button of the filter in its head."""
 
 Row = Sequence[str]
 
@@ -29,7 +35,7 @@ class BadSheet(Exception):
     """A file that is no sheet; the message says why, and how to get one."""
 
 
-def write_csv(file: Path, facts: Mapping[str, str], rows: Iterable[Row]) -> None:
+def write_csv(file: Path, facts: Mapping[str, str], rows: Iterable[Row], longest: Sequence[int]) -> None:
     """Writes a sheet as CSV in UTF-8 with a mark that spreadsheet programs know it by; the facts go to FILE.facts.json."""
     with file.open("w", encoding="utf-8-sig", newline="") as text:
         lines = csv.writer(text, lineterminator="\r\n")
@@ -40,8 +46,10 @@ def write_csv(file: Path, facts: Mapping[str, str], rows: Iterable[Row]) -> None
     beside.write_text(json.dumps(told, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
 
 
-def write_xlsx(file: Path, facts: Mapping[str, str], rows: Iterable[Row]) -> None:
+def write_xlsx(file: Path, facts: Mapping[str, str], rows: Iterable[Row], longest: Sequence[int]) -> None:
     """Writes a sheet as a workbook: every cell is text, only those to fill in can be changed, decisions come from a list.
+
+    `longest` are the characters of the longest text of each column.
 
     The protection has no password: it keeps from mistakes, not from intent.
     """
@@ -51,9 +59,10 @@ def write_xlsx(file: Path, facts: Mapping[str, str], rows: Iterable[Row]) -> Non
 
     book = Workbook(write_only=True)
     sheet = book.create_sheet(_SHEET)
-    for letter, name in zip(_letters(), COLUMNS, strict=False):
-        sheet.column_dimensions[letter].width = _WIDTHS.get(name, 16)
-    sheet.freeze_panes = "B2"
+    for letter, name, characters in zip(_letters(), COLUMNS, longest, strict=False):
+        sheet.column_dimensions[letter].width = _WIDTHS.get(name, min(max(characters, len(name)) + _BESIDE_TEXT, _WIDEST))
+    # Who decides far to the right still sees about whom, which role and where.
+    sheet.freeze_panes = "D2"
     sheet.append(_cells(sheet, COLUMNS, Font(bold=True), unlocked=False))
     count = 1
     for row in rows:
@@ -80,7 +89,8 @@ def write_xlsx(file: Path, facts: Mapping[str, str], rows: Iterable[Row]) -> Non
     book.save(file)
 
 
-WRITERS: dict[str, Callable[[Path, Mapping[str, str], Iterable[Row]], None]] = {".csv": write_csv, ".xlsx": write_xlsx}
+Writer = Callable[[Path, Mapping[str, str], Iterable[Row], Sequence[int]], None]
+WRITERS: dict[str, Writer] = {".csv": write_csv, ".xlsx": write_xlsx}
 
 
 def read_table(content: bytes) -> list[list[str]]:
@@ -96,7 +106,9 @@ def read_table(content: bytes) -> list[list[str]]:
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError:
-        raise BadSheet("it is neither a workbook (.xlsx) nor CSV in UTF-8; save it as one of these") from None
+        raise BadSheet(
+            "it is neither a workbook (.xlsx) nor CSV in UTF-8; save it as .xlsx, or choose Unicode (UTF-8) as its character set"
+        ) from None
     header = text.partition("\n")[0]
     delimiter = max(",;\t", key=header.count)
     try:
@@ -112,6 +124,8 @@ def _read_workbook(content: bytes) -> list[list[str]]:
         with zipfile.ZipFile(io.BytesIO(content)) as packed:
             if sum(part.file_size for part in packed.infolist()) > LARGEST_UNPACKED:
                 raise BadSheet("unpacked it is larger than any sheet")
+            if _OPEN_DOCUMENT in packed.namelist():
+                raise BadSheet("it is a spreadsheet of another kind (.ods); save it as Excel 2007-365 (.xlsx)")
         book = load_workbook(io.BytesIO(content), read_only=True, data_only=True)
         sheet = book[_SHEET] if _SHEET in book.sheetnames else book.worksheets[0]
         rows = [[_text(value) for value in row] for row in sheet.iter_rows(max_row=MOST_ROWS + 1, values_only=True)]

@@ -34,6 +34,7 @@ from klausel.core.records.change_record import TEXT_CHARACTERS, Origin
 from klausel.core.records.recorded import Recorded
 from klausel.core.records.review_evidence import digest_of, evidence_of, facts_in, parts_of_evidence, reason_for
 from klausel.core.records.review_sheet import (
+    COLUMNS,
     Decided,
     Fault,
     FilledRow,
@@ -144,7 +145,7 @@ def sheet(
                     f"{drafts[name].count:,} rows are more than a spreadsheet holds; choose with --in or --role, or write .csv"
                 )
             try:
-                write(path, facts, drafts[name].rows())
+                write(path, facts, drafts[name].rows(), drafts[name].longest)
             except OSError as error:
                 fail(f"{path} cannot be written: {error.strerror}; name another file, or give the writer access to it")
             say(f"{path}: {drafts[name].count:,} role assignments to review")
@@ -156,10 +157,13 @@ class _Draft:
     def __init__(self, file: IO[str]) -> None:
         self._file = file
         self.count = 0
+        self.longest = [0] * len(COLUMNS)
+        """The characters of the longest text of each column."""
 
     def add(self, cells: Sequence[str]) -> None:
         self._file.write(json.dumps(cells) + "\n")
         self.count += 1
+        self.longest = [max(characters, len(cell)) for characters, cell in zip(self.longest, cells, strict=True)]
 
     def rows(self) -> Iterator[list[str]]:
         self._file.seek(0)

@@ -7,12 +7,13 @@ from random import Random
 from typing import Any
 
 import pytest
-from decision_logs import KeptLines, head_of
+from decision_logs import KeptLines, head_of, one_by_one
 
 from klausel.core.decisions.decide import Decision
+from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.records.batch_record import Noted
 from klausel.core.records.recorded import BadRecord, Recorded
-from klausel.core.records.shared_values import LARGE_BYTES
+from klausel.core.records.shared_values import LARGE_BYTES, each_record
 from klausel.core.terms.request import Action, Request, Resource, Subject
 from klausel.service.recording import Recording
 from klausel.storage.decision_log.files import Block, records_in
@@ -57,6 +58,38 @@ def test_a_batch_reads_back_as_its_items_one_by_one(masks: tuple[str, ...]) -> N
         ]
         lines, plain = lines_of(log, requests)
         assert sorted(map(repr, read_back(lines))) == sorted(map(repr, read_back(plain)))
+
+
+@pytest.mark.parametrize("most_askers", [1, 4])
+def test_a_table_of_a_batch_says_who_asks_once_where_all_are_of_one(most_askers: int) -> None:
+    log = DecisionLog(KeptLines(), strict=True)
+    chance = Random(6)
+    subjects = [Subject("user", "ann", {}), Subject("user", "ann", {"a": 1}), Subject("user", "bob"), Subject("bot", "ann")]
+    roles = [None, EffectiveRoles((("lead", "acme"), ("user", "other/one")), {}), EffectiveRoles((("user", "acme"),), {})]
+    for _ in range(40):
+        askers = [
+            (
+                chance.choice(subjects),
+                chance.choice(roles),
+                chance.choice(["acme", "acme/a", None]),
+                chance.choice([{}, {"x": 1}]),
+            )
+            for _ in range(chance.randint(1, most_askers))
+        ]
+        noted: list[Noted] = []
+        for index in range(chance.randint(1, 30)):
+            subject, held, domain, context = chance.choice(askers)
+            resource = Resource("doc", f"d{index}", chance.choice([{}, {"status": "open"}]))
+            decision = Decision(chance.random() < 0.5, None, domain)
+            noted.append((index, Request(subject, Action("view"), resource, context), decision, held, index * 100))
+        (line,) = log.lines_of_batch(head_of(log, "evaluations"), noted)
+        alone = [json.loads(log.line(head_of(log, "evaluations"), one)) for one in noted]
+        assert json.loads(line)["columns"] == COLUMNS
+        told = [{**one, "request_id": None} for one in each_record(json.loads(line))]
+        assert told == [{**one, "request_id": None} for one in one_by_one(json.loads(line))]
+        assert told == [{**one, "request_id": None, "time": told[0]["time"]} for one in alone]
+        if most_askers == 1:
+            assert line.count(b'"roles":') == line.count(b'"subject":') == 1
 
 
 def test_values_of_a_batch_are_written_a_few_times_small_or_large() -> None:

@@ -19,9 +19,10 @@ from klausel.core.decisions.decide import Decision
 from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.records.decision_chain import ChainFault, ChainOfFile, join_files
 from klausel.core.records.recorded import BadRecord
+from klausel.core.records.single_record import Single
 from klausel.core.terms.request import Action, Request, Resource, Subject
 from klausel.storage.decision_log.files import Block, uses_in, values_of
-from klausel.storage.decision_log.queue import FEWEST_IN_A_TABLE, DecisionLog, Single
+from klausel.storage.decision_log.queue import FEWEST_IN_A_TABLE, DecisionLog
 from klausel.storage.decision_log.sinks import FileSink, open_sink
 
 HELD = (("lead", "acme/support"), ("user", "acme"), ("user", "other"))

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from zlib import crc32
 
+from klausel.core.policy.policy_set import Grant
 from klausel.core.records.batch_record import Noted
-from klausel.core.records.decision_record import Record
+from klausel.core.records.decision_record import Record, second_text
 from klausel.core.records.shared_line import SharedLine
 
 COLUMNS = (
@@ -32,6 +33,13 @@ COLUMNS = (
 )
 """What stands in a row; `type`, `id` and `properties` are those of the resource, `more` are further members of the record."""
 
+Single = tuple[Noted, int, str | None, str, str, bytes, str | None, Record | None]
+"""The only decision of an HTTP request, and of that its time in nanoseconds, id, route, caller, policies, revision, and more."""
+
+Row = tuple[object, ...]
+Outcome = tuple[bool, Grant | None]
+
+_SECOND = 1_000_000_000
 _COLUMNS_IN_JSON = ",".join(f'"{name}"' for name in COLUMNS).encode()
 
 
@@ -41,30 +49,58 @@ class TableOfSingles(SharedLine):
     sums: Sequence[int]
 
 
-def row_of(shared: int, time: str, request_id: str, noted: Noted, more: Record | None) -> tuple[object, ...] | None:
-    """What stands in a row; None where a decision has what no column is for."""
-    _, request, (_, _, domain, failure), effective_roles, nanoseconds = noted
-    if request is None or failure is not None or request[1][1]:
-        return None
-    (type_, id_, of_subject, _), (name, _), (resource_type, resource_id, of_resource), context = request
-    if context:
-        more = {**more, "context": context} if more else {"context": context}
-    return (
-        shared,
-        time,
-        request_id,
-        type_,
-        id_,
-        of_subject or None,
-        name,
-        resource_type,
-        resource_id,
-        of_resource or None,
-        domain,
-        None if effective_roles is None else effective_roles.stored_inside(domain),
-        nanoseconds // 100 / 10,
-        more,
-    )
+def rows_of(singles: Iterable[Single], process: str, ids: Iterator[int]) -> tuple[list[Row | None], list[Outcome]]:
+    """What stands in the row of each, None for one that has what no column is for; and what `shared` stands for in them.
+
+    Where no request id was sent, `process` and the next of `ids` make one.
+    """
+    rows: list[Row | None] = []
+    outcomes: list[Outcome] = []
+    # By the outcome and the identity of its grant, which `singles` keeps alive.
+    numbers: tuple[dict[int, int], dict[int, int]] = ({}, {})
+    begins = ends = 0
+    second = ""
+    for (
+        _,
+        request,
+        (allowed, grant, domain, failure),
+        effective_roles,
+        took,
+    ), came, request_id, _, _, _, _, more in singles:
+        if request is None or failure is not None or request[1][1]:
+            rows.append(None)
+            continue
+        (type_, id_, of_subject, _), (name, _), (resource_type, resource_id, of_resource), context = request
+        if context:
+            more = {**more, "context": context} if more else {"context": context}
+        number = numbers[allowed].get(id(grant))
+        if number is None:
+            number = numbers[allowed][id(grant)] = len(outcomes)
+            outcomes.append((allowed, grant))
+        if not begins <= came < ends:
+            begins = came - came % _SECOND
+            ends = begins + _SECOND
+            second = f"{second_text(begins // _SECOND)}."
+        # Ten digits always, of which the first is a 1: that takes less time than to fill up with zeros.
+        time = f"{second}{str(came - begins + _SECOND)[1:7]}Z"
+        row = (
+            number,
+            time,
+            request_id or f"{process}-{next(ids)}",
+            type_,
+            id_,
+            of_subject or None,
+            name,
+            resource_type,
+            resource_id,
+            of_resource or None,
+            domain,
+            None if effective_roles is None else effective_roles.stored_inside(domain),
+            took // 100 / 10,
+            more,
+        )
+        rows.append(row)
+    return rows, outcomes
 
 
 def table_of(time: str, head: bytes, shared: Iterable[bytes], rows: Sequence[bytes]) -> TableOfSingles:

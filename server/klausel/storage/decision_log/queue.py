@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, starmap
 from random import random
 from secrets import token_hex
 from time import time_ns
@@ -23,7 +23,7 @@ from klausel.core.records.batch_record import Noted, batch_of
 from klausel.core.records.decision_record import Record, describe_grant, record_of, second_text, time_text
 from klausel.core.records.shared_line import SharedLine, count_decisions
 from klausel.core.records.shared_values import LARGE_BYTES, SharedValues
-from klausel.core.records.single_record import row_of, table_of
+from klausel.core.records.single_record import Single, rows_of, table_of
 from klausel.core.terms.masking import Masks
 from klausel.storage.sql.steps import in_steps
 
@@ -40,19 +40,13 @@ MOST_HEADS_KEPT = 500
 
 FEWEST_IN_A_TABLE = 8
 """Fewer decisions that were asked one at a time have a line each, which people and their tools read with more ease."""
-MOST_IN_A_TABLE = 100
 SINGLES_AT_ONCE = 64
 """So many decisions that were asked one at a time are put into JSON together, at most."""
 
 MOST_BYTES_OF_A_ROW = 8 * 1024
 
-_SECOND = 1_000_000_000
 _NEWLINE = orjson.OPT_APPEND_NEWLINE
 _log = logging.getLogger(__name__)
-
-
-Single = tuple[Noted, int, str | None, str, str, bytes, str | None, Record | None]
-"""The only decision of an HTTP request, and the arguments of `DecisionLog.head`."""
 
 
 class SinkError(Exception):
@@ -264,27 +258,9 @@ class DecisionLog:
 
     def _tables_of(self, of_all: tuple[str, str, bytes, str | None], singles: Sequence[Single]) -> list[bytes]:
         """The lines of decisions that have so much in common: a table, and those beside it that fit into none."""
-        rows: list[bytes] = []
-        lines: list[bytes] = []
-        shared: list[bytes] = []
-        # By the outcome and the identity of its grant, which `singles` keeps alive.
-        numbers: tuple[dict[int, int], dict[int, int]] = ({}, {})
-        dumps, process, new_numbers = orjson.dumps, self._process, self._numbers
-        begins = seconds_later = 0
-        text = ""
-        for single in singles:
-            noted, nanoseconds, request_id, _, _, _, _, more = single
-            allowed, grant, _, _ = noted[2]
-            number = numbers[allowed].get(id(grant))
-            if number is None:
-                number = numbers[allowed][id(grant)] = len(shared)
-                shared.append(self._outcome(allowed, grant))
-            if not begins <= nanoseconds < seconds_later:
-                begins = nanoseconds - nanoseconds % _SECOND
-                text, seconds_later = f"{second_text(begins // _SECOND)}.", begins + _SECOND
-            # Ten digits always, of which the first is a 1: faster than to fill with zeros.
-            time = f"{text}{str(nanoseconds - begins + _SECOND)[1:7]}Z"
-            row = row_of(number, time, request_id or f"{process}-{next(new_numbers)}", noted, more)
+        made, outcomes = rows_of(singles, self._process, self._numbers)
+        dumps, rows, lines = orjson.dumps, list[bytes](), list[bytes]()
+        for place, row in enumerate(made):
             try:
                 data = b"" if row is None else dumps(row)
             except TypeError:
@@ -292,9 +268,9 @@ class DecisionLog:
             if 0 < len(data) <= MOST_BYTES_OF_A_ROW:
                 rows.append(data)
             else:
-                lines.append(self._line_of(single))
+                lines.append(self._line_of(singles[place]))
         if rows:
-            lines.append(table_of(time_text(time_ns()), self._common_of(*of_all), shared, rows))
+            lines.append(table_of(time_text(time_ns()), self._common_of(*of_all), starmap(self._outcome, outcomes), rows))
         return lines
 
     def _outcome(self, allowed: bool, grant: Grant | None) -> bytes:

@@ -52,9 +52,8 @@ class Access:
     def __init__(self, place: str, limits: Limits) -> None:
         self.limits = limits
         self.place = place
-        self._reads = _places(limits.reads_at_once)
-        self._writes = _places(WRITES_AT_ONCE)
-        self._is_crowded = False
+        self._reads = _Places("questions", limits.reads_at_once)
+        self._writes = _Places("writes", WRITES_AT_ONCE)
         self._silent_since: float | None = None
         self._trial = threading.Lock()
 
@@ -65,23 +64,38 @@ class Access:
 
     def reading(self) -> _Turn:
         """Within it a thread may ask the database, for `read_seconds` at most; entering raises StorageError."""
-        return _Turn(self, self.limits.read_seconds, self._reads, "questions")
+        return _Turn(self, self.limits.read_seconds, self._reads)
 
     def writing(self) -> _Turn:
         """As `reading`, for `write_seconds`."""
-        return _Turn(self, self.limits.write_seconds, self._writes, "writes")
+        return _Turn(self, self.limits.write_seconds, self._writes)
+
+
+class _Places:
+    """As many threads as may wait at once, of one kind: writes that are slow let no question be refused.
+
+    `is_crowded` once one waited in vain for a place, until one of this kind comes free.
+    """
+
+    __slots__ = ("free", "is_crowded", "what")
+
+    def __init__(self, what: str, number: int) -> None:
+        self.what = what
+        self.is_crowded = False
+        self.free: SimpleQueue[None] = SimpleQueue()
+        for _ in range(number):
+            self.free.put(None)
 
 
 class _Turn:
     """The time in which a thread may ask; no generator, for every reading of a decision goes through it."""
 
-    __slots__ = ("_access", "_before", "_began", "_is_trial", "_places", "_seconds", "_what")
+    __slots__ = ("_access", "_before", "_began", "_is_trial", "_places", "_seconds")
 
-    def __init__(self, access: Access, seconds: float | None, places: SimpleQueue[None], what: str) -> None:
+    def __init__(self, access: Access, seconds: float | None, places: _Places) -> None:
         self._access = access
         self._seconds = seconds
         self._places = places
-        self._what = what
 
     def __enter__(self) -> None:
         access, seconds = self._access, self._seconds
@@ -92,7 +106,7 @@ class _Turn:
         if access._silent_since is not None:
             self._seconds = seconds = self._begin_trial(access._silent_since, seconds)
         try:
-            self._places.get_nowait()
+            self._places.free.get_nowait()
         except Empty:
             self._wait_for_place()
         self._before = deadline()
@@ -104,8 +118,8 @@ class _Turn:
         if seconds is None:
             return
         _own.at = self._before
-        access._is_crowded = False
-        self._places.put(None)
+        self._places.is_crowded = False
+        self._places.free.put(None)
         if kind is None:
             if access._silent_since is not None:
                 access._silent_since = None
@@ -130,20 +144,14 @@ class _Turn:
         return min(seconds, access.limits.read_seconds or seconds)
 
     def _wait_for_place(self) -> None:
-        access = self._access
+        access, places = self._access, self._places
         try:
-            self._places.get(timeout=0 if access._is_crowded else SECONDS_FOR_A_PLACE)
+            places.free.get(timeout=0 if places.is_crowded else SECONDS_FOR_A_PLACE)
         except Empty:
-            access._is_crowded = True
+            places.is_crowded = True
             if self._is_trial:
                 access._trial.release()
             raise StorageError(
-                f"{access.place} is too slow: as many {self._what} as may wait for it at once do so already; see what holds it up"
+                f"{access.place} is too slow: as many {places.what} as may wait for it at once do so already; "
+                "see what holds it up"
             ) from None
-
-
-def _places(number: int) -> SimpleQueue[None]:
-    places: SimpleQueue[None] = SimpleQueue()
-    for _ in range(number):
-        places.put(None)
-    return places
