@@ -40,15 +40,17 @@ FUNCTIONS = {**FUNCTIONS, _BETWEEN.name: _BETWEEN}
 ENVIRONMENT = {"PYTHONPATH": str(ROOT / "server")}
 POLICIES = {
     "roles.yaml": "levels: {site: {constant: main}}\nroles: {clerk: {level: site}}\n",
-    "features/bills.yaml": """resource_types: {bill: {actions: [pay, void]}}
+    "features/bills.yaml": """resource_types: {bill: {actions: [pay, void, hold]}}
 grants:
   - {allow: clerk, to: pay, resource: bill, when: "is_between(resource.amount, 10, 20)"}
   - {allow: clerk, to: void, resource: bill}
   - {deny: clerk, to: void, resource: bill, when: "not is_between(resource.amount, resource.low, 20)"}
+  - {allow: clerk, to: hold, resource: bill, when: "not is_between(resource.amount, 1, 3)"}
 """,
     "invariants.yaml": """invariants:
   - {name: large, never: clerk, to: pay, resource: bill, when: resource.amount > 20}
   - {name: small, never: clerk, to: pay, resource: bill, when: resource.amount < 15}
+  - {name: order, never: clerk, to: hold, resource: bill, when: "is_between(resource.amount, 2, resource.amount)"}
   - {name: middle, always: clerk, to: pay, resource: bill, when: resource.amount == 15}
 """,
     "tests/bills_test.yaml": """people: {ann: {roles: {main: clerk}}}
@@ -57,8 +59,9 @@ resources:
   large: {type: bill, amount: 21, low: 1}
   odd: {type: bill, amount: "15", low: 1}
 tests:
-  - {name: good, resource: good, allowed: {ann: [pay, void]}}
-  - {name: bad, resource: [large, odd]}
+  - {name: good, resource: good, allowed: {ann: [pay, void, hold]}}
+  - {name: large, resource: large, allowed: {ann: hold}}
+  - {name: bad, resource: odd}
 """,
 }
 ASK = """
@@ -97,7 +100,7 @@ for amount, wanted in ((15, True), (10, True), (21, False), ("15", False), (None
 text = " ".join(explanation_lines(explain(policy, compiled, lambda _: roles, asked(21))))
 assert "is_between(resource.amount, 10, 20) is false (resource.amount is 21)" in text, text
 verdicts = {one.invariant.name: one.holds for one in prove_all(policy)}
-assert verdicts == {"large": True, "small": False, "middle": True}, verdicts
+assert verdicts == {"large": True, "small": False, "order": False, "middle": True}, verdicts
 for test in loaded.tests:
     assert failures(policy, compiled, test, ResolvedRoles(policy)) == ()
 rows = [row.fields[4] for row in grant_rows(policy)]

@@ -32,12 +32,9 @@ _Key = tuple[type, object]
 def values_alike(atoms: Sequence[Atom], given: Sequence[object], scalars: Sequence[object]) -> dict[_Key, tuple[str, int]]:
     """The values that nothing tells apart but whether they are equal: for each its kind and its number among them.
 
-    There are none where the order of values matters, or where lists are made of them.
+    There are none where the order of values matters, or may matter to a function, or where lists are made of them.
     """
-    comparisons = [atom for atom in atoms if isinstance(atom, Comparison)]
-    if any(atom.operator in ORDERING for atom in comparisons) or any(
-        holds_a_list(term, atom) for atom in atoms for term in terms_of(atom)
-    ):
+    if any(_may_order(atom) or any(holds_a_list(term, atom) for term in terms_of(atom)) for atom in atoms):
         return {}
     named = {_key(value) for value in given if kind_of(value) not in (None, "list")}
     named |= {_key(literal.value) for atom in atoms for literal in literals_of(atom)}
@@ -50,6 +47,17 @@ def values_alike(atoms: Sequence[Atom], given: Sequence[object], scalars: Sequen
         alike[_key(value)] = kind, counts[kind]
         counts[kind] += 1
     return alike
+
+
+def _may_order(atom: Atom) -> bool:
+    """Whether what comes out may depend on more than which values are equal. A free function says itself how it may turn out."""
+    if isinstance(atom, Comparison):
+        return atom.operator in ORDERING
+    return isinstance(atom, Call) and FUNCTIONS[atom.function].told_by == "values" and _looks_into_values(atom)
+
+
+def _looks_into_values(atom: Call) -> bool:
+    return any(one.kinds not in ((), ("list",)) for one in FUNCTIONS[atom.function].parameters)
 
 
 def _key(value: object) -> _Key:
@@ -106,7 +114,7 @@ def _signature(value: object, atoms: Sequence[Atom], given: Sequence[object]) ->
     for atom in atoms:
         if isinstance(atom, Comparison) and atom.operator in ORDERING and kind == "number":
             return None
-        if isinstance(atom, Call) and any(one.kinds not in ((), ("list",)) for one in FUNCTIONS[atom.function].parameters):
+        if isinstance(atom, Call) and _looks_into_values(atom):
             return None
     if any(value == one and kind == kind_of(one) for one in given):
         return None
