@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -120,6 +121,23 @@ def test_a_scope_opens_its_routes_alone(calling: Callable[..., Calling], scope: 
         assert answer.status == 403
         assert answer.message == f"this needs the scope {' or '.join(scopes)}, which this caller lacks"
         assert 'error="insufficient_scope"' in answer.headers["WWW-Authenticate"]
+
+
+def test_a_key_counts_in_its_header_alone_and_once(guarded: Doors, keys: KeyStore, door_name: str) -> None:
+    one, other = (keys.new(Caller("shop", frozenset({"check"})), None)[1] for _ in range(2))
+
+    def status(header: str, path: str = EVALUATION, **more: str) -> int:
+        headers = {"Content-Type": "application/json", **({"Authorization": header} if header else {}), **more}
+        return guarded.named(door_name).ask("POST", path, json.dumps(ALLOWED).encode(), headers=headers).status
+
+    assert {status(f"{scheme} {one}") for scheme in ("Bearer", "bearer", "BEARER", "Bearer  ")} == {200}
+    # Servers join headers that come twice by a comma.
+    for two in (f"Bearer {one}, Bearer {other}", f"Bearer {one},Bearer {one}", f"Bearer {one} {other}", f"Bearer {one}, "):
+        assert status(two) == 401
+    assert {status(f"Bearer {odd}") for odd in (one.upper(), one + "x", one[:-1], "a" * 100_000)} == {401}
+    assert status("", f"{EVALUATION}?access_token={one}") == 401
+    for name in ("Cookie", "X-Api-Key", "Proxy-Authorization", "X-Authorization"):
+        assert status("", **{name: f"Bearer {one}"}) == 401
 
 
 def test_an_expired_key_and_a_revoked_one_are_none(calling: Callable[..., Calling], keys: KeyStore) -> None:

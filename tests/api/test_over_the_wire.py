@@ -229,6 +229,31 @@ def test_two_lengths_that_differ_are_refused(server: HttpDoor) -> None:
         assert wire.is_closed()
 
 
+@pytest.mark.parametrize(
+    "framing",
+    [
+        b"Transfer-Encoding: xchunked\r\n",
+        b"Transfer-Encoding: chunked, identity\r\n",
+        b"Transfer-Encoding : chunked\r\nContent-Length: 4\r\n",
+        b"Transfer-Encoding: chunked\r\n folded: yes\r\n",
+    ],
+)
+def test_a_body_whose_end_two_servers_could_see_elsewhere_is_refused(server: HttpDoor, framing: bytes) -> None:
+    hidden = head("/v1/policy", "GET") + b"\r\n"
+    with Wire(server) as wire:
+        wire.send(head() + framing + b"\r\n" + b"%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY) + hidden)
+        assert wire.answer().status == 400
+        assert wire.is_closed()
+
+
+def test_chunks_win_over_a_length_and_end_the_connection(server: HttpDoor) -> None:
+    hidden = head("/v1/policy", "GET") + b"\r\n"
+    with Wire(server) as wire:
+        wire.send(head() + b"Content-Length: 4\r\n" + chunked(BODY) + hidden)
+        assert wire.answer().body == ALLOW
+        assert wire.is_closed()
+
+
 def test_leading_zeros_of_a_length_mean_nothing(server: HttpDoor) -> None:
     assert answer_to(server, head() + b"Content-Length: " + b"0" * 30 + b"%d\r\n\r\n" % len(BODY) + BODY).body == ALLOW
 

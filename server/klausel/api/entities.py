@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import Mapping
 from operator import attrgetter
 
@@ -15,6 +13,7 @@ from klausel.api.shapes import Json
 from klausel.core.policy.entity import Entity, EntityKey, EntityKind, WrittenEntity
 from klausel.core.policy.entity_faults import fault_in_key
 from klausel.core.terms.caller import Caller
+from klausel.core.terms.cursors import cursor_of, parts_of_cursor
 from klausel.service.decision_service import Service
 from klausel.storage.entities.store import InvalidEntities, OutOfReach, Written
 
@@ -82,8 +81,7 @@ def _shown(entity: Entity, written: Mapping[EntityKey, WrittenEntity]) -> Json:
 
 
 def _cursor(parameters: dict[str, str], after: str) -> str:
-    query = [parameters["kind"], parameters["type"], parameters.get("domain"), after]
-    return base64.urlsafe_b64encode(json.dumps(query, separators=(",", ":")).encode()).decode()
+    return cursor_of(parameters["kind"], parameters["type"], parameters.get("domain"), after)
 
 
 def remove_entity(service: Service, parameters: dict[str, str], sender: Sender) -> Json:
@@ -128,8 +126,8 @@ def _after(parameters: dict[str, str]) -> str:
     if cursor is None:
         return ""
     try:
-        *query, after = json.loads(base64.b64decode(cursor.encode("ascii"), altchars=b"-_", validate=True))
-    except (ValueError, TypeError, RecursionError):
+        *query, after = parts_of_cursor(cursor)
+    except ValueError:
         raise ApiError(400, CURSOR_FAULT) from None
     if query != [parameters["kind"], parameters["type"], parameters.get("domain")] or not isinstance(after, str):
         raise ApiError(400, CURSOR_FAULT)

@@ -51,7 +51,6 @@ _FOUND = Many(
         }
     )
 )
-_ASSIGNED = OneOf((Members(ROLE, ROW_TIMES), Members(MEMBER, ROW_TIMES)))
 _PROBLEM = Members(
     {
         "file": Text(),

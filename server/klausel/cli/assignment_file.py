@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
+from klausel.cli.progress import lines_of
 from klausel.core.policy.assignment import Assignment, Violation
 from klausel.core.terms.escaping import read_written, written
 from klausel.core.terms.moment import read_instant
@@ -51,7 +52,7 @@ class AssignmentFile:
         if not self._file.is_file():
             return None
         with self._open() as raw:
-            return sum(chunk.count(b"\n") for chunk in iter(lambda: raw.read(1 << 20), b""))
+            return lines_of(raw)
 
     def __iter__(self) -> Iterator[Assignment]:
         """The rows in their order."""

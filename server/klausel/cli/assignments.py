@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import io
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,7 +10,6 @@ from pathlib import Path
 from typing import NoReturn, TextIO
 
 import click
-from tqdm import tqdm
 
 from klausel.cli.assignment_file import AssignmentFile, BrokenFile, RowWriter
 from klausel.cli.change_options import MOST_SHOWN, Change, makes_change, takes_origin
@@ -20,7 +17,8 @@ from klausel.cli.command_group import CommandGroup
 from klausel.cli.database_options import assignments_at, database_option
 from klausel.cli.moments import duration_of, instant_of, moment_of
 from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit
-from klausel.cli.output import say
+from klausel.cli.output import rows_to_standard_output, say
+from klausel.cli.progress import progress
 from klausel.core.decisions.role_giving import fault_in_person
 from klausel.core.policy.assignment import GROUP_PREFIX, Assignment
 from klausel.core.policy.role_hints import hint_on_role
@@ -106,7 +104,7 @@ def import_file(
     """Adds the rows of a CSV file; prints every fault with its line and exits with 1 when there is one."""
     rows = AssignmentFile(file)
     try:
-        with tqdm(total=rows.lines(), unit=" rows", unit_scale=True, disable=None, desc=rows.name, leave=False) as bar:
+        with progress(total=rows.lines(), unit=" rows", name=rows.name) as bar:
 
             def show(rows_read: int) -> None:
                 bar.update(rows_read - bar.n)
@@ -314,18 +312,14 @@ def export(file: Path | None, ended: bool, within: int | None, database: str) ->
 
 
 def _write_to_standard_output(store: AssignmentStore, bounds: tuple[str | None, str | None]) -> None:
-    text = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8", newline="")
-    try:
+    with rows_to_standard_output() as text:
         _write(store, text, bounds, shows_progress=False)
-    finally:
-        text.detach()
 
 
 def _write(store: AssignmentStore, text: TextIO, bounds: tuple[str | None, str | None], shows_progress: bool) -> None:
     writer = RowWriter(text, with_times=store.has_times())
     total = store.count() if bounds == (None, None) else None
-    bar = tqdm(total=total, unit=" rows", unit_scale=True, disable=None if shows_progress else True, leave=False)
-    with bar:
+    with progress(total=total, unit=" rows", is_quiet=not shows_progress) as bar:
         for row in store.export_rows(*bounds):
             writer.write(row)
             bar.update()

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import json
-import sys
-import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from functools import partial
 from heapq import merge
 from itertools import islice
@@ -15,32 +11,36 @@ from pathlib import Path
 
 import click
 from sqlalchemy import Engine
-from tqdm import tqdm
 
 from klausel.cli.assignment_file import RowWriter
+from klausel.cli.checkpoint_options import (
+    checkpoint_options,
+    checkpoints_given,
+    explains_checkpoint_errors,
+    key_and_earlier,
+    key_option,
+    sign,
+)
 from klausel.cli.command_group import CommandGroup
 from klausel.cli.database_options import database_at, database_option
 from klausel.cli.formats import format_option
 from klausel.cli.moments import moment_of
 from klausel.cli.options import EXIT_PROBLEMS, fail, model_option, open_policies
-from klausel.cli.output import say, say_json
+from klausel.cli.output import rows_to_standard_output, say, say_json
 from klausel.cli.policy_folder import policies_option
+from klausel.cli.progress import progress
 from klausel.core.policy.entity import EntityKind
 from klausel.core.policy.holding import timing_of
 from klausel.core.policy.roles import RoleModel
 from klausel.core.records.change_chain import Finding
+from klausel.core.terms.counted import counted
 from klausel.core.terms.escaping import shown
 from klausel.core.terms.identifiers import split_subject_key
 from klausel.core.terms.moment import moment_text
 from klausel.core.terms.problem import PolicyError
 from klausel.storage.change_log.checkpoints import (
-    Checkpoint,
-    CheckpointError,
-    append_checkpoint,
     key_id,
     make_keys,
-    read_checkpoints,
-    read_private_key,
     read_public_key,
 )
 from klausel.storage.change_log.entity_reader import (
@@ -194,15 +194,12 @@ def state(moment: int, subject: str | None, domain: str | None, database: str) -
         except BeforeTheLog as error:
             fail(str(error))
         say(f"as of {moment_text(moment)}, after record {found.number}", err=True)
-        text = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8", newline="")
-        try:
+        with rows_to_standard_output() as text:
             writer = RowWriter(text, with_times=reader.has_times(found))
             for row in reader.held_at(found, subject, domain):
                 untimely = timing_of(row, found.seconds)
                 if untimely is None or untimely.timing != "ended":
                     writer.write(row)
-        finally:
-            text.detach()
 
 
 def _write_verdict(verdict: Verdict, findings: tuple[Finding, ...], signed: int, found: int) -> None:
@@ -210,10 +207,10 @@ def _write_verdict(verdict: Verdict, findings: tuple[Finding, ...], signed: int,
         say(str(finding), err=True)
     if found > len(findings):
         say(f"and {found - len(findings)} more", err=True)
-    outcome = _counted(found, "fault") if found else "the log is whole, and the role assignments are what it comes to"
+    outcome = counted(found, "fault") if found else "the log is whole, and the role assignments are what it comes to"
     last = f"; the last is {verdict.last.number}, {verdict.last.hash}" if verdict.last is not None else ""
     seen = ((verdict.records, "record"), (verdict.rows, "change"), (signed, "checkpoint"))
-    say(f"{', '.join(_counted(*one) for one in seen)}: {outcome}{last}")
+    say(f"{', '.join(counted(*one) for one in seen)}: {outcome}{last}")
 
 
 def _write_verdict_as_json(verdict: Verdict, findings: tuple[Finding, ...], signed: int, found: int) -> None:
@@ -221,8 +218,7 @@ def _write_verdict_as_json(verdict: Verdict, findings: tuple[Finding, ...], sign
 
 
 @audit.command()
-@click.option("--checkpoints", type=_EXISTING, help="File of signed checkpoints; needs --public-key.")
-@click.option("--public-key", type=_EXISTING, help="Key that the checkpoints were signed with; its public half.")
+@checkpoint_options
 @format_option({"text": _write_verdict, "json": _write_verdict_as_json})
 @database_option
 def verify(
@@ -240,20 +236,13 @@ def verify(
       klausel audit verify
       klausel audit verify --checkpoints checkpoints.jsonl --public-key audit.key.pub --format json
     """
-    if (checkpoints is None) != (public_key is None):
-        raise click.UsageError(
-            "--checkpoints and --public-key go together: without the key anybody could have made the file"
-        )
+    good, broken = checkpoints_given(checkpoints, public_key)
     signed: dict[int, str] = {}
-    faults: list[Finding] = []
-    if checkpoints is not None and public_key is not None:
-        with _explained():
-            good, broken = read_checkpoints(checkpoints, read_public_key(public_key))
-        faults = [Finding(None, "checkpoint", message) for message in broken]
-        for checkpoint in good:
-            if signed.setdefault(checkpoint.number, checkpoint.hash) != checkpoint.hash:
-                message = "two checkpoints signed it with two hashes; it was rewritten in between"
-                faults.append(Finding(checkpoint.number, "checkpoint", message))
+    faults = [Finding(None, "checkpoint", message) for message in broken]
+    for checkpoint in good:
+        if signed.setdefault(checkpoint.number, checkpoint.hash) != checkpoint.hash:
+            message = "two checkpoints signed it with two hashes; it was rewritten in between"
+            faults.append(Finding(checkpoint.number, "checkpoint", message))
     with database_at(database) as engine:
         verdict = _verified(engine, signed)
         faults += missing_guards(engine)
@@ -263,12 +252,8 @@ def verify(
 
 
 def _verified(engine: Engine, signed: dict[int, str], first: int = 1) -> Verdict:
-    with tqdm(total=count_of_log(engine), unit=" rows", unit_scale=True, disable=None, desc="verifying", leave=False) as bar:
+    with progress(total=count_of_log(engine), unit=" rows", name="verifying") as bar:
         return verify_log(engine, signed, first, bar.update)
-
-
-def _counted(count: int, name: str) -> str:
-    return f"{count} {name}" if count == 1 else f"{count} {name}s"
 
 
 @audit.command()
@@ -280,7 +265,7 @@ def key(file: Path) -> None:
     Example:
       klausel audit key audit.key
     """
-    with _explained():
+    with explains_checkpoint_errors():
         public = make_keys(file)
         name = key_id(read_public_key(public))
     say(f"{file} signs checkpoints, keep it secret; {public} verifies them (key {name})")
@@ -288,7 +273,7 @@ def key(file: Path) -> None:
 
 @audit.command()
 @click.argument("file", type=_FILE)
-@click.option("--key", "key_file", type=_EXISTING, required=True, help="Private key, as `klausel audit key` makes it.")
+@key_option
 @database_option
 def checkpoint(file: Path, key_file: Path, database: str) -> None:
     """Sign the last record of the log and append that to FILE, to be kept where nobody can write the database.
@@ -299,28 +284,12 @@ def checkpoint(file: Path, key_file: Path, database: str) -> None:
     Example:
       klausel audit checkpoint checkpoints.jsonl --key audit.key
     """
-    with _explained(), database_at(database) as engine:
-        private = read_private_key(key_file)
-        earlier: list[Checkpoint] = []
-        if file.exists():
-            earlier, broken = read_checkpoints(file, private.public_key())
-            if broken:
-                fail(f"{broken[0]}; nothing was signed")
+    with database_at(database) as engine:
+        private, earlier = key_and_earlier(file, key_file)
         signed = {one.number: one.hash for one in earlier}
         verdict = _verified(engine, signed, max(signed, default=1))
         if verdict.last is None or verdict.findings:
             for finding in verdict.findings:
                 say(str(finding), err=True)
             fail("the log is not whole, so nothing was signed")
-        append_checkpoint(
-            file, Checkpoint(verdict.last.number, verdict.last.hash, moment_text(time.time_ns() // 1000)), private
-        )
-    say(f"record {verdict.last.number} is signed in {file}")
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    try:
-        yield
-    except CheckpointError as error:
-        fail(str(error))
+        sign(file, verdict.last.number, verdict.last.hash, private)

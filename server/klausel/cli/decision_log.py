@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import click
 
+from klausel.cli.checkpoint_options import checkpoint_options, checkpoints_given, key_and_earlier, key_option, sign
 from klausel.cli.command_group import CommandGroup
 from klausel.cli.database_options import database_option
 from klausel.cli.formats import format_option
@@ -16,18 +17,9 @@ from klausel.cli.log_reading import blocks_to_read, in_period
 from klausel.cli.options import EXIT_PROBLEMS, fail
 from klausel.cli.output import say, say_json
 from klausel.core.records.decision_chain import ChainFault, ChainOfFile, join_files
-from klausel.core.records.recorded import BadRecord
 from klausel.core.records.wanted_records import WantedRecords, member_of
-from klausel.core.terms.moment import moment_text
-from klausel.storage.change_log.checkpoints import (
-    Checkpoint,
-    CheckpointError,
-    append_checkpoint,
-    read_checkpoints,
-    read_private_key,
-    read_public_key,
-)
-from klausel.storage.decision_log.files import values_of
+from klausel.core.terms.counted import plural
+from klausel.storage.decision_log.files import Block, good_values_of
 
 MOST_SHOWN = 1000
 _EXISTING = click.Path(path_type=Path, dir_okay=False, exists=True)
@@ -107,13 +99,12 @@ def _write_verdict_as_json(verdict: _Verdict, signed: int) -> None:
 
 
 def _counted(count: int, name: str) -> str:
-    return f"{count:,} {name}" if count == 1 else f"{count:,} {name}s"
+    return f"{count:,} {plural(count, name)}"
 
 
 @decisions.command()
 @click.argument("files", nargs=-1, required=True, metavar="DECISIONS.jsonl...")
-@click.option("--checkpoints", type=_EXISTING, help="File of signed checkpoints; needs --public-key.")
-@click.option("--public-key", type=_EXISTING, help="Key that the checkpoints were signed with; its public half.")
+@checkpoint_options
 @click.option("--begins-later", is_flag=True, help="Files before the first one given were removed on purpose.")
 @format_option({"text": _write_verdict, "json": _write_verdict_as_json})
 def verify(
@@ -133,18 +124,8 @@ def verify(
       klausel decisions verify decisions.jsonl*
       klausel decisions verify decisions.jsonl* --checkpoints decisions.checkpoints --public-key audit.key.pub
     """
-    if (checkpoints is None) != (public_key is None):
-        raise click.UsageError(
-            "--checkpoints and --public-key go together: without the key anybody could have made the file"
-        )
-    signed: dict[str, int] = {}
-    broken: list[str] = []
-    if checkpoints is not None and public_key is not None:
-        try:
-            good, broken = read_checkpoints(checkpoints, read_public_key(public_key))
-        except CheckpointError as error:
-            fail(str(error))
-        signed = {one.hash: one.number for one in good}
+    good, broken = checkpoints_given(checkpoints, public_key)
+    signed = {one.hash: one.number for one in good}
     verdict = _verified(files, signed, not begins_later)
     verdict.faults[:0] = [ChainFault("the checkpoints", "checkpoint", message) for message in broken]
     verdict.number += len(broken)
@@ -182,7 +163,7 @@ def _lines_of(data: bytes) -> Iterator[bytes]:
 @decisions.command()
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @click.argument("files", nargs=-1, required=True, metavar="DECISIONS.jsonl...")
-@click.option("--key", "key_file", type=_EXISTING, required=True, help="Private key, as `klausel audit key` makes it.")
+@key_option
 @click.option("--begins-later", is_flag=True, help="Files before the first one given were removed on purpose.")
 def checkpoint(file: Path, files: tuple[str, ...], key_file: Path, begins_later: bool) -> None:
     """Sign the last record of a decision log and append that to FILE, to be kept where nobody can write the log.
@@ -193,21 +174,14 @@ def checkpoint(file: Path, files: tuple[str, ...], key_file: Path, begins_later:
     Example:
       klausel decisions checkpoint decisions.checkpoints decisions.jsonl* --key audit.key
     """
-    try:
-        private = read_private_key(key_file)
-        earlier, broken = read_checkpoints(file, private.public_key()) if file.exists() else ([], [])
-        if broken:
-            fail(f"{broken[0]}; nothing was signed")
-        verdict = _verified(files, {one.hash: one.number for one in earlier}, not begins_later)
-        last = verdict.last.last if verdict.last is not None else None
-        if verdict.number or last is None:
-            for fault in verdict.faults:
-                say(str(fault), err=True)
-            fail("the log is not whole, so nothing was signed")
-        append_checkpoint(file, Checkpoint(last.last, last.hash, moment_text(time.time_ns() // 1000)), private)
-    except CheckpointError as error:
-        fail(str(error))
-    say(f"record {last.last} is signed in {file}")
+    private, earlier = key_and_earlier(file, key_file)
+    verdict = _verified(files, {one.hash: one.number for one in earlier}, not begins_later)
+    last = verdict.last.last if verdict.last is not None else None
+    if verdict.number or last is None:
+        for fault in verdict.faults:
+            say(str(fault), err=True)
+        fail("the log is not whole, so nothing was signed")
+    sign(file, last.last, last.hash, private)
 
 
 def _write_found(place: str, record: Mapping[str, object]) -> None:
@@ -254,21 +228,21 @@ def find(
       klausel decisions find decisions.jsonl* --person user:leo --action edit --since 2026-03-01
       klausel decisions find decisions.jsonl --request-id march-1 --format json
     """
-    looked_for = WantedRecords(**wanted)
-    needles = looked_for.needles()
-    left = limit
-    for block in blocks_to_read(files, from_database, database):
+    found = _found_in(blocks_to_read(files, from_database, database), WantedRecords(**wanted))
+    for place, record in islice(found, limit):
+        write(place, record)
+
+
+def _found_in(blocks: Iterable[Block], wanted: WantedRecords) -> Iterator[tuple[str, Mapping[str, object]]]:
+    """The records that are wanted, each with its place; most lines are told by their bytes alone not to hold one."""
+    needles = wanted.needles()
+    for block in blocks:
         if not all(needle in block.data for needle in needles):
             continue
         for number, line in enumerate(block.data.split(b"\n"), start=block.first_line):
             if not line or not all(needle in line for needle in needles):
                 continue
-            records = [one for one in values_of(line) if not isinstance(one, BadRecord)]
+            records = good_values_of(line)
             for position, record in enumerate(records, start=1):
-                if not looked_for.is_met_by(record):
-                    continue
-                write(f"{block.file}:{number}" + (f":{position}" if len(records) > 1 else ""), record)
-                if left is not None:
-                    left -= 1
-                    if not left:
-                        return
+                if wanted.is_met_by(record):
+                    yield f"{block.file}:{number}" + (f":{position}" if len(records) > 1 else ""), record

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TextIO
 
 import click
-from tqdm import tqdm
 
 from klausel.cli.change_options import MOST_SHOWN, Change, makes_change
 from klausel.cli.database_options import database_at, database_option
@@ -26,6 +25,7 @@ from klausel.cli.entity_file import (
 from klausel.cli.moments import moment_in_log, moment_of
 from klausel.cli.options import fail
 from klausel.cli.output import say
+from klausel.cli.progress import lines_of, progress
 from klausel.core.policy.entity import KINDS, Entity, EntityKey, EntityKind
 from klausel.core.terms.escaping import shown
 from klausel.core.terms.identifiers import split_subject_key
@@ -81,7 +81,7 @@ def import_(file: Path, format_: str | None, change: Change) -> None:
     name = "standard input" if str(file) == "-" else str(file)
     lines: list[int] = []
     with _opened(change.database, creates=True) as store, click.open_file(str(file), encoding="utf-8-sig") as text:
-        told = tqdm(text, total=_lines_in(file), unit=" lines", unit_scale=True, disable=None, leave=False, file=sys.stderr)
+        told = progress(text, total=_lines_in(file), unit=" lines")
         try:
             entities_read = read_entities(told, format_of(file, format_), policy, lines)
             written = store.write(policy, entities_read, origin=change.origin)
@@ -119,7 +119,7 @@ def export(file: Path | None, format_: str | None, moment: int | None, database:
                 _write(all_of(), names if is_csv else None, sys.stdout)
                 return
             count = store.count() if moment is None else None
-            bar = tqdm(all_of(), total=count, unit=" entities", unit_scale=True, disable=None, leave=False, file=sys.stderr)
+            bar = progress(all_of(), total=count, unit=" entities")
             with file.open("w", encoding="utf-8", newline="") as text:
                 _write(bar, names if is_csv else None, text)
         except BrokenLine as error:
@@ -253,7 +253,7 @@ def _lines_in(file: Path) -> int | None:
     if not file.is_file():
         return None
     with file.open("rb") as raw:
-        return sum(chunk.count(b"\n") for chunk in iter(lambda: raw.read(1 << 20), b""))
+        return lines_of(raw)
 
 
 def _kind(text: str) -> EntityKind:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 import click
-from tqdm import tqdm
 
 from klausel.cli.database_options import assignments_at, database_option
 from klausel.cli.formats import format_option
@@ -20,6 +19,7 @@ from klausel.cli.options import EXIT_PROBLEMS, at_option, load_or_exit, model_op
 from klausel.cli.output import say, say_json_list, say_lines
 from klausel.cli.policy_folder import policies_option
 from klausel.cli.processes import work_on
+from klausel.cli.progress import progress
 from klausel.cli.search import domain_named
 from klausel.core.analysis.findings import KINDS, OF_DECISIONS, Finding, FindingsSearch
 from klausel.core.analysis.held_permissions import HeldPermissions
@@ -29,10 +29,10 @@ from klausel.core.pictures.role_picture import role_picture
 from klausel.core.pictures.svg import as_svg
 from klausel.core.policy.holding import duration_text
 from klausel.core.policy.policy_set import PolicySet
-from klausel.core.records.decision_record import time_text
 from klausel.core.records.recorded import BadRecord
 from klausel.core.replay.uses import NotCounted
-from klausel.core.terms.moment import instant_text
+from klausel.core.terms.counted import plural
+from klausel.core.terms.moment import instant_text, moment_text
 from klausel.storage.assignments.people_of_roles import everybody
 from klausel.storage.assignments.store import AssignmentStore
 from klausel.storage.decision_log.files import Block, uses_in
@@ -47,7 +47,7 @@ def _write_text(found: Iterator[Finding], facts: Facts, policy: PolicySet) -> No
         say(f"  fix: {finding.fix}")
     number = counts.total()
     kinds = ", ".join(f"{counts[kind]:,} {kind}" for kind in KINDS if counts[kind])
-    say(f"{number:,} finding{'' if number == 1 else 's'}: {kinds}" if number else "no findings")
+    say(f"{number:,} {plural(number, 'finding')}: {kinds}" if number else "no findings")
 
 
 def _write_csv(found: Iterator[Finding], facts: Facts, policy: PolicySet) -> None:
@@ -191,7 +191,7 @@ def findings(
         }
         use = None
         if has_log:
-            since = time_text(int(now - unused_for) * 1_000_000_000)
+            since = moment_text(int(now - unused_for) * 1_000_000)
             blocks = blocks_to_read(decisions, from_database, database)
             found, warnings = _uses(blocks, since, processes_for(decisions, from_database, processes))
             for warning in warnings:
@@ -266,7 +266,7 @@ def _uses(blocks: Iterator[Block], since: str, processes: int) -> tuple[Permissi
 
 def _found(store: AssignmentStore, search: FindingsSearch, where: str | None) -> Iterator[Finding]:
     is_seen = sys.stdout.isatty()
-    with tqdm(everybody(store.engine, where), unit=" subjects", unit_scale=True, disable=None, leave=False) as subjects:
+    with progress(everybody(store.engine, where), unit=" subjects") as subjects:
         for own, rows in subjects:
             for finding in search.of_subject(own, rows):
                 if is_seen:  # what is printed stands where the bar is

@@ -9,7 +9,6 @@ from itertools import count, islice
 from pathlib import Path
 
 import click
-from tqdm import tqdm
 
 import klausel
 from klausel.cli.completion import complete_action, complete_role, complete_type
@@ -20,6 +19,7 @@ from klausel.cli.options import accepted_models, at_option, exits_on_problems, o
 from klausel.cli.output import say, say_json, say_lines, say_painted
 from klausel.cli.people_concerned import people_concerned, people_option
 from klausel.cli.policy_folder import policies_option
+from klausel.cli.progress import progress
 from klausel.cli.refusals import Refusals
 from klausel.core.analysis.table import Sheet, as_html, csv_line
 from klausel.core.difference.commit_changes import CommitChanges, Topic, changes_of_commit
@@ -201,7 +201,7 @@ def _log(
         history = PolicyHistory(repository, folder, cache)
         commits = [one for one in history.commits(commit, first_parent) if wanted.includes(one[0])]
         brought = {} if first_parent or not commits else repository.merges_that_brought(commit)
-        bar = tqdm(total=len(commits), unit=" commits", leave=False, disable=None)
+        bar = progress(total=len(commits), unit=" commits", is_short=False)
         with rare_collections(), ExitStack() as ending, _Kept(repository, topic, fresh) as kept, bar:
             refusals = Refusals(policies, at, repository, commits, kept.refusals_of, cache) if check else None
             if refusals is not None:

@@ -5,20 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
 import click
-from tqdm import tqdm
 
 from klausel.cli.database_options import Command, assignments_at, database_option
 from klausel.cli.options import at_option, fail, model_option, open_policies
 from klausel.cli.output import say
 from klausel.cli.policy_folder import policies_option_alone
+from klausel.cli.progress import progress
 from klausel.cli.setting_options import TextType
-from klausel.core.records.decision_record import time_text
 from klausel.core.records.recorded import BadRecord, Dropped, Recorded
+from klausel.core.terms.moment import moment_text
 from klausel.service.pipeline import LoadedPolicy
 from klausel.storage.decision_log.files import STDIN, Block, UnreadableLog, blocks_of, records_in
 from klausel.storage.decision_log.sinks import blocks_in_database
@@ -54,8 +54,7 @@ class _Time(TextType):
             self.fail(f'"{value}" is no time; write it as 2026-03-01 or 2026-03-01T12:00:00Z', param, ctx)
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=UTC)
-        since = moment.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
-        return time_text(((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1000)
+        return moment_text((moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1))
 
 
 @dataclass(slots=True)
@@ -115,18 +114,18 @@ def blocks_to_read(files: tuple[str, ...], from_database: bool, database: str) -
     plain = [Path(name) for name in files if name != STDIN and not name.endswith(".gz")]
     total = sum(path.stat().st_size for path in plain if path.is_file())
     whole = total if len(plain) == len(files) and not from_database else None
-    with tqdm(total=whole, unit="B", unit_scale=True, leave=False, disable=None) as progress:
+    with progress(total=whole, unit="B") as bar:
         try:
             for block in blocks_of(files):
                 yield block
-                progress.update(len(block.data))
+                bar.update(len(block.data))
         except UnreadableLog as error:
             fail(str(error))
         if from_database:
             with assignments_at(database) as store:
                 for block in blocks_in_database(store.engine):
                     yield block
-                    progress.update(len(block.data))
+                    bar.update(len(block.data))
 
 
 def processes_for(files: tuple[str, ...], from_database: bool, processes: int) -> int:

@@ -10,7 +10,6 @@ import click
 
 import klausel
 from klausel.cli.command_group import CommandGroup
-from klausel.settings import fault_in_environment
 
 _SERVICE = "Run the service"
 SECTIONS = {
@@ -110,6 +109,9 @@ def main(ctx: click.Context) -> None:
       klausel serve --demo
     """
     # What only works on policy files runs in pipelines of others, whose variables are their own.
-    fault = fault_in_environment(os.environ) if ctx.invoked_subcommand in SECTIONS[_SERVICE] else None
-    if fault:
-        raise click.UsageError(fault, ctx)
+    if ctx.invoked_subcommand in SECTIONS[_SERVICE]:
+        from klausel.settings import fault_in_environment
+
+        fault = fault_in_environment(os.environ)
+        if fault:
+            raise click.UsageError(fault, ctx)

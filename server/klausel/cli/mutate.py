@@ -9,7 +9,6 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import click
-from tqdm import tqdm
 
 from klausel.casbin_policies.engine import CompiledPolicy, compile_policy
 from klausel.cli.formats import format_option
@@ -24,6 +23,7 @@ from klausel.cli.options import (
 )
 from klausel.cli.output import say, say_json
 from klausel.cli.policy_folder import policies_option
+from klausel.cli.progress import progress
 from klausel.cli.test import run_tests
 from klausel.core.conditions.outcomes import TOO_MANY_CASES_HINT
 from klausel.core.policy.policy_set import PolicySet
@@ -86,12 +86,8 @@ def mutate(
     if processes is None:
         processes = 1 if len(everything) < FEWEST_FOR_PROCESSES else os.cpu_count() or 1
     verdicts = list(
-        tqdm(
-            _verdicts(loaded, everything, policies, model, processes),
-            total=len(everything),
-            unit="mutant",
-            leave=False,
-            disable=None,
+        progress(
+            _verdicts(loaded, everything, policies, model, processes), total=len(everything), unit="mutant", is_short=False
         )
     )
     write(loaded, everything, verdicts)

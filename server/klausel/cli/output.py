@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TextIO
 
 import click
 
@@ -54,3 +58,13 @@ def say_json_list(facts: Mapping[str, object], name: str, items: Iterable[object
         click.echo(separator + shown_in_json(json.dumps(item, ensure_ascii=False)), nl=False)
         separator = ",\n  "
     click.echo("\n]}")
+
+
+@contextmanager
+def rows_to_standard_output() -> Iterator[TextIO]:
+    """What rows of CSV are written to: UTF-8 on every system, with the line ends as they are written."""
+    text = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8", newline="")
+    try:
+        yield text
+    finally:
+        text.detach()

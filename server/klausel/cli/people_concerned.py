@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 import click
-from tqdm import tqdm
 
 from klausel.cli.database_options import database_at
+from klausel.cli.progress import progress
 from klausel.core.difference.compare import PolicyDifference, difference_between
 from klausel.core.difference.people import Concerned, Flips
 from klausel.core.difference.report import People
@@ -76,5 +76,5 @@ def _flips(difference: PolicyDifference, database: str) -> Iterator[tuple[str, _
     concerned = Concerned(difference)
     with database_at(database) as engine:
         found = people_holding(engine, concerned.roles())
-        for subject, held in tqdm(found, unit=" people", disable=None, leave=False):
+        for subject, held in progress(found, unit=" people", is_short=False):
             yield subject, held, concerned.flips(subject, held)

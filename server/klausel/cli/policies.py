@@ -29,6 +29,7 @@ from klausel.core.analysis.other_model import note_on
 from klausel.core.lint.registry import PAGES, page
 from klausel.core.lint.survey import DomainSeen
 from klausel.core.policy.assignment import Assignment
+from klausel.core.terms.counted import counted
 from klausel.core.terms.problem import MOST_SHOWN, Place, PolicyError, Problem, did_you_mean, first_of, problem_as_json
 from klausel.service.pipeline import accepted_model_of, check_files, load_files, problems_of_orphans
 from klausel.storage.file_rules import DEMO_FILE
@@ -68,7 +69,7 @@ class _Checked:
     @property
     def summary(self) -> str:
         warnings = len(self.problems) - self.errors
-        return f"{name_of(self.folder)}: {_count(self.errors, 'error')}, {_count(warnings, 'warning')}"
+        return f"{name_of(self.folder)}: {counted(self.errors, 'error')}, {counted(warnings, 'warning')}"
 
 
 def _write_text(found: _Checked) -> None:
@@ -228,10 +229,6 @@ def _problems_beside(found: PolicyFiles, database: str, folder: Path) -> tuple[P
         return tuple(sorted([*problems, *orphans]))
 
     return look()
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" + ("" if number == 1 else "s")
 
 
 def _annotation(problem: Problem) -> str:

@@ -17,7 +17,7 @@ from klausel.core.records.recorded import BadRecord, Dropped, Recorded, read_rec
 from klausel.core.terms.problem import PolicyError
 from klausel.service.pipeline import LoadedPolicy
 from klausel.service.recorded_decisions import explained_by
-from klausel.storage.decision_log.files import UnreadableLog, blocks_of, values_of
+from klausel.storage.decision_log.files import UnreadableLog, blocks_of, good_values_of
 from klausel.storage.git.objects import GitError
 
 
@@ -53,7 +53,7 @@ def _record_of(text: str) -> Mapping[str, Any]:
         place = text
         file, line, number = _place_in(text)
         data = _line(file, line)
-    records = [] if data is None else [one for one in values_of(data) if not isinstance(one, BadRecord)]
+    records = [] if data is None else good_values_of(data)
     if not records:
         fail(f"{place} is no record of a decision; write FILE:LINE, as `klausel decisions find` prints it")
     if number > len(records):

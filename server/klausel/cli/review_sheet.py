@@ -12,7 +12,6 @@ from typing import IO, NoReturn
 
 import click
 from sqlalchemy import Connection, Engine
-from tqdm import tqdm
 
 from klausel.cli.change_options import MOST_SHOWN, origin_here
 from klausel.cli.database_options import assignments_at, database_option
@@ -20,6 +19,7 @@ from klausel.cli.log_reading import Faults, blocks_to_read, sort_records
 from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit, model_option
 from klausel.cli.output import say
 from klausel.cli.policy_folder import policies_option_alone
+from klausel.cli.progress import progress
 from klausel.cli.review_files import MOST_ROWS, WRITERS, BadSheet, read_table
 from klausel.cli.search import domain_named
 from klausel.core.analysis.findings import FindingsSearch
@@ -177,13 +177,12 @@ class _Reviewers:
 
     def __init__(self, engine: Engine, roles: RoleModel, role: str | None) -> None:
         self._of_places: dict[str, list[str]] = {}
-        if role is not None:
-            holding = {stored for holder in holders_of(roles, role) for stored in roles.stored_names(holder)}
-            for subject, pairs in people_holding(engine, holding):
-                if not subject.startswith(GROUP_PREFIX):
-                    for held, domain in pairs:
-                        if held in holding:
-                            self._of_places.setdefault(domain, []).append(subject)
+        if role is None:
+            return
+        holding = {stored for holder in holders_of(roles, role) for stored in roles.stored_names(holder)}
+        for subject, pairs in people_holding(engine, holding):
+            for domain in [domain for held, domain in pairs if held in holding and not subject.startswith(GROUP_PREFIX)]:
+                self._of_places.setdefault(domain, []).append(subject)
 
     def of(self, row: Assignment) -> str:
         place = row.domain
@@ -199,7 +198,7 @@ def _in_scope(
     engine: Engine, search: FindingsSearch, role: str | None, roles: RoleModel
 ) -> Iterator[tuple[ReviewedRow, Rows, list[str]]]:
     names = None if role is None else set(roles.stored_names(role))
-    with tqdm(reviewed_rows(engine), unit=" subjects", unit_scale=True, disable=None, leave=False) as subjects:
+    with progress(reviewed_rows(engine), unit=" subjects") as subjects:
         for own, rows in subjects:
             chosen = [one for one in own if search.concerns(one.row, rows) and (names is None or one.row.role in names)]
             if chosen:

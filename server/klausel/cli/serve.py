@@ -126,7 +126,18 @@ def serve(policies: Path, model: Path | None, **options: object) -> None:
         f"Klausel answers at {settings.base_url} ({counts} from {policies}); stop it with Ctrl-C",
         err=settings.decision_log == STDOUT,
     )
-    server = WorkerServer(
+    server = _server(settings)
+    server.on_startup(_pass_reloads_on)
+    if settings.workers == 1:
+        server.serve(target_loader=_load_application)
+        return
+    with TemporaryDirectory(prefix="klausel-") as folder:
+        os.environ[WORKERS_FOLDER_VARIABLE] = folder
+        server.serve(target_loader=_load_application)
+
+
+def _server(settings: Settings) -> WorkerServer:
+    return WorkerServer(
         "klausel.app:create_app_from_environment",
         factory=True,
         address=settings.host,
@@ -146,13 +157,6 @@ def serve(policies: Path, model: Path | None, **options: object) -> None:
         ssl_client_verify=settings.tls_client_ca is not None,
         workers_kill_timeout=SECONDS_TO_END,
     )
-    server.on_startup(_pass_reloads_on)
-    if settings.workers == 1:
-        server.serve(target_loader=_load_application)
-        return
-    with TemporaryDirectory(prefix="klausel-") as folder:
-        os.environ[WORKERS_FOLDER_VARIABLE] = folder
-        server.serve(target_loader=_load_application)
 
 
 def _path(text: str | None) -> Path | None:

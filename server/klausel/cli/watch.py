@@ -18,6 +18,7 @@ from klausel.core.difference.formats import as_text
 from klausel.core.difference.renames import renames_between
 from klausel.core.difference.report import DifferenceReport
 from klausel.core.lint.survey import DomainSeen
+from klausel.core.terms.counted import counted
 from klausel.core.terms.problem import PolicyError, Problem
 from klausel.core.testing.gate import unmet_expectations
 from klausel.service.pipeline import check_files, load_files
@@ -98,8 +99,4 @@ def _report(
 def _problems(problems: tuple[Problem, ...], texts: dict[str, str]) -> Iterator[str]:
     yield from lines_of(problems, Terminal.of(sys.stdout), texts.get)
     errors = sum(problem.severity == "error" for problem in problems)
-    yield f"{_counted(errors, 'error')}, {_counted(len(problems) - errors, 'warning')}"
-
-
-def _counted(number: int, name: str) -> str:
-    return f"{number} {name}" + ("" if number == 1 else "s")
+    yield f"{counted(errors, 'error')}, {counted(len(problems) - errors, 'warning')}"

@@ -26,7 +26,7 @@ from klausel.service.pipeline import LoadedPolicy, load_files
 from klausel.service.policy_history import open_history
 from klausel.service.policy_in_force import LivePolicy
 from klausel.settings import Settings
-from klausel.storage.decision_log.files import values_of
+from klausel.storage.decision_log.files import good_values_of
 from klausel.storage.decision_log.newest_first import LinePlace, NewestFirst, lines_of, read_place
 from klausel.storage.git.moved_folder import folder_at
 from klausel.storage.git.objects import GitError
@@ -101,7 +101,7 @@ def search(
 def record_at(log: NewestFirst, place: RecordPlace) -> Record | None:
     """The record that stands at a place; None where none does. Raises as `search` does."""
     line = log.line_at(place.line)
-    records = [] if line is None else [one for one in values_of(line) if not isinstance(one, BadRecord)]
+    records = [] if line is None else good_values_of(line)
     return records[place.number - 1] if 1 <= place.number <= len(records) else None
 
 
@@ -114,7 +114,7 @@ def may_know(caller: Caller | None, record: Record) -> bool:
 
 
 def _met(place: LinePlace, line: bytes, wanted: WantedRecords, caller: Caller | None) -> list[tuple[RecordPlace, Record]]:
-    records = [one for one in values_of(line) if not isinstance(one, BadRecord)]
+    records = good_values_of(line)
     met = [
         (RecordPlace(place, number), one)
         for number, one in enumerate(records, 1)
@@ -139,7 +139,6 @@ def _day_before(since: str) -> str:
 class ExplainedThen:
     """Why a recorded decision was as it was, and what keeps that from being the whole truth, as sentences."""
 
-    recorded: Recorded
     explanation: Explanation | None
     remarks: tuple[str, ...]
 
@@ -164,14 +163,14 @@ class DecisionsThen:
         if isinstance(recorded, Dropped):
             raise BadRecord("says that decisions were not recorded, and is none")
         if recorded.request is None:
-            return ExplainedThen(recorded, None, ("There was no question in this record, so no policy decided.",))
+            return ExplainedThen(None, ("There was no question in this record, so no policy decided.",))
         loaded = self._policies_of(record.get("policy"))
         if loaded is None:
             remark = (
                 "The policies that decided then are not those in force, and the repository that the policies lie in has no "
                 "commit with them, so the record stands without an explanation."
             )
-            return ExplainedThen(recorded, None, (remark,))
+            return ExplainedThen(None, (remark,))
         return explained_by(recorded, loaded)
 
     def _policies_of(self, version: object) -> LoadedPolicy | None:
@@ -222,4 +221,4 @@ def explained_by(recorded: Recorded, loaded: LoadedPolicy) -> ExplainedThen:
     if explanation.decision.allowed != recorded.allowed:
         then = "allowed" if recorded.allowed else f"denied{f': {recorded.failure}' if recorded.failure else ''}"
         remarks.append(f"It was {then} then; this explanation is of another decision.")
-    return ExplainedThen(recorded, explanation, tuple(remarks))
+    return ExplainedThen(explanation, tuple(remarks))

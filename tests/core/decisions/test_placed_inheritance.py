@@ -7,6 +7,7 @@ from random import Random
 
 import pytest
 from exhaustive import compared
+from flips import flip
 from policy_sets import Asked, policy_of
 
 from klausel.casbin_policies.rows import inheritance_rows
@@ -121,7 +122,7 @@ def test_the_difference_of_generated_links_is_exact(seed: int) -> None:
     for _ in range(60):
         held, place, action = held_by_chance(random), random.choice(PLACES), random.choice(("open", "paint"))
         was, is_ = (allowed_by_definition(side, held, place, action) for side in (before, after))
-        assert difference.flip(held, asking(place, action)) is (None if was == is_ else is_), (held, place, action)
+        assert flip(difference, held, asking(place, action)) is (None if was == is_ else is_), (held, place, action)
 
 
 @pytest.mark.parametrize("seed", range(40))

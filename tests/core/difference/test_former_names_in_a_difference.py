@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from flips import flip
 from policy_sets import policy_of
 
 from klausel.core.difference.compare import PolicyDifference, difference_between
@@ -46,7 +47,7 @@ def test_who_is_stored_under_a_former_name_that_meant_nothing_gains() -> None:
     assert Concerned(difference).flips("user:ann", [("guest", "main")]) == ({0}, set())
     assert Concerned(difference).roles() == {"guest", "reader", "writer"}
     asked = Request(Subject("user", "ann"), Action("read"), Resource("note", "n1"))
-    assert [difference.flip([(role, "main")], asked) for role in ("guest", "reader", "stranger")] == [True, None, None]
+    assert [flip(difference, [(role, "main")], asked) for role in ("guest", "reader", "stranger")] == [True, None, None]
 
 
 def test_a_role_that_keeps_its_holders_under_another_name_changes_nothing() -> None:

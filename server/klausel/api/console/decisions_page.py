@@ -8,11 +8,10 @@ from klausel.api.console.pages import Page
 from klausel.api.errors import ApiError
 from klausel.api.shapes import Json
 from klausel.core.decisions.explanation_format import explanation_as_json
-from klausel.core.records.decision_record import time_text
 from klausel.core.records.recorded import BadRecord
 from klausel.core.records.wanted_records import WantedRecords, member_of
 from klausel.core.terms.caller import Caller
-from klausel.core.terms.moment import read_moment
+from klausel.core.terms.moment import moment_text, read_moment
 from klausel.service.decision_service import Service
 from klausel.service.recorded_decisions import (
     DecisionsThen,
@@ -152,7 +151,7 @@ def _moment(name: str, text: str) -> str:
     """A time as records have it."""
     has_zone = text.endswith("Z") or "+" in text or len(text) <= len("2026-03-01")
     try:
-        return time_text(read_moment(text if has_zone else f"{text}Z") * 1000)
+        return moment_text(read_moment(text if has_zone else f"{text}Z"))
     except (ValueError, OverflowError):
         raise ApiError(400, f"the field {name} is no time; write it as 2026-03-01 or 2026-03-01T12:00, in UTC") from None
 

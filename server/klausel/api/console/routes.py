@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import HTTPException
 
@@ -15,7 +17,7 @@ from klausel.api.console.decisions_page import DecisionPages
 from klausel.api.console.fields import FIELDS_OF_TRY, is_property_field, read_domain, read_page_number
 from klausel.api.console.matrix_page import FIELDS as FIELDS_OF_MATRIX
 from klausel.api.console.matrix_page import MatrixPage
-from klausel.api.console.pages import COOKIES, FORMATS, answer, compressed, error_answer, format_asked
+from klausel.api.console.pages import COOKIES, FORMATS, Page, answer, compressed, error_answer, format_asked
 from klausel.api.console.people_page import FIELDS as FIELDS_OF_PEOPLE
 from klausel.api.console.people_page import people_page
 from klausel.api.console.person_change import change_person
@@ -29,8 +31,12 @@ from klausel.api.console.what_can_page import what_can_csv, what_can_page
 from klausel.api.console.who_can_page import FIELDS, who_can_csv, who_can_page
 from klausel.api.errors import ApiError, unavailable
 from klausel.api.http import answer_of_error, http_error, query_parameters
+from klausel.core.terms.caller import Caller
 from klausel.service.decision_service import PoliciesTooOld, Service
 from klausel.storage.sql.database import StorageError
+
+_Listed = Callable[[Service, dict[str, str], Caller | None, bool], Page]
+_Csv = Callable[[Service, dict[str, str], Caller | None], Response]
 
 
 def is_served(service: Service) -> bool:
@@ -94,25 +100,22 @@ def console_routes(service: Service) -> Blueprint:
         given.pop("format", None)
         return answer(try_page(service, given, is_twin))
 
-    @blueprint.get("/console/who-can", provide_automatic_options=False)
-    def show_who_can() -> Response:
-        given = query_parameters(*FIELDS, "after", "format")
+    def listed(page: _Listed, csv: _Csv, *fields: str) -> Response:
+        given = query_parameters(*fields, "format")
         format_ = format_asked(*FORMATS, "csv")
         given.pop("format", None)
         caller = caller_in(request.environ)
         if format_ == "csv":
-            return who_can_csv(service, given, caller)
-        return answer(who_can_page(service, given, caller, format_ == "json"))
+            return csv(service, given, caller)
+        return answer(page(service, given, caller, format_ == "json"))
+
+    @blueprint.get("/console/who-can", provide_automatic_options=False)
+    def show_who_can() -> Response:
+        return listed(who_can_page, who_can_csv, *FIELDS, "after")
 
     @blueprint.get("/console/what-can", provide_automatic_options=False)
     def show_what_can() -> Response:
-        given = query_parameters(*FIELDS_OF_WHAT_CAN, "page", "format")
-        format_ = format_asked(*FORMATS, "csv")
-        given.pop("format", None)
-        caller = caller_in(request.environ)
-        if format_ == "csv":
-            return what_can_csv(service, given, caller)
-        return answer(what_can_page(service, given, caller, format_ == "json"))
+        return listed(what_can_page, what_can_csv, *FIELDS_OF_WHAT_CAN, "page")
 
     @blueprint.get("/console/changes", provide_automatic_options=False)
     def show_changes() -> Response:

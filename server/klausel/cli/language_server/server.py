@@ -21,6 +21,7 @@ from klausel.core.editing.mentions import Mention
 from klausel.core.editing.renaming import CannotRename, Edit, edits_in_rows, edits_to_rename
 from klausel.core.formatting.files import can_be_formatted, format_file
 from klausel.core.loading.load import SourceFile
+from klausel.core.terms.counted import counted
 from klausel.core.terms.problem import FormatLossError, Place, PolicyError, Problem
 from klausel.storage.file_rules import DEMO_FILE
 from klausel.storage.git.line_history import LineHistory
@@ -171,12 +172,17 @@ def make_server(joined: tuple[Path, ...] = ()) -> PolicyServer:
         text = policies.typed.get(path, "")
         return mention_under(policies.names()[1], shown(path), position.line, _from_utf16(text, position))
 
-    def same_things(uri: str, position: lsp.Position) -> tuple[list[Mention], OpenPolicies] | None:
+    def mention_in(uri: str, position: lsp.Position) -> tuple[OpenPolicies, Path, Mention] | None:
         found = server.policies_of(uri)
         mention = mention_at(*found, position) if found is not None else None
-        if found is None or mention is None:
+        return None if found is None or mention is None else (*found, mention)
+
+    def same_things(uri: str, position: lsp.Position) -> tuple[list[Mention], OpenPolicies] | None:
+        found = mention_in(uri, position)
+        if found is None:
             return None
-        return [one for one in found[0].names()[1] if one.is_same(mention)], found[0]
+        policies, _, mention = found
+        return [one for one in policies.names()[1] if one.is_same(mention)], policies
 
     @server.feature(lsp.TEXT_DOCUMENT_DEFINITION)
     async def definition(params: lsp.DefinitionParams) -> list[lsp.Location]:
@@ -199,28 +205,28 @@ def make_server(joined: tuple[Path, ...] = ()) -> PolicyServer:
 
     @server.feature(lsp.TEXT_DOCUMENT_PREPARE_RENAME)
     async def prepare_rename(params: lsp.PrepareRenameParams) -> lsp.PrepareRenamePlaceholder | None:
-        found = server.policies_of(params.text_document.uri)
-        mention = mention_at(*found, params.position) if found is not None else None
-        if found is None or mention is None:
+        found = mention_in(params.text_document.uri, params.position)
+        if found is None:
             return None
-        text = found[0].typed.get(found[1], "")
+        policies, path, mention = found
+        text = policies.typed.get(path, "")
         return lsp.PrepareRenamePlaceholder(_range(text, mention.place, len(mention.name)), mention.name)
 
     @server.feature(lsp.TEXT_DOCUMENT_RENAME)
     async def rename(params: lsp.RenameParams) -> lsp.WorkspaceEdit | None:
-        found = server.policies_of(params.text_document.uri)
-        mention = mention_at(*found, params.position) if found is not None else None
-        if found is None or mention is None:
+        found = mention_in(params.text_document.uri, params.position)
+        if found is None:
             return None
-        _, mentions, files = found[0].names()
+        policies, _, mention = found
+        _, mentions, files = policies.names()
         try:
             edits = edits_to_rename(files, mentions, mention, params.new_name)
         except CannotRename as error:
             raise JsonRpcInvalidParams(str(error)) from error
-        for demo in (folder / DEMO_FILE for folder in found[0].folders):
+        for demo in (folder / DEMO_FILE for folder in policies.folders):
             if mention.kind == "role" and demo.is_file():
                 edits += edits_in_rows(demo.read_text(encoding="utf-8"), shown(demo), mention.name, params.new_name)
-        return edit_of(edits, found[0])
+        return edit_of(edits, policies)
 
     def edit_of(edits: Iterable[Edit], policies: OpenPolicies) -> lsp.WorkspaceEdit:
         texts = dict(policies.texts())
@@ -306,7 +312,7 @@ def _lenses(checked: Checked, path: Path) -> Iterator[lsp.CodeLens]:
 
 def _tests(checked: Checked, place: Place) -> str:
     number = len(checked.tests.get(place, ()))
-    return f"{number} test{'' if number == 1 else 's'}" if number else "no test touches this"
+    return counted(number, "test") if number else "no test touches this"
 
 
 def _lens(place: Place, title: str) -> lsp.CodeLens:

@@ -25,7 +25,7 @@ from klausel.core.analysis.least_role_combinations import LeastRoleCombinations
 from klausel.core.analysis.question_space import Placement, domains_and_atoms, placements, role_combinations
 from klausel.core.analysis.states import Bounds, Mask, StateFinder, States
 from klausel.core.conditions.kinds import as_sent
-from klausel.core.conditions.outcomes import Known, Outcome, TooManyCases, Truths, TruthSpace, positive, truth_space, union
+from klausel.core.conditions.outcomes import Known, Outcome, TooManyCases, TruthSpace, positive, truth_space, union
 from klausel.core.conditions.tree import Atom, Attribute, Comparison, Condition, Operand, atoms, attributes_of
 from klausel.core.decisions.domain import BadDomain
 from klausel.core.policy.policy_set import Grant, PolicySet
@@ -105,14 +105,6 @@ class View:
     def keys(self) -> frozenset[Key]:
         """The names of every set of effective roles."""
         return frozenset((role_combination.before, role_combination.after) for role_combination in self.role_combinations)
-
-    def position_of(self, truths: Truths) -> int | None:
-        """The position of the outcome in which the atoms have these values; None where they cannot have them together."""
-        return self._positions.get(truths)
-
-    @cached_property
-    def _positions(self) -> Mapping[Truths, int]:
-        return {outcome.truths: position for position, outcome in enumerate(self.space.outcomes)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from klausel.core.analysis.held_permissions import BothAllowed, HeldPermissions
+from klausel.core.analysis.held_permissions import BothAllowed, Given, HeldPermissions, Thing
 from klausel.core.analysis.permission_use import PermissionUse
 from klausel.core.decisions.effective_roles import EffectiveRoles, Source
 from klausel.core.policy.assignment import GROUP_PREFIX, Assignment, broken_rules, effective_assignments
@@ -228,14 +228,7 @@ class FindingsSearch:
         for pair in counting:
             role, domain = pair
             given = permissions.given_by(role, domain)
-            below, aside = domain + "/", top_domain(domain)
-            unused = set(given.inside | given.elsewhere)
-            for where, thing in used:
-                if where == domain or where.startswith(below):
-                    if thing in given.inside:
-                        unused.discard(thing)
-                elif thing in given.elsewhere and top_domain(where) == aside:
-                    unused.discard(thing)
+            unused = _unused(given, domain, used)
             if unused:
                 number = len(given.inside | given.elsewhere)
                 told = "none" if len(unused) == number else f"not {len(unused)}"
@@ -306,3 +299,16 @@ def _revoke(subject: str, role: str, domain: str) -> str:
 
 def _words(*words: str) -> str:
     return " ".join(shlex.quote(word) for word in words if word)
+
+
+def _unused(given: Given, domain: str, used: Iterable[tuple[str, Thing]]) -> set[Thing]:
+    """What a role held in a domain gives, and was not used where it gives that."""
+    below, top = domain + "/", top_domain(domain)
+    unused = set(given.inside | given.elsewhere)
+    for where, thing in used:
+        if where == domain or where.startswith(below):
+            if thing in given.inside:
+                unused.discard(thing)
+        elif thing in given.elsewhere and top_domain(where) == top:
+            unused.discard(thing)
+    return unused

@@ -22,7 +22,6 @@ from klausel.core.conditions.kinds import (
     fault_in_comparison,
     read_as,
 )
-from klausel.core.conditions.other_languages import hint_on_other_languages
 from klausel.core.conditions.tokens import (
     INSTEAD,
     ExpressionFault,
@@ -113,6 +112,8 @@ def _hints_on_other_languages(text: str) -> Iterator[None]:
     try:
         yield
     except ExpressionFault as fault:
+        from klausel.core.conditions.other_languages import hint_on_other_languages  # compiles many patterns
+
         fault.hint = hint_on_other_languages(text, fault.offset) or fault.hint
         raise
 

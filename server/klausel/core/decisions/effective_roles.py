@@ -108,7 +108,7 @@ class EffectiveRoles:
         """The `stored` pairs inside the domain of the top level that a domain lies in; nothing for no domain."""
         if domain is None:
             return ()
-        top = domain.partition("/")[0]
+        top = top_domain(domain)
         inside = self._stored_inside.get(top)
         if inside is None:
             below = top + "/"

@@ -9,19 +9,15 @@ from typing import Literal
 
 from klausel.core.analysis.both_sides import naming
 from klausel.core.analysis.budget import MOST_STEPS, Budget
-from klausel.core.analysis.decision_table import Key, Question, Remembered, View, covering_grants, shown_values, views
+from klausel.core.analysis.decision_table import Key, Question, Remembered, View, shown_values, views
 from klausel.core.analysis.question_space import Held
 from klausel.core.conditions.outcomes import TooManyCases
-from klausel.core.conditions.tree import evaluate_atom
-from klausel.core.decisions.domain import BadDomain, domain_of
-from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.difference.causes import Blame, Cause, gathered, meaning_of
 from klausel.core.difference.former_names import by_stored_names
 from klausel.core.difference.rows import Holding, Row, Rule, Where, rows_of
-from klausel.core.policy.policy_set import Grant, PolicySet
+from klausel.core.policy.policy_set import PolicySet
 from klausel.core.policy.roles import ANY_PREFIX, ANYONE, RoleModel, depth_of
 from klausel.core.terms.places import EVERY
-from klausel.core.terms.request import Request
 
 Relation = Literal["gained", "lost", "widened", "narrowed", "replaced", "overlaps"]
 Verdict = Literal["same", "more permissive", "less permissive", "both", "unknown"]
@@ -97,21 +93,6 @@ class PolicyDifference:
         asked = {(change.resource_type, change.action) for change in self.changes}
         return any(view.space.has_free_matches for question in asked for view in self.views[question])
 
-    def flip(self, held: Iterable[tuple[str, str]], request: Request) -> bool | None:
-        """Whether a request of who holds these roles is newly allowed (True), newly denied (False), or neither (None)."""
-        question = (request.resource.type, request.action.name)
-        pairs = tuple(held)
-        sides = [_side_of(policy, pairs, request) for policy in (self.before, self.after)]
-        key = sides[0][1], sides[1][1]
-        for view in self.views.get(question, ()):
-            if (view.before.grants, view.after.grants) != (sides[0][0], sides[1][0]) or key not in view.keys:
-                continue
-            position = view.position_of(tuple(evaluate_atom(atom, request) for atom in view.space.atoms))
-            if position is not None:
-                before, after = (allowed >> position & 1 for allowed in view.allowed(key))
-                return None if before == after else bool(after)
-        return None
-
     def changes_behind(self, key: Key, view: View) -> list[tuple[Change, int, int]]:
         """The changes that reach a subject with these names in a view, with the outcomes in which it gains and loses by each."""
         before, after = view.allowed(key)
@@ -134,17 +115,6 @@ class PolicyDifference:
             for view in {id(row.view): row.view for row in change.parts}:
                 found.setdefault(view, []).append(change)
         return found
-
-
-def _side_of(
-    policy: PolicySet, held: Iterable[tuple[str, str]], request: Request
-) -> tuple[tuple[Grant, ...], frozenset[str]]:
-    """The grants that cover a request on one side, and those of their grantees' names that the subject reaches."""
-    resource = request.resource
-    asked = domain_of(policy.roles, policy.resource_types.get(resource.type), request.action.name, resource)
-    grants = policy.grants_about(resource.type, request.action.name)
-    names = EffectiveRoles.of(policy.roles, held).roles_in(None if isinstance(asked, BadDomain) else asked)
-    return covering_grants(grants, asked, policy.roles), names & {grant.grantee for grant in grants}
 
 
 def difference_between(before: PolicySet, after: PolicySet, most_steps: int = MOST_STEPS) -> PolicyDifference:

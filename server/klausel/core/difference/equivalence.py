@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from klausel.core.analysis.alike import NAMES_ASKED
 from klausel.core.analysis.both_sides import PlacementOfBoth
-from klausel.core.analysis.decision_table import Question, Remembered, shown_values, views
+from klausel.core.analysis.decision_table import Question, Remembered, View, shown_values, views
 from klausel.core.analysis.question_space import Held
 from klausel.core.policy.policy_set import PolicySet
 
@@ -48,18 +48,19 @@ def compare(
     for question in questions:
         for view in views(first, second, question, remembered=remembered):
             combinations += len(view.role_combinations) * len(view.space.outcomes)
-            domain = view.placement.domains[0] if view.placement.domains else None
-            for role_combination in view.role_combinations:
-                before, after = view.allowed((role_combination.before, role_combination.after))
-                for one, allowed in ((before & ~after, True), (after & ~before, False)):
-                    if one:
-                        values = (*_naming(view.placement), *shown_values(view.smallest_outcome(one)))
-                        case = Difference(
-                            *question, role_combination.held, domain, values, allowed, view.space.has_free_matches
-                        )
-                        differences.append(case)
+            differences += _differences(question, view)
     smallest = min(differences, key=lambda case: (case.domain is None, len(case.held), len(case.values)), default=None)
     return Comparison(combinations, smallest)
+
+
+def _differences(question: Question, view: View) -> Iterator[Difference]:
+    domain = view.placement.domains[0] if view.placement.domains else None
+    for role_combination in view.role_combinations:
+        before, after = view.allowed((role_combination.before, role_combination.after))
+        for outcomes, allowed in ((before & ~after, True), (after & ~before, False)):
+            if outcomes:
+                values = (*_naming(view.placement), *shown_values(view.smallest_outcome(outcomes)))
+                yield Difference(*question, role_combination.held, domain, values, allowed, view.space.has_free_matches)
 
 
 def _naming(placement: PlacementOfBoth) -> Iterator[tuple[str, object]]:

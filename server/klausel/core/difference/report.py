@@ -15,6 +15,7 @@ from klausel.core.difference.compare import Change, Example, PolicyDifference
 from klausel.core.difference.renames import Rename
 from klausel.core.difference.rows import Rule, Where
 from klausel.core.difference.rules import ChangedRule, changed_rules
+from klausel.core.terms.counted import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,16 +174,16 @@ def _headline(report: DifferenceReport) -> str:
     difference = report.difference
     if difference.verdict == "same":
         if report.entities:
-            told = _count(len(report.entities), "entity", "entities")
+            told = counted(len(report.entities), "entity", "entities")
             also = ", and so does what is demanded" if report.rules else ""
             return f"the rules are the same, but what files say of {told} changes{also}"
         but = ", but what is demanded does" if report.rules else ""
         return f"the same: nothing changes in what is allowed{but}"
     gains = sum(change.gain is not None for change in difference.changes)
     losses = sum(change.loss is not None for change in difference.changes)
-    found = f"{_count(gains, 'gain')}, {_count(losses, 'loss', 'losses')}"
+    found = f"{counted(gains, 'gain')}, {counted(losses, 'loss', 'losses')}"
     if difference.verdict == "unknown":
-        return f"not known: {_count(len(difference.undecided), 'action')} could not be compared; {found} among the others"
+        return f"not known: {counted(len(difference.undecided), 'action')} could not be compared; {found} among the others"
     verdict = {"both": "more and less permissive"}.get(difference.verdict, difference.verdict)
     return f"{verdict}: {found}{_concerned_today(report.people, gains + losses)}"
 
@@ -209,10 +210,6 @@ def note_on_people(report: DifferenceReport) -> str:
         "People were not counted: this says which roles gain and lose, not whether anybody holds them. "
         "klausel diff --people --database URL counts who does."
     )
-
-
-def _count(number: int, one: str, many: str = "") -> str:
-    return f"{number} {one if number == 1 else many or one + 's'}"
 
 
 def who_in_words(change: Change) -> str:
@@ -261,7 +258,7 @@ def notes(report: DifferenceReport) -> list[str]:
         sources = ", ".join(dict.fromkeys(cause.source for change in changes for cause in change.causes))
         found.append(
             f"{now}, which need one above them: whoever is {role} and has no other role there {effect} what those below give, "
-            f"{_count(len(changes), 'change')} ({sources})"
+            f"{counted(len(changes), 'change')} ({sources})"
         )
     if report.difference.has_free_matches:
         found.append(

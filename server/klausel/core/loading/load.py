@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import operator
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
@@ -37,7 +37,7 @@ from klausel.core.loading.provisioning import read_provisioning
 from klausel.core.loading.roles import Link, check_identified_by, join_roles, read_levels, read_roles
 from klausel.core.loading.test_files import read_tests
 from klausel.core.policy.invariant import Invariant
-from klausel.core.policy.policy_set import Grant, GrantIndex, PolicySet, ResourceType
+from klausel.core.policy.policy_set import GrantIndex, PolicySet, ResourceType
 from klausel.core.policy.policy_test import PolicyTest
 from klausel.core.policy.roles import Level, Role, RoleModel
 from klausel.core.policy.written_entities import with_written
@@ -58,6 +58,9 @@ FEATURES_FOLDER = "features/"
 TESTS_FOLDER = "tests/"
 TESTS_ENDING = "_test.yaml"
 LONGEST_MESSAGE = 500
+
+_Texts = tuple[tuple[str, str | None], ...]
+"""Files, each as it is called for people, with its text; None for one that is no text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,79 +119,46 @@ class _Loader:
         self.suggestions = Suggestions()
         self.problems = ProblemList(self.suggestions)
         self.problems.found += further_problems
-
-    def load(self) -> LoadResult:
-        texts = {file.key: self._decoded(file) for file in self.files}
-        shown = {file.key: file.shown_as for file in self.files}
-        in_features = {file.key for file in self.files if file.name.startswith(FEATURES_FOLDER)}
-        if ROLES_FILE not in shown:
-            folder = _folder(self.files)
-            self.problems.found.append(no_roles(folder + ROLES_FILE))
-        roots = {
-            name: self._mapping(text, shown[name])
-            for name, text in texts.items()
+        self.texts = {file.key: self._decoded(file) for file in files}
+        self.shown = {file.key: file.shown_as for file in files}
+        self.roots = {
+            name: self._mapping(text, self.shown[name])
+            for name, text in self.texts.items()
             if name.endswith(".yaml") and text is not None
         }
-        csv_rows = {
-            name: self._rows(text, shown[name]) for name, text in texts.items() if name.endswith(".csv") and text is not None
+        self.csv_rows = {
+            name: self._rows(text, self.shown[name])
+            for name, text in self.texts.items()
+            if name.endswith(".csv") and text is not None
         }
-        roles_root, _ = self._joined(ROLES_FILE, roots)
-        roles, declared_roles = self._roles(roles_root, csv_rows)
-        conditions_root, is_readable = self._joined(CONDITIONS_FILE, roots)
-        read_conditions = partial(self._conditions, conditions_root, is_readable)
-        conditions_texts = tuple((file.shown_as, texts[file.key]) for file in self._called(CONDITIONS_FILE))
-        key = ("conditions", conditions_texts, is_readable)
-        conditions, condition_problems = self.cache.remembered(key, read_conditions)
-        self.problems.found += condition_problems
-        levels = HashedOnce(roles.levels)
-        types_by_file: list[TypesOfFile] = []
-        features = {name: root for name, root in roots.items() if name in in_features and root is not None}
-        for name, root in features.items():
-            if not root.entries:
-                self._report_empty(shown[name])
-            self.problems.check_keys(root, FEATURE.names, FEATURE.what)
-            self.problems.text(root.get("description"), "description")
-            read_types = partial(self._types, root, roles)
-            of_file = self.cache.remembered(("types", shown[name], texts[name], levels), read_types)
-            self.problems.found += of_file.problems
-            types_by_file.append(of_file)
-        types = self.cache.renewed("types", partial(join_by_file, [of_file.found for of_file in types_by_file], _first))
-        if types.has_shared_keys:
-            for of_file in types_by_file:
-                report_repeated_types(types.found, of_file.found.values(), self.problems)
-        types_values = tuple(of_file.as_value for of_file in types_by_file)
-        declared_types = self.cache.remembered(("declared types", types_values), partial(_names_of, types_by_file))
+
+    def load(self) -> LoadResult:
+        """The policy set of the files, in the order in which what stands in one is needed to read the next."""
+        if ROLES_FILE not in self.shown:
+            self.problems.found.append(no_roles(_folder(self.files) + ROLES_FILE))
+        roles_root, _ = self._joined(ROLES_FILE)
+        roles, declared_roles = self._roles(roles_root)
+        conditions, conditions_texts = self._named_conditions()
+        in_features = [file.key for file in self.files if file.name.startswith(FEATURES_FOLDER)]
+        features = {name: root for name in in_features if (root := self.roots.get(name)) is not None}
         is_complete = all(name in features for name in in_features if name.endswith(".yaml"))
+        types, types_values, declared_types = self._types_of_files(features, roles)
         if roles_root is not None and is_complete:
             check_identified_by(roles_root, declared_types, self.problems)
-        for file in self._called(PROPERTIES_FILE):
-            properties_root = roots.get(file.key)
-            if properties_root is not None and not properties_root.entries:
-                self._report_empty(file.shown_as)
-        properties_root, _ = self._joined(PROPERTIES_FILE, roots)
+        properties_root = self._properties_root()
         properties = read_properties_file(properties_root, self.problems) if properties_root else {}
         known_types = declared_types if is_complete else None
         subject_types = read_subject_types(properties_root, self.problems) if properties_root else None
-        stored = (
+        stored_subjects, stored_resources = (
             read_stored_types(properties_root, known_types, subject_types, self.problems)
             if properties_root
             else (frozenset[str](), frozenset[str]())
         )
-        found_ids = [
-            one
-            for name, root in features.items()
-            for one in self.cache.remembered(("ids", shown[name], texts[name]), partial(_ids_in, root))
-        ]
-        found_ids += _ids_in(properties_root) if properties_root else ()
-        if subject_types is not None and is_complete:
-            check_types_of_ids(found_ids, subject_types, declared_types, self.problems)
-        ids: dict[str, Place] = {}
-        for text, of in found_ids:
-            ids.setdefault(of, text.place)
+        ids = self._places_of_ids(features, properties_root, subject_types, known_types)
         vocabulary = Vocabulary(
             roles,
             declared_roles,
-            types.found,
+            types,
             declared_types,
             conditions.parse,
             is_complete,
@@ -196,79 +166,146 @@ class _Loader:
             conditions.place_in,
             subject_types,
         )
-        grants: list[Grant] = []
         words = self.cache.remembered(("words", vocabulary.names(), types_values, conditions_texts), object)
-        by_file: list[GrantsOfFile] = []
-        for name in (name for name in shown if name in features or name in csv_rows):
-            read = partial(self._grants, features.get(name), csv_rows.get(name, []), vocabulary)
-            by_file.append(self.cache.remembered(("grants", shown[name], texts[name], words), read))
-            grants += by_file[-1].grants
-            self.problems.found += by_file[-1].problems
+        by_file = self._grants_of_files(features, vocabulary, words)
         joined_questions = partial(join_by_file, [of_file.by_question for of_file in by_file], operator.add)
         by_question = self.cache.renewed("questions", joined_questions).found
         report_contradictions(by_file, by_question, self.problems)
-        invariants_root, _ = self._joined(INVARIANTS_FILE, roots)
-        invariants: tuple[Invariant, ...] = ()
-        if invariants_root:
-            invariants_texts = tuple((file.shown_as, texts[file.key]) for file in self._called(INVARIANTS_FILE))
-            read_all = partial(self._invariants, invariants_root, vocabulary)
-            invariants, problems = self.cache.remembered(("invariants", invariants_texts, words), read_all)
-            self.problems.found += problems
+        invariants = self._invariants_of_files(vocabulary, words)
         # A role that is faulty where it is declared is missing from its pair.
         pairs = [rule.who for rule in invariants if rule.kind == "separate" and len(rule.who) == 2]
         separate = tuple((pair[0], pair[1]) for pair in pairs)
         joint = frozenset().union(*(of_file.joint for of_file in by_file))
         roles = replace(roles, separate=separate, joint=joint)
         vocabulary = replace(vocabulary, roles=roles)
-        provisioning_root, _ = self._joined(PROVISIONING_FILE, roots)
+        provisioning_root, _ = self._joined(PROVISIONING_FILE)
         provisioning = read_provisioning(provisioning_root, vocabulary, self.problems) if provisioning_root else None
+        tests = self._tests_of_files(vocabulary, words)
+        self._report_left_out(conditions)
+        policy = PolicySet(
+            roles,
+            MappingProxyType(types),
+            MappingProxyType(conditions.named),
+            tuple(grant for of_file in by_file for grant in of_file.grants),
+            (),
+            "",
+            invariants,
+            MappingProxyType(dict(properties)),
+            stored_subjects,
+            stored_resources,
+            subject_types,
+            MappingProxyType(ids),
+            provisioning=provisioning,
+        )
+        return self._result(self._with_entities(policy, is_complete), by_question, tests)
+
+    def _named_conditions(self) -> tuple[NamedConditions, _Texts]:
+        """The named conditions, and the texts that they were read from."""
+        root, is_readable = self._joined(CONDITIONS_FILE)
+        texts = self._texts_of(CONDITIONS_FILE)
+        read = partial(self._conditions, root, is_readable)
+        conditions, problems = self.cache.remembered(("conditions", texts, is_readable), read)
+        self.problems.found += problems
+        return conditions, texts
+
+    def _types_of_files(
+        self, features: Mapping[str, Fields], roles: RoleModel
+    ) -> tuple[dict[str, ResourceType], tuple[object, ...], frozenset[str]]:
+        """The resource types of all files, what changes with them, and the names of all, also of those that have a fault."""
+        levels = HashedOnce(roles.levels)
+        by_file: list[TypesOfFile] = []
+        for name, root in features.items():
+            if not root.entries:
+                self._report_empty(self.shown[name])
+            self.problems.check_keys(root, FEATURE.names, FEATURE.what)
+            self.problems.text(root.get("description"), "description")
+            key = ("types", self.shown[name], self.texts[name], levels)
+            by_file.append(self.cache.remembered(key, partial(self._types, root, roles)))
+            self.problems.found += by_file[-1].problems
+        types = self.cache.renewed("types", partial(join_by_file, [of_file.found for of_file in by_file], _first))
+        if types.has_shared_keys:
+            for of_file in by_file:
+                report_repeated_types(types.found, of_file.found.values(), self.problems)
+        values = tuple(of_file.as_value for of_file in by_file)
+        declared = self.cache.remembered(("declared types", values), partial(_names_of, by_file))
+        return types.found, values, declared
+
+    def _properties_root(self) -> Fields | None:
+        for file in self._called(PROPERTIES_FILE):
+            self._report_where_empty(file)
+        root, _ = self._joined(PROPERTIES_FILE)
+        return root
+
+    def _places_of_ids(
+        self,
+        features: Mapping[str, Fields],
+        properties_root: Fields | None,
+        subject_types: Collection[str] | None,
+        known_types: frozenset[str] | None,
+    ) -> dict[str, Place]:
+        """Each type whose ids properties hold, with the first place that says so."""
+        found = [
+            one
+            for name, root in features.items()
+            for one in self.cache.remembered(("ids", self.shown[name], self.texts[name]), partial(_ids_in, root))
+        ]
+        found += _ids_in(properties_root) if properties_root else ()
+        if subject_types is not None and known_types is not None:
+            check_types_of_ids(found, subject_types, known_types, self.problems)
+        places: dict[str, Place] = {}
+        for text, of in found:
+            places.setdefault(of, text.place)
+        return places
+
+    def _grants_of_files(self, features: Mapping[str, Fields], vocabulary: Vocabulary, words: object) -> list[GrantsOfFile]:
+        by_file: list[GrantsOfFile] = []
+        for name in (name for name in self.shown if name in features or name in self.csv_rows):
+            read = partial(self._grants, features.get(name), self.csv_rows.get(name, []), vocabulary)
+            by_file.append(self.cache.remembered(("grants", self.shown[name], self.texts[name], words), read))
+            self.problems.found += by_file[-1].problems
+        return by_file
+
+    def _invariants_of_files(self, vocabulary: Vocabulary, words: object) -> tuple[Invariant, ...]:
+        root, _ = self._joined(INVARIANTS_FILE)
+        if not root:
+            return ()
+        key = ("invariants", self._texts_of(INVARIANTS_FILE), words)
+        invariants, problems = self.cache.remembered(key, partial(self._invariants, root, vocabulary))
+        self.problems.found += problems
+        return invariants
+
+    def _tests_of_files(self, vocabulary: Vocabulary, words: object) -> list[PolicyTest]:
         tests: list[PolicyTest] = []
         for file in self.files:
-            tests_root = roots.get(file.key)
-            if is_test_file(file.name) and tests_root is not None:
-                if not tests_root.entries:
-                    self._report_empty(file.shown_as)
-                read_those = partial(self._tests, tests_root, vocabulary)
-                known = ("tests", file.shown_as, texts[file.key], words, separate, joint)
-                found_tests, problems = self.cache.remembered(known, read_those)
-                tests += found_tests
+            root = self.roots.get(file.key)
+            if is_test_file(file.name) and root is not None:
+                self._report_where_empty(file)
+                roles = vocabulary.roles
+                key = ("tests", file.shown_as, self.texts[file.key], words, roles.separate, roles.joint)
+                found, problems = self.cache.remembered(key, partial(self._tests, root, vocabulary))
+                tests += found
                 self.problems.found += problems
-        if conditions.left_out and not any(problem.severity == "error" for problem in self.problems.found):
+        return tests
+
+    def _report_left_out(self, conditions: NamedConditions) -> None:
+        if not any(problem.severity == "error" for problem in self.problems.found):
             # Grants that use them were left out too; a deny among them must not be lost, whatever was overlooked.
             for label in conditions.left_out:
                 self.problems.add(
                     label.place, "condition-syntax", f'condition "{label.value}" cannot be read', "write it again"
                 )
-        policy = PolicySet(
-            roles,
-            MappingProxyType(types.found),
-            MappingProxyType(conditions.named),
-            tuple(grants),
-            (),
-            "",
-            invariants,
-            MappingProxyType(dict(properties)),
-            stored[0],
-            stored[1],
-            subject_types,
-            MappingProxyType(ids),
-            provisioning=provisioning,
-        )
-        return self._result(self._with_entities(policy, roots, is_complete), by_question, tests)
 
-    def _with_entities(self, policy: PolicySet, roots: Mapping[str, Fields | None], is_complete: bool) -> PolicySet:
+    def _with_entities(self, policy: PolicySet, is_complete: bool) -> PolicySet:
         """The policy set with what files say of single subjects and resources."""
         files = [file for file in self.files if is_entity_file(file.name)]
         for file in files:
-            root = roots.get(file.key)
-            if root is not None and not root.entries:
-                self._report_empty(file.shown_as)
+            self._report_where_empty(file)
         if not files:
             return policy
         declaring = {file.shown_as for file in self.files if file.name in (ROLES_FILE, PROPERTIES_FILE)}
         faulty = {problem.place.file for problem in self.problems.found if problem.severity == "error"}
         is_checked = is_complete and not declaring & faulty
-        found = [(file.layer, root) for file in files if (root := roots.get(file.key)) is not None]
+        found = [(file.layer, root) for file in files if (root := self.roots.get(file.key)) is not None]
         return replace(policy, entities=read_entities(found, policy, is_checked, self.problems))
 
     def _result(self, policy: PolicySet, by_question: GrantIndex, tests: list[PolicyTest]) -> LoadResult:
@@ -282,14 +319,17 @@ class _Loader:
             tests = [_joined_to_entities(policy, test) for test in tests]
         return LoadResult(policy, problems, tuple(tests))
 
+    def _texts_of(self, name: str) -> _Texts:
+        return tuple((file.shown_as, self.texts[file.key]) for file in self._called(name))
+
     def _called(self, name: str) -> list[SourceFile]:
         """The files of this name, of each folder in turn."""
         return [file for file in self.files if file.name == name]
 
-    def _joined(self, name: str, roots: Mapping[str, Fields | None]) -> tuple[Fields | None, bool]:
+    def _joined(self, name: str) -> tuple[Fields | None, bool]:
         """What the files of this name say together, and whether all could be read; None where there is none, or one could not."""
         files = self._called(name)
-        found = [(file.layer, root) for file in files if (root := roots.get(file.key)) is not None]
+        found = [(file.layer, root) for file in files if (root := self.roots.get(file.key)) is not None]
         if len(found) < len(files):
             return None, False
         return joined(name, found, self.problems), True
@@ -340,13 +380,16 @@ class _Loader:
         problems = ProblemList(self.suggestions)
         return tuple(read_invariants(root, vocabulary, problems)), problems.finished()
 
+    def _report_where_empty(self, file: SourceFile) -> None:
+        root = self.roots.get(file.key)
+        if root is not None and not root.entries:
+            self._report_empty(file.shown_as)
+
     def _report_empty(self, shown_as: str) -> None:
         hint = "delete it, or bring back what was in it"
         self.problems.add(Place(shown_as, 1, 1), "empty-file", "the file says nothing", hint)
 
-    def _roles(
-        self, root: Fields | None, csv_rows: Mapping[str, list[list[Text]]]
-    ) -> tuple[RoleModel, frozenset[str] | None]:
+    def _roles(self, root: Fields | None) -> tuple[RoleModel, frozenset[str] | None]:
         """The role model, and the names of all roles, also of faulty ones; None where they are not to be known."""
         levels: tuple[Level, ...] = ()
         declared: dict[str, Role] = {}
@@ -363,7 +406,7 @@ class _Loader:
                 names = frozenset()
         layers = {file.shown_as: file.layer for file in self.files}
         for file in self.files:
-            found = read_csv_links(csv_rows.get(file.key, []), names, self.problems)
+            found = read_csv_links(self.csv_rows.get(file.key, []), names, self.problems)
             for container, inner, in_place in found:
                 role = declared.get(container.value)
                 if role is not None and layers[role.place.file] < file.layer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from klausel.core.policy.roles import RoleModel
 from klausel.core.terms.identifiers import subject_key
@@ -26,6 +26,11 @@ class Entity(NamedTuple):
     id: str
     domain: str = ""
     properties: Mapping[str, object] = NO_PROPERTIES
+
+    @classmethod
+    def of_stored(cls, kind: Any, type_: str, id_: str, domain: str, properties: str) -> Entity:
+        """The entity whose properties `properties_text` wrote."""
+        return cls(kind, type_, id_, domain, json.loads(properties))
 
     @property
     def key(self) -> EntityKey:

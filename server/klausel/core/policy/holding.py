@@ -9,6 +9,7 @@ from math import inf
 from typing import Literal, NamedTuple
 
 from klausel.core.policy.assignment import Assignment
+from klausel.core.terms.counted import counted
 from klausel.core.terms.moment import seconds_of_instant
 
 LONGEST_GROUP_CHAIN = 10
@@ -141,8 +142,7 @@ def duration_text(seconds: float) -> str:
     """About how long, in the largest unit that fits: `2 days`, `1 hour`, `5 seconds`."""
     for size, unit in ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second")):
         if seconds >= size or size == 1:
-            count = int(seconds // size)
-            return f"{count} {unit}" if count == 1 else f"{count} {unit}s"
+            return counted(int(seconds // size), unit)
     raise AssertionError("unreachable")
 
 

@@ -76,12 +76,6 @@ def record_of(
     return record
 
 
-def time_text(nanoseconds: int) -> str:
-    """A time since 1970 in UTC, to the microsecond, always of the same length: texts sort as the times do."""
-    seconds, rest = divmod(nanoseconds, 1_000_000_000)
-    return f"{second_text(seconds)}.{rest // 1000:06d}Z"
-
-
 def second_text(seconds: int) -> str:
     """A second since 1970 in UTC."""
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"

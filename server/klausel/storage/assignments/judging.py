@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
@@ -81,7 +80,7 @@ class ProposedChange:
         """The stored properties of a subject, as this transaction sees them."""
         is_it = and_(EntityRow.kind == "subject", EntityRow.type == type_, EntityRow.id == id_)
         found = self._connection.execute(select(EntityRow.properties).where(is_it)).scalar_one_or_none()
-        return None if found is None else Entity("subject", type_, id_, "", json.loads(found))
+        return None if found is None else Entity.of_stored("subject", type_, id_, "", found)
 
     def _really_changed(self, revoke: Sequence[Assignment]) -> tuple[list[Assignment], list[Assignment]]:
         granted = {row.key: row for row in self.grant}

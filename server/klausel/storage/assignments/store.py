@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +14,7 @@ from klausel.core.policy.assignment import Assignment, Violation, fault_in_assig
 from klausel.core.policy.holding import held_at, timing_of
 from klausel.core.policy.roles import RoleModel, top_domain
 from klausel.core.records.change_record import Origin
+from klausel.core.terms.cursors import cursor_of, parts_of_cursor
 from klausel.core.terms.identifiers import fault_in_domain_id, is_printable
 from klausel.core.terms.moment import instant_text
 from klausel.storage.assignments.bulk_load import load_rows
@@ -204,17 +203,7 @@ class AssignmentStore:
             message = f'account "{account}" {fault}; name one domain of the top level'
             raise InvalidAssignments((RowFault("revoke", 0, Assignment(subject, "", account), message),))
         with writing(self.engine, None) as connection:
-            known = list(rows_of(connection, {subject})) if _can_be_stored(subject) else []
-            leaving = [row for row in known if top_domain(row.domain) == account and not row.is_membership]
-            for row in known:
-                if row.is_membership:
-                    above = rows_with_groups(connection, [row.role])
-                    led_to = {top_domain(one.domain) for one in above if not one.is_membership}
-                    if account in led_to:
-                        leaving.append(row)
-                        if stays_inside and len(led_to) > 1:
-                            message = f"{subject} is in {row.role}, which has roles beyond {account} too"
-                            raise ForbiddenState((Violation(subject, row.role, "", "group-reaches-further", message),))
+            leaving = list(_leaving(connection, subject, account, stays_inside))
             revision, change = _apply(connection, roles, (), leaving, origin, self.clock(), guard)
         self.tell(change)
         return revision, len(leaving)
@@ -379,6 +368,23 @@ class AssignmentStore:
                 listener(change)
 
 
+def _leaving(connection: Connection, subject: str, account: str, stays_inside: bool) -> Iterator[Assignment]:
+    """The rows of a leaver by which it holds something in an account; raises ForbiddenState as `remove_subject` says."""
+    known = rows_of(connection, {subject}) if _can_be_stored(subject) else ()
+    for row in sorted(known, key=lambda row: row.is_membership):
+        if not row.is_membership:
+            led_to = {top_domain(row.domain)}
+        else:
+            above = rows_with_groups(connection, [row.role])
+            led_to = {top_domain(one.domain) for one in above if not one.is_membership}
+        if account not in led_to:
+            continue
+        if stays_inside and len(led_to) > 1:
+            message = f"{subject} is in {row.role}, which has roles beyond {account} too"
+            raise ForbiddenState((Violation(subject, row.role, "", "group-reaches-further", message),))
+        yield row
+
+
 def _faults(
     roles: RoleModel, grant: Sequence[Assignment], revoke: Sequence[Assignment], now: float
 ) -> tuple[list[RowFault], list[RowFault]]:
@@ -471,14 +477,14 @@ def _put(
 
 def _write_cursor(filters: Filters, last: Assignment) -> str:
     given = filters if any(filters[3:]) else filters[:3]
-    return base64.urlsafe_b64encode(json.dumps([given, last.key], separators=(",", ":")).encode()).decode()
+    return cursor_of(given, last.key)
 
 
 def _read_cursor(cursor: str, filters: Filters) -> Assignment:
     try:
-        given, (subject, role, domain) = json.loads(base64.b64decode(cursor.encode("ascii"), altchars=b"-_", validate=True))
+        given, (subject, role, domain) = parts_of_cursor(cursor)
         after = Assignment(subject, role, domain)
-    except (ValueError, TypeError, RecursionError):
+    except (ValueError, TypeError):
         raise InvalidCursor("this cursor was not made by this service; start again without one") from None
     texts = [part for part in after.key if part != ""]
     if not all(isinstance(part, str) and is_printable(part) for part in texts):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import threading
 from collections import deque
@@ -120,9 +119,7 @@ class SubjectReader:
             with reading(self._in_one_moment) as connection:
                 query = " UNION ALL ".join(parts)
                 found += connection.execute(text(query), dict(zip(names, parameters, strict=True))).all()
-        return [
-            (Entity(kind, type_, id_, domain, json.loads(text_)), len(text_)) for kind, type_, id_, domain, text_ in found
-        ]
+        return [(Entity.of_stored(*row), len(row[4])) for row in found]
 
     def data_version(self) -> tuple[int, int]:
         """What changes when anyone else than this thread's held connection commits; SQLite files only."""

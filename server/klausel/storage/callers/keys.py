@@ -77,10 +77,8 @@ class KeyStore:
         id_, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
         row = {
             "id": id_,
-            "name": caller.name,
+            **columns_of(caller),
             "hash": _hash(secret),
-            "scopes": " ".join(sorted(caller.scopes)),
-            "accounts": None if caller.accounts is None else "/".join(sorted(caller.accounts)),
             "created": int(time.time()),
             "expires": expires,
         }
@@ -129,11 +127,21 @@ def _hash(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
+def columns_of(caller: Caller) -> dict[str, str | None]:
+    """The columns in which a caller is kept."""
+    accounts = None if caller.accounts is None else "/".join(sorted(caller.accounts))
+    return {"name": caller.name, "scopes": " ".join(sorted(caller.scopes)), "accounts": accounts}
+
+
+def caller_of(row: Row[tuple[object, ...]]) -> Caller:
+    """The caller that a row with `columns_of` keeps."""
+    accounts = None if row.accounts is None else frozenset(row.accounts.split("/"))
+    return Caller(row.name, frozenset(row.scopes.split()), accounts)
+
+
 def key_of_row(row: Row[tuple[object, ...]]) -> ApiKey:
     """The key that a row of the table is."""
-    accounts = None if row.accounts is None else frozenset(row.accounts.split("/"))
-    caller = Caller(row.name, frozenset(row.scopes.split()), accounts)
-    return ApiKey(row.id, caller, row.created, row.expires, row.revoked, row.last_used)
+    return ApiKey(row.id, caller_of(row), row.created, row.expires, row.revoked, row.last_used)
 
 
 def key_as_json(key: ApiKey, now: float) -> dict[str, object]:

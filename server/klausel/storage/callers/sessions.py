@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from sqlalchemy import BigInteger, Column, Engine, MetaData, String, Table, delete, inspect, select
 
 from klausel.core.terms.caller import Caller
-from klausel.storage.callers.keys import KEYS, key_of_row
+from klausel.storage.callers.keys import KEYS, caller_of, columns_of, key_of_row
 from klausel.storage.sql.database import reading, writing
 
 # A table of its own, like that of the keys: databases without sign-ins stay as they are.
@@ -58,14 +58,11 @@ class SessionStore:
         With `key_id` it is worth what that key is worth then.
         """
         token = secrets.token_urlsafe(32)
-        caller = who.caller
         row = {
             "hash": _hash(token),
             "key_id": key_id,
             "person": who.person,
-            "name": caller.name,
-            "scopes": " ".join(sorted(caller.scopes)),
-            "accounts": None if caller.accounts is None else "/".join(sorted(caller.accounts)),
+            **columns_of(who.caller),
             "expires": expires,
         }
         with writing(self._engine, ()) as connection:
@@ -83,8 +80,7 @@ class SessionStore:
                 found = connection.execute(select(KEYS).where(KEYS.c.id == row.key_id)).one_or_none()
                 key = None if found is None else key_of_row(found)
                 return SignIn(key.caller) if key is not None and key.state(now) == "good" else None
-        accounts = None if row.accounts is None else frozenset(row.accounts.split("/"))
-        return SignIn(Caller(row.name, frozenset(row.scopes.split()), accounts), row.person)
+        return SignIn(caller_of(row), row.person)
 
     def end(self, token: str) -> None:
         """Ends a sign-in; does nothing for one that is not there."""

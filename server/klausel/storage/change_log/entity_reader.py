@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
@@ -14,11 +13,18 @@ from klausel.core.policy.entity import Entity, EntityKind
 from klausel.core.records.change_record import GRANTED
 from klausel.core.terms.identifiers import is_printable
 from klausel.core.terms.moment import moment_text
-from klausel.storage.change_log.reader import MomentInLog, Place, RecordFilters, origin_as_json, query_of_changes, stream
+from klausel.storage.change_log.reader import (
+    ROWS_PER_STEP,
+    MomentInLog,
+    Place,
+    RecordFilters,
+    origin_as_json,
+    query_of_changes,
+    stream,
+)
 from klausel.storage.sql.database import reading
 from klausel.storage.sql.tables import EntityLogRow
 
-ROWS_PER_STEP = 5_000
 _STATE = (EntityLogRow.kind, EntityLogRow.type, EntityLogRow.id, EntityLogRow.domain, EntityLogRow.properties)
 
 
@@ -61,7 +67,7 @@ class LoggedEntity(NamedTuple):
     @property
     def entity(self) -> Entity:
         """What was stored or removed."""
-        return Entity(self.kind, self.type, self.id, self.domain, json.loads(self.properties))
+        return Entity.of_stored(self.kind, self.type, self.id, self.domain, self.properties)
 
 
 def entity_change_as_json(change: LoggedEntity) -> dict[str, object]:
@@ -100,7 +106,7 @@ class EntityLogReader:
             for _, rows in groupby(logged, key=lambda row: row[:3]):
                 *_, (kind, type_, id_, sign, domain, properties) = rows
                 if sign == GRANTED:
-                    yield Entity(kind, type_, id_, domain, json.loads(properties))
+                    yield Entity.of_stored(kind, type_, id_, domain, properties)
 
 
 def _query(filters: EntityFilters, after: Place | None) -> Select[tuple[object, ...]]:

@@ -128,6 +128,11 @@ def _records_of(line: bytes) -> Iterator[Recorded | Dropped | BadRecord]:
             yield fault
 
 
+def good_values_of(line: bytes) -> list[Mapping[str, Any]]:
+    """Those of `values_of` that are records."""
+    return [one for one in values_of(line) if not isinstance(one, BadRecord)]
+
+
 def values_of(line: bytes) -> Iterator[Mapping[str, Any] | BadRecord]:
     """The JSON objects of the records in a line, each in full; none of a line with nothing in it."""
     if not line or line.isspace():

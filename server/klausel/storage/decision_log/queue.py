@@ -20,11 +20,12 @@ import orjson
 from klausel.core.decisions.decide import Decision
 from klausel.core.policy.policy_set import Grant
 from klausel.core.records.batch_record import Noted, batch_of
-from klausel.core.records.decision_record import Record, describe_grant, record_of, second_text, time_text
+from klausel.core.records.decision_record import Record, describe_grant, record_of, second_text
 from klausel.core.records.shared_line import SharedLine, count_decisions
 from klausel.core.records.shared_values import LARGE_BYTES, SharedValues
 from klausel.core.records.single_record import Single, rows_of, table_of
 from klausel.core.terms.masking import Masks
+from klausel.core.terms.moment import moment_text
 from klausel.storage.sql.steps import in_steps
 
 MOST_WAITING_BYTES = 64 * 1024 * 1024
@@ -159,7 +160,7 @@ class DecisionLog:
         return head + _dumps(more)[1:-1] + b"," if more else head
 
     def _time(self, nanoseconds: int) -> str:
-        """`klausel.core.records.decision_record.time_text`, with the second made once."""
+        """`moment_text`, with the second made once."""
         seconds, rest = divmod(nanoseconds, 1_000_000_000)
         second = self._second
         if second[0] != seconds:
@@ -270,7 +271,9 @@ class DecisionLog:
             else:
                 lines.append(self._line_of(singles[place]))
         if rows:
-            lines.append(table_of(time_text(time_ns()), self._common_of(*of_all), starmap(self._outcome, outcomes), rows))
+            lines.append(
+                table_of(moment_text(time_ns() // 1000), self._common_of(*of_all), starmap(self._outcome, outcomes), rows)
+            )
         return lines
 
     def _outcome(self, allowed: bool, grant: Grant | None) -> bytes:
@@ -435,7 +438,7 @@ class DecisionLog:
                 self._written += number
 
     def _line_of_dropped(self, number: int) -> bytes:
-        return orjson.dumps({"time": time_text(time.time_ns()), "dropped": number}) + b"\n"
+        return orjson.dumps({"time": moment_text(time.time_ns() // 1000), "dropped": number}) + b"\n"
 
     def _fragment(self, grant: Grant) -> orjson.Fragment:
         known = self._grants.get(id(grant))

@@ -18,7 +18,7 @@ from klausel.core.policy.entity_faults import MOST_DEPTH, fault_in_value
 from klausel.core.policy.roles import RoleModel
 from klausel.core.terms.identifiers import is_printable
 from klausel.storage.entities.narrowing import InOneDomain, Narrowed, Wanted, narrowed, reading_by_index
-from klausel.storage.entities.store import ENTITY_COLUMNS, below, entity_of
+from klausel.storage.entities.store import ENTITY_COLUMNS, below
 from klausel.storage.filters.constructs import (
     Among,
     ExactText,
@@ -69,7 +69,7 @@ def entities_wanted(
             else:
                 rows = connection.execute(query.where(Row.id > after).limit(size)).all()
                 is_last = len(rows) < size
-        yield from (entity_of(tuple(row)) for row in rows)
+        yield from (Entity.of_stored(*row) for row in rows)
         if narrow is None and rows:
             after, size = rows[-1][2], min(2 * size, MOST_A_QUERY)
 

@@ -15,7 +15,7 @@ from klausel.core.filters.candidates import values_held, values_needed
 from klausel.core.filters.tree import Every, Filter, FilterCondition, Some, equal_to
 from klausel.core.policy.entity import EntityKind
 from klausel.core.policy.entity_faults import fault_in_value
-from klausel.core.policy.roles import RoleModel
+from klausel.core.policy.roles import RoleModel, top_domain
 from klausel.core.terms.identifiers import is_printable
 from klausel.storage.entities.store import below
 from klausel.storage.sql.database import reading
@@ -315,7 +315,7 @@ class _Narrowing:
         top = levels[0].named_by
         if top is None or top in self._wanted.sent or not self._has_index or levels[0].constant is not None:
             return (*found, _Run("domain"))
-        tops = dict.fromkeys(prefix.partition("/")[0] for prefix in prefixes)
+        tops = dict.fromkeys(map(top_domain, prefixes))
         return (*found, *(_Run("value", text[:VALUE_CHARACTERS], indexed_name(top)) for text in tops))
 
     def _prefixes(self, filter_: Filter) -> list[str] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -113,7 +112,7 @@ class EntityStore:
         if fault_in_key(*key) is not None:
             return None
         with reading(self.engine) as connection:
-            return next((entity_of(row) for row in _stored(connection, {key}).values()), None)
+            return next((Entity.of_stored(*row) for row in _stored(connection, {key}).values()), None)
 
     def page(
         self, kind: EntityKind, type_: str, limit: int, after: str = "", domain: str | None = None
@@ -129,7 +128,7 @@ class EntityStore:
         if domain is not None:
             query = query.where((Row.domain == domain) | below(domain))
         with reading(self.engine) as connection:
-            found = [entity_of(tuple(row)) for row in connection.execute(query.limit(limit + 1))]
+            found = [Entity.of_stored(*row) for row in connection.execute(query.limit(limit + 1))]
         return found[:limit], len(found) > limit
 
     def export(self) -> Iterator[Entity]:
@@ -137,7 +136,7 @@ class EntityStore:
         with reading(self.engine) as connection:
             query = select(*ENTITY_COLUMNS).order_by(*ENTITY_COLUMNS[:3])
             for row in connection.execution_options(yield_per=ROWS_PER_STEP).execute(query):
-                yield entity_of(tuple(row))
+                yield Entity.of_stored(*row)
 
     def count(self) -> int:
         """How many entities are stored."""
@@ -158,7 +157,7 @@ class EntityStore:
         )
         with reading(self.engine) as connection:
             found = connection.execute(query).first()
-        return entity_of((*key, *found[1:])) if found is not None and found[0] == GRANTED else None
+        return Entity.of_stored(*key, *found[1:]) if found is not None and found[0] == GRANTED else None
 
 
 def below(domain: str) -> Any:
@@ -237,9 +236,3 @@ def _put(
     log_entities(connection, origin, stored, removed)
     keep_statistics(connection, (Row, EntityProperty), len(stored))
     return change
-
-
-def entity_of(row: tuple[Any, ...]) -> Entity:
-    """The entity of a row with these columns."""
-    kind, type_, id_, domain, properties = row
-    return Entity(kind, type_, id_, domain, json.loads(properties))

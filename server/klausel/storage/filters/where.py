@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Text, and_, false, func, literal, not_, or
 from klausel.core.conditions.tree import Attribute, Call, Comparison, Computed, ListOf, Literal, Operand
 from klausel.core.conditions.values import Scalar
 from klausel.core.filters.tree import Every, Filter, FilterCondition, InDomains, Missing, NamesDomain, Some
+from klausel.core.policy.roles import top_domain
 from klausel.storage.filters.constructs import Among, IsDomainId, NotAmong
 from klausel.storage.filters.patterns import pattern_of
 from klausel.storage.filters.values import (
@@ -188,7 +189,7 @@ def _in_domains(values: list[Value], domains: list[str]) -> Condition:
     if whole is None:
         return false()
     # The first comparison can use an index.
-    tops = list(dict.fromkeys(domain.partition("/")[0] for domain in domains))
+    tops = list(dict.fromkeys(top_domain(domain) for domain in domains))
     return and_(values[0].is_among("string", tops), Among(whole, domains, "text"))
 
 

@@ -16,10 +16,8 @@ SUBJECTS_IN_LOG_ENTRY = 200
 
 @dataclass(frozen=True, slots=True)
 class StoreChange:
-    """One committed write: the counter before and after it, and the subjects changed; None means perhaps all."""
+    """One committed write: the subjects changed; None means perhaps all."""
 
-    counter_before: int
-    counter_after: int
     subjects: frozenset[str] | None
 
 
@@ -72,4 +70,4 @@ def log_change(connection: Connection, subjects: frozenset[str] | None) -> Store
         connection.execute(delete(Change).where(Change.revision <= forgotten))
     if subjects:
         connection.execute(insert(Change), [{"revision": counter, "subject": subject} for subject in sorted(subjects)])
-    return StoreChange(counter - 1, counter, subjects)
+    return StoreChange(subjects)

@@ -130,22 +130,26 @@ def _in_tests(survey: Survey) -> tuple[dict[str, Place], dict[str, dict[str, Pla
     """The attributes that the requests of tests carry, and the texts that each has, with where each stands first."""
     attributes: dict[str, Place] = {}
     values: dict[str, dict[str, Place]] = {}
+    for root, properties, place in _sent_in_tests(survey):
+        for key, value in properties.items():
+            name = str(Attribute(root, (key,)))
+            attributes.setdefault(name, place)
+            if isinstance(value, str):
+                values.setdefault(name, {}).setdefault(value, place)
+    return attributes, values
+
+
+def _sent_in_tests(survey: Survey) -> Iterator[tuple[str, Mapping[str, object], Place]]:
+    """The properties that tests send, each once, where they are sent first: many tests share those of one person."""
     seen: set[int] = set()
     for test in survey.tests:
         for expectation in test.expectations:
-            request = expectation.request
-            sent = {
-                "subject": request.subject.properties,
-                "resource": request.resource.properties,
-                "context": request.context,
-            }
-            for root, properties in sent.items():
-                if id(properties) in seen:
-                    continue
-                seen.add(id(properties))
-                for key, value in properties.items():
-                    name = str(Attribute(root, (key,)))
-                    attributes.setdefault(name, expectation.place)
-                    if isinstance(value, str):
-                        values.setdefault(name, {}).setdefault(value, expectation.place)
-    return attributes, values
+            request, place = expectation.request, expectation.place
+            for root, properties in (
+                ("subject", request.subject.properties),
+                ("resource", request.resource.properties),
+                ("context", request.context),
+            ):
+                if id(properties) not in seen:
+                    seen.add(id(properties))
+                    yield root, properties, place

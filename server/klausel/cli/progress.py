@@ -1,0 +1,27 @@
+"""Bars for what takes long: on standard error, where somebody watches a terminal, and gone at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, BinaryIO
+
+from tqdm import tqdm
+
+
+def progress(
+    items: Iterable[Any] | None = None,
+    *,
+    unit: str,
+    total: int | None = None,
+    name: str = "",
+    is_short: bool = True,
+    is_quiet: bool = False,
+) -> tqdm[Any]:
+    """A bar over items, or one to be moved on by `update`; numbers stand there `is_short`: 12.3k."""
+    is_off = True if is_quiet else None
+    return tqdm(items, total=total, unit=unit, unit_scale=is_short, disable=is_off, leave=False, desc=name)
+
+
+def lines_of(raw: BinaryIO) -> int:
+    """How many lines a file has from here on, without holding it; the total of a bar over them."""
+    return sum(chunk.count(b"\n") for chunk in iter(lambda: raw.read(1 << 20), b""))
