@@ -13,7 +13,7 @@ import click
 
 from klausel.cli.completion import complete_action, complete_type
 from klausel.cli.formats import format_option
-from klausel.cli.options import at_option, exits_on_problems, open_history, with_note_on
+from klausel.cli.options import at_option, exits_on_problems, open_history, say_commit_at, with_note_on
 from klausel.cli.output import say, say_json
 from klausel.cli.policy_folder import policies_option
 from klausel.core.analysis.other_model import note_on
@@ -101,6 +101,7 @@ def blame(resource_type: str, action: str, at: str | None, policies: Path, write
 
 def _blame(resource_type: str, action: str, policies: Path, at: str | None) -> _Blamed:
     repository, commit, folder = open_history(policies, at)
+    say_commit_at(policies, at, commit.id)
     with closing(repository):
         if at is None and git_address(str(policies)) is None:
             found = read_folder(policies, model_beside(policies, None))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from klausel.cli.output_schemas import DIALECT, Members, Output, form_as_schema
+from klausel.cli.output_schemas import DIALECT, OUTPUTS, Members, Output, form_as_schema
 from klausel.core.records.review_sheet import TO_FILL_IN
 
 _CHECKPOINT: Members = {
@@ -17,6 +17,23 @@ _CHECKPOINT: Members = {
 }
 _OF_ASSIGNMENT = ("subject?", "role?", "domain?", "group?", "from?", "until?")
 _FACTS_OF_SHEETS = ("written at", "role assignments at revision", "policies", "in", "role", "last used by")
+_OF_RECORDS = OUTPUTS["decisions find"].form
+_LINE_OF_DECISIONS: Members = {
+    "time": "string",
+    **{f"{name.removesuffix('?')}?": form for name, form in _OF_RECORDS.items() if name not in ("place", "time")},
+    "shared?": "array",
+    "columns?": ["string"],
+    "decisions?": "array",
+    "dropped?": "integer",
+    "sealed?": {
+        "chain": "string",
+        "first": "integer",
+        "sums": "array",
+        "previous": "string",
+        "recovered?": "integer",
+        "hash": "string",
+    },
+}
 FILES: Mapping[str, Output] = {
     "matrix --facts": Output(
         "what a table is about, of review --facts too", {"version": "integer", "title": "string", "*": "string"}
@@ -42,6 +59,11 @@ FILES: Mapping[str, Output] = {
     ),
     "audit checkpoint": Output("the signed records of the change log", _CHECKPOINT, "lines"),
     "decisions checkpoint": Output("the signed records of the decision log", _CHECKPOINT, "lines"),
+    "serve --decision-log": Output(
+        "a record of a decision, several in decisions with what they share, or how many were dropped",
+        _LINE_OF_DECISIONS,
+        "lines",
+    ),
 }
 """By the command that writes them. A version stands in `version`, or is the number at the end of `format`."""
 

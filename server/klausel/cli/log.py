@@ -15,7 +15,7 @@ from klausel.cli.completion import complete_action, complete_role, complete_type
 from klausel.cli.database_options import database_option
 from klausel.cli.formats import format_option
 from klausel.cli.moments import moment_of
-from klausel.cli.options import accepted_models, at_option, exits_on_problems, open_history
+from klausel.cli.options import accepted_models, at_option, exits_on_problems, open_history, say_commit_at
 from klausel.cli.output import say, say_json, say_lines, say_painted
 from klausel.cli.people_concerned import people_concerned, people_option
 from klausel.cli.policy_folder import policies_option
@@ -195,6 +195,7 @@ def _log(
     database: str | None,
 ) -> Generator[_Told]:
     opened, commit, folder = open_history(policies, at)
+    say_commit_at(policies, at, commit.id)
     with closing(opened) as repository:
         # A commit is loaded for itself, for the one after it, and to be checked, with others in between.
         cache = LoadCache(loadings=3)

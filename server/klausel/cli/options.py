@@ -80,9 +80,17 @@ def load_or_exit(policies: Path, model: Path | None, with_tests: bool = False, a
     """The policy set, `at` a commit if one is named; prints every problem and exits with 1 when there is none."""
     with exits_on_problems(policies, at):
         loaded = open_policies(policies, model, with_tests, at)
-    if at is not None and loaded.commit is not None and is_moment(at.rpartition("@")[2]):
-        say(f"klausel: what was in force at {at} is commit {loaded.commit.id[:12]}", err=True)
+    if loaded.commit is not None:
+        say_commit_at(policies, at, loaded.commit.id)
     return loaded
+
+
+def say_commit_at(policies: Path, at: str | None, commit: str) -> None:
+    """Names the commit that was in force, where a moment asks for it: by `--at`, or in the address of the policies."""
+    address = git_address(str(policies))
+    asked = at if address is None else address.revision
+    if asked is not None and is_moment(asked.rpartition("@")[2]):
+        say(f"klausel: what was in force at {asked} is commit {commit[:12]}", err=True)
 
 
 def open_history(policies: Path, at: str | None) -> tuple[GitRepository, GitCommit, str]:

@@ -54,10 +54,13 @@ def test_a_branch_counts_from_its_merge_on(merged_later: Repository, moment: str
 
 
 def test_the_answer_names_the_commit(merged_later: Repository) -> None:
-    told = klausel("matrix", "--at", "2026-02-01")
-    assert (
-        told.stderr == f"klausel: what was in force at 2026-02-01 is commit {merged_later.git('rev-parse', 'HEAD')[:12]}\n"
-    )
+    commit = merged_later.git("rev-parse", "HEAD")[:12]
+    for command in (["matrix"], ["log"], ["blame", "letter", "burn"]):
+        for moment in ("2026-02-01", "main@2026-02-01"):
+            told = klausel(*command, "--at", moment)
+            assert told.stderr == f"klausel: what was in force at {moment} is commit {commit}\n"
+        told = klausel(*command, "--policies", ".@main@2026-02-01:policies")
+        assert told.stderr == f"klausel: what was in force at main@2026-02-01 is commit {commit}\n"
     found = json.loads(klausel("diff", "2026-01-05T07:01", "2026-02-01", "--format", "json").stdout)
     assert [change["action"] for change in found["changes"]] == ["burn"]
 

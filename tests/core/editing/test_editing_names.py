@@ -91,6 +91,18 @@ def test_a_role_that_had_other_names_keeps_them_all() -> None:
             assert policy.roles.name_now("boss") == policy.roles.name_now("old") == "chief", entry
 
 
+def test_a_role_that_may_be_given_has_its_new_name_in_conditions_and_tests_about_that() -> None:
+    files = files_of(FOLDERS["shipped"])
+    mentions = mentions_in(files)
+    (lead,) = (one for one in mentions if one.is_declaration and (one.kind, one.name) == ("role", "lead"))
+    changed = {
+        file.name: file.content.decode() for file in with_edits(files, edits_to_rename(files, mentions, lead, "head"))
+    }
+    assert 'gives_workspace_role: resource.role in ["manager", "head", "reviewer", "agent"]' in changed["conditions.yaml"]
+    assert "role: lead" not in changed["tests/people_test.yaml"]
+    assert "role: head" in changed["tests/people_test.yaml"]
+
+
 def test_what_cannot_be_renamed_is_refused_with_the_reason() -> None:
     files = files_of(ROOT / "policies")
     mentions = mentions_in(files)

@@ -10,6 +10,7 @@ from typing import Literal
 from klausel.core.conditions.functions import FUNCTIONS
 from klausel.core.conditions.parser import KEYWORDS
 from klausel.core.conditions.tree import ROOTS
+from klausel.core.decisions.role_giving import ROLE_ASSIGNMENT
 from klausel.core.formatting.files import kind_of_file
 from klausel.core.loading.file_schema import (
     FILES,
@@ -52,6 +53,8 @@ _KINDS: Mapping[Naming, Kind] = {
     "action or *": "action",
     "place": "place",
 }
+_ROLE_ASKED = re.compile(r"""\bresource\s*\.\s*role\s*(?:[!=]=|(?:not\s+)?in\b)\s*(\[[^\]]*\]|"[^"]*"|'[^']*')""")
+_QUOTED = re.compile(r"""(["'])([^"'\\]*)\1""")
 _WORD = re.compile(r""""(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^\W\d]\w*(?:\s*\.\s*[^\W\d]\w*)*(?P<call>\s*\()?""")
 _OF_FUNCTIONS = {word for name in FUNCTIONS for word in name.split()}
 _GRANT = re.compile(
@@ -87,9 +90,10 @@ class Mention:
         return not (self.types and other.types) or bool(set(self.types) & set(other.types))
 
 
-def mentions_in(files: Iterable[SourceFile], read: ReadYaml = read_yaml) -> list[Mention]:
+def mentions_in(files: Iterable[SourceFile], read: ReadYaml = read_yaml, with_roles_given: bool = False) -> list[Mention]:
     """All names in these files, sorted by place; a file that cannot be read has none. Never raises.
 
+    Those `with_roles_given` are also the roles in texts of conditions about giving roles, and in their tests.
     `read` gives what `read_yaml` does, where somebody remembers that.
     """
     texts: dict[SourceFile, str] = {}
@@ -105,15 +109,17 @@ def mentions_in(files: Iterable[SourceFile], read: ReadYaml = read_yaml) -> list
     conditions = frozenset(
         key.value for file, root in roots.items() if file.name == CONDITIONS_FILE for key, _ in root.entries
     )
+    given = _roles_given(roots.values()) if with_roles_given else frozenset()
     found: list[Mention] = []
     for file, root in roots.items():
         kind = kind_of_file(file.name)
         if kind is not None:
-            walk = _Walk(conditions, _types_of_things(root) if kind == "test" else {})
+            walk = _Walk(conditions, _types_of_things(root) if kind == "test" else {}, given)
             found += walk.value(root, FILES[kind], ())
+            found += _roles_in_test(root, given) if kind == "test" else ()
     for file, text in texts.items():
         if file.name.startswith(FEATURES_FOLDER) and file.name.endswith(".csv"):
-            found += _in_csv(read_csv(text, file.shown_as)[0], _Walk(conditions, {}))
+            found += _in_csv(read_csv(text, file.shown_as)[0], _Walk(conditions, {}, given))
     return sorted(set(found))
 
 
@@ -130,6 +136,35 @@ def names_in_condition(
                 yield "property", name, word.start()
         elif name in conditions or ("." not in name and name not in KEYWORDS and name not in _OF_FUNCTIONS):
             yield "condition", name, word.start()
+
+
+def _roles_given(roots: Iterable[Fields]) -> frozenset[str]:
+    """The roles that conditions about giving roles can ask for; none where no file declares that roles are given."""
+    declared: set[str] = set()
+    is_given = False
+    for root in roots:
+        roles, types = root.get("roles"), root.get("resource_types")
+        declared |= {key.value for key, _ in roles.entries} if isinstance(roles, Fields) else set()
+        is_given |= isinstance(types, Fields) and types.get(ROLE_ASSIGNMENT) is not None
+    return frozenset(declared) if is_given else frozenset()
+
+
+def _roles_in_condition(text: str, roles: Collection[str]) -> Iterator[tuple[str, int]]:
+    """The roles that a condition compares the role that is given with, each with its offset."""
+    for asked in _ROLE_ASKED.finditer(text) if roles else ():
+        for quoted in _QUOTED.finditer(text, *asked.span(1)):
+            if quoted[2] in roles:
+                yield quoted[2], quoted.start(2)
+
+
+def _roles_in_test(root: Fields, roles: Collection[str]) -> Iterator[Mention]:
+    """The roles that are given in a test file: the property `role` of its resources of that type."""
+    things = root.get("resources")
+    for _, node in things.entries if isinstance(things, Fields) else ():
+        type_, role = (node.get("type"), node.get("role")) if isinstance(node, Fields) else (None, None)
+        is_given = isinstance(type_, Text) and type_.value == ROLE_ASSIGNMENT
+        if is_given and isinstance(role, Text) and role.value in roles:
+            yield _mention(role, 0, role.value, "role")
 
 
 def _types_of_things(root: Fields) -> dict[str, str]:
@@ -164,6 +199,7 @@ class _Walk:
 
     conditions: Collection[str]
     things: Mapping[str, str]
+    roles_given: Collection[str] = ()
 
     def value(self, node: Node | None, value: Value, types: tuple[str, ...]) -> Iterator[Mention]:
         match value:
@@ -202,6 +238,9 @@ class _Walk:
             for kind, word, offset in names_in_condition(name, self.conditions):
                 of = types if word.startswith("resource.") else ()
                 yield _mention(text, offset, word, kind, of)
+            if not types or ROLE_ASSIGNMENT in types:
+                for role, offset in _roles_in_condition(name, self.roles_given):
+                    yield _mention(text, offset, role, "role")
         elif naming in _KINDS and name and (name != EVERY or naming == "place"):
             kind_ = _KINDS[naming]
             declared = declares or naming in ("new condition",)

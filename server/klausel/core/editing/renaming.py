@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
-from klausel.core.editing.mentions import Mention
+from klausel.core.editing.mentions import Mention, mentions_in
 from klausel.core.loading.load import ROLES_FILE, SourceFile
 from klausel.core.policy.roles import ANYONE
 from klausel.core.terms.identifiers import ROLE_CHARACTERS, is_name, is_type_or_action
@@ -37,7 +37,7 @@ def edits_to_rename(files: Collection[SourceFile], mentions: Iterable[Mention], 
 
     A role keeps its old name under `was`, so that stored role assignments go on counting.
     """
-    mentions = list(mentions)
+    mentions = mentions_in(files, with_roles_given=True) if one.kind == "role" else list(mentions)
     _check_name(one, new, mentions)
     same = [other for other in mentions if other.is_same(one)]
     declared = [other for other in same if other.is_declaration]
