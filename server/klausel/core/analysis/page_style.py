@@ -68,7 +68,8 @@ FILTER = """<p id="filter" hidden><label>Show only rows with <input type="search
 """Shows, as somebody types, the rows that have every word; stands behind the tables, and moves above the first of them."""
 
 _LONG = re.compile(r"\S{17,}")
-_PART = re.compile(r"[^@./_:-]*[@./_:-]+|[^@./_:-]+")
+_PART = re.compile(r"\d{4}-\d\d-\d\d[T@./_:-]*|[^@./_:-]*[@./_:-]+|[^@./_:-]+")
+"""A part of a long text, with the signs behind it; a day is one part."""
 _LONGEST_PART = 24
 _MANY = 12
 

@@ -42,7 +42,7 @@ def orphan_problems(roles: RoleModel, orphaned: Iterable[StoredRole], roles_file
         held_by = f"{number} stored role assignment{' has' if number == 1 else 's have'}"
         message = f'{held_by} the role "{role}", {why_orphaned(roles, role)}, so whoever holds it would be locked out'
         near = misspelt_role(role, roles.roles) if role not in roles.roles else None
-        meant = f'did you mean "{near}"? ' if near else ""
-        hint = f"{meant}Write was: {role} below the role that it is now, or move its holders with klausel assignments rename-role"
+        meant = f'did you mean "{near}"? Write' if near else "write"
+        hint = f"{meant} was: {role} below the role that it is now, or move its holders with klausel assignments rename-role"
         problems.append(Problem(Place(roles_file, 1, 1), "orphaned-assignments", message, hint))
     return tuple(problems)

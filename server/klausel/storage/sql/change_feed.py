@@ -22,8 +22,7 @@ from klausel.storage.sql.tables import CHANNEL
 HEARTBEATS_PER_STALENESS = 4
 MOST_SECONDS_PER_HEARTBEAT = 1.0
 SECONDS_BETWEEN_READINGS = 0.02
-"""A storm of notifications is read in pieces of so long; the first is read at once. Every worker reads, so short pieces cost
-the database much of what it needs for the writes themselves."""
+"""A storm of notifications is read in pieces of so long; the first is read at once. Every worker of every replica reads."""
 SECONDS_BEFORE_ANOTHER_TRY = 0.25
 MOST_TRIES_TO_CATCH_UP = 100
 
