@@ -118,11 +118,20 @@ def create_flask_app(service: Service, metrics: Metrics | None = None, counted: 
 
 
 def create_service(settings: Settings) -> Service:
-    """The parts behind the routes."""
+    """The parts behind the routes; where one cannot be made, the database is left."""
     # One for all that ends: decisions, who may give roles, keys, tokens and sign-ins.
     clock = SteadyClock()
     engine = open_database(settings.database, database_limits(settings))
     store = AssignmentStore(engine, clock.seconds, open_feed(settings, engine))
+    try:
+        return _service_over(settings, store, clock)
+    except BaseException:
+        store.close()
+        raise
+
+
+def _service_over(settings: Settings, store: AssignmentStore, clock: SteadyClock) -> Service:
+    engine = store.engine
     live = LivePolicy(
         _source_of(settings),
         partial(EffectiveRolesCache, store),

@@ -7,9 +7,11 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -22,11 +24,14 @@ from storage_people import ROLES, row
 from versions import batch
 from werkzeug.test import Client
 
+from klausel.app import create_service
 from klausel.core.terms.caller import Caller
+from klausel.core.terms.problem import PolicyError
 from klausel.service import authentication
 from klausel.service.authentication import ApiKeys, Unauthenticated
 from klausel.service.effective_roles_cache import EffectiveRolesCache
 from klausel.service.role_assignments import marks_of_writes
+from klausel.settings import Settings
 from klausel.storage.assignments.store import AssignmentStore
 from klausel.storage.callers.keys import KeyStore
 from klausel.storage.schema import open_database, upgrade_database
@@ -138,6 +143,14 @@ def test_while_the_feed_is_cut_each_key_is_looked_up(
         known.caller_of(token)
 
 
+def test_a_service_that_cannot_start_follows_nothing(postgresql_schema_url: str, tmp_path: Path) -> None:
+    (tmp_path / "roles.yaml").write_text("roles: {}\nrols: {}\n")
+    before = threading.active_count()
+    with pytest.raises(PolicyError):
+        create_service(Settings(database=postgresql_schema_url, policies=str(tmp_path)))
+    wait_for(lambda: threading.active_count() <= before, "the feed goes on")
+
+
 def test_plain_sql_is_seen(replica_of: Callable[..., Replica], postgresql_schema_url: str) -> None:
     here = replica_of()
     here.store.write(ROLES, [ADMIN, USER, LEAD], [])
@@ -222,7 +235,10 @@ def test_an_answer_found_while_nothing_was_trusted_is_not_told_when_it_is_again(
 
 PAUSED = """
 import sys, time
+from klausel.app import create_service
 from klausel.core.terms.caller import Caller
+from klausel.core.terms.problem import PolicyError
+from klausel.settings import Settings
 from klausel.service import authentication
 from klausel.service.authentication import ApiKeys, Unauthenticated
 from klausel.service.role_assignments import marks_of_writes

@@ -153,8 +153,6 @@ def _contained(container: Text, node: Node | None, problems: ProblemList) -> Ite
     if not isinstance(node, Fields):
         yield from ((container, text, None) for text in problems.texts(node, "contains"))
         return
-    if not node.entries:
-        problems.add(node.place, "wrong-kind", "contains names no role", "name at least one, or leave it out")
     for name, value in node.entries:
         fields = problems.fields(value, f"the contained role {name.value}")
         if fields is None:
