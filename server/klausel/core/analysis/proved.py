@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from klausel.core.analysis.budget import MOST_STEPS, Budget
@@ -122,12 +122,24 @@ def _known(
     proof = Proof(policy, invariant, remembered, +grantees)
     if proof.names != earlier.names:
         return _proved(proof, policy, invariant)
-    touched = {part for part in parts_of(invariant) if not set(things).isdisjoint(part)}
-    touched |= {part for part in earlier.broken if earlier.proofs[part].like in touched}
-    again = dict(proof.of(part for part in parts_of(invariant) if part in touched))
-    proofs = {part: again.get(part) or earlier.proofs[part] for part in parts_of(invariant)}
+    again = dict(proof.of(_parts_to_go_through(invariant, earlier, things)))
+    if invariant.things == earlier.invariant.things:
+        proofs = earlier.proofs | again
+    else:
+        proofs = {part: again.get(part) or earlier.proofs[part] for part in parts_of(invariant)}
     broken = {part: blamed for part, blamed in earlier.broken.items() if part in proofs and part not in again}
     return _Known(invariant, grantees, proof.names, proofs, broken | _broken(policy, proofs, again))
+
+
+def _parts_to_go_through(invariant: Invariant, earlier: _Known, things: Sequence[Thing]) -> Sequence[Part]:
+    """The parts of an invariant that these of its things concern, and those that are alike one of them; in the order of all."""
+    if len(parts_of(invariant)) != len(invariant.things):
+        return [part for part in parts_of(invariant) if not set(things).isdisjoint(part)]
+    touched = {(thing,): None for thing in things}
+    alike = [part for part in earlier.broken if earlier.proofs[part].like in touched and part not in touched]
+    if not alike:
+        return list(touched)
+    return [part for part in parts_of(invariant) if part in touched or part in alike]
 
 
 def _proved(proof: Proof, policy: PolicySet, invariant: Invariant) -> _Known:
@@ -209,6 +221,11 @@ class _Changed:
     def grantees(self, known: _Known, invariant: Invariant, things: Iterable[Thing]) -> Counter[str]:
         """For each grantee the things that a grant for it is about now, these being the only ones with other grants."""
         found = known.grantees.copy()
+        if invariant.things == known.invariant.things:
+            for thing in dict.fromkeys(things):
+                found.subtract(grantees_about(self._before, (thing,)))
+                found.update(grantees_about(self._after, (thing,)))
+            return found
         now, then = set(invariant.things), set(known.invariant.things)
         for thing in {*things, *(then - now)}:
             if thing in then:
