@@ -70,10 +70,9 @@ def keep_statistics(connection: Connection, models: Sequence[type[Base]], writte
     changed = text(
         "SELECT coalesce(bool_or(n_mod_since_analyze > greatest(:rows, n_live_tup / 2)), false) FROM pg_stat_user_tables "
         "WHERE relid = to_regclass(:table)"
-    )
-    if written < ROWS_PER_STEP:
-        if not connection.execute(changed, {"rows": ROWS_PER_STEP, "table": names[0]}).scalar_one():
-            return False
+    ).bindparams(rows=ROWS_PER_STEP, table=names[0])
+    if written < ROWS_PER_STEP and not connection.execute(changed).scalar_one():
+        return False
     for name in names:
         connection.exec_driver_sql(f"ANALYZE {name}")
     return True
@@ -88,15 +87,19 @@ def mark_visible(engine: Engine, models: Sequence[type[Base]]) -> None:
     if engine.dialect.name != "postgresql":
         return
     names = ", ".join(model.__tablename__ for model in models)
-    with suppress(StorageError), access_of(engine).writing(), explained_errors(engine):
-        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            if access_of(engine).limits.write_seconds is not None:
-                connection.exec_driver_sql(f"SET statement_timeout = {_MILLISECONDS_IN_A_SERVICE}")
-            try:
-                # Dead rows are left to its own cleaner, and what others clean at the moment to them.
-                connection.exec_driver_sql(f"VACUUM (SKIP_LOCKED, INDEX_CLEANUP false, TRUNCATE false) {names}")
-            finally:
-                connection.exec_driver_sql("RESET statement_timeout")
+    with (
+        suppress(StorageError),
+        access_of(engine).writing(),
+        explained_errors(engine),
+        engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection,
+    ):
+        if access_of(engine).limits.write_seconds is not None:
+            connection.exec_driver_sql(f"SET statement_timeout = {_MILLISECONDS_IN_A_SERVICE}")
+        try:
+            # Dead rows are left to its own cleaner, and what others clean at the moment to them.
+            connection.exec_driver_sql(f"VACUUM (SKIP_LOCKED, INDEX_CLEANUP false, TRUNCATE false) {names}")
+        finally:
+            connection.exec_driver_sql("RESET statement_timeout")
 
 
 def _table(model: type[Base]) -> Table:
