@@ -12,7 +12,6 @@ from klausel.core.terms.problem import Place, Problem
 _TOGETHER = {
     "requires-role-above": "; add a row before it that gives one",
     "separate-roles": "; leave one of the two rows out",
-    "group-chain": "; leave one of these memberships out",
 }
 """How to fix what the rules forbid, where the message does not say it, by rule."""
 _QUOTES = frozenset("“”„‟«»\"'")

@@ -178,7 +178,10 @@ def fault_in_chains(rows: RowsBySubject, starts: Iterable[str]) -> tuple[str, tu
         shown = " → ".join(chain)
         if chain[-1] in chain[:-1]:
             return "group-circle", chain, f"{chain[-1]} would be in itself: {shown}; leave one of these memberships out"
-        return "group-chain", chain, f"groups would be in groups more than {LONGEST_GROUP_CHAIN} deep: {shown}"
+        message = (
+            f"groups would be in groups more than {LONGEST_GROUP_CHAIN} deep: {shown}; leave one of these memberships out"
+        )
+        return "group-chain", chain, message
     return None
 
 
