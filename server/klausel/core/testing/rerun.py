@@ -107,7 +107,7 @@ class _Changed:
 def _said(policy: PolicySet, question: Question) -> list[tuple[object, ...]]:
     """What the grants about a question say, wherever they stand and however they are explained."""
     grants = policy.grants_about(*question)
-    return [(grant.effect, grant.grantee, grant.scope, grant.condition, grant.condition_text) for grant in grants]
+    return [(grant.effect, grant.reach, grant.condition, grant.condition_text) for grant in grants]
 
 
 def _failed(test: PolicyTest, failure: Failure) -> Problem:
