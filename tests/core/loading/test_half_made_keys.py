@@ -102,12 +102,12 @@ def test_every_key_of_every_file_is_documented(table: str) -> None:
 
 def test_a_key_of_a_grant_that_is_declared_and_not_read_is_found(with_key: Callable[..., None]) -> None:
     with_key("expires")
-    assert unread_keys() == {"GRANT": {"expires"}}
+    assert "expires" in unread_keys()["GRANT"]
 
 
 def test_a_further_effect_that_nothing_reads_is_found_and_refused(with_key: Callable[..., None]) -> None:
     with_key("permit", one_of=("permit",))
-    assert unread_keys() == {"GRANT": {"permit"}}
+    assert "permit" in unread_keys()["GRANT"]
     assert load(features__x=b"grants:\n  - {permit: lead, to: edit, resource: quiz}\n").policy is None
 
 
