@@ -68,7 +68,7 @@ BROKEN_WORDS = """
 const broken = [], walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), range = document.createRange();
 for (let node; (node = walk.nextNode()); ) {
   if (!node.parentElement.closest("table")) continue;
-  for (const word of node.data.matchAll(/[\\p{L}\\p{N}_]+/gu)) {
+  for (const word of node.data.matchAll(/\\d{4}-\\d\\d-\\d\\d|[\\p{L}\\p{N}_]+/gu)) {
     if (node.parentElement.matches(".long")) continue;
     range.setStart(node, word.index);
     range.setEnd(node, word.index + word[0].length);

@@ -138,5 +138,12 @@ def test_a_policy_that_uses_such_a_key_is_refused(with_key: Callable[..., None])
     assert [(problem.id, problem.place.line, problem.place.column) for problem in result.problems] == [("unread-key", 2, 45)]
 
 
+def test_beside_an_error_in_another_file_no_key_is_told_to_be_unread() -> None:
+    broken = b"resource_types: {memo: {actions: [view]}}\ngrants:\n    to: view\n  - {allow: lead}\n"
+    asked = KINDS.replace(b"type: billing", b"type: memo, undeclared: true")
+    found = {problem.id for problem in load(features__memo=broken, tests__kinds_test=asked).problems}
+    assert found == {"yaml-syntax"}
+
+
 def test_what_is_read_refuses_nothing() -> None:
     assert load(invariants=THINGS, features__together=TOGETHER, tests__kinds_test=KINDS).policy is not None

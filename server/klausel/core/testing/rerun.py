@@ -42,7 +42,8 @@ class Rerun:
         `model` is the text of the model that decides; None where it is one that may look at more than the grants in question.
         """
         changed = None if model is None or self._before is None else _Changed.between(*self._before, policy, model)
-        before, self._ran = self._ran, {}
+        # Where this run ends half way, the next one knows nothing.
+        before, self._ran, self._before = self._ran, {}, None
         resolved_roles = ResolvedRoles(policy)
         found: list[Problem] = []
         for test in tests:
