@@ -243,7 +243,9 @@ WRITERS_OF_CSV = {
 }
 
 
-@pytest.mark.parametrize("name", sorted({*CSV_FILES, *(name for name, all_ in FORMATS.items() if "csv" in all_)} - {"compile"}))
+@pytest.mark.parametrize(
+    "name", sorted({*CSV_FILES, *(name for name, all_ in FORMATS.items() if "csv" in all_)} - {"compile"})
+)
 def test_no_cell_of_csv_is_a_formula_and_its_first_line_names_the_columns(
     name: str, klausel: Klausel, worked_on: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
