@@ -20,7 +20,7 @@ from flask.views import MethodView
 from sqlalchemy import ColumnElement
 
 from klausel.client import Action, CallFailed, Klausel, Resource, Subject
-from klausel.guarding import MARK, UNDECIDED, Guarded, Refusal, Who, check_decision, check_subject, no_answer
+from klausel.guarding import MARK, Guarded, Refusal, Who, check_decision, check_subject, no_answer, undecided
 from klausel.sqlalchemy import where
 
 __all__ = ["Guard"]
@@ -55,7 +55,7 @@ class Guard(Guarded):
             if request.method == "OPTIONS" and getattr(rule, "provide_automatic_options", False):
                 return
             if not _says_that_it_asks(app.view_functions[rule.endpoint]):
-                self._refuse(Refusal(403, UNDECIDED))
+                self._refuse(undecided(f'the view "{rule.endpoint}"'))
 
         app.before_request(check_view)
 
@@ -91,7 +91,7 @@ class Guard(Guarded):
         def asking(*arguments: Any, **named: Any) -> Any:
             answer = current_app.ensure_sync(view)(*arguments, **named)
             if not g.get(_DECIDED, False):
-                self._refuse(Refusal(403, UNDECIDED))
+                self._refuse(undecided(f'the view "{request.endpoint}"'))
             return answer
 
         setattr(asking, MARK, True)

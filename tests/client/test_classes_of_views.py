@@ -102,3 +102,10 @@ def test_a_guard_for_a_whole_class_says_where_it_belongs(browser: FlaskClient) -
     browser.application.testing = True
     with pytest.raises(TypeError, match="put it above each method of AsAWhole instead"):
         browser.get("/asawhole/q1", headers={"X-User": "ann"})
+
+
+def test_the_log_names_the_view_that_asks_nobody(browser: FlaskClient, caplog: pytest.LogCaptureFixture) -> None:
+    assert browser.get("/forgotten/q1", headers={"X-User": "leo"}).status_code == 403
+    (told,) = (record.getMessage() for record in caplog.records if record.name == "klausel.guarding")
+    assert told.startswith('the view "Forgotten" was refused')
+    assert told.endswith("let a guard stand before it, or say that it is public")
