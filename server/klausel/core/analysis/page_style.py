@@ -33,7 +33,7 @@ th, td {{ text-align: left; vertical-align: top; padding: .3rem var(--s);
 th {{ background: var(--head); }} code {{ font-size: .9em; }} .long, td > code {{ overflow-wrap: anywhere; }}
 td:has(.long) {{ min-width: 10ch; }} .many td {{ padding: .3rem .2rem; }}
 .day {{ white-space: nowrap; }}
-h1, p, dd, li {{ overflow-wrap: break-word; }}
+h1, h2, p, dd, li {{ overflow-wrap: break-word; }}
 .many th {{ writing-mode: vertical-rl; vertical-align: bottom; white-space: nowrap; padding: var(--s) 0; }}
 td.more {{ color: var(--yes); font-weight: 600; }} td.less {{ color: var(--bad); font-weight: 600; }}
 td.both {{ color: var(--when); font-weight: 600; }}
