@@ -15,8 +15,6 @@ from klausel.storage.sql.tables import Base
 ROWS_PER_STEP = 5_000
 _WORTH_A_LOOK = 50
 _KIB_FOR_MANY_ROWS = 200_000
-_MILLISECONDS_IN_A_SERVICE = 1_000
-"""A caller waits for it there; the pages that were marked by then stay marked."""
 
 
 def insert_rows(connection: Connection, model: type[Base], names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
@@ -93,13 +91,9 @@ def mark_visible(engine: Engine, models: Sequence[type[Base]]) -> None:
         explained_errors(engine),
         engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection,
     ):
-        if access_of(engine).limits.write_seconds is not None:
-            connection.exec_driver_sql(f"SET statement_timeout = {_MILLISECONDS_IN_A_SERVICE}")
-        try:
-            # Dead rows are left to its own cleaner, and what others clean at the moment to them.
-            connection.exec_driver_sql(f"VACUUM (SKIP_LOCKED, INDEX_CLEANUP false, TRUNCATE false) {names}")
-        finally:
-            connection.exec_driver_sql("RESET statement_timeout")
+        # Dead rows are left to its own cleaner, and what others clean at the moment to them. In a service it may take as long as
+        # a write. A shorter limit could only be set for the session, which behind a pooler is somebody else's next.
+        connection.exec_driver_sql(f"VACUUM (SKIP_LOCKED, INDEX_CLEANUP false, TRUNCATE false) {names}")
 
 
 def _table(model: type[Base]) -> Table:
