@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, event, text
 from stored_entities import todo, todo_policy
 
 from klausel.core.policy.assignment import Assignment
@@ -13,6 +13,7 @@ from klausel.storage.assignments import store as assignment_store
 from klausel.storage.assignments.store import AssignmentStore
 from klausel.storage.entities.store import EntityStore
 from klausel.storage.schema import open_database
+from klausel.storage.sql import many_rows
 from klausel.storage.sql.access import Limits
 from klausel.storage.sql.many_rows import ROWS_PER_STEP, mark_visible
 from klausel.storage.sql.tables import CasbinRule
@@ -59,6 +60,19 @@ def test_many_role_assignments_are_found_by_indexes_alone(
     assert store.import_rows(POLICY.roles, rows).added == 100
     assert marked(store.engine) == {"casbin_rule"}
     store.close()
+
+
+def test_a_service_leaves_very_many_pages_to_the_cleaner(
+    postgresql_schema_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(many_rows, "_MOST_PAGES_IN_A_SERVICE", 0)
+    engine = open_database(postgresql_schema_url, IN_A_SERVICE)
+    statements: list[str] = []
+    event.listen(engine, "before_cursor_execute", lambda *told: statements.append(told[2]))
+    EntityStore(engine).write(POLICY, [todo(str(number), "acme") for number in range(ROWS_PER_STEP)])
+    assert "pg_class" in statements[-1]
+    assert not any(statement.startswith("VACUUM") for statement in statements)
+    engine.dispose()
 
 
 def test_nobody_waits_for_it(postgresql_schema_url: str) -> None:

@@ -15,8 +15,8 @@ from klausel.storage.sql.tables import Base
 ROWS_PER_STEP = 5_000
 _WORTH_A_LOOK = 50
 _KIB_FOR_MANY_ROWS = 200_000
-_MILLISECONDS_IN_A_SERVICE = 1_000
-"""A caller waits for it there; the pages that were marked by then stay marked."""
+_MOST_PAGES_IN_A_SERVICE = 50_000
+"""A caller waits for it there: about half a second."""
 
 
 def insert_rows(connection: Connection, model: type[Base], names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
@@ -86,20 +86,21 @@ def mark_visible(engine: Engine, models: Sequence[type[Base]]) -> None:
     """
     if engine.dialect.name != "postgresql":
         return
-    names = ", ".join(model.__tablename__ for model in models)
+    names = [model.__tablename__ for model in models]
     with (
         suppress(StorageError),
         access_of(engine).writing(),
         explained_errors(engine),
         engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection,
     ):
-        if access_of(engine).limits.write_seconds is not None:
-            connection.exec_driver_sql(f"SET statement_timeout = {_MILLISECONDS_IN_A_SERVICE}")
-        try:
-            # Dead rows are left to its own cleaner, and what others clean at the moment to them.
-            connection.exec_driver_sql(f"VACUUM (SKIP_LOCKED, INDEX_CLEANUP false, TRUNCATE false) {names}")
-        finally:
-            connection.exec_driver_sql("RESET statement_timeout")
+        unmarked = text(
+            "SELECT coalesce(sum(relpages - relallvisible), 0) FROM pg_class WHERE oid = ANY (CAST(:names AS regclass[]))"
+        )
+        is_in_a_service = access_of(engine).limits.write_seconds is not None
+        if is_in_a_service and connection.execute(unmarked, {"names": names}).scalar_one() > _MOST_PAGES_IN_A_SERVICE:
+            return
+        # Dead rows are left to its own cleaner, and what others clean at the moment to them.
+        connection.exec_driver_sql(f"VACUUM (SKIP_LOCKED, INDEX_CLEANUP false, TRUNCATE false) {', '.join(names)}")
 
 
 def _table(model: type[Base]) -> Table:
