@@ -81,7 +81,7 @@ class Question:
         relevant = self.grantees & frozenset(names)
         if self.allowed_names.isdisjoint(relevant):
             return NEVER
-        key = (relevant, subject if self._ids_differ or subject is None else subject[0])
+        key = (relevant, subject if self.ids_differ or subject is None else subject[0])
         kept = self._kept.get(key)
         if kept is None:
             if len(self._kept) >= MOST_KEPT:
@@ -110,7 +110,7 @@ class Question:
         return {**self.known, Attribute("subject", ("type",)): (type_,), Attribute("subject", ("id",)): (id_,)}
 
     @cached_property
-    def _ids_differ(self) -> bool:
+    def ids_differ(self) -> bool:
         """Whether two subjects of one type can get different answers: an id is compared with more than what is not known."""
         id_ = Attribute("subject", ("id",))
         known = {*self.known, Attribute("subject", ("type",))}
