@@ -112,6 +112,13 @@ def test_what_looks_back_says_so_too(folder: Path) -> None:
         assert json.loads(run(*command, "--format", "json").stdout)["not_for_model"] == digest(folder)
 
 
+def test_processes_that_help_take_the_model_that_was_accepted(folder: Path) -> None:
+    (folder / "decisions.jsonl").write_text("", encoding="utf-8")
+    for command in ("replay", "unused"):
+        result = run(command, "decisions.jsonl", "--processes", "2", "--accept-model", digest(folder))
+        assert result.exit_code == 0, result.output
+
+
 def test_a_changed_matcher_may_be_anything_and_fails_a_comparison(folder: Path) -> None:
     other = (folder / "model.conf").read_text()
     Repository(folder).commit({"model.conf": (ROOT / "model.conf").read_text()})

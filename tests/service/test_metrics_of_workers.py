@@ -7,8 +7,10 @@ import os
 import re
 import signal
 import subprocess
+import time
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,7 @@ from ports import free_port, wait_until
 from prometheus_client.parser import text_string_to_metric_families
 from test_processes_end import start, workers_of
 
-from klausel.api.shared_metrics import SharedMetrics
+from klausel.api.shared_metrics import SECONDS_BETWEEN_WRITINGS, SharedMetrics
 
 __all__ = ["start"]
 
@@ -60,6 +62,57 @@ def test_one_scrape_tells_of_all_workers_and_forgets_those_that_died(
         return killed not in now and len(now) == 2
 
     wait_until(is_replaced, "the dead worker is still told, or the new one is not")
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="child processes are looked up in /proc")
+def test_what_killed_workers_counted_is_neither_lost_nor_told_lower(start: Callable[[int], subprocess.Popen[bytes]]) -> None:
+    port, asked = free_port(), 0
+    parent = start(port)
+    for _ in range(3):
+        wait_until(lambda: len(workers_of(parent.pid)) == 2, "there are not two workers")
+        for _ in range(20):
+            with suppress(OSError):
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/policy", timeout=5).close()
+                asked += 1
+        time.sleep(1.5 * SECONDS_BETWEEN_WRITINGS)
+        os.kill(min(workers_of(parent.pid)), signal.SIGKILL)
+        told = 0.0
+        give_up_at = time.monotonic() + 3 * SECONDS_BETWEEN_WRITINGS
+        while time.monotonic() < give_up_at:
+            with suppress(OSError):
+                (found,) = re.findall(
+                    r'^klausel_requests_total\{route="/v1/policy",status="200"\} (\S+)', scraped(port), re.M
+                )
+                assert float(found) >= told
+                told = float(found)
+        assert told == asked
+
+
+def test_what_ended_is_added_once_though_who_adds_it_is_killed_in_between(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    counted = [
+        ["klausel_x", "What.", "counter", [["klausel_x_total", {}, 3]]],
+        ["klausel_y", "", "gauge", [["klausel_y", {}, 1]]],
+    ]
+    shared = SharedMetrics(tmp_path, list)
+    (tmp_path / f"{gone.pid}.json").write_text(json.dumps(counted))
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", lambda self: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            list(shared.of_all())
+    for _ in range(2):
+        told = {family.name: [sample.value for sample in family.samples] for family in shared.of_all()}
+        assert (told["klausel_x"], "klausel_y" in told) == ([3], False)
+    # Another process may have had the same id.
+    (tmp_path / f"{gone.pid}.json").write_text(json.dumps(counted))
+    assert [family.samples[0].value for family in shared.of_all() if family.name == "klausel_x"] == [6]
+    # Also this one, before it writes for the first time.
+    (tmp_path / f"{os.getpid()}.json").write_text(json.dumps(counted))
+    SharedMetrics(tmp_path, list).start()
+    assert [family.samples[0].value for family in shared.of_all() if family.name == "klausel_x"] == [9]
 
 
 def test_what_others_left_half_or_broken_is_passed_over(tmp_path: Path) -> None:

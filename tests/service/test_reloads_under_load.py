@@ -17,6 +17,7 @@ from contextlib import AbstractContextManager, closing, contextmanager, nullcont
 from functools import partial
 from itertools import cycle
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from serving import Served
@@ -101,6 +102,14 @@ def test_threads_are_answered_by_one_version_at_a_time_while_a_hundred_reloads_g
 # --- Worker processes -------------------------------------------------------------------------------------------------
 
 
+class Told(NamedTuple):
+    """By process, the digest in force and when it was known to be that; and how often both read the files, by what came of it."""
+
+    digests: dict[str, str]
+    confirmed: dict[str, float]
+    reloads: dict[str, float]
+
+
 class Running:
     """`klausel serve` with two worker processes."""
 
@@ -129,19 +138,23 @@ class Running:
         assert status == 200, body
         return [told["decision"] for told in json.loads(body)["evaluations"]]
 
-    def metrics(self) -> dict[str, dict[str, str]]:
-        """By process, the digest in force and the counts of reloads; asked until both workers tell of this moment."""
+    def metrics(self) -> Told:
+        """What one scrape tells, asked until both workers tell of this moment."""
         began = time.time()
-        found: dict[str, dict[str, str]] = {}
-        while len(found) < 2:
+        while True:
             assert time.time() < began + SECONDS_TO_FOLLOW, self.log
             text = self.ask("GET", "/metrics")[1].decode()
-            for process, seconds in re.findall(r'metrics_timestamp_seconds\{process="(\d+)"\} ([\d.e+]+)', text):
-                if float(seconds) >= began:
-                    counts = dict(re.findall(rf'reloads_total\{{process="{process}",result="(\w+)"\}} ([\d.]+)', text))
-                    info = re.findall(rf'policy_info\{{[^}}]*process="{process}"[^}}]*\}}', text)[0]
-                    found[process] = {"digest": re.findall('files_digest="([^"]+)"', info)[0], **counts}
-        return found
+            told_at = [float(seconds) for seconds in re.findall(r"metrics_timestamp_seconds\{.*\} (\S+)", text)]
+            if len(told_at) == 2 and min(told_at) >= began:
+                infos = re.findall(r"policy_info\{(.*)\}", text)
+                labels = [dict(re.findall(r'(\w+)="([^"]*)"', info)) for info in infos]
+                counts = re.findall(r'reloads_total\{result="(\w+)"\} (\S+)', text)
+                confirmed = re.findall(r'confirmed_timestamp_seconds\{process="(\d+)"\} (\S+)', text)
+                return Told(
+                    {one["process"]: one["files_digest"] for one in labels},
+                    {process: float(seconds) for process, seconds in confirmed},
+                    {result: float(count) for result, count in counts},
+                )
 
     def wait_until(self, holds: Callable[[], bool]) -> None:
         give_up_at = time.monotonic() + SECONDS_TO_FOLLOW
@@ -217,45 +230,43 @@ def test_worker_processes_answer_by_one_version_at_a_time_while_a_hundred_reload
         quizzes_file.write_text(quizzes("B") + "# the last\n")
         _, body = running.ask("POST", "/v1/policy:reload")
         digest = json.loads(body)["files_digest"]
-        running.wait_until(lambda: {told["digest"] for told in running.metrics().values()} == {digest})
+        running.wait_until(lambda: set(running.metrics().digests.values()) == {digest})
         for _ in range(10):
             assert running.decisions() == ANSWERS["B"]
     readers.check()
-    for counts in running.metrics().values():
-        assert float(counts["taken"]) > 1
-        assert float(counts["refused"]) > 1
+    counts = running.metrics().reloads
+    assert counts["taken"] > 2
+    assert counts["refused"] > 2
     assert running.process.poll() is None
 
 
 def test_a_saved_file_reaches_every_worker_without_a_word(running: Running, quizzes_file: Path) -> None:
     quizzes_file.write_text(quizzes("B"))
-    running.wait_until(lambda: all(float(told["taken"]) == 1 for told in running.metrics().values()))
+    running.wait_until(lambda: running.metrics().reloads["taken"] == 2)
     assert running.decisions() == ANSWERS["B"]
-    for process in running.metrics():
+    for process in running.metrics().digests:
         assert len(re.findall(rf"INFO \[{process}\] policies taken: 3 grants, sha256:", running.log)) == 1
 
 
 def test_sighup_refreshes_every_worker_and_starts_none_anew(running: Running, quizzes_file: Path) -> None:
     before = running.metrics()
-    counted = {process: float(told["unchanged"]) for process, told in before.items()}
+    told_at = time.time()
     running.process.send_signal(signal.SIGHUP)
-    running.wait_until(
-        lambda: all(float(told["unchanged"]) > counted[process] for process, told in running.metrics().items())
-    )
+    running.wait_until(lambda: min(running.metrics().confirmed.values()) > told_at)
     quizzes_file.write_text(quizzes("B", "is no YAML"))
     running.process.send_signal(signal.SIGHUP)
-    running.wait_until(lambda: all(float(told["refused"]) == 1 for told in running.metrics().values()))
+    running.wait_until(lambda: running.metrics().reloads["refused"] == 2)
     assert running.decisions() == ANSWERS["A"]
     assert json.loads(running.ask("GET", "/readyz")[1])["status"] == "ready"
     assert json.loads(running.ask("GET", "/readyz")[1])["refused"]["count"] >= 1
-    assert running.metrics().keys() == before.keys()
+    assert running.metrics().digests.keys() == before.digests.keys()
     assert "policies refused, the last good ones stay in force: policies/features/quizzes.yaml:7:" in running.log
     assert running.process.poll() is None
 
 
 def test_a_storm_of_sighups_stops_no_worker_from_following_its_files(running: Running, quizzes_file: Path) -> None:
     """A handler of signals is itself interrupted by the next one."""
-    processes = [running.process.pid, *map(int, running.metrics())]
+    processes = [running.process.pid, *map(int, running.metrics().digests)]
 
     def send_many(process: int) -> None:
         for _ in range(8000):
@@ -267,5 +278,5 @@ def test_a_storm_of_sighups_stops_no_worker_from_following_its_files(running: Ru
     for sender in senders:
         sender.join()
     quizzes_file.write_text(quizzes("B"))
-    running.wait_until(lambda: all(float(told["taken"]) == 1 for told in running.metrics().values()))
+    running.wait_until(lambda: running.metrics().reloads["taken"] == 2)
     assert running.process.poll() is None

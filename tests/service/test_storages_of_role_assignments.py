@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -61,7 +61,7 @@ class InMemory:
     def entities(self, keys: Sequence[EntityKey]) -> list[tuple[Entity, int]]:
         return []
 
-    def data_version(self) -> tuple[int, int]:
+    def data_version(self) -> Hashable:
         raise AssertionError("asked though it tells no changes")
 
     def revision(self) -> str:

@@ -109,6 +109,7 @@ OF_FEW_THINGS = {
     "service.tally.Tally": "counts, by what the program counts",
     "service.tally._OfThread": "counts, by what the program counts",
     "storage.decision_log.unpacked.UnpackedFiles": "by the files that are there, for one reading",
+    "storage.sql.wal_header._mapped": "what is open now",
     "storage.git.kept_answers.KeptAnswers": "for one command, by commit; its file starts again when it is full",
     "storage.git.line_history.LineHistory": "for one answer, by the files of one commit",
 }

@@ -26,7 +26,10 @@ SECONDS_FOR_THE_DATABASE = 0.3
 
 
 class Metrics(Collector):
-    """What is told of one service; with a `folder` that its workers share, of all of them."""
+    """What is told of one service; with a `folder` that its workers share, of all of them.
+
+    Counters have no label for the process, so they are summed over workers; gauges have one.
+    """
 
     def __init__(
         self,
@@ -73,7 +76,7 @@ class Metrics(Collector):
 
 
 class _DecisionMetrics(Collector):
-    """Labelled by process, for each worker process decides by itself."""
+    """Each worker process decides by itself."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -81,16 +84,14 @@ class _DecisionMetrics(Collector):
     def collect(self) -> Iterator[Metric]:
         process, totals = str(os.getpid()), self._service.decisions.totals()
         decisions = CounterMetricFamily(
-            "klausel_decisions", "Evaluations that were answered, by the answer", labels=("process", "decision")
+            "klausel_decisions", "Evaluations that were answered, by the answer", labels=("decision",)
         )
         for answer, name in ((True, "allow"), (False, "deny")):
-            decisions.add_metric((process, name), totals.get(answer, 0))
+            decisions.add_metric((name,), totals.get(answer, 0))
         yield decisions
         kept = self._service.live.in_force.resolved_roles
-        reads = CounterMetricFamily(
-            "klausel_effective_roles_reads", "Subjects whose roles were read from the database", labels=("process",)
-        )
-        reads.add_metric((process,), kept.reads)
+        reads = CounterMetricFamily("klausel_effective_roles_reads", "Subjects whose roles were read from the database")
+        reads.add_metric((), kept.reads)
         yield reads
         yield _gauge("klausel_effective_roles_kept", "Subjects whose roles are kept in memory", process, len(kept))
         what = "About how much memory the roles that are kept take"
@@ -98,7 +99,7 @@ class _DecisionMetrics(Collector):
 
 
 class _PolicyMetrics(Collector):
-    """Labelled by process, for each worker process refreshes its policies by itself."""
+    """Each worker process refreshes its policies by itself."""
 
     def __init__(self, live: LivePolicy) -> None:
         self._live = live
@@ -109,10 +110,10 @@ class _PolicyMetrics(Collector):
         reloads = CounterMetricFamily(
             "klausel_policy_reloads",
             "Times that the policy files were read, by what came of it",
-            labels=("process", "result"),
+            labels=("result",),
         )
         for outcome, count in live.reloads.items():
-            reloads.add_metric((process, outcome), count)
+            reloads.add_metric((outcome,), count)
         yield reloads
         yield _gauge(
             "klausel_policy_refused",
@@ -142,7 +143,7 @@ class _PolicyMetrics(Collector):
 
 
 class _DatabaseMetrics(Collector):
-    """Labelled by process, for each worker process asks the database by itself."""
+    """Each worker process asks the database by itself."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -152,10 +153,10 @@ class _DatabaseMetrics(Collector):
         failed = CounterMetricFamily(
             "klausel_decisions_failed",
             "Decisions that were denied only because something failed: the database, or the service itself",
-            labels=("process", "reason"),
+            labels=("reason",),
         )
         for reason, count in self._service.failures.counts().items():
-            failed.add_metric((process, reason), count)
+            failed.add_metric((reason,), count)
         yield failed
         pool = self._service.store.engine.pool
         if isinstance(pool, QueuePool):
@@ -170,7 +171,7 @@ class _DatabaseMetrics(Collector):
 
 
 class _StalenessMetrics(Collector):
-    """Labelled by process, for each worker process listens by itself."""
+    """Each worker process listens by itself."""
 
     def __init__(self, feed: ChangeFeed) -> None:
         self._feed = feed
@@ -184,7 +185,7 @@ class _StalenessMetrics(Collector):
 
 
 class _ConnectionMetrics(Collector):
-    """Labelled by process, for each worker process accepts connections by itself."""
+    """Each worker process accepts connections by itself."""
 
     def __init__(self, watch: ConnectionWatch) -> None:
         self._watch = watch
@@ -194,15 +195,15 @@ class _ConnectionMetrics(Collector):
         yield _gauge("klausel_connections", "Connections that are open", process, self._watch.open)
         yield _gauge("klausel_connections_most", "Connections that may be open", process, self._watch.most)
         closed = CounterMetricFamily(
-            "klausel_connections_closed", "Connections that the service cut, by why", labels=("process", "reason")
+            "klausel_connections_closed", "Connections that the service cut, by why", labels=("reason",)
         )
         for reason, count in self._watch.closed.items():
-            closed.add_metric((process, reason), count)
+            closed.add_metric((reason,), count)
         yield closed
 
 
 class _DecisionLogMetrics(Collector):
-    """Labelled by process, for each worker process has a queue of its own."""
+    """Each worker process has a queue of its own."""
 
     def __init__(self, decision_log: DecisionLog) -> None:
         self._decision_log = decision_log
@@ -210,10 +211,10 @@ class _DecisionLogMetrics(Collector):
     def collect(self) -> Iterator[Metric]:
         counts, process = self._decision_log.counts(), str(os.getpid())
         records = CounterMetricFamily(
-            "klausel_decision_log_records", "Records of decisions, by what became of them", labels=("process", "result")
+            "klausel_decision_log_records", "Records of decisions, by what became of them", labels=("result",)
         )
-        records.add_metric((process, "written"), counts.written)
-        records.add_metric((process, "dropped"), counts.dropped)
+        records.add_metric(("written",), counts.written)
+        records.add_metric(("dropped",), counts.dropped)
         yield records
         yield _gauge("klausel_decision_log_waiting", "Records that wait to be written", process, counts.waiting)
 

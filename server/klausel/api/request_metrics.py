@@ -45,10 +45,9 @@ class RequestMetrics(Collector):
             self._provisioning.add("not found" if status == 404 else "refused" if status < 500 else "failed")
 
     def collect(self) -> Iterator[Metric]:
-        """The metrics as they are now, labelled by process."""
-        process = str(os.getpid())
+        """The metrics as they are now."""
         answered = CounterMetricFamily(
-            "klausel_requests", "Requests that were answered, by route and status", labels=("process", "route", "status")
+            "klausel_requests", "Requests that were answered, by route and status", labels=("route", "status")
         )
         by_status: defaultdict[tuple[str, int], float] = defaultdict(float)
         took: defaultdict[str, list[float]] = defaultdict(lambda: [0.0] * len(_LABELS))
@@ -56,25 +55,23 @@ class RequestMetrics(Collector):
             by_status[route, status] += number
             took[route][bucket] += number
         for (route, status), number in by_status.items():
-            answered.add_metric((process, route, str(status)), number)
+            answered.add_metric((route, str(status)), number)
         yield answered
         durations = HistogramMetricFamily(
-            "klausel_request_duration_seconds", "How long requests took inside of the service", labels=("process", "route")
+            "klausel_request_duration_seconds", "How long requests took inside of the service", labels=("route",)
         )
         sums = self._seconds.totals()
         for route, numbers in took.items():
-            durations.add_metric(
-                (process, route), list(zip(_LABELS, accumulate(numbers), strict=True)), sums.get(route, 0.0)
-            )
+            durations.add_metric((route,), list(zip(_LABELS, accumulate(numbers), strict=True)), sums.get(route, 0.0))
         yield durations
         provisioning = CounterMetricFamily(
             "klausel_provisioning_requests",
             "Requests of identity providers, by what became of them",
-            labels=("process", "outcome"),
+            labels=("outcome",),
         )
         outcomes = self._provisioning.totals()
         for outcome in OUTCOMES:
-            provisioning.add_metric((process, outcome), outcomes.get(outcome, 0))
+            provisioning.add_metric((outcome,), outcomes.get(outcome, 0))
         yield provisioning
         if self._provisioned_at is not None:
             last = GaugeMetricFamily(
@@ -82,5 +79,5 @@ class RequestMetrics(Collector):
                 "When an identity provider was last answered without an error",
                 labels=("process",),
             )
-            last.add_metric((process,), self._provisioned_at)
+            last.add_metric((str(os.getpid()),), self._provisioned_at)
             yield last

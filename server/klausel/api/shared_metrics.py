@@ -7,8 +7,9 @@ import logging
 import os
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from prometheus_client import Metric
@@ -16,46 +17,73 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.samples import Sample
 
 SECONDS_BETWEEN_WRITINGS = 1.0
+_ENDED = "ended.json"
+_SUMMED = ("counter", "histogram")
 _log = logging.getLogger(__name__)
+
+_Family = tuple[str, str, str, list[tuple[str, dict[str, str], float]]]
+"""Name, meaning and type of a metric, and its samples: as Prometheus has them, and as a file holds them."""
 
 
 class SharedMetrics:
     """Keeps the metrics of this process, `own`, in a file of a folder that all workers have, and reads those of the others.
 
-    A worker that hangs is still told, as it was: `klausel_metrics_timestamp_seconds` says when. One that is gone is not.
+    What is counted is summed over all workers, those that ended included, so no number that was told is ever told lower.
+    A worker that hangs is told as it was: `klausel_metrics_timestamp_seconds` says when.
     """
 
     def __init__(self, folder: Path, own: Callable[[], Iterable[Metric]]) -> None:
         self._folder = folder
         self._own = own
         self._file = folder / f"{os.getpid()}.json"
+        self._writing = threading.Lock()
 
     def start(self) -> None:
         """Begins to write, in a daemon thread, which ends with the process."""
+        with suppress(OSError), _alone_in(self._folder):
+            self._keep_what_ended(is_new=True)
         threading.Thread(target=self._write_again_and_again, name="metrics", daemon=True).start()
 
-    def write(self) -> None:
-        """Puts the metrics of this process where the others find them, whole or not at all."""
-        families = [[family.name, family.documentation, family.type, _samples_of(family)] for family in self._of_this()]
-        new = self._file.with_suffix(".new")
-        new.write_text(json.dumps(families), encoding="utf-8")
-        new.replace(self._file)
+    def write(self) -> list[_Family]:
+        """Puts the metrics of this process where the others find them, whole or not at all; what it put there."""
+        with self._writing:  # what was taken later is written later
+            families = [_family_of(one) for one in self._of_this()]
+            _put(self._file, families)
+        return families
 
     def of_all(self) -> Iterator[Metric]:
-        """The metrics of all workers that live, those of this one as they are now."""
-        found = {family.name: family for family in self._of_this()}
-        for file in sorted(self._folder.glob("*.json")):
-            if file == self._file:
-                continue
-            if not _is_alive(int(file.stem)):
-                with suppress(OSError):
-                    file.unlink()
-                continue
-            with suppress(OSError, ValueError):
-                for name, what, kind, samples in json.loads(file.read_text(encoding="utf-8")):
-                    family = found.setdefault(name, Metric(name, what, kind))
-                    family.samples += [Sample(*sample) for sample in samples]
-        yield from found.values()
+        """The metrics of all workers, those of this one as they are now."""
+        try:
+            families = self.write()  # also what is told now is counted when this process is killed
+        except OSError:
+            families = [_family_of(one) for one in self._of_this()]
+        with suppress(OSError), _alone_in(self._folder):
+            families += self._keep_what_ended()
+            for file in self._files_of_others():
+                families += _read(file)
+        return _joined(families)
+
+    def _files_of_others(self) -> list[Path]:
+        files = sorted(self._folder.glob("*.json"))
+        return [file for file in files if file != self._file and file.stem.isdecimal()]
+
+    def _keep_what_ended(self, is_new: bool = False) -> list[_Family]:
+        """What processes counted that are gone, taken together from now on; `is_new` before this one writes at all."""
+        kept = self._folder / _ENDED
+        last, *families = _read(kept) or [("", "", "", [])]
+        gone = [file for file in self._files_of_others() if not _is_alive(int(file.stem))]
+        if is_new and self._file.exists():
+            gone.append(self._file)  # of one before, which had the same id
+        for file in gone:
+            name = f"{file.name} {file.stat().st_mtime_ns}"
+            # Who is killed between the two has added it already.
+            if last[0] != name:
+                families += [family for family in _read(file) if family[2] in _SUMMED]
+                families = [_family_of(one) for one in _joined(families)]
+                last = (name, "", "", [])
+                _put(kept, [last, *families])
+            file.unlink()
+        return families
 
     def _of_this(self) -> Iterator[Metric]:
         yield from self._own()
@@ -80,8 +108,47 @@ class SharedMetrics:
             pause.wait(SECONDS_BETWEEN_WRITINGS)
 
 
-def _samples_of(family: Metric) -> list[tuple[str, dict[str, str], float]]:
-    return [(sample.name, sample.labels, sample.value) for sample in family.samples]
+def _family_of(metric: Metric) -> _Family:
+    samples = [(sample.name, sample.labels, sample.value) for sample in metric.samples]
+    return metric.name, metric.documentation, metric.type, samples
+
+
+def _joined(families: Iterable[_Family]) -> Iterator[Metric]:
+    """Each metric once, with samples of the same labels added up: those of a gauge have the process among them."""
+    found: dict[str, tuple[Metric, dict[tuple[str, tuple[tuple[str, str], ...]], float]]] = {}
+    for name, what, kind, samples in families:
+        _, totals = found.setdefault(name, (Metric(name, what, kind), defaultdict(float)))
+        for sample, labels, value in samples:
+            totals[sample, tuple(sorted(labels.items()))] += value
+    for metric, totals in found.values():
+        metric.samples = [Sample(sample, dict(labels), value) for (sample, labels), value in totals.items()]
+        yield metric
+
+
+def _put(file: Path, families: list[_Family]) -> None:
+    new = file.with_suffix(".new")
+    new.write_text(json.dumps(families), encoding="utf-8")
+    new.replace(file)
+
+
+def _read(file: Path) -> list[_Family]:
+    """What a file holds; nothing where it is gone or broken."""
+    with suppress(OSError, ValueError):
+        return [(name, what, kind, samples) for name, what, kind, samples in json.loads(file.read_text(encoding="utf-8"))]
+    return []
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """While no other worker or thread adds up what ended."""
+    import fcntl  # not there on Windows
+
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _is_alive(process: int) -> bool:

@@ -8,7 +8,7 @@ import click
 
 from klausel.casbin_policies.stock_export import MOST_QUESTIONS, NotExpressible, stock_pair
 from klausel.cli.assignment_file import AssignmentFile, BrokenFile
-from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit, model_option
+from klausel.cli.options import EXIT_PROBLEMS, at_option, fail, load_or_exit, model_option
 from klausel.cli.output import say
 from klausel.cli.policy_folder import policies_option
 from klausel.storage.file_rules import DEFAULT_MODEL
@@ -45,9 +45,18 @@ def export() -> None:
     show_default=True,
     help="How many questions, about, to ask both for the proof, where there are more.",
 )
+@at_option
 @policies_option
 @model_option
-def casbin(target: Path, people: Path | None, leave_out: bool, questions: int, policies: Path, model: Path | None) -> None:
+def casbin(
+    target: Path,
+    people: Path | None,
+    leave_out: bool,
+    questions: int,
+    at: str | None,
+    policies: Path,
+    model: Path | None,
+) -> None:
     """Write model.conf and policy.csv for stock Casbin, in any language, with no code of ours.
 
     What stock Casbin cannot say is named with its line, and nothing is written then. Otherwise stock Casbin and the policies were
@@ -59,7 +68,7 @@ def casbin(target: Path, people: Path | None, leave_out: bool, questions: int, p
     """
     if target.is_dir() and any(target.iterdir()):
         fail(f"nothing was written, because {target} is not empty; name another target")
-    policy = load_or_exit(policies, model).compiled.policy
+    policy = load_or_exit(policies, model, at=at).compiled.policy
     file = AssignmentFile(people) if people is not None else None
     try:
         assignments = [] if file is None else list(file)

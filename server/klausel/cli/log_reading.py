@@ -12,14 +12,14 @@ from typing import NamedTuple
 import click
 
 from klausel.cli.database_options import Command, assignments_at, database_option
-from klausel.cli.options import at_option, fail, model_option, open_policies
+from klausel.cli.options import at_option, fail, model_option, read_policies
 from klausel.cli.output import say
 from klausel.cli.policy_folder import policies_option_alone
 from klausel.cli.progress import progress
 from klausel.cli.setting_options import TextType
 from klausel.core.records.recorded import BadRecord, Dropped, Recorded
 from klausel.core.terms.moment import moment_text
-from klausel.service.pipeline import LoadedPolicy
+from klausel.service.pipeline import LoadedPolicy, load_files
 from klausel.storage.decision_log.files import STDIN, Block, UnreadableLog, blocks_of, records_in
 from klausel.storage.decision_log.sinks import blocks_in_database
 
@@ -33,10 +33,12 @@ class Source(NamedTuple):
     model: Path | None
     at: str | None
     files_digest: str
+    accepted_models: tuple[str, ...]
 
     def load(self) -> LoadedPolicy:
         """The policy set; raises RuntimeError when it is another by now."""
-        loaded = open_policies(self.policies, self.model, at=self.at)
+        files = read_policies(self.policies, self.model, self.at)
+        loaded = load_files(files, accepted_models=self.accepted_models)
         if loaded.files_digest != self.files_digest:
             raise RuntimeError("the policies have changed meanwhile; start again")
         return loaded

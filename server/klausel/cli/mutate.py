@@ -6,6 +6,7 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -15,9 +16,12 @@ from klausel.cli.formats import format_option
 from klausel.cli.options import (
     EXIT_PROBLEMS,
     accepted_models,
+    at_option,
+    exits_on_problems,
     fail,
-    load_or_exit,
     model_option,
+    read_policies,
+    say_commit_at,
     say_other_model,
     with_other_model,
 )
@@ -30,9 +34,9 @@ from klausel.core.policy.policy_set import PolicySet
 from klausel.core.terms.problem import Place
 from klausel.core.testing.mutants import Mutant, mutants
 from klausel.core.testing.mutation import Judge, Verdict, missing_test, mutants_as_json, score
-from klausel.service.pipeline import LoadedPolicy, open_policy
-from klausel.storage.policy_files.folder import model_beside
-from klausel.storage.policy_files.git_source import git_address
+from klausel.service.pipeline import LoadedPolicy, load_files
+from klausel.storage.file_rules import MODEL_NAME
+from klausel.storage.policy_files.folder import PolicyFiles
 
 FEWEST_FOR_PROCESSES = 1000
 """Below so many mutants, starting processes takes longer than one needs for all."""
@@ -50,6 +54,7 @@ def _write_json(loaded: LoadedPolicy, everything: Sequence[Mutant], verdicts: Se
 
 
 @click.command()
+@at_option
 @policies_option
 @model_option
 @format_option({"text": _write_text, "json": _write_json})
@@ -59,6 +64,7 @@ def _write_json(loaded: LoadedPolicy, everything: Sequence[Mutant], verdicts: Se
     help="How many work at once; without it, one, or for many mutants one for each processor.",
 )
 def mutate(
+    at: str | None,
     policies: Path,
     model: Path | None,
     write: Callable[[LoadedPolicy, Sequence[Mutant], Sequence[Verdict]], None],
@@ -72,47 +78,49 @@ def mutate(
     equivalent and does not count. Nothing is written. Exits with 1 when a change goes unnoticed.
 
     \b
-    Example:
+    Examples:
       klausel mutate
+      klausel mutate --at v1.2
     """
-    if git_address(str(policies)):
-        raise click.UsageError(f"what is changed are the policies in a folder, and {policies} is none")
-    loaded = load_or_exit(policies, model, with_tests=True)
+    with exits_on_problems(policies, at):
+        files = read_policies(policies, model, at)
+        loaded = load_files(files, with_tests=True, accepted_models=accepted_models())
+    if loaded.commit is not None:
+        say_commit_at(policies, at, loaded.commit.id)
     failed = sum(bool(outcome.failures) for outcome in run_tests(loaded, loaded.tests))
     if failed:
         fail(f"{failed} of {len(loaded.tests)} policy tests fail already; run klausel test and fix them first")
-    model = model_beside(policies, model)
     everything = list(mutants(loaded.compiled.policy))
     if processes is None:
         processes = 1 if len(everything) < FEWEST_FOR_PROCESSES else os.cpu_count() or 1
     verdicts = list(
-        progress(
-            _verdicts(loaded, everything, policies, model, processes), total=len(everything), unit="mutant", is_short=False
-        )
+        progress(_verdicts(loaded, everything, files, processes), total=len(everything), unit="mutant", is_short=False)
     )
     write(loaded, everything, verdicts)
     say(_summary(verdicts), err=True)
     raise SystemExit(EXIT_PROBLEMS if any(verdict.fate == "survived" for verdict in verdicts) else 0)
 
 
-def _verdicts(
-    loaded: LoadedPolicy, everything: Sequence[Mutant], policies: Path, model: Path, processes: int
-) -> Iterator[Verdict]:
+def _verdicts(loaded: LoadedPolicy, everything: Sequence[Mutant], files: PolicyFiles, processes: int) -> Iterator[Verdict]:
     """The verdicts on all mutants, in their order."""
     if processes == 1:
-        judge = judge_of(loaded, model)
+        judge = judge_of(loaded, files)
         yield from map(judge.verdict, everything)
         return
-    # Policy sets do not travel between processes; each worker reads the same files and makes the same mutants.
+    # Policy sets do not travel between processes; each worker loads the same files and makes the same mutants.
     context = multiprocessing.get_context("spawn")
-    arguments = (policies, model, loaded.files_digest, accepted_models())
+    arguments = (replace(files, find_commit=_no_commit), accepted_models())
     with ProcessPoolExecutor(processes, context, initializer=_Worker.start, initargs=arguments) as pool:
         yield from pool.map(_Worker.verdict, range(len(everything)), chunksize=_CHUNK)
 
 
-def judge_of(loaded: LoadedPolicy, model: Path) -> Judge:
-    """The judge over the tests of a policy set."""
-    model_text = model.read_text(encoding="utf-8")
+def _no_commit() -> None:
+    """The commit of files that travel to another process, where nobody asks for it."""
+
+
+def judge_of(loaded: LoadedPolicy, files: PolicyFiles) -> Judge:
+    """The judge over the tests of a policy set, loaded of these files."""
+    model_text = next(file for file in files.files if file.name == MODEL_NAME).content.decode()
     accepted = [loaded.compiled.other_model] if loaded.compiled.other_model else []
 
     def compile_(policy: PolicySet) -> CompiledPolicy:
@@ -128,11 +136,9 @@ class _Worker:
     mutants: Sequence[Mutant]
 
     @classmethod
-    def start(cls, policies: Path, model: Path, files_digest: str, accepted: tuple[str, ...]) -> None:
-        loaded = open_policy(policies, model, with_tests=True, accepted_models=accepted)
-        if loaded.files_digest != files_digest:
-            raise RuntimeError("the policies have changed meanwhile; start again")
-        cls.judge = judge_of(loaded, model)
+    def start(cls, files: PolicyFiles, accepted: tuple[str, ...]) -> None:
+        loaded = load_files(files, with_tests=True, accepted_models=accepted)
+        cls.judge = judge_of(loaded, files)
         cls.mutants = list(mutants(loaded.compiled.policy))
 
     @classmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +17,12 @@ from klausel.cli.formats import format_option
 from klausel.cli.options import (
     EXIT_PROBLEMS,
     accepted_models,
+    at_option,
     fail,
     load_or_exit,
     model_option,
     read_policies,
+    say_commit_at,
 )
 from klausel.cli.output import say, say_json, say_lines, say_painted
 from klausel.cli.policy_folder import name_of, policies_option
@@ -103,6 +105,7 @@ def _write_annotations(found: _Checked) -> None:
     {"text": _write_text, "json": _write_json, "github": _write_annotations},
     help="github: annotations on the lines of a pull request.",
 )
+@at_option
 @click.option(
     "--database",
     metavar="URL",
@@ -129,6 +132,7 @@ def check(
     policies: Path,
     model: Path | None,
     write: Callable[[_Checked], None],
+    at: str | None,
     database: str | None,
     strict: bool,
     show_all: bool,
@@ -144,39 +148,45 @@ def check(
     Examples:
       klausel check
       klausel check policies --strict --format github
+      klausel check --at v1.2
       klausel check ../policies.git@main:policies
       klausel check --database postgresql://localhost/klausel
       klausel check --explain unknown-role
       klausel check --watch
     """
     if is_watching:
-        if write is not _write_text or database is not None or git_address(str(policies)):
-            raise click.UsageError("--watch looks at a folder and prints text; leave out --format and --database")
+        if write is not _write_text or database is not None or at is not None or git_address(str(policies)):
+            raise click.UsageError("--watch looks at a folder and prints text; leave out --format, --at and --database")
         from klausel.cli.watch import watch  # whoever looks once does not wait for what compares and watches
 
         watch(policies, model, _demo_people(policies))
         return
     texts: dict[str, str] = {}
-    problems, other_model = _problems_in(policies, model, database, texts)
+    problems, other_model = _problems_in(policies, model, at, database, texts)
     found = _Checked(policies, problems, texts, other_model, show_all)
     write(found)
     raise SystemExit(EXIT_PROBLEMS if found.errors or (strict and problems) else 0)
 
 
 def _problems_in(
-    folder: Path, model: Path | None, database: str | None, texts: dict[str, str]
+    folder: Path, model: Path | None, at: str | None, database: str | None, texts: dict[str, str]
 ) -> tuple[tuple[Problem, ...], str | None]:
     """Every problem, and the digest of a model that was accepted though no analysis speaks for it.
 
     `texts` gets the texts of the files, by their names for people.
     """
     try:
-        found = read_policies(folder, model)
+        found = read_policies(folder, model, at)
+        commit = found.find_commit()
+        if commit is not None:
+            say_commit_at(folder, at, commit.id)
         texts |= {file.shown_as: file.content.decode("utf-8", "replace") for file in found.files}
         other_model = accepted_model_of(found, accepted_models())
+        # The demo people of today say nothing about the policies of then.
+        people, rows = (_demo_people(folder), _demo_rows(folder)) if at is None else ((), ())
         if database is None:
-            return check_files(found, _demo_people(folder), accepted_models(), _demo_rows(folder)), other_model
-        return _problems_beside(found, database, folder), other_model
+            return check_files(found, people, accepted_models(), rows), other_model
+        return _problems_beside(found, database, people, rows), other_model
     except GitError as error:
         fail(str(error))
     except PolicyError as error:
@@ -206,7 +216,12 @@ def _demo_rows(folder: Path) -> Iterator[tuple[Assignment | str, Place]]:
         yield error.message, Place(shown(file), max(error.line, 1), 1)
 
 
-def _problems_beside(found: PolicyFiles, database: str, folder: Path) -> tuple[Problem, ...]:
+def _problems_beside(
+    found: PolicyFiles,
+    database: str,
+    people: Iterable[DomainSeen],
+    rows: Iterable[tuple[Assignment | str, Place]],
+) -> tuple[Problem, ...]:
     """The problems of a policy set, those among them that only the role assignments of a database show."""
     # Only here: most checks need no database, and loading what speaks to one takes longer than they do.
     from klausel.cli.database_options import assignments_at, explains_storage_errors
@@ -215,12 +230,12 @@ def _problems_beside(found: PolicyFiles, database: str, folder: Path) -> tuple[P
     @explains_storage_errors
     def look() -> tuple[Problem, ...]:
         def people_in() -> Iterator[DomainSeen]:
-            yield from _demo_people(folder)
+            yield from people
             with assignments_at(database) as store:
                 for domain in stored_domains(store.engine):
                     yield domain, "role assignments"
 
-        problems = check_files(found, people_in(), accepted_models(), _demo_rows(folder))
+        problems = check_files(found, people_in(), accepted_models(), rows)
         if any(problem.severity == "error" for problem in problems):
             return problems
         with assignments_at(database) as store:
@@ -270,7 +285,8 @@ def _write_rows_as_json(rows: Sequence[Row]) -> None:
     {"text": _write_rows, "csv": _write_rows_as_csv, "json": _write_rows_as_json},
     help="csv: the rows alone, as the file adapter of Casbin reads them.",
 )
-def compile_(policies: Path, model: Path | None, write: Callable[[Sequence[Row]], None]) -> None:
+@at_option
+def compile_(policies: Path, model: Path | None, at: str | None, write: Callable[[Sequence[Row]], None]) -> None:
     """Print the Casbin rows that the policy files mean, each with the place it comes from.
 
     \b
@@ -278,5 +294,5 @@ def compile_(policies: Path, model: Path | None, write: Callable[[Sequence[Row]]
       klausel compile
       klausel compile --format csv > policy.csv
     """
-    policy = load_or_exit(policies, model).compiled.policy
+    policy = load_or_exit(policies, model, at=at).compiled.policy
     write([*grant_rows(policy), *inheritance_rows(policy)])

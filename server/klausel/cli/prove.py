@@ -8,7 +8,15 @@ from pathlib import Path
 import click
 
 from klausel.cli.formats import format_option
-from klausel.cli.options import EXIT_PROBLEMS, load_or_exit, model_option, say_other_model, steps_option, with_other_model
+from klausel.cli.options import (
+    EXIT_PROBLEMS,
+    at_option,
+    load_or_exit,
+    model_option,
+    say_other_model,
+    steps_option,
+    with_other_model,
+)
 from klausel.cli.output import say, say_json
 from klausel.cli.policy_folder import policies_option
 from klausel.core.analysis.proof import Verdict, prove_all, verdict_as_json
@@ -31,11 +39,13 @@ def _write_json(loaded: LoadedPolicy, verdicts: Sequence[Verdict]) -> None:
 
 
 @click.command("prove")
+@at_option
 @policies_option
 @model_option
 @format_option({"text": _write_text, "json": _write_json})
 @steps_option
 def prove_command(
+    at: str | None,
     policies: Path,
     model: Path | None,
     write: Callable[[LoadedPolicy, Sequence[Verdict]], None],
@@ -46,10 +56,11 @@ def prove_command(
     Exits with 1 when one does not hold, and shows the smallest case that breaks it.
 
     \b
-    Example:
+    Examples:
       klausel prove
+      klausel prove --at 2026-03-01
     """
-    loaded = load_or_exit(policies, model)
+    loaded = load_or_exit(policies, model, at=at)
     verdicts = list(prove_all(loaded.compiled.policy, max_steps))
     write(loaded, verdicts)
     raise SystemExit(EXIT_PROBLEMS if any(not verdict.holds for verdict in verdicts) else 0)

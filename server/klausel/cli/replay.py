@@ -18,7 +18,7 @@ from klausel.cli.log_reading import (
     reads_logs,
     sort_records,
 )
-from klausel.cli.options import EXIT_PROBLEMS, load_or_exit, say_other_model, with_other_model
+from klausel.cli.options import EXIT_PROBLEMS, accepted_models, load_or_exit, say_other_model, with_other_model
 from klausel.cli.output import say, say_json
 from klausel.cli.processes import work_on
 from klausel.core.records.recorded import Recorded
@@ -85,7 +85,7 @@ def replay(
       klausel replay decisions.jsonl* --since 2026-03-01 --until 2026-04-01
     """
     loaded = load_or_exit(policies, model, at=at)
-    source = Source(policies, model, at, loaded.files_digest)
+    source = Source(policies, model, at, loaded.files_digest, accepted_models())
     found = _Part(FlipTally(), Faults())
     blocks = blocks_to_read(files, from_database, database)
     number = processes_for(files, from_database, processes)

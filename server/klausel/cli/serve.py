@@ -128,9 +128,6 @@ def serve(policies: Path, model: Path | None, **options: object) -> None:
     )
     server = _server(settings)
     server.on_startup(_pass_reloads_on)
-    if settings.workers == 1:
-        server.serve(target_loader=_load_application)
-        return
     with TemporaryDirectory(prefix="klausel-") as folder:
         os.environ[WORKERS_FOLDER_VARIABLE] = folder
         server.serve(target_loader=_load_application)

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import click
 
 from klausel.cli.formats import format_option
-from klausel.cli.options import EXIT_PROBLEMS, load_or_exit, model_option
+from klausel.cli.options import EXIT_PROBLEMS, at_option, load_or_exit, model_option
 from klausel.cli.output import say, say_json, say_lines
 from klausel.cli.policy_folder import policies_option
 from klausel.core.policy.policy_test import PolicyTest
@@ -35,6 +35,7 @@ def _write_junit(outcomes: Sequence[Outcome], touched: Coverage | None) -> None:
 
 
 @click.command("test")
+@at_option
 @policies_option
 @model_option
 @click.option("-k", "word", metavar="NAME", help="Only tests with this in their name or the name of their file.")
@@ -50,6 +51,7 @@ def _write_junit(outcomes: Sequence[Outcome], touched: Coverage | None) -> None:
     help="With --coverage: exit with 1 when less is touched.",
 )
 def test_command(
+    at: str | None,
     policies: Path,
     model: Path | None,
     word: str | None,
@@ -66,10 +68,11 @@ def test_command(
       klausel test
       klausel test -k quiz
       klausel test --coverage --fail-under 100
+      klausel test --at v1.2
     """
     if fail_under is not None and not coverage:
         raise click.UsageError("--fail-under needs --coverage")
-    loaded = load_or_exit(policies, model, with_tests=True)
+    loaded = load_or_exit(policies, model, with_tests=True, at=at)
     chosen = chosen_tests(loaded.tests, word)
     outcomes = list(run_tests(loaded, chosen))
     touched = coverage_of(loaded.compiled.policy, chosen) if coverage else None

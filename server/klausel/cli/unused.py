@@ -19,7 +19,7 @@ from klausel.cli.log_reading import (
     reads_logs,
     sort_records,
 )
-from klausel.cli.options import load_or_exit, say_other_model, with_other_model
+from klausel.cli.options import accepted_models, load_or_exit, say_other_model, with_other_model
 from klausel.cli.output import say, say_json
 from klausel.cli.processes import work_on
 from klausel.core.analysis.table import csv_line
@@ -99,7 +99,7 @@ def unused(
       klausel unused decisions.jsonl --format csv > review.csv
     """
     loaded = load_or_exit(policies, model, at=at)
-    source = Source(policies, model, at, loaded.files_digest)
+    source = Source(policies, model, at, loaded.files_digest, accepted_models())
     usage, faults = Usage(), Faults()
     blocks = blocks_to_read(files, from_database, database)
     number = processes_for(files, from_database, processes)

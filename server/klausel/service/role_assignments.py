@@ -35,7 +35,7 @@ class SubjectRows(Protocol):
     def entities(self, keys: Sequence[EntityKey]) -> list[tuple[Entity, int]]:
         """The stored entities among some keys, each with how long its properties are as JSON."""
 
-    def data_version(self) -> tuple[int, int]:
+    def data_version(self) -> Hashable:
         """What changes when anyone else commits."""
 
 

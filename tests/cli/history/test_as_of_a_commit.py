@@ -102,6 +102,14 @@ def test_a_folder_whose_name_looks_like_an_address_is_a_folder(tmp_path: Path) -
         assert git_address(f"{tmp_path}@main:{folder}") == GitAddress(tmp_path, "main", inside)
 
 
+@pytest.mark.parametrize("time", ["", "T12:00", "T12:00Z", "T12:00:30", "T12:00:30.25Z", "T12:00+01:00", "T12:00:30-01:00"])
+def test_a_time_in_an_address_keeps_its_colons(tmp_path: Path, time: str) -> None:
+    for revision in (f"2026-03-01{time}", f"main@2026-03-01{time}", f"a@b@2026-03-01{time}"):
+        for folder in ("policies", "one:two", ""):
+            assert git_address(f"{tmp_path}@{revision}:{folder}") == GitAddress(tmp_path, revision, folder)
+        assert git_address(revision) is None
+
+
 def test_a_slip_in_the_name_of_a_repository_does_not_find_the_one_around_it(grown: Repository) -> None:
     assert klausel("check", ".@main:policies").exit_code == 0
     result = klausel("check", "nowhere@main:policies")

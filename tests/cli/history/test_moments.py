@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
+from click.testing import Result
 from command_line import run as klausel
 from git_in_tests import FILES, Repository
+
+from klausel.cli.main import main
 
 LETTERS = "policies/features/letters.yaml"
 
@@ -63,6 +69,82 @@ def test_the_answer_names_the_commit(merged_later: Repository) -> None:
         assert told.stderr == f"klausel: what was in force at main@2026-02-01 is commit {commit}\n"
     found = json.loads(klausel("diff", "2026-01-05T07:01", "2026-02-01", "--format", "json").stdout)
     assert [change["action"] for change in found["changes"]] == ["burn"]
+
+
+EVERY = {
+    "check": "check",
+    "compile": "compile",
+    "export casbin": "export casbin {new}",
+    "test": "test",
+    "mutate": "mutate",
+    "prove": "prove",
+    "diff": "diff {at} {at}",
+    "can": "can user:cleo read letter --in one --database sqlite:///{new}.db",
+    "explain": "explain user:cleo read letter --in one --database sqlite:///{new}.db",
+    "who-can": "who-can read letter",
+    "what-can": "what-can user:cleo --in one --database sqlite:///{new}.db",
+    "matrix": "matrix",
+    "picture": "picture",
+    "log": "log",
+    "blame": "blame letter read",
+    "review changes": "review changes --since {at}",
+    "findings": "findings --database sqlite:///{new}.db",
+    "replay": "replay none.jsonl",
+    "unused": "unused none.jsonl",
+}
+"""Each command that takes a commit, with what it needs."""
+
+
+def with_commits(group: click.Group, before: str = "") -> Iterator[str]:
+    """The names of all commands that take a commit."""
+    for name in group.list_commands(click.Context(group)):
+        command = group.get_command(click.Context(group), name)
+        assert command is not None
+        if isinstance(command, click.Group):
+            yield from with_commits(command, f"{before}{name} ")
+        elif any("REV" in (parameter.metavar or "") for parameter in command.params):
+            yield before + name
+
+
+def test_every_command_that_takes_a_commit_is_tried() -> None:
+    assert set(with_commits(main)) == EVERY.keys()
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_every_command_that_takes_a_commit_takes_a_moment_and_names_the_commit(
+    merged_later: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    merged_later.minutes += 1
+    merged_later.git("mv", "policies", "rules")
+    merged_later.commit({"none.jsonl": ""}, "Moved")
+    merged_later.git("tag", "v1")
+    (tmp_path / "people.csv").write_text("subject,role,domain\nuser:cleo,clerk,one\n")
+    people = ("--database", f"sqlite:///{tmp_path}/new.db", "--policies", "rules")
+    assert klausel("assignments", "import", tmp_path / "people.csv", *people).exit_code == 0
+    when = {
+        "2026-02-01": "v1",
+        "2026-01-05T08:04+01:00": "v1~1",
+        "main@2026-01-05T07:04Z": "v1~1",
+        "v1~1": "v1~1",
+        "v1": "v1",
+    }
+
+    def asked(at: str) -> Result:
+        shutil.rmtree(tmp_path / "new", ignore_errors=True)
+        command = EVERY[name].format(at=at, new=f"{tmp_path}/new").split()
+        return klausel(*command, *(() if "{at}" in EVERY[name] else ("--at", at)), "--policies", "rules")
+
+    for at, revision in when.items():
+        told = asked(at)
+        assert told.exit_code == (1 if name == "mutate" else 0), told.output
+        if "v1" not in at:
+            assert merged_later.git("rev-parse", revision)[:10] in told.output, told.output
+    reflog = asked("main@{yesterday}")
+    assert reflog.exit_code == 1 and "asks the reflog of this clone" in reflog.stderr
+    merged_later.git("clone", "--quiet", "--depth", "1", f"file://{merged_later.folder}", str(tmp_path / "part"))
+    monkeypatch.chdir(tmp_path / "part")
+    cut = asked("2026-01-05T07:04")
+    assert cut.exit_code == 1 and "git fetch --unshallow brings the rest" in cut.stderr
 
 
 def test_nothing_is_in_force_before_the_first_commit(merged_later: Repository) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import mmap
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from contextlib import suppress
 from itertools import count
 from typing import Any, ClassVar
 
 from sqlalchemy import Engine, text
+from sqlalchemy.exc import SQLAlchemyError
 
 from klausel.core.policy.assignment import Assignment
 from klausel.core.policy.entity import Entity, EntityKey
@@ -21,6 +23,7 @@ from klausel.storage.sql.database import access_of, explained_errors, is_in_memo
 from klausel.storage.sql.history import History
 from klausel.storage.sql.steps import in_steps
 from klausel.storage.sql.tables import MEMBERSHIP, NOT_LASTING
+from klausel.storage.sql.wal_header import HEADER_BYTES, wal_header
 
 # The first half reads an index alone, and so costs most subjects as little as can be; the second is empty for them.
 _BY_SUBJECT = (
@@ -79,6 +82,10 @@ class SubjectReader:
         self._held_engine = make_engine(engine.url, hold_connections=True, access=self._access) if self._query else None
         self._local = threading.local()
         self._idle: deque[_Held] = deque()
+        self._header: mmap.mmap | None = None
+        # Open as long as the header is read: once the last connection is closed, SQLite makes another one.
+        self._keeps_header: _Held | None = None
+        self._has_tried_header = False
 
     def held_by(self, subject: str) -> Rows:
         """All rows that say what a subject holds; none for unknown ones. Raises StorageError.
@@ -121,13 +128,31 @@ class SubjectReader:
                 found += connection.execute(text(query), dict(zip(names, parameters, strict=True))).all()
         return [(Entity.of_stored(*row), len(row[4])) for row in found]
 
-    def data_version(self) -> tuple[int, int]:
+    def data_version(self) -> Hashable:
         """What changes when anyone else than this thread's held connection commits; SQLite files only."""
+        if not self._has_tried_header:
+            self._find_header()
+        header = self._header
+        if header is not None:
+            return header[:HEADER_BYTES]
         version: int = self._ask("PRAGMA data_version")[0][0]
         return self._local.held.number, version
 
+    def _find_header(self) -> None:
+        try:
+            held = self._new_connection()
+            header = held.wal_header()
+        except (SQLAlchemyError, self._driver_error):
+            # The question that comes next waits, or says why it cannot be answered.
+            return
+        if header is not None:
+            self._keeps_header, self._header = held, header
+        self._has_tried_header = True
+
     def close(self) -> None:
         """Closes every connection that is not just used; the next question opens a new one."""
+        self._header = self._keeps_header = None
+        self._has_tried_header = False
         self._local = threading.local()
         self._idle.clear()
         _Held.close_left()
@@ -206,6 +231,10 @@ class _Held:
 
     def ask(self, query: str, parameters: tuple[object, ...]) -> list[Any]:
         return self._cursor.execute(query, parameters).fetchall()  # type: ignore[no-any-return]
+
+    def wal_header(self) -> mmap.mmap | None:
+        """As `wal_header` gives it, for as long as this is kept; of SQLite only."""
+        return wal_header(self._connection)
 
     def ask_waiting(self, query: str, parameters: tuple[object, ...], seconds: float) -> list[Any]:
         """As `ask`, but waits so long for the locks of others; of SQLite only."""

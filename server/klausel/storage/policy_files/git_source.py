@@ -8,10 +8,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from klausel.core.terms.moment import is_moment
 from klausel.core.terms.problem import Place, PolicyError, Problem
 from klausel.storage.git.objects import GitError
 from klausel.storage.git.repository import GitRepository
 from klausel.storage.policy_files.folder import PolicyFiles, read_at
+
+MOST_PARTS_OF_A_MOMENT = 4
+"""So many parts has `2026-03-01T12:00:30+01:00`, where its colons part it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +33,16 @@ class GitAddress:
 def git_address(text: str) -> GitAddress | None:
     """The address that a text `REPO@REF:DIR` is; None for the path of a folder.
 
-    A folder with such a name is a folder. Where REPO itself holds an `@`, the shortest one that is a folder is meant.
+    A folder with such a name is a folder. Where REPO itself holds an `@`, the shortest one that is a folder is meant. A moment
+    behind a branch is no address, whatever colons its time has.
     """
-    if os.path.exists(text):
+    if os.path.exists(text) or is_moment(text.rpartition("@")[2]):
         return None
     found = None
     position = text.find("@")
     while position >= 0:
-        revision, colon, folder = text[position + 1 :].partition(":")
-        if position > 0 and revision and colon:
+        revision, folder = _revision_and_folder(text[position + 1 :])
+        if position > 0 and revision and folder is not None:
             inside = PurePosixPath(folder).as_posix()
             address = GitAddress(Path(text[:position]), revision, "" if inside == "." else inside)
             if os.path.isdir(address.repository):
@@ -45,6 +50,14 @@ def git_address(text: str) -> GitAddress | None:
             found = found or address
         position = text.find("@", position + 1)
     return found
+
+
+def _revision_and_folder(text: str) -> tuple[str, str | None]:
+    """What stands before and behind the colon between them, which is none of those in the time of a moment."""
+    parts = text.split(":")
+    longest = range(min(len(parts) - 1, MOST_PARTS_OF_A_MOMENT), 1, -1)
+    count = next((one for one in longest if is_moment(":".join(parts[:one]).rpartition("@")[2])), 1)
+    return ":".join(parts[:count]), ":".join(parts[count:]) if len(parts) > 1 else None
 
 
 class GitFolder:
