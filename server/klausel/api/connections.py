@@ -56,8 +56,8 @@ class RequestsInProgress:
     def read(self, read: Callable[[int], bytes], number: int) -> bytes:
         """What `read(number)` gives. Raises `BodyError` (503) where too many bodies come too slowly already."""
         reading = self._reading
-        most = min(self._slow_at_once, WAITING_AT_ONCE - self._in_line())
-        if len(reading) >= most and self.slow_bodies() >= most:
+        room = min(self._slow_at_once, WAITING_AT_ONCE - self._in_line())
+        if len(reading) >= room and self.slow_bodies() >= room:
             raise BodyError(503, "too many bodies arrive too slowly, so no other is read now; send it again")
         thread = threading.get_ident()
         self._working.pop(thread, None)
