@@ -41,12 +41,10 @@ def marked(engine: Engine) -> set[str]:
 def test_many_entities_are_found_by_indexes_alone(postgresql_schema_url: str, limits: Limits) -> None:
     engine = open_database(postgresql_schema_url, limits)
     EntityStore(engine).write(POLICY, [todo(str(number), "acme") for number in range(ROWS_PER_STEP)])
+    until = time.monotonic() + 20
+    while marked(engine) != TABLES and time.monotonic() < until:
+        time.sleep(0.05)
     assert marked(engine) == TABLES
-    with engine.connect() as connection:
-        # The connection goes back with the limit that it had.
-        limit = "5s" if limits.write_seconds else "0"
-        assert connection.execute(text("SHOW statement_timeout")).scalar_one() == limit
-        assert not connection.connection.driver_connection.autocommit  # type: ignore[union-attr]
     engine.dispose()
 
 
@@ -67,5 +65,5 @@ def test_nobody_waits_for_it(postgresql_schema_url: str) -> None:
         other.execute(text("LOCK TABLE casbin_rule IN SHARE UPDATE EXCLUSIVE MODE"))
         began = time.monotonic()
         mark_visible(engine, (CasbinRule,))
-        assert time.monotonic() - began < 4
+        assert time.monotonic() - began < 1
     engine.dispose()

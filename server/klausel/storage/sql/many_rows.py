@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Integer, Table, bindparam, delete, insert, text
 
-from klausel.storage.sql.database import StorageError, access_of, explained_errors
+from klausel.storage.sql.database import StorageError, access_of, explained_errors, make_engine
 from klausel.storage.sql.steps import in_steps
 from klausel.storage.sql.tables import Base
 
 ROWS_PER_STEP = 5_000
 _WORTH_A_LOOK = 50
 _KIB_FOR_MANY_ROWS = 200_000
-_MILLISECONDS_IN_A_SERVICE = 1_000
-"""A caller waits for it there; the pages that were marked by then stay marked."""
 
 
 def insert_rows(connection: Connection, model: type[Base], names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
@@ -83,23 +82,25 @@ def mark_visible(engine: Engine, models: Sequence[type[Base]]) -> None:
 
     Until then an index alone answers nothing: each row that it has is looked for in the table too, one page a row, and a
     search reads ten times as much. Never raises: what is written stays written, and PostgreSQL does the rest in its own time.
+    In a service nobody waits for it, and it ends by itself after as long as a write may take.
     """
     if engine.dialect.name != "postgresql":
         return
+    # A connection of its own: those of the pool are as many as may wait for one.
+    own = make_engine(engine.url, hold_connections=True, access=access_of(engine))
+    # Dead rows are left to its own cleaner, and what others clean at the moment to them.
     names = ", ".join(model.__tablename__ for model in models)
-    with (
-        suppress(StorageError),
-        access_of(engine).writing(),
-        explained_errors(engine),
-        engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection,
-    ):
-        if access_of(engine).limits.write_seconds is not None:
-            connection.exec_driver_sql(f"SET statement_timeout = {_MILLISECONDS_IN_A_SERVICE}")
-        try:
-            # Dead rows are left to its own cleaner, and what others clean at the moment to them.
-            connection.exec_driver_sql(f"VACUUM (SKIP_LOCKED, INDEX_CLEANUP false, TRUNCATE false) {names}")
-        finally:
-            connection.exec_driver_sql("RESET statement_timeout")
+    vacuum = f"VACUUM (SKIP_LOCKED, INDEX_CLEANUP false, TRUNCATE false) {names}"
+    if access_of(engine).limits.write_seconds is None:
+        _run(own, vacuum)
+    else:
+        threading.Thread(target=_run, args=(own, vacuum), name="visible pages", daemon=True).start()
+
+
+def _run(engine: Engine, statement: str) -> None:
+    as_it_comes = engine.execution_options(isolation_level="AUTOCOMMIT")
+    with suppress(StorageError), explained_errors(engine), as_it_comes.connect() as connection:
+        connection.exec_driver_sql(statement)
 
 
 def _table(model: type[Base]) -> Table:
