@@ -97,6 +97,7 @@ def watch(database: str, urls: list[str], seconds: float) -> list[list[float]]:
             seen = pool.map(_seconds_until_seen, clients, repeat(adds), repeat(time.monotonic()))
             for found, lag in zip(lags, seen, strict=True):
                 found.append(lag)
+        connection.execute(_TAKE)
     return lags
 
 

@@ -18,7 +18,7 @@ from fastapi.requests import HTTPConnection
 from sqlalchemy import ColumnElement
 
 from klausel.client import Action, AsyncKlausel, CallFailed, Decision, FilterAnswer, Klausel, Resource
-from klausel.guarding import UNDECIDED, Guarded, Refusal, Who, check_decision, check_subject, no_answer
+from klausel.guarding import Guarded, Refusal, Who, check_decision, check_subject, no_answer, undecided
 from klausel.sqlalchemy import where
 
 __all__ = ["Guard", "RefuseUndecided"]
@@ -164,18 +164,19 @@ class RefuseUndecided:
             opens = message["type"] in ("http.response.start", "websocket.accept")
             if opens and not decided and message.get("status", 200) < 400:
                 refused = True
-                await _refuse(scope["type"], send)
+                await _refuse(scope, send)
                 return
             await send(message)
 
         await self._app({**scope, _NOTE: decided}, receive, checked)
 
 
-async def _refuse(kind: str, send: Any) -> None:
-    if kind == "websocket":
-        await send({"type": "websocket.close", "code": 1008, "reason": UNDECIDED})
+async def _refuse(scope: Any, send: Any) -> None:
+    message = undecided(f'{scope.get("method", "websocket")} "{scope["path"]}"').message
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 1008, "reason": message})
         return
-    body = json.dumps({"detail": UNDECIDED}).encode()
+    body = json.dumps({"detail": message}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": 403, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -16,10 +16,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from flask import Flask, abort, current_app, g, request
+from flask.views import MethodView
 from sqlalchemy import ColumnElement
 
 from klausel.client import Action, CallFailed, Klausel, Resource, Subject
-from klausel.guarding import MARK, UNDECIDED, Guarded, Refusal, Who, check_decision, check_subject, no_answer
+from klausel.guarding import MARK, Guarded, Refusal, Who, check_decision, check_subject, no_answer, undecided
 from klausel.sqlalchemy import where
 
 __all__ = ["Guard"]
@@ -53,8 +54,8 @@ class Guard(Guarded):
                 return
             if request.method == "OPTIONS" and getattr(rule, "provide_automatic_options", False):
                 return
-            if not hasattr(app.view_functions[rule.endpoint], MARK):
-                self._refuse(Refusal(403, UNDECIDED))
+            if not _says_that_it_asks(app.view_functions[rule.endpoint]):
+                self._refuse(undecided(f'the view "{rule.endpoint}"'))
 
         app.before_request(check_view)
 
@@ -62,18 +63,21 @@ class Guard(Guarded):
         """Lets a view be reached where the action is allowed on what `find` gives for the arguments of the route.
 
         The view gets what was found instead of these arguments. `find` gives an object of a described class or a `Resource`;
-        None is answered with 404.
+        None is answered with 404. In a class of views it stands above a method, which gets it after `self`.
         """
 
         def guarded(view: View) -> View:
             @functools.wraps(view)
-            def asking(**arguments: Any) -> Any:
+            def asking(*instance: Any, **arguments: Any) -> Any:
+                if hasattr(asking, "view_class"):
+                    name = asking.view_class.__name__
+                    raise TypeError(f"{name}.decorators has a guard's requires; put it above each method of {name} instead")
                 thing = find(**arguments)
                 if thing is None:
                     self.subject()  # who is not logged in learns nothing about what is there
                     abort(404)
                 self.require(action, thing)
-                return current_app.ensure_sync(view)(thing)
+                return current_app.ensure_sync(view)(*instance, thing)
 
             setattr(asking, MARK, True)
             return asking
@@ -87,7 +91,7 @@ class Guard(Guarded):
         def asking(*arguments: Any, **named: Any) -> Any:
             answer = current_app.ensure_sync(view)(*arguments, **named)
             if not g.get(_DECIDED, False):
-                self._refuse(Refusal(403, UNDECIDED))
+                self._refuse(undecided(f'the view "{request.endpoint}"'))
             return answer
 
         setattr(asking, MARK, True)
@@ -138,3 +142,16 @@ class Guard(Guarded):
 
     def _refuse(self, refusal: Refusal) -> NoReturn:
         abort(refusal.status, description=refusal.message)
+
+
+def _says_that_it_asks(view: View) -> bool:
+    """Whether a view, or the method of its class that answers this request, went through a guard."""
+    if hasattr(view, MARK):
+        return True
+    of_class = getattr(view, "view_class", None)
+    if not isinstance(of_class, type):
+        return False
+    names = (request.method.lower(), "get") if request.method == "HEAD" else (request.method.lower(),)
+    methods = [getattr(of_class, name, None) for name in names] if issubclass(of_class, MethodView) else []
+    answering = next(filter(None, methods), getattr(of_class, "dispatch_request", None))
+    return hasattr(answering, MARK)

@@ -7,6 +7,7 @@ says once how objects of a class are asked about; single decisions and lists bot
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ UNDECIDED = "no decision was asked for here"
 NEW = "new"
 """The id under which an object is asked about that has none yet."""
 _STEPS = re.compile(r"\.|__")
+_LOGGER = logging.getLogger("klausel.guarding")
 
 
 class GuardError(Exception):
@@ -119,6 +121,14 @@ def check_subject(subject: Who) -> Subject | str:
     if subject is None or subject == "":
         raise Refusal(401, "log in first")
     return subject
+
+
+def undecided(view: str) -> Refusal:
+    """The refusal of a view that no decision was asked for. The log names it, and says how to fix it."""
+    _LOGGER.warning(
+        "%s was refused, for no decision was asked for; let a guard stand before it, or say that it is public", view
+    )
+    return Refusal(403, UNDECIDED)
 
 
 def check_decision(decision: Decision) -> None:

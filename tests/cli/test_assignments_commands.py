@@ -56,12 +56,14 @@ AWKWARD = [
     "user:a:b/c",
     "user:%s{0}",
     "user:" + "x" * 250,
+    "=1+1:x",
+    "@sum:1",
 ]
 
 
 def test_awkward_ids_survive_export_and_import_byte_for_byte(klausel: Klausel, people: Path, tmp_path: Path) -> None:
     subjects = sorted({name if ":" in name else f"user:{name}" for name in AWKWARD} | {"user:ada"})
-    domains = ["acme, inc", '"acme"', "#acme", "Ärger & Söhne", " acme ", "acme"]
+    domains = ["acme, inc", "=1+1", "-x", '"acme"', "#acme", "Ärger & Söhne", " acme ", "acme"]
     rows = [("user:ada", "admin", domain) for domain in domains]
     rows += [(subject, "user", domain) for subject in subjects for domain in domains]
     quoted = [",".join('"' + part.replace('"', '""') + '"' for part in row) for row in rows]

@@ -145,12 +145,28 @@ def test_a_record_is_not_explained_by_other_policies_unless_asked(log: Path, rep
     line = log.read_text().splitlines()[0]
     without_commit = json.loads(line)
     del without_commit["policy"]["commit"]
+    without_commit["policy"]["digest"] = "sha256:0"
     refused = run("explain", "--record", json.dumps(without_commit))
-    assert (refused.exit_code, "are not those here; name a commit that has them with --at" in refused.stderr) == (1, True)
+    assert refused.exit_code == 1
+    assert "are neither those here nor of a commit before them; name another branch with --at" in refused.stderr
     other = run("explain", "--record", line, "--at", "HEAD")
     assert other.exit_code == 3
     assert "are not those that decided then" in other.stderr
     assert "it was allowed then; this explanation is of another decision" in other.stderr
+
+
+def test_the_policies_of_then_are_found_by_their_digest_where_the_record_names_no_commit(
+    log: Path, repository: Repository
+) -> None:
+    then = repository.git("rev-parse", "HEAD")[:12]
+    change_the_policies(repository)
+    repository.git("mv", "policies", "rules")
+    repository.commit({}, "Moved")
+    without_commit = json.loads(log.read_text().splitlines()[0])
+    del without_commit["policy"]["commit"]
+    done = run("explain", "--record", json.dumps(without_commit), "--policies", "rules")
+    assert (done.exit_code, f"policies as of commit {then}, whose files are those of the record" in done.stderr) == (0, True)
+    assert "allow lead to edit quiz when is_published" in done.stdout
 
 
 @pytest.mark.parametrize("record", ["decisions.jsonl:99", "nowhere:1", "decisions.jsonl", "{}", '{"dropped": 3}'])

@@ -98,9 +98,19 @@ def test_what_was_not_used_is_found_by_person_and_place(klausel: Klausel, record
     assert "take quiz" not in told["unused-permissions", "user:leo", "acme/sales"]
     of_lead = told["unused-permissions", "user:leo", "acme/support"]
     assert "edit quiz" in of_lead and "take quiz" in of_lead and "create quiz" not in of_lead
-    assert document["warnings"] and document["decisions_since"] is not None
+    assert document["warnings"] == [] and document["decisions_since"] is not None
     longer = found(klausel, "--decisions", "decisions.jsonl", "--in", "acme", "--unused-for", "300d")
     assert ("no-decision", "user:sam") not in {one[:2] for one in longer}
+
+
+def test_a_log_that_reaches_back_behind_the_period_covers_it(klausel: Klausel, record: Record) -> None:
+    record(2, "leo", "edit", "quiz", "acme/support")
+    asked = ("findings", "--decisions", "decisions.jsonl", "--unused-for", "30d", "--format", "json")
+    assert "the log starts at" in json.loads(klausel(*asked).stdout)["warnings"][0]
+    Path("later.jsonl").write_bytes(Path("decisions.jsonl").read_bytes())
+    Path("decisions.jsonl").unlink()
+    record(40, "leo", "edit", "quiz", "acme/support")
+    assert json.loads(klausel(*asked, "--decisions", "later.jsonl").stdout)["warnings"] == []
 
 
 def test_decisions_of_a_batch_that_are_written_once_count_each(klausel: Klausel, tmp_path: Path) -> None:

@@ -59,6 +59,8 @@ INPUTS = {
 SECTIONS = [part for page in PAGES for part in re.split(r"(?m)^#+ ", page.read_text(encoding="utf-8"))]
 MARKUP = "zoe|<b>x</b>[y](https://z)"
 """What no format may take for markup."""
+FORMULA = "=HYPERLINK(1)"
+"""What no spreadsheet may take for a formula."""
 
 
 def is_json(text: str) -> bool:
@@ -211,12 +213,13 @@ def worked_on(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(ROOT / "model.conf", folder)
     repository.commit({}, "The policies")
     more = f"grants:\n  - allow: reviewer\n    to: edit\n    resource: quiz\n    in: hooli\n    because: '{MARKUP}'\n"
-    repository.commit({"policies/features/hooli.yaml": more}, "Reviewers edit in hooli")
+    repository.commit({"policies/features/hooli.yaml": more}, f"{FORMULA}: reviewers edit in hooli", author=FORMULA)
     repository.write(
         {"policies/conditions.yaml": (folder / "policies/conditions.yaml").read_text() + "odd: resource.x == 1\n"}
     )
     names = ("--policies", folder / "policies", "--database", f"sqlite:///{folder}/klausel.db")
     people = (folder / "policies/demo/assignments.csv").read_text() + f"user:{MARKUP},admin,acme\n"
+    people += f"{FORMULA}:1,admin,acme\n{FORMULA}:1,admin,{FORMULA}\n@sum:1,agent,acme/support\n@sum:1,user,acme\n"
     (folder / "people.csv").write_text(people)
     assert run("assignments", "import", folder / "people.csv", *names).exit_code == 0
     assert run("keys", "new", "shop", "--scope", "check", *names[2:]).exit_code == 0
@@ -226,6 +229,41 @@ def worked_on(tmp_path_factory: pytest.TempPathFactory) -> Path:
     request = Request(Subject("user", "leo", {}), Action("edit", {}), Resource("quiz", "q1", properties), {})
     (folder / "decisions.jsonl").write_bytes(b"".join(recorded_lines(asked, [request])))
     return folder
+
+
+CSV_FILES = {
+    "assignments export": ["assignments", "export"],
+    "audit state": ["audit", "state", "--at", "2099-01-01"],
+    "review sheet": ["review", "sheet", "sheet.csv"],
+    "entities export": ["entities", "export", "--format", "csv"],
+}
+"""Further commands that write CSV. What `compile` writes Casbin reads, and would take an apostrophe for a part of a name."""
+WRITERS_OF_CSV = {
+    *("core/analysis/table.py", "cli/assignment_file.py", "cli/entity_file.py", "cli/review_files.py", "cli/import_.py"),
+}
+
+
+@pytest.mark.parametrize(
+    "name", sorted({*CSV_FILES, *(name for name, all_ in FORMATS.items() if "csv" in all_)} - {"compile"})
+)
+def test_no_cell_of_csv_is_a_formula_and_its_first_line_names_the_columns(
+    name: str, klausel: Klausel, worked_on: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(worked_on)
+    done = klausel(*(CSV_FILES.get(name) or [*INPUTS[name].split(), "--format", "csv"]))
+    assert done.exit_code == 0, done.output
+    text = Path("sheet.csv").read_text(encoding="utf-8-sig") if name == "review sheet" else done.stdout
+    assert is_table(text)
+    assert not [cell for row in csv.reader(io.StringIO(text)) for cell in row if cell.startswith(tuple("=+-@\t\r"))]
+    assert f"'{FORMULA}" in text or name in ("unused", "review changes", "entities export")
+
+
+def test_whoever_writes_csv_is_known_here() -> None:
+    server = ROOT / "server" / "klausel"
+    found = {
+        file.relative_to(server).as_posix() for file in server.rglob("*.py") if "csv.writer(" in file.read_text("utf-8")
+    }
+    assert found == WRITERS_OF_CSV, "write rows by csv_line or RowWriter: no cell of theirs is taken for a formula"
 
 
 @pytest.mark.parametrize("name", INPUTS)

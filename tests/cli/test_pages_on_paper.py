@@ -68,7 +68,7 @@ BROKEN_WORDS = """
 const broken = [], walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), range = document.createRange();
 for (let node; (node = walk.nextNode()); ) {
   if (!node.parentElement.closest("table")) continue;
-  for (const word of node.data.matchAll(/[\\p{L}\\p{N}_]+/gu)) {
+  for (const word of node.data.matchAll(/\\d{4}-\\d\\d-\\d\\d|[\\p{L}\\p{N}_]+/gu)) {
     if (node.parentElement.matches(".long")) continue;
     range.setStart(node, word.index);
     range.setEnd(node, word.index + word[0].length);
@@ -168,5 +168,23 @@ def test_long_ids_break_between_their_parts_alone_and_are_copied_and_found_whole
         assert len(browser.execute_script(ROWS_LEFT, LONG_ID.upper())) == 1
 
 
+def test_a_name_without_any_blank_stays_on_the_page_wherever_it_stands(tmp_path: Path) -> None:
+    rows = [(name,) * 8 for name in (UNBROKEN, RIGHT_TO_LEFT)]
+    names = tuple(UNBROKEN[:60] + sign for sign in "abcdefgh")
+    sheet = Sheet(
+        UNBROKEN, ((UNBROKEN, UNBROKEN),), (UNBROKEN,), names, [(UNBROKEN, rows)], lambda notes: [(UNBROKEN, UNBROKEN)]
+    )
+    (tmp_path / "unbroken.html").write_text("\n".join(as_html(sheet)), encoding="utf-8")
+    with chromium() as browser:
+        browser.get((tmp_path / "unbroken.html").as_uri())
+        for media, width in (("screen", 1280), ("print", PAPER)):
+            browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": media})
+            metrics = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+            browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+            assert browser.execute_script("return document.documentElement.scrollWidth") <= width, media
+
+
+UNBROKEN = "user:" + "n" * 120
+RIGHT_TO_LEFT = "user:" + "\u05de\u05e9\u05d4" * 40
 LONG_ID = "user:maria.hernandez-lopez@hospital.example.org"
 NARROW = Sheet("Narrow", (), (), tuple("abcdefgh"), [("", [(LONG_ID,) * 8])], lambda notes: ())

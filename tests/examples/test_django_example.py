@@ -109,11 +109,19 @@ def test_rest_lists_what_may_be_viewed_one_by_one(address: str) -> None:
 
 
 def test_nobody_is_sent_to_log_in(address: str) -> None:
-    for path in ("/dashboards", "/dashboards/1", "/quizzes/new", "/quizzes/1/edit"):
+    pages = ["/dashboards", "/dashboards/1", "/quizzes/new", "/quizzes/1/edit", "/menu", "/quizzes/1/people"]
+    # What is not there is no other to somebody who is not logged in.
+    pages += ["/dashboards/999", "/quizzes/999/edit", "/quizzes/999/people"]
+    for path in pages:
         answer = httpx.get(address + path)
         assert (answer.status_code, answer.headers["Location"]) == (302, f"/login?next={path}")
-    for path in ("/menu", "/quizzes/1/people", "/api/dashboards", "/api/dashboards/1"):
+        # A program is told, and not led to a page.
+        assert httpx.get(address + path, headers={"Accept": "application/json"}).status_code == 401, path
+    for path in ("/api/dashboards", "/api/dashboards/1"):
         assert httpx.get(address + path).status_code == 401, path
+        assert httpx.options(address + path).status_code == 401, path
+        with rest(address, "leo") as client:
+            assert client.options(path.removeprefix("/api")).status_code == 200, path
 
 
 def test_a_form_is_asked_about_as_it_would_be_saved(address: str) -> None:

@@ -1,4 +1,4 @@
-"""The cache of effective roles: right at every moment, bounded, and empty of strangers."""
+"""The cache of effective roles: right at every moment, bounded, and never full of strangers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from sqlalchemy import text
 from storage_people import ROLES, row
 
 from klausel.core.decisions.effective_roles import ROLES_OF_NOBODY
+from klausel.core.policy.assignment import Assignment
 from klausel.core.policy.roles import RoleModel
+from klausel.service import effective_roles_cache
 from klausel.service.effective_roles_cache import EffectiveRolesCache
 from klausel.storage.assignments.store import AssignmentStore
 from klausel.storage.schema import open_database
@@ -77,18 +79,40 @@ def test_a_subject_is_read_once_where_it_may_be_kept(store: AssignmentStore, rol
     assert len(queries.asked) == (1 if kept else 5)
 
 
-def test_strangers_cost_one_query_and_leave_nothing(store: AssignmentStore, roles: RoleModel) -> None:
+def test_few_strangers_are_kept_and_push_nobody_else_out(
+    store: AssignmentStore, roles: RoleModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(effective_roles_cache, "MOST_UNKNOWN", 5)
     store.write(roles, [ADMIN], [])
-    cache = EffectiveRolesCache(store, roles, single_process=True)
+    cache = EffectiveRolesCache(store, roles, max_entries=10, single_process=True)
     queries = Queries(cache)
+    sizes = []
     for number in range(20):
-        assert cache.roles_in(f"user:stranger{number}", "acme") == ROLES_OF_NOBODY
+        assert cache.roles_in(f"user:stranger{number:02}", "acme") == ROLES_OF_NOBODY
         cache.roles_in("user:ann", f"unknown{number}/place")
+        sizes.append(cache.approximate_bytes)
     assert len(queries.asked) == 21
-    assert len(cache) == 1
-    size = cache.approximate_bytes
-    cache.roles_in("user:ann", "another")
-    assert cache.approximate_bytes == size
+    assert len(cache) == 6
+    assert sizes[5:] == [sizes[5]] * 15
+    assert cache.roles_in("user:stranger19", "acme/support") == ROLES_OF_NOBODY
+    assert len(queries.asked) == 21
+    cache.roles_in("user:stranger00", "acme")
+    assert len(queries.asked) == 22
+    cache.forget_subjects(None)
+    assert (len(cache), cache.approximate_bytes) == (0, 0)
+
+
+@pytest.mark.parametrize("rows", [[row("bo", "admin", "acme")], [Assignment("user:bo", "group:team", "")]], ids=str)
+def test_a_stranger_who_gets_a_role_or_joins_a_group_has_it_at_once(
+    any_store: AssignmentStore, roles: RoleModel, rows: list[Assignment]
+) -> None:
+    any_store.write(roles, [ADMIN, Assignment("group:team", "admin", "acme")], [])
+    cache = EffectiveRolesCache(any_store, roles, single_process=True)
+    for _ in range(3):
+        assert cache.roles_in("user:bo", "acme") == ROLES_OF_NOBODY
+        any_store.write(roles, rows, [])
+        assert "admin" in cache.roles_in("user:bo", "acme")
+        any_store.write(roles, [], rows)
 
 
 def test_a_write_of_this_process_drops_the_subjects_it_changes_and_no_others(

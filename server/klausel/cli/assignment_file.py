@@ -12,7 +12,7 @@ from typing import BinaryIO, TextIO
 
 from klausel.cli.progress import lines_of
 from klausel.core.policy.assignment import Assignment, Violation
-from klausel.core.terms.escaping import read_written, written
+from klausel.core.terms.escaping import cell_of, read_cell
 from klausel.core.terms.moment import read_instant
 from klausel.core.text.csv_rows import sentence_of
 
@@ -106,7 +106,7 @@ class AssignmentFile:
                 line = reader.line_num + 1
                 for row in reader:
                     if row:
-                        yield line, list(map(read_written, row))
+                        yield line, list(map(read_cell, row))
                     line = reader.line_num + 1
             except csv.Error as error:
                 raise BrokenFile(line, sentence_of(error)) from None
@@ -147,4 +147,4 @@ class RowWriter:
         """Adds a row. Raises BrokenFile for one with times where there are no columns for them."""
         if self._width == len(HEADER) and (row.starts is not None or row.ends is not None):
             raise BrokenFile(0, "role assignments were given times meanwhile; start again")
-        self._writer.writerow([cell and written(cell) for cell in row[: self._width]])
+        self._writer.writerow([cell and cell_of(cell) for cell in row[: self._width]])

@@ -13,7 +13,7 @@ from klausel.core.policy.entity import KINDS, Entity
 from klausel.core.policy.entity_faults import fault_in_key
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.policy.properties import Parts
-from klausel.core.terms.escaping import read_written, written
+from klausel.core.terms.escaping import cell_of, read_cell
 from klausel.core.text.csv_rows import sentence_of
 
 FORMATS = ("jsonl", "csv")
@@ -60,24 +60,13 @@ def columns_of(entities: Iterable[Entity]) -> list[str]:
 def write_csv(entities: Iterable[Entity], names: list[str], text: TextIO) -> None:
     """Writes CSV with a column for each name; no cell of it is taken for a formula. Raises BrokenLine for another property."""
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(map(_safe, [*_COLUMNS, *map(_column, names)]))
+    writer.writerow(map(cell_of, [*_COLUMNS, *map(_column, names)]))
     known = set(names)
     for entity in entities:
         if not known >= entity.properties.keys():
             raise BrokenLine(0, "properties were stored meanwhile that no column is for; start again")
         cells = [_cell(entity.properties[name]) if name in entity.properties else "" for name in names]
-        writer.writerow(map(_safe, [entity.kind, entity.type, entity.id, entity.domain, *cells]))
-
-
-def _safe(cell: str) -> str:
-    """A cell that no spreadsheet takes for a formula: an apostrophe goes before what it could take for one."""
-    plain = written(cell)
-    return f"'{plain}" if plain.startswith(("=", "+", "-", "@", "'")) else plain
-
-
-def _read_safe(cell: str) -> str:
-    """What `_safe` was given; of a cell that somebody else wrote, all behind an apostrophe at its beginning."""
-    return read_written(cell.removeprefix("'"))
+        writer.writerow(map(cell_of, [entity.kind, entity.type, entity.id, entity.domain, *cells]))
 
 
 def _column(name: str) -> str:
@@ -108,7 +97,7 @@ def _read_csv(text: Iterable[str], policy: PolicySet, lines: list[int]) -> Itera
     reader = csv.reader(text, strict=True)
     line = 1
     try:
-        header = [_read_safe(cell) for cell in next(reader, [])]
+        header = [read_cell(cell) for cell in next(reader, [])]
         _check_header(header)
         names = [name if name in _COLUMNS else name.removeprefix(_PREFIX) for name in header]
         own = {name: index for index, name in enumerate(header) if name in _COLUMNS}
@@ -116,7 +105,7 @@ def _read_csv(text: Iterable[str], policy: PolicySet, lines: list[int]) -> Itera
         for row in reader:
             if row:
                 lines.append(line)
-                yield _entity_of(policy, line, [_read_safe(cell) for cell in row], header, names, own)
+                yield _entity_of(policy, line, [read_cell(cell) for cell in row], header, names, own)
             line = reader.line_num + 1
     except csv.Error as error:
         raise BrokenLine(line, sentence_of(error)) from None

@@ -35,7 +35,7 @@ from klausel.core.terms.counted import plural
 from klausel.core.terms.moment import instant_text, moment_text
 from klausel.storage.assignments.people_of_roles import everybody
 from klausel.storage.assignments.store import AssignmentStore
-from klausel.storage.decision_log.files import Block, uses_in
+from klausel.storage.decision_log.files import Block, begins_before, uses_in
 
 Facts = dict[str, object]
 
@@ -210,6 +210,7 @@ class _Part(NamedTuple):
 
     uses: list[Use]
     first: str
+    has_earlier: bool
     dropped: int
     sampled: int
     faults: Faults
@@ -236,24 +237,26 @@ class _Worker:
             else:
                 uses.add(found)
                 first = first or time
-        return _Part(list(uses), first, dropped, block.data.count(b'"sample_rate":'), faults)
+        has_earlier = begins_before(block, cls.since)
+        return _Part(list(uses), first, has_earlier, dropped, block.data.count(b'"sample_rate":'), faults)
 
 
 def _uses(blocks: Iterator[Block], since: str, processes: int) -> tuple[PermissionUse, list[str]]:
     """Who was allowed what since a time, and why some of that may be missing."""
     use = PermissionUse()
-    first, dropped, sampled, faults = "", 0, 0, Faults()
+    first, has_earlier, dropped, sampled, faults = "", False, 0, 0, Faults()
     for part in work_on(blocks, _Worker.work, _Worker.start, (since,), processes):
         use.add(part.uses)
         faults.join(part.faults)
         first = min(first or part.first, part.first or first)
+        has_earlier |= part.has_earlier
         dropped += part.dropped
         sampled += part.sampled
     faults.show()
     warnings = []
     if not first:
         warnings.append(f"there is no decision since {since} in the log, so nothing counts as used")
-    elif first[:10] > since[:10]:
+    elif not has_earlier and first[:10] > since[:10]:
         warnings.append(f"the log starts at {first}, after {since}; what was used before is not in it")
     if sampled:
         warnings.append("the log leaves out some allows, so some uses are not in it")

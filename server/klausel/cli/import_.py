@@ -16,7 +16,7 @@ from klausel.cli.command_group import CommandGroup
 from klausel.cli.options import EXIT_PROBLEMS, fail
 from klausel.cli.output import say
 from klausel.core.policy.assignment import Assignment
-from klausel.core.terms.escaping import written
+from klausel.core.terms.escaping import cell_of
 from klausel.storage.file_rules import DEFAULT_MODEL
 
 _PEOPLE = "demo/assignments.csv"
@@ -102,5 +102,5 @@ def _rows(assignments: Iterable[Assignment]) -> bytes:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(HEADER)
-    writer.writerows([written(field) for field in assignment.key] for assignment in assignments)
+    writer.writerows([cell_of(field) for field in assignment.key] for assignment in assignments)
     return file.getvalue().encode()

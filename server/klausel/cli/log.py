@@ -237,7 +237,7 @@ class _Kept:
 
     def of(self, folder: str) -> KeptAnswers:
         """What commits changed in a folder of this name, shown from here, by this version, about this topic."""
-        return self._kept("log 3", folder, {"topic": asdict(self._topic)})
+        return self._kept("log 4", folder, {"topic": asdict(self._topic)})
 
     def refusals_of(self, folder: str) -> KeptAnswers:
         """Why a service of this version would have refused commits, with the models that are accepted here."""
@@ -361,8 +361,9 @@ def _lines(step: Step, changes: CommitChanges, has_other_model: bool, problems: 
     if has_other_model:
         yield "  ~ the model is another one, so its matcher may decide otherwise"
     if changes.report is not None and changes.has_changes:
+        told = {f"note: {rule}" for rule in changes.rules}
         _, *lines = as_text(changes.report, _paint)
-        yield from (f"  {line}" for line in lines if line)
+        yield from (f"  {line}" for line in lines if line and line not in told)
 
 
 _COLUMNS = (

@@ -159,7 +159,7 @@ def check(
             raise click.UsageError("--watch looks at a folder and prints text; leave out --format, --at and --database")
         from klausel.cli.watch import watch  # whoever looks once does not wait for what compares and watches
 
-        watch(policies, model, _demo_people(policies))
+        watch(policies, model, _demo_people(policies), lambda: _demo_rows(policies))
         return
     texts: dict[str, str] = {}
     problems, other_model = _problems_in(policies, model, at, database, texts)
@@ -204,8 +204,8 @@ def _demo_people(folder: Path) -> Iterator[DomainSeen]:
 
 
 def _demo_rows(folder: Path) -> Iterator[tuple[Assignment | str, Place]]:
-    """The rows of the demo people beside the policies, or why one cannot be read, each with its place."""
-    file = folder / DEMO_FILE
+    """The rows of the demo people that the service would load, or why one cannot be read, each with its place."""
+    file = folders_of(folder)[0] / DEMO_FILE
     if not file.is_file():
         return
     rows = AssignmentFile(file)

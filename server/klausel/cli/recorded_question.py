@@ -16,6 +16,7 @@ from klausel.core.decisions.explain import Explanation
 from klausel.core.records.recorded import BadRecord, Dropped, Recorded, read_recorded
 from klausel.core.terms.problem import PolicyError
 from klausel.service.pipeline import LoadedPolicy
+from klausel.service.policy_history import commit_with
 from klausel.service.recorded_decisions import explained_by
 from klausel.storage.decision_log.files import UnreadableLog, blocks_of, good_values_of
 from klausel.storage.git.objects import GitError
@@ -24,7 +25,8 @@ from klausel.storage.git.objects import GitError
 def explain_record(record: str, policies: Path, model: Path | None, at: str | None, **question: object) -> Explanation:
     """The explanation of a record, given as FILE:LINE or as JSON; exits with 1 where it cannot be given.
 
-    Without `at`, the policies are those of the commit in the record, or those here where they are the very same.
+    Without `at`, the policies are those of the commit in the record, else those here or of the newest commit behind them
+    whose files are the very same.
     """
     _refuse_question(question)
     value = _record_of(record)
@@ -107,8 +109,13 @@ def _policies_of(version: object, policies: Path, model: Path | None, at: str | 
     if at is not None:
         say(f"klausel: the policies at {at} are not those that decided then, {digest}", err=True)
         return loaded
-    where = f"neither those here nor those of commit {commit[:12]}" if isinstance(commit, str) else "not those here"
-    fail(f"the policies that decided then, {digest}, are {where}; name a commit that has them with --at")
+    with suppress(GitError):
+        found = commit_with(str(digest), str(policies), model)
+        if found is not None:
+            say(f"klausel: policies as of commit {found[:12]}, whose files are those of the record", err=True)
+            return load_or_exit(policies, model, at=found)
+    tried = f"commit {commit[:12]}, nor of a commit before those" if isinstance(commit, str) else "a commit before them"
+    fail(f"the policies that decided then, {digest}, are neither those here nor of {tried}; name another branch with --at")
 
 
 def _explained(recorded: Recorded, loaded: LoadedPolicy) -> Explanation:

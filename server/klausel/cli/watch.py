@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import click
@@ -18,8 +18,9 @@ from klausel.core.difference.formats import as_text
 from klausel.core.difference.renames import renames_between
 from klausel.core.difference.report import DifferenceReport
 from klausel.core.lint.survey import DomainSeen
+from klausel.core.policy.assignment import Assignment
 from klausel.core.terms.counted import counted
-from klausel.core.terms.problem import PolicyError, Problem
+from klausel.core.terms.problem import Place, PolicyError, Problem
 from klausel.core.testing.gate import unmet_expectations
 from klausel.service.pipeline import check_files, load_files
 from klausel.storage.git.objects import GitError
@@ -30,7 +31,10 @@ CHANGES_SHOWN = 40
 """So many lines of a difference are shown; `klausel diff` has all."""
 
 
-def watch(folder: Path, model: Path | None, people_in: Iterable[DomainSeen]) -> None:
+DemoRows = Callable[[], Iterable[tuple[Assignment | str, Place]]]
+
+
+def watch(folder: Path, model: Path | None, people_in: Iterable[DomainSeen], demo_rows: DemoRows) -> None:
     """Prints how a policy set stands now, and again whenever its files are others; ends with Ctrl-C."""
     people = tuple(people_in)
     source = PolicyFolder(folder, model_beside(folder, model))
@@ -43,7 +47,7 @@ def watch(folder: Path, model: Path | None, people_in: Iterable[DomainSeen]) -> 
         before = now
         if sys.stdout.isatty():
             click.clear()
-        say_painted(_report(now, folder, model, people))
+        say_painted(_report(now, folder, model, people, demo_rows))
         say(f"klausel: {shown(folder)} is watched; save a file to look again, Ctrl-C ends", err=True)
 
 
@@ -64,13 +68,17 @@ def _reading(source: PolicyFolder) -> PolicyFiles | tuple[Problem, ...]:
 
 
 def _report(
-    found: PolicyFiles | tuple[Problem, ...], folder: Path, model: Path | None, people: tuple[DomainSeen, ...]
+    found: PolicyFiles | tuple[Problem, ...],
+    folder: Path,
+    model: Path | None,
+    people: tuple[DomainSeen, ...],
+    demo_rows: DemoRows,
 ) -> Iterator[str]:
     if isinstance(found, tuple):
         yield from _problems(found, {})
         return
     texts = {file.shown_as: file.content.decode("utf-8", "replace") for file in found.files}
-    problems = check_files(found, people, accepted_models())
+    problems = check_files(found, people, accepted_models(), demo_rows())
     yield from _problems(problems, texts)
     if any(problem.severity == "error" for problem in problems):
         yield "tests, invariants and difference wait until there are no errors"

@@ -28,7 +28,6 @@ from klausel.client import Action, CallFailed, Klausel, Resource, Subject
 from klausel.django.lists import q
 from klausel.guarding import (
     MARK,
-    UNDECIDED,
     Guarded,
     GuardError,
     Refusal,
@@ -36,6 +35,7 @@ from klausel.guarding import (
     check_decision,
     check_subject,
     no_answer,
+    undecided,
 )
 
 __all__ = ["Denied", "Guard", "PermissionMixin", "RefuseUndecided", "guard_of"]
@@ -127,9 +127,7 @@ class Guard(Guarded):
             try:
                 answer = view(request, *arguments, **named)
             except Refusal as refusal:
-                if refusal.status == 403:
-                    raise
-                return answer_to(refusal)
+                return refused(request, refusal)
             check_decided(request)
             return answer
 
@@ -172,15 +170,11 @@ class PermissionMixin:
 
     def refused(self, refusal: Refusal) -> HttpResponseBase:
         """The answer to a refusal: to the page for logging in, Django's 403, or a 503."""
-        if refusal.status == 401:
-            setattr(self.request, _REFUSED, True)
-            return redirect_to_login(self.request.get_full_path())
-        if refusal.status == 403:
-            raise refusal
-        return answer_to(refusal)
+        return refused(self.request, refusal)
 
     def get_object(self, queryset: Any = None) -> Any:
         """The object, where the action is allowed on it."""
+        guard_of(self).subject(self.request)  # who is not logged in learns nothing about what is there
         found = super().get_object(queryset)  # type: ignore[misc]
         guard_of(self).require(self.request, self.asked(), found)
         return found
@@ -244,15 +238,15 @@ class RefuseUndecided:
         # The way to the page for logging in is a refusal already.
         if getattr(request, _REFUSED, False):
             return answer
-        return answer if _is_open(request) else answer_to(Refusal(403, UNDECIDED))
+        return answer if _is_open(request) else answer_to(undecided(_view_of(request)))
 
     def process_view(self, request: HttpRequest, view: View, _arguments: Any, _named: Any) -> Any:
         """Refuses a view that does not say that it asks."""
-        return None if _is_open(request) or is_guarded(view) else answer_to(Refusal(403, UNDECIDED))
+        return None if _is_open(request) or is_guarded(view) else answer_to(undecided(_view_of(request)))
 
-    def process_exception(self, _request: HttpRequest, error: Exception) -> Any:
+    def process_exception(self, request: HttpRequest, error: Exception) -> Any:
         """The answer to a refusal that a view let through."""
-        return answer_to(error) if isinstance(error, Refusal) and error.status != 403 else None
+        return refused(request, error) if isinstance(error, Refusal) and error.status != 403 else None
 
 
 def guard_of(view: Any) -> Guard:
@@ -286,12 +280,29 @@ def is_decided(request: Any) -> bool:
 def check_decided(request: Any) -> None:
     """Raises `Denied` where no decision was asked for."""
     if not is_decided(request):
-        raise Denied(403, UNDECIDED)
+        refusal = undecided(_view_of(request))
+        raise Denied(refusal.status, refusal.message)
+
+
+def refused(request: HttpRequest, refusal: Refusal) -> HttpResponseBase:
+    """The answer to a refusal: to the page for logging in, for who takes pages; a plain one, or Django's own 403 (raised)."""
+    if refusal.status == 403:
+        raise refusal
+    if refusal.status == 401 and request.accepts("text/html"):
+        setattr(request, _REFUSED, True)
+        return redirect_to_login(request.get_full_path())
+    return answer_to(refusal)
 
 
 def answer_to(refusal: Refusal) -> HttpResponse:
     """A refusal as a plain answer."""
     return HttpResponse(refusal.message, status=refusal.status, content_type="text/plain; charset=utf-8")
+
+
+def _view_of(request: Any) -> str:
+    """The view that answers a request, in words."""
+    match = request.resolver_match
+    return f'the view "{request.path if match is None else match._func_path}"'
 
 
 def _settings() -> Mapping[str, Any]:

@@ -145,6 +145,7 @@ class _Translation:
             case Call("subset of", (ListOf(items), Attribute() as attribute), wanted):
                 return self._holds_all(attribute, [item.value for item in items], wanted)
             case Call(function, (Attribute() as attribute, Literal(str() as text)), wanted) if function in _PATTERNS:
+                self._side(attribute)  # refuses times
                 return self._matched(self._field(attribute), _PATTERNS[function](text), wanted)
         raise FilterError(f"the condition {condition} {_NO_Q}")
 

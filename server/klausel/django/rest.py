@@ -16,8 +16,8 @@ from rest_framework.exceptions import APIException, PermissionDenied
 from rest_framework.filters import BaseFilterBackend
 from rest_framework.permissions import BasePermission
 
-from klausel.django.guards import guard_of, is_decided
-from klausel.guarding import MARK, UNDECIDED, Refusal
+from klausel.django.guards import guard_of, is_decided, note
+from klausel.guarding import MARK, Refusal, undecided
 
 __all__ = ["ACTIONS", "GuardedMixin", "KlauselPermission", "ListFilter", "NoDecision"]
 
@@ -46,7 +46,12 @@ class KlauselPermission(BasePermission):  # type: ignore[misc]
         """Whether somebody is logged in, and the view asks about what it does."""
         if asked(request, view) is None:
             return False
+        try:
+            guard_of(view).subject(request)
+        except Refusal:
+            return False
         if request.method == "OPTIONS":
+            note(request)  # what may be sent is told to who is logged in
             return True
         name = _name(request, view)
         if name == "create" and not isinstance(view, GuardedMixin):
@@ -55,10 +60,6 @@ class KlauselPermission(BasePermission):  # type: ignore[misc]
             raise PermissionDenied("the list is not filtered; add ListFilter to filter_backends")
         if name not in ACTIONS and not isinstance(view, GuardedMixin):
             raise PermissionDenied("nobody sees to it that the view asks; GuardedMixin does")
-        try:
-            guard_of(view).subject(request)
-        except Refusal:
-            return False
         return True
 
     def has_object_permission(self, request: Any, view: Any, thing: Any) -> bool:
@@ -98,7 +99,8 @@ class GuardedMixin:
     def finalize_response(self, request: Any, response: Any, *arguments: Any, **named: Any) -> Any:
         """The answer, refused where the view ended well without having asked."""
         if response.status_code < 400 and request.method != "OPTIONS" and not is_decided(request):
-            response = self.handle_exception(PermissionDenied(UNDECIDED))  # type: ignore[attr-defined]
+            refusal = undecided(f'"{type(self).__name__}.{getattr(self, "action", None) or request.method}"')
+            response = self.handle_exception(PermissionDenied(refusal.message))  # type: ignore[attr-defined]
         return super().finalize_response(request, response, *arguments, **named)  # type: ignore[misc]
 
     def perform_create(self, serializer: Any, **besides: Any) -> None:

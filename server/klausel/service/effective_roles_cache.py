@@ -20,6 +20,8 @@ from klausel.storage.sql.revisions import StoreChange
 
 DEFAULT_ENTRIES = 100_000
 DEFAULT_BYTES = 32 * 1024 * 1024
+MOST_UNKNOWN = 10_000
+"""How many subjects without role assignments are kept, so that made-up ones push nobody else out."""
 SECONDS_PER_REVISION = 1.0
 _BYTES_PER_ENTRY = 500
 _BYTES_PER_ROW = 700
@@ -30,7 +32,7 @@ class EffectiveRolesCache:
 
     What is asked about is the moment `now`, in seconds since 1970 (None: by the clock of the store). An entry knows from when
     until when it is right, and is read again outside of that, whichever way the clock went. It is dropped when its subject
-    changes or a group above that. A subject without role assignments is never kept. On an SQLite file, writes of other
+    changes or a group above that. Of subjects without role assignments few are kept. On an SQLite file, writes of other
     processes are noticed by `refresh`. On PostgreSQL the feed of the store tells of them, and what is kept is told only while
     the feed is trusted. On other databases that several processes can write nothing is kept, unless `single_process` promises
     that only this process writes.
@@ -73,6 +75,8 @@ class EffectiveRolesCache:
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
         # The subjects kept whose roles depend on each group.
         self._behind: dict[str, set[str]] = {}
+        # Those of the subjects kept who hold nothing, the oldest first.
+        self._unknown: dict[str, None] = {}
         self._bytes = 0
         # Each assignment brings a text, a pair and at most one set, which is never larger than one of all names.
         self._bytes_per_assignment = 150 + sys.getsizeof(frozenset(roles.inheritance))
@@ -189,10 +193,9 @@ class EffectiveRolesCache:
         drops = self._drops
         self._reads.add(None)
         rows = self._reader.held_by(subject_key)
-        if not rows.pairs and not rows.others:
-            return NOBODY
         held = held_at(subject_key, rows, now)
-        effective_roles = EffectiveRoles.of_held(self._roles, held)
+        is_known = bool(rows.pairs or rows.others)
+        effective_roles = EffectiveRoles.of_held(self._roles, held) if is_known else NOBODY
         if self._keeps:
             self._keep(subject_key, _Entry(effective_roles, held, self._size(subject_key, rows, held)), drops)
         return effective_roles
@@ -214,6 +217,10 @@ class EffectiveRolesCache:
             self._bytes += entry.bytes
             for group in entry.groups:
                 self._behind.setdefault(group, set()).add(subject_key)
+            if entry.effective_roles is NOBODY:
+                self._unknown[subject_key] = None
+                if len(self._unknown) > MOST_UNKNOWN:
+                    self._forget_entry(next(iter(self._unknown)))
             while len(self._entries) > self._max_entries or self._bytes > self._max_bytes:
                 self._evict_one()
 
@@ -236,6 +243,7 @@ class EffectiveRolesCache:
             self._drops += 1
             self._entries.clear()
             self._behind.clear()
+            self._unknown.clear()
             self._bytes = 0
         elif subjects:
             self._drops += 1
@@ -248,6 +256,7 @@ class EffectiveRolesCache:
         entry = self._entries.pop(subject_key, None)
         if entry is not None:
             self._bytes -= entry.bytes
+            self._unknown.pop(subject_key, None)
             for group in entry.groups:
                 behind = self._behind[group]
                 behind.discard(subject_key)

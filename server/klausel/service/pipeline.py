@@ -22,6 +22,7 @@ from klausel.core.policy.policy_test import PolicyTest
 from klausel.core.terms.problem import SWITCH_OFF_MARK, Place, PolicyError, Problem
 from klausel.core.text.decoding import decode
 from klausel.service.rare_collections import rare_collections
+from klausel.storage.assignments.rules import violations_of_all
 from klausel.storage.file_rules import MODEL_NAME
 from klausel.storage.policy_files.folder import Commit, PolicyFiles, read_folder
 
@@ -195,9 +196,10 @@ def check_files(
         result, compiled = load_result(found, with_tests=True, accepted_models=accepted_models)
     except PolicyError as error:
         return error.problems
+    roles, now = compiled.policy.roles, datetime.now(UTC)
     problems = [
         *result.problems,
-        *lint(compiled.policy, result.tests, people_in, datetime.now(UTC)),
-        *faulty_demo_people(compiled.policy.roles, demo_people),
+        *lint(compiled.policy, result.tests, people_in, now),
+        *faulty_demo_people(roles, demo_people, lambda rows: violations_of_all(roles, rows, now.timestamp())),
     ]
     return tuple(without_switched_off(problems, texts_with_switch_offs(found), known=WARNINGS))

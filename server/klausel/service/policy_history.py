@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from klausel.casbin_policies.model_shape import model_meaning, problems_in_model
 from klausel.core.loading.cache import LoadCache
-from klausel.core.loading.load import is_test_file, load_policy
+from klausel.core.loading.load import files_digest, is_test_file, load_policy
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.terms.problem import Problem
 from klausel.core.text.decoding import decode
@@ -17,7 +17,7 @@ from klausel.storage.file_rules import MODEL_NAME
 from klausel.storage.git.moved_folder import folder_at, former_folder
 from klausel.storage.git.objects import GitCommit, GitError, TreeEntry
 from klausel.storage.git.repository import GitRepository
-from klausel.storage.policy_files.folder import folders_of
+from klausel.storage.policy_files.folder import folders_of, read_at
 from klausel.storage.policy_files.git_source import git_address
 
 MOST_EDITIONS = 256
@@ -40,6 +40,21 @@ def open_history(policies: str, at: str | None = None) -> tuple[GitRepository, G
         repository = GitRepository.containing(Path(policies))
         commit, folder = repository.commit(at or "HEAD"), repository.tree_path(Path(policies))
     return repository, commit, folder_at(repository, commit, folder)
+
+
+def commit_with(files: str, policies: str, model: Path | None = None) -> str | None:
+    """The newest commit up to the one that is checked out whose policies have this digest of their files; None for none.
+
+    Raises `GitError` as `open_history` does.
+    """
+    repository, tip, folder = open_history(policies)
+    with repository:
+        for commit, name in PolicyHistory(repository, folder).commits(tip):
+            if repository.entry(commit, name) is not None:
+                found = read_at(repository, commit, name, model).files
+                if files_digest((one.key, one.content) for one in found if not is_test_file(one.name)) == files:
+                    return commit.id
+    return None
 
 
 @dataclass(frozen=True, slots=True)

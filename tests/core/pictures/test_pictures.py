@@ -13,6 +13,7 @@ from small_policies import PAYMENTS, load
 from klausel.core.analysis.matrix import matrix_rows
 from klausel.core.difference.compare import difference_between
 from klausel.core.difference.report import DifferenceReport
+from klausel.core.loading.load import SourceFile, load_policy
 from klausel.core.pictures.change_picture import change_picture
 from klausel.core.pictures.feature_picture import NoSuchFeature, feature_picture
 from klausel.core.pictures.layout import layout_of
@@ -54,6 +55,57 @@ def test_no_two_boxes_overlap_and_all_lie_within_the_picture(shipped: PolicySet)
         for one, other in combinations(layout.boxes, 2):
             apart = one.x + one.width <= other.x or other.x + other.width <= one.x
             assert apart or one.y + one.height <= other.y or other.y + other.height <= one.y
+
+
+LONG_ROLES = """
+levels: {firm: {named_by: firm}, shop: {named_by: shop}}
+roles:
+  owner: {level: firm, contains: [head, helper]}
+  head: {level: firm, contains: [clerk, seller]}
+  auditor: {level: firm, contains: clerk}
+  clerk: {level: firm}
+  seller: {level: shop, contains: buyer}
+  buyer: {level: shop, contains: helper}
+  guard: {level: shop, contains: helper}
+  porter: {level: shop, contains: helper}
+  helper: {level: shop}
+"""
+"""Many roles contain one that is columns away."""
+
+
+def points_of(path: str) -> list[tuple[float, float]]:
+    """Points along a path of SVG that has M, C and H."""
+    found: list[tuple[float, float]] = []
+    for kind, numbers in re.findall(r"([MCH])([^MCH]*)", path):
+        values = list(map(float, numbers.split()))
+        if kind == "M":
+            found.append((values[0], values[1]))
+        elif kind == "H":
+            (x, y), to = found[-1], values[0]
+            found += [(x + (to - x) * step / 50, y) for step in range(1, 51)]
+        else:
+            ends = [found[-1], *zip(values[::2], values[1::2], strict=True)]
+            for step in range(1, 51):
+                t = step / 50
+                weights = ((1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t**2 * (1 - t), t**3)
+                x, y = (sum(weight * end[axis] for weight, end in zip(weights, ends, strict=True)) for axis in (0, 1))
+                found.append((x, y))
+    return found
+
+
+@pytest.mark.parametrize("roles", [LONG_ROLES, (ROOT / "policies" / "roles.yaml").read_text(encoding="utf-8")])
+def test_no_arrow_runs_behind_a_box_as_if_it_led_there(roles: str) -> None:
+    picture = role_picture(load_policy([SourceFile("roles.yaml", "roles.yaml", roles.encode())]).or_raise())
+    layout = layout_of(picture)
+    root = ElementTree.fromstring("\n".join(as_svg(picture)))
+    paths = [found.get("d", "") for found in root.iter(f"{SVG}path") if (found.get("class") or "").startswith("arrow")]
+    assert len(paths) == len(picture.arrows)
+    for path in paths:
+        for box in layout.boxes:
+            inside = [(x, y) for x, y in points_of(path) if box.x < x < box.x + box.width and box.y < y < box.y + box.height]
+            assert not inside, (box.title, path)
+    lanes = [arrow.lane for arrow in layout.arrows if arrow.lane is not None]
+    assert len(lanes) == len(set(lanes))
 
 
 def test_roles_list_what_the_matrix_gives_them_and_nothing_else(shipped: PolicySet) -> None:

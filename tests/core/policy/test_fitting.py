@@ -4,7 +4,7 @@ import pytest
 from policy_sets import policy_of
 
 from klausel.core.conditions.tree import negate
-from klausel.core.policy.fitting import without_guards
+from klausel.core.policy.fitting import brought_by_types, without_guards
 
 ROLES = "levels: {site: {constant: main}}\nroles: {editor: {level: site}}\n"
 TYPES = "status: [draft, sent, paid], owner: user id, amount: number, other: number, until: time, tags: list of text"
@@ -94,3 +94,32 @@ def test_what_somebody_wrote_is_never_left_out_as_if_a_declared_type_had_brought
     grant = policy_of({"roles.yaml": ROLES, "features/notes.yaml": feature}).grants[0]
     assert grant.written is not None
     assert str(without_guards(grant.written)) == condition
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "has resource.status",
+        "resource.status == resource.mood",
+        'starts_with(resource.status, "d")',
+        '"x" in resource.marks',
+        "has resource.marks",
+        "resource.status != subject.wish and resource.amount > 3",
+    ],
+)
+def test_people_read_conditions_without_all_the_texts_that_a_declared_type_lists(condition: str) -> None:
+    types = "status: [draft, sent], mood: [draft, gay], marks: {list of: [x, y]}, amount: number"
+    feature = (
+        f"resource_types:\n  note: {{actions: [read], properties: {{{types}}}}}\n"
+        f"grants:\n  - {{allow: editor, to: read, resource: note, when: '{condition}'}}\n"
+    )
+    properties = "subject: {wish: text}\n"
+    policy = policy_of({"roles.yaml": ROLES, "properties.yaml": properties, "features/notes.yaml": feature})
+    fitted = policy.grants[0].condition
+    assert fitted is not None
+    assert str(fitted) != condition
+    brought = brought_by_types([fitted], policy.declarations("note"))
+    assert str(without_guards(fitted, brought)) == condition
+    # Alone it says something, whoever wrote it.
+    for alone in brought:
+        assert without_guards(alone, brought) == alone

@@ -6,8 +6,10 @@ import pytest
 from small_policies import MODEL, PAYMENTS, ROLES, compiled, load
 
 from klausel.core.loading.load import LoadResult
+from klausel.core.policy.policy_set import PolicySet
 from klausel.core.policy.policy_test import Expectation
 from klausel.core.terms.problem import Problem
+from klausel.core.terms.request import Request
 from klausel.core.testing.rerun import Rerun
 from klausel.core.testing.run import Failure, failure_of
 
@@ -60,3 +62,25 @@ def test_what_a_change_may_have_touched_is_asked_again(after: LoadResult, looked
     asked.clear()
     failed(again, after)
     assert len(asked) == looked_at
+
+
+class _FailsAtTeams:
+    """A plan that cannot decide about teams."""
+
+    def __init__(self, policy: PolicySet) -> None:
+        self._plan = compiled(policy)
+
+    def decide(self, request: Request, domain: str | None) -> tuple[bool, int | None]:
+        if request.resource.type == "team":
+            raise MemoryError
+        return self._plan.decide(request, domain)
+
+
+def test_a_run_that_ended_half_way_leaves_nothing_behind() -> None:
+    more = APPROVED.replace("allow: member, to: open", "allow: owner, to: open")
+    before, after = BEFORE.or_raise(), load(TESTS, more).or_raise()
+    again = Rerun()
+    assert again.failed(before, compiled(before), BEFORE.tests, MODEL) == []
+    with pytest.raises(MemoryError):
+        again.failed(after, _FailsAtTeams(after), BEFORE.tests, MODEL)
+    assert again.failed(before, compiled(before), BEFORE.tests, MODEL) == []

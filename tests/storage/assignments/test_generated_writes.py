@@ -12,6 +12,7 @@ from storage_people import HERE, model
 from klausel.core.policy.assignment import Assignment
 from klausel.core.policy.roles import Level, Role
 from klausel.core.terms.moment import instant_text
+from klausel.storage.assignments.rules import violations_of_all
 from klausel.storage.assignments.store import AssignmentStore, ForbiddenState
 from klausel.storage.change_log.verification import verify_log
 from klausel.storage.schema import open_database
@@ -133,3 +134,24 @@ def test_from_a_good_state_exactly_the_writes_that_lead_to_a_bad_one_are_refused
     assert taken > 5 and refused > 5
     assert verify_log(store.engine, {}).findings == ()
     store.close()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_rows_that_are_all_there_is_break_the_rules_where_their_import_is_refused(seed: int) -> None:
+    chance = random.Random(seed)
+    told = 0
+    store = AssignmentStore(open_database("sqlite://"), clock=lambda: 0.0)
+    for _ in range(150):
+        rows = some_rows(chance, chance.randint(1, 9))
+        rows += [row._replace(ends=instant_text(LAST)) for row in rows if row.starts is None and chance.random() < 0.02]
+        expected: set[tuple[str | None, str, str, str]] = set()
+        try:
+            store.import_rows(ROLES, rows)
+            store.write(ROLES, [], list(store.export_rows()))
+        except ForbiddenState as error:
+            expected = {(one.subject, one.role, one.domain, one.rule) for one in error.violations}
+        found = violations_of_all(ROLES, rows, 0)
+        assert {(one.subject, one.role, one.domain, one.rule) for one in found} == expected, rows
+        told += bool(expected)
+    store.close()
+    assert 30 < told < 140

@@ -194,6 +194,33 @@ def test_a_process_that_is_first_in_a_new_file_goes_on_behind_what_others_filled
     assert faults(*files) == []
 
 
+def test_a_new_file_that_others_fill_before_it_is_locked_is_not_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "log.jsonl"
+    one = sink(path, 100)
+    one.write([record("first")])
+    open_ = one._open
+
+    def filled_meanwhile() -> int:
+        fresh = open_()
+        monkeypatch.undo()
+        other = sink(path, 100)
+        for number in range(2):
+            other.write([record(f"other {number}")])
+        other.close()
+        return fresh
+
+    monkeypatch.setattr(one, "_open", filled_meanwhile)
+    one.write([record("second")])
+    one.write([record("third")])
+    one.close()
+    files = [*sorted(tmp_path.glob("log.jsonl.*")), path]
+    found = [json.loads(line)["name"] for file in files for line in file.read_bytes().splitlines()]
+    assert found == ["first", "other 0", "other 1", "second", "third"]
+    assert faults(*files) == []
+
+
 def test_what_a_killed_process_left_is_sealed_by_the_next(log: Path) -> None:
     with log.open("ab") as file:
         file.write(record("whole")[:-2] + b',"number":10}\n' + record("half")[:20])

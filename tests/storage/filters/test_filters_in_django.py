@@ -271,6 +271,7 @@ def test_rows_are_found_by_what_requests_would_say_of_them(using: str, answer: J
         (when(".labels", "==", "a"), {}, "is a JSONField"),
         (when(".odd", "==", "a"), {}, "has a collation of its own"),
         (when(".due", "==", "2026-01-01"), {}, "holds times"),
+        (call("ends_with", False, ".due", "Z"), {}, "holds times"),
         (when(".account", "==", "a"), {"account": "owner_name__account"}, "is no foreign key"),
         (when(".deep.er", "==", "a"), {}, "stands inside another one"),
         (when("a", "in", ".marks"), {}, 'stands for many rows; name one of their fields: "marks__name"'),

@@ -41,7 +41,7 @@ class Shapes:
             number = self._number(grant.condition)
             if number is None:
                 return None
-            parts.append((grant.effect, grant.grantee, grant.scope, number))
+            parts.append((grant.effect, grant.reach, number))
         return tuple(parts)
 
     def _number(self, condition: Condition | None) -> int | None:

@@ -10,10 +10,13 @@ from klausel.core.policy.fitting import without_guards
 from klausel.core.policy.policy_set import NamedCondition
 
 
-def in_words(condition: Condition, names: Mapping[str, NamedCondition]) -> str:
-    """The text of a condition in which every part that has a name stands under it; the longest names first."""
+def in_words(condition: Condition, names: Mapping[str, NamedCondition], brought: frozenset[Condition] = frozenset()) -> str:
+    """The text of a condition in which every part that has a name stands under it; the longest names first.
+
+    `brought` is what declared types bring into it, as `without_guards` takes it.
+    """
     named = sorted(names.values(), key=lambda one: (-_size(one.tree), one.name))
-    return _words(without_guards(condition), named)
+    return _words(without_guards(condition, brought), named)
 
 
 def _size(condition: Condition) -> int:

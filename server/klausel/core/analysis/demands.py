@@ -62,7 +62,7 @@ def direction_of(before: Invariant, after: Invariant, policy: PolicySet) -> Dire
 
     Gone through are all combinations of roles, all placements, and all outcomes of both conditions.
     """
-    if _words(before) == _words(after):
+    if says_the_same(before, after):
         return "same"
     by_role = {"never", "always", "at_most"}
     kinds = {before.kind, after.kind}
@@ -75,6 +75,11 @@ def direction_of(before: Invariant, after: Invariant, policy: PolicySet) -> Dire
     if more and less:
         return "other"
     return "stronger" if more else "weaker" if less else "same"
+
+
+def says_the_same(one: Invariant, other: Invariant) -> bool:
+    """Whether invariants say the same in the same words, whatever they are called."""
+    return _words(one) == _words(other)
 
 
 def _words(invariant: Invariant) -> tuple[object, ...]:

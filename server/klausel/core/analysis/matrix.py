@@ -189,7 +189,7 @@ def verdict_in_words(permission: Permission, names: Mapping[str, NamedCondition]
     """`yes`, `no`, or `when` with the condition, under its names where it has some."""
     if permission.condition is None:
         return "yes" if permission.verdict == "always" else "no"
-    return f"when {in_words(permission.condition, names)}"
+    return f"when {in_words(permission.condition, names, permission.brought)}"
 
 
 def same_permission(one: Permission, other: Permission) -> bool:

@@ -32,7 +32,8 @@ th, td {{ text-align: left; vertical-align: top; padding: .3rem var(--s);
   border-bottom: 1px solid var(--line); }}
 th {{ background: var(--head); }} code {{ font-size: .9em; }} .long, td > code {{ overflow-wrap: anywhere; }}
 td:has(.long) {{ min-width: 10ch; }} .many td {{ padding: .3rem .2rem; }}
-h1, p, dd, li {{ overflow-wrap: break-word; }}
+.day {{ white-space: nowrap; }}
+h1, h2, p, dd, li {{ overflow-wrap: break-word; }}
 .many th {{ writing-mode: vertical-rl; vertical-align: bottom; white-space: nowrap; padding: var(--s) 0; }}
 td.more {{ color: var(--yes); font-weight: 600; }} td.less {{ color: var(--bad); font-weight: 600; }}
 td.both {{ color: var(--when); font-weight: 600; }}
@@ -70,6 +71,7 @@ FILTER = """<p id="filter" hidden><label>Show only rows with <input type="search
 _LONG = re.compile(r"\S{17,}")
 _PART = re.compile(r"\d{4}-\d\d-\d\d[T@./_:-]*|[^@./_:-]*[@./_:-]+|[^@./_:-]+")
 """A part of a long text, with the signs behind it; a day is one part."""
+_DAY = re.compile(r"\b\d{4}-\d\d-\d\d")
 _LONGEST_PART = 24
 _MANY = 12
 
@@ -77,15 +79,16 @@ _MANY = 12
 def html_words(text: str) -> str:
     """A text for a page, in which only what is long and has no blank, such as an id or a path, may break within.
 
-    It breaks behind a sign between its parts; a part that is longer than any name, such as a digest, anywhere. Nothing is
-    added that would be copied, or found by the filter.
+    It breaks behind a sign between its parts; a part that is longer than any name, such as a digest, anywhere; a day nowhere.
+    Nothing is added that would be copied, or found by the filter.
     """
     places = [0, *(place for found in _LONG.finditer(text) for place in found.span()), len(text)]
     pieces = (text[start:end] for start, end in pairwise(places))
-    return "".join(
+    words = "".join(
         "<wbr>".join(map(_part, _PART.findall(piece))) if number % 2 else html.escape(piece)
         for number, piece in enumerate(pieces)
     )
+    return _DAY.sub(r'<span class="day">\g<0></span>', words)
 
 
 def _part(text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
 from typing import Literal
@@ -24,7 +24,9 @@ from klausel.core.conditions.tree import (
     value_of,
 )
 from klausel.core.decisions.domain import BadDomain
+from klausel.core.policy.fitting import brought_by_types
 from klausel.core.policy.policy_set import Grant, PolicySet
+from klausel.core.policy.properties import Declarations
 from klausel.core.terms.request import Action, Request, Resource, Subject
 
 MOST_KEPT = 10_000
@@ -43,6 +45,8 @@ class Permission:
     condition: Condition | None
     allows: tuple[Grant, ...]
     denies: tuple[Grant, ...]
+    brought: frozenset[Condition] = field(default=frozenset(), compare=False)
+    """What stands in the condition for declared types alone, and people need not read."""
 
 
 NEVER = Permission("never", None, (), ())
@@ -60,6 +64,7 @@ class Question:
     domain: str | None
     grants: tuple[Grant, ...]
     known: Known
+    declarations: Declarations | None = field(default=None, compare=False, repr=False)
     _kept: dict[object, Permission] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
@@ -86,9 +91,10 @@ class Question:
         if kept is None:
             if len(self._kept) >= MOST_KEPT:
                 self._kept.clear()
-            kept = self._kept[key] = _permission(
-                [grant for grant in self.grants if grant.grantee in relevant], self._with(subject)
-            )
+            kept = _permission([grant for grant in self.grants if grant.grantee in relevant], self._with(subject))
+            if kept.condition is not None and self._brought:
+                kept = replace(kept, brought=self._brought)
+            self._kept[key] = kept
         return kept
 
     def about(self, properties: Mapping[str, object]) -> Question:
@@ -101,13 +107,19 @@ class Question:
             for attribute in _attributes_in(grant.condition)
             if attribute.root == "subject" and _is_given(attribute, given)
         }
-        return Question(self.resource_type, self.action, self.domain, self.grants, {**self.known, **told}) if told else self
+        return replace(self, known={**self.known, **told}, _kept={}) if told else self
 
     def _with(self, subject: tuple[str, str] | None) -> Known:
         if subject is None:
             return self.known
         type_, id_ = subject
         return {**self.known, Attribute("subject", ("type",)): (type_,), Attribute("subject", ("id",)): (id_,)}
+
+    @cached_property
+    def _brought(self) -> frozenset[Condition]:
+        if self.declarations is None:
+            return frozenset()
+        return brought_by_types([grant.condition for grant in self.grants if grant.condition], self.declarations)
 
     @cached_property
     def _ids_differ(self) -> bool:
@@ -166,7 +178,7 @@ def question_at(
         for attribute in {name for grant in grants if grant.condition for name in _attributes_in(grant.condition)}:
             if attribute not in known and _is_given(attribute, given):
                 known[attribute] = (_comparable(value_of(attribute, given)),)
-    return Question(resource_type, action, placement.domain, grants, known)
+    return Question(resource_type, action, placement.domain, grants, known, policy.declarations(resource_type))
 
 
 def _is_given(attribute: Attribute, given: Request) -> bool:

@@ -176,7 +176,7 @@ def _rule(invariant: Invariant) -> tuple[object, ...]:
 
 def _meaning(grants: Iterable[Grant]) -> list[tuple[object, ...]]:
     """What grants about a question come to, wherever they stand and however they are explained."""
-    return [(grant.effect, grant.grantee, grant.scope, grant.condition) for grant in grants]
+    return [(grant.effect, grant.reach, grant.condition) for grant in grants]
 
 
 class _Changed:

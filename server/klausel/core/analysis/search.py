@@ -39,6 +39,8 @@ class Found:
     condition: Condition | None
     allows: tuple[Reason, ...]
     denies: tuple[Reason, ...]
+    brought: frozenset[Condition] = frozenset()
+    """What stands in the condition for declared types alone, and people need not read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,4 +158,5 @@ def _found(
         permission.condition,
         reasons(permission.allows),
         reasons(denies),
+        permission.brought,
     )

@@ -16,7 +16,7 @@ def found_as_json(found: Found) -> dict[str, object]:
         "type": found.resource_type,
         "domain": found.domain,
         "verdict": found.verdict,
-        "condition": None if found.condition is None else str(without_guards(found.condition)),
+        "condition": None if found.condition is None else str(without_guards(found.condition, found.brought)),
         "allowed_by": [_reason_as_json(reason) for reason in found.allows],
         "denied_by": [_reason_as_json(reason) for reason in found.denies],
     }
@@ -35,7 +35,7 @@ def _reason_as_json(reason: Reason) -> dict[str, object]:
 
 def verdict_text(found: Found) -> str:
     """`always`, `never`, or `when` with the condition."""
-    return found.verdict if found.condition is None else f"when {without_guards(found.condition)}"
+    return found.verdict if found.condition is None else f"when {without_guards(found.condition, found.brought)}"
 
 
 def reasons_text(found: Found) -> str:

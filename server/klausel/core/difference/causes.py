@@ -79,7 +79,7 @@ def meaning_of(grant: Grant) -> tuple[object, ...]:
 
 
 def _without_condition(grant: Grant) -> tuple[object, ...]:
-    return grant.resource_type, grant.action, grant.effect, grant.grantee, grant.scope
+    return grant.resource_type, grant.action, grant.effect, grant.reach
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from klausel.core.difference.compare import Change, difference_between
 from klausel.core.difference.declarations import Declaration, declarations
+from klausel.core.difference.former_names import by_stored_names
 from klausel.core.difference.renames import renames_between
 from klausel.core.difference.report import DifferenceReport, as_json
 from klausel.core.difference.rules import ChangedRule, changed_invariants
@@ -108,8 +109,9 @@ def changes_of_commit(before: PolicySet | None, after: PolicySet | None, commit:
         tuple(sorted(each.text for each in stated[one] - stated[other] if topic.includes_declaration(each)))
         for one, other in ((1, 0), (0, 1))
     )
-    demanded = [policy or replace(known, invariants=()) for policy in (before, after)]
-    rules = tuple(rule for rule in changed_invariants(*demanded) if topic.includes_rule(rule))
+    demanded = (policy or replace(known, invariants=()) for policy in (before, after))
+    before, after, _ = by_stored_names(*demanded)
+    rules = tuple(rule for rule in changed_invariants(before, after) if topic.includes_rule(rule))
     return CommitChanges(
         DifferenceReport(replace(difference, changes=changes), "before", commit, renames), added, removed, rules
     )

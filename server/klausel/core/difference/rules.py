@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from klausel.core.analysis.demands import Direction, direction_of
+from klausel.core.analysis.demands import Direction, direction_of, says_the_same
+from klausel.core.policy.invariant import Invariant
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.policy.provisioning import Provisioning
 from klausel.core.policy.roles import RoleModel
@@ -92,10 +93,17 @@ def _provisioning(before: Provisioning | None, after: Provisioning | None) -> It
 
 
 def changed_invariants(before: PolicySet, after: PolicySet) -> Iterator[ChangedRule]:
-    """The invariants that are gone, new, or demand other things than the one of their name did."""
+    """The invariants that are gone, new, or demand other things than the one of their name did.
+
+    One that is called otherwise and says the same is none of them, nor is one of all types or actions where some came or went.
+    """
     if before.invariants is after.invariants:
         return
-    old, new = ({invariant.name: invariant for invariant in policy.invariants} for policy in (before, after))
+    old, new = ({one.name: _of_both(one, before, after) for one in policy.invariants} for policy in (before, after))
+    for name in [one for one in old if one not in new]:
+        twin = next((one for one in new if one not in old and says_the_same(old[name], new[one])), None)
+        if twin is not None:
+            del old[name], new[twin]
     for name, invariant in old.items():
         things = tuple((thing.resource_type, thing.action) for thing in invariant.things)
         if name not in new:
@@ -112,6 +120,20 @@ def changed_invariants(before: PolicySet, after: PolicySet) -> Iterator[ChangedR
             things = tuple((thing.resource_type, thing.action) for thing in invariant.things)
             text = f'the invariant "{name}" is new ({_source(invariant.place)})'
             yield ChangedRule(text, "stronger", invariant.who, things)
+
+
+def _of_both(invariant: Invariant, before: PolicySet, after: PolicySet) -> Invariant:
+    """An invariant without what it speaks of on one side only, because it speaks of all that is declared."""
+    if not invariant.of_all:
+        return invariant
+    old, new = before.resource_types, after.resource_types
+
+    def is_there(type_: str, action: str) -> bool:
+        if type_ in old and type_ in new:
+            return "to" not in invariant.of_all or (action in old[type_].actions and action in new[type_].actions)
+        return "resource" not in invariant.of_all
+
+    return replace(invariant, things=tuple(one for one in invariant.things if is_there(one.resource_type, one.action)))
 
 
 def _source(place: Place) -> str:

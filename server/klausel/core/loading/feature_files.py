@@ -113,7 +113,7 @@ def report_contradictions(by_file: Iterable[GrantsOfFile], by_question: GrantInd
             written = grant.written
             if id(written) not in spellings:
                 spellings[id(written)] = str(with_one_spelling(written)) if written else ""
-            key = (grant.grantee, grant.scope, spellings[id(written)])
+            key = (grant.reach, spellings[id(written)])
             effects = seen.setdefault(key, {})
             effects.setdefault(grant.effect, grant)
             opposite = effects.get(_opposite(grant.effect))

@@ -36,6 +36,7 @@ WORDS_OF_OTHERS = {
 }
 """Keys of other policy languages, with those that say it here."""
 
+_UNREAD = "unread-key"
 _EXCEPT = 'name those whom it is for; one person is left out by `when: subject.id != "ann"`. '
 _INSTEAD_OF_KEYS = {
     "unless": "say the opposite: `when: not (…)`. ",
@@ -127,16 +128,17 @@ class ProblemList:
     def finished(self) -> list[Problem]:
         """All problems, once everything is read; where none is an error, also one for each key that nothing has read.
 
-        What is declared and not read would be accepted and mean nothing.
+        What is declared and not read would be accepted and mean nothing. Beside an error, though it is of another file, much is
+        passed over.
         """
-        if not any(problem.severity == "error" for problem in self.found):
-            for fields, known in self._claimed:
-                for key, _ in fields.entries:
-                    if key.value in known and key.value not in fields.asked:
-                        hint = "remove it; this is a fault of Klausel, which please report"
-                        self.add(
-                            key.place, "unread-key", f'nothing reads the key "{key.value}", so it would mean nothing', hint
-                        )
+        others = [problem for problem in self.found if problem.id != _UNREAD]
+        if any(problem.severity == "error" for problem in others):
+            return others
+        for fields, known in self._claimed:
+            for key, _ in fields.entries:
+                if key.value in known and key.value not in fields.asked:
+                    hint = "remove it; this is a fault of Klausel, which please report"
+                    self.add(key.place, _UNREAD, f'nothing reads the key "{key.value}", so it would mean nothing', hint)
         return self.found
 
     def fields(self, node: Node | None, what: str) -> Fields | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from types import MappingProxyType
 from typing import get_args
 
@@ -74,12 +75,16 @@ def _invariants(fields: Fields, vocabulary: Vocabulary, problems: ProblemList) -
     check_types(condition_text, condition, types, vocabulary, problems)
     found = {} if condition is None else {type_: vocabulary.fitted(condition, "true", type_) for type_ in types}
     fitted = MappingProxyType({type_: one for type_, one in found.items() if one is not condition})
+    of_all = frozenset(key for key in ("to", "resource") if _is_of_all(fields.get(key), may_be_left_out=kind == "monotone"))
+    one = Invariant(title, kind, tuple(who), things, scopes[0], condition, text, fields.place, fitted, of_all)
     if len(scopes) == 1:
-        return [Invariant(title, kind, tuple(who), things, scopes[0], condition, text, fields.place, fitted)]
-    return [
-        Invariant(f"{title} ({where})", kind, tuple(who), things, scope, condition, text, fields.place, fitted)
-        for where, scope in ((scope.words or "everywhere", scope) for scope in scopes)
-    ]
+        return [one]
+    return [replace(one, name=f"{title} ({scope.words or 'everywhere'})", scope=scope) for scope in scopes]
+
+
+def _is_of_all(node: Node | None, may_be_left_out: bool) -> bool:
+    values = node.values if isinstance(node, Items) else (node,)
+    return may_be_left_out if node is None else any(isinstance(one, Text) and one.value == EVERY for one in values)
 
 
 def _separate(node: Node, vocabulary: Vocabulary, problems: ProblemList) -> tuple[list[str], tuple[Thing, ...]]:

@@ -136,9 +136,12 @@ PROBLEM_PAGES: Mapping[str, str] = MappingProxyType(
         "demo-people": """
             A row of demo/assignments.csv can be no role assignment, so that
             klausel serve --demo does not start: an unknown role, a domain of another
-            level, a subject without a type, a field too many.
+            level, a subject without a type, a field too many. Or each row can be, and
+            the rules forbid all together: nobody holds a role with keep_one, somebody
+            lacks a role above, or holds two that an invariant separates.
 
             Correct the row: subject,role,domain, such as user:ann,editor,acme/website.
+            Or add the one that is missing.
             """,
         "deny-reaches-stronger-role": """
             A deny reaches everybody who holds the role, by inheritance too: a deny for

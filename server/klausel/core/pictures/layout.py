@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from klausel.core.pictures.picture import Arrow, Box, Picture
@@ -13,6 +13,9 @@ from klausel.core.terms.escaping import shown
 CHARACTER, LINE = 7.3, 17
 _LONGEST_LINE, _LONGEST_TITLE, _LONGEST_REMARK = 40, 48, 110
 _MARGIN, _PAD, _GAP_X, _GAP_Y, _HEADING = 16, 10, 56, 14, 26
+_ROOM = 5
+TURN = _GAP_X - 8
+"""Between two columns, so much of the gap takes an arrow that turns to its lane."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +33,12 @@ class PlacedBox:
 
 @dataclass(frozen=True, slots=True)
 class PlacedArrow:
-    """An arrow with where it begins and ends."""
+    """An arrow with where it begins and ends; between the columns that it passes it keeps to the height of its `lane`."""
 
     arrow: Arrow
     start: tuple[int, int]
     end: tuple[int, int]
+    lane: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +98,32 @@ def layout_of(picture: Picture) -> Layout:
         height = top - y + max(tallest, 0) + _GAP_Y
         bands.append(PlacedBand(name, y, height))
         y += height + _GAP_Y
-    arrows = tuple(_arrow(arrow, placed) for arrow in picture.arrows)
+    arrows: list[PlacedArrow] = []
+    for arrow in picture.arrows:
+        arrows.append(_arrow(arrow, placed, bands, arrows))
     height = y + len(remarks) * LINE + (_MARGIN if remarks else 0)
-    return Layout(width, height, tuple(bands), tuple(placed.values()), arrows, remarks, y + LINE // 2)
+    return Layout(width, height, tuple(bands), tuple(placed.values()), tuple(arrows), remarks, y + LINE // 2)
 
 
-def _arrow(arrow: Arrow, placed: Mapping[str, PlacedBox]) -> PlacedArrow:
+def _arrow(
+    arrow: Arrow, placed: Mapping[str, PlacedBox], bands: Sequence[PlacedBand], others: Iterable[PlacedArrow]
+) -> PlacedArrow:
+    """An arrow that runs behind no box, as if it led there; `others` are drawn already."""
     start, end = placed[arrow.start], placed[arrow.end]
-    return PlacedArrow(arrow, (start.x + start.width, start.y + start.height // 2), (end.x, end.y + end.height // 2))
+    (x1, y1), (x2, y2) = (start.x + start.width, start.y + start.height // 2), (end.x, end.y + end.height // 2)
+    passed = [(box.y, box.y + box.height) for box in placed.values() if x1 < box.x and box.x + box.width < x2]
+    if all(low > max(y1, y2) + _ROOM or high < min(y1, y2) - _ROOM for low, high in passed):
+        return PlacedArrow(arrow, (x1, y1), (x2, y2))
+    names = [(band.y + 4, band.y + LINE + 4) for band in bands if 12 + _width(band.name) * CHARACTER > x1]
+    lanes = [(one.lane, one.lane) for one in others if one.lane and one.start[0] < x2 and x1 < one.end[0]]
+    wanted, lane, top = (y1 + y2) // 2, None, bands[0].y + _ROOM
+    for low, high in sorted([*passed, *names, *lanes, (bands[-1].y + bands[-1].height, 0)]):
+        if low - _ROOM >= top:
+            free = min(max(wanted, top), low - _ROOM)
+            if lane is None or abs(free - wanted) < abs(lane - wanted):
+                lane = free
+        top = max(top, high + _ROOM)
+    return PlacedArrow(arrow, (x1, y1), (x2, y2), lane)
 
 
 def _texts(box: Box) -> tuple[str, tuple[str, ...]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Iterator
 
-from klausel.core.pictures.layout import LINE, Layout, PlacedArrow, PlacedBox, layout_of
+from klausel.core.pictures.layout import LINE, TURN, Layout, PlacedArrow, PlacedBox, layout_of
 from klausel.core.pictures.picture import Picture
 from klausel.core.terms.escaping import shown
 
@@ -65,6 +65,10 @@ def _arrow(placed: PlacedArrow) -> str:
     bend = max(20, abs(x2 - x1) // 2)
     dashed = " dashed" if placed.arrow.is_dashed else ""
     path = f"M{x1} {y1} C{x1 + bend} {y1} {x2 - bend} {y2} {x2} {y2}"
+    if placed.lane is not None:
+        y, half = placed.lane, TURN // 2
+        there = f"C{x1 + half} {y1} {x1 + half} {y} {x1 + TURN} {y} H{x2 - TURN}"
+        path = f"M{x1} {y1} {there} C{x2 - half} {y} {x2 - half} {y2} {x2} {y2}"
     hint = f"<title>{_text(placed.arrow.text)}</title>" if placed.arrow.text else ""
     return f'<path class="arrow{dashed}" d="{path}" marker-end="url(#tip)">{hint}</path>'
 

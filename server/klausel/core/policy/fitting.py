@@ -24,6 +24,7 @@ from klausel.core.conditions.tree import (
     ListOf,
     Literal,
     Operand,
+    atoms,
     attributes_in,
     attributes_of,
     evaluate,
@@ -65,26 +66,43 @@ def truth_as_declared(condition: Condition, declarations: Declarations, request:
     return False if evaluate(fitted(condition, "false", declarations), request) is False else None
 
 
-def without_guards(condition: Condition) -> Condition:
-    """The condition as people read it: without what stands in it for declared types alone, beside what it guards."""
+def without_guards(condition: Condition, brought: Collection[Condition] = ()) -> Condition:
+    """The condition as people read it: without what stands in it for declared types alone, beside what it guards.
+
+    `brought` is what `brought_by_types` gives, for a condition about these declarations.
+    """
     if not isinstance(condition, AllOf | AnyOf):
         return condition
     parts = condition.parts
     if isinstance(condition, AllOf):
-        read = {attribute for part in parts for attribute in _there_if_true(part)}
-        parts = tuple(part for part in parts if not _is_guard(part, read))
-    return _joined(type(condition), map(without_guards, parts))
+        read = {attribute for part in parts for attribute in _there_if_true(part, brought)}
+        parts = tuple(part for part in parts if not _is_guard(part, brought, read))
+    return _joined(type(condition), (without_guards(part, brought) for part in parts))
 
 
-def _there_if_true(part: Condition) -> Iterable[Attribute]:
+def brought_by_types(conditions: Iterable[Condition], declarations: Declarations) -> frozenset[Condition]:
+    """What asks of the properties in some conditions to be one, or a list, of the texts that are declared: of all of these."""
+    found: set[Condition] = set()
+    for attribute in {name for condition in conditions for atom in atoms(condition) for name in attributes_of(atom)}:
+        match _type_of(attribute, declarations):
+            case OneOf(values):
+                found.add(one_of(attribute, values))
+            case ListType(OneOf(values)):
+                found.add(_all_of(attribute, values))
+    return frozenset(found)
+
+
+def _there_if_true(part: Condition, brought: Collection[Condition]) -> Iterable[Attribute]:
     """The attributes that are there wherever an atom is true; none of other conditions."""
     if isinstance(part, AllOf | AnyOf) or (isinstance(part, Call) and (part.function, part.wanted) == ("has", False)):
         return ()
-    return () if _is_guard(part) else attributes_of(part)
+    return () if _is_guard(part, brought) else attributes_of(part)
 
 
-def _is_guard(part: Condition, of: Collection[Attribute] | None = None) -> bool:
+def _is_guard(part: Condition, brought: Collection[Condition], of: Collection[Attribute] | None = None) -> bool:
     """Whether a part asks for a declared type, as those that types bring; `of` any attribute, or one of these."""
+    if not isinstance(part, AllOf | AnyOf) and part in brought:
+        return of is None or any(attribute in of for attribute in attributes_of(part))
     match part:
         case AnyOf((Comparison("==", operand, Literal(sample)) as one, Comparison("!=") as other)):
             is_one = negate(one) == other and (type(sample), sample) in _SAMPLES_OF_GUARDS

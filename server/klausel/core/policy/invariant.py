@@ -34,7 +34,8 @@ class Invariant:
 
     `who` are the roles, `any` roles, `anyone` or `outsider` that it speaks of (for `separate`: the two roles, or none), `things`
     the actions on types (for `separate`: the two things, or none; for `toxic`: the two things). `scope` and `condition` narrow
-    the requests; `fitted` are the conditions for those resource types where declared types make another one of it.
+    the requests; `fitted` are the conditions for those resource types where declared types make another one of it. `of_all` are
+    the keys, `to` and `resource`, under which all are meant, whatever is declared later.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Invariant:
     condition_text: str
     place: Place
     fitted: Mapping[str, Condition] = field(default_factory=lambda: MappingProxyType({}))
+    of_all: frozenset[str] = frozenset()
 
     def condition_on(self, resource_type: str) -> Condition | None:
         """The condition of requests about a resource type."""

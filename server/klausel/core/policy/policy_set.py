@@ -86,6 +86,11 @@ class Grant:
         """Where the grant stands, as `file:line`."""
         return f"{self.place.file}:{self.place.line}"
 
+    @property
+    def reach(self) -> tuple[str, Scope]:
+        """Whom it reaches where: all that decides beside its effect, its question and its condition."""
+        return self.grantee, self.scope
+
     def holds(self, truth: bool | None) -> bool:
         """Whether it holds when its condition is this (true for none): an allow needs true, a deny needs not-false."""
         return truth is True if self.effect == "allow" else truth is not False

@@ -26,6 +26,17 @@ def read_written(text: str) -> str:
     return _ESCAPE.sub(lambda found: _sign(found), text) if "\\u{" in text else text
 
 
+def cell_of(text: str) -> str:
+    """As `written`, for a cell of CSV that no spreadsheet takes for a formula; `read_cell` gives every text back."""
+    plain = written(text)
+    return f"'{plain}" if plain.startswith(("=", "+", "-", "@", "'")) else plain
+
+
+def read_cell(cell: str) -> str:
+    """The text that `cell_of` was given; of a cell that somebody else wrote, all behind an apostrophe at its beginning."""
+    return read_written(cell.removeprefix("'"))
+
+
 def shown_in_json(text: str) -> str:
     """JSON text with its line ends, in which signs that do not show are escaped as JSON does."""
     if text.isprintable():

@@ -42,7 +42,8 @@ class Rerun:
         `model` is the text of the model that decides; None where it is one that may look at more than the grants in question.
         """
         changed = None if model is None or self._before is None else _Changed.between(*self._before, policy, model)
-        before, self._ran = self._ran, {}
+        # Where this run ends half way, the next one knows nothing.
+        before, self._ran, self._before = self._ran, {}, None
         resolved_roles = ResolvedRoles(policy)
         found: list[Problem] = []
         for test in tests:
@@ -107,7 +108,7 @@ class _Changed:
 def _said(policy: PolicySet, question: Question) -> list[tuple[object, ...]]:
     """What the grants about a question say, wherever they stand and however they are explained."""
     grants = policy.grants_about(*question)
-    return [(grant.effect, grant.grantee, grant.scope, grant.condition, grant.condition_text) for grant in grants]
+    return [(grant.effect, grant.reach, grant.condition, grant.condition_text) for grant in grants]
 
 
 def _failed(test: PolicyTest, failure: Failure) -> Problem:

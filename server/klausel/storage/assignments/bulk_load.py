@@ -29,10 +29,12 @@ from klausel.storage.assignments.closures import (
     rows_of_all_groups,
     rows_with_groups,
 )
-from klausel.storage.assignments.judging import fault_in_chains, has_holder, has_people
+from klausel.storage.assignments.judging import has_holder, has_people
 from klausel.storage.assignments.row_check import Need, RowCheck
 from klausel.storage.assignments.rules import (
+    fault_in_chains,
     keepers_missing,
+    two_times,
     violations_of_subject,
 )
 from klausel.storage.assignments.store_answers import (
@@ -201,11 +203,7 @@ class _Import:
 
     def _refuse_two_times(self) -> None:
         if self._check.has_times:
-            message = "it is there twice, with other times; leave one of the rows"
-            found = [
-                Violation(subject, role, domain, "two-times", f"{Assignment(subject, role, domain)}: {message}")
-                for subject, role, domain in self._connection.execute(text(_TWO_TIMES))
-            ]
+            found = [two_times(*key) for key in self._connection.execute(text(_TWO_TIMES))]
             if found:
                 raise ForbiddenState(tuple(found[:MOST_FAULTS]))
 

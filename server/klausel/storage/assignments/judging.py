@@ -10,11 +10,11 @@ from sqlalchemy import Connection, and_, exists, or_, select
 
 from klausel.core.policy.assignment import AFTER_GROUPS, GROUP_PREFIX, Assignment, Violation, needs_role_above
 from klausel.core.policy.entity import Entity
-from klausel.core.policy.holding import LONGEST_GROUP_CHAIN, Rows, gather_rows, groups_in, rows_by_subject
+from klausel.core.policy.holding import Rows, gather_rows, groups_in, rows_by_subject
 from klausel.core.policy.roles import RoleModel, top_domain
 from klausel.core.terms.moment import instant_text
 from klausel.storage.assignments.closures import ROWS_PER_STATEMENT, groups_below, people_below, rows_with_groups
-from klausel.storage.assignments.rules import keepers_missing, subjects_at_fault
+from klausel.storage.assignments.rules import fault_in_chains, keepers_missing, subjects_at_fault
 from klausel.storage.sql.steps import in_steps
 from klausel.storage.sql.tables import MEMBERSHIP, CasbinRule
 from klausel.storage.sql.tables import Entity as EntityRow
@@ -166,43 +166,6 @@ def _chain_violations(rows: RowsBySubject, added: Iterable[Assignment], below: C
     links = set(pairwise(chain))
     row = next((row for row in memberships if (row.subject, row.role) in links), memberships[0])
     return [Violation(row.subject, row.role, row.domain, rule, message)]
-
-
-def fault_in_chains(rows: RowsBySubject, starts: Iterable[str]) -> tuple[str, tuple[str, ...], str] | None:
-    """The first circle, or way of too many groups, up from these: its rule, the groups on it, and a sentence; None is good."""
-    heights: dict[str, int] = {}
-
-    def climb(group: str, way: tuple[str, ...]) -> int:
-        if group in way:
-            raise _FaultyChain((*way[way.index(group) :], group))
-        way = (*way, group)
-        if len(way) > LONGEST_GROUP_CHAIN:
-            raise _FaultyChain(way)
-        if group not in heights:
-            heights[group] = 1 + max((climb(above, way) for above in sorted(groups_in(rows.get(group, ())))), default=0)
-        if len(way) - 1 + heights[group] > LONGEST_GROUP_CHAIN:
-            highest = max(sorted(groups_in(rows[group])), key=lambda above: heights[above])
-            climb(highest, way)
-        return heights[group]
-
-    try:
-        for start in sorted(starts):
-            climb(start, ())
-    except _FaultyChain as fault:
-        chain = fault.chain
-        shown = " → ".join(chain)
-        if chain[-1] in chain[:-1]:
-            return "group-circle", chain, f"{chain[-1]} would be in itself: {shown}; leave one of these memberships out"
-        return "group-chain", chain, f"groups would be in groups more than {LONGEST_GROUP_CHAIN} deep: {shown}"
-    return None
-
-
-class _FaultyChain(Exception):
-    """The groups of a circle, or of a way that is too long."""
-
-    def __init__(self, chain: tuple[str, ...]) -> None:
-        super().__init__()
-        self.chain = chain
 
 
 def has_holder(connection: Connection, holders: Collection[str], domain: str, now: float) -> bool:

@@ -8,11 +8,20 @@ each later moment at which something begins or ends. So do groups: what people h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from klausel.core.policy.assignment import Assignment, Violation, keeper_violation, subject_violations
-from klausel.core.policy.holding import Held, gather_rows, held_at, moments_of_change
+from klausel.core.policy.assignment import GROUP_PREFIX, Assignment, Violation, keeper_violation, subject_violations
+from klausel.core.policy.holding import (
+    LONGEST_GROUP_CHAIN,
+    Held,
+    gather_rows,
+    groups_in,
+    held_at,
+    moments_of_change,
+    rows_by_subject,
+)
 from klausel.core.policy.keepers import holders_of, kept_roles_and_domains
 from klausel.core.policy.roles import RoleModel, top_domain
 from klausel.core.terms.moment import instant_text
@@ -64,6 +73,42 @@ def subjects_at_fault(
     return blamed
 
 
+def violations_of_all(roles: RoleModel, rows: Sequence[Assignment], now: float) -> list[Violation]:
+    """What the rules forbid where these are all role assignments: what an import of them into an empty database refuses.
+
+    Each row is one that can be by itself. Like the import, it looks further only where no row is there with two times, and
+    no group is in itself.
+    """
+    repeated = Counter(row.key for row in dict.fromkeys(rows))
+    twice = [two_times(*key) for key, number in repeated.items() if number > 1]
+    if twice:
+        return twice
+    by_subject = rows_by_subject(rows)
+    fault = fault_in_chains(by_subject, groups_in(rows))
+    if fault is not None:
+        rule, chain, message = fault
+        return [Violation(chain[0], chain[1], "", rule, message)]
+    accounts = {top_domain(row.domain) for row in rows}
+    people = [subject for subject in by_subject if not subject.startswith(GROUP_PREFIX)]
+    found = [one for subject in people for one in violations_of_subject(roles, subject, by_subject, accounts, now)]
+    held = {subject: held_at(subject, gather_rows(subject, by_subject[subject], by_subject), now) for subject in people}
+    for_good = {pair for one in held.values() for pair in one.pairs if pair not in one.ways or one.ways[pair].ends is None}
+    stays = [row.domain for row in rows if row.ends is None or row.ends > instant_text(now)]
+    return found + keepers_missing(
+        roles,
+        rows,
+        (),
+        lambda holders, domain: any((holder, domain) in for_good for holder in holders),
+        lambda domain: any(one == domain or one.startswith(f"{domain}/") for one in stays),
+    )
+
+
+def two_times(subject: str, role: str, domain: str) -> Violation:
+    """The violation of a role assignment that is given twice, for different times."""
+    message = f"{Assignment(subject, role, domain)}: it is there twice, with other times; leave one of the rows"
+    return Violation(subject, role, domain, "two-times", message)
+
+
 def _by_account(held: Held) -> dict[str, list[tuple[str, str]]]:
     by_account: dict[str, list[tuple[str, str]]] = {}
     for role, domain in held.pairs:
@@ -106,3 +151,43 @@ def keepers_missing(
         for role, domain in sorted(suspects)
         if not has_holder(holders_of(roles, role), domain) and has_people(domain)
     ]
+
+
+def fault_in_chains(rows: RowsBySubject, starts: Iterable[str]) -> tuple[str, tuple[str, ...], str] | None:
+    """The first circle, or way of too many groups, up from these: its rule, the groups on it, and a sentence; None is good."""
+    heights: dict[str, int] = {}
+
+    def climb(group: str, way: tuple[str, ...]) -> int:
+        if group in way:
+            raise _FaultyChain((*way[way.index(group) :], group))
+        way = (*way, group)
+        if len(way) > LONGEST_GROUP_CHAIN:
+            raise _FaultyChain(way)
+        if group not in heights:
+            heights[group] = 1 + max((climb(above, way) for above in sorted(groups_in(rows.get(group, ())))), default=0)
+        if len(way) - 1 + heights[group] > LONGEST_GROUP_CHAIN:
+            highest = max(sorted(groups_in(rows[group])), key=lambda above: heights[above])
+            climb(highest, way)
+        return heights[group]
+
+    try:
+        for start in sorted(starts):
+            climb(start, ())
+    except _FaultyChain as fault:
+        chain = fault.chain
+        shown = " → ".join(chain)
+        if chain[-1] in chain[:-1]:
+            return "group-circle", chain, f"{chain[-1]} would be in itself: {shown}; leave one of these memberships out"
+        message = (
+            f"groups would be in groups more than {LONGEST_GROUP_CHAIN} deep: {shown}; leave one of these memberships out"
+        )
+        return "group-chain", chain, message
+    return None
+
+
+class _FaultyChain(Exception):
+    """The groups of a circle, or of a way that is too long."""
+
+    def __init__(self, chain: tuple[str, ...]) -> None:
+        super().__init__()
+        self.chain = chain

@@ -17,7 +17,7 @@ from klausel.core.records.change_record import Origin
 from klausel.core.terms.cursors import cursor_of, parts_of_cursor
 from klausel.core.terms.identifiers import fault_in_domain_id, is_printable
 from klausel.core.terms.moment import instant_text
-from klausel.storage.assignments.bulk_load import load_rows
+from klausel.storage.assignments.bulk_load import ROWS_PER_STEP, load_rows
 from klausel.storage.assignments.closures import has_times, rows_of, rows_with_groups
 from klausel.storage.assignments.judging import Guard, ProposedChange
 from klausel.storage.assignments.pages import Filters, ending_between, rows_after
@@ -34,6 +34,7 @@ from klausel.storage.change_log.writer import Head as LogHead
 from klausel.storage.change_log.writer import head_of, log_rows
 from klausel.storage.sql.change_feed import ChangeFeed
 from klausel.storage.sql.database import reading, writing
+from klausel.storage.sql.many_rows import mark_visible
 from klausel.storage.sql.revisions import StoreChange, log_change, own_write, revision_now
 from klausel.storage.sql.rows import COLUMNS, KEY_COLUMNS, as_values
 from klausel.storage.sql.tables import CasbinRule
@@ -352,6 +353,8 @@ class AssignmentStore:
             return ImportResult(added, len(everything) - added, revision)
         result, change = load_rows(self.engine, roles, rows, on_progress, origin, self.clock())
         self.tell(change)
+        if result.added >= ROWS_PER_STEP:
+            mark_visible(self.engine, (CasbinRule,))
         return result
 
     def close(self) -> None:

@@ -72,6 +72,12 @@ def _blocks(file: IO[bytes], name: str, block_bytes: int) -> Iterator[Block]:
         yield Block(name, line, last)
 
 
+def begins_before(block: Block, since: str) -> bool:
+    """Whether the first line was written before a time, where it says so first, as Klausel writes it."""
+    start = f'{{"time":"{since}'.encode()
+    return block.data.startswith(start[:9]) and block.data[: len(start)] < start
+
+
 def uses_in(block: Block, since: str) -> Iterator[tuple[int, str, Use | NotCounted | BadRecord]]:
     """Each record from a time on, with its line and its time, as who was allowed what; for commands that need no more.
 

@@ -159,6 +159,11 @@ class FileSink:
         fresh = self._open()
         # Before the old one is let go: whoever waits for it must find the new one locked.
         fcntl.flock(fresh, fcntl.LOCK_EX)
+        while not self._is_at_path(fresh):
+            # Others had it before, and it is full and put aside by now.
+            os.close(fresh)
+            fresh = self._open()
+            fcntl.flock(fresh, fcntl.LOCK_EX)
         self.close()
         self._descriptor = fresh
         with suppress(OSError):  # some network drives know no rights

@@ -28,10 +28,11 @@ MOST_AT_ONCE = 5_000
 STEPS = (200, 2_000, MOST_AT_ONCE)
 """How far several ways are counted, one beside the other, until the end of one is seen: no further than it is worth."""
 _BY_INDEX = text(
-    "SELECT set_config('enable_bitmapscan', 'off', true), set_config('max_parallel_workers_per_gather', '0', true)"
+    "SELECT set_config('enable_bitmapscan', 'off', true), set_config('max_parallel_workers_per_gather', '0', true), "
+    "set_config('jit', 'off', true)"
 )
 """For PostgreSQL: of a table that was not vacuumed, its planner would rather gather all that an index has than read a little of
-it, and to start workers takes longer than what they are for."""
+it, and to start workers, or to compile the query, takes longer than what they are for."""
 MOST_DOMAINS = 50
 RUNS_OF_A_DOMAIN = 3
 """What lies in a domain, below it, and what a property alone says to be there."""

@@ -16,7 +16,7 @@ from klausel.core.records.change_record import GRANTED, Origin
 from klausel.core.terms.identifiers import is_printable, subject_key
 from klausel.storage.change_log.writer import EntityRow, log_entities
 from klausel.storage.sql.database import reading, writing
-from klausel.storage.sql.many_rows import delete_rows, insert_rows, keep_statistics, many_pages
+from klausel.storage.sql.many_rows import delete_rows, insert_rows, keep_statistics, many_pages, mark_visible
 from klausel.storage.sql.revisions import StoreChange, log_change, own_write, revision_now
 from klausel.storage.sql.steps import in_steps
 from klausel.storage.sql.tables import Entity as Row
@@ -26,6 +26,7 @@ KEYS_PER_QUERY = 500
 ROWS_PER_STEP = 5_000
 MOST_FAULTS = 100
 ENTITY_COLUMNS = (Row.kind, Row.type, Row.id, Row.domain, Row.properties)
+_TABLES = (Row, EntityProperty)
 _UNKNOWN = Origin()
 
 
@@ -101,10 +102,12 @@ class EntityStore:
             stored = [row for key, row in wanted.items() if known.get(key) != row]
             removed = [row for key, row in known.items() if key in gone or (key in wanted and wanted[key] != row)]
             with many_pages(connection, len(stored) + len(removed)):
-                change = _put(connection, stored, removed, origin)
+                change, were_many = _put(connection, stored, removed, origin)
             written = Written(revision_now(connection), len(stored), sum(key in gone for key in known))
         if change is not None:
             self._tell(change)
+        if were_many:
+            mark_visible(self.engine, _TABLES)
         return written
 
     def read(self, key: EntityKey) -> Entity | None:
@@ -224,9 +227,10 @@ def _stored(connection: Connection, keys: set[EntityKey]) -> dict[EntityKey, Ent
 
 def _put(
     connection: Connection, stored: Sequence[EntityRow], removed: Sequence[EntityRow], origin: Origin
-) -> StoreChange | None:
+) -> tuple[StoreChange | None, bool]:
+    """The change, and whether so much was written that the tables are new to the database."""
     if not stored and not removed:
-        return None
+        return None, False
     names = ("kind", "type", "id", "domain", "properties")
     with own_write(connection):
         delete_rows(connection, Row, names[:3], [row[:3] for row in removed])
@@ -234,5 +238,4 @@ def _put(
         insert_rows(connection, Row, names, sorted(stored))
     change = log_change(connection, frozenset(subject_key(row[1], row[2]) for row in (*stored, *removed)))
     log_entities(connection, origin, stored, removed)
-    keep_statistics(connection, (Row, EntityProperty), len(stored))
-    return change
+    return change, keep_statistics(connection, _TABLES, len(stored))

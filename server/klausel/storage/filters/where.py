@@ -77,10 +77,12 @@ def _condition(condition: FilterCondition, value_of: ValueOf) -> Condition:
             matches = text.regexp_match(literal(pattern_of(matcher, pattern), Text()))
             return matches if wanted else not_(matches)
         case Call("starts_with" | "ends_with" as function, (subject, part), wanted):
-            texts = _value(subject, value_of).as_("string"), _value(part, value_of).as_("string")
+            text, end = _value(subject, value_of).as_("string"), _value(part, value_of).as_("string")
+            if text is None or end is None:
+                return false()
             if isinstance(part, Literal) and not can_be_held(part.value):
-                return false() if wanted or texts[0] is None else texts[0].is_not(None)
-            found = _starts_with(*texts) if function == "starts_with" else _ends_with(*texts)
+                return false() if wanted else text.is_not(None)
+            found = _starts_with(text, end) if function == "starts_with" else _ends_with(text, end)
             return found if wanted else not_(found)
         case Call("overlaps", (Attribute() as one, ListOf(items)), wanted):
             values = [item.value for item in items]
@@ -193,13 +195,11 @@ def _in_domains(values: list[Value], domains: list[str]) -> Condition:
     return and_(values[0].is_among("string", tops), Among(whole, domains, "text"))
 
 
-def _starts_with(text: ColumnElement[str] | None, start: ColumnElement[str] | None) -> Condition:
-    return false() if text is None or start is None else func.substr(text, 1, func.length(start)) == start
+def _starts_with(text: ColumnElement[str], start: ColumnElement[str]) -> Condition:
+    return func.substr(text, 1, func.length(start)) == start
 
 
-def _ends_with(text: ColumnElement[str] | None, end: ColumnElement[str] | None) -> Condition:
-    if text is None or end is None:
-        return false()
+def _ends_with(text: ColumnElement[str], end: ColumnElement[str]) -> Condition:
     is_longer = func.length(text) >= func.length(end)
     return and_(is_longer, func.substr(text, func.length(text) - func.length(end) + 1) == end)
 

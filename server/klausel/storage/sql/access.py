@@ -11,7 +11,7 @@ from typing import NoReturn
 
 READS_AT_ONCE = 8
 WRITES_AT_ONCE = 3
-WRITES_IN_LINE = 21
+WRITES_IN_LINE = 27
 """How many writes more wait for their turn, each within its limit, as long as the database is not silent."""
 SECONDS_FOR_A_PLACE = 0.25
 """How long all others wait for one of these places. Where one waits in vain, the next do not wait at all until one comes free."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
-from sqlalchemy import Connection, Integer, Table, bindparam, delete, insert, text
+from sqlalchemy import Connection, Engine, Integer, Table, bindparam, delete, insert, text
 
+from klausel.storage.sql.database import StorageError, access_of, explained_errors, make_engine
 from klausel.storage.sql.steps import in_steps
 from klausel.storage.sql.tables import Base
 
@@ -55,22 +57,50 @@ def many_pages(connection: Connection, written: int) -> Iterator[None]:
         connection.exec_driver_sql(f"PRAGMA cache_size = {usual}")
 
 
-def keep_statistics(connection: Connection, models: Sequence[type[Base]], written: int) -> None:
-    """After rows were written: has PostgreSQL count what is there, where that is many more than it knows of.
+def keep_statistics(connection: Connection, models: Sequence[type[Base]], written: int) -> bool:
+    """After rows were written: has PostgreSQL count what is there, where that is many more than it knows of; whether it did.
 
     Until it has statistics it plans for small tables, and what should take milliseconds takes seconds: its own cleaner comes
-    a minute later, or never. To be called at the end of a write.
+    a minute later, or never. To be called at the end of a write; where it says yes, `mark_visible` after the commit.
     """
     if connection.dialect.name != "postgresql" or written < _WORTH_A_LOOK:
-        return
+        return False
     names = [model.__tablename__ for model in models]
     changed = text(
         "SELECT coalesce(bool_or(n_mod_since_analyze > greatest(:rows, n_live_tup / 2)), false) FROM pg_stat_user_tables "
         "WHERE relid = to_regclass(:table)"
-    )
-    if written >= ROWS_PER_STEP or connection.execute(changed, {"rows": ROWS_PER_STEP, "table": names[0]}).scalar_one():
-        for name in names:
-            connection.exec_driver_sql(f"ANALYZE {name}")
+    ).bindparams(rows=ROWS_PER_STEP, table=names[0])
+    if written < ROWS_PER_STEP and not connection.execute(changed).scalar_one():
+        return False
+    for name in names:
+        connection.exec_driver_sql(f"ANALYZE {name}")
+    return True
+
+
+def mark_visible(engine: Engine, models: Sequence[type[Base]]) -> None:
+    """After very many rows were committed: has PostgreSQL note which pages of these tables every transaction may see.
+
+    Until then an index alone answers nothing: each row that it has is looked for in the table too, one page a row, and a
+    search reads ten times as much. Never raises: what is written stays written, and PostgreSQL does the rest in its own time.
+    In a service nobody waits for it, and it ends by itself after as long as a write may take.
+    """
+    if engine.dialect.name != "postgresql":
+        return
+    # A connection of its own: those of the pool are as many as may wait for one.
+    own = make_engine(engine.url, hold_connections=True, access=access_of(engine))
+    # Dead rows are left to its own cleaner, and what others clean at the moment to them.
+    names = ", ".join(model.__tablename__ for model in models)
+    vacuum = f"VACUUM (SKIP_LOCKED, INDEX_CLEANUP false, TRUNCATE false) {names}"
+    if access_of(engine).limits.write_seconds is None:
+        _run(own, vacuum)
+    else:
+        threading.Thread(target=_run, args=(own, vacuum), name="visible pages", daemon=True).start()
+
+
+def _run(engine: Engine, statement: str) -> None:
+    as_it_comes = engine.execution_options(isolation_level="AUTOCOMMIT")
+    with suppress(StorageError), explained_errors(engine), as_it_comes.connect() as connection:
+        connection.exec_driver_sql(statement)
 
 
 def _table(model: type[Base]) -> Table:
