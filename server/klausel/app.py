@@ -40,7 +40,7 @@ from klausel.service.role_assignments import marks_of_writes
 from klausel.service.sign_in import SignIns
 from klausel.service.signing_keys import USUAL_ALGORITHMS, SigningKeys
 from klausel.service.steady_clock import SteadyClock
-from klausel.settings import ENVIRONMENT_VARIABLE, WORKERS_FOLDER_VARIABLE, Settings
+from klausel.settings import ENVIRONMENT_VARIABLE, WAITING_AT_ONCE, WORKERS_FOLDER_VARIABLE, Settings
 from klausel.storage.assignments.store import AssignmentStore
 from klausel.storage.assignments.stored_roles import stored_roles
 from klausel.storage.callers.key_sets import read_key_set
@@ -54,9 +54,9 @@ from klausel.storage.policy_files.git_source import GitFolder, git_address
 from klausel.storage.policy_files.source import PolicySource
 from klausel.storage.policy_files.watched_folder import RECHECK_SECONDS, PolicyFolder
 from klausel.storage.schema import open_database
-from klausel.storage.sql.access import Limits
+from klausel.storage.sql.access import WRITES_IN_LINE, Crowded, Limits
 from klausel.storage.sql.change_feed import ChangeFeed
-from klausel.storage.sql.database import StorageError, is_in_memory, make_engine, read_url
+from klausel.storage.sql.database import StorageError, access_of, is_in_memory, make_engine, read_url
 
 SECONDS_TO_READ_ALL = 60.0
 SECONDS_TO_END = 5
@@ -80,7 +80,10 @@ def _join(service: Service, watches: bool = False) -> Flask:
 
         tracer, counted = open_tracer(), TracedRequestMetrics()
         service = traced_service(service, tracer)
-    settings, requests = service.settings, RequestsInProgress()
+    settings, access = service.settings, access_of(service.store.engine)
+    # Whoever only waits, for a slow body or in line to write, holds one of as many threads.
+    requests = RequestsInProgress(in_line=lambda: access.writes_in_line)
+    access.may_be_in_line = lambda: min(WRITES_IN_LINE, WAITING_AT_ONCE - requests.slow_bodies())
     watch = (
         ConnectionWatch(settings.port, settings.max_connections, settings.body_seconds, requests)
         if watches and settings.fast_lane
@@ -150,6 +153,8 @@ def _service_over(settings: Settings, store: AssignmentStore, clock: SteadyClock
     def fault() -> str | None:
         try:
             store.revision()
+        except Crowded:
+            pass  # a burst of questions: readiness is lost where the database does not answer them in time
         except StorageError:
             return "the database of role assignments does not answer"
         if decision_log is not None and not decision_log.is_ready():

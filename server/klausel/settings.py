@@ -26,6 +26,8 @@ OTHER_VARIABLES = frozenset(
 VARIABLES_OF_TESTS = ("KLAUSEL_TEST_", "KLAUSEL_REQUIRE_", "KLAUSEL_BENCH_")
 SLOW_BODIES_AT_ONCE = 18
 """How many threads of a worker may wait for bodies that come slowly."""
+WAITING_AT_ONCE = 33
+"""How many may wait for these or in line to write; each of the two kinds may have fewer than that."""
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 _ABOUT = "about"
 _OF_KUBERNETES = re.compile(r"KLAUSEL_(SERVICE_.*|PORT(_\d+_.*)?)")

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from time import monotonic
 
 from klausel.api.json_body import BodyError
-from klausel.settings import SLOW_BODIES_AT_ONCE
+from klausel.settings import SLOW_BODIES_AT_ONCE, WAITING_AT_ONCE
 
 SECONDS_BETWEEN_LOOKS = 0.5
 SECONDS_WITHOUT_A_BYTE = 60.0
@@ -37,10 +37,11 @@ _log = logging.getLogger(__name__)
 
 
 class RequestsInProgress:
-    """Knows what each thread that answers does now: waits for a body, or works."""
+    """Knows what each thread that answers does now: waits for a body, or works; `in_line` tells how many wait to write."""
 
-    def __init__(self, slow_at_once: int = SLOW_BODIES_AT_ONCE) -> None:
+    def __init__(self, slow_at_once: int = SLOW_BODIES_AT_ONCE, in_line: Callable[[], int] = lambda: 0) -> None:
         self._slow_at_once = slow_at_once
+        self._in_line = in_line
         self._reading: dict[int, float] = {}
         self._working: dict[int, float] = {}
 
@@ -55,10 +56,9 @@ class RequestsInProgress:
     def read(self, read: Callable[[int], bytes], number: int) -> bytes:
         """What `read(number)` gives. Raises `BodyError` (503) where too many bodies come too slowly already."""
         reading = self._reading
-        if len(reading) >= self._slow_at_once:
-            slow_since = monotonic() - SLOW_SECONDS
-            if sum(began < slow_since for began in list(reading.values())) >= self._slow_at_once:
-                raise BodyError(503, "too many bodies arrive too slowly, so no other is read now; send it again")
+        room = min(self._slow_at_once, WAITING_AT_ONCE - self._in_line())
+        if len(reading) >= room and self.slow_bodies() >= room:
+            raise BodyError(503, "too many bodies arrive too slowly, so no other is read now; send it again")
         thread = threading.get_ident()
         self._working.pop(thread, None)
         reading[thread] = monotonic()
@@ -67,6 +67,11 @@ class RequestsInProgress:
         finally:
             del reading[thread]
             self._working[thread] = monotonic()
+
+    def slow_bodies(self) -> int:
+        """How many threads wait for bodies that come slowly."""
+        slow_since = monotonic() - SLOW_SECONDS
+        return sum(began < slow_since for began in list(self._reading.values()))
 
     def longest_work(self) -> float:
         """For how many seconds the oldest request, whose body is there, is being answered."""

@@ -7,7 +7,7 @@ import logging
 from klausel.service.decision_service import PoliciesTooOld
 from klausel.service.recording import Recording
 from klausel.storage.decision_log.queue import NotRecorded
-from klausel.storage.sql.database import StorageError
+from klausel.storage.sql.access import Crowded, StorageError
 
 _log = logging.getLogger(__name__)
 SCIM_TYPE = "application/scim+json"
@@ -34,7 +34,8 @@ def unavailable(error: StorageError | PoliciesTooOld) -> ApiError:
     if isinstance(error, PoliciesTooOld):
         return ApiError(503, f"{error}, so everything is denied")
     _log.error("a request failed: %s", error)
-    message = "the database of role assignments fails; the log says why. A change may be sent again, it is made once"
+    fails = "cannot keep up with what is asked" if isinstance(error, Crowded) else "fails; the log says why"
+    message = f"the database of role assignments {fails}. A change may be sent again, it is made once"
     return ApiError(503, message, {"Retry-After": "1"})
 
 

@@ -37,7 +37,7 @@ from klausel.core.testing.gate import unmet_expectations
 from klausel.service.pipeline import LoadedPolicy
 from klausel.settings import (
     ENVIRONMENT_VARIABLE,
-    SLOW_BODIES_AT_ONCE,
+    WAITING_AT_ONCE,
     WORKERS_FOLDER_VARIABLE,
     Settings,
     fault_in_network,
@@ -55,8 +55,8 @@ from klausel.storage.policy_files.git_source import git_address
 from klausel.storage.sql.access import READS_AT_ONCE, WRITES_AT_ONCE
 from klausel.storage.sql.database import is_in_memory
 
-THREADS_PER_WORKER = READS_AT_ONCE + WRITES_AT_ONCE + SLOW_BODIES_AT_ONCE + 3
-"""So that some are left when as many as may do so wait for the database and for slow bodies."""
+THREADS_PER_WORKER = READS_AT_ONCE + WRITES_AT_ONCE + WAITING_AT_ONCE + 3
+"""So that some are left when as many as may do so wait for the database, in line and for slow bodies."""
 MORE_CONNECTIONS = 256
 """How many more than `max_connections` are accepted, so that they are seen and others closed for them."""
 BACKLOG = 4096

@@ -1,7 +1,7 @@
 """A drop-in `casbin.Enforcer` that compiles its model and rows into an immutable plan.
 
-Decisions, explained rows and exceptions are those of stock pycasbin 2.8, but for this list (each with its tests in
-`tests/enforcer/test_divergences.py`):
+Decisions, explained rows and kinds of exceptions are those of stock pycasbin 2.8, but for this list (each with its tests in
+`tests/enforcer/test_divergences.py`). The text of an exception may name the matcher as it is written, not in the form of stock.
 
 1. *An error in a row that is out of the question is not met.* Comparisons `request == field` and role tests are tried first,
    and a disjunct about the request alone before all; stock goes from left to right, and raises.

@@ -12,7 +12,7 @@ from klausel.core.policy.policy_set import grants_by_question
 FOLDER = Path(__file__).parents[3] / "policies"
 FILES = {
     path.relative_to(FOLDER).as_posix(): path.read_text()
-    for path in [*FOLDER.glob("*.yaml"), *FOLDER.glob("features/*.yaml"), FOLDER / "tests" / "pins_test.yaml"]
+    for path in [*FOLDER.glob("*.yaml"), *FOLDER.glob("features/*.yaml"), *FOLDER.glob("tests/[dp]*_test.yaml")]
 } | {"features/more.csv": "p, agent, *, quiz, take, , deny\n"}
 EDITS = [
     ("roles.yaml", "contains: lead", "contains: [lead]"),
@@ -24,6 +24,7 @@ EDITS = [
     ("features/quizzes.yaml", "description", "\ndescription"),
     ("features/pins.yaml", "  pin:", "  pins:"),
     ("features/pins.yaml", "  pin:", "  quiz:"),
+    ("features/disputes.yaml", "grants:\n  - ", "grants:\n    "),
     ("features/more.csv", "quiz, take", "pin, view"),
     ("features/groups.yaml", "allow: manager", "deny: agent"),
     ("features/more.csv", "agent, *", "lead, acme"),

@@ -8,17 +8,104 @@ from contextlib import ExitStack
 
 import pytest
 
-from klausel.storage.sql.access import READS_AT_ONCE, WRITES_AT_ONCE, Access, Limits, StorageError
+from klausel.storage.sql.access import READS_AT_ONCE, WRITES_AT_ONCE, WRITES_IN_LINE, Access, Crowded, Limits, StorageError
 
 LIMITS = Limits(read_seconds=5.0, write_seconds=5.0)
 
 
+def wait_for_line(access: Access, number: int) -> None:
+    give_up_at = time.monotonic() + 10
+    while access.writes_in_line < number:
+        assert time.monotonic() < give_up_at
+        time.sleep(0.001)
+
+
 def crowd_with_writes(access: Access, stack: ExitStack) -> None:
-    """Takes all places of writes, and lets one more wait in vain."""
+    """Takes all places of writes and all in line, and lets one more wait in vain."""
+
+    def write() -> None:
+        with access.writing():
+            pass
+
+    line = [threading.Thread(target=write) for _ in range(WRITES_IN_LINE)]
+    for thread in line:
+        stack.callback(thread.join)
     for _ in range(WRITES_AT_ONCE):
         stack.enter_context(access.writing())
-    with pytest.raises(StorageError, match="as many writes as may wait"), access.writing():
+    for thread in line:
+        thread.start()
+    wait_for_line(access, WRITES_IN_LINE)
+    with pytest.raises(Crowded, match="as many writes as may wait"), access.writing():
         pass
+
+
+def test_writes_are_served_in_turn() -> None:
+    access, served = Access("the database", LIMITS), []
+
+    def write(number: int) -> None:
+        with access.writing():
+            served.append(number)
+            time.sleep(0.1)
+
+    with ExitStack() as places:
+        for _ in range(WRITES_AT_ONCE):
+            places.enter_context(access.writing())
+        line = [threading.Thread(target=write, args=(number,)) for number in range(4 * WRITES_AT_ONCE)]
+        for number, thread in enumerate(line):
+            thread.start()
+            wait_for_line(access, number + 1)
+    for thread in line:
+        thread.join()
+    # Those that have places at the same time may note it in any order.
+    rounds = [sorted(served[at : at + WRITES_AT_ONCE]) for at in range(0, len(served), WRITES_AT_ONCE)]
+    assert [number for one in rounds for number in one] == list(range(len(line)))
+
+
+def test_a_write_waits_in_line_no_longer_than_it_may() -> None:
+    access = Access("the database", Limits(read_seconds=0.5, write_seconds=0.5))
+    with ExitStack() as places:
+        for _ in range(WRITES_AT_ONCE):
+            places.enter_context(access.writing())
+        began = time.monotonic()
+        with pytest.raises(Crowded), access.writing():
+            pass
+        assert 0.4 < time.monotonic() - began < 5
+
+
+def test_nobody_waits_in_line_for_a_silent_database() -> None:
+    access = Access("the database", Limits(connect_seconds=0.01, read_seconds=0.01, write_seconds=60.0))
+    with ExitStack() as places:
+        for _ in range(WRITES_AT_ONCE):
+            places.enter_context(access.writing())
+        refused: list[Exception] = []
+
+        def write() -> None:
+            try:
+                with access.writing():
+                    pass
+            except StorageError as error:
+                refused.append(error)
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        wait_for_line(access, 1)
+        with pytest.raises(StorageError), access.reading():
+            time.sleep(0.02)
+            raise StorageError("no answer in time")
+        writer.join(10)
+        assert refused
+
+
+def test_writes_that_fail_for_those_of_others_do_not_make_the_database_silent() -> None:
+    access = Access("the database", Limits(connect_seconds=0.01, read_seconds=0.01, write_seconds=0.01))
+    with pytest.raises(StorageError, match="locked"), access.writing():
+        time.sleep(0.02)
+        raise StorageError("it was locked by another writer")
+    assert not access.is_silent
+    with pytest.raises(StorageError, match="no answer"), access.reading():
+        time.sleep(0.02)
+        raise StorageError("no answer in time")
+    assert access.is_silent
 
 
 def test_too_many_writes_do_not_let_questions_be_refused() -> None:

@@ -86,7 +86,7 @@ class Question:
         relevant = self.grantees & frozenset(names)
         if self.allowed_names.isdisjoint(relevant):
             return NEVER
-        key = (relevant, subject if self._ids_differ or subject is None else subject[0])
+        key = (relevant, subject if self.ids_differ or subject is None else subject[0])
         kept = self._kept.get(key)
         if kept is None:
             if len(self._kept) >= MOST_KEPT:
@@ -122,7 +122,7 @@ class Question:
         return brought_by_types([grant.condition for grant in self.grants if grant.condition], self.declarations)
 
     @cached_property
-    def _ids_differ(self) -> bool:
+    def ids_differ(self) -> bool:
         """Whether two subjects of one type can get different answers: an id is compared with more than what is not known."""
         id_ = Attribute("subject", ("id",))
         known = {*self.known, Attribute("subject", ("type",))}

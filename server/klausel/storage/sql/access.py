@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
-from queue import Empty, SimpleQueue
 from time import monotonic
+from typing import NoReturn
 
 READS_AT_ONCE = 8
 WRITES_AT_ONCE = 3
+WRITES_IN_LINE = 27
+"""How many writes more wait for their turn, each within its limit, as long as the database is not silent."""
 SECONDS_FOR_A_PLACE = 0.25
-"""How long a thread waits for one of these places. Where it waits in vain, others do not wait at all until one comes free."""
+"""How long all others wait for one of these places. Where one waits in vain, the next do not wait at all until one comes free."""
 _ALMOST = 0.9
 
 
 class StorageError(Exception):
     """The database cannot do what was asked; the message is one sentence that says how to fix it."""
+
+
+class Crowded(StorageError):
+    """As many as may wait for the database do so already. It says nothing of whether the database answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +60,21 @@ class Access:
     def __init__(self, place: str, limits: Limits) -> None:
         self.limits = limits
         self.place = place
-        self._reads = _Places("questions", limits.reads_at_once)
-        self._writes = _Places("writes", WRITES_AT_ONCE)
         self._silent_since: float | None = None
+        self._reads = _Places(self, "questions", limits.reads_at_once)
+        self._writes = _Places(self, "writes", WRITES_AT_ONCE)
+        self.may_be_in_line: Callable[[], int] = lambda: WRITES_IN_LINE
         self._trial = threading.Lock()
 
     @property
     def is_silent(self) -> bool:
-        """Whether the database did not answer in time when it was asked last."""
+        """Whether the database did not answer in time when it was read last. A write may have waited for those of others."""
         return self._silent_since is not None
+
+    @property
+    def writes_in_line(self) -> int:
+        """How many threads wait for their turn to write, longer than just `SECONDS_FOR_A_PLACE`."""
+        return min(len(self._writes.line), WRITES_IN_LINE)
 
     def reading(self) -> _Turn:
         """Within it a thread may ask the database, for `read_seconds` at most; entering raises StorageError."""
@@ -72,19 +86,57 @@ class Access:
 
 
 class _Places:
-    """As many threads as may wait at once, of one kind: writes that are slow let no question be refused.
+    """As many threads as may wait for the database at once, of one kind: slow writes let no question be refused.
 
-    `is_crowded` once one waited in vain for a place, until one of this kind comes free.
+    Who finds none free waits in line, first come first served: the first writes as long as they may while the database is not
+    silent, all others for `SECONDS_FOR_A_PLACE`. It `is_crowded` once one of those waited in vain, until one comes free.
     """
 
-    __slots__ = ("free", "is_crowded", "what")
+    __slots__ = ("_access", "_free", "_lock", "is_crowded", "line", "what")
 
-    def __init__(self, what: str, number: int) -> None:
+    def __init__(self, access: Access, what: str, number: int) -> None:
         self.what = what
         self.is_crowded = False
-        self.free: SimpleQueue[None] = SimpleQueue()
-        for _ in range(number):
-            self.free.put(None)
+        self.line: deque[threading.Lock] = deque()
+        self._access = access
+        self._lock = threading.Lock()
+        self._free = number
+
+    def take(self, until: float) -> bool:
+        """Waits for a place, up to a moment; whether there is one, which must be left."""
+        with self._lock:
+            if self._free:
+                self._free -= 1
+                return True
+            if self.is_crowded and not self._waits_on(len(self.line)):
+                return False
+            mine = threading.Lock()
+            mine.acquire()
+            self.line.append(mine)
+        while not mine.acquire(timeout=max(min(SECONDS_FOR_A_PLACE, until - monotonic()), 0.0)):
+            with self._lock:
+                if mine not in self.line:
+                    return True  # it was given just now
+                if monotonic() < until and self._waits_on(self.line.index(mine)):
+                    continue
+                self.line.remove(mine)
+                self.is_crowded = True
+                return False
+        return True
+
+    def leave(self) -> None:
+        """Gives a place to the first in line."""
+        with self._lock:
+            self.is_crowded = False
+            if self.line:
+                self.line.popleft().release()
+            else:
+                self._free += 1
+
+    def _waits_on(self, before: int) -> bool:
+        """Whether who has so many before it in line may wait on."""
+        access = self._access
+        return self is access._writes and not access.is_silent and before < access.may_be_in_line()
 
 
 class _Turn:
@@ -105,10 +157,8 @@ class _Turn:
         self._began = monotonic()
         if access._silent_since is not None:
             self._seconds = seconds = self._begin_trial(access._silent_since, seconds)
-        try:
-            self._places.free.get_nowait()
-        except Empty:
-            self._wait_for_place()
+        if not self._places.take(self._began + seconds):
+            self._refuse()
         self._before = deadline()
         at = self._began + seconds
         _own.at = at if self._before is None else min(self._before, at)
@@ -118,14 +168,15 @@ class _Turn:
         if seconds is None:
             return
         _own.at = self._before
-        self._places.is_crowded = False
-        self._places.free.put(None)
+        self._places.leave()
         if kind is None:
             if access._silent_since is not None:
                 access._silent_since = None
         elif issubclass(kind, StorageError):
             if monotonic() - self._began >= _ALMOST * min(seconds, access.limits.connect_seconds):
-                access._silent_since = access._silent_since or self._began
+                # A write may only have waited for those of others, in line or for their locks: then all else goes on.
+                if self._places is access._reads:
+                    access._silent_since = access._silent_since or self._began
             elif self._is_trial:
                 access._silent_since = None
         if self._is_trial:
@@ -143,15 +194,11 @@ class _Turn:
         # All others are refused meanwhile.
         return min(seconds, access.limits.read_seconds or seconds)
 
-    def _wait_for_place(self) -> None:
+    def _refuse(self) -> NoReturn:
         access, places = self._access, self._places
-        try:
-            places.free.get(timeout=0 if places.is_crowded else SECONDS_FOR_A_PLACE)
-        except Empty:
-            places.is_crowded = True
-            if self._is_trial:
-                access._trial.release()
-            raise StorageError(
-                f"{access.place} is too slow: as many {places.what} as may wait for it at once do so already; "
-                "see what holds it up"
-            ) from None
+        if self._is_trial:
+            access._trial.release()
+        raise Crowded(
+            f"{access.place} is too slow: as many {places.what} as may wait for it at once do so already; "
+            "see what holds it up"
+        )

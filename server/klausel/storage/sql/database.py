@@ -17,7 +17,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlch
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import NullPool, QueuePool
 
-from klausel.storage.sql.access import COMMAND_LIMITS, WRITES_AT_ONCE, Access, Limits, StorageError
+from klausel.storage.sql.access import COMMAND_LIMITS, WRITES_AT_ONCE, Access, Limits, StorageError, deadline
 from klausel.storage.sql.tables import State
 
 __all__ = ["StorageError"]
@@ -181,6 +181,8 @@ def _begin_sqlite(connection: Connection) -> None:
     options = connection.get_execution_options()
     writes, limits = options.get(_WRITES), options[_ACCESS].limits
     seconds = limits.lock_seconds if writes or limits.read_seconds is None else limits.read_seconds
+    if (at := deadline()) is not None:
+        seconds = min(seconds, max(at - time.monotonic(), 0.0))
     set_busy_timeout(connection.connection.driver_connection, seconds)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
