@@ -15,6 +15,13 @@ HINTS = {
     ("names_of_conditions_with_minus", "features/more.csv", 1): ("its field is empty",),
     ("lines_that_lost_what_they_belong_to", "features/b_no_dash.yaml", 4): ("`- to: read`",),
     ("lines_that_lost_what_they_belong_to", "features/d_under_a_value.yaml", 3): ("indent it by 4, like line 2",),
+    ("slips_that_lose_a_sign", "features/c_lists.yaml", 2): ('did you mean "agent"',),
+    ("slips_that_lose_a_sign", "features/c_lists.yaml", 4): ("write several names as a list: [edit, create]",),
+    ("slips_that_lose_a_sign", "features/c_lists.yaml", 6): ('did you mean "edit"',),
+    ("slips_that_lose_a_sign", "features/c_lists.yaml", 7): ("resource.status",),
+    ("slips_that_lose_a_sign", "features/c_lists.yaml", 8): ("write resource.created",),
+    ("slips_that_lose_a_sign", "features/d.csv", 1): ("write p, grantee, domain, resource type",),
+    ("slips_that_lose_a_sign", "roles.yaml", 8): ('"subject" stands in properties.yaml',),
 }
 
 

@@ -26,10 +26,12 @@ from klausel.core.conditions.tokens import (
     INSTEAD,
     ExpressionFault,
     Token,
+    hint_on_word,
     number_of,
     refuse_minus_in_names,
     tokens,
     unquoted,
+    with_root,
 )
 from klausel.core.conditions.tree import (
     CONTEXT_NOW,
@@ -268,7 +270,7 @@ class _Parser:
             self._fail(
                 f'unknown condition "{token.text}"',
                 f"{meant}Conditions are declared in policies/conditions.yaml; an attribute starts with subject, resource, "
-                f"action or context, as in resource.{token.text}, and a text stands in quotes",
+                f"action or context, as in {with_root(token.text)}, and a text stands in quotes",
                 token.offset,
                 "unknown-condition",
             )
@@ -400,12 +402,10 @@ class _Parser:
 
     def _check_no_name_with_minus(self, left: Operand, start: int) -> None:
         """Refuses `resource.soft-delete`, which would take `delete` for a value."""
-        token = self._token
-        is_operand = token.text in ROOTS or self._called("value") is not None or token.kind != "name"
-        if isinstance(left, Attribute) and not is_operand:
-            name = f"{left.path[-1]}-{token.text}"
-            holder = Attribute(left.root, (*left.path[:-1], name))
-            self._fail(f"`-` stands in a name: `{left}-{token.text}`", f"write {holder}", start)
+        is_operand = self._token.text in ROOTS or self._called("value") is not None or self._token.kind != "name"
+        if isinstance(left, Attribute) and str(left) != "context.now" and not is_operand:
+            holder = Attribute(left.root, (*left.path[:-1], f"{left.path[-1]}-{self._token.text}"))
+            self._fail(f"`-` stands in a name: `{left}-{self._token.text}`", f"write {holder}", start)
 
     def _single_operand(self) -> Operand:
         token = self._token
@@ -462,7 +462,7 @@ class _Parser:
         if token.kind == "name" and token.text not in KEYWORDS and token.text not in INSTEAD:
             if self._token.text in (".", "["):
                 self._refuse_root(token)
-            hint = f'a text stands in quotes: "{token.text}"'
+            hint = hint_on_word(token.text)
         self._fail(f"`{token.text}` is not a value", hint, token.offset)
 
     def _attribute(self) -> Attribute:

@@ -39,6 +39,7 @@ INSTEAD = {
     **dict.fromkeys("+*/%", "conditions do not calculate; send the result as an attribute"),
 }
 """What people write who know other languages, and what to write here; by their word or sign."""
+_ROOT_AND_NAME = re.compile(r"(subject|resource|action|context)_(\w+)")
 _LONGEST_WHOLE_NUMBER = 300
 _EXACT_WHOLE_NUMBERS = 2.0**53
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", '"': '"', "'": "'", "\\": "\\", "/": "/"}
@@ -146,3 +147,14 @@ def number_of(token: Token) -> int | float:
         message = f"the number `{text[:20]}` is too large or too near to zero"
         raise ExpressionFault("condition-syntax", message, "use another", token.offset)
     return int(number) if number.is_integer() and abs(number) <= _EXACT_WHOLE_NUMBERS else number
+
+
+def with_root(name: str) -> str:
+    """A word as an attribute: `resource_owner` is most often a slip for `resource.owner`."""
+    parts = _ROOT_AND_NAME.fullmatch(name)
+    return f"{parts[1]}.{parts[2]}" if parts else f"resource.{name}"
+
+
+def hint_on_word(word: str) -> str:
+    """What to write instead of a word that stands where a value does."""
+    return f"write {with_root(word)}" if _ROOT_AND_NAME.fullmatch(word) else f'a text stands in quotes: "{word}"'

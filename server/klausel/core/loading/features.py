@@ -313,12 +313,13 @@ def _part_of(joint: Text, name: str) -> Text:
 
 def _joint(parts: list[Text], place: Place, vocabulary: Vocabulary, problems: ProblemList) -> str:
     """The grantee that stands for whoever holds all of these."""
+    before = len(problems.found)
     for part in parts:
         if part.value == ANYONE:
             problems.add(part.place, "unknown-role", f'"{ANYONE}" narrows nothing here', "name roles, or `any <role>`")
         else:
             _check_grantee(part, "allow", vocabulary, problems)
-    if len(parts) == 1:
+    if len(parts) == 1 and len(problems.found) == before:
         problems.add(place, "wrong-kind", "one name alone is held together with none", f"write {parts[0].value}")
     return joint_name(part.value for part in parts)
 
@@ -397,19 +398,20 @@ def read_csv_grants(rows: list[list[Text]], vocabulary: Vocabulary, problems: Pr
             continue
         if len(row) != 7:
             message = f"a p row has 7 fields, this one has {len(row)}"
-            hint = _stock_row(row) or f'write {CSV_GRANT}; a field with a comma in "quotes"'
+            hint = _stock_row(row, vocabulary) or f'write {CSV_GRANT}; a field with a comma in "quotes"'
             problems.add(row[0].place, "csv-field-count", message, hint)
             continue
         yield from _csv_grants(row, vocabulary, problems)
 
 
-def _stock_row(row: list[Text]) -> str | None:
+def _stock_row(row: list[Text], vocabulary: Vocabulary) -> str | None:
     """How a row of a stock policy of Casbin is written here; None for one that is not known."""
     values = [one.value for one in row[1:]]
     effect = values.pop() if len(values) > 3 and values[-1] in ("allow", "deny") else "allow"
     if len(values) == 3:
         values.insert(1, EVERYWHERE)
-    if len(values) != 4 or not all(values):
+    is_shifted = any(one in vocabulary.resource_types for one in values[:2]) and values[2] not in vocabulary.resource_types
+    if len(values) != 4 or not all(values) or is_shifted:
         return None
     here = f"Here it is p, {', '.join(values)}, , {effect}, with a role in the first place"
     return f"as in Casbin's own examples? {here}; klausel import casbin takes a whole set"

@@ -17,7 +17,7 @@ _HOW = {
     "a list": "start each entry with a dash, or write [one, two]",
     "keys and values": "write lines of the form `key: value`, indented, without a dash",
 }
-_JOINED = "write one condition, with what it asks for joined by `and` or `or`: when: is_open and is_urgent"
+_INSTEAD = {"when": "write one condition, with what it asks for joined by `and` or `or`: when: is_open and is_urgent"}
 
 WORDS_OF_OTHERS = {
     **dict.fromkeys(
@@ -46,10 +46,11 @@ _INSTEAD_OF_KEYS = {
 _HOMES = {
     **dict.fromkeys(("grants", "resource_types"), "a file in features/"),
     **dict.fromkeys(("levels", "roles"), "roles.yaml"),
-    **dict.fromkeys(("subject_types", "stored"), "properties.yaml"),
+    **dict.fromkeys(("subject_types", "stored", "subject", "action", "context"), "properties.yaml"),
+    **dict.fromkeys(("subject_from", "leavers_lose", "groups"), "provisioning.yaml"),
     "conditions": "conditions.yaml, each under its name",
     "invariants": "invariants.yaml",
-    "tests": "a file tests/*_test.yaml",
+    **dict.fromkeys(("tests", "people"), "a file tests/*_test.yaml"),
 }
 """Where that stands which is written at the head of a file."""
 
@@ -74,8 +75,13 @@ class ProblemList:
 
         `name` is the unknown name that might be several.
         """
-        if "," in name and not set(name) & set('"[]'):
-            hint = f"write several names as a list: [{', '.join(part.strip(' ()') for part in name.split(','))}]"
+        parts = [part for one in name.split(",") if (part := one.strip(" ()[]"))] if '"' not in name else []
+        if len(parts) > 1:
+            hint = f"write several names as a list: [{', '.join(parts)}]"
+        elif parts and ("," in name or name[-1] in "[](){}"):
+            hint = f'did you mean "{parts[0]}"? {hint}'.replace(
+                f'"{parts[0]}"? did you mean "{parts[0]}"?', f'"{parts[0]}"?'
+            )
         elif id_ == "unknown-action" and len(parts := re.split(r"\s*;\s*| (?:and|or|und) ", name)) > 1:
             hint = f"write several names as a list: [{', '.join(parts)}]"
         elif id_ == "unknown-action" and name.lower() in ("all", "any", "everything", "anything"):
@@ -99,7 +105,9 @@ class ProblemList:
 
     def wrong_kind(self, node: Node, wanted: str, what: str) -> None:
         """Adds the problem of a node that is not the kind of value that belongs there."""
-        how = _JOINED if what == "when" else _HOW[wanted]
+        how = _INSTEAD.get(what) or _HOW[wanted]
+        if what.startswith("what ") and isinstance(node, Fields):
+            how = "write one action or a list; a test says the same of all its resources, so write another for what differs"
         self.add(node.place, "wrong-kind", f"{what} is {_KINDS[type(node)]}, not {wanted}", how)
 
     def check_keys(self, fields: Fields, known: Collection[str], what: str) -> set[str]:

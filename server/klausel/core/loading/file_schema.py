@@ -86,6 +86,7 @@ class Entries:
     value: Value
     naming: Naming = "text"
     is_short: bool = False
+    may_be_empty: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -365,7 +366,7 @@ PROVISIONING = Table(
         ),
         Key(
             "groups",
-            Entries(Entries(Texts("role"), is_short=True)),
+            Entries(Entries(Texts("role"), is_short=True, may_be_empty=False)),
             "The roles that groups give, by the name of the group and by domain; a `{part}` of a name stands for an id there.",
         ),
     ),

@@ -266,6 +266,8 @@ class _Loader:
         return by_file
 
     def _invariants_of_files(self, vocabulary: Vocabulary, words: object) -> tuple[Invariant, ...]:
+        for file in self._called(INVARIANTS_FILE):
+            self._report_where_empty(file)
         root, _ = self._joined(INVARIANTS_FILE)
         if not root:
             return ()

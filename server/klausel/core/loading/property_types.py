@@ -198,7 +198,7 @@ def _of_word(name: Text, node: Text, problems: ProblemList) -> PropertyType | No
     instead = _INSTEAD.get(rest.lower()) or _INSTEAD.get(meant)
     if instead:
         start = f"write {LIST_OF + ' ' if rest != word else ''}{instead}. "
-    elif rest.lower().startswith(("one of", "[")) or "|" in rest or "," in rest:
+    elif rest.lower().startswith(("one of", "[")) or "|" in rest or "," in rest.rstrip(","):
         start = "write the values as a list: [draft, published]. "
     else:
         of_id = _ODD_ID.fullmatch(rest)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from typing import TypeVar, get_args
 
 from klausel.core.loading.features import Vocabulary
-from klausel.core.loading.fields import ProblemList
+from klausel.core.loading.fields import ProblemList, is_empty
 from klausel.core.loading.file_schema import PROVISIONING
 from klausel.core.loading.places import roles_held
 from klausel.core.policy.assignment import subject_violations
@@ -82,6 +82,9 @@ def _roles(name: Text, node: Node, vocabulary: Vocabulary, problems: ProblemList
             continue
         for role in roles_held(domain, value, vocabulary.roles, vocabulary.declared_roles, problems):
             places[role.value, domain.value] = role.place
+    if is_empty(node) or (isinstance(node, Fields) and not node.entries):
+        hint = "write its roles by domain, such as acme: [user]; or leave the group out"
+        problems.add(name.place, "missing-key", f'the group "{name.value}" gives no role', hint)
     for account in {top_domain(domain) for _, domain in places}:
         held = [pair for pair in places if top_domain(pair[1]) == account]
         for violation in subject_violations(vocabulary.roles, f"group:{name.value}", held):

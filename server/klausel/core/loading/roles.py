@@ -19,6 +19,8 @@ from klausel.core.text.yaml_nodes import Fields, Node, Text
 
 _MISSPELT = 0.8
 _QUOTES = frozenset("“”„‟‘’‚«»\"'")
+_NO_PROPERTIES = frozenset(("yes", "no", "true", "false", "on", "off", "none"))
+"""Words of YAML for true, false and nothing, which no request has for a property that names where it is asked."""
 
 Link = tuple[Text, Text, Text | None]
 """A role, one that it contains, and the place where alone it does; None for everywhere."""
@@ -91,6 +93,9 @@ def _level(name: Text, fields: Fields, is_readable: bool, above: list[Level], pr
     if named_by and named_by.value and not {named_by.value[0], named_by.value[-1]}.isdisjoint(_QUOTES):
         message = f"{named_by.value} begins or ends with a quote, which would be a part of the property's name"
         problems.add(named_by.place, "bad-name", message, "write it without quotes, or in straight ones")
+    if named_by and named_by.value.lower() in _NO_PROPERTIES:
+        message = f'named_by is the name of a property, and "{named_by.value}" is most often none'
+        problems.add(named_by.place, "level-naming", message, f"write the property, such as {name.value}, or leave it out")
     for key, text in (("named_by", named_by), ("identified_by", identified_by)):
         for other in above:
             if text and getattr(other, key) == text.value:

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 _DASH = re.compile(r"- +")
 _KEY_AND_VALUE = re.compile(r"[^\s'\"#{\[][^:#]*:\s+[^\s#|>]")
+_NO_COLON = re.compile(r"[^\s'\"#{\[>|:][^:#]*")
+_BRACKET_BEHIND_KEY = re.compile(r"\s*(- +)*[^\s'\":#{}\[\]-][^'\":#{}\[\]]* [{\[]")
 _COMMENT_ELSEWHERE = re.compile(r"(//|/\*|--(?!-)|;|<!--|%)")
 
 
@@ -80,10 +82,22 @@ def told_of_deeper_line(text: str, line: int, column: int) -> Told | None:
     if above is None or ":" in lines[line - 1][here : column - 1]:
         return None
     number, starts = above
+    if len(starts) > 1 and starts[-1] == here and _NO_COLON.fullmatch(lines[number - 1], starts[-1]):
+        return told_of_no_colon(number)
     if starts[-1] < here and _KEY_AND_VALUE.match(lines[number - 1][starts[-1] :]):
         what = f"this line is indented deeper than line {number}, which has a value already"
         return Told(line, what, f"indent it by {starts[-1]}, like line {number}; a text with a colon in it stands in quotes")
     return None
+
+
+def told_of_no_colon(line: int) -> Told:
+    """What is wrong with a line whose key has no colon."""
+    return Told(line, "this line has no colon", "write it as `key: value`")
+
+
+def told_of_bracket_behind_key(text: str, line: int) -> Told | None:
+    """What is wrong with a line where a bracket stands behind a key without a colon; None where none does."""
+    return told_of_no_colon(line) if _BRACKET_BEHIND_KEY.match(text.splitlines()[line - 1]) else None
 
 
 def _above(lines: list[str], line: int) -> Iterator[tuple[int, list[int]]]:

@@ -27,7 +27,13 @@ from klausel.core.terms.problem import Place, Problem
 from klausel.core.text.cut_texts import is_cut
 from klausel.core.text.other_formats import hint_on_blank, problem_of_format
 from klausel.core.text.source_map import places_of_block, places_of_flow
-from klausel.core.text.yaml_indentation import Told, told_of_deeper_line, told_of_indentation, told_of_no_key
+from klausel.core.text.yaml_indentation import (
+    Told,
+    told_of_bracket_behind_key,
+    told_of_deeper_line,
+    told_of_indentation,
+    told_of_no_key,
+)
 
 DEEPEST_NESTING = 20
 _Loader: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -195,7 +201,7 @@ def _told_of_lines(error: yaml.MarkedYAMLError, text: str, mark: yaml.Mark) -> T
     if "mapping values are not allowed" in what or "could not find expected ':'" in what:
         return told_of_deeper_line(text, mark.line + 1, mark.column + 1)
     if any(part in what for part in ("expected key", "expected <block end>", "expected '-' indicator")):
-        return told_of_indentation(text, mark.line + 1)
+        return told_of_bracket_behind_key(text, mark.line + 1) or told_of_indentation(text, mark.line + 1)
     return None
 
 

@@ -70,6 +70,8 @@ def _oddities(text: str, atom: Atom, types_of_ids: Mapping[str, set[str]]) -> It
     elif function in WITH_A_PATH and any("**" in part and part != "**" for part in text.split("/")):
         hint = "let it stand alone between slashes, for any number of parts; or write `*`, for what is inside of one"
         yield f'a `**` stands beside other signs in "{text}", and means no more than `*` there', hint
+    elif function in WITH_A_PATH and "//" in text:
+        yield f'two slashes stand together in "{text}", so only a path that has both is like it', "write one"
     elif text[0] in _QUOTES and text[-1] in _QUOTES:
         yield f'the text "{text}" begins and ends with quotes that are a part of it', "write it without them"
     elif "*" in text and function not in WITH_A_PATTERN:

@@ -2,10 +2,11 @@
 
 Compared are the places in `in:` of grants, invariants, contained roles and entities, and the domains in `provisioning.yaml`,
 with the domains that the policy tests name, those of the demo people beside the policies, and, with `check --database`, those
-of the role assignments there. One letter more, less or other, two in the wrong order, another
-case or width, the last id without those above it, or another sign between the ids (`acme.support`), is most often a slip; and a
-deny in a place where nobody is denies nothing. Of a longer place its start is compared, too: `acne` in `acne/payroll`. Where
-nobody is in either of two places that look alike, the later one is named.
+of the role assignments there. One letter more, less or other, two in the wrong order, another case or width, the last id
+without those above it, ids at other levels or turned round (`*/support` for `acme/emea/support`), or another sign between
+the ids (`acme.support`), is most often a slip; and a deny in a place where nobody is denies nothing. Of a longer place its
+start is compared, too: `acne` in `acne/payroll`. Where nobody is in either of two places that look alike, the later one is
+named.
 
     grants:
       - deny: anyone
@@ -14,8 +15,8 @@ nobody is in either of two places that look alike, the later one is named.
         in: acme/suport         # and in the tests: acme/support
 
 A place that is called like a word for all of them or for none (`all`, `everywhere`, `no`, `off`) and where nobody is, is
-reported, too: it means the one place of that name. So is one of the top level that is called like a resource type: columns of
-CSV that were swapped.
+reported, too: it means the one place of that name. So is one with the name of a level in it (`acme/workspace`), and one of the
+top level that is called like a resource type: columns of CSV that were swapped.
 
 Not reported: a place in which, or above which, one of those domains lies; digits (`team1`, `team2`); and ids under four
 letters, unless they differ only in case.
@@ -28,6 +29,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import combinations
 
 from klausel.core.lint.similarity import folded_name, is_similar, spellings
 from klausel.core.lint.survey import Survey, warning
@@ -83,6 +85,12 @@ def _word_as_place(written: str, policy: PolicySet) -> tuple[str, str] | None:
     if any(part.casefold() in _NO_NAMES for part in written.split("/")):
         message = f'"{written}" is one place by that name, and nobody is there'
         return message, "name the places that are meant, or name this one in a policy test"
+    level = next(
+        (one for one in policy.roles.levels if one.name in written.split("/")[1:] and one.constant != one.name), None
+    )
+    if level is not None:
+        message = f'"{level.name}" in "{written}" is the one place called so, and also the name of a level'
+        return message, f"write the id of the {level.name} that is meant, or * for every one; or name it in a policy test"
     if written in policy.resource_types and policy.roles.level_named(written) is None:
         message = f'"{written}" is a resource type, and as a place it is the one {policy.roles.levels[0].name} of that name'
         return message, "write the place before the resource type, * for everywhere; or name it in a policy test"
@@ -114,6 +122,14 @@ class _Seen:
             self._by_spelling.setdefault(spelling, []).append((written, str(place)))
 
 
+def _has_misplaced_ids(place: str, ids: list[str]) -> bool:
+    """Whether ids of a place, long ones and each once, stand elsewhere in it than in a domain."""
+    parts = place.split("/")
+    misplaced = [one for at, one in enumerate(parts) if one != EVERY and ids[at : at + 1] != [one]]
+    is_once = all(parts.count(one) == 1 == ids.count(one) for one in misplaced)
+    return bool(misplaced) and is_once and min(map(len, misplaced)) >= SHORTEST_ID
+
+
 def _is_inside(domain: str, place: str) -> bool:
     return domain == place or domain.startswith(f"{place}/")
 
@@ -126,6 +142,10 @@ def _nearest(places: set[str], domains: Iterable[tuple[str, str]]) -> tuple[Mapp
         for spelling in spellings(place):
             by_spelling.setdefault(spelling, set()).add(place)
     by_letters = {_BETWEEN.sub("", place).casefold(): place for place in places if EVERY not in place}
+    by_ids: dict[frozenset[str], list[str]] = {}
+    for place in places:
+        by_ids.setdefault(frozenset(place.split("/")) - {EVERY}, []).append(place)
+    all_ids = frozenset().union(*by_ids)
     near: dict[str, tuple[str, str]] = {}
     seen: set[str] = set()
     inhabited: set[str] = set()
@@ -144,6 +164,12 @@ def _nearest(places: set[str], domains: Iterable[tuple[str, str]]) -> tuple[Mapp
             for place in {place for spelling in spellings(like) for place in by_spelling.get(spelling, ())}:
                 if place != like and is_similar(place, like, SHORTEST_ID):
                     near.setdefault(place, (above, source))
+        known = [id_ for id_ in ids if id_ in all_ids]
+        for number in range(1, len(known) + 1):
+            for some in combinations(known, number):
+                for place in by_ids.get(frozenset(some), ()):
+                    if _has_misplaced_ids(place, ids):
+                        near.setdefault(place, ("/".join(ids[: ids.index(some[-1]) + 1]), source))
         for depth in range(2, len(ids) + 1):
             for place in by_spelling.get(folded_name(ids[depth - 1]), ()):
                 if folded_name(place) == folded_name(ids[depth - 1]):
