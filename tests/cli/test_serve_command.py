@@ -201,7 +201,10 @@ def test_a_public_url_without_a_scheme_is_https(serve: Klausel, server: type[Ser
 
 @pytest.mark.parametrize("options", [(), ("--public-url", "http://localhost:8080")])
 def test_metadata_without_https_are_warned_of(serve: Klausel, server: type[Server], options: tuple[str, ...]) -> None:
-    assert "which is not https, so callers elsewhere will not take it; give --public-url" in serve(*options).stderr
+    assert (
+        "which is not https, so callers elsewhere will not take it; give --public-url an https address"
+        in serve(*options).stderr
+    )
 
 
 @pytest.mark.parametrize("url", ["https://pdp.example.com/tenant1", "http://127.0.0.1:9000", "http://localhost"])

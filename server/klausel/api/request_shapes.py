@@ -78,7 +78,7 @@ PERMISSIONS = Members(
     {"context": CONTEXT, "conditions": Flag("Whether to tell what would be allowed, and when.")},
 )
 
-_HOLDER = Text("Written `type:id`: `user:ann`.")
+_HOLDER = Text("Written `type:id`: `user:ann`.", pattern="^[^:/]+:.")
 _TIMES: dict[str, Shape] = {"from": Instant("Counts from then on."), "until": Instant("Counts until just before.")}
 _NO_TIMES = dict.fromkeys(_TIMES, "a row to revoke has no times; leave it out")
 _ROLE: dict[str, Shape] = {
@@ -86,7 +86,7 @@ _ROLE: dict[str, Shape] = {
     "role": Text("A role that the policies declare."),
     "domain": Text("Where: `acme`, or `acme/sub`."),
 }
-_MEMBER: dict[str, Shape] = {"subject": _HOLDER, "group": Text("Written `group:NAME`.")}
+_MEMBER: dict[str, Shape] = {"subject": _HOLDER, "group": Text("Written `group:NAME`.", pattern="^group:.")}
 _REVOKED = (Members(_ROLE, is_closed=True, hints=_NO_TIMES), Members(_MEMBER, is_closed=True, hints=_NO_TIMES))
 _GRANTED = (Members(_ROLE, _TIMES, is_closed=True), Members(_MEMBER, _TIMES, is_closed=True))
 
@@ -139,10 +139,11 @@ ENTITY_CHANGE = Members(
 )
 ENTITY_KEY: dict[str, Shape] = {**_ENTITY, **_CLAIMS}
 
-_LIMIT = Text("Rows of a page, 1 to 1000; 100 where it is not given.")
+_OF_HOLDER = Text("Written `type:id`: `user:ann`.")
+_LIMIT = Text("Rows of a page, 1 to 1000; 100 where it is not given.", pattern="^([1-9][0-9]{0,2}|1000)$")
 _CURSOR = Text("The `next_cursor` of the page before.")
 ASSIGNMENT_FILTERS: dict[str, Shape] = {
-    "subject": _HOLDER,
+    "subject": _OF_HOLDER,
     "role": Text("Also finds what is stored under former names of the role."),
     "domain": Text("Just there, not below."),
     "group": Text("Lists its members."),
@@ -162,12 +163,12 @@ ENTITY_FILTERS: dict[str, Shape] = {
 WHOM: dict[str, Shape] = {"subject": _HOLDER}
 LEAVER: dict[str, Shape] = {
     "subject": _HOLDER,
-    "account": Text("A top-level domain; everything in it goes, and in what lies in it."),
+    "account": Text("A top-level domain; everything in it goes, and in what lies in it.", pattern="^[^/]+$"),
     **_CLAIMS,
     **_ON_BEHALF,
 }
 LOG_FILTERS: dict[str, Shape] = {
-    "subject": _HOLDER,
+    "subject": _OF_HOLDER,
     "role": Text("Also under its former names."),
     "domain": Text("Just there, not below."),
     "by": Text("Who made the change."),

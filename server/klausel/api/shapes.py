@@ -28,12 +28,16 @@ class Shape(Protocol):
 
 @dataclass(frozen=True)
 class Text:
-    """A string; one of `choices` where there are some."""
+    """A string; one of `choices` where there are some.
+
+    `pattern` tells callers how it is written; whoever takes it apart says what is wrong with another.
+    """
 
     about: str = ""
     choices: tuple[str, ...] = ()
     takes_null: bool = False
     article: str = "a string"
+    pattern: str = ""
 
     def read(self, value: object, place: str) -> str | None:
         """A string, or the null that it takes."""
@@ -48,7 +52,8 @@ class Text:
     def schema(self) -> Json:
         """As a JSON Schema."""
         choices: Json = {"enum": list(self.choices)} if self.choices else {}
-        schema = {"type": "string", **choices, **_about(self.about)}
+        pattern: Json = {"pattern": self.pattern} if self.pattern else {}
+        schema = {"type": "string", **choices, **pattern, **_about(self.about)}
         return _or_null(schema) if self.takes_null else schema
 
 

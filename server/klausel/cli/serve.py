@@ -120,7 +120,7 @@ def serve(policies: Path, model: Path | None, **options: object) -> None:
     os.environ[ENVIRONMENT_VARIABLE] = settings.as_text()
     if not settings.base_url.startswith("https:"):
         note = f"the metadata names {settings.base_url}, which is not https, so callers elsewhere will not take it"
-        say(f"klausel: {note}; give --public-url", err=True)
+        say(f"klausel: {note}; give --public-url an https address", err=True)
     counts = f"{len(loaded.compiled.policy.grants)} grants"
     say(
         f"Klausel answers at {settings.base_url} ({counts} from {policies}); stop it with Ctrl-C",
