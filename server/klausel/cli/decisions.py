@@ -20,13 +20,14 @@ from klausel.cli.policy_folder import policies_option
 from klausel.core.analysis.other_model import note_on
 from klausel.core.conditions.tree import OWN_ATTRIBUTES
 from klausel.core.decisions.effective_roles import EffectiveRoles
-from klausel.core.decisions.explain import Explanation
+from klausel.core.decisions.explain import Explanation, show_value
 from klausel.core.decisions.explain import explain as explain_request
 from klausel.core.decisions.explanation_format import explanation_as_json, explanation_lines, reason
 from klausel.core.loading.json_values import json_or_text
 from klausel.core.policy.assumed_roles import BadAssumption, assumed_roles, deepest_place
 from klausel.core.policy.holding import Pairs, Rows, held_at
 from klausel.core.policy.policy_set import PolicySet
+from klausel.core.policy.properties import misfits, misspelt
 from klausel.core.policy.roles import RoleModel
 from klausel.core.terms.identifiers import split_subject_key
 from klausel.core.terms.request import NOW, Action, Request, Resource, Subject, asked_at
@@ -190,6 +191,8 @@ def _ask(
         say_as_of(loaded.commit.id if at is not None and loaded.commit is not None else None, moment)
     request = request_of(loaded.compiled.policy, subject, action, resource, domain, values)
     policy, time = loaded.compiled.policy, time_of_question(now, moment)
+    for slip in _slips(policy, request):
+        say(f"klausel: {slip}", err=True)
     with _known(held if assumed is not None else None, database, moment) as (rows_of, stored):
 
         def effective_roles_of(key: str) -> EffectiveRoles:
@@ -199,6 +202,20 @@ def _ask(
         (whole,) = join_all(policy, stored, [asked])
         explanation = explain_request(policy, loaded.compiled, effective_roles_of, whole, time.timestamp())
         return replace(explanation, from_store=names_from_store(policy, stored, whole))
+
+
+def _slips(policy: PolicySet, request: Request) -> Iterator[str]:
+    """What `--set` names like something that is declared, or gives otherwise, each as a sentence."""
+    declared = policy.declarations(request.resource.type)
+    sent = {name: getattr(request, name).properties for name in ENTITIES if name != "context"} | {"context": request.context}
+    for holder, properties in sent.items():
+        types = declared.of_resource if holder == "resource" else declared.of_others.get(holder)
+        for name in properties:
+            near = misspelt(name, types) if types and name not in types and name not in declared.naming else None
+            if types and near is not None:
+                yield f'nothing is declared of {holder}.{name}; did you mean "{near}"? Declared are {", ".join(types)}'
+    for attribute, value, type_ in misfits(declared, request):
+        yield f"{attribute} is {show_value(value)}, which is not as declared: {type_}"
 
 
 def _somebody(roles: RoleModel, assumed: str, domain: str | None) -> tuple[str, Pairs, str | None]:

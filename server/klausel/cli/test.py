@@ -13,6 +13,7 @@ from klausel.cli.options import EXIT_PROBLEMS, at_option, load_or_exit, model_op
 from klausel.cli.output import say, say_json, say_lines
 from klausel.cli.policy_folder import policies_option
 from klausel.core.policy.policy_test import PolicyTest
+from klausel.core.terms.problem import did_you_mean
 from klausel.core.testing.coverage import Coverage, coverage_as_json, coverage_of
 from klausel.core.testing.run import Failure, Outcome, ResolvedRoles, failures, outcomes_as_json
 from klausel.service.pipeline import LoadedPolicy
@@ -93,7 +94,9 @@ def chosen_tests(tests: Sequence[PolicyTest], word: str | None) -> tuple[PolicyT
         test for test in tests if word.lower() in test.name.lower() or word.lower() in Path(test.place.file).name.lower()
     )
     if not chosen:
-        raise click.UsageError(f'no test has "{word}" in its name or that of its file')
+        words = {part for test in tests for part in f"{test.name} {Path(test.place.file).stem}".lower().split()}
+        hint = did_you_mean(word.lower(), words)
+        raise click.UsageError(f'no test has "{word}" in its name or that of its file; {hint}'.rstrip("; "))
     return chosen
 
 

@@ -223,6 +223,8 @@ def _nearest(
 def _unknown(policy: PolicySet, request: Request) -> str | None:
     type_, action = request.resource.type, request.action.name
     declared = policy.resource_types.get(type_)
+    if declared is None and type_ in getattr(policy.resource_types.get(action), "actions", ()):
+        return f'no policy file declares the resource type "{type_}"; it is an action of {action}, so exchange the two'
     if declared is None:
         return f'no policy file declares the resource type "{type_}"; {did_you_mean(type_, policy.resource_types)}'.rstrip(
             "; "

@@ -64,7 +64,7 @@ class KeyStore:
     def prepare(self) -> None:
         """Makes the table of keys where there is none."""
         if not self._is_there():
-            with writing(self._engine, ()) as connection:
+            with writing(self._engine, None) as connection:  # processes that start at once wait for each other
                 KEYS.create(connection, checkfirst=True)
 
     def _is_there(self) -> bool:

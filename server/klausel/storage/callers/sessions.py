@@ -49,7 +49,7 @@ class SessionStore:
         with reading(self._engine) as connection:
             if inspect(connection).has_table(SESSIONS.name):
                 return
-        with writing(self._engine, ()) as connection:
+        with writing(self._engine, None) as connection:  # processes that start at once wait for each other
             SESSIONS.create(connection, checkfirst=True)
 
     def begin(self, who: SignIn, expires: int, key_id: str | None = None) -> str:
