@@ -149,6 +149,8 @@ def _service_over(settings: Settings, store: AssignmentStore, clock: SteadyClock
     live.add_listener(provisioner.apply_mapping)
     provisioner.apply_mapping(live.in_force.policy.compiled.policy)
     decision_log = open_decision_log(settings)
+    if decision_log is not None:
+        live.add_listener(lambda _: decision_log.forget_grants())
 
     def fault() -> str | None:
         try:

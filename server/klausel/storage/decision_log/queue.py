@@ -288,6 +288,11 @@ class DecisionLog:
             known = outcomes[id(grant)] = (grant, orjson.dumps(told))
         return known[1]
 
+    def forget_grants(self) -> None:
+        """Lets go of the grants that were described; to be called when others come into force."""
+        for kept in (self._grants, *self._outcomes):
+            kept.clear()
+
     def record(self, lines: list[bytes], caller: str = "") -> None:
         """Records the decisions of one HTTP request. Raises NotRecorded when strict, and nothing otherwise.
 
