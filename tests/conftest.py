@@ -18,7 +18,11 @@ REQUIRED = {
     "PostgreSQL": "KLAUSEL_REQUIRE_POSTGRES",
     "Node": "KLAUSEL_REQUIRE_NODE",
     "packages for Casbin": "KLAUSEL_REQUIRE_CASBIN_PACKAGES",
+    "Chromium": "KLAUSEL_REQUIRE_BROWSER",
+    "libfaketime": "KLAUSEL_REQUIRE_FAKETIME",
+    "PgBouncer": "KLAUSEL_REQUIRE_PGBOUNCER",
 }
+"""By a word of the reason for which tests are skipped without it."""
 
 
 @pytest.hookimpl(wrapper=True)

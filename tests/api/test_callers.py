@@ -244,6 +244,8 @@ def test_a_route_without_a_scope_does_not_start(demo: Doors, monkeypatch: pytest
     monkeypatch.delitem(access.SCOPES_OF_ROUTES, ("GET", POLICY))
     with pytest.raises(RouteWithoutScope, match="GET /v1/policy has no entry in SCOPES_OF_ROUTES"):
         create_flask_app(demo.service)
+    with pytest.raises(RouteWithoutScope, match=r"give it one in api/access\.py"):
+        access.scopes_of_route("GET", POLICY)
     monkeypatch.undo()
     check_routes(create_flask_app(demo.service))
 

@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from klausel.api.openapi import openapi_document, reference_page
-from klausel.api.operations import OPERATIONS
+from klausel.api.operations import OPERATIONS, Operation
 from klausel.app import create_flask_app
 
 DOCUMENT = openapi_document("http://127.0.0.1:8080")
@@ -104,6 +104,23 @@ def test_an_example_is_read_and_its_answer_is_as_described(service: Door, path: 
     assert answer.status == (400 if path in ("/v1/assignments", "/v1/entities") else 200), answer.body
     if answer.status == 200:
         Draft202012Validator(told["responses"]["200"]["content"]["application/json"]["schema"]).validate(answer.json)
+
+
+GETS = [
+    (address, operation)
+    for (method, address), operation in OPERATIONS.items()
+    if method == "GET" and operation.answer is not None and operation.media_type == "application/json"
+]
+
+
+@pytest.mark.parametrize(("address", "operation"), GETS, ids=[address for address, _ in GETS])
+def test_the_parameters_that_are_described_are_those_that_are_read(
+    service: Door, address: str, operation: Operation
+) -> None:
+    answer = service.get(address.replace("<path:domain>", "acme") + "?nonsense=1")
+    told = answer.json.get("error", {}).get("message", "")
+    read = set(filter(None, told.partition('unknown parameter "nonsense"; there are ')[2].split(", ")))
+    assert read == set(operation.parameters), f"GET {address} reads {read}: say so in `parameters` of api/operations.py"
 
 
 def test_the_reference_page_is_made_from_the_description() -> None:

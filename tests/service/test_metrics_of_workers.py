@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -113,6 +114,23 @@ def test_what_ended_is_added_once_though_who_adds_it_is_killed_in_between(
     (tmp_path / f"{os.getpid()}.json").write_text(json.dumps(counted))
     SharedMetrics(tmp_path, list).start()
     assert [family.samples[0].value for family in shared.of_all() if family.name == "klausel_x"] == [9]
+
+
+def test_a_worker_that_was_paused_while_it_added_up_holds_nobody_up(tmp_path: Path) -> None:
+    shared = SharedMetrics(tmp_path, list)
+    (tmp_path / f"{os.getppid()}.json").write_text(json.dumps([["klausel_x", "", "counter", [["klausel_x_total", {}, 1]]]]))
+    (tmp_path / "ended.json").write_text(
+        json.dumps([["one", "", "", []], ["klausel_x", "", "counter", [["klausel_x_total", {}, 2]]]])
+    )
+    paused = os.open(tmp_path, os.O_RDONLY)
+    try:
+        fcntl.flock(paused, fcntl.LOCK_EX)
+        began = time.monotonic()
+        told = {family.name: [sample.value for sample in family.samples] for family in shared.of_all()}
+        assert told["klausel_x"] == [3]
+        assert time.monotonic() - began < 2
+    finally:
+        os.close(paused)
 
 
 def test_what_others_left_half_or_broken_is_passed_over(tmp_path: Path) -> None:

@@ -95,10 +95,16 @@ def check_routes(app: Flask) -> None:
     """Raises `RouteWithoutScope` where a route has no scope, so that no route is open by an oversight."""
     for rule in app.url_map.iter_rules():
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
-            if (method, rule.rule) not in SCOPES_OF_ROUTES:
-                raise RouteWithoutScope(
-                    f"{method} {rule.rule} has no entry in SCOPES_OF_ROUTES, so nobody knows who may use it"
-                )
+            scopes_of_route(method, rule.rule)
+
+
+def scopes_of_route(method: str, address: str) -> tuple[str, ...]:
+    """The scopes one of which lets a caller use a route; raises `RouteWithoutScope`."""
+    try:
+        return SCOPES_OF_ROUTES[method, address]
+    except KeyError:
+        message = f"{method} {address} has no entry in SCOPES_OF_ROUTES, so nobody knows who may use it"
+        raise RouteWithoutScope(f"{message}; give it one in api/access.py") from None
 
 
 def cookie_of_sign_in(settings: Settings) -> str:

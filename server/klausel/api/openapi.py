@@ -8,7 +8,7 @@ from functools import cache
 
 from klausel import __version__
 from klausel.api import answer_shapes
-from klausel.api.access import SCOPES_OF_ROUTES
+from klausel.api.access import scopes_of_route
 from klausel.api.errors import SCIM_TYPE
 from klausel.api.operations import OPERATIONS, Operation
 from klausel.api.shapes import Json
@@ -75,7 +75,7 @@ def _parts() -> Json:
 
 
 def _operation(method: str, address: str, operation: Operation) -> Json:
-    scopes = SCOPES_OF_ROUTES[method, address]
+    scopes = scopes_of_route(method, address)
     told: Json = {"operationId": operation.name, "summary": operation.summary}
     if scopes:
         told["description"] = f"With authentication it needs the scope {' or '.join(f'`{scope}`' for scope in scopes)}."

@@ -17,6 +17,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.samples import Sample
 
 SECONDS_BETWEEN_WRITINGS = 1.0
+SECONDS_FOR_OTHERS = 0.3
 _ENDED = "ended.json"
 _SUMMED = ("counter", "histogram")
 _log = logging.getLogger(__name__)
@@ -40,8 +41,9 @@ class SharedMetrics:
 
     def start(self) -> None:
         """Begins to write, in a daemon thread, which ends with the process."""
-        with suppress(OSError), _alone_in(self._folder):
-            self._keep_what_ended(is_new=True)
+        with suppress(OSError), _alone_in(self._folder) as is_alone:
+            if is_alone:
+                self._keep_what_ended(is_new=True)
         threading.Thread(target=self._write_again_and_again, name="metrics", daemon=True).start()
 
     def write(self) -> list[_Family]:
@@ -57,8 +59,8 @@ class SharedMetrics:
             families = self.write()  # also what is told now is counted when this process is killed
         except OSError:
             families = [_family_of(one) for one in self._of_this()]
-        with suppress(OSError), _alone_in(self._folder):
-            families += self._keep_what_ended()
+        with suppress(OSError), _alone_in(self._folder) as is_alone:
+            families += self._keep_what_ended() if is_alone else _read(self._folder / _ENDED)[1:]
             for file in self._files_of_others():
                 families += _read(file)
         return _joined(families)
@@ -139,14 +141,22 @@ def _read(file: Path) -> list[_Family]:
 
 
 @contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """While no other worker or thread adds up what ended."""
+def _alone_in(folder: Path) -> Iterator[bool]:
+    """Whether no other worker or thread adds up what ended meanwhile; False where one does for long, as when it was paused."""
     import fcntl  # not there on Windows
 
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
+        until, is_alone = time.monotonic() + SECONDS_FOR_OTHERS, False
+        while not is_alone:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                is_alone = True
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    break
+                time.sleep(SECONDS_FOR_OTHERS / 30)
+        yield is_alone
     finally:
         os.close(descriptor)
 

@@ -112,7 +112,7 @@ def _escape(code: int) -> str:
 
 
 def attribute(holder: object, name: str, *more: str) -> object:
-    """The value under a path of names; None when any part is missing."""
+    """For conditions in Casbin: the value under a path of names; None when any part is missing."""
     if type(holder) is not dict and not isinstance(holder, Mapping):
         return None
     value = holder.get(name)

@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from functools import partial
 from typing import Any
 
@@ -357,9 +357,14 @@ def _fitting(field: _Field, value: object) -> object | None:
     if isinstance(value, int) and field.kind == "float" and abs(value) > MOST_EXACT_FLOAT:
         return None if int(float(value)) != value else value  # Django would compare with the nearest number that there is
     if isinstance(value, int | float) and not isinstance(value, bool) and field.kind in (*_WHOLE, "decimal"):
-        exact = Decimal(repr(value)) if math.isfinite(value) else None
-        if exact is None or exact != exact.quantize(Decimal(1).scaleb(-field.places)):
+        if not math.isfinite(value):
             return None
+        exact = Decimal(repr(value))
+        try:
+            if exact != exact.quantize(Decimal(1).scaleb(-field.places)):
+                return None
+        except InvalidOperation:
+            raise FilterError(f"{value} beside {field.lookup} has too many digits, so it {_NO_Q}") from None
         return exact if field.kind == "decimal" else int(value)
     return value
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from klausel.core.editing.completion import offers_at
 from klausel.core.editing.hover import about_mention
 from klausel.core.editing.mentions import mentions_in
@@ -39,6 +41,14 @@ def test_they_are_offered_where_they_stand() -> None:
     assert offered("tests/bills_test.yaml", "people:\n  bot: {type: ") == {"user", "service"}
     assert offered("properties.yaml", "stored:\n  subjects: ") == {"user", "service"}
     assert "subject_types: " in offered("properties.yaml", "")
+
+
+def test_a_place_of_stars_is_offered_for_each_level_below_the_top() -> None:
+    start = "grants:\n  - allow: boss\n    in: "
+    assert offered("features/bills.yaml", start) == set()
+    names = replace(declared_names(FILES)[0], levels=("org", "team", "desk"))
+    found = offers_at(start, "features/bills.yaml", 2, len("    in: "), names, mentions_in(FILES))
+    assert [one.text for one in found] == ['"*/*"', '"*/*/*"']
 
 
 def test_an_action_is_renamed_in_them_too() -> None:

@@ -278,6 +278,7 @@ def test_rows_are_found_by_what_requests_would_say_of_them(using: str, answer: J
         (when("a", "in", ".asked"), {"asked": "question_set__asked"}, "is a list of times"),
         (when(".owner", "in", ".tags"), {"owner": "owner_name", "tags": "marks__name"}, "no exact meaning as a Q"),
         (when(".price", ">", 1.505), {}, "no exact meaning as a Q"),
+        (when(".views", "==", 1e300), {}, "too many digits"),
         (when(".share", ">", 2**53 + 1), {}, "no exact meaning as a Q"),
         (when(".share", "!=", ".views"), {}, "no exact meaning as a Q"),
         (call("in_network", True, ".owner_name", "10.0.0.0/8"), {}, "no exact meaning as a Q"),

@@ -144,7 +144,6 @@ class _Offers:
                 yield from self._condition()
             case "place":
                 yield from self._places()
-                yield Offer(f'"{EVERY}/{EVERY}"', "place", "Every place with two parts.", self.spot.start)
             case _:
                 pass
 
@@ -205,6 +204,8 @@ class _Offers:
     def _places(self) -> Iterator[Offer]:
         places = dict.fromkeys(mention.name for mention in self.mentions if mention.kind == "place")
         yield from (Offer(place, "place", "", self.spot.start) for place in places if place != EVERY)
+        for depth, level in enumerate(self.names.levels[1:], 2):
+            yield Offer(f'"{"/".join([EVERY] * depth)}"', "place", f"Every {level}, and all below it.", self.spot.start)
 
     def _of_tests(self) -> Iterator[Offer]:
         """The people and the resources of a test file, where a test names them."""

@@ -43,7 +43,7 @@ def fold(text: str, columns: int) -> list[str] | None:
 
 
 def literal(text: str) -> tuple[str, list[str]] | None:
-    """The sign (`|` or `|-`) and the lines of a text over several lines; None when it has to stand in quotes."""
+    """The sign (`|` or `|-`) and the lines of a text over several lines in YAML; None when it has to stand in quotes."""
     body = text.removesuffix("\n")
     lines = body.split("\n")
     if "\n" not in text or not body or lines[0][:1] in ("", " ") or not lines[-1]:

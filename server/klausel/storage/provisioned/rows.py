@@ -114,7 +114,7 @@ def prepare(engine: Engine) -> None:
 
 
 def add_missing_indexes(engine: Engine) -> None:
-    """Makes the indexes that tables of an earlier version lack; without the tables there is nothing to do."""
+    """Makes the indexes that tables of provisioned people and groups of an earlier version lack, where there are any."""
     if not is_there(engine):
         return
     with writing(engine, None) as connection:

@@ -1,0 +1,41 @@
+"""What continuous integration says must be there fails the tests that are skipped without it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+CONFTEST = Path(__file__).with_name("conftest.py")
+REQUIRED = dict(re.findall(r'^    "(.+)": "(KLAUSEL_REQUIRE_\w+)",$', CONFTEST.read_text(encoding="utf-8"), re.MULTILINE))
+
+
+def test_continuous_integration_requires_all_that_can_be_required() -> None:
+    run = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert sorted(re.findall(r"\b(KLAUSEL_REQUIRE_\w+)=1", run)) == sorted(REQUIRED.values())
+
+
+@pytest.mark.parametrize("wanted", REQUIRED)
+def test_some_test_is_skipped_for_want_of_it(wanted: str) -> None:
+    skipping = re.compile(rf"(?:skip\(|TO_GET_\w+ = )\(?\s*f?\"[^\"]*{wanted}")
+    assert any(skipping.search(file.read_text(encoding="utf-8")) for file in (ROOT / "tests").rglob("*.py"))
+
+
+def test_what_is_required_and_not_there_fails(tmp_path: Path) -> None:
+    skipped = "\n".join(
+        f"def test_{number}(): pytest.skip('{wanted} is not installed')" for number, wanted in enumerate(REQUIRED)
+    )
+    (tmp_path / "conftest.py").write_text(CONFTEST.read_text(encoding="utf-8").replace("storage_fixtures", "json"))
+    (tmp_path / "test_all.py").write_text(f"import pytest\n\n{skipped}\n")
+
+    def told(**variables: str) -> str:
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", "/dev/null", str(tmp_path)]
+        return subprocess.run(command, env=variables, capture_output=True, text=True).stdout
+
+    assert f"{len(REQUIRED)} skipped" in told()
+    for variable in REQUIRED.values():
+        assert f"1 failed, {len(REQUIRED) - 1} skipped" in told(**{variable: "1"})
