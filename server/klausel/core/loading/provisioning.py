@@ -82,8 +82,8 @@ def _roles(name: Text, node: Node, vocabulary: Vocabulary, problems: ProblemList
             continue
         for role in roles_held(domain, value, vocabulary.roles, vocabulary.declared_roles, problems):
             places[role.value, domain.value] = role.place
-    if is_empty(node) or (isinstance(node, Fields) and not node.entries):
-        hint = "write its roles by domain, such as acme: [user]; or leave the group out"
+    if is_empty(node):
+        hint = "write its roles by domain, such as acme: [user]; or {} for none"
         problems.add(name.place, "missing-key", f'the group "{name.value}" gives no role', hint)
     for account in {top_domain(domain) for _, domain in places}:
         held = [pair for pair in places if top_domain(pair[1]) == account]
