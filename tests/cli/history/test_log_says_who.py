@@ -74,7 +74,7 @@ def test_a_row_of_csv_and_of_html_has_all_about_a_change() -> None:
     page = run("log", "--format", "html").stdout.replace("<wbr>", "")
     assert page.startswith("<!doctype html>")
     assert "Reviewed-by: Dee &lt;dee@example.com&gt;" in page
-    day = burn["date"].partition("T")[0]
+    day = f'<span class="day">{burn["date"].partition("T")[0]}</span>'
     # Bo committed it, too, and nobody signed it.
     assert f"<tr><td>{burn['commit'][:12]}</td><td>{day}</td><td>Bo</td><td>bo@example.com</td><td></td>" in page
     assert burn["commit"] not in page
