@@ -45,7 +45,7 @@ class Texts:
     """One text, or a list of different texts."""
 
     naming: Naming = "text"
-    may_be_empty: bool = False
+    may_be_null: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class Entries:
     value: Value
     naming: Naming = "text"
     is_short: bool = False
-    may_be_empty: bool = True
+    may_be_null: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,7 +366,7 @@ PROVISIONING = Table(
         ),
         Key(
             "groups",
-            Entries(Entries(Texts("role"), is_short=True, may_be_empty=False)),
+            Entries(Entries(Texts("role"), is_short=True, may_be_null=False)),
             "The roles that groups give, by the name of the group and by domain; a `{part}` of a name stands for an id there.",
         ),
     ),
@@ -470,7 +470,7 @@ TEST = Table(
         ),
         Key(
             "answer",
-            Texts(may_be_empty=True),
+            Texts(may_be_null=True),
             "Exactly these, of the people or of the actions; `[]` for none.",
             excludes=("allowed",),
         ),

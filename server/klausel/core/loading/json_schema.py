@@ -106,8 +106,8 @@ class _Writer:
 
     def _entries(self, value: Entries) -> Schema:
         schema: Schema = {"type": ["object", "null"], "additionalProperties": self._schema(value.value)}
-        if not value.may_be_empty:
-            schema |= {"type": "object", "minProperties": 1}
+        if not value.may_be_null:
+            schema["type"] = "object"
         if value.naming in _PATTERNS:
             schema["propertyNames"] = {"pattern": _PATTERNS[value.naming], "maxLength": _most_characters(value.naming)}
         elif value.naming == "action" and self._names.actions:
