@@ -89,6 +89,37 @@ class TestProcesses:
         wait_until(lambda: is_free(port), "workers without a parent keep the port")
         start(port)
 
+    def test_a_stop_that_a_worker_missed_is_told_again(self, tmp_path: Path) -> None:
+        deaf_at_first = (
+            "import signal, granian._signals as signals\n"
+            "made = signals.set_sync_signals\n"
+            "def deaf():\n"
+            "    event, heard = made(), []\n"
+            "    hear = signal.getsignal(signal.SIGTERM)\n"
+            "    signal.signal(signal.SIGTERM, lambda *a: hear(*a) if heard else heard.append(1))\n"
+            "    return event\n"
+            "signals.set_sync_signals = deaf\n"
+        )
+        port = free_port()
+        command = [
+            sys.executable,
+            "-c",
+            f"{deaf_at_first}from klausel.cli.main import main; main()",
+            "serve",
+            "--workers",
+            "2",
+        ]
+        options = ["--policies", str(ROOT / "policies"), "--model", str(ROOT / "model.conf"), "--port", str(port)]
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("KLAUSEL_")}
+        with (tmp_path / "log").open("ab") as log:
+            process = subprocess.Popen([*command, *options], cwd=tmp_path, env=environment, stdout=log, stderr=log)
+        wait_until(lambda: answers(port), "the service does not start")
+        wait_until(lambda: len(workers_of(process.pid)) == 2, "there are not two workers")
+        time.sleep(1)  # both are past their start
+        process.terminate()
+        process.wait(20)
+        assert "refused to gracefully stop" not in (tmp_path / "log").read_text()
+
     def test_a_stop_is_heard_by_workers_that_have_only_just_begun(self, tmp_path: Path) -> None:
         slow_start = "import time, granian.server.mp as mp; mp.load_env = lambda _: (open('begun', 'w'), time.sleep(2))"
         command = [

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import signal
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from granian.server.mp import MPServer
@@ -15,6 +16,7 @@ FIRST_WAIT_SECONDS = 0.1
 LONGEST_WAIT_SECONDS = 30.0
 STEADY_SECONDS = 10.0
 """A worker that lived so long did start, and the next one in its place is started at once again."""
+SECONDS_BEFORE_TOLD_AGAIN = 2.0
 _log = logging.getLogger("_granian")
 
 
@@ -45,6 +47,22 @@ class WorkerServer(MPServer):
     def _respawn_workers(self, workers: Any, spawn_target: Any, target_loader: Any, delay: float = 0) -> None:
         with _stops_wait():
             super()._respawn_workers(workers, spawn_target, target_loader, delay)
+
+    def _stop_workers(self) -> None:
+        # A signal that comes just before the main thread of a worker waits wakes nobody there; the next one does.
+        is_over = threading.Event()
+        threading.Thread(target=self._tell_again, args=(list(self.wrks), is_over), daemon=True).start()
+        try:
+            super()._stop_workers()  # type: ignore[no-untyped-call]
+        finally:
+            is_over.set()
+
+    def _tell_again(self, workers: list[Any], is_over: threading.Event) -> None:
+        while not is_over.wait(SECONDS_BEFORE_TOLD_AGAIN):
+            for worker in workers:
+                with suppress(ValueError):  # it has ended and is closed
+                    if worker.is_alive():
+                        worker.terminate()
 
     def _serve_loop(self, spawn_target: Any, target_loader: Any) -> None:
         waits, due = [FIRST_WAIT_SECONDS] * self.workers, dict[int, float]()

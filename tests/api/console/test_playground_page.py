@@ -167,7 +167,7 @@ def test_decisions_go_on_while_a_copy_uses_up_its_time(demo: Doors) -> None:
     roles = ", ".join(f'"r{number}"' for number in range(60))
     costly = f"resource.role in resource.offered and resource.role in [{roles}] and resource.other in [{roles}]"
     more = "".join(
-        f"  - {{allow: agent, to: delete, resource: quiz, when: {costly}}}\n".replace("r1", f"q{n}") for n in range(200)
+        f"  - {{allow: agent, to: delete, resource: quiz, when: '{costly}'}}\n".replace("r1", f"q{n}") for n in range(200)
     )
     copy = with_changes(found, {name: text_of(editable_files(found)[name]) + more})
     workbench = Workbench(playground_of(demo.service), seconds=0.5)
