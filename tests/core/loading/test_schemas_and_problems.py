@@ -18,6 +18,8 @@ NOT_SEEN = {
     # To a schema a number is a number, however it is written.
     ("values_with_a_point_before_thousands", "tests/more_test.yaml"),
 }
+WARNED_OF = {("slips_that_lose_a_sign", "invariants.yaml")}
+"""What editors mark as wrong, while a service that has it goes on: a file whose every line became a comment."""
 # A schema is made for one folder.
 CASES = [pytest.param(case, id=case.name) for case in all_cases() if not any(name.startswith("+") for name in case.files)]
 
@@ -42,7 +44,8 @@ def test_a_file_with_a_wrong_shape_or_name_is_refused_by_its_schema_too(case: Ca
 @pytest.mark.parametrize("case", CASES)
 def test_a_file_that_the_loader_takes_is_taken_by_its_schema(case: Case) -> None:
     wrong = refused_by_the_loader(case)
-    assert {name: why for name, why in refusals(source_files(case.files)) if name not in wrong} == {}
+    refused = dict(refusals(source_files(case.files)))
+    assert {name: why for name, why in refused.items() if name not in wrong and (case.name, name) not in WARNED_OF} == {}
 
 
 def test_what_is_said_not_to_be_seen_is_not_seen() -> None:

@@ -111,6 +111,9 @@ def load_policy(
     return _Loader(in_order, list(further_problems), cache or LoadCache()).load()
 
 
+_HINT_ON_EMPTY = "delete it, or bring back what was in it"
+
+
 class _Loader:
     def __init__(self, files: list[SourceFile], further_problems: list[Problem], cache: LoadCache) -> None:
         self.files = files
@@ -267,7 +270,10 @@ class _Loader:
 
     def _invariants_of_files(self, vocabulary: Vocabulary, words: object) -> tuple[Invariant, ...]:
         for file in self._called(INVARIANTS_FILE):
-            self._report_where_empty(file)
+            known = self.roots.get(file.key)
+            if known is not None and not known.entries:
+                # No error: sets that are in force may have one.
+                self.problems.warn(Place(file.shown_as, 1, 1), "empty-file", "the file says nothing", _HINT_ON_EMPTY)
         root, _ = self._joined(INVARIANTS_FILE)
         if not root:
             return ()
@@ -388,8 +394,7 @@ class _Loader:
             self._report_empty(file.shown_as)
 
     def _report_empty(self, shown_as: str) -> None:
-        hint = "delete it, or bring back what was in it"
-        self.problems.add(Place(shown_as, 1, 1), "empty-file", "the file says nothing", hint)
+        self.problems.add(Place(shown_as, 1, 1), "empty-file", "the file says nothing", _HINT_ON_EMPTY)
 
     def _roles(self, root: Fields | None) -> tuple[RoleModel, frozenset[str] | None]:
         """The role model, and the names of all roles, also of faulty ones; None where they are not to be known."""
