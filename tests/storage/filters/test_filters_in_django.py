@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -31,6 +32,10 @@ from klausel.guarding import Guarded
 Json = dict[str, Any]
 
 
+SCHEMA = f"klausel_tests_{os.getpid()}"
+"""Of this process alone: others may go through the same tests at the same time."""
+
+
 def databases() -> dict[str, Json]:
     known: dict[str, Json] = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
     if server := postgresql_url():
@@ -42,6 +47,7 @@ def databases() -> dict[str, Json]:
             "PASSWORD": url.password or "",
             "HOST": url.host,
             "PORT": url.port or 5432,
+            "OPTIONS": {"options": f"-c search_path={SCHEMA}"},
         }
     return known
 
@@ -145,6 +151,9 @@ def using(request: pytest.FixtureRequest) -> Iterator[str]:
     if name not in connections.databases:
         pytest.skip(HOW_TO_GET_POSTGRESQL)
     Quiz._meta.get_field("odd").db_collation = "NOCASE" if name == "default" else "und-x-icu"
+    if name == "postgresql":
+        with connections[name].cursor() as cursor:
+            cursor.execute(f"CREATE SCHEMA {SCHEMA}")
     with connections[name].schema_editor() as editor:
         for model in MODELS:
             editor.create_model(model)
@@ -158,6 +167,9 @@ def using(request: pytest.FixtureRequest) -> Iterator[str]:
     with connections[name].schema_editor() as editor:
         for model in reversed(MODELS):
             editor.delete_model(model)
+    if name == "postgresql":
+        with connections[name].cursor() as cursor:
+            cursor.execute(f"DROP SCHEMA {SCHEMA} CASCADE")
     connections[name].close()
 
 
