@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import Engine, MetaData, create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 from storage_people import ROLES
@@ -47,8 +48,9 @@ def sqlite_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/klausel.db"
 
 
-@pytest.fixture
-def postgresql_schema_url() -> Iterator[str]:
+@contextmanager
+def own_schema_url() -> Iterator[str]:
+    """Where a schema of PostgreSQL is that nobody else has; skips the test where no server answers."""
     server = postgresql_url()
     if server is None:
         pytest.skip(HOW_TO_GET_POSTGRESQL)
@@ -60,6 +62,22 @@ def postgresql_schema_url() -> Iterator[str]:
     with engine.begin() as connection:
         connection.execute(text(f"DROP SCHEMA {schema} CASCADE"))
     engine.dispose()
+
+
+@contextmanager
+def engine_with(kind: str, tables: MetaData) -> Iterator[Engine]:
+    """A database of a kind, `sqlite` or `postgresql`, that has these tables and nobody else uses."""
+    with own_schema_url() if kind == "postgresql" else nullcontext("sqlite://") as url:
+        engine = create_engine(url)
+        tables.create_all(engine)
+        yield engine
+        engine.dispose()
+
+
+@pytest.fixture
+def postgresql_schema_url() -> Iterator[str]:
+    with own_schema_url() as url:
+        yield url
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

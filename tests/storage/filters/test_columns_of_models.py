@@ -21,11 +21,10 @@ from sqlalchemy import (
     Text,
     Uuid,
     cast,
-    create_engine,
     select,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
-from storage_fixtures import HOW_TO_GET_POSTGRESQL, postgresql_url
+from storage_fixtures import engine_with
 
 from klausel.filters import predicate
 from klausel.sqlalchemy import FilterError, sql, where
@@ -86,25 +85,18 @@ COLUMNS = {
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
-    server = postgresql_url() if request.param == "postgresql" else "sqlite://"
-    if server is None:
-        pytest.skip(HOW_TO_GET_POSTGRESQL)
-    engine = create_engine(server)
-    Base.metadata.drop_all(engine)
-    Base.metadata.create_all(engine)
-    with Session(engine) as session:
-        there = Workspace(id=7, account_id=KEY, slug="Support")
-        session.add(there)
-        tags = [Tag(name="a"), Tag(name="b")]
-        day = datetime(2026, 1, 2, 12, tzinfo=UTC)
-        due = day.replace(tzinfo=None)
-        session.add(Quiz(id=1, workspace=there, owner_name="ann", tags=tags, labels=["x", "y"], due=due, made=day))
-        session.add(Quiz(id=2, workspace=there, owner_name="Ann", tags=[Tag(name=None)], labels=[], score=12))
-        session.add(Quiz(id=3))
-        session.commit()
-    yield engine
-    Base.metadata.drop_all(engine)
-    engine.dispose()
+    with engine_with(request.param, Base.metadata) as engine:
+        with Session(engine) as session:
+            there = Workspace(id=7, account_id=KEY, slug="Support")
+            session.add(there)
+            tags = [Tag(name="a"), Tag(name="b")]
+            day = datetime(2026, 1, 2, 12, tzinfo=UTC)
+            due = day.replace(tzinfo=None)
+            session.add(Quiz(id=1, workspace=there, owner_name="ann", tags=tags, labels=["x", "y"], due=due, made=day))
+            session.add(Quiz(id=2, workspace=there, owner_name="Ann", tags=[Tag(name=None)], labels=[], score=12))
+            session.add(Quiz(id=3))
+            session.commit()
+        yield engine
 
 
 def side(value: object) -> Json:

@@ -7,9 +7,9 @@ from itertools import product
 from typing import Any
 
 import pytest
-from sqlalchemy import JSON, Engine, Text, create_engine, insert, select
+from sqlalchemy import JSON, Engine, Text, insert, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
-from storage_fixtures import HOW_TO_GET_POSTGRESQL, postgresql_url
+from storage_fixtures import engine_with
 from test_columns_of_models import Json, side
 
 from klausel.core.conditions.functions import FUNCTIONS
@@ -46,18 +46,11 @@ VALUES = ("true", "", "a", 1, True, [], ["a"], [1, True], ["true", "a"])
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
-    server = postgresql_url() if request.param == "postgresql" else "sqlite://"
-    if server is None:
-        pytest.skip(HOW_TO_GET_POSTGRESQL)
-    engine = create_engine(server)
-    Base.metadata.drop_all(engine)
-    Base.metadata.create_all(engine)
-    with engine.begin() as connection:
-        for id_, properties in ROWS.items():
-            connection.execute(insert(Thing).values(id=id_, **properties))
-    yield engine
-    Base.metadata.drop_all(engine)
-    engine.dispose()
+    with engine_with(request.param, Base.metadata) as engine:
+        with engine.begin() as connection:
+            for id_, properties in ROWS.items():
+                connection.execute(insert(Thing).values(id=id_, **properties))
+        yield engine
 
 
 def conditions() -> Iterator[Json]:

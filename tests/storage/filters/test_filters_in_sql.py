@@ -17,10 +17,10 @@ from generated_sets import asked_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from policy_sets import Asked
-from sqlalchemy import JSON, Boolean, Double, Engine, Text, create_engine, insert, select
+from sqlalchemy import JSON, Boolean, Double, Engine, Text, insert, select
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
-from storage_fixtures import HOW_TO_GET_POSTGRESQL, postgresql_url
+from storage_fixtures import engine_with
 
 from klausel.core.filters.json_form import filter_as_json
 from klausel.core.filters.tree import Filter
@@ -92,15 +92,8 @@ class Kept:
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
-    server = postgresql_url() if request.param == "postgresql" else "sqlite://"
-    if server is None:
-        pytest.skip(HOW_TO_GET_POSTGRESQL)
-    engine = create_engine(server)
-    Base.metadata.drop_all(engine)
-    Base.metadata.create_all(engine)
-    yield engine
-    Base.metadata.drop_all(engine)
-    engine.dispose()
+    with engine_with(request.param, Base.metadata) as engine:
+        yield engine
 
 
 def fits(name: str, value: object) -> bool:
