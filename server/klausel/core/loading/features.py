@@ -282,6 +282,18 @@ def _check_action(resource_type: Text, action: Text, vocabulary: Vocabulary, pro
         problems.add(action.place, "unknown-action", message, hint, name=action.value)
 
 
+_INSTEAD_OF_ALL = {
+    "any": "write `any <role>` as one text for who holds it somewhere, or a list of roles for who holds one of them",
+    "not": "there is no `not`; name the roles that are meant: whom nothing allows is denied",
+    **dict.fromkeys(("role", "roles", "one_of"), "write the role itself, or a list of roles"),
+    **dict.fromkeys(
+        ("user", "users"), 'one person is a condition on a grant to a role of theirs: when: subject.id == "ann"'
+    ),
+    **dict.fromkeys(("group", "groups"), "a group holds roles, as people do: name the role"),
+}
+"""What to write for those who take a grantee for keys and values."""
+
+
 def _grantees(node: Node, effect: Effect, vocabulary: Vocabulary, problems: ProblemList) -> list[str]:
     """The grantees under `allow` or `deny`: names, and mappings of those that are to be held together."""
     items = node.values if isinstance(node, Items) else (node,)
@@ -293,6 +305,10 @@ def _grantees(node: Node, effect: Effect, vocabulary: Vocabulary, problems: Prob
         _check_grantee(name, effect, vocabulary, problems)
     found = {name.value: name.place for name in names}
     for fields in together:
+        other = next((key for key, _ in fields.entries if key.value in _INSTEAD_OF_ALL), None)
+        if other is not None:
+            problems.add(other.place, "unknown-key", f'a grantee has no key "{other.value}"', _INSTEAD_OF_ALL[other.value])
+            continue
         problems.check_keys(fields, TOGETHER.names, TOGETHER.what)
         if fields.get("all") is None:
             problems.add(fields.place, "missing-key", "the grantee names nobody", "write {all: [<role>, any <role>]}")
