@@ -46,7 +46,7 @@ class _Secret(TextType):
             why = (error.strerror or str(error)).lower()
             self.fail(f"the file {file} cannot be read: {why}; name a file that the service may read", param, ctx)
         except ValueError:
-            self.fail(f"the file {file} cannot be read: it is no text in UTF-8; write it anew", param, ctx)
+            self.fail(f"the file {file} cannot be read: it is no text in UTF-8; write it again as that", param, ctx)
         if not text:
             self.fail(f"the file {file} is empty; write the secret into it", param, ctx)
         if not text.isprintable():
