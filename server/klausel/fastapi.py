@@ -186,7 +186,7 @@ class RefuseUndecided:
             if refused:
                 return
             status = message.get("status", 200)
-            if message["type"] in _OPENS and not decided and status < 400 and not _leads_to_another_path(inner, status):
+            if message["type"] in _OPENS and not decided and status < 400 and not _is_to_another_path(inner, status):
                 refused = True
                 await _refuse(scope, send)
                 return
@@ -195,7 +195,7 @@ class RefuseUndecided:
         await self._app(inner, receive, checked)
 
 
-def _leads_to_another_path(scope: Any, status: int) -> bool:
+def _is_to_another_path(scope: Any, status: int) -> bool:
     """Whether the router answers by itself that the path is another, with or without a slash at its end."""
     return status == 307 and "router" in scope and "endpoint" not in scope
 
