@@ -11,7 +11,7 @@ from typing import get_args
 from klausel.core.conditions.parser import CONDITION_FAULTY
 from klausel.core.conditions.tokens import ExpressionFault
 from klausel.core.conditions.tree import Condition
-from klausel.core.loading.fields import OF_TYPES_AND_ACTIONS, ProblemList
+from klausel.core.loading.fields import OF_TYPES_AND_ACTIONS, ProblemList, is_empty
 from klausel.core.loading.file_schema import GRANT, RESOURCE_TYPE, TOGETHER
 from klausel.core.loading.grant_times import read_times, with_times
 from klausel.core.loading.places import is_known_level, read_csv_scope, read_limits, read_scopes
@@ -142,6 +142,9 @@ def read_grants(root: Fields, vocabulary: Vocabulary, problems: ProblemList) -> 
     """The grants of a YAML feature file: one for each grantee, type, action and place of each entry, in the order of the file."""
     limits = read_limits(root, vocabulary.roles, problems)
     grants = root.get("grants")
+    if grants is not None and is_empty(grants):
+        hint = "bring back what stood there, or take the key away; [] says that none is meant"
+        problems.warn(grants.place, "empty-file", "nothing stands under grants", hint)
     if limits and not problems.items(grants, "grants"):
         message = "`in` limits the grants of the file, and there are none"
         problems.add(limits[0].place, "missing-key", message, "write it where the grants are")

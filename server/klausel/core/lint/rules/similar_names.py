@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import PurePosixPath
 from types import MappingProxyType
 
 from klausel.core.conditions.tree import Attribute, Comparison, atoms, attributes_of, literals_of, terms_of
@@ -77,7 +76,7 @@ def _files_that_look_like_copies(policy: PolicySet) -> Iterator[Problem]:
     first: dict[str, Place] = {}
     for grant in policy.grants:
         first.setdefault(grant.place.file, grant.place)
-    by_name = {PurePosixPath(file).with_suffix("").as_posix().casefold(): file for file in first}
+    by_name = {file.rpartition(".")[0].casefold(): file for file in first}
     for name, file in by_name.items():
         folder, slash, own = name.rpartition("/")
         of = by_name.get(folder + slash + _COPY.sub("", own))
