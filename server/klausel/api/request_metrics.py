@@ -8,6 +8,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from itertools import accumulate
+from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -73,7 +74,7 @@ class RequestMetrics(Collector):
             yield gauge("klausel_provisioning_last_success_timestamp_seconds", what, self._provisioned_at)
 
 
-def counter(name: str, what: str, label: str, counts: Mapping[str, float]) -> CounterMetricFamily:
+def counter(name: str, what: str, label: str, counts: Mapping[Any, float]) -> CounterMetricFamily:
     """Something counted, by the values of one label."""
     family = CounterMetricFamily(name, what, labels=(label,))
     for value, count in counts.items():

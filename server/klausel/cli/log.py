@@ -16,7 +16,7 @@ from klausel.cli.database_options import database_option
 from klausel.cli.formats import format_option
 from klausel.cli.moments import moment_of
 from klausel.cli.options import accepted_models, at_option, exits_on_problems, open_history, say_commit_at
-from klausel.cli.output import say, say_json, say_lines, say_painted
+from klausel.cli.output import painted, say, say_json, say_lines, say_painted
 from klausel.cli.people_concerned import people_concerned, people_option
 from klausel.cli.policy_folder import policies_option
 from klausel.cli.progress import progress
@@ -33,8 +33,6 @@ from klausel.service.rare_collections import rare_collections
 from klausel.storage.git.kept_answers import KeptAnswers
 from klausel.storage.git.objects import GitCommit, commit_as_json
 from klausel.storage.git.repository import GitRepository
-
-_COLOURS = {"+": "green", "-": "red", "±": "yellow"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -362,7 +360,7 @@ def _lines(step: Step, changes: CommitChanges, has_other_model: bool, problems: 
         yield "  ~ the model is another one, so its matcher may decide otherwise"
     if changes.report is not None and changes.has_changes:
         told = {f"note: {rule}" for rule in changes.rules}
-        _, *lines = as_text(changes.report, _paint)
+        _, *lines = as_text(changes.report, painted)
         yield from (f"  {line}" for line in lines if line and line not in told)
 
 
@@ -420,10 +418,6 @@ def _cells(changes: CommitChanges, has_other_model: bool, problems: tuple[Proble
         who = ", ".join((*change.who, *change.with_it))
         people = [str(report.people[position])] if report.people is not None else []
         yield [kind, who, change.resource_type, change.action, change.before.text(), change.after.text(), *people]
-
-
-def _paint(text: str, style: str) -> str:
-    return click.style(text, bold=True) if style == "bold" else click.style(text, fg=_COLOURS[style])
 
 
 def _as_json(told: _Told) -> dict[str, object]:
