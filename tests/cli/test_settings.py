@@ -11,9 +11,9 @@ from klausel.settings import SETTINGS
 SECRET = "postgresql://ann:geheim@db.example.com/klausel"
 
 
-def shown(klausel: Klausel, *arguments: object) -> dict[str, dict[str, object]]:
+def shown(klausel: Klausel, *arguments: object, exit_code: int = 0) -> dict[str, dict[str, object]]:
     result = klausel("config", "show", "--format", "json", *arguments)
-    assert result.exit_code == 0, result.stderr
+    assert result.exit_code == exit_code, result.stderr
     found: dict[str, dict[str, object]] = json.loads(result.stdout)
     return found
 
@@ -44,10 +44,12 @@ def test_a_setting_is_the_same_from_the_file_the_environment_and_the_command_lin
     options = [
         part for one in SETTINGS.values() for part in ([one.option] if one.kind == "bool" else [one.option, values[one.key]])
     ]
-    by_options, by_file = shown(klausel, *options), shown(klausel, "--config", "k.yaml")
+    # Such values fit no start together, but what they are is told all the same.
+    by_options = shown(klausel, *options, exit_code=2)
+    by_file = shown(klausel, "--config", "k.yaml", exit_code=2)
     for one in SETTINGS.values():
         monkeypatch.setenv(one.variable, values[one.key])
-    by_environment = shown(klausel)
+    by_environment = shown(klausel, exit_code=2)
     assert list(by_options) == list(by_file) == list(by_environment) == ["version", *values]
     for line, setting in enumerate(SETTINGS.values(), 1):
         key = setting.key
@@ -87,7 +89,7 @@ def test_a_secret_comes_from_a_file_and_its_password_is_never_shown(
     assert found["database"] == {"value": hidden, "from": "KLAUSEL_DATABASE_FILE"}
     assert found["listen_url"] == {"value": hidden, "from": "k.yaml:1:1"}
     assert "geheim" not in klausel("config", "show", "--config", "k.yaml").stdout
-    assert shown(klausel, "--database", "geheim:geheim@")["database"]["value"] == "(hidden)"
+    assert shown(klausel, "--database", "geheim:geheim@", exit_code=1)["database"]["value"] == "(hidden)"
 
 
 def test_other_commands_find_the_database_where_the_service_does(
@@ -159,3 +161,39 @@ def test_commands_on_policy_files_alone_do_not_mind_variables_of_others(
 ) -> None:
     monkeypatch.setenv("KLAUSEL_DEPLOYMENT", "blue")
     assert klausel("check").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--host", "no host at all"),
+        ("--host", "0.0.0.0"),
+        ("--public-url", "ftp://pdp.example.com"),
+        ("--trusted-proxy", "somewhere"),
+        ("--path-prefix", "no slash"),
+        ("--authentication", "keys", "--insecure-no-authentication"),
+        ("--max-requests-per-second", "5"),
+        ("--authentication", "oauth"),
+        ("--oauth-issuer", "https://login.example.com"),
+        ("--oidc-client-id", "klausel"),
+        ("--tls-key", "key.pem"),
+        ("--tls-certificate", "none.pem", "--tls-key", "none.pem"),
+        ("--decision-log-strict",),
+        ("--decision-log-mask", "no/pointer"),
+        ("--decision-log", "stdout", "--decision-log-strict", "--decision-log-sample-allows", "0.5"),
+        ("--database", "sqlite://"),
+        ("--database", "mysql://somewhere/klausel"),
+        ("--database", "sqlite:////no/such/folder/klausel.db"),
+        ("--listen-url", "postgresql://127.0.0.1/klausel"),
+    ],
+)
+def test_what_does_not_start_is_told_by_config_show_in_the_same_words(klausel: Klausel, options: tuple[str, ...]) -> None:
+    refused, told = klausel("serve", *options), klausel("config", "show", *options)
+    assert refused.exit_code in (1, 2)
+    assert (told.exit_code, _reason(told.stderr)) == (refused.exit_code, _reason(refused.stderr))
+    assert "workers" in told.stdout
+
+
+def _reason(stderr: str) -> str:
+    """What is said below the usage."""
+    return " ".join(stderr.partition("--help")[2].split()) or " ".join(stderr.split())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
@@ -17,7 +18,9 @@ from klausel.api.request_metrics import RequestMetrics, counter, gauge
 from klausel.api.shared_metrics import SharedMetrics
 from klausel.service.decision_service import Service
 from klausel.service.policy_in_force import LivePolicy
+from klausel.storage.assignments.store import AssignmentStore
 from klausel.storage.decision_log.queue import DecisionLog
+from klausel.storage.sql.access import StorageError
 from klausel.storage.sql.change_feed import ChangeFeed
 from klausel.storage.sql.database import access_of
 
@@ -117,8 +120,17 @@ def _of_database(service: Service) -> Iterator[Metric]:
     if isinstance(pool, QueuePool):
         what = "Connections to the database that are in use"
         yield gauge("klausel_database_connections_used", what, pool.checkedout())
-    what = "1 while the database does not answer in time and is not waited for"
-    yield gauge("klausel_database_silent", what, access_of(service.store.engine).is_silent)
+    what = "1 while the database does not answer in time, or cannot be reached"
+    yield gauge("klausel_database_silent", what, not _answers(service.store))
+
+
+def _answers(store: AssignmentStore) -> bool:
+    access = access_of(store.engine)
+    if access.is_out_of_reach and not access.is_silent:
+        # Where nobody asks any more, nobody else would find out that it is back.
+        with suppress(StorageError):
+            store.revision()
+    return access.answers
 
 
 def _of_staleness(feed: ChangeFeed) -> Iterator[Metric]:

@@ -11,10 +11,12 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from klausel.cli.command_group import CommandGroup
+from klausel.cli.database_options import explains_storage_errors
 from klausel.cli.formats import format_option
 from klausel.cli.output import say, say_json
 from klausel.cli.service_options import service_options, settings_given
 from klausel.cli.setting_options import source_of
+from klausel.cli.settings_checks import checked
 from klausel.settings import SETTINGS, Setting
 from klausel.storage.policy_files.folder import model_beside
 from klausel.storage.policy_files.git_source import git_address
@@ -53,9 +55,12 @@ def _write_json(shown: Mapping[str, tuple[object, str]]) -> None:
 @config.command()
 @service_options
 @format_option({"text": _write_text, "json": _write_json})
+@explains_storage_errors
 @click.pass_context
 def show(ctx: click.Context, /, policies: Path, model: Path | None, write: Any, **options: object) -> None:
     """Print every setting, its value, and where it comes from, as `klausel serve` would take it; passwords are hidden.
+
+    Those with which it would not start are printed, too, and then refused as it refuses them.
 
     \b
     Examples:
@@ -64,6 +69,7 @@ def show(ctx: click.Context, /, policies: Path, model: Path | None, write: Any, 
     """
     settings = settings_given(policies, model if git_address(str(policies)) else model_beside(policies, model), options)
     write(dict(_shown(ctx, settings)))
+    checked(settings)
 
 
 def _shown(ctx: click.Context, settings: object) -> Iterator[tuple[str, tuple[object, str]]]:
