@@ -15,7 +15,14 @@ from klausel.cli.oauth_settings import check_oauth
 from klausel.cli.oidc_settings import check_oidc
 from klausel.cli.options import fail
 from klausel.core.terms.masking import fault_in_mask
-from klausel.settings import Settings, fault_in_network, fault_in_prefix, fault_in_public_url
+from klausel.settings import (
+    Settings,
+    fault_in_host,
+    fault_in_network,
+    fault_in_prefix,
+    fault_in_public_url,
+    without_credentials,
+)
 from klausel.storage.policy_files.git_source import git_address
 from klausel.storage.sql.database import is_in_memory, read_url
 
@@ -92,10 +99,15 @@ def _check_address(settings: Settings) -> None:
     if settings.public_url is not None:
         fault = fault_in_public_url(settings.public_url)
         if fault:
-            raise click.BadParameter(f'"{settings.public_url}" {fault}', param_hint="--public-url")
+            shown = without_credentials(settings.public_url)
+            raise click.BadParameter(f'"{shown}" {fault}', param_hint="--public-url")
 
 
 def _check_proxies(settings: Settings) -> None:
+    for name in settings.allowed_hosts:
+        fault = fault_in_host(name)
+        if fault:
+            raise click.BadParameter(f'"{name}" {fault}', param_hint="--allowed-host")
     for address in settings.trusted_proxies:
         fault = fault_in_network(address)
         if fault:

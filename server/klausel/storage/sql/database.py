@@ -311,6 +311,8 @@ def _told(url: URL, error: Exception, limits: Limits) -> StorageError:
             f"{place_of(url)} cannot be used: {first_line}; "
             "check that the server runs and that host, port, user, password and name in the database URL are right"
         )
+    if "invalid connection option" in first_line:
+        return StorageError(f"{place_of(url)} cannot be used: {first_line}; correct what stands behind ? in its URL")
     return StorageError(f"{place_of(url)} failed: {first_line}")
 
 
