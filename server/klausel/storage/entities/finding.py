@@ -29,7 +29,16 @@ from klausel.storage.filters.constructs import (
     PlaceOfText,
     Rarely,
 )
-from klausel.storage.filters.values import MISSING, Condition, FilterError, JsonPart, Kind, TextColumn, Value
+from klausel.storage.filters.values import (
+    MISSING,
+    MOST_EXACT_FLOAT,
+    Condition,
+    FilterError,
+    JsonPart,
+    Kind,
+    TextColumn,
+    Value,
+)
 from klausel.storage.filters.where import ValueOf, where
 from klausel.storage.sql.tables import Entity as Row
 
@@ -170,7 +179,9 @@ def _cost(part: Filter) -> int:
 
 
 def _is_unkept(item: Literal) -> bool:
-    """Whether a literal is a text that databases do not take."""
+    """Whether a literal is a text that databases do not take, or a number so large that they compare its digits alone."""
+    if isinstance(item.value, int | float):
+        return not -MOST_EXACT_FLOAT <= item.value <= MOST_EXACT_FLOAT
     return isinstance(item.value, str) and fault_in_value(item.value, 1) is not None
 
 
