@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from sqlalchemy import Connection, Engine, insert, inspect, select, text, update
 
 from klausel.storage.change_log.writer import begin_log
-from klausel.storage.sql.access import COMMAND_LIMITS, Limits
+from klausel.storage.sql.access import COMMAND_LIMITS, Limits, Locked
 from klausel.storage.sql.database import (
     StorageError,
     explained_errors,
@@ -16,9 +16,11 @@ from klausel.storage.sql.database import (
     make_engine,
     place_of,
     read_url,
+    reading,
     use_write_ahead_log,
     write_transaction,
 )
+from klausel.storage.sql.indexes import add_missing_indexes, missing_indexes
 from klausel.storage.sql.property_index import TRIGGERS
 from klausel.storage.sql.tables import (
     CHANNEL,
@@ -81,17 +83,24 @@ def schema_version(url: str) -> int | None:
         engine.dispose()
 
 
-def upgrade_database(url: str) -> int | None:
+def upgrade_database(url: str, limits: Limits = COMMAND_LIMITS) -> int | None:
     """Brings the tables at a URL to this version, or creates them, all or nothing; the version before. Raises StorageError."""
-    engine = make_engine(read_url(url))
+    engine = make_engine(read_url(url), limits=limits)
     try:
         with explained_errors(engine):
             if engine.dialect.name == "sqlite":
                 use_write_ahead_log(engine)
             found = _prepare_schema(engine)
-            if found == SCHEMA_VERSION and engine.dialect.name == "postgresql":
-                _let_plain_sql_notify(engine)
+            if found == SCHEMA_VERSION:
+                if engine.dialect.name == "postgresql":
+                    _let_plain_sql_notify(engine)
+                _make_indexes_that_lack(engine)
             return found
+    except Locked:
+        raise StorageError(
+            f"{place_of(engine.url)} was locked by another process for over {limits.lock_seconds:g} s, so nothing was changed; "
+            "where another klausel db upgrade is at work, wait until it ends and run klausel db check; else stop what writes"
+        ) from None
     finally:
         engine.dispose()
 
@@ -143,9 +152,21 @@ def _triggers(dialect: str, found: int | None) -> Iterator[str]:
     yield from TRIGGERS.get(dialect, ())
 
 
+def names_of_missing_indexes(engine: Engine) -> list[str]:
+    """The indexes that tables of this version lack, as they were made before there were these. Raises StorageError."""
+    with reading(engine) as connection:
+        return [str(index.name) for index in missing_indexes(connection, Base.metadata.sorted_tables)]
+
+
+def _make_indexes_that_lack(engine: Engine) -> None:
+    if names_of_missing_indexes(engine):
+        with engine.connect() as connection, write_transaction(connection, None):
+            add_missing_indexes(connection, Base.metadata.sorted_tables)
+
+
 def _let_plain_sql_notify(engine: Engine) -> None:
     """Tables may be of this version and yet have been made before plain SQL told those who listen."""
-    with engine.begin() as connection:
+    with engine.connect() as connection, write_transaction(connection, None):
         source = connection.exec_driver_sql("SELECT prosrc FROM pg_proc WHERE oid = to_regproc('klausel_note_row_change')")
         if CHANNEL not in (source.scalar_one_or_none() or ""):
             for statement in NOTING_FUNCTIONS:
