@@ -118,15 +118,17 @@ class Bound:
     """What the value of an attribute is held to where a leaf holds: one number or text, which a time may be written as."""
 
     attribute: Attribute
-    operator: Choice["<", "<=", ">", ">=", "==", "starts_with"]
+    operator: Choice["<", "<=", ">", ">=", "==", "begins with"]
     value: int | float | str | datetime
 
 
 def bound_of(leaf: FilterCondition) -> Bound | None:
     """How a leaf bounds the value of one attribute, which is no list; None for other leaves."""
     match leaf:
-        case Call("starts_with", (Attribute() as attribute, Literal(str() as start)), True):
-            return Bound(attribute, "starts_with", start)
+        case Call(function, (Attribute() as attribute, Literal(str() as start)), True) if (
+            FUNCTIONS[function].meaning is str.startswith
+        ):
+            return Bound(attribute, "begins with", start)
         case Comparison(operator, Literal() as left, right):
             mirrored = FUNCTIONS[operator].mirrored
             return None if mirrored is None else _bound(mirrored, right, left)
