@@ -7,7 +7,10 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from klausel.storage.sql.open_file import OpenFile
 
 READS_AT_ONCE = 8
 WRITES_AT_ONCE = 3
@@ -52,13 +55,14 @@ def deadline() -> float | None:
 
 
 class Access:
-    """The way of all threads to one database, `place` in words.
+    """The way of all threads to one database, `place` in words; a `file` is the one that all its connections have open.
 
     Once it did not answer in time, one thread at a time finds out whether it answers again; the others are refused at once.
     """
 
-    def __init__(self, place: str, limits: Limits) -> None:
+    def __init__(self, place: str, limits: Limits, file: OpenFile | None = None) -> None:
         self.limits = limits
+        self.file = file
         self.place = place
         self._silent_since: float | None = None
         self._reads = _Places(self, "questions", limits.reads_at_once)
