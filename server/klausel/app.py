@@ -42,7 +42,7 @@ from klausel.service.signing_keys import USUAL_ALGORITHMS, SigningKeys
 from klausel.service.steady_clock import SteadyClock
 from klausel.settings import ENVIRONMENT_VARIABLE, WAITING_AT_ONCE, WORKERS_FOLDER_VARIABLE, Settings
 from klausel.storage.assignments.store import AssignmentStore
-from klausel.storage.assignments.stored_roles import stored_roles
+from klausel.storage.assignments.stored_roles import orphaned_in
 from klausel.storage.callers.key_sets import read_key_set
 from klausel.storage.callers.keys import KeyStore
 from klausel.storage.callers.sessions import SessionStore
@@ -139,7 +139,7 @@ def _service_over(settings: Settings, store: AssignmentStore, clock: SteadyClock
         _source_of(settings),
         partial(EffectiveRolesCache, store),
         settings.max_policy_age_seconds,
-        stored_roles=partial(stored_roles, _patient(engine, database_limits(settings))),
+        orphaned_in=partial(orphaned_in, _patient(engine, database_limits(settings))),
         takes_orphaning=settings.orphaned_assignments == "warn",
         accepted_models=settings.accept_model,
         settle_seconds=_settle_seconds(settings),

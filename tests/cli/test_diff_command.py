@@ -167,6 +167,35 @@ def test_two_folders_are_compared_without_git(tmp_path: Path, monkeypatch: pytes
     assert [change["causes"][0]["commit"] for change in found["changes"]] == [None, None]  # type: ignore[attr-defined]
 
 
+def test_a_folder_whose_name_is_misspelt_is_named_and_so_is_a_file_without_git_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    for name, text in FILES.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    monkeypatch.chdir(tmp_path)
+    told = {
+        (
+            "policies",
+            "polices",
+        ): 'no folder "polices", and it can be no git revision, for in policies: there is no git repository; '
+        "did you mean the folder policies?",
+        ("policies", "elsewhere/it"): "name the folder of a policy set",
+        ("policies", "policies/roles.yaml"): "policies/roles.yaml is a file; name the folder of its policy set",
+        (): "there is no git repository, so there is no commit to compare with; name two folders: klausel diff BEFORE AFTER",
+    }
+    for arguments, expected in told.items():
+        result = diff(*arguments)
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert expected in result.stderr
+
+
+def test_a_misspelt_folder_is_named_beside_a_repository(repository: Repository) -> None:
+    assert "did you mean the folder policies?" in diff("polices").stderr
+
+
 def test_a_bare_repository_is_compared_without_a_work_tree(repository: Repository, tmp_path: Path) -> None:
     repository.replace(LETTERS, "to: read", "to: [read, write]", "Clerks write letters")
     bare = tmp_path / "bare.git"

@@ -202,6 +202,71 @@ def test_a_review_by_role_counts_whom_each_row_concerns_and_nobody_apart(
     assert (refused.exit_code, "--people goes with --by role" in refused.stderr) == (2, True)
 
 
+def test_a_review_writes_out_a_condition_whose_name_means_something_else_now(
+    klausel: Klausel, demo_people: None, tmp_path: Path, change: Change
+) -> None:
+    before = commit(tmp_path)
+    then = datetime.now(UTC).isoformat()
+    change("policies/conditions.yaml", 'resource.status == "published"', 'resource.status in ["published", "archived"]')
+    commit(tmp_path)
+    written = ('when resource.status == "published"', 'when resource.status in ["published", "archived"]')
+    by_role = rows_of(klausel("review", "--since", before, "--format", "csv").stdout)
+
+    by_person = rows_of(klausel("review", "--since", before, "--people-since", then, *PERSONAL).stdout)
+    for rows in (by_role, by_person):
+        assert {(row["before"], row["now"]) for row in rows if row["action"] == "take"} == {written}
+        assert all(row["before"] != row["now"] for row in rows)
+    # What means the same on both sides stands under its name.
+    assert any("creator_is_self" in row["before"] for row in by_role if row["action"] == "edit")
+
+
+def test_a_review_compares_what_two_roles_give_together_with_what_they_gave_before(
+    klausel: Klausel, tmp_path: Path, change: Change
+) -> None:
+    before = commit(tmp_path)
+    both = "  - {allow: {all: [lead, user]}, to: publish, resource: quiz}\n"
+    change("policies/features/quizzes.yaml", "grants:\n", f"grants:\n{both}")
+    commit(tmp_path)
+    now = rows_of(klausel("review", "--since", before, "--format", "csv").stdout)
+    cells = [(row["action"], row["role"], row["before"], row["now"]) for row in now]
+    assert cells == [("publish", "all of lead and user", "when creator_is_self", "yes")]
+    back = rows_of(klausel("review", "--since", "HEAD", "--at", before, "--format", "csv").stdout)
+    assert [(row["before"], row["now"]) for row in back] == [("yes", "when creator_is_self")]
+
+
+def test_a_review_counts_people_and_no_groups(klausel: Klausel, tmp_path: Path, change: Change) -> None:
+    rows = ("user:ada,admin,acme", "group:leads,user,acme", "group:leads,lead,acme/support")
+    members = ("user:eve,group:leads,", "user:bob,group:leads,")
+    (tmp_path / "people.csv").write_text("\n".join(("subject,role,domain", *rows, *members)))
+    assert klausel("assignments", "import", "people.csv").exit_code == 0
+    before = commit(tmp_path)
+    change("policies/features/quizzes.yaml", "    when: is_published\n    because: Leads", "    because: Leads")
+    now = rows_of(klausel("review", "--since", before, "--people", "--format", "csv").stdout)
+    assert {row["role"]: row["people"] for row in now} == {"manager": "0", "lead": "2"}
+
+
+def test_a_table_without_a_row_says_that_there_is_nothing(
+    klausel: Klausel, tmp_path: Path, demo_people: None, change: Change
+) -> None:
+    commit(tmp_path)
+    told = {
+        ("matrix", "--by", "person", "--in", "nowhere/here"): "Nobody may do anything in nowhere/here.",
+        ("review", "--since", "HEAD", "--people-since", "2999-01-01", *PERSONAL[:-2]): "Nothing changed.",
+        ("review", "--since", "HEAD"): "Nothing changed.",
+        ("findings", "--only", "ended"): "No findings.",
+        ("log", "--until", "2001-01-01"): "No commit changed anything of this.",
+    }
+    for command, nothing in told.items():
+        formats = ("html",) if command[0] in ("findings", "log") else ("table", "markdown", "html")
+        for format_ in formats:
+            done = klausel(*command, "--format", format_)
+            assert done.exit_code == 0
+            assert done.stdout.count(nothing) == 1, (command, format_)
+            assert "<thead>" not in done.stdout
+            assert "|---" not in done.stdout
+        assert len(klausel(*command, "--format", "csv").stdout.splitlines()) == 1
+
+
 def test_a_review_counts_nobody_where_an_action_has_too_many_cases(
     klausel: Klausel, demo_people: None, tmp_path: Path, change: Change
 ) -> None:

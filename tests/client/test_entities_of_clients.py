@@ -13,7 +13,8 @@ from doors import open_doors
 from served_apps import served
 from stored_entities import write_policies
 
-from klausel.client import AsyncKlausel, CallFailed, EntitiesWritten, Entity, Klausel, Refused, entities
+from klausel.api.searches import _Tokens
+from klausel.client import AsyncKlausel, CallFailed, EntitiesWritten, Entity, Klausel, Refused, Resource, Subject, entities
 from klausel.client.clients import _Base
 from klausel.in_process import open_policies
 
@@ -124,3 +125,27 @@ def test_a_page_that_is_none_is_a_failure() -> None:
     call = entities.entities(_Base("http://localhost", seconds=1, retries=0, denies=True, remembers=0), "resource", "todo")
     with pytest.raises(CallFailed, match="without its kind"):
         call.page(None).read({"entities": [{"kind": "resource"}]})
+
+
+def test_a_search_goes_on_over_pages_that_are_short_or_empty(klausel: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    few = [Entity("resource", "todo", f"few{number}", {"size": 1}, "acme/red") for number in range(0, 40, 13)]
+    many = [Entity("resource", "todo", f"few{number}", {"size": 9}, "acme/red") for number in range(40) if number % 13]
+    people = [Entity("subject", "user", f"p{number}", {"grade": 5 if number == 7 else 0}) for number in range(9)]
+    klausel.write_entities([*few, *many, *people])
+    klausel.assign([{"subject": f"user:p{number}", "role": "worker", "domain": "acme/red"} for number in range(9)])
+    todos, who = [Resource("todo", id_) for id_ in sorted(one.id for one in few)], [Subject("user", "p7")]
+    pages: list[int] = []
+    write = _Tokens.write
+
+    def noting(self: _Tokens, *given: Any) -> str:
+        pages.append(1)
+        return write(self, *given)
+
+    monkeypatch.setattr("klausel.api.searches.SECONDS_A_PAGE", 0.0)
+    monkeypatch.setattr("klausel.storage.entities.finding.FIRST_LOOKED_AT", 3)
+    monkeypatch.setattr("klausel.storage.entities.finding.MOST_LOOKED_AT", 3)
+    monkeypatch.setattr(_Tokens, "write", noting)
+    assert list(klausel.search_resources("user:p7", "read", Resource("todo"))) == todos
+    assert list(klausel.search_resources("user:p7", "read", Resource("todo"), limit=2)) == todos
+    assert list(klausel.search_subjects("user", "read", todos[0])) == who
+    assert len(pages) > 20

@@ -213,10 +213,11 @@ class Doors:
 
 
 @contextmanager
-def open_doors(database: Path, clock: Callable[[], float] = time.time, **settings: Any) -> Iterator[Doors]:
-    """The doors of a service over an SQLite file, which is made when it is not there; `clock` is the one it asks."""
+def open_doors(database: Path | str, clock: Callable[[], float] = time.time, **settings: Any) -> Iterator[Doors]:
+    """The doors of a service over a database: an SQLite file that is made when it is not there, or a URL. It asks `clock`."""
     known = {"policies": str(ROOT / "policies"), "model": str(ROOT / "model.conf"), **settings}
-    service = create_service(Settings(database=f"sqlite:///{database}", **known))
+    url = database if isinstance(database, str) else f"sqlite:///{database}"
+    service = create_service(Settings(database=url, **known))
     service = dataclasses.replace(service, clock=lambda: datetime.fromtimestamp(clock(), UTC))
     service.store.clock = clock
     app = create_flask_app(service)

@@ -18,7 +18,7 @@ from klausel.app import create_service
 from klausel.core.policy.assignment import Assignment
 from klausel.core.policy.entity import Entity, properties_text
 from klausel.service.decision_service import Service
-from klausel.service.searches import Search, page_of
+from klausel.service.searches import Part, Search
 from klausel.settings import Settings
 from klausel.storage.sql.rows import as_values
 from klausel.storage.sql.tables import CasbinRule
@@ -112,14 +112,15 @@ def _yaml(value: object) -> str:
     return json.dumps(value)
 
 
-def in_pages(search: Search, part: str, random: Random) -> list[str]:
-    """All answers of a search for a part, read in pages of different lengths."""
+def in_pages(search: Search, part: Part, random: Random) -> list[str]:
+    """All answers of a search for a part, read in pages of different lengths, some of which have no time."""
     found: list[str] = []
-    while True:
-        page, has_more = page_of(getattr(search, part)(found[-1] if found else ""), random.choice((1, 2, 5)))
+    after: str | None = ""
+    while after is not None:
+        page, after, is_cut = search.page(part, random.choice((1, 2, 5)), after, seconds=random.choice((None, 0.0)))
+        assert not is_cut or after is not None
         found += page
-        if not has_more:
-            return found
+    return found
 
 
 def known_domains(rows: list[Assignment], above: str, depth: int) -> list[str]:

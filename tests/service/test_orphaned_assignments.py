@@ -100,7 +100,7 @@ def test_with_warn_it_is_taken_logged_and_counted(
 def test_changes_that_leave_the_roles_alone_do_not_ask_the_database(served: Served, quizzes_file: Path) -> None:
     served.service.store.close()
     quizzes_file.write_text(quizzes_file.read_text() + "# a word\n")
-    served.live._stored_roles = lambda: pytest.fail("the database was asked")
+    served.live._orphaned_in = lambda roles: pytest.fail("the database was asked")
     assert served.live.refresh() == "taken"
 
 

@@ -73,7 +73,7 @@ def check(opened: Opened, seed: int) -> None:
                 wanted = [
                     id_ for id_ in known(rows, type_) if allows(asked._replace(subject=asked.subject._replace(id=id_)))
                 ]
-                assert in_pages(Search(service, asked), "subjects", random) == wanted, (asked, str(generated), rows)
+                assert in_pages(Search(service, asked), "subject", random) == wanted, (asked, str(generated), rows)
             declared = policy.resource_types.get(resource.type)
             names = [
                 name
@@ -94,6 +94,6 @@ def check(opened: Opened, seed: int) -> None:
                         for id_ in known_domains(rows, place, level.depth)
                         if allows(about._replace(resource=about.resource._replace(id=id_)))
                     ]
-                assert in_pages(search, "resources", random) == wanted, (about, str(generated), rows)
+                assert in_pages(search, "resource", random) == wanted, (about, str(generated), rows)
     finally:
         service.store.close()

@@ -20,7 +20,8 @@ from klausel.core.policy.entity import Entity
 from klausel.core.terms.moment import instant_text
 from klausel.core.terms.problem import PolicyError
 from klausel.core.terms.request import Action, Request, Resource, Subject
-from klausel.service.searches import Search
+from klausel.service.searches import Part, Search
+from klausel.storage.entities import finding
 
 EXAMPLES = int(os.environ.get("KLAUSEL_TEST_EXAMPLES", "4"))
 ROLES = """
@@ -198,13 +199,13 @@ def check(opened: Opened, seed: int) -> int:
         # Such as an allow that a deny takes away as a whole.
         return 0
     decide = service.decider()
-    answers: list[tuple[str, Request, list[str]]] = []
+    answers: list[tuple[Part, Request, list[str]]] = []
     for name in (*PEOPLE, "stored alone", "nobody"):
         sent = {} if random.random() < 0.7 else properties(random, {"company": "acme", "team": "red", **a_resource(random)})
         asked = Request(Subject("user", name, {}), Action("read"), Resource("todo", "", sent), {})
         known = sorted(one.id for one in entities if one.kind == "resource")
         found = [id_ for id_ in known if decide(asked._replace(resource=asked.resource._replace(id=id_))).allowed]
-        answers.append(("resources", asked, found))
+        answers.append(("resource", asked, found))
     for _ in range(6):
         place = dict(zip(("company", "team"), random.choice(DOMAINS).split("/"), strict=False))
         about = Resource(
@@ -217,7 +218,7 @@ def check(opened: Opened, seed: int) -> int:
             & ({row.subject.removeprefix("user:") for row in rows} | {one.id for one in entities if one.kind == "subject"})
         )
         found = [id_ for id_ in known if decide(asked._replace(subject=asked.subject._replace(id=id_))).allowed]
-        answers.append(("subjects", asked, found))
+        answers.append(("subject", asked, found))
     if seed % 2:
         # What stands in files counts as if it was stored, and what is stored beside it counts for nothing.
         service.store.close()
@@ -232,6 +233,9 @@ def check(opened: Opened, seed: int) -> int:
     return sum(len(wanted) for _, _, wanted in answers)
 
 
-def test_searches_of_odd_values_find_all_that_is_allowed(opened: Opened) -> None:
+@pytest.mark.parametrize("most", [3, finding.MOST_LOOKED_AT])
+def test_searches_of_odd_values_find_all_that_is_allowed(opened: Opened, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    monkeypatch.setattr(finding, "MOST_LOOKED_AT", most)
+    monkeypatch.setattr(finding, "FIRST_LOOKED_AT", min(most, finding.FIRST_LOOKED_AT))
     first = 0 if EXAMPLES < 100 else Random().randrange(10**9)
     assert sum(check(opened, first + number) for number in range(EXAMPLES)) > 0

@@ -88,7 +88,7 @@ def check(opened: Opened, seed: int) -> int:
                 for id_ in sorted(ids)
                 if decide(about._replace(resource=resource._replace(id=id_, properties=sent))).allowed
             ]
-            found = in_pages(search, "resources", random)
+            found = in_pages(search, "resource", random)
             assert found == wanted, (about, str(generated), rows, entities)
             who = request._replace(subject=subject._replace(type="user", id=""))
             known = {row.subject.removeprefix("user:") for row in rows if row.subject.startswith("user:")} | set(PEOPLE)
@@ -96,7 +96,7 @@ def check(opened: Opened, seed: int) -> int:
             def allowed(id_: str, who: Request = who) -> bool:
                 return decide(who._replace(subject=who.subject._replace(id=id_))).allowed
 
-            people = in_pages(Search(service, who), "subjects", random)
+            people = in_pages(Search(service, who), "subject", random)
             assert people == sorted(filter(allowed, known)), (who, str(generated), rows, entities)
             count += len(found) + len(people)
     finally:

@@ -67,7 +67,7 @@ def test_decisions_about_worlds_are_those_of_the_oracle(tmp_path: Path) -> None:
                     assert told is expected, f"world {seed} at {now}, stock: expected {expected} for {request}"
                     about = request._replace(subject=request.subject._replace(type="user", id=""))
                     wanted = [id_ for id_ in known(world) if oracle_of_worlds.allows(world, asked_by(about, id_), now)]
-                    found_so = in_pages(Search(service, about), "subjects", Random(seed))
+                    found_so = in_pages(Search(service, about), "subject", Random(seed))
                     assert found_so == wanted, f"world {seed} at {now}, who can: expected {wanted} for {about}"
         finally:
             service.store.close()

@@ -31,7 +31,7 @@ DECISION = Members(
 DECISIONS = OneOf((Members({"evaluations": Many(DECISION, "In the order of the items.")}), DECISION))
 _PAGE = Members(
     {
-        "next_token": Text("The way to the next page; empty on the last one."),
+        "next_token": Text("The way to the next page; empty on the last one alone, for a page may be short or empty."),
         "count": Whole("How many results this page has."),
     },
     {"total": Whole("How many there are, where the first page is the last one.")},

@@ -57,7 +57,7 @@ _PAGE = Members(
         "limit": Whole("How many results the page has at most."),
         "properties": Members(about="Not looked at."),
     },
-    about="Which page of the results.",
+    about="Which page of the results. Without it only a whole list is told, or as many as a page can have.",
 )
 SEARCHES = {
     "subject": Members(

@@ -11,8 +11,8 @@ from klausel.cli.database_options import database_at, database_option, exit_with
 from klausel.cli.options import fail
 from klausel.cli.output import say, say_lines
 from klausel.storage.database_roles import DatabaseRoles, apply_grants, grants
-from klausel.storage.provisioned.rows import add_missing_indexes
-from klausel.storage.schema import schema_version, upgrade_database, why_not
+from klausel.storage.provisioned.rows import add_indexes_of_provisioned
+from klausel.storage.schema import names_of_missing_indexes, schema_version, upgrade_database, why_not
 from klausel.storage.sql.database import place_of, read_url
 from klausel.storage.sql.tables import SCHEMA_VERSION
 
@@ -43,6 +43,11 @@ def check(database: str) -> None:
     if found != SCHEMA_VERSION:
         fail(f"{place} {why_not(found)}")
     say(f"{place} has schema version {found}, which this version of Klausel needs")
+    with database_at(database) as engine:
+        missing = names_of_missing_indexes(engine)
+    if missing:
+        them = "it" if len(missing) == 1 else "them"
+        say(f"without {' and '.join(missing)} starts or searches are slow there; klausel db upgrade makes {them}")
 
 
 @db.command()
@@ -59,7 +64,7 @@ def upgrade(database: str) -> None:
     """
     before, place = upgrade_database(database), place_of(read_url(database))
     with database_at(database) as engine:
-        add_missing_indexes(engine)
+        add_indexes_of_provisioned(engine)
     if before == SCHEMA_VERSION:
         say(f"{place} has schema version {SCHEMA_VERSION} already")
     elif before is None:

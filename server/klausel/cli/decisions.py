@@ -188,7 +188,7 @@ def _ask(
     if assumed is not None:
         subject, held, domain = _somebody(roles, assumed, domain)
     else:
-        say_as_of(loaded.commit.id if at is not None and loaded.commit is not None else None, moment)
+        say_as_of(at, None if loaded.commit is None else loaded.commit.id, moment)
     request = request_of(loaded.compiled.policy, subject, action, resource, domain, values)
     policy, time = loaded.compiled.policy, time_of_question(now, moment)
     for slip in _slips(policy, request):

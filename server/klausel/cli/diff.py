@@ -25,8 +25,9 @@ from klausel.core.difference.report import DifferenceReport, Origin, as_json
 from klausel.core.pictures.role_picture import role_picture
 from klausel.core.pictures.svg import as_svg
 from klausel.core.policy.policy_set import PolicySet
+from klausel.core.terms.problem import nearest_name
 from klausel.storage.git.line_history import LineHistory
-from klausel.storage.git.objects import GitCommit, GitError
+from klausel.storage.git.objects import GitCommit, GitError, printable
 from klausel.storage.git.repository import GitRepository
 from klausel.storage.policy_files.folder import are_folders, folders_of
 from klausel.storage.policy_files.git_source import git_address
@@ -141,12 +142,36 @@ def _side(opened: ExitStack, named: str | None, policies: Path, model: Path | No
             repository = opened.enter_context(GitRepository.objects_of(address.repository))
             commit = repository.commit(address.revision)
         else:
-            repository = opened.enter_context(GitRepository.containing(folders_of(policies)[0]))
-            commit = repository.commit(named)
+            repository, commit = _commit_named(opened, named, policies)
             compiled = load_or_exit(policies, model, at=commit.id).compiled
     except GitError as error:
-        fail(f"{error}; name a git revision, or a folder of a policy set" if address is None else str(error))
+        fail(str(error))
     return _Side(_called(named, commit), compiled, LineHistory(repository, commit))
+
+
+def _commit_named(opened: ExitStack, named: str, policies: Path) -> tuple[GitRepository, GitCommit]:
+    """The commit that `named` is a revision of, with its repository; ends the command where it can be none."""
+    if Path(named).exists():
+        fail(f"{name_of(Path(named))} is a file; name the folder of its policy set")
+    try:
+        repository = opened.enter_context(GitRepository.containing(folders_of(policies)[0]))
+    except GitError as error:
+        if named == "HEAD":
+            fail(f"{error}, so there is no commit to compare with; name two folders: klausel diff BEFORE AFTER")
+        hint = _folder_meant(named) or "name the folder of a policy set"
+        fail(f'there is no folder "{printable(named)}", and it can be no git revision, for in {error}; {hint}')
+    try:
+        return repository, repository.commit(named)
+    except GitError as error:
+        fail(f"{error}; {_folder_meant(named) or 'or name a folder of a policy set'}")
+
+
+def _folder_meant(named: str) -> str:
+    """The question whether a folder was meant that is called almost so; empty where none is."""
+    above = Path(named).parent
+    folders = [one.name for one in above.iterdir() if one.is_dir()] if above.is_dir() else []
+    near = nearest_name(Path(named).name, folders)
+    return f"did you mean the folder {(above / near).as_posix()}?" if near else ""
 
 
 def _called(named: str, commit: GitCommit) -> str:

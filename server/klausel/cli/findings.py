@@ -78,6 +78,7 @@ def _write_html(found: Iterator[Finding], facts: Facts, policy: PolicySet) -> No
         lambda notes: (),
         is_in_full=True,
         picture=lambda: as_svg(role_picture(policy)),
+        nothing="No findings.",
     )
     say_lines(as_html(sheet))
 

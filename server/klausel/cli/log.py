@@ -101,7 +101,11 @@ def _write_csv(log: Iterator[_Told], page: _Page) -> None:
 
 def _write_html(log: Iterator[_Told], page: _Page) -> None:
     rows = (row for told in log for row in _rows(told, _for_reading(told), page.columns))
-    sheet = Sheet("What the commits changed", (), (), page.columns, [("", rows)], lambda notes: (), picture=page.picture)
+    sheet = Sheet(
+        *("What the commits changed", (), (), page.columns, [("", rows)], lambda notes: ()),
+        picture=page.picture,
+        nothing="No commit changed anything of this.",
+    )
     say_lines(as_html(sheet))
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from klausel.cli.options import fail
+from klausel.cli.options import asks_a_moment, fail
 from klausel.cli.output import say
 from klausel.core.terms.moment import moment_text, read_instant, read_moment
 
@@ -84,10 +84,13 @@ def moment_in_log(engine: Engine, moment: int) -> tuple[LogReader, MomentInLog]:
         fail(str(error))
 
 
-def say_as_of(commit: str | None, moment: int | None) -> None:
-    """Says on standard error which policies and role assignments an answer is about, where they are not those of now."""
+def say_as_of(at: str | None, commit: str | None, moment: int | None) -> None:
+    """Says on standard error which policies and role assignments an answer is about, where they are not those of now.
+
+    Which commit a moment `at` stands for has been said where the policies were read, and is not said again.
+    """
     people = f"role assignments as of {'now' if moment is None else moment_text(moment)}"
-    if commit is not None:
+    if at is not None and commit is not None and not asks_a_moment(at):
         say(f"klausel: policies as of commit {commit[:12]}, {people}", err=True)
-    elif moment is not None:
+    elif at is not None or moment is not None:
         say(f"klausel: {people}", err=True)

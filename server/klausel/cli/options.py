@@ -89,8 +89,13 @@ def say_commit_at(policies: Path, at: str | None, commit: str) -> None:
     """Names the commit that was in force, where a moment asks for it: by `--at`, or in the address of the policies."""
     address = git_address(str(policies))
     asked = at if address is None else address.revision
-    if asked is not None and is_moment(asked.rpartition("@")[2]):
+    if asked is not None and asks_a_moment(asked):
         say(f"klausel: what was in force at {asked} is commit {commit[:12]}", err=True)
+
+
+def asks_a_moment(revision: str) -> bool:
+    """Whether what is written in place of a revision is a moment, of a branch or of the one that is checked out."""
+    return is_moment(revision.rpartition("@")[2])
 
 
 def open_history(policies: Path, at: str | None) -> tuple[GitRepository, GitCommit, str]:

@@ -74,7 +74,17 @@ _FOUND: Members = {
 }
 _EXAMPLE: Members = {"": "null", "roles_held": [_HELD], "domain": "string|null", "values": {}}
 _SIDE: Members = {"text": "string", "full": "string"}
-_PEOPLE: Members = {"": "null", "gain": "integer", "lose": "integer", "who_gains": ["string"], "who_loses": ["string"]}
+_PEOPLE: Members = {
+    "": "null",
+    "gain": "integer",
+    "lose": "integer",
+    "who_gains": ["string"],
+    "who_loses": ["string"],
+    "groups_gain": "integer",
+    "groups_lose": "integer",
+    "which_groups_gain": ["string"],
+    "which_groups_lose": ["string"],
+}
 _CHANGE: Members = {
     "resource_type": "string",
     "action": "string",

@@ -15,6 +15,7 @@ from klausel.cli.progress import progress
 from klausel.core.difference.compare import PolicyDifference, difference_between
 from klausel.core.difference.people import Concerned, Flips
 from klausel.core.difference.report import People
+from klausel.core.policy.assignment import GROUP_PREFIX
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.policy.roles import ANY_PREFIX, ANYONE, parts_of
 
@@ -24,7 +25,7 @@ _Held = tuple[tuple[str, str], ...]
 
 
 def people_concerned(difference: PolicyDifference, database: str, names: bool = False) -> tuple[list[People], People]:
-    """Who gains and loses by each change, and by any of them; each person counts once."""
+    """Who gains and loses by each change, and by any of them; each person counts once, and groups apart from people."""
     gains: list[list[str]] = [[] for _ in difference.changes]
     losses: list[list[str]] = [[] for _ in difference.changes]
     gaining: list[str] = []
@@ -37,9 +38,17 @@ def people_concerned(difference: PolicyDifference, database: str, names: bool = 
                 together.append(subject)
 
     def people(gain: list[str], loss: list[str]) -> People:
-        return People(len(gain), len(loss), tuple(gain) if names else (), tuple(loss) if names else ())
+        (gainers, groups_gaining), (losers, groups_losing) = _people_and_groups(gain), _people_and_groups(loss)
+        counts = len(gainers), len(losers), len(groups_gaining), len(groups_losing)
+        return People(*counts, gainers, losers, groups_gaining, groups_losing) if names else People(*counts)
 
     return [people(gain, loss) for gain, loss in zip(gains, losses, strict=True)], people(gaining, losing)
+
+
+def _people_and_groups(subjects: list[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Those that are no group, and the groups: a group is nobody, and its members are listed themselves."""
+    groups = tuple(subject for subject in subjects if subject.startswith(GROUP_PREFIX))
+    return tuple(subject for subject in subjects if not subject.startswith(GROUP_PREFIX)), groups
 
 
 def holders_concerned(before: PolicySet, after: PolicySet, database: str) -> Callable[[str, str, str], int | None]:
@@ -49,7 +58,9 @@ def holders_concerned(before: PolicySet, after: PolicySet, database: str) -> Cal
     """
     counted: Counter[tuple[str, str, frozenset[str]]] = Counter()
     difference = difference_between(before, after)
-    for _, held, (gain, loss) in _flips(difference, database):
+    for subject, held, (gain, loss) in _flips(difference, database):
+        if subject.startswith(GROUP_PREFIX):
+            continue
         names = frozenset(name for role, _ in held for name in (role, after.roles.name_now(role)))
         changes = [difference.changes[position] for position in gain | loss]
         counted.update({(change.resource_type, change.action, names) for change in changes})

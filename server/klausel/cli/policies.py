@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import click
@@ -225,7 +226,7 @@ def _problems_beside(
     """The problems of a policy set, those among them that only the role assignments of a database show."""
     # Only here: most checks need no database, and loading what speaks to one takes longer than they do.
     from klausel.cli.database_options import assignments_at, explains_storage_errors
-    from klausel.storage.assignments.stored_roles import stored_domains, stored_roles
+    from klausel.storage.assignments.stored_roles import orphaned_in, stored_domains
 
     @explains_storage_errors
     def look() -> tuple[Problem, ...]:
@@ -240,7 +241,7 @@ def _problems_beside(
             return problems
         with assignments_at(database) as store:
             loaded = load_files(found, accepted_models=accepted_models())
-            orphans = problems_of_orphans(found, loaded, stored_roles(store.engine))
+            orphans = problems_of_orphans(found, loaded, partial(orphaned_in, store.engine))
         return tuple(sorted([*problems, *orphans]))
 
     return look()

@@ -194,7 +194,7 @@ def who_can_command(
     given = asked_at(given_values(id_, _properties(policy.roles, values)), time)
     if isinstance(bad := question_in(policy, type_, action, where, given), BadDomain):
         raise click.BadParameter(bad.reason, param_hint="--in")
-    say_as_of(loaded.commit.id if at is not None and loaded.commit is not None else None, moment)
+    say_as_of(at, None if loaded.commit is None else loaded.commit.id, moment)
     with assignments_at(database) as store:
         stored = finds_stored(store, moment)
         question = question_in(policy, type_, action, where, _with_stored_resource(policy, stored, given, type_, where))
@@ -311,7 +311,7 @@ def what_can_command(
     time = time_of_question(now, moment)
     given = asked_at(given_values("", _properties(policy.roles, values)), time)
     writer = write(loaded)
-    say_as_of(loaded.commit.id if at is not None and loaded.commit is not None else None, moment)
+    say_as_of(at, None if loaded.commit is None else loaded.commit.id, moment)
     with assignments_at(database) as store:
         if moment is None:
             rows = store.reader.held_by(subject)

@@ -31,7 +31,7 @@ from klausel.cli.service_options import service_options, settings_given
 from klausel.cli.worker_server import WorkerServer
 from klausel.core.analysis.other_model import note_on
 from klausel.core.loading.load import ROLES_FILE
-from klausel.core.policy.orphans import orphan_problems, orphaned_roles
+from klausel.core.policy.orphans import orphan_problems
 from klausel.core.terms.masking import fault_in_mask
 from klausel.core.testing.gate import unmet_expectations
 from klausel.service.pipeline import LoadedPolicy
@@ -45,7 +45,7 @@ from klausel.settings import (
     fault_in_public_url,
 )
 from klausel.storage.assignments.store import AssignmentStore
-from klausel.storage.assignments.stored_roles import stored_roles
+from klausel.storage.assignments.stored_roles import orphaned_in
 from klausel.storage.callers.keys import KeyStore
 from klausel.storage.decision_log.queue import SinkError
 from klausel.storage.decision_log.sinks import STDOUT, open_sink
@@ -292,7 +292,7 @@ def _prepare_database(settings: Settings, loaded: LoadedPolicy, policies: Path) 
 def _check_orphans(settings: Settings, loaded: LoadedPolicy, store: AssignmentStore) -> None:
     roles = loaded.compiled.policy.roles
     first = folders_of(Path(settings.policies))[0]
-    problems = orphan_problems(roles, orphaned_roles(roles, stored_roles(store.engine)), f"{first}/{ROLES_FILE}")
+    problems = orphan_problems(roles, orphaned_in(store.engine, roles), f"{first}/{ROLES_FILE}")
     refuses = settings.orphaned_assignments == "refuse"
     for problem in problems:
         say(str(problem if refuses else dataclasses.replace(problem, severity="warning")), err=True)

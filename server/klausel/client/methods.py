@@ -248,7 +248,8 @@ def _search(
 
     def call(token: str | None) -> Call[tuple[list[Found], str | None]]:
         page = {name: value for name, value in (("limit", limit), ("token", token)) if value is not None}
-        return Call("POST", endpoint, read, {**with_context(body, context), **({"page": page} if page else {})})
+        # Even an empty page says that tokens are followed, so that a page may come before it is full.
+        return Call("POST", endpoint, read, {**with_context(body, context), "page": page})
 
     return Pages(call)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,8 +17,9 @@ from klausel.core.lint.rules.switch_off import without_switched_off
 from klausel.core.loading.cache import LoadCache
 from klausel.core.loading.load import ROLES_FILE, LoadResult, SourceFile, is_test_file, load_policy
 from klausel.core.policy.assignment import Assignment
-from klausel.core.policy.orphans import StoredRole, orphan_problems, orphaned_roles
+from klausel.core.policy.orphans import StoredRole, orphan_problems
 from klausel.core.policy.policy_test import PolicyTest
+from klausel.core.policy.roles import RoleModel
 from klausel.core.terms.problem import SWITCH_OFF_MARK, Place, PolicyError, Problem
 from klausel.core.text.decoding import decode
 from klausel.service.rare_collections import rare_collections
@@ -153,11 +154,13 @@ def unmet_by(
     return list((gate or Gate()).unmet(compiled.policy, compiled, loaded.tests, most_steps, model))
 
 
-def problems_of_orphans(found: PolicyFiles, loaded: LoadedPolicy, stored: Iterable[StoredRole]) -> tuple[Problem, ...]:
-    """An error for each stored role that counts for nothing under the set that files say."""
+def problems_of_orphans(
+    found: PolicyFiles, loaded: LoadedPolicy, orphaned_in: Callable[[RoleModel], Iterable[StoredRole]]
+) -> tuple[Problem, ...]:
+    """An error for each stored role that counts for nothing under the set that files say; `orphaned_in` finds these."""
     roles = loaded.compiled.policy.roles
     roles_file = next((file.shown_as for file in found.files if file.name == ROLES_FILE), ROLES_FILE)
-    return orphan_problems(roles, orphaned_roles(roles, stored), roles_file)
+    return orphan_problems(roles, orphaned_in(roles), roles_file)
 
 
 def accepted_model_of(found: PolicyFiles, accepted_models: Collection[str]) -> str | None:

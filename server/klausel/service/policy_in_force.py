@@ -16,7 +16,7 @@ from typing import Literal
 from klausel.core.analysis.budget import MOST_STEPS
 from klausel.core.loading.cache import LoadCache
 from klausel.core.loading.load import SourceFile
-from klausel.core.policy.orphans import StoredRole, orphaned_roles
+from klausel.core.policy.orphans import StoredRole
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.policy.roles import RoleModel
 from klausel.core.terms.problem import Place, PolicyError, Problem
@@ -31,9 +31,9 @@ OUTCOMES: tuple[Outcome, ...] = ("taken", "unchanged", "refused")
 MOST_READINGS = 5
 """How often a refresh starts again because files changed under it, before it leaves them to the next one."""
 SECONDS_PER_COUNT = 30.0
+"""How old the number of orphaned role assignments may be that is told."""
 LEAST_PAUSE_PER_COUNT = 50
-"""How many times as long as counting took it is not counted again: of ten million assignments it reads a gigabyte."""
-"""How old the number of orphaned role assignments may be that is told: counting reads an index as long as the table."""
+"""How many times as long as counting took it is not counted again: where ten million are orphaned, it takes seconds."""
 _TURN_SECONDS = 0.0005
 
 _log = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ class LivePolicy:
     `in_force` is one reference: who reads it once has a set that never changes under it. `refusal` is None while the
     files are those in force. `reloads` counts the refreshes by outcome; finding the same refused files again is none.
 
-    With `stored_roles`, which reads those of the stored role assignments, a set that orphans some is refused, or only told
+    With `orphaned_in`, which finds the stored roles that count for nothing, a set that orphans some is refused, or only told
     in the log when it `takes_orphaning`.
 
     What `follow` finds changed is judged when it stays as it is for `settle_seconds`, for files that belong together may be
@@ -78,7 +78,7 @@ class LivePolicy:
         make_resolved_roles: Callable[[RoleModel], EffectiveRolesCache],
         max_age_seconds: float | None = None,
         clock: Callable[[], float] = time.monotonic,
-        stored_roles: Callable[[], Iterable[StoredRole]] = tuple,
+        orphaned_in: Callable[[RoleModel], Iterable[StoredRole]] = lambda roles: (),
         takes_orphaning: bool = False,
         accepted_models: Collection[str] = (),
         most_steps: int = MOST_STEPS,
@@ -88,7 +88,7 @@ class LivePolicy:
         self._make_resolved_roles = make_resolved_roles
         self.max_age_seconds = max_age_seconds
         self._clock = clock
-        self._stored_roles = stored_roles
+        self._orphaned_in = orphaned_in
         self._takes_orphaning = takes_orphaning
         self._accepted_models = accepted_models
         self._most_steps = most_steps
@@ -135,7 +135,7 @@ class LivePolicy:
         roles = self.in_force.policy.compiled.policy.roles
         counted_at, counted_for, found = self._counted
         if counted_for is not roles or self._is_old(counted_at):
-            counted_at, found = self._clock(), orphaned_roles(roles, self._stored_roles())
+            counted_at, found = self._clock(), tuple(self._orphaned_in(roles))
             self._counting_took = self._clock() - counted_at
             self._counted = (counted_at, roles, found)
         return found
@@ -295,7 +295,7 @@ class LivePolicy:
 
     def _check_orphans(self, found: PolicyFiles, loaded: LoadedPolicy) -> None:
         """Raises `PolicyError` when a set orphans stored role assignments, or logs it when that is allowed."""
-        problems = problems_of_orphans(found, loaded, self._stored_roles())
+        problems = problems_of_orphans(found, loaded, self._orphaned_in)
         if problems and not self._takes_orphaning:
             raise PolicyError([*loaded.warnings, *problems])
         for problem in problems:

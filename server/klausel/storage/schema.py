@@ -16,9 +16,11 @@ from klausel.storage.sql.database import (
     make_engine,
     place_of,
     read_url,
+    reading,
     use_write_ahead_log,
     write_transaction,
 )
+from klausel.storage.sql.indexes import add_missing_indexes, missing_indexes
 from klausel.storage.sql.property_index import TRIGGERS
 from klausel.storage.sql.tables import (
     CHANNEL,
@@ -87,8 +89,10 @@ def upgrade_database(url: str) -> int | None:
             if engine.dialect.name == "sqlite":
                 use_write_ahead_log(engine)
             found = _prepare_schema(engine)
-            if found == SCHEMA_VERSION and engine.dialect.name == "postgresql":
-                _let_plain_sql_notify(engine)
+            if found == SCHEMA_VERSION:
+                if engine.dialect.name == "postgresql":
+                    _let_plain_sql_notify(engine)
+                _make_indexes_that_lack(engine)
             return found
     finally:
         engine.dispose()
@@ -139,6 +143,18 @@ def _triggers(dialect: str, found: int | None) -> Iterator[str]:
     if found is None or found <= _VERSION_WITHOUT_ENTITIES:
         yield from ENTITY_WATCHES.get(dialect, ())
     yield from TRIGGERS.get(dialect, ())
+
+
+def names_of_missing_indexes(engine: Engine) -> list[str]:
+    """The indexes that tables of this version lack, as they were made before there were these. Raises StorageError."""
+    with reading(engine) as connection:
+        return [str(index.name) for index in missing_indexes(connection, Base.metadata.sorted_tables)]
+
+
+def _make_indexes_that_lack(engine: Engine) -> None:
+    if names_of_missing_indexes(engine):
+        with engine.connect() as connection, write_transaction(connection, None):
+            add_missing_indexes(connection, Base.metadata.sorted_tables)
 
 
 def _let_plain_sql_notify(engine: Engine) -> None:

@@ -71,6 +71,19 @@ def test_the_answer_names_the_commit(merged_later: Repository) -> None:
     assert [change["action"] for change in found["changes"]] == ["burn"]
 
 
+def test_a_question_about_people_names_the_commit_of_a_moment_once(merged_later: Repository) -> None:
+    commit = merged_later.git("rev-parse", "HEAD")[:12]
+    (merged_later.folder / "people.csv").write_text("subject,role,domain\nuser:cleo,clerk,hill\n")
+    klausel("assignments", "import", "people.csv")
+    ask = ("user:cleo", "read", "letter")
+    for command in (("can", *ask), ("explain", *ask), ("who-can", *ask[1:]), ("what-can", ask[0])):
+        told = klausel(*command, "--in", "hill", "--at", "main@2026-02-01").stderr
+        named = f"klausel: what was in force at main@2026-02-01 is commit {commit}\n"
+        assert told == f"{named}klausel: role assignments as of now\n"
+        told = klausel(*command, "--in", "hill", "--at", "main").stderr
+        assert told == f"klausel: policies as of commit {commit}, role assignments as of now\n"
+
+
 EVERY = {
     "check": "check",
     "compile": "compile",

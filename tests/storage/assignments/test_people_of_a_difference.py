@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from sqlalchemy import text
 from storage_people import row
 
 from klausel.cli.main import main
@@ -34,6 +36,8 @@ PEOPLE = [
     Assignment("service:bot", "user", "acme"),
     Assignment("service:bot", "agent", "acme/support"),
 ]
+
+TAKES = "to: take\n    resource: quiz"
 
 
 @pytest.fixture
@@ -70,6 +74,30 @@ def test_each_change_counts_the_people_who_gain_by_it(peopled: AssignmentStore, 
     counted = CliRunner().invoke(main, [*arguments[:-2], "--people"]).stdout
     assert "people: 3 gain" in counted
     assert "user:ada" not in counted
+
+
+def test_groups_are_counted_apart_from_people(
+    peopled: AssignmentStore, put_behind_the_back: object, database_url: str, tmp_path: Path
+) -> None:
+    put_behind_the_back(  # type: ignore[operator]
+        *(Assignment("group:all", "user", "acme"), Assignment("group:all", "agent", "acme/support")),
+        *(Assignment("group:none", "user", "acme"), Assignment("group:none", "agent", "acme/support")),
+    )
+    with peopled.engine.begin() as connection:
+        connection.execute(text("INSERT INTO casbin_rule (ptype, v0, v1, v2) VALUES ('gm', 'user:gil', 'group:all', '')"))
+    shutil.copytree(ROOT / "policies", tmp_path / "policies")
+    file = tmp_path / "policies" / "features" / "quizzes.yaml"
+    file.write_text(file.read_text(encoding="utf-8").replace("to: take\n    resource: quiz\n    when: is_published", TAKES))
+    arguments = ["diff", str(ROOT / "policies"), str(tmp_path / "policies"), "--database", database_url, "--names"]
+    everybody = json.loads(CliRunner().invoke(main, [*arguments, "--format", "json"]).stdout)["people"]
+    assert everybody["who_gains"] == ["service:bot", "user:ada", "user:amy", "user:gil", "user:max"]
+    assert everybody["which_groups_gain"] == ["group:all", "group:none"]
+    counts = [everybody[name] for name in ("gain", "lose", "groups_gain", "groups_lose")]
+    assert counts == [5, 0, 2, 0]
+    for format_, sign in (("text", "people: "), ("markdown", "People: "), ("html", "People: ")):
+        told = CliRunner().invoke(main, [*arguments, "--format", format_]).stdout
+        assert f"{sign}5 gain; 2 groups gain" in told, format_
+        assert "group:all" in told.replace("&#58;", ":"), format_
 
 
 def test_the_headline_counts_what_concerns_people_present_apart(peopled: AssignmentStore, database_url: str) -> None:

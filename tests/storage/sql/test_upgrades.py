@@ -23,6 +23,7 @@ from klausel.storage.change_log.verification import verify_log
 from klausel.storage.provisioned import rows
 from klausel.storage.schema import open_database, schema_version, upgrade_database
 from klausel.storage.sql.database import StorageError
+from klausel.storage.sql.indexes import index_names
 from klausel.storage.sql.tables import SCHEMA_VERSION, Entity, EntityLogRow, EntityProperty
 
 VERSION_3 = Path(__file__).parents[2] / "cases/databases/version_3.sql"
@@ -53,8 +54,8 @@ def check_up_to_date(url: str) -> None:
     with store.engine.begin() as connection:
         connection.execute(text("DELETE FROM casbin_rule WHERE v0 = 'user:cy'"))
     assert store.revision() != before
-    new = inspect(store.engine).get_indexes("casbin_rule")
-    assert len(new) == 6
+    with store.engine.connect() as connection:
+        assert len(index_names(connection, "casbin_rule")) == 7
     store.close()
 
 

@@ -6,7 +6,7 @@ and going through the outcomes of all conditions together would tell no more and
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,7 +15,7 @@ from klausel.core.analysis.permission import Permission, Question, question_at
 from klausel.core.analysis.question_space import Placement, domains_and_atoms, placements
 from klausel.core.conditions.simplify import same_condition
 from klausel.core.policy.policy_set import Grant, NamedCondition, PolicySet
-from klausel.core.policy.roles import ANYONE, RoleModel, is_joint, parts_of
+from klausel.core.policy.roles import ANY_PREFIX, ANYONE, RoleModel, is_joint, parts_of
 from klausel.core.policy.scope import Scope
 from klausel.core.terms.places import EVERY
 
@@ -58,6 +58,10 @@ class Row:
     grants: tuple[Grant, ...]
 
 
+Wording = tuple[Sequence[str], Mapping[str, NamedCondition]]
+"""Which columns rows have, those of which a part is no role left out, and which named conditions their cells may use."""
+
+
 def columns_of(policy: PolicySet) -> tuple[str, ...]:
     """The roles in the order of the file; after them what grants name that is none: several together, and `anyone`."""
     joint = sorted(policy.roles.joint)
@@ -65,22 +69,28 @@ def columns_of(policy: PolicySet) -> tuple[str, ...]:
     return (*policy.roles.roles, *joint, *anyone)
 
 
-def matrix_rows(policy: PolicySet) -> Iterator[Row]:
+def matrix_rows(policy: PolicySet, wording: Wording | None = None) -> Iterator[Row]:
     """A row for each action of each resource type, in the order of the files."""
     for declared in policy.resource_types.values():
         for action in declared.actions:
-            yield matrix_row(policy, declared.name, action)
+            yield matrix_row(policy, declared.name, action, wording)
 
 
-def matrix_row(policy: PolicySet, resource_type: str, action: str) -> Row:
-    """The row of one action."""
+def matrix_row(policy: PolicySet, resource_type: str, action: str, wording: Wording | None = None) -> Row:
+    """The row of one action; with its own columns and names, unless `wording` has others."""
+    columns, names = wording or (columns_of(policy), policy.conditions)
     grants = policy.grants_about(resource_type, action)
     places = [
         (_place(policy.roles, placement), question_at(policy, resource_type, action, placement))
         for placement in placements(policy, resource_type, action, *domains_and_atoms(grants))
     ]
-    cells = {name: _cell(policy, name, places) for name in columns_of(policy)}
+    cells = {name: _cell(policy, name, places, names) for name in columns if _is_there(policy.roles, name)}
     return Row(resource_type, action, cells, grants)
+
+
+def _is_there(roles: RoleModel, column: str) -> bool:
+    """Whether everything that a column stands for can be held."""
+    return column == ANYONE or all(part.removeprefix(ANY_PREFIX) in roles.roles for part in parts_of(column))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +111,16 @@ def _place(roles: RoleModel, placement: Placement) -> _Place:
     return _Place(len(shown), where.words, placement.domain or "")
 
 
-def _cell(policy: PolicySet, column: str, places: Iterable[tuple[_Place, Question]]) -> Cell:
+def _cell(
+    policy: PolicySet, column: str, places: Iterable[tuple[_Place, Question]], names: Mapping[str, NamedCondition]
+) -> Cell:
     """Places that a grant or a condition names are told only where they differ from others of their depth."""
     roles = policy.roles
     told: list[Told] = []
     usual: dict[tuple[int, Nearness], Permission] = {}
     for place, question in sorted(places, key=lambda one: one[0].name is not None):
-        for nearness, names in _resolved_roles(roles, column, place):
-            permission = question.permission(names)
+        for nearness, held in _resolved_roles(roles, column, place):
+            permission = question.permission(held)
             everybody = question.permission({ANYONE})
             if nearness == "elsewhere" and everybody.verdict != "never" and same_permission(permission, everybody):
                 continue
@@ -118,7 +130,7 @@ def _cell(policy: PolicySet, column: str, places: Iterable[tuple[_Place, Questio
             elif kind in usual and same_permission(permission, usual[kind]):
                 continue
             told.append(Told(_where(roles, column, place, nearness), nearness, place.name is not None, permission))
-    return Cell(_text(roles, told, policy.conditions), tuple(told))
+    return Cell(_text(roles, told, names), tuple(told))
 
 
 def _resolved_roles(roles: RoleModel, column: str, place: _Place) -> Iterator[tuple[Nearness, frozenset[str]]]:

@@ -97,6 +97,7 @@ def sheet_by_person(
         columns,
         sections,
         lambda notes: [(one.name, one.text) for one in names_used(notes, policy.conditions)],
+        nothing=f"Nobody may do anything in {domain}.",
     )
 
 

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 
 from klausel.core.analysis.page_style import FILTER, PAGE_STYLE, html_words, table_start
 
@@ -21,7 +22,7 @@ class Sheet:
 
     A cell that begins with `when` or holds a `;` says more than fits: it becomes a number, and its text a note below, but not
     in a table that `is_in_full`.
-    `picture` is SVG for a page, which stands in it as it is.
+    `picture` is SVG for a page, which stands in it as it is. `nothing` is said in place of a table without rows.
     `legend` is asked for when all rows have been written, with the texts of all notes.
     """
 
@@ -33,6 +34,7 @@ class Sheet:
     legend: Callable[[list[str]], Iterable[tuple[str, str]]]
     is_in_full: bool = False
     picture: Callable[[], Iterable[str]] | None = None
+    nothing: str = "There is nothing to list."
 
 
 @dataclass
@@ -64,7 +66,8 @@ def as_table(sheet: Sheet) -> Iterator[str]:
     yield sheet.title
     yield from (f"{name}: {value}" for name, value in sheet.facts)
     yield from sheet.remarks
-    for heading, rows in sheet.sections:
+    said: list[str] = []
+    for heading, rows in _filled(sheet, said):
         yield ""
         short = [sheet.columns, *(tuple(map(notes.short, row)) for row in rows)]
         widths = [max(map(len, column)) for column in zip(*short, strict=True)]
@@ -72,6 +75,7 @@ def as_table(sheet: Sheet) -> Iterator[str]:
             yield heading
         for row in short:
             yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+    yield from (line for text in said for line in ("", text))
     yield from _after(sheet, notes, "{} {}".format, "{}: {}".format)
 
 
@@ -84,7 +88,8 @@ def as_markdown(sheet: Sheet) -> Iterator[str]:
     for remark in sheet.remarks:
         yield ""
         yield _markdown(remark)
-    for heading, rows in sheet.sections:
+    said: list[str] = []
+    for heading, rows in _filled(sheet, said):
         yield ""
         if heading:
             yield f"## {_markdown(heading)}"
@@ -93,6 +98,7 @@ def as_markdown(sheet: Sheet) -> Iterator[str]:
         yield "|---" * len(sheet.columns) + "|"
         for row in rows:
             yield f"| {' | '.join(_markdown(notes.short(cell)) for cell in row)} |"
+    yield from (line for text in said for line in ("", _markdown(text)))
     yield from _after(
         sheet,
         notes,
@@ -137,13 +143,15 @@ def as_html(sheet: Sheet) -> Iterator[str]:
     if sheet.picture is not None:
         svg = list(sheet.picture())
         yield from ("<h2>Roles</h2>", *svg) if svg else ()
-    for heading, rows in sheet.sections:
+    said: list[str] = []
+    for heading, rows in _filled(sheet, said):
         if heading:
             yield f"<h2>{html.escape(heading)}</h2>"
         yield f"{table_start(len(sheet.columns))}<thead>" + _html_row(sheet.columns, "th") + "</thead><tbody>"
         for row in rows:
             yield _html_row(map(notes.short, row), "td")
         yield "</tbody></table>"
+    yield from (f"<p>{html.escape(text)}</p>" for text in said)
     yield from _after(
         sheet,
         notes,
@@ -162,6 +170,18 @@ FORMATS: dict[str, Callable[[Sheet], Iterator[str]]] = {
     "json": as_json,
     "html": as_html,
 }
+
+
+def _filled(sheet: Sheet, said: list[str]) -> Iterator[tuple[str, Iterator[tuple[str, ...]]]]:
+    """The sections that have rows; where none has, `said` gets what stands in their place."""
+    is_empty = True
+    for heading, some in sheet.sections:
+        rows = iter(some)
+        for first in rows:
+            is_empty = False
+            yield heading, chain((first,), rows)
+    if is_empty and sheet.nothing:
+        said.append(sheet.nothing)
 
 
 def _after(

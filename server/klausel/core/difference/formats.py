@@ -68,9 +68,8 @@ def _text_lines(report: DifferenceReport, entry: Entry, paint: Paint) -> Iterato
     yield f"      {before} → {after}{how}"
     if entry.people:
         yield f"      people: {entry.people[0]}"
-        for sign, names in (("+", entry.people[0].who_gains), ("-", entry.people[0].who_loses)):
-            if names:
-                yield f"        {sign} {', '.join(map(shown, names))}"
+        for sign, names in entry.people[0].names:
+            yield f"        {sign} {', '.join(map(shown, names))}"
     for cause, words in entry.causes:
         origin = report.origins.get(cause)
         yield f"      {cause.source}: {words}" + (f" [{origin.told}]" if origin else "")
@@ -146,8 +145,8 @@ def _md_row(entry: Entry) -> str:
     ]
     if entry.people:
         told = str(entry.people[0])
-        for sign, names in (("+", entry.people[0].who_gains), ("-", entry.people[0].who_loses)):
-            told += f"; {sign} {', '.join(names)}" if names else ""
+        for sign, names in entry.people[0].names:
+            told += f"; {sign} {', '.join(names)}"
         cells.append(_md(told))
     return f"| {' | '.join(cells)} |"
 
@@ -211,10 +210,6 @@ def _html_row(report: DifferenceReport, entry: Entry) -> str:
         f"<td>{escaped(after)}{relation}</td>",
     ]
     if entry.people:
-        names = [
-            f"<div>{sign} {escaped(', '.join(some))}</div>"
-            for sign, some in (("+", entry.people[0].who_gains), ("-", entry.people[0].who_loses))
-            if some
-        ]
+        names = [f"<div>{sign} {escaped(', '.join(some))}</div>" for sign, some in entry.people[0].names]
         cells.append(f"<td>{escaped(str(entry.people[0]))}{''.join(names)}</td>")
     return f"<tr>{''.join(cells)}</tr>"

@@ -13,7 +13,7 @@ from klausel.core.analysis.matrix_table import Facts, lines_of, questions_in, ro
 from klausel.core.analysis.permission import NEVER
 from klausel.core.analysis.table import Sheet
 from klausel.core.decisions.effective_roles import NOBODY, EffectiveRoles
-from klausel.core.policy.policy_set import PolicySet
+from klausel.core.policy.policy_set import NamedCondition, PolicySet
 from klausel.core.policy.roles import ANYONE
 from klausel.core.terms.identifiers import split_subject_key
 
@@ -30,17 +30,19 @@ def sheet_of_changes(before: PolicySet, after: PolicySet, facts: Facts, holders:
 
     With `holders` each row says how many people it concerns.
     """
-    old = {(row.resource_type, row.action): row for row in matrix_rows(before)}
-    new = {(row.resource_type, row.action): row for row in matrix_rows(after)}
+    columns = tuple(dict.fromkeys((*columns_of(after), *columns_of(before))))
+    names = _alike(before, after)
+    old, new = (
+        {(row.resource_type, row.action): row for row in matrix_rows(policy, (columns, names))} for policy in (before, after)
+    )
     changes: list[tuple[str, ...]] = []
     for thing in dict.fromkeys((*new, *old)):
-        for column in dict.fromkeys((*columns_of(after), *columns_of(before))):
+        for column in columns:
             was, now = _cell_in(old.get(thing), column), _cell_in(new.get(thing), column)
             if not same_cell(was, now):
                 lines = lines_of(new[thing].grants if thing in new else ())
                 people = () if holders is None else (_people_cell(holders(*thing, column)),)
                 changes.append((*thing, column, was.text if was else "no", now.text if now else "no", lines, *people))
-    names = {**before.conditions, **after.conditions}
     return Sheet(
         "What changed in who may do what",
         facts,
@@ -48,7 +50,14 @@ def sheet_of_changes(before: PolicySet, after: PolicySet, facts: Facts, holders:
         ("resource type", "action", "role", "before", "now", "lines now", *(() if holders is None else ("people",))),
         [("", changes)] if changes else (),
         lambda notes: [(one.name, one.text) for one in names_used(notes, names)],
+        nothing="",
     )
+
+
+def _alike(before: PolicySet, after: PolicySet) -> dict[str, NamedCondition]:
+    """The named conditions that mean one thing: what a name means otherwise now is written out, or the change were hidden."""
+    both = {**before.conditions, **after.conditions}
+    return {name: one for name, one in both.items() if before.conditions.get(name, one).tree == one.tree}
 
 
 def _concerned(changes: Sequence[tuple[str, ...]], are_counted: bool) -> str:
@@ -83,7 +92,7 @@ def sheet_of_personal_changes(
     `people` are those of before and of now, each sorted by subject. What changed for everybody is told of `anyone` alone.
     """
     sides = (questions_in(before, domain), questions_in(after, domain))
-    names = {**before.conditions, **after.conditions}
+    names = _alike(before, after)
 
     def rows() -> Iterator[tuple[str, ...]]:
         for asked in dict.fromkeys((*sides[1], *sides[0])):
@@ -110,7 +119,7 @@ def sheet_of_personal_changes(
         of_all = [NEVER if question is None else question.permission({ANYONE}, subject) for question in questions]
         if subject is not None and same_permission(was, of_all[0]) and same_permission(now, of_all[1]):
             return
-        words = verdict_in_words(was, before.conditions), verdict_in_words(now, after.conditions)
+        words = verdict_in_words(was, names), verdict_in_words(now, names)
         yield (key, *asked, *words, *(roles_held(effective_roles, domain) for effective_roles in resolved_roles))
 
     return Sheet(
@@ -120,6 +129,7 @@ def sheet_of_personal_changes(
         ("subject", "resource type", "action", "before", "now", "roles before", "roles now"),
         [("", rows())],
         lambda notes: [(one.name, one.text) for one in names_used(notes, names)],
+        nothing="Nothing changed.",
     )
 
 

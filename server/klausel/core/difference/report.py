@@ -50,16 +50,34 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """How many people gain and lose by a change in at least one place and case, and who, where names were asked for."""
+    """How many people gain and lose by a change in at least one place and case, and who, where names were asked for.
+
+    Groups are counted beside them: what a group gains, its members gain, each of whom is counted already.
+    """
 
     gain: int
     lose: int
+    groups_gain: int = 0
+    groups_lose: int = 0
     who_gains: tuple[str, ...] = ()
     who_loses: tuple[str, ...] = ()
+    which_groups_gain: tuple[str, ...] = ()
+    which_groups_lose: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        parts = [f"{number} {word}" for number, word in ((self.gain, "gain"), (self.lose, "lose")) if number]
-        return ", ".join(parts) or "nobody"
+        people = [f"{number} {word}" for number, word in ((self.gain, "gain"), (self.lose, "lose")) if number]
+        groups = [
+            f"{counted(number, 'group')} {f'{word}s' if number == 1 else word}"
+            for number, word in ((self.groups_gain, "gain"), (self.groups_lose, "lose"))
+            if number
+        ]
+        return "; ".join([", ".join(people) or "nobody", *([", ".join(groups)] if groups else [])])
+
+    @property
+    def names(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """Who gains (`+`) and who loses (`-`), groups included; what is empty is left out."""
+        sides = ("+", self.which_groups_gain + self.who_gains), ("-", self.which_groups_lose + self.who_loses)
+        return tuple((sign, some) for sign, some in sides if some)
 
 
 @dataclass(frozen=True)
@@ -354,5 +372,9 @@ def _people(people: People | None) -> dict[str, object] | None:
             "lose": people.lose,
             "who_gains": list(people.who_gains),
             "who_loses": list(people.who_loses),
+            "groups_gain": people.groups_gain,
+            "groups_lose": people.groups_lose,
+            "which_groups_gain": list(people.which_groups_gain),
+            "which_groups_lose": list(people.which_groups_lose),
         }
     )

@@ -7,6 +7,9 @@ import unicodedata
 
 SHORTEST_NAME = 5
 SHORTEST_PART = 3
+_KEYS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
+_SAME_SOUND = ({"c", "k"}, {"s", "z"}, {"i", "y"}, {"y", "z"})
+"""Letters that are taken for each other; y and z change their places between keyboards."""
 _DOT = re.compile(r"\.")
 _PARTS = re.compile(r"[_\-:/.]")
 
@@ -39,6 +42,26 @@ def is_similar(one: str, other: str, shortest: int = SHORTEST_NAME) -> bool:
         return max(len(one), len(other)) >= shortest
     names, parts = _apart(one_folded, other_folded, _DOT), _apart(one_folded, other_folded, _PARTS)
     return names >= shortest and parts >= SHORTEST_PART
+
+
+def is_slip(one: str, other: str) -> bool:
+    """Whether names that look alike also differ as by a slip of a finger, not as two words do (`watch` and `patch`)."""
+    one, other = folded_name(one), folded_name(other)
+    start = _length_in_common(one, other)
+    end = _length_in_common(one[start:][::-1], other[start:][::-1])
+    middle = one[start : len(one) - end], other[start : len(other) - end]
+    if one == other or any(_PARTS.search(part) for part in middle):
+        return True
+    if start == 0 or min(len(one), len(other)) < SHORTEST_NAME:
+        return False
+    return not (len(middle[0]) == len(middle[1]) == 1) or _are_taken_for_each_other(*middle)
+
+
+def _are_taken_for_each_other(one: str, other: str) -> bool:
+    """Whether two letters lie side by side on a keyboard, or sound alike."""
+    spots = [(row, keys.index(letter)) for letter in (one, other) for row, keys in enumerate(_KEYS) if letter in keys]
+    near = len(spots) == 2 and abs(spots[0][0] - spots[1][0]) <= 1 and abs(spots[0][1] - spots[1][1]) <= 1
+    return near or {one, other} in _SAME_SOUND
 
 
 def _apart(one: str, other: str, signs: re.Pattern[str]) -> int:

@@ -66,6 +66,14 @@ class Survey:
         yield from self._people_in
 
     @cached_property
+    def limited_to_names_of_levels(self) -> Mapping[tuple[str, Place], None]:
+        """The grants and invariants that are limited to a domain with the name of a level: the domain, and where it stands."""
+        named = {level.name for level in self.policy.roles.levels if level.constant != level.name}
+        limited = [(grant.scope.domain, grant.place) for grant in self.policy.grants]
+        limited += [(invariant.scope.domain, invariant.place) for invariant in self.policy.invariants]
+        return {(domain, place): None for domain, place in limited if domain in named}
+
+    @cached_property
     def holdable_levels(self) -> frozenset[str]:
         """The levels with a role that somebody can hold: one that needs no role above, or finds one there."""
         found: set[str] = set()

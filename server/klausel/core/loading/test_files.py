@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -13,7 +13,7 @@ from klausel.core.loading.file_schema import TEST, TESTS
 from klausel.core.loading.json_values import read_properties
 from klausel.core.loading.property_checks import check_values
 from klausel.core.loading.test_people import Person, read_person, read_resource
-from klausel.core.policy.policy_test import Expectation, PolicyTest, grant_text
+from klausel.core.policy.policy_test import Expectation, PlacesSent, PolicyTest, grant_text
 from klausel.core.terms.problem import Place
 from klausel.core.terms.request import NOW, Action, Request, Resource, Subject, asked_at
 from klausel.core.text.yaml_nodes import Fields, Items, Node, Text
@@ -27,12 +27,12 @@ MOST_QUESTIONS = 500_000
 
 @dataclass(frozen=True, slots=True)
 class _Cast:
-    """What the tests of a file may name; `named_*` also hold what has a problem, reported already."""
+    """What the tests of a file may name; `named_*` also hold what has a problem, reported already, with where it says what."""
 
     people: Mapping[str, Person]
     resources: Mapping[str, Resource]
-    named_people: Collection[str]
-    named_resources: Collection[str]
+    named_people: Mapping[str, Mapping[str, Place]]
+    named_resources: Mapping[str, Mapping[str, Place]]
 
 
 @dataclass(slots=True)
@@ -44,6 +44,7 @@ class _Asked:
     actions: list[str] | None = None
     context: Mapping[str, object] = field(default_factory=dict)
     action_properties: Mapping[str, object] = field(default_factory=dict)
+    sent_at: PlacesSent = field(default_factory=dict)
     now: datetime | None = None
 
     def request(self, subject: Subject, action: str, resource: Resource) -> Request:
@@ -80,18 +81,23 @@ def read_tests(root: Fields, vocabulary: Vocabulary, problems: ProblemList) -> I
 def _cast(root: Fields, vocabulary: Vocabulary, problems: ProblemList) -> _Cast:
     people: dict[str, Person] = {}
     resources: dict[str, Resource] = {}
-    named_people, named_resources = [], []
+    named_people, named_resources = {}, {}
     for name, node in problems.entries(root.get("people"), "people"):
-        named_people.append(name.value)
+        named_people[name.value] = _places_in(node)
         person = read_person(name, node, vocabulary, problems)
         if person is not None:
             people[name.value] = person
     for name, node in problems.entries(root.get("resources"), "resources"):
-        named_resources.append(name.value)
+        named_resources[name.value] = _places_in(node)
         resource = read_resource(name, node, vocabulary, problems)
         if resource is not None:
             resources[name.value] = resource
     return _Cast(people, resources, named_people, named_resources)
+
+
+def _places_in(node: Node | None) -> Mapping[str, Place]:
+    """Where each key of an entry stands."""
+    return {key.value: key.place for key, _ in node.entries} if isinstance(node, Fields) else {}
 
 
 class _Reader:
@@ -144,6 +150,11 @@ class _Reader:
             resource = self._cast.resources[resource_name]
             for person_name in asked.people:
                 person = self._cast.people[person_name]
+                sent_at = {
+                    "subject": self._cast.named_people[person_name],
+                    "resource": self._cast.named_resources[resource_name],
+                    **asked.sent_at,
+                }
                 for action in self._actions_asked(asked, resource_name):
                     pair = (person_name, action)
                     grant = deciding.get(pair)
@@ -157,6 +168,7 @@ class _Reader:
                         grant_text(grant.value) if grant else None,
                         named.place if named else place,
                         person.is_forbidden,
+                        sent_at,
                     )
 
     def _asked(self, fields: Fields, kind: str) -> _Asked:
@@ -184,6 +196,7 @@ class _Reader:
             asked.action_properties = read_properties(of_action, self._problems)
         if context is not None or of_action is not None or fields.get("undeclared") is not None:
             self._check_sent(fields, context, of_action, asked)
+        asked.sent_at = {"context": _places_in(context), "action": _places_in(of_action)}
         asked.now = self._now(fields.get("now"))
         return asked
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from klausel.core.terms.problem import Place
 from klausel.core.terms.request import Request
+
+PlacesSent = Mapping[str, Mapping[str, Place]]
+"""Where each property of a request is written, by whose it is (`subject`, `resource`, `action`, `context`) and its name."""
 
 Held = tuple[tuple[str, str], ...]
 """Role assignments of one subject, as (role, domain)."""
@@ -16,7 +20,7 @@ class Expectation:
     """One expected answer: the question, the roles of who asks, and the names that the test file gives to both.
 
     `decided_by` is the text of the grant that must have decided, None where any may. `is_forbidden` when the rules forbid
-    the role assignments, at least to somebody who is alone.
+    the role assignments, at least to somebody who is alone. `sent_at` says where the properties of the request are written.
     """
 
     person: str
@@ -27,11 +31,16 @@ class Expectation:
     decided_by: str | None
     place: Place
     is_forbidden: bool = False
+    sent_at: PlacesSent = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def action(self) -> str:
         """The action asked about."""
         return self.request.action.name
+
+    def place_of(self, root: str, name: str) -> Place:
+        """Where a property of the request is written; the place of the expectation where that is not known."""
+        return self.sent_at.get(root, {}).get(name, self.place)
 
     @property
     def question(self) -> tuple[str, str]:

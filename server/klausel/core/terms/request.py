@@ -45,6 +45,17 @@ class Request(NamedTuple):
     context: Mapping[str, object] = NO_PROPERTIES
 
 
+def sent_with(request: Request) -> tuple[tuple[str, Mapping[str, object]], ...]:
+    """The properties that a request sends, by whose they are, as conditions name it."""
+    subject, action, resource, context = request
+    return (
+        ("subject", subject.properties),
+        ("action", action.properties),
+        ("resource", resource.properties),
+        ("context", context),
+    )
+
+
 def read_request(said: Mapping[str, Any]) -> Request:
     """The request that a JSON object says as AuthZEN has it, its values as they are: nothing of them is checked.
 

@@ -45,6 +45,7 @@ from klausel.storage.assignments.store_answers import (
 )
 from klausel.storage.change_log.writer import head_of, log_stored_rows
 from klausel.storage.sql.database import explained_errors, is_in_memory, make_engine, write_transaction
+from klausel.storage.sql.indexes import index_names
 from klausel.storage.sql.revisions import SUBJECTS_IN_LOG_ENTRY, StoreChange, log_change, own_write, revision_now
 from klausel.storage.sql.steps import in_steps
 from klausel.storage.sql.tables import LASTING, MEMBERSHIP, NOT_LASTING, TIMED, CasbinRule, LogRow
@@ -408,7 +409,8 @@ def _drop_slow_indexes(connection: Connection, read: int) -> list[Index]:
         assert isinstance(table, Table)
         few = text(f"SELECT count(*) FROM (SELECT 1 FROM {table.name} LIMIT :few) AS first_rows")
         if read >= ROWS_PER_STEP and connection.execute(few, {"few": limit}).scalar_one() < limit:
-            indexes = [index for index in table.indexes if not (index.unique and is_sqlite)]
+            known = index_names(connection, table.name)
+            indexes = [index for index in table.indexes if index.name in known and not (index.unique and is_sqlite)]
             slow += sorted(indexes, key=lambda index: str(index.name))
     for index in slow:
         index.drop(connection)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Engine, Text, and_, case, false, literal, null, or_, select, true
+from sqlalchemy import ColumnElement, Connection, Engine, Select, Text, and_, case, false, literal, null, or_, select, true
 
 from klausel.core.conditions.tree import Attribute, Call, Comparison, Literal, literals_of
 from klausel.core.conditions.values import Scalar
@@ -36,42 +36,91 @@ from klausel.storage.sql.tables import Entity as Row
 FIRST_ENTITIES = 100
 MOST_LOOKED_FOR = 8
 MOST_A_QUERY = 1_000
+FIRST_LOOKED_AT = 400
+MOST_LOOKED_AT = 4_000
+"""Where no index leads to what is wanted, so many are looked at by one query: some tenths of a second at most."""
 _WITH_JSON = ("sqlite", "postgresql")
 
 
 def entities_wanted(
     engine: Engine, roles: RoleModel, wanted: Wanted, after: str = "", at_first: int = FIRST_ENTITIES
 ) -> Iterator[Entity]:
+    """All that `steps_of_wanted` finds."""
+    for step in steps_of_wanted(engine, roles, wanted, after, at_first):
+        yield from step.entities
+
+
+class Step(NamedTuple):
+    """Some entities in order, and the id up to which there are no others; None at the end."""
+
+    entities: list[Entity]
+    passed: str | None
+
+
+def steps_of_wanted(
+    engine: Engine, roles: RoleModel, wanted: Wanted, after: str = "", at_first: int = FIRST_ENTITIES
+) -> Iterator[Step]:
     """All stored entities that the filter takes, behind an id, by code points of their ids; and perhaps some more.
 
-    More come where a condition has no exact meaning in SQL, so ask about each. Read in steps that grow from `at_first`.
-    Raises StorageError.
+    More come where a condition has no exact meaning in SQL, so ask about each. Read in steps that grow from `at_first`, each of
+    which looks at no more than `MOST_LOOKED_AT`, however few of these are wanted. Raises StorageError.
     """
     if wanted.filter is False or not is_printable(wanted.type):
         return
     condition = _condition(engine, roles, wanted)
-    query = select(*ENTITY_COLUMNS).where(*_of_type(wanted), condition).order_by(Row.id)
+    query = select(*ENTITY_COLUMNS).where(*_of_type(wanted), condition)
+    window = _Window(query, _of_type(wanted), after, at_first)
     narrow: Narrowed | None = None
-    is_first, is_last, size = True, False, at_first
+    is_first, is_last = True, False
     while not is_last:
         # One connection for all that is asked before something is given, and none while somebody looks at that.
         with reading_by_index(engine) as connection:
             if is_first:
                 found, is_first = narrowed(connection, roles, wanted, after, at_first), False
                 if isinstance(found, InOneDomain):
-                    query = query.where(Rarely(Row.domain == found.domain))
+                    window.keep_to(Rarely(Row.domain == found.domain), Row.domain == found.domain)
                 else:
                     narrow = found
             if narrow is not None:
                 ids = narrow.take(connection)
-                rows = connection.execute(query.where(_is_one_of(connection, ids))).all() if ids else []
-                is_last = narrow.is_over
+                rows = connection.execute(window.query.where(_is_one_of(connection, ids))).all() if ids else []
+                passed = None if narrow.is_over else ids[-1]
             else:
-                rows = connection.execute(query.where(Row.id > after).limit(size)).all()
-                is_last = len(rows) < size
-        yield from (Entity.of_stored(*row) for row in rows)
-        if narrow is None and rows:
-            after, size = rows[-1][2], min(2 * size, MOST_A_QUERY)
+                rows, passed = window.read(connection)
+            is_last = passed is None
+        yield Step([Entity.of_stored(*row) for row in rows], passed)
+
+
+class _Window:
+    """Reads what is wanted from one id to another, looking at a bounded number of entities each time."""
+
+    def __init__(
+        self, query: Select[*tuple[Any, ...]], among: tuple[ColumnElement[bool], ...], after: str, at_first: int
+    ) -> None:
+        self.query = query.order_by(Row.id)
+        self._among = tuple(among)
+        self._after = after
+        self._most = at_first
+        self._size = FIRST_LOOKED_AT
+
+    def keep_to(self, condition: Condition, among: ColumnElement[bool]) -> None:
+        """Looks only among some, which an index has in the order of their ids."""
+        self.query = self.query.where(condition)
+        self._among = (*self._among, among)
+
+    def read(self, connection: Connection) -> tuple[Sequence[Any], str | None]:
+        """The next rows, and the id up to which all are read; None at the end."""
+        behind = select(Row.id).where(*self._among, Row.id > self._after).order_by(Row.id)
+        last = connection.execute(behind.offset(self._size - 1).limit(1)).scalar()
+        query = self.query.where(Row.id > self._after)
+        if last is not None:
+            query = query.where(Row.id <= last)
+        rows = connection.execute(query.limit(self._most)).all()
+        if len(rows) == self._most:
+            last = rows[-1][2]
+        self._after = last or ""
+        self._most, self._size = min(2 * self._most, MOST_A_QUERY), min(3 * self._size, MOST_LOOKED_AT)
+        return rows, last
 
 
 def _is_one_of(connection: Connection, ids: list[str]) -> Condition:

@@ -32,6 +32,7 @@ from sqlalchemy import (
 from klausel.core.policy.assignment import Assignment
 from klausel.core.terms.identifiers import is_printable
 from klausel.storage.sql.database import reading, writing
+from klausel.storage.sql.indexes import add_missing_indexes
 from klausel.storage.sql.rows import COLUMNS
 from klausel.storage.sql.steps import in_steps
 from klausel.storage.sql.tables import CasbinRule
@@ -113,16 +114,12 @@ def prepare(engine: Engine) -> None:
             _METADATA.create_all(connection)
 
 
-def add_missing_indexes(engine: Engine) -> None:
+def add_indexes_of_provisioned(engine: Engine) -> None:
     """Makes the indexes that tables of provisioned people and groups of an earlier version lack, where there are any."""
     if not is_there(engine):
         return
     with writing(engine, None) as connection:
-        for table in _METADATA.sorted_tables:
-            known = {index["name"] for index in inspect(connection).get_indexes(table.name)}
-            for index in sorted(table.indexes, key=lambda one: str(one.name)):
-                if index.name not in known:
-                    index.create(connection)
+        add_missing_indexes(connection, _METADATA.sorted_tables)
 
 
 def find(connection: Connection, account: str, kind: Kind, by: Found, value: str) -> Provisioned | None:

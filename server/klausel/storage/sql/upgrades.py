@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, inspect
 
+from klausel.storage.sql.indexes import add_missing_indexes, index_names
 from klausel.storage.sql.property_index import index_what_is_stored
 from klausel.storage.sql.revisions import own_write
 from klausel.storage.sql.tables import (
@@ -32,6 +33,7 @@ def bring_up_to_date(connection: Connection, found: int) -> None:
     if found <= _VERSION_WITHOUT_ENTITIES:
         Base.metadata.create_all(connection, _ENTITY_TABLES, checkfirst=False)
     index_what_is_stored(connection)
+    add_missing_indexes(connection, Base.metadata.sorted_tables)
 
 
 def _add_times(connection: Connection, found: int) -> None:
@@ -71,8 +73,8 @@ def _make_rows_anew(connection: Connection) -> None:
     """SQLite cannot change what a table checks, so another takes its place; triggers go with the old one."""
     table = Base.metadata.tables[CasbinRule.__tablename__]
     old = f"{table.name}_before"
-    for index in inspect(connection).get_indexes(table.name):
-        connection.exec_driver_sql(f"DROP INDEX {index['name']}")
+    for name in sorted(index_names(connection, table.name)):
+        connection.exec_driver_sql(f"DROP INDEX {name}")
     triggers = "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = ?"
     for (name,) in connection.exec_driver_sql(triggers, (table.name,)).all():
         connection.exec_driver_sql(f'DROP TRIGGER "{name}"')
@@ -92,7 +94,3 @@ def _change_rows(connection: Connection) -> None:
         connection.exec_driver_sql("UPDATE casbin_rule SET v3 = NULL, v4 = NULL WHERE v3 IS NOT NULL OR v4 IS NOT NULL")
     connection.exec_driver_sql(f"ALTER TABLE {table.name} DROP CONSTRAINT {ROW_CHECK_NAME}")
     connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD CONSTRAINT {ROW_CHECK_NAME} CHECK ({ROW_CHECK})")
-    known = {index["name"] for index in inspect(connection).get_indexes(table.name)}
-    for index in table.indexes:
-        if index.name not in known:
-            index.create(connection)

@@ -9,22 +9,24 @@ depends on an attribute which nobody sends is a deny.
     owner_is_self: resource.owner == subject.id
     creator_is_self: resource.creater == subject.id     # and resource.creator elsewhere
 
-Not reported: two actions of one type (`watch`, `patch`); names under five letters, unless they differ only in case; digits
-(`step_1`, `step_2`); and where the part that differs has one or two letters (`view_a`, `view_b`).
+Not reported: two actions of one type, of several types each, or that no slip of a finger makes of each other (`watch`,
+`patch`); names under five letters, unless they differ only in case; digits (`step_1`, `step_2`); and where the part that
+differs has one or two letters (`view_a`, `view_b`).
 
 If both are meant: `# klausel: off similar-names because <reason>` behind the line or above it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 
 from klausel.core.conditions.tree import Attribute, Comparison, atoms, attributes_of, literals_of, terms_of
-from klausel.core.lint.similarity import is_similar, spellings
+from klausel.core.lint.similarity import is_similar, is_slip, spellings
 from klausel.core.lint.survey import Survey, warning
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.terms.problem import Place, Problem
+from klausel.core.terms.request import sent_with
 
 ID = "similar-names"
 Names = Mapping[str, Place]
@@ -41,30 +43,39 @@ def find(survey: Survey) -> Iterator[Problem]:
     yield from _look_alike("role", {role.name: role.place for role in policy.roles.roles.values()})
     yield from _look_alike("resource type", {declared.name: declared.place for declared in policy.resource_types.values()})
     yield from _look_alike("condition", {condition.name: condition.place for condition in policy.conditions.values()})
-    lists = [declared.actions for declared in policy.resource_types.values()]
-    yield from _look_alike("action", actions, in_one_list=lists)
+    yield from _look_alike("action", actions, are_both_meant=_actions_that_are_both_meant(policy))
     attributes, values = _in_conditions(survey)
     sent_attributes, sent_values = _in_tests(survey)
     yield from _look_alike("attribute", attributes, sent_attributes)
     for attribute, compared in values.items():
         yield from _look_alike(f"value of {attribute}", compared, sent_values.get(attribute, {}), '"{}"')
-    yield from _domains_named_like_levels(policy)
+    yield from _domains_named_like_levels(survey)
     for level in policy.roles.levels:
         if level.named_by and level.named_by != level.name and is_similar(level.named_by, level.name):
             message = f"level {level.name} is named_by {level.named_by}, which looks like it"
             yield warning(level.place, ID, message, "write them alike if requests do")
 
 
-def _domains_named_like_levels(policy: PolicySet) -> Iterator[Problem]:
+def _domains_named_like_levels(survey: Survey) -> Iterator[Problem]:
     """A finding for each entry that is limited to a domain with the name of a level, where all of that level are meant."""
-    levels = policy.roles.levels
-    named = {level.name for level in levels if level.constant != level.name}
-    limited = [(grant.scope.domain, grant.place) for grant in policy.grants]
-    limited += [(invariant.scope.domain, invariant.place) for invariant in policy.invariants]
-    for domain, place in dict.fromkeys(limited):
-        if domain in named:
-            message = f"in: {domain} is the one {levels[0].name} called so, and {domain} is also the name of a level"
-            yield warning(place, ID, message, f"write the id of the {domain} that is meant")
+    for domain, place in survey.limited_to_names_of_levels:
+        above = survey.policy.roles.levels[0].name
+        message = f"in: {domain} is the one {above} called so, and {domain} is also the name of a level"
+        yield warning(place, ID, message, f"write the id of the {domain} that is meant")
+
+
+def _actions_that_are_both_meant(policy: PolicySet) -> Callable[[str, str], bool]:
+    """Whether two actions that look alike are none written wrong: who declares them, or how they differ, tells."""
+    types_of: dict[str, set[str]] = {}
+    for declared in policy.resource_types.values():
+        for action in declared.actions:
+            types_of.setdefault(action, set()).add(declared.name)
+
+    def are_both_meant(one: str, other: str) -> bool:
+        types, others = types_of[one], types_of[other]
+        return bool(types & others) or (len(types) > 1 and len(others) > 1) or not is_slip(one, other)
+
+    return are_both_meant
 
 
 def _look_alike(
@@ -72,27 +83,25 @@ def _look_alike(
     names: Names,
     in_tests: Names = MappingProxyType({}),
     form: str = "{}",
-    in_one_list: Sequence[Collection[str]] = (),
+    are_both_meant: Callable[[str, str], bool] = lambda *_: False,
 ) -> Iterator[Problem]:
-    """A finding for each name that is similar to one before it, or, when no test has it, to one that a test has.
-
-    Names that stand `in_one_list` are meant both.
-    """
-    for name, other in _similar({**in_tests, **names}, names, in_tests):
-        if any(name in together and other in together for together in in_one_list):
-            continue
+    """A finding for each name that is similar to one before it, or, when no test has it, to one that a test has."""
+    for name, other in _similar({**in_tests, **names}, names, in_tests, are_both_meant):
         place = names.get(other) or in_tests[other]
         message = f"{kind} {form.format(name)} looks like {form.format(other)} ({place})"
         yield warning(names[name], ID, message, "if one is meant, write it alike; else choose names that differ more")
 
 
-def _similar(everything: Names, names: Names, in_tests: Names) -> Iterator[tuple[str, str]]:
-    """Each of the names with the first similar one. Similar ones share what is left when one letter is taken out."""
+def _similar(
+    everything: Names, names: Names, in_tests: Names, are_both_meant: Callable[[str, str], bool]
+) -> Iterator[tuple[str, str]]:
+    """Each of the names with the first similar one that is not meant, too: they share what is left without one letter."""
     shorter: dict[str, list[str]] = {}
     order = {name: number for number, name in enumerate(everything)}
     for name in order:
         variants = spellings(name)
         near = {other for variant in variants for other in shorter.get(variant, ()) if is_similar(name, other)}
+        near = {other for other in near if not are_both_meant(name, other)}
         if name in in_tests:
             near &= names.keys()
         similar = min(near, key=order.__getitem__, default=None)
@@ -130,26 +139,21 @@ def _in_tests(survey: Survey) -> tuple[dict[str, Place], dict[str, dict[str, Pla
     """The attributes that the requests of tests carry, and the texts that each has, with where each stands first."""
     attributes: dict[str, Place] = {}
     values: dict[str, dict[str, Place]] = {}
-    for root, properties, place in _sent_in_tests(survey):
-        for key, value in properties.items():
-            name = str(Attribute(root, (key,)))
-            attributes.setdefault(name, place)
-            if isinstance(value, str):
-                values.setdefault(name, {}).setdefault(value, place)
+    for root, name, value, place in _sent_in_tests(survey):
+        attribute = str(Attribute(root, (name,)))
+        attributes.setdefault(attribute, place)
+        if isinstance(value, str):
+            values.setdefault(attribute, {}).setdefault(value, place)
     return attributes, values
 
 
-def _sent_in_tests(survey: Survey) -> Iterator[tuple[str, Mapping[str, object], Place]]:
-    """The properties that tests send, each once, where they are sent first: many tests share those of one person."""
+def _sent_in_tests(survey: Survey) -> Iterator[tuple[str, str, object, Place]]:
+    """The properties that tests send, with where: those of one person or thing once, for many tests share them."""
     seen: set[int] = set()
     for test in survey.tests:
         for expectation in test.expectations:
-            request, place = expectation.request, expectation.place
-            for root, properties in (
-                ("subject", request.subject.properties),
-                ("resource", request.resource.properties),
-                ("context", request.context),
-            ):
+            for root, properties in sent_with(expectation.request):
                 if id(properties) not in seen:
                     seen.add(id(properties))
-                    yield root, properties, place
+                    for name, value in properties.items():
+                        yield root, name, value, expectation.place_of(root, name)

@@ -15,8 +15,8 @@ named.
         in: acme/suport         # and in the tests: acme/support
 
 A place that is called like a word for all of them or for none (`all`, `everywhere`, `no`, `off`) and where nobody is, is
-reported, too: it means the one place of that name. So is one with the name of a level in it (`acme/workspace`), and one of the
-top level that is called like a resource type: columns of CSV that were swapped.
+reported, too: it means the one place of that name. So is one with the name of a level in it (`acme/workspace`), or of the
+property that names the level, and one of the top level that is called like a resource type: columns of CSV that were swapped.
 
 Not reported: a place in which, or above which, one of those domains lies; digits (`team1`, `team2`); and ids under four
 letters, unless they differ only in case.
@@ -54,7 +54,8 @@ def find(survey: Survey) -> Iterator[Problem]:
     odd = {written: found for written, _ in limited if (found := _word_as_place(written, survey.policy)) is not None}
     people_in = {domain for domain, _ in survey.domains()} if odd else set()
     for written, place in limited:
-        if written in odd and not any(_is_inside(one, written) for one in people_in):
+        is_said = (written, place) in survey.limited_to_names_of_levels
+        if written in odd and not is_said and not any(_is_inside(one, written) for one in people_in):
             yield warning(place, ID, *odd[written])
     near, inhabited = _nearest({start for written, _ in limited for start in _starts(written)}, survey.domains())
     seen = _Seen()
@@ -85,12 +86,14 @@ def _word_as_place(written: str, policy: PolicySet) -> tuple[str, str] | None:
     if any(part.casefold() in _NO_NAMES for part in written.split("/")):
         message = f'"{written}" is one place by that name, and nobody is there'
         return message, "name the places that are meant, or name this one in a policy test"
-    level = next(
-        (one for one in policy.roles.levels if one.name in written.split("/")[1:] and one.constant != one.name), None
-    )
-    if level is not None:
-        message = f'"{level.name}" in "{written}" is the one place called so, and also the name of a level'
-        return message, f"write the id of the {level.name} that is meant, or * for every one; or name it in a policy test"
+    for level in policy.roles.levels:
+        for name in {level.name, level.named_by or level.name} & set(written.split("/")) - {level.constant}:
+            also = "the name of a level" if name == level.name else f"the property that names the {level.name}"
+            message = f'"{name}" in "{written}" is the one place called so, and also {also}'
+            return (
+                message,
+                f"write the id of the {level.name} that is meant, or * for every one; or name it in a policy test",
+            )
     if written in policy.resource_types and policy.roles.level_named(written) is None:
         message = f'"{written}" is a resource type, and as a place it is the one {policy.roles.levels[0].name} of that name'
         return message, "write the place before the resource type, * for everywhere; or name it in a policy test"

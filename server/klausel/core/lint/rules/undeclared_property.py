@@ -28,6 +28,7 @@ from klausel.core.lint.survey import Survey, warning
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.policy.properties import Declarations, NoProperty
 from klausel.core.terms.problem import Place, Problem
+from klausel.core.terms.request import sent_with
 
 ID = "undeclared-property"
 
@@ -58,15 +59,12 @@ def _sent(survey: Survey) -> Iterator[tuple[Place, str, Attribute]]:
     seen = set()
     for test in survey.tests:
         for expectation in test.expectations:
-            subject, _, resource, context = expectation.request
-            for root, properties in (
-                ("subject", subject.properties),
-                ("resource", resource.properties),
-                ("context", context),
-            ):
+            resource = expectation.request.resource
+            for root, properties in sent_with(expectation.request):
                 if (resource.type, id(properties)) not in seen:
                     seen.add((resource.type, id(properties)))
-                    yield from ((expectation.place, resource.type, Attribute(root, (name,))) for name in properties)
+                    for name in properties:
+                        yield expectation.place_of(root, name), resource.type, Attribute(root, (name,))
 
 
 def _is_undeclared(declarations: Declarations, attribute: Attribute) -> bool:
