@@ -61,7 +61,7 @@ class OpenFile:
                 self._known[path] = found
 
     def forget(self) -> None:
-        """Begins anew, once all connections are closed."""
+        """Forgets what was open, once all connections are closed."""
         with self._lock:
             self._known = {}
             self._looks_at = 0.0
