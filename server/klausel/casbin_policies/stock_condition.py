@@ -28,6 +28,7 @@ from klausel.core.policy.policy_set import Effect
 from klausel.core.policy.properties import Declarations, NoProperty, kind_of_type
 
 FieldOf = Callable[[Attribute], str]
+_OTHER = {"==": "!=", "!=": "==", "&&": "||", "||": "&&"}
 
 
 class NotSpelled(Exception):
@@ -39,9 +40,7 @@ def spelled(condition: Condition, effect: Effect, kinds: Mapping[Attribute, Fiel
     if isinstance(condition, AllOf | AnyOf):
         parts = [spelled(part, effect, kinds, field_of) for part in condition.parts]
         return _joined("&&" if isinstance(condition, AllOf) else "||", parts)
-    if effect == "allow":
-        return _certain(condition, kinds, field_of)
-    return _possible(condition, kinds, field_of)
+    return _spelled_atom(condition, effect, kinds, field_of)
 
 
 def kinds_in(condition: Condition, declarations: Declarations) -> dict[Attribute, FieldKind]:
@@ -110,38 +109,33 @@ def _note(kinds: dict[Attribute, FieldKind], attribute: Attribute, kind: str, at
         raise NotSpelled(f'"{atom}" compares "{attribute}", which is a text here and true or false there')
 
 
-def _certain(atom: Atom, kinds: Mapping[Attribute, FieldKind], field_of: FieldOf) -> str:
-    """Holds just where the atom is true."""
+def _spelled_atom(atom: Atom, effect: Effect, kinds: Mapping[Attribute, FieldKind], field_of: FieldOf) -> str:
+    """Of an allow it holds just where the atom is true; of a deny where it is not false, so where its opposite is not true."""
+    if effect == "allow":
+        sign, tests = _true_where(atom, kinds, field_of)
+    else:
+        sign, tests = _true_where(negate(atom), kinds, field_of)
+        sign = _OTHER[sign]
+        tests = [(one, _OTHER[operator], other) for one, operator, other in tests]
+    return _joined(sign, [" ".join(test) for test in tests])
+
+
+def _true_where(
+    atom: Condition, kinds: Mapping[Attribute, FieldKind], field_of: FieldOf
+) -> tuple[str, list[tuple[str, str, str]]]:
+    """The tests of fields by which an atom is true, all of them (`&&`) or any (`||`)."""
     match atom:
         case Truth(attribute, wanted):
-            return f'{field_of(attribute)} == "{_text(wanted)}"'
+            return "||", [(field_of(attribute), "==", _text(wanted))]
         case Comparison("==" | "!=" as sign, Attribute() as left, Attribute() as right):
             one, other = field_of(left), field_of(right)
-            missing = "" if sign == "==" else f' && {other} != ""'
-            return f'({one} != ""{missing} && {one} {sign} {other})'
+            there = [one] if sign == "==" else [one, other]
+            return "&&", [*((field, "!=", '""') for field in there), (one, sign, other)]
     attribute, values, is_equal = _compared(atom, kinds)
     name = field_of(attribute)
     if is_equal:
-        return _joined("||", [f'{name} == "{_text(value)}"' for value in values])
-    return _joined("&&", [f'{name} != ""', *(f'{name} != "{_text(value)}"' for value in values)])
-
-
-def _possible(atom: Atom, kinds: Mapping[Attribute, FieldKind], field_of: FieldOf) -> str:
-    """Holds just where the atom is not false, so where its opposite is not certain."""
-    opposite = negate(atom)
-    match opposite:
-        case Truth(attribute, wanted):
-            return f'{field_of(attribute)} != "{_text(wanted)}"'
-        case Comparison("==", Attribute() as left, Attribute() as right):
-            return f'({field_of(left)} == "" || {field_of(left)} != {field_of(right)})'
-        case Comparison("!=", Attribute() as left, Attribute() as right):
-            one, other = field_of(left), field_of(right)
-            return f'({one} == "" || {other} == "" || {one} == {other})'
-    attribute, values, is_equal = _compared(opposite, kinds)
-    name = field_of(attribute)
-    if is_equal:
-        return _joined("&&", [f'{name} != "{_text(value)}"' for value in values])
-    return _joined("||", [f'{name} == ""', *(f'{name} == "{_text(value)}"' for value in values)])
+        return "||", [(name, "==", _text(value)) for value in values]
+    return "&&", [(name, "!=", '""'), *((name, "!=", _text(value)) for value in values)]
 
 
 def _joined(sign: str, parts: Sequence[str]) -> str:
@@ -169,4 +163,4 @@ def _compared(atom: object, kinds: Mapping[Attribute, FieldKind]) -> tuple[Attri
 
 
 def _text(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return f'"{str(value).lower() if isinstance(value, bool) else value}"'

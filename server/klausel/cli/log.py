@@ -14,6 +14,15 @@ import klausel
 from klausel.cli.completion import complete_action, complete_role, complete_type
 from klausel.cli.database_options import database_option
 from klausel.cli.formats import format_option
+from klausel.cli.log_rows import (
+    COLUMNS,
+    OTHER_MODEL,
+    cells_of,
+    for_reading,
+    row_for_programs,
+    row_for_reading,
+    stated,
+)
 from klausel.cli.moments import moment_of
 from klausel.cli.options import accepted_models, at_option, exits_on_problems, open_history, say_commit_at
 from klausel.cli.output import say, say_json, say_lines, say_painted
@@ -95,14 +104,16 @@ def _write_json(log: Iterator[_Told], page: _Page) -> None:
 def _write_csv(log: Iterator[_Told], page: _Page) -> None:
     say(csv_line(page.columns))
     for told in log:
-        for row in _rows(told, _for_programs(told), page.columns):
-            say(csv_line(row))
+        for cells in told.changes.rows:
+            say(csv_line(row_for_programs(told.commit, told.merged_by, cells, page.columns)))
 
 
 def _write_html(log: Iterator[_Told], page: _Page) -> None:
-    rows = (row for told in log for row in _rows(told, _for_reading(told), page.columns))
+    columns = for_reading(page.columns)
+    rows = (row_for_reading(told.commit, told.merged_by, cells, columns) for told in log for cells in told.changes.rows)
     sheet = Sheet(
-        *("What the commits changed", (), (), page.columns, [("", rows)], lambda notes: ()),
+        *("What the commits changed", (), (), columns, [("", rows)], lambda notes: ()),
+        is_in_full=True,
         picture=page.picture,
         nothing="No commit changed anything of this.",
     )
@@ -171,7 +182,7 @@ def log(
     wanted = _Wanted(since, until, author)
     topic = Topic(role, resource_type, action)
     told = _log(policies, at, first_parent, topic, wanted, fresh, check, database if people else None)
-    page = _Page((*_COLUMNS, "people") if people else _COLUMNS, lambda: _roles_at(policies, at))
+    page = _Page((*COLUMNS, "people") if people else COLUMNS, lambda: _roles_at(policies, at))
     found = count()
     with exits_on_problems(policies, at), closing(told):
         listed = (one for one, _ in zip(islice(told, number), found, strict=False))
@@ -241,7 +252,7 @@ class _Kept:
 
     def of(self, folder: str) -> KeptAnswers:
         """What commits changed in a folder of this name, shown from here, by this version, about this topic."""
-        return self._kept("log 4", folder, {"topic": asdict(self._topic)})
+        return self._kept("log 5", folder, {"topic": asdict(self._topic)})
 
     def refusals_of(self, folder: str) -> KeptAnswers:
         """Why a service of this version would have refused commits, with the models that are accepted here."""
@@ -287,7 +298,7 @@ def _with_refusal(changes: _Changes | None, told: list[str]) -> _Changes | None:
     if not changes.members["loads"]:
         # What does not load is told so already.
         first = []
-    rows = [["would have been refused", "", "", "", "", text] for text in told]
+    rows = [stated("would have been refused", text) for text in told]
     return _Changes(first + changes.text, rows + changes.rows, {**changes.members, "would_have_been_refused": told})
 
 
@@ -305,26 +316,34 @@ def _changes(step: Step, topic: Topic, database: str | None = None) -> _Changes 
         changes = replace(changes, report=replace(changes.report, people=people, everybody=everybody))
     if not (changes or has_other_model or problems):
         return None
-    text = list(_lines(step, changes, has_other_model, problems))
-    members = _members(changes, problems, step.skipped, step.is_cut, has_other_model)
-    return _Changes(text, list(_cells(changes, has_other_model, problems)), members)
+    remarks = tuple(_remarks(step))
+    text = list(_lines(changes, remarks, has_other_model, problems))
+    members = _members(changes, problems, step, has_other_model)
+    return _Changes(text, list(cells_of(changes, remarks, has_other_model, problems)), members)
 
 
 def _members(
-    changes: CommitChanges,
-    problems: Sequence[Problem] = (),
-    skipped: int = 0,
-    is_cut: bool = False,
-    has_other_model: bool = False,
+    changes: CommitChanges, problems: Sequence[Problem] = (), step: Step | None = None, has_other_model: bool = False
 ) -> dict[str, object]:
     return {
         "loads": not problems,
         "problems": [str(problem) for problem in problems],
-        "broken_commits_before": skipped,
-        "clone_ends_here": is_cut,
+        "broken_commits_before": 0 if step is None else step.skipped,
+        "clone_ends_here": step is not None and step.is_cut,
+        "policies_gone": step is not None and step.after is None,
         "model_changed": has_other_model,
         **changes.as_json(),
     }
+
+
+def _remarks(step: Step) -> Iterator[str]:
+    """What a reader must know of how a commit was compared."""
+    if step.skipped:
+        yield f"compared with the last that loads, {step.skipped + 1} commits before"
+    if step.is_cut:
+        yield "the clone ends here: what was there before counts as gained; git fetch --unshallow brings the rest"
+    if step.after is None:
+        yield "the policies are gone"
 
 
 def _has_other_model(step: Step) -> bool:
@@ -337,6 +356,8 @@ def _about(told: _Told) -> Iterator[str]:
     yield f"{commit.id[:12]}  {commit.date:%Y-%m-%d}  {commit.author}  {commit.subject}{merge}"
     if (commit.committer, commit.committer_email) != (commit.author, commit.email):
         yield f"  committed by {commit.committer} on {commit.committed:%Y-%m-%d}"
+    elif commit.committed.date() != commit.date.date():
+        yield f"  committed on {commit.committed:%Y-%m-%d}"
     if told.merged_by is not None:
         yield f"  merged by {told.merged_by[:12]}"
     for key, value in commit.trailers:
@@ -345,85 +366,29 @@ def _about(told: _Told) -> Iterator[str]:
         yield f"  signed ({commit.signature}; git verify-commit checks it)"
 
 
-def _lines(step: Step, changes: CommitChanges, has_other_model: bool, problems: tuple[Problem, ...]) -> Iterator[str]:
+def _lines(
+    changes: CommitChanges, remarks: Sequence[str], has_other_model: bool, problems: Sequence[Problem]
+) -> Iterator[str]:
     errors = [problem for problem in problems if problem.severity == "error"]
     if errors:
         more = f", and {len(errors) - 1} more" if len(errors) > 1 else ""
         yield f"  ! does not load: {errors[0]}{more}"
-    if step.skipped:
-        yield f"  compared with the last that loads, {step.skipped + 1} commits before"
-    if step.is_cut:
-        yield "  the clone ends here: what was there before counts as gained; git fetch --unshallow brings the rest"
-    if step.after is None:
-        yield "  the policies are gone"
+    yield from (f"  {remark}" for remark in remarks)
     for text in changes.removed:
         yield f"  - {text}"
     for text in changes.added:
         yield f"  + {text}"
     for rule in changes.rules:
         yield f"  ~ {rule}"
+    for text in changes.entities:
+        yield f"  ~ {text}"
     if has_other_model:
-        yield "  ~ the model is another one, so its matcher may decide otherwise"
+        yield f"  ~ {OTHER_MODEL}"
     if changes.report is not None and changes.has_changes:
-        told = {f"note: {rule}" for rule in changes.rules}
-        _, *lines = as_text(changes.report, _paint)
-        yield from (f"  {line}" for line in lines if line and line not in told)
-
-
-_COLUMNS = (
-    *("commit", "date", "author", "email", "committer", "trailers", "signature", "merged by", "subject"),
-    *("kind", "who", "resource type", "action", "before", "after"),
-)
-
-
-def _for_reading(told: _Told) -> tuple[str, ...]:
-    """All about a commit as people read it: ids as short as in the text, days, and nothing that goes without saying."""
-    commit = told.commit
-    committer = commit.committer if (commit.committer, commit.committer_email) != (commit.author, commit.email) else ""
-    return (
-        *(commit.id[:12], f"{commit.date:%Y-%m-%d}", commit.author, commit.email, committer, _trailers(commit)),
-        *(commit.signature or "", (told.merged_by or "")[:12], commit.subject),
-    )
-
-
-def _for_programs(told: _Told) -> tuple[str, ...]:
-    """All about a commit, each in full."""
-    commit = told.commit
-    return (
-        *(commit.id, commit.date.isoformat(), commit.author, commit.email, commit.committer, _trailers(commit)),
-        *(commit.signature or "none", told.merged_by or "", commit.subject),
-    )
-
-
-def _trailers(commit: GitCommit) -> str:
-    return "; ".join(f"{key}: {value}" for key, value in commit.trailers)
-
-
-def _rows(told: _Told, about: tuple[str, ...], columns: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    """A row for each thing that a commit changed, each with all about the commit, as wide as the columns."""
-    for cells in told.changes.rows:
-        row = (*about, *cells)
-        yield row + ("",) * (len(columns) - len(row))
-
-
-def _cells(changes: CommitChanges, has_other_model: bool, problems: tuple[Problem, ...]) -> Iterator[list[str]]:
-    stated: tuple[tuple[str, Iterable[str]], ...] = (
-        ("does not load", [str(one) for one in problems if one.severity == "error"]),
-        ("removed", changes.removed),
-        ("added", changes.added),
-        ("rule", map(str, changes.rules)),
-        ("model", ["another matcher"] if has_other_model else []),
-    )
-    for kind, texts in stated:
-        yield from ([kind, "", "", "", "", text] for text in texts)
-    report = changes.report
-    if report is None:
-        return
-    for position, change in enumerate(report.difference.changes):
-        kind = "gain and loss" if change.gain and change.loss else "gain" if change.gain else "loss"
-        who = ", ".join((*change.who, *change.with_it))
-        people = [str(report.people[position])] if report.people is not None else []
-        yield [kind, who, change.resource_type, change.action, change.before.text(), change.after.text(), *people]
+        _, headline, *lines = as_text(changes.report, _paint)
+        yield f"  {headline}"
+        yield from (f"  note: {note}" for note in changes.notes)
+        yield from (f"  {line}" for line in lines if line and not line.startswith("note: "))
 
 
 def _paint(text: str, style: str) -> str:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, Self, TypeVar
 
 import click
 
 from klausel.cli.database_options import Command, assignments_at, database_option
-from klausel.cli.options import at_option, fail, model_option, read_policies
+from klausel.cli.options import accepted_models, at_option, fail, load_or_exit, model_option, read_policies
 from klausel.cli.output import say
 from klausel.cli.policy_folder import policies_option_alone
+from klausel.cli.processes import work_on
 from klausel.cli.progress import progress
 from klausel.cli.setting_options import TextType
 from klausel.core.records.recorded import BadRecord, Dropped, Recorded
@@ -26,7 +29,26 @@ from klausel.storage.decision_log.sinks import blocks_in_database
 MOST_FAULTS_SHOWN = 10
 
 
-class Source(NamedTuple):
+Told = TypeVar("Told", bound="Addable")
+
+
+class Addable(Protocol):
+    """What counting gave, which that of a later part of the same logs is added to."""
+
+    def add(self, other: Self, /) -> None:
+        """Adds what a later part gave."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counting(Generic[Told]):
+    """How a process counts: each record with its file and line, decisions that were not recorded, and giving the count away."""
+
+    count: Callable[[Recorded, str, int], None]
+    drop: Callable[[int], None]
+    take: Callable[[], Told]
+
+
+class _Source(NamedTuple):
     """The policy set that a command was asked to use, for a worker process to read again."""
 
     policies: Path
@@ -42,6 +64,62 @@ class Source(NamedTuple):
         if loaded.files_digest != self.files_digest:
             raise RuntimeError("the policies have changed meanwhile; start again")
         return loaded
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedDecisions:
+    """Which logs a command reads, which period of them, and under which policies."""
+
+    files: tuple[str, ...]
+    from_database: bool
+    processes: int
+    policies: Path
+    model: Path | None
+    database: str
+    at: str | None
+    since: str | None
+    until: str | None
+
+    def counted(self, total: Told, begin: Callable[[LoadedPolicy, str | None, str | None], Counting[Told]]) -> Counted[Told]:
+        """Adds up what all processes count; each begins with the policies and the period.
+
+        Prints the lines that are no records. Exits with 1 where the policies do not load.
+        """
+        loaded = load_or_exit(self.policies, self.model, at=self.at)
+        source = _Source(self.policies, self.model, self.at, loaded.files_digest, accepted_models())
+        blocks = blocks_to_read(self.files, self.from_database, self.database)
+        number = processes_for(self.files, self.from_database, self.processes)
+        faults = Faults()
+        for part, faults_there in work_on(
+            blocks, _Worker.work, _Worker.start, (source, begin, self.since, self.until), number
+        ):
+            total.add(part)
+            faults.join(faults_there)
+        faults.show()
+        return Counted(loaded, total, faults.number)
+
+
+class Counted(NamedTuple, Generic[Told]):
+    """What was counted, under which policies, and how many lines were no records."""
+
+    loaded: LoadedPolicy
+    told: Told
+    faults: int
+
+
+class _Worker:
+    """What a process holds."""
+
+    counting: ClassVar[Counting[Any]]
+
+    @classmethod
+    def start(cls, source: _Source, begin: Callable[..., Counting[Any]], since: str | None, until: str | None) -> None:
+        cls.counting = begin(source.load(), since, until)
+
+    @classmethod
+    def work(cls, block: Block) -> tuple[Any, Faults]:
+        faults = sort_records(block, cls.counting.count, cls.counting.drop)
+        return cls.counting.take(), faults
 
 
 class _Time(TextType):
@@ -83,9 +161,24 @@ class Faults:
             say(f"and {self.number - MOST_FAULTS_SHOWN} more lines that are no records", err=True)
 
 
+_since_option = click.option(
+    "--since", type=_Time(), metavar="TIME", help="Only decisions from then on, in UTC: 2026-03-01."
+)
+_until_option = click.option("--until", type=_Time(), metavar="TIME", help="Only decisions before then.")
+
+
 def reads_logs(command: Command) -> Command:
-    """Adds the arguments that say which logs are read, under which policies, by how many processes."""
+    """Adds the arguments that say which logs are read, under which policies, by how many processes; they reach it as `asked`."""
+
+    @functools.wraps(command)
+    def gathered(**options: Any) -> object:
+        asked = LoggedDecisions(**{of.name: options.pop(of.name) for of in dataclasses.fields(LoggedDecisions)})
+        return command(asked=asked, **options)
+
+    decorated: Any = gathered
     for decorate in (
+        _until_option,
+        _since_option,
         click.option("--from-database", is_flag=True, help="Read the records that are in the database, too."),
         click.option(
             "--processes",
@@ -99,14 +192,13 @@ def reads_logs(command: Command) -> Command:
         model_option,
         database_option,
     ):
-        command = decorate(command)
-    return command
+        decorated = decorate(decorated)
+    return decorated  # type: ignore[no-any-return]
 
 
 def in_period(command: Command) -> Command:
     """Adds the options that keep to the records of a period; times come in the form of the records."""
-    since = click.option("--since", type=_Time(), metavar="TIME", help="Only decisions from then on, in UTC: 2026-03-01.")
-    return since(click.option("--until", type=_Time(), metavar="TIME", help="Only decisions before then.")(command))
+    return _since_option(_until_option(command))
 
 
 def blocks_to_read(files: tuple[str, ...], from_database: bool, database: str) -> Iterator[Block]:
@@ -140,8 +232,8 @@ def processes_for(files: tuple[str, ...], from_database: bool, processes: int) -
 SMALL_BYTES = 16 * 1024 * 1024
 
 
-def sort_records(block: Block, count: Callable[[Recorded, int], None], count_dropped: Callable[[int], None]) -> Faults:
-    """Hands each record of a block, with its line, and each number of dropped ones to who counts them; returns the rest."""
+def sort_records(block: Block, count: Callable[[Recorded, str, int], None], count_dropped: Callable[[int], None]) -> Faults:
+    """Hands each record of a block, with its place, and each number of dropped ones to who counts them; returns the rest."""
     faults = Faults()
     for line, record in records_in(block):
         if isinstance(record, BadRecord):
@@ -149,5 +241,5 @@ def sort_records(block: Block, count: Callable[[Recorded, int], None], count_dro
         elif isinstance(record, Dropped):
             count_dropped(record.number)
         else:
-            count(record, line)
+            count(record, block.file, line)
     return faults

@@ -152,6 +152,6 @@ def _width(text: str) -> int:
     return sum(0 if unicodedata.combining(sign) else 2 if unicodedata.east_asian_width(sign) in "WF" else 1 for sign in text)
 
 
-def print_problems(problems: Iterable[Problem], text_of: TextOf = lambda file: None) -> None:
+def print_problems(problems: Iterable[Problem]) -> None:
     """Prints problems for people to standard error."""
-    say_painted(lines_of(problems, Terminal.of(sys.stderr), text_of), err=True)
+    say_painted(lines_of(problems, Terminal.of(sys.stderr)), err=True)

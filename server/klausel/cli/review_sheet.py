@@ -211,7 +211,7 @@ def _in_scope(
 def _last_use(policy: PolicySet, files: tuple[str, ...], database: str) -> LastUse:
     uses, faults = LastUse(policy), Faults()
 
-    def count(record: Recorded, line: int) -> None:
+    def count(record: Recorded, file: str, line: int) -> None:
         uses.count(record)
 
     for block in blocks_to_read(files, False, database):

@@ -4,27 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
-from pathlib import Path
-from typing import ClassVar, NamedTuple
 
 import click
 
 from klausel.cli.formats import format_option
 from klausel.cli.log_reading import (
-    Faults,
-    Source,
-    blocks_to_read,
-    in_period,
-    processes_for,
+    Counting,
+    LoggedDecisions,
     reads_logs,
-    sort_records,
 )
-from klausel.cli.options import accepted_models, load_or_exit, say_other_model, with_other_model
+from klausel.cli.options import say_other_model, with_other_model
 from klausel.cli.output import say, say_json
-from klausel.cli.processes import work_on
 from klausel.core.analysis.table import csv_line
 from klausel.core.policy.policy_set import PolicySet
-from klausel.core.records.recorded import Recorded
 from klausel.core.replay.unused import (
     Usage,
     UsageCounter,
@@ -36,16 +28,8 @@ from klausel.core.replay.unused import (
     usage_as_json,
 )
 from klausel.service.pipeline import LoadedPolicy
-from klausel.storage.decision_log.files import Block
 
 SHORT_DAYS = 90
-
-
-class _Part(NamedTuple):
-    """What one block gave."""
-
-    usage: Usage
-    faults: Faults
 
 
 def _write_text(loaded: LoadedPolicy, usage: Usage, warnings: Sequence[str]) -> None:
@@ -74,20 +58,8 @@ def _say_warnings(warnings: Sequence[str]) -> None:
 
 @click.command()
 @reads_logs
-@in_period
 @format_option({"text": _write_text, "json": _write_json, "csv": _write_csv})
-def unused(
-    files: tuple[str, ...],
-    from_database: bool,
-    processes: int,
-    policies: Path,
-    model: Path | None,
-    database: str,
-    at: str | None,
-    since: str | None,
-    until: str | None,
-    write: Callable[[LoadedPolicy, Usage, Sequence[str]], None],
-) -> None:
+def unused(asked: LoggedDecisions, write: Callable[[LoadedPolicy, Usage, Sequence[str]], None]) -> None:
     """List the grants and roles that no recorded decision needed, and the actions that nobody asked about.
 
     A grant is used when it decided, a role when it gave somebody an allow. Questions to `explain` do not count. Grants are
@@ -98,39 +70,13 @@ def unused(
       klausel unused decisions.jsonl* --since 2026-01-01
       klausel unused decisions.jsonl --format csv > review.csv
     """
-    loaded = load_or_exit(policies, model, at=at)
-    source = Source(policies, model, at, loaded.files_digest, accepted_models())
-    usage, faults = Usage(), Faults()
-    blocks = blocks_to_read(files, from_database, database)
-    number = processes_for(files, from_database, processes)
-    for part in work_on(blocks, _Worker.work, _Worker.start, (source, since, until), number):
-        usage.add(part.usage)
-        faults.join(part.faults)
-    faults.show()
-    write(loaded, usage, list(_warnings(usage, since, faults.number)))
+    loaded, usage, faults = asked.counted(Usage(), _counting)
+    write(loaded, usage, list(_warnings(usage, asked.since, faults)))
 
 
-class _Worker:
-    """What a process holds."""
-
-    counter: ClassVar[UsageCounter]
-
-    @classmethod
-    def start(cls, source: Source, since: str | None, until: str | None) -> None:
-        cls.counter = UsageCounter(source.load().compiled.policy, since, until)
-
-    @classmethod
-    def work(cls, block: Block) -> _Part:
-        counter = cls.counter
-
-        def count(record: Recorded, line: int) -> None:
-            counter.count(record)
-
-        def count_dropped(number: int) -> None:
-            counter.usage.dropped += number
-
-        faults = sort_records(block, count, count_dropped)
-        return _Part(counter.take(), faults)
+def _counting(loaded: LoadedPolicy, since: str | None, until: str | None) -> Counting[Usage]:
+    counter = UsageCounter(loaded.compiled.policy, since, until)
+    return Counting(lambda record, file, line: counter.count(record), counter.drop, counter.take)
 
 
 def _warnings(usage: Usage, since: str | None, number_of_faults: int) -> Iterator[str]:

@@ -47,10 +47,15 @@ class LoadedPolicy:
     """The version as records of decisions name it, in JSON."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "recorded_as", orjson.dumps(self.version))
+
+    @property
+    def version(self) -> dict[str, object]:
+        """What names the version in answers and records."""
         version: dict[str, object] = {"digest": self.files_digest}
         if self.commit is not None:
             version |= {"commit": self.commit.id, "dirty": self.commit.dirty}
-        object.__setattr__(self, "recorded_as", orjson.dumps(version))
+        return version
 
 
 def open_policy(folder: Path, model: Path, with_tests: bool = False, accepted_models: Collection[str] = ()) -> LoadedPolicy:

@@ -163,13 +163,14 @@ def test_the_database_keeps_records_in_order_with_their_time(tmp_path: Path) -> 
     assert block.data.decode() == "".join(f'{{"time":"{time}","n":{number}}}\n' for number in range(4))
 
 
-def test_files_are_read_in_blocks_of_whole_lines_compressed_or_not(tmp_path: Path) -> None:
+def test_files_are_read_in_blocks_of_whole_lines_compressed_or_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("klausel.storage.decision_log.files.BLOCK_BYTES", 64)
     data = b"".join(f"line {number}\n".encode() for number in range(100)) + b"the last without its end"
     plain, packed = tmp_path / "a.jsonl", tmp_path / "b.jsonl.gz"
     plain.write_bytes(data)
     packed.write_bytes(gzip.compress(data))
     for file in (plain, packed):
-        blocks = list(blocks_of([str(file)], 64))
+        blocks = list(blocks_of([str(file)]))
         assert b"".join(block.data for block in blocks) == data
         assert all(block.data.endswith(b"\n") for block in blocks[:-1])
         line = 1

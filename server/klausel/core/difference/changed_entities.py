@@ -9,9 +9,14 @@ from klausel.core.policy.entity import WrittenEntity
 from klausel.core.policy.policy_set import PolicySet
 
 
-def changed_entities(before: PolicySet, after: PolicySet) -> Iterator[str]:
-    """What is written otherwise, a sentence for each subject and resource; decisions about these may be others."""
+def changed_entities(before: PolicySet, after: PolicySet, of_type: str | None = None) -> Iterator[str]:
+    """What is written otherwise, a sentence for each subject and resource; decisions about these may be others.
+
+    With a resource type only what may change decisions about it: its resources, and all subjects.
+    """
     for key in dict.fromkeys((*before.entities, *after.entities)):
+        if key[0] == "resource" and of_type not in (None, key[1]):
+            continue
         was, now = before.entities.get(key), after.entities.get(key)
         if was is not None and now is not None:
             changes = tuple(_changes(was, now))

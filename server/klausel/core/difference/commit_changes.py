@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from klausel.core.difference.changed_entities import changed_entities
+from klausel.core.difference.changed_types import changed_types
 from klausel.core.difference.compare import Change, difference_between
 from klausel.core.difference.declarations import Declaration, declarations
 from klausel.core.difference.former_names import by_stored_names
 from klausel.core.difference.renames import renames_between
-from klausel.core.difference.report import DifferenceReport, as_json
-from klausel.core.difference.rules import ChangedRule, changed_invariants
+from klausel.core.difference.report import DifferenceReport, as_json, notes
+from klausel.core.difference.rules import ChangedRule, changed_invariants, changed_provisioning
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.policy.roles import ANY_PREFIX
 
@@ -57,12 +59,16 @@ class Topic:
 
 @dataclass(frozen=True, slots=True)
 class CommitChanges:
-    """What a commit changed of what is asked about; `report` is None where nothing could differ."""
+    """What a commit changed of what is asked about; `report` is None where nothing could differ.
+
+    `entities` is what files say otherwise of single subjects and resources.
+    """
 
     report: DifferenceReport | None = None
     added: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
     rules: tuple[ChangedRule, ...] = ()
+    entities: tuple[str, ...] = ()
 
     @property
     def has_changes(self) -> bool:
@@ -70,7 +76,16 @@ class CommitChanges:
         return self.report is not None and bool(self.report.difference.changes or self.report.difference.undecided)
 
     def __bool__(self) -> bool:
-        return bool(self.has_changes or self.added or self.removed or self.rules)
+        return bool(self.has_changes or self.added or self.removed or self.rules or self.entities)
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader must know of the gains and losses, beside what is told of the commit itself."""
+        if self.report is None or not self.has_changes:
+            return []
+        sides = self.report.difference.before, self.report.difference.after
+        told = {*map(str, self.report.rules), *self.report.entities, *changed_types(*sides)}
+        return [note for note in notes(self.report) if note not in told]
 
     def as_json(self) -> dict[str, object]:
         """The changes as programs read them; described in docs/audit.md."""
@@ -87,6 +102,7 @@ class CommitChanges:
         return {
             "declared": {"added": self.added, "removed": self.removed},
             "rules": [rule.as_json() for rule in self.rules],
+            "changed_entities": self.entities,
             **{name: whole[name] for name in names},
         }
 
@@ -109,12 +125,13 @@ def changes_of_commit(before: PolicySet | None, after: PolicySet | None, commit:
         tuple(sorted(each.text for each in stated[one] - stated[other] if topic.includes_declaration(each)))
         for one, other in ((1, 0), (0, 1))
     )
-    demanded = (policy or replace(known, invariants=()) for policy in (before, after))
+    demanded = (policy or replace(known, invariants=(), provisioning=None, entities={}) for policy in (before, after))
     before, after, _ = by_stored_names(*demanded)
-    rules = tuple(rule for rule in changed_invariants(before, after) if topic.includes_rule(rule))
-    return CommitChanges(
-        DifferenceReport(replace(difference, changes=changes), "before", commit, renames), added, removed, rules
-    )
+    changed = (*changed_provisioning(before.provisioning, after.provisioning), *changed_invariants(before, after))
+    rules = tuple(rule for rule in changed if topic.includes_rule(rule))
+    entities = () if topic.role is not None else tuple(changed_entities(before, after, topic.resource_type))
+    report = DifferenceReport(replace(difference, changes=changes), "before", commit, renames)
+    return CommitChanges(report, added, removed, rules, entities)
 
 
 def _declared(before: PolicySet | None, after: PolicySet | None) -> tuple[set[Declaration], set[Declaration]]:

@@ -44,7 +44,7 @@ def changed_rules(before: PolicySet, after: PolicySet) -> tuple[ChangedRule, ...
     """What is demanded otherwise: rules on role assignments, who is given roles by a provider, then invariants by their names."""
     return (
         *_rules_of_roles(before.roles, after.roles),
-        *_provisioning(before.provisioning, after.provisioning),
+        *changed_provisioning(before.provisioning, after.provisioning),
         *changed_invariants(before, after),
     )
 
@@ -67,7 +67,7 @@ def _rules_of_roles(before: RoleModel, after: RoleModel) -> Iterator[ChangedRule
         yield ChangedRule(f"separate: nobody may hold both {' and '.join(pairs[1][pair])}", "stronger", pairs[1][pair])
 
 
-def _provisioning(before: Provisioning | None, after: Provisioning | None) -> Iterator[ChangedRule]:
+def changed_provisioning(before: Provisioning | None, after: Provisioning | None) -> Iterator[ChangedRule]:
     """What changed in who is given which roles by an identity provider."""
     if (before is None) != (after is None):
         now = "may now send people and groups" if before is None else "may send nobody any more"

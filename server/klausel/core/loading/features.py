@@ -11,7 +11,7 @@ from typing import get_args
 from klausel.core.conditions.parser import CONDITION_FAULTY
 from klausel.core.conditions.tokens import ExpressionFault
 from klausel.core.conditions.tree import Condition
-from klausel.core.loading.fields import OF_TYPES_AND_ACTIONS, ProblemList, is_empty
+from klausel.core.loading.fields import OF_TYPES_AND_ACTIONS, ProblemList
 from klausel.core.loading.file_schema import GRANT, RESOURCE_TYPE, TOGETHER
 from klausel.core.loading.grant_times import read_times, with_times
 from klausel.core.loading.places import is_known_level, read_csv_scope, read_limits, read_scopes
@@ -102,15 +102,14 @@ def read_resource_types(root: Fields, found: list[ResourceType], roles: RoleMode
         yield name.value
         if not problems.name(name, "a resource type", is_type_or_action, OF_TYPES_AND_ACTIONS):
             continue
-        fields = problems.fields(node, f"resource type {name.value}")
-        is_readable = fields is not None or is_empty(node)
-        fields = fields or Fields((), name.place)
+        written = problems.fields_of(name, node, f"resource type {name.value}")
+        fields = written or Fields((), name.place)
         meant = problems.check_keys(fields, RESOURCE_TYPE.names, RESOURCE_TYPE.what)
         actions: dict[str, Place] = {}
         for text in problems.texts(fields.get("actions"), "actions"):
             problems.name(text, "an action", is_type_or_action, OF_TYPES_AND_ACTIONS)
             actions[text.value] = text.place
-        if is_readable and fields.get("actions") is None and "actions" not in meant:
+        if written and fields.get("actions") is None and "actions" not in meant:
             problems.add(name.place, "missing-key", f"resource type {name.value} has no actions", "add actions: [view]")
         asked_in = MappingProxyType(dict(_asked_in(fields.get("asked_in"), list(actions), roles, problems)))
         privileged = tuple(_privileged(fields.get("privileged"), list(actions), problems))

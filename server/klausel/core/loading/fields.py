@@ -158,6 +158,10 @@ class ProblemList:
             return None
         return node
 
+    def fields_of(self, name: Text, node: Node, what: str) -> Fields | None:
+        """What is written under a name, as a mapping: an empty one where nothing is; None, with a problem, for anything else."""
+        return Fields((), name.place) if is_empty(node) else self.fields(node, what)
+
     def entries(self, node: Node | None, what: str) -> Iterator[tuple[Text, Node]]:
         """The entries of a mapping; none, with a problem, when it is something else."""
         fields = self.fields(node, what)

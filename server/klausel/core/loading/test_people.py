@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from klausel.core.loading.features import Vocabulary
-from klausel.core.loading.fields import ProblemList, is_empty
+from klausel.core.loading.fields import ProblemList
 from klausel.core.loading.file_schema import PERSON, RESOURCE
 from klausel.core.loading.json_values import read_properties
 from klausel.core.loading.places import check_domain, roles_held
@@ -18,7 +18,7 @@ from klausel.core.terms.identifiers import fault_in_subject, subject_key
 from klausel.core.terms.places import EVERYWHERE
 from klausel.core.terms.problem import Place, Problem
 from klausel.core.terms.request import Resource, Subject
-from klausel.core.text.yaml_nodes import Fields, Node, Text
+from klausel.core.text.yaml_nodes import Node, Text
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +33,9 @@ class Person:
 def read_person(name: Text, node: Node, vocabulary: Vocabulary, problems: ProblemList) -> Person | None:
     """One entry under `people`; None, with a problem, when it cannot be."""
     before = len(problems.found)
-    fields = problems.fields(node, f"person {name.value}")
-    if fields is None and not is_empty(node):
+    fields = problems.fields_of(name, node, f"person {name.value}")
+    if fields is None:
         return None
-    fields = fields or Fields((), name.place)
     if fields.get("roles") is None:
         hint = "write roles: {acme: user}, or roles: {} for somebody without one"
         problems.add(name.place, "missing-key", f"person {name.value} has no roles", hint)
@@ -90,10 +89,9 @@ def _held(
 def read_resource(name: Text, node: Node, vocabulary: Vocabulary, problems: ProblemList) -> Resource | None:
     """One entry under `resources`; None, with a problem, when it cannot be, or when its type has one."""
     before = len(problems.found)
-    fields = problems.fields(node, f"resource {name.value}")
-    if fields is None and not is_empty(node):
+    fields = problems.fields_of(name, node, f"resource {name.value}")
+    if fields is None:
         return None
-    fields = fields or Fields((), name.place)
     if fields.get("type") is None:
         problems.add(name.place, "missing-key", f"resource {name.value} has no type", "add type: <resource type>")
     type_, id_ = problems.text(fields.get("type"), "type"), problems.text(fields.get("id"), "id")

@@ -114,6 +114,10 @@ class FlipCounter:
         taken, self.tally = self.tally, FlipTally()
         return taken
 
+    def drop(self, number: int) -> None:
+        """Counts decisions that the log says were not recorded."""
+        self.tally.dropped += number
+
     def count(self, recorded: Recorded, file: str, line: int) -> None:
         """Replays one record, which stands in a line of a file."""
         tally = self.tally

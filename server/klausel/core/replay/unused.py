@@ -84,6 +84,10 @@ class UsageCounter:
         taken, self.usage = self.usage, Usage()
         return taken
 
+    def drop(self, number: int) -> None:
+        """Counts decisions that the log says were not recorded."""
+        self.usage.dropped += number
+
     def count(self, recorded: Recorded) -> None:
         """Counts one record."""
         usage = self.usage

@@ -67,16 +67,8 @@ def subjects_of_type(engine: Engine, type_: str, after: str = "") -> Iterator[st
     """Every subject of a type that has a role assignment, or is in a group; in order, each once."""
     # ";" is the character after ":".
     first = subject_key(type_, "")
-    start, end = max(after, first), f"{first[:-1]};"
-    size = FIRST_ROWS
-    while True:
-        query = select(CasbinRule.v0).where(CasbinRule.v0 > start, CasbinRule.v0 < end).order_by(CasbinRule.v0)
-        with reading(engine) as connection:
-            some = connection.execute(query.distinct().limit(size)).scalars().all()
-        yield from some
-        if len(some) < size:
-            return
-        start, size = some[-1], min(2 * size, MOST_ROWS)
+    query = select(CasbinRule.v0).where(CasbinRule.v0 < f"{first[:-1]};").distinct()
+    return _in_growing_steps(engine, query, max(after, first))
 
 
 def subjects_who_hold(engine: Engine, holders: Holders, after: str = "") -> Iterator[str]:
@@ -109,21 +101,20 @@ def _groups_below(engine: Engine, holders: Holders) -> list[str]:
 
 
 def _members_of(engine: Engine, groups: Sequence[str], after: str) -> Iterator[str]:
-    """The members of some groups, in order, read in growing steps; one may come more than once."""
-    query = select(CasbinRule.v0).where(CasbinRule.v1.in_(groups), CasbinRule.v2 == "").order_by(CasbinRule.v0)
-    size = FIRST_ROWS
-    while True:
-        with reading(engine) as connection:
-            some = connection.execute(query.where(CasbinRule.v0 > after).distinct().limit(size)).scalars().all()
-        yield from some
-        if len(some) < size:
-            return
-        after, size = some[-1], min(2 * size, MOST_ROWS)
+    """The members of some groups, in order; one may come more than once."""
+    query = select(CasbinRule.v0).where(CasbinRule.v1.in_(groups), CasbinRule.v2 == "").distinct()
+    return _in_growing_steps(engine, query, after)
 
 
 def _in_one_place(engine: Engine, role: str, domain: str, after: str) -> Iterator[str]:
-    """The subjects with one role in one domain, in order, read in growing steps."""
-    query = select(CasbinRule.v0).where(CasbinRule.v2 == domain, CasbinRule.v1 == role).order_by(CasbinRule.v0)
+    """The subjects with one role in one domain, in order."""
+    query = select(CasbinRule.v0).where(CasbinRule.v2 == domain, CasbinRule.v1 == role)
+    return _in_growing_steps(engine, query, after)
+
+
+def _in_growing_steps(engine: Engine, query: Select[str], after: str) -> Iterator[str]:
+    """The subjects of a query behind `after`, in order; each step is a transaction of its own, and reads more than the last."""
+    query = query.order_by(CasbinRule.v0)
     size = FIRST_ROWS
     while True:
         with reading(engine) as connection:

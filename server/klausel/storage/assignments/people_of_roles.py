@@ -11,25 +11,21 @@ from sqlalchemy import ColumnElement, Engine, and_, or_, select
 from klausel.core.policy.assignment import Assignment
 from klausel.core.policy.holding import Rows, gather_rows, held_at, rows_by_subject
 from klausel.storage.assignments.closures import rows_of_all_groups
-from klausel.storage.sql.database import is_in_memory, reading
+from klausel.storage.sql.database import reading, streamed
 from klausel.storage.sql.rows import COLUMNS
 from klausel.storage.sql.tables import MEMBERSHIP, CasbinRule
 
-ROWS_PER_STEP = 10_000
 
-
-def people_holding(
-    engine: Engine, roles: Collection[str] | None, now: float | None = None
-) -> Iterator[tuple[str, tuple[tuple[str, str], ...]]]:
+def people_holding(engine: Engine, roles: Collection[str] | None) -> Iterator[tuple[str, tuple[tuple[str, str], ...]]]:
     """Each subject that holds one of these roles (None: any role) with its (role, domain) pairs; by subject, each once.
 
-    As of one moment; roles that are over by `now` (None: by the clock), or begin later, do not count. Raises StorageError.
+    As of one moment; roles that are over, or begin later, do not count. Raises StorageError.
     """
-    moment = time.time() if now is None else now
+    now = time.time()
     chosen = None if roles is None else CasbinRule.v1.in_(sorted(roles))
     for own, rows in _rows_by_subject(engine, chosen):
         subject = own[0].subject
-        held = held_at(subject, rows, moment)
+        held = held_at(subject, rows, now)
         if any(roles is None or role in roles for role, _ in held.pairs):
             yield subject, held.pairs
 
@@ -51,8 +47,7 @@ def _rows_by_subject(engine: Engine, chosen: ColumnElement[bool] | None) -> Iter
         query = query.where(CasbinRule.v0.in_(select(CasbinRule.v0).where(or_(chosen, CasbinRule.ptype == MEMBERSHIP))))
     with reading(engine) as connection:
         of_groups = rows_by_subject(rows_of_all_groups(connection))
-        streams = not is_in_memory(engine.url)
-        rows = connection.execution_options(yield_per=ROWS_PER_STEP).execute(query) if streams else connection.execute(query)
+        rows = streamed(connection, query)
         for subject, found in groupby((Assignment(*row) for row in rows), key=lambda row: row.subject):
             own = list(found)
             yield own, gather_rows(subject, own, of_groups)

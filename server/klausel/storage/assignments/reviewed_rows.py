@@ -14,8 +14,7 @@ from klausel.core.records.change_record import GRANTED
 from klausel.core.records.review_sheet import GrantedBy, ReviewedRow
 from klausel.core.terms.moment import moment_text
 from klausel.storage.assignments.closures import ROWS_PER_STATEMENT, rows_of_all_groups
-from klausel.storage.assignments.people_of_roles import ROWS_PER_STEP
-from klausel.storage.sql.database import is_in_memory, reading
+from klausel.storage.sql.database import reading, streamed
 from klausel.storage.sql.rows import COLUMNS, KEY_COLUMNS
 from klausel.storage.sql.steps import in_steps
 from klausel.storage.sql.tables import CasbinRule, LogRecord, LogRow, State
@@ -42,11 +41,7 @@ def reviewed_rows(engine: Engine) -> Iterator[tuple[list[ReviewedRow], Rows]]:
     query = _with_grants().order_by(*KEY_COLUMNS)
     with reading(engine) as connection:
         of_groups = rows_by_subject(rows_of_all_groups(connection))
-        streams = not is_in_memory(engine.url)
-        found = (
-            connection.execution_options(yield_per=ROWS_PER_STEP).execute(query) if streams else connection.execute(query)
-        )
-        for subject, rows in groupby(map(_reviewed, found), key=lambda one: one.row.subject):
+        for subject, rows in groupby(map(_reviewed, streamed(connection, query)), key=lambda one: one.row.subject):
             own = list(rows)
             yield own, gather_rows(subject, [one.row for one in own], of_groups)
 

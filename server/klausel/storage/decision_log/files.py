@@ -38,12 +38,12 @@ class Block(NamedTuple):
     data: bytes
 
 
-def blocks_of(files: Sequence[str], block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
+def blocks_of(files: Sequence[str]) -> Iterator[Block]:
     """All lines of all files, in order; `-` is standard input, a name that ends with `.gz` a compressed file."""
     for name in files:
         try:
             with _opened(name) as file:
-                yield from _blocks(file, "standard input" if name == STDIN else name, block_bytes)
+                yield from _blocks(file, "standard input" if name == STDIN else name)
         except (OSError, EOFError, zlib.error) as error:
             why = getattr(error, "strerror", None) or str(error)
             raise UnreadableLog(f"{name} cannot be read: {why[:1].lower()}{why[1:]}") from error
@@ -55,10 +55,10 @@ def _opened(name: str) -> Any:
     return gzip.open(name, "rb") if name.endswith(".gz") else Path(name).open("rb")
 
 
-def _blocks(file: IO[bytes], name: str, block_bytes: int) -> Iterator[Block]:
+def _blocks(file: IO[bytes], name: str) -> Iterator[Block]:
     line = 1
     rest: list[bytes] = []
-    while data := file.read(block_bytes):
+    while data := file.read(BLOCK_BYTES):
         end = data.rfind(b"\n") + 1
         if not end:
             rest.append(data)

@@ -6,14 +6,14 @@ import hashlib
 import os
 import sqlite3
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 from weakref import WeakSet
 
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, Executable, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -26,6 +26,7 @@ from klausel.storage.sql.tables import State
 __all__ = ["StorageError"]
 
 MOST_ACCOUNT_LOCKS = 64
+ROWS_PER_STEP = 10_000
 _DRIVERS = frozenset({"sqlite", "sqlite+pysqlite", "postgresql+psycopg"})
 """What everything is tried with. Another database hears of no changes, and another driver knows no limits of time."""
 
@@ -131,6 +132,12 @@ def reading(engine: Engine) -> Iterator[Connection]:
         access.file.look_at_times()
     with access.reading(), explained_errors(engine), engine.connect() as connection, connection.begin():
         yield connection
+
+
+def streamed(connection: Connection, query: Executable) -> Iterable[Any]:
+    """The rows of a query: read some thousands at a time, but all at once in memory, where nobody else has a connection."""
+    options = {} if is_in_memory(connection.engine.url) else {"yield_per": ROWS_PER_STEP}
+    return connection.execute(query, execution_options=options)
 
 
 @contextmanager
