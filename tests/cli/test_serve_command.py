@@ -29,7 +29,11 @@ class Server:
     def on_startup(self, hook: Callable[[], object]) -> None:
         Server.given["on_startup"] = hook
 
+    def tell_when_it_answers(self, tell: Callable[[], None]) -> None:
+        Server.given["tell"] = tell
+
     def serve(self, target_loader: object) -> None:
+        Server.given["tell"]()
         Server.given["settings"] = Settings.from_text(os.environ[ENVIRONMENT_VARIABLE])
 
 
@@ -335,6 +339,19 @@ def test_the_installed_command_answers_until_it_is_stopped(
     said, faults = process.communicate(timeout=LONGEST_SECONDS)
     assert f"Klausel answers at {address} (" in said
     assert (process.returncode, faults.count("\n"), "which is not https" in faults) == (0, 1, True), faults
+
+
+def test_it_says_that_it_answers_when_it_does() -> None:
+    port = free_port()
+    command = [INSTALLED, "serve", "--port", str(port), "--workers", "2"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline().startswith(f"Klausel answers at http://127.0.0.1:{port} (")
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=LONGEST_SECONDS).close()
+        finally:
+            process.send_signal(signal.SIGINT)
+            assert process.communicate(timeout=LONGEST_SECONDS) == ("", None)
 
 
 KEY_SET = '{"keys": [{"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}'

@@ -54,3 +54,17 @@ def test_prometheus_takes_the_rules_and_they_fire_when_they_should() -> None:
     for arguments in (["check", "rules", "alerts.yaml"], ["test", "rules", "alerts.test.yaml"]):
         done = subprocess.run(["promtool", *arguments], cwd=MONITORING, capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="needs promtool of Prometheus")
+def test_prometheus_reads_each_query_of_the_dashboard(tmp_path: Path) -> None:
+    rules = []
+    for panel in DASHBOARD["panels"]:
+        for target in panel["targets"]:
+            query = target["expr"].replace("$__rate_interval", "5m").replace("$instance", ".*")
+            assert "$" not in query, f"{panel['title']} has a variable that nothing sets"
+            rules.append({"record": f"dashboard:{len(rules)}", "expr": query})
+    (tmp_path / "rules.yaml").write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]}))
+    command = ["promtool", "check", "rules", str(tmp_path / "rules.yaml")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr

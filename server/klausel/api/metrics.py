@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
@@ -18,6 +19,7 @@ from klausel.api.shared_metrics import SharedMetrics
 from klausel.service.decision_service import Service
 from klausel.service.policy_in_force import LivePolicy
 from klausel.storage.decision_log.queue import DecisionLog
+from klausel.storage.sql.access import StorageError
 from klausel.storage.sql.change_feed import ChangeFeed
 from klausel.storage.sql.database import access_of
 
@@ -164,10 +166,18 @@ class _DatabaseMetrics(Collector):
             yield _gauge("klausel_database_connections_used", what, process, pool.checkedout())
         yield _gauge(
             "klausel_database_silent",
-            "1 while the database does not answer in time and is not waited for",
+            "1 while the database does not answer in time, or cannot be reached",
             process,
-            access_of(self._service.store.engine).is_silent,
+            not self._answers(),
         )
+
+    def _answers(self) -> bool:
+        access = access_of(self._service.store.engine)
+        if access.is_out_of_reach and not access.is_silent:
+            # Where nobody asks any more, nobody else would find out that it is back.
+            with suppress(StorageError):
+                self._service.store.revision()
+        return access.answers
 
 
 class _StalenessMetrics(Collector):

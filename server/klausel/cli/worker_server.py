@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import signal
+import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -17,6 +18,7 @@ LONGEST_WAIT_SECONDS = 30.0
 STEADY_SECONDS = 10.0
 """A worker that lived so long did start, and the next one in its place is started at once again."""
 SECONDS_BEFORE_TOLD_AGAIN = 2.0
+SECONDS_BETWEEN_LOOKS = 0.05
 _log = logging.getLogger("_granian")
 
 
@@ -39,6 +41,27 @@ class WorkerServer(MPServer):
     Granian's own loop ends the service when a worker dies twice within seconds. Then one request that kills its worker, or a
     set that broke on disk while a worker died, would end the workers that answer, too.
     """
+
+    def tell_when_it_answers(self, tell: Callable[[], None]) -> None:
+        """Calls `tell` once, from a thread of its own, when a worker accepts connections; never where none comes to that."""
+        self._tell = tell
+
+    def startup(self, spawn_target: Any, target_loader: Any) -> None:
+        """As Granian does, and begins to look whether a worker accepts connections."""
+        super().startup(spawn_target, target_loader)  # type: ignore[no-untyped-call]
+        threading.Thread(target=self._tell_when_it_answers, name="answers", daemon=True).start()
+
+    def _tell_when_it_answers(self) -> None:
+        # Who listens everywhere is reached here.
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.bind_addr, self.bind_addr)
+        while not self.interrupt_signal:
+            try:
+                socket.create_connection((host, self.bind_port), LONGEST_WAIT_SECONDS).close()
+            except OSError:
+                time.sleep(SECONDS_BETWEEN_LOOKS)
+            else:
+                self._tell()
+                return
 
     def _spawn_workers(self, spawn_target: Any, target_loader: Any) -> None:
         with _stops_wait():
