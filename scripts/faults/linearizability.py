@@ -4,9 +4,10 @@
     PYTHONPATH=server:scripts python -m faults.linearizability sqlite:////tmp/empty.db --operations 100000
 
 Each replica is a process with a store and a cache of its own, on PostgreSQL with a feed; on an SQLite file half of the writes are
-plain SQL of a connection that knows nothing of Klausel, and no question has a
-token. A token is the newest revision that anybody got from a write or after a decision; each decision asks for it. Then each person is a register of one bit, written by grants and revokes
-and read by decisions, and the history of each must be linearizable. The check is exact (linearization just in time, as by Lowe).
+plain SQL of a connection that knows nothing of Klausel, and no question has a token. A token is the newest revision that anybody
+got from a write or after a decision; each decision asks for it. Then each person is a register of one bit, written by grants and
+revokes and read by decisions, and the history of each must be linearizable. The check is exact (linearization just in time, as by
+Lowe).
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from klausel.storage.callers.key_sets import KeySetUnreadable
 
@@ -50,7 +50,7 @@ class SigningKey:
         return (self.kind, self.curve) == KINDS[algorithm] and self.algorithm in (None, algorithm)
 
 
-def is_moment(claim: object) -> bool:
+def is_moment(claim: object) -> TypeGuard[float]:
     """Whether a claim of a token is a number of seconds that can be compared with a clock."""
     return isinstance(claim, int | float) and not isinstance(claim, bool) and abs(claim) < _FAR
 
