@@ -309,8 +309,11 @@ _SQLITE_CURES = (
 _POSTGRESQL_CURES = {
     "55P03": "was locked by another writer for over {seconds:g} s; wait until its write ends and try again",
     "57014": "took too long for what was asked; see what holds it up, and try again",
-    "42501": "refuses the rights that are needed; let the user create tables in its schema, and read and write them",
-    "25006": "is read-only; name its primary server with --database",
+    "42501": (
+        "refuses the rights that are needed; name a user that has them, such as the owner of `klausel db grants`, or let "
+        "this one create tables in its schema, and read and write them"
+    ),
+    "25006": "is read-only, or is so for this user; name its primary server with --database, and a user that may write",
     "53100": "has no room left on its disk; make room and try again",
     "53200": "has no memory left for what was asked; give its server more, or ask for less at once",
     "53300": "takes no more connections; let others go, or raise max_connections of its server",
