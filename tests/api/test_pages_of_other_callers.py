@@ -153,6 +153,16 @@ def test_a_token_from_before_leads_on_by_what_holds_now(asked: Asked) -> None:
         assert asked.ask("ours", "POST", SEARCHES["subject"], body, **{"X-Klausel-At-Least": odd}).status == status
 
 
+def test_a_leaver_of_a_group_that_reaches_further_is_not_taken_out_by_who_is_limited(asked: Asked) -> None:
+    both = [("group:both", "reader", "ours"), ("group:both", "reader", "theirs"), ("user:m", "group:both", "")]
+    grant(asked.doors.service, both)
+    leaver = "/v1/assignments?subject=user:m&account=ours"
+    refused = asked.ask("ours", "DELETE", leaver)
+    assert (refused.status, refused.json["violations"][0]["rule"]) == (409, "group-reaches-further")
+    assert "theirs" not in refused.body.decode()
+    assert asked.ask("all", "DELETE", leaver).json["removed"] == 1
+
+
 LISTS = {
     "/v1/assignments?domain=ours": "assignments",
     "/v1/entities?kind=resource&type=book&domain=ours": "entities",
@@ -181,6 +191,8 @@ def test_the_cursor_of_another_key_leads_to_ones_own_alone(asked: Asked, path: s
 
 
 ODD_NAMES = [
+    "theirs",
+    "theirs/x",
     "THEIRS",
     "theirs/",
     "/theirs",

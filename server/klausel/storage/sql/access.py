@@ -7,10 +7,12 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
-if TYPE_CHECKING:
-    from klausel.storage.sql.open_file import OpenFile
+from klausel.storage.sql.open_file import OpenFile
+from klausel.storage.sql.storage_error import StorageError
+
+__all__ = ["StorageError"]
 
 READS_AT_ONCE = 8
 WRITES_AT_ONCE = 3
@@ -19,10 +21,6 @@ WRITES_IN_LINE = 27
 SECONDS_FOR_A_PLACE = 0.25
 """How long all others wait for one of these places. Where one waits in vain, the next do not wait at all until one comes free."""
 _ALMOST = 0.9
-
-
-class StorageError(Exception):
-    """The database cannot do what was asked; the message is one sentence that says how to fix it."""
 
 
 class Crowded(StorageError):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 from urllib.parse import unquote, urlsplit
 
-from klausel.storage.sql.access import StorageError
+from klausel.storage.sql.storage_error import StorageError
 
 SECONDS_BETWEEN_LOOKS = 1.0
 
