@@ -14,16 +14,29 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from fastapi import Depends, HTTPException
+from fastapi.params import Depends as Dependence
 from fastapi.requests import HTTPConnection
 from sqlalchemy import ColumnElement
 
 from klausel.client import Action, AsyncKlausel, CallFailed, Decision, FilterAnswer, Klausel, Resource
-from klausel.guarding import Guarded, Refusal, Who, check_decision, check_subject, no_answer, undecided
+from klausel.guarding import (
+    Guarded,
+    GuardError,
+    Refusal,
+    Who,
+    check_decision,
+    check_subject,
+    names_of,
+    no_answer,
+    undecided,
+)
 from klausel.sqlalchemy import where
 
 __all__ = ["Guard", "RefuseUndecided"]
 
 _NOTE = "klausel.decided"
+_OPENS = ("http.response.start", "websocket.http.response.start", "websocket.accept")
+_NO_DECORATOR = "what a guard for FastAPI gives is a dependency, no decorator; write Depends(…) of it among the parameters"
 Dependency = Callable[..., Any]
 
 
@@ -54,13 +67,13 @@ class Guard(Guarded):
                 decision = await klausel.evaluate(who, action, resource, denies=True)
                 return self._taken(request, decision, thing)
 
-            return awaiting
+            return _dependency(awaiting)
 
         def asking(request: HTTPConnection, subject: Any = who_asks, thing: Any = found) -> Any:
             who, resource = self._question(subject, thing)
             return self._taken(request, klausel.evaluate(who, action, resource, denies=True), thing)
 
-        return asking
+        return _dependency(asking)
 
     def where(self, action: Action | str, model: type[Any], domain: str | None = None) -> Dependency:
         """A dependency that gives the condition on the rows that the action is allowed on, for `select(Model).where(…)`."""
@@ -69,7 +82,7 @@ class Guard(Guarded):
 
         def condition(request: HTTPConnection, answer: FilterAnswer) -> ColumnElement[bool]:
             found = where(answer.as_json, model, described.columns())
-            _note(request)
+            self._note(request)
             return found
 
         if isinstance(klausel, AsyncKlausel):
@@ -81,7 +94,7 @@ class Guard(Guarded):
                     raise _as_answer(no_answer(error)) from None
                 return condition(request, answer)
 
-            return awaiting
+            return _dependency(awaiting)
 
         def asking(request: HTTPConnection, subject: Any = who_asks) -> ColumnElement[bool]:
             try:
@@ -90,7 +103,7 @@ class Guard(Guarded):
                 raise _as_answer(no_answer(error)) from None
             return condition(request, answer)
 
-        return asking
+        return _dependency(asking)
 
     def menu(self, find: Callable[..., Any]) -> Dependency:
         """A dependency that gives all that is allowed on each of the objects in the list that `find` gives, in their places."""
@@ -104,10 +117,10 @@ class Guard(Guarded):
                     menus = await klausel.permissions(who, [self.resource(thing) for thing in things])
                 except CallFailed as error:
                     raise _as_answer(no_answer(error)) from None
-                _note(request)
+                self._note(request)
                 return [menu.actions for menu in menus]
 
-            return awaiting
+            return _dependency(awaiting)
 
         def asking(request: HTTPConnection, subject: Any = who_asks, things: Any = found) -> Any:
             who = _checked(subject)
@@ -115,14 +128,24 @@ class Guard(Guarded):
                 menus = klausel.permissions(who, [self.resource(thing) for thing in things])
             except CallFailed as error:
                 raise _as_answer(no_answer(error)) from None
-            _note(request)
+            self._note(request)
             return [menu.actions for menu in menus]
 
-        return asking
+        return _dependency(asking)
 
     def public(self, request: HTTPConnection) -> None:
         """A dependency for endpoints that everybody may reach."""
-        _note(request)
+        if not isinstance(request, HTTPConnection):
+            raise GuardError(_NO_DECORATOR)
+        self._note(request)
+
+    def _note(self, request: HTTPConnection) -> None:
+        """Notes that this request has its decision."""
+        decided = request.scope.get(_NOTE)
+        if decided is None:
+            self.tell_unwatched("add_middleware(RefuseUndecided)")
+        else:
+            decided.append(True)
 
     def _question(self, subject: Who, thing: Any) -> tuple[Any, Resource]:
         who = _checked(subject)
@@ -135,7 +158,7 @@ class Guard(Guarded):
             check_decision(decision)
         except Refusal as refusal:
             raise _as_answer(refusal) from None
-        _note(request)
+        self._note(request)
         return thing
 
 
@@ -147,7 +170,7 @@ class RefuseUndecided:
 
     def __init__(self, app: Any, public: Iterable[str] = ()) -> None:
         self._app = app
-        self._public = frozenset(public)
+        self._public = names_of(public, "public")
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """As ASGI wants it."""
@@ -155,20 +178,26 @@ class RefuseUndecided:
             await self._app(scope, receive, send)
             return
         decided: list[bool] = []
+        inner = {**scope, _NOTE: decided}
         refused = False
 
         async def checked(message: Any) -> None:
             nonlocal refused
             if refused:
                 return
-            opens = message["type"] in ("http.response.start", "websocket.accept")
-            if opens and not decided and message.get("status", 200) < 400:
+            status = message.get("status", 200)
+            if message["type"] in _OPENS and not decided and status < 400 and not _is_to_another_path(inner, status):
                 refused = True
                 await _refuse(scope, send)
                 return
             await send(message)
 
-        await self._app({**scope, _NOTE: decided}, receive, checked)
+        await self._app(inner, receive, checked)
+
+
+def _is_to_another_path(scope: Any, status: int) -> bool:
+    """Whether the router answers by itself that the path is another, with or without a slash at its end."""
+    return status == 307 and "router" in scope and "endpoint" not in scope
 
 
 async def _refuse(scope: Any, send: Any) -> None:
@@ -182,13 +211,19 @@ async def _refuse(scope: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-def _note(request: HTTPConnection) -> None:
-    decided = request.scope.get(_NOTE)
-    if decided is not None:
-        decided.append(True)
+def _dependency(asking: Dependency) -> Dependency:
+    """A dependency that is an error in an annotation without Depends, where it would be passed over."""
+
+    def refuse(*_asked: Any) -> None:
+        raise GuardError(_NO_DECORATOR)
+
+    asking.__get_pydantic_core_schema__ = refuse  # type: ignore[attr-defined]
+    return asking
 
 
 def _checked(subject: Who) -> Any:
+    if isinstance(subject, Dependence):
+        raise GuardError(_NO_DECORATOR)
     try:
         return check_subject(subject)
     except Refusal as refusal:

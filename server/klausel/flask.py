@@ -15,18 +15,32 @@ import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
-from flask import Flask, abort, current_app, g, request
+from flask import Flask, Response, abort, current_app, has_request_context, request
 from flask.views import MethodView
 from sqlalchemy import ColumnElement
+from werkzeug.exceptions import HTTPException
 
 from klausel.client import Action, CallFailed, Klausel, Resource, Subject
-from klausel.guarding import MARK, Guarded, Refusal, Who, check_decision, check_subject, no_answer, undecided
+from klausel.guarding import (
+    MARK,
+    Guarded,
+    Refusal,
+    Who,
+    check_decision,
+    check_subject,
+    check_waits,
+    names_of,
+    no_answer,
+    undecided,
+)
 from klausel.sqlalchemy import where
 
 __all__ = ["Guard"]
 
 View = Callable[..., Any]
+_WATCHES = "klausel"
 _DECIDED = "_klausel_decided"
+"""The attribute of a request that has its decision; `g` lives longer than a request where an application context is open."""
 
 
 class Guard(Guarded):
@@ -37,27 +51,38 @@ class Guard(Guarded):
 
     def __init__(self, klausel: Klausel, subject: Callable[[], Who]) -> None:
         super().__init__()
+        check_waits(klausel)
         self.klausel = klausel
         self._subject = subject
 
     def init_app(self, app: Flask, public: Iterable[str] = ("static",)) -> None:
         """Has the application refuse (403) every view that no decision is asked for, except the endpoints in `public`.
 
-        A view says that it asks by `requires`, `decides` or `public`. One that `decides` and then answers without having asked
-        is refused too.
+        A view says that it asks by `requires`, `decides` or `public`. One that says so and then answers without having asked
+        is refused too, such as one whose answer a cache gave.
         """
-        open_ = frozenset(public)
+        open_ = names_of(public, "public")
 
-        def check_view() -> None:
+        def is_open() -> bool:
             rule = request.url_rule
             if rule is None or rule.endpoint in open_:
-                return
-            if request.method == "OPTIONS" and getattr(rule, "provide_automatic_options", False):
-                return
-            if not _says_that_it_asks(app.view_functions[rule.endpoint]):
-                self._refuse(undecided(f'the view "{rule.endpoint}"'))
+                return True
+            return request.method == "OPTIONS" and bool(getattr(rule, "provide_automatic_options", False))
 
+        def check_view() -> None:
+            if not is_open() and not _says_that_it_asks(app.view_functions[str(request.endpoint)]):
+                self._refuse(undecided(f'the view "{request.endpoint}"'))
+
+        def check_answer(answer: Response) -> Response:
+            # A way to the page for logging in shows nothing, so it needs no decision.
+            if answer.status_code < 300 and not is_open() and not _is_decided():
+                answer.close()
+                return app.make_response(app.handle_user_exception(_refusal(undecided(f'the view "{request.endpoint}"'))))
+            return answer
+
+        app.extensions[_WATCHES] = self
         app.before_request(check_view)
+        app.after_request(check_answer)
 
     def requires(self, action: Action | str, find: Callable[..., Any]) -> Callable[[View], View]:
         """Lets a view be reached where the action is allowed on what `find` gives for the arguments of the route.
@@ -72,7 +97,7 @@ class Guard(Guarded):
                 if hasattr(asking, "view_class"):
                     name = asking.view_class.__name__
                     raise TypeError(f"{name}.decorators has a guard's requires; put it above each method of {name} instead")
-                thing = find(**arguments)
+                thing = current_app.ensure_sync(find)(**arguments)
                 if thing is None:
                     self.subject()  # who is not logged in learns nothing about what is there
                     abort(404)
@@ -90,7 +115,7 @@ class Guard(Guarded):
         @functools.wraps(view)
         def asking(*arguments: Any, **named: Any) -> Any:
             answer = current_app.ensure_sync(view)(*arguments, **named)
-            if not g.get(_DECIDED, False):
+            if not _is_decided():
                 self._refuse(undecided(f'the view "{request.endpoint}"'))
             return answer
 
@@ -99,8 +124,14 @@ class Guard(Guarded):
 
     def public(self, view: View) -> View:
         """For a view that everybody may reach."""
-        setattr(view, MARK, True)
-        return view
+
+        @functools.wraps(view)
+        def open_view(*arguments: Any, **named: Any) -> Any:
+            self._note()
+            return current_app.ensure_sync(view)(*arguments, **named)
+
+        setattr(open_view, MARK, True)
+        return open_view
 
     def subject(self) -> Subject | str:
         """Who is logged in; refuses with 401 where nobody is."""
@@ -117,7 +148,7 @@ class Guard(Guarded):
             check_decision(decision)
         except Refusal as refusal:
             self._refuse(refusal)
-        setattr(g, _DECIDED, True)
+        self._note()
 
     def where(self, action: Action | str, model: type[Any], domain: str | None = None) -> ColumnElement[bool]:
         """The condition on the rows that the action is allowed on, for `select(Model).where(…)`."""
@@ -127,7 +158,7 @@ class Guard(Guarded):
         except CallFailed as error:
             self._refuse(no_answer(error))
         condition = where(answer.as_json, model, described.columns())
-        setattr(g, _DECIDED, True)
+        self._note()
         return condition
 
     def menu(self, things: Sequence[object]) -> list[tuple[str, ...]]:
@@ -137,11 +168,29 @@ class Guard(Guarded):
             found = self.klausel.permissions(subject, [self.resource(thing) for thing in things])
         except CallFailed as error:
             self._refuse(no_answer(error))
-        setattr(g, _DECIDED, True)
+        self._note()
         return [one.actions for one in found]
 
+    def _note(self) -> None:
+        """Notes that this request has its decision."""
+        if has_request_context():
+            setattr(request, _DECIDED, True)
+            if _WATCHES not in current_app.extensions:
+                self.tell_unwatched("call guard.init_app(app)")
+
     def _refuse(self, refusal: Refusal) -> NoReturn:
+        raise _refusal(refusal)
+
+
+def _refusal(refusal: Refusal) -> HTTPException:
+    try:
         abort(refusal.status, description=refusal.message)
+    except HTTPException as error:
+        return error
+
+
+def _is_decided() -> bool:
+    return bool(getattr(request, _DECIDED, False))
 
 
 def _says_that_it_asks(view: View) -> bool:
@@ -151,7 +200,10 @@ def _says_that_it_asks(view: View) -> bool:
     of_class = getattr(view, "view_class", None)
     if not isinstance(of_class, type):
         return False
+    dispatch = getattr(of_class, "dispatch_request", None)
+    # What a class does with a request before one of its methods, or instead of it, nobody knows.
+    if dispatch is not MethodView.dispatch_request:
+        return hasattr(dispatch, MARK)
     names = (request.method.lower(), "get") if request.method == "HEAD" else (request.method.lower(),)
-    methods = [getattr(of_class, name, None) for name in names] if issubclass(of_class, MethodView) else []
-    answering = next(filter(None, methods), getattr(of_class, "dispatch_request", None))
-    return hasattr(answering, MARK)
+    methods = [getattr(of_class, name, None) for name in names]
+    return hasattr(next(filter(None, methods), None), MARK)

@@ -17,7 +17,7 @@ from enum import Enum
 from typing import Any
 from uuid import UUID
 
-from klausel.client import CallFailed, Decision, Resource, Subject
+from klausel.client import AsyncKlausel, CallFailed, Decision, Resource, Subject
 
 __all__ = ["NEW", "Described", "GuardError", "Guarded", "Refusal", "Who", "lists_of"]
 
@@ -89,6 +89,13 @@ class Guarded:
 
     def __init__(self) -> None:
         self._described: dict[type, Described] = {}
+        self._has_told = False
+
+    def tell_unwatched(self, fix: str) -> None:
+        """Tells the log, once, that nothing refuses views whose guard was forgotten or does not stand where it works."""
+        if not self._has_told:
+            self._has_told = True
+            _LOGGER.warning("views that ask nobody are not refused; %s, so that one whose guard was forgotten is", fix)
 
     def describe(self, class_: type, type_: str, properties: Mapping[str, Property] | Iterable[str] = (), /) -> None:
         """Says that objects of a class are resources of a type, with these properties and no others.
@@ -116,11 +123,29 @@ class Guarded:
         return thing if isinstance(thing, Resource) else self.described(type(thing)).resource(thing)
 
 
-def check_subject(subject: Who) -> Subject | str:
-    """The subject; raises `Refusal` (401) where nobody is logged in."""
+def check_subject(subject: object) -> Subject | str:
+    """The subject; raises `Refusal` (401) where nobody is logged in, and `GuardError` for what is no subject."""
     if subject is None or subject == "":
         raise Refusal(401, "log in first")
+    if not isinstance(subject, Subject | str):
+        kind = type(subject).__name__
+        raise GuardError(f"subject gave a {kind}; give a Subject, a text type:id, or None for nobody")
     return subject
+
+
+def check_waits(klausel: object) -> None:
+    """Raises `GuardError` for a client whose answers are awaited, where nothing awaits them."""
+    if isinstance(klausel, AsyncKlausel):
+        raise GuardError(
+            "this guard does not await its client; give it a Klausel, or open_policies, instead of AsyncKlausel"
+        )
+
+
+def names_of(public: object, setting: str) -> frozenset[str]:
+    """The names of what is open; raises `GuardError` for a single text, whose letters would be the names."""
+    if isinstance(public, str):
+        raise GuardError(f'{setting} is the text "{public}"; write a list of names, ["{public}"]')
+    return frozenset(public)  # type: ignore[call-overload, no-any-return]
 
 
 def undecided(view: str) -> Refusal:

@@ -30,6 +30,7 @@ WAITING_AT_ONCE = 33
 """How many may wait for these or in line to write; each of the two kinds may have fewer than that."""
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 _ABOUT = "about"
+_CREDENTIALS = re.compile(r"//[^/\s@]*@")
 _OF_KUBERNETES = re.compile(r"KLAUSEL_(SERVICE_.*|PORT(_\d+_.*)?)")
 
 
@@ -143,6 +144,7 @@ class Settings:
         option="--max-policy-age",
         metavar="SECONDS",
         least=1,
+        most=31_536_000,
     )
     decision_log: str | None = _setting(
         None,
@@ -166,9 +168,11 @@ class Settings:
     )
     decision_log_files: int = _setting(0, "Files put aside that are kept, the oldest going first; 0 keeps all.", least=0)
     decision_log_queue: int = _setting(
-        20_000, "Records that may wait in each process; further ones are dropped and counted.", least=1
+        20_000, "Records that may wait in each process; further ones are dropped and counted.", least=1, most=100_000_000
     )
-    poll_seconds: float = _setting(5.0, "How often a git ref is looked up again, for policies at REPO@REF:DIR.", least=0.1)
+    poll_seconds: float = _setting(
+        5.0, "How often a git ref is looked up again, for policies at REPO@REF:DIR.", least=0.1, most=86_400
+    )
     settle_seconds: float = _setting(
         1.5,
         "Take changed policy files when they stay as they are for so long; a set that is half there is never taken.",
@@ -220,9 +224,9 @@ class Settings:
         "Limit each token to the accounts in this claim; one without it is refused. Without this setting, all accounts.",
         metavar="NAME",
     )
-    oauth_keys_refresh_seconds: float = _setting(300.0, "How often the issuer's keys are read again.", least=1)
+    oauth_keys_refresh_seconds: float = _setting(300.0, "How often the issuer's keys are read again.", least=1, most=86_400)
     oauth_keys_max_age_seconds: float = _setting(
-        3600.0, "Take no token when the issuer's keys could not be read for so long: 503.", least=1
+        3600.0, "Take no token when the issuer's keys could not be read for so long: 503.", least=1, most=31_536_000
     )
     oauth_leeway_seconds: float = _setting(10.0, "How far the clocks of issuer and service may be apart.", least=0, most=120)
     insecure_no_authentication: bool = _setting(False, "Listen beyond this machine although callers are not authenticated.")
@@ -269,14 +273,18 @@ class Settings:
         more="A million take some ten seconds.",
         least=1,
     )
-    database_connect_seconds: float = _setting(2.0, "Seconds in which a connection to the database must be made.", least=0.1)
+    database_connect_seconds: float = _setting(
+        2.0, "Seconds in which a connection to the database must be made.", least=0.1, most=86_400
+    )
     database_read_seconds: float = _setting(
-        2.0, "Seconds in which the database must answer a reading; then decisions are denied.", least=0.1
+        2.0, "Seconds in which the database must answer a reading; then decisions are denied.", least=0.1, most=86_400
     )
     database_write_seconds: float = _setting(
-        10.0, "Seconds in which the database must take a write, its wait for others included.", least=0.1
+        10.0, "Seconds in which the database must take a write, its wait for others included.", least=0.1, most=86_400
     )
-    database_lock_seconds: float = _setting(5.0, "Seconds that a write waits for the writes of others.", least=0.1)
+    database_lock_seconds: float = _setting(
+        5.0, "Seconds that a write waits for the writes of others.", least=0.1, most=86_400
+    )
     max_staleness_seconds: float = _setting(
         1.0,
         "On PostgreSQL, never answer by role assignments that were known to be right longer ago.",
@@ -284,6 +292,7 @@ class Settings:
         option="--max-staleness",
         metavar="SECONDS",
         least=0.1,
+        most=86_400,
     )
     listen_url: str | None = _setting(
         None,
@@ -293,10 +302,10 @@ class Settings:
         is_url=True,
     )
     max_connections: int = _setting(
-        4096, "Connections to each process; beyond them, those that idle longest are closed.", least=1
+        4096, "Connections to each process; beyond them, those that idle longest are closed.", least=1, most=1_000_000
     )
     body_seconds: float = _setting(
-        5.0, "Seconds in which the body of a request must arrive; then its connection is cut.", least=0.1
+        5.0, "Seconds in which the body of a request must arrive; then its connection is cut.", least=0.1, most=86_400
     )
     max_body_bytes: int = _setting(1_048_576, "Bytes in the body of a request.", least=1)
     max_nesting_depth: int = _setting(32, "Objects and lists inside each other in a body.", least=3, most=500)
@@ -380,6 +389,27 @@ def fault_in_prefix(path: str) -> str | None:
     return None
 
 
+def without_credentials(text: str) -> str:
+    """A text that may be an address, without the user and password that it may hold."""
+    return _CREDENTIALS.sub("//***@", text)
+
+
+def fault_in_host(name: str) -> str | None:
+    """What is wrong with the name of a host by which a caller may call, as the end of a sentence; None when it is good."""
+    bare = name.removeprefix("[").removesuffix("]")
+    if not name or name != name.strip() or "/" in name or "*" in name or (":" in bare and not _is_address(bare)):
+        return "is no name of a host; write it alone, without scheme, port and path"
+    return None
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
 def fault_in_public_url(url: str) -> str | None:
     """What is wrong with a public URL, as the end of a sentence; None when it is good."""
     if not url.isascii() or not url.isprintable() or " " in url:
@@ -395,7 +425,7 @@ def fault_in_public_url(url: str) -> str | None:
     if parts.scheme == "http" and host not in LOOPBACK_NAMES:
         return "is not https, which every address but this machine's own needs"
     if "?" in url or "#" in url or "@" in parts.netloc:
-        return "has a query, a fragment or credentials"
+        return "has a query, a fragment or credentials; write scheme, host and path alone"
     if parts.path.strip("/") and any(part in ("", ".", "..") for part in parts.path.strip("/").split("/")):
         return "has an empty part, or `.` or `..`, in its path"
     return None

@@ -15,6 +15,7 @@ import pytest
 from command_line import DEMO, INSTALLED, LONGEST_SECONDS, Change, Klausel
 from ports import free_port
 
+from klausel.cli.worker_server import WorkerServer
 from klausel.settings import ENVIRONMENT_VARIABLE, Settings
 
 
@@ -29,7 +30,11 @@ class Server:
     def on_startup(self, hook: Callable[[], object]) -> None:
         Server.given["on_startup"] = hook
 
+    def tell_when_it_answers(self, tell: Callable[[], None]) -> None:
+        Server.given["tell"] = tell
+
     def serve(self, target_loader: object) -> None:
+        Server.given["tell"]()
         Server.given["settings"] = Settings.from_text(os.environ[ENVIRONMENT_VARIABLE])
 
 
@@ -337,6 +342,19 @@ def test_the_installed_command_answers_until_it_is_stopped(
     assert (process.returncode, faults.count("\n"), "which is not https" in faults) == (0, 1, True), faults
 
 
+def test_it_says_that_it_answers_when_it_does() -> None:
+    port = free_port()
+    command = [INSTALLED, "serve", "--port", str(port), "--workers", "2"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline().startswith(f"Klausel answers at http://127.0.0.1:{port} (")
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=LONGEST_SECONDS).close()
+        finally:
+            process.send_signal(signal.SIGINT)
+            assert process.communicate(timeout=LONGEST_SECONDS) == ("", None)
+
+
 KEY_SET = '{"keys": [{"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}'
 OAUTH = ("--authentication", "oauth", "--oauth-issuer", "https://issuer.example", "--oauth-audience", "klausel")
 
@@ -396,3 +414,32 @@ def test_settings_of_an_openid_provider_that_cannot_be_stop_the_start(serve: Kla
     result = serve(*keys, *OIDC)
     assert result.exit_code == 0, result.stderr
     assert list(server.given["settings"].oidc_allow) == ["sub=*:policy"]
+
+
+class Worker:
+    """A worker that has ended, which is known only the third time that it is asked."""
+
+    def __init__(self) -> None:
+        self.idx = 0
+        self.done: list[str] = []
+
+    def terminate(self) -> None:
+        self.done.append("told")
+
+    def join(self, timeout: float | None = None) -> None:
+        self.done.append("awaited")
+
+    def kill(self) -> None:
+        self.done.append("killed")
+
+    def is_alive(self) -> bool:
+        self.done.append("asked")
+        return self.done.count("asked") < 3
+
+
+def test_a_worker_whose_end_is_known_late_is_not_killed() -> None:
+    server, worker = WorkerServer.__new__(WorkerServer), Worker()
+    server.wrks, server.workers_kill_timeout = [worker], 10
+    server._stop_workers()
+    assert worker.done == ["told", "asked", "asked", "asked"]
+    assert server.wrks == []

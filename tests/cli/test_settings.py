@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from command_line import Klausel
@@ -11,9 +12,9 @@ from klausel.settings import SETTINGS
 SECRET = "postgresql://ann:geheim@db.example.com/klausel"
 
 
-def shown(klausel: Klausel, *arguments: object) -> dict[str, dict[str, object]]:
+def shown(klausel: Klausel, *arguments: object, exit_code: int = 0) -> dict[str, dict[str, object]]:
     result = klausel("config", "show", "--format", "json", *arguments)
-    assert result.exit_code == 0, result.stderr
+    assert result.exit_code == exit_code, result.stderr
     found: dict[str, dict[str, object]] = json.loads(result.stdout)
     return found
 
@@ -44,10 +45,12 @@ def test_a_setting_is_the_same_from_the_file_the_environment_and_the_command_lin
     options = [
         part for one in SETTINGS.values() for part in ([one.option] if one.kind == "bool" else [one.option, values[one.key]])
     ]
-    by_options, by_file = shown(klausel, *options), shown(klausel, "--config", "k.yaml")
+    # Such values fit no start together, but what they are is told all the same.
+    by_options = shown(klausel, *options, exit_code=2)
+    by_file = shown(klausel, "--config", "k.yaml", exit_code=2)
     for one in SETTINGS.values():
         monkeypatch.setenv(one.variable, values[one.key])
-    by_environment = shown(klausel)
+    by_environment = shown(klausel, exit_code=2)
     assert list(by_options) == list(by_file) == list(by_environment) == ["version", *values]
     for line, setting in enumerate(SETTINGS.values(), 1):
         key = setting.key
@@ -87,7 +90,7 @@ def test_a_secret_comes_from_a_file_and_its_password_is_never_shown(
     assert found["database"] == {"value": hidden, "from": "KLAUSEL_DATABASE_FILE"}
     assert found["listen_url"] == {"value": hidden, "from": "k.yaml:1:1"}
     assert "geheim" not in klausel("config", "show", "--config", "k.yaml").stdout
-    assert shown(klausel, "--database", "geheim:geheim@")["database"]["value"] == "(hidden)"
+    assert shown(klausel, "--database", "geheim:geheim@", exit_code=1)["database"]["value"] == "(hidden)"
 
 
 def test_other_commands_find_the_database_where_the_service_does(
@@ -109,8 +112,24 @@ def test_other_commands_find_the_database_where_the_service_does(
         ("k.yaml", "port: {a: 1}\n", "k.yaml:1:1: a setting is a text, a number, true or false, or a list of texts"),
         ("k.toml", "[port]\na = 1\n", "k.toml: port: a setting is a text, a number"),
         ("k.yaml", "demo: maybe\n", "k.yaml:1:1: demo is true or false"),
-        ("k.yaml", "port: true\n", "Invalid value for --port (from k.yaml:1:1): 'true' is not a valid"),
-        ("k.yaml", "port: 0\n", "Invalid value for --port (from k.yaml:1:1): 0 is not in the range"),
+        (
+            "k.yaml",
+            "port: true\n",
+            'Invalid value for --port (from k.yaml:1:1): "true" is no whole number from 1 to 65535; write',
+        ),
+        ("k.yaml", "port: 0\n", 'Invalid value for --port (from k.yaml:1:1): "0" is no whole number from 1 to 65535'),
+        (
+            "k.yaml",
+            "max_policy_age: nan\n",
+            '--max-policy-age (from k.yaml:1:1): "nan" is no number from 1 to 31536000; write one',
+        ),
+        ("k.yaml", "database_write_seconds: 1e12\n", '"1e12" is no number from 0.1 to 86400; write one'),
+        ("k.yaml", "max_connections: 10000000000000\n", "is no whole number from 1 to 1000000; write one"),
+        ("k.yaml", "max_staleness: inf\n", '"inf" is no number'),
+        ("k.toml", "database_read_seconds = 1e999\n", '"inf" is no number'),
+        ("k.yaml", "decision_log_sample_allows: 2\n", '"2" is no number above 0 to 1; write one'),
+        ("k.yaml", "allowed_host: [good.example, 'https://bad.example']\n", '"https://bad.example" is no name of a host'),
+        ("k.yaml", 'database: "@"\n', "no file is named behind @"),
         ("k.yaml", "log_format: xml\n", "Invalid value for --log-format (from k.yaml:1:1)"),
         ("k.yaml", "port: 1\nport: 2\n", "k.yaml:2:1: error: "),
         ("k.yaml", 'database: "@nowhere"\n', "the file nowhere cannot be read: no such file or directory"),
@@ -132,6 +151,7 @@ def test_a_file_that_is_not_there_is_told(klausel: Klausel) -> None:
     [
         ({"KLAUSEL_DATABSE": "x"}, 'there is no setting KLAUSEL_DATABSE; did you mean "KLAUSEL_DATABASE"?'),
         ({"KLAUSEL_PORT": "x"}, "Invalid value for --port (from KLAUSEL_PORT)"),
+        ({"KLAUSEL_DEMO": "maybe"}, '--demo (from KLAUSEL_DEMO): "maybe" is neither true nor false; write one of them'),
         ({"KLAUSEL_PORT_FILE": "x"}, "there is no setting KLAUSEL_PORT_FILE"),
         ({"KLAUSEL_DATABASE": "x", "KLAUSEL_DATABASE_FILE": "y"}, "are both set; leave out one"),
         ({"KLAUSEL_SERVICE_HOST": "10.0.0.1", "KLAUSEL_PORT_80_TCP": "tcp://10.0.0.1:80"}, "enableServiceLinks: false"),
@@ -159,3 +179,88 @@ def test_commands_on_policy_files_alone_do_not_mind_variables_of_others(
 ) -> None:
     monkeypatch.setenv("KLAUSEL_DEPLOYMENT", "blue")
     assert klausel("check").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--host", "no host at all"),
+        ("--host", "0.0.0.0"),
+        ("--public-url", "ftp://pdp.example.com"),
+        ("--trusted-proxy", "somewhere"),
+        ("--path-prefix", "no slash"),
+        ("--authentication", "keys", "--insecure-no-authentication"),
+        ("--max-requests-per-second", "5"),
+        ("--authentication", "oauth"),
+        ("--oauth-issuer", "https://login.example.com"),
+        ("--oidc-client-id", "klausel"),
+        ("--tls-key", "key.pem"),
+        ("--tls-certificate", "none.pem", "--tls-key", "none.pem"),
+        ("--decision-log-strict",),
+        ("--decision-log-mask", "no/pointer"),
+        ("--decision-log", "stdout", "--decision-log-strict", "--decision-log-sample-allows", "0.5"),
+        ("--database", "sqlite://"),
+        ("--database", "mysql://somewhere/klausel"),
+        ("--database", "sqlite:////no/such/folder/klausel.db"),
+        ("--listen-url", "postgresql://127.0.0.1/klausel"),
+    ],
+)
+def test_what_does_not_start_is_told_by_config_show_in_the_same_words(klausel: Klausel, options: tuple[str, ...]) -> None:
+    refused, told = klausel("serve", *options), klausel("config", "show", *options)
+    assert refused.exit_code in (1, 2)
+    assert (told.exit_code, _reason(told.stderr)) == (refused.exit_code, _reason(refused.stderr))
+    assert "workers" in told.stdout
+
+
+def _reason(stderr: str) -> str:
+    """What is said below the usage."""
+    return " ".join(stderr.partition("--help")[2].split()) or " ".join(stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"", "is empty; write the secret into it"),
+        (b" \r\n\r\n", "is empty; write the secret into it"),
+        (SECRET.encode() + b"\nanother\n", "holds several lines or control characters"),
+        (SECRET.encode() + b"\0", "holds several lines or control characters"),
+        (SECRET.encode("utf-16"), "it is no text in UTF-8"),
+        (None, "cannot be read: is a directory; name a file that the service may read"),
+    ],
+)
+def test_a_file_of_a_secret_that_is_none_is_told(
+    klausel: Klausel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None, expected: str
+) -> None:
+    file = tmp_path / "secret"
+    file.mkdir() if content is None else file.write_bytes(content)
+    monkeypatch.setenv("KLAUSEL_DATABASE_FILE", str(file))
+    message = said(klausel)
+    assert "--database (from KLAUSEL_DATABASE_FILE): the file" in message
+    assert expected in message
+    assert "geheim" not in message
+
+
+@pytest.mark.parametrize("content", [f"{SECRET}\r\n", f"\ufeff{SECRET}", f"  {SECRET}\n\n"])
+def test_what_editors_put_around_a_secret_is_no_part_of_it(klausel: Klausel, tmp_path: Path, content: str) -> None:
+    (tmp_path / "secret").write_bytes(content.encode())
+    assert shown(klausel, "--database", "@secret")["database"]["value"] == SECRET.replace("geheim", "***")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--database", "postgresql://ann@db.example.com/klausel?sslpassword=geheim&application_name=k&password=geheim"),
+        ("--database", "postgresql://ann:geh%65im@db.example.com/klausel"),
+        ("--listen-url", "postgresql://ann:geheim@db.example.com/klausel"),
+        ("--public-url", "https://ann:geheim@pdp.example.com/"),
+        ("--oauth-keys", "https://ann:geheim@login.example.com/jwks"),
+        ("--oidc-issuer", "https://ann:geheim@login.example.com/"),
+        ("--oidc-client-secret", "geheim"),
+    ],
+)
+def test_no_password_is_shown_wherever_it_stands(klausel: Klausel, options: tuple[str, ...]) -> None:
+    for form in ("text", "json"):
+        result = klausel("config", "show", "--format", form, *options)
+        said = unquote(result.stdout + result.stderr)
+        assert "geheim" not in said
+        assert "***" in said or "hidden" in said

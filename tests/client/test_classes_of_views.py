@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from doors import ROOT, demo_people
@@ -67,7 +68,28 @@ def browser(klausel: InProcess) -> FlaskClient:
         def get(self, quiz: Resource) -> str:
             return quiz.id
 
-    for view in (Quiz, Plain, Forgotten, AsAWhole):
+    class OfItsOwn(MethodView):
+        def dispatch_request(self, quiz_id: str) -> str:
+            return f"{quiz_id} by {request.method}"
+
+        @guard.requires("take", find)
+        def get(self, quiz: Resource) -> str:
+            return quiz.id
+
+    class Timed(MethodView):
+        decorators = (guard.decides,)
+
+        def dispatch_request(self, **named: Any) -> Any:
+            return super().dispatch_request(**named)
+
+        @guard.requires("take", find)
+        def get(self, quiz: Resource) -> str:
+            return quiz.id
+
+        def post(self, quiz_id: str) -> str:
+            return quiz_id
+
+    for view in (Quiz, Plain, Forgotten, AsAWhole, OfItsOwn, Timed):
         app.add_url_rule(f"/{view.__name__.lower()}/<quiz_id>", view_func=view.as_view(view.__name__))
     return app.test_client()
 
@@ -88,6 +110,10 @@ def browser(klausel: InProcess) -> FlaskClient:
         ("OPTIONS", "/quiz/q1", None, 200, None),
         ("GET", "/plain/q1", "ann", 200, "q1"),
         ("GET", "/forgotten/q1", "leo", 403, None),
+        ("GET", "/ofitsown/q1", "ann", 403, None),
+        ("GET", "/timed/q1", "ann", 200, "q1"),
+        ("GET", "/timed/q1", "stranger", 403, None),
+        ("POST", "/timed/q1", "leo", 403, None),
     ],
 )
 def test_each_method_of_a_class_asks(

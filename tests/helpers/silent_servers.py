@@ -22,7 +22,10 @@ SECONDS_TO_START = 60
 
 
 class Proxy:
-    """Passes on what comes to `port`, both ways, until `stop_forwarding`; what is held back comes after `go_on`."""
+    """Passes on what comes to `port`, both ways, until `stop_forwarding`; what is held back comes after `go_on`.
+
+    `hang_up` is how a server that was stopped looks.
+    """
 
     def __init__(self, host: str, port: int) -> None:
         self._target = (host, port)
@@ -38,6 +41,16 @@ class Proxy:
 
     def go_on(self) -> None:
         self._forwards.set()
+
+    def hang_up(self) -> None:
+        """Refuses connections from now on, and ends those that there are."""
+        self.close()
+        self._sockets.clear()
+
+    def answer_again(self) -> None:
+        """Takes connections again, at the same port."""
+        self._listener = socket.create_server(("127.0.0.1", self.port))
+        threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
         self.go_on()

@@ -25,9 +25,8 @@ def told_metrics() -> dict[str, str]:
     found: dict[str, str] = {}
     for module in Path(klausel.api.__file__).parent.glob("*metrics.py"):
         text = module.read_text()
-        for kind, name in re.findall(r'(_gauge|MetricFamily)\(\s*"(klausel_\w+)"', text):
-            is_counter = re.search(rf'CounterMetricFamily\(\s*"{name}"', text)
-            found[f"{name}_total" if is_counter else name] = kind
+        for kind, name in re.findall(r'\b(gauge|counter|\w+MetricFamily)\(\s*"(klausel_\w+)"', text):
+            found[f"{name}_total" if kind.lower().startswith("counter") else name] = kind
     return found
 
 
@@ -54,3 +53,17 @@ def test_prometheus_takes_the_rules_and_they_fire_when_they_should() -> None:
     for arguments in (["check", "rules", "alerts.yaml"], ["test", "rules", "alerts.test.yaml"]):
         done = subprocess.run(["promtool", *arguments], cwd=MONITORING, capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="needs promtool of Prometheus")
+def test_prometheus_reads_each_query_of_the_dashboard(tmp_path: Path) -> None:
+    rules = []
+    for panel in DASHBOARD["panels"]:
+        for target in panel["targets"]:
+            query = target["expr"].replace("$__rate_interval", "5m").replace("$instance", ".*")
+            assert "$" not in query, f"{panel['title']} has a variable that nothing sets"
+            rules.append({"record": f"dashboard:{len(rules)}", "expr": query})
+    (tmp_path / "rules.yaml").write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]}))
+    command = ["promtool", "check", "rules", str(tmp_path / "rules.yaml")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr

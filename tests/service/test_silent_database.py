@@ -117,6 +117,27 @@ def test_a_proxy_that_stops_forwarding(proxy: tuple[Proxy, str], opened: Callabl
     assert_comes_back(served)
 
 
+def test_a_server_that_refuses_connections_is_told_as_silent_until_it_is_back(
+    proxy: tuple[Proxy, str], opened: Callable[..., Served]
+) -> None:
+    between, url = proxy
+    served = opened(database=url, **LIMITS)
+    assert decide(served) == {"decision": True}
+    assert metric(served, "klausel_database_silent") == 0
+    between.hang_up()
+    wait_until_nothing_kept_is_told(served)
+    for _ in range(3):
+        assert_no_answer_of_the_policies(decide(served))
+        assert metric(served, "klausel_database_silent") == 1
+    between.answer_again()
+    # Nobody asks anything else meanwhile.
+    give_up_at = time.monotonic() + WIDE_SECONDS
+    while metric(served, "klausel_database_silent"):
+        assert time.monotonic() < give_up_at
+        time.sleep(0.05)
+    assert_comes_back(served)
+
+
 def test_a_locked_table(postgresql_schema_url: str, opened: Callable[..., Served]) -> None:
     served = opened(database=postgresql_schema_url, **LIMITS)
     assert decide(served) == {"decision": True}
@@ -161,6 +182,7 @@ def test_a_server_that_ends(own_postgres: OwnPostgres, opened: Callable[..., Ser
     own_postgres.close()
     for _ in range(3):
         assert_no_answer_of_the_policies(decide(served))
+    assert metric(served, "klausel_database_silent") == 1
 
 
 def test_writes_that_wait_hold_no_decision_up(opened: Callable[..., Served], sqlite_url: str) -> None:

@@ -27,7 +27,8 @@ MATCHER = (
     ' && (p.dom == "*" || within(r.dom, p.dom)) && eval(p.cond)'
 )
 """What check, test, prove, diff and every other analysis take a grant to mean."""
-_HINT = "use the model.conf that comes with Klausel; its comments and its layout may be changed"
+_HINT = "without the file Klausel takes its own model.conf, of which only comments and layout may be changed"
+_STOCK_HINT = "klausel import casbin makes a policy folder of a model and its rules that were written for stock Casbin"
 _MATCHER_HINT = (
     "use the matcher of the model.conf that comes with Klausel; who may do what belongs in the policies,"
     " where it is checked, tested and compared"
@@ -99,16 +100,33 @@ def problems_in_model(text: str, file: str, accepted: Collection[str] = ()) -> l
             problems.append(Problem(place, "model-shape", f'key "{key}" is repeated in [{section}]', _HINT))
         else:
             found[section][1][key] = (number, value)
+    if not found and not problems:
+        return [Problem(Place(file, 1, 1), "model-shape", "the model says nothing", _HINT)]
+    asked = found.get("request_definition", (1, {}))[1].get("r")
+    granted = found.get("policy_definition", (1, {}))[1].get("p")
+    if asked and granted and not {"ctx"} & {*_parts_of(asked[1])} and not {"cond"} & {*_parts_of(granted[1])}:
+        message = f"this model was written for stock Casbin: it asks about `{asked[1]}`, and has no conditions"
+        return [Problem(Place(file, asked[0], 1), "model-shape", message, _STOCK_HINT)]
     for name, (key, wanted) in REQUIRED.items():
         number, keys = found.get(name, (1, {}))
         if key not in keys:
             problems.append(Problem(Place(file, number, 1), "model-shape", f"[{name}] has no {key}", _HINT))
-        elif wanted is not None and "".join(keys[key][1].split()) != "".join(wanted.split()):
-            message = f"{key} in [{name}] is not `{wanted}`"
+        elif wanted is not None and not _says(name, keys[key][1], wanted):
+            exactly = " to the letter, blanks included" if "".join(keys[key][1].split()) == "".join(wanted.split()) else ""
+            message = f"{key} in [{name}] is not `{wanted}`{exactly}"
             problems.append(Problem(Place(file, keys[key][0], 1), "model-shape", message, _HINT))
         elif not keys[key][1]:
             problems.append(Problem(Place(file, keys[key][0], 1), "model-shape", f"{key} in [{name}] is empty", _HINT))
     return problems or _problems_of_casbin(text, file, accepted)
+
+
+def _parts_of(value: str) -> list[str]:
+    return [part.strip() for part in value.split(",")]
+
+
+def _says(section: str, value: str, wanted: str) -> bool:
+    """Whether a value is the one wanted, as Casbin reads it: lists by their parts, an effect by its exact text."""
+    return value == wanted if section == "policy_effect" else _parts_of(value) == _parts_of(wanted)
 
 
 def _lacking_section(text: str, key: str, section: str | None) -> str | None:
@@ -122,8 +140,13 @@ def _lacking_section(text: str, key: str, section: str | None) -> str | None:
 def _problems_of_casbin(text: str, file: str, accepted: Collection[str]) -> list[Problem]:
     try:
         digest = other_matcher(text)
+        odd = next(
+            (key for key, wanted in REQUIRED.values() if wanted is not None and not _is_read_as(text, key, wanted)), None
+        )
     except Exception as error:
         return [Problem(Place(file, 1, 1), "model-shape", f"Casbin cannot read the model: {error}", _HINT)]
+    if odd is not None:
+        return [Problem(Place(file, 1, 1), "model-shape", f"Casbin reads another {odd} than stands here", _HINT)]
     if digest is not None and digest not in accepted:
         message = (
             "the matcher is another than that of Klausel: decisions would differ from what is checked, tested and proved"
@@ -137,6 +160,16 @@ def _problems_of_casbin(text: str, file: str, accepted: Collection[str]) -> list
             )
         ]
     return []
+
+
+def _is_read_as(text: str, key: str, wanted: str) -> bool:
+    """Whether Casbin reads under a key of a model what is wanted there."""
+    assertion = read_model(text)[key][key]
+    if key == "e":
+        return bool(assertion.value == util.escape_assertion(wanted))
+    if key == "g":
+        return _parts_of(assertion.value) == _parts_of(wanted)
+    return list(assertion.tokens) == [f"{key}_{part}" for part in _parts_of(wanted)]
 
 
 def _conjuncts_of(matcher: str) -> list[str] | None:
@@ -163,7 +196,7 @@ def _logical_lines(text: str) -> list[tuple[int, str]]:
     """The lines that say something, with their numbers; a line that ends in a backslash goes on in the next."""
     lines: list[tuple[int, str]] = []
     begun: tuple[int, str] | None = None
-    for number, raw in enumerate(text.splitlines(), start=1):
+    for number, raw in enumerate(text.split("\n"), start=1):
         line = raw.strip()
         if begun is None and (not line or line.startswith(("#", ";"))):
             continue

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
-from sqlalchemy import make_url
+from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from klausel.cli.command_group import CommandGroup
+from klausel.cli.database_options import explains_storage_errors
 from klausel.cli.formats import format_option
 from klausel.cli.output import say, say_json
 from klausel.cli.service_options import service_options, settings_given
 from klausel.cli.setting_options import source_of
-from klausel.settings import SETTINGS, Setting
+from klausel.cli.settings_checks import checked
+from klausel.settings import SETTINGS, Setting, without_credentials
 from klausel.storage.policy_files.folder import model_beside
 from klausel.storage.policy_files.git_source import git_address
 
 HIDDEN = "(hidden)"
+_PASSWORD_IN_QUERY = re.compile(r"([?&][^=&]*pass(?:word|wd)?=)[^&]*", re.IGNORECASE)
 
 
 @click.group(cls=CommandGroup)
@@ -53,9 +57,12 @@ def _write_json(shown: Mapping[str, tuple[object, str]]) -> None:
 @config.command()
 @service_options
 @format_option({"text": _write_text, "json": _write_json})
+@explains_storage_errors
 @click.pass_context
 def show(ctx: click.Context, /, policies: Path, model: Path | None, write: Any, **options: object) -> None:
     """Print every setting, its value, and where it comes from, as `klausel serve` would take it; passwords are hidden.
+
+    Those with which it would not start are printed, too, and then refused as it refuses them.
 
     \b
     Examples:
@@ -64,6 +71,7 @@ def show(ctx: click.Context, /, policies: Path, model: Path | None, write: Any, 
     """
     settings = settings_given(policies, model if git_address(str(policies)) else model_beside(policies, model), options)
     write(dict(_shown(ctx, settings)))
+    checked(settings)
 
 
 def _shown(ctx: click.Context, settings: object) -> Iterator[tuple[str, tuple[object, str]]]:
@@ -72,9 +80,14 @@ def _shown(ctx: click.Context, settings: object) -> Iterator[tuple[str, tuple[ob
 
 
 def _told(setting: Setting, value: object) -> object:
-    if not setting.about.secret or value is None:
-        return value
+    if value is None or not setting.about.secret:
+        return without_credentials(value) if isinstance(value, str) else value
     try:
-        return make_url(str(value)).render_as_string(hide_password=True) if setting.about.is_url else HIDDEN
+        return _without_passwords(make_url(str(value))) if setting.about.is_url else HIDDEN
     except (ArgumentError, ValueError):
         return HIDDEN
+
+
+def _without_passwords(url: URL) -> str:
+    shown = url.render_as_string(hide_password=True)
+    return _PASSWORD_IN_QUERY.sub(r"\1***", shown)

@@ -31,7 +31,8 @@ def read_config(path: Path) -> dict[str, Given]:
         content = path.read_bytes()
     except OSError as error:
         raise click.UsageError(
-            f"the file of settings {path} cannot be read: {(error.strerror or str(error)).lower()}"
+            f"the file of settings {path} cannot be read: {(error.strerror or str(error)).lower()}; "
+            "name a file that you may read"
         ) from None
     text, problems = decode(content, str(path))
     if text is None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -34,14 +36,54 @@ class _Secret(TextType):
         text = str(value)
         if not text.startswith("@"):
             return text
+        if text == "@":
+            self.fail("no file is named behind @; write @ and its path, such as @/run/secrets/database", param, ctx)
+        file = text[1:]
         try:
-            text = Path(text[1:]).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            why = error.strerror if isinstance(error, OSError) else "it is no text"
-            self.fail(f"the file {text[1:]} cannot be read: {(why or str(error)).lower()}", param, ctx)
+            # Editors of Windows put a mark before the first character.
+            text = Path(file).read_text(encoding="utf-8-sig").strip()
+        except OSError as error:
+            why = (error.strerror or str(error)).lower()
+            self.fail(f"the file {file} cannot be read: {why}; name a file that the service may read", param, ctx)
+        except ValueError:
+            self.fail(f"the file {file} cannot be read: it is no text in UTF-8; write it again as that", param, ctx)
         if not text:
-            self.fail(f"the file {value[1:]} is empty; write the secret into it", param, ctx)
+            self.fail(f"the file {file} is empty; write the secret into it", param, ctx)
+        if not text.isprintable():
+            self.fail(
+                f"the file {file} holds several lines or control characters; write the secret alone into it", param, ctx
+            )
         return text
+
+
+class _WholeNumber(click.IntRange):
+    """A whole number within bounds, refused in words."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter:
+            self.fail(f'"{value}" is no whole number {_within(self)}', param, ctx)
+
+
+class _Number(click.FloatRange):
+    """A number within bounds, refused in words; there is none that is infinite, or no number."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        with suppress(click.BadParameter):
+            number = super().convert(value, param, ctx)
+            if isfinite(number):
+                return number
+        self.fail(f'"{value}" is no number {_within(self)}', param, ctx)
+
+
+def _within(numbers: click.IntRange | click.FloatRange) -> str:
+    least, most = numbers.min, numbers.max
+    if least is None:
+        return "that is finite; write one"
+    if most is None:
+        return f"above {least:g}; write one" if numbers.min_open else f"of at least {least:g}; write one"
+    return f"{'above' if numbers.min_open else 'from'} {least:g} to {most:.10g}; write one"
 
 
 class SettingOption(click.Option):
@@ -85,7 +127,10 @@ class SettingOption(click.Option):
             place = source_of(ctx, self.setting)
             name = self.setting.option
             error.param_hint = name if place == name else f"{name} (from {place})"
-            raise
+            if not self.is_bool_flag:
+                raise
+            message = f'"{value}" is neither true nor false; write one of them'
+            raise click.BadParameter(message, ctx, self, error.param_hint) from None
 
 
 def _name_of(setting: Setting, source: ParameterSource) -> str:
@@ -164,7 +209,7 @@ def _type(setting: Setting) -> dict[str, Any]:
         return {"type": click.Choice(about.choices)}
     if kind == "int":
         least, most = (None if bound is None else int(bound) for bound in (about.least, about.most))
-        return {"type": click.IntRange(least, most)}
+        return {"type": _WholeNumber(least, most)}
     if kind == "float":
-        return {"type": click.FloatRange(about.least, about.most, min_open=about.is_open)}
+        return {"type": _Number(about.least, about.most, min_open=about.is_open)}
     return {"type": _Secret() if about.secret else click.STRING}

@@ -12,11 +12,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.db import router, transaction
+from django.db.models import Model
 from rest_framework.exceptions import APIException, PermissionDenied
 from rest_framework.filters import BaseFilterBackend
 from rest_framework.permissions import BasePermission
 
-from klausel.django.guards import guard_of, is_decided, note
+from klausel.django.guards import check_order, guard_of, is_decided, is_watched, note
 from klausel.guarding import MARK, Refusal, undecided
 
 __all__ = ["ACTIONS", "GuardedMixin", "KlauselPermission", "ListFilter", "NoDecision"]
@@ -60,11 +61,18 @@ class KlauselPermission(BasePermission):  # type: ignore[misc]
             raise PermissionDenied("the list is not filtered; add ListFilter to filter_backends")
         if name not in ACTIONS and not isinstance(view, GuardedMixin):
             raise PermissionDenied("nobody sees to it that the view asks; GuardedMixin does")
+        if not is_watched(request) and not isinstance(view, GuardedMixin):
+            raise PermissionDenied(
+                "nobody sees to it that the view asks; GuardedMixin does, or RefuseUndecided in MIDDLEWARE"
+            )
         return True
 
     def has_object_permission(self, request: Any, view: Any, thing: Any) -> bool:
         """Whether the action is allowed on the object."""
-        require(view, request, thing)
+        if isinstance(view, GuardedMixin):
+            view.ask_about(thing)
+        else:
+            require(view, request, thing)
         return True
 
 
@@ -76,7 +84,7 @@ class ListFilter(BaseFilterBackend):  # type: ignore[misc]
 
     def filter_queryset(self, request: Any, queryset: Any, view: Any) -> Any:
         """The rows of a list; for a single object all, as it is asked about."""
-        if _is_for_one(view):
+        if view.is_finding if isinstance(view, GuardedMixin) else _is_for_one(view):
             return queryset
         try:
             return queryset.filter(guard_of(view).where(request, asked(request, view) or "", queryset.model))
@@ -89,12 +97,49 @@ class GuardedMixin:
 
     What is saved is asked about as it stands then, in a transaction that is rolled back at a no. Who overrides
     `perform_create` calls this one, with what is to be saved besides: `super().perform_create(serializer, owner=…)`.
+    It asks whatever `permission_classes` and `get_object` of the view are.
     """
 
     permission_classes: Any = (KlauselPermission,)
     filter_backends: Any = (ListFilter,)
     klausel_actions: Mapping[str, str] = ACTIONS
     request: Any
+    is_finding = False
+    """Whether the view looks for the one object that it is about; all other rows that it filters are a list."""
+    _asked_about: tuple[str | None, object] | None = None
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        check_order(cls, GuardedMixin, "rest_framework.")
+
+    def initial(self, request: Any, *arguments: Any, **named: Any) -> None:
+        """What comes before each view; from then on it gets no object that is not asked about."""
+        finding = getattr(self, "get_object", None)
+
+        def get_object(*given: Any, **by_name: Any) -> Any:
+            self.is_finding = True
+            try:
+                found = finding(*given, **by_name)  # type: ignore[misc]
+            finally:
+                self.is_finding = False
+            if isinstance(found, Model):
+                self.ask_about(found)
+            return found
+
+        if finding is not None:
+            self.get_object = get_object
+        super().initial(request, *arguments, **named)  # type: ignore[misc]
+
+    def check_permissions(self, request: Any) -> None:
+        """Refuses whom the view's permissions do, and who does not get past `KlauselPermission`."""
+        super().check_permissions(request)  # type: ignore[misc]
+        if not KlauselPermission().has_permission(request, self):
+            self.permission_denied(request)  # type: ignore[attr-defined]
+
+    def check_object_permissions(self, request: Any, thing: Any) -> None:
+        """Refuses what the view's permissions do, and what the policies do."""
+        super().check_object_permissions(request, thing)  # type: ignore[misc]
+        self.ask_about(thing)
 
     def finalize_response(self, request: Any, response: Any, *arguments: Any, **named: Any) -> Any:
         """The answer, refused where the view ended well without having asked."""
@@ -108,8 +153,22 @@ class GuardedMixin:
         self._save(serializer, besides)
 
     def perform_update(self, serializer: Any, **besides: Any) -> None:
-        """Saves what may be as it is then."""
+        """Saves what may be changed, and may be as it is then."""
+        if serializer.instance is not None:
+            self.ask_about(serializer.instance)
         self._save(serializer, besides)
+
+    def perform_destroy(self, instance: Any) -> None:
+        """Deletes what may be deleted."""
+        self.ask_about(instance)
+        super().perform_destroy(instance)  # type: ignore[misc]
+
+    def ask_about(self, thing: Any) -> None:
+        """Asks about an object as it is stored, once; raises as `require`."""
+        action = asked(self.request, self)
+        if self._asked_about is None or self._asked_about[0] != action or self._asked_about[1] is not thing:
+            require(self, self.request, thing)
+            self._asked_about = (action, thing)
 
     def _save(self, serializer: Any, besides: Mapping[str, Any]) -> None:
         with transaction.atomic(using=router.db_for_write(self.get_queryset().model)):  # type: ignore[attr-defined]

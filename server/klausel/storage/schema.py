@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from sqlalchemy import Connection, Engine, insert, inspect, select, text, update
 
 from klausel.storage.change_log.writer import begin_log
-from klausel.storage.sql.access import COMMAND_LIMITS, Limits
+from klausel.storage.sql.access import COMMAND_LIMITS, Limits, Locked
 from klausel.storage.sql.database import (
     StorageError,
     explained_errors,
@@ -81,9 +81,9 @@ def schema_version(url: str) -> int | None:
         engine.dispose()
 
 
-def upgrade_database(url: str) -> int | None:
+def upgrade_database(url: str, limits: Limits = COMMAND_LIMITS) -> int | None:
     """Brings the tables at a URL to this version, or creates them, all or nothing; the version before. Raises StorageError."""
-    engine = make_engine(read_url(url))
+    engine = make_engine(read_url(url), limits=limits)
     try:
         with explained_errors(engine):
             if engine.dialect.name == "sqlite":
@@ -94,6 +94,11 @@ def upgrade_database(url: str) -> int | None:
                     _let_plain_sql_notify(engine)
                 _make_indexes_that_lack(engine)
             return found
+    except Locked:
+        raise StorageError(
+            f"{place_of(engine.url)} was locked by another process for over {limits.lock_seconds:g} s, so nothing was changed; "
+            "where another klausel db upgrade is at work, wait until it ends and run klausel db check; else stop what writes"
+        ) from None
     finally:
         engine.dispose()
 
@@ -159,7 +164,7 @@ def _make_indexes_that_lack(engine: Engine) -> None:
 
 def _let_plain_sql_notify(engine: Engine) -> None:
     """Tables may be of this version and yet have been made before plain SQL told those who listen."""
-    with engine.begin() as connection:
+    with engine.connect() as connection, write_transaction(connection, None):
         source = connection.exec_driver_sql("SELECT prosrc FROM pg_proc WHERE oid = to_regproc('klausel_note_row_change')")
         if CHANNEL not in (source.scalar_one_or_none() or ""):
             for statement in NOTING_FUNCTIONS:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 from problem_cases import all_cases
+from small_policies import PAYMENTS, ROLES
+
+from klausel.core.loading.load import SourceFile, load_policy
 
 CASES = {case.name: case for case in all_cases()}
 HINTS = {
@@ -31,3 +34,21 @@ def test_the_hint_says_what_to_write(at: tuple[str, str, int], parts: tuple[str,
     problems = [problem for problem in CASES[name].load().problems if problem.place.file == f"policies/{file}"]
     hints = " ".join(problem.hint for problem in problems if problem.place.line == line)
     assert [part for part in parts if part not in hints] == []
+
+
+@pytest.mark.parametrize("value", ["", '""', "~", "null", "[]"])
+@pytest.mark.parametrize("key", ["in", "when", "at_level", "from", "until", "to", "resource", "allow"])
+def test_no_hint_about_an_empty_key_leads_to_a_wider_grant(key: str, value: str) -> None:
+    grant = {"allow": "member", "to": "close", "resource": "company"} | {key: value}
+    features = PAYMENTS + "  - " + "\n    ".join(f"{name}: {said}" for name, said in grant.items()) + "\n"
+    texts = {"roles.yaml": ROLES, "features/payments.yaml": features}
+    problems = load_policy([SourceFile(name, name, text.encode()) for name, text in texts.items()]).problems
+    told = [problem for problem in problems if problem.place.file == "features/payments.yaml"]
+    assert told and [problem.hint for problem in told if "leave it out" in problem.hint] == []
+
+
+def test_who_writes_an_empty_list_for_nobody_is_told_how_to_say_nobody() -> None:
+    invariants = "invariants:\n  - {at_most: [], to: close, resource: company}\n"
+    texts = {"roles.yaml": ROLES, "features/payments.yaml": PAYMENTS, "invariants.yaml": invariants}
+    problems = load_policy([SourceFile(name, name, text.encode()) for name, text in texts.items()]).problems
+    assert ["never: anyone" in problem.hint for problem in problems if problem.severity == "error"] == [True]

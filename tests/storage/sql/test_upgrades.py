@@ -22,7 +22,8 @@ from klausel.storage.change_log.reader import Filters, LogReader
 from klausel.storage.change_log.verification import verify_log
 from klausel.storage.provisioned import rows
 from klausel.storage.schema import open_database, schema_version, upgrade_database
-from klausel.storage.sql.database import StorageError
+from klausel.storage.sql.access import Limits
+from klausel.storage.sql.database import StorageError, writing
 from klausel.storage.sql.indexes import index_names
 from klausel.storage.sql.tables import SCHEMA_VERSION, Entity, EntityLogRow, EntityProperty
 
@@ -77,6 +78,35 @@ def test_many_may_open_it_at_once(tmp_path: Path) -> None:
     with ThreadPoolExecutor(6) as pool:
         assert set(pool.map(upgrade_database, [f"sqlite:///{file}"] * 6)) <= {3, SCHEMA_VERSION}
     check_up_to_date(f"sqlite:///{file}")
+
+
+def test_many_may_upgrade_one_postgresql_database_at_once(postgresql_schema_url: str) -> None:
+    with ThreadPoolExecutor(6) as pool:
+        assert set(pool.map(upgrade_database, [postgresql_schema_url] * 6)) == {None, SCHEMA_VERSION}
+    with closing(AssignmentStore(open_database(postgresql_schema_url))) as store, store.engine.begin() as connection:
+        # As they were before plain SQL told those who listen, and without an index.
+        for event in ("row", "truncate"):
+            body = "BEGIN RETURN NULL; END"
+            connection.execute(
+                text(
+                    f"CREATE OR REPLACE FUNCTION klausel_note_{event}_change() RETURNS trigger LANGUAGE plpgsql AS '{body}'"
+                )
+            )
+        connection.execute(text("DROP INDEX casbin_rule_by_depth"))
+    with ThreadPoolExecutor(6) as pool:
+        assert set(pool.map(upgrade_database, [postgresql_schema_url] * 6)) == {SCHEMA_VERSION}
+
+
+def test_an_upgrade_says_what_may_keep_it_from_the_database(database_url: str) -> None:
+    limits = Limits(lock_seconds=0.2)
+    with closing(AssignmentStore(open_database(database_url))) as store:
+        with store.engine.begin() as connection:
+            connection.execute(text("DROP INDEX casbin_rule_by_depth"))
+        with writing(store.engine, None), pytest.raises(StorageError) as caught:
+            upgrade_database(database_url, limits)
+    assert "another klausel db upgrade is at work, wait until it ends" in str(caught.value)
+    assert "for over 0.2 s, so nothing was changed" in str(caught.value)
+    assert upgrade_database(database_url, limits) == SCHEMA_VERSION
 
 
 def test_no_command_but_the_upgrade_changes_the_tables_of_an_older_version(tmp_path: Path) -> None:

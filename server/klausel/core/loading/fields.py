@@ -61,6 +61,14 @@ OF_TYPES_AND_ACTIONS = (
 )
 """What to do about a name of a resource type or an action."""
 
+_LIMITING, _NEEDED = "say what it is limited to here; without this key, it is not limited", "name at least one"
+_HINTS_IF_EMPTY = {
+    **dict.fromkeys(("in", "when", "at_level", "from", "until"), _LIMITING),
+    **dict.fromkeys(("to", "resource", "actions", "allow", "deny", "always"), _NEEDED),
+    **dict.fromkeys(("at_most", "never"), f"{_NEEDED}; that nobody may at all is never: anyone"),
+}
+"""What to do where a key says nothing: no hint leads to a grant without its limits, nor to one without what it needs."""
+
 
 class ProblemList:
     """Gathers problems while files are read."""
@@ -199,7 +207,9 @@ class ProblemList:
             self.wrong_kind(node, "a text", what)
             return None
         if not node.value.strip():
-            self.add(node.place, "wrong-kind", f"{what} is empty", "write a value, or leave it out")
+            self.add(
+                node.place, "wrong-kind", f"{what} is empty", _HINTS_IF_EMPTY.get(what, "write a value, or leave it out")
+            )
             return None
         return node
 
@@ -211,7 +221,12 @@ class ProblemList:
             one = self.text(node, what)
             return [] if one is None else [one]
         if isinstance(node, Items) and not node.values:
-            self.add(node.place, "wrong-kind", f"{what} is an empty list", "name at least one, or leave it out")
+            self.add(
+                node.place,
+                "wrong-kind",
+                f"{what} is an empty list",
+                _HINTS_IF_EMPTY.get(what, "name at least one, or leave it out"),
+            )
         nodes = node.values if isinstance(node, Items) else (node,)
         found: dict[str, Text] = {}
         for item in nodes:

@@ -26,6 +26,14 @@ class Crowded(StorageError):
     """As many as may wait for the database do so already. It says nothing of whether the database answers."""
 
 
+class OutOfReach(StorageError):
+    """No connection to the database was to be had, or it broke: asking is refused at once, so nobody waits for it."""
+
+
+class Locked(StorageError):
+    """Another process wrote for longer than a write waits."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Seconds after which is given up: connecting, a whole reading, a whole write, and a write's wait for those of others.
@@ -61,6 +69,7 @@ class Access:
         self.limits = limits
         self.place = place
         self._silent_since: float | None = None
+        self.is_out_of_reach = False
         self._reads = _Places(self, "questions", limits.reads_at_once)
         self._writes = _Places(self, "writes", WRITES_AT_ONCE)
         self.may_be_in_line: Callable[[], int] = lambda: WRITES_IN_LINE
@@ -70,6 +79,11 @@ class Access:
     def is_silent(self) -> bool:
         """Whether the database did not answer in time when it was read last. A write may have waited for those of others."""
         return self._silent_since is not None
+
+    @property
+    def answers(self) -> bool:
+        """Whether the database answered when it was asked last."""
+        return self._silent_since is None and not self.is_out_of_reach
 
     @property
     def writes_in_line(self) -> int:
@@ -172,7 +186,10 @@ class _Turn:
         if kind is None:
             if access._silent_since is not None:
                 access._silent_since = None
+            if access.is_out_of_reach:
+                access.is_out_of_reach = False
         elif issubclass(kind, StorageError):
+            access.is_out_of_reach = issubclass(kind, OutOfReach)
             if monotonic() - self._began >= _ALMOST * min(seconds, access.limits.connect_seconds):
                 # A write may only have waited for those of others, in line or for their locks: then all else goes on.
                 if self._places is access._reads:

@@ -17,7 +17,16 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlch
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import NullPool, QueuePool
 
-from klausel.storage.sql.access import COMMAND_LIMITS, WRITES_AT_ONCE, Access, Limits, StorageError, deadline
+from klausel.storage.sql.access import (
+    COMMAND_LIMITS,
+    WRITES_AT_ONCE,
+    Access,
+    Limits,
+    Locked,
+    OutOfReach,
+    StorageError,
+    deadline,
+)
 from klausel.storage.sql.tables import State
 
 __all__ = ["StorageError"]
@@ -143,7 +152,7 @@ def explained_errors(engine: Engine) -> Iterator[None]:
     try:
         yield
     except (SQLAlchemyError, engine.dialect.loaded_dbapi.Error) as error:
-        raise StorageError(_sentence(engine.url, error, access_of(engine).limits)) from error
+        raise _told(engine.url, error, access_of(engine).limits) from error
 
 
 def read_url(url: str) -> URL:
@@ -267,8 +276,11 @@ _SQLITE_CURES = (
 _POSTGRESQL_CURES = {
     "55P03": "was locked by another writer for over {seconds:g} s; wait until its write ends and try again",
     "57014": "took too long for what was asked; see what holds it up, and try again",
-    "42501": "refuses the rights that are needed; let the user create tables in its schema, and read and write them",
-    "25006": "is read-only; name its primary server with --database",
+    "42501": (
+        "refuses the rights that are needed; name a user that has them, such as the owner of `klausel db grants`, or let "
+        "this one create tables in its schema, and read and write them"
+    ),
+    "25006": "is read-only, or is so for this user; name its primary server with --database, and a user that may write",
     "53100": "has no room left on its disk; make room and try again",
     "53200": "has no memory left for what was asked; give its server more, or ask for less at once",
     "53300": "takes no more connections; let others go, or raise max_connections of its server",
@@ -276,30 +288,35 @@ _POSTGRESQL_CURES = {
     "57P": "is being stopped or started; try again in a moment",
 }
 """By their SQLSTATE, or its beginning."""
+_KINDS = {"locked": Locked, "55P03": Locked, "unable to open": OutOfReach, "53300": OutOfReach, "57P": OutOfReach}
 _NO_WAY_IN = ("08", "28", "3D")
 """How the SQLSTATE begins of those that tell of a server that is not there, or lets nobody in."""
 
 
-def _sentence(url: URL, error: Exception, limits: Limits) -> str:
+def _told(url: URL, error: Exception, limits: Limits) -> StorageError:
     if isinstance(error, PoolTimeout):
-        return f"{place_of(url)} is too slow: all connections to it are in use; see what holds it up"
+        return StorageError(f"{place_of(url)} is too slow: all connections to it are in use; see what holds it up")
     original = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     first_line = _without_secrets(url, (str(original).strip() or type(original).__name__).splitlines()[0])
     if url.get_backend_name() == "sqlite":
         for sign, cure in _SQLITE_CURES:
             if sign in first_line:
-                return f"{place_of(url)} {cure.format(seconds=limits.lock_seconds)} ({first_line})"
-        return f"{place_of(url)} failed: {first_line}"
+                kind = _KINDS.get(sign, StorageError)
+                return kind(f"{place_of(url)} {cure.format(seconds=limits.lock_seconds)} ({first_line})")
+        return StorageError(f"{place_of(url)} failed: {first_line}")
     state = getattr(original, "sqlstate", None) or ""
-    known = next((cure for start, cure in _POSTGRESQL_CURES.items() if state.startswith(start)), None)
+    known = next((start for start in _POSTGRESQL_CURES if state.startswith(start)), None)
     if known is not None:
-        return f"{place_of(url)} {known.format(seconds=limits.lock_seconds)} ({first_line})"
+        cure = _POSTGRESQL_CURES[known].format(seconds=limits.lock_seconds)
+        return _KINDS.get(known, StorageError)(f"{place_of(url)} {cure} ({first_line})")
     if state.startswith(_NO_WAY_IN) or (not state and _is_no_way_in(error, original)):
-        return (
+        return OutOfReach(
             f"{place_of(url)} cannot be used: {first_line}; "
             "check that the server runs and that host, port, user, password and name in the database URL are right"
         )
-    return f"{place_of(url)} failed: {first_line}"
+    if "invalid connection option" in first_line:
+        return StorageError(f"{place_of(url)} cannot be used: {first_line}; correct what stands behind ? in its URL")
+    return StorageError(f"{place_of(url)} failed: {first_line}")
 
 
 def _is_no_way_in(error: Exception, original: BaseException) -> bool:
