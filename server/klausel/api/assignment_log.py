@@ -9,10 +9,9 @@ from typing import Any, TypeVar
 from klausel.api.access import check_reach
 from klausel.api.assignments import CURSOR_FAULT, read_limit
 from klausel.api.errors import ApiError
-from klausel.api.shapes import Json
+from klausel.api.shapes import Json, Moment
 from klausel.core.policy.entity import KINDS
 from klausel.core.terms.caller import Caller
-from klausel.core.terms.moment import read_moment
 from klausel.service.decision_service import Service
 from klausel.storage.change_log.entity_reader import EntityFilters, EntityLogReader, LoggedEntity, entity_change_as_json
 from klausel.storage.change_log.reader import Filters, LoggedChange, LogReader, Place, change_as_json
@@ -68,10 +67,7 @@ def _of_records(parameters: dict[str, str]) -> dict[str, Any]:
 
 
 def _moment(parameters: dict[str, str], name: str) -> int | None:
-    try:
-        return read_moment(parameters[name]) if name in parameters else None
-    except ValueError as error:
-        raise ApiError(400, f"{name}: {error}") from None
+    return Moment().read(parameters[name], name) if name in parameters else None
 
 
 def _after(parameters: dict[str, str]) -> Place | None:
