@@ -15,6 +15,7 @@ import pytest
 from command_line import DEMO, INSTALLED, LONGEST_SECONDS, Change, Klausel
 from ports import free_port
 
+from klausel.cli.worker_server import WorkerServer
 from klausel.settings import ENVIRONMENT_VARIABLE, Settings
 
 
@@ -413,3 +414,32 @@ def test_settings_of_an_openid_provider_that_cannot_be_stop_the_start(serve: Kla
     result = serve(*keys, *OIDC)
     assert result.exit_code == 0, result.stderr
     assert list(server.given["settings"].oidc_allow) == ["sub=*:policy"]
+
+
+class Worker:
+    """A worker that has ended, which is known only the third time that it is asked."""
+
+    def __init__(self) -> None:
+        self.idx = 0
+        self.done: list[str] = []
+
+    def terminate(self) -> None:
+        self.done.append("told")
+
+    def join(self, timeout: float | None = None) -> None:
+        self.done.append("awaited")
+
+    def kill(self) -> None:
+        self.done.append("killed")
+
+    def is_alive(self) -> bool:
+        self.done.append("asked")
+        return self.done.count("asked") < 3
+
+
+def test_a_worker_whose_end_is_known_late_is_not_killed() -> None:
+    server, worker = WorkerServer.__new__(WorkerServer), Worker()
+    server.wrks, server.workers_kill_timeout = [worker], 10
+    server._stop_workers()
+    assert worker.done == ["told", "asked", "asked", "asked"]
+    assert server.wrks == []

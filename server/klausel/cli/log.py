@@ -25,7 +25,7 @@ from klausel.cli.log_rows import (
 )
 from klausel.cli.moments import moment_of
 from klausel.cli.options import accepted_models, at_option, exits_on_problems, open_history, say_commit_at
-from klausel.cli.output import say, say_json, say_lines, say_painted
+from klausel.cli.output import painted, say, say_json, say_lines, say_painted
 from klausel.cli.people_concerned import people_concerned, people_option
 from klausel.cli.policy_folder import policies_option
 from klausel.cli.progress import progress
@@ -36,14 +36,13 @@ from klausel.core.difference.formats import as_text
 from klausel.core.loading.cache import LoadCache
 from klausel.core.pictures.role_picture import role_picture
 from klausel.core.pictures.svg import as_svg
+from klausel.core.terms.moment import moment_text
 from klausel.core.terms.problem import Problem
 from klausel.service.policy_history import PolicyHistory, Step
 from klausel.service.rare_collections import rare_collections
 from klausel.storage.git.kept_answers import KeptAnswers
 from klausel.storage.git.objects import GitCommit, commit_as_json
 from klausel.storage.git.repository import GitRepository
-
-_COLOURS = {"+": "green", "-": "red", "±": "yellow"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +71,7 @@ class _Page:
     """What a table needs beside its rows."""
 
     columns: tuple[str, ...]
+    facts: Callable[[], tuple[tuple[str, str], ...]]
     picture: Callable[[], Iterable[str]]
 
 
@@ -112,7 +112,7 @@ def _write_html(log: Iterator[_Told], page: _Page) -> None:
     columns = for_reading(page.columns)
     rows = (row_for_reading(told.commit, told.merged_by, cells, columns) for told in log for cells in told.changes.rows)
     sheet = Sheet(
-        *("What the commits changed", (), (), columns, [("", rows)], lambda notes: ()),
+        *("What the commits changed", page.facts(), (), columns, [("", rows)], lambda notes: ()),
         is_in_full=True,
         picture=page.picture,
         nothing="No commit changed anything of this.",
@@ -182,13 +182,33 @@ def log(
     wanted = _Wanted(since, until, author)
     topic = Topic(role, resource_type, action)
     told = _log(policies, at, first_parent, topic, wanted, fresh, check, database if people else None)
-    page = _Page((*COLUMNS, "people") if people else COLUMNS, lambda: _roles_at(policies, at))
+    columns = (*COLUMNS, "people") if people else COLUMNS
+    page = _Page(columns, lambda: _facts(policies, at, topic, wanted, first_parent, check), lambda: _roles_at(policies, at))
     found = count()
     with exits_on_problems(policies, at), closing(told):
         listed = (one for one, _ in zip(islice(told, number), found, strict=False))
         write(listed, page)
     if not next(found):
         say("klausel: no commit changed anything of this", err=True)
+
+
+def _facts(
+    policies: Path, at: str | None, topic: Topic, wanted: _Wanted, first_parent: bool, check: bool
+) -> tuple[tuple[str, str], ...]:
+    """What a page is about, for who finds it on paper: which history, and what of it."""
+    opened, commit, folder = open_history(policies, at)
+    opened.close()
+    told = {
+        "policies": folder or ".",
+        "commits up to": f"{commit.id}, {commit.committed:%Y-%m-%d}",
+        "made from": "" if wanted.since is None else moment_text(wanted.since),
+        "made before": "" if wanted.until is None else moment_text(wanted.until),
+        "author": wanted.author or "",
+        "about": ", ".join(filter(None, (topic.role, topic.resource_type, topic.action))),
+        "commits": "of the main line, merges whole" if first_parent else "all",
+        "checked": "as a service checks them" if check else "no",
+    }
+    return tuple((name, text) for name, text in told.items() if text)
 
 
 def _roles_at(policies: Path, at: str | None) -> Iterable[str]:
@@ -385,14 +405,10 @@ def _lines(
     if has_other_model:
         yield f"  ~ {OTHER_MODEL}"
     if changes.report is not None and changes.has_changes:
-        _, headline, *lines = as_text(changes.report, _paint)
+        _, headline, *lines = as_text(changes.report, painted)
         yield f"  {headline}"
         yield from (f"  note: {note}" for note in changes.notes)
         yield from (f"  {line}" for line in lines if line and not line.startswith("note: "))
-
-
-def _paint(text: str, style: str) -> str:
-    return click.style(text, bold=True) if style == "bold" else click.style(text, fg=_COLOURS[style])
 
 
 def _as_json(told: _Told) -> dict[str, object]:

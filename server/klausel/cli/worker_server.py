@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 from granian.server.mp import MPServer
@@ -72,20 +72,28 @@ class WorkerServer(MPServer):
             super()._respawn_workers(workers, spawn_target, target_loader, delay)
 
     def _stop_workers(self) -> None:
-        # A signal that comes just before the main thread of a worker waits wakes nobody there; the next one does.
-        is_over = threading.Event()
-        threading.Thread(target=self._tell_again, args=(list(self.wrks), is_over), daemon=True).start()
-        try:
-            super()._stop_workers()  # type: ignore[no-untyped-call]
-        finally:
-            is_over.set()
+        """Ends all workers, and kills those that do not end in time.
 
-    def _tell_again(self, workers: list[Any], is_over: threading.Event) -> None:
-        while not is_over.wait(SECONDS_BEFORE_TOLD_AGAIN):
-            for worker in workers:
-                with suppress(ValueError):  # it has ended and is closed
-                    if worker.is_alive():
-                        worker.terminate()
+        Granian takes a worker for one that refuses to end where its end is known, but not yet to this thread.
+        """
+        began = told = time.monotonic()
+        seconds = self.workers_kill_timeout or float("inf")
+        left: list[Any] = list(self.wrks)
+        for worker in left:
+            worker.terminate()
+        while left and time.monotonic() - began < seconds:
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+            left = [worker for worker in left if worker.is_alive()]
+            # A signal that comes just before the main thread of a worker waits wakes nobody there; the next one does.
+            if time.monotonic() - told >= SECONDS_BEFORE_TOLD_AGAIN:
+                told = time.monotonic()
+                for worker in left:
+                    worker.terminate()
+        for worker in left:
+            _log.warning(f"worker-{worker.idx + 1} did not end within {seconds:g} seconds, so it is killed")
+            worker.kill()
+            worker.join()
+        self.wrks.clear()
 
     def _serve_loop(self, spawn_target: Any, target_loader: Any) -> None:
         waits, due = [FIRST_WAIT_SECONDS] * self.workers, dict[int, float]()
