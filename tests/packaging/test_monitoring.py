@@ -25,9 +25,8 @@ def told_metrics() -> dict[str, str]:
     found: dict[str, str] = {}
     for module in Path(klausel.api.__file__).parent.glob("*metrics.py"):
         text = module.read_text()
-        for kind, name in re.findall(r'(_gauge|MetricFamily)\(\s*"(klausel_\w+)"', text):
-            is_counter = re.search(rf'CounterMetricFamily\(\s*"{name}"', text)
-            found[f"{name}_total" if is_counter else name] = kind
+        for kind, name in re.findall(r'\b(gauge|counter|\w+MetricFamily)\(\s*"(klausel_\w+)"', text):
+            found[f"{name}_total" if kind.lower().startswith("counter") else name] = kind
     return found
 
 

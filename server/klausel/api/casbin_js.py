@@ -45,8 +45,7 @@ def answer_casbin_js(service: Service, named: str | None, domain: str | None, ca
     if domain is not None and fault_in_domain(domain) is not None:
         raise ApiError(400, f'domain "{domain}" {fault_in_domain(domain)}')
     in_force = service.in_force_now()
-    in_force.resolved_roles.refresh()
-    roles = in_force.resolved_roles.effective_roles_of(subject_key(*parts), service.clock().timestamp())
+    roles = in_force.effective_roles_of(subject_key(*parts), service.clock())
     domains = list(dict.fromkeys(place for _, place in roles.held)) if domain is None else [domain]
     domains = [place for place in domains if caller is None or caller.reaches(place)]
     if len(domains) > MOST_DOMAINS:

@@ -6,8 +6,9 @@ import os
 import time
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import accumulate
+from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -64,20 +65,25 @@ class RequestMetrics(Collector):
         for route, numbers in took.items():
             durations.add_metric((route,), list(zip(_LABELS, accumulate(numbers), strict=True)), sums.get(route, 0.0))
         yield durations
-        provisioning = CounterMetricFamily(
-            "klausel_provisioning_requests",
-            "Requests of identity providers, by what became of them",
-            labels=("outcome",),
-        )
         outcomes = self._provisioning.totals()
-        for outcome in OUTCOMES:
-            provisioning.add_metric((outcome,), outcomes.get(outcome, 0))
-        yield provisioning
+        what = "Requests of identity providers, by what became of them"
+        counts = {outcome: outcomes.get(outcome, 0) for outcome in OUTCOMES}
+        yield counter("klausel_provisioning_requests", what, "outcome", counts)
         if self._provisioned_at is not None:
-            last = GaugeMetricFamily(
-                "klausel_provisioning_last_success_timestamp_seconds",
-                "When an identity provider was last answered without an error",
-                labels=("process",),
-            )
-            last.add_metric((str(os.getpid()),), self._provisioned_at)
-            yield last
+            what = "When an identity provider was last answered without an error"
+            yield gauge("klausel_provisioning_last_success_timestamp_seconds", what, self._provisioned_at)
+
+
+def counter(name: str, what: str, label: str, counts: Mapping[Any, float]) -> CounterMetricFamily:
+    """Something counted, by the values of one label."""
+    family = CounterMetricFamily(name, what, labels=(label,))
+    for value, count in counts.items():
+        family.add_metric((value,), count)
+    return family
+
+
+def gauge(name: str, what: str, value: float) -> GaugeMetricFamily:
+    """A number of this process, which has its id as a label."""
+    family = GaugeMetricFamily(name, what, labels=("process",))
+    family.add_metric((str(os.getpid()),), value)
+    return family

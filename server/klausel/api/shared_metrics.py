@@ -13,8 +13,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from prometheus_client import Metric
-from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.samples import Sample
+
+from klausel.api.request_metrics import gauge
 
 SECONDS_BETWEEN_WRITINGS = 1.0
 SECONDS_FOR_OTHERS = 0.3
@@ -89,11 +90,7 @@ class SharedMetrics:
 
     def _of_this(self) -> Iterator[Metric]:
         yield from self._own()
-        taken = GaugeMetricFamily(
-            "klausel_metrics_timestamp_seconds", "When the numbers of a process were taken", labels=("process",)
-        )
-        taken.add_metric((str(os.getpid()),), time.time())
-        yield taken
+        yield gauge("klausel_metrics_timestamp_seconds", "When the numbers of a process were taken", time.time())
 
     def _write_again_and_again(self) -> None:
         pause = threading.Event()

@@ -21,6 +21,7 @@ from klausel.core.conditions.tree import SUBJECT_TYPE, Attribute, atoms, attribu
 from klausel.core.decisions.decide import decide
 from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.policy.assignment import Assignment
+from klausel.core.policy.holding import rows_by_subject
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.policy.roles import ANY_PREFIX, RoleModel, depth_of, top_domain
 from klausel.core.terms.identifiers import split_subject_key
@@ -146,9 +147,7 @@ class StockSet:
         self, written: PolicySet, assignments: Sequence[Assignment], domains: Sequence[str], chance: Random
     ) -> dict[str, list[Assignment]]:
         """Who is asked about: people given, holders of each role in each domain, with and without a role above, and mixtures."""
-        people: dict[str, list[Assignment]] = {}
-        for assignment in assignments:
-            people.setdefault(assignment.subject, []).append(assignment)
+        people = rows_by_subject(assignments)
         types = dict.fromkeys(["user", *self._subject_types(written)])
         pairs = [
             (role, domain) for role, depth in self.roles.depths.items() for domain in domains if depth_of(domain) == depth

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -39,6 +40,9 @@ from klausel.service.stored_properties import (
     join_all,
     names_from_store,
 )
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
 SOMEBODY = "user:somebody"
 """Who is meant where roles are named and no person."""
@@ -188,7 +192,7 @@ def _ask(
     if assumed is not None:
         subject, held, domain = _somebody(roles, assumed, domain)
     else:
-        say_as_of(at, None if loaded.commit is None else loaded.commit.id, moment)
+        say_as_of(loaded, at, moment)
     request = request_of(loaded.compiled.policy, subject, action, resource, domain, values)
     policy, time = loaded.compiled.policy, time_of_question(now, moment)
     for slip in _slips(policy, request):
@@ -245,14 +249,21 @@ def _known(held: Pairs | None, database: str, moment: int | None) -> Iterator[tu
     if held is not None:
         yield lambda key: Rows(held), NothingStored()
         return
+    with known_in_database(database, moment) as (_, rows_of, stored):
+        yield rows_of, stored
+
+
+@contextmanager
+def known_in_database(database: str, moment: int | None) -> Iterator[tuple[Engine, Callable[[str], Rows], Finds]]:
+    """A database, the rows about a subject there, and what is stored, now or as of a moment."""
     from klausel.storage.entities.store import EntityStore  # who asks no database does not wait for it
 
     with assignments_at(database) as store:
         if moment is None:
-            yield store.reader.held_by, StoredProperties(store.reader, keeps=False)
+            yield store.engine, store.reader.held_by, StoredProperties(store.reader, keeps=False)
             return
         reader, place = moment_in_log(store.engine, moment)
-        yield partial(reader.rows_at, moment=place), StoredThen(EntityStore(store.engine), place.number)
+        yield store.engine, partial(reader.rows_at, moment=place), StoredThen(EntityStore(store.engine), place.number)
 
 
 def resource_named(types: Iterable[str], written: str) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from klausel.casbin_policies.engine import CompiledPolicy
 from klausel.cli.database_options import database_option
 from klausel.cli.formats import format_option
 from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit, model_option, steps_option
-from klausel.cli.output import say_json, say_lines, say_painted
+from klausel.cli.output import painted, say_json, say_lines, say_painted
 from klausel.cli.people_concerned import people_concerned, people_option
 from klausel.cli.policy_folder import name_of, policies_option_alone
 from klausel.core.difference.causes import Cause
@@ -32,8 +32,6 @@ from klausel.storage.git.repository import GitRepository
 from klausel.storage.policy_files.folder import are_folders, folders_of
 from klausel.storage.policy_files.git_source import git_address
 
-_COLOURS = {"+": "green", "-": "red", "±": "yellow"}
-
 
 @dataclass(frozen=True)
 class _Side:
@@ -49,7 +47,7 @@ class _Side:
 
 
 def _write_text(report: DifferenceReport) -> None:
-    say_painted(as_text(report, _painted))
+    say_painted(as_text(report, painted))
 
 
 def _write_markdown(report: DifferenceReport) -> None:
@@ -197,10 +195,6 @@ def _origin(commit: GitCommit | Literal["work tree"] | None) -> Origin:
         return Origin()
     assert isinstance(commit, GitCommit)
     return Origin(commit.id, commit.author, commit.date.date().isoformat(), commit.subject)
-
-
-def _painted(text: str, how: str) -> str:
-    return click.style(text, bold=True) if how == "bold" else click.style(text, fg=_COLOURS[how])
 
 
 def _fails(report: DifferenceReport, fail_on: str | None) -> bool:

@@ -25,7 +25,7 @@ from klausel.cli.log_rows import (
 )
 from klausel.cli.moments import moment_of
 from klausel.cli.options import accepted_models, at_option, exits_on_problems, open_history, say_commit_at
-from klausel.cli.output import say, say_json, say_lines, say_painted
+from klausel.cli.output import painted, say, say_json, say_lines, say_painted
 from klausel.cli.people_concerned import people_concerned, people_option
 from klausel.cli.policy_folder import policies_option
 from klausel.cli.progress import progress
@@ -42,8 +42,6 @@ from klausel.service.rare_collections import rare_collections
 from klausel.storage.git.kept_answers import KeptAnswers
 from klausel.storage.git.objects import GitCommit, commit_as_json
 from klausel.storage.git.repository import GitRepository
-
-_COLOURS = {"+": "green", "-": "red", "±": "yellow"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -385,14 +383,10 @@ def _lines(
     if has_other_model:
         yield f"  ~ {OTHER_MODEL}"
     if changes.report is not None and changes.has_changes:
-        _, headline, *lines = as_text(changes.report, _paint)
+        _, headline, *lines = as_text(changes.report, painted)
         yield f"  {headline}"
         yield from (f"  note: {note}" for note in changes.notes)
         yield from (f"  {line}" for line in lines if line and not line.startswith("note: "))
-
-
-def _paint(text: str, style: str) -> str:
-    return click.style(text, bold=True) if style == "bold" else click.style(text, fg=_COLOURS[style])
 
 
 def _as_json(told: _Told) -> dict[str, object]:

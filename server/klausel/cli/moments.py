@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -15,39 +16,42 @@ from klausel.core.terms.moment import moment_text, read_instant, read_moment
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from klausel.service.pipeline import LoadedPolicy
     from klausel.storage.change_log.reader import LogReader, MomentInLog
 
+Read = TypeVar("Read")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def moment_of(context: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
-    """A callback for options: a date, or a date with a time, as microseconds since 1970; a usage error for others."""
-    try:
-        return None if value is None else read_moment(value)
-    except ValueError as error:
-        raise click.BadParameter(str(error), context, parameter) from None
+def _read_by(read: Callable[[str], Read]) -> Callable[[click.Context, click.Parameter, str | None], Read | None]:
+    """A callback for options that are left out or read so; a usage error for what is not."""
+
+    def read_value(context: click.Context, parameter: click.Parameter, value: str | None) -> Read | None:
+        try:
+            return None if value is None else read(value)
+        except ValueError as error:
+            raise click.BadParameter(str(error), context, parameter) from None
+
+    return read_value
 
 
+moment_of = _read_by(read_moment)
+"""A callback for options: a date, or a date with a time, as microseconds since 1970."""
+instant_of = _read_by(read_instant)
+"""A callback for options: an instant in its stored form."""
 _DURATION = re.compile(r"([1-9]\d{0,4})([dhm])", re.ASCII)
 _SECONDS = {"d": 86_400, "h": 3_600, "m": 60}
 
 
-def duration_of(context: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
-    """A callback for options: days, hours or minutes, such as `30d`, as seconds; a usage error for others."""
-    if value is None:
-        return None
-    found = _DURATION.fullmatch(value)
+def _read_duration(text: str) -> int:
+    found = _DURATION.fullmatch(text)
     if found is None:
-        raise click.BadParameter(f'"{value}" is no duration; write 30d, 12h or 90m', context, parameter)
+        raise ValueError(f'"{text}" is no duration; write 30d, 12h or 90m')
     return int(found[1]) * _SECONDS[found[2]]
 
 
-def instant_of(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    """A callback for options: an instant in its stored form; a usage error for others."""
-    try:
-        return None if value is None else read_instant(value)
-    except ValueError as error:
-        raise click.BadParameter(str(error), context, parameter) from None
+duration_of = _read_by(_read_duration)
+"""A callback for options: days, hours or minutes, such as `30d`, as seconds."""
 
 
 people_at_option = click.option(
@@ -84,13 +88,13 @@ def moment_in_log(engine: Engine, moment: int) -> tuple[LogReader, MomentInLog]:
         fail(str(error))
 
 
-def say_as_of(at: str | None, commit: str | None, moment: int | None) -> None:
+def say_as_of(loaded: LoadedPolicy, at: str | None, moment: int | None) -> None:
     """Says on standard error which policies and role assignments an answer is about, where they are not those of now.
 
     Which commit a moment `at` stands for has been said where the policies were read, and is not said again.
     """
     people = f"role assignments as of {'now' if moment is None else moment_text(moment)}"
-    if at is not None and commit is not None and not asks_a_moment(at):
-        say(f"klausel: policies as of commit {commit[:12]}, {people}", err=True)
+    if at is not None and loaded.commit is not None and not asks_a_moment(at):
+        say(f"klausel: policies as of commit {loaded.commit.id[:12]}, {people}", err=True)
     elif at is not None or moment is not None:
         say(f"klausel: {people}", err=True)

@@ -14,6 +14,7 @@ import click
 
 from klausel.core.terms.escaping import shown, shown_in_json
 
+_COLOURS = {"+": "green", "-": "red", "±": "yellow"}
 _PAINT = re.compile(r"(\x1b\[(?:0|1|3[0-7])m)")
 
 
@@ -33,6 +34,11 @@ def say_painted(lines: Iterable[str], err: bool = False) -> None:
     for line in lines:
         parts = _PAINT.split(line)
         click.echo("".join(part if index % 2 else shown(part) for index, part in enumerate(parts)), err=err)
+
+
+def painted(text: str, how: str) -> str:
+    """A part of a difference in the colour of its sign (`+`, `-`, `±`), or `bold`; for `say_painted`."""
+    return click.style(text, bold=True) if how == "bold" else click.style(text, fg=_COLOURS[how])
 
 
 VERSION_OF_JSON = 1

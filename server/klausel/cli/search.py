@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
@@ -11,8 +10,8 @@ import click
 from sqlalchemy import Engine
 
 from klausel.cli.completion import complete_action, complete_type
-from klausel.cli.database_options import assignments_at, database_option
-from klausel.cli.decisions import ENTITIES, resource_named, set_option, set_property
+from klausel.cli.database_options import database_option
+from klausel.cli.decisions import ENTITIES, known_in_database, resource_named, set_option, set_property
 from klausel.cli.formats import format_option
 from klausel.cli.moments import moment_in_log, now_option, people_at_option, say_as_of, time_of_question
 from klausel.cli.options import at_option, load_or_exit, model_option, say_other_model, with_other_model
@@ -35,60 +34,41 @@ from klausel.service.pipeline import LoadedPolicy
 from klausel.service.stored_properties import (
     Finds,
     StoredOfSubjects,
-    StoredProperties,
-    StoredThen,
     looked_up,
     resource_key_of,
     with_stored_subject,
 )
 from klausel.storage.assignments.holders import people_who_hold
-from klausel.storage.assignments.store import AssignmentStore
-from klausel.storage.entities.store import EntityStore
 
 
-class _Writer(ABC):
-    """Writes what a search finds, piece by piece as it is found."""
+class _Text:
+    """Writes what a search finds, piece by piece as it is found; first of all, that the analysis does not speak for the model."""
 
     def __init__(self, loaded: LoadedPolicy) -> None:
         self._type_shown: str | None = None
         self.say_other_model(loaded)
 
-    @abstractmethod
-    def say_other_model(self, loaded: LoadedPolicy) -> None:
-        """First of all, that the analysis does not speak for the model, where it does not."""
-
-    @abstractmethod
-    def introduce(self, question: Question) -> None:
-        """What is asked, before the people."""
-
-    @abstractmethod
-    def person(self, found: Found) -> None:
-        """Somebody who may."""
-
-    @abstractmethod
-    def thing(self, found: Found, where: str) -> None:
-        """Something that the subject may do, asked about in a domain."""
-
-    @abstractmethod
-    def nothing(self) -> None:
-        """That there was no such thing."""
-
-    @abstractmethod
-    def roles(self, policy: PolicySet, type_: str, action: str) -> None:
-        """The roles that may, whoever holds them."""
-
-
-class _Text(_Writer):
     def say_other_model(self, loaded: LoadedPolicy) -> None:
         say_other_model(loaded)
 
     def introduce(self, question: Question) -> None:
-        _introduce(question)
+        """Shows the grants that the lines below refer to, with their conditions and what they are for."""
+        where = f" in {question.domain}" if question.domain else ", where no domain is named"
+        say(f"{question.action} {question.resource_type}{where}:")
+        for grant in question.grants:
+            say(f"  {grant.source}: {grant}")
+            if grant.written is not None and grant.condition_text != str(grant.written):
+                say(f"    that is, when {grant.written}")
+            if grant.because:
+                say(f"    because: {grant.because}")
+        say()
 
     def person(self, found: Found) -> None:
-        say(_line(found))
+        """Somebody who may."""
+        say(f"{found.subject}  {verdict_text(found)}  ({reasons_text(found)})")
 
     def thing(self, found: Found, where: str) -> None:
+        """Something that the subject may do, asked about in a domain."""
         if found.resource_type != self._type_shown:
             self._type_shown = found.resource_type
             say(found.resource_type)
@@ -96,9 +76,11 @@ class _Text(_Writer):
         say(f"  {found.action}{elsewhere}  {verdict_text(found)}  ({reasons_text(found)})")
 
     def nothing(self) -> None:
+        """That there was no such thing."""
         say("nothing", err=True)
 
     def roles(self, policy: PolicySet, type_: str, action: str) -> None:
+        """The roles that may, whoever holds them."""
         row = matrix_row(policy, type_, action)
         for role, cell in row.cells.items():
             if not cell.is_no:
@@ -107,13 +89,15 @@ class _Text(_Writer):
             say(f"  {one.name}: {one.text}")
 
 
-class _Json(_Writer):
+class _Json(_Text):
+    """The same as JSON: each line is an object that was found."""
+
     def say_other_model(self, loaded: LoadedPolicy) -> None:
         if loaded.compiled.other_model is not None:
             say_json(with_other_model(loaded, {}))
 
     def introduce(self, question: Question) -> None:
-        """Nothing: each line is an object that was found."""
+        """Nothing: no object was found."""
 
     def person(self, found: Found) -> None:
         say_json(found_as_json(found))
@@ -153,7 +137,7 @@ def who_can_command(
     values: tuple[str, ...],
     after: str,
     limit: int | None,
-    write: type[_Writer],
+    write: type[_Text],
     now: int | None,
     moment: int | None,
     at: str | None,
@@ -194,14 +178,13 @@ def who_can_command(
     given = asked_at(given_values(id_, _properties(policy.roles, values)), time)
     if isinstance(bad := question_in(policy, type_, action, where, given), BadDomain):
         raise click.BadParameter(bad.reason, param_hint="--in")
-    say_as_of(at, None if loaded.commit is None else loaded.commit.id, moment)
-    with assignments_at(database) as store:
-        stored = finds_stored(store, moment)
+    say_as_of(loaded, at, moment)
+    with known_in_database(database, moment) as (engine, _, stored):
         question = question_in(policy, type_, action, where, _with_stored_resource(policy, stored, given, type_, where))
         assert not isinstance(question, BadDomain)
         of_subjects = StoredOfSubjects(policy, stored)
         people = people_with_effective_roles(
-            store.engine, policy.roles, holders_that_matter(policy.roles, question), moment, after, time.timestamp()
+            engine, policy.roles, holders_that_matter(policy.roles, question), moment, after, time.timestamp()
         )
         found = who_can(policy.roles, question, of_subjects.ahead(people), not after, of_subjects.of)
         writer.introduce(question)
@@ -212,14 +195,6 @@ def who_can_command(
             say("nobody" + (f" after {after}" if after else ""), err=True)
         elif limit is not None and next(found, None) is not None:
             say(f"there are more; go on with --after {shown.subject}", err=True)
-
-
-def finds_stored(store: AssignmentStore, moment: int | None) -> Finds:
-    """What is stored now, or was at a moment."""
-    if moment is None:
-        return StoredProperties(store.reader, keeps=False)
-    _, place = moment_in_log(store.engine, moment)
-    return StoredThen(EntityStore(store.engine), place.number)
 
 
 def _with_stored_resource(policy: PolicySet, stored: Finds, given: Request, type_: str, where: str) -> Request:
@@ -249,23 +224,6 @@ def people_with_effective_roles(
     return ((key, EffectiveRoles.of_held(roles, held)) for key, held in found)
 
 
-def _introduce(question: Question) -> None:
-    """Shows the grants that the lines below refer to, with their conditions and what they are for."""
-    where = f" in {question.domain}" if question.domain else ", where no domain is named"
-    say(f"{question.action} {question.resource_type}{where}:")
-    for grant in question.grants:
-        say(f"  {grant.source}: {grant}")
-        if grant.written is not None and grant.condition_text != str(grant.written):
-            say(f"    that is, when {grant.written}")
-        if grant.because:
-            say(f"    because: {grant.because}")
-    say()
-
-
-def _line(found: Found) -> str:
-    return f"{found.subject}  {verdict_text(found)}  ({reasons_text(found)})"
-
-
 @click.command("what-can")
 @click.argument("subject")
 @click.option("--in", "domain", metavar="DOMAIN", required=True, help="Where: acme, or acme/support.")
@@ -281,7 +239,7 @@ def what_can_command(
     subject: str,
     domain: str,
     values: tuple[str, ...],
-    write: type[_Writer],
+    write: type[_Text],
     now: int | None,
     moment: int | None,
     at: str | None,
@@ -311,15 +269,10 @@ def what_can_command(
     time = time_of_question(now, moment)
     given = asked_at(given_values("", _properties(policy.roles, values)), time)
     writer = write(loaded)
-    say_as_of(at, None if loaded.commit is None else loaded.commit.id, moment)
-    with assignments_at(database) as store:
-        if moment is None:
-            rows = store.reader.held_by(subject)
-        else:
-            reader, place = moment_in_log(store.engine, moment)
-            rows = reader.rows_at(subject, place)
-        effective_roles = EffectiveRoles.of_held(policy.roles, held_at(subject, rows, time.timestamp()))
-        given = with_stored_subject(policy, finds_stored(store, moment), subject, given)
+    say_as_of(loaded, at, moment)
+    with known_in_database(database, moment) as (_, rows_of, stored):
+        effective_roles = EffectiveRoles.of_held(policy.roles, held_at(subject, rows_of(subject), time.timestamp()))
+        given = with_stored_subject(policy, stored, subject, given)
     found = None
     for found in what_can(policy, subject, effective_roles, where, given):
         writer.thing(found, where)

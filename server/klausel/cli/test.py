@@ -110,10 +110,8 @@ def run_tests(loaded: LoadedPolicy, tests: Sequence[PolicyTest]) -> Iterator[Out
 
 def failure_lines(failure: Failure) -> Iterator[str]:
     """A failure for people: where it is expected, the question, both answers, and the reason of the one that came."""
-    asked = failure.expectation
-    domain = failure.explanation.decision.domain
-    where = f" in {domain}" if domain else ""
-    yield f"{asked.place.file}:{asked.place.line}: {asked.person} {asked.action} {asked.resource}{where}"
+    place = failure.expectation.place
+    yield f"{place.file}:{place.line}: {failure.question}"
     yield f"  expected: {failure.expected}"
     yield f"  got:      {failure.got}"
     yield f"  reason:   {failure.reason}"

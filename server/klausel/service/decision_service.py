@@ -267,9 +267,7 @@ class Service:
         subject, now = request.subject, self.clock()
         effective_roles = NOBODY
         if fault_in_subject(subject.type, subject.id) is None:
-            in_force.resolved_roles.refresh()
-            key = subject_key(subject.type, subject.id)
-            effective_roles = in_force.resolved_roles.effective_roles_of(key, now.timestamp())
+            effective_roles = in_force.effective_roles_of(subject_key(subject.type, subject.id), now)
         policy = in_force.policy.compiled.policy
         asked = asked_at(request, now) if policy.uses_now else request
         if subject_key_of(policy, asked) is not None:

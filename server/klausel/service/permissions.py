@@ -54,9 +54,7 @@ def permissions(
     if fault_in_subject(subject.type, subject.id) is not None:
         return iter([Menu((), {}) for _ in resources])
     moment = service.clock()
-    in_force.resolved_roles.refresh()
-    key = subject_key(subject.type, subject.id)
-    effective_roles = in_force.resolved_roles.effective_roles_of(key, moment.timestamp())
+    effective_roles = in_force.effective_roles_of(subject_key(subject.type, subject.id), moment)
     question = Request(subject, Action(""), Resource("", ""), context)
     if compiled.policy.uses_now:
         question = asked_at(question, moment)

@@ -10,10 +10,12 @@ import time
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from queue import SimpleQueue
 from typing import Literal
 
 from klausel.core.analysis.budget import MOST_STEPS
+from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.loading.cache import LoadCache
 from klausel.core.loading.load import SourceFile
 from klausel.core.policy.orphans import StoredRole
@@ -45,6 +47,11 @@ class InForce:
 
     policy: LoadedPolicy
     resolved_roles: EffectiveRolesCache
+
+    def effective_roles_of(self, subject_key: str, moment: datetime) -> EffectiveRoles:
+        """The effective roles of a subject (`user:ann`) at a moment, by the newest role assignments. Raises `StorageError`."""
+        self.resolved_roles.refresh()
+        return self.resolved_roles.effective_roles_of(subject_key, moment.timestamp())
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ from urllib.parse import urlencode
 
 from klausel.api.console.fields import read_domain, read_subject
 from klausel.api.console.pages import Page
-from klausel.api.console.people import effective_roles_now
 from klausel.api.errors import ApiError
 from klausel.api.shapes import Json
 from klausel.core.analysis.condition_wording import names_used
@@ -119,7 +118,7 @@ class MatrixPage:
         subject = read_subject(key)
         where = read_domain(policy.roles, domain)
         moment = self._service.clock()
-        effective_roles = effective_roles_now(self._service, key, moment)
+        effective_roles = self._service.in_force_now().effective_roles_of(key, moment)
         given = asked_at(given_values("", {}), moment)
 
         def cells(asked: _Action) -> Mapping[str, str]:

@@ -13,7 +13,6 @@ from flask import Response
 from klausel.api.access import check_reach
 from klausel.api.console.fields import read_domain, read_page_number, read_subject
 from klausel.api.console.pages import Page, csv_answer
-from klausel.api.console.people import effective_roles_now
 from klausel.api.errors import ApiError
 from klausel.api.questions import check_model
 from klausel.api.shapes import Json
@@ -129,7 +128,7 @@ def _asked(service: Service, policy: PolicySet, given: dict[str, str], caller: C
     domain = read_domain(policy.roles, given.get("domain", ""))
     check_reach(caller, [domain])
     moment = service.clock()
-    effective_roles = effective_roles_now(service, given["subject"], moment)
+    effective_roles = service.in_force_now().effective_roles_of(given["subject"], moment)
     stored = service.in_force_now().resolved_roles.stored
     known = with_stored_subject(policy, stored, given["subject"], asked_at(given_values("", {}), moment))
     return _Asked(given["subject"], domain, moment, effective_roles, known)

@@ -112,11 +112,7 @@ def _said(policy: PolicySet, question: Question) -> list[tuple[object, ...]]:
 
 
 def _failed(test: PolicyTest, failure: Failure) -> Problem:
-    asked = failure.expectation
-    domain = failure.explanation.decision.domain
-    where = f" in {domain}" if domain else ""
-    question = f"{asked.person} {asked.action} {asked.resource}{where}"
-    message = f'the test "{test.name}" fails: {question} is expected to be {failure.expected}, and is {failure.got}'
+    message = f'the test "{test.name}" fails: {failure.question} is expected to be {failure.expected}, and is {failure.got}'
     cure = failure.cure or "fix the policies or the test, and see klausel test"
     hint = f"{failure.reason.rstrip('.')}; {cure}"
-    return Problem(asked.place, "policy-test-failed", message, hint)
+    return Problem(failure.expectation.place, "policy-test-failed", message, hint)

@@ -25,6 +25,12 @@ class Failure:
     is_stale: bool = False
 
     @property
+    def question(self) -> str:
+        """What was asked, in words, with the domain that it was asked in."""
+        asked, domain = self.expectation, self.explanation.decision.domain
+        return f"{asked.person} {asked.action} {asked.resource}" + (f" in {domain}" if domain else "")
+
+    @property
     def expected(self) -> str:
         """What was expected, in words."""
         wanted = self.expectation

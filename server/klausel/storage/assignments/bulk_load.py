@@ -239,8 +239,7 @@ class _Import:
             rows_of_groups = rows_by_subject(rows_of_all_groups(self._connection))
             fault = fault_in_chains(rows_of_groups, staged_groups)
             if fault is not None:
-                rule, chain, message = fault
-                return [Violation(chain[0], chain[1], "", rule, message)]
+                return [fault.violation]
             behind = self._behind(staged_groups, rows_of_groups)
         needy = self._without_role_above()
         # Their staged rows alone are to blame; of the others whatever is wrong.

@@ -15,6 +15,7 @@ from klausel.core.policy.holding import NOTHING, Held, gather_rows, held_at, row
 from klausel.core.terms.identifiers import subject_key
 from klausel.storage.assignments.closures import groups_below, rows_with_groups
 from klausel.storage.sql.database import reading
+from klausel.storage.sql.rows import below
 from klausel.storage.sql.steps import in_steps
 from klausel.storage.sql.tables import OF_A_GROUP, CasbinRule
 
@@ -86,13 +87,9 @@ def subjects_who_hold(engine: Engine, holders: Holders, after: str = "") -> Iter
 
 def _groups_below(engine: Engine, holders: Holders) -> list[str]:
     """The groups with one of the roles, and those that are in them."""
-    # "0" is the character after "/".
-    anywhere = and_(
-        CasbinRule.v1.in_(holders.anywhere), CasbinRule.v2 > holders.top + "/", CasbinRule.v2 < holders.top + "0"
-    )
     chosen = [and_(CasbinRule.v1 == role, CasbinRule.v2 == domain) for role, domain in holders.exactly]
     if holders.anywhere:
-        chosen.append(anywhere)
+        chosen.append(and_(CasbinRule.v1.in_(holders.anywhere), below(CasbinRule.v2, holders.top)))
     found: set[str] = set()
     with reading(engine) as connection:
         for condition in chosen:

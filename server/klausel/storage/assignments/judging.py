@@ -15,6 +15,7 @@ from klausel.core.policy.roles import RoleModel, top_domain
 from klausel.core.terms.moment import instant_text
 from klausel.storage.assignments.closures import ROWS_PER_STATEMENT, groups_below, people_below, rows_with_groups
 from klausel.storage.assignments.rules import fault_in_chains, keepers_missing, subjects_at_fault
+from klausel.storage.sql.rows import inside
 from klausel.storage.sql.steps import in_steps
 from klausel.storage.sql.tables import MEMBERSHIP, CasbinRule
 from klausel.storage.sql.tables import Entity as EntityRow
@@ -190,10 +191,8 @@ def has_holder(connection: Connection, holders: Collection[str], domain: str, no
 
 def has_people(connection: Connection, domain: str, now: float) -> bool:
     """Whether a role is held in a domain or below it, or will be."""
-    # "0" is the character after "/": a range of the index, where LIKE would need its wildcards escaped.
-    below = and_(CasbinRule.v2 > domain + "/", CasbinRule.v2 < domain + "0")
     stays = or_(CasbinRule.v4.is_(None), CasbinRule.v4 > instant_text(now))
-    return bool(connection.execute(select(exists().where(or_(CasbinRule.v2 == domain, below), stays))).scalar_one())
+    return bool(connection.execute(select(exists().where(inside(CasbinRule.v2, domain), stays))).scalar_one())
 
 
 def _lasts(now: float) -> Any:

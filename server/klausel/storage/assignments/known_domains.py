@@ -8,6 +8,7 @@ from itertools import groupby
 from sqlalchemy import Engine, func, select
 
 from klausel.storage.sql.database import reading
+from klausel.storage.sql.rows import below
 from klausel.storage.sql.tables import CasbinRule
 
 PLACES_PER_STEP = 500
@@ -32,11 +33,12 @@ def ids_below(engine: Engine, above: str | None, after: str, *, is_lowest: bool)
 
 def is_known(engine: Engine, domain: str) -> bool:
     """Whether there is a role assignment in a domain, or below it. Raises StorageError."""
-    # "0" is the character after "/".
-    exactly = select(CasbinRule.v2).where(CasbinRule.v2 == domain).limit(1)
-    below = select(CasbinRule.v2).where(CasbinRule.v2 > domain + "/", CasbinRule.v2 < domain + "0").limit(1)
+    query = select(CasbinRule.v2).limit(1)
     with reading(engine) as connection:
-        return connection.execute(exactly).first() is not None or connection.execute(below).first() is not None
+        return any(
+            connection.execute(query.where(there)).first() is not None
+            for there in (CasbinRule.v2 == domain, below(CasbinRule.v2, domain))
+        )
 
 
 def _domains(engine: Engine, prefix: str, after: str) -> Iterator[str]:

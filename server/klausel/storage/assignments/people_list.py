@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sqlalchemy import ColumnElement, Connection, Engine, and_, or_, select
+from sqlalchemy import Connection, Engine, or_, select
 
 from klausel.core.terms.identifiers import is_printable
 from klausel.storage.sql.database import reading
+from klausel.storage.sql.rows import inside
 from klausel.storage.sql.tables import CasbinRule
 
 MOST_TYPES = 50
@@ -23,7 +24,7 @@ def subjects_beginning(
     """
     if not all(is_printable(one) for one in (text, after) if one):
         return []
-    chosen = [] if accounts is None else [or_(*map(_inside, sorted(accounts)))]
+    chosen = [] if accounts is None else [or_(*(inside(CasbinRule.v2, account) for account in sorted(accounts)))]
     with reading(engine) as connection:
         begins = [text] if ":" in text or not text else [text, *(f"{type_}:{text}" for type_ in _types(connection))]
         found: set[str] = set()
@@ -37,11 +38,6 @@ def subjects_beginning(
 def groups_there_are(engine: Engine, limit: int) -> list[str]:
     """The first groups that hold something, sorted."""
     return subjects_beginning(engine, "group:", "", limit)
-
-
-def _inside(account: str) -> ColumnElement[bool]:
-    # "0" is the character after "/".
-    return or_(CasbinRule.v2 == account, and_(CasbinRule.v2 > f"{account}/", CasbinRule.v2 < f"{account}0"))
 
 
 def _types(connection: Connection) -> list[str]:

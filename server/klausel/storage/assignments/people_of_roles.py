@@ -6,13 +6,13 @@ import time
 from collections.abc import Collection, Iterator
 from itertools import groupby
 
-from sqlalchemy import ColumnElement, Engine, and_, or_, select
+from sqlalchemy import ColumnElement, Engine, or_, select
 
 from klausel.core.policy.assignment import Assignment
 from klausel.core.policy.holding import Rows, gather_rows, held_at, rows_by_subject
 from klausel.storage.assignments.closures import rows_of_all_groups
 from klausel.storage.sql.database import reading, streamed
-from klausel.storage.sql.rows import COLUMNS
+from klausel.storage.sql.rows import COLUMNS, inside
 from klausel.storage.sql.tables import MEMBERSHIP, CasbinRule
 
 
@@ -35,9 +35,7 @@ def everybody(engine: Engine, domain: str | None = None) -> Iterator[tuple[list[
 
     With a domain, only subjects that have a row in it or below it, or are in any group. Raises StorageError.
     """
-    # "0" is the character after "/".
-    inside = or_(CasbinRule.v2 == domain, and_(CasbinRule.v2 > f"{domain}/", CasbinRule.v2 < f"{domain}0"))
-    return _rows_by_subject(engine, None if domain is None else inside)
+    return _rows_by_subject(engine, None if domain is None else inside(CasbinRule.v2, domain))
 
 
 def _rows_by_subject(engine: Engine, chosen: ColumnElement[bool] | None) -> Iterator[tuple[list[Assignment], Rows]]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from klausel.core.policy.assignment import GROUP_PREFIX, Assignment, Violation, keeper_violation, subject_violations
 from klausel.core.policy.holding import (
@@ -86,8 +87,7 @@ def violations_of_all(roles: RoleModel, rows: Sequence[Assignment], now: float) 
     by_subject = rows_by_subject(rows)
     fault = fault_in_chains(by_subject, groups_in(rows))
     if fault is not None:
-        rule, chain, message = fault
-        return [Violation(chain[0], chain[1], "", rule, message)]
+        return [fault.violation]
     accounts = {top_domain(row.domain) for row in rows}
     people = [subject for subject in by_subject if not subject.startswith(GROUP_PREFIX)]
     found = [one for subject in people for one in violations_of_subject(roles, subject, by_subject, accounts, now)]
@@ -153,8 +153,21 @@ def keepers_missing(
     ]
 
 
-def fault_in_chains(rows: RowsBySubject, starts: Iterable[str]) -> tuple[str, tuple[str, ...], str] | None:
-    """The first circle, or way of too many groups, up from these: its rule, the groups on it, and a sentence; None is good."""
+class FaultInChains(NamedTuple):
+    """A circle, or a way of too many groups: the rule against it, the groups on it, and a sentence."""
+
+    rule: str
+    chain: tuple[str, ...]
+    message: str
+
+    @property
+    def violation(self) -> Violation:
+        """The fault, blamed on the first membership on the way."""
+        return Violation(self.chain[0], self.chain[1], "", self.rule, self.message)
+
+
+def fault_in_chains(rows: RowsBySubject, starts: Iterable[str]) -> FaultInChains | None:
+    """The first circle, or way of too many groups, up from these; None is good."""
     heights: dict[str, int] = {}
 
     def climb(group: str, way: tuple[str, ...]) -> int:
@@ -177,11 +190,12 @@ def fault_in_chains(rows: RowsBySubject, starts: Iterable[str]) -> tuple[str, tu
         chain = fault.chain
         shown = " → ".join(chain)
         if chain[-1] in chain[:-1]:
-            return "group-circle", chain, f"{chain[-1]} would be in itself: {shown}; leave one of these memberships out"
+            message = f"{chain[-1]} would be in itself: {shown}; leave one of these memberships out"
+            return FaultInChains("group-circle", chain, message)
         message = (
             f"groups would be in groups more than {LONGEST_GROUP_CHAIN} deep: {shown}; leave one of these memberships out"
         )
-        return "group-chain", chain, message
+        return FaultInChains("group-chain", chain, message)
     return None
 
 

@@ -24,6 +24,7 @@ from klausel.core.records.change_record import GRANTED
 from klausel.core.terms.identifiers import is_printable
 from klausel.core.terms.moment import moment_text
 from klausel.storage.sql.database import is_in_memory, reading
+from klausel.storage.sql.rows import inside
 from klausel.storage.sql.tables import EntityLogRow, LogRecord, LogRow
 
 ROWS_PER_STEP = 5_000
@@ -191,10 +192,8 @@ class LogReader:
         if after and not is_printable(after):
             return
         seconds = moment.seconds if now is None else now
-        # "0" is the character after "/".
-        below = and_(LogRow.domain > holders.top + "/", LogRow.domain < holders.top + "0")
         query = select(*_STATE).where(LogRow.number <= moment.number).order_by(*_STATE[:5])
-        query = query.where(or_(LogRow.domain == holders.top, below, LogRow.domain == ""))
+        query = query.where(or_(inside(LogRow.domain, holders.top), LogRow.domain == ""))
         of_groups = query.where(LogRow.subject > GROUP_PREFIX, LogRow.subject < AFTER_GROUPS)
         with reading(self._engine) as connection:
             rows_of_groups = rows_by_subject(_standing(map(tuple, connection.execute(of_groups))))

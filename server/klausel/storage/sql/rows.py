@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, or_
+
 from klausel.core.policy.assignment import Assignment
 from klausel.storage.sql.tables import LASTING, MEMBERSHIP, TIMED, CasbinRule
 
 COLUMNS = (CasbinRule.v0, CasbinRule.v1, CasbinRule.v2, CasbinRule.v3, CasbinRule.v4)
 """What an Assignment is made of, in its order."""
 KEY_COLUMNS = COLUMNS[:3]
+
+
+def below(column: Any, domain: str) -> ColumnElement[bool]:
+    """That the domain in a column lies below another: a range of its index, where LIKE would need its wildcards escaped."""
+    # "0" is the character after "/".
+    return and_(column > f"{domain}/", column < f"{domain}0")
+
+
+def inside(column: Any, domain: str) -> ColumnElement[bool]:
+    """That the domain in a column is another, or lies below it."""
+    return or_(column == domain, below(column, domain))
 
 
 def kind_of(row: Assignment) -> str:
