@@ -1,10 +1,13 @@
-"""Replicas on one PostgreSQL, asked at once for grants, revokes and decisions with tokens: is the history linearizable?
+"""Replicas on one database, asked at once for grants, revokes and decisions with tokens: is the history linearizable?
 
     PYTHONPATH=server:scripts python -m faults.linearizability postgresql://user@host/empty_database --operations 100000
+    PYTHONPATH=server:scripts python -m faults.linearizability sqlite:////tmp/empty.db --operations 100000
 
-Each replica is a process with a store, a feed and a cache of its own. A token is the newest revision that anybody got from a
-write or after a decision; each decision asks for it. Then each person is a register of one bit, written by grants and revokes
-and read by decisions, and the history of each must be linearizable. The check is exact (linearization just in time, as by Lowe).
+Each replica is a process with a store and a cache of its own, on PostgreSQL with a feed; on an SQLite file half of the writes are
+plain SQL of a connection that knows nothing of Klausel, and no question has a token. A token is the newest revision that anybody
+got from a write or after a decision; each decision asks for it. Then each person is a register of one bit, written by grants and
+revokes and read by decisions, and the history of each must be linearizable. The check is exact (linearization just in time, as by
+Lowe).
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import random
+import sqlite3
 import tempfile
 import threading
 import time
@@ -33,6 +37,7 @@ from klausel.storage.sql.database import read_url
 ROOT = Path(__file__).parents[2]
 LIMITS = Limits(connect_seconds=10.0, read_seconds=30.0, write_seconds=30.0, lock_seconds=30.0)
 SHARE_OF_WRITES = 0.2
+SHARE_OF_PLAIN_SQL = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +106,36 @@ class DeafFeed(ChangeFeed):
         """Forgets the listener."""
 
 
+class DeafCache(EffectiveRolesCache):
+    """Broken on purpose: it sees that a file changed, and forgets nobody."""
+
+    def _drop(self, subjects: frozenset[str] | None) -> None:
+        """Forgets nothing."""
+
+
+def _by_plain_sql(file: str, subject: str, is_grant: bool) -> None:
+    connection = sqlite3.connect(file, timeout=LIMITS.lock_seconds, isolation_level=None)
+    try:
+        if is_grant:
+            connection.execute(
+                "INSERT INTO casbin_rule (ptype, v0, v1, v2) SELECT 'g', ?1, 'user', 'acme' "
+                "WHERE NOT EXISTS (SELECT 1 FROM casbin_rule WHERE v0 = ?1)",
+                (subject,),
+            )
+        else:
+            connection.execute("DELETE FROM casbin_rule WHERE v0 = ?", (subject,))
+    finally:
+        connection.close()
+
+
 def _replica(
     url: str, clients: int, operations: int, registers: int, seed: int, is_deaf: bool, newest: Any, told: Any
 ) -> None:
     roles = role_model()
-    feed = (DeafFeed if is_deaf else ChangeFeed)(read_url(url), LIMITS, 5.0)
+    file = read_url(url).database or "" if url.startswith("sqlite:") else None
+    feed = None if file else (DeafFeed if is_deaf else ChangeFeed)(read_url(url), LIMITS, 5.0)
     store = AssignmentStore(open_database(url, LIMITS), feed=feed)
-    cache = EffectiveRolesCache(store, roles)
+    cache = (DeafCache if file and is_deaf else EffectiveRolesCache)(store, roles)
     lineage = store.revision().rpartition("-")[0]
     found: list[Operation] = []
 
@@ -122,11 +150,17 @@ def _replica(
             register = chance.randrange(registers)
             is_write, value = chance.random() < SHARE_OF_WRITES, chance.random() < 0.5
             began = time.monotonic()
-            if is_write:
+            if is_write and file and chance.random() < SHARE_OF_PLAIN_SQL:
+                _by_plain_sql(file, f"user:p{register}", value)
+                raise_token(store.revision())
+            elif is_write:
                 rows = [Assignment(f"user:p{register}", "user", "acme")]
                 raise_token(store.write(roles, rows if value else [], [] if value else rows))
             else:
-                if not cache.has_seen(lineage, newest.value):
+                # What others wrote to a file is seen by the next question, which needs no token for that.
+                if file:
+                    cache.refresh()
+                elif not cache.has_seen(lineage, newest.value):
                     continue
                 value = "user" in cache.roles_in(f"user:p{register}", "acme")
                 raise_token(store.revision())
@@ -185,7 +219,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("url")
     parser.add_argument("--operations", type=int, default=100_000)
-    parser.add_argument("--deaf", action="store_true", help="break the feeds on purpose")
+    parser.add_argument("--deaf", action="store_true", help="break the feeds, or the caches, on purpose")
     given = parser.parse_args()
     began = time.monotonic()
     history = record(given.url, given.operations, is_deaf=given.deaf)

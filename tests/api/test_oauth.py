@@ -91,6 +91,10 @@ def token(key: Any = RSA, algorithm: str = "RS256", header: dict[str, object] | 
     )
 
 
+def signed(payload: bytes, **header: object) -> str:
+    return jws.serialize_compact({"alg": "RS256", "kid": "rsa-1", **header}, payload, RSA)
+
+
 def by_hand(header: object, payload: object, signature: bytes = b"") -> str:
     parts = (json.dumps(header).encode(), json.dumps(payload).encode(), signature)
     return ".".join(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in parts)
@@ -164,6 +168,28 @@ REFUSED: dict[str, Callable[[], str]] = {
     "an end that is no number": lambda: token(accounts="acme", exp="2999"),
     "an end that is true": lambda: token(accounts="acme", exp=True),
     "an endless end": lambda: by_hand({"alg": "RS256"}, {**claims(), "exp": float("inf")}, b"x"),
+    "an end beyond all numbers": lambda: token(accounts="acme", exp=10**400),
+    "a beginning before all numbers": lambda: token(accounts="acme", nbf=-(10**400)),
+    "made beyond all numbers": lambda: token(accounts="acme", iat=10**400),
+    "an audience that is there twice": lambda: signed(
+        b'{"aud": "other", ' + json.dumps(claims(accounts="acme")).encode()[1:]
+    ),
+    "a token in a token": lambda: signed(token(accounts="acme").encode(), cty="JWT"),
+    "somebody who is an object": lambda: token(accounts="acme", sub={"id": 1}),
+    "a client that is a list": lambda: token(accounts="acme", client_id=["shop"]),
+    "a name that runs backwards": lambda: token(accounts="acme", sub="a\u202eb"),
+    "a certificate in the header": lambda: token(OTHER_RSA, header={"x5c": ["MIIB"]}, accounts="acme"),
+    "an id with more behind it": lambda: token(RSA, header={"kid": "rsa-1\0"}, accounts="acme"),
+    "an algorithm in small letters": lambda: by_hand({"alg": "rs256", "kid": "rsa-1"}, claims(accounts="acme"), b"x"),
+    "algorithms": lambda: by_hand({"alg": ["RS256"], "kid": "rsa-1"}, claims(accounts="acme"), b"x"),
+    "kinds": lambda: by_hand({"alg": "RS256", "kid": "rsa-1", "typ": ["at+jwt"]}, claims(accounts="acme"), b"x"),
+    "a signature of zeros": lambda: by_hand({"alg": "ES256", "kid": "ec-1"}, claims(accounts="acme"), b"\0" * 64),
+    "no signature": lambda: token(accounts="acme").rpartition(".")[0] + ".",
+    "padded": lambda: token(accounts="acme") + "==",
+    "with a space": lambda: token(accounts="acme").replace(".", ". ", 1),
+    "accounts in a list of lists": lambda: token(accounts=[["acme"]]),
+    "a domain for an account": lambda: token(accounts=["acme/support"]),
+    "scopes in objects": lambda: token(accounts="acme", scope=[{"check": True}]),
     "not yet": lambda: token(accounts="acme", nbf=NOW + 3600),
     "made later than now": lambda: token(accounts="acme", iat=NOW + 3600),
     "another issuer": lambda: token(accounts="acme", iss=ISSUER + "/"),

@@ -16,6 +16,7 @@ from command_line import ROOT, Klausel
         (["db", "upgrad"], "upgrade"),
         (["import", "casbn"], "casbin"),
         (["lint"], "check"),
+        (["new"], "init"),
         (["why"], "explain"),
     ],
 )

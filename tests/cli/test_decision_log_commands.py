@@ -140,6 +140,18 @@ def test_a_record_is_explained_by_the_policies_and_the_roles_of_then(log: Path, 
     assert run("explain", "--record", log.read_text().splitlines()[1]).exit_code == 3
 
 
+def test_a_clone_without_the_commit_of_a_record_says_how_to_get_it(
+    log: Path, repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change_the_policies(repository)
+    line = log.read_text().splitlines()[0]
+    repository.git("clone", "--quiet", "--depth", "1", repository.folder.as_uri(), str(tmp_path / "shallow"))
+    monkeypatch.chdir(tmp_path / "shallow")
+    refused = run("explain", "--record", line)
+    assert refused.exit_code == 1
+    assert "; this clone begins later; git fetch --unshallow brings the rest\n" in refused.stderr
+
+
 def test_a_record_is_not_explained_by_other_policies_unless_asked(log: Path, repository: Repository) -> None:
     change_the_policies(repository)
     line = log.read_text().splitlines()[0]

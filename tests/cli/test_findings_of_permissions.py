@@ -96,6 +96,7 @@ def test_what_was_not_used_is_found_by_person_and_place(klausel: Klausel, record
     assert idle == {f"user:{name}" for name in ("ada", "max", "mia", "paula", "rosa", "sam")}
     assert "used none of its" in told["unused-permissions", "user:ann", "acme/support"]
     assert "take quiz" not in told["unused-permissions", "user:leo", "acme/sales"]
+    assert "leo is agent in acme/sales, and did not use" in told["unused-permissions", "user:leo", "acme/sales"]
     of_lead = told["unused-permissions", "user:leo", "acme/support"]
     assert "edit quiz" in of_lead and "take quiz" in of_lead and "create quiz" not in of_lead
     assert document["warnings"] == [] and document["decisions_since"] is not None

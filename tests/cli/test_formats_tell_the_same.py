@@ -243,6 +243,18 @@ def test_a_log_is_the_same_in_every_format(history: Repository) -> None:
             assert (" together with " in row["who"]) == one["together"] or one["counts_with"] is not None
             if one["counts_with"] is None:
                 assert f"{row['before']} → {row['after']}" in told
+    page = klausel("log", "--type", "doc", "--since", "2026-01-01", "--format", "html").stdout
+    facts = dict(re.findall(r"<dt>(.*?)</dt><dd><code>(.*?)</code></dd>", page))
+    newest = history.git("rev-parse", "HEAD")
+    told_facts = {name: re.sub("<.*?>", "", text) for name, text in facts.items()}
+    assert told_facts == {
+        "policies": "policies",
+        "commits up to": f"{newest}, 2026-01-05",
+        "made from": "2026-01-01T00:00:00.000000Z",
+        "about": "doc",
+        "commits": "all",
+        "checked": "no",
+    }
     # A page says the same, only shorter.
     for row, seen in zip(rows, shown, strict=True):
         place = f" ({row['where']})" if row["where"] else ""

@@ -134,7 +134,8 @@ def ids_of_problems() -> set[str]:
 
 
 def test_every_id_of_a_problem_has_a_row_and_every_row_an_id() -> None:
-    assert ROWS_OF_PROBLEMS.keys() == ids_of_problems(), "each id has its row in docs/policies.md"
+    odd = sorted(ROWS_OF_PROBLEMS.keys() ^ ids_of_problems())
+    assert not odd, f"docs/policies.md has a row for each id, and for no other: see {', '.join(odd)}"
 
 
 def test_the_rows_of_problems_say_which_are_warnings() -> None:
@@ -146,8 +147,9 @@ def test_the_rows_of_problems_say_which_are_warnings() -> None:
 
 
 def test_every_id_of_a_problem_has_a_manual_page_and_every_page_an_id() -> None:
-    assert set(PAGES_OF_PROBLEMS) == ids_of_problems(), (
-        "write it in core/loading/problem_pages.py, or in the module of the rule"
+    odd = ", ".join(sorted(set(PAGES_OF_PROBLEMS) ^ ids_of_problems()))
+    assert not odd, (
+        f"core/loading/problem_pages.py, or the module of the rule, has a page for each id, and no other: see {odd}"
     )
 
 

@@ -21,6 +21,7 @@ from klausel.service.effective_roles_cache import EffectiveRolesCache
 from klausel.storage.assignments.store import AssignmentStore
 from klausel.storage.schema import open_database
 from klausel.storage.sql.database import StorageError
+from klausel.storage.sql.history import KnownState
 from klausel.storage.sql.revisions import REVISIONS_IN_LOG
 
 ADMIN = row("ann", "admin", "acme")
@@ -213,6 +214,33 @@ def test_what_was_read_before_a_write_is_not_kept_after_it(store: AssignmentStor
     cache._reader.held_by = read_and_be_overtaken  # type: ignore[method-assign]
     is_lead(cache)
     assert not is_lead(cache)
+
+
+def test_a_write_of_another_process_while_changes_are_read_is_seen_by_the_next_refresh(
+    sqlite_url: str, roles: RoleModel
+) -> None:
+    store, other = AssignmentStore(open_database(sqlite_url)), AssignmentStore(open_database(sqlite_url))
+    store.write(roles, [ADMIN, USER, LEAD], [])
+    cache = EffectiveRolesCache(store, roles)
+    cache.refresh()
+    assert is_lead(cache)
+    other.write(roles, [row("cy", "user", "acme")], [])
+    history = cache._history
+    assert history is not None
+    read = history.changes_since
+
+    def read_and_be_overtaken(known: KnownState) -> tuple[KnownState, frozenset[str] | None]:
+        found = read(known)
+        history.changes_since = read  # type: ignore[method-assign]
+        other.write(roles, [], [LEAD])
+        return found
+
+    history.changes_since = read_and_be_overtaken  # type: ignore[method-assign]
+    cache.refresh()
+    cache.refresh()
+    assert not is_lead(cache)
+    store.close()
+    other.close()
 
 
 def test_what_was_read_before_another_process_wrote_is_not_kept_after_the_refresh(sqlite_url: str, roles: RoleModel) -> None:

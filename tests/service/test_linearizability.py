@@ -47,5 +47,16 @@ def test_decisions_with_tokens_of_three_replicas_are_linearizable(postgresql_sch
     assert violations(history) == []
 
 
+def test_decisions_of_three_replicas_on_a_file_that_others_write_too_are_linearizable(sqlite_url: str) -> None:
+    history = record(sqlite_url, 300, clients=2, registers=3)
+    assert len(history) == 300
+    assert any(one.value for one in history if not one.is_write)
+    assert violations(history) == []
+
+
+def test_caches_that_forget_nobody_are_found(sqlite_url: str) -> None:
+    assert violations(record(sqlite_url, 300, clients=2, registers=3, is_deaf=True, in_processes=False))
+
+
 def test_caches_that_are_not_told_of_changes_are_found(postgresql_schema_url: str) -> None:
     assert violations(record(postgresql_schema_url, 450, clients=2, registers=3, is_deaf=True, in_processes=False))

@@ -54,6 +54,12 @@ CONDITIONS = (
     "resource.place.city == subject.email",
     "resource.id == 'r3' or resource.owner == subject.email",
     "time(resource.due) < context.now",
+    "time(resource.due) >= context.now and resource.size > -1",
+    "resource.size > 0 and resource.size <= 2.5",
+    "resource.size >= 2.5 or 0 > resource.size",
+    "starts_with(resource.owner, 'a')",
+    "starts_with(resource.owner, subject.email)",
+    "subject.grade > 0",
     "subject.email == 'a' and subject.grade == 1",
     "starts_with(subject.email, 'a')",
     "resource.company == 'acme' and resource.owner == subject.email",
@@ -81,7 +87,7 @@ TEXTS = (
     "\\",
     '"',
 )
-NUMBERS = (0, 1, 1.0, 2.5, -1, -0.5, 10**15)
+NUMBERS = (0, 1, 1.0, 2.5, -1, -0.5, 10**15, -0.0, 2.4999999999999996, 2**53, -(2**53), 1e300, 1.2345678901234568e18)
 TIMES = ("2026-01-01T00:00:00Z", "2026-03-01T01:00:00+01:00", "2027-01-01T00:00:00+02:00", "soon")
 DOMAINS = ("", "acme", "acme/red", "acme/blue", "other", "other/red", "ä/ö")
 PEOPLE = ("ann", "bob", "ä", "cy", "dee")

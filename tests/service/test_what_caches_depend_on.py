@@ -85,6 +85,7 @@ OF_OTHER_THINGS = {
     "storage.decision_log.queue.DecisionLog": "by grant, kept alive beside its text; and counts",
     "storage.entities.narrowing._Narrowing": "for one query",
     "storage.git.repository.GitRepository": "by the ids of objects: what has one never changes",
+    "storage.sql.database._of_files": "what is open now",
 }
 """What else is kept, up to a bound, and why it stays right."""
 OF_FEW_THINGS = {
@@ -108,7 +109,10 @@ OF_FEW_THINGS = {
     "service.stored_properties.StoredOfSubjects": "for one search, of those read ahead",
     "service.tally.Tally": "counts, by what the program counts",
     "service.tally._OfThread": "counts, by what the program counts",
+    "storage.assignments.subject_reader.SubjectReader": "itself, as one of those that are open now",
+    "storage.assignments.subject_reader._of_files": "what is open now",
     "storage.decision_log.unpacked.UnpackedFiles": "by the files that are there, for one reading",
+    "storage.sql.open_file.OpenFile": "three files",
     "storage.sql.wal_header._mapped": "what is open now",
     "storage.git.kept_answers.KeptAnswers": "for one command, by commit; its file starts again when it is full",
     "storage.git.line_history.LineHistory": "for one answer, by the files of one commit",
@@ -135,7 +139,7 @@ def unknown(package: Path) -> list[str]:
 
 
 def test_every_cache_is_known() -> None:
-    assert unknown(PACKAGE) == []
+    assert not unknown(PACKAGE), "\n".join(unknown(PACKAGE))
     assert {*OF_ANSWERS, *OF_OTHER_THINGS, *OF_FEW_THINGS} <= keepers(PACKAGE).keys(), (
         "a name here is none of a cache any more"
     )

@@ -267,7 +267,7 @@ class RequestStorage(ScimStorage):
     def _put(self, resource: Resource[Any], before: Provisioned | None) -> Resource[Any]:
         with told_as_scim():
             if isinstance(resource, User):
-                stored = self._writing.put_person(_person(resource), before)
+                stored = self._writing.put_person(_person(resource, before), before)
             else:
                 stored = self._writing.put_group(_group(cast(Group, resource)), before)
         return self._as_resources([stored], True)[0]
@@ -347,13 +347,13 @@ def _wants_members(parameters: ResponseParameters[Any] | None) -> bool:
     return "members" not in excluded and (not wanted or any(one.startswith("members") for one in wanted))
 
 
-def _person(user: User) -> Person:
+def _person(user: User, before: Provisioned | None) -> Person:
     attributes = user.model_dump(exclude={"id", "meta", "schemas", "external_id"})
     for name in ("id", "meta", "schemas", "externalId"):
         attributes.pop(name, None)
     assert user.user_name is not None
-    # Providers that say nothing of it send people who are active.
-    is_active = user.active is not False
+    # Providers that say nothing of it send people who are active; who was set inactive comes back only by being called active.
+    is_active = user.active if user.active is not None else before is None or before.is_active
     return Person(user.user_name, user.external_id, email_of(attributes), is_active, attributes)
 
 

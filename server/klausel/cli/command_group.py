@@ -9,6 +9,7 @@ from klausel.core.terms.problem import did_you_mean
 _WORDS_OF_OTHERS = {
     **dict.fromkeys(("lint", "validate", "verify"), "check"),
     **dict.fromkeys(("run", "start"), "serve"),
+    **dict.fromkeys(("new", "create", "setup", "quickstart"), "init"),
     "why": "explain",
     "format": "fmt",
     "tests": "test",

@@ -36,6 +36,7 @@ from klausel.core.difference.formats import as_text
 from klausel.core.loading.cache import LoadCache
 from klausel.core.pictures.role_picture import role_picture
 from klausel.core.pictures.svg import as_svg
+from klausel.core.terms.moment import moment_text
 from klausel.core.terms.problem import Problem
 from klausel.service.policy_history import PolicyHistory, Step
 from klausel.service.rare_collections import rare_collections
@@ -70,6 +71,7 @@ class _Page:
     """What a table needs beside its rows."""
 
     columns: tuple[str, ...]
+    facts: Callable[[], tuple[tuple[str, str], ...]]
     picture: Callable[[], Iterable[str]]
 
 
@@ -110,7 +112,7 @@ def _write_html(log: Iterator[_Told], page: _Page) -> None:
     columns = for_reading(page.columns)
     rows = (row_for_reading(told.commit, told.merged_by, cells, columns) for told in log for cells in told.changes.rows)
     sheet = Sheet(
-        *("What the commits changed", (), (), columns, [("", rows)], lambda notes: ()),
+        *("What the commits changed", page.facts(), (), columns, [("", rows)], lambda notes: ()),
         is_in_full=True,
         picture=page.picture,
         nothing="No commit changed anything of this.",
@@ -180,13 +182,33 @@ def log(
     wanted = _Wanted(since, until, author)
     topic = Topic(role, resource_type, action)
     told = _log(policies, at, first_parent, topic, wanted, fresh, check, database if people else None)
-    page = _Page((*COLUMNS, "people") if people else COLUMNS, lambda: _roles_at(policies, at))
+    columns = (*COLUMNS, "people") if people else COLUMNS
+    page = _Page(columns, lambda: _facts(policies, at, topic, wanted, first_parent, check), lambda: _roles_at(policies, at))
     found = count()
     with exits_on_problems(policies, at), closing(told):
         listed = (one for one, _ in zip(islice(told, number), found, strict=False))
         write(listed, page)
     if not next(found):
         say("klausel: no commit changed anything of this", err=True)
+
+
+def _facts(
+    policies: Path, at: str | None, topic: Topic, wanted: _Wanted, first_parent: bool, check: bool
+) -> tuple[tuple[str, str], ...]:
+    """What a page is about, for who finds it on paper: which history, and what of it."""
+    opened, commit, folder = open_history(policies, at)
+    opened.close()
+    told = {
+        "policies": folder or ".",
+        "commits up to": f"{commit.id}, {commit.committed:%Y-%m-%d}",
+        "made from": "" if wanted.since is None else moment_text(wanted.since),
+        "made before": "" if wanted.until is None else moment_text(wanted.until),
+        "author": wanted.author or "",
+        "about": ", ".join(filter(None, (topic.role, topic.resource_type, topic.action))),
+        "commits": "of the main line, merges whole" if first_parent else "all",
+        "checked": "as a service checks them" if check else "no",
+    }
+    return tuple((name, text) for name, text in told.items() if text)
 
 
 def _roles_at(policies: Path, at: str | None) -> Iterable[str]:

@@ -91,6 +91,11 @@ def say_commit_at(policies: Path, at: str | None, commit: str) -> None:
     asked = at if address is None else address.revision
     if asked is not None and asks_a_moment(asked):
         say(f"klausel: what was in force at {asked} is commit {commit[:12]}", err=True)
+        place = folders_of(policies)[0] if address is None else Path(address.repository)
+        with GitRepository.containing(place) as repository:
+            doubt = repository.doubt_about(asked)
+        if doubt:
+            say(f"klausel: {doubt}", err=True)
 
 
 def asks_a_moment(revision: str) -> bool:

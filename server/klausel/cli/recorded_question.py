@@ -16,7 +16,7 @@ from klausel.core.decisions.explain import Explanation
 from klausel.core.records.recorded import BadRecord, Dropped, Recorded, read_recorded
 from klausel.core.terms.problem import PolicyError
 from klausel.service.pipeline import LoadedPolicy
-from klausel.service.policy_history import commit_with
+from klausel.service.policy_history import commit_with, is_cut_off
 from klausel.service.recorded_decisions import explained_by
 from klausel.storage.decision_log.files import UnreadableLog, blocks_of, good_values_of
 from klausel.storage.git.objects import GitError
@@ -115,7 +115,11 @@ def _policies_of(version: object, policies: Path, model: Path | None, at: str | 
             say(f"klausel: policies as of commit {found[:12]}, whose files are those of the record", err=True)
             return load_or_exit(policies, model, at=found)
     tried = f"commit {commit[:12]}, nor of a commit before those" if isinstance(commit, str) else "a commit before them"
-    fail(f"the policies that decided then, {digest}, are neither those here nor of {tried}; name another branch with --at")
+    where = "name another branch with --at"
+    with suppress(GitError):
+        if is_cut_off(str(policies)):
+            where = "this clone begins later; git fetch --unshallow brings the rest"
+    fail(f"the policies that decided then, {digest}, are neither those here nor of {tried}; {where}")
 
 
 def _explained(recorded: Recorded, loaded: LoadedPolicy) -> Explanation:

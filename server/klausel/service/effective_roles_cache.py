@@ -85,6 +85,9 @@ class EffectiveRolesCache:
         self._reads: Tally[None] = Tally()
         self._history = self._reader.history
         self._known = self._history.state() if self._watches_other_processes and self._history is not None else None
+        # Counts the states that any thread saw. A file that was put back has the version that a thread saw last, while what is
+        # kept may be of the state between.
+        self._states = 0
         self._lock = threading.Lock()
         self._local = threading.local()
         _listen(store, self)
@@ -121,15 +124,18 @@ class EffectiveRolesCache:
         if not self._watches_other_processes:
             return
         version = self._reader.data_version()
-        if version == getattr(self._local, "version", None):
+        if getattr(self._local, "seen", None) == (version, self._states):
             return
         with self._lock:
             assert self._known is not None and self._history is not None
             known, subjects = self._history.changes_since(self._known)
             self._drop(subjects)
-            self._known = known
+            if known != self._known:
+                self._known = known
+                self._states += 1
+            states = self._states
         # Taken before the log was read: a write in between is seen by the next call.
-        self._local.version = version
+        self._local.seen = version, states
 
     def revision(self) -> str:
         """A state of the role assignments that the effective roles after this call have seen: this one, or a later one.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -13,7 +12,7 @@ from typing import Any
 
 from klausel.core.terms.caller import SCOPES, TOKEN_PREFIX, Caller, fault_in_account
 from klausel.service.authentication import CannotTell, Unauthenticated
-from klausel.service.signing_keys import SigningKeys
+from klausel.service.signing_keys import SigningKeys, is_moment
 
 MOST_CHARACTERS = 16_384
 MOST_KEPT = 10_000
@@ -121,10 +120,10 @@ class OauthTokens:
 
     def _caller(self, claims: Mapping[str, Any]) -> Caller:
         client, subject = claims.get("client_id", claims.get("azp")), claims.get("sub")
-        names = list(dict.fromkeys(name for name in (client, subject) if name is not None))
+        names = [name for name in (client, subject) if name is not None]
         if not names or not all(isinstance(name, str) and name for name in names):
             raise Unauthenticated("the token does not say whose it is (sub, client_id)")
-        name = TOKEN_PREFIX + "/".join(names)
+        name = TOKEN_PREFIX + "/".join(dict.fromkeys(names))
         if len(name) > NAME_CHARACTERS or not name.isprintable():
             raise Unauthenticated("the token has a sub or client_id that is too long or not printable")
         given = claims.get("scope", claims.get("scp", ""))
@@ -165,9 +164,17 @@ def scopes_of(given: Collection[str]) -> dict[str, str]:
 
 
 def _object(payload: bytes | None) -> Mapping[str, Any]:
-    found = json.loads(payload or b"")
+    found = json.loads(payload or b"", object_pairs_hook=_distinct)
     if not isinstance(found, dict):
         raise TypeError("no object")
+    return found
+
+
+def _distinct(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The members of an object; who reads the first of two that have one name, and who the last, know different tokens."""
+    found = dict(members)
+    if len(found) < len(members):
+        raise ValueError("a name is there twice")
     return found
 
 
@@ -175,6 +182,6 @@ def _seconds(claims: Mapping[str, Any], name: str) -> float | None:
     found = claims.get(name)
     if found is None:
         return None
-    if isinstance(found, bool) or not isinstance(found, int | float) or not math.isfinite(found):
+    if not is_moment(found):
         raise Unauthenticated(f"the token has a time that is no number ({name})")
     return float(found)

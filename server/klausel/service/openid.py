@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlencode
 from klausel.core.terms.caller import PERSON_PREFIX
 from klausel.core.terms.claim_rules import ClaimRule, caller_by, claim_in
 from klausel.core.terms.identifiers import fault_in_subject_key, subject_key
-from klausel.service.signing_keys import KINDS, keys_in
+from klausel.service.signing_keys import KINDS, is_moment, keys_in
 from klausel.storage.callers.key_sets import KeySetUnreadable, fault_in_place, read_key_set
 from klausel.storage.callers.sessions import SignIn
 
@@ -151,7 +151,7 @@ class OpenIdProvider:
         if claims.get("azp", None if len(audiences) > 1 else rules.client_id) != rules.client_id:
             raise OpenIdFault("the id token was given to another service")
         ends, made = claims.get("exp"), claims.get("iat")
-        if not isinstance(ends, int | float) or not isinstance(made, int | float):
+        if not is_moment(ends) or not is_moment(made):
             raise OpenIdFault("the id token does not say when it was made, or when it ends")
         if not made - LEEWAY_SECONDS <= now < ends + LEEWAY_SECONDS:
             raise OpenIdFault("the id token has ended, or begins later; compare the clocks of service and provider")

@@ -57,6 +57,13 @@ def commit_with(files: str, policies: str, model: Path | None = None) -> str | N
     return None
 
 
+def is_cut_off(policies: str) -> bool:
+    """Whether the repository that policies lie in lacks the older part of its history, as a shallow clone does."""
+    repository, _, _ = open_history(policies)
+    with repository:
+        return repository.is_shallow
+
+
 @dataclass(frozen=True, slots=True)
 class Edition:
     """The policy set as it stood at some commits with equal files.

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from klausel.storage.callers.key_sets import KeySetUnreadable
 
@@ -30,6 +30,7 @@ SECONDS_BETWEEN_DEMANDS = 10.0
 """How long after a reading no token can cause another: tokens that name unknown keys cost the issuer nothing."""
 SECONDS_OF_DEMAND = 3.0
 SECONDS_AFTER_FAILURE = 10.0
+_FAR = 10**12
 
 _log = logging.getLogger(__name__)
 
@@ -47,6 +48,11 @@ class SigningKey:
     def fits(self, algorithm: str) -> bool:
         """Whether a token may be signed by this key with an algorithm."""
         return (self.kind, self.curve) == KINDS[algorithm] and self.algorithm in (None, algorithm)
+
+
+def is_moment(claim: object) -> TypeGuard[float]:
+    """Whether a claim of a token is a number of seconds that can be compared with a clock."""
+    return isinstance(claim, int | float) and not isinstance(claim, bool) and abs(claim) < _FAR
 
 
 def keys_in(content: bytes) -> tuple[SigningKey, ...]:

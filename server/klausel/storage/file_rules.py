@@ -47,6 +47,9 @@ def _is_left_by_an_editor(name: str) -> bool:
     """Whether a program made a file of this name for itself: a copy beside a policy file, a lock, a try whether it may write."""
     if _COPY.fullmatch(name) or (len(name) > 2 and name.startswith("#") and name.endswith("#")):
         return True
+    # Office programs put `~$` before the name of a file that is open; Windows keeps pictures and views of a folder in it.
+    if name.startswith("~$") or name.casefold() in ("thumbs.db", "desktop.ini"):
+        return True
     # Vim tries whether it may write a folder with the file 4913, and where that is taken 123 further on.
     return name.isascii() and name.isdecimal() and len(name) <= 6 and int(name) >= 4913 and (int(name) - 4913) % 123 == 0
 

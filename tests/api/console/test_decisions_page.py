@@ -131,7 +131,14 @@ def test_only_those_who_may_read_the_log_open_a_link(opened: Callable[..., Doors
     id_ = ask(doors, DENIED, **sent)
     assert Browser(doors.service).get(DECISION, id=id_ or "").status == 303
     assert signed_in(doors, "policy", "explain").get(DECISION, id=id_ or "").status == 403
-    assert signed_in(doors, "audit", accounts=frozenset({"other"})).get(DECISION, id=id_ or "").status == 404
+    nowhere = {**DENIED, "resource": {"type": "quiz", "id": "q1"}}
+    assert ask(doors, nowhere, **sent)
+    # Both are named by their places, too, which anybody may guess.
+    in_none, at = (one["at"] for one in signed_in(doors, "audit").twin(DECISIONS)["records"])
+    for account, status in (("other", 404), ("acme", 200)):
+        browser = signed_in(doors, "audit", accounts=frozenset({account}))
+        assert [browser.get(DECISION, **given).status for given in ({"id": id_ or ""}, {"at": at})] == [status] * 2
+        assert browser.get(DECISION, at=in_none).status == 404
     assert signed_in(doors, "audit", accounts=frozenset({"other"})).twin(DECISIONS)["records"] == []
     page = signed_in(doors, "audit", accounts=frozenset({"acme"})).page(DECISION, id=id_ or "")
     assert "sent by caller:shop" in page.text

@@ -170,6 +170,14 @@ def test_a_sign_in_counts_for_no_other_route(guarded: Doors) -> None:
     assert browser.send(EVALUATION, {}).status == 401
 
 
+def test_who_says_who_calls_is_that_caller_and_not_the_one_who_signed_in(guarded: Doors) -> None:
+    browser = signed_in(guarded, "policy")
+    assert browser.get("/console").status == 200
+    lesser = {"Authorization": f"Bearer {new_key(guarded, 'check')}"}
+    assert browser.get("/console", headers=lesser).status == 403
+    assert browser.get("/console", headers={"Authorization": "Bearer klausel_x"}).status in (303, 401)
+
+
 def test_a_secret_that_is_odd_or_long_is_no_sign_in(guarded: Doors) -> None:
     client = Client(create_flask_app(guarded.service), use_cookies=False)
     good = signed_in(guarded, "policy").cookie(COOKIE)

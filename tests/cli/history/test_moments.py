@@ -71,6 +71,21 @@ def test_the_answer_names_the_commit(merged_later: Repository) -> None:
     assert [change["action"] for change in found["changes"]] == ["burn"]
 
 
+def test_commits_whose_clocks_disagree_about_a_moment_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Repository(tmp_path / "repo")
+    first = made.commit(FILES, "Clerks read letters")
+    made.minutes = 400
+    ahead = made.replace(LETTERS, "to: read", "to: [read, burn]", "By a clock that was ahead")
+    made.minutes = 10
+    last = made.commit({"README.md": "Meanwhile.\n"})
+    monkeypatch.chdir(made.folder)
+    told = klausel("matrix", "--at", "2026-01-05T08:30+01:00").stderr
+    assert f"is commit {first[:12]}\n" in told
+    assert f"commit {ahead[:12]} on top of it is dated 2026-01-05T13:41:00.000000Z, and {last[:12]} on top of that" in told
+    for moment in ("2026-01-05T08:05+01:00", "2026-01-06"):
+        assert klausel("matrix", "--at", moment).stderr.count("klausel:") == 1
+
+
 def test_a_question_about_people_names_the_commit_of_a_moment_once(merged_later: Repository) -> None:
     commit = merged_later.git("rev-parse", "HEAD")[:12]
     (merged_later.folder / "people.csv").write_text("subject,role,domain\nuser:cleo,clerk,hill\n")

@@ -29,6 +29,19 @@ LISTS = "conditions do not go through lists"
         ("hasIntersection(P.attr.teams, R.attr.teams)", "write subject.teams overlaps resource.teams"),
         ('R.attr.ip.inIPAddrRange("10.0.0.0/8")', NETWORK),
         ('context.age < duration("24h")', "hours(24)"),
+        # words for functions that many languages have
+        *(
+            (f"{name}(resource.team)", "not has resource.team")
+            for name in ("exists", "isNull", "is_empty", "defined", "isSet")
+        ),
+        *(
+            (f'{name}(context.ip, "10.0.0.0/8")', "write in_network(context.ip")
+            for name in ("cidr", "ipMatch", "ip_in_range")
+        ),
+        *((f"{name}(subject.a, resource.b)", "overlaps resource.teams") for name in ("intersects", "containsAny", "any_of")),
+        *((f"{name}(subject.a, resource.b)", "subset of subject.labels") for name in ("containsAll", "all_of")),
+        ("has not resource.team", "write not has resource.team"),
+        ("subject.teams not overlaps resource.teams", "not … overlaps …"),
         # Rego
         ('some i; input.user.roles[i] == "admin"', LISTS),
         ("x := resource.amount", "there are no variables"),

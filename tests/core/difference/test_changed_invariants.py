@@ -84,3 +84,23 @@ def test_a_promise_about_a_role_with_another_name_is_the_same_promise() -> None:
     )
     after = stating(CLERKS.replace("never: clerk", "never: cashier"), roles=roles, grant=GRANT.replace("clerk", "cashier"))
     assert told(stating(CLERKS), after) == []
+
+
+def test_promises_without_a_name_that_speak_of_the_same_people_are_told_apart() -> None:
+    first, second = "{at_most: owner, to: [open, close], resource: till}", "{at_most: owner, to: count, resource: stock}"
+    fewer = first.replace("[open, close]", "open")
+    assert told(stating(first, second), stating(fewer, second)) == [
+        'the invariant "at_most: owner" is weaker: it demands less than before (invariants.yaml:1)'
+    ]
+    assert [one.rpartition(" (")[0] for one in told(stating(first, second), stating(second))] == [
+        'the invariant "at_most: owner" is demanded no more'
+    ]
+    assert told(stating(first, second), stating(second, first)) == []
+    assert told(stating(second), stating(second, first)) == ['the invariant "at_most: owner" is new (invariants.yaml:1)']
+
+
+def test_of_promises_that_say_the_same_the_one_that_is_gone_is_named() -> None:
+    other = CLERKS.replace("name: clerks", "name: twins")
+    assert [one.rpartition(" (")[0] for one in told(stating(CLERKS, other), stating(other))] == [
+        'the invariant "clerks" is demanded no more'
+    ]

@@ -103,6 +103,27 @@ def test_a_role_that_may_be_given_has_its_new_name_in_conditions_and_tests_about
     assert "role: head" in changed["tests/people_test.yaml"]
 
 
+def test_names_in_cells_of_csv_with_several_of_them_are_renamed() -> None:
+    rows = (
+        "p, all of any lead and agent, acme/* at level workspace, quiz, take, is_published, allow\n"
+        "p, all of any agent and leads, *, quiz, take, is_published, allow\n"
+    )
+    roles = "roles: {leads: {level: workspace}, lead: {level: workspace}, agent: {level: workspace}}\n"
+    levels = "levels: {account: {named_by: account}, workspace: {named_by: workspace}}\n"
+    texts = {"roles.yaml": levels + roles, "features/quizzes.csv": rows}
+    files = [SourceFile(name, name, text.encode()) for name, text in texts.items()]
+    mentions = mentions_in(files)
+
+    def renamed(kind: str, name: str) -> str:
+        (declared,) = (one for one in mentions if one.is_declaration and (one.kind, one.name) == (kind, name))
+        return with_edits(files, edits_to_rename(files, mentions, declared, "other"))[1].content.decode()
+
+    assert renamed("role", "lead") == rows.replace("any lead and", "any other and")
+    assert renamed("role", "agent") == rows.replace("agent", "other")
+    assert renamed("role", "leads") == rows.replace("leads", "other")
+    assert renamed("level", "workspace") == rows.replace("workspace", "other")
+
+
 def test_what_cannot_be_renamed_is_refused_with_the_reason() -> None:
     files = files_of(ROOT / "policies")
     mentions = mentions_in(files)

@@ -75,6 +75,7 @@ def test_faults_in_one_id_of_a_domain(value: object, fault: str | None) -> None:
         ("", "has an empty part"),
         ("a//b", "has an empty part"),
         ("a/*", 'is "*", which is no name: it stands for every one'),
+        ("a/**", 'is "**", which is no name: "*" stands for every one'),
         ("a/b*", None),
         ("a/\x00", "contains a control character"),
         ("x" * 127 + "/" + "y" * 127, None),

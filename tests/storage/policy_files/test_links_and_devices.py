@@ -185,6 +185,9 @@ def test_a_swapped_configmap_is_noticed_and_read(mount: Mount) -> None:
         "t.yaml~",
         "t.yaml.bak",
         "t.csv.tmp",
+        "~$t.csv",
+        "Thumbs.db",
+        "desktop.ini",
     ],
 )
 @pytest.mark.parametrize("place", ["", "features/", "tests/"])
@@ -194,6 +197,8 @@ def test_what_editors_leave_beside_the_files_is_ignored(folder: Path, place: str
     assert names_and_faults(folder) == ([], [])
 
 
-@pytest.mark.parametrize("name", ["x.bak", "x.new", "4914", "#", "##", "t.yaml.txt", "t.yaml.new.more", "#t.yaml", "x.swp"])
+@pytest.mark.parametrize(
+    "name", ["x.bak", "x.new", "4914", "#", "##", "t.yaml.txt", "t.yaml.new.more", "#t.yaml", "x.swp", "$t.csv"]
+)
 def test_what_no_editor_leaves_is_told(name: str) -> None:
     assert not is_passed_over(f"features/{name}")

@@ -17,6 +17,7 @@ from klausel.storage.schema import open_database
 from klausel.storage.sql import database
 from klausel.storage.sql.access import Limits
 from klausel.storage.sql.database import StorageError
+from klausel.storage.sql.tables import SCHEMA_VERSION
 
 
 def error_of(url: str) -> str:
@@ -103,7 +104,7 @@ def test_a_database_locked_for_long_says_so(sqlite_url: str) -> None:
     store.close()
 
 
-@pytest.mark.parametrize("version", [0, 7, 99])
+@pytest.mark.parametrize("version", [0, SCHEMA_VERSION + 1, 99])
 def test_another_version_of_the_schema_is_refused(database_url: str, version: int) -> None:
     engine = open_database(database_url)
     with engine.begin() as connection:

@@ -24,6 +24,7 @@ from klausel.core.policy.holding import (
 from klausel.core.policy.keepers import holders_of, kept_roles_and_domains
 from klausel.core.policy.orphans import is_orphaned, why_orphaned
 from klausel.core.policy.roles import RoleModel, depth_of, parent_domain, top_domain
+from klausel.core.terms.counted import counted
 from klausel.core.terms.moment import seconds_of_instant
 
 SEPARATE = "separate-roles"
@@ -231,9 +232,10 @@ class FindingsSearch:
             unused = _unused(given, domain, used)
             if unused:
                 number = len(given.inside | given.elsewhere)
-                told = "none" if len(unused) == number else f"not {len(unused)}"
+                told = "used none" if len(unused) == number else f"did not use {len(unused)}"
                 names = "" if len(unused) == number else f": {_things_text(unused)}"
-                message = f"{subject} is {_held_text(pair, ways)}, and used {told} of its {number} permissions in {period}"
+                of_them = counted(number, "permission")
+                message = f"{subject} is {_held_text(pair, ways)}, and {told} of its {of_them} in {period}"
                 fix = f"a weaker role, or {_taking(subject, pair, ways)}"
                 yield Finding(UNUSED, subject, role, domain, message + names, fix)
 

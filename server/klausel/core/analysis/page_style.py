@@ -37,7 +37,8 @@ h1, h2, p, dd, li {{ overflow-wrap: break-word; }}
 .many th {{ writing-mode: vertical-rl; vertical-align: bottom; white-space: nowrap; padding: var(--s) 0; }}
 td.more {{ color: var(--yes); font-weight: 600; }} td.less {{ color: var(--bad); font-weight: 600; }}
 td.both {{ color: var(--when); font-weight: 600; }}
-.cause {{ color: var(--soft); font-size: .9em; }} .note {{ border-left: 4px solid var(--when); padding-left: .8rem; }}
+.cause, .names {{ color: var(--soft); font-size: .9em; }} td:has(> .cause) {{ min-width: 36ch; }}
+.note {{ border-left: 4px solid var(--when); padding-left: .8rem; }}
 #filter input {{ font: inherit; color: inherit; background: var(--paper);
   padding: .3rem var(--s); border: 1px solid var(--soft); }}
 svg {{ max-width: 100%; height: auto; }}

@@ -208,6 +208,23 @@ _HINTS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
         lambda match: "conditions do not count; send the number as a property",
     ),
     (
+        re.compile(r"\b(?:exists|is_?null|is_?set|is_?empty|empty|defined|present)\s*\(", re.IGNORECASE),
+        lambda match: "write has resource.team for what is there, and not has resource.team for what is not",
+    ),
+    (re.compile(r"\bhas\s+not\b"), lambda match: "write not has resource.team"),
+    (
+        re.compile(r"\b(?:cidr|ip_?match|in_?cidr|ip_in_range|ip)\s*\(", re.IGNORECASE),
+        lambda match: 'write in_network(context.ip, "10.20.0.0/16")',
+    ),
+    (
+        re.compile(r"\b(?:intersects?|has_?intersection|contains_?any|any_?of|any)\s*\(", re.IGNORECASE),
+        lambda match: "write subject.teams overlaps resource.teams",
+    ),
+    (
+        re.compile(r"\b(?:contains_?all|all_?of|is_?subset|all)\s*\(", re.IGNORECASE),
+        lambda match: "write resource.labels subset of subject.labels",
+    ),
+    (
         re.compile(r"\?"),
         lambda match: "there is no choice by `?`; write `a and b or not a and c`",
     ),

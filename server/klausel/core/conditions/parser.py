@@ -355,9 +355,9 @@ class _Parser:
             return None
         if self._token.text == "not" and self._token.kind == "name":
             self._at += 1
-            word = self._token.text
-            is_between = word != "in" and any(name.split()[0] == word for name in _words_between())
-            self._expect("in", f"write `not` in front: not … {word} …" if is_between else "write `not in`")
+            if (word := self._token.text) != "in" and any(name.split()[0] == word for name in _words_between()):
+                self._fail(f"`not` does not stand before `{word}`", f"write it in front: not … {word} …")
+            self._expect("in", "write `not in`")
             return FUNCTIONS["not in"]
         for function in FUNCTIONS.values():
             words = function.name.split()

@@ -210,6 +210,6 @@ def _html_row(report: DifferenceReport, entry: Entry) -> str:
         f"<td>{escaped(after)}{relation}</td>",
     ]
     if entry.people:
-        names = [f"<div>{sign} {escaped(', '.join(some))}</div>" for sign, some in entry.people[0].names]
+        names = [f'<div class="names">{sign} {escaped(", ".join(some))}</div>' for sign, some in entry.people[0].names]
         cells.append(f"<td>{escaped(str(entry.people[0]))}{''.join(names)}</td>")
     return f"<tr>{''.join(cells)}</tr>"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -99,27 +99,45 @@ def changed_invariants(before: PolicySet, after: PolicySet) -> Iterator[ChangedR
     """
     if before.invariants is after.invariants:
         return
-    old, new = ({one.name: _of_both(one, before, after) for one in policy.invariants} for policy in (before, after))
-    for name in [one for one in old if one not in new]:
-        twin = next((one for one in new if one not in old and says_the_same(old[name], new[one])), None)
-        if twin is not None:
-            del old[name], new[twin]
-    for name, invariant in old.items():
-        things = tuple((thing.resource_type, thing.action) for thing in invariant.things)
-        if name not in new:
-            text = f'the invariant "{name}" is demanded no more (it stood at {_source(invariant.place)})'
-            yield ChangedRule(text, "weaker", invariant.who, things)
+    old, new = ([_of_both(one, before, after) for one in policy.invariants] for policy in (before, after))
+    became = _paired(old, new)
+    for invariant in old:
+        other = became.get(id(invariant))
+        if other is None:
+            text = f'the invariant "{invariant.name}" is demanded no more (it stood at {_source(invariant.place)})'
+            yield ChangedRule(text, "weaker", invariant.who, _things(invariant))
             continue
-        moved = direction_of(invariant, new[name], after)
+        moved = direction_of(invariant, other, after)
         if moved != "same":
-            things += tuple((thing.resource_type, thing.action) for thing in new[name].things)
-            text = f"{_SENTENCES[moved].format(name)} ({_source(new[name].place)})"
-            yield ChangedRule(text, moved, (*invariant.who, *new[name].who), things)
-    for name, invariant in new.items():
-        if name not in old:
-            things = tuple((thing.resource_type, thing.action) for thing in invariant.things)
-            text = f'the invariant "{name}" is new ({_source(invariant.place)})'
-            yield ChangedRule(text, "stronger", invariant.who, things)
+            text = f"{_SENTENCES[moved].format(invariant.name)} ({_source(other.place)})"
+            yield ChangedRule(text, moved, (*invariant.who, *other.who), (*_things(invariant), *_things(other)))
+    known = {id(other) for other in became.values()}
+    for invariant in new:
+        if id(invariant) not in known:
+            text = f'the invariant "{invariant.name}" is new ({_source(invariant.place)})'
+            yield ChangedRule(text, "stronger", invariant.who, _things(invariant))
+
+
+def _paired(old: Sequence[Invariant], new: Sequence[Invariant]) -> dict[int, Invariant]:
+    """What each invariant became, by its `id`: the one that says the same, of its name before others; else the one of its name.
+
+    Several may have one name, where none is written: it is then made of what they demand of whom.
+    """
+    found: dict[int, Invariant] = {}
+    left = list(new)
+    for same_words, same_name in ((True, True), (True, False), (False, True)):
+        for one in old:
+            if id(one) in found:
+                continue
+            for place, other in enumerate(left):
+                if (not same_name or other.name == one.name) and (not same_words or says_the_same(one, other)):
+                    found[id(one)] = left.pop(place)
+                    break
+    return found
+
+
+def _things(invariant: Invariant) -> tuple[tuple[str, str], ...]:
+    return tuple((thing.resource_type, thing.action) for thing in invariant.things)
 
 
 def _of_both(invariant: Invariant, before: PolicySet, after: PolicySet) -> Invariant:

@@ -107,7 +107,7 @@ def _role(policy: PolicySet, name: str) -> Iterator[str]:
     if role.was:
         yield f"\nWas {', '.join(role.was)} before."
     named = {grant.place for grant in policy.grants if name in parts_of(grant.grantee)}
-    yield f"\n{len(named)} grants name it."
+    yield f"\n{len(named)} grants name it." if len(named) != 1 else "\n1 grant names it."
 
 
 def _level(policy: PolicySet, name: str) -> Iterator[str]:

@@ -32,7 +32,8 @@ from klausel.core.loading.file_schema import (
 )
 from klausel.core.loading.load import CONDITIONS_FILE, FEATURES_FOLDER, SourceFile
 from klausel.core.policy.invariant import OUTSIDER
-from klausel.core.policy.roles import ANY_PREFIX, ANYONE
+from klausel.core.policy.roles import ANY_PREFIX, ANYONE, JOINT_PREFIX, is_joint, parts_of
+from klausel.core.policy.scope import AT_LEVEL
 from klausel.core.terms.places import EVERY
 from klausel.core.terms.problem import Place
 from klausel.core.text.csv_rows import read_csv
@@ -183,8 +184,12 @@ def _in_csv(rows: list[list[Text]], walk: _Walk) -> Iterator[Mention]:
         if kind.value == "p" and len(cells) >= 4:
             grantee, place, type_, action = cells[:4]
             types = () if type_.value == EVERY else (type_.value,)
-            for text, naming in ((grantee, "grantee"), (place, "place"), (type_, "resource type or *")):
-                yield from walk.text(text, naming, ())  # type: ignore[arg-type]
+            yield from walk.text(grantee, "grantee", ())
+            within, sign, level = place.value.partition(AT_LEVEL)
+            yield from walk.text(place._replace(value=within), "place", ())
+            if sign and level:
+                yield _mention(place, len(within) + len(sign), level, "level")
+            yield from walk.text(type_, "resource type or *", ())
             yield from walk.text(action, "action or *", types)
             if len(cells) > 4:
                 yield from walk.text(cells[4], "condition", types)
@@ -231,9 +236,12 @@ class _Walk:
         """What one text names."""
         name = text.value
         if naming in ("holder", "grantee", "grantee or outsider"):
-            role = name.removeprefix(ANY_PREFIX)
-            if role not in (ANYONE, OUTSIDER, ""):
-                yield _mention(text, len(name) - len(role), role, "role")
+            at = len(JOINT_PREFIX) if is_joint(name) else 0
+            for part in parts_of(name):
+                role = part.removeprefix(ANY_PREFIX)
+                if role not in (ANYONE, OUTSIDER, ""):
+                    yield _mention(text, name.index(role, at + len(part) - len(role)), role, "role")
+                at = name.index(part, at) + len(part)
         elif naming == "condition":
             for kind, word, offset in names_in_condition(name, self.conditions):
                 of = types if word.startswith("resource.") else ()

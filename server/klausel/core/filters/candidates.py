@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal as Choice
 
-from klausel.core.conditions.tree import Attribute, Call, Comparison, ListOf, Literal, operands_of
-from klausel.core.conditions.values import Scalar
+from klausel.core.conditions.functions import FUNCTIONS
+from klausel.core.conditions.tree import Attribute, Call, Comparison, Computed, ListOf, Literal, Operand, operands_of
+from klausel.core.conditions.values import Scalar, kind_of
 from klausel.core.filters.filling import filled_in
 from klausel.core.filters.tree import (
     Every,
@@ -107,6 +110,41 @@ def values_held(leaf: FilterCondition) -> tuple[Attribute, tuple[Scalar, ...]] |
         case Comparison():
             equal = equal_to(leaf)
             return None if equal is None else (equal[0], tuple(literal.value for literal in equal[1].values()))
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """What the value of an attribute is held to where a leaf holds: one number or text, which a time may be written as."""
+
+    attribute: Attribute
+    operator: Choice["<", "<=", ">", ">=", "==", "begins with"]
+    value: int | float | str | datetime
+
+
+def bound_of(leaf: FilterCondition) -> Bound | None:
+    """How a leaf bounds the value of one attribute, which is no list; None for other leaves."""
+    match leaf:
+        case Call(function, (Attribute() as attribute, Literal(str() as start)), True) if (
+            FUNCTIONS[function].meaning is str.startswith
+        ):
+            return Bound(attribute, "begins with", start)
+        case Comparison(operator, Literal() as left, right):
+            mirrored = FUNCTIONS[operator].mirrored
+            return None if mirrored is None else _bound(mirrored, right, left)
+        case Comparison(operator, left, Literal() as right):
+            return _bound(operator, left, right)
+    return None
+
+
+def _bound(operator: str, left: Operand, right: Literal) -> Bound | None:
+    match operator, left, right.value:
+        case "<" | "<=" | ">" | ">=", Attribute(), bool():
+            return None
+        case "<" | "<=" | ">" | ">=", Attribute() as attribute, int() | float() as number if kind_of(number) is not None:
+            return Bound(attribute, operator, number)
+        case "<" | "<=" | ">" | ">=" | "==", Computed("time", (Attribute() as attribute,)), datetime() as moment:
+            return Bound(attribute, operator, moment)
     return None
 
 

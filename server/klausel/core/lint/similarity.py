@@ -44,6 +44,12 @@ def is_similar(one: str, other: str, shortest: int = SHORTEST_NAME) -> bool:
     return names >= shortest and parts >= SHORTEST_PART
 
 
+def odd_letter(one: str, other: str) -> str:
+    """What to add to a message about two names that may look the same: the letter that tells them apart; else nothing."""
+    odd = next((letter for letter in one if not letter.isascii() and letter not in other), None)
+    return "" if odd is None else f"; its `{odd}` is U+{ord(odd):04X}, {unicodedata.name(odd, 'without a name').lower()}"
+
+
 def is_slip(one: str, other: str) -> bool:
     """Whether names that look alike also differ as by a slip of a finger, not as two words do (`watch` and `patch`)."""
     one, other = folded_name(one), folded_name(other)

@@ -11,7 +11,7 @@ from typing import get_args
 from klausel.core.conditions.parser import CONDITION_FAULTY
 from klausel.core.conditions.tokens import ExpressionFault
 from klausel.core.conditions.tree import Condition
-from klausel.core.loading.fields import OF_TYPES_AND_ACTIONS, ProblemList
+from klausel.core.loading.fields import OF_TYPES_AND_ACTIONS, ProblemList, is_empty
 from klausel.core.loading.file_schema import GRANT, RESOURCE_TYPE, TOGETHER
 from klausel.core.loading.grant_times import read_times, with_times
 from klausel.core.loading.places import is_known_level, read_csv_scope, read_limits, read_scopes
@@ -142,6 +142,9 @@ def read_grants(root: Fields, vocabulary: Vocabulary, problems: ProblemList) -> 
     """The grants of a YAML feature file: one for each grantee, type, action and place of each entry, in the order of the file."""
     limits = read_limits(root, vocabulary.roles, problems)
     grants = root.get("grants")
+    if grants is not None and is_empty(grants):
+        hint = "bring back what stood there, or take the key away; [] says that none is meant"
+        problems.warn(grants.place, "empty-file", "nothing stands under grants", hint)
     if limits and not problems.items(grants, "grants"):
         message = "`in` limits the grants of the file, and there are none"
         problems.add(limits[0].place, "missing-key", message, "write it where the grants are")
@@ -282,6 +285,18 @@ def _check_action(resource_type: Text, action: Text, vocabulary: Vocabulary, pro
         problems.add(action.place, "unknown-action", message, hint, name=action.value)
 
 
+_INSTEAD_OF_ALL = {
+    "any": "write `any <role>` as one text for who holds it somewhere, or a list of roles for who holds one of them",
+    "not": "there is no `not`; name the roles that are meant: whom nothing allows is denied",
+    **dict.fromkeys(("role", "roles", "one_of"), "write the role itself, or a list of roles"),
+    **dict.fromkeys(
+        ("user", "users"), 'one person is a condition on a grant to a role of theirs: when: subject.id == "ann"'
+    ),
+    **dict.fromkeys(("group", "groups"), "a group holds roles, as people do: name the role"),
+}
+"""What to write for those who take a grantee for keys and values."""
+
+
 def _grantees(node: Node, effect: Effect, vocabulary: Vocabulary, problems: ProblemList) -> list[str]:
     """The grantees under `allow` or `deny`: names, and mappings of those that are to be held together."""
     items = node.values if isinstance(node, Items) else (node,)
@@ -293,6 +308,10 @@ def _grantees(node: Node, effect: Effect, vocabulary: Vocabulary, problems: Prob
         _check_grantee(name, effect, vocabulary, problems)
     found = {name.value: name.place for name in names}
     for fields in together:
+        other = next((key for key, _ in fields.entries if key.value in _INSTEAD_OF_ALL), None)
+        if other is not None:
+            problems.add(other.place, "unknown-key", f'a grantee has no key "{other.value}"', _INSTEAD_OF_ALL[other.value])
+            continue
         problems.check_keys(fields, TOGETHER.names, TOGETHER.what)
         if fields.get("all") is None:
             problems.add(fields.place, "missing-key", "the grantee names nobody", "write {all: [<role>, any <role>]}")

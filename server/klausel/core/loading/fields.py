@@ -38,10 +38,14 @@ WORDS_OF_OTHERS = {
 
 _UNREAD = "unread-key"
 _EXCEPT = 'name those whom it is for; one person is left out by `when: subject.id != "ann"`. '
+_NO_ORDER = "grants have no order: a deny beats every allow. "
+_NO_SWITCH = "a grant that stands here holds; remove it, or let it end with `until`. "
 _INSTEAD_OF_KEYS = {
+    **dict.fromkeys(("priority", "order", "weight", "precedence"), _NO_ORDER),
+    **dict.fromkeys(("enabled", "disabled", "active", "inactive", "status", "state"), _NO_SWITCH),
     "unless": "say the opposite: `when: not (…)`. ",
     "effect": "begin the grant with `allow:` or `deny:` and the role. ",
-    **dict.fromkeys(("except", "except_for", "excluding", "but_not"), _EXCEPT),
+    **dict.fromkeys(("except", "except_for", "excluding", "exclude", "but_not"), _EXCEPT),
 }
 _HOMES = {
     **dict.fromkeys(("grants", "resource_types"), "a file in features/"),

@@ -145,8 +145,7 @@ def read_roles(root: Fields, levels: tuple[Level, ...], problems: ProblemList) -
         links += contains
         if level and is_good:
             roles[name.value] = Role(name.value, level, (), keep_one, name.place, is_privileged=is_privileged)
-    _check_former_names(root, former, problems)
-    for name, text in former:
+    for name, text in _good_former_names(root, former, problems):
         if name.value in roles:
             role = roles[name.value]
             roles[name.value] = replace(role, was=(*role.was, text.value))
@@ -162,6 +161,9 @@ def _contained(container: Text, node: Node | None, problems: ProblemList) -> Ite
         fields = problems.fields(value, f"the contained role {name.value}")
         if fields is None:
             if is_empty(value):
+                message = f"nothing stands behind {name.value}, so {container.value} contains it everywhere"
+                hint = "write {} for everywhere, or the place as {in: …}"
+                problems.warn(name.place, "wrong-kind", message, hint)
                 yield container, name, None
             continue
         problems.check_keys(fields, CONTAINED.names, CONTAINED.what)
@@ -169,8 +171,8 @@ def _contained(container: Text, node: Node | None, problems: ProblemList) -> Ite
         yield from ((container, name, place) for place in places or [None])
 
 
-def _check_former_names(root: Fields, former: list[tuple[Text, Text]], problems: ProblemList) -> None:
-    """Reports former names that a role has now, or that another role had too: assignments under them would mean two roles."""
+def _good_former_names(root: Fields, former: list[tuple[Text, Text]], problems: ProblemList) -> Iterator[tuple[Text, Text]]:
+    """The former names but for those that a role has now, or that another role had too: role assignments would mean two roles."""
     written = root.get("roles")
     declared = {name.value for name, _ in written.entries} if isinstance(written, Fields) else set()
     owners: dict[str, str] = {}
@@ -181,6 +183,8 @@ def _check_former_names(root: Fields, former: list[tuple[Text, Text]], problems:
         elif owners.setdefault(text.value, name.value) != name.value:
             message = f'both {owners[text.value]} and {name.value} would be what was "{text.value}"'
             problems.add(text.place, "former-name", message, "keep it at the role that its holders have now")
+        else:
+            yield name, text
 
 
 def _level_of(node: Node | None, levels: set[str], declared: set[str], problems: ProblemList) -> str | None:

@@ -21,6 +21,7 @@ from zlib import crc32
 from klausel.core.records.change_record import BEFORE_THE_FIRST
 from klausel.core.records.changed_rows import Change, changed_rows
 from klausel.core.records.single_record import TableOfSingles
+from klausel.core.terms.counted import counted
 
 MOST_BYTES_OF_A_WRITE = 80 * 1024 * 1024
 
@@ -275,7 +276,7 @@ class ChainOfFile:
             lines = lines[old:]
         if lines:
             why = "it was removed, they were inserted, or a process was killed"
-            message = f"{len(lines):,} lines from here on have no seal; {why}"
+            message = f"{counted(len(lines), 'line')} from here on {'has' if len(lines) == 1 else 'have'} no seal; {why}"
             yield ChainFault(f"{self.name}:{lines[0].place}", "unsealed", message)
 
 

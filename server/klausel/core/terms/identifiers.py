@@ -52,6 +52,8 @@ def fault_in_domain_id(text: object) -> str | None:
         return "contains a control character"
     if text == "*":
         return 'is "*", which is no name: it stands for every one'
+    if set(text) == {"*"}:
+        return f'is "{text}", which is no name: "*" stands for every one'
     if len(text) > DOMAIN_CHARACTERS:
         return f"is longer than {DOMAIN_CHARACTERS} characters"
     return None

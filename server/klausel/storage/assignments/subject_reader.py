@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import os
 import sqlite3
 import threading
 from collections import deque
@@ -10,6 +11,7 @@ from collections.abc import Hashable, Sequence
 from contextlib import suppress
 from itertools import count
 from typing import Any, ClassVar
+from weakref import WeakSet
 
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
@@ -84,10 +86,11 @@ class SubjectReader:
         self._held_engine = make_engine(engine.url, hold_connections=True, access=self._access) if self._query else None
         self._local = threading.local()
         self._idle: deque[_Held] = deque()
-        self._header: mmap.mmap | None = None
-        # Open as long as the header is read: once the last connection is closed, SQLite makes another one.
-        self._keeps_header: _Held | None = None
+        # The connection is open as long as the header is read: once the last one is closed, SQLite makes another header.
+        self._header: tuple[_Held, mmap.mmap] | None = None
         self._has_tried_header = False
+        if self.tells_changes:
+            _of_files.add(self)
 
     def held_by(self, subject: str) -> Rows:
         """All rows that say what a subject holds; none for unknown ones. Raises StorageError.
@@ -131,14 +134,18 @@ class SubjectReader:
         return [(Entity.of_stored(*row), len(row[4])) for row in found]
 
     def data_version(self) -> Hashable:
-        """What changes when anyone else than this thread's held connection commits; SQLite files only."""
+        """What changes when anyone else than this thread's held connection commits; SQLite files only. Raises StorageError."""
+        if self._access.file is not None:
+            self._access.file.look_at_times()
         if not self._has_tried_header:
             self._find_header()
-        header = self._header
-        if header is not None:
-            return header[:HEADER_BYTES]
+        # One that was made anew, after all connections were closed, may have the bytes of the one before: both begin alike.
+        if self._header is not None:
+            keeps, header = self._header
+            return keeps.number, header[:HEADER_BYTES]
         version: int = self._ask("PRAGMA data_version")[0][0]
-        return self._local.held.number, version
+        held: _Held | None = getattr(self._local, "held", None)
+        return _Held.next_number() if held is None else held.number, version
 
     def _find_header(self) -> None:
         try:
@@ -148,16 +155,20 @@ class SubjectReader:
             # The question that comes next waits, or says why it cannot be answered.
             return
         if header is not None:
-            self._keeps_header, self._header = held, header
+            if self._access.file is not None:
+                self._access.file.watch_log()
+            self._header = held, header
         self._has_tried_header = True
 
     def close(self) -> None:
         """Closes every connection that is not just used; the next question opens a new one."""
-        self._header = self._keeps_header = None
+        self._header = None
         self._has_tried_header = False
         self._local = threading.local()
         self._idle.clear()
         _Held.close_left()
+        if self._access.file is not None:
+            self._access.file.forget()
 
     def _ask(self, query: str, parameters: tuple[object, ...] = ()) -> list[Any]:
         return self._ask_file(query, parameters) if self.tells_changes else self._ask_server(query, parameters)
@@ -209,6 +220,19 @@ class SubjectReader:
         return _Held(self._held_engine)
 
 
+_of_files: WeakSet[SubjectReader] = WeakSet()
+
+
+def _close_before_fork() -> None:
+    """As that of engines, and for the same reason."""
+    for reader in list(_of_files):
+        reader.close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_close_before_fork)
+
+
 class _Held:
     """A connection without transactions; closed some time after nobody has it any more."""
 
@@ -220,7 +244,7 @@ class _Held:
     def __init__(self, engine: Engine) -> None:
         self.close_left()
         # Versions that SQLite tells one connection mean nothing to another.
-        self.number = next(self._numbers)
+        self.number = self.next_number()
         proxy = engine.raw_connection()
         connection: Any = proxy.driver_connection
         proxy.detach()
@@ -246,6 +270,11 @@ class _Held:
             return self.ask(query, parameters)
         finally:
             set_busy_timeout(self._connection, 0)
+
+    @classmethod
+    def next_number(cls) -> int:
+        """A number that no connection had."""
+        return next(cls._numbers)
 
     @classmethod
     def close_left(cls) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Engine, Select, Text, and_, case, false, literal, null, or_, select, true
@@ -29,7 +30,16 @@ from klausel.storage.filters.constructs import (
     PlaceOfText,
     Rarely,
 )
-from klausel.storage.filters.values import MISSING, Condition, FilterError, JsonPart, Kind, TextColumn, Value
+from klausel.storage.filters.values import (
+    MISSING,
+    MOST_EXACT_FLOAT,
+    Condition,
+    FilterError,
+    JsonPart,
+    Kind,
+    TextColumn,
+    Value,
+)
 from klausel.storage.filters.where import ValueOf, where
 from klausel.storage.sql.tables import Entity as Row
 
@@ -38,7 +48,9 @@ MOST_LOOKED_FOR = 8
 MOST_A_QUERY = 1_000
 FIRST_LOOKED_AT = 400
 MOST_LOOKED_AT = 4_000
-"""Where no index leads to what is wanted, so many are looked at by one query: some tenths of a second at most."""
+"""Where no index leads to what is wanted, so many are looked at by one query at most."""
+SECONDS_A_LOOK = 0.1
+"""Fewer are, where that takes longer: far less than a database may take to answer."""
 _WITH_JSON = ("sqlite", "postgresql")
 
 
@@ -110,6 +122,7 @@ class _Window:
 
     def read(self, connection: Connection) -> tuple[Sequence[Any], str | None]:
         """The next rows, and the id up to which all are read; None at the end."""
+        began = monotonic()
         behind = select(Row.id).where(*self._among, Row.id > self._after).order_by(Row.id)
         last = connection.execute(behind.offset(self._size - 1).limit(1)).scalar()
         query = self.query.where(Row.id > self._after)
@@ -119,7 +132,10 @@ class _Window:
         if len(rows) == self._most:
             last = rows[-1][2]
         self._after = last or ""
-        self._most, self._size = min(2 * self._most, MOST_A_QUERY), min(3 * self._size, MOST_LOOKED_AT)
+        self._most = min(2 * self._most, MOST_A_QUERY)
+        # How long it takes to look at one depends on its properties, on the condition, and on what else the machine does.
+        is_slow = monotonic() - began > SECONDS_A_LOOK
+        self._size = max(self._size // 2, 1) if is_slow else min(3 * self._size, MOST_LOOKED_AT)
         return rows, last
 
 
@@ -170,7 +186,9 @@ def _cost(part: Filter) -> int:
 
 
 def _is_unkept(item: Literal) -> bool:
-    """Whether a literal is a text that databases do not take."""
+    """Whether a literal is a text that databases do not take, or a number so large that they compare its digits alone."""
+    if isinstance(item.value, int | float):
+        return not -MOST_EXACT_FLOAT <= item.value <= MOST_EXACT_FLOAT
     return isinstance(item.value, str) and fault_in_value(item.value, 1) is not None
 
 

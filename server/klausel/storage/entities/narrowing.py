@@ -11,7 +11,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Engine, Select, func, literal, select, text, union_all
 
 from klausel.core.conditions.tree import Attribute
-from klausel.core.filters.candidates import values_held, values_needed
+from klausel.core.filters.candidates import bound_of, values_held, values_needed
 from klausel.core.filters.tree import Every, Filter, FilterCondition, Some, equal_to
 from klausel.core.policy.entity import EntityKind
 from klausel.core.policy.entity_faults import fault_in_value
@@ -19,12 +19,14 @@ from klausel.core.policy.roles import RoleModel, top_domain
 from klausel.core.terms.identifiers import is_printable
 from klausel.storage.entities.store import below
 from klausel.storage.sql.database import reading
-from klausel.storage.sql.property_index import TRIGGERS, indexed_name, indexed_value
+from klausel.storage.sql.property_index import TRIGGERS, indexed_name, indexed_range, indexed_values
 from klausel.storage.sql.tables import VALUE_CHARACTERS, EntityProperty
 from klausel.storage.sql.tables import Entity as Row
 
 MOST_AT_ONCE = 5_000
 """Up to so many entities are found as a whole and then sorted, where an index does not have them in the order of their ids."""
+MOST_SORTED = 30_000
+"""The same where nothing else leads to fewer: so many are sorted in some hundredths of a second, to read the first of them."""
 STEPS = (200, 2_000, MOST_AT_ONCE)
 """How far several ways are counted, one beside the other, until the end of one is seen: no further than it is worth."""
 _BY_INDEX = text(
@@ -58,25 +60,33 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """Ids that one index has together: of those with a value of a property, with one of some ids, in a domain, or below one."""
+    """Ids that one index has together: of those with a value of a property, with one of some ids, in a domain, or below one.
 
-    sort: Literal["value", "ids", "domain", "below"]
+    A `range` is of those with a value from `text` to `last`.
+    """
+
+    sort: Literal["value", "range", "ids", "domain", "below"]
     text: str = ""
+    last: str = ""
     name: str = ""
     ids: tuple[str, ...] = ()
 
     @property
     def is_ordered(self) -> bool:
         """Whether the index has them in the order of the ids."""
-        return self.sort != "below"
+        return self.sort not in ("below", "range")
 
     def behind(self, wanted: Wanted, after: str) -> Select[Any]:
         """The query for those behind an id."""
-        table: Any = EntityProperty if self.sort == "value" else Row
+        table: Any = EntityProperty if self.sort in ("value", "range") else Row
         query = select(table.id).where(table.kind == wanted.kind, table.type == wanted.type, table.id > after)
         match self.sort:
             case "value":
                 return query.where(EntityProperty.name == self.name, EntityProperty.value == self.text)
+            case "range":
+                return query.where(
+                    EntityProperty.name == self.name, EntityProperty.value >= self.text, EntityProperty.value <= self.last
+                )
             case "ids":
                 return query.where(Row.id.in_(self.ids))
             case "domain":
@@ -85,6 +95,9 @@ class _Run:
 
     def first_behind(self, wanted: Wanted, after: str, size: int) -> Select[Any]:
         """The query for the first of them, in the order in which the index has them."""
+        if self.sort == "range":
+            # As many of it as there are, wherever: none is passed over to find the last few behind an id.
+            return self.behind(wanted, "").order_by(EntityProperty.value, EntityProperty.id).limit(size)
         query = self.behind(wanted, after)
         order: tuple[Any, ...] = (query.selected_columns[0],) if self.is_ordered else (Row.domain, Row.id)
         # Without an order PostgreSQL reads the table from wherever the last query stopped, and meets other types first.
@@ -98,11 +111,11 @@ _Way = tuple[_Run, ...]
 class Narrowed:
     """The ids of all entities that can be wanted, from behind an id on; read as they are asked for."""
 
-    def __init__(self, wanted: Wanted, way: _Way, after: str, is_few: bool, at_first: int) -> None:
+    def __init__(self, wanted: Wanted, way: _Way, after: str, is_sorted: bool, at_first: int) -> None:
         self._wanted = wanted
         self._way = way
         self._after = after
-        self._is_few = is_few
+        self._is_sorted = is_sorted
         self._size = at_first
         self._waiting: list[str] = []
         self._is_read = False
@@ -110,8 +123,8 @@ class Narrowed:
     def take(self, connection: Connection) -> list[str]:
         """The next ids in order, each time more; empty at the end."""
         while not self._waiting and not self._is_read:
-            if self._is_few:
-                self._waiting, self._is_read = self._all(connection), True
+            if self._is_sorted:
+                self._sort_some(connection)
             else:
                 self._read_some(connection)
         taken, self._waiting = self._waiting[: self._size], self._waiting[self._size :]
@@ -133,11 +146,14 @@ class Narrowed:
         else:
             self._after = bound
 
-    def _all(self, connection: Connection) -> list[str]:
-        if not self._way:
-            return []
-        found = connection.execute(union_all(*(run.behind(self._wanted, self._after) for run in self._way))).scalars()
-        return sorted(set(found))
+    def _sort_some(self, connection: Connection) -> None:
+        found: Sequence[str] = ()
+        if self._way:
+            all_ = union_all(*(run.behind(self._wanted, self._after) for run in self._way)).subquery()
+            found = connection.execute(select(all_.c.id).order_by(all_.c.id).limit(MOST_AT_ONCE)).scalars().all()
+        self._waiting = list(dict.fromkeys(found))
+        self._is_read = len(found) < MOST_AT_ONCE
+        self._after = self._waiting[-1] if self._waiting else self._after
 
     def _some(self, connection: Connection, after: str, size: int) -> list[list[str]]:
         queries = [run.first_behind(self._wanted, after, size) for run in self._way]
@@ -169,10 +185,13 @@ def narrowed(
         way = narrowing.without_empty(way)
         if len(way) == 1 and way[0].sort == "domain":
             return InOneDomain(way[0].text)
-    is_few = narrowing.size_of(way) <= MOST_AT_ONCE
-    if not is_few:
-        way = narrowing.without_empty(way)
-    return Narrowed(wanted, way, after, is_few, at_first) if is_few or _is_mergeable(way) else None
+    if narrowing.size_of(way) <= MOST_AT_ONCE:
+        return Narrowed(wanted, way, after, True, at_first)
+    way = narrowing.without_empty(way)
+    is_sorted = not _is_mergeable(way)
+    if is_sorted and narrowing.size_of(way, MOST_SORTED) > MOST_SORTED:
+        return None
+    return Narrowed(wanted, way, after, is_sorted, at_first)
 
 
 def few_by_value(engine: Engine, wanted: Wanted, most: int) -> bool | None:
@@ -253,6 +272,12 @@ class _Narrowing:
             best = min(usable, key=lambda way: self._sizes[way])
             if self._sizes[best] <= step:
                 return best
+        ranges = [way for way in usable if any(run.sort == "range" for run in way)]
+        if ranges:
+            self._count(ranges, MOST_SORTED)
+            best = min(ranges, key=lambda way: self._sizes[way])
+            if self._sizes[best] <= MOST_SORTED:
+                return best
         # Of those that are large, one that can be read in order.
         return next((way for way in usable if _is_mergeable(self.without_empty(way))), usable[0])
 
@@ -264,10 +289,11 @@ class _Narrowing:
             case Every(parts):
                 # What names a domain alone leads to no fewer than all that do so together.
                 ways = [self._way(part) for part in parts if prefixes is None or not self._is_naming(part)]
+                ways += self._by_ranges(parts)
             case Some(parts):
                 ways = [self._together(parts)]
             case _:
-                ways = [self._by_value(filter_)]
+                ways = [self._by_value(filter_), *self._by_ranges([filter_])]
         if prefixes is not None:
             ways.append(self._in_domains(prefixes))
         return self._smallest([way for way in ways if way is not None])
@@ -292,18 +318,40 @@ class _Narrowing:
             return None
         attribute, values = held
         name = attribute.path[0]
-        if len(attribute.path) > 1 or name == "type" or len(values) > MOST_VALUES:
+        if name == "type" or len(attribute.path) > 1 or len(values) > MOST_VALUES:
             return None
         texts = [value for value in values if isinstance(value, str) and fault_in_value(value, 1) is None]
         if name == "id":
             return (_Run("ids", ids=tuple(texts)),) if len(texts) == len(values) else None
         if name in self._wanted.sent or name in self._naming:
             return None
-        found = [indexed_value(value) for value in values if not isinstance(value, str)] + list(map(indexed_value, texts))
-        kept = [text for text in found if text is not None]
-        if len(kept) < len(values):
+        found = [indexed_values(value) for value in values if not isinstance(value, str)] + list(map(indexed_values, texts))
+        if not all(found) or len(found) < len(values):
             return None
-        return tuple(_Run("value", text, indexed_name(name)) for text in dict.fromkeys(kept))
+        kept = dict.fromkeys(text for some in found for text in sorted(some))
+        return tuple(_Run("value", text, name=indexed_name(name)) for text in kept)
+
+    def _by_ranges(self, parts: Sequence[FilterCondition]) -> list[_Way]:
+        """For each property that leaves bound together, the way along the values that it can then have."""
+        found: dict[str, tuple[str, str]] = {}
+        for part in parts if self._has_index else ():
+            bound = bound_of(part)
+            if (
+                bound is None
+                or len(bound.attribute.path) > 1
+                or (isinstance(bound.value, str) and fault_in_value(bound.value, 1) is not None)
+            ):
+                continue
+            name = bound.attribute.path[0]
+            if name in ("id", "type") or name in self._wanted.sent or name in self._naming:
+                continue
+            first, last = indexed_range(bound)
+            known = found.get(name, (first, last))
+            found[name] = max(first, known[0]), min(last, known[1])
+        return [
+            (_Run("range", first, last, indexed_name(name)),) if first <= last else ()
+            for name, (first, last) in found.items()
+        ]
 
     def _in_domains(self, prefixes: Sequence[str]) -> _Way:
         """The way through domains: all there and below, and what has no domain but a property, or nothing, that says it."""
@@ -317,7 +365,7 @@ class _Narrowing:
         if top is None or top in self._wanted.sent or not self._has_index or levels[0].constant is not None:
             return (*found, _Run("domain"))
         tops = dict.fromkeys(map(top_domain, prefixes))
-        return (*found, *(_Run("value", text[:VALUE_CHARACTERS], indexed_name(top)) for text in tops))
+        return (*found, *(_Run("value", text[:VALUE_CHARACTERS], name=indexed_name(top)) for text in tops))
 
     def _prefixes(self, filter_: Filter) -> list[str] | None:
         """Domains in which, or below which, all lies that the filter takes; None where nothing is known, or there are many."""

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import dropwhile
 from pathlib import Path, PurePosixPath
 from typing import Self
 
@@ -193,23 +194,46 @@ class GitRepository:
             raise GitError(f'"{name}" is a moment and the name of a tag or branch; write refs/tags/{name}, or HEAD@{name}')
         branch = branch or "HEAD"
         found = None
-        tip = self.commit(branch)
-        options = ["rev-list", "--first-parent", "--reverse", "--format=%H %ct", tip.id, "--"]
-        text = _output([*self._command, *options], self._environment, cwd=self.git_dir)
-        lines = [line for line in text.splitlines() if not line.startswith("commit ")]
-        for line in lines:
-            commit, _, seconds = line.partition(" ")
+        line = self._main_line(branch)
+        for commit, made in line:
             # What stands on top of a commit came after it, whatever the clock of its machine said.
-            if int(seconds) * 1_000_000 > moment:
+            if made > moment:
                 break
             found = commit
         if found is None:
-            is_cut = bool(self.commit(lines[0].partition(" ")[0]).parents)
+            is_cut = bool(self.commit(line[0][0]).parents)
             why = (
                 "this clone begins later; git fetch --unshallow brings the rest" if is_cut else "its first commit is younger"
             )
             raise GitError(f"nothing was in force on {printable(branch)} at {moment_text(moment)}: {why}")
         return self.commit(found)
+
+    def _main_line(self, branch: str) -> list[tuple[str, int]]:
+        """The commits of a main line, the oldest first, each with when it was made, in microseconds since 1970."""
+        options = ["rev-list", "--first-parent", "--reverse", "--format=%H %ct", self.commit(branch).id, "--"]
+        text = _output([*self._command, *options], self._environment, cwd=self.git_dir)
+        lines = (line.split(" ") for line in text.splitlines() if not line.startswith("commit "))
+        return [(commit, int(seconds) * 1_000_000) for commit, seconds in lines]
+
+    def doubt_about(self, revision: str) -> str:
+        """Why what a revision with a moment names may be wrong, by the dates of commits; empty where nothing says so."""
+        branch, _, written = revision.rpartition("@")
+        moment = read_moment(written)
+        later = list(dropwhile(lambda one: one[1] <= moment, self._main_line(branch or "HEAD")))
+        older = next((commit for commit, made in later if made <= moment), None)
+        if older is None:
+            return ""
+        next_one, dated = later[0]
+        return (
+            f"commit {next_one[:12]} on top of it is dated {moment_text(dated)}, and {older[:12]} on top of that before the "
+            "moment, so the clock of one was wrong; if it was that of the first, name the commit that was in force"
+        )
+
+    @property
+    def is_shallow(self) -> bool:
+        """Whether this clone lacks the older part of its history."""
+        options = ["rev-parse", "--is-shallow-repository"]
+        return _output([*self._command, *options], self._environment, cwd=self.git_dir).strip() == "true"
 
     def first_parent(self, commit: GitCommit) -> GitCommit | None:
         """The first parent of a commit; None for the first commit, and where a shallow clone ends."""

@@ -9,6 +9,11 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import NoReturn
 
+from klausel.storage.sql.open_file import OpenFile
+from klausel.storage.sql.storage_error import StorageError
+
+__all__ = ["StorageError"]
+
 READS_AT_ONCE = 8
 WRITES_AT_ONCE = 3
 WRITES_IN_LINE = 27
@@ -16,10 +21,6 @@ WRITES_IN_LINE = 27
 SECONDS_FOR_A_PLACE = 0.25
 """How long all others wait for one of these places. Where one waits in vain, the next do not wait at all until one comes free."""
 _ALMOST = 0.9
-
-
-class StorageError(Exception):
-    """The database cannot do what was asked; the message is one sentence that says how to fix it."""
 
 
 class Crowded(StorageError):
@@ -60,13 +61,14 @@ def deadline() -> float | None:
 
 
 class Access:
-    """The way of all threads to one database, `place` in words.
+    """The way of all threads to one database, `place` in words; a `file` is the one that all its connections have open.
 
     Once it did not answer in time, one thread at a time finds out whether it answers again; the others are refused at once.
     """
 
-    def __init__(self, place: str, limits: Limits) -> None:
+    def __init__(self, place: str, limits: Limits, file: OpenFile | None = None) -> None:
         self.limits = limits
+        self.file = file
         self.place = place
         self._silent_since: float | None = None
         self.is_out_of_reach = False

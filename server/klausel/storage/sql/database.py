@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sqlite3
 import time
 from collections.abc import Collection, Iterable, Iterator
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 from sqlalchemy import Connection, Engine, Executable, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
@@ -27,6 +29,7 @@ from klausel.storage.sql.access import (
     StorageError,
     deadline,
 )
+from klausel.storage.sql.open_file import OpenFile
 from klausel.storage.sql.tables import State
 
 __all__ = ["StorageError"]
@@ -35,6 +38,21 @@ MOST_ACCOUNT_LOCKS = 64
 ROWS_PER_STEP = 10_000
 _DRIVERS = frozenset({"sqlite", "sqlite+pysqlite", "postgresql+psycopg"})
 """What everything is tried with. Another database hears of no changes, and another driver knows no limits of time."""
+
+_of_files: WeakSet[Engine] = WeakSet()
+
+
+def _close_before_fork() -> None:
+    """Leaves no connection to an SQLite file to a process that is forked off.
+
+    It would take the locks of this one for its own, and has none of them: once this one ends, others delete the log under it.
+    """
+    for engine in list(_of_files):
+        engine.dispose()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_close_before_fork)
 
 _WRITES = "klausel_writes"
 _ACCESS = "klausel_access"
@@ -47,7 +65,9 @@ def make_engine(
 
     With an `access`, that of another engine on the same database, it shares the limits and places of that one.
     """
-    access = access or Access(place_of(url), limits)
+    if access is None:
+        is_file = url.get_backend_name() == "sqlite" and not is_in_memory(url)
+        access = Access(place_of(url), limits, OpenFile(url.database or "") if is_file else None)
     limits = access.limits
     options: dict[str, object] = {}
     if url.get_backend_name() == "sqlite":
@@ -79,6 +99,9 @@ def make_engine(
     except (SQLAlchemyError, TypeError, ValueError) as error:
         raise StorageError(f"{place_of(url)} cannot be opened: {_without_secrets(url, str(error))}") from None
     if engine.dialect.name == "sqlite":
+        if access.file is not None:
+            _of_files.add(engine)
+            event.listen(engine, "do_connect", partial(_connect_sqlite, access.file))
         event.listen(engine, "connect", _set_up_sqlite_connection)
         event.listen(engine, "begin", _begin_sqlite)
     elif engine.dialect.driver == "psycopg":
@@ -90,6 +113,10 @@ def access_of(engine: Engine) -> Access:
     """The limits and places of an engine that `make_engine` made."""
     access: Access = engine.get_execution_options()[_ACCESS]
     return access
+
+
+def _connect_sqlite(file: OpenFile, dialect: Any, _record: object, arguments: Any, parameters: Any) -> Any:
+    return file.opened(lambda: dialect.connect(*arguments, **parameters))
 
 
 def _connect_psycopg(limits: Limits, _dialect: object, _record: object, arguments: Any, parameters: Any) -> Any:
@@ -109,7 +136,10 @@ def is_in_memory(url: URL) -> bool:
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
     """A connection for reading, in a transaction of its own; raises StorageError."""
-    with access_of(engine).reading(), explained_errors(engine), engine.connect() as connection, connection.begin():
+    access = access_of(engine)
+    if access.file is not None:
+        access.file.look_at_times()
+    with access.reading(), explained_errors(engine), engine.connect() as connection, connection.begin():
         yield connection
 
 
@@ -122,8 +152,11 @@ def streamed(connection: Connection, query: Executable) -> Iterable[Any]:
 @contextmanager
 def writing(engine: Engine, accounts: Collection[str] | None) -> Iterator[Connection]:
     """A connection in a write transaction as `write_transaction` makes it; raises StorageError."""
+    access = access_of(engine)
+    if access.file is not None:
+        access.file.look()
     with (
-        access_of(engine).writing(),
+        access.writing(),
         explained_errors(engine),
         engine.connect() as connection,
         write_transaction(connection, accounts),

@@ -21,9 +21,9 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeEngine
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 """1 had no log for auditors; 2 noted no changes by plain SQL; 3 had no times and groups; 4 had no stored properties; 5 had
-no index of their values."""
+no index of their values; 6 had numbers there in no order."""
 
 LASTING = "g"
 """The kind of a role assignment without times; the one that Casbin knows."""

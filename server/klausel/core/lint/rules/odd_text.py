@@ -12,6 +12,9 @@ deny denies nothing.
     when: starts_with("eu-", resource.region)    # turned round: whether "eu-" starts with the region
     when: in_network(context.ip, "10.0.0.0")     # one address alone; "10.0.0.0/8" is the network
 
+A letter of another alphabet that looks like a Latin one beside it is told in texts, and in the names of attributes, of the
+properties that name a level, and of places: `glоbex` with a Cyrillic o is another place than `globex`.
+
 To keep it: `# klausel: off odd-text because <reason>` behind its line or above it.
 """
 
@@ -32,18 +35,24 @@ from klausel.core.conditions.tree import (
     literals_of,
     operands_of,
 )
+from klausel.core.lint.similarity import odd_letter
 from klausel.core.lint.survey import Survey, warning
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.policy.properties import IdOf
-from klausel.core.terms.problem import Problem
+from klausel.core.terms.problem import Place, Problem
 
 ID = "odd-text"
 _QUOTES = frozenset("“”„‟‘’‚«»\"'")
+_LIKE_LATIN = frozenset("аеорсухіјѕһԁԛԝАВЕКМНОРСТХУІЈЅοανρυικωΑΒΕΖΗΙΚΜΝΟΡΤΥΧ")
+"""Letters of Cyrillic and Greek that the eye takes for Latin ones."""
 _REFERENCE = re.compile(r"(subject|resource|action|context)\.[A-Za-z_]\w*(\.\w+)*")
 
 
 def find(survey: Survey) -> Iterator[Problem]:
     """The findings of this rule."""
+    for word, place in dict.fromkeys(_names(survey)):
+        if (odd := _letter_of_another_alphabet(word)) is not None:
+            yield warning(place, ID, f'"{word}" has letters of two alphabets{odd}', "type the word again")
     types_of_ids: Mapping[str, set[str]] | None = None
     for place, tree in survey.conditions_written:
         for atom in dict.fromkeys(atoms(tree)):
@@ -81,6 +90,27 @@ def _oddities(text: str, atom: Atom, types_of_ids: Mapping[str, set[str]]) -> It
         yield f'"{text}" is one value with a comma in it', "put each value in quotes of its own, if several are meant"
     elif colon and any(type_ in types_of_ids.get(str(attribute), ()) for attribute in attributes_of(atom)):
         yield f'"{text}" has a type before the id, and ids are compared without', f'write "{text[len(type_) + 1 :]}"'
+
+
+def _names(survey: Survey) -> Iterator[tuple[str, Place]]:
+    """The words that nothing declares, and that mean something else by each letter, with where they stand."""
+    policy = survey.policy
+    yield from ((level.named_by, level.place) for level in policy.roles.levels if level.named_by)
+    scopes = [(grant.scope.domain, grant.place) for grant in policy.grants]
+    scopes += [(one.scope.domain, one.place) for one in policy.invariants]
+    yield from ((domain, place) for domain, place in scopes if domain)
+    for place, tree in survey.conditions_written:
+        for atom in atoms(tree):
+            yield from ((str(attribute), place) for attribute in attributes_of(atom))
+            yield from ((one.value, place) for one in literals_of(atom) if isinstance(one.value, str))
+
+
+def _letter_of_another_alphabet(text: str) -> str | None:
+    """What to add about a letter in a word of Latin letters that only looks like one of them; None where none is."""
+    if text.isascii():
+        return None
+    found = (word for word in re.findall(r"[^\W\d_]+", text) if not word.isascii() and any(map(str.isascii, word)))
+    return next((odd_letter(letter, "") for word in found for letter in word if letter in _LIKE_LATIN), None)
 
 
 def _bits(address: str) -> int:

@@ -3,7 +3,8 @@
 Roles, resource types, conditions and actions are compared with their like, and so are attributes, such as `resource.owner` and
 `resource.ownr`, and the texts that conditions compare one attribute with; these also with what the tests beside the policies
 send; the property by which requests name a level is compared with the level, and a domain in `in:` with the names of
-levels. One letter more, less or other, or two in the wrong order, is most often a slip, and a decision that
+levels. A file with grants may not be called like a copy of another (`quizzes (1).yaml`, `quizzes_old.yaml`). One letter
+more, less or other, or two in the wrong order, is most often a slip, and a decision that
 depends on an attribute which nobody sends is a deny.
 
     owner_is_self: resource.owner == subject.id
@@ -18,17 +19,22 @@ If both are meant: `# klausel: off similar-names because <reason>` behind the li
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 
 from klausel.core.conditions.tree import Attribute, Comparison, atoms, attributes_of, literals_of, terms_of
-from klausel.core.lint.similarity import is_similar, is_slip, spellings
+from klausel.core.lint.similarity import is_similar, is_slip, odd_letter, spellings
 from klausel.core.lint.survey import Survey, warning
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.terms.problem import Place, Problem
 from klausel.core.terms.request import sent_with
 
 ID = "similar-names"
+_COPY = re.compile(
+    r"^(copy[ _-]of|kopie[ _-]von|copie[ _-]de)[ _-]|[ _.-]+(copy|kopie|copie|old|backup|bak)([ _-]*\(?\d+\)?)?$| ?\(\d+\)$"
+)
+"""What programs and people add to the name of a file that they copy."""
 Names = Mapping[str, Place]
 """Names with the place of each, in the order in which they stand."""
 
@@ -50,6 +56,7 @@ def find(survey: Survey) -> Iterator[Problem]:
     for attribute, compared in values.items():
         yield from _look_alike(f"value of {attribute}", compared, sent_values.get(attribute, {}), '"{}"')
     yield from _domains_named_like_levels(survey)
+    yield from _files_that_look_like_copies(policy)
     for level in policy.roles.levels:
         if level.named_by and level.named_by != level.name and is_similar(level.named_by, level.name):
             message = f"level {level.name} is named_by {level.named_by}, which looks like it"
@@ -62,6 +69,20 @@ def _domains_named_like_levels(survey: Survey) -> Iterator[Problem]:
         above = survey.policy.roles.levels[0].name
         message = f"in: {domain} is the one {above} called so, and {domain} is also the name of a level"
         yield warning(place, ID, message, f"write the id of the {domain} that is meant")
+
+
+def _files_that_look_like_copies(policy: PolicySet) -> Iterator[Problem]:
+    """A finding for each file with grants that is called like a copy of another one: what is taken out there still counts."""
+    first: dict[str, Place] = {}
+    for grant in policy.grants:
+        first.setdefault(grant.place.file, grant.place)
+    by_name = {file.rpartition(".")[0].casefold(): file for file in first}
+    for name, file in by_name.items():
+        folder, slash, own = name.rpartition("/")
+        of = by_name.get(folder + slash + _COPY.sub("", own))
+        if of is not None and of != file:
+            message = f"{file} is called like a copy of {of}, and its grants count, too"
+            yield warning(first[file], ID, message, "remove the file, or give it a name of its own")
 
 
 def _actions_that_are_both_meant(policy: PolicySet) -> Callable[[str, str], bool]:
@@ -88,7 +109,8 @@ def _look_alike(
     """A finding for each name that is similar to one before it, or, when no test has it, to one that a test has."""
     for name, other in _similar({**in_tests, **names}, names, in_tests, are_both_meant):
         place = names.get(other) or in_tests[other]
-        message = f"{kind} {form.format(name)} looks like {form.format(other)} ({place})"
+        odd = odd_letter(name, other) or odd_letter(other, name)
+        message = f"{kind} {form.format(name)} looks like {form.format(other)} ({place}){odd}"
         yield warning(names[name], ID, message, "if one is meant, write it alike; else choose names that differ more")
 
 

@@ -31,7 +31,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import combinations
 
-from klausel.core.lint.similarity import folded_name, is_similar, spellings
+from klausel.core.lint.similarity import folded_name, is_similar, odd_letter, spellings
 from klausel.core.lint.survey import Survey, warning
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.policy.provisioning import CAPTURE
@@ -63,7 +63,8 @@ def find(survey: Survey) -> Iterator[Problem]:
         like = next((start for start in _starts(written) if start in near and start not in inhabited), None)
         found = near.get(like) if like is not None else None if written in inhabited else seen.like(written)
         if found is not None:
-            message = f"nobody is in {like or written}, but it looks like {found[0]} ({found[1]})"
+            here = like or written
+            message = f"nobody is in {here}, but it looks like {found[0]} ({found[1]}){odd_letter(here, found[0])}"
             yield warning(place, ID, message, "if that is meant, write it alike; else name this place in a policy test")
         seen.add(written, place)
 

@@ -1,0 +1,95 @@
+"""Whether an SQLite file is still the one that connections have open: what was put in its place is not obeyed unseen.
+
+SQLite does not notice by itself that somebody moves another file to the place of its database, or deletes the log or the index
+beside it. It goes on with what it has open, while everybody else reads and writes something else.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol, TypeVar
+from urllib.parse import unquote, urlsplit
+
+from klausel.storage.sql.storage_error import StorageError
+
+SECONDS_BETWEEN_LOOKS = 1.0
+
+
+class _Closes(Protocol):
+    def close(self) -> object: ...
+
+
+_Opened = TypeVar("_Opened", bound=_Closes)
+_Identity = tuple[int, int]
+
+
+class OpenFile:
+    """The one file that all connections to a database have open, by its device and number. Safe for many threads."""
+
+    def __init__(self, name: str) -> None:
+        self.path = unquote(urlsplit(name).path) if name.startswith("file:") else name
+        self._known: dict[str, _Identity] = {}
+        self._looks_at = 0.0
+        self._lock = threading.Lock()
+
+    def opened(self, connect: Callable[[], _Opened]) -> _Opened:
+        """What `connect` opens; raises StorageError where that is another file than the one that is open already."""
+        before = _identity(self.path)
+        connection = connect()
+        now = _identity(self.path)
+        with self._lock:
+            known = self._known.get(self.path)
+            if now is None or before not in {None, now} or known not in {None, now}:
+                connection.close()
+                raise self._error()
+            self._known[self.path] = now
+        return connection
+
+    def watch_log(self) -> None:
+        """Looks at its write-ahead log and the index of that, too, which some connection has open from now on."""
+        # SQLite names them by what links lead to.
+        file = os.path.realpath(self.path)
+        with self._lock:
+            for path in (f"{file}-wal", f"{file}-shm"):
+                found = _identity(path)
+                if found is None:
+                    raise self._error()
+                self._known[path] = found
+
+    def forget(self) -> None:
+        """Forgets what was open, once all connections are closed."""
+        with self._lock:
+            self._known = {}
+            self._looks_at = 0.0
+
+    def look(self) -> None:
+        """Raises StorageError where something else is in its place."""
+        for path, known in tuple(self._known.items()):
+            if _identity(path) != known:
+                raise self._error()
+
+    def look_at_times(self) -> None:
+        """As `look`, once a second for all threads, so that it costs nothing, and every time while it fails."""
+        now = time.monotonic()
+        if now >= self._looks_at:
+            self.look()
+            self._looks_at = now + SECONDS_BETWEEN_LOOKS
+
+    def _error(self) -> StorageError:
+        name = Path(self.path).name
+        return StorageError(
+            f"the SQLite file {self.path} is not the one that is open here: it, {name}-wal or {name}-shm was replaced, moved or "
+            "deleted meanwhile, so nothing is told from it; start Klausel again, and restore backups by .restore of sqlite3"
+        )
+
+
+def _identity(path: str) -> _Identity | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
