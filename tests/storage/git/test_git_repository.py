@@ -82,6 +82,16 @@ def test_a_ref_that_leads_to_no_commit_says_where_it_leads(
         opened.commit("odd")
 
 
+@pytest.mark.parametrize("revision", ["main@{upstream}", "main@{u}", "HEAD@{push}", "@{U}"])
+def test_what_a_branch_follows_is_told_where_it_follows_nothing(
+    made: Repository, opened: GitRepository, revision: str
+) -> None:
+    told = f'"{revision}" names what a branch follows in another repository, and it follows nothing'
+    with pytest.raises(GitError, match=re.escape(told)):
+        opened.commit(revision)
+    assert opened.commit("HEAD").id == made.git("rev-parse", "HEAD")
+
+
 def test_a_repository_without_commits_says_so(tmp_path: Path) -> None:
     Repository(tmp_path)
     with GitRepository.containing(tmp_path) as repository, pytest.raises(GitError, match="has no commits yet"):

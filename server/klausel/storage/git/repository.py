@@ -34,6 +34,7 @@ MOST_REMEMBERED_BYTES = 64 * 1024 * 1024
 
 # What an environment (of a hook, say) would otherwise choose in place of the folder that was named.
 _FROM_THE_REFLOG = re.compile(r"@\{(?!(?:u|upstream|push)\})", re.IGNORECASE)
+_FOLLOWED = re.compile(r"@\{(?:u|upstream|push)\}", re.IGNORECASE)
 _NOT_PASSED_ON = {
     *("GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_NAMESPACE"),
     *("GIT_GLOB_PATHSPECS", "GIT_NOGLOB_PATHSPECS", "GIT_ICASE_PATHSPECS"),
@@ -174,7 +175,14 @@ class GitRepository:
         if of_moment is not None:
             return of_moment
         # What follows `:/` is all of it text that git looks for in messages, and finds only commits.
-        found = self._objects.read(revision if revision.startswith(":/") else f"{revision}^{{commit}}")
+        try:
+            found = self._objects.read(revision if revision.startswith(":/") else f"{revision}^{{commit}}")
+        except GitError as error:
+            if not _FOLLOWED.search(revision):
+                raise
+            # Here git ends with an error, where for any other name it says that there is none.
+            message = f'"{printable(revision)}" names what a branch follows in another repository, and it follows nothing'
+            raise GitError(f"{message}; name a commit, a tag or a branch, such as origin/main") from error
         if found is None or found.kind != "commit" or found.content is None:
             raise GitError(self._unknown(revision))
         if len(self._commits) >= MOST_COMMITS:
