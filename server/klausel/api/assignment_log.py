@@ -21,7 +21,7 @@ Change = TypeVar("Change", LoggedChange, LoggedEntity)
 _CURSOR = re.compile(r"(\d{1,18})\.(\d{1,18})", re.ASCII)
 
 
-def list_changes(service: Service, parameters: dict[str, str], caller: Caller | None = None) -> Json:
+def list_changes(service: Service, parameters: dict[str, str], caller: Caller | None) -> Json:
     """The answer to `GET /v1/assignment-log`: changes, and the cursor of the next page; raises `ApiError` (400)."""
     limit = read_limit(parameters)
     check_reach(caller, [parameters.get("domain")])
@@ -35,7 +35,7 @@ def list_changes(service: Service, parameters: dict[str, str], caller: Caller | 
     return _page(limit, LogReader(service.store.engine).changes(filters, limit + 1, _after(parameters)), change_as_json)
 
 
-def list_entity_changes(service: Service, parameters: dict[str, str], caller: Caller | None = None) -> Json:
+def list_entity_changes(service: Service, parameters: dict[str, str], caller: Caller | None) -> Json:
     """The answer to `GET /v1/entity-log`: changes, and the cursor of the next page; raises `ApiError` (400, 403)."""
     limit = read_limit(parameters)
     check_reach(caller, [parameters.get("domain")])

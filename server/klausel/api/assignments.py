@@ -64,7 +64,7 @@ def change_assignments(service: Service, body: Json, sender: Sender) -> Json:
     return {"revision": revision}
 
 
-def list_assignments(service: Service, parameters: dict[str, str], caller: Caller | None = None) -> Json:
+def list_assignments(service: Service, parameters: dict[str, str], caller: Caller | None) -> Json:
     """The answer to `GET /v1/assignments`: rows in order, and the cursor of the next page where there is one."""
     limit = read_limit(parameters)
     check_reach(caller, [parameters.get("domain")])

@@ -37,7 +37,7 @@ def change_entities(service: Service, body: Json, sender: Sender) -> Json:
     return {"revision": written.revision, "stored": written.stored, "removed": written.removed}
 
 
-def list_entities(service: Service, parameters: dict[str, str], caller: Caller | None = None) -> Json:
+def list_entities(service: Service, parameters: dict[str, str], caller: Caller | None) -> Json:
     """The answer to `GET /v1/entities`: one entity or none for an id, else a page of a type."""
     limit = read_limit(parameters)
     kind, type_, id_ = _key(parameters, "x")
