@@ -200,7 +200,7 @@ class Maker:
             path, query = f"{PROVISIONING}{address}", self._scim.query() if chance.random() < 0.8 else query
             if method in ("POST", "PUT", "PATCH"):
                 content_type, body = "application/scim+json", self._scim_body(method, address)
-        elif operation.is_form:
+        elif operation.form is not None:
             content_type = "application/x-www-form-urlencoded"
             body = urlencode([(self._word(), self._text()) for _ in range(chance.randrange(8))], errors="replace").encode()
         elif method == "POST":

@@ -87,7 +87,7 @@ class InProcess(Klausel):
         try:
             if self.at_least is not None:
                 check_freshness(service, self.at_least)
-            return call.read(answer(service, dict(call.body)))
+            return call.read(answer(service, dict(call.body), None, None))
         except ApiError as error:
             if error.status < 500:
                 raise Refused(error.message, error.status, error.body()) from None

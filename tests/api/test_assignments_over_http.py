@@ -94,10 +94,10 @@ def test_every_fault_is_told_at_once_in_the_order_of_the_request(service: Door, 
     assert told == {("grant", 0), ("grant", 2), ("revoke", 0), ("revoke", 1)}
 
 
-def test_the_same_row_in_both_lists_is_a_400(service: Door, account: str) -> None:
+def test_the_same_row_in_both_lists_is_a_409(service: Door, account: str) -> None:
     both = row("ann", "user", account)
     answer = service.post(ASSIGNMENTS, {"grant": [both], "revoke": [both]})
-    assert answer.status == 400
+    assert answer.status == 409
     assert answer.json["faults"] == [
         {"list": "revoke", "index": 0, **both, "message": "the same row is in both lists; leave it in one of them"}
     ]

@@ -194,7 +194,7 @@ def test_a_person_is_written_with_its_type(shipped: Doors, person: object, statu
 
 def test_by_names_nobody_else_than_the_person(shipped: Doors) -> None:
     rows = [row("user:eve", "user", "acme")]
-    assert change(shipped.lane, "user:max", rows, by="cara").status == 400
+    assert change(shipped.lane, "user:max", rows, by="cara").status == 409
     assert change(shipped.lane, "user:max", rows, by="user:max").status == 200
 
 

@@ -298,6 +298,25 @@ def test_a_commit_that_changes_only_who_is_given_roles_or_what_entities_are_is_i
     assert "Clerks are bosses" in klausel("log", "--role", "boss", "-n", "1").stdout
 
 
+def test_weakened_leaves_the_commits_by_which_a_rule_demands_less(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Repository(tmp_path / "repo")
+    made.commit(FILES, "Clerks read letters")
+    monkeypatch.chdir(made.folder)
+    rule = "invariants:\n  - {name: Bosses burn, at_most: boss, to: burn, resource: letter}\n"
+    made.commit({"policies/invariants.yaml": rule + "  - separate: [boss, clerk]\n"}, "Two rules")
+    made.replace("policies/features/letters.yaml", "to: read", "to: [read, write]", "Clerks write")
+    made.replace("policies/invariants.yaml", "at_most: boss", "at_most: clerk", "Clerks may be let burn")
+    made.replace("policies/roles.yaml", "level: house, contains: clerk", "level: house, keep_one: true", "One boss stays")
+    made.replace("policies/invariants.yaml", "  - separate: [boss, clerk]\n", "", "Nothing is apart")
+    made.replace("policies/roles.yaml", ", keep_one: true", "", "No boss need stay")
+    asked = ("log", "--weakened", "--format", "json")
+    weakened = [json.loads(line)["commit"]["subject"] for line in klausel(*asked).stdout.splitlines()]
+    assert weakened == ["No boss need stay", "Nothing is apart", "Clerks may be let burn"]
+    for again in (asked, (*asked, "--type", "letter", "-n", "1")):
+        subjects = [json.loads(line)["commit"]["subject"] for line in klausel(*again).stdout.splitlines()]
+        assert subjects == (weakened if again is asked else ["Clerks may be let burn"])
+
+
 CHANGED = 'provisioning: groups called "Clerks" {} in acme (policies/provisioning.yaml:3)'
 
 

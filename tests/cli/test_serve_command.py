@@ -443,3 +443,27 @@ def test_a_worker_whose_end_is_known_late_is_not_killed() -> None:
     server._stop_workers()
     assert worker.done == ["told", "asked", "asked", "asked"]
     assert server.wrks == []
+
+
+def test_a_worker_that_cannot_start_says_why_without_a_traceback(tmp_path: Path) -> None:
+    port = free_port()
+    command = [INSTALLED, "serve", "--port", str(port), "--database", f"sqlite:///{tmp_path}/klausel.db"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline().startswith("Klausel answers")
+            (tmp_path / "klausel.db").write_bytes(b"no database at all, but some other text" * 100)
+            (tmp_path / "klausel.db-wal").unlink(missing_ok=True)
+            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+            for child in children:
+                os.kill(int(child), signal.SIGKILL)
+            assert process.stderr is not None
+            said: list[str] = []
+            while not any("a worker cannot start: the SQLite file" in line for line in said):
+                said.append(process.stderr.readline())
+                assert said[-1], said
+            assert "is not an SQLite database" in said[-1]
+            assert not any("Traceback" in line for line in said)
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=LONGEST_SECONDS)

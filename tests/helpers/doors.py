@@ -99,7 +99,7 @@ def check_shape(answer: Answer, method: str, path: str, request_id: str | None) 
     if is_scim:
         assert (told.keys() - {"scimType"}, told["status"]) == ({"schemas", "status", "detail"}, str(answer.status))
         return answer
-    further = {400: {"faults"}, 403: {"refused"}, 409: {"violations"}}.get(answer.status, set())
+    further = {400: {"faults"}, 403: {"refused"}, 409: {"violations", "faults"}}.get(answer.status, set())
     assert set(told) - further == {"error"}
     assert told["error"].keys() == {"status", "message"}
     assert told["error"]["status"] == answer.status

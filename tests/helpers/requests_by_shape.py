@@ -49,7 +49,7 @@ class Requests:
             path = re.sub(rf"<(?:path:)?{name}>", quote(str(self._word(name)), safe="/:"), path, count=1)
         asked = {name: self._word(name) for name in self._parameters[route] if self._takes(name, operation)}
         query = f"?{urlencode(asked)}" if asked else ""
-        if operation.is_form:
+        if operation.form is not None:
             fields = [(name, self._word(name)) for name in FORMS[route] if name in _LIKELY or self._chance.random() < 0.5]
             return Asked(method, path + query, urlencode(fields).encode(), "application/x-www-form-urlencoded")
         if operation.takes_scim:

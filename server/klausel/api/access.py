@@ -87,6 +87,10 @@ SCOPES_OF_ROUTES: dict[tuple[str, str], tuple[str, ...]] = {
 """The scopes one of which lets a caller use a route; none for what everybody may read."""
 
 
+_KNOW_NAMES = ("check", "policy", "assign", "assign_on_behalf", "entities")
+"""The scopes with one of which a caller works with the names of resource types or roles anyway."""
+
+
 class RouteWithoutScope(Exception):
     """A route of the application says nowhere who may use it."""
 
@@ -148,6 +152,16 @@ def admit(
         challenge = f'Bearer realm="klausel", error="insufficient_scope", scope="{" ".join(scopes)}"'
         raise ApiError(403, f"this needs the scope {needed}, which this caller lacks", {"WWW-Authenticate": challenge})
     return caller
+
+
+def may_know_names(authentication: Authentication | None, environ: WSGIEnvironment) -> bool:
+    """Whether an open route may tell this request the names in the policies: who proves nothing is not told, nor refused."""
+    if authentication is None:
+        return True
+    try:
+        return not authentication.caller(environ).scopes.isdisjoint(_KNOW_NAMES)
+    except (Unauthenticated, TooManyRequests, CannotTell, StorageError):
+        return False
 
 
 def check_scope(caller: Caller | None, scope: str) -> None:

@@ -9,10 +9,9 @@ from typing import Any, TypeVar
 from klausel.api.access import check_reach
 from klausel.api.assignments import CURSOR_FAULT, read_limit
 from klausel.api.errors import ApiError
-from klausel.api.shapes import Json
+from klausel.api.shapes import Json, Moment
 from klausel.core.policy.entity import KINDS
 from klausel.core.terms.caller import Caller
-from klausel.core.terms.moment import read_moment
 from klausel.service.decision_service import Service
 from klausel.storage.change_log.entity_reader import EntityFilters, EntityLogReader, LoggedEntity, entity_change_as_json
 from klausel.storage.change_log.reader import Filters, LoggedChange, LogReader, Place, change_as_json
@@ -22,7 +21,7 @@ Change = TypeVar("Change", LoggedChange, LoggedEntity)
 _CURSOR = re.compile(r"(\d{1,18})\.(\d{1,18})", re.ASCII)
 
 
-def list_changes(service: Service, parameters: dict[str, str], caller: Caller | None = None) -> Json:
+def list_changes(service: Service, parameters: dict[str, str], caller: Caller | None) -> Json:
     """The answer to `GET /v1/assignment-log`: changes, and the cursor of the next page; raises `ApiError` (400)."""
     limit = read_limit(parameters)
     check_reach(caller, [parameters.get("domain")])
@@ -36,7 +35,7 @@ def list_changes(service: Service, parameters: dict[str, str], caller: Caller | 
     return _page(limit, LogReader(service.store.engine).changes(filters, limit + 1, _after(parameters)), change_as_json)
 
 
-def list_entity_changes(service: Service, parameters: dict[str, str], caller: Caller | None = None) -> Json:
+def list_entity_changes(service: Service, parameters: dict[str, str], caller: Caller | None) -> Json:
     """The answer to `GET /v1/entity-log`: changes, and the cursor of the next page; raises `ApiError` (400, 403)."""
     limit = read_limit(parameters)
     check_reach(caller, [parameters.get("domain")])
@@ -68,10 +67,7 @@ def _of_records(parameters: dict[str, str]) -> dict[str, Any]:
 
 
 def _moment(parameters: dict[str, str], name: str) -> int | None:
-    try:
-        return read_moment(parameters[name]) if name in parameters else None
-    except ValueError as error:
-        raise ApiError(400, f"{name}: {error}") from None
+    return Moment().read(parameters[name], name) if name in parameters else None
 
 
 def _after(parameters: dict[str, str]) -> Place | None:

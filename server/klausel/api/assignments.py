@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from klausel.api.access import check_reach
 from klausel.api.errors import ApiError
-from klausel.api.request_shapes import CHANGE
+from klausel.api.request_shapes import CHANGE, CURSOR
 from klausel.api.shapes import Instant, Json
 from klausel.core.decisions.role_giving import fault_in_person
-from klausel.core.policy.assignment import GROUP_PREFIX, Assignment, Violation, row_as_json
+from klausel.core.policy.assignment import GROUP_PREFIX, Assignment, Violation, fault_in_assignment, row_as_json
 from klausel.core.policy.roles import RoleModel
 from klausel.core.records.change_record import Origin
 from klausel.core.terms.caller import Caller
@@ -21,6 +22,7 @@ from klausel.storage.assignments.store import ForbiddenState, InvalidAssignments
 DEFAULT_LIMIT = 100
 LARGEST_LIMIT = 1000
 CURSOR_FAULT = "the cursor is not one that was given for this query; start again without it"
+_CURSOR = re.compile(CURSOR.pattern)
 _FIELDS = ("subject", "role", "domain")
 _ENDS = ("ends_after", "ends_before")
 _CLAIMS = ("by", "reason", "ticket")
@@ -52,8 +54,9 @@ def change_assignments(service: Service, body: Json, sender: Sender) -> Json:
             {"list": fault.list, "index": fault.index, **row_as_json(fault.assignment), "message": fault.message}
             for fault in error.faults
         ]
-        first = error.faults[0]
-        raise ApiError(400, f"{first.list}[{first.index}]: {first.message}", faults=faults) from None
+        first, roles = error.faults[0], service.policy.compiled.policy.roles
+        status = 400 if any(_is_bad_alone(roles, fault.assignment) for fault in error.faults) else 409
+        raise ApiError(status, f"{first.list}[{first.index}]: {first.message}", faults=faults) from None
     except ForbiddenState as error:
         raise _conflict(error) from None
     except MayNotGive as error:
@@ -61,14 +64,14 @@ def change_assignments(service: Service, body: Json, sender: Sender) -> Json:
     return {"revision": revision}
 
 
-def list_assignments(service: Service, parameters: dict[str, str], caller: Caller | None = None) -> Json:
+def list_assignments(service: Service, parameters: dict[str, str], caller: Caller | None) -> Json:
     """The answer to `GET /v1/assignments`: rows in order, and the cursor of the next page where there is one."""
     limit = read_limit(parameters)
     check_reach(caller, [parameters.get("domain")])
     filters = {name: parameters.get(name) for name in _FIELDS}
     if "group" in parameters:
         if "role" in parameters or "domain" in parameters:
-            raise ApiError(400, "group goes with subject alone; its members have no role and no domain")
+            raise ApiError(409, "group goes with subject alone; its members have no role and no domain")
         filters |= {"role": parameters["group"], "domain": ""}
     roles = service.policy.compiled.policy.roles
     role_names = roles.names_of_one(parameters["role"]) if "role" in parameters else ()
@@ -76,11 +79,22 @@ def list_assignments(service: Service, parameters: dict[str, str], caller: Calle
     try:
         page = service.store.page(**filters, **ends, limit=limit, cursor=parameters.get("cursor"), role_names=role_names)
     except InvalidCursor:
-        raise ApiError(400, CURSOR_FAULT) from None
+        raise cursor_fault(parameters["cursor"]) from None
     answer: Json = {"assignments": [_as_today(assignment, roles) for assignment in page.assignments]}
     if page.next_cursor is not None:
         answer["next_cursor"] = page.next_cursor
     return answer
+
+
+def cursor_fault(cursor: str) -> ApiError:
+    """What is answered to a cursor that was given for another query (409), or that is none at all (400)."""
+    status = 409 if _CURSOR.fullmatch(cursor) else 400
+    return ApiError(status, CURSOR_FAULT)
+
+
+def _is_bad_alone(roles: RoleModel, row: Assignment) -> bool:
+    """Whether a row is written wrongly, as the description of the API tells; else its times or other rows are in its way."""
+    return row.role != row.subject and fault_in_assignment(roles, row._replace(starts=None, ends=None)) is not None
 
 
 def _as_today(assignment: Assignment, roles: RoleModel) -> Json:
@@ -140,7 +154,7 @@ def _whose(service: Service, claims: Mapping[str, Any], sender: Sender) -> tuple
     try:
         return on_behalf_origin(origin, person), OnBehalf(service.in_force_now().policy.compiled, person)
     except ValueError as error:
-        raise ApiError(400, str(error)) from None
+        raise ApiError(409, str(error)) from None
 
 
 def _not_given(error: MayNotGive) -> ApiError:

@@ -32,7 +32,7 @@ m = r.sub == p.sub && r.dom == p.dom && r.obj == p.obj && r.act == p.act
 """
 
 
-def answer_casbin_js(service: Service, named: str | None, domain: str | None, caller: Caller | None = None) -> Json:
+def answer_casbin_js(service: Service, named: str | None, domain: str | None, caller: Caller | None) -> Json:
     """The answer to `GET /v1/casbin-js?subject=type:id`, in one domain or in all where the subject holds roles.
 
     Raises `ApiError` (400, 501), `PoliciesTooOld` and `StorageError`.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from operator import attrgetter
 
 from klausel.api.access import check_reach
-from klausel.api.assignments import CURSOR_FAULT, Sender, origin_of, read_limit
+from klausel.api.assignments import Sender, cursor_fault, origin_of, read_limit
 from klausel.api.errors import ApiError
 from klausel.api.request_shapes import ENTITY_CHANGE
 from klausel.api.shapes import Json
@@ -37,7 +37,7 @@ def change_entities(service: Service, body: Json, sender: Sender) -> Json:
     return {"revision": written.revision, "stored": written.stored, "removed": written.removed}
 
 
-def list_entities(service: Service, parameters: dict[str, str], caller: Caller | None = None) -> Json:
+def list_entities(service: Service, parameters: dict[str, str], caller: Caller | None) -> Json:
     """The answer to `GET /v1/entities`: one entity or none for an id, else a page of a type."""
     limit = read_limit(parameters)
     kind, type_, id_ = _key(parameters, "x")
@@ -106,9 +106,12 @@ def _write(service: Service, put: list[Entity], gone: list[EntityKey], claims: J
             for one in error.faults
         ]
         first = error.faults[0]
-        raise ApiError(
-            400, f"{first.list}[{first.index}].{first.fault.member}: {first.fault.message}", faults=faults
-        ) from None
+        # What no description of the API can tell is a conflict.
+        stores = policy.stored_subjects or policy.stored_resources
+        named = [*(one.key for one in put), *gone]
+        status = 400 if stores and len(named) == len({*named}) else 409
+        message = f"{first.list}[{first.index}].{first.fault.member}: {first.fault.message}"
+        raise ApiError(status, message, faults=faults) from None
 
 
 def _key(parameters: dict[str, str], usual_id: str) -> tuple[EntityKind, str, str]:
@@ -128,7 +131,7 @@ def _after(parameters: dict[str, str]) -> str:
     try:
         *query, after = parts_of_cursor(cursor)
     except ValueError:
-        raise ApiError(400, CURSOR_FAULT) from None
+        raise cursor_fault(cursor) from None
     if query != [parameters["kind"], parameters["type"], parameters.get("domain")] or not isinstance(after, str):
-        raise ApiError(400, CURSOR_FAULT)
+        raise cursor_fault(cursor)
     return after

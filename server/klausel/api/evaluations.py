@@ -24,9 +24,7 @@ from klausel.service.recording import Decide, Recording
 from klausel.storage.sql.database import StorageError
 
 
-def answer_evaluation(
-    service: Service, body: Json, recording: Recording | None = None, caller: Caller | None = None
-) -> Json:
+def answer_evaluation(service: Service, body: Json, recording: Recording | None, caller: Caller | None) -> Json:
     """The answer to `POST /access/v1/evaluation`; raises `ApiError`."""
     tell = _teller(service, read_options(body), caller)
     answer = _answer(service.decider(recording, caller), read_evaluation(body), tell)
@@ -35,9 +33,7 @@ def answer_evaluation(
     return answer
 
 
-def answer_evaluations(
-    service: Service, body: Json, recording: Recording | None = None, caller: Caller | None = None
-) -> Json:
+def answer_evaluations(service: Service, body: Json, recording: Recording | None, caller: Caller | None) -> Json:
     """The answer to `POST /access/v1/evaluations`; raises `ApiError` when the whole body is at fault."""
     options = read_batch_options(body)
     semantic, tell = options.get("evaluations_semantic", SEMANTICS[0]), _teller(service, options, caller)

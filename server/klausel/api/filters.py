@@ -14,7 +14,7 @@ from klausel.core.terms.identifiers import fault_in_domain
 from klausel.service.decision_service import Service
 
 
-def answer_filter(service: Service, body: Json, caller: Caller | None = None) -> Json:
+def answer_filter(service: Service, body: Json, caller: Caller | None) -> Json:
     """The answer to `POST /v1/filter`; raises `ApiError` (400), `PoliciesTooOld` and `StorageError`.
 
     Under a model with a matcher of its own, which no filter can speak for, it raises `ApiError` with 501.

@@ -9,11 +9,15 @@ from functools import cache
 from klausel import __version__
 from klausel.api import answer_shapes
 from klausel.api.access import scopes_of_route
+from klausel.api.described_policy import EXAMPLES, STORED, described
 from klausel.api.errors import SCIM_TYPE
 from klausel.api.operations import OPERATIONS, Operation
-from klausel.api.shapes import Json
+from klausel.api.request_shapes import FORMAT_OF_LISTS
+from klausel.api.shapes import Json, Text
+from klausel.core.policy.policy_set import PolicySet
 from klausel.service.recording import RECORD_ID
 
+_ANY_PLACE = Text()
 _PLACE = re.compile(r"<(?:path:)?(\w+)>")
 _ERRORS = {
     400: "The request is wrong; the message says what, and how to fix it.",
@@ -21,7 +25,7 @@ _ERRORS = {
     403: "The caller may not ask this, or the `Host` is another site's.",
     404: "There is nothing here.",
     405: "This cannot be done here.",
-    409: "The state afterwards would be forbidden, or the files are refused.",
+    409: "What is asked does not fit what is there: the state afterwards would be forbidden, or the files are refused.",
     412: "It was changed meanwhile.",
     413: "The body is too large.",
     415: "The body is of another type than this route takes.",
@@ -41,13 +45,16 @@ _RECORD_TOLD: Json = {
 _OF_ALL = (403, 500)
 _OF_BODIES = (400, 413, 503)
 _OF_FORMS = (*_OF_BODIES, 415)
-_FORM: Json = {"type": "object", "additionalProperties": {"type": "string"}}
 _OF_SCOPES = (401, 429, 503)
 
 
-def openapi_document(base_url: str) -> Json:
-    """The whole description, for a service that is reached under this address."""
-    return {"openapi": "3.1.0", "info": _INFO, "servers": [{"url": base_url}], **_parts()}
+def openapi_document(base_url: str, policy: PolicySet | None = None) -> Json:
+    """The whole description, for a service that is reached under this address; with the names of a policy set, if given."""
+    told: Json = described(_parts(), policy)
+    if policy is not None:
+        _give_examples(told, policy)
+        told["components"]["schemas"]["Stored"] = STORED
+    return {"openapi": "3.1.0", "info": _INFO, "servers": [{"url": base_url}], **told}
 
 
 _INFO = {
@@ -74,6 +81,14 @@ def _parts() -> Json:
     }
 
 
+def _give_examples(told: Json, policy: PolicySet) -> None:
+    for operation in (operation for methods in told["paths"].values() for operation in methods.values()):
+        make = EXAMPLES.get(operation["operationId"])
+        example = None if make is None else make(policy)
+        if example is not None:
+            operation["requestBody"]["content"]["application/json"]["example"] = example
+
+
 def _operation(method: str, address: str, operation: Operation) -> Json:
     scopes = scopes_of_route(method, address)
     told: Json = {"operationId": operation.name, "summary": operation.summary}
@@ -81,7 +96,8 @@ def _operation(method: str, address: str, operation: Operation) -> Json:
         told["description"] = f"With authentication it needs the scope {' or '.join(f'`{scope}`' for scope in scopes)}."
         told["security"] = [{}, {"key": []}]
     parameters: list[Json] = [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in _PLACE.findall(address)
+        {"name": name, "in": "path", "required": True, "schema": operation.places.get(name, _ANY_PLACE).schema()}
+        for name in _PLACE.findall(address)
     ]
     parameters += [
         {"name": name, "in": "query", "required": name in operation.needed_parameters, "schema": shape.schema()}
@@ -96,12 +112,15 @@ def _operation(method: str, address: str, operation: Operation) -> Json:
         if operation.example is not None:
             content["example"] = operation.example
         told["requestBody"] = {"required": True, "content": {"application/json": content}}
-    if operation.is_form:
-        told["requestBody"] = {"required": True, "content": {"application/x-www-form-urlencoded": {"schema": _FORM}}}
+    if operation.form is not None:
+        content = {"schema": operation.form.schema()}
+        told["requestBody"] = {"required": True, "content": {"application/x-www-form-urlencoded": content}}
     schema = {} if operation.answer is None else {"schema": operation.answer.schema()}
     if operation.takes_scim:
         told["requestBody"] = {"required": True, "content": {SCIM_TYPE: {"schema": {"type": "object"}}}}
-    twin = {} if operation.twin is None else {"application/json": {"schema": operation.twin.schema()}}
+    twin: Json = {} if operation.twin is None else {"application/json": {"schema": operation.twin.schema()}}
+    if operation.parameters.get("format") is FORMAT_OF_LISTS:
+        twin["text/csv"] = {"schema": {"type": "string"}}
     content = {} if operation.status == 204 else {"content": {operation.media_type: schema, **twin}}
     told["responses"] = {str(operation.status): {"description": "The answer.", **content}}
     if operation.is_recorded:
@@ -118,7 +137,7 @@ def _statuses(operation: Operation, has_scopes: bool) -> Iterator[int]:
     yield from operation.errors
     if operation.body is not None:
         yield from _OF_BODIES
-    if operation.is_form or operation.takes_scim:
+    if operation.form is not None or operation.takes_scim:
         yield from _OF_FORMS
     if operation.parameters or operation.body is not None or has_scopes:
         yield 400
@@ -131,17 +150,19 @@ def _statuses(operation: Operation, has_scopes: bool) -> Iterator[int]:
 def _error(operation: Operation, status: int) -> Json:
     schema = {"schema": {"$ref": "#/components/schemas/Error"}}
     example = {"example": {"error": {"status": status, "message": _ERRORS[status]}}}
-    content = (
+    content: Json = (
         {operation.media_type: {}}
         if operation.media_type in ("text/html", SCIM_TYPE)
         else {"application/json": {**schema, **example}}
     )
+    if operation.twin is not None:
+        content["application/json"] = schema
     return {"description": _ERRORS[status], "content": content}
 
 
 def reference_page() -> str:
     """The description as a Markdown page."""
-    document = _parts()
+    document = described(_parts(), None)
     lines = [
         "# Reference: every route",
         "",

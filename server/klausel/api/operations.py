@@ -16,6 +16,7 @@ class Operation:
 
     `status` is that of a good answer. An answer that is no JSON has a `media_type` and no shape. Of one that `is_recorded` the
     decision log tells, and a header asks for the id of its record. A page of the console has the shape of its JSON `twin`.
+    `places` are the shapes of parts of the path, where not every text is one.
     """
 
     name: str
@@ -28,7 +29,8 @@ class Operation:
     errors: tuple[int, ...] = ()
     media_type: str = "application/json"
     is_recorded: bool = False
-    is_form: bool = False
+    form: Shape | None = None
+    places: Mapping[str, Shape] = field(default_factory=dict)
     takes_scim: bool = False
     status: int = 200
     redirects: bool = False
@@ -43,18 +45,18 @@ _PAGE = {"page": {"limit": 20}}
 _FORMAT = {"format": request_shapes.FORMAT}
 
 
-def _page(name: str, summary: str, twin: Shape, *errors: int) -> Operation:
-    return Operation(name, summary, media_type="text/html", parameters=_FORMAT, errors=errors, twin=twin)
+def _page(name: str, summary: str, twin: Shape, *errors: int, **parameters: Shape) -> Operation:
+    return Operation(name, summary, media_type="text/html", parameters={**_FORMAT, **parameters}, errors=errors, twin=twin)
 
 
 def _sign_in(name: str, summary: str, *errors: int) -> Operation:
     return Operation(name, summary, media_type="text/html", errors=errors, redirects=True)
 
 
-def _form(name: str, summary: str, *errors: int, twin: Shape | None = None) -> Operation:
+def _form(name: str, summary: str, form: Shape, *errors: int, twin: Shape | None = None) -> Operation:
     parameters = {} if twin is None else _FORMAT
     return Operation(
-        name, summary, media_type="text/html", parameters=parameters, errors=errors, is_form=True, redirects=True, twin=twin
+        name, summary, media_type="text/html", parameters=parameters, errors=errors, form=form, redirects=True, twin=twin
     )
 
 
@@ -86,7 +88,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         answer_shapes.ENTITIES_FOUND,
         request_shapes.SEARCHES["subject"],
         {**_QUESTION, "subject": {"type": "user"}, **_PAGE},
-        errors=(501,),
+        errors=(409, 501),
     ),
     ("POST", "/access/v1/search/resource"): Operation(
         "search_resources",
@@ -94,7 +96,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         answer_shapes.ENTITIES_FOUND,
         request_shapes.SEARCHES["resource"],
         {**_QUESTION, "resource": {"type": "document"}, **_PAGE},
-        errors=(501,),
+        errors=(409, 501),
     ),
     ("POST", "/access/v1/search/action"): Operation(
         "search_actions",
@@ -102,7 +104,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         answer_shapes.ACTIONS_FOUND,
         request_shapes.SEARCHES["action"],
         {"subject": _SUBJECT, "resource": _RESOURCE},
-        errors=(501,),
+        errors=(409, 501),
     ),
     ("GET", "/.well-known/authzen-configuration"): Operation(
         "metadata", "Where the endpoints of AuthZEN are", answer_shapes.METADATA, errors=(404,)
@@ -150,6 +152,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         "Role assignments and members of groups, in pages",
         answer_shapes.ASSIGNMENTS,
         parameters=request_shapes.ASSIGNMENT_FILTERS,
+        errors=(409,),
     ),
     ("DELETE", "/v1/assignments"): Operation(
         "remove_subject",
@@ -177,6 +180,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
             ],
             "delete": [{"kind": "resource", "type": "todo", "id": "6"}],
         },
+        errors=(409,),
     ),
     ("GET", "/v1/entities"): Operation(
         "list_entities",
@@ -184,6 +188,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         answer_shapes.ENTITIES,
         parameters=request_shapes.ENTITY_FILTERS,
         needed_parameters=frozenset({"kind", "type"}),
+        errors=(409,),
     ),
     ("DELETE", "/v1/entities"): Operation(
         "remove_entity",
@@ -191,6 +196,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         answer_shapes.REMOVED,
         parameters=request_shapes.ENTITY_KEY,
         needed_parameters=frozenset({"kind", "type", "id"}),
+        errors=(409,),
     ),
     ("GET", "/v1/assignment-log"): Operation(
         "list_changes",
@@ -226,7 +232,8 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         answer_shapes.CASBIN_JS,
         parameters=request_shapes.WHOM,
         needed_parameters=frozenset(request_shapes.WHOM),
-        errors=(501,),
+        places={"domain": request_shapes.DOMAIN},
+        errors=(404, 501),
     ),
     ("GET", "/v1/policy"): Operation("policy", "The policies in force", answer_shapes.POLICY),
     ("GET", "/v1/policy/types"): Operation("types", "What may be asked about", answer_shapes.TYPES),
@@ -239,40 +246,60 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ("GET", "/metrics"): Operation("metrics", "For Prometheus", media_type="text/plain"),
     ("GET", "/console"): _page("console", "The matrix of features by roles, for people", page_shapes.MATRIX),
     ("GET", "/console/roles"): _page("console_roles", "The hierarchy of roles, for people", page_shapes.ROLES),
-    ("GET", "/console/try"): _page("console_try", "A form that tries a question, for people", page_shapes.TRIED),
+    ("GET", "/console/try"): _page("console_try", "A form that tries a question, for people", page_shapes.TRIED, 404),
     ("GET", "/console/who-can"): _page(
-        "console_who_can", "Who can do something in a domain, for people", page_shapes.WHO_CAN
+        "console_who_can",
+        "Who can do something in a domain, for people",
+        page_shapes.WHO_CAN,
+        404,
+        format=request_shapes.FORMAT_OF_LISTS,
     ),
     ("GET", "/console/what-can"): _page(
-        "console_what_can", "What a subject holds and can do in a domain, for people", page_shapes.WHAT_CAN
+        "console_what_can",
+        "What a subject holds and can do in a domain, for people",
+        page_shapes.WHAT_CAN,
+        404,
+        format=request_shapes.FORMAT_OF_LISTS,
     ),
     ("GET", "/console/changes"): _page(
-        "console_changes", "What commits changed in what is allowed, for people", page_shapes.CHANGES
+        "console_changes", "What commits changed in what is allowed, for people", page_shapes.CHANGES, 409
     ),
     ("GET", "/console/people"): _page("console_people", "Who holds roles, for people", page_shapes.PEOPLE),
     ("GET", "/console/person"): _page(
-        "console_person", "The roles of one subject, and what can be given and taken", page_shapes.PERSON
+        "console_person", "The roles of one subject, and what can be given and taken", page_shapes.PERSON, 404
     ),
     ("POST", "/console/person"): _form(
-        "console_change_person", "Gives and takes roles by a form", 404, 409, twin=page_shapes.CHANGED_PERSON
+        "console_change_person",
+        "Gives and takes roles by a form",
+        request_shapes.PERSON_FORM,
+        404,
+        409,
+        twin=page_shapes.CHANGED_PERSON,
     ),
     ("GET", "/console/decisions"): _page("console_decisions", "The decision log, searched by people", page_shapes.DECISIONS),
     ("GET", "/console/decision"): _page(
-        "console_decision", "One recorded decision, explained as of then", page_shapes.DECISION, 404
+        "console_decision", "One recorded decision, explained as of then", page_shapes.DECISION, 404, **request_shapes.RECORD
     ),
     ("GET", "/console/playground"): _page(
         "console_playground", "A copy of the policies that people edit and try", page_shapes.PLAYGROUND, 404, 503
     ),
     ("POST", "/console/playground"): _form(
-        "console_judge_copy", "Judges an edited copy, or makes a patch of it", 404, 409, twin=page_shapes.JUDGED
+        "console_judge_copy",
+        "Judges an edited copy, or makes a patch of it",
+        request_shapes.PLAYGROUND,
+        404,
+        409,
+        twin=page_shapes.JUDGED,
     ),
     ("GET", "/console/sign-in"): _sign_in("console_sign_in", "Where people sign in", 404),
-    ("POST", "/console/sign-in"): _form("console_signs_in", "Signs a person in by an API key", 401, 404, 429),
+    ("POST", "/console/sign-in"): _form(
+        "console_signs_in", "Signs a person in by an API key", request_shapes.SIGN_IN, 401, 404, 429
+    ),
     ("GET", "/console/sign-in/openid"): _sign_in("console_openid", "Sends people on to the OpenID provider", 404),
     ("GET", "/console/sign-in/callback"): _sign_in(
         "console_openid_callback", "Where the OpenID provider sends people back to", 401, 404, 503
     ),
-    ("POST", "/console/sign-out"): _form("console_signs_out", "Signs a person out", 404),
+    ("POST", "/console/sign-out"): _form("console_signs_out", "Signs a person out", request_shapes.SIGN_OUT, 404),
     ("GET", "/console/style.css"): Operation("console_style", "How the pages look", media_type="text/css"),
     ("GET", "/console/playground.js"): Operation(
         "console_playground_script", "What judges a copy as one types", media_type="text/javascript"

@@ -180,5 +180,7 @@ JUDGED = OneOf(
             }
         ),
         _twin({"saved": TEXTS}),
+        Members({"offers": Anything("What may be written at the cursor.")}),
+        Members({"about": Anything("What the name at the cursor means.")}),
     )
 )

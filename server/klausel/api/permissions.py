@@ -13,7 +13,7 @@ from klausel.service.decision_service import Service
 from klausel.service.permissions import Menu, permissions
 
 
-def answer_permissions(service: Service, body: Json, caller: Caller | None = None) -> Json:
+def answer_permissions(service: Service, body: Json, caller: Caller | None) -> Json:
     """The answer to `POST /v1/permissions`; raises `ApiError` (400, 501), `PoliciesTooOld` and `StorageError`."""
     check_model(service)
     items, most = body.get("resources"), service.settings.max_batch

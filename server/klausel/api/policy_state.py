@@ -15,7 +15,7 @@ MOST_LISTED = 100
 """Problems listed in one answer; their number is always told."""
 
 
-def describe_policy(live: LivePolicy, caller: Caller | None = None) -> Json:
+def describe_policy(live: LivePolicy, caller: Caller | None) -> Json:
     """The version of the policy in force, what it holds, and why the files are not in force where they were refused.
 
     A caller that is limited to some accounts is not told what is stored in all of them.
@@ -71,7 +71,7 @@ def _types(declared: PropertyTypes | None) -> Json | None:
     return None if declared is None else {name: type_as_json(type_) for name, type_ in declared.items()}
 
 
-def answer_reload(service: Service, caller: Caller | None = None) -> Json:
+def answer_reload(service: Service, caller: Caller | None) -> Json:
     """The answer to `POST /v1/policy:reload`; raises `ApiError`: 409 with every problem of refused files, 503 while busy."""
     outcome = service.reload_policy()
     if outcome is None:

@@ -7,7 +7,7 @@ from urllib.parse import unquote, urlsplit
 from flask import Blueprint, Response, request
 
 from klausel.api import request_shapes
-from klausel.api.access import caller_in, check_reach_of_stored
+from klausel.api.access import caller_in, check_reach_of_stored, may_know_names
 from klausel.api.assignment_log import list_changes, list_entity_changes
 from klausel.api.assignments import change_assignments, list_assignments, remove_subject
 from klausel.api.authzen_requests import read_evaluation
@@ -180,7 +180,9 @@ def klausel_routes(service: Service, metrics: Metrics) -> Blueprint:
 
     @blueprint.get(DESCRIPTION_PATH, provide_automatic_options=False)
     def description() -> Response:
-        return json_answer(openapi_document(service.settings.base_url))
+        is_told = may_know_names(service.authentication, request.environ)
+        policy = service.policy.compiled.policy if is_told else None
+        return json_answer(openapi_document(service.settings.base_url, policy))
 
     @blueprint.get("/healthz", provide_automatic_options=False)
     def health() -> Response:

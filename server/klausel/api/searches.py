@@ -10,6 +10,7 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 from typing import NamedTuple
 
 from sqlalchemy import Engine
@@ -18,7 +19,7 @@ from klausel.api.access import check_reach, check_reach_of_stored
 from klausel.api.authzen_requests import request_of
 from klausel.api.errors import ApiError
 from klausel.api.questions import Open, check_model
-from klausel.api.request_shapes import SEARCHES
+from klausel.api.request_shapes import CURSOR, SEARCHES
 from klausel.api.shapes import Json
 from klausel.core.terms.caller import Caller
 from klausel.core.terms.request import Request
@@ -41,6 +42,7 @@ _TOO_LONG = (
     "what can be among the answers is too much to look at in {:g} seconds; send page, such as an empty object, and follow "
     "page.next_token until it is empty"
 )
+_TOKEN = re.compile(CURSOR.pattern)
 _MAC_BYTES = 16
 _BLOCK_BYTES = 32
 
@@ -61,7 +63,7 @@ class Searches:
         self._tokens = _Tokens(service.store.engine)
 
     def answer(self, open_: Open, body: Json, caller: Caller | None = None) -> Json:
-        """The answer to a search for this part; raises `ApiError` (400, 403, 501), `PoliciesTooOld` and `StorageError`."""
+        """The answer to a search for this part; raises `ApiError` (400, 403, 409, 501), `PoliciesTooOld` and `StorageError`."""
         check_model(self._service)
         read = SEARCHES[open_].read(body, "")
         question, page = request_of(read), _page_of(read.get("page"))
@@ -103,7 +105,9 @@ class _Tokens:
         return base64.urlsafe_b64encode(mac + self._hidden(mac, position)).decode()
 
     def read(self, open_: Open, question: Request, token: str) -> str:
-        """The id or name that the page begins behind; raises `ApiError` (400) for what was not written for this question."""
+        """The id or name that the page begins behind; raises `ApiError` for what was not written for this question:
+        409, and 400 where it is written as no token is.
+        """
         try:
             found = base64.b64decode(token.encode("ascii"), altchars=b"-_", validate=True)
             mac = found[:_MAC_BYTES]
@@ -112,7 +116,7 @@ class _Tokens:
                 return position.decode()
         except ValueError:
             pass
-        raise ApiError(400, _TOKEN_FAULT)
+        raise ApiError(409 if _TOKEN.fullmatch(token) else 400, _TOKEN_FAULT)
 
     def _hidden(self, mac: bytes, position: bytes) -> bytes:
         """What is to be read with the key alone, or, of what was hidden so, what it was: no two share a MAC."""

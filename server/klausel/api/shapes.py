@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from klausel.api.errors import ApiError
-from klausel.core.terms.moment import read_instant
+from klausel.core.terms.moment import read_instant, read_moment
 
 Json = dict[str, Any]
+BY_POLICY = "x-by-policy"
+"""The mark of a schema of which the policies in force say more; `api/described_policy.py` does."""
 
 
 class Shape(Protocol):
@@ -75,7 +77,26 @@ class Instant:
 
     def schema(self) -> Json:
         """As a JSON Schema."""
-        return {"type": "string", "format": "date-time", **_about(self.about)}
+        return {"type": "string", "format": "date-time", "pattern": "^[1-9][^.]+$", **_about(self.about)}
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A string that names a day, or a time as RFC 3339 writes it; what else is read, `read_moment` says."""
+
+    about: str = ""
+    article: str = "a string"
+
+    def read(self, value: object, place: str) -> int:
+        """The microseconds since 1970 of the moment."""
+        try:
+            return read_moment(str(value))
+        except ValueError as error:
+            raise ApiError(400, f"{place}: {error}") from None
+
+    def schema(self) -> Json:
+        """As a JSON Schema."""
+        return {"type": "string", "anyOf": [{"format": "date"}, {"format": "date-time"}], **_about(self.about)}
 
 
 @dataclass(frozen=True)
@@ -131,6 +152,22 @@ class Anything:
 
 
 @dataclass(frozen=True)
+class Field:
+    """A field of a form, which is empty where it says nothing."""
+
+    of: Shape
+    article: str = "a string"
+
+    def read(self, value: object, place: str) -> object:
+        """What the field holds, None where it is empty."""
+        return None if value == "" else self.of.read(value, place)
+
+    def schema(self) -> Json:
+        """As a JSON Schema."""
+        return {"anyOf": [{"type": "string", "maxLength": 0}, self.of.schema()]}
+
+
+@dataclass(frozen=True)
 class Choice:
     """One of some values."""
 
@@ -176,7 +213,7 @@ class Members:
 
     Others are ignored. Where it `is_closed` they are refused, with the hint for their name, and null is no value. `forbidden` are
     names that must not come, with the message why. `values` is what members are like whose names are not known, and `any_of`
-    are shapes one of which the whole has, which its route checks.
+    are shapes one of which the whole has, which its route checks. Of what has a mark `by_policy` the policies say more.
     """
 
     needed: Mapping[str, Shape] = field(default_factory=dict)
@@ -187,6 +224,7 @@ class Members:
     hints: Mapping[str, str] = field(default_factory=dict)
     values: Shape | None = None
     any_of: tuple[Shape, ...] = ()
+    by_policy: str = ""
     article: str = "an object"
 
     def read(self, value: object, place: str) -> Json:
@@ -232,7 +270,7 @@ class Members:
             told["additionalProperties"] = self.values.schema()
         if self.any_of:
             told["anyOf"] = [shape.schema() for shape in self.any_of]
-        return {**told, **_about(self.about)}
+        return {**told, **_about(self.about), **_mark(self.by_policy)}
 
 
 @dataclass(frozen=True)
@@ -241,6 +279,7 @@ class OneOf:
 
     of: tuple[Shape, ...]
     about: str = ""
+    by_policy: str = ""
     article: str = "a value"
 
     def read(self, value: object, place: str) -> object:
@@ -249,11 +288,15 @@ class OneOf:
 
     def schema(self) -> Json:
         """As a JSON Schema."""
-        return {"anyOf": [shape.schema() for shape in self.of], **_about(self.about)}
+        return {"anyOf": [shape.schema() for shape in self.of], **_about(self.about), **_mark(self.by_policy)}
 
 
 def _about(text: str) -> Json:
     return {"description": text} if text else {}
+
+
+def _mark(name: str) -> Json:
+    return {BY_POLICY: name} if name else {}
 
 
 def _or_null(schema: Json) -> Json:

@@ -135,6 +135,9 @@ def _write_html(log: Iterator[_Told], page: _Page) -> None:
 @click.option(
     "--fresh", is_flag=True, help="Work out every commit again, also those whose answers are kept in .git/klausel."
 )
+@click.option(
+    "--weakened", is_flag=True, help="Only commits by which an invariant, or a rule, does not demand all that it did."
+)
 @click.option("--first-parent", is_flag=True, help="Only the main line: a merge stands for all that it brought.")
 @click.option(
     "--check",
@@ -157,6 +160,7 @@ def log(
     since: int | None,
     until: int | None,
     author: str | None,
+    weakened: bool,
     fresh: bool,
     first_parent: bool,
     check: bool,
@@ -176,6 +180,7 @@ def log(
       klausel log -n 5
       klausel log --role lead --type quiz
       klausel log --at v2.0 --format json
+      klausel log --weakened
       klausel log --check --first-parent
       klausel log --since 2026-01-01 --author ann --format csv > changes.csv
     """
@@ -183,17 +188,19 @@ def log(
     topic = Topic(role, resource_type, action)
     told = _log(policies, at, first_parent, topic, wanted, fresh, check, database if people else None)
     columns = (*COLUMNS, "people") if people else COLUMNS
-    page = _Page(columns, lambda: _facts(policies, at, topic, wanted, first_parent, check), lambda: _roles_at(policies, at))
+    which = "those by which a rule demands less" if weakened else "of the main line, merges whole" if first_parent else "all"
+    page = _Page(columns, lambda: _facts(policies, at, topic, wanted, which, check), lambda: _roles_at(policies, at))
     found = count()
     with exits_on_problems(policies, at), closing(told):
-        listed = (one for one, _ in zip(islice(told, number), found, strict=False))
+        chosen = (one for one in told if not weakened or one.changes.members["demands_less"])
+        listed = (one for one, _ in zip(islice(chosen, number), found, strict=False))
         write(listed, page)
     if not next(found):
         say("klausel: no commit changed anything of this", err=True)
 
 
 def _facts(
-    policies: Path, at: str | None, topic: Topic, wanted: _Wanted, first_parent: bool, check: bool
+    policies: Path, at: str | None, topic: Topic, wanted: _Wanted, which: str, check: bool
 ) -> tuple[tuple[str, str], ...]:
     """What a page is about, for who finds it on paper: which history, and what of it."""
     opened, commit, folder = open_history(policies, at)
@@ -205,7 +212,7 @@ def _facts(
         "made before": "" if wanted.until is None else moment_text(wanted.until),
         "author": wanted.author or "",
         "about": ", ".join(filter(None, (topic.role, topic.resource_type, topic.action))),
-        "commits": "of the main line, merges whole" if first_parent else "all",
+        "commits": which,
         "checked": "as a service checks them" if check else "no",
     }
     return tuple((name, text) for name, text in told.items() if text)
@@ -272,7 +279,7 @@ class _Kept:
 
     def of(self, folder: str) -> KeptAnswers:
         """What commits changed in a folder of this name, shown from here, by this version, about this topic."""
-        return self._kept("log 5", folder, {"topic": asdict(self._topic)})
+        return self._kept("log 6", folder, {"topic": asdict(self._topic)})
 
     def refusals_of(self, folder: str) -> KeptAnswers:
         """Why a service of this version would have refused commits, with the models that are accepted here."""

@@ -269,6 +269,7 @@ OUTPUTS: Mapping[str, Output] = {
             "clone_ends_here": "boolean",
             "policies_gone": "boolean",
             "model_changed": "boolean",
+            "demands_less": "boolean",
             "changed_entities": ["string"],
             "declared": {"added": ["string"], "removed": ["string"]},
             "would_have_been_refused?": ["string"],

@@ -30,6 +30,7 @@ from klausel.cli.worker_server import WorkerServer
 from klausel.core.analysis.other_model import note_on
 from klausel.core.loading.load import ROLES_FILE
 from klausel.core.policy.orphans import orphan_problems
+from klausel.core.terms.problem import PolicyError
 from klausel.core.testing.gate import unmet_expectations
 from klausel.service.pipeline import LoadedPolicy
 from klausel.settings import (
@@ -46,7 +47,7 @@ from klausel.storage.decision_log.sinks import STDOUT, open_sink
 from klausel.storage.file_rules import DEMO_FILE
 from klausel.storage.policy_files.folder import folders_of, model_beside
 from klausel.storage.policy_files.git_source import git_address
-from klausel.storage.sql.access import READS_AT_ONCE, WRITES_AT_ONCE
+from klausel.storage.sql.access import READS_AT_ONCE, WRITES_AT_ONCE, StorageError
 
 THREADS_PER_WORKER = READS_AT_ONCE + WRITES_AT_ONCE + WAITING_AT_ONCE + 3
 """So that some are left when as many as may do so wait for the database, in line and for slow bodies."""
@@ -236,4 +237,11 @@ def _pass_reloads_on() -> None:
 def _load_application(target: str) -> Any:
     """The application of a worker process; Granian's own way of finding it depends on the folder that it is started in."""
     module, _, name = target.partition(":")
-    return getattr(import_module(module), name)()
+    try:
+        return getattr(import_module(module), name)()
+    except StorageError as error:
+        fail(f"a worker cannot start: {error}")
+    except PolicyError as error:
+        for problem in error.problems:
+            say(str(problem), err=True)
+        fail("a worker cannot start: the policies have problems; fix them first")

@@ -90,7 +90,7 @@ def test_a_why_denied_link_explains_the_record(recorded: Doors) -> None:
     assert browser.twin(DECISION, at=at)["record"] == told["record"]
     for given in ({"id": "unknown"}, {"at": "1.1.1"}, {"at": "x"}, {"at": f"{at[:-1]}9"}):
         assert browser.get(DECISION, **given, format="json").status == 404
-    assert browser.get(DECISION, format="json").status == 400
+    assert browser.get(DECISION, format="json").status == 404
 
 
 def test_it_is_explained_by_the_roles_and_the_policies_of_then(

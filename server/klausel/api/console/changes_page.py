@@ -93,7 +93,7 @@ class ChangesPage:
                     shown |= {"commits": [one.shown for one in told], "pages": _pages(number, following)}
             except GitError as error:
                 if is_twin:
-                    raise ApiError(400, f"the history of the policies cannot be read: {error}") from None
+                    raise ApiError(409, f"the history of the policies cannot be read: {error}") from None
                 shown |= {"no_history": str(error)}
             except ApiError as error:
                 if is_twin or error.status != 400:

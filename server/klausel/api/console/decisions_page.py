@@ -113,7 +113,7 @@ class DecisionPages:
     def _found(self, log: NewestFirst, given: dict[str, str], caller: Caller | None) -> Record | None:
         id_, at = given.get("id", ""), given.get("at", "")
         if bool(id_) == bool(at):
-            raise ApiError(400, "name the record by its id, as X-Klausel-Record told it, or by at, its place in the log")
+            raise ApiError(404, "name the record by its id, as X-Klausel-Record told it, or by at, its place in the log")
         try:
             if at:
                 place = read_record_place(at)

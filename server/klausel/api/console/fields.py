@@ -29,6 +29,11 @@ def is_property_field(name: str) -> bool:
     return name.partition(".")[0] in ENTITIES and "." in name
 
 
+def empty_field(name: str) -> ApiError:
+    """What is answered where a page has nothing to tell yet: 404, as nothing is named."""
+    return ApiError(404, f"the field {name} is empty; fill it in")
+
+
 def read_domain(roles: RoleModel, text: str) -> str | None:
     """The whole domain that a field names, None where it is empty; raises `ApiError` (400)."""
     domain = domain_written(roles, text) if text else None
@@ -42,7 +47,7 @@ def read_subject(key: str) -> tuple[str, str]:
     fault = fault_in_subject_key(key)
     parts = split_subject_key(key)
     if fault is not None or parts is None:
-        raise ApiError(400, f"the field subject {fault if key else 'is empty; fill it in'}")
+        raise ApiError(400, f"the field subject {fault}") if key else empty_field("subject")
     return parts
 
 
@@ -69,7 +74,7 @@ def read_body_of_try(policy: PolicySet, given: dict[str, str], limits: BodyLimit
     """The body of the evaluation that the fields ask for; raises `ApiError` (400)."""
     for name in ("subject", "action", "type"):
         if not given.get(name):
-            raise ApiError(400, f"the field {name} is empty; fill it in")
+            raise empty_field(name)
     subject = split_subject_key(given["subject"])
     if subject is None:
         raise ApiError(400, "the field subject is not type:id; write a type, a colon and an id, such as user:ann")

@@ -13,6 +13,7 @@ from klausel.api.console.forms import read_form
 from klausel.api.console.pages import HEADERS, Page, answer, format_asked, html_answer, twin_answer
 from klausel.api.errors import ApiError
 from klausel.api.http import json_answer, query_parameters
+from klausel.api.request_shapes import DEEDS
 from klausel.core.terms.problem import PolicyError
 from klausel.service.decision_service import Service
 from klausel.service.playground import (
@@ -34,7 +35,6 @@ FIELDS = ("token", "file", "base", "text", "changes", "open", "back", "new", "li
 MOST_BYTES = 2_000_000
 """The bytes of one form, in which all changed texts come."""
 MOST_CHANGED = 200
-_DEEDS = ("", "check", "live", "new", "rename", "delete", "patch", "save", "offers", "about")
 _GONE = "This file is deleted in your copy"
 _TITLE = "Playground"
 
@@ -110,13 +110,13 @@ class PlaygroundPage:
         fields = read_form(*FIELDS, most_bytes=MOST_BYTES)
         if "HTTP_AUTHORIZATION" not in request.environ:
             self._cookies.check_form(fields["token"])
-        if fields["do"] not in _DEEDS:
-            raise ApiError(400, f"the field do is none of {', '.join(filter(None, _DEEDS))}")
+        if fields["do"] not in DEEDS:
+            raise ApiError(400, f"the field do is none of {', '.join(filter(None, DEEDS))}")
         copy = _copy_in(fields, self._read())
         try:
             return self._done(copy, fields, is_twin)
         except (NotEditable, ApiError) as error:
-            told = error if isinstance(error, ApiError) else ApiError(400, str(error))
+            told = error if isinstance(error, ApiError) else ApiError(409, str(error))
             if is_twin or fields["do"] in ("live", "offers", "about"):
                 raise told from None
             shown = {**self._shown(copy), "fault": told.message}
@@ -156,14 +156,11 @@ class PlaygroundPage:
 
     def _at_cursor(self, copy: _Copy, deed: str, fields: Mapping[str, str]) -> Response:
         """What may be written at a cursor, or what the name there means."""
-        if not all(
-            fields[name].isascii() and fields[name].isdigit() and len(fields[name]) < 8 for name in ("line", "column")
-        ):
+        line, column = (fields[name] or "0" for name in ("line", "column"))
+        if not all(place.isascii() and place.isdigit() and len(place) < 8 for place in (line, column)):
             raise ApiError(400, "the fields line and column are numbers, from 0")
         try:
-            told = self._workbench.at_cursor(
-                copy.found, copy.files(), copy.open, int(fields["line"]), int(fields["column"]), deed
-            )
+            told = self._workbench.at_cursor(copy.found, copy.files(), copy.open, int(line), int(column), deed)
         except Busy as error:
             raise _busy(error) from None
         return json_answer({deed: told}, headers=dict(HEADERS))
@@ -176,7 +173,7 @@ class PlaygroundPage:
         if isinstance(patch, str):
             raise ApiError(503, f"there is no patch: {patch}", {"Retry-After": "1"})
         if not patch:
-            raise ApiError(400, "nothing is changed, so there is no patch")
+            raise ApiError(409, "nothing is changed, so there is no patch")
         headers = {**HEADERS, "Content-Disposition": 'attachment; filename="policies.patch"'}
         return Response(patch, 200, headers, content_type="text/x-patch; charset=utf-8")
 
@@ -276,7 +273,7 @@ def _with_files(copy: _Copy, deed: str, wanted: str) -> _Copy:
     name = copy.open
     if deed != "new":
         if not copy.open:
-            raise ApiError(400, "no file is open that could be renamed or deleted")
+            raise ApiError(409, "no file is open that could be renamed or deleted")
         was = texts.pop(name, None) or _as_it_is(copy.found, name)
         if was.base:
             texts[name] = _Text(None, was.base)
@@ -313,7 +310,7 @@ def _opened(copy: _Copy, wanted: str) -> _Copy:
 def _copy_in(fields: Mapping[str, str], found: PolicyFiles) -> _Copy:
     """The copy that a form holds; a text that nobody touched is left out. Raises `ApiError` (400)."""
     fault = ApiError(
-        400, 'the field changes is a JSON object of changed files, each {"text": …, "base": …}; the text null deletes one'
+        409, 'the field changes is a JSON object of changed files, each {"text": …, "base": …}; the text null deletes one'
     )
     try:
         given = orjson.loads(fields["changes"] or "{}")

@@ -44,9 +44,9 @@ def try_page(service: Service, given: dict[str, str], is_twin: bool) -> Page:
         question = _question(service, policy, given)
         moment = read_time_of_try(given.get("time", ""))
     except ApiError as error:
-        if is_twin or error.status != 400:
+        if is_twin or error.status not in (400, 404):
             raise
-        return Page("try.html", "Try it", {**shown, "fault": error.message}, status=400)
+        return Page("try.html", "Try it", {**shown, "fault": error.message}, status=error.status)
     told = _explanation(service, question, moment)
     query = urlencode({name: value for name, value in given.items() if value})
     at = {} if moment is None else {"time": given["time"]}

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from flask import Response
 
 from klausel.api.access import check_reach
-from klausel.api.console.fields import read_domain, read_page_number, read_subject
+from klausel.api.console.fields import empty_field, read_domain, read_page_number, read_subject
 from klausel.api.console.pages import Page, csv_answer
 from klausel.api.errors import ApiError
 from klausel.api.questions import check_model
@@ -60,9 +60,9 @@ def what_can_page(service: Service, given: dict[str, str], caller: Caller | None
         number = read_page_number(given.get("page", ""))
         asked = _asked(service, policy, given, caller)
     except ApiError as error:
-        if is_twin or error.status != 400:
+        if is_twin or error.status not in (400, 404):
             raise
-        return Page("what_can.html", _TITLE, {**shown, "fault": error.message}, status=400)
+        return Page("what_can.html", _TITLE, {**shown, "fault": error.message}, status=error.status)
     found: list[Found] = []
     following = None
     if asked.domain is not None:
@@ -107,7 +107,7 @@ def what_can_csv(service: Service, given: dict[str, str], caller: Caller | None)
     loaded = service.in_force_now().policy
     asked = _asked(service, loaded.compiled.policy, given, caller)
     if asked.domain is None:
-        raise ApiError(400, "the field domain is empty; fill it in")
+        raise empty_field("domain")
     rows = (
         (one.resource_type, one.action, one.domain or "", verdict_text(one), reasons_text(one))
         for one in _answers(loaded.compiled.policy, asked)

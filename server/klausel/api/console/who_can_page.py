@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from flask import Response
 
 from klausel.api.access import check_reach
-from klausel.api.console.fields import read_domain
+from klausel.api.console.fields import empty_field, read_domain
 from klausel.api.console.pages import Page, csv_answer
 from klausel.api.errors import ApiError
 from klausel.api.questions import check_model
@@ -55,9 +55,9 @@ def who_can_page(service: Service, given: dict[str, str], caller: Caller | None,
         moment = service.clock()
         question = _question(policy, given, caller, moment)
     except ApiError as error:
-        if is_twin or error.status != 400:
+        if is_twin or error.status not in (400, 404):
             raise
-        return Page("who_can.html", _TITLE, {**shown, "fault": error.message}, status=400)
+        return Page("who_can.html", _TITLE, {**shown, "fault": error.message}, status=error.status)
     answers = _answers(service, policy, question, moment, given.get("after", ""))
     found = list(islice(answers, PEOPLE_ON_A_PAGE))
     following = found[-1].subject if next(answers, None) is not None else None
@@ -103,7 +103,7 @@ def who_can_csv(service: Service, given: dict[str, str], caller: Caller | None) 
 def _question(policy: PolicySet, given: dict[str, str], caller: Caller | None, moment: datetime) -> Question:
     for name in ("action", "type"):
         if not given.get(name):
-            raise ApiError(400, f"the field {name} is empty; fill it in")
+            raise empty_field(name)
     type_, action = given["type"], given["action"]
     declared = policy.resource_types.get(type_)
     if declared is None:

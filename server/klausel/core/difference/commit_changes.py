@@ -12,7 +12,12 @@ from klausel.core.difference.declarations import Declaration, declarations
 from klausel.core.difference.former_names import by_stored_names
 from klausel.core.difference.renames import renames_between
 from klausel.core.difference.report import DifferenceReport, as_json, notes
-from klausel.core.difference.rules import ChangedRule, changed_invariants, changed_provisioning
+from klausel.core.difference.rules import (
+    ChangedRule,
+    changed_invariants,
+    changed_provisioning,
+    changed_rules_of_roles,
+)
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.policy.roles import ANY_PREFIX
 
@@ -61,7 +66,8 @@ class Topic:
 class CommitChanges:
     """What a commit changed of what is asked about; `report` is None where nothing could differ.
 
-    `entities` is what files say otherwise of single subjects and resources.
+    `entities` is what files say otherwise of single subjects and resources. `demands_less` where an invariant, or a rule on
+    role assignments, does not demand all that it did; those rules are told among what was `added` and `removed`.
     """
 
     report: DifferenceReport | None = None
@@ -69,6 +75,7 @@ class CommitChanges:
     removed: tuple[str, ...] = ()
     rules: tuple[ChangedRule, ...] = ()
     entities: tuple[str, ...] = ()
+    demands_less: bool = False
 
     @property
     def has_changes(self) -> bool:
@@ -102,6 +109,7 @@ class CommitChanges:
         return {
             "declared": {"added": self.added, "removed": self.removed},
             "rules": [rule.as_json() for rule in self.rules],
+            "demands_less": self.demands_less,
             "changed_entities": self.entities,
             **{name: whole[name] for name in names},
         }
@@ -129,9 +137,11 @@ def changes_of_commit(before: PolicySet | None, after: PolicySet | None, commit:
     before, after, _ = by_stored_names(*demanded)
     changed = (*changed_provisioning(before.provisioning, after.provisioning), *changed_invariants(before, after))
     rules = tuple(rule for rule in changed if topic.includes_rule(rule))
+    of_roles = [rule for rule in changed_rules_of_roles(before.roles, after.roles) if topic.includes_rule(rule)]
+    demands_less = any(rule.movement != "stronger" for rule in (*rules, *of_roles))
     entities = () if topic.role is not None else tuple(changed_entities(before, after, topic.resource_type))
     report = DifferenceReport(replace(difference, changes=changes), "before", commit, renames)
-    return CommitChanges(report, added, removed, rules, entities)
+    return CommitChanges(report, added, removed, rules, entities, demands_less)
 
 
 def _declared(before: PolicySet | None, after: PolicySet | None) -> tuple[set[Declaration], set[Declaration]]:

@@ -43,13 +43,14 @@ class ChangedRule:
 def changed_rules(before: PolicySet, after: PolicySet) -> tuple[ChangedRule, ...]:
     """What is demanded otherwise: rules on role assignments, who is given roles by a provider, then invariants by their names."""
     return (
-        *_rules_of_roles(before.roles, after.roles),
+        *changed_rules_of_roles(before.roles, after.roles),
         *changed_provisioning(before.provisioning, after.provisioning),
         *changed_invariants(before, after),
     )
 
 
-def _rules_of_roles(before: RoleModel, after: RoleModel) -> Iterator[ChangedRule]:
+def changed_rules_of_roles(before: RoleModel, after: RoleModel) -> Iterator[ChangedRule]:
+    """What changed in the rules on role assignments: who must be there, who is told as privileged, who must not hold both."""
     for name, role in before.roles.items():
         other = after.roles.get(name)
         if other is not None and other.keep_one != role.keep_one:
