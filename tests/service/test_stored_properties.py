@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +18,7 @@ from klausel.core.decisions.decide import decide
 from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.filters.tree import holds
 from klausel.core.policy.assignment import Assignment
-from klausel.core.policy.entity import Entity
+from klausel.core.policy.entity import Entity, EntityKey
 from klausel.core.terms.request import Action, Request, Resource, Subject
 from klausel.service.decision_service import Service
 from klausel.service.permissions import permissions
@@ -66,6 +66,23 @@ def test_her_own_todos_while_she_is_an_editor(service: Service) -> None:
     assert allows("update", "3", owner="ann@x", company="acme")
     grant(service, revoke=(EDITOR,))
     assert not allows("update", "1")
+
+
+def test_what_was_read_before_it_changed_is_not_kept_after_it(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(service, OWN, EMAIL)
+    grant(service, EDITOR)
+    stored = service.live.in_force.resolved_roles.stored
+    read = stored._reader.entities
+
+    def read_and_be_overtaken(keys: Sequence[EntityKey]) -> list[tuple[Entity, int]]:
+        found = read(keys)
+        monkeypatch.setattr(stored._reader, "entities", read)
+        put(service, todo("1", "acme", owner="bob@x"))
+        return found
+
+    monkeypatch.setattr(stored._reader, "entities", read_and_be_overtaken)
+    service.decider()(asked("update", "1"))
+    assert not service.decider()(asked("update", "1")).allowed
 
 
 def test_null_says_that_there_is_none_whatever_is_sent(service: Service) -> None:
