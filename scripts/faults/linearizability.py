@@ -151,7 +151,10 @@ def _replica(
             is_write, value = chance.random() < SHARE_OF_WRITES, chance.random() < 0.5
             began = time.monotonic()
             if is_write and file and chance.random() < SHARE_OF_PLAIN_SQL:
-                _by_plain_sql(file, f"user:p{register}", value)
+                try:
+                    _by_plain_sql(file, f"user:p{register}", value)
+                except sqlite3.OperationalError:
+                    continue  # locked for too long, so nothing was written
                 raise_token(store.revision())
             elif is_write:
                 rows = [Assignment(f"user:p{register}", "user", "acme")]

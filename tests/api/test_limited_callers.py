@@ -182,6 +182,27 @@ def test_readiness_quotes_no_files_where_callers_must_prove_themselves(doors: Do
         assert doors.service.reload_policy() == "unchanged"
 
 
+def test_while_nobody_can_tell_what_others_write_a_key_is_looked_up_each_time(
+    doors: Doors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(authentication, "SECONDS_KEPT", 60.0)
+    store = KeyStore(doors.service.store.engine)
+    id_, key = store.new(Caller("app", frozenset({"check"}), None), None)
+    keys = ApiKeys(store, mark=lambda: None)
+    assert keys.caller_of(key).name == "app"
+    assert store.revoke(id_)
+    with pytest.raises(Unauthenticated, match="revoked"):
+        keys.caller_of(key)
+
+
+def test_a_key_ends_at_the_second_that_it_names(doors: Doors) -> None:
+    store = KeyStore(doors.service.store.engine)
+    key = store.new(Caller("app", frozenset({"check"}), None), 2_000_000_000)[1]
+    assert ApiKeys(store, lambda: 1_999_999_999.0).caller_of(key).name == "app"
+    with pytest.raises(Unauthenticated, match="expired"):
+        ApiKeys(store, lambda: 2_000_000_000.0).caller_of(key)
+
+
 def test_what_is_no_key_is_looked_up_once(doors: Doors, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(authentication, "SECONDS_KEPT", 60.0)
     store = KeyStore(doors.service.store.engine)

@@ -341,6 +341,32 @@ def test_a_remembered_token_ends_with_its_time_and_not_many_are_kept(monkeypatch
             tokens.caller_of(one)
 
 
+def test_keys_are_as_old_as_the_moment_at_which_they_were_asked_for() -> None:
+    clock = Clock()
+
+    def read_slowly() -> bytes:
+        clock.now += 100
+        return key_set(RSA)
+
+    keys = SigningKeys(read_slowly, 60, 600, clock)
+    keys.refresh()
+    clock.now += 500
+    assert keys.is_fresh
+    clock.now += 1
+    assert not keys.is_fresh
+
+
+def test_a_token_ends_at_the_second_that_it_names() -> None:
+    keys = SigningKeys(lambda: key_set(RSA), 60, 600)
+    keys.refresh()
+    clock = Clock()
+    clock.now = 2_000_000_000.0
+    tokens = OauthTokens(TokenRules(ISSUER, AUDIENCE, ("RS256",), scopes_of(()), None, 0.0), keys, clock)
+    assert tokens.caller_of(token(exp=2_000_000_001))
+    with pytest.raises(Unauthenticated, match="expired"):
+        tokens.caller_of(token(exp=2_000_000_000))
+
+
 # --- Key sets, scopes, rates ------------------------------------------------------------------------------------------
 
 

@@ -25,6 +25,7 @@ resource_types:
 grants:
   - {allow: [keeper, reader], to: [lend, read], resource: book}
   - {allow: keeper, to: open, resource: library}
+  - {allow: anyone, to: read, resource: book, when: resource.shelf == "public"}
 """
 WITHOUT_READERS = BOOKS.replace("[keeper, reader], to", "keeper, to")
 PEOPLE = [
@@ -124,6 +125,13 @@ def test_a_search_that_names_no_account_is_refused_to_who_is_limited(asked: Aske
     assert asked.search("ours", "action", question).json["results"] == []
     nowhere = {**question, "resource": {**question["resource"], "id": "nowhere", "properties": {"library": "theirs"}}}
     assert {asked.search("ours", part, nowhere).status for part in ("subject", "action")} == {403}
+
+
+def test_of_what_anyone_may_do_only_ones_own_people_are_found(asked: Asked) -> None:
+    properties = {"library": "ours", "shelf": "public"}
+    question = {**lenders(), "action": {"name": "read"}, "resource": {"type": "book", "id": "new", "properties": properties}}
+    assert ids(asked.search("all", "subject", question)) == sorted("adgjbehkz")
+    assert ids(asked.search("ours", "subject", question)) == list("adgj")
 
 
 def test_a_token_of_another_database_or_an_edited_one_is_none(asked: Asked, another: Asked) -> None:

@@ -30,7 +30,7 @@ _BY_TYPE: dict[type, Kind] = {
     tuple: "list",
 }
 _RFC_3339 = re.compile(
-    r"(\d{4}-\d{2}-\d{2})[Tt](\d{2}:\d{2}:\d{2}(?:\.\d{1,6})?)\d*([Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)", re.ASCII
+    r"(\d{4}-\d{2}-\d{2})[Tt](\d{2}:\d{2}:\d{2})(?:(\.\d{1,6})\d*)?([Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)", re.ASCII
 )
 USUAL_LENGTH = len("2026-12-31T16:00:00Z")
 _CLOCK = re.compile(r"\d{2}:\d{2}(:\d{2})?", re.ASCII)
@@ -172,9 +172,9 @@ def _read_any_time(value: object) -> datetime | None:
     written = _RFC_3339.fullmatch(value) if isinstance(value, str) else None
     if written is None:
         return None
-    day, clock, offset = written.groups()
+    day, clock, fraction, offset = written.groups(default="")
     try:
-        return datetime.fromisoformat(f"{day}T{clock}{offset.upper()}").astimezone(UTC)
+        return datetime.fromisoformat(f"{day}T{clock}{fraction}{offset.upper()}").astimezone(UTC)
     except (ValueError, OverflowError):
         return None
 
