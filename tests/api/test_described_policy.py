@@ -89,7 +89,7 @@ def entity(kind: str, type_: str, **more: object) -> Json:
         (ENTITIES, order(other=1), False),
         (ENTITIES, order(shop="x"), False),
         (ENTITIES, order(total=2**60), False),
-        (ENTITIES, entity("resource", "note", properties={"any": ["thing", 1, {"deep": [None]}]}), True),
+        (ENTITIES, entity("resource", "note", properties={"any": ["thing", 1, {"deep": [None], "": 1}]}), True),
         (ENTITIES, entity("resource", "note", properties={"any": [{"deep": 2**60}]}), False),
         (ENTITIES, entity("resource", "note", properties={'a"b': 1}), False),
         (ENTITIES, entity("resource", "note", properties={"id": "8"}), False),

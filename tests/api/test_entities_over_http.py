@@ -75,6 +75,8 @@ def test_pages(client: Door) -> None:
     assert shown == todos
     assert len(client.get(f"{ENTITIES}?kind=resource&type=todo&domain=zed").json["entities"]) == 5
     assert client.get(f"{ENTITIES}?kind=subject&type=todo{cursor}").status == 409
+    assert client.get(f"{ENTITIES}?kind=resource&type=todo&id=1{cursor}").status == 409
+    assert client.get(f"{ENTITIES}?kind=resource&type=todo&id=1&cursor=!").status == 400
 
 
 @pytest.mark.parametrize(

@@ -20,13 +20,14 @@ _TEXT: Json = {"type": "string", "pattern": STORED_TEXT}
 _NUMBER: Json = {"type": "number", "minimum": -_LARGEST, "maximum": _LARGEST}
 _PLAIN: list[Json] = [{"type": "null"}, {"type": "boolean"}, _NUMBER, _TEXT]
 _NAME: Json = {"pattern": r'^[^"\\\u0000-\u001f\u007f-\u009f\u2028\u2029]+$'}
+_PART: Json = {"pattern": r'^[^"\\\u0000]*$'}
 _STORED: Json = {"$ref": "#/components/schemas/Stored"}
 STORED: Json = {
     "description": "What may be stored of a property that no type is declared of.",
     "anyOf": [
         *_PLAIN,
         {"type": "array", "items": _STORED},
-        {"type": "object", "propertyNames": _NAME, "additionalProperties": _STORED},
+        {"type": "object", "propertyNames": _PART, "additionalProperties": _STORED},
     ],
 }
 _OWN = ("id", "type")

@@ -44,6 +44,8 @@ def list_entities(service: Service, parameters: dict[str, str], caller: Caller |
     domain = parameters.get("domain")
     written = service.policy.compiled.policy.entities
     if "id" in parameters:
+        if "cursor" in parameters:
+            raise cursor_fault(parameters["cursor"])  # one alone has no pages
         of_files = written.get((kind, type_, id_))
         found = service.entities.read((kind, type_, id_)) if of_files is None else of_files.entity
         if found is not None and domain is not None and found.domain != domain and not found.domain.startswith(domain + "/"):

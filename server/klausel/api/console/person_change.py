@@ -9,7 +9,7 @@ from flask import Response, request
 from klausel.api.access import caller_in, person_in
 from klausel.api.assignments import change_assignments
 from klausel.api.console.cookies import Cookies
-from klausel.api.console.fields import in_utc
+from klausel.api.console.fields import in_utc, read_domain
 from klausel.api.console.forms import read_form
 from klausel.api.console.pages import HEADERS, answer, format_asked, twin_answer, way_up
 from klausel.api.console.person_page import is_told, person_page
@@ -47,7 +47,7 @@ def change_person(service: Service, cookies: Cookies) -> Response:
     except ApiError as error:
         if is_twin or error.status not in (400, 403, 409):
             raise
-        view = {"subject": fields["subject"], "domain": fields["view"] or fields["domain"]}
+        view = {"subject": fields["subject"], "domain": _view(service, fields) or fields["domain"]}
         return answer(person_page(service, view, caller, _faults(error), fields, error.status))
     if is_twin:
         return twin_answer(told)
@@ -73,6 +73,14 @@ def _body(fields: dict[str, str]) -> Json:
     times = {name: in_utc(fields[name]) for name in ("from", "until") if fields[name] and fields["change"] == "grant"}
     claims = {name: fields[name] for name in ("reason", "ticket") if fields[name]}
     return {fields["change"]: [{"subject": fields["subject"], **what, **times}], **claims}
+
+
+def _view(service: Service, fields: dict[str, str]) -> str:
+    """The domain that is to be shown, empty for what is none: what was wrong with the change is told all the same."""
+    try:
+        return read_domain(service.policy.compiled.policy.roles, fields["view"]) or ""
+    except ApiError:
+        return ""
 
 
 def _faults(error: ApiError) -> tuple[str, ...]:
