@@ -118,7 +118,8 @@ class Guard(Guarded):
 
     async def amenu(self, request: HttpRequest, things: Sequence[object]) -> list[tuple[str, ...]]:
         """`menu`, for async views."""
-        return await sync_to_async(self.menu)(request, things)
+        found: list[tuple[str, ...]] = await sync_to_async(self.menu)(request, things)
+        return found
 
     def requires(self, action: Action | str, find: Callable[..., Any]) -> Callable[[View], View]:
         """Lets a view be reached where the action is allowed on what `find` gives for the request and the route's arguments.
