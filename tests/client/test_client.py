@@ -7,6 +7,7 @@ import inspect
 import json
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,7 +19,7 @@ from doors import demo_people, grant, open_doors
 from opentelemetry import context, trace
 from served_apps import served
 
-from klausel.client import Action, AsyncKlausel, CallFailed, Klausel, Question, Refused, Resource, Subject
+from klausel.client import Action, AsyncKlausel, CallFailed, Decision, Klausel, Question, Refused, Resource, Subject
 from klausel.core.terms.caller import Caller
 from klausel.storage.callers.keys import KeyStore
 
@@ -299,6 +300,32 @@ def test_a_service_that_never_answers_is_a_deny_within_the_time() -> None:
             decision = client.evaluate("user:leo", "edit", "quiz:q1")
             assert decision.reason == "the service did not answer within 0.2 s"
             assert not decision.allowed
+
+
+def test_an_answer_that_comes_drop_by_drop_is_a_deny_within_the_time() -> None:
+    whole: list[str] = []
+
+    def drips(handler: BaseHTTPRequestHandler) -> None:
+        body = b'{"decision": true' + b" " * 200 + b"}"
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(body)))
+        handler.end_headers()
+        try:
+            for byte in body:
+                handler.wfile.write(bytes([byte]))
+                time.sleep(0.05)
+        except OSError:  # who asked has gone
+            return
+        whole.append(handler.path)
+
+    async def to_await(url: str) -> Decision:
+        async with AsyncKlausel(url, seconds=0.3, retries=0) as client:
+            return await client.evaluate("user:leo", "edit", "quiz:q1")
+
+    with odd_service(drips) as url, Klausel(url, seconds=0.3, retries=0) as client:
+        for decision in (client.evaluate("user:leo", "edit", "quiz:q1"), asyncio.run(to_await(url))):
+            assert (decision.allowed, decision.reason) == (False, "the service did not answer within 0.3 s")
+    assert not whole
 
 
 def test_a_service_that_is_not_there_is_a_deny() -> None:

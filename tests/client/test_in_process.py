@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import threading
@@ -9,6 +10,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from at_least_checks import check_at_least
@@ -53,6 +55,33 @@ def test_it_answers_as_the_client_does(klausel: InProcess) -> None:
     assert {row["role"] for row in klausel.assignments(subject="user:leo", domain="acme/support")} == {"lead"}
     with pytest.raises(Refused):
         klausel.assign([{"subject": "user:x", "role": "emperor", "domain": "acme"}])
+
+
+def test_coroutines_ask_it_where_they_are_and_in_threads(klausel: InProcess) -> None:
+    async def right_here(subject: str) -> bool:
+        await asyncio.sleep(0)
+        return klausel.allows(subject, "edit", QUIZ)
+
+    async def in_a_thread(subject: str) -> tuple[bool, tuple[str, ...]]:
+        found = await asyncio.to_thread(klausel.permissions, subject, [QUIZ])
+        return await asyncio.to_thread(klausel.allows, subject, "edit", QUIZ), found[0].actions
+
+    async def change() -> None:
+        for number in range(20):
+            row = {"subject": f"user:new-{number}", "role": "user", "domain": "acme"}
+            await asyncio.to_thread(klausel.assign, [row])
+
+    async def ask() -> list[list[Any]]:
+        known = ["user:leo", "user:nobody"] * 50
+        *answers, _ = await asyncio.gather(
+            asyncio.gather(*map(right_here, known)), asyncio.gather(*map(in_a_thread, known)), change()
+        )
+        return answers
+
+    here, threads = asyncio.run(ask())
+    assert here == [True, False] * 50
+    assert [allowed for allowed, _ in threads] == [True, False] * 50
+    assert {(allowed, "edit" in actions) for allowed, actions in threads} == {(True, True), (False, False)}
 
 
 def test_an_answer_has_seen_the_revision_that_is_asked_for_or_is_a_deny(klausel: InProcess) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import aclosing, closing
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 from urllib.parse import urlsplit
@@ -133,6 +134,12 @@ def _add_trace(headers: dict[str, str]) -> None:
 
 def _headers(key: str | None) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+def _check_in_time(ends: float) -> None:
+    """Raises a timeout once an answer that still comes in pieces, each of them in time, takes too long as a whole."""
+    if time.monotonic() > ends:
+        raise httpx.ReadTimeout("the answer was not whole in time")
 
 
 def _no_answer(error: httpx.HTTPError, seconds: float) -> CallFailed:
@@ -265,8 +272,13 @@ class Klausel(_Base):
         while True:
             tries -= 1
             try:
-                answer = self._client.send(self._request(self._client, call, url))
-                return calls.answer_of(call, answer.status_code, answer.content)
+                answer = self._client.send(self._request(self._client, call, url), stream=True)
+                body, ends = bytearray(), time.monotonic() + self._seconds
+                with closing(answer):
+                    for part in answer.iter_bytes():
+                        body += part
+                        _check_in_time(ends)
+                return calls.answer_of(call, answer.status_code, bytes(body))
             except httpx.HTTPError as error:
                 failed = _no_answer(error, self._seconds)
             except CallFailed as error:
@@ -392,8 +404,13 @@ class AsyncKlausel(_Base):
         while True:
             tries -= 1
             try:
-                answer = await self._client.send(self._request(self._client, call, url))
-                return calls.answer_of(call, answer.status_code, answer.content)
+                answer = await self._client.send(self._request(self._client, call, url), stream=True)
+                body, ends = bytearray(), time.monotonic() + self._seconds
+                async with aclosing(answer):
+                    async for part in answer.aiter_bytes():
+                        body += part
+                        _check_in_time(ends)
+                return calls.answer_of(call, answer.status_code, bytes(body))
             except httpx.HTTPError as error:
                 failed = _no_answer(error, self._seconds)
             except CallFailed as error:
