@@ -107,7 +107,7 @@ def test_the_token_of_another_key_leads_to_nothing_that_is_not_ones_own(asked: A
         assert asked.search("theirs", "subject", lenders(), token=token).status == 403
     in_theirs = asked.search("theirs", "subject", lenders("theirs"), limit=1).json["page"]["next_token"]
     assert asked.search("ours", "subject", lenders("theirs"), token=in_theirs).status == 403
-    assert asked.search("ours", "subject", lenders(), token=in_theirs).status == 400
+    assert asked.search("ours", "subject", lenders(), token=in_theirs).status == 409
     # What is stored in all libraries is gone through, and told to nobody but those of each.
     token = asked.search("all", "resource", BOOKS_OF_A, limit=1).json["page"]["next_token"]
     mine, theirs = (asked.search(who, "resource", BOOKS_OF_A, token=token) for who in ("ours", "theirs"))
@@ -136,13 +136,13 @@ def test_of_what_anyone_may_do_only_ones_own_people_are_found(asked: Asked) -> N
 
 def test_a_token_of_another_database_or_an_edited_one_is_none(asked: Asked, another: Asked) -> None:
     token = asked.search("ours", "subject", lenders(), limit=1).json["page"]["next_token"]
-    assert another.search("ours", "subject", lenders(), token=token).status == 400
+    assert another.search("ours", "subject", lenders(), token=token).status == 409
     raw = base64.urlsafe_b64decode(token)
     for at in range(len(raw)):
         changed = base64.urlsafe_b64encode(raw[:at] + bytes([raw[at] ^ 1]) + raw[at + 1 :]).decode()
-        assert asked.search("ours", "subject", lenders(), token=changed).status == 400
+        assert asked.search("ours", "subject", lenders(), token=changed).status == 409
     for odd in (token + "=", token + token, token.rstrip("="), " " + token, raw.hex(), token[:16], "A" * 24):
-        assert odd == token or asked.search("ours", "subject", lenders(), token=odd).status == 400
+        assert odd == token or asked.search("ours", "subject", lenders(), token=odd).status in (400, 409)
 
 
 def test_a_token_from_before_leads_on_by_what_holds_now(asked: Asked) -> None:
@@ -190,7 +190,7 @@ def test_the_cursor_of_another_key_leads_to_ones_own_alone(asked: Asked, path: s
     assert len(whole) > 1
     for cursor in cursors:
         answer = asked.ask("ours", "GET", f"{path}&cursor={quote(cursor)}")
-        assert answer.status in (200, 400)
+        assert answer.status in (200, 409)
         if answer.status == 200:
             assert all(one in whole for one in answer.json[LISTS[path]])
             assert "theirs" not in answer.body.decode()

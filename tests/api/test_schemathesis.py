@@ -57,6 +57,8 @@ def test_a_route_answers_as_it_is_described(api: BaseSchema, method: str, path: 
     )
     @given(case=operation.as_strategy(generation_mode=mode))
     def ask(case: Case) -> None:
-        case.call_and_validate(headers={"Host": "localhost"}, excluded_checks=excluded)
+        # Asked without a connection, it does not unpack what it says that it takes packed.
+        headers = {"Host": "localhost", "Accept-Encoding": "identity"}
+        case.call_and_validate(headers=headers, excluded_checks=excluded)
 
     ask()
