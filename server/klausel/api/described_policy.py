@@ -114,7 +114,10 @@ def _entity_of(told: Json, policy: PolicySet, kind: str, type_: str) -> Json:
         else:
             patterns = [f"^{_domain_of(levels[: depth + 1])}$" for depth in range(len(levels))]
             places: list[Json] = [{"type": "string", "pattern": pattern} for pattern in patterns]
-            properties["domain"] = {"anyOf": [*places, {"type": "null"}], "description": properties["domain"]["description"]}
+            properties["domain"] = {
+                "anyOf": [*places, {"const": ""}, {"type": "null"}],
+                "description": properties["domain"]["description"],
+            }
     return {**told, "properties": properties}
 
 

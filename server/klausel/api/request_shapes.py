@@ -15,6 +15,7 @@ PRINTABLE = f"^[^{_CONTROL}]+$"
 STORED_TEXT = r"^[^\u0000]*$"
 DOMAIN_ID = f"([^/*{_CONTROL}][^/{_CONTROL}]*|[*][^/{_CONTROL}]+)"
 _DOMAIN = f"^{DOMAIN_ID}(/{DOMAIN_ID})*$"
+_DOMAIN_OR_NONE = f"^({DOMAIN_ID}(/{DOMAIN_ID})*)?$"
 _TOKEN = "[A-Za-z0-9_-]+={0,2}"
 """How cursors and tokens of pages are written; whoever gave them knows which there are."""
 
@@ -144,7 +145,9 @@ _ENTITY: dict[str, Shape] = {
     "id": Text(pattern=PRINTABLE),
 }
 _STORED: dict[str, Shape] = {
-    "domain": Text("Where a resource lies: `acme`, or `acme/sub`.", takes_null=True, pattern=_DOMAIN),
+    "domain": Text(
+        "Where a resource lies: `acme`, or `acme/sub`; empty for none.", takes_null=True, pattern=_DOMAIN_OR_NONE
+    ),
     "properties": Members(about="All that is stored of it, as its type declares; null for what it certainly lacks."),
 }
 ENTITY_CHANGE = Members(
