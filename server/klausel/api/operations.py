@@ -276,7 +276,9 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         409,
         twin=page_shapes.CHANGED_PERSON,
     ),
-    ("GET", "/console/decisions"): _page("console_decisions", "The decision log, searched by people", page_shapes.DECISIONS, 404),
+    ("GET", "/console/decisions"): _page(
+        "console_decisions", "The decision log, searched by people", page_shapes.DECISIONS, 404
+    ),
     ("GET", "/console/decision"): _page(
         "console_decision", "One recorded decision, explained as of then", page_shapes.DECISION, 404, **request_shapes.RECORD
     ),
