@@ -336,9 +336,11 @@ def test_the_installed_command_answers_until_it_is_stopped(
     request = urllib.request.Request(f"{address}/access/v1/evaluation", json.dumps(body).encode(), headers)
     with urllib.request.urlopen(request, timeout=LONGEST_SECONDS) as answer:
         assert json.load(answer) == {"decision": True}
-    process.send_signal(signal.SIGINT)
-    said, faults = process.communicate(timeout=LONGEST_SECONDS)
+    assert process.stdout is not None
+    said = next(line for line in process.stdout if "answers" in line)
     assert f"Klausel answers at {address} (" in said
+    process.send_signal(signal.SIGINT)
+    _, faults = process.communicate(timeout=LONGEST_SECONDS)
     assert (process.returncode, faults.count("\n"), "which is not https" in faults) == (0, 1, True), faults
 
 
