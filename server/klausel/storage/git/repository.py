@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import dropwhile
 from pathlib import Path, PurePosixPath
 from typing import Self
@@ -14,9 +13,9 @@ from klausel.core.loading.load import SourceFile
 from klausel.core.terms.moment import moment_text, read_moment
 from klausel.core.terms.problem import Problem, nearest_name
 from klausel.storage import file_rules
+from klausel.storage.git.git_program import CONFIGURATION, allowing_bare, git_environment, output_of, running
 from klausel.storage.git.objects import (
     LARGEST_OBJECT,
-    NO_GIT,
     GitCommit,
     GitError,
     ObjectReader,
@@ -26,42 +25,13 @@ from klausel.storage.git.objects import (
     read_tree,
 )
 
-GIT_SECONDS = 60
 MOST_FILES = 20_000
 MOST_COMMITS = 10_000
 MOST_NAMES = 10_000
 MOST_REMEMBERED_BYTES = 64 * 1024 * 1024
 
-# What an environment (of a hook, say) would otherwise choose in place of the folder that was named.
 _FROM_THE_REFLOG = re.compile(r"@\{(?!(?:u|upstream|push)\})", re.IGNORECASE)
 _FOLLOWED = re.compile(r"@\{(?:u|upstream|push)\}", re.IGNORECASE)
-_NOT_PASSED_ON = {
-    *("GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_NAMESPACE"),
-    *("GIT_GLOB_PATHSPECS", "GIT_NOGLOB_PATHSPECS", "GIT_ICASE_PATHSPECS"),
-}
-# Reading writes nothing, fetches nothing, asks nobody and sees the objects as they are.
-_ENVIRONMENT = {
-    "LC_ALL": "C",
-    "GIT_OPTIONAL_LOCKS": "0",
-    "GIT_TERMINAL_PROMPT": "0",
-    "GIT_NO_REPLACE_OBJECTS": "1",
-    "GIT_GRAFT_FILE": os.devnull,
-    "GIT_NO_LAZY_FETCH": "1",
-    "GIT_ALLOW_PROTOCOL": "none",
-    "GIT_LITERAL_PATHSPECS": "1",
-    "GIT_PAGER": "cat",
-}
-# The configuration of a repository may name programs to run.
-_CONFIGURATION = (
-    *("-c", "core.fsmonitor=false"),
-    *("-c", f"core.hooksPath={os.devnull}"),
-    *("-c", "log.showSignature=false"),
-)
-
-
-def git_environment() -> dict[str, str]:
-    """The environment in which git only reads, and reads what it is told to."""
-    return {name: value for name, value in os.environ.items() if name not in _NOT_PASSED_ON} | _ENVIRONMENT
 
 
 class GitRepository:
@@ -74,7 +44,7 @@ class GitRepository:
         self.git_dir = git_dir
         self.work_tree = work_tree
         self._environment = git_environment()
-        self._command = ["git", f"--git-dir={git_dir}", *_CONFIGURATION]
+        self._command = ["git", f"--git-dir={git_dir}", *CONFIGURATION]
         self._objects = ObjectReader(self._command, self._environment)
         self._commits: dict[str, GitCommit] = {}
         self._trees: dict[str, tuple[TreeEntry, ...]] = {}
@@ -90,16 +60,16 @@ class GitRepository:
         where = path.resolve()
         while not os.path.isdir(where) and where != where.parent:
             where = where.parent
-        command = ["git", "-C", str(where), *_CONFIGURATION, *_allowing_bare(where), "rev-parse"]
+        command = ["git", "-C", str(where), *CONFIGURATION, *allowing_bare(where), "rev-parse"]
         environment = git_environment()
         try:
-            answer = _output([*command, "--is-inside-work-tree", "--absolute-git-dir"], environment)
+            answer = output_of([*command, "--is-inside-work-tree", "--absolute-git-dir"], environment)
         except GitError as error:
             raise GitError(f"{path}: {error}") from error
         has_work_tree, _, git_dir = answer.removesuffix("\n").partition("\n")
         if has_work_tree != "true":
             return cls(Path(git_dir), None)
-        work_tree = _output([*command, "--show-toplevel"], environment).removesuffix("\n")
+        work_tree = output_of([*command, "--show-toplevel"], environment).removesuffix("\n")
         return cls(Path(git_dir), Path(work_tree))
 
     @classmethod
@@ -152,7 +122,7 @@ class GitRepository:
         """The branch that others start from: that of origin, else the one that is checked out; None where there is none."""
         for reference in ("refs/remotes/origin/HEAD", "HEAD"):
             try:
-                found = _output([*self._command, "symbolic-ref", "--quiet", reference], self._environment).strip()
+                found = output_of([*self._command, "symbolic-ref", "--quiet", reference], self._environment).strip()
             except GitError:
                 continue
             return found.removeprefix("refs/remotes/origin/").removeprefix("refs/heads/")
@@ -219,7 +189,7 @@ class GitRepository:
     def _main_line(self, branch: str) -> list[tuple[str, int]]:
         """The commits of a main line, the oldest first, each with when it was made, in microseconds since 1970."""
         options = ["rev-list", "--first-parent", "--reverse", "--format=%H %ct", self.commit(branch).id, "--"]
-        text = _output([*self._command, *options], self._environment, cwd=self.git_dir)
+        text = output_of([*self._command, *options], self._environment, cwd=self.git_dir)
         lines = (line.split(" ") for line in text.splitlines() if not line.startswith("commit "))
         return [(commit, int(seconds) * 1_000_000) for commit, seconds in lines]
 
@@ -241,7 +211,7 @@ class GitRepository:
     def is_shallow(self) -> bool:
         """Whether this clone lacks the older part of its history."""
         options = ["rev-parse", "--is-shallow-repository"]
-        return _output([*self._command, *options], self._environment, cwd=self.git_dir).strip() == "true"
+        return output_of([*self._command, *options], self._environment, cwd=self.git_dir).strip() == "true"
 
     def first_parent(self, commit: GitCommit) -> GitCommit | None:
         """The first parent of a commit; None for the first commit, and where a shallow clone ends."""
@@ -255,7 +225,7 @@ class GitRepository:
         if not revision or "\n" in revision or revision.startswith("-"):
             return message
         formats = ["for-each-ref", "--format=%(refname:short)", f"--count={MOST_NAMES}"]
-        names = _output([*self._command, *formats, "refs/heads", "refs/tags", "refs/remotes"], self._environment).split()
+        names = output_of([*self._command, *formats, "refs/heads", "refs/tags", "refs/remotes"], self._environment).split()
         if not names and self._objects.read("HEAD") is None:
             return f"{message}: the repository has no commits yet"
         there = self._objects.read(revision, largest=0)
@@ -385,7 +355,7 @@ class GitRepository:
     def history(self, commit: GitCommit, paths: Sequence[str], first_parent: bool = False) -> Iterator[GitCommit]:
         """The commits up to this one that changed something under these paths, newest first; all, where there are none."""
         options = ["rev-list", "--date-order", *(["--first-parent"] if first_parent else []), commit.id, "--", *paths]
-        with _running([*self._command, *options], self._environment, cwd=self.git_dir) as process:
+        with running([*self._command, *options], self._environment, cwd=self.git_dir) as process:
             assert process.stdout is not None
             try:
                 for line in process.stdout:
@@ -399,7 +369,7 @@ class GitRepository:
     def merges_that_brought(self, tip: GitCommit) -> dict[str, str]:
         """For each commit below a tip that is not on its main line, the merge of the main line that brought it in."""
         options = ["rev-list", "--topo-order", "--parents", tip.id, "--"]
-        text = _output([*self._command, *options], self._environment, cwd=self.git_dir)
+        text = output_of([*self._command, *options], self._environment, cwd=self.git_dir)
         parents = {commit: before for commit, *before in map(str.split, text.splitlines())}
         main: list[str] = []
         here: str | None = tip.id
@@ -423,12 +393,12 @@ class GitRepository:
         if one.id == other.id or one.committed.timestamp() != other.committed.timestamp():
             return one.committed.timestamp() > other.committed.timestamp()
         options = ["rev-list", "--count", "--ancestry-path", f"{other.id}..{one.id}", "--"]
-        return _output([*self._command, *options], self._environment, cwd=self.git_dir).strip() != "0"
+        return output_of([*self._command, *options], self._environment, cwd=self.git_dir).strip() != "0"
 
     def blame(self, commit: GitCommit, path: str) -> list[str]:
         """For each line of a file in a commit, the id of the commit that wrote it, through renames of the file."""
         options = ["blame", "--porcelain", "--no-textconv", "--ignore-revs-file=", commit.id, "--", path]
-        text = _output([*self._command, *options], self._environment, cwd=self.git_dir)
+        text = output_of([*self._command, *options], self._environment, cwd=self.git_dir)
         heads = (line.split(" ") for line in text.split("\n"))
         return [head[0] for head in heads if len(head[0]) == len(commit.id) and len(head) in (3, 4)]
 
@@ -438,67 +408,19 @@ class GitRepository:
         Raises `GitError` where the one does not lead to the other.
         """
         options = ["blame", "--porcelain", "--reverse", "--no-textconv", "--ignore-revs-file=", f"{before.id}..{after.id}"]
-        text = _output([*self._command, *options, "--", path], self._environment, cwd=self.git_dir)
+        text = output_of([*self._command, *options, "--", path], self._environment, cwd=self.git_dir)
         heads = (line.split(" ") for line in text.split("\n"))
         return [head[0] for head in heads if len(head[0]) == len(before.id) and len(head) in (3, 4)]
 
     def next_change(self, last: str, tip: GitCommit, path: str) -> GitCommit | None:
         """The first commit after one, on the way to a tip, that changed a file; None where it moved it, or none did."""
         options = ["rev-list", "--reverse", "--topo-order", "--ancestry-path", f"{last}..{tip.id}", "--", path]
-        found = _output([*self._command, *options], self._environment, cwd=self.git_dir).split()
+        found = output_of([*self._command, *options], self._environment, cwd=self.git_dir).split()
         if not found:
             return None
         moved = ["diff-tree", "-r", "-M", "--diff-filter=R", "--name-only", "-z", "--root", f"{found[0]}^1", found[0]]
         if self.entry(self.commit(found[0]), path) is None:
-            now = set(_output([*self._command, *moved], self._environment, cwd=self.git_dir).split("\0")) - {""}
+            now = set(output_of([*self._command, *moved], self._environment, cwd=self.git_dir).split("\0")) - {""}
             if now:
                 return None
         return self.commit(found[0])
-
-
-def _allowing_bare(where: Path) -> tuple[str, ...]:
-    """Who names a bare repository itself means it, also where git looks into no bare repository that it comes across."""
-    is_bare = (where / "HEAD").is_file() and (where / "objects").is_dir() and (where / "refs").is_dir()
-    return ("-c", "safe.bareRepository=all") if is_bare else ()
-
-
-def _running(command: Sequence[str], environment: Mapping[str, str], cwd: Path | None = None) -> subprocess.Popen[bytes]:
-    try:
-        return subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=environment,
-            cwd=cwd,
-        )
-    except OSError as error:
-        raise GitError(NO_GIT) from error
-
-
-def _output(command: Sequence[str], environment: Mapping[str, str], cwd: Path | None = None) -> str:
-    """What git prints; raises `GitError` with git's own words when it fails."""
-    try:
-        done = subprocess.run(
-            command, capture_output=True, timeout=GIT_SECONDS, env=environment, cwd=cwd, stdin=subprocess.DEVNULL
-        )
-    except FileNotFoundError as error:
-        raise GitError(NO_GIT) from error
-    except (OSError, subprocess.SubprocessError) as error:
-        raise GitError(f"git failed: {error}") from error
-    if done.returncode != 0:
-        raise GitError(_reason(done.stderr.decode("utf-8", "replace")))
-    return done.stdout.decode("utf-8", "surrogateescape")
-
-
-def _reason(complaint: str) -> str:
-    """Why git refused, in one sentence: its own first line, or ours where that one does not help."""
-    if "dubious ownership" in complaint:
-        return (
-            "the repository belongs to somebody else, so git does not read it; if you trust it: "
-            "git config --global --add safe.directory PATH"
-        )
-    if "not a git repository" in complaint:
-        return "there is no git repository"
-    lines = [line for line in complaint.splitlines() if line.strip()]
-    return "git failed: " + (printable(lines[0].removeprefix("fatal: ")) if lines else "it does not say why")
