@@ -189,7 +189,8 @@ def narrowed(
         return Narrowed(wanted, way, after, True, at_first)
     way = narrowing.without_empty(way)
     is_sorted = not _is_mergeable(way)
-    if is_sorted and narrowing.size_of(way, MOST_SORTED) > MOST_SORTED:
+    # What lies below a domain is no small part of what there is, so it is found on the way through all in order.
+    if is_sorted and not (_has_range(way) and narrowing.size_of(way, MOST_SORTED) <= MOST_SORTED):
         return None
     return Narrowed(wanted, way, after, is_sorted, at_first)
 
@@ -209,6 +210,10 @@ def reading_by_index(engine: Engine) -> Iterator[Connection]:
         if connection.dialect.name == "postgresql":
             connection.execute(_BY_INDEX)
         yield connection
+
+
+def _has_range(way: _Way) -> bool:
+    return any(run.sort == "range" for run in way)
 
 
 def _is_mergeable(way: _Way) -> bool:
@@ -272,7 +277,7 @@ class _Narrowing:
             best = min(usable, key=lambda way: self._sizes[way])
             if self._sizes[best] <= step:
                 return best
-        ranges = [way for way in usable if any(run.sort == "range" for run in way)]
+        ranges = list(filter(_has_range, usable))
         if ranges:
             self._count(ranges, MOST_SORTED)
             best = min(ranges, key=lambda way: self._sizes[way])
