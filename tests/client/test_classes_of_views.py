@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from doors import ROOT, demo_people
 from flask import Flask, request
 from flask.testing import FlaskClient
 from flask.views import MethodView, View
 
 from klausel.client import Resource
 from klausel.flask import Guard
-from klausel.in_process import InProcess, open_policies
-
-
-@pytest.fixture(scope="module")
-def klausel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcess]:
-    database = f"sqlite:///{tmp_path_factory.mktemp('own')}/own.db"
-    with open_policies(Path(ROOT / "policies"), database=database, follows=False) as opened:
-        opened.assign([{"subject": subject, "role": role, "domain": domain} for subject, role, domain in demo_people()])
-        yield opened
+from klausel.in_process import InProcess
 
 
 @pytest.fixture

@@ -2,31 +2,20 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated, Any
 
 import httpx
 import pytest
-from doors import ROOT, demo_people
 from fastapi import APIRouter, Depends, FastAPI, Header, WebSocket
 from fastapi.responses import PlainTextResponse
 
 from klausel.client import AsyncKlausel, Resource
 from klausel.fastapi import Guard, RefuseUndecided
 from klausel.guarding import GuardError
-from klausel.in_process import InProcess, open_policies
+from klausel.in_process import InProcess
 
 QUIZ = Resource("quiz", "q1", {"account": "acme", "workspace": "support", "status": "published"})
 LEO, STRANGER = {"X-User": "leo"}, {"X-User": "stranger"}
-
-
-@pytest.fixture(scope="module")
-def klausel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcess]:
-    database = f"sqlite:///{tmp_path_factory.mktemp('own')}/own.db"
-    with open_policies(Path(ROOT / "policies"), database=database, follows=False) as opened:
-        opened.assign([{"subject": subject, "role": role, "domain": domain} for subject, role, domain in demo_people()])
-        yield opened
 
 
 def who(x_user: Annotated[str | None, Header()] = None) -> str | None:

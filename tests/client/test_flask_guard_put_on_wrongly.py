@@ -4,28 +4,18 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from doors import ROOT, demo_people
 from flask import Flask, redirect, request
 
 from klausel.client import AsyncKlausel, Resource
 from klausel.flask import Guard
 from klausel.guarding import GuardError
-from klausel.in_process import InProcess, open_policies
+from klausel.in_process import InProcess
 
 QUIZ = Resource("quiz", "q1", {"account": "acme", "workspace": "support", "status": "published"})
 LEO = {"X-User": "leo"}
-
-
-@pytest.fixture(scope="module")
-def klausel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcess]:
-    database = f"sqlite:///{tmp_path_factory.mktemp('own')}/own.db"
-    with open_policies(Path(ROOT / "policies"), database=database, follows=False) as opened:
-        opened.assign([{"subject": subject, "role": role, "domain": domain} for subject, role, domain in demo_people()])
-        yield opened
 
 
 @pytest.fixture
