@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from tqdm import tqdm
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 
 def progress(
@@ -18,6 +19,9 @@ def progress(
     is_quiet: bool = False,
 ) -> tqdm[Any]:
     """A bar over items, or one to be moved on by `update`; numbers stand there `is_short`: 12.3k."""
+    # Most commands draw none, and it would be a tenth of what `klausel check` takes.
+    from tqdm import tqdm
+
     is_off = True if is_quiet else None
     return tqdm(items, total=total, unit=unit, unit_scale=is_short, disable=is_off, leave=False, desc=name)
 

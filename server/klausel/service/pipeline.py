@@ -23,7 +23,6 @@ from klausel.core.policy.roles import RoleModel
 from klausel.core.terms.problem import SWITCH_OFF_MARK, Place, PolicyError, Problem
 from klausel.core.text.decoding import decode
 from klausel.service.rare_collections import rare_collections
-from klausel.storage.assignments.rules import violations_of_all
 from klausel.storage.file_rules import MODEL_NAME
 from klausel.storage.policy_files.folder import Commit, PolicyFiles, read_folder
 
@@ -199,6 +198,7 @@ def check_files(
     """
     from klausel.core.lint.registry import WARNINGS, lint  # who only asks does not wait for what looks for oversights
     from klausel.core.loading.demo_people import faulty_demo_people
+    from klausel.storage.assignments.rules import violations_of_all
 
     try:
         result, compiled = load_result(found, with_tests=True, accepted_models=accepted_models)

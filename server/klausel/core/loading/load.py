@@ -33,7 +33,6 @@ from klausel.core.loading.property_types import (
     read_subject_types,
     types_of_ids,
 )
-from klausel.core.loading.provisioning import read_provisioning
 from klausel.core.loading.roles import Link, check_identified_by, join_roles, read_levels, read_roles
 from klausel.core.loading.test_files import read_tests
 from klausel.core.policy.invariant import Invariant
@@ -182,7 +181,11 @@ class _Loader:
         roles = replace(roles, separate=separate, joint=joint)
         vocabulary = replace(vocabulary, roles=roles)
         provisioning_root, _ = self._joined(PROVISIONING_FILE)
-        provisioning = read_provisioning(provisioning_root, vocabulary, self.problems) if provisioning_root else None
+        provisioning = None
+        if provisioning_root:
+            from klausel.core.loading.provisioning import read_provisioning
+
+            provisioning = read_provisioning(provisioning_root, vocabulary, self.problems)
         tests = self._tests_of_files(vocabulary, words)
         self._report_left_out(conditions)
         policy = PolicySet(
