@@ -41,7 +41,7 @@ class Wire:
                 threading.Thread(target=self._serve, args=(one,), daemon=True).start()
 
     def _serve(self, plain: socket.socket) -> None:
-        with suppress(OSError), closing(plain if self._tls is None else self._tls.wrap_socket(plain, True)) as one:
+        with suppress(OSError, IndexError), closing(plain if self._tls is None else self._tls.wrap_socket(plain, True)) as one:
             path = one.recv(65536).split()[1].decode()
             self.asked.append(path)
             for piece in self.say(path):
