@@ -49,9 +49,8 @@ from klausel.storage.change_log.entity_reader import (
     LoggedEntity,
     entity_change_as_json,
 )
-from klausel.storage.change_log.guards import missing_guards
 from klausel.storage.change_log.reader import BeforeTheLog, Filters, LoggedChange, LogReader, change_as_json
-from klausel.storage.change_log.verification import Verdict, count_of_log, verdict_as_json, verify_log
+from klausel.storage.change_log.verification import Verdict, count_of_log, missing_guards, verdict_as_json, verify_log
 from klausel.storage.git.objects import GitError
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
