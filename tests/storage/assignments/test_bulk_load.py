@@ -75,7 +75,8 @@ def test_an_import_into_sqlite_sets_no_trigger_aside_for_good(tmp_path: Path, ro
 
     def triggers() -> dict[str, str]:
         with store.engine.connect() as connection:
-            return dict(connection.execute(text("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")).tuples().all())
+            query = text("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
+            return {str(name): str(sql) for name, sql in connection.execute(query)}
 
     before = triggers()
     assert {"casbin_rule_noted_insert", "klausel_assignment_log_row_no_replace"} < before.keys()
