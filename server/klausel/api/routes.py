@@ -15,11 +15,10 @@ from klausel.api.casbin_js import answer_casbin_js
 from klausel.api.entities import change_entities, list_entities, remove_entity
 from klausel.api.errors import ApiError, hand_over
 from klausel.api.evaluations import answer_evaluation, answer_evaluations
-from klausel.api.filters import answer_filter
 from klausel.api.http import body_limits, json_answer, query_parameters, read_body
 from klausel.api.metrics import Metrics
 from klausel.api.openapi import openapi_document
-from klausel.api.permissions import answer_permissions
+from klausel.api.permissions import answer_filter, answer_permissions
 from klausel.api.policy_state import answer_reload, describe_policy, describe_readiness, describe_types
 from klausel.api.searches import SEARCH_PATHS, Searches
 from klausel.api.senders import sender_of_request

@@ -15,7 +15,7 @@ from klausel.cli.database_options import database_option
 from klausel.cli.formats import format_option
 from klausel.cli.log_reading import blocks_to_read, in_period
 from klausel.cli.options import EXIT_PROBLEMS, fail
-from klausel.cli.output import say, say_json
+from klausel.cli.output import say, say_json, say_lines
 from klausel.core.records.decision_chain import ChainFault, ChainOfFile, join_files
 from klausel.core.records.wanted_records import WantedRecords, member_of
 from klausel.core.terms.counted import plural
@@ -56,8 +56,7 @@ class _Verdict:
 
 
 def _write_verdict(verdict: _Verdict, signed: int) -> None:
-    for fault in verdict.faults:
-        say(str(fault), err=True)
+    say_lines(verdict.faults, err=True)
     if verdict.number > len(verdict.faults):
         say(f"and {verdict.number - len(verdict.faults)} more", err=True)
     for file in verdict.files:
@@ -178,8 +177,7 @@ def checkpoint(file: Path, files: tuple[str, ...], key_file: Path, begins_later:
     verdict = _verified(files, {one.hash: one.number for one in earlier}, not begins_later)
     last = verdict.last.last if verdict.last is not None else None
     if verdict.number or last is None:
-        for fault in verdict.faults:
-            say(str(fault), err=True)
+        say_lines(verdict.faults, err=True)
         fail("the log is not whole, so nothing was signed")
     sign(file, last.last, last.hash, private)
 

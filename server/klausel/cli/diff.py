@@ -46,29 +46,18 @@ class _Side:
         return self.compiled.policy
 
 
-def _write_text(report: DifferenceReport) -> None:
-    say_painted(as_text(report, painted))
-
-
-def _write_markdown(report: DifferenceReport) -> None:
-    say_lines(as_markdown(report).splitlines())
-
-
-def _write_json(report: DifferenceReport) -> None:
-    say_json(as_json(report), indent=2)
-
-
-def _write_html(report: DifferenceReport) -> None:
-    say_lines(as_html(report, as_svg(role_picture(report.difference.after))).splitlines())
-
-
 @click.command()
 @click.argument("before", metavar="[REV_A]", required=False)
 @click.argument("after", metavar="[REV_B]", required=False)
 @policies_option_alone
 @model_option
 @format_option(
-    {"text": _write_text, "markdown": _write_markdown, "json": _write_json, "html": _write_html},
+    {
+        "text": lambda report: say_painted(as_text(report, painted)),
+        "markdown": lambda report: say_lines(as_markdown(report).splitlines()),
+        "json": lambda report: say_json(as_json(report), indent=2),
+        "html": lambda report: say_lines(as_html(report, as_svg(role_picture(report.difference.after))).splitlines()),
+    },
     help="markdown: for a comment on a pull request; html: a page of its own.",
 )
 @click.option(

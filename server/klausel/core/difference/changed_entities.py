@@ -21,15 +21,11 @@ def changed_entities(before: PolicySet, after: PolicySet, of_type: str | None = 
         if was is not None and now is not None:
             changes = tuple(_changes(was, now))
             if changes:
-                yield f"what is written of the {key[0]} {now.entity.name}: {'; '.join(changes)} ({_place(now)})"
+                yield f"what is written of the {key[0]} {now.entity.name}: {'; '.join(changes)} ({now.place.source})"
         elif now is not None:
-            yield f"the {key[0]} {now.entity.name} is written in {_place(now)} now, with {_properties(now)}"
+            yield f"the {key[0]} {now.entity.name} is written in {now.place.source} now, with {_properties(now)}"
         elif was is not None:
-            yield f"the {key[0]} {was.entity.name} is no longer written; it was in {_place(was)}, with {_properties(was)}"
-
-
-def _place(written: WrittenEntity) -> str:
-    return f"{written.place.file}:{written.place.line}"
+            yield f"the {key[0]} {was.entity.name} is no longer written; it was in {was.place.source}, with {_properties(was)}"
 
 
 def _properties(written: WrittenEntity) -> str:

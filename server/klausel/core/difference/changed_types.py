@@ -14,7 +14,7 @@ def changed_types(before: PolicySet, after: PolicySet) -> Iterator[str]:
         was = before.resource_types.get(name)
         changes = _changes(was.properties, now.properties) if was is not None else ()
         if changes:
-            yield f"properties of {name}: {'; '.join(changes)} ({now.place.file}:{now.place.line})"
+            yield f"properties of {name}: {'; '.join(changes)} ({now.place.source})"
     for root in dict.fromkeys((*before.properties, *after.properties)):
         changes = _changes(before.properties.get(root), after.properties.get(root))
         if changes:
