@@ -23,8 +23,9 @@ def test_continuous_integration_requires_all_that_can_be_required() -> None:
 
 def test_services_start_under_what_runs_of_tests_set() -> None:
     runs = [ROOT / ".ci" / "run", ROOT / "scripts" / "nightly", *(ROOT / "tests").rglob("*.py")]
-    setting = re.compile(r"(?:export .*?\b|\benviron(?:\.get\(|\[)\")(KLAUSEL_\w+)")
-    names = {name for file in runs for name in setting.findall(file.read_text(encoding="utf-8"))}
+    setting = re.compile(r"\b(KLAUSEL_\w+)=|\benviron(?:\.get\(|\[)\"(KLAUSEL_\w+)")
+    found = [pair for file in runs for pair in setting.findall(file.read_text(encoding="utf-8"))]
+    names = {exported or read for exported, read in found}
     assert {"KLAUSEL_REQUIRE_NODE", "KLAUSEL_TEST_WORLDS", "KLAUSEL_TEST_SCHEMATHESIS_SEEDS"} <= names
     assert fault_in_environment(names) is None
 
