@@ -159,6 +159,10 @@ def _service_over(settings: Settings, store: AssignmentStore, clock: SteadyClock
             pass  # a burst of questions: readiness is lost where the database does not answer them in time
         except StorageError:
             return "the database of role assignments does not answer"
+        if store.feed is not None and store.feed.is_long_unheard:
+            return (
+                "changes of role assignments are not heard, so each decision reads the database; the service's log says why"
+            )
         if decision_log is not None and not decision_log.is_ready():
             return "the decision log cannot be written, and without it nothing is answered"
         return None

@@ -11,6 +11,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import psycopg
 import pytest
 from ports import wait_until as wait_for
 from serving import Served
+from silent_servers import Proxy
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 from storage_people import ROLES, row
@@ -35,6 +37,7 @@ from klausel.settings import Settings
 from klausel.storage.assignments.store import AssignmentStore
 from klausel.storage.callers.keys import KeyStore
 from klausel.storage.schema import open_database, upgrade_database
+from klausel.storage.sql import change_feed
 from klausel.storage.sql.access import Limits
 from klausel.storage.sql.change_feed import ChangeFeed
 from klausel.storage.sql.database import read_url
@@ -331,3 +334,34 @@ def test_an_answer_is_as_fresh_as_asked_while_the_listener_is_down(
     metrics = [served.ask("GET", "/metrics").get_data(as_text=True) for served in (here, there)]
     assert [re.findall(r"klausel_changes_trusted\{.*\} (.*)", text) for text in metrics] == [["0.0"], ["1.0"]]
     assert re.search(r"klausel_staleness_seconds\{.*\} \+Inf", metrics[0])
+    assert [served.ask("GET", "/readyz").status_code for served in (here, there)] == [503, 200]
+
+
+def test_a_service_that_hears_of_no_changes_for_long_is_not_ready_but_answers(
+    opened: Callable[..., Served], postgresql_schema_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = make_url(postgresql_schema_url)
+    listening = Proxy(at.host or "127.0.0.1", at.port or 5432)
+    with closing(listening):
+        url = at.set(host="127.0.0.1", port=listening.port).render_as_string(hide_password=False)
+        limits = {"max_staleness_seconds": 0.2, "database_read_seconds": 1.0, "database_connect_seconds": 1.0}
+        here = opened(database=postgresql_schema_url, listen_url=url, **limits)
+        feed = here.service.store.feed
+
+        def is_ready() -> bool:
+            return bool(here.ask("GET", "/readyz").status_code == 200)
+
+        wait_for(is_ready, "it does not begin")
+        listening.hang_up()
+        wait_for(lambda: not feed.is_trusted, "the cut is not noticed")
+        # A connection that was cut may come back first.
+        assert is_ready()
+        monkeypatch.setattr(change_feed, "SECONDS_TO_COME_BACK", 0.3)
+        wait_for(lambda: not is_ready(), "it is ready though it hears of no changes")
+        message = here.ask("GET", "/readyz").get_json()["error"]["message"]
+        assert message.startswith("changes of role assignments are not heard, so each decision reads the database")
+        ann = {"subject": "user:ann", "role": "agent", "domain": "acme/support"}
+        written = here.ask("POST", "/v1/assignments", {"revoke": [ann]}).get_json()["revision"]
+        assert ask_at_least(here, written).get_json() == {"decision": False}
+        listening.answer_again()
+        wait_for(is_ready, "it does not come back")

@@ -218,19 +218,20 @@ SIGN_OUT = Members({}, {"token": Text("That of the form.")}, is_closed=True)
 _FORM_OF_PERSON: dict[str, Shape] = {
     "token": Text("That of the form."),
     "view": Text("The domain that is shown then."),
-    "from": Field(Instant("Counts from then on.")),
-    "until": Field(Instant("Counts until just before.")),
     "reason": Field(Text("Why.", pattern=PRINTABLE)),
     "ticket": Field(Text("Where it was asked for.", pattern=PRINTABLE)),
 }
-_CHANGE_OF_PERSON = {"change": Text("What is done.", choices=("grant", "revoke"))}
+_TIMES_OF_FORM: dict[str, Shape] = {name: Field(shape) for name, shape in _TIMES.items()}
+
+
+def _form_of_person(change: str, optional: dict[str, Shape]) -> OneOf:
+    done = {"change": Text("What is done.", choices=(change,))}
+    return OneOf(tuple(Members({**done, **row}, optional, is_closed=True) for row in (_ROLE, _MEMBER)), by_policy="row")
+
+
 PERSON_FORM = OneOf(
-    (
-        Members({**_CHANGE_OF_PERSON, **_ROLE}, _FORM_OF_PERSON, is_closed=True),
-        Members({**_CHANGE_OF_PERSON, **_MEMBER}, _FORM_OF_PERSON, is_closed=True),
-    ),
+    (_form_of_person("grant", {**_FORM_OF_PERSON, **_TIMES_OF_FORM}), _form_of_person("revoke", _FORM_OF_PERSON)),
     "A role that is given or taken, or the membership of a group.",
-    by_policy="row",
 )
 DEEDS = ("", "check", "live", "new", "rename", "delete", "patch", "save", "offers", "about")
 _POSITION = Field(Text("Of the cursor, from 0.", pattern="^[0-9]{1,7}$"))

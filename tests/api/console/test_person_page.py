@@ -116,6 +116,20 @@ def test_members_of_groups_come_and_go(guarded: Doors) -> None:
     assert browser.twin(PERSON, subject="user:new")["rows"] == []
 
 
+def test_what_does_not_belong_to_a_change_is_refused(guarded: Doors) -> None:
+    browser = signed_in(guarded, *ALL)
+    grant(guarded.service, [("user:new", "user", "acme"), ("user:new", "lead", "acme/support")])
+    away = {"change": "revoke", "role": "lead", "domain": "acme/support"}
+    for beside, why in (
+        ({"until": "2099-01-31T18:00"}, "a row to revoke has no times"),
+        ({"from": "0" * 300}, "a row to revoke has no times"),
+        ({"group": "group:desk"}, "unknown"),
+    ):
+        status, page = change(browser, "user:new", {**away, **beside})
+        assert (status, why in page.text) == (400, True), page.text
+    assert change(browser, "user:new", away)[0] == 303
+
+
 def test_what_ends_soon_and_what_is_wrong_is_told(guarded: Doors) -> None:
     store = guarded.service.store
     soon = "2026-03-10T00:00:00Z"

@@ -118,6 +118,7 @@ def test_a_cursor_is_told_what_may_be_written_there(small: Callable[..., Doors],
     assert "worker" in {one["text"] for one in offers}
     for faulty in ("-1", "x", "99999999", "٣"):
         assert browser.send(PAGE, {**asked, "line": faulty, "column": "1"}).status == 400
+        assert browser.send(PAGE, {**asked, "do": "check", "column": faulty}).status == 400
     assert browser.send(PAGE, {**asked, "line": "9999999", "column": "9999999"}).json == {"offers": []}
 
 

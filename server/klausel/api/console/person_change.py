@@ -69,8 +69,9 @@ def _refuse_what_a_provider_decides(service: Service, fields: dict[str, str], ca
 
 
 def _body(fields: dict[str, str]) -> Json:
-    what: Json = {"group": fields["group"]} if fields["group"] else {"role": fields["role"], "domain": fields["domain"]}
-    times = {name: in_utc(fields[name]) for name in ("from", "until") if fields[name] and fields["change"] == "grant"}
+    # What does not belong to such a change is sent, too: its readers refuse it in their words.
+    what = {name: fields[name] for name in ("role", "domain", "group") if fields[name]}
+    times = {name: in_utc(fields[name]) for name in ("from", "until") if fields[name]}
     claims = {name: fields[name] for name in ("reason", "ticket") if fields[name]}
     return {fields["change"]: [{"subject": fields["subject"], **what, **times}], **claims}
 

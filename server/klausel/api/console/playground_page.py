@@ -112,9 +112,10 @@ class PlaygroundPage:
             self._cookies.check_form(fields["token"])
         if fields["do"] not in DEEDS:
             raise ApiError(400, f"the field do is none of {', '.join(filter(None, DEEDS))}")
+        position = _position(fields)
         copy = _copy_in(fields, self._read())
         try:
-            return self._done(copy, fields, is_twin)
+            return self._done(copy, fields, is_twin, position)
         except (NotEditable, ApiError) as error:
             told = error if isinstance(error, ApiError) else ApiError(409, str(error))
             if is_twin or fields["do"] in ("live", "offers", "about"):
@@ -122,7 +123,7 @@ class PlaygroundPage:
             shown = {**self._shown(copy), "fault": told.message}
             return html_answer(Page("playground.html", _TITLE, shown, status=told.status), told.headers)
 
-    def _done(self, copy: _Copy, fields: Mapping[str, str], is_twin: bool) -> Response:
+    def _done(self, copy: _Copy, fields: Mapping[str, str], is_twin: bool, position: tuple[int, int]) -> Response:
         deed = fields["do"]
         if fields["open"]:
             return answer(Page("playground.html", _TITLE, self._shown(_opened(copy, fields["open"]))))
@@ -133,7 +134,7 @@ class PlaygroundPage:
         if deed in ("new", "rename", "delete"):
             return answer(Page("playground.html", _TITLE, self._shown(_with_files(copy, deed, fields["new"].strip()))))
         if deed in ("offers", "about"):
-            return self._at_cursor(copy, deed, fields)
+            return self._at_cursor(copy, deed, *position)
         if deed == "patch":
             return self._patch(copy)
         if deed == "save":
@@ -154,13 +155,10 @@ class PlaygroundPage:
         self._cookies.keep_form_secret(response, self._cookies.form_secret())
         return response
 
-    def _at_cursor(self, copy: _Copy, deed: str, fields: Mapping[str, str]) -> Response:
+    def _at_cursor(self, copy: _Copy, deed: str, line: int, column: int) -> Response:
         """What may be written at a cursor, or what the name there means."""
-        line, column = (fields[name] or "0" for name in ("line", "column"))
-        if not all(place.isascii() and place.isdigit() and len(place) < 8 for place in (line, column)):
-            raise ApiError(400, "the fields line and column are numbers, from 0")
         try:
-            told = self._workbench.at_cursor(copy.found, copy.files(), copy.open, int(line), int(column), deed)
+            told = self._workbench.at_cursor(copy.found, copy.files(), copy.open, line, column, deed)
         except Busy as error:
             raise _busy(error) from None
         return json_answer({deed: told}, headers=dict(HEADERS))
@@ -305,6 +303,14 @@ def _opened(copy: _Copy, wanted: str) -> _Copy:
     if wanted not in copy.texts:
         _first(copy.found, wanted)
     return _Copy(copy.found, copy.texts, wanted)
+
+
+def _position(fields: Mapping[str, str]) -> tuple[int, int]:
+    """Where the cursor stands: line and column; raises `ApiError` (400), also where nothing asks for it."""
+    line, column = (fields[name] or "0" for name in ("line", "column"))
+    if not all(place.isascii() and place.isdigit() and len(place) < 8 for place in (line, column)):
+        raise ApiError(400, "the fields line and column are numbers, from 0")
+    return int(line), int(column)
 
 
 def _copy_in(fields: Mapping[str, str], found: PolicyFiles) -> _Copy:

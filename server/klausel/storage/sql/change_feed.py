@@ -25,6 +25,8 @@ SECONDS_BETWEEN_READINGS = 0.02
 """A storm of notifications is read in pieces of so long; the first is read at once. Every worker of every replica reads."""
 SECONDS_BEFORE_ANOTHER_TRY = 0.25
 MOST_TRIES_TO_CATCH_UP = 100
+SECONDS_TO_COME_BACK = 10.0
+"""How long a listener may be away before the service is not ready: for a busy machine, or a server that starts again."""
 
 Listener = Callable[[frozenset[str] | None], None]
 """Is told the subjects that changed, None for perhaps all."""
@@ -58,6 +60,7 @@ class ChangeFeed:
         """The number that the server gave the connection."""
         self.clock = clock
         self.trusted_until = float("-inf")
+        self._heard_at = float("-inf")
         self._seconds_per_heartbeat = min(max_staleness / HEARTBEATS_PER_STALENESS, MOST_SECONDS_PER_HEARTBEAT)
         # Places and limits of its own: it waits for nobody, and what it meets says nothing of other connections.
         self._engine = make_engine(url, hold_connections=True, limits=limits)
@@ -79,6 +82,11 @@ class ChangeFeed:
         trusted_until = self.trusted_until
         age = self.clock() - (trusted_until - self.max_staleness)
         return age if age < self.max_staleness else float("inf")
+
+    @property
+    def is_long_unheard(self) -> bool:
+        """Whether nothing was heard for longer than a connection takes that was cut, or never yet."""
+        return self.clock() - self._heard_at > self.max_staleness + SECONDS_TO_COME_BACK
 
     def add_listener(self, listener: Listener) -> None:
         """Tells `listener` of every step from now on."""
@@ -124,6 +132,7 @@ class ChangeFeed:
                     listener(subjects)
                 self.known = now
             if confirms and not self._closed.is_set():
+                self._heard_at = asked_at
                 self.trusted_until = asked_at + self.max_staleness
         return now
 

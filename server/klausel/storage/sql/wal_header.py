@@ -16,8 +16,6 @@ import threading
 
 HEADER_BYTES = 2 * 48
 _FORMAT = 3007000
-_IS_INITIAL = 12
-"""Where a byte says that the header is filled."""
 _lock = threading.Lock()
 _mapped: dict[tuple[int, int], tuple[int, mmap.mmap]] = {}
 """By device and number of a file: its descriptor and its first bytes.
@@ -37,15 +35,14 @@ def wal_header(connection: sqlite3.Connection) -> mmap.mmap | None:
     file = _first(connection, "PRAGMA database_list", 2)
     if not file or _first(connection, "PRAGMA journal_mode") != "wal":
         return None
-    # Reads, so that the log is open by now.
+    # Reads, so that the log is open by now and the header filled.
     connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()
     with _lock:
         try:
             header = _map(f"{file}-shm")
         except (OSError, ValueError):
             return None
-    is_known = struct.unpack_from("=I", header)[0] == _FORMAT and header[_IS_INITIAL] == 1
-    return header if is_known else None
+    return header if struct.unpack_from("=I", header)[0] == _FORMAT else None
 
 
 def _first(connection: sqlite3.Connection, question: str, column: int = 0) -> object:
