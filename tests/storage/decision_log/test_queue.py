@@ -7,7 +7,7 @@ import pytest
 from decision_logs import KeptLines, head_of
 
 from klausel.core.decisions.decide import Decision
-from klausel.core.records.shared_values import SharedLine
+from klausel.core.records.shared_line import SharedLine
 from klausel.core.terms.request import Action, Request, Resource, Subject
 from klausel.storage.decision_log.queue import DecisionLog, NotRecorded
 

@@ -6,11 +6,12 @@ record, whose own `shared` says which value stands for which member.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Self
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from klausel.core.records.batch_record import each_of_batch
 from klausel.core.records.decision_record import Record
+from klausel.core.records.shared_line import SharedLine
 from klausel.core.records.single_record import each_single, is_table_of_singles
 
 LARGE_BYTES = 1024
@@ -88,21 +89,3 @@ def each_record(line: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         whole = {**head, **own, **{member: values[number] for member, number in shared.items()}}
         del whole["shared"]
         yield whole
-
-
-class SharedLine(bytes):
-    """A line that holds several decisions; `decisions` is how many."""
-
-    decisions: int
-
-    @classmethod
-    def of(cls, data: bytes, decisions: int) -> Self:
-        """The line with its newline."""
-        line = cls(data)
-        line.decisions = decisions
-        return line
-
-
-def count_decisions(lines: Iterable[bytes]) -> int:
-    """How many decisions are in lines."""
-    return sum(line.decisions if isinstance(line, SharedLine) else 1 for line in lines)

@@ -13,7 +13,7 @@ from zlib import crc32
 from klausel.core.policy.policy_set import Grant
 from klausel.core.records.batch_record import Noted
 from klausel.core.records.decision_record import Record, second_text
-from klausel.core.records.shared_values import SharedLine
+from klausel.core.records.shared_line import SharedLine
 
 COLUMNS = (
     "shared",

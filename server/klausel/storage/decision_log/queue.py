@@ -21,7 +21,8 @@ from klausel.core.decisions.decide import Decision
 from klausel.core.policy.policy_set import Grant
 from klausel.core.records.batch_record import Noted, batch_of
 from klausel.core.records.decision_record import Record, describe_grant, record_of, second_text
-from klausel.core.records.shared_values import LARGE_BYTES, SharedLine, SharedValues, count_decisions
+from klausel.core.records.shared_line import SharedLine, count_decisions
+from klausel.core.records.shared_values import LARGE_BYTES, SharedValues
 from klausel.core.records.single_record import Single, rows_of, table_of
 from klausel.core.terms.masking import Masks
 from klausel.core.terms.moment import moment_text
