@@ -49,7 +49,7 @@ from klausel.core.records.review_sheet import (
     read_sheet,
     reason_for,
 )
-from klausel.core.replay.last_used import LastUse
+from klausel.core.replay.unused import LastUse
 from klausel.core.terms.escaping import shown
 from klausel.core.terms.moment import instant_text, moment_text
 from klausel.storage.assignments.people_of_roles import people_holding
