@@ -26,6 +26,7 @@ from storage_people import ROLES, row
 from versions import batch
 from werkzeug.test import Client
 
+from klausel.api.access import SCOPES_OF_ROUTES
 from klausel.app import create_service
 from klausel.core.terms.caller import Caller
 from klausel.core.terms.problem import PolicyError
@@ -243,6 +244,7 @@ def test_an_answer_found_while_nothing_was_trusted_is_not_told_when_it_is_again(
 
 PAUSED = """
 import sys, time
+from klausel.api.access import SCOPES_OF_ROUTES
 from klausel.app import create_service
 from klausel.core.terms.caller import Caller
 from klausel.core.terms.problem import PolicyError
@@ -322,6 +324,14 @@ def test_an_answer_is_as_fresh_as_the_caller_asks_or_503(
         assert answer.status_code == 503
         assert answer.headers["Retry-After"]
     assert ask_at_least(here, "yesterday", door).status_code == 400
+    open_to_all = [path for (method, path), scopes in SCOPES_OF_ROUTES.items() if method == "GET" and not scopes]
+    for path in open_to_all:
+        bare = Client(here.applications[door]).get(path.partition("<")[0])
+        for odd in ("yesterday", unknown):
+            answer = Client(here.applications[door]).get(path.partition("<")[0], headers={"X-Klausel-At-Least": odd})
+            assert answer.status_code == bare.status_code, path
+    assert "/healthz" in open_to_all
+    assert Client(here.applications[door]).get("/v1/policy", headers={"X-Klausel-At-Least": unknown}).status_code == 503
 
 
 def test_an_answer_is_as_fresh_as_asked_while_the_listener_is_down(
