@@ -22,7 +22,7 @@ from klausel.service.decision_service import Service
 from klausel.service.person_findings import findings_about
 from klausel.service.role_giving import MayNotGive, OnBehalf
 from klausel.service.sent_by_provider import sent_by_provider
-from klausel.storage.assignments.people_list import groups_there_are
+from klausel.storage.assignments.people_of_roles import groups_there_are
 
 VIEW = ("subject", "domain", "cursor", "done")
 CHANGES_ON_A_PAGE = 20
