@@ -24,7 +24,7 @@ WORDS_OF_PROTOCOLS = {
     "server/klausel/cli/language_server/server.py": {"workspace", "WorkspaceEdit", "WORKSPACE_DID_CHANGE_WATCHED_FILES"}
 }
 # Who decides in an access review is its reviewer, in the files about sheets of reviews alone; elsewhere that is a role.
-FILES_OF_ACCESS_REVIEWS = {"review_files.py", "review_sheet.py", "review_evidence.py"}
+FILES_OF_ACCESS_REVIEWS = {"review_files.py", "review_sheet.py"}
 
 
 def words_of(policy: PolicySet) -> set[str]:

@@ -7,17 +7,12 @@ import json
 import ssl
 import urllib.error
 import urllib.request
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import pytest
+from certificates import certificate
 from command_line import LONGEST_SECONDS, Klausel, run
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from running_service import QUESTION, running
 from werkzeug.test import Client, EnvironBuilder
 
@@ -103,34 +98,6 @@ def test_files_of_tls_that_cannot_be_read_stop_the_start(klausel: Klausel, tmp_p
 def klausel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Klausel:
     monkeypatch.chdir(tmp_path)
     return run
-
-
-def certificate(folder: Path, name: str, issuer: str | None = None) -> None:
-    """Makes NAME.pem and NAME.key in a folder, signed by another there or, without one, an authority of its own."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    named = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    signer, signed_by = key, named
-    if issuer is not None:
-        loaded = serialization.load_pem_private_key((folder / f"{issuer}.key").read_bytes(), None)
-        assert isinstance(loaded, ec.EllipticCurvePrivateKey)
-        signer, signed_by = loaded, x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)])
-    now = datetime.now(UTC)
-    built = (
-        x509.CertificateBuilder()
-        .subject_name(named)
-        .issuer_name(signed_by)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
-        .sign(signer, hashes.SHA256())
-    )
-    (folder / f"{name}.pem").write_bytes(built.public_bytes(serialization.Encoding.PEM))
-    open_ = serialization.NoEncryption()
-    form = serialization.PrivateFormat.PKCS8
-    (folder / f"{name}.key").write_bytes(key.private_bytes(serialization.Encoding.PEM, form, open_))
 
 
 def test_tls_answers_callers_with_a_certificate_under_a_prefix_and_the_log_names_who_sent_it(tmp_path: Path) -> None:

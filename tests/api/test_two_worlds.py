@@ -27,7 +27,7 @@ from klausel.api.console import playground_page
 from klausel.api.freshness import AT_LEAST
 from klausel.core.terms.caller import SCOPES, Caller
 from klausel.core.terms.cursors import cursor_of
-from klausel.storage.assignments.people_list import subjects_beginning
+from klausel.storage.assignments.people_of_roles import subjects_beginning
 from klausel.storage.callers.keys import KeyStore
 
 ROLES = """

@@ -26,6 +26,7 @@ from storage_people import ROLES, row
 from versions import batch
 from werkzeug.test import Client
 
+from klausel.api.access import SCOPES_OF_ROUTES
 from klausel.app import create_service
 from klausel.core.terms.caller import Caller
 from klausel.core.terms.problem import PolicyError
@@ -41,7 +42,7 @@ from klausel.storage.sql import change_feed
 from klausel.storage.sql.access import Limits
 from klausel.storage.sql.change_feed import ChangeFeed
 from klausel.storage.sql.database import read_url
-from klausel.storage.sql.tables import CHANNEL
+from klausel.storage.sql.tables import CHANNEL, SCHEMA_VERSION
 
 WIDE_SECONDS = 20.0
 LIMITS = Limits(connect_seconds=2.0, read_seconds=2.0, write_seconds=10.0, lock_seconds=5.0)
@@ -164,22 +165,27 @@ def test_plain_sql_is_seen(replica_of: Callable[..., Replica], postgresql_schema
     wait_for(lambda: not here.is_lead(), "a revocation by plain SQL is not seen")
 
 
-def test_tables_made_before_plain_sql_notified_do_so_after_an_upgrade(postgresql_schema_url: str) -> None:
+@pytest.mark.parametrize("version", [6, SCHEMA_VERSION])
+def test_tables_made_before_plain_sql_notified_do_so_after_an_upgrade(postgresql_schema_url: str, version: int) -> None:
     engine = open_database(postgresql_schema_url)
+    query = text("SELECT proname, prosrc FROM pg_proc WHERE pronamespace = CAST(current_schema() AS regnamespace)")
 
-    def source() -> str:
+    def sources() -> list[Any]:
         with engine.connect() as connection:
-            query = text("SELECT prosrc FROM pg_proc WHERE oid = to_regproc('klausel_note_row_change')")
-            return str(connection.execute(query).scalar_one())
+            return sorted(connection.execute(query))
 
+    made = sources()
     with engine.begin() as connection:
-        connection.exec_driver_sql(
-            "CREATE OR REPLACE FUNCTION klausel_note_row_change() RETURNS trigger LANGUAGE plpgsql "
-            "AS $$ BEGIN RETURN NULL; END $$"
-        )
-    assert CHANNEL not in source()
+        connection.execute(text("UPDATE klausel_state SET schema_version = :version"), {"version": version})
+        # Without its notification, and with one for each row.
+        for name, body in (("row", ""), ("entity", f"PERFORM pg_notify('{CHANNEL}', '');")):
+            connection.exec_driver_sql(
+                f"CREATE OR REPLACE FUNCTION klausel_note_{name}_change() RETURNS trigger LANGUAGE plpgsql "
+                f"AS $$ BEGIN {body} RETURN NULL; END $$"
+            )
+    assert sources() != made
     upgrade_database(postgresql_schema_url)
-    assert CHANNEL in source()
+    assert sources() == made
     engine.dispose()
 
 
@@ -238,6 +244,7 @@ def test_an_answer_found_while_nothing_was_trusted_is_not_told_when_it_is_again(
 
 PAUSED = """
 import sys, time
+from klausel.api.access import SCOPES_OF_ROUTES
 from klausel.app import create_service
 from klausel.core.terms.caller import Caller
 from klausel.core.terms.problem import PolicyError
@@ -317,6 +324,14 @@ def test_an_answer_is_as_fresh_as_the_caller_asks_or_503(
         assert answer.status_code == 503
         assert answer.headers["Retry-After"]
     assert ask_at_least(here, "yesterday", door).status_code == 400
+    open_to_all = [path for (method, path), scopes in SCOPES_OF_ROUTES.items() if method == "GET" and not scopes]
+    for path in open_to_all:
+        bare = Client(here.applications[door]).get(path.partition("<")[0])
+        for odd in ("yesterday", unknown):
+            answer = Client(here.applications[door]).get(path.partition("<")[0], headers={"X-Klausel-At-Least": odd})
+            assert answer.status_code == bare.status_code, path
+    assert "/healthz" in open_to_all
+    assert Client(here.applications[door]).get("/v1/policy", headers={"X-Klausel-At-Least": unknown}).status_code == 503
 
 
 def test_an_answer_is_as_fresh_as_asked_while_the_listener_is_down(

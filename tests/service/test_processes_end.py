@@ -138,3 +138,19 @@ class TestProcesses:
         process.terminate()
         process.wait(20)
         assert "so it is killed" not in (tmp_path / "log").read_text()
+
+    def test_a_service_of_which_no_worker_can_start_ends_and_says_so(self, tmp_path: Path) -> None:
+        without_a_scope = "from klausel.api.access import SCOPES_OF_ROUTES; del SCOPES_OF_ROUTES['GET', '/v1/policy']"
+        command = [sys.executable, "-c", f"{without_a_scope}; from klausel.cli.main import main; main()", "serve"]
+        options = ["--policies", str(ROOT / "policies"), "--model", str(ROOT / "model.conf"), "--port", str(free_port())]
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("KLAUSEL_")}
+        ended = subprocess.run(
+            [*command, *options, "--workers", "2"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=90
+        )
+        assert ended.returncode == 1
+        *_, reason = [line for line in ended.stderr.splitlines() if line.startswith("klausel.")]
+        assert "GET /v1/policy has no entry in SCOPES_OF_ROUTES" in reason
+        assert ended.stderr.splitlines()[-1].endswith(
+            "no worker can start, so the service ends; the lines before this one say why"
+        )
+        assert "answers at" not in ended.stdout

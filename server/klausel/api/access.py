@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from flask import Flask
+from flask import Flask, Request
 
 from klausel.api.errors import ApiError
 from klausel.core.terms.caller import Caller
@@ -109,6 +109,14 @@ def scopes_of_route(method: str, address: str) -> tuple[str, ...]:
     except KeyError:
         message = f"{method} {address} has no entry in SCOPES_OF_ROUTES, so nobody knows who may use it"
         raise RouteWithoutScope(f"{message}; give it one in api/access.py") from None
+
+
+def scopes_of_request(request: Request) -> tuple[str, ...]:
+    """The scopes one of which a request needs; none where everybody may ask, and where nothing is."""
+    if request.url_rule is None or request.method == "OPTIONS":  # by which Flask tells nothing but the methods
+        return ()
+    # HEAD is answered as GET is.
+    return SCOPES_OF_ROUTES["GET" if request.method == "HEAD" else request.method, request.url_rule.rule]
 
 
 def cookie_of_sign_in(settings: Settings) -> str:

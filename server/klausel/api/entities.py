@@ -78,7 +78,7 @@ def list_entities(service: Service, parameters: dict[str, str], caller: Caller |
 def _shown(entity: Entity, written: Mapping[EntityKey, WrittenEntity]) -> Json:
     """An entity as answers have it, with the place of one that files of the policies tell."""
     one = written.get(entity.key)
-    where = {} if one is None else {"written_in": f"{one.place.file}:{one.place.line}"}
+    where = {} if one is None else {"written_in": one.place.source}
     return {**entity.as_json(), **where}
 
 

@@ -6,6 +6,7 @@ import re
 
 from flask import Flask, request
 
+from klausel.api.access import scopes_of_request
 from klausel.api.errors import ApiError
 from klausel.service.decision_service import Service
 
@@ -28,10 +29,11 @@ def check_freshness(service: Service, revision: str) -> None:
 
 
 def share_freshness(app: Flask, service: Service) -> None:
-    """Makes every route of an app heed the header; to be called after what lets callers in."""
+    """Makes every route of an app heed the header, but those that everybody may ask; to be called after what lets callers in."""
 
     @app.before_request
     def check_request() -> None:
         revision = request.headers.get(AT_LEAST)
-        if revision is not None and request.url_rule is not None:
+        # Whoever may ask without a proof does not make the service ask its database.
+        if revision is not None and scopes_of_request(request):
             check_freshness(service, revision)

@@ -13,7 +13,7 @@ import orjson
 from flask import Flask, Response, request
 from werkzeug.exceptions import ClientDisconnected, HTTPException
 
-from klausel.api.access import CONSOLE, PROVISIONING, SCOPES_OF_ROUTES, admit, cookie_of_sign_in
+from klausel.api.access import CONSOLE, PROVISIONING, admit, cookie_of_sign_in, scopes_of_request
 from klausel.api.errors import SCIM_TYPE, ApiError, scim_body, unavailable
 from klausel.api.json_body import BodyError, BodyLimits, check_content_type, read_json_object
 from klausel.api.request_metrics import RequestMetrics
@@ -147,10 +147,7 @@ def share(
         fault = fault_in_host(request.environ, settings)
         if fault:
             raise ApiError(403, fault)
-        rule = request.url_rule
-        # HEAD is answered as GET is, and OPTIONS by Flask, which tells nothing but the methods.
-        method = "GET" if request.method == "HEAD" else request.method
-        scopes = SCOPES_OF_ROUTES[method, rule.rule] if rule is not None and method != "OPTIONS" else ()
+        rule, scopes = request.url_rule, scopes_of_request(request)
         if authentication is not None and scopes:
             # A sign-in counts for the pages alone: no other route reads a cookie, which browsers send for any page's forms.
             is_page = rule is not None and rule.rule.startswith(CONSOLE)

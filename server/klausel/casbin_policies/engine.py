@@ -8,10 +8,10 @@ from functools import cached_property
 from typing import Any
 
 import casbin
+from casbin.rbac import RoleManager
 
 from klausel.casbin_policies.condition_text import CASBIN_FUNCTIONS
 from klausel.casbin_policies.model_shape import line_of_matcher, other_matcher, problems_in_model, read_model
-from klausel.casbin_policies.role_manager import EffectiveRolesManager
 from klausel.casbin_policies.rows import FilledGrants, Row, inheritance_rows, meaning_digest
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.policy.roles import RoleModel, depth_of
@@ -21,6 +21,43 @@ from klausel.core.terms.problem import Place, PolicyError, Problem
 from klausel.core.terms.request import Action, Request, Resource, Subject
 from klausel.enforcer.compiled_enforcer import CompiledEnforcer
 from klausel.enforcer.matcher.narrowing import ACCEPTED
+
+
+class EffectiveRolesManager(RoleManager):  # type: ignore[misc]
+    """A pure set test; inheritance is resolved before (see `effective_roles`), so links are only kept to be listed."""
+
+    has_link_is_membership = True
+
+    def __init__(self) -> None:
+        self._links: list[tuple[str, ...]] = []
+
+    def clear(self) -> None:
+        """Forgets the links."""
+        self._links = []
+
+    def add_link(self, name1: str, name2: str, *domain: str) -> None:
+        """Keeps a link of inheritance."""
+        self._links.append((name1, name2, *domain))
+
+    def delete_link(self, name1: str, name2: str, *domain: str) -> None:
+        """Takes a link of inheritance away."""
+        self._links.remove((name1, name2, *domain))
+
+    def has_link(self, name1: Collection[str], name2: str, *domain: str) -> bool:
+        """Whether `name2` is among the names held."""
+        return name2 in name1
+
+    def get_roles(self, name: str, *domain: str) -> list[str]:
+        """The names that a name contains directly."""
+        return [link[1] for link in self._links if link[0] == name]
+
+    def get_users(self, name: str, *domain: str) -> list[str]:
+        """The names that contain a name directly."""
+        return [link[0] for link in self._links if link[1] == name]
+
+    def print_roles(self) -> None:
+        """Does nothing; `klausel compile` lists the links."""
+
 
 _DEPENDS_ON = "klausel_depends_on"
 

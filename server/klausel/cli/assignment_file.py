@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
-from klausel.cli.progress import lines_of
 from klausel.core.policy.assignment import Assignment, Violation
 from klausel.core.terms.escaping import cell_of, read_cell
 from klausel.core.terms.moment import read_instant
@@ -46,13 +45,6 @@ class AssignmentFile:
         self.faults: dict[int, str] = {}
         self._header = HEADER
         self._file = file
-
-    def lines(self) -> int | None:
-        """How many lines there are; None for what can be read only once."""
-        if not self._file.is_file():
-            return None
-        with self._open() as raw:
-            return lines_of(raw)
 
     def __iter__(self) -> Iterator[Assignment]:
         """The rows in their order."""

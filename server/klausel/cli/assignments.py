@@ -18,7 +18,7 @@ from klausel.cli.database_options import assignments_at, database_option
 from klausel.cli.moments import duration_of, instant_of, moment_of
 from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit
 from klausel.cli.output import rows_to_standard_output, say
-from klausel.cli.progress import progress
+from klausel.cli.progress import lines_in, progress
 from klausel.core.decisions.role_giving import fault_in_person
 from klausel.core.policy.assignment import GROUP_PREFIX, Assignment
 from klausel.core.policy.role_hints import hint_on_role
@@ -104,7 +104,7 @@ def import_file(
     """Adds the rows of a CSV file; prints every fault with its line and exits with 1 when there is one."""
     rows = AssignmentFile(file)
     try:
-        with progress(total=rows.lines(), unit=" rows", name=rows.name) as bar:
+        with progress(total=lines_in(file), unit=" rows", name=rows.name) as bar:
 
             def show(rows_read: int) -> None:
                 bar.update(rows_read - bar.n)

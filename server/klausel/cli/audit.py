@@ -26,7 +26,7 @@ from klausel.cli.database_options import database_at, database_option
 from klausel.cli.formats import format_option
 from klausel.cli.moments import moment_of
 from klausel.cli.options import EXIT_PROBLEMS, fail, model_option, open_policies
-from klausel.cli.output import rows_to_standard_output, say, say_json
+from klausel.cli.output import rows_to_standard_output, say, say_json, say_lines
 from klausel.cli.policy_folder import policies_option
 from klausel.cli.progress import progress
 from klausel.core.policy.entity import EntityKind
@@ -49,9 +49,8 @@ from klausel.storage.change_log.entity_reader import (
     LoggedEntity,
     entity_change_as_json,
 )
-from klausel.storage.change_log.guards import missing_guards
 from klausel.storage.change_log.reader import BeforeTheLog, Filters, LoggedChange, LogReader, change_as_json
-from klausel.storage.change_log.verification import Verdict, count_of_log, verdict_as_json, verify_log
+from klausel.storage.change_log.verification import Verdict, count_of_log, missing_guards, verdict_as_json, verify_log
 from klausel.storage.git.objects import GitError
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -203,8 +202,7 @@ def state(moment: int, subject: str | None, domain: str | None, database: str) -
 
 
 def _write_verdict(verdict: Verdict, findings: tuple[Finding, ...], signed: int, found: int) -> None:
-    for finding in findings:
-        say(str(finding), err=True)
+    say_lines(findings, err=True)
     if found > len(findings):
         say(f"and {found - len(findings)} more", err=True)
     outcome = counted(found, "fault") if found else "the log is whole, and the role assignments are what it comes to"
@@ -213,13 +211,14 @@ def _write_verdict(verdict: Verdict, findings: tuple[Finding, ...], signed: int,
     say(f"{', '.join(counted(*one) for one in seen)}: {outcome}{last}")
 
 
-def _write_verdict_as_json(verdict: Verdict, findings: tuple[Finding, ...], signed: int, found: int) -> None:
-    say_json(verdict_as_json(verdict, findings, signed), indent=2)
-
-
 @audit.command()
 @checkpoint_options
-@format_option({"text": _write_verdict, "json": _write_verdict_as_json})
+@format_option(
+    {
+        "text": _write_verdict,
+        "json": lambda verdict, findings, signed, _: say_json(verdict_as_json(verdict, findings, signed), indent=2),
+    }
+)
 @database_option
 def verify(
     checkpoints: Path | None,
@@ -289,7 +288,6 @@ def checkpoint(file: Path, key_file: Path, database: str) -> None:
         signed = {one.number: one.hash for one in earlier}
         verdict = _verified(engine, signed, max(signed, default=1))
         if verdict.last is None or verdict.findings:
-            for finding in verdict.findings:
-                say(str(finding), err=True)
+            say_lines(verdict.findings, err=True)
             fail("the log is not whole, so nothing was signed")
         sign(file, verdict.last.number, verdict.last.hash, private)

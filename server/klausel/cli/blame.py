@@ -14,7 +14,7 @@ import click
 from klausel.cli.completion import complete_action, complete_type
 from klausel.cli.formats import format_option
 from klausel.cli.options import at_option, exits_on_problems, open_history, say_commit_at, with_note_on
-from klausel.cli.output import say, say_json
+from klausel.cli.output import say, say_json, say_lines
 from klausel.cli.policy_folder import policies_option
 from klausel.core.analysis.other_model import note_on
 from klausel.core.difference.provenance import Cause, Permission, permissions
@@ -62,8 +62,7 @@ class _Blamed:
 def _write_table(blamed: _Blamed) -> None:
     if blamed.other_model is not None:
         say(note_on(blamed.other_model))
-    for line in _lines(blamed.found, blamed.commits):
-        say(line)
+    say_lines(_lines(blamed.found, blamed.commits))
     if blamed.without:
         say(f"no grant: {', '.join(blamed.without)}")
 

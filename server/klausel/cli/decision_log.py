@@ -15,9 +15,9 @@ from klausel.cli.database_options import database_option
 from klausel.cli.formats import format_option
 from klausel.cli.log_reading import blocks_to_read, in_period
 from klausel.cli.options import EXIT_PROBLEMS, fail
-from klausel.cli.output import say, say_json
+from klausel.cli.output import say, say_json, say_lines
 from klausel.core.records.decision_chain import ChainFault, ChainOfFile, join_files
-from klausel.core.records.wanted_records import WantedRecords, member_of
+from klausel.core.records.wanted_records import WantedRecords, member_of, question_of
 from klausel.core.terms.counted import plural
 from klausel.storage.decision_log.files import Block, good_values_of
 
@@ -56,8 +56,7 @@ class _Verdict:
 
 
 def _write_verdict(verdict: _Verdict, signed: int) -> None:
-    for fault in verdict.faults:
-        say(str(fault), err=True)
+    say_lines(verdict.faults, err=True)
     if verdict.number > len(verdict.faults):
         say(f"and {verdict.number - len(verdict.faults)} more", err=True)
     for file in verdict.files:
@@ -178,22 +177,16 @@ def checkpoint(file: Path, files: tuple[str, ...], key_file: Path, begins_later:
     verdict = _verified(files, {one.hash: one.number for one in earlier}, not begins_later)
     last = verdict.last.last if verdict.last is not None else None
     if verdict.number or last is None:
-        for fault in verdict.faults:
-            say(str(fault), err=True)
+        say_lines(verdict.faults, err=True)
         fail("the log is not whole, so nothing was signed")
     sign(file, last.last, last.hash, private)
 
 
 def _write_found(place: str, record: Mapping[str, object]) -> None:
-    subject, action, resource, grant = (member_of(record, name) for name in ("subject", "action", "resource", "grant"))
+    grant = member_of(record, "grant")
     word = "ALLOW" if record["decision"] is True else "DENY"
-    question = "no question"
-    if subject:
-        where = f" in {record['domain']}" if record.get("domain") else ""
-        thing = f"{resource.get('type')}:{resource.get('id')}"
-        question = f"{subject.get('type')}:{subject.get('id')} {action.get('name')} {thing}{where}"
     why = f"{grant.get('source')}: {grant.get('text')}" if grant else str(record.get("failure") or "no grant allows it")
-    say(f"{place}  {record.get('time')}  {word}  {question}  {why}  request {record.get('request_id')}")
+    say(f"{place}  {record.get('time')}  {word}  {question_of(record)}  {why}  request {record.get('request_id')}")
 
 
 def _write_found_as_json(place: str, record: Mapping[str, object]) -> None:

@@ -127,14 +127,6 @@ def can(**options: object) -> None:
     raise SystemExit(0 if explanation.decision.allowed else EXIT_DENIED)
 
 
-def _write_text(explanation: Explanation) -> None:
-    say_lines(explanation_lines(explanation))
-
-
-def _write_json(explanation: Explanation) -> None:
-    say_json(explanation_as_json(explanation), indent=2)
-
-
 @click.command(cls=Question)
 @_question
 @click.option(
@@ -143,7 +135,12 @@ def _write_json(explanation: Explanation) -> None:
     help="In place of a question: a line of a decision log (FILE:LINE:NUMBER where it holds several decisions), or "
     "the record itself as JSON. It is explained by the policies and the role assignments of then.",
 )
-@format_option({"text": _write_text, "json": _write_json})
+@format_option(
+    {
+        "text": lambda explanation: say_lines(explanation_lines(explanation)),
+        "json": lambda explanation: say_json(explanation_as_json(explanation), indent=2),
+    }
+)
 def explain(write: Callable[[Explanation], None], record: str | None, **options: object) -> None:
     """Say why SUBJECT may or may not do ACTION to a resource: role, inheritance, grant, condition, nearest grants.
 
@@ -195,8 +192,7 @@ def _ask(
         say_as_of(loaded, at, moment)
     request = request_of(loaded.compiled.policy, subject, action, resource, domain, values)
     policy, time = loaded.compiled.policy, time_of_question(now, moment)
-    for slip in _slips(policy, request):
-        say(f"klausel: {slip}", err=True)
+    say_lines((f"klausel: {slip}" for slip in _slips(policy, request)), err=True)
     with _known(held if assumed is not None else None, database, moment) as (rows_of, stored):
 
         def effective_roles_of(key: str) -> EffectiveRoles:

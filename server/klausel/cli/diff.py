@@ -46,29 +46,18 @@ class _Side:
         return self.compiled.policy
 
 
-def _write_text(report: DifferenceReport) -> None:
-    say_painted(as_text(report, painted))
-
-
-def _write_markdown(report: DifferenceReport) -> None:
-    say_lines(as_markdown(report).splitlines())
-
-
-def _write_json(report: DifferenceReport) -> None:
-    say_json(as_json(report), indent=2)
-
-
-def _write_html(report: DifferenceReport) -> None:
-    say_lines(as_html(report, as_svg(role_picture(report.difference.after))).splitlines())
-
-
 @click.command()
 @click.argument("before", metavar="[REV_A]", required=False)
 @click.argument("after", metavar="[REV_B]", required=False)
 @policies_option_alone
 @model_option
 @format_option(
-    {"text": _write_text, "markdown": _write_markdown, "json": _write_json, "html": _write_html},
+    {
+        "text": lambda report: say_painted(as_text(report, painted)),
+        "markdown": lambda report: say_lines(as_markdown(report).splitlines()),
+        "json": lambda report: say_json(as_json(report), indent=2),
+        "html": lambda report: say_lines(as_html(report, as_svg(role_picture(report.difference.after))).splitlines()),
+    },
     help="markdown: for a comment on a pull request; html: a page of its own.",
 )
 @click.option(
@@ -144,7 +133,7 @@ def _side(opened: ExitStack, named: str | None, policies: Path, model: Path | No
             compiled = load_or_exit(policies, model, at=commit.id).compiled
     except GitError as error:
         fail(str(error))
-    return _Side(_called(named, commit), compiled, LineHistory(repository, commit))
+    return _Side(commit.named(named), compiled, LineHistory(repository, commit))
 
 
 def _commit_named(opened: ExitStack, named: str, policies: Path) -> tuple[GitRepository, GitCommit]:
@@ -170,11 +159,6 @@ def _folder_meant(named: str) -> str:
     folders = [one.name for one in above.iterdir() if one.is_dir()] if above.is_dir() else []
     near = nearest_name(Path(named).name, folders)
     return f"did you mean the folder {(above / near).as_posix()}?" if near else ""
-
-
-def _called(named: str, commit: GitCommit) -> str:
-    short = commit.id[:10]
-    return short if commit.id.startswith(named) else f"{named} ({short})"
 
 
 def _origins(difference: PolicyDifference, sides: list[_Side]) -> Iterator[tuple[Cause, Origin]]:

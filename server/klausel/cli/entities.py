@@ -25,7 +25,7 @@ from klausel.cli.entity_file import (
 from klausel.cli.moments import moment_in_log, moment_of
 from klausel.cli.options import fail
 from klausel.cli.output import say
-from klausel.cli.progress import lines_of, progress
+from klausel.cli.progress import lines_in, progress
 from klausel.core.policy.entity import KINDS, Entity, EntityKey, EntityKind
 from klausel.core.terms.escaping import shown
 from klausel.core.terms.identifiers import split_subject_key
@@ -81,7 +81,7 @@ def import_(file: Path, format_: str | None, change: Change) -> None:
     name = "standard input" if str(file) == "-" else str(file)
     lines: list[int] = []
     with _opened(change.database, creates=True) as store, click.open_file(str(file), encoding="utf-8-sig") as text:
-        told = progress(text, total=_lines_in(file), unit=" lines")
+        told = progress(text, total=lines_in(file), unit=" lines")
         try:
             entities_read = read_entities(told, format_of(file, format_), policy, lines)
             written = store.write(policy, entities_read, origin=change.origin)
@@ -246,14 +246,6 @@ def _at(store: EntityStore, moment: int | None) -> Iterator[Callable[[], Iterato
     place = moment_in_log(store.engine, moment)[1]
     say(f"as of {moment_text(moment)}, after record {place.number}", err=True)
     yield lambda: EntityLogReader(store.engine).stored_at(place)
-
-
-def _lines_in(file: Path) -> int | None:
-    """How many lines there are; None for what can be read only once."""
-    if not file.is_file():
-        return None
-    with file.open("rb") as raw:
-        return lines_of(raw)
 
 
 def _kind(text: str) -> EntityKind:

@@ -9,7 +9,7 @@ import click
 from klausel.casbin_policies.stock_export import MOST_QUESTIONS, NotExpressible, stock_pair
 from klausel.cli.assignment_file import AssignmentFile, BrokenFile
 from klausel.cli.options import EXIT_PROBLEMS, at_option, fail, load_or_exit, model_option
-from klausel.cli.output import say
+from klausel.cli.output import say, say_lines
 from klausel.cli.policy_folder import policies_option
 from klausel.storage.file_rules import DEFAULT_MODEL
 
@@ -80,12 +80,10 @@ def casbin(
     try:
         pair = stock_pair(policy, assignments, DEFAULT_MODEL.read_text(encoding="utf-8"), leave_out, questions)
     except NotExpressible as error:
-        for one in error.faults:
-            say(str(one), err=True)
+        say_lines(error.faults, err=True)
         say("nothing was written; --leave-out writes the rest, where single grants are at fault", err=True)
         raise SystemExit(EXIT_PROBLEMS) from None
-    for one in pair.left_out:
-        say(f"left out: {one}", err=True)
+    say_lines((f"left out: {one}" for one in pair.left_out), err=True)
     try:
         target.mkdir(parents=True, exist_ok=True)
         for name, text in (("model.conf", pair.model), ("policy.csv", pair.policy)):

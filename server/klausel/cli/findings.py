@@ -7,7 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import click
 
@@ -54,10 +54,6 @@ def _write_csv(found: Iterator[Finding], facts: Facts, policy: PolicySet) -> Non
     say(csv_line(Finding._fields))
     for finding in found:
         say(csv_line(cell or "" for cell in finding))
-
-
-def _write_json(found: Iterator[Finding], facts: Facts, policy: PolicySet) -> None:
-    say_json_list(facts, "findings", (finding._asdict() for finding in found))
 
 
 def _write_html(found: Iterator[Finding], facts: Facts, policy: PolicySet) -> None:
@@ -125,7 +121,14 @@ def _write_html(found: Iterator[Finding], facts: Facts, policy: PolicySet) -> No
     metavar="KIND",
     help="Only findings of this kind; repeatable.",
 )
-@format_option({"text": _write_text, "csv": _write_csv, "json": _write_json, "html": _write_html})
+@format_option(
+    {
+        "text": _write_text,
+        "csv": _write_csv,
+        "json": lambda found, facts, _: say_json_list(facts, "findings", (finding._asdict() for finding in found)),
+        "html": _write_html,
+    }
+)
 @click.option(
     "--fail-on",
     type=click.Choice([*KINDS, "any"]),
@@ -195,8 +198,7 @@ def findings(
             since = moment_text(int(now - unused_for) * 1_000_000)
             blocks = blocks_to_read(decisions, from_database, database)
             found, warnings = _uses(blocks, since, processes_for(decisions, from_database, processes))
-            for warning in warnings:
-                say(f"warning: {warning}", err=True)
+            say_lines((f"warning: {warning}" for warning in warnings), err=True)
             facts |= {"decisions_since": since, "warnings": warnings}
             use = (found, duration_text(unused_for))
         search = FindingsSearch(policy.roles, now, within, where, HeldPermissions(policy), use)
@@ -217,20 +219,11 @@ class _Part(NamedTuple):
     faults: Faults
 
 
-class _Worker:
-    """What a process holds."""
-
-    since: ClassVar[str]
-
-    @classmethod
-    def start(cls, since: str) -> None:
-        cls.since = since
-
-    @classmethod
-    def work(cls, block: Block) -> _Part:
+def _looking(since: str) -> Callable[[Block], _Part]:
+    def look(block: Block) -> _Part:
         uses: set[Use] = set()
         first, dropped, faults = "", 0, Faults()
-        for line, time, found in uses_in(block, cls.since):
+        for line, time, found in uses_in(block, since):
             if isinstance(found, NotCounted):
                 dropped += found.dropped
             elif isinstance(found, BadRecord):
@@ -238,15 +231,17 @@ class _Worker:
             else:
                 uses.add(found)
                 first = first or time
-        has_earlier = begins_before(block, cls.since)
-        return _Part(list(uses), first, has_earlier, dropped, block.data.count(b'"sample_rate":'), faults)
+        sampled = block.data.count(b'"sample_rate":')
+        return _Part(list(uses), first, begins_before(block, since), dropped, sampled, faults)
+
+    return look
 
 
 def _uses(blocks: Iterator[Block], since: str, processes: int) -> tuple[PermissionUse, list[str]]:
     """Who was allowed what since a time, and why some of that may be missing."""
     use = PermissionUse()
     first, has_earlier, dropped, sampled, faults = "", False, 0, 0, Faults()
-    for part in work_on(blocks, _Worker.work, _Worker.start, (since,), processes):
+    for part in work_on(blocks, _looking, (since,), processes):
         use.add(part.uses)
         faults.join(part.faults)
         first = min(first or part.first, part.first or first)

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from klausel.cli.options import EXIT_PROBLEMS, refuse_what_is_no_folder, write_or_exit
-from klausel.cli.output import say
+from klausel.cli.output import say, say_lines
 from klausel.cli.policy_folder import policies_option_alone
 from klausel.core.formatting.files import can_be_formatted, format_file
 from klausel.core.loading.load import SourceFile
@@ -90,8 +90,7 @@ def _chosen(paths: tuple[Path, ...], policies: Path) -> Iterator[tuple[Path, Sou
 
 def _name_faulty(file: SourceFile, error: PolicyError | FormatLossError) -> None:
     if isinstance(error, PolicyError):
-        for problem in error.problems:
-            say(str(problem), err=True)
+        say_lines(error.problems, err=True)
     else:
         say(f"{file.shown_as}: {error}, so the file is left as it is", err=True)
 

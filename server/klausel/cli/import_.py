@@ -14,7 +14,7 @@ from klausel.casbin_policies.stock_set import NotCarriedOver, read_stock_set
 from klausel.cli.assignment_file import HEADER
 from klausel.cli.command_group import CommandGroup
 from klausel.cli.options import EXIT_PROBLEMS, fail
-from klausel.cli.output import say
+from klausel.cli.output import say, say_lines
 from klausel.core.policy.assignment import Assignment
 from klausel.core.terms.escaping import cell_of
 from klausel.storage.file_rules import DEFAULT_MODEL
@@ -67,8 +67,7 @@ def casbin(model: Path, policy: Path, folder: Path) -> None:
         stock = read_stock_set(model_text, policy_text, str(model), str(policy))
         converted = convert(stock, DEFAULT_MODEL.read_text(encoding="utf-8"))
     except NotCarriedOver as error:
-        for fault in error.faults:
-            say(str(fault), err=True)
+        say_lines(error.faults, err=True)
         say("nothing was written", err=True)
         raise SystemExit(EXIT_PROBLEMS) from None
     _write(folder, converted)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, ClassVar, Generic, NamedTuple, Protocol, Self, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
 
 import click
 
@@ -90,9 +90,7 @@ class LoggedDecisions:
         blocks = blocks_to_read(self.files, self.from_database, self.database)
         number = processes_for(self.files, self.from_database, self.processes)
         faults = Faults()
-        for part, faults_there in work_on(
-            blocks, _Worker.work, _Worker.start, (source, begin, self.since, self.until), number
-        ):
+        for part, faults_there in work_on(blocks, _counting, (source, begin, self.since, self.until), number):
             total.add(part)
             faults.join(faults_there)
         faults.show()
@@ -107,19 +105,16 @@ class Counted(NamedTuple, Generic[Told]):
     faults: int
 
 
-class _Worker:
-    """What a process holds."""
+def _counting(
+    source: _Source, begin: Callable[..., Counting[Told]], since: str | None, until: str | None
+) -> Callable[[Block], tuple[Told, Faults]]:
+    counting = begin(source.load(), since, until)
 
-    counting: ClassVar[Counting[Any]]
+    def count(block: Block) -> tuple[Told, Faults]:
+        faults = sort_records(block, counting.count, counting.drop)
+        return counting.take(), faults
 
-    @classmethod
-    def start(cls, source: _Source, begin: Callable[..., Counting[Any]], since: str | None, until: str | None) -> None:
-        cls.counting = begin(source.load(), since, until)
-
-    @classmethod
-    def work(cls, block: Block) -> tuple[Any, Faults]:
-        faults = sort_records(block, cls.counting.count, cls.counting.drop)
-        return cls.counting.take(), faults
+    return count
 
 
 class _Time(TextType):

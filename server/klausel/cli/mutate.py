@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import click
@@ -25,13 +24,13 @@ from klausel.cli.options import (
     say_other_model,
     with_other_model,
 )
-from klausel.cli.output import say, say_json
+from klausel.cli.output import say, say_json, say_lines
 from klausel.cli.policy_folder import policies_option
+from klausel.cli.processes import work_on
 from klausel.cli.progress import progress
 from klausel.cli.test import run_tests
 from klausel.core.conditions.outcomes import TOO_MANY_CASES_HINT
 from klausel.core.policy.policy_set import PolicySet
-from klausel.core.terms.problem import Place
 from klausel.core.testing.mutants import Mutant, mutants
 from klausel.core.testing.mutation import Judge, Verdict, missing_test, mutants_as_json, score
 from klausel.service.pipeline import LoadedPolicy, load_files
@@ -40,24 +39,24 @@ from klausel.storage.policy_files.folder import PolicyFiles
 
 FEWEST_FOR_PROCESSES = 1000
 """Below so many mutants, starting processes takes longer than one needs for all."""
-_CHUNK = 50
+_AT_ONCE = 50
 
 
 def _write_text(loaded: LoadedPolicy, everything: Sequence[Mutant], verdicts: Sequence[Verdict]) -> None:
     say_other_model(loaded)
-    for line in _lines(everything, verdicts):
-        say(line)
-
-
-def _write_json(loaded: LoadedPolicy, everything: Sequence[Mutant], verdicts: Sequence[Verdict]) -> None:
-    say_json(with_other_model(loaded, mutants_as_json(everything, verdicts)), indent=2)
+    say_lines(_lines(everything, verdicts))
 
 
 @click.command()
 @at_option
 @policies_option
 @model_option
-@format_option({"text": _write_text, "json": _write_json})
+@format_option(
+    {
+        "text": _write_text,
+        "json": lambda loaded, *found: say_json(with_other_model(loaded, mutants_as_json(*found)), indent=2),
+    }
+)
 @click.option(
     "--processes",
     type=click.IntRange(1),
@@ -108,10 +107,10 @@ def _verdicts(loaded: LoadedPolicy, everything: Sequence[Mutant], files: PolicyF
         yield from map(judge.verdict, everything)
         return
     # Policy sets do not travel between processes; each worker loads the same files and makes the same mutants.
-    context = multiprocessing.get_context("spawn")
     arguments = (replace(files, find_commit=_no_commit), accepted_models())
-    with ProcessPoolExecutor(processes, context, initializer=_Worker.start, initargs=arguments) as pool:
-        yield from pool.map(_Worker.verdict, range(len(everything)), chunksize=_CHUNK)
+    positions = range(len(everything))
+    blocks = [positions[start : start + _AT_ONCE] for start in positions[::_AT_ONCE]]
+    yield from chain.from_iterable(work_on(blocks, _judging, arguments, processes))
 
 
 def _no_commit() -> None:
@@ -129,40 +128,26 @@ def judge_of(loaded: LoadedPolicy, files: PolicyFiles) -> Judge:
     return Judge(loaded.compiled.policy, loaded.tests, compile_)
 
 
-class _Worker:
-    """What a worker process holds."""
-
-    judge: Judge
-    mutants: Sequence[Mutant]
-
-    @classmethod
-    def start(cls, files: PolicyFiles, accepted: tuple[str, ...]) -> None:
-        loaded = load_files(files, with_tests=True, accepted_models=accepted)
-        cls.judge = judge_of(loaded, files)
-        cls.mutants = list(mutants(loaded.compiled.policy))
-
-    @classmethod
-    def verdict(cls, position: int) -> Verdict:
-        return cls.judge.verdict(cls.mutants[position])
+def _judging(files: PolicyFiles, accepted: tuple[str, ...]) -> Callable[[Iterable[int]], list[Verdict]]:
+    """What gives the verdicts on mutants by their positions."""
+    loaded = load_files(files, with_tests=True, accepted_models=accepted)
+    judge, everything = judge_of(loaded, files), list(mutants(loaded.compiled.policy))
+    return lambda positions: [judge.verdict(everything[position]) for position in positions]
 
 
 def _lines(everything: Sequence[Mutant], verdicts: Sequence[Verdict]) -> Iterator[str]:
     for mutant, verdict in zip(everything, verdicts, strict=True):
         if verdict.fate == "equivalent":
-            yield f"equivalent  {_line(mutant.place)}: {mutant.what}"
+            yield f"equivalent  {mutant.place.source}: {mutant.what}"
             yield f"            changes no decision, in none of {verdict.combinations} combinations"
     for mutant, verdict in zip(everything, verdicts, strict=True):
         missing = missing_test(verdict)
         if missing is not None:
-            yield f"SURVIVED    {_line(mutant.place)}: {mutant.what}"
+            yield f"SURVIVED    {mutant.place.source}: {mutant.what}"
             yield f"            add a test: {missing}"
         elif verdict.undecided is not None:
-            yield f"SURVIVED    {_line(mutant.place)}: {mutant.what}"
+            yield f"SURVIVED    {mutant.place.source}: {mutant.what}"
             yield f"            whether it changes anything cannot be told: {verdict.undecided}; {TOO_MANY_CASES_HINT}"
-
-
-def _line(place: Place) -> str:
-    return f"{place.file}:{place.line}"
 
 
 def _summary(verdicts: Sequence[Verdict]) -> str:

@@ -28,7 +28,7 @@ from klausel.storage.policy_files.folder import (
     tree_path_of,
 )
 from klausel.storage.policy_files.git_source import git_address
-from klausel.storage.policy_files.replace_file import replace_file
+from klausel.storage.policy_files.saving import replace_file
 
 EXIT_PROBLEMS = 1
 EXIT_DENIED = 3

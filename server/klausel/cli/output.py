@@ -23,10 +23,10 @@ def say(line: str = "", err: bool = False) -> None:
     click.echo(shown(line), err=err)
 
 
-def say_lines(lines: Iterable[str]) -> None:
+def say_lines(lines: Iterable[object], err: bool = False) -> None:
     """Prints lines, each as `say` does."""
     for line in lines:
-        say(line)
+        say(str(line), err)
 
 
 def say_painted(lines: Iterable[str], err: bool = False) -> None:

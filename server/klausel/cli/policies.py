@@ -265,25 +265,19 @@ def _casbin_line(row: Row) -> str:
     return ", ".join((row.kind, *row.fields))
 
 
-def _write_rows(rows: Sequence[Row]) -> None:
-    for row in rows:
-        say(f"{row.place}: {', '.join((row.kind, *row.fields))}")
-
-
-def _write_rows_as_csv(rows: Sequence[Row]) -> None:
-    for line in [_casbin_line(row) for row in rows]:
-        say(line)
-
-
-def _write_rows_as_json(rows: Sequence[Row]) -> None:
-    say_json({"rows": [{"type": row.kind, "fields": row.fields, "source": str(row.place)} for row in rows]}, indent=2)
+def _rows_as_json(rows: Sequence[Row]) -> dict[str, object]:
+    return {"rows": [{"type": row.kind, "fields": row.fields, "source": str(row.place)} for row in rows]}
 
 
 @click.command("compile")
 @policies_option
 @model_option
 @format_option(
-    {"text": _write_rows, "csv": _write_rows_as_csv, "json": _write_rows_as_json},
+    {
+        "text": lambda rows: say_lines(f"{row.place}: {', '.join((row.kind, *row.fields))}" for row in rows),
+        "csv": lambda rows: say_lines([_casbin_line(row) for row in rows]),
+        "json": lambda rows: say_json(_rows_as_json(rows), indent=2),
+    },
     help="csv: the rows alone, as the file adapter of Casbin reads them.",
 )
 @at_option

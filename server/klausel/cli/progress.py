@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, BinaryIO
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -26,6 +28,10 @@ def progress(
     return tqdm(items, total=total, unit=unit, unit_scale=is_short, disable=is_off, leave=False, desc=name)
 
 
-def lines_of(raw: BinaryIO) -> int:
-    """How many lines a file has from here on, without holding it; the total of a bar over them."""
-    return sum(chunk.count(b"\n") for chunk in iter(lambda: raw.read(1 << 20), b""))
+def lines_in(file: Path) -> int | None:
+    """How many lines a file has, the total of a bar over them; None for what can be read only once, or not at all."""
+    with suppress(OSError):
+        if file.is_file():
+            with file.open("rb") as raw:
+                return sum(chunk.count(b"\n") for chunk in iter(lambda: raw.read(1 << 20), b""))
+    return None

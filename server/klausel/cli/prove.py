@@ -17,7 +17,7 @@ from klausel.cli.options import (
     steps_option,
     with_other_model,
 )
-from klausel.cli.output import say, say_json
+from klausel.cli.output import say, say_json, say_lines
 from klausel.cli.policy_folder import policies_option
 from klausel.core.analysis.proof import Verdict, prove_all, verdict_as_json
 from klausel.core.conditions.outcomes import TOO_MANY_CASES_HINT
@@ -27,9 +27,7 @@ from klausel.service.pipeline import LoadedPolicy
 
 def _write_text(loaded: LoadedPolicy, verdicts: Sequence[Verdict]) -> None:
     say_other_model(loaded)
-    for verdict in verdicts:
-        for line in _lines(verdict):
-            say(line)
+    say_lines(line for verdict in verdicts for line in _lines(verdict))
     broken = sum(not verdict.holds for verdict in verdicts)
     say(f"{len(verdicts) - broken} of {len(verdicts)} invariants hold", err=True)
 

@@ -75,21 +75,10 @@ def _found(refused: RefusedCommits, asked: Sequence[tuple[GitCommit, str]]) -> G
 def _found_by(processes: int, start: tuple[object, ...], asked: Sequence[Asked]) -> Generator[list[str]]:
     waiting = iter(asked)
     blocks: Iterator[list[Asked]] = iter(lambda: list(islice(waiting, AT_ONCE)), [])
-    yield from chain.from_iterable(work_on(blocks, _Worker.work, _Worker.start, start, processes))
+    yield from chain.from_iterable(work_on(blocks, _looking, start, processes))
 
 
-class _Worker:
-    """What a process holds."""
-
-    repository: GitRepository
-    refused: RefusedCommits
-
-    @classmethod
-    def start(cls, policies: Path, at: str | None, accepted: tuple[str, ...]) -> None:
-        cls.repository, _, _ = open_history(policies, at)
-        cls.refused = RefusedCommits(cls.repository, accepted)
-
-    @classmethod
-    def work(cls, asked: list[Asked]) -> list[list[str]]:
-        commits = ((cls.repository.commit(id_), folder) for id_, folder in asked)
-        return [[str(one) for one in cls.refused.problems(commit, folder)] for commit, folder in commits]
+def _looking(policies: Path, at: str | None, accepted: tuple[str, ...]) -> Callable[[list[Asked]], list[list[str]]]:
+    repository, _, _ = open_history(policies, at)
+    refused = RefusedCommits(repository, accepted)
+    return lambda asked: list(_found(refused, [(repository.commit(id_), folder) for id_, folder in asked]))

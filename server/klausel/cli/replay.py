@@ -14,10 +14,10 @@ from klausel.cli.log_reading import (
     reads_logs,
 )
 from klausel.cli.options import EXIT_PROBLEMS, say_other_model, with_other_model
-from klausel.cli.output import say, say_json
+from klausel.cli.output import say_json, say_lines
 from klausel.core.records.recorded import Recorded
 from klausel.core.records.wanted_records import is_in_period
-from klausel.core.replay.flips import Cause, FlipCounter, FlipTally, cause_in_words, tally_as_json
+from klausel.core.replay.flips import FlipCounter, FlipTally, cause_in_words, tally_as_json
 from klausel.core.replay.replay import Replay
 from klausel.service.pipeline import LoadedPolicy
 
@@ -29,8 +29,7 @@ _Found = Counted[FlipTally]
 
 def _write_text(found: _Found) -> None:
     say_other_model(found.loaded)
-    for line in _lines(found.told, found.loaded):
-        say(line)
+    say_lines(_lines(found.told, found.loaded))
 
 
 def _write_json(found: _Found) -> None:
@@ -83,7 +82,8 @@ def _fails(tally: FlipTally, fail_on: str | None) -> bool:
 def _lines(tally: FlipTally, loaded: LoadedPolicy) -> Iterator[str]:
     for cause, flips in tally.in_order():
         estimate = f" (about {flips.estimated:,.0f} without sampling)" if round(flips.estimated) > flips.count else ""
-        yield f"{_WORDS[cause.direction]}  {flips.count:,}{estimate}  {_words(cause, tally, loaded)}"
+        words = cause_in_words(cause, tally.grants, loaded.compiled.policy.grants)
+        yield f"{_WORDS[cause.direction]}  {flips.count:,}{estimate}  {words}"
         for example in flips.examples:
             yield f"    {example.place}: {example.time} {example.question}"
     for why, count in tally.not_known.most_common():
@@ -95,7 +95,3 @@ def _lines(tally: FlipTally, loaded: LoadedPolicy) -> Iterator[str]:
     )
     if tally.dropped:
         yield f"the log says that {tally.dropped:,} more decisions were not recorded"
-
-
-def _words(cause: Cause, tally: FlipTally, loaded: LoadedPolicy) -> str:
-    return cause_in_words(cause, tally.grants, loaded.compiled.policy.grants)

@@ -13,7 +13,7 @@ from klausel.cli.database_options import assignments_at, database_option
 from klausel.cli.formats import format_option
 from klausel.cli.moments import moment_of, people_at_option
 from klausel.cli.options import at_option, fail, load_or_exit, model_option
-from klausel.cli.output import say
+from klausel.cli.output import say, say_lines
 from klausel.cli.people_concerned import holders_concerned, people_option
 from klausel.cli.policy_folder import policies_option
 from klausel.cli.review_sheet import apply, sheet, verify
@@ -245,5 +245,4 @@ def _write(sheet: Sheet, write: Writer, facts_file: Path | None, *shown: LoadedP
             facts_file.write_text(json.dumps(told, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
         except OSError as error:
             fail(f"{facts_file} cannot be written: {error.strerror}; name another file with --facts")
-    for line in write(sheet):
-        say(line)
+    say_lines(write(sheet))

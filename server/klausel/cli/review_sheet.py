@@ -32,7 +32,6 @@ from klausel.core.policy.role_hints import hint_on_role
 from klausel.core.policy.roles import RoleModel
 from klausel.core.records.change_record import TEXT_CHARACTERS, Origin
 from klausel.core.records.recorded import Recorded
-from klausel.core.records.review_evidence import digest_of, evidence_of, facts_in, parts_of_evidence, reason_for
 from klausel.core.records.review_sheet import (
     COLUMNS,
     Decided,
@@ -40,9 +39,14 @@ from klausel.core.records.review_sheet import (
     FilledRow,
     ReviewedRow,
     cells_of,
+    digest_of,
+    evidence_of,
+    facts_in,
     judge,
     missing_numbers,
+    parts_of_evidence,
     read_sheet,
+    reason_for,
 )
 from klausel.core.replay.last_used import LastUse
 from klausel.core.terms.escaping import shown

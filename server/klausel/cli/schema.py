@@ -90,7 +90,6 @@ def _names_or_exit(folder: Path, layer: int, known: list[SourceFile]) -> Declare
     names, problems = declared_names(known)
     problems += [problem for problem in found if problem.id == "unreadable-file"]
     if problems:
-        for problem in sorted(problems):
-            say(str(problem), err=True)
+        say_lines(sorted(problems), err=True)
         fail("nobody knows which names these files declare, so the schemas are left as they are; fix them first")
     return names

@@ -23,7 +23,7 @@ from klausel.cli.assignments import import_file
 from klausel.cli.change_options import origin_here
 from klausel.cli.database_options import assignments_at, explains_storage_errors
 from klausel.cli.options import fail, load_or_exit
-from klausel.cli.output import say
+from klausel.cli.output import say, say_lines
 from klausel.cli.service_options import service_options, settings_given
 from klausel.cli.settings_checks import checked
 from klausel.cli.worker_server import WorkerServer
@@ -95,8 +95,7 @@ def serve(policies: Path, model: Path | None, **options: object) -> None:
     settings = checked(settings_given(policies, found_model, options))
     loaded = load_or_exit(policies, found_model, with_tests=True)
     _check_expectations(loaded, settings.max_analysis_steps)
-    for warning in loaded.warnings:
-        say(str(warning), err=True)
+    say_lines(loaded.warnings, err=True)
     if loaded.compiled.other_model is not None:
         say(note_on(loaded.compiled.other_model), err=True)
     _check_port(settings)
@@ -146,8 +145,7 @@ def _path(text: str | None) -> Path | None:
 
 def _check_expectations(loaded: LoadedPolicy, most_steps: int) -> None:
     unmet = list(unmet_expectations(loaded.compiled.policy, loaded.compiled, loaded.tests, most_steps))
-    for problem in unmet:
-        say(str(problem), err=True)
+    say_lines(unmet, err=True)
     if unmet:
         fail("the policies do not do what their tests and invariants expect; fix one or the other first")
 
@@ -242,6 +240,5 @@ def _load_application(target: str) -> Any:
     except StorageError as error:
         fail(f"a worker cannot start: {error}")
     except PolicyError as error:
-        for problem in error.problems:
-            say(str(problem), err=True)
+        say_lines(error.problems, err=True)
         fail("a worker cannot start: the policies have problems; fix them first")

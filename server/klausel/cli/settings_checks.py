@@ -6,16 +6,20 @@ import dataclasses
 import socket
 import ssl
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
 
 from klausel.cli.database_options import check_listen_url
-from klausel.cli.oauth_settings import check_oauth
-from klausel.cli.oidc_settings import check_oidc
 from klausel.cli.options import fail
+from klausel.core.terms.claim_rules import read_claim_rule
+from klausel.core.terms.identifiers import fault_in_subject
 from klausel.core.terms.masking import fault_in_mask
+from klausel.service.oauth import scopes_of
+from klausel.service.signing_keys import KINDS, keys_in
 from klausel.settings import (
+    SETTINGS,
     Settings,
     fault_in_host,
     fault_in_network,
@@ -23,6 +27,7 @@ from klausel.settings import (
     fault_in_public_url,
     without_credentials,
 )
+from klausel.storage.callers.key_sets import KeySetUnreadable, fault_in_place, is_address, read_key_set
 from klausel.storage.policy_files.git_source import git_address
 from klausel.storage.sql.database import is_in_memory, read_url
 
@@ -49,9 +54,7 @@ def _check_database(settings: Settings) -> None:
 
 def _check_decision_log(settings: Settings) -> None:
     for pointer in settings.decision_log_mask:
-        fault = fault_in_mask(pointer)
-        if fault:
-            raise click.BadParameter(f'"{pointer}" {fault}', param_hint="--decision-log-mask")
+        _refuse(pointer, fault_in_mask(pointer), "--decision-log-mask")
     if settings.decision_log_strict and settings.decision_log is None:
         raise click.UsageError("--decision-log-strict needs --decision-log, which says where the records go")
     if settings.decision_log_strict and settings.decision_log_sample_allows < 1:
@@ -93,28 +96,95 @@ def _check_address(settings: Settings) -> None:
         raise click.UsageError("--authentication and --insecure-no-authentication exclude each other; leave out one")
     if is_open and settings.max_requests_per_second is not None:
         raise click.UsageError("--max-requests-per-second counts by caller, so it needs --authentication keys or oauth")
-    check_oauth(settings)
-    check_oidc(settings)
+    _check_oauth(settings)
+    _check_oidc(settings)
     _check_proxies(settings)
     if settings.public_url is not None:
-        fault = fault_in_public_url(settings.public_url)
-        if fault:
-            shown = without_credentials(settings.public_url)
-            raise click.BadParameter(f'"{shown}" {fault}', param_hint="--public-url")
+        _refuse(without_credentials(settings.public_url), fault_in_public_url(settings.public_url), "--public-url")
 
 
 def _check_proxies(settings: Settings) -> None:
     for name in settings.allowed_hosts:
-        fault = fault_in_host(name)
-        if fault:
-            raise click.BadParameter(f'"{name}" {fault}', param_hint="--allowed-host")
+        _refuse(name, fault_in_host(name), "--allowed-host")
     for address in settings.trusted_proxies:
-        fault = fault_in_network(address)
-        if fault:
-            raise click.BadParameter(f'"{address}" {fault}', param_hint="--trusted-proxy")
-    fault = fault_in_prefix(settings.path_prefix)
+        _refuse(address, fault_in_network(address), "--trusted-proxy")
+    _refuse(settings.path_prefix, fault_in_prefix(settings.path_prefix), "--path-prefix")
+
+
+def _refuse(value: str, fault: str | None, option: str) -> None:
+    """Raises `click.BadParameter` for a value with a fault."""
     if fault:
-        raise click.BadParameter(f'"{settings.path_prefix}" {fault}', param_hint="--path-prefix")
+        raise click.BadParameter(f'"{value}" {fault}', param_hint=option)
+
+
+def _given_of(settings: Settings, prefix: str) -> list[str]:
+    """The options that are not as they are by default, of the settings whose names start so."""
+    own = [one for one in SETTINGS.values() if one.field.startswith(prefix)]
+    return [one.option for one in own if getattr(settings, one.field) != one.default]
+
+
+def _missing(settings: Settings, *names: str) -> str:
+    """The options of the settings that are not given; empty where all are."""
+    return " and ".join(SETTINGS[name].option for name in names if not getattr(settings, name))
+
+
+def _check_oauth(settings: Settings) -> None:
+    """Whether tokens could be taken as the settings say."""
+    if not settings.takes_tokens:
+        if given := _given_of(settings, "oauth_"):
+            raise click.UsageError(f"{given[0]} says how tokens are taken, so it needs --authentication oauth")
+        return
+    if missing := _missing(settings, "oauth_issuer", "oauth_audience", "oauth_keys"):
+        raise click.UsageError(f"--authentication {settings.authentication} needs {missing}")
+    if find_spec("joserfc") is None:
+        raise click.UsageError("tokens are read by joserfc, which is not installed; install Klausel with its extra oauth")
+    for name in settings.oauth_algorithms:
+        if name not in KINDS:
+            _refuse(name, f"is none that is taken; there are {', '.join(KINDS)}", "--oauth-algorithm")
+    try:
+        scopes_of(settings.oauth_scopes)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--oauth-scope") from None
+    if settings.oauth_keys_max_age_seconds < settings.oauth_keys_refresh_seconds:
+        raise click.UsageError(
+            "--oauth-keys-max-age-seconds is less than --oauth-keys-refresh-seconds, so keys would be too old between two "
+            "readings; exchange them, or correct one"
+        )
+    _check_keys(settings.oauth_keys or "")
+
+
+def _check_keys(place: str) -> None:
+    _refuse(place, fault_in_place(place), "--oauth-keys")
+    # An issuer may start later than the service, which then answers 503 to tokens; a file is there or wrong.
+    if is_address(place):
+        return
+    try:
+        keys = keys_in(read_key_set(place))
+    except KeySetUnreadable as error:
+        raise click.BadParameter(f'"{place}": {error}', param_hint="--oauth-keys") from None
+    if not keys:
+        _refuse(place, "holds no public key that can sign a token", "--oauth-keys")
+
+
+def _check_oidc(settings: Settings) -> None:
+    """Whether anybody could sign in by the provider that the settings name."""
+    given = _given_of(settings, "oidc_")
+    if not given:
+        return
+    if missing := _missing(settings, "oidc_issuer", "oidc_client_id", "oidc_allow"):
+        raise click.UsageError(f"signing in by an OpenID provider needs {missing} too")
+    if settings.authentication == "none":
+        raise click.UsageError(f"{given[0]} says how people sign in, so it needs --authentication, such as keys")
+    if find_spec("authlib") is None or find_spec("joserfc") is None:
+        raise click.UsageError("signing in is done by Authlib, which is not installed; install Klausel with its extra oidc")
+    issuer = settings.oidc_issuer or ""
+    _refuse(issuer, fault_in_place(issuer) if is_address(issuer) else "is not an https address", "--oidc-issuer")
+    _refuse(settings.oidc_person_type, fault_in_subject(settings.oidc_person_type, "somebody"), "--oidc-person-type")
+    for rule in settings.oidc_allow:
+        try:
+            read_claim_rule(rule)
+        except ValueError as error:
+            _refuse(rule, str(error), "--oidc-allow")
 
 
 def _check_tls(settings: Settings) -> None:

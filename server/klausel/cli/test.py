@@ -20,8 +20,7 @@ from klausel.service.pipeline import LoadedPolicy
 
 
 def _write_text(outcomes: Sequence[Outcome], touched: Coverage | None) -> None:
-    for line in _lines(outcomes, touched):
-        say(line)
+    say_lines(_lines(outcomes, touched))
 
 
 def _write_json(outcomes: Sequence[Outcome], touched: Coverage | None) -> None:
@@ -110,8 +109,7 @@ def run_tests(loaded: LoadedPolicy, tests: Sequence[PolicyTest]) -> Iterator[Out
 
 def failure_lines(failure: Failure) -> Iterator[str]:
     """A failure for people: where it is expected, the question, both answers, and the reason of the one that came."""
-    place = failure.expectation.place
-    yield f"{place.file}:{place.line}: {failure.question}"
+    yield f"{failure.expectation.place.source}: {failure.question}"
     yield f"  expected: {failure.expected}"
     yield f"  got:      {failure.got}"
     yield f"  reason:   {failure.reason}"
@@ -122,12 +120,12 @@ def failure_lines(failure: Failure) -> Iterator[str]:
 def _lines(outcomes: Sequence[Outcome], touched: Coverage | None) -> Iterator[str]:
     for outcome in outcomes:
         if outcome.failures:
-            yield f"FAILED  {outcome.test.name} ({outcome.test.place.file}:{outcome.test.place.line})"
+            yield f"FAILED  {outcome.test.name} ({outcome.test.place.source})"
             for failure in outcome.failures:
                 yield from (f"  {line}" for line in failure_lines(failure))
     if touched is not None:
         for missed in touched.missed:
-            yield f"{missed.place.file}:{missed.place.line}: no test touches this: {missed.what}"
+            yield f"{missed.place.source}: no test touches this: {missed.what}"
         yield _in_short(touched)
 
 

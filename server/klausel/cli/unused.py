@@ -14,7 +14,7 @@ from klausel.cli.log_reading import (
     reads_logs,
 )
 from klausel.cli.options import say_other_model, with_other_model
-from klausel.cli.output import say, say_json
+from klausel.cli.output import say, say_json, say_lines
 from klausel.core.analysis.table import csv_line
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.replay.unused import (
@@ -34,8 +34,7 @@ SHORT_DAYS = 90
 
 def _write_text(loaded: LoadedPolicy, usage: Usage, warnings: Sequence[str]) -> None:
     say_other_model(loaded)
-    for line in _lines(loaded.compiled.policy, usage):
-        say(line)
+    say_lines(_lines(loaded.compiled.policy, usage))
     _say_warnings(warnings)
 
 
@@ -52,8 +51,7 @@ def _write_csv(loaded: LoadedPolicy, usage: Usage, warnings: Sequence[str]) -> N
 
 
 def _say_warnings(warnings: Sequence[str]) -> None:
-    for warning in warnings:
-        say(f"warning: {warning}", err=True)
+    say_lines((f"warning: {warning}" for warning in warnings), err=True)
 
 
 @click.command()
@@ -102,17 +100,11 @@ def _rows(policy: PolicySet, usage: Usage) -> Iterator[tuple[object, ...]]:
     for grant in unused_grants(policy, usage):
         yield "unused grant", str(grant), grant.source, 0, 0
     for role in unused_roles(policy, usage):
-        yield "unused role", role, _place(policy, role), 0, 0
+        yield "unused role", role, policy.roles.roles[role].place.source, 0, 0
     for role in roles_used_by_inheritance_alone(policy, usage):
-        yield "role used by inheritance alone", role, _place(policy, role), 0, usage.inherited[role]
+        yield "role used by inheritance alone", role, policy.roles.roles[role].place.source, 0, usage.inherited[role]
     for type_, action in actions_never_asked(policy, usage):
-        place = policy.resource_types[type_].place
-        yield "action never asked", f"{action} {type_}", f"{place.file}:{place.line}", 0, 0
-
-
-def _place(policy: PolicySet, role: str) -> str:
-    place = policy.roles.roles[role].place
-    return f"{place.file}:{place.line}"
+        yield "action never asked", f"{action} {type_}", policy.resource_types[type_].place.source, 0, 0
 
 
 def _lines(policy: PolicySet, usage: Usage) -> Iterator[str]:

@@ -17,6 +17,8 @@ FIRST_WAIT_SECONDS = 0.1
 LONGEST_WAIT_SECONDS = 30.0
 STEADY_SECONDS = 10.0
 """A worker that lived so long did start, and the next one in its place is started at once again."""
+STARTS_IN_VAIN = 3
+"""How often a worker may end itself while none has ever answered; what it lacks then will not come by waiting."""
 SECONDS_BEFORE_TOLD_AGAIN = 2.0
 SECONDS_BETWEEN_LOOKS = 0.05
 _log = logging.getLogger("_granian")
@@ -39,8 +41,11 @@ class WorkerServer(MPServer):
     """Starts a new worker for each that died, and waits longer each time that one dies soon after its start.
 
     Granian's own loop ends the service when a worker dies twice within seconds. Then one request that kills its worker, or a
-    set that broke on disk while a worker died, would end the workers that answer, too.
+    set that broke on disk while a worker died, would end the workers that answer, too. A service of which no worker has ever
+    answered ends, with exit code 1, when one of them could not start several times.
     """
+
+    _has_answered = False
 
     def tell_when_it_answers(self, tell: Callable[[], None]) -> None:
         """Calls `tell` once, from a thread of its own, when a worker accepts connections; never where none comes to that."""
@@ -60,6 +65,7 @@ class WorkerServer(MPServer):
             except OSError:
                 time.sleep(SECONDS_BETWEEN_LOOKS)
             else:
+                self._has_answered = True
                 self._tell()
                 return
 
@@ -97,12 +103,19 @@ class WorkerServer(MPServer):
 
     def _serve_loop(self, spawn_target: Any, target_loader: Any) -> None:
         waits, due = [FIRST_WAIT_SECONDS] * self.workers, dict[int, float]()
+        starts_in_vain = [0] * self.workers
         while not self.interrupt_signal:
             self.main_loop_interrupt.wait(max(0.0, min(due.values()) - time.monotonic()) if due else None)
             # Cleared before anything is looked at: what comes from now on wakes the loop again.
             self.main_loop_interrupt.clear()
             while self.interrupt_children:
                 place, now = self.interrupt_children.pop(), time.monotonic()
+                # What is killed from outside, for want of memory, say, has a negative code.
+                starts_in_vain[place] += self.wrks[place].inner.exitcode > 0
+                if starts_in_vain[place] >= STARTS_IN_VAIN and not self._has_answered:
+                    _log.error("no worker can start, so the service ends; the lines before this one say why")
+                    self.interrupt_children.append(place)  # by which Granian exits with 1
+                    return
                 if now - self.wrks[place].birth >= STEADY_SECONDS:
                     waits[place] = FIRST_WAIT_SECONDS
                 due[place] = now + waits[place]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hmac
 import json
 import secrets
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qs, urlencode
@@ -15,6 +17,7 @@ from klausel.core.terms.caller import PERSON_PREFIX
 from klausel.core.terms.claim_rules import ClaimRule, caller_by, claim_in
 from klausel.core.terms.identifiers import fault_in_subject_key, subject_key
 from klausel.service.signing_keys import KINDS, is_moment, keys_in
+from klausel.storage.callers.bounded_http import NotAnswered, ask
 from klausel.storage.callers.key_sets import KeySetUnreadable, fault_in_place, read_key_set
 from klausel.storage.callers.sessions import SignIn
 
@@ -22,7 +25,8 @@ if TYPE_CHECKING:
     from authlib.oauth2.client import OAuth2Client
 
 WELL_KNOWN = "/.well-known/openid-configuration"
-SECONDS_PER_STEP = 5.0
+MOST_AT_ONCE = 8
+"""How many threads of a worker may wait for the provider, however slow it is: the others answer meanwhile."""
 SECONDS_KEPT = 60.0
 LEEWAY_SECONDS = 30.0
 _ENDPOINTS = ("authorization_endpoint", "token_endpoint", "jwks_uri")
@@ -60,11 +64,13 @@ class OpenIdProvider:
     def __init__(self, rules: OpenIdRules, clock: Callable[[], float] = time.time) -> None:
         self._rules, self._clock = rules, clock
         self._known: tuple[float, Mapping[str, Any]] | None = None
+        self._places = threading.BoundedSemaphore(MOST_AT_ONCE)
 
     def begin(self) -> tuple[str, Pending]:
         """The address where somebody proves to the provider who they are, and what to keep until then; raises `OpenIdFault`."""
         pending = Pending(*(secrets.token_urlsafe(32) for _ in range(3)))
-        about = self._about()
+        with self._place():
+            about = self._about()
         address, _ = self._client(about).create_authorization_url(
             about["authorization_endpoint"],
             state=pending.state,
@@ -78,6 +84,19 @@ class OpenIdProvider:
         given = {name: values[0] for name, values in parse_qs(query, keep_blank_values=True).items()}
         if not hmac.compare_digest(given.get("state", "").encode(), pending.state.encode()):
             raise OpenIdFault("this answer belongs to no sign-in of this browser; sign in again")
+        with self._place():
+            return self._finish(pending, given, query)
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        if not self._places.acquire(blocking=False):
+            raise OpenIdFault("many people wait for the provider at this moment; sign in again in some seconds")
+        try:
+            yield
+        finally:
+            self._places.release()
+
+    def _finish(self, pending: Pending, given: Mapping[str, str], query: str) -> SignIn:
         about = self._about()
         # Another provider may not answer in its name (RFC 9207).
         if given.get("iss", about["issuer"]) != about["issuer"]:
@@ -134,7 +153,7 @@ class OpenIdProvider:
             )
         except AuthlibBaseError as error:
             raise OpenIdFault(f"the provider gave no token: {error.error or type(error).__name__}") from None
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError):
+        except (NotAnswered, httpx.HTTPError, ValueError):
             raise OpenIdFault("the provider gave no token; try again, and look into its log") from None
         return dict(token)
 
@@ -169,12 +188,10 @@ class OpenIdProvider:
             return claims
         if not isinstance(access, str) or not access.isascii() or fault_in_place(place):
             return claims
-        import httpx
-
         try:
-            answer = httpx.get(place, headers={"Authorization": f"Bearer {access}"}, timeout=SECONDS_PER_STEP)
+            answer = ask(place, headers={"Authorization": f"Bearer {access}"})
             found = _object(answer.content) if answer.status_code == 200 else {}
-        except (httpx.HTTPError, httpx.InvalidURL):
+        except NotAnswered:
             raise OpenIdFault("the provider does not tell who this is; try again, and look into its log") from None
         if found.get("sub") != claims.get("sub"):
             return claims
@@ -202,10 +219,8 @@ class _Wire:
     """How the client reaches the provider: with a bound of time, and after no redirect."""
 
     def post(self, url: str, data: Mapping[str, str], headers: Mapping[str, str], auth: Any, **_: object) -> Any:
-        import httpx
-
         url, sent, body = auth.prepare("POST", url, dict(headers), urlencode(data))
-        return httpx.post(url, content=body, headers=sent, timeout=SECONDS_PER_STEP, follow_redirects=False)
+        return ask(url, "POST", sent, body)
 
 
 def _signed_claims(token: str, key_set: bytes) -> Mapping[str, Any]:

@@ -23,8 +23,8 @@ from klausel.storage.sql.database import (
 from klausel.storage.sql.indexes import add_missing_indexes, missing_indexes
 from klausel.storage.sql.property_index import TRIGGERS
 from klausel.storage.sql.tables import (
-    CHANNEL,
     ENTITY_WATCHES,
+    NOTED_SETTING,
     NOTING_FUNCTIONS,
     SCHEMA_VERSION,
     WATCHES,
@@ -91,9 +91,9 @@ def upgrade_database(url: str, limits: Limits = COMMAND_LIMITS) -> int | None:
             if engine.dialect.name == "sqlite":
                 use_write_ahead_log(engine)
             found = _prepare_schema(engine)
+            if engine.dialect.name == "postgresql":
+                _renew_what_notes(engine)
             if found == SCHEMA_VERSION:
-                if engine.dialect.name == "postgresql":
-                    _let_plain_sql_notify(engine)
                 _make_indexes_that_lack(engine)
             return found
     except Locked:
@@ -164,11 +164,11 @@ def _make_indexes_that_lack(engine: Engine) -> None:
             add_missing_indexes(connection, Base.metadata.sorted_tables)
 
 
-def _let_plain_sql_notify(engine: Engine) -> None:
-    """Tables may be of this version and yet have been made before plain SQL told those who listen."""
+def _renew_what_notes(engine: Engine) -> None:
+    """Triggers may be there that were made before plain SQL told those who listen, or when it counted each row."""
     with engine.connect() as connection, write_transaction(connection, None):
         source = connection.exec_driver_sql("SELECT prosrc FROM pg_proc WHERE oid = to_regproc('klausel_note_row_change')")
-        if CHANNEL not in (source.scalar_one_or_none() or ""):
+        if NOTED_SETTING not in (source.scalar_one_or_none() or ""):
             for statement in NOTING_FUNCTIONS:
                 connection.exec_driver_sql(statement)
 

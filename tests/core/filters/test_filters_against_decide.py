@@ -9,7 +9,7 @@ from generated_sets import asked_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from klausel.core.filters import domains
+from klausel.core.filters import derive
 from klausel.core.filters.tree import holds
 
 
@@ -34,5 +34,5 @@ def check(seed: int) -> None:
 @given(st.integers(0, 2**32 - 1))
 def test_it_does_so_too_where_very_many_domains_stand_in_one_list(seed: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(domains, "MOST_BRANCHES", 1)
+        patch.setattr(derive, "MOST_BRANCHES", 1)
         check(seed)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 from storage_people import ROLES, row
 
 from klausel.core.policy.assignment import Assignment
@@ -66,6 +68,28 @@ def test_an_import_beside_other_rows_keeps_them_and_the_indexes(store: Assignmen
     assert store.count() == len(set(organisation(2)) | set(organisation(8))) + 1
     assert indexes() == before
     assert len(before) == 7
+
+
+def test_an_import_into_sqlite_sets_no_trigger_aside_for_good(tmp_path: Path, roles: RoleModel) -> None:
+    store = AssignmentStore(open_database(f"sqlite:///{tmp_path}/people.db"))
+
+    def triggers() -> dict[str, str]:
+        with store.engine.connect() as connection:
+            query = text("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
+            return {str(name): str(sql) for name, sql in connection.execute(query)}
+
+    before = triggers()
+    assert {"casbin_rule_noted_insert", "klausel_assignment_log_row_no_replace"} < before.keys()
+    store.import_rows(roles, organisation(3))
+    assert triggers() == before
+    revision = store.revision()
+    with store.engine.begin() as connection:
+        connection.execute(text("INSERT INTO casbin_rule (ptype, v0, v1, v2) VALUES ('g', 'user:zed', 'user', 'acme0')"))
+        connection.execute(text("DROP TRIGGER klausel_assignment_log_row_no_replace"))
+    assert store.revision() != revision
+    store.import_rows(roles, organisation(5))
+    assert triggers().keys() == before.keys() - {"klausel_assignment_log_row_no_replace"}
+    store.close()
 
 
 def test_one_bad_row_refuses_all_and_is_named_by_its_index(any_store: AssignmentStore, roles: RoleModel) -> None:

@@ -23,9 +23,8 @@ from klausel.core.records.change_record import BEFORE_THE_FIRST, Origin
 from klausel.storage.assignments import bulk_load
 from klausel.storage.assignments.store import AssignmentStore, ForbiddenState
 from klausel.storage.change_log import writer
-from klausel.storage.change_log.guards import missing_guards
 from klausel.storage.change_log.reader import BeforeTheLog, Filters, LoggedChange, LogReader, MomentInLog
-from klausel.storage.change_log.verification import Verdict, verify_log
+from klausel.storage.change_log.verification import Verdict, missing_guards, verify_log
 from klausel.storage.schema import open_database, upgrade_database
 from klausel.storage.sql.tables import SCHEMA_VERSION
 

@@ -24,8 +24,7 @@ from klausel.storage.change_log.checkpoints import (
     read_private_key,
     read_public_key,
 )
-from klausel.storage.change_log.guards import missing_guards
-from klausel.storage.change_log.verification import verify_log
+from klausel.storage.change_log.verification import missing_guards, verify_log
 from klausel.storage.schema import open_database
 from klausel.storage.sql.tables import guards_of
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine
 
-from klausel.storage.decision_log import newest_first, unpacked
+from klausel.storage.decision_log import newest_first
 from klausel.storage.decision_log.files import UnreadableLog
 from klausel.storage.decision_log.newest_first import LinePlace, NewestFirst, lines_of, read_place
 from klausel.storage.decision_log.sinks import DATABASE, DatabaseSink
@@ -73,7 +73,7 @@ def test_a_compressed_file_that_is_large_or_damaged_is_told(tmp_path: Path, monk
     path.write_bytes(gzip.compress(b"old\n" * 100))
     (tmp_path / "log").write_bytes(b"new\n")
     log = NewestFirst(str(tmp_path / "log"), ENGINE)
-    monkeypatch.setattr(unpacked, "MOST_UNPACKED", 99)
+    monkeypatch.setattr(newest_first, "MOST_UNPACKED", 99)
     assert ([line for _, line in lines_in(log)], log.unread(), log.line_at(LinePlace(1, 0))) == ([b"new"], 1, None)
     for content in (path.read_bytes()[:-9], b"no gzip"):
         path.write_bytes(content)

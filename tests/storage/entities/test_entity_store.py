@@ -13,9 +13,8 @@ from stored_entities import todo, todo_policy, user
 
 from klausel.core.policy.entity import Entity
 from klausel.core.records.change_record import Origin
-from klausel.storage.change_log.guards import missing_guards
 from klausel.storage.change_log.reader import LogReader
-from klausel.storage.change_log.verification import count_of_log, verify_log
+from klausel.storage.change_log.verification import count_of_log, missing_guards, verify_log
 from klausel.storage.change_log.writer import now_microseconds
 from klausel.storage.entities.store import EntityStore, InvalidEntities, OutOfReach
 from klausel.storage.schema import open_database, schema_version, upgrade_database

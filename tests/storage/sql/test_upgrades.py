@@ -17,9 +17,8 @@ from storage_people import ROLES, row
 from klausel.core.policy.assignment import Assignment
 from klausel.core.terms.moment import instant_text
 from klausel.storage.assignments.store import AssignmentStore
-from klausel.storage.change_log.guards import missing_guards
 from klausel.storage.change_log.reader import Filters, LogReader
-from klausel.storage.change_log.verification import verify_log
+from klausel.storage.change_log.verification import missing_guards, verify_log
 from klausel.storage.provisioned import rows
 from klausel.storage.schema import open_database, schema_version, upgrade_database
 from klausel.storage.sql.access import Limits

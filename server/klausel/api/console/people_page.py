@@ -10,7 +10,7 @@ from klausel.core.terms.caller import Caller
 from klausel.core.terms.identifiers import fault_in_subject_key, split_subject_key
 from klausel.service.decision_service import Service
 from klausel.service.sent_by_provider import sent_by_provider
-from klausel.storage.assignments.people_list import subjects_beginning
+from klausel.storage.assignments.people_of_roles import subjects_beginning
 
 FIELDS = ("name", "after")
 ON_A_PAGE = 50

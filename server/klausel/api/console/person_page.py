@@ -16,14 +16,13 @@ from klausel.core.analysis.findings import ENDING
 from klausel.core.policy.assignment import GROUP_PREFIX, Assignment, row_as_json
 from klausel.core.policy.holding import Rows, gather_rows, held_at, rows_by_subject
 from klausel.core.policy.policy_set import PolicySet
-from klausel.core.policy.roles import RoleModel, depth_of
-from klausel.core.policy.rule_wording import rules_in_words
+from klausel.core.policy.roles import RoleModel, depth_of, rules_in_words
 from klausel.core.terms.caller import Caller
 from klausel.service.decision_service import Service
 from klausel.service.person_findings import findings_about
 from klausel.service.role_giving import MayNotGive, OnBehalf
 from klausel.service.sent_by_provider import sent_by_provider
-from klausel.storage.assignments.people_list import groups_there_are
+from klausel.storage.assignments.people_of_roles import groups_there_are
 
 VIEW = ("subject", "domain", "cursor", "done")
 CHANGES_ON_A_PAGE = 20

@@ -1,8 +1,10 @@
-"""The page on which one question is asked, with the explanation of its answer drawn step by step."""
+"""The page on which one question is asked, with its answer drawn step by step, and the question as lines to copy."""
 
 from __future__ import annotations
 
 import json
+import shlex
+from collections.abc import Mapping
 from datetime import datetime
 from urllib.parse import urlencode
 
@@ -10,15 +12,15 @@ from flask import request
 
 from klausel.api.access import caller_in, check_reach, check_reach_of_stored
 from klausel.api.authzen_requests import read_evaluation
-from klausel.api.console.fields import FIELDS_OF_TRY, as_local, fields_shown, read_body_of_try, read_time_of_try
-from klausel.api.console.lines import client_line, command_line, curl_line
-from klausel.api.console.pages import Page
+from klausel.api.console.fields import FIELDS_OF_TRY, as_local, fields_shown, read_body_of_try, read_domain, read_time_of_try
+from klausel.api.console.pages import Page, visible
 from klausel.api.errors import ApiError, hand_over
 from klausel.api.http import body_limits
 from klausel.api.json_body import BodyError, read_json_object
 from klausel.api.shapes import Json
 from klausel.core.decisions.explanation_format import explanation_as_json
 from klausel.core.policy.policy_set import PolicySet
+from klausel.core.policy.roles import RoleModel
 from klausel.service.decision_service import Service
 
 
@@ -82,3 +84,48 @@ def _explanation(service: Service, question: Json, moment: datetime | None) -> J
     other_model = service.policy.compiled.other_model
     about_model = {} if other_model is None else {"not_for_model": other_model}
     return {**explanation_as_json(explanation), **about_model}
+
+
+def curl_line(service: Service, question: Json) -> str:
+    """The `curl` that asks `POST /v1/explain`; in ASCII, so that no terminal is told anything by the texts in it."""
+    key = "" if service.authentication is None else ' -H "Authorization: Bearer $KEY"'
+    address = shlex.quote(service.settings.base_url + "/v1/explain")
+    return f"curl -sS{key} -H 'Content-Type: application/json' -d {shlex.quote(json.dumps(question))} {address}"
+
+
+def client_line(service: Service, question: Json) -> str:
+    """The expression by which a program asks with `klausel.client`, in ASCII."""
+    key = "" if service.authentication is None else ", key=key"
+    subject, action, resource = question["subject"], question["action"], question["resource"]
+    asked = [
+        _made("Subject", subject["type"], subject["id"], subject.get("properties")),
+        _made("Action", action["name"], action.get("properties")),
+        _made("Resource", resource["type"], resource["id"], resource.get("properties")),
+        *([ascii(question["context"])] if question.get("context") else []),
+    ]
+    return f"Klausel({service.settings.base_url!a}{key}).allows({', '.join(asked)})"
+
+
+def _made(name: str, *values: object) -> str:
+    return f"{name}({', '.join(ascii(value) for value in values if value is not None)})"
+
+
+def command_line(roles: RoleModel, question: Json, given: Mapping[str, str]) -> str | None:
+    """The `klausel explain` that asks the same of files and database; None where a text in it cannot stand in a line."""
+    resource = question["resource"]
+    domain = read_domain(roles, given.get("domain", ""))
+    levels = list(zip(roles.levels, domain.split("/") if domain else (), strict=False))
+    place = "/".join(part for level, part in levels if level.constant is None)
+    by_place = {level.named_by for level, _ in levels if level.constant is None}
+    words = ["klausel", "explain", *(["--in", place] if place else [])]
+    if given.get("time"):
+        words += ["--now", given["time"]]
+    entities = {**{name: question[name].get("properties", {}) for name in ("subject", "action", "resource")}}
+    for entity, properties in {**entities, "context": question.get("context", {})}.items():
+        for name, value in properties.items():
+            if not (entity == "resource" and name in by_place):
+                words += ["--set", f"{entity}.{name}={json.dumps(value)}"]
+    id_ = resource["id"]
+    words += ["--", given["subject"], given["action"], f"{resource['type']}:{id_}" if id_ else resource["type"]]
+    is_clear = all(word == visible(word) for word in words) and ":" not in resource["type"]
+    return shlex.join(words) if is_clear else None

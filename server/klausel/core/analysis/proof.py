@@ -405,7 +405,7 @@ def verdict_as_json(verdict: Verdict) -> dict[str, object]:
     found = verdict.counterexample
     return {
         "name": verdict.invariant.name,
-        "source": f"{verdict.invariant.place.file}:{verdict.invariant.place.line}",
+        "source": verdict.invariant.place.source,
         "holds": verdict.holds,
         "undecided": verdict.undecided,
         "combinations": verdict.combinations,

@@ -35,7 +35,7 @@ class Cause:
     @property
     def source(self) -> str:
         """The line as `file:line`."""
-        return f"{self.place.file}:{self.place.line}"
+        return self.place.source
 
 
 class Blame:

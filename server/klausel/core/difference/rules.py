@@ -11,7 +11,6 @@ from klausel.core.policy.invariant import Invariant
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.policy.provisioning import Provisioning
 from klausel.core.policy.roles import RoleModel
-from klausel.core.terms.problem import Place
 
 Movement = Literal["stronger", "weaker", "other"]
 """Whether more is demanded than before, less, or something else."""
@@ -55,11 +54,11 @@ def changed_rules_of_roles(before: RoleModel, after: RoleModel) -> Iterator[Chan
         other = after.roles.get(name)
         if other is not None and other.keep_one != role.keep_one:
             now = "is now kept" if other.keep_one else "is no longer kept"
-            text = f"keep_one: the last {name} {now} from being revoked ({_source(other.place)})"
+            text = f"keep_one: the last {name} {now} from being revoked ({other.place.source})"
             yield ChangedRule(text, "stronger" if other.keep_one else "weaker", (name,))
         if other is not None and other.is_privileged != role.is_privileged:
             now = "is now told as privileged" if other.is_privileged else "is no longer told as privileged"
-            text = f"privileged: whoever holds {name} {now} ({_source(other.place)})"
+            text = f"privileged: whoever holds {name} {now} ({other.place.source})"
             yield ChangedRule(text, "stronger" if other.is_privileged else "weaker", (name,))
     pairs = [{frozenset(pair): pair for pair in roles.separate} for roles in (before, after)]
     for pair in pairs[0].keys() - pairs[1].keys():
@@ -86,10 +85,10 @@ def changed_provisioning(before: Provisioning | None, after: Provisioning | None
     for name in sorted({*given, *gives}):
         lost, got = (set(one[name].roles) if name in one else set() for one in (given, gives))
         for role, domain in sorted(lost - got):
-            text = f'provisioning: groups called "{name}" no longer give {role} in {domain} ({_source(given[name].place)})'
+            text = f'provisioning: groups called "{name}" no longer give {role} in {domain} ({given[name].place.source})'
             yield ChangedRule(text, "stronger", (role,))
         for role, domain in sorted(got - lost):
-            text = f'provisioning: groups called "{name}" now give {role} in {domain} ({_source(gives[name].place)})'
+            text = f'provisioning: groups called "{name}" now give {role} in {domain} ({gives[name].place.source})'
             yield ChangedRule(text, "weaker", (role,))
 
 
@@ -105,17 +104,17 @@ def changed_invariants(before: PolicySet, after: PolicySet) -> Iterator[ChangedR
     for invariant in old:
         other = became.get(id(invariant))
         if other is None:
-            text = f'the invariant "{invariant.name}" is demanded no more (it stood at {_source(invariant.place)})'
+            text = f'the invariant "{invariant.name}" is demanded no more (it stood at {invariant.place.source})'
             yield ChangedRule(text, "weaker", invariant.who, _things(invariant))
             continue
         moved = direction_of(invariant, other, after)
         if moved != "same":
-            text = f"{_SENTENCES[moved].format(invariant.name)} ({_source(other.place)})"
+            text = f"{_SENTENCES[moved].format(invariant.name)} ({other.place.source})"
             yield ChangedRule(text, moved, (*invariant.who, *other.who), (*_things(invariant), *_things(other)))
     known = {id(other) for other in became.values()}
     for invariant in new:
         if id(invariant) not in known:
-            text = f'the invariant "{invariant.name}" is new ({_source(invariant.place)})'
+            text = f'the invariant "{invariant.name}" is new ({invariant.place.source})'
             yield ChangedRule(text, "stronger", invariant.who, _things(invariant))
 
 
@@ -153,7 +152,3 @@ def _of_both(invariant: Invariant, before: PolicySet, after: PolicySet) -> Invar
         return "resource" not in invariant.of_all
 
     return replace(invariant, things=tuple(one for one in invariant.things if is_there(one.resource_type, one.action)))
-
-
-def _source(place: Place) -> str:
-    return f"{place.file}:{place.line}"

@@ -50,7 +50,7 @@ def fault_in_entity(policy: PolicySet, entity: Entity) -> EntityFault | None:
 
 def fault_of_written(written: WrittenEntity) -> EntityFault:
     """Why nothing is stored, or taken away, of what the files of the policies speak of."""
-    place = f"{written.place.file}:{written.place.line}"
+    place = written.place.source
     message = f"what decisions look up of {written.entity.name} is written in {place}; change it there, or remove it there"
     return EntityFault("id", message)
 

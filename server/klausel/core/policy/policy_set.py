@@ -84,7 +84,7 @@ class Grant:
     @property
     def source(self) -> str:
         """Where the grant stands, as `file:line`."""
-        return f"{self.place.file}:{self.place.line}"
+        return self.place.source
 
     @property
     def reach(self) -> tuple[str, Scope]:

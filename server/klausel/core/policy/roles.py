@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
@@ -259,3 +259,19 @@ def top_domain(domain: str) -> str:
 def parent_domain(domain: str) -> str | None:
     """The domain one level up; None at the top level."""
     return domain.rpartition("/")[0] or None
+
+
+def rules_in_words(roles: RoleModel) -> Iterator[str]:
+    """What a policy set demands of whoever holds roles, a sentence each."""
+    for level in roles.levels:
+        above = roles.level_at(level.depth - 1)
+        if level.requires_role_above and above is not None:
+            yield (
+                f"Who gets a role of level {level.name} needs one of level {above.name} first, and keeps one as long as "
+                f"the other counts."
+            )
+    for role in roles.roles.values():
+        if role.keep_one:
+            yield f"Each {role.level} with people in it keeps one {role.name} without an end date, so the last one stays."
+    for first, second in roles.separate:
+        yield f"Nobody holds both {first} and {second} inside one {roles.levels[0].name}."

@@ -22,7 +22,7 @@ def places_in_files(policy: PolicySet, request: Request) -> dict[str, str]:
     for key in _keys_of(request) if policy.entities else ():
         written = policy.entities.get(key)
         if written is not None:
-            found |= {f"{key[0]}.{name}": f"{place.file}:{place.line}" for name, place in written.places.items()}
+            found |= {f"{key[0]}.{name}": place.source for name, place in written.places.items()}
     return found
 
 

@@ -22,6 +22,11 @@ class Place(NamedTuple):
     def __str__(self) -> str:
         return f"{self.file}:{self.line}:{self.column}"
 
+    @property
+    def source(self) -> str:
+        """The line alone, as `file:line`."""
+        return f"{self.file}:{self.line}"
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:

@@ -140,7 +140,7 @@ def mutants_as_json(everything: Sequence[Mutant], verdicts: Sequence[Verdict]) -
                 "line": mutant.place.line,
                 "fate": verdict.fate,
                 "noticed_by": verdict.noticed_by,
-                "noticed_at": f"{verdict.noticed_at.file}:{verdict.noticed_at.line}" if verdict.noticed_at else None,
+                "noticed_at": verdict.noticed_at.source if verdict.noticed_at else None,
                 "combinations": verdict.combinations or None,
                 "missing_test": missing_test(verdict),
             }

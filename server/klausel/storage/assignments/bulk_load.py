@@ -90,6 +90,7 @@ _INSERT = {
         "FROM klausel_assignment_log_row WHERE number = :number AND sign = 1",
     ),
 }
+_ROW_TRIGGERS = (f"{CasbinRule.__tablename__}_noted_insert", f"{LogRow.__tablename__}_no_replace")
 _DIFFER = "(coalesce({0}, '') <> coalesce({2}, '') OR coalesce({1}, '') <> coalesce({3}, ''))"
 # Rows that are there with other times than those staged: all that are staged with times, and those stored with some.
 _OTHER_TIMES = (
@@ -187,7 +188,10 @@ class _Import:
         with own_write(connection):
             number = head_of(connection).number + 1
             revoked = self._take_away_other_times(number)
+            set_aside = _set_row_triggers_aside(connection, read)
             added = self._insert(number, revoked)
+            for statement in set_aside:
+                connection.exec_driver_sql(statement)
         for index in dropped:
             index.create(connection)
         violations = self._violations()
@@ -414,6 +418,20 @@ def _drop_slow_indexes(connection: Connection, read: int) -> list[Index]:
     for index in slow:
         index.drop(connection)
     return slow
+
+
+def _set_row_triggers_aside(connection: Connection, read: int) -> list[str]:
+    """On SQLite, drops what looks at each row that this transaction notes and logs itself; the statements that make it again.
+
+    That takes a sixth of the time. Nobody else sees the tables without: others see them as of before until the commit.
+    """
+    if connection.dialect.name != "sqlite" or read < ROWS_PER_STEP:
+        return []
+    query = text("SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND name IN :names")
+    found = connection.execute(query.bindparams(bindparam("names", _ROW_TRIGGERS, expanding=True))).all()
+    for name, _ in found:
+        connection.exec_driver_sql(f"DROP TRIGGER {name}")
+    return [statement for _, statement in found]
 
 
 def _make_stages(connection: Connection) -> None:

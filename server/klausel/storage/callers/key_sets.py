@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
-MOST_BYTES = 262_144
-SECONDS_PER_STEP = 3.0
-MOST_SECONDS = 10.0
+from klausel.storage.callers.bounded_http import MOST_BYTES, NotAnswered, ask
 
 
 class KeySetUnreadable(Exception):
@@ -61,22 +58,10 @@ def _read_file(path: Path) -> bytes:
 
 
 def _fetch(url: str) -> bytes:
-    import httpx
-
-    ends_at = time.monotonic() + MOST_SECONDS
-    found = b""
     try:
-        with httpx.stream(
-            "GET", url, headers={"Accept": "application/json"}, timeout=SECONDS_PER_STEP, follow_redirects=False
-        ) as answer:
-            if answer.status_code != 200:
-                raise KeySetUnreadable(f"{url} answered with {answer.status_code}")
-            for part in answer.iter_bytes():
-                found += part
-                if len(found) > MOST_BYTES:
-                    raise KeySetUnreadable(f"{url} sent more than {MOST_BYTES} bytes")
-                if time.monotonic() > ends_at:
-                    raise KeySetUnreadable(f"{url} took more than {MOST_SECONDS:g} s")
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise KeySetUnreadable(f"{url} cannot be read: {str(error) or type(error).__name__}") from None
-    return found
+        answer = ask(url)
+    except NotAnswered as error:
+        raise KeySetUnreadable(str(error)) from None
+    if answer.status_code != 200:
+        raise KeySetUnreadable(f"{url} answered with {answer.status_code}")
+    return answer.content

@@ -1,4 +1,4 @@
-"""Verifying the change log: the chain of its records, its end, and that the role assignments are what it comes to."""
+"""Verifying the change log: the chain of its records, its end, its guards, and that role assignments are what it comes to."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import chain, groupby
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Connection, Engine, func, select, text
 
 from klausel.core.policy.assignment import Assignment
 from klausel.core.records.change_chain import ChainCheck, Finding, StoredRecord, StoredRows
@@ -20,7 +20,7 @@ from klausel.storage.sql.database import reading
 from klausel.storage.sql.revisions import revision_now
 from klausel.storage.sql.rows import kind_of
 from klausel.storage.sql.steps import in_steps
-from klausel.storage.sql.tables import CasbinRule, Entity, EntityLogRow, LogRecord, LogRow
+from klausel.storage.sql.tables import LOG_TABLES, CasbinRule, Entity, EntityLogRow, LogRecord, LogRow, guards_of
 
 MOST_FINDINGS = 100
 _MODELS = (LogRecord, LogRow, LogRow, CasbinRule, EntityLogRow, EntityLogRow, Entity)
@@ -313,3 +313,38 @@ def verdict_as_json(verdict: Verdict, findings: tuple[Finding, ...], signed: int
         "last": None if last is None else {"number": last.number, "hash": last.hash},
         "findings": [{"number": one.number, "kind": one.kind, "message": one.message} for one in findings],
     }
+
+
+_SQLITE = "SELECT 1 FROM sqlite_master WHERE type = 'trigger' AND sql = :statement"
+# The bits of a type: 2 before, 8 delete, 16 update, 32 truncate; without 1, for each statement.
+_POSTGRESQL = """
+SELECT 1 FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid
+WHERE tgrelid = to_regclass(:table) AND tgtype = 58 AND tgenabled IN ('O', 'A') AND tgqual IS NULL AND prosrc = :body
+"""
+
+
+def missing_guards(engine: Engine) -> list[Finding]:
+    """A finding for each table of the log that the database lets people change; none where Klausel sets no trigger."""
+    with reading(engine) as connection:
+        return [
+            Finding(
+                None, "guard", f"{table.name} can be changed: a trigger is gone, off or another; {_cure(table.name, engine)}"
+            )
+            for table in LOG_TABLES
+            if not all(_stand(connection, table.name))
+        ]
+
+
+def _stand(connection: Connection, table: str) -> Iterator[bool]:
+    guards = guards_of(table).get(connection.dialect.name, ())
+    if connection.dialect.name == "sqlite":
+        for statement in guards:
+            yield connection.execute(text(_SQLITE), {"statement": statement}).first() is not None
+    elif guards:
+        function, _ = guards
+        values = {"table": table, "body": function.split("$$")[1]}
+        yield connection.execute(text(_POSTGRESQL), values).first() is not None
+
+
+def _cure(table: str, engine: Engine) -> str:
+    return f"find out who lifted it, then put it back: {'; '.join(guards_of(table)[engine.dialect.name])}"

@@ -40,7 +40,11 @@ OWN_WRITE_SETTING = "klausel.own_write"
 CHANNEL = "klausel_changes"
 """On PostgreSQL, what each write notifies at its commit, with the revision that it made."""
 
+NOTED_SETTING = "klausel.noted_"
+"""On PostgreSQL, the beginning of a setting that says of a table what the open transaction has noted about it."""
+
 _REVISIONS_KEPT_BY_TRIGGERS = 500
+_ROWS_NOTED_BY_TRIGGERS = 200
 
 PROPERTY_CHARACTERS = 40
 VALUE_CHARACTERS = 100
@@ -261,18 +265,33 @@ def _sqlite_watch(verb: str, subjects: str, table: str = "casbin_rule") -> str:
 
 
 def _noting_function(function: str, noted: str) -> str:
-    """`noted` are the columns that, with `:` between them, say whom a row is about."""
+    """`noted` are the columns that, with `:` between them, say whom a row is about.
+
+    A transaction counts the revision up once for each table and notes so many rows; one that changes more may change everybody.
+    Each row's own count would be quadratic: nothing is cleared away of what a transaction writes until it ends.
+    """
     new, old = (" || ':' || ".join(f"{row}.{column}" for column in noted.split()) for row in ("NEW", "OLD"))
+    note = "INSERT INTO klausel_change (revision, subject) VALUES (counter, {0}) ON CONFLICT DO NOTHING"
     return (
         f"CREATE OR REPLACE FUNCTION {function}() RETURNS trigger "
-        "LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$ DECLARE counter bigint; BEGIN "
-        "UPDATE klausel_state SET revision = revision + 1, log_starts_after = CASE TG_OP WHEN 'TRUNCATE' THEN revision + 1 "
-        f"ELSE greatest(log_starts_after, revision + 1 - {_REVISIONS_KEPT_BY_TRIGGERS}) END RETURNING revision INTO counter; "
+        "LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$ "
+        f"DECLARE setting text := '{NOTED_SETTING}' || TG_RELID; "
+        "before text[] := string_to_array(current_setting(setting, true), ' '); "
+        "counter bigint := before[2]; noted bigint := before[3]; BEGIN "
+        "IF before[1] IS DISTINCT FROM txid_current()::text THEN noted := 0; "
+        "UPDATE klausel_state SET revision = revision + 1, "
+        f"log_starts_after = greatest(log_starts_after, revision + 1 - {_REVISIONS_KEPT_BY_TRIGGERS}) "
+        "RETURNING revision INTO counter; "
         "DELETE FROM klausel_change WHERE revision <= (SELECT log_starts_after FROM klausel_state); "
-        f"IF TG_OP IN ('INSERT', 'UPDATE') THEN INSERT INTO klausel_change (revision, subject) VALUES (counter, {new}); "
-        "END IF; IF TG_OP IN ('UPDATE', 'DELETE') THEN INSERT INTO klausel_change (revision, subject) "
-        f"VALUES (counter, {old}) ON CONFLICT DO NOTHING; END IF; "
-        f"PERFORM pg_notify('{CHANNEL}', (SELECT lineage FROM klausel_state) || '-' || counter); RETURN NULL; END $$"
+        f"PERFORM pg_notify('{CHANNEL}', (SELECT lineage FROM klausel_state) || '-' || counter); "
+        f"ELSIF noted > {_ROWS_NOTED_BY_TRIGGERS} THEN RETURN NULL; END IF; "
+        f"noted := CASE TG_OP WHEN 'TRUNCATE' THEN {_ROWS_NOTED_BY_TRIGGERS} ELSE noted END + 1; "
+        f"IF noted > {_ROWS_NOTED_BY_TRIGGERS} THEN "
+        "UPDATE klausel_state SET log_starts_after = greatest(log_starts_after, counter); "
+        "DELETE FROM klausel_change WHERE revision <= counter; "
+        f"ELSE IF TG_OP <> 'DELETE' THEN {note.format(new)}; END IF; "
+        f"IF TG_OP <> 'INSERT' THEN {note.format(old)}; END IF; END IF; "
+        "PERFORM set_config(setting, concat_ws(' ', txid_current(), counter, noted), true); RETURN NULL; END $$"
     )
 
 
