@@ -10,7 +10,8 @@ def show(document: Annotated[Document, Depends(guard.requires("read", find_docum
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from fastapi import Depends, HTTPException
@@ -18,7 +19,7 @@ from fastapi.params import Depends as Dependence
 from fastapi.requests import HTTPConnection
 from sqlalchemy import ColumnElement
 
-from klausel.client import Action, AsyncKlausel, CallFailed, Decision, FilterAnswer, Klausel, Resource
+from klausel.client import Action, AsyncKlausel, Decision, FilterAnswer, Klausel, Menu, Resource, Subject
 from klausel.guarding import (
     Guarded,
     GuardError,
@@ -27,7 +28,7 @@ from klausel.guarding import (
     check_decision,
     check_subject,
     names_of,
-    no_answer,
+    refused_without_answer,
     undecided,
 )
 from klausel.sqlalchemy import where
@@ -58,80 +59,41 @@ class Guard(Guarded):
         `find` is a dependency too: it takes what it needs from the path, the body and other dependencies, and gives an object
         of a described class or a `Resource`; None is answered with 404.
         """
-        klausel, who_asks, found = self.klausel, Depends(self._subject), Depends(find)
 
-        if isinstance(klausel, AsyncKlausel):
+        def ask(who: Subject | str, thing: Any) -> Any:
+            if thing is None:
+                raise HTTPException(404)
+            return self.klausel.evaluate(who, action, self.resource(thing), denies=True)
 
-            async def awaiting(request: HTTPConnection, subject: Any = who_asks, thing: Any = found) -> Any:
-                who, resource = self._question(subject, thing)
-                decision = await klausel.evaluate(who, action, resource, denies=True)
-                return self._taken(request, decision, thing)
+        def take(decision: Decision, thing: Any) -> Any:
+            check_decision(decision)
+            return thing
 
-            return _dependency(awaiting)
-
-        def asking(request: HTTPConnection, subject: Any = who_asks, thing: Any = found) -> Any:
-            who, resource = self._question(subject, thing)
-            return self._taken(request, klausel.evaluate(who, action, resource, denies=True), thing)
-
-        return _dependency(asking)
+        return self._dependency(find, ask, take)
 
     def where(self, action: Action | str, model: type[Any], domain: str | None = None) -> Dependency:
         """A dependency that gives the condition on the rows that the action is allowed on, for `select(Model).where(…)`."""
-        klausel, who_asks, described = self.klausel, Depends(self._subject), self.described(model)
+        described = self.described(model)
         kind = Resource(described.type)
 
-        def condition(request: HTTPConnection, answer: FilterAnswer) -> ColumnElement[bool]:
-            found = where(answer.as_json, model, described.columns())
-            self._note(request)
-            return found
+        def ask(who: Subject | str, _: None) -> Any:
+            return self.klausel.filter(who, action, kind, domain=domain)
 
-        if isinstance(klausel, AsyncKlausel):
+        def take(answer: FilterAnswer, _: None) -> ColumnElement[bool]:
+            return where(answer.as_json, model, described.columns())
 
-            async def awaiting(request: HTTPConnection, subject: Any = who_asks) -> ColumnElement[bool]:
-                try:
-                    answer = await klausel.filter(_checked(subject), action, kind, domain=domain)
-                except CallFailed as error:
-                    raise _as_answer(no_answer(error)) from None
-                return condition(request, answer)
-
-            return _dependency(awaiting)
-
-        def asking(request: HTTPConnection, subject: Any = who_asks) -> ColumnElement[bool]:
-            try:
-                answer = klausel.filter(_checked(subject), action, kind, domain=domain)
-            except CallFailed as error:
-                raise _as_answer(no_answer(error)) from None
-            return condition(request, answer)
-
-        return _dependency(asking)
+        return self._dependency(_nothing, ask, take)
 
     def menu(self, find: Callable[..., Any]) -> Dependency:
         """A dependency that gives all that is allowed on each of the objects in the list that `find` gives, in their places."""
-        klausel, who_asks, found = self.klausel, Depends(self._subject), Depends(find)
 
-        if isinstance(klausel, AsyncKlausel):
+        def ask(who: Subject | str, things: Any) -> Any:
+            return self.klausel.permissions(who, [self.resource(thing) for thing in things])
 
-            async def awaiting(request: HTTPConnection, subject: Any = who_asks, things: Any = found) -> Any:
-                who = _checked(subject)
-                try:
-                    menus = await klausel.permissions(who, [self.resource(thing) for thing in things])
-                except CallFailed as error:
-                    raise _as_answer(no_answer(error)) from None
-                self._note(request)
-                return [menu.actions for menu in menus]
-
-            return _dependency(awaiting)
-
-        def asking(request: HTTPConnection, subject: Any = who_asks, things: Any = found) -> Any:
-            who = _checked(subject)
-            try:
-                menus = klausel.permissions(who, [self.resource(thing) for thing in things])
-            except CallFailed as error:
-                raise _as_answer(no_answer(error)) from None
-            self._note(request)
+        def take(menus: list[Menu], _: Any) -> list[tuple[str, ...]]:
             return [menu.actions for menu in menus]
 
-        return _dependency(asking)
+        return self._dependency(find, ask, take)
 
     def public(self, request: HTTPConnection) -> None:
         """A dependency for endpoints that everybody may reach."""
@@ -147,19 +109,25 @@ class Guard(Guarded):
         else:
             decided.append(True)
 
-    def _question(self, subject: Who, thing: Any) -> tuple[Any, Resource]:
-        who = _checked(subject)
-        if thing is None:
-            raise HTTPException(404)
-        return who, self.resource(thing)
+    def _dependency(
+        self, find: Callable[..., Any], ask: Callable[[Any, Any], Any], take: Callable[[Any, Any], Any]
+    ) -> Dependency:
+        """A dependency that asks the client about what was found, and gives what is taken of the answer."""
+        who_asks, found = Depends(self._subject), Depends(find)
 
-    def _taken(self, request: HTTPConnection, decision: Decision, thing: Any) -> Any:
-        try:
-            check_decision(decision)
-        except Refusal as refusal:
-            raise _as_answer(refusal) from None
-        self._note(request)
-        return thing
+        async def awaiting(request: HTTPConnection, subject: Any = who_asks, thing: Any = found) -> Any:
+            with _refusals_answered(), refused_without_answer():
+                taken = take(await ask(_checked(subject), thing), thing)
+            self._note(request)
+            return taken
+
+        def asking(request: HTTPConnection, subject: Any = who_asks, thing: Any = found) -> Any:
+            with _refusals_answered(), refused_without_answer():
+                taken = take(ask(_checked(subject), thing), thing)
+            self._note(request)
+            return taken
+
+        return _no_decorator(awaiting if isinstance(self.klausel, AsyncKlausel) else asking)
 
 
 class RefuseUndecided:
@@ -211,7 +179,11 @@ async def _refuse(scope: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-def _dependency(asking: Dependency) -> Dependency:
+async def _nothing() -> None:
+    """Stands for what is found where nothing is."""
+
+
+def _no_decorator(asking: Dependency) -> Dependency:
     """A dependency that is an error in an annotation without Depends, where it would be passed over."""
 
     def refuse(*_asked: Any) -> None:
@@ -224,11 +196,13 @@ def _dependency(asking: Dependency) -> Dependency:
 def _checked(subject: Who) -> Any:
     if isinstance(subject, Dependence):
         raise GuardError(_NO_DECORATOR)
+    return check_subject(subject)
+
+
+@contextmanager
+def _refusals_answered() -> Iterator[None]:
+    """Answers the request with a refusal that is raised inside."""
     try:
-        return check_subject(subject)
+        yield
     except Refusal as refusal:
-        raise _as_answer(refusal) from None
-
-
-def _as_answer(refusal: Refusal) -> HTTPException:
-    return HTTPException(refusal.status, refusal.message)
+        raise HTTPException(refusal.status, refusal.message) from None

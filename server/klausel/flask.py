@@ -12,15 +12,16 @@ def show(document): ...
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 from flask import Flask, Response, abort, current_app, has_request_context, request
 from flask.views import MethodView
 from sqlalchemy import ColumnElement
 from werkzeug.exceptions import HTTPException
 
-from klausel.client import Action, CallFailed, Klausel, Resource, Subject
+from klausel.client import Action, Klausel, Resource, Subject
 from klausel.guarding import (
     MARK,
     Guarded,
@@ -30,7 +31,7 @@ from klausel.guarding import (
     check_subject,
     check_waits,
     names_of,
-    no_answer,
+    refused_without_answer,
     undecided,
 )
 from klausel.sqlalchemy import where
@@ -71,13 +72,13 @@ class Guard(Guarded):
 
         def check_view() -> None:
             if not is_open() and not _says_that_it_asks(app.view_functions[str(request.endpoint)]):
-                self._refuse(undecided(f'the view "{request.endpoint}"'))
+                raise _undecided()
 
         def check_answer(answer: Response) -> Response:
             # A way to the page for logging in shows nothing, so it needs no decision.
             if answer.status_code < 300 and not is_open() and not _is_decided():
                 answer.close()
-                return app.make_response(app.handle_user_exception(_refusal(undecided(f'the view "{request.endpoint}"'))))
+                return app.make_response(app.handle_user_exception(_undecided()))
             return answer
 
         app.extensions[_WATCHES] = self
@@ -116,7 +117,7 @@ class Guard(Guarded):
         def asking(*arguments: Any, **named: Any) -> Any:
             answer = current_app.ensure_sync(view)(*arguments, **named)
             if not _is_decided():
-                self._refuse(undecided(f'the view "{request.endpoint}"'))
+                raise _undecided()
             return answer
 
         setattr(asking, MARK, True)
@@ -135,28 +136,22 @@ class Guard(Guarded):
 
     def subject(self) -> Subject | str:
         """Who is logged in; refuses with 401 where nobody is."""
-        try:
+        with _refusals_answered():
             return check_subject(self._subject())
-        except Refusal as refusal:
-            self._refuse(refusal)
 
     def require(self, action: Action | str, thing: object, context: Mapping[str, Any] | None = None) -> None:
         """Refuses the request unless the action is allowed on an object of a described class, or a `Resource`."""
         subject = self.subject()
         decision = self.klausel.evaluate(subject, action, self.resource(thing), context, denies=True)
-        try:
+        with _refusals_answered():
             check_decision(decision)
-        except Refusal as refusal:
-            self._refuse(refusal)
         self._note()
 
     def where(self, action: Action | str, model: type[Any], domain: str | None = None) -> ColumnElement[bool]:
         """The condition on the rows that the action is allowed on, for `select(Model).where(…)`."""
         subject, described = self.subject(), self.described(model)
-        try:
+        with _refusals_answered(), refused_without_answer():
             answer = self.klausel.filter(subject, action, Resource(described.type), domain=domain)
-        except CallFailed as error:
-            self._refuse(no_answer(error))
         condition = where(answer.as_json, model, described.columns())
         self._note()
         return condition
@@ -164,10 +159,8 @@ class Guard(Guarded):
     def menu(self, things: Sequence[object]) -> list[tuple[str, ...]]:
         """All that is allowed on each of some objects, in their places."""
         subject = self.subject()
-        try:
+        with _refusals_answered(), refused_without_answer():
             found = self.klausel.permissions(subject, [self.resource(thing) for thing in things])
-        except CallFailed as error:
-            self._refuse(no_answer(error))
         self._note()
         return [one.actions for one in found]
 
@@ -178,8 +171,18 @@ class Guard(Guarded):
             if _WATCHES not in current_app.extensions:
                 self.tell_unwatched("call guard.init_app(app)")
 
-    def _refuse(self, refusal: Refusal) -> NoReturn:
-        raise _refusal(refusal)
+
+@contextmanager
+def _refusals_answered() -> Iterator[None]:
+    """Answers the request with a refusal that is raised inside."""
+    try:
+        yield
+    except Refusal as refusal:
+        raise _refusal(refusal) from None
+
+
+def _undecided() -> HTTPException:
+    return _refusal(undecided(f'the view "{request.endpoint}"'))
 
 
 def _refusal(refusal: Refusal) -> HTTPException:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -164,9 +165,13 @@ def check_decision(decision: Decision) -> None:
         raise Refusal(403, decision.reason or "this is not allowed")
 
 
-def no_answer(error: CallFailed) -> Refusal:
-    """What becomes of a request whose question was not answered."""
-    return Refusal(503, f"no decision could be made: {error}")
+@contextmanager
+def refused_without_answer() -> Iterator[None]:
+    """Raises `Refusal` (503) where a question inside is not answered."""
+    try:
+        yield
+    except CallFailed as error:
+        raise Refusal(503, f"no decision could be made: {error}") from None
 
 
 def _value_at(thing: object, path: str) -> object:

@@ -7,8 +7,9 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from doors import ALLOWED, EVALUATION, ROOT, HttpDoor
 from ports import can_connect, free_port, wait_until
 
 from klausel.api.connections import ConnectionWatch, RequestsInProgress
+from klausel.settings import SLOW_BODIES_AT_ONCE
 
 SECONDS = 30
 MOST = 40
@@ -27,9 +29,15 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tell
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[HttpDoor]:
     """One worker, for at most 40 connections, whose bodies must be there within a second."""
+    with serving(tmp_path, "--max-connections", str(MOST), "--body-seconds", "1") as door:
+        yield door
+
+
+@contextmanager
+def serving(tmp_path: Path, *limits: str) -> Iterator[HttpDoor]:
+    """One worker with these limits."""
     port = free_port()
     paths = ["--policies", str(ROOT / "policies"), "--model", str(ROOT / "model.conf"), "--port", str(port)]
-    limits = ["--max-connections", str(MOST), "--body-seconds", "1"]
     command = [sys.executable, "-c", "from klausel.cli.main import main; main()", "serve", "--demo", *paths, *limits]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("KLAUSEL_")}
     with (tmp_path / "log").open("w+") as log:
@@ -72,6 +80,33 @@ def test_looking_at_connections_opens_nothing() -> None:
         assert not file.closed
 
 
+def test_an_answer_that_took_longer_than_a_body_may_is_not_cut_before_it_is_sent() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, ExitStack() as stack:
+        caller = stack.enter_context(socket.create_connection(listener.getsockname()))
+        here = stack.enter_context(listener.accept()[0])
+        requests = RequestsInProgress()
+        watch = ConnectionWatch(listener.getsockname()[1], 10, 0.2, requests)
+        caller.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        requests.begin()
+        began = time.monotonic()
+        while time.monotonic() < began + 0.6:
+            watch.look()
+        requests.end()
+        watch.look()
+        assert watch.closed["unfinished"] == 0
+        here.sendall(b"an answer")
+        assert caller.recv(100) == b"an answer"
+        # Linux tells by milliseconds which of the two was last.
+        time.sleep(0.1)
+        caller.sendall(b"half a request")
+
+        def is_cut() -> bool:
+            watch.look()
+            return watch.closed["unfinished"] == 1
+
+        wait_until(is_cut, "what is half there stays for ever")
+
+
 def test_half_bodies_hold_no_decision_up_and_are_cut(served: HttpDoor) -> None:
     with ExitStack() as stack:
         half = [stack.enter_context(socket.create_connection(("127.0.0.1", served.port))) for _ in range(16)]
@@ -81,6 +116,18 @@ def test_half_bodies_hold_no_decision_up_and_are_cut(served: HttpDoor) -> None:
         assert all(served.allows(ALLOWED) for _ in range(20))
         assert all(map(is_closed, half))
     assert metric(served, "klausel_connections_closed_total{") >= 16
+
+
+def test_a_burst_of_half_bodies_takes_no_more_threads_than_it_may(tmp_path: Path) -> None:
+    with serving(tmp_path, "--body-seconds", str(10 * SECONDS)) as door, ExitStack() as stack:
+        began = time.monotonic()
+        for _ in range(120):
+            half = stack.enter_context(socket.create_connection(("127.0.0.1", door.port)))
+            half.sendall(HEAD + b"Content-Length: 5000\r\n\r\n" + BODY)
+        assert door.get("/healthz").status == 200
+        wait_until(lambda: door.post(EVALUATION, ALLOWED).status == 200, "half bodies keep decisions out")
+        assert time.monotonic() - began < 2 * SECONDS
+        assert metric(door, "klausel_connections_closed_total{") >= SLOW_BODIES_AT_ONCE
 
 
 def test_a_body_that_comes_byte_by_byte_is_cut(served: HttpDoor) -> None:

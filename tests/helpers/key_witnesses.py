@@ -32,8 +32,8 @@ from klausel.core.policy.policy_set import Grant, PolicySet
 from klausel.core.records.decision_record import grant_id
 from klausel.core.terms.problem import Problem
 from klausel.core.terms.request import Action, Request, Resource, Subject
+from klausel.core.testing.gate import Rerun
 from klausel.core.testing.mutants import mutants
-from klausel.core.testing.rerun import Rerun
 from klausel.service.permissions import _Menus
 
 ROLES = """
@@ -145,7 +145,7 @@ HOLDS: dict[str, Callable[[Sides], bool]] = {
     "a second proof, after the change, is as a first (core/analysis/proved.py)": lambda sides: is_as_at_first(
         sides, Proved, lambda proved, result: [(one.invariant.name, one.holds) for one in proved.broken(result.or_raise())]
     ),
-    "tests that are run again, after the change, give what a first run gives (core/testing/rerun.py)": lambda sides: (
+    "tests that are run again, after the change, give what a first run gives (core/testing/gate.py)": lambda sides: (
         is_as_at_first(sides, Rerun, failed)
     ),
     "questions that only this key sets apart are not alike (core/analysis/alike.py)": lambda sides: not are_alike(sides),

@@ -102,7 +102,7 @@ OF_FEW_THINGS = {
     "in_process._INSTANCES": "what is open now",
     "service.openid.OpenIdProvider": "one description of the provider, for minutes",
     "service.permissions._Menus": "for one request, under one policy",
-    "service.playground_cursor.cursor_told": "for one request",
+    "service.playground.cursor_told": "for one request",
     "service.stored_properties.Reach": "for one request",
     "service.policy_in_force.LivePolicy": "one count for operators, for as long as it says",
     "service.refused_commits.RefusedCommits": "for one command, by the names and ids of folders, and the model",

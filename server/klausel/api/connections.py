@@ -21,12 +21,16 @@ from dataclasses import dataclass
 from time import monotonic
 
 from klausel.api.json_body import BodyError
-from klausel.settings import SLOW_BODIES_AT_ONCE, WAITING_AT_ONCE
+from klausel.settings import READING_AT_ONCE, SLOW_BODIES_AT_ONCE, WAITING_AT_ONCE
 
 SECONDS_BETWEEN_LOOKS = 0.5
 SECONDS_WITHOUT_A_BYTE = 60.0
 SECONDS_PER_LINE = 60.0
 SLOW_SECONDS = 0.25
+SECONDS_TO_SEND = 5.0
+"""How long an answer may take from a thread to its connection."""
+SECONDS_WHEN_CROWDED = 1.0
+"""In which a body must be there while others are refused for those that come slowly, if `body_seconds` is more."""
 REASONS = ("unfinished", "idle", "too many")
 
 _ESTABLISHED = 1
@@ -37,27 +41,35 @@ _log = logging.getLogger(__name__)
 
 
 class RequestsInProgress:
-    """Knows what each thread that answers does now: waits for a body, or works; `in_line` tells how many wait to write."""
+    """Knows what each thread that answers does now: waits for a body, or works; `in_line` tells how many wait to write.
+
+    A body is known to be slow only after `SLOW_SECONDS`, so `READING_AT_ONCE` bounds how many threads a burst of them can take.
+    """
 
     def __init__(self, slow_at_once: int = SLOW_BODIES_AT_ONCE, in_line: Callable[[], int] = lambda: 0) -> None:
         self._slow_at_once = slow_at_once
         self._in_line = in_line
+        self._places = threading.BoundedSemaphore(READING_AT_ONCE)
         self._reading: dict[int, float] = {}
         self._working: dict[int, float] = {}
+        self._answered: dict[int, tuple[float, float]] = {}
+        """When the last slow request of each thread began and ended."""
 
     def begin(self) -> None:
         """Notes that this thread begins to answer a request."""
         self._working[threading.get_ident()] = monotonic()
 
     def end(self) -> None:
-        """Notes that it is answered."""
-        self._working.pop(threading.get_ident(), None)
+        """Notes that it is answered, though the answer is still to be sent."""
+        thread = threading.get_ident()
+        began = self._working.pop(thread, None)
+        if began is not None and (ended := monotonic()) - began > SLOW_SECONDS:
+            self._answered[thread] = began, ended
 
     def read(self, read: Callable[[int], bytes], number: int) -> bytes:
         """What `read(number)` gives. Raises `BodyError` (503) where too many bodies come too slowly already."""
         reading = self._reading
-        room = min(self._slow_at_once, WAITING_AT_ONCE - self._in_line())
-        if len(reading) >= room and self.slow_bodies() >= room:
+        if (len(reading) >= self._room() and self.is_crowded()) or not self._places.acquire(timeout=SLOW_SECONDS):
             raise BodyError(503, "too many bodies arrive too slowly, so no other is read now; send it again")
         thread = threading.get_ident()
         self._working.pop(thread, None)
@@ -66,7 +78,15 @@ class RequestsInProgress:
             return read(number)
         finally:
             del reading[thread]
+            self._places.release()
             self._working[thread] = monotonic()
+
+    def _room(self) -> int:
+        return min(self._slow_at_once, WAITING_AT_ONCE - self._in_line())
+
+    def is_crowded(self) -> bool:
+        """Whether so many bodies come slowly that no other is read."""
+        return self.slow_bodies() >= self._room()
 
     def slow_bodies(self) -> int:
         """How many threads wait for bodies that come slowly."""
@@ -74,8 +94,10 @@ class RequestsInProgress:
         return sum(began < slow_since for began in list(self._reading.values()))
 
     def longest_work(self) -> float:
-        """For how many seconds the oldest request, whose body is there, is being answered."""
-        return monotonic() - min(list(self._working.values()), default=monotonic())
+        """For how many seconds the oldest request, whose body is there, is being answered, or was until just now."""
+        now = monotonic()
+        sent = [began for began, ended in list(self._answered.values()) if now - ended < SECONDS_TO_SEND]
+        return now - min([*list(self._working.values()), *sent], default=now)
 
 
 class BodyInput:
@@ -105,8 +127,8 @@ class _Seen:
 class ConnectionWatch:
     """Looks at the connections to one port of this process, in a thread of its own.
 
-    A request that is not there as a whole `body_seconds` after it began is cut; with more than `most` connections, those that
-    idle longest are closed, so that new ones are answered.
+    A request that is not there as a whole `body_seconds` after it began is cut, sooner while slow ones keep others out. With
+    more than `most` connections, those that idle longest are closed, so that new ones are answered.
     """
 
     def __init__(self, port: int, most: int, body_seconds: float, requests: RequestsInProgress) -> None:
@@ -136,7 +158,10 @@ class ConnectionWatch:
         """Looks at every connection once."""
         now, seen, idle = monotonic(), {}, []
         # Whoever works for a caller has its request; from outside it looks like one that is half there.
-        patience = self._body_seconds + self._requests.longest_work()
+        patience = self._body_seconds
+        if self._requests.is_crowded():
+            patience = min(patience, SECONDS_WHEN_CROWDED)
+        patience += self._requests.longest_work()
         for descriptor in map(int, os.listdir("/proc/self/fd")):
             with suppress(OSError), _copy_of(descriptor) as connection:
                 if connection.family not in (socket.AF_INET, socket.AF_INET6) or connection.type != socket.SOCK_STREAM:

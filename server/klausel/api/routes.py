@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TypeVar
 from urllib.parse import unquote, urlsplit
 
 from flask import Blueprint, Response, request
@@ -9,7 +12,7 @@ from flask import Blueprint, Response, request
 from klausel.api import request_shapes
 from klausel.api.access import caller_in, check_reach_of_stored, may_know_names
 from klausel.api.assignment_log import list_changes, list_entity_changes
-from klausel.api.assignments import change_assignments, list_assignments, remove_subject
+from klausel.api.assignments import change_assignments, list_assignments, remove_subject, sender_of_request
 from klausel.api.authzen_requests import read_evaluation
 from klausel.api.casbin_js import answer_casbin_js
 from klausel.api.entities import change_entities, list_entities, remove_entity
@@ -20,9 +23,11 @@ from klausel.api.metrics import Metrics
 from klausel.api.openapi import openapi_document
 from klausel.api.permissions import answer_filter, answer_permissions
 from klausel.api.policy_state import answer_reload, describe_policy, describe_readiness, describe_types
+from klausel.api.questions import Open
 from klausel.api.searches import SEARCH_PATHS, Searches
-from klausel.api.senders import sender_of_request
+from klausel.api.shapes import Json, Shape
 from klausel.core.decisions.explanation_format import explanation_as_json
+from klausel.core.terms.caller import Caller
 from klausel.service.decision_service import Service
 from klausel.service.recording import Recording
 
@@ -32,6 +37,12 @@ DESCRIPTION_PATH = "/openapi.json"
 PERMISSIONS_PATH = "/v1/permissions"
 DISCOVERY_PATH = "/.well-known/authzen-configuration"
 DISCOVERY_CACHING = {"Cache-Control": "public, max-age=3600"}
+
+Who = TypeVar("Who")
+
+
+def _caller() -> Caller | None:
+    return caller_in(request.environ)
 
 
 def authzen_routes(service: Service) -> Blueprint:
@@ -44,31 +55,21 @@ def authzen_routes(service: Service) -> Blueprint:
 
     @blueprint.post(EVALUATION_PATH, provide_automatic_options=False)
     def evaluation() -> Response:
-        return json_answer(
-            answer_evaluation(service, read_body(limits), recording("evaluation"), caller_in(request.environ))
-        )
+        return json_answer(answer_evaluation(service, read_body(limits), recording("evaluation"), _caller()))
 
     @blueprint.post(EVALUATIONS_PATH, provide_automatic_options=False)
     def evaluations() -> Response:
         return json_answer(
-            answer_evaluations(
-                service, read_body(limits, request_shapes.BATCH), recording("evaluations"), caller_in(request.environ)
-            )
+            answer_evaluations(service, read_body(limits, request_shapes.BATCH), recording("evaluations"), _caller())
         )
 
     searches = Searches(service)
 
-    @blueprint.post(SEARCH_PATHS["subject"], provide_automatic_options=False)
-    def search_subject() -> Response:
-        return json_answer(searches.answer("subject", read_body(limits), caller_in(request.environ)))
+    def search(open_: Open) -> Response:
+        return json_answer(searches.answer(open_, read_body(limits), _caller()))
 
-    @blueprint.post(SEARCH_PATHS["resource"], provide_automatic_options=False)
-    def search_resource() -> Response:
-        return json_answer(searches.answer("resource", read_body(limits), caller_in(request.environ)))
-
-    @blueprint.post(SEARCH_PATHS["action"], provide_automatic_options=False)
-    def search_action() -> Response:
-        return json_answer(searches.answer("action", read_body(limits), caller_in(request.environ)))
+    for open_, path in SEARCH_PATHS.items():
+        blueprint.post(path, endpoint=f"search_{open_}", provide_automatic_options=False)(partial(search, open_))
 
     @blueprint.get(DISCOVERY_PATH, provide_automatic_options=False)
     @blueprint.get(DISCOVERY_PATH + "/<path:tenant>", provide_automatic_options=False)
@@ -101,7 +102,7 @@ def klausel_routes(service: Service, metrics: Metrics) -> Blueprint:
     def explain() -> Response:
         question = read_evaluation(read_body(limits))
         recording = service.recording("explain", request.environ)
-        caller = caller_in(request.environ)
+        caller = _caller()
         explanation = service.explain(question, recording, caller=caller)
         check_reach_of_stored(caller, [explanation.decision.domain])
         hand_over(recording)
@@ -109,23 +110,15 @@ def klausel_routes(service: Service, metrics: Metrics) -> Blueprint:
         about_model = {} if other_model is None else {"not_for_model": other_model}
         return json_answer({**explanation_as_json(explanation), **about_model})
 
-    @blueprint.post(PERMISSIONS_PATH, provide_automatic_options=False)
-    def menus() -> Response:
-        return json_answer(answer_permissions(service, read_body(limits), caller_in(request.environ)))
-
     @blueprint.get("/v1/casbin-js", provide_automatic_options=False)
     @blueprint.get("/v1/casbin-js/<path:domain>", provide_automatic_options=False)
     def casbin_js(domain: str | None = None) -> Response:
         subject = query_parameters(*request_shapes.WHOM).get("subject")
-        return json_answer(answer_casbin_js(service, subject, domain, caller_in(request.environ)))
-
-    @blueprint.post("/v1/filter", provide_automatic_options=False)
-    def filter_() -> Response:
-        return json_answer(answer_filter(service, read_body(limits), caller_in(request.environ)))
+        return json_answer(answer_casbin_js(service, subject, domain, _caller()))
 
     @blueprint.get("/v1/policy", provide_automatic_options=False)
     def policy() -> Response:
-        return json_answer(describe_policy(service.live, caller_in(request.environ)))
+        return json_answer(describe_policy(service.live, _caller()))
 
     @blueprint.get("/v1/policy/types", provide_automatic_options=False)
     def policy_types() -> Response:
@@ -138,44 +131,36 @@ def klausel_routes(service: Service, metrics: Metrics) -> Blueprint:
             raise ApiError(403, "a page of another site may not reload the policies")
         if request.content_length and read_body(limits):
             raise ApiError(400, "a reload takes no members; send no body, or {}")
-        return json_answer(answer_reload(service, caller_in(request.environ)))
+        return json_answer(answer_reload(service, _caller()))
 
-    @blueprint.post("/v1/assignments", provide_automatic_options=False)
-    def change() -> Response:
-        return json_answer(change_assignments(service, read_body(limits), sender_of_request()))
+    def of_body(path: str, answer: Callable[[Service, Json, Who], Json], who: Callable[[], Who]) -> None:
+        @blueprint.post(path, endpoint=answer.__name__, provide_automatic_options=False)
+        def answer_to_body() -> Response:
+            return json_answer(answer(service, read_body(limits), who()))
 
-    @blueprint.get("/v1/assignments", provide_automatic_options=False)
-    def show() -> Response:
-        parameters = query_parameters(*request_shapes.ASSIGNMENT_FILTERS)
-        return json_answer(list_assignments(service, parameters, caller_in(request.environ)))
+    of_body(PERMISSIONS_PATH, answer_permissions, _caller)
+    of_body("/v1/filter", answer_filter, _caller)
+    of_body("/v1/assignments", change_assignments, sender_of_request)
+    of_body("/v1/entities", change_entities, sender_of_request)
 
-    @blueprint.delete("/v1/assignments", provide_automatic_options=False)
-    def remove() -> Response:
-        parameters = query_parameters(*request_shapes.LEAVER)
-        return json_answer(remove_subject(service, parameters, sender_of_request()))
+    def of_query(
+        route: Callable[..., Callable[[Callable[[], Response]], object]],
+        path: str,
+        answer: Callable[[Service, dict[str, str], Who], Json],
+        known: Mapping[str, Shape],
+        who: Callable[[], Who],
+    ) -> None:
+        @route(path, endpoint=answer.__name__, provide_automatic_options=False)
+        def answer_to_query() -> Response:
+            return json_answer(answer(service, query_parameters(*known), who()))
 
-    @blueprint.post("/v1/entities", provide_automatic_options=False)
-    def change_stored() -> Response:
-        return json_answer(change_entities(service, read_body(limits), sender_of_request()))
-
-    @blueprint.get("/v1/entities", provide_automatic_options=False)
-    def show_stored() -> Response:
-        parameters = query_parameters(*request_shapes.ENTITY_FILTERS)
-        return json_answer(list_entities(service, parameters, caller_in(request.environ)))
-
-    @blueprint.delete("/v1/entities", provide_automatic_options=False)
-    def remove_stored() -> Response:
-        return json_answer(remove_entity(service, query_parameters(*request_shapes.ENTITY_KEY), sender_of_request()))
-
-    @blueprint.get("/v1/assignment-log", provide_automatic_options=False)
-    def show_log() -> Response:
-        parameters = query_parameters(*request_shapes.LOG_FILTERS)
-        return json_answer(list_changes(service, parameters, caller_in(request.environ)))
-
-    @blueprint.get("/v1/entity-log", provide_automatic_options=False)
-    def show_entity_log() -> Response:
-        parameters = query_parameters(*request_shapes.ENTITY_LOG_FILTERS)
-        return json_answer(list_entity_changes(service, parameters, caller_in(request.environ)))
+    get, delete = blueprint.get, blueprint.delete
+    of_query(get, "/v1/assignments", list_assignments, request_shapes.ASSIGNMENT_FILTERS, _caller)
+    of_query(delete, "/v1/assignments", remove_subject, request_shapes.LEAVER, sender_of_request)
+    of_query(get, "/v1/entities", list_entities, request_shapes.ENTITY_FILTERS, _caller)
+    of_query(delete, "/v1/entities", remove_entity, request_shapes.ENTITY_KEY, sender_of_request)
+    of_query(get, "/v1/assignment-log", list_changes, request_shapes.LOG_FILTERS, _caller)
+    of_query(get, "/v1/entity-log", list_entity_changes, request_shapes.ENTITY_LOG_FILTERS, _caller)
 
     @blueprint.get(DESCRIPTION_PATH, provide_automatic_options=False)
     def description() -> Response:

@@ -17,12 +17,11 @@ from klausel.cli.log_reading import blocks_to_read, in_period
 from klausel.cli.options import EXIT_PROBLEMS, fail
 from klausel.cli.output import say, say_json, say_lines
 from klausel.core.records.decision_chain import ChainFault, ChainOfFile, join_files
-from klausel.core.records.wanted_records import WantedRecords, member_of
+from klausel.core.records.wanted_records import WantedRecords, member_of, question_of
 from klausel.core.terms.counted import plural
 from klausel.storage.decision_log.files import Block, good_values_of
 
 MOST_SHOWN = 1000
-_EXISTING = click.Path(path_type=Path, dir_okay=False, exists=True)
 
 
 @click.group(cls=CommandGroup)
@@ -183,15 +182,10 @@ def checkpoint(file: Path, files: tuple[str, ...], key_file: Path, begins_later:
 
 
 def _write_found(place: str, record: Mapping[str, object]) -> None:
-    subject, action, resource, grant = (member_of(record, name) for name in ("subject", "action", "resource", "grant"))
+    grant = member_of(record, "grant")
     word = "ALLOW" if record["decision"] is True else "DENY"
-    question = "no question"
-    if subject:
-        where = f" in {record['domain']}" if record.get("domain") else ""
-        thing = f"{resource.get('type')}:{resource.get('id')}"
-        question = f"{subject.get('type')}:{subject.get('id')} {action.get('name')} {thing}{where}"
     why = f"{grant.get('source')}: {grant.get('text')}" if grant else str(record.get("failure") or "no grant allows it")
-    say(f"{place}  {record.get('time')}  {word}  {question}  {why}  request {record.get('request_id')}")
+    say(f"{place}  {record.get('time')}  {word}  {question_of(record)}  {why}  request {record.get('request_id')}")
 
 
 def _write_found_as_json(place: str, record: Mapping[str, object]) -> None:

@@ -133,7 +133,7 @@ def _side(opened: ExitStack, named: str | None, policies: Path, model: Path | No
             compiled = load_or_exit(policies, model, at=commit.id).compiled
     except GitError as error:
         fail(str(error))
-    return _Side(_called(named, commit), compiled, LineHistory(repository, commit))
+    return _Side(commit.named(named), compiled, LineHistory(repository, commit))
 
 
 def _commit_named(opened: ExitStack, named: str, policies: Path) -> tuple[GitRepository, GitCommit]:
@@ -159,11 +159,6 @@ def _folder_meant(named: str) -> str:
     folders = [one.name for one in above.iterdir() if one.is_dir()] if above.is_dir() else []
     near = nearest_name(Path(named).name, folders)
     return f"did you mean the folder {(above / near).as_posix()}?" if near else ""
-
-
-def _called(named: str, commit: GitCommit) -> str:
-    short = commit.id[:10]
-    return short if commit.id.startswith(named) else f"{named} ({short})"
 
 
 def _origins(difference: PolicyDifference, sides: list[_Side]) -> Iterator[tuple[Cause, Origin]]:

@@ -31,7 +31,7 @@ from klausel.cli.policy_folder import policies_option
 from klausel.cli.progress import progress
 from klausel.cli.refusals import Refusals
 from klausel.core.analysis.table import Sheet, as_html, csv_line
-from klausel.core.difference.commit_changes import CommitChanges, Topic, changes_of_commit
+from klausel.core.difference.commit_changes import CommitChanges, Topic
 from klausel.core.difference.formats import as_text
 from klausel.core.loading.cache import LoadCache
 from klausel.core.pictures.role_picture import role_picture
@@ -103,9 +103,8 @@ def _write_json(log: Iterator[_Told], page: _Page) -> None:
 
 def _write_csv(log: Iterator[_Told], page: _Page) -> None:
     say(csv_line(page.columns))
-    for told in log:
-        for cells in told.changes.rows:
-            say(csv_line(row_for_programs(told.commit, told.merged_by, cells, page.columns)))
+    rows = (row_for_programs(one.commit, one.merged_by, cells, page.columns) for one in log for cells in one.changes.rows)
+    say_lines(map(csv_line, rows))
 
 
 def _write_html(log: Iterator[_Told], page: _Page) -> None:
@@ -331,13 +330,7 @@ def _with_refusal(changes: _Changes | None, told: list[str]) -> _Changes | None:
 
 def _changes(step: Step, topic: Topic, database: str | None = None) -> _Changes | None:
     """What a commit changed of what is asked about, with the people of a database that it concerns; None for nothing."""
-    before = None if step.before is None else step.before.policy
-    after = None if step.after is None else step.after.policy
-    if step.after is not None and after is None:
-        problems, changes, has_other_model = step.after.problems, CommitChanges(), False
-    else:
-        problems, changes = (), changes_of_commit(before, after, step.commit.id, topic)
-        has_other_model = _has_other_model(step)
+    problems, changes, has_other_model = step.problems, step.changes(topic), step.has_other_model
     if database is not None and changes.report is not None:
         people, everybody = people_concerned(changes.report.difference, database)
         changes = replace(changes, report=replace(changes.report, people=people, everybody=everybody))
@@ -371,10 +364,6 @@ def _remarks(step: Step) -> Iterator[str]:
         yield "the clone ends here: what was there before counts as gained; git fetch --unshallow brings the rest"
     if step.after is None:
         yield "the policies are gone"
-
-
-def _has_other_model(step: Step) -> bool:
-    return step.before is not None and step.after is not None and step.before.model != step.after.model
 
 
 def _about(told: _Told) -> Iterator[str]:

@@ -15,15 +15,18 @@ A member whose name ends with `?` may be missing; under `*` stands what any othe
 
 Members = dict[str, Form]
 
+
+def _all(form: Form, *names: str) -> Members:
+    """Members that all have one form."""
+    return dict.fromkeys(names, form)
+
+
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 _COMMIT: Members = {"id": "string", "author": "string", "date": "string", "subject": "string"}
 _WHOLE_COMMIT: Members = {
     **_COMMIT,
-    "email": "string",
-    "committer": "string",
-    "committer_email": "string",
-    "committed": "string",
+    **_all("string", "email", "committer", "committer_email", "committed"),
     "trailers": [{"key": "string", "value": "string"}],
     "signature": "string|null",
 }
@@ -34,9 +37,7 @@ _RECORDED_GRANT: Members = {"id": "string", "source": "string", "text": "string"
 _PROBLEM: Members = {
     **_LINE,
     "column": "integer",
-    "severity": "string",
-    "id": "string",
-    "message": "string",
+    **_all("string", "severity", "id", "message"),
     "hint": "string|null",
 }
 _OTHER_MODEL: Members = {"not_for_model?": "string", "note?": "string"}
@@ -61,13 +62,7 @@ _SEEN: Members = {
 }
 _FOUND: Members = {
     **_OTHER_MODEL,
-    "subject?": "string",
-    "role?": "string",
-    "action?": "string",
-    "type?": "string",
-    "may?": "string",
-    "domain?": "string",
-    "verdict?": "string",
+    **_all("string", "subject?", "role?", "action?", "type?", "may?", "domain?", "verdict?"),
     "condition?": "string|null",
     "allowed_by?": [_REASON],
     "denied_by?": [_REASON],
@@ -101,9 +96,7 @@ _CHANGE: Members = {
     "loss": _EXAMPLE,
     "causes": [
         {
-            "kind": "string",
-            "side": "string",
-            "text": "string",
+            **_all("string", "kind", "side", "text"),
             **_LINE,
             "commit": {"": "null", **_COMMIT},
             "removed_by": {"": "null", **_COMMIT},
@@ -156,9 +149,7 @@ OUTPUTS: Mapping[str, Output] = {
                     "failures": [
                         {
                             **_LINE,
-                            "person": "string",
-                            "action": "string",
-                            "resource": "string",
+                            **_all("string", "person", "action", "resource"),
                             "domain": "string|null",
                             "expected": "boolean|string|array",
                             "got": "boolean|string|array",
@@ -180,9 +171,7 @@ OUTPUTS: Mapping[str, Output] = {
         {
             **_OTHER_MODEL,
             "score": "number",
-            "killed": "integer",
-            "survived": "integer",
-            "equivalent": "integer",
+            **_all("integer", "killed", "survived", "equivalent"),
             "mutants": [
                 {
                     "kind": "string",
@@ -226,14 +215,10 @@ OUTPUTS: Mapping[str, Output] = {
         "who gains or loses what between two versions of the policies",
         {
             "not_for_model?": ["string|null"],
-            "note?": "string",
-            "before": "string",
-            "after": "string",
+            **_all("string", "note?", "before", "after"),
             **_CHANGES,
             "pattern_matches_taken_as_free": "boolean",
-            "changed_rules": ["string"],
-            "changed_types": ["string"],
-            "changed_entities": ["string"],
+            **_all(["string"], "changed_rules", "changed_types", "changed_entities"),
         },
     ),
     "explain": Output(
@@ -266,10 +251,7 @@ OUTPUTS: Mapping[str, Output] = {
             "loads": "boolean",
             "problems": ["string"],
             "broken_commits_before": "integer",
-            "clone_ends_here": "boolean",
-            "policies_gone": "boolean",
-            "model_changed": "boolean",
-            "demands_less": "boolean",
+            **_all("boolean", "clone_ends_here", "policies_gone", "model_changed", "demands_less"),
             "changed_entities": ["string"],
             "declared": {"added": ["string"], "removed": ["string"]},
             "would_have_been_refused?": ["string"],
@@ -307,9 +289,7 @@ OUTPUTS: Mapping[str, Output] = {
     "findings": Output(
         "what is wrong with role assignments",
         {
-            "policy": "string",
-            "revision": "string",
-            "at": "string",
+            **_all("string", "policy", "revision", "at"),
             "in": "string|null",
             "only": "array|null",
             "decisions_since": "string|null",
@@ -317,9 +297,7 @@ OUTPUTS: Mapping[str, Output] = {
             "findings": [
                 {
                     "kind": "string",
-                    "subject": "string|null",
-                    "role": "string|null",
-                    "domain": "string|null",
+                    **_all("string|null", "subject", "role", "domain"),
                     "message": "string",
                     "fix": "string",
                 }
@@ -329,11 +307,7 @@ OUTPUTS: Mapping[str, Output] = {
     "decisions find": Output(
         "records of decisions, each whole, as docs/audit.md describes them",
         {
-            "place": "string",
-            "time": "string",
-            "request_id": "string",
-            "route": "string",
-            "caller": "string",
+            **_all("string", "place", "time", "request_id", "route", "caller"),
             "assignments_revision": "string|null",
             "subject": {"": "null", "type": "string", "id": "string", "properties?": {}},
             "action": {"": "null", "name": "string", "properties?": {}},
@@ -368,9 +342,7 @@ OUTPUTS: Mapping[str, Output] = {
                     "chain": "string|null",
                     "first": "integer|null",
                     "last": "integer|null",
-                    "records": "integer",
-                    "unchained": "integer",
-                    "recovered_bytes": "integer",
+                    **_all("integer", "records", "unchained", "recovered_bytes"),
                 }
             ],
             "faults": [{"place": "string", "kind": "string", "message": "string"}],
@@ -382,10 +354,7 @@ OUTPUTS: Mapping[str, Output] = {
         {
             **_OTHER_MODEL,
             "policy": {"digest": "string", "commit?": "string", "dirty?": "boolean"},
-            "replayed": "integer",
-            "same": "integer",
-            "allowed_now": "integer",
-            "denied_now": "integer",
+            **_all("integer", "replayed", "same", "allowed_now", "denied_now"),
             "not_known": {"*": "integer"},
             "not_recorded": "integer",
             "from_sampled_logs": "integer",
@@ -432,7 +401,7 @@ OUTPUTS: Mapping[str, Output] = {
                 for name in ("subject", "role", "group", "domain", "from", "until", "kind", "type", "id")
             },
             "properties?": {},
-            **dict.fromkeys(("by", "reason", "ticket", "channel", "caller", "request_id"), "string|null"),
+            **_all("string|null", "by", "reason", "ticket", "channel", "caller", "request_id"),
             "revision": "string|null",
             "hash": "string|null",
         },
@@ -442,9 +411,7 @@ OUTPUTS: Mapping[str, Output] = {
         "whether the change log of role assignments is whole",
         {
             "ok": "boolean",
-            "records": "integer",
-            "changes": "integer",
-            "checkpoints": "integer",
+            **_all("integer", "records", "changes", "checkpoints"),
             "last": _END_OF_CHAIN,
             "findings": [{"number": "integer|null", "kind": "string", "message": "string"}],
         },
@@ -452,12 +419,10 @@ OUTPUTS: Mapping[str, Output] = {
     "keys list": Output(
         "the API keys of applications, without what proves them",
         {
-            "id": "string",
-            "name": "string",
-            "state": "string",
+            **_all("string", "id", "name", "state"),
             "scopes": ["string"],
             "accounts": "array|null",
-            **dict.fromkeys(("created", "expires", "revoked", "last_used"), "string|null"),
+            **_all("string|null", "created", "expires", "revoked", "last_used"),
         },
         "list",
     ),

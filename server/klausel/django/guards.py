@@ -27,7 +27,7 @@ from django.urls import Resolver404, resolve
 from django.utils.module_loading import import_string
 from django.views.generic.list import MultipleObjectMixin
 
-from klausel.client import Action, CallFailed, Klausel, Resource, Subject
+from klausel.client import Action, Klausel, Resource, Subject
 from klausel.django.lists import q
 from klausel.guarding import (
     MARK,
@@ -39,7 +39,7 @@ from klausel.guarding import (
     check_subject,
     check_waits,
     names_of,
-    no_answer,
+    refused_without_answer,
     undecided,
 )
 
@@ -88,10 +88,8 @@ class Guard(Guarded):
     def where(self, request: HttpRequest, action: Action | str, model: type[Model], domain: str | None = None) -> Q:
         """The condition on the rows that the action is allowed on, for `Model.objects.filter(…)`; raises as `require`."""
         subject, described = self.subject(request), self.described(model)
-        try:
+        with refused_without_answer():
             answer = self.klausel.filter(subject, action, Resource(described.type), domain=domain)
-        except CallFailed as error:
-            raise no_answer(error) from None
         condition = q(answer.as_json, model, described.columns())
         self._note(request)
         return condition
@@ -99,10 +97,8 @@ class Guard(Guarded):
     def menu(self, request: HttpRequest, things: Sequence[object]) -> list[tuple[str, ...]]:
         """All that is allowed on each of some objects, in their places; raises as `require`."""
         subject = self.subject(request)
-        try:
+        with refused_without_answer():
             found = self.klausel.permissions(subject, [self.resource(thing) for thing in things])
-        except CallFailed as error:
-            raise no_answer(error) from None
         self._note(request)
         return [one.actions for one in found]
 

@@ -1,24 +1,32 @@
-"""A policy set as somebody edits a copy of it: what may be edited, and what is said of the copy. Nothing is stored."""
+"""A policy set as somebody edits a copy of it: what may be edited, and what is said of it and at a cursor. Nothing is stored."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
+from functools import cache
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from klausel.core.analysis.proof import prove_all
 from klausel.core.difference.compare import difference_between
+from klausel.core.difference.formats import MOST_SHOWN, rows_for_people
 from klausel.core.difference.renames import renames_between
 from klausel.core.difference.report import DifferenceReport, as_json
-from klausel.core.difference.rows_for_people import MOST_SHOWN, rows_for_people
+from klausel.core.editing.completion import offers_at
+from klausel.core.editing.hover import about_what_stands_at
+from klausel.core.editing.mentions import mentions_in
 from klausel.core.editing.patch import FileChange, patch_of
+from klausel.core.loading.declared_names import declared_names
 from klausel.core.loading.load import SourceFile
+from klausel.core.policy.policy_set import PolicySet
 from klausel.core.terms.problem import PolicyError, Problem, problem_as_json
 from klausel.core.testing.gate import failed_tests, problem_of_verdict
+from klausel.core.text.decoding import decode
+from klausel.core.text.yaml_nodes import ReadYaml, read_yaml
 from klausel.service.pipeline import check_files, load_files
 from klausel.service.policy_history import open_history
 from klausel.storage.file_rules import LARGEST_FILE, MODEL_NAME, is_passed_over, problem_of_name
@@ -201,3 +209,36 @@ def judged(
 
 def _shown(problems: Collection[Problem]) -> list[dict[str, object]]:
     return [problem_as_json(one) for one in list(problems)[:MOST_SHOWN]]
+
+
+MOST_OFFERS = 200
+
+
+def cursor_told(before: PolicyFiles, after: PolicyFiles, file: str, line: int, column: int, asked: str) -> Any:
+    """The `offers` at a cursor, each with what it replaces, or the text `about` the name there; line and column count from 0.
+
+    What cannot be read while somebody types counts as it was before.
+    """
+    here = editable_files(after).get(file)
+    text = None if here is None else decode(here.content, file)[0]
+    if here is None or text is None or line > text.count("\n"):
+        return [] if asked == "offers" else ""
+    old = editable_files(before)
+    read = cache(read_yaml)
+    files = [one if _is_readable(one, read) else old.get(one.shown_as, one) for one in after.files]
+    if asked == "about":
+        policy = _policy(after) or _policy(before)
+        return about_what_stands_at(policy, mentions_in(files, read), text, here.name, file, line, column)
+    found = offers_at(text, here.name, line, column, declared_names(files, read)[0], mentions_in(files, read))
+    return [{"text": one.text, "about": one.about, "from": one.start} for one in found[:MOST_OFFERS]]
+
+
+def _policy(found: PolicyFiles) -> PolicySet | None:
+    with suppress(PolicyError):
+        return load_files(found).compiled.policy
+    return None
+
+
+def _is_readable(file: SourceFile, read: ReadYaml) -> bool:
+    text = decode(file.content, file.shown_as)[0]
+    return text is not None and (not file.name.endswith(".yaml") or read(text, file.shown_as)[0] is not None)

@@ -20,8 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import klausel
-from klausel.service.playground import Playground, editable_files, folders_in_repository, judged, patch_between
-from klausel.service.playground_cursor import cursor_told
+from klausel.service.playground import Playground, cursor_told, editable_files, folders_in_repository, judged, patch_between
 from klausel.storage.policy_files.folder import PolicyFiles
 
 SECONDS = 10

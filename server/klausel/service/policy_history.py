@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 from klausel.casbin_policies.model_shape import model_meaning, problems_in_model
+from klausel.core.difference.commit_changes import CommitChanges, Topic, changes_of_commit
 from klausel.core.loading.cache import LoadCache
 from klausel.core.loading.load import files_digest, is_test_file, load_policy
 from klausel.core.policy.policy_set import PolicySet
@@ -90,6 +91,25 @@ class Step:
     after: Edition | None
     skipped: int
     is_cut: bool = False
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """Those of a commit whose policies do not load; none of one that loads, whatever its warnings."""
+        return self.after.problems if self.after is not None and self.after.policy is None else ()
+
+    @property
+    def has_other_model(self) -> bool:
+        """Whether the model means something else now, where the policies load."""
+        if self.problems or self.before is None or self.after is None:
+            return False
+        return self.before.model != self.after.model
+
+    def changes(self, topic: Topic) -> CommitChanges:
+        """What it changed of what is asked about; nothing where its policies do not load."""
+        if self.problems:
+            return CommitChanges()
+        before, after = (None if side is None else side.policy for side in (self.before, self.after))
+        return changes_of_commit(before, after, self.commit.id, topic)
 
 
 class PolicyHistory:

@@ -32,8 +32,7 @@ from klausel.core.terms.request import Request, asked_at
 from klausel.service.decision_service import Service
 from klausel.service.search_pages import Look, Page, merged, page_of
 from klausel.service.stored_properties import join_all, looked_up, reach_of
-from klausel.storage.assignments.holders import subjects_of_type, subjects_who_hold, what_they_hold
-from klausel.storage.assignments.known_domains import ids_below, is_known
+from klausel.storage.assignments.holders import ids_below, is_known, subjects_of_type, subjects_who_hold, what_they_hold
 from klausel.storage.entities.finding import FIRST_ENTITIES, Step, steps_of_wanted
 from klausel.storage.entities.narrowing import Wanted, few_by_value
 

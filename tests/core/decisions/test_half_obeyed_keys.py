@@ -124,7 +124,7 @@ def test_a_key_that_one_room_leaves_out_is_found_with_the_file(monkeypatch: pyte
     assert found >= every("core/analysis/decision_table.py")
     found = left_out(monkeypatch, Grant, "reach", property(lambda grant: grant.grantee))
     for file in (
-        "core/testing/rerun.py",
+        "core/testing/gate.py",
         "core/analysis/proved.py",
         "core/analysis/alike.py",
         "core/loading/feature_files.py",

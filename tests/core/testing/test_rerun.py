@@ -10,7 +10,7 @@ from klausel.core.policy.policy_set import PolicySet
 from klausel.core.policy.policy_test import Expectation
 from klausel.core.terms.problem import Problem
 from klausel.core.terms.request import Request
-from klausel.core.testing.rerun import Rerun
+from klausel.core.testing.gate import Rerun
 from klausel.core.testing.run import Failure, failure_of
 
 TESTS = """
@@ -34,7 +34,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Expectation]:
         found.append(arguments[2])  # type: ignore[arg-type]
         return failure_of(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("klausel.core.testing.rerun.failure_of", noted)
+    monkeypatch.setattr("klausel.core.testing.gate.failure_of", noted)
     return found
 
 

@@ -8,7 +8,7 @@ from small_policies import load
 
 from klausel.core.policy.assignment import Assignment
 from klausel.core.terms.caller import Caller
-from klausel.storage.assignments.people_list import groups_there_are, subjects_beginning
+from klausel.storage.assignments.people_of_roles import groups_there_are, subjects_beginning
 from klausel.storage.assignments.store import AssignmentStore
 from klausel.storage.callers.keys import KeyStore
 from klausel.storage.callers.sessions import SessionStore, SignIn

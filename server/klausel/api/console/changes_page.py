@@ -8,21 +8,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from threading import Lock
-from urllib.parse import urlencode
 
 from klausel.api.console.fields import read_page_number
-from klausel.api.console.pages import Page
+from klausel.api.console.pages import Page, pages_around
 from klausel.api.errors import ApiError
 from klausel.api.shapes import Json
-from klausel.core.difference.commit_changes import CommitChanges, Topic, changes_of_commit
+from klausel.core.difference.commit_changes import Topic
 from klausel.core.difference.compare import difference_between
+from klausel.core.difference.formats import MOST_SHOWN, rows_for_people
 from klausel.core.difference.renames import renames_between
 from klausel.core.difference.report import DifferenceReport, as_json
-from klausel.core.difference.rows_for_people import MOST_SHOWN, rows_for_people
 from klausel.core.loading.load import SourceFile, is_test_file, load_policy
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.terms.moment import instant_text
-from klausel.core.terms.problem import Problem
+from klausel.core.terms.problem import problem_as_json
 from klausel.core.text.decoding import decode
 from klausel.service.decision_service import Service
 from klausel.service.policy_history import PolicyHistory, open_history
@@ -90,7 +89,7 @@ class ChangesPage:
                     number = read_page_number(given.get("page", ""))
                     told, following = self._commits(number)
                     twin |= {"commits": [one.twin for one in told], "next": following}
-                    shown |= {"commits": [one.shown for one in told], "pages": _pages(number, following)}
+                    shown |= {"commits": [one.shown for one in told], "pages": pages_around({}, number, following)}
             except GitError as error:
                 if is_twin:
                     raise ApiError(409, f"the history of the policies cannot be read: {error}") from None
@@ -149,8 +148,7 @@ class ChangesPage:
         except GitError as error:
             raise ApiError(400, str(error)) from None
         edition = history.edition(commit, folder_at(repository, commit, folder))
-        short = commit.id[:10]
-        name = short if commit.id.startswith(revision) else f"{revision} ({short})"
+        name = commit.named(revision)
         if edition is None:
             raise ApiError(400, f"there are no policies at {name}")
         if edition.policy is None:
@@ -159,30 +157,17 @@ class ChangesPage:
         return name, edition.policy
 
 
-def _pages(number: int, following: int | None) -> dict[str, str | None]:
-    before = urlencode({"page": number - 1}) if number > 1 else None
-    return {"before": before, "behind": None if following is None else urlencode({"page": following})}
-
-
 def _commit_told(history: PolicyHistory, commit: GitCommit, folder: str) -> _Told:
     step = history.step(commit, folder)
-    before = None if step.before is None else step.before.policy
-    after = None if step.after is None else step.after.policy
-    problems: Sequence[Problem] = ()
-    changes = CommitChanges()
-    has_other_model = False
-    if step.after is not None and after is None:
-        problems = [one for one in step.after.problems if one.severity == "error"]
-    else:
-        changes = changes_of_commit(before, after, commit.id, Topic())
-        has_other_model = step.before is not None and step.after is not None and step.before.model != step.after.model
+    problems = [one for one in step.problems if one.severity == "error"]
+    changes = step.changes(Topic())
     twin = {
         **commit_as_json(commit),
         "loads": not problems,
         "problems": [str(problem) for problem in problems],
         "broken_commits_before": step.skipped,
         "clone_ends_here": step.is_cut,
-        "model_changed": has_other_model,
+        "model_changed": step.has_other_model,
         **changes.as_json(),
     }
     remarks = [
@@ -191,7 +176,7 @@ def _commit_told(history: PolicyHistory, commit: GitCommit, folder: str) -> _Tol
         *([f"compared with the last that loads, {step.skipped + 1} commits before"] if step.skipped else []),
         *(["the clone ends here: what was there before counts as gained"] if step.is_cut else []),
         *(["the policies are gone"] if step.after is None else []),
-        *(["the model is another one, so its matcher may decide otherwise"] if has_other_model else []),
+        *(["the model is another one, so its matcher may decide otherwise"] if step.has_other_model else []),
         *map(str, changes.rules),
     ]
     shown = {
@@ -213,16 +198,7 @@ def _refused(refusal: Refusal, in_force: PolicySet) -> _Told:
     """Why the files are not in force: each problem with the lines around its place, and what the files would change."""
     texts = {file.shown_as: (decode(file.content, file.shown_as)[0] or "").splitlines() for file in refusal.files}
     problems = [
-        {
-            "file": one.place.file,
-            "line": one.place.line,
-            "column": one.place.column,
-            "id": one.id,
-            "severity": one.severity,
-            "message": one.message,
-            "hint": one.hint,
-            "lines": _lines_around(texts.get(one.place.file, []), one.place.line),
-        }
+        {**problem_as_json(one), "lines": _lines_around(texts.get(one.place.file, []), one.place.line)}
         for one in refusal.problems[:MOST_SHOWN]
     ]
     since = instant_text(refusal.since_unix_seconds)

@@ -9,7 +9,7 @@ from klausel.api.errors import ApiError
 from klausel.api.shapes import Json
 from klausel.core.decisions.explanation_format import explanation_as_json
 from klausel.core.records.recorded import BadRecord
-from klausel.core.records.wanted_records import WantedRecords, member_of
+from klausel.core.records.wanted_records import WantedRecords, member_of, question_of
 from klausel.core.terms.caller import Caller
 from klausel.core.terms.moment import moment_text, read_moment
 from klausel.service.decision_service import Service
@@ -34,7 +34,6 @@ class DecisionPages:
     """The decision log of one service, as people read it."""
 
     def __init__(self, service: Service) -> None:
-        self._service = service
         target = service.settings.decision_log
         self._log = None if target is None else NewestFirst(target, service.store.engine)
         self._then = DecisionsThen(service.live, service.settings)
@@ -74,7 +73,7 @@ class DecisionPages:
         query = {name: given[name] for name in FIELDS if given.get(name)}
         shown |= {
             "found": twin,
-            "rows": [(record, urlencode({"at": str(place)}), _question(record)) for place, record in found.records],
+            "rows": [(record, urlencode({"at": str(place)}), question_of(record)) for place, record in found.records],
             "older": None if rest is None else urlencode({**query, "before": rest}),
             "unread": log.unread(),
         }
@@ -165,14 +164,3 @@ def _place(text: str) -> LinePlace | None:
 
 def _told(record: Record) -> Json:
     return {name: value for name, value in record.items() if name not in ("sealed", "number")}
-
-
-def _question(record: Record) -> str:
-    """What was asked, in a line."""
-    subject, action, resource = (member_of(record, name) for name in ("subject", "action", "resource"))
-    if not subject:
-        return "no question"
-    where = f" in {record['domain']}" if record.get("domain") else ""
-    return (
-        f"{subject.get('type')}:{subject.get('id')} {action.get('name')} {resource.get('type')}:{resource.get('id')}{where}"
-    )

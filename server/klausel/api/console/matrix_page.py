@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from urllib.parse import urlencode
 
 from klausel.api.console.fields import read_domain, read_subject
-from klausel.api.console.pages import Page
+from klausel.api.console.pages import Page, pages_around
 from klausel.api.errors import ApiError
 from klausel.api.shapes import Json
 from klausel.core.analysis.condition_wording import names_used
@@ -98,7 +97,7 @@ class MatrixPage:
             "given": {name: given.get(name, "") for name in FIELDS},
             "notes": {text: place for place, text in enumerate(notes, 1)},
             "first": start + 1,
-            "pages": _pages(asked, number, twin["next"]),
+            "pages": pages_around(asked, number, twin["next"]),
         }
         return Page("matrix.html", f"What {subject} may do" if subject else "Who may do what, by role", shown, twin)
 
@@ -135,9 +134,3 @@ def _commit(commit: GitCommit | None) -> Json | None:
     if commit is None:
         return None
     return {"id": commit.id, "date": f"{commit.date:%Y-%m-%d}", "author": commit.author, "subject": commit.subject}
-
-
-def _pages(asked: Mapping[str, str], number: int, following: int | None) -> dict[str, str | None]:
-    """The queries of the page before and the one behind, None where there is none."""
-    before = urlencode({**asked, "page": number - 1}) if number > 1 else None
-    return {"before": before, "behind": None if following is None else urlencode({**asked, "page": following})}

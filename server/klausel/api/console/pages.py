@@ -185,6 +185,12 @@ def way_up() -> str:
     return "../" * (request.path.count("/") - 1)
 
 
+def pages_around(asked: Mapping[str, str], number: int, following: int | None) -> dict[str, str | None]:
+    """The queries of the page before and the one behind, None where there is none."""
+    before = urlencode({**asked, "page": number - 1}) if number > 1 else None
+    return {"before": before, "behind": None if following is None else urlencode({**asked, "page": following})}
+
+
 def csv_answer(sheet: Sheet, name: str) -> Response:
     """A table as a CSV file to keep, under a name of ours."""
     text = "".join(f"{line}\n" for line in as_csv(sheet))

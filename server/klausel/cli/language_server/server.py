@@ -14,9 +14,9 @@ from pygls.lsp.server import LanguageServer
 
 import klausel
 from klausel.cli.language_server.open_policies import Checked, OpenPolicies, folder_of
-from klausel.core.editing.at_cursor import about_what_stands_at, mention_under
 from klausel.core.editing.completion import OfferKind, offers_at
 from klausel.core.editing.fixes import fixes_of
+from klausel.core.editing.hover import about_what_stands_at, mention_under
 from klausel.core.editing.mentions import Mention
 from klausel.core.editing.renaming import CannotRename, Edit, edits_in_rows, edits_to_rename
 from klausel.core.formatting.files import can_be_formatted, format_file

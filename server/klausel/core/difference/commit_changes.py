@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from klausel.core.difference.changed_entities import changed_entities
-from klausel.core.difference.changed_types import changed_types
 from klausel.core.difference.compare import Change, difference_between
-from klausel.core.difference.declarations import Declaration, declarations
+from klausel.core.difference.declarations import Declaration, changed_entities, changed_types, declarations
 from klausel.core.difference.former_names import by_stored_names
 from klausel.core.difference.renames import renames_between
 from klausel.core.difference.report import DifferenceReport, as_json, notes

@@ -9,9 +9,8 @@ from functools import cached_property
 from klausel.core.analysis.other_model import note_on, note_on_change
 from klausel.core.conditions.outcomes import TOO_MANY_CASES_HINT
 from klausel.core.difference.causes import Cause
-from klausel.core.difference.changed_entities import changed_entities
-from klausel.core.difference.changed_types import changed_types
 from klausel.core.difference.compare import Change, Example, PolicyDifference
+from klausel.core.difference.declarations import changed_entities, changed_types
 from klausel.core.difference.renames import Rename
 from klausel.core.difference.rows import Rule, Where
 from klausel.core.difference.rules import ChangedRule, changed_rules

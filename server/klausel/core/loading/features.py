@@ -123,8 +123,7 @@ def _asked_in(node: Node | None, actions: list[str], roles: RoleModel, problems:
     for action, value in problems.entries(node, "asked_in"):
         level = problems.text(value, f"the level of {action.value}")
         if actions and action.value not in actions:
-            hint = f"{problems.did_you_mean(action.value, actions)}Name one of the actions above"
-            problems.add(action.place, "unknown-action", f'unknown action "{action.value}"', hint, name=action.value)
+            problems.unknown(action, "unknown-action", actions, "Name one of the actions above")
         if level is not None and is_known_level(level, roles, problems):
             yield action.value, level.value
 
@@ -134,8 +133,7 @@ def _privileged(node: Node | None, actions: list[str], problems: ProblemList) ->
         if text.value in actions:
             yield text.value
         elif actions:
-            hint = f"{problems.did_you_mean(text.value, actions)}Name one of the actions above"
-            problems.add(text.place, "unknown-action", f'unknown action "{text.value}"', hint, name=text.value)
+            problems.unknown(text, "unknown-action", actions, "Name one of the actions above")
 
 
 def read_grants(root: Fields, vocabulary: Vocabulary, problems: ProblemList) -> Iterator[Grant]:
@@ -243,9 +241,8 @@ def _things(
         declared = {action for type_ in known.values() for action in type_.actions}
         for action in actions:
             if action.value not in (EVERY, *declared) and vocabulary.is_complete:
-                hint = f"{problems.did_you_mean(action.value, declared)}Name a declared action, or *"
-                message = f'unknown action "{action.value}" of any resource type'
-                problems.add(action.place, "unknown-action", message, hint, name=action.value)
+                cure, where = "Name a declared action, or *", " of any resource type"
+                problems.unknown(action, "unknown-action", declared, cure, where)
         wanted = {action.value for action in actions}
         yield from ((name, one) for name, type_ in known.items() for one in type_.actions if wanted & {one, EVERY})
         return
@@ -274,15 +271,11 @@ def _check_action(resource_type: Text, action: Text, vocabulary: Vocabulary, pro
     known = vocabulary.resource_types.get(resource_type.value)
     if known is None:
         if resource_type.value not in vocabulary.declared_types and vocabulary.is_complete:
-            hint = f"{problems.did_you_mean(resource_type.value, vocabulary.resource_types)}Declare it under resource_types"
-            message = f'unknown resource type "{resource_type.value}"'
-            problems.add(resource_type.place, "unknown-resource-type", message, hint)
+            cure = "Declare it under resource_types"
+            problems.unknown(resource_type, "unknown-resource-type", vocabulary.resource_types, cure)
     elif known.actions and action.value not in (EVERY, *known.actions):
-        hint = (
-            f"{problems.did_you_mean(action.value, known.actions)}Its actions are {', '.join(known.actions)} ({known.place})"
-        )
-        message = f'unknown action "{action.value}" of resource type {known.name}'
-        problems.add(action.place, "unknown-action", message, hint, name=action.value)
+        cure, where = f"Its actions are {', '.join(known.actions)} ({known.place})", f" of resource type {known.name}"
+        problems.unknown(action, "unknown-action", known.actions, cure, where)
 
 
 _INSTEAD_OF_ALL = {

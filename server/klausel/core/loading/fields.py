@@ -111,6 +111,12 @@ class ProblemList:
         near = self.suggestions.nearest(name, known)
         return f'did you mean "{near}"? ' if near else ""
 
+    def unknown(self, text: Text, id_: str, known: Collection[str], cure: str, where: str = "") -> None:
+        """Adds the problem of a name that nobody declares, such as `unknown-level`; names the one that is most like it."""
+        message = f'{id_.replace("-", " ")} "{text.value}"{where}'
+        name = text.value if id_ == "unknown-action" else ""
+        self.add(text.place, id_, message, f"{self.did_you_mean(text.value, known)}{cure}", name=name)
+
     def warn(self, place: Place, id_: str, message: str, hint: str = "") -> None:
         """Adds a warning."""
         self.found.append(Problem(place, id_, message, hint, "warning"))

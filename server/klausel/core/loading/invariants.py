@@ -191,19 +191,12 @@ def _things(
         names = [text.value for text in types if text.value in known]
     for text in types:
         if text.value not in (EVERY, *known, *vocabulary.declared_types) and vocabulary.is_complete:
-            hint = f"{problems.did_you_mean(text.value, known)}Name a declared type, or *"
-            problems.add(text.place, "unknown-resource-type", f'unknown resource type "{text.value}"', hint)
+            problems.unknown(text, "unknown-resource-type", known, "Name a declared type, or *")
     every = (may_be_left_out and not actions) or any(text.value == EVERY for text in actions)
     for text in actions:
         if names and text.value != EVERY and not any(text.value in known[name].actions for name in names):
-            hint = problems.did_you_mean(text.value, {action for name in names for action in known[name].actions})
-            problems.add(
-                text.place,
-                "unknown-action",
-                f'unknown action "{text.value}"',
-                f"{hint}Name a declared action, or *",
-                name=text.value,
-            )
+            there = {action for name in names for action in known[name].actions}
+            problems.unknown(text, "unknown-action", there, "Name a declared action, or *")
     wanted = None if every else frozenset(text.value for text in actions)
     named_so = (None if names == list(known) else tuple(names), wanted)
     found = vocabulary.things.get(named_so)

@@ -70,9 +70,9 @@ def is_known_level(level: Text, roles: RoleModel, problems: ProblemList) -> bool
     """Whether a level is declared; a problem where it is not. Where no level could be read, every one may be."""
     if not roles.levels or roles.level_named(level.value):
         return True
-    near = problems.did_you_mean(level.value, [known.name for known in roles.levels])
-    hint = f"{near}Levels are declared in policies/roles.yaml"
-    problems.add(level.place, "unknown-level", f'unknown level "{level.value}"', hint)
+    problems.unknown(
+        level, "unknown-level", [known.name for known in roles.levels], "Levels are declared in policies/roles.yaml"
+    )
     return False
 
 

@@ -195,8 +195,7 @@ def _level_of(node: Node | None, levels: set[str], declared: set[str], problems:
     if level.value not in levels:
         if level.value in declared or not declared:
             return None
-        hint = f"{problems.did_you_mean(level.value, levels)}Levels are declared in policies/roles.yaml"
-        problems.add(level.place, "unknown-level", f'unknown level "{level.value}"', hint)
+        problems.unknown(level, "unknown-level", levels, "Levels are declared in policies/roles.yaml")
         return None
     return level.value
 

@@ -221,9 +221,8 @@ class _Reader:
         texts = self._problems.texts(node, "resource")
         for text in texts:
             if text.value not in self._cast.named_resources:
-                near = self._problems.did_you_mean(text.value, self._cast.named_resources)
-                hint = f"{near}Describe it under resources, in this file"
-                self._problems.add(text.place, "unknown-resource", f'unknown resource "{text.value}"', hint)
+                cure = "Describe it under resources, in this file"
+                self._problems.unknown(text, "unknown-resource", self._cast.named_resources, cure)
         return [text.value for text in texts if text.value in self._cast.resources]
 
     def _known_people(self, texts: list[Text]) -> list[str]:
@@ -233,10 +232,8 @@ class _Reader:
 
     def _check_person(self, text: Text) -> None:
         if text.value not in self._cast.named_people:
-            hint = (
-                f"{self._problems.did_you_mean(text.value, self._cast.named_people)}Describe them under people, in this file"
-            )
-            self._problems.add(text.place, "unknown-person", f'unknown person "{text.value}"', hint)
+            cure = "Describe them under people, in this file"
+            self._problems.unknown(text, "unknown-person", self._cast.named_people, cure)
 
     def _known_actions(self, texts: list[Text], asked: _Asked) -> list[Text]:
         """Those that some asked resource has; a problem for each other."""
@@ -244,9 +241,8 @@ class _Reader:
         known = dict.fromkeys(action for type_ in types for action in self._types[type_].actions)
         for text in texts:
             if known and text.value not in known:
-                near = self._problems.did_you_mean(text.value, known)
-                hint = f"{near}The actions of {' and '.join(types)} are {', '.join(known)}"
-                self._problems.add(text.place, "unknown-action", f'unknown action "{text.value}"', hint, name=text.value)
+                cure = f"The actions of {' and '.join(types)} are {', '.join(known)}"
+                self._problems.unknown(text, "unknown-action", known, cure)
         return [text for text in texts if text.value in known]
 
     def _answer(self, fields: Fields) -> list[Text]:

@@ -117,8 +117,8 @@ def _is_known_type(type_: Text, vocabulary: Vocabulary, problems: ProblemList) -
     if type_.value in vocabulary.resource_types:
         return True
     if type_.value not in vocabulary.declared_types and vocabulary.is_complete:
-        hint = f"{problems.did_you_mean(type_.value, vocabulary.resource_types)}Declare it under resource_types"
-        problems.add(type_.place, "unknown-resource-type", f'unknown resource type "{type_.value}"', hint)
+        cure = "Declare it under resource_types"
+        problems.unknown(type_, "unknown-resource-type", vocabulary.resource_types, cure)
     return False
 
 

@@ -51,6 +51,15 @@ def member_of(record: Mapping[str, object], name: str) -> dict[str, object]:
     return value if isinstance(value, dict) else {}
 
 
+def question_of(record: Mapping[str, object]) -> str:
+    """What was asked, in a line."""
+    subject, action, resource = (member_of(record, name) for name in ("subject", "action", "resource"))
+    if not subject:
+        return "no question"
+    who, what = (f"{one.get('type')}:{one.get('id')}" for one in (subject, resource))
+    return f"{who} {action.get('name')} {what}" + (f" in {record['domain']}" if record.get("domain") else "")
+
+
 def is_in_period(time: str, since: str | None, until: str | None) -> bool:
     """Whether a record with this time belongs to a period; the end does not."""
     return (since is None or time >= since) and (until is None or time < until)

@@ -1,4 +1,4 @@
-"""Who holds any of some roles, themselves or through groups: subjects in order, page by page; never by trying everyone."""
+"""Who holds any of some roles, themselves or through groups, and which domains are known: in order, by index alone."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain, groupby, islice
 from typing import Any
 
-from sqlalchemy import Engine, Select, and_, func, select, text
+from sqlalchemy import CTE, Engine, Select, and_, func, select, text
 
 from klausel.core.analysis.search import Holders
 from klausel.core.policy.holding import NOTHING, Held, gather_rows, held_at, rows_by_subject
@@ -153,13 +153,62 @@ def _anywhere_below(engine: Engine, holders: Holders, after: str) -> Iterator[st
 
 def _first_holders(holders: Holders, after: str) -> Select[Any]:
     """Each domain below the top one, with the first subject with each role; goes from domain to domain along the index."""
-    other = CasbinRule.__table__.alias()
     # "0" is the character after "/".
-    beyond, end = holders.top + "/", holders.top + "0"
-    first = select(func.min(other.c.v2)).where(other.c.v2 > beyond, other.c.v2 < end).scalar_subquery()
-    places = select(first.label("place")).cte("places", recursive=True)
-    following = select(func.min(other.c.v2)).where(other.c.v2 > places.c.place, other.c.v2 < end).scalar_subquery()
-    places = places.union_all(select(following).where(places.c.place.is_not(None)))
+    places = _domains_between(holders.top + "/", holders.top + "0")
     here = select(func.min(CasbinRule.v0)).where(CasbinRule.v2 == places.c.place, CasbinRule.v0 > after)
     subjects = [here.where(CasbinRule.v1 == role).scalar_subquery() for role in holders.anywhere]
     return select(places.c.place, *subjects).where(places.c.place.is_not(None))
+
+
+def _domains_between(start: str, end: str) -> CTE:
+    """Each domain between two texts once, as `place`, in order: found from one to the next along the index; the last is NULL."""
+    other = CasbinRule.__table__.alias()
+    first = select(func.min(other.c.v2)).where(other.c.v2 > start, other.c.v2 < end).scalar_subquery()
+    places = select(first.label("place")).cte("places", recursive=True)
+    following = select(func.min(other.c.v2)).where(other.c.v2 > places.c.place, other.c.v2 < end).scalar_subquery()
+    return places.union_all(select(following).where(places.c.place.is_not(None)))
+
+
+PLACES_PER_STEP = 500
+_AFTER_ALL = "\U0010ffff"
+
+
+def ids_below(engine: Engine, above: str | None, after: str, *, is_lowest: bool) -> Iterator[str]:
+    """The ids of the domains directly below one (None: of the top level) after an id, each once, by code points.
+
+    A domain is known by what lies in it, too: unless the level `is_lowest`, all of that is read before the first is given.
+    Raises StorageError.
+    """
+    prefix = "" if above is None else above + "/"
+    position = prefix.count("/")
+    ids = (domain.split("/")[position] for domain in _domains(engine, prefix, after))
+    if is_lowest:
+        yield from (id_ for id_, _ in groupby(ids) if id_ > after)
+    else:
+        # What lies in `a` stands behind `a-b`.
+        yield from sorted({id_ for id_ in ids if id_ > after})
+
+
+def is_known(engine: Engine, domain: str) -> bool:
+    """Whether there is a role assignment in a domain, or below it. Raises StorageError."""
+    query = select(CasbinRule.v2).limit(1)
+    with reading(engine) as connection:
+        return any(
+            connection.execute(query.where(there)).first() is not None
+            for there in (CasbinRule.v2 == domain, below(CasbinRule.v2, domain))
+        )
+
+
+def _domains(engine: Engine, prefix: str, after: str) -> Iterator[str]:
+    """Each domain behind a prefix once, in order, from the first that can have an id after one."""
+    end = prefix[:-1] + "0" if prefix else _AFTER_ALL
+    start = prefix + after
+    while True:
+        places = _domains_between(start, end)
+        query = select(places.c.place).where(places.c.place.is_not(None)).limit(PLACES_PER_STEP)
+        with reading(engine) as connection:
+            some = connection.execute(query).scalars().all()
+        yield from some
+        if len(some) < PLACES_PER_STEP:
+            return
+        start = some[-1]

@@ -49,6 +49,11 @@ class GitCommit:
     trailers: tuple[tuple[str, str], ...] = ()
     signature: str | None = None
 
+    def named(self, revision: str) -> str:
+        """What to call it for who named it by a revision: that with the start of its id, or this alone."""
+        short = self.id[:10]
+        return short if self.id.startswith(revision) else f"{revision} ({short})"
+
 
 @dataclass(frozen=True, slots=True)
 class GitObject:

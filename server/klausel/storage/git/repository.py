@@ -93,6 +93,10 @@ class GitRepository:
         """Ends the process of git that reads objects."""
         self._objects.close()
 
+    def _output(self, *arguments: str) -> str:
+        """What a command of git says about the repository; raises `GitError`."""
+        return output_of([*self._command, *arguments], self._environment, cwd=self.git_dir)
+
     def tree_path(self, path: Path) -> str:
         """The path of a file or folder in the trees of the repository; raises `GitError` for one outside its work tree."""
         found = self.tree_path_or_none(path)
@@ -122,7 +126,7 @@ class GitRepository:
         """The branch that others start from: that of origin, else the one that is checked out; None where there is none."""
         for reference in ("refs/remotes/origin/HEAD", "HEAD"):
             try:
-                found = output_of([*self._command, "symbolic-ref", "--quiet", reference], self._environment).strip()
+                found = self._output("symbolic-ref", "--quiet", reference).strip()
             except GitError:
                 continue
             return found.removeprefix("refs/remotes/origin/").removeprefix("refs/heads/")
@@ -189,7 +193,7 @@ class GitRepository:
     def _main_line(self, branch: str) -> list[tuple[str, int]]:
         """The commits of a main line, the oldest first, each with when it was made, in microseconds since 1970."""
         options = ["rev-list", "--first-parent", "--reverse", "--format=%H %ct", self.commit(branch).id, "--"]
-        text = output_of([*self._command, *options], self._environment, cwd=self.git_dir)
+        text = self._output(*options)
         lines = (line.split(" ") for line in text.splitlines() if not line.startswith("commit "))
         return [(commit, int(seconds) * 1_000_000) for commit, seconds in lines]
 
@@ -210,8 +214,7 @@ class GitRepository:
     @property
     def is_shallow(self) -> bool:
         """Whether this clone lacks the older part of its history."""
-        options = ["rev-parse", "--is-shallow-repository"]
-        return output_of([*self._command, *options], self._environment, cwd=self.git_dir).strip() == "true"
+        return self._output("rev-parse", "--is-shallow-repository").strip() == "true"
 
     def first_parent(self, commit: GitCommit) -> GitCommit | None:
         """The first parent of a commit; None for the first commit, and where a shallow clone ends."""
@@ -225,7 +228,7 @@ class GitRepository:
         if not revision or "\n" in revision or revision.startswith("-"):
             return message
         formats = ["for-each-ref", "--format=%(refname:short)", f"--count={MOST_NAMES}"]
-        names = output_of([*self._command, *formats, "refs/heads", "refs/tags", "refs/remotes"], self._environment).split()
+        names = self._output(*formats, "refs/heads", "refs/tags", "refs/remotes").split()
         if not names and self._objects.read("HEAD") is None:
             return f"{message}: the repository has no commits yet"
         there = self._objects.read(revision, largest=0)
@@ -369,7 +372,7 @@ class GitRepository:
     def merges_that_brought(self, tip: GitCommit) -> dict[str, str]:
         """For each commit below a tip that is not on its main line, the merge of the main line that brought it in."""
         options = ["rev-list", "--topo-order", "--parents", tip.id, "--"]
-        text = output_of([*self._command, *options], self._environment, cwd=self.git_dir)
+        text = self._output(*options)
         parents = {commit: before for commit, *before in map(str.split, text.splitlines())}
         main: list[str] = []
         here: str | None = tip.id
@@ -392,35 +395,33 @@ class GitRepository:
         """Whether a commit was made after another; of two in the same second, the one that builds on the other."""
         if one.id == other.id or one.committed.timestamp() != other.committed.timestamp():
             return one.committed.timestamp() > other.committed.timestamp()
-        options = ["rev-list", "--count", "--ancestry-path", f"{other.id}..{one.id}", "--"]
-        return output_of([*self._command, *options], self._environment, cwd=self.git_dir).strip() != "0"
+        return self._output("rev-list", "--count", "--ancestry-path", f"{other.id}..{one.id}", "--").strip() != "0"
 
     def blame(self, commit: GitCommit, path: str) -> list[str]:
         """For each line of a file in a commit, the id of the commit that wrote it, through renames of the file."""
-        options = ["blame", "--porcelain", "--no-textconv", "--ignore-revs-file=", commit.id, "--", path]
-        text = output_of([*self._command, *options], self._environment, cwd=self.git_dir)
-        heads = (line.split(" ") for line in text.split("\n"))
-        return [head[0] for head in heads if len(head[0]) == len(commit.id) and len(head) in (3, 4)]
+        return self._blamed(len(commit.id), commit.id, "--", path)
 
     def last_with_each_line(self, before: GitCommit, after: GitCommit, path: str) -> list[str]:
         """For each line of a file in a commit, the last commit on the way to a later one that still has it.
 
         Raises `GitError` where the one does not lead to the other.
         """
-        options = ["blame", "--porcelain", "--reverse", "--no-textconv", "--ignore-revs-file=", f"{before.id}..{after.id}"]
-        text = output_of([*self._command, *options, "--", path], self._environment, cwd=self.git_dir)
+        return self._blamed(len(before.id), "--reverse", f"{before.id}..{after.id}", "--", path)
+
+    def _blamed(self, id_length: int, *arguments: str) -> list[str]:
+        text = self._output("blame", "--porcelain", "--no-textconv", "--ignore-revs-file=", *arguments)
         heads = (line.split(" ") for line in text.split("\n"))
-        return [head[0] for head in heads if len(head[0]) == len(before.id) and len(head) in (3, 4)]
+        return [head[0] for head in heads if len(head[0]) == id_length and len(head) in (3, 4)]
 
     def next_change(self, last: str, tip: GitCommit, path: str) -> GitCommit | None:
         """The first commit after one, on the way to a tip, that changed a file; None where it moved it, or none did."""
         options = ["rev-list", "--reverse", "--topo-order", "--ancestry-path", f"{last}..{tip.id}", "--", path]
-        found = output_of([*self._command, *options], self._environment, cwd=self.git_dir).split()
+        found = self._output(*options).split()
         if not found:
             return None
         moved = ["diff-tree", "-r", "-M", "--diff-filter=R", "--name-only", "-z", "--root", f"{found[0]}^1", found[0]]
         if self.entry(self.commit(found[0]), path) is None:
-            now = set(output_of([*self._command, *moved], self._environment, cwd=self.git_dir).split("\0")) - {""}
+            now = set(self._output(*moved).split("\0")) - {""}
             if now:
                 return None
         return self.commit(found[0])

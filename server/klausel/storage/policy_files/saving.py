@@ -1,12 +1,14 @@
-"""Saving files of a policy set into its folder, unless somebody else changed them meanwhile."""
+"""Saving files of a policy set into its folder, each as a whole, unless somebody else changed them meanwhile."""
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from klausel.storage.policy_files.folder import read_files
-from klausel.storage.policy_files.replace_file import replace_file
 
 
 class ChangedMeanwhile(Exception):
@@ -44,3 +46,27 @@ def _is_hidden(folder: Path, name: str, before: bytes | None) -> bool:
     """Whether something is in the way of a new file that is not read as one of the policy set."""
     path = folder / name
     return before is None and (path.exists() or path.is_symlink() or not path.resolve().is_relative_to(folder.resolve()))
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Gives a file this content at once, with its permissions kept; behind a link, the file that it leads to.
+
+    Makes the file when it is not there; raises OSError, and then nothing has changed.
+    """
+    target = path.resolve()
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        if target.exists():
+            shutil.copymode(target, name)
+        else:
+            umask = os.umask(0)
+            os.umask(umask)
+            os.chmod(name, 0o666 & ~umask)
+        os.replace(name, target)
+    except BaseException:
+        os.unlink(name)
+        raise
