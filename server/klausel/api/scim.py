@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+from contextlib import suppress
+from importlib import import_module
 
 from flask import Blueprint, Response, request
 
@@ -20,6 +22,10 @@ _log = logging.getLogger(__name__)
 def scim_routes(service: Service) -> Blueprint:
     """The routes under `/scim/v2`."""
     blueprint = Blueprint("scim", __name__)
+    if service.live.in_force.policy.compiled.policy.provisioning is not None:
+        # Some seconds of a busy machine, in which a worker that is asked already would answer nobody.
+        with suppress(ImportError):
+            import_module("klausel.api.scim_models")
 
     @blueprint.get(f"{PROVISIONING}/<resources>", provide_automatic_options=False)
     @blueprint.post(f"{PROVISIONING}/<resources>", provide_automatic_options=False)
