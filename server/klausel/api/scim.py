@@ -10,8 +10,8 @@ from importlib import import_module
 from flask import Blueprint, Response, request
 
 from klausel.api.access import PROVISIONING
+from klausel.api.assignments import sender_of_request
 from klausel.api.errors import ApiError
-from klausel.api.senders import sender_of_request
 from klausel.core.records.change_record import Origin
 from klausel.core.terms.caller import Caller
 from klausel.service.decision_service import Service
