@@ -405,7 +405,7 @@ def for_all_accounts(find: Any) -> Any:
         ("klausel.service.decision_service.reach_of", anything, "/access/v1/evaluation"),
         ("klausel.service.permissions.reach_of", anything, "/v1/permissions"),
         ("klausel.api.scim.account_of", lambda _: "", "/scim"),
-        ("klausel.api.console.people_page.subjects_beginning", for_all_accounts(subjects_beginning), "/console/people"),
+        ("klausel.api.console.person_page.subjects_beginning", for_all_accounts(subjects_beginning), "/console/people"),
         ("klausel.api.console.who_can_page.check_reach", anything, "/console/who-can"),
         ("klausel.api.console.what_can_page.check_reach", anything, "/console/what-can"),
         ("klausel.service.recorded_decisions.may_know", lambda *_: True, "/console/decisions"),

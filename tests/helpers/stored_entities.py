@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from policy_sets import MODEL
+from sqlalchemy import Engine
 
 from klausel.core.loading.load import SourceFile, load_policy
 from klausel.core.policy.entity import Entity
 from klausel.core.policy.policy_set import PolicySet
+from klausel.core.policy.roles import RoleModel
+from klausel.storage.entities.finding import FIRST_ENTITIES, steps_of_wanted
+from klausel.storage.entities.narrowing import Wanted
 
 FILES = {
     "roles.yaml": """
@@ -72,3 +77,11 @@ def write_policies(folder: Path) -> dict[str, str]:
         file.write_text(text, encoding="utf-8")
     (folder / "model.conf").write_text(MODEL)
     return {"policies": str(folder / "policies"), "model": str(folder / "model.conf")}
+
+
+def entities_wanted(
+    engine: Engine, roles: RoleModel, wanted: Wanted, after: str = "", at_first: int = FIRST_ENTITIES
+) -> Iterator[Entity]:
+    """All that `steps_of_wanted` finds."""
+    for step in steps_of_wanted(engine, roles, wanted, after, at_first):
+        yield from step.entities

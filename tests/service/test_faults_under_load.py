@@ -23,7 +23,8 @@ from ports import wait_until
 from silent_servers import Proxy, program_or_skip
 
 from klausel.storage.change_log.verification import verify_log
-from klausel.storage.schema import open_database
+from klausel.storage.schema import names_of_missing_indexes, open_database
+from klausel.storage.sql.access import Limits, StorageError
 
 MAX_STALENESS = 0.3
 FOR_A_WHILE = 4 * MAX_STALENESS
@@ -150,6 +151,7 @@ def test_a_service_goes_on_at_the_standby_that_was_promoted() -> None:
                 service,
             ):
                 wait_for_standby(primary)
+                assert_only_commands_read(standby)
                 load = Load([service.url], MAX_STALENESS)
                 wait_until(lambda: load.counts["writes acknowledged"] >= CLIENTS, "the clients do not begin")
                 primary.stop("immediate")
@@ -157,6 +159,15 @@ def test_a_service_goes_on_at_the_standby_that_was_promoted() -> None:
                 assert_nothing_was_wrong(load, standby.url, time.monotonic())
         finally:
             standby.stop()
+
+
+def assert_only_commands_read(standby: Standby) -> None:
+    """A service that names the standby alone allowed what had been revoked at the primary, for as long as it was late."""
+    with pytest.raises(StorageError, match=r"is a standby, which may be late.*name its primary server"):
+        open_database(standby.url, Limits(read_seconds=10))
+    engine = open_database(standby.url, creates=False)
+    assert names_of_missing_indexes(engine) == []
+    engine.dispose()
 
 
 def test_a_service_works_behind_a_pooler_in_transaction_mode(world: World) -> None:

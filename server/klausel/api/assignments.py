@@ -6,14 +6,16 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from klausel.api.access import check_reach
+from flask import request
+
+from klausel.api.access import caller_in, check_reach
 from klausel.api.errors import ApiError
 from klausel.api.request_shapes import CHANGE, CURSOR
 from klausel.api.shapes import Instant, Json
 from klausel.core.decisions.role_giving import fault_in_person
 from klausel.core.policy.assignment import GROUP_PREFIX, Assignment, Violation, fault_in_assignment, row_as_json
 from klausel.core.policy.roles import RoleModel
-from klausel.core.records.change_record import Origin
+from klausel.core.records.change_record import TEXT_CHARACTERS, Origin
 from klausel.core.terms.caller import Caller
 from klausel.service.decision_service import Service
 from klausel.service.role_giving import MayNotGive, OnBehalf, on_behalf_origin
@@ -211,3 +213,11 @@ def _what(violation: Violation) -> Json:
     if violation.role.startswith(GROUP_PREFIX):
         return {"group": violation.role}
     return {"role": violation.role, "domain": violation.domain}
+
+
+def sender_of_request() -> Sender:
+    """The proved caller of the current request, else its address, and its id."""
+    request_id = request.headers.get("X-Request-ID")
+    proved = caller_in(request.environ)
+    name = request.remote_addr or None if proved is None else proved.logged_as
+    return Sender(name, request_id[:TEXT_CHARACTERS] if request_id else None, proved)

@@ -27,6 +27,8 @@ SECONDS_BETWEEN_LOOKS = 0.5
 SECONDS_WITHOUT_A_BYTE = 60.0
 SECONDS_PER_LINE = 60.0
 SLOW_SECONDS = 0.25
+SECONDS_TO_SEND = 5.0
+"""How long an answer may take from a thread to its connection."""
 SECONDS_WHEN_CROWDED = 1.0
 """In which a body must be there while others are refused for those that come slowly, if `body_seconds` is more."""
 REASONS = ("unfinished", "idle", "too many")
@@ -50,14 +52,19 @@ class RequestsInProgress:
         self._places = threading.BoundedSemaphore(READING_AT_ONCE)
         self._reading: dict[int, float] = {}
         self._working: dict[int, float] = {}
+        self._answered: dict[int, tuple[float, float]] = {}
+        """When the last slow request of each thread began and ended."""
 
     def begin(self) -> None:
         """Notes that this thread begins to answer a request."""
         self._working[threading.get_ident()] = monotonic()
 
     def end(self) -> None:
-        """Notes that it is answered."""
-        self._working.pop(threading.get_ident(), None)
+        """Notes that it is answered, though the answer is still to be sent."""
+        thread = threading.get_ident()
+        began = self._working.pop(thread, None)
+        if began is not None and (ended := monotonic()) - began > SLOW_SECONDS:
+            self._answered[thread] = began, ended
 
     def read(self, read: Callable[[int], bytes], number: int) -> bytes:
         """What `read(number)` gives. Raises `BodyError` (503) where too many bodies come too slowly already."""
@@ -87,8 +94,10 @@ class RequestsInProgress:
         return sum(began < slow_since for began in list(self._reading.values()))
 
     def longest_work(self) -> float:
-        """For how many seconds the oldest request, whose body is there, is being answered."""
-        return monotonic() - min(list(self._working.values()), default=monotonic())
+        """For how many seconds the oldest request, whose body is there, is being answered, or was until just now."""
+        now = monotonic()
+        sent = [began for began, ended in list(self._answered.values()) if now - ended < SECONDS_TO_SEND]
+        return now - min([*list(self._working.values()), *sent], default=now)
 
 
 class BodyInput:

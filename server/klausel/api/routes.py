@@ -12,7 +12,7 @@ from flask import Blueprint, Response, request
 from klausel.api import request_shapes
 from klausel.api.access import caller_in, check_reach_of_stored, may_know_names
 from klausel.api.assignment_log import list_changes, list_entity_changes
-from klausel.api.assignments import change_assignments, list_assignments, remove_subject
+from klausel.api.assignments import change_assignments, list_assignments, remove_subject, sender_of_request
 from klausel.api.authzen_requests import read_evaluation
 from klausel.api.casbin_js import answer_casbin_js
 from klausel.api.entities import change_entities, list_entities, remove_entity
@@ -25,7 +25,6 @@ from klausel.api.permissions import answer_filter, answer_permissions
 from klausel.api.policy_state import answer_reload, describe_policy, describe_readiness, describe_types
 from klausel.api.questions import Open
 from klausel.api.searches import SEARCH_PATHS, Searches
-from klausel.api.senders import sender_of_request
 from klausel.api.shapes import Json, Shape
 from klausel.core.decisions.explanation_format import explanation_as_json
 from klausel.core.terms.caller import Caller

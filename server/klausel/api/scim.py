@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+from contextlib import suppress
+from importlib import import_module
 
 from flask import Blueprint, Response, request
 
 from klausel.api.access import PROVISIONING
+from klausel.api.assignments import sender_of_request
 from klausel.api.errors import ApiError
-from klausel.api.senders import sender_of_request
 from klausel.core.records.change_record import Origin
 from klausel.core.terms.caller import Caller
 from klausel.service.decision_service import Service
@@ -20,6 +22,10 @@ _log = logging.getLogger(__name__)
 def scim_routes(service: Service) -> Blueprint:
     """The routes under `/scim/v2`."""
     blueprint = Blueprint("scim", __name__)
+    if service.live.in_force.policy.compiled.policy.provisioning is not None:
+        # Some seconds of a busy machine, in which a worker that is asked already would answer nobody.
+        with suppress(ImportError):
+            import_module("klausel.api.scim_models")
 
     @blueprint.get(f"{PROVISIONING}/<resources>", provide_automatic_options=False)
     @blueprint.post(f"{PROVISIONING}/<resources>", provide_automatic_options=False)

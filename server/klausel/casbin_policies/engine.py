@@ -24,39 +24,13 @@ from klausel.enforcer.matcher.narrowing import ACCEPTED
 
 
 class EffectiveRolesManager(RoleManager):  # type: ignore[misc]
-    """A pure set test; inheritance is resolved before (see `effective_roles`), so links are only kept to be listed."""
+    """A pure set test; inheritance is resolved before (see `effective_roles`), so it keeps no links."""
 
     has_link_is_membership = True
-
-    def __init__(self) -> None:
-        self._links: list[tuple[str, ...]] = []
-
-    def clear(self) -> None:
-        """Forgets the links."""
-        self._links = []
-
-    def add_link(self, name1: str, name2: str, *domain: str) -> None:
-        """Keeps a link of inheritance."""
-        self._links.append((name1, name2, *domain))
-
-    def delete_link(self, name1: str, name2: str, *domain: str) -> None:
-        """Takes a link of inheritance away."""
-        self._links.remove((name1, name2, *domain))
 
     def has_link(self, name1: Collection[str], name2: str, *domain: str) -> bool:
         """Whether `name2` is among the names held."""
         return name2 in name1
-
-    def get_roles(self, name: str, *domain: str) -> list[str]:
-        """The names that a name contains directly."""
-        return [link[1] for link in self._links if link[0] == name]
-
-    def get_users(self, name: str, *domain: str) -> list[str]:
-        """The names that contain a name directly."""
-        return [link[0] for link in self._links if link[1] == name]
-
-    def print_roles(self) -> None:
-        """Does nothing; `klausel compile` lists the links."""
 
 
 _DEPENDS_ON = "klausel_depends_on"

@@ -54,7 +54,6 @@ from klausel.storage.change_log.verification import Verdict, count_of_log, missi
 from klausel.storage.git.objects import GitError
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
-_EXISTING = click.Path(path_type=Path, dir_okay=False, exists=True)
 _moment_option = partial(click.option, callback=moment_of, metavar="MOMENT")
 
 

@@ -13,7 +13,7 @@ import click
 
 from klausel.cli.completion import complete_action, complete_type
 from klausel.cli.formats import format_option
-from klausel.cli.options import at_option, exits_on_problems, open_history, say_commit_at, with_note_on
+from klausel.cli.options import at_option, check_declared, exits_on_problems, open_history, say_commit_at, with_note_on
 from klausel.cli.output import say, say_json, say_lines
 from klausel.cli.policy_folder import policies_option
 from klausel.core.analysis.other_model import note_on
@@ -21,7 +21,6 @@ from klausel.core.difference.provenance import Cause, Permission, permissions
 from klausel.core.loading.load import load_policy
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.policy.roles import ANY_PREFIX
-from klausel.core.terms.problem import did_you_mean
 from klausel.service.pipeline import other_model_of
 from klausel.storage.file_rules import MODEL_NAME
 from klausel.storage.git.line_history import LineHistory
@@ -110,7 +109,7 @@ def _blame(resource_type: str, action: str, policies: Path, at: str | None) -> _
             lines = LineHistory(repository, commit)
         files = [file for file in found.files if file.name != MODEL_NAME]
         policy = load_policy(files, found.problems).or_raise()
-        _check_names(policy, resource_type, action)
+        check_declared(policy, resource_type, action, tells_all=True)
         told = [
             (one, [_written(repository, lines, cause) for cause in one.causes])
             for one in permissions(policy, files, resource_type, action)
@@ -142,16 +141,6 @@ def _written(repository: GitRepository, lines: LineHistory, cause: Cause) -> _Wr
         if newest[1] is not None and (pair[1] is None or repository.is_newer(pair[1], newest[1])):
             newest = pair
     return _Written(cause, tuple(commit for _, commit in pairs), newest)
-
-
-def _check_names(policy: PolicySet, resource_type: str, action: str) -> None:
-    declared = policy.resource_types.get(resource_type)
-    if declared is None:
-        hint = did_you_mean(resource_type, policy.resource_types) or "klausel compile shows all"
-        raise click.BadParameter(f'no policy file declares "{resource_type}"; {hint}'.strip(), param_hint="TYPE")
-    if action not in declared.actions:
-        hint = did_you_mean(action, declared.actions) or f"it has {', '.join(declared.actions)}"
-        raise click.BadParameter(f'{resource_type} has no action "{action}"; {hint}'.strip(), param_hint="ACTION")
 
 
 def _without(policy: PolicySet, found: _Found) -> list[str]:

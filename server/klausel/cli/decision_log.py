@@ -22,7 +22,6 @@ from klausel.core.terms.counted import plural
 from klausel.storage.decision_log.files import Block, good_values_of
 
 MOST_SHOWN = 1000
-_EXISTING = click.Path(path_type=Path, dir_okay=False, exists=True)
 
 
 @click.group(cls=CommandGroup)

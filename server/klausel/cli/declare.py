@@ -15,7 +15,7 @@ from klausel.cli.options import (
     refuse_what_is_no_folder,
     write_or_exit,
 )
-from klausel.cli.output import say
+from klausel.cli.output import say, say_lines
 from klausel.cli.policy_folder import policies_option
 from klausel.core.analysis.likely_types import LikelyTypes, likely_types
 from klausel.core.formatting.declaring import type_as_yaml, with_properties_of_others, with_property_types
@@ -54,8 +54,7 @@ def declare(policies: Path, model: Path | None) -> None:
     for (resource_type, root), types in likely.found.items():
         for name, type_ in types.items():
             say(f"{root}.{name}{f' of {resource_type}' if resource_type else ''}: {type_as_yaml(type_)}")
-    for name in likely.unknown:
-        say(f"{name}; declare it by hand", err=True)
+    say_lines((f"{name}; declare it by hand" for name in likely.unknown), err=True)
     count = sum(map(len, likely.found.values()))
     say(f"{count} declared in {len(changed)} files, {len(likely.unknown)} left to you", err=True)
     raise SystemExit(EXIT_PROBLEMS if likely.unknown else 0)

@@ -24,7 +24,7 @@ from klausel.cli.entity_file import (
 )
 from klausel.cli.moments import moment_in_log, moment_of
 from klausel.cli.options import fail
-from klausel.cli.output import say
+from klausel.cli.output import say, say_lines
 from klausel.cli.progress import lines_in, progress
 from klausel.core.policy.entity import KINDS, Entity, EntityKey, EntityKind
 from klausel.core.terms.escaping import shown
@@ -152,8 +152,7 @@ def list_(kind: str, type_: str, domain: str | None, limit: int, after: str, dat
     """
     with _opened(database) as store:
         found, has_more = store.page(_kind(kind), type_, limit, after, domain)
-    for entity in found:
-        say(json_line(entity))
+    say_lines(map(json_line, found))
     if has_more:
         say(f"there are more; go on with --after {json.dumps(found[-1].id)}", err=True)
 

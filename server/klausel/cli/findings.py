@@ -52,8 +52,7 @@ def _write_text(found: Iterator[Finding], facts: Facts, policy: PolicySet) -> No
 
 def _write_csv(found: Iterator[Finding], facts: Facts, policy: PolicySet) -> None:
     say(csv_line(Finding._fields))
-    for finding in found:
-        say(csv_line(cell or "" for cell in finding))
+    say_lines(csv_line(cell or "" for cell in finding) for finding in found)
 
 
 def _write_html(found: Iterator[Finding], facts: Facts, policy: PolicySet) -> None:

@@ -71,8 +71,7 @@ def casbin(model: Path, policy: Path, folder: Path) -> None:
         say("nothing was written", err=True)
         raise SystemExit(EXIT_PROBLEMS) from None
     _write(folder, converted)
-    for name, new in converted.renamed.items():
-        say(f'the role "{name}" is called {new} here', err=True)
+    say_lines((f'the role "{name}" is called {new} here' for name, new in converted.renamed.items()), err=True)
     if converted.of_role_names:
         say(
             f"{folder / _ROLE_NAMES}: only for applications that ask with such a name, which others have, as the subject",

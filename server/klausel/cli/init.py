@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from klausel.cli.options import fail
-from klausel.cli.output import say
+from klausel.cli.output import say, say_lines
 from klausel.storage.file_rules import STARTER
 from klausel.storage.git.objects import GitError
 from klausel.storage.git.repository import GitRepository
@@ -50,8 +50,7 @@ def init(folder: Path) -> None:
         said = _ignore(folder / _IGNORED, ignored)
     except OSError as error:
         fail(f"cannot write {error.filename}: {error.strerror}")
-    for path in contents:
-        say(str(path))
+    say_lines(contents)
     say(said)
     readme = next(path for path in contents if path.name == _README.name)
     go = "" if folder == Path() else f"cd {folder} && "

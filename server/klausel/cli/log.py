@@ -103,9 +103,8 @@ def _write_json(log: Iterator[_Told], page: _Page) -> None:
 
 def _write_csv(log: Iterator[_Told], page: _Page) -> None:
     say(csv_line(page.columns))
-    for told in log:
-        for cells in told.changes.rows:
-            say(csv_line(row_for_programs(told.commit, told.merged_by, cells, page.columns)))
+    rows = (row_for_programs(one.commit, one.merged_by, cells, page.columns) for one in log for cells in one.changes.rows)
+    say_lines(map(csv_line, rows))
 
 
 def _write_html(log: Iterator[_Told], page: _Page) -> None:

@@ -13,8 +13,9 @@ from klausel.cli.output import say
 from klausel.cli.problem_lines import print_problems
 from klausel.cli.setting_options import setting_option
 from klausel.core.analysis.other_model import note_on
+from klausel.core.policy.policy_set import PolicySet
 from klausel.core.terms.moment import is_moment
-from klausel.core.terms.problem import PolicyError
+from klausel.core.terms.problem import PolicyError, did_you_mean
 from klausel.service.pipeline import LoadedPolicy, load_files
 from klausel.settings import Settings
 from klausel.storage.git.objects import GitCommit, GitError
@@ -167,6 +168,17 @@ def write_or_exit(path: Path, content: bytes) -> None:
         replace_file(path, content)
     except OSError as error:
         fail(f"{path}: it cannot be written: {(error.strerror or str(error)).lower()}")
+
+
+def check_declared(policy: PolicySet, resource_type: str, action: str, *, tells_all: bool = False) -> None:
+    """Refuses a type or an action that no policy file declares; where none is like it, `tells_all` says which there are."""
+    declared = policy.resource_types.get(resource_type)
+    if declared is None:
+        hint = did_you_mean(resource_type, policy.resource_types) or ("klausel compile shows all" if tells_all else "")
+        raise click.BadParameter(f'no policy file declares "{resource_type}"; {hint}'.rstrip("; "), param_hint="TYPE")
+    if action not in declared.actions:
+        hint = did_you_mean(action, declared.actions) or (f"it has {', '.join(declared.actions)}" if tells_all else "")
+        raise click.BadParameter(f'{resource_type} has no action "{action}"; {hint}'.rstrip("; "), param_hint="ACTION")
 
 
 def say_other_model(loaded: LoadedPolicy) -> None:

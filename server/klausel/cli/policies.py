@@ -24,6 +24,7 @@ from klausel.cli.options import (
     model_option,
     read_policies,
     say_commit_at,
+    with_note_on,
 )
 from klausel.cli.output import say, say_json, say_lines, say_painted
 from klausel.cli.policy_folder import name_of, policies_option
@@ -83,10 +84,10 @@ def _write_text(found: _Checked) -> None:
 
 
 def _write_json(found: _Checked) -> None:
-    other, (shown, more) = found.other_model, found.first
-    about_model = {} if other is None else {"not_for_model": other, "note": note_on(other)}
+    shown, more = found.first
     left_out = {"more": len(found.problems) - len(shown)} if more else {}
-    say_json({**about_model, "problems": [problem_as_json(problem) for problem in shown], **left_out}, indent=2)
+    answer: dict[str, object] = {"problems": [problem_as_json(problem) for problem in shown], **left_out}
+    say_json(with_note_on(found.other_model, answer), indent=2)
 
 
 def _write_annotations(found: _Checked) -> None:

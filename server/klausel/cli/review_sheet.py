@@ -14,6 +14,7 @@ import click
 from sqlalchemy import Connection, Engine
 
 from klausel.cli.change_options import MOST_SHOWN, origin_here
+from klausel.cli.checkpoint_options import explains_checkpoint_errors
 from klausel.cli.database_options import assignments_at, database_option
 from klausel.cli.log_reading import Faults, blocks_to_read, sort_records
 from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit, model_option
@@ -48,7 +49,7 @@ from klausel.core.records.review_sheet import (
     read_sheet,
     reason_for,
 )
-from klausel.core.replay.last_used import LastUse
+from klausel.core.replay.unused import LastUse
 from klausel.core.terms.escaping import shown
 from klausel.core.terms.moment import instant_text, moment_text
 from klausel.storage.assignments.people_of_roles import people_holding
@@ -286,10 +287,8 @@ def apply(
     place = evidence or file.with_name(f"{file.name}.evidence.jsonl")
     if place.exists() and not dry_run:
         fail(f"{place} exists already; evidence is never overwritten, so name another file with --evidence")
-    try:
+    with explains_checkpoint_errors():
         key = None if key_file is None else read_private_key(key_file)
-    except CheckpointError as error:
-        fail(str(error))
     loaded = load_or_exit(policies, model)
     content = file.read_bytes()
     try:
@@ -444,10 +443,8 @@ def verify(evidence: Path, public_key: Path, sheet_file: Path | None, database: 
     facts = facts_in(body)
     if facts is None:
         fail(f"{evidence} is no evidence of a review; `klausel review apply` writes it")
-    try:
+    with explains_checkpoint_errors():
         signed = checkpoint_in(last, read_public_key(public_key))
-    except CheckpointError as error:
-        fail(str(error))
     if signed is None:
         fail(f"{evidence}: the last line is not one that the holder of the key signed")
     with assignments_at(database) as store:

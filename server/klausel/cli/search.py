@@ -14,7 +14,7 @@ from klausel.cli.database_options import database_option
 from klausel.cli.decisions import ENTITIES, known_in_database, resource_named, set_option, set_property
 from klausel.cli.formats import format_option
 from klausel.cli.moments import moment_in_log, now_option, people_at_option, say_as_of, time_of_question
-from klausel.cli.options import at_option, load_or_exit, model_option, say_other_model, with_other_model
+from klausel.cli.options import at_option, check_declared, load_or_exit, model_option, say_other_model, with_other_model
 from klausel.cli.output import say, say_json
 from klausel.cli.policy_folder import policies_option
 from klausel.core.analysis.condition_wording import names_used
@@ -28,7 +28,6 @@ from klausel.core.policy.holding import held_at
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.policy.roles import RoleModel
 from klausel.core.terms.identifiers import fault_in_subject, split_subject_key
-from klausel.core.terms.problem import did_you_mean
 from klausel.core.terms.request import Request, asked_at
 from klausel.service.pipeline import LoadedPolicy
 from klausel.service.stored_properties import (
@@ -164,7 +163,7 @@ def who_can_command(
     loaded = load_or_exit(policies, model, at=at)
     policy = loaded.compiled.policy
     type_, id_ = resource_named(policy.resource_types, resource)
-    _check_declared(policy, action, type_)
+    check_declared(policy, type_, action)
     writer = write(loaded)
     if domain is None:
         if moment is not None:
@@ -278,16 +277,6 @@ def what_can_command(
         writer.thing(found, where)
     if found is None:
         writer.nothing()
-
-
-def _check_declared(policy: PolicySet, action: str, type_: str) -> None:
-    declared = policy.resource_types.get(type_)
-    if declared is None:
-        hint = did_you_mean(type_, policy.resource_types)
-        raise click.BadParameter(f'no policy file declares "{type_}"; {hint}'.rstrip("; "), param_hint="TYPE")
-    if action not in declared.actions:
-        hint = did_you_mean(action, declared.actions)
-        raise click.BadParameter(f'{type_} has no action "{action}"; {hint}'.rstrip("; "), param_hint="ACTION")
 
 
 def _properties(roles: RoleModel, values: tuple[str, ...]) -> Mapping[str, Mapping[str, object]]:

@@ -66,13 +66,11 @@ class Shell(cmd.Cmd):
         super().__init__()
         self._policies, self._model, self._database = policies, model, database
         self._loaded = loaded
-        self._subject, self._held, self._where = SOMEBODY, (), None
+        self._subject = SOMEBODY
+        self._held: Pairs = ()
+        self._where: str | None = None
         self._asked: tuple[str, ...] = ()
         self._answer: Explanation | None = None
-
-    _subject: str
-    _held: Pairs
-    _where: str | None
 
     def preloop(self) -> None:
         """Lets Tab complete words with signs in them, such as lead@acme/support."""

@@ -32,10 +32,9 @@ from klausel.enforcer.change_feed import watch_functions, watch_managers, watch_
 from klausel.enforcer.compiled_plan import USUAL, CompiledPlan, MatcherShelf
 from klausel.enforcer.effects import Answer
 from klausel.enforcer.interpreter import interpreted
-from klausel.enforcer.live_plan import LivePlan, OffPlan
 from klausel.enforcer.model_snapshot import take_snapshot
 from klausel.enforcer.plan import PlanDescription
-from klausel.enforcer.stock_decider import FreshFunctions
+from klausel.enforcer.stock_decider import FreshFunctions, LivePlan, OffPlan
 
 Values = tuple[Any, ...]
 Plan = CompiledPlan | LivePlan | OffPlan

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 from klausel.core.analysis.proof import prove_all
 from klausel.core.difference.compare import difference_between
+from klausel.core.difference.formats import MOST_SHOWN, rows_for_people
 from klausel.core.difference.renames import renames_between
 from klausel.core.difference.report import DifferenceReport, as_json
-from klausel.core.difference.rows_for_people import MOST_SHOWN, rows_for_people
 from klausel.core.editing.completion import offers_at
 from klausel.core.editing.hover import about_what_stands_at
 from klausel.core.editing.mentions import mentions_in

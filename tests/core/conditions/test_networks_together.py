@@ -8,7 +8,7 @@ import pytest
 from policy_sets import policy_of
 
 from klausel.core.analysis.proof import prove_all
-from klausel.core.conditions.networks import in_network, truths_together
+from klausel.core.conditions.meanings import in_network, truths_together
 
 PREFIXES = range(24, 33)
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from klausel.core.conditions.patterns import matches_glob, matches_path
+from klausel.core.conditions.meanings import matches_glob, matches_path
 
 
 def plain_glob(text: str, pattern: str) -> bool:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from klausel.core.formatting.csv import format_csv
+from klausel.core.formatting.files import format_csv
 from klausel.core.terms.problem import PolicyError
 from klausel.core.text.csv_rows import read_csv
 

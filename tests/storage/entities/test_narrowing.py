@@ -9,13 +9,12 @@ from random import Random
 
 import pytest
 from sqlalchemy import Connection, Engine, event, insert, text
-from stored_entities import todo, todo_policy, user
+from stored_entities import entities_wanted, todo, todo_policy, user
 
 from klausel.core.conditions.tree import Attribute, Call, Comparison, ListOf, Literal
 from klausel.core.filters.tree import Every, Filter, Some, holds
 from klausel.core.policy.entity import Entity, properties_text
 from klausel.core.terms.request import Resource
-from klausel.storage.entities.finding import entities_wanted
 from klausel.storage.entities.narrowing import InOneDomain, Wanted, few_by_value, narrowed, reading_by_index
 from klausel.storage.entities.store import EntityStore
 from klausel.storage.schema import open_database, upgrade_database

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, insert, text
-from stored_entities import todo, todo_policy
+from stored_entities import entities_wanted, todo, todo_policy
 
 from klausel.core.conditions.tree import Attribute, Call, Comparison, Computed, Literal, Operator
 from klausel.core.conditions.values import time_text
@@ -27,7 +27,6 @@ from klausel.core.policy.entity import Entity, properties_text
 from klausel.core.policy.entity_faults import fault_in_value
 from klausel.core.terms.request import Resource
 from klausel.storage.entities import narrowing
-from klausel.storage.entities.finding import entities_wanted
 from klausel.storage.entities.narrowing import InOneDomain, Wanted, narrowed, reading_by_index
 from klausel.storage.entities.store import EntityStore
 from klausel.storage.schema import open_database, schema_version, upgrade_database

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import create_engine, text
 from storage_fixtures import HOW_TO_GET_POSTGRESQL, postgresql_url
 
-from klausel.core.conditions.patterns import matches_glob, matches_path
+from klausel.core.conditions.meanings import matches_glob, matches_path
 from klausel.storage.filters.patterns import pattern_of
 
 TEXTS = ["".join(letters) for length in range(6) for letters in itertools.product("a/b", repeat=length)]

@@ -15,9 +15,9 @@ from klausel.api.errors import ApiError
 from klausel.api.shapes import Json
 from klausel.core.difference.commit_changes import Topic
 from klausel.core.difference.compare import difference_between
+from klausel.core.difference.formats import MOST_SHOWN, rows_for_people
 from klausel.core.difference.renames import renames_between
 from klausel.core.difference.report import DifferenceReport, as_json
-from klausel.core.difference.rows_for_people import MOST_SHOWN, rows_for_people
 from klausel.core.loading.load import SourceFile, is_test_file, load_policy
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.terms.moment import instant_text

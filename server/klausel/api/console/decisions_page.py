@@ -34,7 +34,6 @@ class DecisionPages:
     """The decision log of one service, as people read it."""
 
     def __init__(self, service: Service) -> None:
-        self._service = service
         target = service.settings.decision_log
         self._log = None if target is None else NewestFirst(target, service.store.engine)
         self._then = DecisionsThen(service.live, service.settings)

@@ -7,14 +7,13 @@ from urllib.parse import urlencode
 from flask import Response, request
 
 from klausel.api.access import caller_in, person_in
-from klausel.api.assignments import change_assignments
+from klausel.api.assignments import change_assignments, sender_of_request
 from klausel.api.console.cookies import Cookies
 from klausel.api.console.fields import in_utc, read_domain
 from klausel.api.console.forms import read_form
 from klausel.api.console.pages import HEADERS, answer, format_asked, twin_answer, way_up
 from klausel.api.console.person_page import is_told, person_page
 from klausel.api.errors import ApiError
-from klausel.api.senders import sender_of_request
 from klausel.api.shapes import Json
 from klausel.core.policy.assignment import Assignment
 from klausel.core.terms.caller import Caller

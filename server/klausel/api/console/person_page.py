@@ -1,4 +1,4 @@
-"""The page of one person or group: what it holds, what is wrong or ends soon, what changed, and giving and taking roles."""
+"""The pages of people: finding them, and one person or group, with what it holds, what is wrong, what changed, and its forms."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from klausel.core.policy.holding import Rows, gather_rows, held_at, rows_by_subj
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.policy.roles import RoleModel, depth_of, rules_in_words
 from klausel.core.terms.caller import Caller
+from klausel.core.terms.identifiers import fault_in_subject_key, split_subject_key
 from klausel.service.decision_service import Service
 from klausel.service.person_findings import findings_about
 from klausel.service.role_giving import MayNotGive, OnBehalf
 from klausel.service.sent_by_provider import sent_by_provider
-from klausel.storage.assignments.people_of_roles import groups_there_are
+from klausel.storage.assignments.people_of_roles import groups_there_are, subjects_beginning
 
 VIEW = ("subject", "domain", "cursor", "done")
 CHANGES_ON_A_PAGE = 20
@@ -195,3 +196,30 @@ def _changes(service: Service, subject: str, cursor: str | None, caller: Caller 
         told = [one for one in answer["changes"] if one.get("domain") and caller.reaches(one["domain"])]
         answer = {**answer, "changes": told}
     return answer
+
+
+FIELDS = ("name", "after")
+ON_A_PAGE = 50
+
+
+def people_page(service: Service, given: dict[str, str], caller: Caller | None) -> Page:
+    """The subjects that hold something and whose name, or id, begins with `name`; raises `StorageError`.
+
+    A caller that is limited to accounts finds those who have a role in them.
+    """
+    name, after = given.get("name", "").strip(), given.get("after", "")
+    accounts = None if caller is None else caller.accounts
+    found = subjects_beginning(service.store.engine, name, after, ON_A_PAGE + 1, accounts)
+    people = found[:ON_A_PAGE]
+    following = people[-1] if len(found) > ON_A_PAGE else None
+    provided = sent_by_provider(service.store.engine, people).are(people, accounts)
+    twin: Json = {"people": people, "from_provider": provided, "next": following}
+    is_subject = split_subject_key(name) is not None and fault_in_subject_key(name) is None
+    shown = {
+        "given": {"name": name},
+        "people": [(one, urlencode({"subject": one}), one in provided) for one in people],
+        "first": urlencode({"name": name}) if after else None,
+        "behind": None if following is None else urlencode({"name": name, "after": following}),
+        "new": urlencode({"subject": name}) if is_subject and name not in people and not after else None,
+    }
+    return Page("people.html", "People", shown, twin)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import orjson
@@ -142,10 +143,8 @@ class PlaygroundPage:
         return self._judged(copy, deed == "live", is_twin)
 
     def _judged(self, copy: _Copy, is_live: bool, is_twin: bool) -> Response:
-        try:
+        with _refused_while_busy():
             judgement = self._workbench.judge(copy.found, copy.files())
-        except Busy as error:
-            raise _busy(error) from None
         if is_twin:
             return twin_answer(judgement.as_json())
         if not is_live:
@@ -157,17 +156,13 @@ class PlaygroundPage:
 
     def _at_cursor(self, copy: _Copy, deed: str, line: int, column: int) -> Response:
         """What may be written at a cursor, or what the name there means."""
-        try:
+        with _refused_while_busy():
             told = self._workbench.at_cursor(copy.found, copy.files(), copy.open, line, column, deed)
-        except Busy as error:
-            raise _busy(error) from None
         return json_answer({deed: told}, headers=dict(HEADERS))
 
     def _patch(self, copy: _Copy) -> Response:
-        try:
+        with _refused_while_busy():
             patch = self._workbench.patch(copy.found, copy.files())
-        except Busy as error:
-            raise _busy(error) from None
         if isinstance(patch, str):
             raise ApiError(503, f"there is no patch: {patch}", {"Retry-After": "1"})
         if not patch:
@@ -240,8 +235,12 @@ class PlaygroundPage:
         }
 
 
-def _busy(error: Busy) -> ApiError:
-    return ApiError(503, str(error), {"Retry-After": "1"})
+@contextmanager
+def _refused_while_busy() -> Iterator[None]:
+    try:
+        yield
+    except Busy as error:
+        raise ApiError(503, str(error), {"Retry-After": "1"}) from None
 
 
 def _first(found: PolicyFiles, wanted: str) -> str:

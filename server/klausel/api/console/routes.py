@@ -18,10 +18,9 @@ from klausel.api.console.fields import FIELDS_OF_TRY, is_property_field, read_do
 from klausel.api.console.matrix_page import FIELDS as FIELDS_OF_MATRIX
 from klausel.api.console.matrix_page import MatrixPage
 from klausel.api.console.pages import COOKIES, FORMATS, Page, answer, compressed, error_answer, format_asked
-from klausel.api.console.people_page import FIELDS as FIELDS_OF_PEOPLE
-from klausel.api.console.people_page import people_page
 from klausel.api.console.person_change import change_person
-from klausel.api.console.person_page import VIEW, person_page
+from klausel.api.console.person_page import FIELDS as FIELDS_OF_PEOPLE
+from klausel.api.console.person_page import VIEW, people_page, person_page
 from klausel.api.console.playground_page import PlaygroundPage, playground_of, playground_routes
 from klausel.api.console.roles_page import roles_page
 from klausel.api.console.sign_in_page import SignInPages, to_sign_in

@@ -11,8 +11,17 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
-from klausel.core.conditions.networks import fault_in_networks, in_network, truths_together
-from klausel.core.conditions.patterns import matches_glob, matches_path
+from klausel.core.conditions.meanings import (
+    WEEKDAYS,
+    fault_in_networks,
+    fault_in_zone,
+    in_network,
+    matches_glob,
+    matches_path,
+    time_of_day,
+    truths_together,
+    weekday,
+)
 from klausel.core.conditions.values import (
     Kind,
     at_least,
@@ -29,7 +38,6 @@ from klausel.core.conditions.values import (
     read_clock,
     read_time,
 )
-from klausel.core.conditions.zones import WEEKDAYS, fault_in_zone, time_of_day, weekday
 
 Form = Literal["call", "between", "before"]
 """How it is written: `name(a, b)`, `a name b` or `name a`."""

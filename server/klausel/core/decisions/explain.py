@@ -11,13 +11,13 @@ from klausel.core.conditions.tree import atoms, attributes_of, evaluate, value_o
 from klausel.core.conditions.values import shown
 from klausel.core.decisions.decide import Decision, Plan, decide
 from klausel.core.decisions.effective_roles import EffectiveRoles, Source
+from klausel.core.policy.entity_faults import places_in_files
 from klausel.core.policy.fitting import truth_as_declared
 from klausel.core.policy.holding import Untimely, Way
 from klausel.core.policy.orphans import why_orphaned
 from klausel.core.policy.policy_set import Grant, PolicySet
 from klausel.core.policy.properties import misfits
 from klausel.core.policy.roles import ANYONE, depth_of
-from klausel.core.policy.written_entities import places_in_files
 from klausel.core.terms.problem import did_you_mean
 from klausel.core.terms.request import Request
 

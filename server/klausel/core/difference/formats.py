@@ -1,4 +1,4 @@
-"""A difference for a terminal, for a comment on a pull request, and as a page of its own."""
+"""A difference for a terminal, for a comment on a pull request, as a page of its own, and as the few rows of another page."""
 
 from __future__ import annotations
 
@@ -213,3 +213,35 @@ def _html_row(report: DifferenceReport, entry: Entry) -> str:
         names = [f'<div class="names">{sign} {escaped(", ".join(some))}</div>' for sign, some in entry.people[0].names]
         cells.append(f"<td>{escaped(str(entry.people[0]))}{''.join(names)}</td>")
     return f"<tr>{''.join(cells)}</tr>"
+
+
+MOST_SHOWN = 100
+"""Rows of one list that are shown; how many more there are is always told."""
+
+
+def rows_for_people(report: DifferenceReport) -> dict[str, object]:
+    """A difference as a page writes it: its headline, notes, the first rows, and how many more there are."""
+    found = entries(report)
+    rows = []
+    for entry in found[:MOST_SHOWN]:
+        change = entry.first
+        before, after = rules_in_words(change)
+        where = where_in_words(change)
+        rows.append(
+            {
+                "kind": {"+": "more", "-": "less", "±": "more and less"}[entry.sign],
+                "may": f"{change.resource_type} {entry.actions}",
+                "who": who_in_words(change) + (f" ({where})" if where else ""),
+                "before": before,
+                "after": after,
+                "causes": [(cause.source, words) for cause, words in entry.causes],
+            }
+        )
+    return {
+        "before": report.before,
+        "after": report.after,
+        "headline": headline(report),
+        "notes": notes(report),
+        "rows": rows,
+        "more": len(found) - len(rows),
+    }

@@ -35,11 +35,11 @@ from klausel.core.loading.property_types import (
 )
 from klausel.core.loading.roles import Link, check_identified_by, join_roles, read_levels, read_roles
 from klausel.core.loading.test_files import read_tests
+from klausel.core.policy.entity_faults import with_written
 from klausel.core.policy.invariant import Invariant
 from klausel.core.policy.policy_set import GrantIndex, PolicySet, ResourceType
 from klausel.core.policy.policy_test import PolicyTest
 from klausel.core.policy.roles import Level, Role, RoleModel
-from klausel.core.policy.written_entities import with_written
 from klausel.core.terms.escaping import shown
 from klausel.core.terms.problem import Place, PolicyError, Problem, Suggestions
 from klausel.core.text.csv_rows import read_csv

@@ -1,4 +1,4 @@
-"""What keeps an entity from being stored or written: it is checked by what policies declare."""
+"""What keeps an entity from being stored, by what policies declare; and what files tell of the entities that requests name."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from klausel.core.policy.entity import KINDS, Entity, EntityKind, WrittenEntity, properties_text
+from klausel.core.policy.entity import KINDS, Entity, EntityKey, EntityKind, WrittenEntity, joined, properties_text
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.policy.properties import Parts, PropertyTypes
 from klausel.core.policy.roles import RoleModel
 from klausel.core.terms.identifiers import fault_in_domain, fault_in_subject, is_printable
+from klausel.core.terms.request import Request
 
 MOST_PROPERTIES = 100
 MOST_BYTES = 8192
@@ -173,3 +174,27 @@ def fault_in_value(value: object, depth: int) -> str | None:
                     return fault or "has a part whose name has a quote or a backslash; use another name"
             return None
     return "is no value of JSON; send a text, a number, true, false, a list or an object"
+
+
+def with_written(policy: PolicySet, request: Request) -> Request:
+    """The request with what the files of the policies say of its subject and its resource."""
+    found = [policy.entities.get(key) for key in _keys_of(request)] if policy.entities else []
+    if not any(found):
+        return request
+    subject, resource = (None if one is None else one.entity for one in found)
+    return joined(policy.roles, request, subject, resource)
+
+
+def places_in_files(policy: PolicySet, request: Request) -> dict[str, str]:
+    """Where files of the policies say what a request has from them: `file:line` by names such as `subject.email`."""
+    found: dict[str, str] = {}
+    for key in _keys_of(request) if policy.entities else ():
+        written = policy.entities.get(key)
+        if written is not None:
+            found |= {f"{key[0]}.{name}": place.source for name, place in written.places.items()}
+    return found
+
+
+def _keys_of(request: Request) -> tuple[EntityKey, EntityKey]:
+    subject, resource = request.subject, request.resource
+    return ("subject", subject.type, subject.id), ("resource", resource.type, resource.id)

@@ -45,6 +45,9 @@ SINGLES_AT_ONCE = 64
 """So many decisions that were asked one at a time are put into JSON together, at most."""
 
 MOST_BYTES_OF_A_ROW = 8 * 1024
+MOST_BYTES_OF_A_TRY = 64 * 1024
+BYTES_BETWEEN_SEALS = 64
+"""By less do the numbers and sums differ in length that are written behind two lines."""
 
 _NEWLINE = orjson.OPT_APPEND_NEWLINE
 _log = logging.getLogger(__name__)
@@ -123,6 +126,8 @@ class DecisionLog:
         self._untold = 0
         self._told_strictly = 0
         self._is_failing = False
+        self._missing_bytes = 0
+        """The length of the record that found no room last."""
         self._process = token_hex(4)
         self._numbers = count(1)
         self._second = (0, "")
@@ -343,8 +348,10 @@ class DecisionLog:
         if not self.is_strict or not self._is_failing:
             return True
         with self._lock:
+            told = self._line_of_dropped(self._dropped - self._told_strictly)
             try:
-                self._sink.write([self._line_of_dropped(self._dropped - self._told_strictly)])
+                # As long as what found no room: a short line may still find some, when no decision can be recorded.
+                self._sink.write([told[:-2].ljust(self._missing_bytes) + b"}\n"])
             except Exception:
                 return False
             self._told_strictly = self._dropped
@@ -366,6 +373,7 @@ class DecisionLog:
             except Exception as error:
                 is_news, self._is_failing = not self._is_failing, True
                 self._dropped += count_decisions(lines)
+                self._missing_bytes = min(max(map(len, lines)), MOST_BYTES_OF_A_TRY) + BYTES_BETWEEN_SEALS
                 if is_news:
                     _log.error("nothing is answered, because the decision log cannot be written: %s", error)
                 raise NotRecorded from error

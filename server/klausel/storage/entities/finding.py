@@ -54,14 +54,6 @@ SECONDS_A_LOOK = 0.1
 _WITH_JSON = ("sqlite", "postgresql")
 
 
-def entities_wanted(
-    engine: Engine, roles: RoleModel, wanted: Wanted, after: str = "", at_first: int = FIRST_ENTITIES
-) -> Iterator[Entity]:
-    """All that `steps_of_wanted` finds."""
-    for step in steps_of_wanted(engine, roles, wanted, after, at_first):
-        yield from step.entities
-
-
 class Step(NamedTuple):
     """Some entities in order, and the id up to which there are no others; None at the end."""
 

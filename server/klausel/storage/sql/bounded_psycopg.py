@@ -103,6 +103,9 @@ def _with_defaults(parameters: dict[str, Any], limits: Limits) -> dict[str, Any]
         "keepalives_count": 3,
         "tcp_user_timeout": 20_000,
     }
+    if limits.read_seconds is not None:
+        # A standby may be late for as long as it likes, so no service decides by what it reads there.
+        defaults["target_session_attrs"] = "read-write"
     threshold = parameters.get("prepare_threshold")
     if isinstance(threshold, str):
         # From the URL; poolers that give each transaction another connection lose what was prepared on one.

@@ -342,6 +342,11 @@ def _told(url: URL, error: Exception, limits: Limits) -> StorageError:
     if known is not None:
         cure = _POSTGRESQL_CURES[known].format(seconds=limits.lock_seconds)
         return _KINDS.get(known, StorageError)(f"{place_of(url)} {cure} ({first_line})")
+    if "session is read-only" in first_line:
+        return OutOfReach(
+            f"{place_of(url)} is a standby, which may be late, or read-only for this user; name its primary "
+            f"server, or all servers as host=db1:5432&host=db2:5432 ({first_line})"
+        )
     if state.startswith(_NO_WAY_IN) or (not state and _is_no_way_in(error, original)):
         return OutOfReach(
             f"{place_of(url)} cannot be used: {first_line}; "

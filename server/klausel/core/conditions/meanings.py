@@ -1,11 +1,19 @@
-"""Whether an IP address lies in a network; an IPv4 address written as IPv6 (`::ffff:10.0.0.1`) is that IPv4 address."""
+"""What functions of conditions mean: literal patterns, IP networks, and the calendar and the clock on the wall of a zone.
+
+An IPv4 address written as IPv6 (`::ffff:10.0.0.1`) is that IPv4 address. A pattern takes never more time than its length times
+that of the text.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from datetime import datetime, time
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from zoneinfo import ZoneInfo
+
+from klausel.core.terms.problem import did_you_mean
 
 _MAPPED_BITS = 96
 """The bits in front of an IPv4 address that is written as IPv6."""
@@ -77,3 +85,73 @@ def _network(text: str) -> IPv4Network | IPv6Network | None:
         if mapped is not None:
             return IPv4Network((mapped, network.prefixlen - _MAPPED_BITS))
     return network
+
+
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_OFTEN_MEANT = ("UTC", "Europe/London", "Europe/Berlin", "America/New_York", "Asia/Tokyo", "Australia/Sydney")
+
+
+def weekday(moment: datetime, zone: str) -> str | None:
+    """The day of the week, such as `monday`; unknown where the zone is."""
+    local = _local(moment, zone)
+    return None if local is None else WEEKDAYS[local.weekday()]
+
+
+def time_of_day(moment: datetime, zone: str) -> time | None:
+    """What a clock on the wall shows; unknown where the zone is."""
+    local = _local(moment, zone)
+    return None if local is None else local.time()
+
+
+def fault_in_zone(zone: object) -> str | None:
+    """Why this names no zone, and how to write one; None when it does."""
+    if isinstance(zone, str) and _zone(zone) is not None:
+        return None
+    return f'`{zone}` is no zone; {did_you_mean(str(zone), _OFTEN_MEANT)}Write it as "Europe/Berlin" or "UTC"'
+
+
+def _local(moment: datetime, zone: str) -> datetime | None:
+    known = _zone(zone)
+    try:
+        return None if known is None else moment.astimezone(known)
+    except OverflowError:  # within a day of the first or the last year
+        return None
+
+
+@lru_cache(maxsize=1024)
+def _zone(name: str) -> ZoneInfo | None:
+    try:
+        return ZoneInfo(name)
+    except (ValueError, LookupError, OSError):
+        return None
+
+
+def matches_glob(text: str, pattern: str) -> bool:
+    """Whether the whole text matches: `*` stands for any run of characters, `?` for exactly one."""
+    return _matches(text, pattern, "*", lambda wanted, given: wanted in ("?", given))
+
+
+def matches_path(text: str, pattern: str) -> bool:
+    """Whether a `/`-separated text matches: `*` stands for one whole segment or a run within one, `**` for any segments."""
+    return _matches(text.split("/"), pattern.split("/"), "**", lambda wanted, given: matches_glob(given, wanted))
+
+
+def _matches(given: Sequence[str], pattern: Sequence[str], star: str, fits: Callable[[str, str], bool]) -> bool:
+    """Greedy matching that goes back to the last star only, so it never explores more than one alternative."""
+    at = 0
+    position = 0
+    star_at = -1
+    resume = 0
+    while position < len(given):
+        if at < len(pattern) and pattern[at] == star:
+            star_at, resume = at, position
+            at += 1
+        elif at < len(pattern) and fits(pattern[at], given[position]):
+            at += 1
+            position += 1
+        elif star_at >= 0:
+            resume += 1
+            at, position = star_at + 1, resume
+        else:
+            return False
+    return all(part == star for part in pattern[at:])
