@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from klausel.settings import fault_in_environment
+
 ROOT = Path(__file__).parents[1]
 CONFTEST = Path(__file__).with_name("conftest.py")
 REQUIRED = dict(re.findall(r'^    "(.+)": "(KLAUSEL_REQUIRE_\w+)",$', CONFTEST.read_text(encoding="utf-8"), re.MULTILINE))
@@ -17,6 +19,15 @@ REQUIRED = dict(re.findall(r'^    "(.+)": "(KLAUSEL_REQUIRE_\w+)",$', CONFTEST.r
 def test_continuous_integration_requires_all_that_can_be_required() -> None:
     run = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert sorted(re.findall(r"\b(KLAUSEL_REQUIRE_\w+)=1", run)) == sorted(REQUIRED.values())
+
+
+def test_services_start_under_what_runs_of_tests_set() -> None:
+    runs = [ROOT / ".ci" / "run", ROOT / "scripts" / "nightly", *(ROOT / "tests").rglob("*.py")]
+    setting = re.compile(r"\b(KLAUSEL_\w+)=|\benviron(?:\.get\(|\[)\"(KLAUSEL_\w+)")
+    found = [pair for file in runs for pair in setting.findall(file.read_text(encoding="utf-8"))]
+    names = {exported or read for exported, read in found}
+    assert {"KLAUSEL_REQUIRE_NODE", "KLAUSEL_TEST_WORLDS", "KLAUSEL_TEST_SCHEMATHESIS_SEEDS"} <= names
+    assert fault_in_environment(names) is None
 
 
 @pytest.mark.parametrize("wanted", REQUIRED)

@@ -2,8 +2,10 @@
 
     PYTHONPATH=server:scripts python -m faults.soak --minutes 60
 
-Clients ask, grant and revoke, open new connections, and follow pages; every few seconds the policies change and are taken. What
-the second half needs is compared with the first, after a tenth for warming up. Exit code 1 when something grew beyond its bound.
+Clients ask, grant and revoke, and open new connections; every few seconds the policies change and are taken. Half of the people
+hold a role from the start, as they do in the end whatever chance grants and revokes, and all were asked about: what is remembered
+of people is full, and what grows is something else. What the second half needs is compared with the first, after a tenth for
+warming up. Exit code 1 when something grew beyond its bound.
 """
 
 from __future__ import annotations
@@ -22,10 +24,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from faults.under_load import RESOURCE, ROOT, Replica
-from klausel.client import CallFailed, Klausel
+from klausel.client import CallFailed, Klausel, Question
 
 CLIENTS = 4
 PEOPLE = 2000
+PEOPLE_AT_ONCE = 500
+TIMES_ASKED = 6
+"""Each time on another connection, so that every worker is asked."""
 SECONDS_BETWEEN_RELOADS = 5.0
 SAMPLES = 60
 MOST_GROWTH_OF_MEMORY = 0.05
@@ -43,6 +48,23 @@ class Sample:
     descriptors: int
     p99: float
     answers: int
+
+
+def person_of(client: int, number: int) -> str:
+    """One of the people that a client asks about."""
+    return f"user:soak-{client}-{number}"
+
+
+def fill(url: str) -> None:
+    """Gives half of the people their role, and asks about all."""
+    people = [person_of(client, number) for client in range(CLIENTS) for number in range(PEOPLE)]
+    steps = [people[first : first + PEOPLE_AT_ONCE] for first in range(0, len(people), PEOPLE_AT_ONCE)]
+    for some in steps:
+        with Klausel(url, seconds=60.0) as client:
+            client.assign([{"subject": one, "role": "account_manager", "domain": "acme"} for one in some[::2]])
+    for some in TIMES_ASKED * steps:
+        with Klausel(url, seconds=60.0) as client:
+            client.evaluations([Question(one, "create", RESOURCE) for one in some])
 
 
 class Load:
@@ -72,7 +94,7 @@ class Load:
         chance = random.Random(number)
         client = Klausel(self._url, seconds=10.0)
         while not self.is_over:
-            person = f"user:soak-{number}-{chance.randrange(PEOPLE)}"
+            person = person_of(number, chance.randrange(PEOPLE))
             row = {"subject": person, "role": "account_manager", "domain": "acme"}
             kind = chance.random()
             began = time.monotonic()
@@ -146,6 +168,7 @@ def main() -> None:
         service = Replica(database, folder, policies, "--decision-log", str(folder / "decisions.jsonl"))
         try:
             service.wait()
+            fill(service.url)
             load = Load(service.url, given.per_second)
             samples, reloads, began = list[Sample](), 0, time.monotonic()
             next_reload, step = began, given.minutes * 60 / SAMPLES

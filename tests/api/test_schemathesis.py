@@ -16,7 +16,7 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from klausel.api.operations import OPERATIONS
 
-EXAMPLES = int(os.environ.get("KLAUSEL_SCHEMATHESIS_EXAMPLES", "6"))
+EXAMPLES = int(os.environ.get("KLAUSEL_TEST_SCHEMATHESIS_EXAMPLES", "6"))
 """Of each route and kind; more of them by hand."""
 TAKES_SOMETHING = {key for key, operation in OPERATIONS.items() if operation.body or operation.parameters}
 HAS_TEXTS_OF_ITS_OWN = {

@@ -1,6 +1,6 @@
 """`schemathesis run` as others run it, against a service that listens: all its checks, and nothing found.
 
-In every run the phases that are the same each time; with KLAUSEL_SCHEMATHESIS_SEEDS=1,2 all phases, once a seed, with and
+In every run the phases that are the same each time; with KLAUSEL_TEST_SCHEMATHESIS_SEEDS=1,2 all phases, once a seed, with and
 without an API key, on SQLite and PostgreSQL.
 """
 
@@ -17,7 +17,7 @@ from doors import ROOT
 from running_service import running
 from storage_fixtures import own_schema_url
 
-SEEDS = tuple(filter(None, os.environ.get("KLAUSEL_SCHEMATHESIS_SEEDS", "").split(",")))
+SEEDS = tuple(filter(None, os.environ.get("KLAUSEL_TEST_SCHEMATHESIS_SEEDS", "").split(",")))
 SCOPES = ("check", "search", "explain", "policy", "assign", "audit", "entities", "provision")
 STORED = """
 stored: {resources: quiz, subjects: user}

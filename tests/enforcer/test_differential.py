@@ -1,7 +1,7 @@
 """The compiled enforcer against stock pycasbin on generated models, rows, requests and edits.
 
-`KLAUSEL_DIFFERENTIAL_DECISIONS=1000000 pytest tests/enforcer/test_differential.py` is the nightly run;
-`KLAUSEL_DIFFERENTIAL_SEED` moves it to other cases.
+`KLAUSEL_TEST_DIFFERENTIAL_DECISIONS=1000000 pytest tests/enforcer/test_differential.py` is the nightly run;
+`KLAUSEL_TEST_DIFFERENTIAL_SEED` moves it to other cases.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from hypothesis import strategies as st
 
 from klausel.casbin import CompiledEnforcer
 
-DECISIONS = int(os.environ.get("KLAUSEL_DIFFERENTIAL_DECISIONS", "20000"))
-SEED = int(os.environ.get("KLAUSEL_DIFFERENTIAL_SEED", "0"))
+DECISIONS = int(os.environ.get("KLAUSEL_TEST_DIFFERENTIAL_DECISIONS", "20000"))
+SEED = int(os.environ.get("KLAUSEL_TEST_DIFFERENTIAL_SEED", "0"))
 
 
 def compare(case: Case, stock: Any, compiled: Any, request: tuple[Any, ...]) -> None:

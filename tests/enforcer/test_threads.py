@@ -1,6 +1,6 @@
 """Eight threads ask while another edits: each answer is one that was right at some moment while it was asked for.
 
-`KLAUSEL_THREAD_SECONDS=10` is the nightly run.
+`KLAUSEL_TEST_THREAD_SECONDS=10` is the nightly run.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from casbin_models import EXAMPLES, Example
 
 from klausel.casbin import CompiledEnforcer
 
-SECONDS = float(os.environ.get("KLAUSEL_THREAD_SECONDS", "2"))
+SECONDS = float(os.environ.get("KLAUSEL_TEST_THREAD_SECONDS", "2"))
 READERS = 8
 
 Edit = Callable[[Any], Any]

@@ -1,7 +1,7 @@
 """The command `klausel` without its start: a process that has imported all of it forks for each call.
 
 Where a page has hundreds of commands, most of their time would go into starting Python. What starts it anew each time is
-tried elsewhere, and everywhere with `KLAUSEL_INSTALLED_COMMAND=1`, as `scripts/nightly` does.
+tried elsewhere, and everywhere with `KLAUSEL_TEST_INSTALLED_COMMAND=1`, as `scripts/nightly` does.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def forked_command(folder: Path) -> Iterator[Path]:
     address = folder / "socket"
     command = folder / "bin" / "klausel"
     command.parent.mkdir()
-    if os.environ.get("KLAUSEL_INSTALLED_COMMAND"):
+    if os.environ.get("KLAUSEL_TEST_INSTALLED_COMMAND"):
         yield Path(sys.executable).parent
         return
     command.write_text(CLIENT.format(python=sys.executable, address=str(address)))

@@ -66,8 +66,12 @@ class Replica:
         self.store = AssignmentStore(engine, feed=self.feed)
         self.cache = EffectiveRolesCache(self.store, ROLES)
         wait_for(lambda: self.feed.is_trusted, "the feed does not begin")
-        # From the second one on, no heartbeat helps: what is seen was notified.
+        # No heartbeat helps from here on: what is seen was notified. The one that has begun ends by a notification.
         self.feed._seconds_per_heartbeat = NEVER
+        first = self.feed.trusted_until
+        with closing(psycopg.connect(plain(url), autocommit=True)) as other:
+            other.execute("SELECT pg_notify(%s, %s)", (CHANNEL, f"{self.feed.known.lineage if self.feed.known else ''}-"))
+        wait_for(lambda: self.feed.trusted_until != first, "a notification is not heard")
 
     def is_lead(self) -> bool:
         self.cache.refresh()
@@ -244,7 +248,6 @@ def test_an_answer_found_while_nothing_was_trusted_is_not_told_when_it_is_again(
 
 PAUSED = """
 import sys, time
-from klausel.api.access import SCOPES_OF_ROUTES
 from klausel.app import create_service
 from klausel.core.terms.caller import Caller
 from klausel.core.terms.problem import PolicyError

@@ -64,6 +64,7 @@ class ApiKeys:
         self._mark = mark
         self._found: dict[tuple[bytes, Hashable], tuple[float, ApiKey | None]] = {}
         self._used: dict[str, int] = {}
+        self._noted_at = time.monotonic()
         self._noting = threading.Lock()
 
     def is_one(self, token: str) -> bool:
@@ -80,7 +81,7 @@ class ApiKeys:
         if state != "good":
             raise Unauthenticated(f"this API key is {state}")
         self._used[key.id] = int(now)
-        if not self._noting.locked():
+        if time.monotonic() - self._noted_at > SECONDS_BETWEEN_NOTES:
             self._note_uses()
         return key.caller
 
@@ -100,23 +101,19 @@ class ApiKeys:
         return key
 
     def _note_uses(self) -> None:
-        """Notes in the background, `SECONDS_BETWEEN_NOTES` from now, which keys were used until then: no answer waits for it."""
+        """Notes in the background which keys were used: no answer waits for it."""
         if not self._noting.acquire(blocking=False):
             return
+        used, self._used, self._noted_at = self._used, {}, time.monotonic()
 
         def note() -> None:
-            time.sleep(SECONDS_BETWEEN_NOTES)
-            used, self._used = self._used, {}
-            uses = list(used.items())  # a thread may still write to the one before
             try:
-                for when in {when for _, when in uses}:
-                    self._store.note_use([id_ for id_, at in uses if at == when], when)
+                for when in set(used.values()):
+                    self._store.note_use([id_ for id_, at in used.items() if at == when], when)
             except StorageError as error:
                 _log.warning("when API keys were used last is not noted: %s", error)
             finally:
                 self._noting.release()
-            if self._used:
-                self._note_uses()
 
         threading.Thread(target=note, name="klausel-key-use", daemon=True).start()
 

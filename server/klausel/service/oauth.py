@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -18,6 +19,8 @@ MOST_CHARACTERS = 16_384
 MOST_KEPT = 10_000
 NAME_CHARACTERS = 200
 _TYPES = ("jwt", "at+jwt", "application/at+jwt")
+_COMPACT = re.compile(r"[\w-]+(\.[\w-]*){2}", re.ASCII)
+"""What a signed JWT is made of; some versions of joserfc take more, such as padding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,8 @@ class OauthTokens:
         from joserfc.errors import JoseError
         from joserfc.jws import JWSRegistry, deserialize_compact, extract_compact
 
+        if not _COMPACT.fullmatch(token):
+            raise Unauthenticated("the token is no signed JWT")
         lenient = JWSRegistry(strict_check_header=False)
         try:
             header = extract_compact(token.encode(), registry=lenient).headers()

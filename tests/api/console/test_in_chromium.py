@@ -42,7 +42,7 @@ PAGES = {
 }
 KEPT = ("matrix", "roles", "try", "who-can", "what-can", "changes")
 PICTURED = (840, 560)
-PICTURES = Path(os.environ["KLAUSEL_PICTURES"]).absolute() if "KLAUSEL_PICTURES" in os.environ else None
+PICTURES = Path(os.environ["KLAUSEL_TEST_PICTURES"]).absolute() if "KLAUSEL_TEST_PICTURES" in os.environ else None
 """A folder that the pictures of the documentation are written to; none are, unless it is named."""
 
 

@@ -18,7 +18,7 @@ from klausel.app import create_flask_app
 
 MOST_BYTES = 100_000
 NAME = "policies/features/quizzes.yaml"
-PICTURES = Path(os.environ["KLAUSEL_PICTURES"]).absolute() if "KLAUSEL_PICTURES" in os.environ else None
+PICTURES = Path(os.environ["KLAUSEL_TEST_PICTURES"]).absolute() if "KLAUSEL_TEST_PICTURES" in os.environ else None
 
 
 def test_a_change_is_tried_in_the_browser_and_taken_along_as_a_patch(tmp_path: Path) -> None:

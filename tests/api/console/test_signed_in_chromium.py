@@ -23,7 +23,7 @@ from klausel.app import create_flask_app
 EVIL = "user:<img src=x onerror=document.title='owned'>"
 PERSON = "/console/person?subject=user:leo&domain=acme/support"
 PICTURED = (840, 620)
-PICTURES = Path(os.environ["KLAUSEL_PICTURES"]).absolute() if "KLAUSEL_PICTURES" in os.environ else None
+PICTURES = Path(os.environ["KLAUSEL_TEST_PICTURES"]).absolute() if "KLAUSEL_TEST_PICTURES" in os.environ else None
 
 
 @pytest.fixture(scope="module")
