@@ -127,7 +127,7 @@ class Guard(Guarded):
             self._note(request)
             return taken
 
-        return _no_decorator(awaiting if isinstance(self.klausel, AsyncKlausel) else asking)
+        return _Asking(awaiting if isinstance(self.klausel, AsyncKlausel) else asking)
 
 
 class RefuseUndecided:
@@ -183,14 +183,23 @@ async def _nothing() -> None:
     """Stands for what is found where nothing is."""
 
 
-def _no_decorator(asking: Dependency) -> Dependency:
-    """A dependency that is an error in an annotation without Depends, where it would be passed over."""
+class _Asking(Dependence):
+    """A dependency that is an error where `Depends(…)` of it was forgotten, which FastAPI would pass over."""
 
-    def refuse(*_asked: Any) -> None:
+    __hash__ = object.__hash__
+    __eq__ = object.__eq__
+
+    def __init__(self, ask: Dependency) -> None:
+        # What FastAPI reads of the function behind a callable object.
+        vars(self).update(__wrapped__=ask, __call__=ask, __globals__=ask.__globals__)
+
+    def __call__(self, *given: Any, **named: Any) -> Any:
+        return vars(self)["__wrapped__"](*given, **named)
+
+    @property
+    def dependency(self) -> Any:
+        """What FastAPI takes of the `Depends(…)` that this is not."""
         raise GuardError(_NO_DECORATOR)
-
-    asking.__get_pydantic_core_schema__ = refuse  # type: ignore[attr-defined]
-    return asking
 
 
 def _checked(subject: Who) -> Any:

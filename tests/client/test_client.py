@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -326,6 +326,56 @@ def test_an_answer_that_comes_drop_by_drop_is_a_deny_within_the_time() -> None:
         for decision in (client.evaluate("user:leo", "edit", "quiz:q1"), asyncio.run(to_await(url))):
             assert (decision.allowed, decision.reason) == (False, "the service did not answer within 0.3 s")
     assert not whole
+
+
+@contextmanager
+def dripping_heads() -> Iterator[str]:
+    """A server whose first answer on a connection comes at once, and the head of each other byte by byte."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 18\r\nX-Long: " + b"x" * 200 + b"\r\n\r\n"
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def answer(connection: socket.socket) -> None:
+        with suppress(OSError), connection:
+            for number in range(9):
+                if not connection.recv(65_536):
+                    return
+                for byte in [head] if number == 0 else [bytes([one]) for one in head]:
+                    connection.sendall(byte)
+                    time.sleep(0.02 if number else 0)
+                connection.sendall(b'{"decision": true}')
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                threading.Thread(target=answer, args=[listening.accept()[0]], daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    finally:
+        listening.close()
+
+
+def test_a_head_that_comes_drop_by_drop_is_a_deny_within_the_time() -> None:
+    """Also on a connection that is taken again; what comes in time after it is heard."""
+
+    def took(began: float) -> bool:
+        return time.monotonic() - began < 2  # the whole head takes five seconds
+
+    async def to_await(url: str) -> list[Decision]:
+        async with AsyncKlausel(url, seconds=0.5, retries=0) as client:
+            return [await client.evaluate("user:leo", "edit", "quiz:q1") for _ in range(3)]
+
+    with dripping_heads() as url, Klausel(url, seconds=0.5, retries=0) as client:
+        for ask in (
+            lambda: [client.evaluate("user:leo", "edit", "quiz:q1") for _ in range(3)],
+            lambda: asyncio.run(to_await(url)),
+        ):
+            began = time.monotonic()
+            first, dripped, again = ask()
+            assert took(began)
+            assert first.allowed and again.allowed
+            assert (dripped.allowed, dripped.reason) == (False, "the service did not answer within 0.5 s")
 
 
 def test_a_service_that_is_not_there_is_a_deny() -> None:

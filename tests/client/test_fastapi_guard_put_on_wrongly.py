@@ -128,14 +128,29 @@ def test_who_only_names_the_caller_has_asked_nobody(app: FastAPI) -> None:
     assert asked(app, headers=LEO) == 403
 
 
-def test_a_guard_that_is_a_default_without_depends_asks_nobody(app: FastAPI, guard: Guard) -> None:
-    forgotten = guard.requires("take", find)
+@pytest.mark.parametrize("way", ["default", "annotated", "route", "router", "application"])
+@pytest.mark.parametrize("awaited", [False, True])
+def test_a_guard_without_depends_is_an_error(guard: Guard, way: str, awaited: bool) -> None:
+    """Also where nothing refuses what asks nobody; that of a whole application is one when it is asked."""
+    asks = Guard(AsyncKlausel("http://127.0.0.1:1"), subject=who) if awaited else guard
+    forgotten: Any = asks.requires("take", find)
 
-    @app.get("/quiz")
-    def show(quiz: Any = forgotten) -> str:
+    def by_default(quiz: Any = forgotten) -> str:
         return "reached"
 
-    assert asked(app, headers=LEO) == 403
+    def by_annotation(quiz: Annotated[Any, forgotten]) -> str:
+        return "reached"
+
+    def plain() -> str:
+        return "reached"
+
+    endpoint = {"default": by_default, "annotated": by_annotation}.get(way, plain)
+    with pytest.raises(GuardError, match=r"is a dependency, no decorator; write Depends\(…\) of it"):
+        app = FastAPI(dependencies=[forgotten] if way == "application" else [])
+        router = APIRouter(dependencies=[forgotten] if way == "router" else [])
+        router.get("/quiz", dependencies=[forgotten] if way == "route" else [])(endpoint)
+        app.include_router(router)
+        asked(app)
 
 
 @pytest.mark.parametrize("way", ["requires", "where", "menu", "public"])

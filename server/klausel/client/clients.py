@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from klausel.client import calls, entities, methods
+from klausel.client import calls, entities, heads, methods
 from klausel.client.answers import CallFailed, Decision
 from klausel.client.calls import Answer, Call, Item, Pages
 
@@ -94,7 +94,12 @@ class _Base:
             headers[AT_LEAST] = self._at_least
         _add_trace(headers)
         return client.build_request(
-            call.method, url or self._url(call), content=call.content, params=call.parameters or None, headers=headers
+            call.method,
+            url or self._url(call),
+            content=call.content,
+            params=call.parameters or None,
+            headers=headers,
+            extensions={"trace": heads.bound(self._seconds, awaited=isinstance(client, httpx.AsyncClient))},
         )
 
     def _tries(self, call: Call[Any]) -> int:
