@@ -44,10 +44,20 @@ def digest(folder: Path) -> str:
 
 
 def test_it_is_refused_without_its_digest_and_the_refusal_names_it(folder: Path) -> None:
-    for accepted in ((), ("--accept-model", "sha256:0000")):
+    for accepted in ((), ("--accept-model", f"sha256:{0:064}")):
         result = run("check", "policies", *accepted)
         assert result.exit_code == 1
         assert f"--accept-model {digest(folder)}" in result.stdout
+
+
+@pytest.mark.parametrize(
+    "given", ["abc", "", "sha256:", "sha256:0000", f"{0:064}", f"sha1:{0:064}", f"sha256:{'A' * 64}", f" sha256:{0:064}"]
+)
+@pytest.mark.parametrize("command", [("check", "policies"), ("serve",)], ids=" ".join)
+def test_what_is_no_digest_is_wrong_usage(folder: Path, command: tuple[str, ...], given: str) -> None:
+    result = run(*command, "--accept-model", given)
+    assert result.exit_code == 2
+    assert "--accept-model" in result.stderr and f"{given!r} is no digest" in " ".join(result.stderr.split())
 
 
 @pytest.mark.parametrize(

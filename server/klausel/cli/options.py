@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,9 +39,13 @@ _DEFAULTS = Settings()
 Command = TypeVar("Command", bound=Callable[..., object])
 
 _ACCEPTED = "klausel.accepted_models"
+_DIGEST = re.compile("sha256:[0-9a-f]{64}")
 
 
 def _remember_accepted(ctx: click.Context, _: click.Parameter, digests: tuple[str, ...]) -> None:
+    for digest in digests:
+        if not _DIGEST.fullmatch(digest):
+            raise click.BadParameter(f"{digest!r} is no digest; write sha256: and what `sha256sum model.conf` prints")
     ctx.meta[_ACCEPTED] = digests
 
 
