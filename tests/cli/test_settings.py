@@ -34,7 +34,7 @@ def other_value(field: str) -> str:
         return next(one for one in setting.about.choices if one != setting.default)
     if setting.kind.startswith(("int", "float")):
         return "0.5" if setting.about.most == 1 else str(int((setting.about.least or 0) + 7))
-    return "nowhere"
+    return f"sha256:{0:064}" if field == "accept_model" else "nowhere"
 
 
 def test_a_setting_is_the_same_from_the_file_the_environment_and_the_command_line(
