@@ -1,7 +1,9 @@
 """The queue in front of a sink: bounded, told when it overflows, emptied at the end, and absent when the log is strict."""
 
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from decision_logs import KeptLines, head_of
@@ -143,6 +145,33 @@ def test_a_strict_log_raises_when_the_sink_fails_and_writes_at_once_otherwise(
     sink.failing = False
     note(log)
     assert (len(sink.lines), log.counts().dropped) == (2, 1)
+
+
+def test_who_waits_behind_a_silent_sink_of_a_strict_log_does_not_wait_for_it_in_turn(
+    opened: Callable[..., DecisionLog], sink: KeptLines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = opened(strict=True)
+    asked = 6
+    tries, started = [], threading.Barrier(asked)
+
+    def time_out(lines: Sequence[bytes]) -> None:
+        tries.append(len(lines))
+        time.sleep(0.5)
+        raise OSError("no answer in time")
+
+    def ask(_: int) -> None:
+        started.wait(10)
+        with pytest.raises(NotRecorded):
+            note(log)
+
+    with monkeypatch.context() as patch, ThreadPoolExecutor(asked) as pool:
+        patch.setattr(sink, "write", time_out)
+        list(pool.map(ask, range(asked)))
+    # One tries; who came a moment late, on a busy machine, may try too.
+    assert 1 <= len(tries) <= 2
+    assert log.counts().dropped == asked
+    note(log)
+    assert len(sink.lines) == 1
 
 
 def test_sampling_keeps_every_deny_and_about_the_share_of_the_allows(opened: Callable[..., DecisionLog]) -> None:

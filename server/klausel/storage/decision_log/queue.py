@@ -126,6 +126,8 @@ class DecisionLog:
         self._untold = 0
         self._told_strictly = 0
         self._is_failing = False
+        self._failures = 0
+        """How often a strict log could not be written."""
         self._missing_bytes = 0
         """The length of the record that found no room last."""
         self._process = token_hex(4)
@@ -367,10 +369,16 @@ class DecisionLog:
         self._sink.close()
 
     def _write_strictly(self, lines: list[bytes]) -> None:
+        failures = self._failures
         with self._lock:
+            if self._failures != failures:
+                # Where one waited in vain for a silent sink, those behind it do not each wait as long in turn.
+                self._dropped += count_decisions(lines)
+                raise NotRecorded
             try:
                 self._sink.write(lines)
             except Exception as error:
+                self._failures += 1
                 is_news, self._is_failing = not self._is_failing, True
                 self._dropped += count_decisions(lines)
                 self._missing_bytes = min(max(map(len, lines)), MOST_BYTES_OF_A_TRY) + BYTES_BETWEEN_SEALS
