@@ -79,7 +79,11 @@ def test_actions_are_named_by_commit_and_no_token_is_left_in_the_checkout(name: 
         "klausel==0.2.0",
         "klausel @ https://example.com/klausel-0.2.0-py3-none-any.whl",
         "klausel @ https://example.com/klausel-0.2.0-py3-none-any.whl#sha256=123",
+        "klausel @ https://example.com/klausel-0.2.0-py3-none-any.whl\n#sha256=" + 64 * "a",
         "klausel @ git+https://example.com/klausel@v0.2.0",
+        # What stands behind # or ? names no commit: pip takes whatever the branch holds.
+        "klausel @ git+https://example.com/klausel@main#@" + 40 * "a",
+        "klausel @ git+https://example.com/klausel?@" + 40 * "a",
         "--find-links https://example.com klausel",
     ],
 )
