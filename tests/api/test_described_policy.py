@@ -9,6 +9,9 @@ import pytest
 from doors import Door, Doors, Json, open_doors
 from jsonschema import Draft202012Validator
 
+from klausel.api.described_policy import STORED
+from klausel.core.policy.entity_faults import MOST_DEPTH, fault_in_value
+
 ASSIGNMENTS, ENTITIES = "/v1/assignments", "/v1/entities"
 ROLES = """
 levels:
@@ -115,3 +118,15 @@ def test_who_proves_nothing_is_not_told_the_names(tmp_path: Path) -> None:
         told = opened.flask.get("/openapi.json")
         assert told.status == 200
         assert b"account_manager" not in told.body
+
+
+def test_it_tells_how_deep_a_stored_value_may_be() -> None:
+    schemas = {"components": {"schemas": STORED}}
+    told = Draft202012Validator({**STORED[f"Stored{MOST_DEPTH}"], **schemas})
+    for innermost in (1, "a", [], {}):
+        inside_lists: object = innermost
+        inside_objects: object = innermost
+        for deep in range(MOST_DEPTH + 2):
+            for value in (inside_lists, inside_objects):
+                assert told.is_valid(value) == (fault_in_value(value, MOST_DEPTH) is None), (deep, value)
+            inside_lists, inside_objects = [inside_lists], {"a": inside_objects}

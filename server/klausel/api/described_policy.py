@@ -11,6 +11,7 @@ from typing import Any
 
 from klausel.api.request_shapes import DOMAIN_ID, STORED_TEXT
 from klausel.api.shapes import BY_POLICY, Json
+from klausel.core.policy.entity_faults import MOST_DEPTH
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.policy.properties import ListOf, OneOf, Parts, Plain, PropertyType
 from klausel.core.policy.roles import Level
@@ -21,15 +22,24 @@ _NUMBER: Json = {"type": "number", "minimum": -_LARGEST, "maximum": _LARGEST}
 _PLAIN: list[Json] = [{"type": "null"}, {"type": "boolean"}, _NUMBER, _TEXT]
 _NAME: Json = {"pattern": r'^[^"\\\u0000-\u001f\u007f-\u009f\u2028\u2029]+$'}
 _PART: Json = {"pattern": r'^[^"\\\u0000]*$'}
-_STORED: Json = {"$ref": "#/components/schemas/Stored"}
-STORED: Json = {
-    "description": "What may be stored of a property that no type is declared of.",
-    "anyOf": [
-        *_PLAIN,
-        {"type": "array", "items": _STORED},
-        {"type": "object", "propertyNames": _PART, "additionalProperties": _STORED},
-    ],
+
+
+def _stored_within(depth: int) -> Json:
+    return {"$ref": f"#/components/schemas/Stored{depth}"} if depth else {"not": {}}
+
+
+STORED: Mapping[str, Json] = {
+    f"Stored{depth}": {
+        "description": f"What may be stored of a property that no type is declared of, at most {depth} deep.",
+        "anyOf": [
+            *_PLAIN,
+            {"type": "array", "items": _stored_within(depth - 1)},
+            {"type": "object", "propertyNames": _PART, "additionalProperties": _stored_within(depth - 1)},
+        ],
+    }
+    for depth in range(1, MOST_DEPTH + 1)
 }
+"""By their names among the schemas: no schema that names itself tells how deep a value may be."""
 _OWN = ("id", "type")
 
 
@@ -133,7 +143,7 @@ def _levels_of_entity(policy: PolicySet, type_: str) -> tuple[Level, ...]:
 def _properties(types: Mapping[str, PropertyType] | None, never: tuple[str, ...]) -> Json:
     if types is None:
         name = {**_NAME, "not": {"enum": list(never)}}
-        return {"type": "object", "propertyNames": name, "additionalProperties": _STORED}
+        return {"type": "object", "propertyNames": name, "additionalProperties": _stored_within(MOST_DEPTH)}
     told = {name: _or_null(_value(type_)) for name, type_ in types.items() if name not in never}
     return {"type": "object", "properties": told, "additionalProperties": False}
 

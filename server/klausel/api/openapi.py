@@ -53,7 +53,7 @@ def openapi_document(base_url: str, policy: PolicySet | None = None) -> Json:
     told: Json = described(_parts(), policy)
     if policy is not None:
         _give_examples(told, policy)
-        told["components"]["schemas"]["Stored"] = STORED
+        told["components"]["schemas"].update(STORED)
     return {"openapi": "3.1.0", "info": _INFO, "servers": [{"url": base_url}], **told}
 
 
