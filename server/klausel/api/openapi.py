@@ -121,6 +121,8 @@ def _operation(method: str, address: str, operation: Operation) -> Json:
     twin: Json = {} if operation.twin is None else {"application/json": {"schema": operation.twin.schema()}}
     if operation.parameters.get("format") is FORMAT_OF_LISTS:
         twin["text/csv"] = {"schema": {"type": "string"}}
+    if operation.also_answers:
+        twin[operation.also_answers] = {"schema": {"type": "string"}}
     content = {} if operation.status == 204 else {"content": {operation.media_type: schema, **twin}}
     told["responses"] = {str(operation.status): {"description": "The answer.", **content}}
     if operation.is_recorded:

@@ -35,6 +35,8 @@ class Operation:
     status: int = 200
     redirects: bool = False
     twin: Shape | None = None
+    also_answers: str = ""
+    """Another media type of good answers."""
 
 
 _SUBJECT = {"type": "user", "id": "ann"}
@@ -53,10 +55,20 @@ def _sign_in(name: str, summary: str, *errors: int) -> Operation:
     return Operation(name, summary, media_type="text/html", errors=errors, redirects=True)
 
 
-def _form(name: str, summary: str, form: Shape, *errors: int, twin: Shape | None = None) -> Operation:
+def _form(
+    name: str, summary: str, form: Shape, *errors: int, twin: Shape | None = None, also_answers: str = ""
+) -> Operation:
     parameters = {} if twin is None else _FORMAT
     return Operation(
-        name, summary, media_type="text/html", parameters=parameters, errors=errors, form=form, redirects=True, twin=twin
+        name,
+        summary,
+        media_type="text/html",
+        parameters=parameters,
+        errors=errors,
+        form=form,
+        redirects=True,
+        twin=twin,
+        also_answers=also_answers,
     )
 
 
@@ -292,6 +304,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
         404,
         409,
         twin=page_shapes.JUDGED,
+        also_answers="text/x-patch",
     ),
     ("GET", "/console/sign-in"): _sign_in("console_sign_in", "Where people sign in", 404),
     ("POST", "/console/sign-in"): _form(

@@ -180,6 +180,8 @@ JUDGED = OneOf(
             }
         ),
         _twin({"saved": TEXTS}),
+        # Of a copy that is shown, and not judged.
+        Members({"version": Choice((VERSION,), "Of the form of this page.")}, is_closed=True),
         Members({"offers": Anything("What may be written at the cursor.")}),
         Members({"about": Anything("What the name at the cursor means.")}),
     )
