@@ -22,6 +22,8 @@ from klausel.core.terms.request import Action, Request, Resource, Subject
 from klausel.enforcer.compiled_enforcer import CompiledEnforcer
 from klausel.enforcer.matcher.narrowing import ACCEPTED
 
+_DEPENDS_ON = "klausel_depends_on"
+
 
 class EffectiveRolesManager(RoleManager):  # type: ignore[misc]
     """A pure set test; inheritance is resolved before (see `effective_roles`), so it keeps no links."""
@@ -31,9 +33,6 @@ class EffectiveRolesManager(RoleManager):  # type: ignore[misc]
     def has_link(self, name1: Collection[str], name2: str, *domain: str) -> bool:
         """Whether `name2` is among the names held."""
         return name2 in name1
-
-
-_DEPENDS_ON = "klausel_depends_on"
 
 
 @dataclass(frozen=True)

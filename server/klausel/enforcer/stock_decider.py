@@ -15,6 +15,7 @@ from klausel.enforcer.model_snapshot import ModelSnapshot
 from klausel.enforcer.plan import STOCK, PlanDescription
 
 _SILENT = logging.Logger("klausel.casbin.stock", logging.CRITICAL + 1)
+Values = tuple[Any, ...]
 
 
 class _NumberedRow(list[Any]):
@@ -71,9 +72,6 @@ class StockDecider:
         """The decision, and the place of the row that explains it."""
         allowed, row = self._stock.enforce_ex(self._context, *values)
         return allowed, row.number if isinstance(row, _NumberedRow) else None
-
-
-Values = tuple[Any, ...]
 
 
 class LivePlan:

@@ -36,6 +36,7 @@ from klausel.storage.policy_files.folder import PolicyFiles, folders_of
 _NAME = re.compile(r"(?:[\w-][\w .-]*/)*[\w-][\w .-]*")
 _NO_TEXT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")
 Stage = tuple[str, dict[str, object]]
+MOST_OFFERS = 200
 
 
 class NotEditable(Exception):
@@ -209,9 +210,6 @@ def judged(
 
 def _shown(problems: Collection[Problem]) -> list[dict[str, object]]:
     return [problem_as_json(one) for one in list(problems)[:MOST_SHOWN]]
-
-
-MOST_OFFERS = 200
 
 
 def cursor_told(before: PolicyFiles, after: PolicyFiles, file: str, line: int, column: int, asked: str) -> Any:

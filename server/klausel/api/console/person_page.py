@@ -36,6 +36,8 @@ MOST_MEMBERS = 1_000
 OWN_ROLES = "Nobody gives themselves a role that they do not hold."
 _Change = tuple[Sequence[Assignment], Sequence[Assignment]]
 _NO_ENTRY = {"role": "", "group": "", "from": "", "until": "", "reason": "", "ticket": ""}
+FIELDS = ("name", "after")
+ON_A_PAGE = 50
 
 
 def person_page(
@@ -196,10 +198,6 @@ def _changes(service: Service, subject: str, cursor: str | None, caller: Caller 
         told = [one for one in answer["changes"] if one.get("domain") and caller.reaches(one["domain"])]
         answer = {**answer, "changes": told}
     return answer
-
-
-FIELDS = ("name", "after")
-ON_A_PAGE = 50
 
 
 def people_page(service: Service, given: dict[str, str], caller: Caller | None) -> Page:

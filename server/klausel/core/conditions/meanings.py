@@ -20,6 +20,8 @@ _MAPPED_BITS = 96
 _LONGEST_ADDRESS = 64
 _BEHIND_MAPPED = "::1:0:0:0"
 """The first IPv6 address behind those that are IPv4 addresses."""
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_OFTEN_MEANT = ("UTC", "Europe/London", "Europe/Berlin", "America/New_York", "Asia/Tokyo", "Australia/Sydney")
 
 
 def in_network(address: str, networks: str | list[str]) -> bool | None:
@@ -85,10 +87,6 @@ def _network(text: str) -> IPv4Network | IPv6Network | None:
         if mapped is not None:
             return IPv4Network((mapped, network.prefixlen - _MAPPED_BITS))
     return network
-
-
-WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-_OFTEN_MEANT = ("UTC", "Europe/London", "Europe/Berlin", "America/New_York", "Asia/Tokyo", "Australia/Sydney")
 
 
 def weekday(moment: datetime, zone: str) -> str | None:

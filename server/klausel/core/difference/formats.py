@@ -32,6 +32,8 @@ Bytes, as a step of a workflow cannot be handed more than 131,072 of them.
 _FOR_NOTES = 15_000
 _FOR_ROWS = 45_000
 _IN_A_CELL = 4_000
+MOST_SHOWN = 100
+"""Rows of one list that are shown; how many more there are is always told."""
 
 
 def as_text(report: DifferenceReport, paint: Paint) -> Iterator[str]:
@@ -213,10 +215,6 @@ def _html_row(report: DifferenceReport, entry: Entry) -> str:
         names = [f'<div class="names">{sign} {escaped(", ".join(some))}</div>' for sign, some in entry.people[0].names]
         cells.append(f"<td>{escaped(str(entry.people[0]))}{''.join(names)}</td>")
     return f"<tr>{''.join(cells)}</tr>"
-
-
-MOST_SHOWN = 100
-"""Rows of one list that are shown; how many more there are is always told."""
 
 
 def rows_for_people(report: DifferenceReport) -> dict[str, object]:

@@ -28,6 +28,7 @@ from klausel.core.terms.places import NamedParts, covers
 from klausel.core.terms.request import Request
 
 _ID = Attribute("resource", ("id",))
+MOST_BRANCHES = 40
 
 
 def filter_of(policy: PolicySet, effective_roles: EffectiveRoles, request: Request, inside: str | None = None) -> Filter:
@@ -244,9 +245,6 @@ def _up_to(levels: Iterable[Level], last: str | None) -> Iterator[Level]:
         yield level
         if level.name == last:
             return
-
-
-MOST_BRANCHES = 40
 
 
 def with_domains_together(filter_: Filter, naming: Sequence[Attribute]) -> Filter:

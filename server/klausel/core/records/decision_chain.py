@@ -43,6 +43,9 @@ FaultKind = Literal["edited", "removed", "moved", "inserted", "unlinked", "unsea
 
 `missing`: a file was not given. `checkpoint`: what was signed is not there.
 """
+_BEFORE_ROWS = b'"decisions":['
+_MOST_ROWS = 10_000
+"""Far more than any table has: a line that somebody made is not compared for long."""
 
 
 class Link(NamedTuple):
@@ -369,9 +372,6 @@ def _numbers(first: int, last: int) -> str:
 
 
 Change = tuple[Literal["edited", "removed", "moved", "inserted"], str]
-_BEFORE_ROWS = b'"decisions":['
-_MOST_ROWS = 10_000
-"""Far more than any table has: a line that somebody made is not compared for long."""
 
 
 def changed_rows(line: bytes, sums: Sequence[int], first: int) -> Iterator[Change]:

@@ -42,6 +42,7 @@ _MAY_BE_TAKEN = re.compile(
     r"[^a-z]|(jan|feb|m[aä]|apr|mai|ju[nl]|aug|sep|o[ck]t|nov|de[cz])[a-z.]*[-/ .,]?\d|(true|false|wahr|falsch|vrai|faux)$",
     re.IGNORECASE,
 )
+FORMAT = "klausel review evidence 1"
 
 
 class GrantedBy(NamedTuple):
@@ -224,9 +225,6 @@ def _faults_in(values: Mapping[str, str]) -> Iterator[str]:
 def _plain(cell: str) -> str:
     """A cell without the apostrophe that says that it is text."""
     return cell.removeprefix("'")
-
-
-FORMAT = "klausel review evidence 1"
 
 
 def evidence_of(facts: Mapping[str, object], decided: Sequence[Decided]) -> bytes:

@@ -24,6 +24,8 @@ FIRST_ROWS = 32
 MOST_ROWS = 500
 FEW_PLACES = 16
 NEAR_PLACES = 160
+PLACES_PER_STEP = 500
+_AFTER_ALL = "\U0010ffff"
 
 
 def people_who_hold(
@@ -167,10 +169,6 @@ def _domains_between(start: str, end: str) -> CTE:
     places = select(first.label("place")).cte("places", recursive=True)
     following = select(func.min(other.c.v2)).where(other.c.v2 > places.c.place, other.c.v2 < end).scalar_subquery()
     return places.union_all(select(following).where(places.c.place.is_not(None)))
-
-
-PLACES_PER_STEP = 500
-_AFTER_ALL = "\U0010ffff"
 
 
 def ids_below(engine: Engine, above: str | None, after: str, *, is_lowest: bool) -> Iterator[str]:

@@ -16,6 +16,9 @@ from klausel.storage.sql.database import reading, streamed
 from klausel.storage.sql.rows import COLUMNS, inside
 from klausel.storage.sql.tables import MEMBERSHIP, CasbinRule
 
+MOST_TYPES = 50
+_LAST = "\U0010ffff"
+
 
 def people_holding(engine: Engine, roles: Collection[str] | None) -> Iterator[tuple[str, tuple[tuple[str, str], ...]]]:
     """Each subject that holds one of these roles (None: any role) with its (role, domain) pairs; by subject, each once.
@@ -50,10 +53,6 @@ def _rows_by_subject(engine: Engine, chosen: ColumnElement[bool] | None) -> Iter
         for subject, found in groupby((Assignment(*row) for row in rows), key=lambda row: row.subject):
             own = list(found)
             yield own, gather_rows(subject, own, of_groups)
-
-
-MOST_TYPES = 50
-_LAST = "\U0010ffff"
 
 
 def subjects_beginning(

@@ -48,6 +48,12 @@ _ROWS_BY_SUBJECT = (
 )
 _TABLE = "SELECT v0, v1, v2, v3, v4, ptype FROM casbin_rule ORDER BY v0, v1, v2"
 _NO_ROWS = StoredRows(0, 0, RowsDigest().hexdigest(), True)
+_SQLITE = "SELECT 1 FROM sqlite_master WHERE type = 'trigger' AND sql = :statement"
+# The bits of a type: 2 before, 8 delete, 16 update, 32 truncate; without 1, for each statement.
+_POSTGRESQL = """
+SELECT 1 FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid
+WHERE tgrelid = to_regclass(:table) AND tgtype = 58 AND tgenabled IN ('O', 'A') AND tgqual IS NULL AND prosrc = :body
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,14 +319,6 @@ def verdict_as_json(verdict: Verdict, findings: tuple[Finding, ...], signed: int
         "last": None if last is None else {"number": last.number, "hash": last.hash},
         "findings": [{"number": one.number, "kind": one.kind, "message": one.message} for one in findings],
     }
-
-
-_SQLITE = "SELECT 1 FROM sqlite_master WHERE type = 'trigger' AND sql = :statement"
-# The bits of a type: 2 before, 8 delete, 16 update, 32 truncate; without 1, for each statement.
-_POSTGRESQL = """
-SELECT 1 FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid
-WHERE tgrelid = to_regclass(:table) AND tgtype = 58 AND tgenabled IN ('O', 'A') AND tgqual IS NULL AND prosrc = :body
-"""
 
 
 def missing_guards(engine: Engine) -> list[Finding]:

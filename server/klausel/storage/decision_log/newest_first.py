@@ -22,6 +22,11 @@ from klausel.storage.sql.database import reading
 BLOCK_BYTES = 1024 * 1024
 ROWS_PER_BLOCK = 1000
 _PLACE = re.compile(r"(\d{1,9})\.(\d{1,18})", re.ASCII)
+GZIP = ".gz"
+MOST_UNPACKED = 1024**3
+"""The bytes that one compressed file may have when unpacked; a larger one is not read."""
+_PIECE = 1024 * 1024
+_State = tuple[Path, int, int]
 
 
 class LinePlace(NamedTuple):
@@ -182,13 +187,6 @@ def _backwards(file: IO[bytes], number: int, end: int | None) -> Iterator[tuple[
             continue
         yield data[cut:], LinePlace(number, start + cut)
         end, size = start + cut, BLOCK_BYTES
-
-
-GZIP = ".gz"
-MOST_UNPACKED = 1024**3
-"""The bytes that one compressed file may have when unpacked; a larger one is not read."""
-_PIECE = 1024 * 1024
-_State = tuple[Path, int, int]
 
 
 class UnpackedFiles:

@@ -27,6 +27,8 @@ NUMBER_DIGITS = 6
 ROWS_PER_BLOCK = 5000
 SECONDS_FOR_A_READER = 1.0
 _PIECES_AT_ONCE = os.sysconf("SC_IOV_MAX")
+FIRST_LOOK = 256 * 1024
+FARTHEST_LOOK = 8 * 1024 * 1024
 
 
 def open_sink(target: str, database: str, max_bytes: int, max_files: int, limits: Limits = COMMAND_LIMITS) -> Sink:
@@ -294,10 +296,6 @@ class DatabaseSink:
     def close(self) -> None:
         """See `Sink`."""
         self._engine.dispose()
-
-
-FIRST_LOOK = 256 * 1024
-FARTHEST_LOOK = 8 * 1024 * 1024
 
 
 class FileChain:
