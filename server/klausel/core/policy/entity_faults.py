@@ -83,11 +83,13 @@ def _fault_in_place(roles: RoleModel, entity: Entity) -> EntityFault | None:
         return EntityFault("domain", f'domain "{domain}" {fault}; write it as acme, or acme/support')
     parts = domain.split("/")
     if roles.levels and len(parts) > len(roles.levels):
-        form = "/".join(level.name for level in roles.levels)
-        return EntityFault("domain", f'domain "{domain}" has more parts than there are levels; write {form}')
+        return EntityFault(
+            "domain", f'domain "{domain}" has more parts than there are levels; write {roles.form_of_domains()}'
+        )
     for level, part in zip(roles.levels, parts, strict=False):
         if level.constant is not None and part != level.constant:
-            return EntityFault("domain", f'domain "{domain}" lies nowhere: its {level.name} is always {level.constant}')
+            message = f'domain "{domain}" lies nowhere: its {level.name} is always {level.constant}'
+            return EntityFault("domain", f"{message}; write {roles.form_of_domains()}")
         if level.constant is None and level.named_by is None and level.identified_by != entity.type:
             return EntityFault(
                 "domain", f"requests have no property that names a {level.name}; give it named_by in roles.yaml"
