@@ -10,7 +10,7 @@ from problem_cases import LINT_FOLDER, Case, all_cases, as_expected
 from klausel.core.lint import rules
 from klausel.core.lint.registry import RULES, WARNINGS, page
 from klausel.core.lint.rules.switch_off import switch_offs
-from klausel.core.lint.similarity import is_similar
+from klausel.core.lint.similarity import is_misspelt_value, is_similar
 
 CASES = {case.name: case for case in all_cases(LINT_FOLDER)}
 
@@ -98,6 +98,20 @@ def test_slips_look_alike(one: str, other: str) -> None:
 def test_names_that_differ_on_purpose_do_not_look_alike(one: str, other: str) -> None:
     assert not is_similar(one, other)
     assert not is_similar(other, one)
+
+
+@pytest.mark.parametrize(("one", "other"), [("ady", "day"), ("dayy", "day"), ("dy", "day"), ("opem", "open"), ("EU", "eu")])
+def test_short_values_that_differ_by_a_slip_look_alike(one: str, other: str) -> None:
+    assert is_misspelt_value(one, other)
+    assert is_misspelt_value(other, one)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("low", "mow"), ("eu", "us"), ("us", "su"), ("lev1", "lev2"), ("a", "ab"), ("open", "shut")]
+)
+def test_short_values_that_differ_on_purpose_do_not_look_alike(one: str, other: str) -> None:
+    assert not is_misspelt_value(one, other)
+    assert not is_misspelt_value(other, one)
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,14 @@ def is_similar(one: str, other: str, shortest: int = SHORTEST_NAME) -> bool:
     return names >= shortest and parts >= SHORTEST_PART
 
 
+def is_misspelt_value(one: str, other: str) -> bool:
+    """Whether two values look alike, short ones too: `ady` and `day`, `opn` and `open`; but not `low` and `mow`."""
+    if not is_similar(one, other, SHORTEST_PART):
+        return False
+    is_another_letter = len(one) == len(other) and sorted(folded_name(one)) != sorted(folded_name(other))
+    return not is_another_letter or len(one) > SHORTEST_PART
+
+
 def odd_letter(one: str, other: str) -> str:
     """What to add to a message about two names that may look the same: the letter that tells them apart; else nothing."""
     odd = next((letter for letter in one if not letter.isascii() and letter not in other), None)

@@ -2,17 +2,20 @@
 
 Roles, resource types, conditions and actions are compared with their like, and so are attributes, such as `resource.owner` and
 `resource.ownr`, and the texts that conditions compare one attribute with; these also with what the tests beside the policies
-send; the property by which requests name a level is compared with the level, and a domain in `in:` with the names of
-levels. A file with grants may not be called like a copy of another (`quizzes (1).yaml`, `quizzes_old.yaml`). One letter
-more, less or other, or two in the wrong order, is most often a slip, and a decision that
-depends on an attribute which nobody sends is a deny.
+and `entities.yaml` say, in lists too; the property by which requests name a level is compared with the level, and a domain in
+`in:` with the names of levels. A file with grants may not be called like a copy of another (`quizzes (1).yaml`,
+`quizzes_old.yaml`). One letter more, less or other, or two in the wrong order, is most often a slip. What nobody sends makes no
+allow hold, and a deny that asks for a value which nothing has denies nothing.
 
     owner_is_self: resource.owner == subject.id
     creator_is_self: resource.creater == subject.id     # and resource.creator elsewhere
 
+    context: {shift: [ady, night]}                      # in a test; and context.shift contains "day" in a condition
+
 Not reported: two actions of one type, of several types each, or that no slip of a finger makes of each other (`watch`,
-`patch`); names under five letters, unless they differ only in case; digits (`step_1`, `step_2`); and where the part that
-differs has one or two letters (`view_a`, `view_b`).
+`patch`); names under five letters, unless they differ only in case; digits (`step_1`, `step_2`); where the part that
+differs has one or two letters (`view_a`, `view_b`); and what tests send of an attribute that no condition compares with
+written texts. Of a value that is sent three letters are enough, where they changed their places or one is missing or too many.
 
 If both are meant: `# klausel: off similar-names because <reason>` behind the line or above it.
 """
@@ -21,12 +24,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from klausel.core.conditions.tree import Attribute, Comparison, atoms, attributes_of, literals_of, terms_of
-from klausel.core.lint.similarity import is_similar, is_slip, odd_letter, spellings
+from klausel.core.conditions.tree import (
+    Attribute,
+    Comparison,
+    atoms,
+    attributes_of,
+    holds_a_list,
+    literals_of,
+    terms_of,
+)
+from klausel.core.lint.similarity import is_misspelt_value, is_similar, is_slip, odd_letter, spellings
 from klausel.core.lint.survey import Survey, warning
 from klausel.core.policy.policy_set import PolicySet
+from klausel.core.policy.properties import Declarations, ListOf, OneOf
 from klausel.core.terms.problem import Place, Problem
 from klausel.core.terms.request import sent_with
 
@@ -50,11 +63,12 @@ def find(survey: Survey) -> Iterator[Problem]:
     yield from _look_alike("resource type", {declared.name: declared.place for declared in policy.resource_types.values()})
     yield from _look_alike("condition", {condition.name: condition.place for condition in policy.conditions.values()})
     yield from _look_alike("action", actions, are_both_meant=_actions_that_are_both_meant(policy))
-    attributes, values = _in_conditions(survey)
-    sent_attributes, sent_values = _in_tests(survey)
-    yield from _look_alike("attribute", attributes, sent_attributes)
+    attributes, values, of_other_values = _in_conditions(survey)
+    sent = _sent(survey)
+    yield from _look_alike("attribute", attributes, sent.attributes)
     for attribute, compared in values.items():
-        yield from _look_alike(f"value of {attribute}", compared, sent_values.get(attribute, {}), '"{}"')
+        yield from _look_alike(f"value of {attribute}", compared, sent.values.get(attribute, {}), '"{}"')
+        yield from _sent_but_not_asked_for(attribute, sent, compared, attribute in of_other_values)
     yield from _domains_named_like_levels(survey)
     yield from _files_that_look_like_copies(policy)
     for level in policy.roles.levels:
@@ -114,6 +128,27 @@ def _look_alike(
         yield warning(names[name], ID, message, "if one is meant, write it alike; else choose names that differ more")
 
 
+def _sent_but_not_asked_for(attribute: str, sent: _Sent, asked: Names, has_other_values: bool) -> Iterator[Problem]:
+    """A finding for each value that is sent, that no condition asks for, and that looks like one that some do.
+
+    Or like one that was sent before, unless the attribute may have other values than those that conditions name.
+    """
+    values = sent.values.get(attribute, {})
+    known = dict(asked)
+    for value, place in values.items():
+        if value in asked or (attribute, value) in sent.checked:
+            continue
+        # What no test sends, and looks like this at any length, was found where it stands in its condition.
+        others = (one for one in known if is_misspelt_value(value, one) and (one in values or not is_similar(value, one)))
+        near = next(others, None)
+        if near is not None:
+            odd = odd_letter(value, near) or odd_letter(near, value)
+            message = f'no condition asks for "{value}" of {attribute}, but it looks like "{near}" ({known[near]}){odd}'
+            yield warning(place, ID, message, "if that is meant, write it alike; else choose a value that differs more")
+        elif not has_other_values:
+            known[value] = place
+
+
 def _similar(
     everything: Names, names: Names, in_tests: Names, are_both_meant: Callable[[str, str], bool]
 ) -> Iterator[tuple[str, str]]:
@@ -133,11 +168,15 @@ def _similar(
             shorter.setdefault(variant, []).append(name)
 
 
-def _in_conditions(survey: Survey) -> tuple[dict[str, Place], dict[str, dict[str, Place]]]:
-    """The attributes that conditions use, and the texts that each is compared with, with where each stands first."""
+def _in_conditions(survey: Survey) -> tuple[dict[str, Place], dict[str, dict[str, Place]], set[str]]:
+    """The attributes that conditions use, and the texts that each is compared with, with where each stands first.
+
+    At last the attributes that are compared with something else than texts that are written.
+    """
     policy = survey.policy
     attributes = {f"resource.{level.named_by}": level.place for level in policy.roles.levels if level.named_by}
     values: dict[str, dict[str, Place]] = {}
+    of_other_values: set[str] = set()
     trees = [(condition.tree, condition.place) for condition in policy.conditions.values()]
     trees += [(grant.condition, grant.place) for grant in policy.grants if grant.condition]
     trees += [(rule.condition, rule.place) for rule in policy.invariants if rule.condition]
@@ -147,35 +186,62 @@ def _in_conditions(survey: Survey) -> tuple[dict[str, Place], dict[str, dict[str
             continue
         seen.add(id(tree))
         for atom in atoms(tree):
-            named = [str(name) for name in attributes_of(atom)]
+            named = attributes_of(atom)
             for name in named:
-                attributes.setdefault(name, place)
-            if isinstance(atom, Comparison) and len(named) == 1 and len(terms_of(atom)) == 1:
+                attributes.setdefault(str(name), place)
+            asks_for_values = isinstance(atom, Comparison) or any(holds_a_list(name, atom) for name in named)
+            if asks_for_values and len(named) == 1 and terms_of(atom) == named:
                 for literal in literals_of(atom):
-                    if isinstance(literal.value, str) and isinstance(terms_of(atom)[0], Attribute):
-                        values.setdefault(named[0], {}).setdefault(literal.value, place)
-    return attributes, values
+                    if isinstance(literal.value, str):
+                        values.setdefault(str(named[0]), {}).setdefault(literal.value, place)
+            else:
+                of_other_values.update(map(str, named))
+    return attributes, values, of_other_values
 
 
-def _in_tests(survey: Survey) -> tuple[dict[str, Place], dict[str, dict[str, Place]]]:
-    """The attributes that the requests of tests carry, and the texts that each has, with where each stands first."""
-    attributes: dict[str, Place] = {}
-    values: dict[str, dict[str, Place]] = {}
-    for root, name, value, place in _sent_in_tests(survey):
-        attribute = str(Attribute(root, (name,)))
-        attributes.setdefault(attribute, place)
-        if isinstance(value, str):
-            values.setdefault(attribute, {}).setdefault(value, place)
-    return attributes, values
+@dataclass(slots=True)
+class _Sent:
+    """What tests and entities send, with where each stands first: attributes, and the texts of each, those in lists too.
+
+    `checked` are the attributes and texts of which declarations say which texts there are: the loader compared them.
+    """
+
+    attributes: dict[str, Place] = field(default_factory=dict)
+    values: dict[str, dict[str, Place]] = field(default_factory=dict)
+    checked: set[tuple[str, str]] = field(default_factory=set)
+
+    def add(self, attribute: Attribute, value: object, place: Place, declarations: Declarations) -> None:
+        """Notes one property, and its parts."""
+        self.attributes.setdefault(str(attribute), place)
+        if isinstance(value, Mapping):
+            for name, part in value.items():
+                self.add(Attribute(attribute.root, (*attribute.path, name)), part, place, declarations)
+            return
+        type_ = declarations.type_of(attribute)
+        is_checked = isinstance(type_.items if isinstance(type_, ListOf) else type_, OneOf)
+        for text in value if isinstance(value, list | tuple) else (value,):
+            if isinstance(text, str):
+                self.values.setdefault(str(attribute), {}).setdefault(text, place)
+                if is_checked:
+                    self.checked.add((str(attribute), text))
 
 
-def _sent_in_tests(survey: Survey) -> Iterator[tuple[str, str, object, Place]]:
-    """The properties that tests send, with where: those of one person or thing once, for many tests share them."""
-    seen: set[int] = set()
+def _sent(survey: Survey) -> _Sent:
+    """What tests and entities send: that of one person or thing once, for many tests share them."""
+    sent = _Sent()
+    policy = survey.policy
+    seen: set[tuple[int, str]] = set()
     for test in survey.tests:
         for expectation in test.expectations:
+            type_ = expectation.request.resource.type
             for root, properties in sent_with(expectation.request):
-                if id(properties) not in seen:
-                    seen.add(id(properties))
+                if (id(properties), type_) not in seen:
+                    seen.add((id(properties), type_))
                     for name, value in properties.items():
-                        yield root, name, value, expectation.place_of(root, name)
+                        place = expectation.place_of(root, name)
+                        sent.add(Attribute(root, (name,)), value, place, policy.declarations(type_))
+    for one in policy.entities.values():
+        for name, value in one.entity.properties.items():
+            attribute = Attribute(one.entity.kind, (name,))
+            sent.add(attribute, value, one.places.get(name, one.place), policy.declarations(one.entity.type))
+    return sent
