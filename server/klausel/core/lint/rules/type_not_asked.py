@@ -19,7 +19,7 @@ To keep it: `# klausel: off type-not-asked because <reason>` behind its line or 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 
 from klausel.core.conditions.tree import (
     SUBJECT_TYPE,
@@ -63,7 +63,7 @@ def find(survey: Survey) -> Iterator[Problem]:
                 yield warning(named.place if named else grant.place, ID, message, hint)
 
 
-def _types_of_who_asks(survey: Survey) -> Collection[str]:
+def _types_of_who_asks(survey: Survey) -> set[str]:
     policy = survey.policy
     if policy.subject_types is not None:
         return {*policy.subject_types} - {_GROUP}
