@@ -149,7 +149,8 @@ class KeyUses:
     def _write(self) -> None:
         with self._lock:
             used, self._used = dict(self._used), {}
-            self._noted |= dict.fromkeys(used, time.monotonic())
+            recent = {id_: at for id_, at in self._noted.items() if not self._is_due(id_)}
+            self._noted = recent | dict.fromkeys(used, time.monotonic())
         try:
             for when in set(used.values()):
                 self._store.note_use([id_ for id_, at in used.items() if at == when], when)
