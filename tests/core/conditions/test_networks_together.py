@@ -40,6 +40,22 @@ def test_the_two_kinds_of_addresses_are_apart_and_one_is_read_as_the_other() -> 
         assert {tuple(in_network(one, network) for network in asked) for one in samples} <= ways
 
 
+def test_what_is_no_network_stands_for_any_that_may_be_sent() -> None:
+    any_way = {True, False, None}
+    for asked in ("x", ["x"], ["10.0.0.0/8", "x"], [5], [{}]):
+        assert truths_together(["10.0.0.0/8", asked]) == set(itertools.product(any_way, any_way))
+    both = truths_together(["10.0.0.0/8", "x", "192.168.0.0/16"])
+    assert {way for way in both if way[0] and way[2]} == set()
+    assert {way[1] for way in both} == any_way
+
+
+@pytest.mark.parametrize(
+    "networks", ["nonsense", "10.0.0.1/8", "", [5], [{}], [["10.0.0.0/8"]], [None], ["10.0.0.0/8", 5], "1" * 9999]
+)
+def test_what_is_sent_and_names_no_network_is_unknown(networks: str | list[str]) -> None:
+    assert in_network("10.1.2.3", networks) is None
+
+
 def verdicts(allowed_from: str, never_from: str) -> list[str]:
     policy = policy_of(
         {

@@ -161,9 +161,9 @@ _PART = Parameter(
 )
 _LIST = Parameter(kinds=("list",))
 _TIME = Parameter(kinds=("time",))
-_ZONE = Parameter(kinds=("text",), is_written=True, fault=fault_in_zone)
+_ZONE = Parameter(kinds=("text",), fault=fault_in_zone)
 _PATTERN = Parameter(kinds=("text",), is_written=True)
-_NETWORKS = Parameter(kinds=("text", "list"), is_written=True, fault=fault_in_networks)
+_NETWORKS = Parameter(kinds=("text", "list"), fault=fault_in_networks)
 
 
 def _comparison(
