@@ -10,6 +10,8 @@ from policy_sets import policy_of
 
 from klausel.core.analysis.proof import prove_all
 from klausel.core.conditions.functions import FUNCTIONS
+from klausel.core.conditions.outcomes import TooManyCases, truth_space
+from klausel.core.conditions.parser import parse_condition
 from klausel.core.conditions.patterns_together import patterns_together
 
 NAMES = ("starts_with", "ends_with", "matches_glob", "matches_path")
@@ -55,6 +57,12 @@ def test_what_takes_too_long_to_find_is_taken_as_free() -> None:
     assert together(*many) is None
     text = " and ".join(f'not matches_glob(resource.path, "{pattern}")' for _, pattern in many)
     assert verdicts(text, 'ends_with(resource.path, "/x")') == ["BROKEN"]
+
+
+def test_more_ways_than_can_be_gone_through_are_told_before_each_was_tried() -> None:
+    texts = [f'matches_glob(resource.path, "*{sign * 9}?b?b?b?b?b*")' for sign in "cdefghijklmnopqrstuvwxyz"]
+    with pytest.raises(TooManyCases, match="24 different comparisons"):
+        truth_space(parse_condition(text, lambda _: None, {}) for text in texts)
 
 
 def verdicts(allowed: str, never: str) -> list[str]:

@@ -6,7 +6,7 @@ One address is not in two networks that share none.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from itertools import product
+from itertools import chain, product
 
 from klausel.core.conditions.functions import FUNCTIONS
 from klausel.core.conditions.tree import Atom, Call, kinds_taken, terms_of
@@ -34,21 +34,25 @@ Asked = tuple[str, Sequence[object]]
 
 
 def ways_together(
-    ways: Mapping[object, Sequence[bool | None]], asked: Mapping[object, Asked]
-) -> Iterator[Mapping[object, bool | None]]:
-    """Every way in which questions can turn out together, by their keys; `asked` are those of them about which more is known.
+    keys: Sequence[object], ways: Mapping[object, Sequence[bool | None]], asked: Mapping[object, Asked]
+) -> Iterator[tuple[bool | None, ...]]:
+    """Every way in which questions can turn out together, in the order of their keys; `asked` are those that are told more of.
 
-    Questions about one value, of functions that have `together` in common, turn out as that says.
+    Questions about one value, of functions that have `together` in common, turn out as that says. `ways` are those of each key.
     """
     about: dict[object, list[object]] = {key: [key] for key in ways if key not in asked}
     for key, (function, values) in asked.items():
         together = FUNCTIONS[function].together
         about.setdefault(key if together is None else (together, values[0]), []).append(key)
-    factors = [(keys, _together(keys, asked) or product(*(ways[key] for key in keys))) for keys in about.values()]
-    for chosen in product(*(ways_of_keys for _, ways_of_keys in factors)):
-        yield {
-            key: way for (keys, _), some in zip(factors, chosen, strict=True) for key, way in zip(keys, some, strict=True)
-        }
+    factors: list[tuple[Sequence[object], Ways]] = []
+    for some in about.values():
+        found = _together(some, asked)
+        factors += [([key], [(way,) for way in ways[key]]) for key in some] if found is None else [(some, found)]
+    places = {key: place for place, key in enumerate(chain.from_iterable(some for some, _ in factors))}
+    order = [places[key] for key in keys]
+    for chosen in product(*(ways_of_some for _, ways_of_some in factors)):
+        truths = list(chain.from_iterable(chosen))
+        yield tuple([truths[place] for place in order])
 
 
 def _together(keys: Sequence[object], asked: Mapping[object, Asked]) -> Ways | None:

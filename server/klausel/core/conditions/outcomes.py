@@ -308,6 +308,8 @@ def _group_outcomes(atoms: tuple[Atom, ...], known: Known) -> tuple[tuple[Atom, 
             if truths not in outcomes:
                 shown = {name: value for name, value in zip(terms, chosen, strict=True) if value is not None}
                 outcomes[truths] = Outcome(truths, (shown,))
+                if len(outcomes) > MOST_CASES:
+                    raise _too_many_together(len(atoms))
     return atoms, tuple(outcomes.values())
 
 
@@ -461,8 +463,7 @@ class _Group:
                 if self._is_told(operands[1:], values[1:]):
                     asked[key] = (atom.function, values)
             keys.append(key)
-        for turned_out in ways_together(ways, asked):
-            yield tuple([turned_out[key] for key in keys])
+        yield from ways_together(keys, ways, asked)
 
     def _is_told(self, operands: _Operands, values: Sequence[object]) -> bool:
         """Whether a free function is asked about texts that are meant themselves, and stand for no others."""
