@@ -91,7 +91,29 @@ def test_files_of_tls_that_cannot_be_read_stop_the_start(klausel: Klausel, tmp_p
     certificate(tmp_path, "one")
     certificate(tmp_path, "other")
     result = klausel("serve", "--tls-certificate", "one.pem", "--tls-key", "other.key")
-    assert (result.exit_code, "name PEM files that belong together" in result.stderr) == (1, True)
+    said = "other.key is not the private key of one.pem; name PEM files that belong together"
+    assert (result.exit_code, said in result.stderr) == (1, True)
+
+
+@pytest.mark.parametrize("which", ["--tls-certificate", "--tls-client-ca"])
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "it.pem holds no certificate in PEM; name the file that does, or make one: openssl x509"),
+        (b"\x30\x82\x01\x00", "it.pem holds no certificate in PEM; name the file that does, or make one: openssl x509"),
+        (b"-----BEGIN CERTIFICATE-----\n", "name whole PEM files that belong together"),
+        (None, "TLS cannot be served with it.pem: is a directory; name a PEM file that the service may read"),
+    ],
+)
+def test_what_is_no_certificate_is_told_by_its_own_name(
+    klausel: Klausel, tmp_path: Path, which: str, content: bytes | None, said: str
+) -> None:
+    certificate(tmp_path, "one")
+    file = tmp_path / "it.pem"
+    file.mkdir() if content is None else file.write_bytes(content)
+    given = {"--tls-certificate": "one.pem", "--tls-key": "one.key", which: "it.pem"}
+    result = klausel("serve", *(word for pair in given.items() for word in pair))
+    assert (result.exit_code, said in result.stderr) == (1, True), result.stderr
 
 
 @pytest.fixture

@@ -113,3 +113,4 @@ def test_a_place_that_cannot_be_written_stops_the_start(tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     assert "the decision log cannot be written" in done.stderr
+    assert "no such file or directory; create its folder, or name another file" in done.stderr

@@ -197,6 +197,9 @@ def test_commands_on_policy_files_alone_do_not_mind_variables_of_others(
         ("--tls-key", "key.pem"),
         ("--tls-certificate", "none.pem", "--tls-key", "none.pem"),
         ("--decision-log-strict",),
+        ("--decision-log", "Database"),
+        ("--decision-log", "databse"),
+        ("--decision-log", "stderr"),
         ("--decision-log-mask", "no/pointer"),
         ("--decision-log", "stdout", "--decision-log-strict", "--decision-log-sample-allows", "0.5"),
         ("--database", "sqlite://"),
@@ -210,6 +213,22 @@ def test_what_does_not_start_is_told_by_config_show_in_the_same_words(klausel: K
     assert refused.exit_code in (1, 2)
     assert (told.exit_code, _reason(told.stderr)) == (refused.exit_code, _reason(refused.stderr))
     assert "workers" in told.stdout
+
+
+@pytest.mark.parametrize("target", ["stdout", "database", "decisions", "./stderr", "database.jsonl"])
+def test_a_decision_log_goes_to_one_of_two_words_or_a_file(klausel: Klausel, target: str) -> None:
+    assert shown(klausel, "--decision-log", target)["decision_log"]["value"] == target
+
+
+def test_what_may_not_be_read_is_told_by_who_reads_it(
+    klausel: Klausel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "klausel.yaml").write_text("workers: 2\n")
+    # Not even asked beforehand, for only the reading itself knows why, and what to do.
+    monkeypatch.setattr("os.access", lambda *_, **__: False)
+    assert shown(klausel, "--config", "klausel.yaml")["workers"]["value"] == 2
+    assert "policies" in shown(klausel, "--policies", ".", "--model", "klausel.yaml")
+    assert "policies" in shown(klausel, ".")
 
 
 def _reason(stderr: str) -> str:

@@ -321,6 +321,8 @@ def set_property(properties: dict[str, dict[str, object]], text: str) -> None:
     for part in path[:-1]:
         holder = holder.setdefault(part, {}) if isinstance(holder, dict) else None
     if not isinstance(holder, dict) or path[-1] in holder:
-        message = f"{entity}.{'.'.join(path)} is given twice; --in and each --set say different things"
+        message = (
+            f"{entity}.{'.'.join(path)} is given twice; the place (by --in or --as) and each --set say different things"
+        )
         raise click.BadParameter(message, param_hint="--set")
     holder[path[-1]] = json_or_text(value)

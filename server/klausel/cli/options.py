@@ -57,7 +57,7 @@ def accepted_models() -> tuple[str, ...]:
 
 def model_option(command: Command) -> Command:
     """The options about the Casbin model; what is accepted stands in the context, for whoever reads policies."""
-    named = setting_option("model", type=click.Path(path_type=Path), default=None, show_default=False)
+    named = setting_option("model", type=click.Path(path_type=Path, readable=False), default=None, show_default=False)
     accepted = setting_option("accept_model", expose_value=False, callback=_remember_accepted)
     return named(accepted(command))
 

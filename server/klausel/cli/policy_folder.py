@@ -86,7 +86,7 @@ def _chosen(context: click.Context, parameter: click.Parameter, folders: tuple[P
 
 policies_option_alone = setting_option(
     "policies",
-    type=_Folders(path_type=Path),
+    type=_Folders(path_type=Path, readable=False),
     multiple=True,
     default=(_USUAL,),
     show_default=f"{_USUAL}, here or in a folder above",
@@ -97,7 +97,7 @@ _folder_argument = click.argument(
     "folder",
     metavar="[DIR]",
     required=False,
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, readable=False),
     is_eager=True,
     expose_value=False,
     callback=_take_folder,

@@ -170,7 +170,8 @@ def _take_config(ctx: click.Context, _: click.Parameter, path: Path | None) -> N
 # First of all: other eager options look into the file.
 config_option = click.option(
     "--config",
-    type=click.Path(path_type=Path),
+    # Who reads it says why it cannot be read, and what to do.
+    type=click.Path(path_type=Path, readable=False),
     metavar="FILE",
     is_eager=True,
     expose_value=False,

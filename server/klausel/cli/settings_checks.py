@@ -16,6 +16,7 @@ from klausel.cli.options import fail
 from klausel.core.terms.claim_rules import read_claim_rule
 from klausel.core.terms.identifiers import fault_in_subject
 from klausel.core.terms.masking import fault_in_mask
+from klausel.core.terms.problem import nearest_name
 from klausel.service.oauth import scopes_of
 from klausel.service.signing_keys import KINDS, keys_in
 from klausel.settings import (
@@ -28,8 +29,11 @@ from klausel.settings import (
     without_credentials,
 )
 from klausel.storage.callers.key_sets import KeySetUnreadable, fault_in_place, is_address, read_key_set
+from klausel.storage.decision_log.sinks import DATABASE, STDOUT
 from klausel.storage.policy_files.git_source import git_address
 from klausel.storage.sql.database import is_in_memory, read_url
+
+_TARGETS = (STDOUT, DATABASE)
 
 
 def checked(settings: Settings) -> Settings:
@@ -53,6 +57,7 @@ def _check_database(settings: Settings) -> None:
 
 
 def _check_decision_log(settings: Settings) -> None:
+    _check_target(settings.decision_log or "")
     for pointer in settings.decision_log_mask:
         _refuse(pointer, fault_in_mask(pointer), "--decision-log-mask")
     if settings.decision_log_strict and settings.decision_log is None:
@@ -61,6 +66,12 @@ def _check_decision_log(settings: Settings) -> None:
         raise click.UsageError(
             "--decision-log-strict records every decision; leave out --decision-log-sample-allows, or be less strict"
         )
+
+
+def _check_target(target: str) -> None:
+    """Refuses a slip for one of the words, which would be a file of that name."""
+    if target.isalpha() and target not in _TARGETS and nearest_name(target, (*_TARGETS, "stderr"), 0.8) is not None:
+        _refuse(target, f"is neither stdout nor database; write one of them, or ./{target} for a file", "--decision-log")
 
 
 def _check_traces(settings: Settings) -> None:
@@ -195,17 +206,31 @@ def _check_tls(settings: Settings) -> None:
         return
     if settings.tls_key is None:
         raise click.UsageError("--tls-certificate needs --tls-key, the private key of it")
-    place = f"{settings.tls_certificate}, {settings.tls_key}"
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    try:
-        if "-----BEGIN PRIVATE KEY-----" not in Path(settings.tls_key).read_text(encoding="ascii"):
+    certificate, key, authorities = settings.tls_certificate, settings.tls_key, settings.tls_client_ca
+    if b"-----BEGIN PRIVATE KEY-----" not in _content_for_tls(key):
+        cure = f"make one: openssl pkcs8 -topk8 -nocrypt -in {key} -out NEW.key"
+        fail(f"{key} is no private key in PKCS#8 without a password; {cure}")
+    for name in (certificate, *([authorities] if authorities else ())):
+        if b"-----BEGIN CERTIFICATE-----" not in _content_for_tls(name):
             fail(
-                f"{settings.tls_key} is no private key in PKCS#8 without a password; make one: openssl pkcs8 -topk8 -nocrypt"
+                f"{name} holds no certificate in PEM; name the file that does, or make one: openssl x509 -in {name} -out NEW.pem"
             )
-        context.load_cert_chain(settings.tls_certificate, settings.tls_key)
-        if settings.tls_client_ca:
-            place = settings.tls_client_ca
-            context.load_verify_locations(settings.tls_client_ca)
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or str(error)
-        fail(f"TLS cannot be served with {place}: {why}; name PEM files that belong together")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    place = f"{certificate}, {key}"
+    try:
+        context.load_cert_chain(certificate, key)
+        if authorities:
+            place = authorities
+            context.load_verify_locations(authorities)
+    except ssl.SSLError as error:
+        if error.reason == "KEY_VALUES_MISMATCH":
+            fail(f"{key} is not the private key of {certificate}; name PEM files that belong together")
+        fail(f"TLS cannot be served with {place}: {error.reason or error}; name whole PEM files that belong together")
+
+
+def _content_for_tls(name: str) -> bytes:
+    try:
+        return Path(name).read_bytes()
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        fail(f"TLS cannot be served with {name}: {why}; name a PEM file that the service may read")

@@ -195,6 +195,7 @@ def _schema_version(connection: Connection) -> int | None:
     if found not in (*_OLD_VERSIONS, SCHEMA_VERSION):
         raise StorageError(
             f"{place_of(connection.engine.url)} has schema version {found}, this version of Klausel reads {SCHEMA_VERSION}; "
-            "use the version of Klausel that wrote it, export there with `klausel assignments export` and import here"
+            "use the version of Klausel that wrote it, or restore the backup from before its `klausel db upgrade`; `klausel "
+            "assignments export` there, and an import here, bring role assignments alone"
         )
     return found

@@ -22,7 +22,9 @@ TEXTS = (
     'resource.l contains "x"', "resource.l contains 1", "resource.l contains resource.a",
     'resource.l overlaps ["x", "z"]', 'resource.l subset of ["x", 1]', '["x"] subset of resource.l',
     "resource.l overlaps resource.m", "resource.l subset of resource.m", "resource.m subset of resource.l",
-    'in_network(resource.a, "10.0.0.0/8")', 'matches_glob(resource.a, "x*")', 'matches_path(resource.a, "*")',
+    'in_network(resource.a, "10.0.0.0/8")', "in_network(resource.a, resource.b)", "in_network(resource.a, resource.l)",
+    'weekday(context.now, resource.b) == "sunday"', "time_of_day(context.now, resource.a) >= resource.opens",
+    'matches_glob(resource.a, "x*")', 'matches_path(resource.a, "*")',
     "context.now < resource.t", 'context.now < time("2026-03-01T00:00:00Z")', 'context.now == time("2026-05-01T00:00:00Z")',
     'resource.t == "soon"', "has resource.t", "time(resource.t) < time(resource.u)", "context.now - resource.t < days(30)",
     'weekday(context.now, "UTC") == "sunday"', 'weekday(context.now, "UTC") == resource.a',
@@ -38,6 +40,8 @@ SCALARS = (
     "09:00",
     "10.1.1.1",
     "11.1.1.1",
+    "10.0.0.0/8",
+    "UTC",
     1,
     3,
     2.5,
@@ -47,7 +51,21 @@ SCALARS = (
     {},
     ["x"],
 )
-LISTS = (None, [], ["x"], ["x", "z"], [1], ["x", 1], [1, "q"], ["q"], [None], ["x", {}], "x")
+LISTS = (
+    None,
+    [],
+    ["x"],
+    ["x", "z"],
+    [1],
+    ["x", 1],
+    [1, "q"],
+    ["q"],
+    [None],
+    ["x", {}],
+    "x",
+    ["10.0.0.0/8"],
+    ["11.0.0.0/8", 5],
+)
 
 
 def random_request(random: Random) -> Request:

@@ -128,6 +128,17 @@ def test_opening_hours_may_come_from_the_resource() -> None:
     ]  # fmt: skip
 
 
+def test_the_zone_may_come_from_what_is_sent() -> None:
+    now = datetime(2026, 1, 5, 14, 0, tzinfo=UTC)
+    zones = ("America/New_York", "Europe/Berlin", "Nowhere/At_all", "../../etc/hosts", "\0", "x" * 65_000, "", 5, None)
+    for text in (
+        'time_of_day(context.now, resource.zone) == clock("09:00")',
+        'weekday(context.now, resource.zone) == "tuesday"',
+    ):
+        found = [truth(text, now=now, zone=zone) for zone in zones]
+        assert found == ["clock" in text, False, *[None] * 7]
+
+
 @pytest.mark.parametrize("moment", [datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)])
 def test_the_ends_of_the_calendar_do_not_fail(moment: datetime) -> None:
     for zone in ("Pacific/Auckland", "America/New_York"):

@@ -7,26 +7,28 @@ from policy_sets import Asked, policy_of
 
 from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.decisions.explain import Explanation, explain
-from klausel.core.decisions.explanation_format import explanation_as_json, explanation_lines
+from klausel.core.decisions.explanation_format import explanation_as_json, explanation_lines, reason
 from klausel.core.terms.request import Action, Request, Resource, Subject
 
 TEXTS = {
     "roles.yaml": "levels: {site: {constant: main}}\nroles: {editor: {level: site}}\n",
     "features/notes.yaml": """
 resource_types:
-  note: {actions: [read, edit], properties: {status: [draft, final]}}
+  note: {actions: [read, edit, sign], properties: {status: [draft, final], author: user id, keeper: user id}}
 grants:
   - {allow: editor, to: [read, edit], resource: note, when: resource.status != "draft"}
   - {deny: editor, to: edit, resource: note, when: resource.status == "draft"}
+  - {allow: editor, to: sign, resource: note}
+  - {deny: editor, to: sign, resource: note, when: resource.author == subject.id or resource.keeper == subject.id}
 """,
 }
 HELD = [("editor", "main")]
 
 
-def explained(action: str, status: str) -> Explanation:
+def explained(action: str, status: str, **further: object) -> Explanation:
     policy = policy_of(TEXTS)
     asked = Asked(policy, {"user:ann": HELD})
-    request = Request(Subject("user", "ann"), Action(action), Resource("note", "n1", {"status": status}))
+    request = Request(Subject("user", "ann"), Action(action), Resource("note", "n1", {"status": status, **further}))
     explanation = explain(policy, asked.compiled, lambda _: EffectiveRoles.of(policy.roles, HELD), request)
     assert explanation.decision.allowed is asked.allows(request)
     return explanation
@@ -58,6 +60,25 @@ def test_a_deny_that_holds_says_it_too() -> None:
         "read": {"resource.status": "Final"},
         "not_as_declared": {"resource.status": "one of draft, final"},
     }
+
+
+@pytest.mark.parametrize(
+    ("sent", "why"),
+    [
+        ({}, "; whether that is so is unknown, as resource.author is missing and resource.keeper is missing"),
+        ({"author": "eve"}, "; whether that is so is unknown, as resource.keeper is missing"),
+        ({"author": "eve", "keeper": 5}, "; whether that is so is unknown, as resource.keeper is not as declared"),
+        ({"author": "ann"}, ""),
+        ({"author": "ann", "keeper": 5}, ""),
+    ],
+)
+def test_the_reason_says_what_leaves_open_whether_a_deny_is_meant(sent: dict[str, object], why: str) -> None:
+    told = reason(explained("sign", "final", **sent))
+    assert told.endswith(f"when resource.author == subject.id or resource.keeper == subject.id{why}")
+
+
+def test_the_reason_of_what_is_allowed_says_nothing_of_it() -> None:
+    assert reason(explained("sign", "final", author="eve", keeper="eve")).endswith("allow editor to sign note")
 
 
 @pytest.mark.parametrize(("status", "allowed"), [("draft", False), ("final", True)])

@@ -55,6 +55,7 @@ HINTS = {
         12: 'a list stands in square brackets: in ["a", "b"]',
         13: 'write in ["a", "b"] for one of several values',
         14: "the time of the request is context.now",
+        15: "a star stands for no part of a name; write the actions as a list. Its actions are read, write",
     },
     "slips_of_editors": {
         11: "write the number in digits: 50",

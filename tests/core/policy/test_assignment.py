@@ -14,6 +14,12 @@ from klausel.core.policy.assignment import (
 )
 
 
+def test_a_domain_without_the_constant_part_is_told_with_it() -> None:
+    fault = fault_in_assignment(CONSTANT_LEVEL, Assignment("user:ann", "keyholder", "kitchen"))
+    assert fault is not None
+    assert fault.endswith("write the domain as main/room")
+
+
 @pytest.mark.parametrize(
     "row",
     [

@@ -29,6 +29,16 @@ def decides(effect: str, condition: str) -> str:
         ("resource.amount > 5", None, None),
         ("resource.owner == subject.id", None, None),
         ("subject.id in resource.tags", None, None),
+        (
+            "in_network(context.ip, resource.owner)",
+            'in_network(context.ip, resource.owner) and (resource.owner == "" or resource.owner != "")',
+            'in_network(context.ip, resource.owner) or resource.owner != "" and resource.owner == ""',
+        ),
+        (
+            "in_network(context.ip, resource.tags)",
+            'in_network(context.ip, resource.tags) and not resource.tags overlaps ["\\u0000"]',
+            'in_network(context.ip, resource.tags) or resource.tags overlaps ["\\u0000"]',
+        ),
         ("resource.until < context.now", "time(resource.until) < context.now", "time(resource.until) < context.now"),
         (
             "resource.amount == resource.other",

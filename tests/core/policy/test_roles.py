@@ -22,6 +22,12 @@ def test_levels_are_found_by_role_by_depth_and_by_name() -> None:
         TWO_LEVELS.level_of("ghost")
 
 
+def test_people_write_a_domain_by_its_levels_and_a_constant_one_as_it_is() -> None:
+    assert TWO_LEVELS.form_of_domains() == "account/workspace"
+    assert TWO_LEVELS.form_of_domains(1) == "account"
+    assert CONSTANT_LEVEL.form_of_domains() == "main/room"
+
+
 def test_any_exists_for_declared_roles_below_the_top_level() -> None:
     assert not ONE_LEVEL.is_earned_anywhere("owner")
     assert not TWO_LEVELS.is_earned_anywhere("admin")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,15 @@ def test_a_path_that_the_system_does_not_take_is_a_problem_like_others(tmp_path:
     folder, model = (long, tmp_path / "model.conf") if which == "folder" else (tmp_path, long)
     told = [str(problem) for problem in check_policy(folder, model)]
     assert any("cannot be read: file name too long; " in problem for problem in told)
+
+
+def test_roles_that_are_there_and_cannot_be_read_are_not_called_missing(tmp_path: Path) -> None:
+    folder = tmp_path / "policies"
+    shutil.copytree(ROOT / "policies", folder)
+    (folder / "roles.yaml").rename(tmp_path / "roles.yaml")
+    (folder / "roles.yaml").symlink_to("../roles.yaml")
+    problems = check_policy(folder, ROOT / "model.conf")
+    assert [(problem.id, problem.place.file) for problem in problems] == [("unreadable-file", f"{folder}/roles.yaml")]
 
 
 def test_the_shipped_policies_are_free_of_problems() -> None:

@@ -84,6 +84,20 @@ def test_another_file_is_no_database(tmp_path: Path) -> None:
     assert "is not an SQLite database" in error_of(f"sqlite:///{tmp_path}/notes.txt")
 
 
+def test_a_damaged_file_is_told_with_what_to_do(tmp_path: Path) -> None:
+    file = tmp_path / "klausel.db"
+    open_database(f"sqlite:///{file}").dispose()
+    content = file.read_bytes()
+    file.write_bytes(content[:100] + b"\xff" * (len(content) - 100))
+    assert "is damaged; stop what uses it, keep it aside, and restore the last backup" in error_of(f"sqlite:///{file}")
+
+
+def test_a_schema_that_is_missing_is_told_with_what_to_do(postgresql_schema_url: str) -> None:
+    url = make_url(postgresql_schema_url).update_query_dict({"options": "-csearch_path=not_there"})
+    message = error_of(url.render_as_string(hide_password=False))
+    assert "has no schema that is named in search_path; create it with CREATE SCHEMA" in message
+
+
 def test_a_file_that_cannot_be_written_is_read_and_every_write_refused(tmp_path: Path) -> None:
     open_database(f"sqlite:///{tmp_path}/klausel.db").dispose()
     store = AssignmentStore(open_database(f"sqlite:///file:{tmp_path}/klausel.db?mode=ro&uri=true"))
@@ -112,6 +126,7 @@ def test_another_version_of_the_schema_is_refused(database_url: str, version: in
     engine.dispose()
     message = error_of(database_url)
     assert f"schema version {version}" in message
+    assert "restore the backup from before its `klausel db upgrade`" in message
     assert "export" in message
 
 
@@ -181,6 +196,7 @@ def test_a_statement_that_the_driver_cannot_send_says_nothing_of_a_server_that_d
         ("53200", "has no memory left for what was asked; give its server more, or ask for less at once"),
         ("53300", "takes no more connections"),
         ("54001", "cannot take what was written"),
+        ("3F000", "create it with CREATE SCHEMA, or correct search_path"),
         ("57P01", "is being stopped or started"),
         ("57P03", "is being stopped or started"),
         ("58030", "failed:"),

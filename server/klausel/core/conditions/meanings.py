@@ -18,6 +18,7 @@ from klausel.core.terms.problem import did_you_mean
 _MAPPED_BITS = 96
 """The bits in front of an IPv4 address that is written as IPv6."""
 _LONGEST_ADDRESS = 64
+_LONGEST_ZONE = 64
 _BEHIND_MAPPED = "::1:0:0:0"
 """The first IPv6 address behind those that are IPv4 addresses."""
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
@@ -25,20 +26,23 @@ _OFTEN_MEANT = ("UTC", "Europe/London", "Europe/Berlin", "America/New_York", "As
 
 
 def in_network(address: str, networks: str | list[str]) -> bool | None:
-    """Whether an address lies in a network such as `10.20.0.0/16`, or in one of a list; unknown when it is no address."""
+    """Whether an address lies in a network such as `10.20.0.0/16`, or in one of a list.
+
+    Unknown when it is no address, or when one of them is no network, whatever the others are.
+    """
     found = _address(address) if len(address) <= _LONGEST_ADDRESS else None
     if found is None:
         return None
     inside = False
     for text in [networks] if isinstance(networks, str) else networks:
-        network = _network(text)
+        network = _network(text) if isinstance(text, str) and len(text) <= _LONGEST_ADDRESS else None
         if network is None:
             return None
         inside = inside or (found.version == network.version and found in network)
     return inside
 
 
-def truths_together(questions: Sequence[str | list[str]]) -> frozenset[tuple[bool | None, ...]]:
+def networks_together(questions: Sequence[str | list[str]]) -> frozenset[tuple[bool | None, ...]]:
     """Every way in which these networks can turn out for one text: for an address, or for a text that is none.
 
     The first address of each network, the one behind its last, and the first ones of all stand for every address.
@@ -110,7 +114,7 @@ def fault_in_zone(zone: object) -> str | None:
 
 
 def _local(moment: datetime, zone: str) -> datetime | None:
-    known = _zone(zone)
+    known = _zone(zone) if len(zone) <= _LONGEST_ZONE else None
     try:
         return None if known is None else moment.astimezone(known)
     except OverflowError:  # within a day of the first or the last year

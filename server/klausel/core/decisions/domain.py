@@ -63,7 +63,7 @@ def domain_written(roles: RoleModel, text: str) -> str | BadDomain:
             break
         whole.append(part)
     if list(waiting):
-        form = "/".join(level.name for level in roles.levels)
+        form = roles.form_of_domains()
         return BadDomain(f'"{text}" has more parts than there are levels; write {form}')
     return "/".join(whole)
 
@@ -79,7 +79,7 @@ def _part(level: Level, resource: Resource, id_may_name: bool) -> str | BadDomai
         is_named = True
     if id_may_name and resource.type == level.identified_by:
         if is_named and named != resource.id:
-            return BadDomain(f'the resource\'s id and its property "{level.named_by}" name different {level.name}s')
+            return BadDomain(f'the resource\'s id and its property "{level.named_by}" do not name the same {level.name}')
         named = resource.id
         is_named = True
     if not is_named:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from klausel.core.conditions.tree import evaluate
 from klausel.core.decisions.effective_roles import Source
 from klausel.core.decisions.explain import AtomSeen, Explanation, GrantSeen, Orphan, show_truth, values_in_words
 from klausel.core.policy.assignment import row_as_json
@@ -126,7 +127,23 @@ def reason(explanation: Explanation) -> str:
     if decision.grant is None:
         return f"denied, because {explanation.unknown or 'no grant allows it'}"
     word = "allowed" if decision.allowed else "denied"
-    return f"{word} by {decision.grant.source}: {decision.grant}"
+    return f"{word} by {decision.grant.source}: {decision.grant}{_why_unknown(explanation)}"
+
+
+def _why_unknown(explanation: Explanation) -> str:
+    """What leaves open whether the condition of the deny that decided is so; empty where nothing does."""
+    seen = explanation.decided_by
+    if explanation.decision.allowed or seen is None or seen.grant.written is None:
+        return ""
+    if evaluate(seen.grant.written, explanation.request) is True:
+        return ""
+    found: dict[str, None] = {}
+    for atom in seen.atoms:
+        wrong = dict(atom.misfits)
+        if atom.value is None:
+            found |= {f"{name} is missing": None for name, value in atom.read if value is None}
+            found |= {f"{name} is not as declared": None for name, _ in atom.read if name in wrong}
+    return f"; whether that is so is unknown, as {' and '.join(found)}" if found else ""
 
 
 def explanation_lines(explanation: Explanation) -> Iterator[str]:

@@ -96,6 +96,8 @@ class ProblemList:
             )
         elif id_ == "unknown-action" and len(parts := re.split(r"\s*;\s*| (?:and|or|und) ", name)) > 1:
             hint = f"write several names as a list: [{', '.join(parts)}]"
+        elif id_ == "unknown-action" and "*" in name:
+            hint = f"a star stands for no part of a name; write the actions as a list. {hint}"
         elif id_ == "unknown-action" and name.lower() in ("all", "any", "everything", "anything"):
             hint = f'all actions of a type are written "*". {hint}'
         if id_.startswith("unknown-") and "did you mean" in hint:

@@ -137,7 +137,10 @@ class _Loader:
     def load(self) -> LoadResult:
         """The policy set of the files, in the order in which what stands in one is needed to read the next."""
         if ROLES_FILE not in self.shown:
-            self.problems.found.append(no_roles(_folder(self.files) + ROLES_FILE))
+            missing = no_roles(_folder(self.files) + ROLES_FILE)
+            # One that is there and cannot be read has its problem already.
+            if all(problem.place.file != missing.place.file for problem in self.problems.found):
+                self.problems.found.append(missing)
         roles_root, _ = self._joined(ROLES_FILE)
         roles, declared_roles = self._roles(roles_root)
         conditions, conditions_texts = self._named_conditions()

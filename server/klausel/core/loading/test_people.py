@@ -77,7 +77,8 @@ def _held(
     if len(problems.found) > before:
         return
     key = subject_key(subject.type, subject.id)
-    if forbidden is not None and not violations_alone(vocabulary.roles, key, places):
+    are_roles_known = vocabulary.declared_roles is not None
+    if forbidden is not None and are_roles_known and not violations_alone(vocabulary.roles, key, places):
         message = "nothing forbids the roles of this person"
         problems.add(forbidden.place, "assignment-rule", message, "leave forbidden out")
     for violation in violations_by_one(vocabulary.roles, key, places) if forbidden is None else ():

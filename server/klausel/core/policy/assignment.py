@@ -104,7 +104,7 @@ def fault_in_assignment(roles: RoleModel, assignment: Assignment) -> str | None:
         return f'domain "{assignment.domain}" {fault}'
     level = roles.level_at(depth_of(assignment.domain))
     if level is None or level.name != role.level:
-        form = "/".join(level.name for level in roles.levels[: roles.level_of(role.name).depth])
+        form = roles.form_of_domains(roles.level_of(role.name).depth)
         return f'role "{role.name}" is of level {role.level}, but "{assignment.domain}" is not; write the domain as {form}'
     for depth, part in enumerate(assignment.domain.split("/"), start=1):
         level = roles.level_at(depth)

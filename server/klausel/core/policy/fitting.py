@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Literal as Choice
 
+from klausel.core.conditions.functions import FUNCTIONS
 from klausel.core.conditions.kinds import read_as
 from klausel.core.conditions.tree import (
     OWN_ATTRIBUTES,
@@ -187,6 +188,12 @@ def _guards(atom: Atom, wanted: Wanted, declarations: Declarations) -> Iterator[
                 yield _all_of(operand, type_.items.values)
             elif isinstance(atom, Call):
                 yield _all_of_kind(operand, kind_of_type(type_.items))
+    if isinstance(atom, Call):
+        for parameter, argument in zip(FUNCTIONS[atom.function].parameters, atom.arguments, strict=True):
+            type_ = _type_of(argument, declarations)
+            if isinstance(argument, Attribute) and isinstance(type_, Plain | IdOf) and len(parameter.kinds) > 1:
+                # A text alone, where a list of some would do as well.
+                yield from _being(argument, type_)
     if isinstance(atom, Comparison) and isinstance(atom.left, Attribute) and isinstance(atom.right, Attribute):
         yield from _same_kind(atom, atom.left, atom.right, declarations)
 

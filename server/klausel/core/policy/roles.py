@@ -80,6 +80,10 @@ class RoleModel:
         """The level with this name; None when there is none."""
         return self._levels_by_name.get(name)
 
+    def form_of_domains(self, depth: int | None = None) -> str:
+        """How people write a domain of so many levels (None: of all): `account/workspace`, a constant one as it is."""
+        return "/".join(level.constant or level.name for level in self.levels[:depth])
+
     def is_earned_anywhere(self, role: str) -> bool:
         """Whether `any <role>` exists: the role is declared and its level has another above it."""
         return role in self.roles and self.level_of(role).depth > 1

@@ -26,6 +26,16 @@ DATABASE = "database"
 NUMBER_DIGITS = 6
 ROWS_PER_BLOCK = 5000
 SECONDS_FOR_A_READER = 1.0
+_CURES = {
+    errno.ENOENT: "create its folder, or name another file",
+    errno.ENOTDIR: "name a file in a folder",
+    errno.EISDIR: "name a file in it",
+    errno.EACCES: "let the user that runs Klausel write there, or name another file",
+    errno.EPERM: "let the user that runs Klausel write there, or name another file",
+    errno.EROFS: "name a file where can be written",
+    errno.ENOSPC: "make room",
+    errno.EDQUOT: "make room",
+}
 _PIECES_AT_ONCE = os.sysconf("SC_IOV_MAX")
 FIRST_LOOK = 256 * 1024
 FARTHEST_LOOK = 8 * 1024 * 1024
@@ -111,7 +121,8 @@ class FileSink:
             yield
         except OSError as error:
             why = (error.strerror or "it cannot be written").lower()
-            raise SinkError(f"{self._path}: {why}") from error
+            cure = _CURES.get(error.errno or 0)
+            raise SinkError(f"{self._path}: {why}{f'; {cure}' if cure else ''}") from error
 
     @contextmanager
     def _locked(self) -> Iterator[int]:

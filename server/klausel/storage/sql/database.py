@@ -305,6 +305,7 @@ _SQLITE_CURES = (
     ),
     ("not a database", "is not an SQLite database; name another file with --database"),
     ("full", "has no room left on its disk; make room and try again"),
+    ("malformed", "is damaged; stop what uses it, keep it aside, and restore the last backup"),
 )
 _POSTGRESQL_CURES = {
     "55P03": "was locked by another writer for over {seconds:g} s; wait until its write ends and try again",
@@ -312,6 +313,10 @@ _POSTGRESQL_CURES = {
     "42501": (
         "refuses the rights that are needed; name a user that has them, such as the owner of `klausel db grants`, or let "
         "this one create tables in its schema, and read and write them"
+    ),
+    "3F000": (
+        "has no schema that is named in search_path; create it with CREATE SCHEMA, or correct search_path in the database URL "
+        "or at the user"
     ),
     "25006": "is read-only, or is so for this user; name its primary server with --database, and a user that may write",
     "53100": "has no room left on its disk; make room and try again",
