@@ -188,3 +188,24 @@ UNBROKEN = "user:" + "n" * 120
 RIGHT_TO_LEFT = "user:" + "\u05de\u05e9\u05d4" * 40
 LONG_ID = "user:maria.hernandez-lopez@hospital.example.org"
 NARROW = Sheet("Narrow", (), (), tuple("abcdefgh"), [("", [(LONG_ID,) * 8])], lambda notes: ())
+
+
+def test_a_table_with_very_many_columns_scrolls_within_itself_and_keeps_its_names_in_sight(tmp_path: Path) -> None:
+    roles = tuple(f"role_with_a_name_{number}" for number in range(45))
+    rows = [(f"thing_{number}", "edit", *("yes" for _ in roles)) for number in range(60)]
+    page = tmp_path / "page.html"
+    sheet = Sheet("Who may do what", (), (), ("resource type", "action", *roles), [("", rows)], lambda _: ())
+    page.write_text("\n".join(as_html(sheet)), encoding="utf-8")
+    with chromium() as browser:
+        browser.set_window_size(1280, 900)
+        browser.get(page.as_uri())
+        assert browser.execute_script("return document.documentElement.scrollWidth <= innerWidth")
+        seen = browser.execute_script("""
+            const table = document.querySelector("table"), box = () => table.getBoundingClientRect();
+            table.scrollTo(200, 400);
+            const at = selector => document.querySelector(selector).getBoundingClientRect();
+            return [table.scrollLeft, at("tbody td:nth-child(1)").left - box().left, at("tbody td:nth-child(2)").left
+              - at("tbody td:nth-child(1)").right, at("thead th").top - box().top];
+        """)
+    assert seen[0] == 200
+    assert [abs(round(one)) for one in seen[1:]] == [0, 0, 0]

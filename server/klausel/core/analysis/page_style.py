@@ -42,7 +42,15 @@ td.both {{ color: var(--when); font-weight: 600; }}
 #filter input {{ font: inherit; color: inherit; background: var(--paper);
   padding: .3rem var(--s); border: 1px solid var(--soft); }}
 svg {{ max-width: 100%; height: auto; }}
-@media screen {{ .many {{ font-size: .8rem; }} }}
+@media screen {{
+  .many {{ font-size: .8rem; display: block; width: fit-content; max-width: 100%; max-height: 90vh; overflow: auto;
+    border-collapse: separate; border-spacing: 0; }}
+  .many thead th {{ position: sticky; top: 0; z-index: 1; }}
+  .many :is(th, td):nth-child(-n+2) {{ position: sticky; left: 0; background: var(--head); }}
+  .many :is(th, td):first-child {{ min-width: 10rem; max-width: 10rem; overflow-wrap: break-word; }}
+  .many :is(th, td):nth-child(2) {{ left: 10rem; }}
+  .many thead th:nth-child(-n+2) {{ z-index: 2; }}
+}}
 @page {{ size: A4 landscape; margin: 12mm; }}
 @media print {{
   :root {{ color-scheme: light; {_LIGHT} }}

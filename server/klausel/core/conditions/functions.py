@@ -67,6 +67,7 @@ class Function:
     without being asked. `in_casbin` is its name there; that of its opposite is the same behind `not_`.
     `told_by` says how analyses find the ways in which it can turn out: by *values*, where only that matters which values are
     equal or in which order they are, or it is *free*: then `may_be` are its ways where the kinds fit, whatever the values are.
+    What looks at anything else of its values, such as how long they are, must be free: by *values*, proofs would claim too much.
     `together` narrows that: how functions that have it in common can turn out for one first value and several second ones, which
     are written out; of these it is given what `reads` makes of them. It gives None where that is too much to find.
     `about` and `example` are what people read.
