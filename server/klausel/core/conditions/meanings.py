@@ -11,7 +11,7 @@ from contextlib import suppress
 from datetime import datetime, time
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 from klausel.core.terms.problem import did_you_mean
 
@@ -109,7 +109,8 @@ def fault_in_zone(zone: object) -> str | None:
     """Why this names no zone, and how to write one; None when it does."""
     if isinstance(zone, str) and _zone(zone) is not None:
         return None
-    return f'`{zone}` is no zone; {did_you_mean(str(zone), _OFTEN_MEANT)}Write it as "Europe/Berlin" or "UTC"'
+    near = did_you_mean(str(zone), available_timezones() or _OFTEN_MEANT)
+    return f'`{zone}` is no zone; {near}Write it as "Europe/Berlin" or "UTC"'
 
 
 def _local(moment: datetime, zone: str) -> datetime | None:
