@@ -209,7 +209,9 @@ def open_authentication(settings: Settings, store: AssignmentStore, clock: Stead
     keys = KeyStore(store.engine)
     keys.prepare()
     if settings.takes_keys:
-        proofs.append(ApiKeys(keys, clock.seconds, marks_of_writes(store)))
+        api_keys = ApiKeys(keys, clock.seconds, marks_of_writes(store))
+        store.close_first.append(api_keys.close)
+        proofs.append(api_keys)
     if settings.takes_tokens:
         proofs.append(open_tokens(settings, clock))
     per_second = settings.max_requests_per_second

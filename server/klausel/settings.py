@@ -304,7 +304,7 @@ class Settings:
         is_url=True,
     )
     max_connections: int = _setting(
-        4096, "Connections to each process; beyond them, those that idle longest are closed.", least=1, most=1_000_000
+        4096, "Connections to each process; beyond them, idle ones are closed.", least=1, most=1_000_000
     )
     body_seconds: float = _setting(
         5.0, "Seconds in which the body of a request must arrive; then its connection is cut.", least=0.1, most=86_400
