@@ -38,6 +38,9 @@ MAX_STALENESS = 1.0
 STALENESSES_AT_REST = 3.0
 """How long people who are asked about without a token stay as they are."""
 MOST_SECONDS = 5.0
+SECONDS_TO_START = 300.0
+"""Long enough for a machine that others keep busy; one that cannot start ends, which is seen at once."""
+SECONDS_TO_STOP = 60.0
 RESOURCE = Resource("quiz", "q1", {"account": "acme"})
 
 
@@ -136,18 +139,24 @@ class Replica:
                 os.kill(process, number)
 
     def wait(self) -> None:
-        """Returns when it answers."""
+        """Returns when it answers; ends the script when it ended, or has not begun to in `SECONDS_TO_START`."""
+        give_up_at = time.monotonic() + SECONDS_TO_START
         with Klausel(self.url) as client:
-            for _ in range(200):
-                if not client.evaluate("user:ada", "create", RESOURCE).failed:
-                    return
+            while client.evaluate("user:ada", "create", RESOURCE).failed:
+                ended = self._process.poll()
+                if ended is not None or time.monotonic() > give_up_at:
+                    what = "does not answer" if ended is None else f"ended with {ended}"
+                    raise SystemExit(f"the service at {self.url} {what}:\n{self._log.read_text()[-3000:]}")
                 time.sleep(0.2)
-        raise SystemExit(f"the service at {self.url} does not answer:\n{self._log.read_text()[-3000:]}")
 
     def close(self) -> None:
-        """Stops it."""
+        """Stops it, at once where it takes longer than `SECONDS_TO_STOP`."""
         self._process.terminate()
-        self._process.wait(30)
+        try:
+            self._process.wait(SECONDS_TO_STOP)
+        except subprocess.TimeoutExpired:
+            self.send(signal.SIGKILL)
+            self._process.wait()
 
 
 class Load:

@@ -56,7 +56,7 @@ from klausel.storage.policy_files.git_source import GitFolder, git_address
 from klausel.storage.policy_files.source import PolicySource
 from klausel.storage.policy_files.watched_folder import RECHECK_SECONDS, PolicyFolder
 from klausel.storage.schema import open_database
-from klausel.storage.sql.access import WRITES_IN_LINE, Crowded, Limits
+from klausel.storage.sql.access import IN_LINE, Crowded, Limits
 from klausel.storage.sql.change_feed import ChangeFeed
 from klausel.storage.sql.database import StorageError, access_of, is_in_memory, make_engine, read_url
 
@@ -85,9 +85,9 @@ def _join(service: Service, watches: bool = False) -> Flask:
         tracer, counted = open_tracer(), TracedRequestMetrics()
         service = traced_service(service, tracer)
     settings, access = service.settings, access_of(service.store.engine)
-    # Whoever only waits, for a slow body or in line to write, holds one of as many threads.
-    requests = RequestsInProgress(in_line=lambda: access.writes_in_line)
-    access.may_be_in_line = lambda: min(WRITES_IN_LINE, WAITING_AT_ONCE - requests.slow_bodies())
+    # Whoever only waits, for a slow body or in line for the database, holds one of as many threads.
+    requests = RequestsInProgress(in_line=lambda: access.in_line)
+    access.may_be_in_line = lambda: min(IN_LINE, WAITING_AT_ONCE - requests.slow_bodies())
     watch = (
         ConnectionWatch(settings.port, settings.max_connections, settings.body_seconds, requests)
         if watches and settings.fast_lane
@@ -209,7 +209,9 @@ def open_authentication(settings: Settings, store: AssignmentStore, clock: Stead
     keys = KeyStore(store.engine)
     keys.prepare()
     if settings.takes_keys:
-        proofs.append(ApiKeys(keys, clock.seconds, marks_of_writes(store)))
+        api_keys = ApiKeys(keys, clock.seconds, marks_of_writes(store))
+        store.close_first.append(api_keys.close)
+        proofs.append(api_keys)
     if settings.takes_tokens:
         proofs.append(open_tokens(settings, clock))
     per_second = settings.max_requests_per_second
@@ -336,6 +338,7 @@ def create_app_from_environment() -> Flask:
     service = create_service(settings)
     if settings.workers > 1:
         service = dataclasses.replace(service, tell_other_processes=_tell_parent)
+    service.store.reader.open_ahead()
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, lambda *_: service.live.refresh_soon())
     app = _join(service, watches=True)

@@ -27,7 +27,7 @@ VARIABLES_OF_TESTS = ("KLAUSEL_TEST_", "KLAUSEL_REQUIRE_", "KLAUSEL_BENCH_")
 SLOW_BODIES_AT_ONCE = 18
 """How many threads of a worker may wait for bodies that come slowly."""
 WAITING_AT_ONCE = 33
-"""How many may wait for these or in line to write; each of the two kinds may have fewer than that."""
+"""How many may wait for these or in line for the database; each of the two kinds may have fewer than that."""
 READING_AT_ONCE = 39
 """How many may read bodies, slow or not, so that a burst of half ones leaves threads for all else."""
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -304,7 +304,7 @@ class Settings:
         is_url=True,
     )
     max_connections: int = _setting(
-        4096, "Connections to each process; beyond them, those that idle longest are closed.", least=1, most=1_000_000
+        4096, "Connections to each process; beyond them, idle ones are closed.", least=1, most=1_000_000
     )
     body_seconds: float = _setting(
         5.0, "Seconds in which the body of a request must arrive; then its connection is cut.", least=0.1, most=86_400

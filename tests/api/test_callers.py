@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -226,20 +228,44 @@ def test_without_its_database_nobody_can_tell_who_calls(
     assert answer.message == "nobody can tell who calls: the database does not answer"
 
 
-def test_when_a_key_was_used_is_noted(
-    calling: Callable[..., Calling], keys: KeyStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(authentication, "SECONDS_BETWEEN_NOTES", 0.0)
-    door = calling("check")
+def last_used(keys: KeyStore) -> int | None:
     (key,) = keys.all()
-    assert key.last_used is None
-    for _ in range(200):
-        door.allows(ALLOWED)
-        (key,) = keys.all()
-        if key.last_used is not None:
-            break
+    return key.last_used
+
+
+def test_a_key_that_is_used_once_is_noted_as_used(calling: Callable[..., Calling], keys: KeyStore) -> None:
+    door = calling("check")
+    assert last_used(keys) is None
+    door.allows(ALLOWED)
+    deadline = time.monotonic() + 30
+    while last_used(keys) is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    (key,) = keys.all()
     assert key.last_used is not None
     assert key.last_used >= key.created
+
+
+@pytest.mark.parametrize("seconds_gathered", [0.0, 60.0])
+def test_what_waits_to_be_noted_is_written_when_the_service_ends(
+    calling: Callable[..., Calling], keys: KeyStore, guarded: Doors, monkeypatch: pytest.MonkeyPatch, seconds_gathered: float
+) -> None:
+    monkeypatch.setattr(authentication, "SECONDS_GATHERED", seconds_gathered)
+    door = calling("check")
+    door.allows(ALLOWED)
+    guarded.service.store.close()
+    assert last_used(keys) is not None
+    assert not [thread for thread in threading.enumerate() if thread.name == "klausel-key-use"]
+
+
+def test_later_uses_are_noted_with_the_next_write(keys: KeyStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(authentication, "SECONDS_GATHERED", 0.0)
+    ids = [keys.new(Caller("app", frozenset({"check"})), None)[0] for _ in range(3)]
+    uses = authentication.KeyUses(keys)
+    for when in (1, 2, 3):
+        for id_ in ids:
+            uses.note(id_, when)
+    uses.close()
+    assert [key.last_used for key in keys.all()] == [3, 3, 3]
 
 
 def test_a_route_without_a_scope_does_not_start(demo: Doors, monkeypatch: pytest.MonkeyPatch) -> None:

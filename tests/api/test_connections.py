@@ -175,3 +175,25 @@ def test_more_connections_than_may_be_are_answered_for_those_that_idle(served: H
         # What was just used goes on.
         kept[-1].sendall(request)
         assert b"200 OK" in kept[-1].recv(1000)
+
+
+def test_an_address_with_very_many_connections_makes_room_first(served: HttpDoor) -> None:
+    request = HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
+    with ExitStack() as stack:
+
+        def opened(address: str) -> socket.socket:
+            connection = socket.create_connection(("127.0.0.1", served.port), source_address=(address, 0))
+            connection.settimeout(SECONDS)
+            connection.sendall(request)
+            assert b"200 OK" in connection.recv(1000)
+            return stack.enter_context(connection)
+
+        of_pool = [opened("127.0.0.2") for _ in range(5)]
+        for _ in range(3 * MOST):
+            opened("127.0.0.3")
+        wait_until(lambda: metric(served, "klausel_connections_closed_total{") >= 2 * MOST, "too many connections stay open")
+        wait_until(lambda: metric(served, "klausel_connections{") <= MOST, "they are not counted")
+        # The others idle longer, and go on all the same.
+        for connection in of_pool:
+            connection.sendall(request)
+            assert b"200 OK" in connection.recv(1000)

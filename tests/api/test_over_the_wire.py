@@ -389,3 +389,15 @@ def test_a_caller_who_hangs_up_in_mid_body_harms_nobody(server: HttpDoor) -> Non
         with Wire(server) as wire:
             wire.send(head() + b"Content-Length: 500\r\n\r\n{")
     assert server.allows(ALLOWED)
+
+
+def test_http_2_is_not_served_without_being_asked_for(server: HttpDoor) -> None:
+    """One connection of it would hold any number of half bodies, and nothing seen from outside tells so."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00")
+        try:
+            first = connection.recv(9)
+        except ConnectionError:
+            first = b""
+    # A server of HTTP/2 begins with its settings, a frame of type 4.
+    assert first[3:4] != b"\x04"

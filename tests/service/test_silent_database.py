@@ -20,6 +20,8 @@ from silent_servers import OwnPostgres, Proxy
 from sqlalchemy.engine import make_url
 from versions import batch
 
+from klausel.storage.sql.access import READS_AT_ONCE
+
 READ_SECONDS = 0.5
 WIDE_SECONDS = 15.0
 LIMITS: dict[str, Any] = {
@@ -135,6 +137,29 @@ def test_a_server_that_refuses_connections_is_told_as_silent_until_it_is_back(
     while metric(served, "klausel_database_silent"):
         assert time.monotonic() < give_up_at
         time.sleep(0.05)
+    assert_comes_back(served)
+
+
+def test_a_worker_opens_its_connections_ahead_where_they_can_be_had(
+    proxy: tuple[Proxy, str], opened: Callable[..., Served]
+) -> None:
+    between, url = proxy
+    served = opened(database=url, **LIMITS)
+    reader = served.service.store.reader
+    with closing(psycopg.connect(make_url(url).set(drivername="postgresql").render_as_string(hide_password=False))) as other:
+        other.autocommit = True
+
+        def connections() -> int:
+            row = other.execute("SELECT count(*) FROM pg_stat_activity WHERE pid <> pg_backend_pid()").fetchone()
+            return int(row[0]) if row else 0
+
+        before = connections()
+        reader.open_ahead()
+        assert connections() >= before + READS_AT_ONCE
+    between.hang_up()
+    reader.open_ahead()
+    assert_no_answer_of_the_policies(decide(served))
+    between.answer_again()
     assert_comes_back(served)
 
 

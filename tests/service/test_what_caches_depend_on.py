@@ -100,6 +100,7 @@ OF_FEW_THINGS = {
     "guarding.Guarded": "what the program declares of its classes",
     "in_process.InProcess": "the one service of this process",
     "in_process._INSTANCES": "what is open now",
+    "service.authentication.KeyUses": "by the keys that are good and were used within half a minute",
     "service.openid.OpenIdProvider": "one description of the provider, for minutes",
     "service.permissions._Menus": "for one request, under one policy",
     "service.playground.cursor_told": "for one request",

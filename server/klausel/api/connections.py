@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from time import monotonic
+from typing import Any
 
 from klausel.api.json_body import BodyError
 from klausel.settings import READING_AT_ONCE, SLOW_BODIES_AT_ONCE, WAITING_AT_ONCE
@@ -116,6 +117,10 @@ class BodyInput:
             yield block
 
 
+_Idle = tuple[float, int, tuple[int, Any]]
+"""For how many seconds a connection idles, its descriptor, and that with the address of its peer."""
+
+
 @dataclass
 class _Seen:
     """What is known of one connection since the last look."""
@@ -128,7 +133,7 @@ class ConnectionWatch:
     """Looks at the connections to one port of this process, in a thread of its own.
 
     A request that is not there as a whole `body_seconds` after it began is cut, sooner while slow ones keep others out. With
-    more than `most` connections, those that idle longest are closed, so that new ones are answered.
+    more than `most` connections, idle ones are closed so that new ones are answered: of the address that has most of them first.
     """
 
     def __init__(self, port: int, most: int, body_seconds: float, requests: RequestsInProgress) -> None:
@@ -138,7 +143,7 @@ class ConnectionWatch:
         self._port = port
         self._body_seconds = body_seconds
         self._requests = requests
-        self._seen: dict[tuple[int, object], _Seen] = {}
+        self._seen: dict[tuple[int, Any], _Seen] = {}
         self._told_at = float("-inf")
 
     def start(self) -> None:
@@ -156,7 +161,8 @@ class ConnectionWatch:
 
     def look(self) -> None:
         """Looks at every connection once."""
-        now, seen, idle = monotonic(), {}, []
+        now, seen = monotonic(), {}
+        idle: list[_Idle] = []
         # Whoever works for a caller has its request; from outside it looks like one that is half there.
         patience = self._body_seconds
         if self._requests.is_crowded():
@@ -186,7 +192,7 @@ class ConnectionWatch:
         if self.open > self.most:
             self._make_room(idle)
 
-    def _state(self, key: tuple[int, object], now: float, sent: float, received: float, is_pending: bool) -> _Seen:
+    def _state(self, key: tuple[int, Any], now: float, sent: float, received: float, is_pending: bool) -> _Seen:
         known = self._seen.get(key)
         if not is_pending:
             return _Seen(now - sent, None)
@@ -194,17 +200,17 @@ class ConnectionWatch:
             return _Seen(now - sent, now - received)
         return known
 
-    def _make_room(self, idle: list[tuple[float, int, tuple[int, object]]]) -> None:
+    def _make_room(self, idle: list[_Idle]) -> None:
         surplus = self.open - self.most
         now = monotonic()
         if now - self._told_at > SECONDS_PER_LINE:
             self._told_at = now
             _log.warning(
-                "%d connections are open, more than the %d of --max-connections; those that idle longest are closed",
+                "%d connections are open, more than the %d of --max-connections; idle ones are closed, most of one address",
                 self.open,
                 self.most,
             )
-        for _, descriptor, key in sorted(idle, reverse=True)[:surplus]:
+        for descriptor, key in _first_to_close(idle)[:surplus]:
             with suppress(OSError), _copy_of(descriptor) as connection:
                 if (descriptor, connection.getpeername()) == key:
                     self._cut(connection, "too many")
@@ -212,6 +218,17 @@ class ConnectionWatch:
     def _cut(self, connection: socket.socket, reason: str) -> None:
         self.closed[reason] += 1
         connection.shutdown(socket.SHUT_RDWR)
+
+
+def _first_to_close(idle: list[_Idle]) -> list[tuple[int, tuple[int, Any]]]:
+    """Connections in the order in which they make room: of the address that has most first, there the one that idles longest."""
+    of_address: dict[str, int] = {}
+    ranked = []
+    for seconds, descriptor, key in sorted(idle):
+        address = key[1][0]
+        of_address[address] = rank = of_address.get(address, 0) + 1
+        ranked.append((rank, seconds, descriptor, key))
+    return [(descriptor, key) for *_, descriptor, key in sorted(ranked, reverse=True)]
 
 
 @contextmanager

@@ -16,9 +16,11 @@ from klausel.core.policy.policy_set import PolicySet
 from klausel.core.policy.properties import ListOf, OneOf, Parts, Plain, PropertyType
 from klausel.core.policy.roles import Level
 
-_LARGEST = 2**53
 _TEXT: Json = {"type": "string", "pattern": STORED_TEXT}
-_NUMBER: Json = {"type": "number", "minimum": -_LARGEST, "maximum": _LARGEST}
+_NUMBER: Json = {
+    "type": "number",
+    "description": "A whole number beyond 2^53 is refused with 409 where it is written without a fraction; send it as a text.",
+}
 _PLAIN: list[Json] = [{"type": "null"}, {"type": "boolean"}, _NUMBER, _TEXT]
 _NAME: Json = {"pattern": r'^[^"\\\u0000-\u001f\u007f-\u009f\u2028\u2029]+$'}
 _PART: Json = {"pattern": r'^[^"\\\u0000]*$'}

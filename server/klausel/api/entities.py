@@ -111,7 +111,8 @@ def _write(service: Service, put: list[Entity], gone: list[EntityKey], claims: J
         # What no description of the API can tell is a conflict.
         stores = policy.stored_subjects or policy.stored_resources
         named = [*(one.key for one in put), *gone]
-        status = 400 if stores and len(named) == len({*named}) else 409
+        is_described = any(one.fault.is_described for one in error.faults)
+        status = 400 if stores and len(named) == len({*named}) and is_described else 409
         message = f"{first.list}[{first.index}].{first.fault.member}: {first.fault.message}"
         raise ApiError(status, message, faults=faults) from None
 

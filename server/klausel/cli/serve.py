@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
-from granian.constants import Interfaces
+from granian.constants import HTTPModes, Interfaces
 from granian.log import LogLevels
 
 from klausel.cli.assignments import import_file
@@ -123,6 +123,8 @@ def _server(settings: Settings) -> WorkerServer:
         address=settings.host,
         port=settings.port,
         interface=Interfaces.WSGI,
+        # One connection of HTTP/2 holds as many half bodies as it likes, and never looks as if it waited for them.
+        http=HTTPModes.http1,
         workers=settings.workers,
         blocking_threads=THREADS_PER_WORKER,
         backpressure=settings.max_connections + MORE_CONNECTIONS,

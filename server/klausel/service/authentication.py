@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Protocol
 
 from klausel.core.terms.caller import Caller
@@ -18,6 +19,8 @@ SECONDS_KEPT = 1.0
 """How long a key that was found is not looked up again, where nobody is known to have written."""
 MOST_KEPT = 10_000
 SECONDS_BETWEEN_NOTES = 30.0
+SECONDS_GATHERED = 0.5
+"""How long uses of API keys are gathered before they are written."""
 
 _log = logging.getLogger(__name__)
 
@@ -63,9 +66,7 @@ class ApiKeys:
         self._clock = clock
         self._mark = mark
         self._found: dict[tuple[bytes, Hashable], tuple[float, ApiKey | None]] = {}
-        self._used: dict[str, int] = {}
-        self._noted_at = time.monotonic()
-        self._noting = threading.Lock()
+        self._uses = KeyUses(store)
 
     def is_one(self, token: str) -> bool:
         """Whether a token is written as an API key is."""
@@ -80,10 +81,12 @@ class ApiKeys:
         state = key.state(now)
         if state != "good":
             raise Unauthenticated(f"this API key is {state}")
-        self._used[key.id] = int(now)
-        if time.monotonic() - self._noted_at > SECONDS_BETWEEN_NOTES:
-            self._note_uses()
+        self._uses.note(key.id, int(now))
         return key.caller
+
+    def close(self) -> None:
+        """Writes when keys were used, as far as that is not written, and ends."""
+        self._uses.close()
 
     def _find(self, token: str) -> ApiKey | None:
         # Read first: a write after it may or may not be in what is found.
@@ -100,22 +103,59 @@ class ApiKeys:
             self._found[place] = (time.monotonic(), key)
         return key
 
-    def _note_uses(self) -> None:
-        """Notes in the background which keys were used: no answer waits for it."""
-        if not self._noting.acquire(blocking=False):
-            return
-        used, self._used, self._noted_at = self._used, {}, time.monotonic()
 
-        def note() -> None:
-            try:
-                for when in set(used.values()):
-                    self._store.note_use([id_ for id_, at in used.items() if at == when], when)
-            except StorageError as error:
-                _log.warning("when API keys were used last is not noted: %s", error)
-            finally:
-                self._noting.release()
+class KeyUses:
+    """Notes in the background when API keys were used last: no answer waits for it, and a key used only once is noted too."""
 
-        threading.Thread(target=note, name="klausel-key-use", daemon=True).start()
+    def __init__(self, store: KeyStore) -> None:
+        self._store = store
+        self._used: dict[str, int] = {}
+        self._noted: dict[str, float] = {}
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._is_closing = threading.Event()
+
+    def note(self, id_: str, when: int) -> None:
+        """Notes a use; what is written of it is at most `SECONDS_BETWEEN_NOTES` too old."""
+        self._used[id_] = when
+        if self._is_due(id_):
+            with self._lock:
+                self._used[id_] = when  # what was noted without the lock may just have been taken away
+                if self._thread is None and not self._is_closing.is_set():
+                    self._thread = threading.Thread(target=self._write_soon, name="klausel-key-use", daemon=True)
+                    self._thread.start()
+
+    def close(self) -> None:
+        """Writes what waits, and ends."""
+        with self._lock:
+            self._is_closing.set()
+            thread = self._thread
+        if thread is not None:
+            thread.join()
+        self._write()
+
+    def _is_due(self, id_: str) -> bool:
+        return time.monotonic() - self._noted.get(id_, -inf) > SECONDS_BETWEEN_NOTES
+
+    def _write_soon(self) -> None:
+        while self._thread is not None:
+            # Many keys that are used at once take one write.
+            self._is_closing.wait(SECONDS_GATHERED)
+            self._write()
+            with self._lock:
+                if self._is_closing.is_set() or not any(map(self._is_due, list(self._used))):
+                    self._thread = None
+
+    def _write(self) -> None:
+        with self._lock:
+            used, self._used = dict(self._used), {}
+            recent = {id_: at for id_, at in self._noted.items() if not self._is_due(id_)}
+            self._noted = recent | dict.fromkeys(used, time.monotonic())
+        try:
+            for when in set(used.values()):
+                self._store.note_use([id_ for id_, at in used.items() if at == when], when)
+        except StorageError as error:
+            _log.warning("when API keys were used last is not noted: %s", error)
 
 
 class RateLimit:

@@ -24,6 +24,16 @@ HINTS = {
     ("slips_that_lose_a_sign", "features/c_lists.yaml", 7): ("resource.status",),
     ("slips_that_lose_a_sign", "features/c_lists.yaml", 8): ("write resource.created",),
     ("slips_that_lose_a_sign", "features/d.csv", 1): ("write p, grantee, domain, resource type",),
+    ("slips_in_words_of_conditions", "conditions.yaml", 1): ('did you mean "clock"?',),
+    ("slips_in_words_of_conditions", "conditions.yaml", 2): ('did you mean "true"?',),
+    ("slips_in_words_of_conditions", "conditions.yaml", 3): ('did you mean "not"?',),
+    ("slips_in_words_of_conditions", "conditions.yaml", 4): ('did you mean "is_open"?',),
+    ("slips_in_words_of_conditions", "conditions.yaml", 5): ('did you mean "time_of_day"?',),
+    ("slips_in_words_of_conditions", "conditions.yaml", 6): ('did you mean "Europe/Zurich"?',),
+    ("slips_in_words_of_conditions", "conditions.yaml", 7): ('did you mean "not"?',),
+    ("slips_in_words_of_conditions", "conditions.yaml", 8): ('did you mean "is_open"?',),
+    ("slips_that_say_nothing", "tests/more_test.yaml", 4): ("write `city: Oslo`",),
+    ("slips_that_say_nothing", "tests/more_test.yaml", 7): ('did you mean "who_can"?',),
     ("slips_that_lose_a_sign", "roles.yaml", 8): ('"subject" stands in properties.yaml',),
 }
 

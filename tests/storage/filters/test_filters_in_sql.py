@@ -5,6 +5,7 @@ The resources are kept in two ways: as JSON, and in columns of types, where what
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
@@ -14,7 +15,7 @@ import pytest
 from filter_cases import FilterCase, filter_cases, in_domain
 from generated_policies import LEVELS, generate
 from generated_sets import asked_of
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from policy_sets import Asked
 from sqlalchemy import JSON, Boolean, Double, Engine, Text, insert, select
@@ -164,8 +165,13 @@ def test_resources_in_json(engine: Engine, seed: int) -> None:
             assert kept and found == kept.wanted(case, requests), (str(case.filter), requests)
 
 
+BESIDE_FRACTIONS = re.compile(r"\d{16}|resource\.tags")
+"""A very large number, or the column of JSON, which can hold one."""
+
+
 @some_examples
 @given(seed=SEEDS)
+@example(seed=245)  # a column of fractions beside one of JSON
 def test_resources_in_columns(engine: Engine, seed: int) -> None:
     kept = keep(engine, seed, in_columns=True)
     with engine.connect() as connection:
@@ -174,7 +180,11 @@ def test_resources_in_columns(engine: Engine, seed: int) -> None:
                 with pytest.raises(FilterError, match="no meaning in SQL"):
                     where(filter_as_json(case.filter), Document, {"id": Document.id, "*": Document.properties})
                 continue
-            condition = where(filter_as_json(case.filter), Row, {"id": Row.id, **COLUMNS_OF_ROWS})
+            try:
+                condition = where(filter_as_json(case.filter), Row, {"id": Row.id, **COLUMNS_OF_ROWS})
+            except FilterError as refused:
+                assert "holds fractions" in str(refused) and BESIDE_FRACTIONS.search(str(case.filter))
+                continue
             found = set(connection.scalars(select(Row.number).where(Row.in_case == place, condition)))
             assert kept and found == kept.wanted(case, requests), (str(case.filter), requests)
 

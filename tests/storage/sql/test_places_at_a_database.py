@@ -8,14 +8,24 @@ from contextlib import ExitStack
 
 import pytest
 
-from klausel.storage.sql.access import READS_AT_ONCE, WRITES_AT_ONCE, WRITES_IN_LINE, Access, Crowded, Limits, StorageError
+from klausel.storage.sql.access import (
+    IN_LINE,
+    READS_AT_ONCE,
+    READS_IN_LINE,
+    SECONDS_FOR_A_PLACE,
+    WRITES_AT_ONCE,
+    Access,
+    Crowded,
+    Limits,
+    StorageError,
+)
 
 LIMITS = Limits(read_seconds=5.0, write_seconds=5.0)
 
 
 def wait_for_line(access: Access, number: int) -> None:
     give_up_at = time.monotonic() + 10
-    while access.writes_in_line < number:
+    while access.in_line < number:
         assert time.monotonic() < give_up_at
         time.sleep(0.001)
 
@@ -27,14 +37,14 @@ def crowd_with_writes(access: Access, stack: ExitStack) -> None:
         with access.writing():
             pass
 
-    line = [threading.Thread(target=write) for _ in range(WRITES_IN_LINE)]
+    line = [threading.Thread(target=write) for _ in range(IN_LINE)]
     for thread in line:
         stack.callback(thread.join)
     for _ in range(WRITES_AT_ONCE):
         stack.enter_context(access.writing())
     for thread in line:
         thread.start()
-    wait_for_line(access, WRITES_IN_LINE)
+    wait_for_line(access, IN_LINE)
     with pytest.raises(Crowded, match="as many writes as may wait"), access.writing():
         pass
 
@@ -132,3 +142,102 @@ def test_a_question_that_ends_does_not_let_writes_wait_in_vain_again() -> None:
         with pytest.raises(StorageError), access.writing():
             pass
         assert time.monotonic() - began < 0.1
+
+
+def test_a_burst_of_questions_is_answered_in_turn_as_long_as_the_database_is_not_silent() -> None:
+    access, answered = Access("the database", Limits(read_seconds=60.0)), []
+
+    def ask(number: int) -> None:
+        with access.reading():
+            answered.append(number)
+
+    line = [threading.Thread(target=ask, args=(number,)) for number in range(READS_IN_LINE)]
+    with ExitStack() as places:
+        for _ in range(READS_AT_ONCE):
+            places.enter_context(access.reading())
+        for number, thread in enumerate(line):
+            thread.start()
+            wait_for_line(access, number + 1)
+        # One more waits in vain, so all in line have waited for longer.
+        with pytest.raises(Crowded, match="as many questions as may wait"), access.reading():
+            pass
+        assert not answered
+    for thread in line:
+        thread.join()
+    assert sorted(answered) == list(range(READS_IN_LINE))
+
+
+def test_nobody_asks_in_line_of_a_silent_database() -> None:
+    access = Access("the database", Limits(connect_seconds=0.01, read_seconds=60.0))
+    refused: list[Exception] = []
+
+    def ask() -> None:
+        try:
+            with access.reading():
+                pass
+        except StorageError as error:
+            refused.append(error)
+
+    asks = threading.Thread(target=ask)
+    with ExitStack() as places:
+        for _ in range(READS_AT_ONCE - 1):
+            places.enter_context(access.reading())
+        with pytest.raises(StorageError, match="no answer"), access.reading():
+            asks.start()
+            wait_for_line(access, 1)
+            # Another finds meanwhile that nothing answers.
+            access._silent_since = time.monotonic()
+            asks.join(10)
+            raise StorageError("no answer in time")
+    assert refused
+
+
+def test_what_is_spent_in_line_is_not_taken_for_silence() -> None:
+    access = Access("the database", Limits(connect_seconds=SECONDS_FOR_A_PLACE, read_seconds=60.0))
+    failed: list[Exception] = []
+
+    def ask() -> None:
+        try:
+            with access.reading():
+                raise StorageError("refused at once")
+        except StorageError as error:
+            failed.append(error)
+
+    asks = threading.Thread(target=ask)
+    with ExitStack() as places:
+        for _ in range(READS_AT_ONCE):
+            places.enter_context(access.reading())
+        asks.start()
+        wait_for_line(access, 1)
+        time.sleep(2 * SECONDS_FOR_A_PLACE)
+    asks.join()
+    assert failed
+    assert not access.is_silent
+
+
+def test_questions_in_line_leave_room_there_for_writes() -> None:
+    access = Access("the database", LIMITS)
+
+    def use(turn: object) -> threading.Thread:
+        def take() -> None:
+            with turn:  # type: ignore[attr-defined]
+                pass
+
+        thread = threading.Thread(target=take)
+        thread.start()
+        return thread
+
+    with ExitStack() as places:
+        for _ in range(READS_AT_ONCE):
+            places.enter_context(access.reading())
+        for _ in range(WRITES_AT_ONCE):
+            places.enter_context(access.writing())
+        line = [use(access.reading()) for _ in range(READS_IN_LINE)]
+        wait_for_line(access, READS_IN_LINE)
+        with pytest.raises(Crowded), access.reading():
+            pass
+        line += [use(access.writing()) for _ in range(IN_LINE - READS_IN_LINE)]
+        wait_for_line(access, IN_LINE)
+        assert access.in_line == IN_LINE
+    for thread in line:
+        thread.join()

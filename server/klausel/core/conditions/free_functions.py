@@ -5,7 +5,8 @@ One address is not in two networks that share none.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import chain, product
 
 from klausel.core.conditions.functions import FUNCTIONS
 from klausel.core.conditions.tree import Atom, Call, kinds_taken, terms_of
@@ -27,28 +28,35 @@ def kinds_fit(atom: Call, values: Sequence[object]) -> bool:
     return all(not one.kinds or kind_of(value) in one.kinds for one, value in zip(parameters, values, strict=True))
 
 
+Ways = Collection[tuple[bool | None, ...]]
 Asked = tuple[str, Sequence[object]]
 """A function and its values."""
-Narrowing = tuple[Sequence[object], Collection[tuple[bool | None, ...]]]
-"""Questions, by their keys, and every way in which these can turn out together."""
 
 
-def narrowings(asked: Mapping[object, Asked]) -> list[Narrowing]:
-    """For each value that several questions of one function are about: what they can be together."""
-    about: dict[object, list[object]] = {}
+def ways_together(
+    keys: Sequence[object], ways: Mapping[object, Sequence[bool | None]], asked: Mapping[object, Asked]
+) -> Iterator[tuple[bool | None, ...]]:
+    """Every way in which questions can turn out together, in the order of their keys; `asked` are those that are told more of.
+
+    Questions about one value, of functions that have `together` in common, turn out as that says. `ways` are those of each key.
+    """
+    about: dict[object, list[object]] = {key: [key] for key in ways if key not in asked}
     for key, (function, values) in asked.items():
-        if FUNCTIONS[function].together is not None:
-            about.setdefault((function, values[0]), []).append(key)
-    return [(keys, _together(asked[key] for key in keys)) for keys in about.values() if len(keys) > 1]
+        together = FUNCTIONS[function].together
+        about.setdefault(key if together is None else (together, values[0]), []).append(key)
+    factors: list[tuple[Sequence[object], Ways]] = []
+    for some in about.values():
+        found = _together(some, asked)
+        factors += [([key], [(way,) for way in ways[key]]) for key in some] if found is None else [(some, found)]
+    places = {key: place for place, key in enumerate(chain.from_iterable(some for some, _ in factors))}
+    order = [places[key] for key in keys]
+    for chosen in product(*(ways_of_some for _, ways_of_some in factors)):
+        truths = list(chain.from_iterable(chosen))
+        yield tuple([truths[place] for place in order])
 
 
-def _together(asked: Iterable[Asked]) -> Collection[tuple[bool | None, ...]]:
-    functions, values = zip(*asked, strict=True)
-    together = FUNCTIONS[functions[0]].together
-    assert together is not None
-    return together([second for _, second in values])
-
-
-def can_be(turned_out: Mapping[object, bool | None], narrowed: Iterable[Narrowing]) -> bool:
-    """Whether questions can turn out so."""
-    return all(tuple([turned_out[key] for key in keys]) in ways for keys, ways in narrowed)
+def _together(keys: Sequence[object], asked: Mapping[object, Asked]) -> Ways | None:
+    together = FUNCTIONS[asked[keys[0]][0]].together if keys[0] in asked and len(keys) > 1 else None
+    if together is None:
+        return None
+    return together([FUNCTIONS[function].reads(values[1]) for function, values in map(asked.__getitem__, keys)])

@@ -18,10 +18,11 @@ from klausel.core.conditions.meanings import (
     in_network,
     matches_glob,
     matches_path,
+    networks_together,
     time_of_day,
-    truths_together,
     weekday,
 )
+from klausel.core.conditions.patterns_together import end_of, glob, path, patterns_together, start_of
 from klausel.core.conditions.values import (
     Kind,
     at_least,
@@ -66,7 +67,8 @@ class Function:
     without being asked. `in_casbin` is its name there; that of its opposite is the same behind `not_`.
     `told_by` says how analyses find the ways in which it can turn out: by *values*, where only that matters which values are
     equal or in which order they are, or it is *free*: then `may_be` are its ways where the kinds fit, whatever the values are.
-    `together` narrows that: how it can turn out for one first value and each of several second ones, which are written out.
+    `together` narrows that: how functions that have it in common can turn out for one first value and several second ones, which
+    are written out; of these it is given what `reads` makes of them. It gives None where that is too much to find.
     `about` and `example` are what people read.
     `opposite` says it negated, `mirrored` with the sides changed; `turned` says the same with the sides changed, and stands for
     it in the tree. `near` is what it is confused with; mutants put that in.
@@ -83,7 +85,8 @@ class Function:
     about: str
     example: str
     may_be: tuple[bool | None, ...] = ()
-    together: Callable[..., Collection[tuple[bool | None, ...]]] | None = None
+    together: Callable[..., Collection[tuple[bool | None, ...]] | None] | None = None
+    reads: Callable[..., object] = lambda second: second
     opposite: str | None = None
     mirrored: str | None = None
     turned: str | None = None
@@ -251,29 +254,31 @@ _ENTRIES = (
     ),
     Function(
         name="matches_glob", form="call", parameters=(_TEXT, _PATTERN), gives="truth", meaning=matches_glob,
-        in_casbin="matches_glob", told_by="free", may_be=(True, False),
+        in_casbin="matches_glob", told_by="free", may_be=(True, False), together=patterns_together, reads=glob,
         about="A text that matches a pattern: `*` is any run of characters, `?` one.",
         example='matches_glob(resource.name, "draft-*")',
     ),
     Function(
         name="matches_path", form="call", parameters=(_TEXT, _PATTERN), gives="truth", meaning=matches_path,
-        in_casbin="matches_path", told_by="free", may_be=(True, False),
+        in_casbin="matches_path", told_by="free", may_be=(True, False), together=patterns_together, reads=path,
         about="A path that matches a pattern: `*` stays inside one part between slashes, `**` is any number of parts.",
         example='matches_path(resource.path, "/teams/*/files/**")',
     ),
     Function(
         name="starts_with", form="call", parameters=(_TEXT, _PART), gives="truth", meaning=str.startswith,
-        in_casbin="starts_with", told_by="free", may_be=(True, False), near="ends_with",
+        in_casbin="starts_with", told_by="free", may_be=(True, False), together=patterns_together, reads=start_of,
+        near="ends_with",
         about="A text that starts with another.", example='starts_with(resource.name, "draft-")',
     ),
     Function(
         name="ends_with", form="call", parameters=(_TEXT, _PART), gives="truth", meaning=str.endswith,
-        in_casbin="ends_with", told_by="free", may_be=(True, False), near="starts_with",
+        in_casbin="ends_with", told_by="free", may_be=(True, False), together=patterns_together, reads=end_of,
+        near="starts_with",
         about="A text that ends with another.", example='ends_with(subject.email, "@example.com")',
     ),
     Function(
         name="in_network", form="call", parameters=(_TEXT, _NETWORKS), gives="truth", meaning=in_network,
-        in_casbin="in_network", told_by="free", may_be=(True, False, None), together=truths_together,
+        in_casbin="in_network", told_by="free", may_be=(True, False, None), together=networks_together,
         about="An IP address in a network, or in one of a list.", example='in_network(context.ip, "10.20.0.0/16")',
     ),
     Function(

@@ -6,13 +6,12 @@ that of the text.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime, time
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 from klausel.core.terms.problem import did_you_mean
 
@@ -43,23 +42,11 @@ def in_network(address: str, networks: str | list[str]) -> bool | None:
     return inside
 
 
-def truths_together(questions: Sequence[str | list[str]]) -> frozenset[tuple[bool | None, ...]]:
+def networks_together(questions: Sequence[str | list[str]]) -> frozenset[tuple[bool | None, ...]]:
     """Every way in which these networks can turn out for one text: for an address, or for a text that is none.
 
-    The first address of each network, the one behind its last, and the first ones of all stand for every address. Texts that are
-    no networks stand for any that may be sent, so what is asked of them turns out in any way.
+    The first address of each network, the one behind its last, and the first ones of all stand for every address.
     """
-    is_any = [fault_in_networks(asked) is not None for asked in questions]
-    if any(is_any):
-        told = truths_together(
-            [asked for asked, stands_for_any in zip(questions, is_any, strict=True) if not stands_for_any]
-        )
-        ways: set[tuple[bool | None, ...]] = set()
-        for others in itertools.product((True, False, None), repeat=sum(is_any)):
-            for known in told:
-                one, rest = iter(others), iter(known)
-                ways.add(tuple(next(one) if stands_for_any else next(rest) for stands_for_any in is_any))
-        return frozenset(ways)
     networks = [_network(one) for asked in questions for one in ([asked] if isinstance(asked, str) else asked)]
     addresses = {"0.0.0.0", "::", _BEHIND_MAPPED}
     for network in networks:
@@ -122,7 +109,8 @@ def fault_in_zone(zone: object) -> str | None:
     """Why this names no zone, and how to write one; None when it does."""
     if isinstance(zone, str) and _zone(zone) is not None:
         return None
-    return f'`{zone}` is no zone; {did_you_mean(str(zone), _OFTEN_MEANT)}Write it as "Europe/Berlin" or "UTC"'
+    near = did_you_mean(str(zone), available_timezones() or _OFTEN_MEANT)
+    return f'`{zone}` is no zone; {near}Write it as "Europe/Berlin" or "UTC"'
 
 
 def _local(moment: datetime, zone: str) -> datetime | None:

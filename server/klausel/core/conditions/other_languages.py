@@ -1,10 +1,16 @@
-"""What to write in a condition in place of what other languages write: a hint by the text around a fault."""
+"""What to write in a condition in place of what other languages write, or of a slip: a hint by the text around a fault."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Container
 
+from klausel.core.conditions.functions import FUNCTIONS
+from klausel.core.terms.problem import did_you_mean
+
+_WORD = re.compile(r"[^\W\d]\w*")
+_WORD_BEFORE = re.compile(r"([^\W\d]\w*)\s+\Z")
+_WORD_AFTER = re.compile(r"\s+([^\W\d]\w*)")
 _ASKER = "user|principal|actor|identity|claims|current_user|P"
 _THING = "R|obj|object|record|data"
 _AROUND = "request|req|input|env|environment|ctx"
@@ -229,6 +235,41 @@ _HINTS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
         lambda match: "there is no choice by `?`; write `a and b or not a and c`",
     ),
 )
+
+
+def better_hint(text: str, offset: int, known_names: Container[str], hint: str) -> str:
+    """What to do about a fault at an offset: a hint by the text around it, else the one that is there."""
+    word = _WORD.match(text, offset)
+    if word is None or "did you mean" in hint:
+        return hint_on_other_languages(text, offset) or hint
+    return (
+        _hint_on_parted_name(text, word, known_names)
+        or hint_on_other_languages(text, offset)
+        or _hint_on_slip(text, word, hint)
+    )
+
+
+def _hint_on_parted_name(text: str, word: re.Match[str], known_names: Container[str]) -> str | None:
+    """A hint where a word and the one beside it are one name with a blank in it, such as `time of_day`."""
+    before, after = _WORD_BEFORE.search(text, 0, word.start()), _WORD_AFTER.match(text, word.end())
+    pairs = [(before[1], word[0])] if before else []
+    pairs += [(word[0], after[1])] if after else []
+    for joined in (f"{one}{sign}{other}" for one, other in pairs for sign in ("_", "")):
+        if joined in known_names or joined in FUNCTIONS:
+            return f'did you mean "{joined}"? A name has no blanks'
+    return None
+
+
+def _hint_on_slip(text: str, word: re.Match[str], hint: str) -> str:
+    """The hint, and before it the word of conditions that a word stands for, such as `true` for `ture`."""
+    after = _WORD_AFTER.match(text, word.end())
+    meant: Collection[str] = ("true", "false")
+    if text[word.end() :].lstrip().startswith("("):
+        meant = [name for name, function in FUNCTIONS.items() if function.form == "call"]
+    elif after and after[1] not in ("and", "or"):
+        meant = ("not", "has")
+    near = did_you_mean(word[0], meant)
+    return f"{near}{hint[:1].upper()}{hint[1:]}" if near and word[0] not in meant else hint
 
 
 def hint_on_other_languages(text: str, offset: int) -> str | None:

@@ -3,7 +3,8 @@
 Attributes that are compared with each other, or with the same attribute, belong together. For each such group a finite set
 of values stands for all: every literal, enough values between and beyond them, and none. Whatever real values a request has,
 some choice of these makes every comparison come out the same. Some functions are free, such as pattern matches: of a text that
-stands for others, they may be true or not. What is computed from an attribute is taken as a value of its own.
+stands for others, they may be true or not, as far as one text can be so. What is computed from an attribute is taken as a value
+of its own.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
 
-from klausel.core.conditions.free_functions import Asked, can_be, is_free, kinds_fit, narrowings
+from klausel.core.conditions.free_functions import Asked, is_free, kinds_fit, ways_together
 from klausel.core.conditions.functions import FUNCTIONS
 from klausel.core.conditions.samples import few_values, own_values, samples, sent
 from klausel.core.conditions.symmetry import Parts, choices_of_all, number_of_lists, parts_of_lists, values_alike
@@ -307,6 +308,8 @@ def _group_outcomes(atoms: tuple[Atom, ...], known: Known) -> tuple[tuple[Atom, 
             if truths not in outcomes:
                 shown = {name: value for name, value in zip(terms, chosen, strict=True) if value is not None}
                 outcomes[truths] = Outcome(truths, (shown,))
+                if len(outcomes) > MOST_CASES:
+                    raise _too_many_together(len(atoms))
     return atoms, tuple(outcomes.values())
 
 
@@ -456,13 +459,11 @@ class _Group:
                 ways[key] = (None,)
             else:
                 key = (atom.function, repr(values))
-                ways[key], asked[key] = FUNCTIONS[atom.function].may_be, (atom.function, values)
+                ways[key] = FUNCTIONS[atom.function].may_be
+                if self._is_told(operands[1:], values[1:]):
+                    asked[key] = (atom.function, values)
             keys.append(key)
-        narrowed = narrowings(asked)
-        for turned_out in itertools.product(*ways.values()):
-            by_key = dict(zip(ways, turned_out, strict=True))
-            if can_be(by_key, narrowed):
-                yield tuple([by_key[key] for key in keys])
+        yield from ways_together(keys, ways, asked)
 
     def _is_told(self, operands: _Operands, values: Sequence[object]) -> bool:
         """Whether a free function is asked about texts that are meant themselves, and stand for no others."""

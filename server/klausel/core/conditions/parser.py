@@ -91,7 +91,7 @@ def parse_condition(
             "split it into named conditions",
             0,
         )
-    with _hints_on_other_languages(text):
+    with _better_hints(text, known_names):
         return _Parser(text, named, known_names, suggestions).parse()
 
 
@@ -103,20 +103,20 @@ def named_conditions_in(text: str, known_names: Mapping[str, object]) -> dict[st
     stand_in = Truth(Attribute("context", ("stand_in",)))
     if len(text) > LONGEST_EXPRESSION:
         parse_condition(text, lambda name: stand_in, known_names)
-    with _hints_on_other_languages(text):
+    with _better_hints(text, known_names):
         parser = _Parser(text, lambda name: stand_in if name in known_names else None, known_names)
         parser.parse()
     return parser.used
 
 
 @contextmanager
-def _hints_on_other_languages(text: str) -> Iterator[None]:
+def _better_hints(text: str, known_names: Mapping[str, object]) -> Iterator[None]:
     try:
         yield
     except ExpressionFault as fault:
-        from klausel.core.conditions.other_languages import hint_on_other_languages  # compiles many patterns
+        from klausel.core.conditions.other_languages import better_hint  # compiles many patterns
 
-        fault.hint = hint_on_other_languages(text, fault.offset) or fault.hint
+        fault.hint = better_hint(text, fault.offset, known_names, fault.hint)
         raise
 
 

@@ -72,20 +72,21 @@ class EffectiveRoles:
         """The effective roles of a subject that holds these (role, domain) pairs; pairs that do not count are left out."""
         stored = tuple(held)
         counting = effective_assignments(roles, stored)
-        names: dict[str, list[str]] = {}
+        # Sets: with roles in very many domains below one, a list would name the same few again and again, for each of them.
+        names: dict[str, set[str]] = {}
         through: list[tuple[str, str]] = []
         if roles.places_of_links:
             through = [(inner, below) for pair in counting for inner, below, _ in roles.held_through(*pair)]
         for role, domain in (*counting, *through):
-            names.setdefault(domain, []).append(role)
+            names.setdefault(domain, set()).add(role)
             if "/" in domain:
-                names.setdefault(top_domain(domain), []).append(ANY_PREFIX + role)
+                names.setdefault(top_domain(domain), set()).add(ANY_PREFIX + role)
         in_domains: dict[str, frozenset[str]] = {}
         for domain, here in names.items():
-            together = list(here)
+            together = set(here)
             above = domain.rpartition("/")[0]
             while above:
-                together += names.get(above, ())
+                together |= names.get(above, set())
                 above = above.rpartition("/")[0]
             in_domains[domain] = roles.names_of(frozenset(together))
         return cls(tuple(counting), in_domains, stored if tuple(counting) != stored else None)

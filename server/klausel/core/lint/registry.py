@@ -65,7 +65,7 @@ _MODULES: Sequence[ModuleType] = (
 RULES: Mapping[str, ModuleType] = MappingProxyType({module.ID: module for module in (*_MODULES, switch_off)})
 """Every rule by its id, in the order in which help shows them."""
 
-_OF_THE_LOADER = ("cut-text", "deny-reaches-stronger-role", "unknown-resource-type")
+_OF_THE_LOADER = ("cut-text", "deny-reaches-stronger-role", "invisible-character", "unknown-resource-type")
 WARNINGS = frozenset({*(module.ID for module in _MODULES), *_OF_THE_LOADER})
 """The id of every warning that a comment can switch off."""
 

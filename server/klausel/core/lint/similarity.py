@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from klausel.core.terms.lookalikes import as_seen
+
 SHORTEST_NAME = 5
 SHORTEST_PART = 3
 _KEYS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
@@ -15,8 +17,8 @@ _PARTS = re.compile(r"[_\-:/.]")
 
 
 def folded_name(name: str) -> str:
-    """A name without what the eye does not tell apart: case, and letters of another width."""
-    return unicodedata.normalize("NFKC", name).casefold()
+    """A name without what the eye does not tell apart: case, and letters of another width or of another alphabet."""
+    return unicodedata.normalize("NFKC", as_seen(name)).casefold()
 
 
 def spellings(name: str) -> set[str]:

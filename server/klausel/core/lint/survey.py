@@ -12,8 +12,10 @@ from klausel.core.decisions.domain import domain_of
 from klausel.core.lint.cases import Cases, cases_of
 from klausel.core.lint.redundancy import Redundant, redundant_grants
 from klausel.core.policy.policy_set import Grant, PolicySet
-from klausel.core.policy.policy_test import PolicyTest
+from klausel.core.policy.policy_test import Expectation, PolicyTest
+from klausel.core.policy.provisioning import CAPTURE
 from klausel.core.policy.roles import ANY_PREFIX, ANYONE, parts_of
+from klausel.core.terms.places import EVERY
 from klausel.core.terms.problem import Place, Problem
 
 _SHOWN = 3
@@ -56,14 +58,47 @@ class Survey:
 
     def domains(self) -> Iterator[DomainSeen]:
         """Every domain in which people of the tests hold roles or ask, and those given beside the tests; repeated ones too."""
-        types = self.policy.resource_types
-        for test in self.tests:
-            for one in test.expectations:
-                resource = one.request.resource
-                asked = domain_of(self.policy.roles, types.get(resource.type), one.action, resource)
-                for domain in [domain for _, domain in one.held] + ([asked] if isinstance(asked, str) else []):
-                    yield domain, str(one.place)
+        for domains in (self.domains_held_in_tests, self.domains_asked_in_tests):
+            yield from ((domain, str(place)) for domain, place in domains.items())
         yield from self._people_in
+
+    @cached_property
+    def places_written(self) -> Sequence[tuple[str, Place]]:
+        """Every place that something is limited to, lies in or is given in, with where it stands; tests are not looked at."""
+        policy = self.policy
+        found = [(grant.scope.domain, grant.place) for grant in policy.grants]
+        found += [(invariant.scope.domain, invariant.place) for invariant in policy.invariants]
+        found += [(written, role.place) for role in policy.roles.roles.values() for _, written in role.contains_in]
+        found += [(one.entity.domain, one.place) for one in policy.entities.values()]
+        for group in policy.provisioning.groups if policy.provisioning else ():
+            for _, domain in group.roles:
+                found.append(("/".join(EVERY if CAPTURE.search(part) else part for part in domain.split("/")), group.place))
+        return tuple(dict.fromkeys((written, place) for written, place in found if written))
+
+    @cached_property
+    def domains_held_in_tests(self) -> Mapping[str, Place]:
+        """Every domain in which people of the tests hold roles, with where the first says so."""
+        found: dict[str, Place] = {}
+        for one in self._expectations():
+            for _, domain in one.held:
+                found.setdefault(domain, one.place_of("subject", "roles"))
+        return found
+
+    @cached_property
+    def domains_asked_in_tests(self) -> Mapping[str, Place]:
+        """Every domain that tests ask in, with where the first thing stands that lies there."""
+        found: dict[str, Place] = {}
+        types = self.policy.resource_types
+        for one in self._expectations():
+            resource = one.request.resource
+            asked = domain_of(self.policy.roles, types.get(resource.type), one.action, resource)
+            if isinstance(asked, str):
+                found.setdefault(asked, one.place_of("resource", "in"))
+        return found
+
+    def _expectations(self) -> Iterator[Expectation]:
+        for test in self.tests:
+            yield from test.expectations
 
     @cached_property
     def limited_to_names_of_levels(self) -> Mapping[tuple[str, Place], None]:

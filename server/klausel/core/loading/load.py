@@ -43,7 +43,7 @@ from klausel.core.policy.roles import Level, Role, RoleModel
 from klausel.core.terms.escaping import shown
 from klausel.core.terms.problem import Place, PolicyError, Problem, Suggestions
 from klausel.core.text.csv_rows import read_csv
-from klausel.core.text.decoding import decode
+from klausel.core.text.decoding import decode_policies
 from klausel.core.text.yaml_nodes import Fields, Text, read_yaml
 
 ROLES_FILE = "roles.yaml"
@@ -350,7 +350,7 @@ class _Loader:
 
     def _decoded(self, file: SourceFile) -> str | None:
         key = ("text", file.shown_as, file.content)
-        text, problems = self.cache.remembered(key, lambda: decode(file.content, file.shown_as))
+        text, problems = self.cache.remembered(key, lambda: decode_policies(file.content, file.shown_as))
         self.problems.found += problems
         return text
 

@@ -178,9 +178,12 @@ PROBLEM_PAGES: Mapping[str, str] = MappingProxyType(
             """,
         "invisible-character": """
             A character stands here that people cannot see, or that turns round the order
-            of what is shown: what is read and what is obeyed would be two things.
+            of what is shown: what is read and what is obeyed would be two things. It is a
+            warning where the character takes no room and a text can have it, such as a zero
+            width space or a soft hyphen, which come with what is copied from pages.
 
-            Delete it; retype the word when in doubt.
+            Delete it; retype the word when in doubt. To keep it in a text:
+            `# klausel: off invisible-character because <reason>` behind its line or above it.
             """,
         "later-folder": """
             Several policy folders are joined to one set, and one that is named later says

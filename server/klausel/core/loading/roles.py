@@ -12,7 +12,7 @@ from klausel.core.loading.fields import ProblemList, is_empty
 from klausel.core.loading.file_schema import CONTAINED, LEVEL, ROLE
 from klausel.core.loading.places import fault_in_a_place
 from klausel.core.policy.roles import LONGEST_CHAIN, Level, Role, RoleModel
-from klausel.core.terms.identifiers import fault_in_domain_id, is_name
+from klausel.core.terms.identifiers import fault_in_domain_id, is_name, is_type_or_action
 from klausel.core.terms.places import EVERY, EVERYWHERE
 from klausel.core.terms.problem import Place
 from klausel.core.text.yaml_nodes import Fields, Node, Text
@@ -93,6 +93,9 @@ def _level(name: Text, fields: Fields, is_readable: bool, above: list[Level], pr
     if named_by and named_by.value and not {named_by.value[0], named_by.value[-1]}.isdisjoint(_QUOTES):
         message = f"{named_by.value} begins or ends with a quote, which would be a part of the property's name"
         problems.add(named_by.place, "bad-name", message, "write it without quotes, or in straight ones")
+    elif named_by and not (is_type_or_action(named_by.value) and "#" not in named_by.value):
+        message = f'named_by is the name of a property, and "{named_by.value}" is most often none'
+        problems.add(named_by.place, "bad-name", message, f"write the property alone, such as {name.value}")
     if named_by and named_by.value.lower() in _NO_PROPERTIES:
         message = f'named_by is the name of a property, and "{named_by.value}" is most often none'
         problems.add(named_by.place, "level-naming", message, f"write the property, such as {name.value}, or leave it out")

@@ -117,7 +117,7 @@ class _Reader:
             message = f"the test has both {kinds[0]} and {kinds[1]}"
             self._problems.add(fields.place, "wrong-kind", message, "write two tests")
             return
-        kind = kinds[0] if kinds else "allowed"
+        kind = kinds[0] if kinds else self._kind_meant(fields)
         meant = self._problems.check_keys(fields, TEST_KEYS[kind], "a test" if kind == "allowed" else f"a test with {kind}")
         for key in ("resource",) if kind == "allowed" else ("resource", "answer"):
             if fields.get(key) is None and key not in meant:
@@ -140,6 +140,12 @@ class _Reader:
             self._problems.add(fields.place, "too-many-questions", message, hint)
             return
         yield from self._questions(fields.place, asked, expected, deciding)
+
+    def _kind_meant(self, fields: Fields) -> str:
+        """The kind of a test without the key of one: that of a misspelt key, else `allowed`, which may be left out."""
+        unknown = [key.value.lower() for key, _ in fields.entries if key.value not in TEST.names]
+        near = [self._problems.suggestions.nearest(one, TEST.names) for one in unknown]
+        return next((one for one in near if one in TEST_KEYS), "allowed")
 
     def _actions_asked(self, asked: _Asked, resource: str) -> list[str]:
         actions = self._types[self._cast.resources[resource].type].actions

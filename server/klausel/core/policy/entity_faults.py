@@ -20,6 +20,7 @@ MOST_BYTES = 8192
 """How long the properties of one entity may be, as JSON in UTF-8."""
 MOST_DEPTH = 8
 _WHOLE_NUMBERS = 2**53
+_TOO_LARGE = "is too large for an exact number; send it as a text"
 _NOT_KEPT = re.compile("[\0\ud800-\udfff]").search
 
 
@@ -28,6 +29,8 @@ class EntityFault(NamedTuple):
 
     member: str
     message: str
+    is_described: bool = True
+    """Whether a description of the API, which knows no difference between 1 and 1.0, can tell that it is one."""
 
 
 def is_stored_type(policy: PolicySet, kind: EntityKind, type_: str) -> bool:
@@ -127,7 +130,7 @@ def _faults_in_properties(policy: PolicySet, entity: Entity) -> Iterator[EntityF
             yield EntityFault(place, f"{name} is none of the properties that {declared}; declare it, or leave it out")
         fault = fault_in_value(value, MOST_DEPTH)
         if fault:
-            yield EntityFault(place, f"{name} {fault}")
+            yield EntityFault(place, f"{name} {fault}", fault != _TOO_LARGE)
     if types is not None:
         yield from _misfits(types, properties, "")
     if len(properties_text(properties).encode("utf-8", "surrogatepass")) > MOST_BYTES:
@@ -164,7 +167,7 @@ def fault_in_value(value: object, depth: int) -> str | None:
             bad = not value.isprintable() and _NOT_KEPT(value) is not None
             return "holds a character that databases do not keep (NUL or half of a pair); leave it out" if bad else None
         case int():
-            return None if abs(value) <= _WHOLE_NUMBERS else "is too large for an exact number; send it as a text"
+            return None if abs(value) <= _WHOLE_NUMBERS else _TOO_LARGE
         case float():
             return None if math.isfinite(value) else "is no number of JSON; send a finite one"
         case list() | tuple():

@@ -7,6 +7,8 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeVar
 
+from klausel.core.terms.lookalikes import as_seen
+
 Severity = Literal["error", "warning"]
 SWITCH_OFF_MARK = "klausel:"
 """A comment that starts like this switches a warning off."""
@@ -94,9 +96,11 @@ def nearest_name(name: str, known: Iterable[str], likeness: float = 0.6) -> str 
     `site_manager`, and so are the same letters in another order.
     """
     names = sorted(known)
-    alike = next((one for one in names if one.casefold() == name.casefold() and one != name), None)
+    seen = as_seen(name)
+    alike = next((one for one in names if as_seen(one).casefold() == seen.casefold() and one != name), None)
     if alike is not None:
         return alike
+    name = seen
     near = difflib.get_close_matches(name, names, n=1, cutoff=likeness)
     if not near:
         return None

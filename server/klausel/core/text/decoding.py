@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from dataclasses import replace
 
+from klausel.core.terms.lookalikes import HIDDEN
 from klausel.core.terms.problem import Place, Problem
 
 _UTF8_MARK = b"\xef\xbb\xbf"
@@ -40,14 +42,30 @@ def decode(content: bytes, file: str) -> tuple[str | None, list[Problem]]:
     return (None if invisible else text), problems + invisible
 
 
+def decode_policies(content: bytes, file: str) -> tuple[str | None, list[Problem]]:
+    """As `decode`; with a warning for the first character of each line that takes no room: a name is another than it looks."""
+    text, problems = decode(content, file)
+    if text is None or text.isascii():
+        return text, problems
+    hidden = (
+        replace(problem, hint="delete it, or type the word again", severity="warning")
+        for problem in _first_of_each_line(HIDDEN, text, file)
+    )
+    return text, [*problems, *hidden]
+
+
 def _invisible_characters(text: str, file: str) -> list[Problem]:
     """A problem for the first such character of each line."""
-    problems: list[Problem] = []
     if text.isascii() and not text.encode().translate(None, _USUAL):  # most files, told at once
-        return problems
+        return []
+    return _first_of_each_line(_INVISIBLE, text, file)
+
+
+def _first_of_each_line(characters: re.Pattern[str], text: str, file: str) -> list[Problem]:
+    problems: list[Problem] = []
     line = 1
     seen = 0
-    for match in _INVISIBLE.finditer(text):
+    for match in characters.finditer(text):
         newlines = text.count("\n", seen, match.start())
         seen = match.start()
         line += newlines

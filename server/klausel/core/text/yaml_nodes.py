@@ -263,7 +263,7 @@ class _Reader:
             while not isinstance(inner := self._next_event(), SequenceEndEvent):
                 items.append(self._node(inner, depth + 1))
             return Items(tuple(items), place)
-        return self._fields(place, depth)
+        return self._fields(place, depth, bool(event.flow_style))
 
     def _check_properties(self, event: _Value) -> None:
         """Reports an anchor and a tag, and reads on as if they were not there."""
@@ -310,13 +310,15 @@ class _Reader:
         places = read_places(source, value, start)
         return Text(value, places[0], places, not is_plain)
 
-    def _fields(self, place: Place, depth: int) -> Fields:
+    def _fields(self, place: Place, depth: int, is_in_brackets: bool) -> Fields:
         entries: dict[str, tuple[Text, Node]] = {}
         while not isinstance(inner := self._next_event(), MappingEndEvent):
             key = self._node(inner, depth + 1, is_key=True)
             if not isinstance(key, Text):
                 self._refuse(inner, "a list or mapping stands where a key is expected", "quote texts that start with [ or {")
             of_value = self._next_event()
+            if is_in_brackets and ":" in key.value and not key.is_quoted:
+                self._check_colon(inner, of_value)
             if key.value == _MERGE and not key.is_quoted:
                 say = self._refuse if isinstance(of_value, AliasEvent) else self._report
                 say(inner, "merge keys (`<<`) are not used in policies", _INSTEAD_OF_MERGING)
@@ -330,6 +332,13 @@ class _Reader:
             else:
                 entries[key.value] = (key, value)
         return Fields(tuple(entries.values()), place)
+
+    def _check_colon(self, key: ScalarEvent, value: Event) -> None:
+        """Reports `{city:Oslo}`, which is a key with a colon in it and without a value."""
+        if key.end_mark and value.start_mark and ":" not in self._text[key.end_mark.index : value.start_mark.index]:
+            name, _, rest = key.value.partition(":")
+            message = f"this is not YAML: a blank is missing behind the colon of `{key.value}`, so it has no value"
+            self._problems.append(Problem(self._place(key), "yaml-syntax", message, f"write `{name}: {rest}`"))
 
     def _place(self, event: Event) -> Place:
         mark = event.start_mark

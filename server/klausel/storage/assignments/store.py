@@ -70,6 +70,7 @@ class AssignmentStore:
         self.feed = feed
         self._reader = SubjectReader(engine)
         self._listeners: list[Callable[[StoreChange], None]] = []
+        self.close_first: list[Callable[[], None]] = []  # what others who use the database end by
 
     @property
     def reader(self) -> SubjectReader:
@@ -359,6 +360,8 @@ class AssignmentStore:
 
     def close(self) -> None:
         """Lets go of every connection; the store can be used again, but follows no other processes any more."""
+        for close in self.close_first:
+            close()
         if self.feed is not None:
             self.feed.close()
         self._reader.close()

@@ -24,6 +24,7 @@ from klausel.storage.assignments.closures import rows_with_groups
 from klausel.storage.sql.database import access_of, explained_errors, is_in_memory, make_engine, reading, set_busy_timeout
 from klausel.storage.sql.history import History
 from klausel.storage.sql.steps import in_steps
+from klausel.storage.sql.storage_error import StorageError
 from klausel.storage.sql.tables import MEMBERSHIP, NOT_LASTING
 from klausel.storage.sql.wal_header import HEADER_BYTES, wal_header
 
@@ -159,6 +160,19 @@ class SubjectReader:
                 self._access.file.watch_log()
             self._header = held, header
         self._has_tried_header = True
+
+    def open_ahead(self) -> None:
+        """Opens as many connections to a server as threads may ask at once, so that the first burst waits for none.
+
+        Where that fails, the questions that come open them, and say what is wrong.
+        """
+        if self.tells_changes or self._query is None:
+            return
+        with suppress(StorageError):
+            for _ in range(self._access.limits.reads_at_once):
+                with self._access.reading(), explained_errors(self._engine):
+                    held = self._new_connection()
+                self._idle.append(held)
 
     def close(self) -> None:
         """Closes every connection that is not just used; the next question opens a new one."""

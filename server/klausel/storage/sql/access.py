@@ -16,10 +16,14 @@ __all__ = ["StorageError"]
 
 READS_AT_ONCE = 8
 WRITES_AT_ONCE = 3
-WRITES_IN_LINE = 27
-"""How many writes more wait for their turn, each within its limit, as long as the database is not silent."""
+IN_LINE = 27
+"""How many more wait for their turn, each within its limit, as long as the database is not silent: a burst is served in turn."""
+READS_IN_LINE = 24
+"""How many of these may be readings, so that writes find some room in line."""
 SECONDS_FOR_A_PLACE = 0.25
-"""How long all others wait for one of these places. Where one waits in vain, the next do not wait at all until one comes free."""
+"""How long all others wait for one of these places. Where one waits in vain, the next do not wait at all until nobody waits."""
+SHARE_IN_LINE = 0.5
+"""How much of its time a reading waits in line at most: what is left must do for an answer."""
 _ALMOST = 0.9
 
 
@@ -72,9 +76,9 @@ class Access:
         self.place = place
         self._silent_since: float | None = None
         self.is_out_of_reach = False
-        self._reads = _Places(self, "questions", limits.reads_at_once)
-        self._writes = _Places(self, "writes", WRITES_AT_ONCE)
-        self.may_be_in_line: Callable[[], int] = lambda: WRITES_IN_LINE
+        self._reads = _Places(self, "questions", limits.reads_at_once, READS_IN_LINE)
+        self._writes = _Places(self, "writes", WRITES_AT_ONCE, IN_LINE)
+        self.may_be_in_line: Callable[[], int] = lambda: IN_LINE
         self._trial = threading.Lock()
 
     @property
@@ -88,9 +92,9 @@ class Access:
         return self._silent_since is None and not self.is_out_of_reach
 
     @property
-    def writes_in_line(self) -> int:
-        """How many threads wait for their turn to write, longer than just `SECONDS_FOR_A_PLACE`."""
-        return min(len(self._writes.line), WRITES_IN_LINE)
+    def in_line(self) -> int:
+        """How many threads wait for their turn to read or write, longer than just `SECONDS_FOR_A_PLACE`."""
+        return min(self._reads.in_line + self._writes.in_line, IN_LINE)
 
     def reading(self) -> _Turn:
         """Within it a thread may ask the database, for `read_seconds` at most; entering raises StorageError."""
@@ -104,19 +108,25 @@ class Access:
 class _Places:
     """As many threads as may wait for the database at once, of one kind: slow writes let no question be refused.
 
-    Who finds none free waits in line, first come first served: the first writes as long as they may while the database is not
-    silent, all others for `SECONDS_FOR_A_PLACE`. It `is_crowded` once one of those waited in vain, until one comes free.
+    Who finds none free waits in line, first come first served: the first as long as they may while the database is not
+    silent, all others for `SECONDS_FOR_A_PLACE`. It `is_crowded` once one of those waited in vain, until nobody is in line.
     """
 
-    __slots__ = ("_access", "_free", "_lock", "is_crowded", "line", "what")
+    __slots__ = ("_access", "_free", "_lock", "_most_in_line", "is_crowded", "line", "what")
 
-    def __init__(self, access: Access, what: str, number: int) -> None:
+    def __init__(self, access: Access, what: str, number: int, most_in_line: int) -> None:
         self.what = what
         self.is_crowded = False
         self.line: deque[threading.Lock] = deque()
         self._access = access
         self._lock = threading.Lock()
         self._free = number
+        self._most_in_line = most_in_line
+
+    @property
+    def in_line(self) -> int:
+        """How many wait longer than `SECONDS_FOR_A_PLACE`."""
+        return min(len(self.line), self._most_in_line)
 
     def take(self, until: float) -> bool:
         """Waits for a place, up to a moment; whether there is one, which must be left."""
@@ -143,16 +153,19 @@ class _Places:
     def leave(self) -> None:
         """Gives a place to the first in line."""
         with self._lock:
-            self.is_crowded = False
             if self.line:
                 self.line.popleft().release()
             else:
                 self._free += 1
+            if not self.line:
+                self.is_crowded = False
 
     def _waits_on(self, before: int) -> bool:
         """Whether who has so many before it in line may wait on."""
         access = self._access
-        return self is access._writes and not access.is_silent and before < access.may_be_in_line()
+        others = access._writes if self is access._reads else access._reads
+        most = min(self._most_in_line, access.may_be_in_line() - others.in_line)
+        return not access.is_silent and before < most
 
 
 class _Turn:
@@ -173,10 +186,14 @@ class _Turn:
         self._began = monotonic()
         if access._silent_since is not None:
             self._seconds = seconds = self._begin_trial(access._silent_since, seconds)
-        if not self._places.take(self._began + seconds):
+        at = self._began + seconds
+        share = SHARE_IN_LINE if self._places is access._reads else 1.0
+        if not self._places.take(self._began + share * seconds):
             self._refuse()
         self._before = deadline()
-        at = self._began + seconds
+        # What was spent in line says nothing of whether the database answers.
+        self._began = monotonic()
+        self._seconds = at - self._began
         _own.at = at if self._before is None else min(self._before, at)
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:

@@ -39,12 +39,11 @@ from klausel.core.lint.similarity import odd_letter
 from klausel.core.lint.survey import Survey, warning
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.policy.properties import IdOf
+from klausel.core.terms.lookalikes import LIKE_LATIN
 from klausel.core.terms.problem import Place, Problem
 
 ID = "odd-text"
 _QUOTES = frozenset("“”„‟‘’‚«»\"'")
-_LIKE_LATIN = frozenset("аеорсухіјѕһԁԛԝАВЕКМНОРСТХУІЈЅοανρυικωΑΒΕΖΗΙΚΜΝΟΡΤΥΧ")
-"""Letters of Cyrillic and Greek that the eye takes for Latin ones."""
 _REFERENCE = re.compile(r"(subject|resource|action|context)\.[A-Za-z_]\w*(\.\w+)*")
 
 
@@ -96,9 +95,9 @@ def _names(survey: Survey) -> Iterator[tuple[str, Place]]:
     """The words that nothing declares, and that mean something else by each letter, with where they stand."""
     policy = survey.policy
     yield from ((level.named_by, level.place) for level in policy.roles.levels if level.named_by)
-    scopes = [(grant.scope.domain, grant.place) for grant in policy.grants]
-    scopes += [(one.scope.domain, one.place) for one in policy.invariants]
-    yield from ((domain, place) for domain, place in scopes if domain)
+    yield from survey.places_written
+    yield from survey.domains_held_in_tests.items()
+    yield from survey.domains_asked_in_tests.items()
     for place, tree in survey.conditions_written:
         for atom in atoms(tree):
             yield from ((str(attribute), place) for attribute in attributes_of(atom))
@@ -110,7 +109,7 @@ def _letter_of_another_alphabet(text: str) -> str | None:
     if text.isascii():
         return None
     found = (word for word in re.findall(r"[^\W\d_]+", text) if not word.isascii() and any(map(str.isascii, word)))
-    return next((odd_letter(letter, "") for word in found for letter in word if letter in _LIKE_LATIN), None)
+    return next((odd_letter(letter, "") for word in found for letter in word if letter in LIKE_LATIN), None)
 
 
 def _bits(address: str) -> int:

@@ -3,8 +3,10 @@
 Roles, resource types, conditions and actions are compared with their like, and so are attributes, such as `resource.owner` and
 `resource.ownr`, and the texts that conditions compare one attribute with; these also with what the tests beside the policies
 and `entities.yaml` say, in lists too; the property by which requests name a level is compared with the level, and a domain in
-`in:` with the names of levels. A file with grants may not be called like a copy of another (`quizzes (1).yaml`,
-`quizzes_old.yaml`). One letter more, less or other, or two in the wrong order, is most often a slip. What nobody sends makes no
+`in:` with the names of levels; the ids in `entities.yaml` with those of the people and things of the tests. A file with grants
+may not be called like a copy of another (`quizzes (1).yaml`, `quizzes_old.yaml`).
+
+One letter more, less or other, or two in the wrong order, is most often a slip. What nobody sends makes no
 allow hold, and a deny that asks for a value which nothing has denies nothing.
 
     owner_is_self: resource.owner == subject.id
@@ -38,6 +40,7 @@ from klausel.core.conditions.tree import (
 )
 from klausel.core.lint.similarity import is_misspelt_value, is_similar, is_slip, odd_letter, spellings
 from klausel.core.lint.survey import Survey, warning
+from klausel.core.policy.entity import EntityKey
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.policy.properties import Declarations, ListOf, OneOf
 from klausel.core.terms.problem import Place, Problem
@@ -69,6 +72,7 @@ def find(survey: Survey) -> Iterator[Problem]:
     for attribute, compared in values.items():
         yield from _look_alike(f"value of {attribute}", compared, sent.values.get(attribute, {}), '"{}"')
         yield from _sent_but_not_asked_for(attribute, sent, compared, attribute in of_other_values)
+    yield from _entities_that_tests_call_otherwise(survey)
     yield from _domains_named_like_levels(survey)
     yield from _files_that_look_like_copies(policy)
     for level in policy.roles.levels:
@@ -83,6 +87,30 @@ def _domains_named_like_levels(survey: Survey) -> Iterator[Problem]:
         above = survey.policy.roles.levels[0].name
         message = f"in: {domain} is the one {above} called so, and {domain} is also the name of a level"
         yield warning(place, ID, message, f"write the id of the {domain} that is meant")
+
+
+def _entities_that_tests_call_otherwise(survey: Survey) -> Iterator[Problem]:
+    """A finding for each entity in files that no test has, and whose id looks like one that a test has and no file."""
+    entities = survey.policy.entities
+    if not entities:
+        return
+    in_tests: dict[EntityKey, Place] = {}
+    for test in survey.tests:
+        for one in test.expectations:
+            subject, _, resource, _ = one.request
+            in_tests.setdefault(("subject", subject.type, subject.id), one.place_of("subject", "roles"))
+            in_tests.setdefault(("resource", resource.type, resource.id), one.place_of("resource", "type"))
+    for (kind, type_, id_), written in entities.items():
+        if (kind, type_, id_) in in_tests:
+            continue
+        others = (key for key in in_tests if key[:2] == (kind, type_) and key not in entities)
+        near = next((key for key in others if is_misspelt_value(key[2], id_)), None)
+        if near is not None:
+            odd = odd_letter(id_, near[2])
+            message = f"no test has {type_} {id_}, but it looks like {type_} {near[2]} ({in_tests[near]}){odd}"
+            yield warning(
+                written.place, ID, message, "if that is meant, write it alike; else choose an id that differs more"
+            )
 
 
 def _files_that_look_like_copies(policy: PolicySet) -> Iterator[Problem]:

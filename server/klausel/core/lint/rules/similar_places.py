@@ -18,6 +18,12 @@ A place that is called like a word for all of them or for none (`all`, `everywhe
 reported, too: it means the one place of that name. So is one with the name of a level in it (`acme/workspace`), or of the
 property that names the level, and one of the top level that is called like a resource type: columns of CSV that were swapped.
 
+The domains that the policy tests ask in, and those in which their people hold roles, are compared with each other, too: of a
+misspelt one, a test that expects a denial says nothing.
+
+    resources:
+      a quiz: {type: quiz, in: acme/suport}     # and nobody of the tests holds a role there, but somebody in acme/support
+
 Not reported: a place in which, or above which, one of those domains lies; digits (`team1`, `team2`); and ids under four
 letters, unless they differ only in case.
 
@@ -34,7 +40,6 @@ from itertools import combinations
 from klausel.core.lint.similarity import folded_name, is_similar, odd_letter, spellings
 from klausel.core.lint.survey import Survey, warning
 from klausel.core.policy.policy_set import PolicySet
-from klausel.core.policy.provisioning import CAPTURE
 from klausel.core.terms.places import EVERY
 from klausel.core.terms.problem import Place, Problem
 
@@ -48,7 +53,8 @@ _BETWEEN = re.compile(r"%2f|[^a-z0-9]", re.IGNORECASE)
 
 def find(survey: Survey) -> Iterator[Problem]:
     """The findings of this rule."""
-    limited = list(dict.fromkeys(_places(survey.policy)))
+    yield from _in_tests(survey)
+    limited = survey.places_written
     if not limited:
         return
     odd = {written: found for written, _ in limited if (found := _word_as_place(written, survey.policy)) is not None}
@@ -69,17 +75,24 @@ def find(survey: Survey) -> Iterator[Problem]:
         seen.add(written, place)
 
 
-def _places(policy: PolicySet) -> Iterator[tuple[str, Place]]:
-    """Every place that something is limited to, with where it stands."""
-    scopes = [(grant.scope.domain, grant.place) for grant in policy.grants]
-    scopes += [(invariant.scope.domain, invariant.place) for invariant in policy.invariants]
-    yield from ((written, place) for written, place in scopes if written is not None)
-    for role in policy.roles.roles.values():
-        yield from ((written, role.place) for _, written in role.contains_in)
-    yield from ((one.entity.domain, one.place) for one in policy.entities.values() if one.entity.domain)
-    for group in policy.provisioning.groups if policy.provisioning else ():
-        for _, domain in group.roles:
-            yield "/".join(EVERY if CAPTURE.search(part) else part for part in domain.split("/")), group.place
+def _in_tests(survey: Survey) -> Iterator[Problem]:
+    """A finding for each domain that tests ask in and where none of their people holds a role, and the other way round."""
+    held, asked = survey.domains_held_in_tests, survey.domains_asked_in_tests
+    elsewhere = [one for one in held if not any(_is_inside(one, other) or _is_inside(other, one) for other in asked)]
+    for domains, others, who in (
+        (asked, held, "nobody of the tests holds a role"),
+        ({one: held[one] for one in elsewhere}, asked, "the tests ask about nothing"),
+    ):
+        near, inhabited = _nearest(
+            {start for one in domains for start in _starts(one)}, ((one, str(at)) for one, at in others.items())
+        )
+        for domain, place in domains.items():
+            like = next((start for start in _starts(domain) if start in near and start not in inhabited), None)
+            if like is not None:
+                message = (
+                    f"{who} in {like}, but it looks like {near[like][0]} ({near[like][1]}){odd_letter(like, near[like][0])}"
+                )
+                yield warning(place, ID, message, "if that is meant, write it alike; else choose a name that differs more")
 
 
 def _word_as_place(written: str, policy: PolicySet) -> tuple[str, str] | None:

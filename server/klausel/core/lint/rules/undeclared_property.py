@@ -21,12 +21,12 @@ To keep it: `# klausel: off undeclared-property because <reason>` behind its lin
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from klausel.core.conditions.tree import Attribute, Condition, atoms, attributes_of
 from klausel.core.lint.survey import Survey, warning
 from klausel.core.policy.policy_set import PolicySet
-from klausel.core.policy.properties import Declarations, NoProperty
+from klausel.core.policy.properties import Declarations, NoProperty, Parts
 from klausel.core.terms.problem import Place, Problem
 from klausel.core.terms.request import sent_with
 
@@ -55,7 +55,7 @@ def _read(policy: PolicySet) -> Iterator[tuple[Place, str, Attribute]]:
 
 
 def _sent(survey: Survey) -> Iterator[tuple[Place, str, Attribute]]:
-    """The properties that the requests of tests carry, by their first names."""
+    """The properties that the requests of tests carry, those of declared parts too."""
     seen = set()
     for test in survey.tests:
         for expectation in test.expectations:
@@ -63,8 +63,18 @@ def _sent(survey: Survey) -> Iterator[tuple[Place, str, Attribute]]:
             for root, properties in sent_with(expectation.request):
                 if (resource.type, id(properties)) not in seen:
                     seen.add((resource.type, id(properties)))
-                    for name in properties:
-                        yield expectation.place_of(root, name), resource.type, Attribute(root, (name,))
+                    declarations = survey.policy.declarations(resource.type)
+                    for name, value in properties.items():
+                        for attribute in _with_parts(Attribute(root, (name,)), value, declarations):
+                            yield expectation.place_of(root, name), resource.type, attribute
+
+
+def _with_parts(attribute: Attribute, value: object, declarations: Declarations) -> Iterator[Attribute]:
+    """A property, and those of its parts where it is declared to have some."""
+    yield attribute
+    if isinstance(value, Mapping) and isinstance(declarations.type_of(attribute), Parts):
+        for name, part in value.items():
+            yield from _with_parts(Attribute(attribute.root, (*attribute.path, name)), part, declarations)
 
 
 def _is_undeclared(declarations: Declarations, attribute: Attribute) -> bool:
