@@ -21,6 +21,8 @@ STARTS_IN_VAIN = 3
 """How often a worker may end itself while none has ever answered; what it lacks then will not come by waiting."""
 SECONDS_BEFORE_TOLD_AGAIN = 2.0
 SECONDS_BETWEEN_LOOKS = 0.05
+LONGEST_SLEEP_SECONDS = 1.0
+"""A signal that another thread takes, or that comes just before the main one waits, is handled when that one wakes."""
 _log = logging.getLogger("_granian")
 
 
@@ -105,7 +107,8 @@ class WorkerServer(MPServer):
         waits, due = [FIRST_WAIT_SECONDS] * self.workers, dict[int, float]()
         starts_in_vain = [0] * self.workers
         while not self.interrupt_signal:
-            self.main_loop_interrupt.wait(max(0.0, min(due.values()) - time.monotonic()) if due else None)
+            seconds = min(due.values()) - time.monotonic() if due else LONGEST_SLEEP_SECONDS
+            self.main_loop_interrupt.wait(max(0.0, min(seconds, LONGEST_SLEEP_SECONDS)))
             # Cleared before anything is looked at: what comes from now on wakes the loop again.
             self.main_loop_interrupt.clear()
             while self.interrupt_children:
