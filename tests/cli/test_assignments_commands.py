@@ -1,14 +1,11 @@
 """`klausel assignments import` and `export`: exact, all or nothing, with the line of every fault."""
 
 import os
-import pty
 import subprocess
-import termios
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from command_line import DEMO, INSTALLED, LONGEST_SECONDS, Change, Klausel
+from command_line import DEMO, INSTALLED, LONGEST_SECONDS, Change, Klausel, on_a_terminal
 
 HEADER = "subject,role,domain\n"
 
@@ -221,26 +218,6 @@ def test_without_a_terminal_there_is_no_progress_bar(klausel: Klausel) -> None:
     for arguments in (("import", DEMO), ("export", "people.csv")):
         result = klausel("assignments", *arguments)
         assert (result.exit_code, result.stderr) == (0, "")
-
-
-def on_a_terminal(*arguments: str) -> str:
-    """What a command writes to a terminal as its standard error."""
-    ours, theirs = pty.openpty()
-    termios.tcsetwinsize(theirs, (24, 80))
-    with subprocess.Popen([INSTALLED, *arguments], stdout=subprocess.DEVNULL, stderr=theirs) as process:
-        os.close(theirs)
-        text = b"".join(_read(ours)).decode()
-        os.close(ours)
-        assert process.wait(LONGEST_SECONDS) == 0, text
-    return text
-
-
-def _read(terminal: int) -> Iterator[bytes]:
-    try:
-        while some := os.read(terminal, 65536):
-            yield some
-    except OSError:  # Linux ends a terminal so.
-        return
 
 
 def test_export_to_standard_output_is_utf_8_whatever_the_terminal_speaks(klausel: Klausel, people: Path) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from command_line import run
+from command_line import on_a_terminal, run
 from sqlalchemy import text
 from stored_entities import write_policies
 
@@ -35,6 +35,14 @@ def test_what_is_imported_is_exported_unchanged(tmp_path: Path, options: list[st
     assert run("entities", "export", out, *options[4:]).exit_code == 0
     assert out.read_text() == run("entities", "export", *options[4:]).output == lines(TODO, ANN)
     assert run("audit", "verify", *options[4:]).exit_code == 0
+
+
+def test_on_a_terminal_a_bar_shows_how_far_it_is(tmp_path: Path, options: list[str]) -> None:
+    file = tmp_path / "in.jsonl"
+    file.write_text(lines(TODO, ANN))
+    assert "/2.00 [" in on_a_terminal("entities", "import", str(file), *options)
+    assert "/2.00 [" in on_a_terminal("entities", "export", str(tmp_path / "out.jsonl"), *options[4:])
+    assert run("entities", "import", file, *options).stderr == ""
 
 
 @pytest.mark.parametrize(

@@ -233,7 +233,7 @@ def test_what_may_not_be_read_is_told_by_who_reads_it(
 
 def _reason(stderr: str) -> str:
     """What is said below the usage."""
-    return " ".join(stderr.partition("--help")[2].split()) or " ".join(stderr.split())
+    return " ".join(stderr.partition("for help.")[2].split()) or " ".join(stderr.split())
 
 
 @pytest.mark.parametrize(

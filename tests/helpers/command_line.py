@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import subprocess
 import sys
-from collections.abc import Callable
+import termios
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from click.testing import CliRunner, Result
@@ -30,3 +33,23 @@ def run(*arguments: object, stdin: str | bytes | None = None) -> Result:
 def run_installed(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Runs the command that pip installed."""
     return subprocess.run([INSTALLED, *arguments], capture_output=True, text=True, timeout=LONGEST_SECONDS)
+
+
+def on_a_terminal(*arguments: str) -> str:
+    """What a command writes to a terminal as its standard error."""
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 80))
+    with subprocess.Popen([INSTALLED, *arguments], stdout=subprocess.DEVNULL, stderr=theirs) as process:
+        os.close(theirs)
+        text = b"".join(_read(ours)).decode()
+        os.close(ours)
+        assert process.wait(LONGEST_SECONDS) == 0, text
+    return text
+
+
+def _read(terminal: int) -> Iterator[bytes]:
+    try:
+        while some := os.read(terminal, 65536):
+            yield some
+    except OSError:  # Linux ends a terminal so.
+        return
