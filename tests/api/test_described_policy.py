@@ -97,6 +97,8 @@ def entity(kind: str, type_: str, **more: object) -> Json:
         (ENTITIES, entity("resource", "note", domain="world"), True),
         (ENTITIES, entity("resource", "note", domain="mars"), False),
         (ENTITIES, entity("subject", "user", properties={"email": "a@b"}), True),
+        (ENTITIES, entity("subject", "user", properties=dict.fromkeys(map(str, range(100)), 1)), True),
+        (ENTITIES, entity("subject", "user", properties=dict.fromkeys(map(str, range(101)), 1)), False),
         (ENTITIES, entity("subject", "user", domain="world"), False),
         (ENTITIES, entity("subject", "order"), False),
         (ENTITIES, entity("resource", "user"), False),
@@ -142,3 +144,13 @@ def test_a_number_that_no_description_can_tell_from_a_good_one_is_a_conflict(
         assert is_stored or answer.message.endswith(" is too large for an exact number; send it as a text")
         body["put"].append({"kind": "subject", "type": "none", "id": "1", "properties": {}})
         assert doors.flask.post(ENTITIES, body).status == 400
+
+
+def test_too_many_bytes_are_a_conflict_for_no_description_can_count_them(doors: Doors) -> None:
+    body = entity("resource", "note", properties={"text": "ä" * 5000})
+    Draft202012Validator(body_of(doors.flask, ENTITIES)["schema"]).validate(body)
+    answer = doors.flask.post(ENTITIES, body)
+    assert (answer.status, answer.message) == (
+        409,
+        "put[0].properties: the properties take more than 8192 bytes as JSON; store less",
+    )

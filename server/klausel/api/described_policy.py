@@ -11,7 +11,7 @@ from typing import Any
 
 from klausel.api.request_shapes import DOMAIN_ID, STORED_TEXT
 from klausel.api.shapes import BY_POLICY, Json
-from klausel.core.policy.entity_faults import MOST_DEPTH
+from klausel.core.policy.entity_faults import MOST_DEPTH, MOST_PROPERTIES
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.policy.properties import ListOf, OneOf, Parts, Plain, PropertyType
 from klausel.core.policy.roles import Level
@@ -145,7 +145,8 @@ def _levels_of_entity(policy: PolicySet, type_: str) -> tuple[Level, ...]:
 def _properties(types: Mapping[str, PropertyType] | None, never: tuple[str, ...]) -> Json:
     if types is None:
         name = {**_NAME, "not": {"enum": list(never)}}
-        return {"type": "object", "propertyNames": name, "additionalProperties": _stored_within(MOST_DEPTH)}
+        told = {"type": "object", "propertyNames": name, "maxProperties": MOST_PROPERTIES}
+        return {**told, "additionalProperties": _stored_within(MOST_DEPTH)}
     told = {name: _or_null(_value(type_)) for name, type_ in types.items() if name not in never}
     return {"type": "object", "properties": told, "additionalProperties": False}
 

@@ -30,7 +30,7 @@ class EntityFault(NamedTuple):
     member: str
     message: str
     is_described: bool = True
-    """Whether a description of the API, which knows no difference between 1 and 1.0, can tell that it is one."""
+    """Whether a description of the API can tell that it is one: it knows no bytes, and no difference between 1 and 1.0."""
 
 
 def is_stored_type(policy: PolicySet, kind: EntityKind, type_: str) -> bool:
@@ -134,7 +134,7 @@ def _faults_in_properties(policy: PolicySet, entity: Entity) -> Iterator[EntityF
     if types is not None:
         yield from _misfits(types, properties, "")
     if len(properties_text(properties).encode("utf-8", "surrogatepass")) > MOST_BYTES:
-        yield EntityFault("properties", f"the properties take more than {MOST_BYTES} bytes as JSON; store less")
+        yield EntityFault("properties", f"the properties take more than {MOST_BYTES} bytes as JSON; store less", False)
 
 
 def _misfits(types: PropertyTypes, properties: Mapping[str, object], above: str) -> Iterator[EntityFault]:
