@@ -17,7 +17,7 @@ from command_line import LONGEST_SECONDS
 from running_service import QUESTION, running
 from silent_servers import OwnPostgres
 
-from klausel.storage.sql.access import SECONDS_FOR_A_PLACE, WRITES_AT_ONCE, WRITES_IN_LINE
+from klausel.storage.sql.access import IN_LINE, SECONDS_FOR_A_PLACE, WRITES_AT_ONCE
 
 WRITES = 30
 WRITE_SECONDS = 30.0
@@ -145,7 +145,7 @@ def test_a_burst_of_writes_at_a_locked_file_holds_nothing_else_up(sqlite_url: st
             with asked_all_the_time(port) as (told, seconds):
                 answers = write_at_once(port, 4 * WRITES)
         assert statuses(answers) == {503: 4 * WRITES}
-        assert sum(took > 0.9 * limit for _, took in answers) <= WRITES_AT_ONCE + WRITES_IN_LINE
+        assert sum(took > 0.9 * limit for _, took in answers) <= WRITES_AT_ONCE + IN_LINE
         assert max(seconds) < limit / 2
         assert told.keys() == {"readyz 200", "healthz 200", "question True"}
         assert statuses(write_at_once(port, 1)) == {200: 1}
