@@ -189,6 +189,7 @@ def test_while_nobody_can_tell_what_others_write_a_key_is_looked_up_each_time(
     store = KeyStore(doors.service.store.engine)
     id_, key = store.new(Caller("app", frozenset({"check"}), None), None)
     keys = ApiKeys(store, mark=lambda: None)
+    doors.service.store.close_first.append(keys.close)
     assert keys.caller_of(key).name == "app"
     assert store.revoke(id_)
     with pytest.raises(Unauthenticated, match="revoked"):
@@ -198,7 +199,9 @@ def test_while_nobody_can_tell_what_others_write_a_key_is_looked_up_each_time(
 def test_a_key_ends_at_the_second_that_it_names(doors: Doors) -> None:
     store = KeyStore(doors.service.store.engine)
     key = store.new(Caller("app", frozenset({"check"}), None), 2_000_000_000)[1]
-    assert ApiKeys(store, lambda: 1_999_999_999.0).caller_of(key).name == "app"
+    keys = ApiKeys(store, lambda: 1_999_999_999.0)
+    doors.service.store.close_first.append(keys.close)
+    assert keys.caller_of(key).name == "app"
     with pytest.raises(Unauthenticated, match="expired"):
         ApiKeys(store, lambda: 2_000_000_000.0).caller_of(key)
 

@@ -122,6 +122,7 @@ def test_a_key_that_is_revoked_elsewhere_ends_by_a_notification(
     keys = KeyStore(there.store.engine)
     id_, token = keys.new(Caller("shop", frozenset({"check"})), None)
     known = ApiKeys(KeyStore(here.store.engine), mark=marks_of_writes(here.store))
+    here.store.close_first.append(known.close)
     assert known.caller_of(token).name == "shop"
     keys.revoke(id_)
 
@@ -143,6 +144,7 @@ def test_while_the_feed_is_cut_each_key_is_looked_up(
     keys = KeyStore(here.store.engine)
     id_, token = keys.new(Caller("shop", frozenset({"check"})), None)
     known = ApiKeys(keys, mark=marks_of_writes(here.store))
+    here.store.close_first.append(known.close)
     assert known.caller_of(token).name == "shop"
     here.feed.close()
     assert known.caller_of(token).name == "shop"

@@ -309,6 +309,7 @@ def with_key(
     id_, token = keys.new(Caller("crm", frozenset({"decide"})), expires)
     now = [NOW]
     cache = ApiKeys(keys, lambda: now[0], marks_of_writes(store))
+    store.close_first.append(cache.close)
 
     def is_good() -> bool:
         try:
