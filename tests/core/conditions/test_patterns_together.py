@@ -82,11 +82,11 @@ def verdicts(allowed: str, never: str) -> list[str]:
     [
         ('not matches_glob(resource.path, "*/.ssh/*")', 'ends_with(resource.path, "/.ssh/id_rsa")', "holds"),
         ('not matches_glob(resource.path, "*/.ssh/*")', 'ends_with(resource.path, ".ssh/id_rsa")', "BROKEN"),
-        ('matches_path(resource.path, "/work/**")', 'starts_with(resource.path, "/home/")', "holds"),
+        ('matches_path(resource.path, "/team/**")', 'starts_with(resource.path, "/home/")', "holds"),
         ("starts_with(resource.path, subject.home)", 'starts_with(resource.path, "/home/")', "BROKEN"),
         (
-            'starts_with(resource.path, "/work/")',
-            'matches_glob(resource.path, "/work*") and resource.path != "/work/a"',
+            'starts_with(resource.path, "/team/")',
+            'matches_glob(resource.path, "/team*") and resource.path != "/team/a"',
             "BROKEN",
         ),
     ],
