@@ -38,11 +38,13 @@ _ESTABLISHED = 1
 _LAST_SENT, _LAST_RECEIVED, _PIECES_RECEIVED, _PIECES_SENT = 44, 52, 152, 156
 """Where the struct `tcp_info` of Linux holds how many milliseconds ago data were sent and received, and in how many pieces."""
 _INFO_BYTES = 160
+_Idle = tuple[float, int, tuple[int, Any]]
+"""For how many seconds a connection idles, its descriptor, and that with the address of its peer."""
 _log = logging.getLogger(__name__)
 
 
 class RequestsInProgress:
-    """Knows what each thread that answers does now: waits for a body, or works; `in_line` tells how many wait to write.
+    """Knows what each thread that answers does now: waits for a body, or works; `in_line` tells how many wait for the database.
 
     A body is known to be slow only after `SLOW_SECONDS`, so `READING_AT_ONCE` bounds how many threads a burst of them can take.
     """
@@ -115,10 +117,6 @@ class BodyInput:
     def __iter__(self) -> Iterator[bytes]:
         while block := self.read(65536):
             yield block
-
-
-_Idle = tuple[float, int, tuple[int, Any]]
-"""For how many seconds a connection idles, its descriptor, and that with the address of its peer."""
 
 
 @dataclass

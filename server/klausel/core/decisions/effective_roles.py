@@ -86,7 +86,7 @@ class EffectiveRoles:
             together = set(here)
             above = domain.rpartition("/")[0]
             while above:
-                together |= names.get(above, set())
+                together.update(names.get(above, ()))
                 above = above.rpartition("/")[0]
             in_domains[domain] = roles.names_of(frozenset(together))
         return cls(tuple(counting), in_domains, stored if tuple(counting) != stored else None)

@@ -130,11 +130,12 @@ def _faults_in_properties(policy: PolicySet, entity: Entity) -> Iterator[EntityF
             yield EntityFault(place, f"{name} is none of the properties that {declared}; declare it, or leave it out")
         fault = fault_in_value(value, MOST_DEPTH)
         if fault:
-            yield EntityFault(place, f"{name} {fault}", fault != _TOO_LARGE)
+            yield EntityFault(place, f"{name} {fault}", is_described=fault != _TOO_LARGE)
     if types is not None:
         yield from _misfits(types, properties, "")
     if len(properties_text(properties).encode("utf-8", "surrogatepass")) > MOST_BYTES:
-        yield EntityFault("properties", f"the properties take more than {MOST_BYTES} bytes as JSON; store less", False)
+        message = f"the properties take more than {MOST_BYTES} bytes as JSON; store less"
+        yield EntityFault("properties", message, is_described=False)
 
 
 def _misfits(types: PropertyTypes, properties: Mapping[str, object], above: str) -> Iterator[EntityFault]:
