@@ -143,7 +143,7 @@ def make_server(joined: tuple[Path, ...] = ()) -> PolicyServer:
         text = policies.typed.get(path, "")
         line, column = params.position.line, _from_utf16(text, params.position)
         names, mentions, _ = policies.names()
-        offers = offers_at(text, policies.name_of(path), line, column, names, mentions)
+        offers = offers_at(text, policies.name_of(path), line, column, names, mentions, policies.last_good)
         return [
             lsp.CompletionItem(
                 label=offer.text.removesuffix(": "),
@@ -201,7 +201,7 @@ def make_server(joined: tuple[Path, ...] = ()) -> PolicyServer:
         texts = dict(policies.texts())
         for one in mentions:
             path = policies.path_of(one.place.file)
-            yield lsp.Location(path.as_uri(), _range(texts.get(path, ""), one.place, len(one.name)))
+            yield lsp.Location(path.as_uri(), _range(texts.get(path, ""), one.place, one.length))
 
     @server.feature(lsp.TEXT_DOCUMENT_PREPARE_RENAME)
     async def prepare_rename(params: lsp.PrepareRenameParams) -> lsp.PrepareRenamePlaceholder | None:
@@ -210,7 +210,7 @@ def make_server(joined: tuple[Path, ...] = ()) -> PolicyServer:
             return None
         policies, path, mention = found
         text = policies.typed.get(path, "")
-        return lsp.PrepareRenamePlaceholder(_range(text, mention.place, len(mention.name)), mention.name)
+        return lsp.PrepareRenamePlaceholder(_range(text, mention.place, mention.length), mention.name)
 
     @server.feature(lsp.TEXT_DOCUMENT_RENAME)
     async def rename(params: lsp.RenameParams) -> lsp.WorkspaceEdit | None:

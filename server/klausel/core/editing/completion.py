@@ -8,14 +8,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 from klausel.core.conditions.functions import FUNCTIONS
+from klausel.core.conditions.tree import OWN_ATTRIBUTES
 from klausel.core.editing.cursor import Spot, spot_at
 from klausel.core.editing.mentions import Mention
 from klausel.core.formatting.files import kind_of_file
 from klausel.core.loading.declared_names import DeclaredNames
 from klausel.core.loading.file_schema import (
+    PERSON,
     RESOURCE,
     Entries,
     Flag,
+    Free,
     Naming,
     OneOrMore,
     OneText,
@@ -24,9 +27,11 @@ from klausel.core.loading.file_schema import (
     TypeOfProperty,
 )
 from klausel.core.policy.invariant import OUTSIDER
-from klausel.core.policy.properties import LIST_OF, PLAIN_KINDS
+from klausel.core.policy.policy_set import PolicySet
+from klausel.core.policy.properties import LIST_OF, PLAIN_KINDS, OneOf, Plain
 from klausel.core.policy.roles import ANY_PREFIX, ANYONE
 from klausel.core.terms.places import EVERY
+from klausel.core.terms.request import NOW
 
 OfferKind = Literal["key", "role", "level", "resource type", "action", "condition", "property", "word", "place", "value"]
 
@@ -42,14 +47,23 @@ class Offer:
 
 
 def offers_at(
-    text: str, name: str, line: int, column: int, names: DeclaredNames, mentions: Collection[Mention]
+    text: str,
+    name: str,
+    line: int,
+    column: int,
+    names: DeclaredNames,
+    mentions: Collection[Mention],
+    policy: PolicySet | None = None,
 ) -> list[Offer]:
-    """What may be written in a file of a policy set; line and column count from 0. The best first."""
+    """What may be written in a file of a policy set; line and column count from 0. The best first.
+
+    `policy` is the last that could be read: it knows the values of properties.
+    """
     kind = kind_of_file(name)
     if kind is None:
         return []
     spot = spot_at(text, kind, line, column)
-    offers = _Offers(text, spot, names, mentions)
+    offers = _Offers(text, line, spot, names, mentions, policy)
     found = list(offers.keys() if spot.is_key else offers.values())
     return list(dict.fromkeys(found))
 
@@ -57,9 +71,11 @@ def offers_at(
 @dataclass(frozen=True, slots=True)
 class _Offers:
     text: str
+    line: int
     spot: Spot
     names: DeclaredNames
     mentions: Collection[Mention]
+    policy: PolicySet | None
 
     def keys(self) -> Iterator[Offer]:
         spot = self.spot
@@ -68,9 +84,8 @@ class _Offers:
                 beside = set(spot.siblings) - {spot.typed}
                 if key.name not in beside and not beside & set(key.excludes):
                     yield Offer(f"{key.name}: ", "key", key.about, spot.start)
-            if spot.table is RESOURCE:
-                for name, about in self._properties(self._types()):
-                    yield Offer(f"{name.partition('.')[2]}: ", "property", about, spot.start)
+            if spot.table in (RESOURCE, PERSON):
+                yield from self._property_keys("resource" if spot.table is RESOURCE else "subject")
         elif isinstance(spot.value, Entries):
             inner = spot.value.value
             if isinstance(inner, Texts) and inner.naming == "role":
@@ -79,6 +94,9 @@ class _Offers:
                 yield from self._as_keys(self._actions())
             elif spot.path[-1:] in (("allowed",), ("decided_by",)):
                 yield from self._as_keys(self._of_section("people"))
+            elif isinstance(inner, Free):
+                root = self._root_of_properties()
+                yield from self._property_keys(root) if root else ()
         elif isinstance(spot.value, TextsOrEntries):
             yield from self._as_keys(self._texts(spot.value.texts.naming))
 
@@ -100,7 +118,39 @@ class _Offers:
             case TypeOfProperty():
                 yield from self._types_of_properties()
             case _:
-                pass
+                yield from self._values_of_property()
+
+    def _root_of_properties(self) -> str:
+        """Whose properties the path leads to; empty where it leads to none."""
+        path = self.spot.path
+        if path[:1] == ("people",):
+            return "subject"
+        if path[:1] in (("resources",), ("subjects",)):
+            return path[0].removesuffix("s")
+        return "context" if "context" in path[1:] else "action" if "action_properties" in path else ""
+
+    def _property_keys(self, root: str) -> Iterator[Offer]:
+        passed_over = {*OWN_ATTRIBUTES[root], NOW, *self.spot.siblings} - {self.spot.typed}
+        for name, about in self._properties(self._types()):
+            of, _, rest = name.partition(".")
+            if of == root and "." not in rest and rest not in passed_over:
+                yield Offer(f"{rest}: ", "property", about, self.spot.start)
+
+    def _values_of_property(self) -> Iterator[Offer]:
+        """The values that a property in a test, or of an entity, may have, where they are few."""
+        root = self._root_of_properties()
+        if self.policy is None or not root or not self.spot.path[-1]:
+            return
+        declared = [self.policy.properties.get(root)]
+        if root == "resource":
+            types = self._types() or tuple(self.policy.resource_types)
+            declared = [one.properties for type_ in types if (one := self.policy.resource_types.get(type_))]
+        for properties in declared:
+            match (properties or {}).get(self.spot.path[-1]):
+                case OneOf(values):
+                    yield from (Offer(value, "value", "", self.spot.start) for value in values)
+                case Plain("boolean"):
+                    yield from (Offer(word, "value", "", self.spot.start) for word in ("true", "false"))
 
     def _types_of_properties(self) -> Iterator[Offer]:
         start = self.spot.start
@@ -160,8 +210,24 @@ class _Offers:
             return spot.siblings.get("type", ())
         named = spot.siblings.get("resource", ())
         if spot.path[:1] == ("tests",):
+            named = named or self._resources_of_test()
             return tuple(type_ for name in named for type_ in self._type_of_thing(name))
         return tuple(name for name in named if name != EVERY)
+
+    def _resources_of_test(self) -> tuple[str, ...]:
+        """What the test asks about in whose lines the cursor is, where it says so on one line."""
+        rows = self.text.split("\n")
+        starts = [number for number, row in enumerate(rows) if re.match(r" *- ", row)]
+        if not starts:
+            return ()
+        first = min(len(rows[number]) - len(rows[number].lstrip()) for number in starts)
+        entries = [number for number in starts if len(rows[number]) - len(rows[number].lstrip()) == first]
+        begin = max((number for number in entries if number <= self.line), default=0)
+        end = min((number for number in entries if number > self.line), default=len(rows))
+        for row in rows[begin:end]:
+            if found := re.match(r"[ -]*resource:\s+(.+?)\s*$", row):
+                return tuple(part.strip().strip("\"'") for part in found[1].strip("[]").split(",") if part.strip())
+        return ()
 
     def _type_of_thing(self, name: str) -> Iterator[str]:
         """The type of a resource of this test file, as far as it is on the line that names it, or on one below."""
@@ -204,6 +270,8 @@ class _Offers:
     def _places(self) -> Iterator[Offer]:
         places = dict.fromkeys(mention.name for mention in self.mentions if mention.kind == "place")
         yield from (Offer(place, "place", "", self.spot.start) for place in places if place != EVERY)
+        if self.spot.path[:1] in (("people",), ("resources",), ("subjects",)):
+            return  # somebody or something is in one place
         for depth, level in enumerate(self.names.levels[1:], 2):
             yield Offer(f'"{"/".join([EVERY] * depth)}"', "place", f"Every {level}, and all below it.", self.spot.start)
 
@@ -229,5 +297,14 @@ class _Offers:
             dict.fromkeys(re.findall(r"^  ([^\s#:][^:\n]*):", found[1], re.MULTILINE)) if found else {}
         )
         yield from (
-            Offer(name.strip("\"'"), "value", f"One of the {section} of this file.", self.spot.start) for name in names
+            Offer(self._quoted(name.strip("\"'")), "value", f"One of the {section} of this file.", self.spot.start)
+            for name in names
         )
+
+    def _quoted(self, name: str) -> str:
+        """A name as it is written where the cursor is: in quotes where YAML would read it otherwise, and none stand there yet."""
+        before = self.text.split("\n")[self.line][: self.spot.start]
+        in_brackets = before.count("[") + before.count("{") > before.count("]") + before.count("}")
+        if before[-1:] in ("'", '"') or not (in_brackets and re.search(r"[,\[\]{}]", name)):
+            return name
+        return f'"{name}"'

@@ -189,7 +189,7 @@ def _code(text: str) -> str:
 def mention_under(mentions: Iterable[Mention], file: str, line: int, column: int) -> Mention | None:
     """The shortest name that a cursor stands on, of a file by its name for people; line and column count from 0."""
     covering = [one for one in mentions if one.covers(file, line + 1, column + 1)]
-    return min(covering, key=lambda one: len(one.name), default=None)
+    return min(covering, key=lambda one: one.length, default=None)
 
 
 def about_what_stands_at(

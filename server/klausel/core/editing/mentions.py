@@ -15,10 +15,13 @@ from klausel.core.formatting.files import kind_of_file
 from klausel.core.loading.file_schema import (
     FILES,
     LEVEL,
+    PERSON,
     RESOURCE,
     RESOURCE_TYPE,
     ROLE,
     TEST,
+    WRITTEN_RESOURCE,
+    WRITTEN_SUBJECT,
     Entries,
     ListOf,
     Naming,
@@ -69,7 +72,7 @@ class Mention:
     """A name where it stands: `place` is that of its first character.
 
     `types` are the resource types that an action or a property is of; none where that cannot be told, or for all.
-    It `is_exact` where the file has the name as it is, letter by letter, on one line.
+    It `is_exact` where the file has the name as it is, letter by letter, on one line; `written` is how it stands there.
     """
 
     place: Place
@@ -78,11 +81,17 @@ class Mention:
     is_declaration: bool = False
     types: tuple[str, ...] = ()
     is_exact: bool = True
+    written: str = ""
+
+    @property
+    def length(self) -> int:
+        """How many characters the file has of it: `seats` for `resource.seats` in a test."""
+        return len(self.written or self.name)
 
     def covers(self, file: str, line: int, column: int) -> bool:
         """Whether a cursor in front of this column, counted from 1, stands in the name or at its end."""
         start = self.place
-        return (start.file, start.line) == (file, line) and start.column <= column <= start.column + len(self.name)
+        return (start.file, start.line) == (file, line) and start.column <= column <= start.column + self.length
 
     def is_same(self, other: Mention) -> bool:
         """Whether both name one thing; an action is told apart by its types, where both are known."""
@@ -283,12 +292,20 @@ class _Walk:
             if key is None:
                 if table is RESOURCE:
                     yield _mention(name, 0, f"resource.{name.value}", "property", of)
+                elif table is PERSON:
+                    yield _mention(name, 0, f"subject.{name.value}", "property")
                 continue
             if table.what == "properties.yaml":
                 yield from self.value(inner, key.value, (f"{name.value}:",))
             elif table is RESOURCE_TYPE and name.value == "actions":
                 for text in _texts(inner):
                     yield from self.text(text, "new action", of, declares=True)
+            elif table in (WRITTEN_SUBJECT, WRITTEN_RESOURCE) and name.value == "properties":
+                yield from _properties(
+                    inner, "subject" if table is WRITTEN_SUBJECT else "resource", self._types_named(node, table)
+                )
+            elif table is TEST and name.value == "context":
+                yield from _properties(inner, "context", ())
             elif asks_what and name.value == "answer":
                 yield from self.value(inner, Texts("action"), of)
             elif table is RESOURCE and name.value == "in":
@@ -298,7 +315,7 @@ class _Walk:
 
     def _types_named(self, node: Fields, table: Table) -> tuple[str, ...]:
         """The resource types that an entry is about: those it names, or those of the resources that a test names."""
-        if table is RESOURCE:
+        if table in (RESOURCE, WRITTEN_RESOURCE):
             return tuple(text.value for text in _texts(node.get("type")))
         named = [text.value for text in _texts(node.get("resource"))]
         if table is TEST:
@@ -326,6 +343,11 @@ class _Walk:
                     yield from self.text(Text(found[group], part.place, part.places[:length]), naming, types)
 
 
+def _properties(node: Node | None, root: str, types: tuple[str, ...]) -> Iterator[Mention]:
+    for name, _ in node.entries if isinstance(node, Fields) else ():
+        yield _mention(name, 0, f"{root}.{name.value}", "property", types)
+
+
 def _texts(node: Node | None) -> Iterator[Text]:
     for item in node.values if isinstance(node, Items) else (node,):
         if isinstance(item, Text):
@@ -337,4 +359,5 @@ def _mention(text: Text, offset: int, name: str, kind: Kind, types: tuple[str, .
     shown = name.partition(".")[2] if kind == "property" and len(text.value) < len(name) else name
     end = text.place_at(offset + len(shown) - 1)
     is_exact = (start.line, start.column + len(shown) - 1) == (end.line, end.column)
-    return Mention(start, kind, name, declares, types, is_exact and text.value[offset : offset + len(shown)] == shown)
+    is_exact = is_exact and text.value[offset : offset + len(shown)] == shown
+    return Mention(start, kind, name, declares, types, is_exact, shown)
