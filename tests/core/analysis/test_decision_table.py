@@ -10,7 +10,8 @@ from policy_sets import policy_of
 
 from klausel.core.analysis.decision_table import PartedTables, PartedView, Remembered, View, views
 from klausel.core.analysis.states import Bounds, everything_together
-from klausel.core.conditions.outcomes import Truths, TruthSpace, positive
+from klausel.core.conditions.group import Truths
+from klausel.core.conditions.outcomes import TruthSpace, positive
 from klausel.core.conditions.tree import AllOf, AnyOf, Condition
 from klausel.core.policy.policy_set import Grant, PolicySet
 
