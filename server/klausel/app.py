@@ -40,7 +40,7 @@ from klausel.service.policy_in_force import LivePolicy
 from klausel.service.provisioning import Provisioner
 from klausel.service.role_assignments import marks_of_writes
 from klausel.service.sign_in import SignIns
-from klausel.service.signing_keys import USUAL_ALGORITHMS, SigningKeys
+from klausel.service.signing_keys import SigningKeys
 from klausel.service.steady_clock import SteadyClock
 from klausel.settings import ENVIRONMENT_VARIABLE, WAITING_AT_ONCE, WORKERS_FOLDER_VARIABLE, Settings
 from klausel.storage.assignments.store import AssignmentStore
@@ -231,7 +231,7 @@ def open_tokens(settings: Settings, clock: SteadyClock) -> OauthTokens:
     rules = TokenRules(
         settings.oauth_issuer,
         settings.oauth_audience,
-        settings.oauth_algorithms or USUAL_ALGORITHMS,
+        settings.oauth_algorithms,
         scopes_of(settings.oauth_scopes),
         settings.oauth_accounts_claim,
         settings.oauth_leeway_seconds,

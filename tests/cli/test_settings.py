@@ -60,6 +60,18 @@ def test_a_setting_is_the_same_from_the_file_the_environment_and_the_command_lin
         assert sources == (setting.option, f"k.yaml:{line}:1", setting.variable)
 
 
+def test_what_follows_from_other_settings_is_shown_as_it_is_in_force(klausel: Klausel) -> None:
+    found = shown(klausel, "--port", "8123")
+    assert found["oauth_algorithm"] == {"value": ["RS256", "ES256"], "from": "default"}
+    assert found["oauth_scope"]["value"][0] == "check=check"  # type: ignore[index]
+    assert found["public_url"] == {"value": "http://127.0.0.1:8123", "from": "default"}
+    assert found["listen_url"]["value"] is None
+    found = shown(klausel, "--database", "postgresql://ann:geheim@db.example.com/klausel")
+    assert found["listen_url"] == {"value": "postgresql://ann:***@db.example.com/klausel", "from": "default"}
+    told = klausel("config", "show").stdout
+    assert "RS256, ES256  (default)" in told
+
+
 def test_the_command_line_beats_the_environment_which_beats_the_file(
     klausel: Klausel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -149,6 +149,10 @@ def _check_oauth(settings: Settings) -> None:
         raise click.UsageError(f"--authentication {settings.authentication} needs {missing}")
     if find_spec("joserfc") is None:
         raise click.UsageError("tokens are read by joserfc, which is not installed; install Klausel with its extra oauth")
+    if not settings.oauth_algorithms:
+        raise click.UsageError(
+            f"--oauth-algorithm is an empty list, so no token could be taken; name some of {', '.join(KINDS)}"
+        )
     for name in settings.oauth_algorithms:
         if name not in KINDS:
             _refuse(name, f"is none that is taken; there are {', '.join(KINDS)}", "--oauth-algorithm")
