@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from doors import ROOT, Door, Doors, Json
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
+from versions import write_set
 
 from klausel.api.openapi import openapi_document, reference_page
 from klausel.api.operations import OPERATIONS, Operation
@@ -32,6 +34,25 @@ def test_the_description_is_valid_openapi(demo: Doors, service: Door) -> None:
     for told in (document, DOCUMENT):
         assert list(OpenAPIV31SpecValidator(told).iter_errors()) == []
         assert BY_POLICY not in json.dumps(told)
+
+
+def test_the_description_is_kept_and_made_anew_for_other_policies(opened: Callable[..., Doors], tmp_path: Path) -> None:
+    folder = write_set(tmp_path)
+    doors = opened(policies=str(folder), settle_seconds=0.0)
+    first = doors.flask.get("/openapi.json")
+    assert doors.flask.get("/openapi.json").body == first.body
+    tag = first.headers["ETag"]
+    for asked in (tag, f'"other", {tag}', "*"):
+        again = doors.flask.get("/openapi.json", **{"If-None-Match": asked})
+        assert (again.status, again.body, again.headers["ETag"]) == (304, b"", tag)
+    assert doors.flask.get("/openapi.json", **{"If-None-Match": '"other"'}).body == first.body
+    roles = folder / "roles.yaml"
+    roles.write_text(roles.read_text() + "  newcomer: {level: account}\n")
+    assert doors.service.reload_policy() == "taken"
+    other = doors.flask.get("/openapi.json", **{"If-None-Match": tag})
+    assert other.status == 200
+    assert b"newcomer" in other.body
+    assert b"newcomer" not in first.body
 
 
 def test_each_route_is_described_and_nothing_else(demo: Doors) -> None:

@@ -92,6 +92,7 @@ OF_FEW_THINGS = {
     "api.connections.ConnectionWatch": "what is open now",
     "api.connections.RequestsInProgress": "what is open now",
     "api.console.matrix_page.MatrixPage": "by the actions that the policies in force declare; for those alone",
+    "api.openapi.Description": "one for the policy set in force, one without any",
     "api.openapi._parts": "made of the program alone",
     "casbin_policies.engine.CompiledPolicy.meaning_digest": "one of each policy set, which never changes",
     "casbin_policies.engine.within_function": "by the scopes of the rows of one policy set",
