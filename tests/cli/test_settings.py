@@ -123,6 +123,27 @@ def test_other_commands_find_the_database_where_the_service_does(
         ("k.yaml", "port: [1]\n", "k.yaml:1:1: port has one value; write it without a list"),
         ("k.yaml", "port: {a: 1}\n", "k.yaml:1:1: a setting is a text, a number, true or false, or a list of texts"),
         ("k.toml", "[port]\na = 1\n", "k.toml: port: a setting is a text, a number"),
+        ("k.toml", "[a]\nport = 1\n", 'k.toml: "a" is a heading, and settings stand under none; take it away'),
+        (
+            "k.toml",
+            "[oauth]\nissuer = 'x'\naudience = 'y'\n",
+            "stand under none; write oauth_issuer and oauth_audience instead",
+        ),
+        ("k.toml", "oauth.issuer = 'x'\n", "stand under none; write oauth_issuer instead"),
+        (
+            "k.yaml",
+            "klausel:\n  port: 1\n",
+            'k.yaml:1:1: "klausel" is a heading, and settings stand under none; take it away',
+        ),
+        ("k.toml", "host = localhost\n", "with texts in quotes"),
+        ("k.toml", "port: 8080\n", "a file with a colon there is YAML, so call it .yaml"),
+        ("k.toml", "port = 1\nport = 2\n", "this key stands there twice, so keep one of them"),
+        (
+            "k.toml",
+            "host = 2026-01-01\n",
+            "k.toml: host: a setting is a text, a number, true or false, or a list of texts; put a",
+        ),
+        ("k.yaml", "KLAUSEL_PORT: 8080\n", 'here it is called "port"'),
         ("k.yaml", "demo: maybe\n", "k.yaml:1:1: demo is true or false"),
         (
             "k.yaml",
