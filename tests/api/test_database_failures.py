@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -31,6 +33,7 @@ from doors import (
 )
 
 from klausel.api.service_log import JsonLines
+from klausel.storage.sql import file_check
 from klausel.storage.sql.access import READS_AT_ONCE
 from klausel.storage.sql.database import access_of
 
@@ -97,6 +100,30 @@ def test_a_question_for_which_there_was_no_place_says_so_and_counts_apart(doors:
         thread.join()
     assert told == [[{"decision": False, "context": CROWDED}] * 2]
     assert doors.service.failures.counts() == {"database": 0, "crowded": 2, "internal": 0}
+    assert doors.lane.allows(ALLOWED)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="open files are not written over there")
+def test_a_file_that_is_written_over_is_neither_ready_nor_told_from_until_it_is_good_again(
+    doors: Doors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_check, "TIMES_BETWEEN_CHECKS", 0)
+
+    def shell(command: str) -> None:
+        # Closing the file here would take the locks away that SQLite has on it.
+        subprocess.run(["sh", "-c", command], cwd=tmp_path, check=True)
+
+    assert doors.lane.allows(ALLOWED)
+    assert doors.flask.get("/readyz").status == 200
+    shell("sync; cp own.db good.db; cp own.db-wal good.db-wal; head -c 200000 /dev/urandom > own.db; : > own.db-wal")
+    unready = doors.flask.get("/readyz")
+    assert (unready.status, unready.message) == (
+        503,
+        "the database of role assignments cannot be read any more; the service's log says why",
+    )
+    assert doors.lane.evaluate(ALLOWED) == {"decision": False, "context": REASON}
+    shell("cat good.db > own.db; cat good.db-wal > own.db-wal")
+    assert doors.flask.get("/readyz").status == 200
     assert doors.lane.allows(ALLOWED)
 
 

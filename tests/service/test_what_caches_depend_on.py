@@ -114,6 +114,7 @@ OF_FEW_THINGS = {
     "storage.assignments.subject_reader.SubjectReader": "itself, as one of those that are open now",
     "storage.assignments.subject_reader._of_files": "what is open now",
     "storage.decision_log.newest_first.UnpackedFiles": "by the files that are there, for one reading",
+    "storage.sql.file_check.FileCheck": "one file",
     "storage.sql.open_file.OpenFile": "three files",
     "storage.sql.wal_header._mapped": "what is open now",
     "storage.git.kept_answers.KeptAnswers": "for one command, by commit; its file starts again when it is full",
