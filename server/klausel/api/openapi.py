@@ -62,7 +62,7 @@ def openapi_document(base_url: str, policy: PolicySet | None = None) -> Json:
 
 
 class Description:
-    """The description as it is sent, with a tag of its bytes; made anew for another policy set alone, by one thread for all."""
+    """The description as it is sent, with a tag of its bytes; made once for each policy set, by one thread for all."""
 
     def __init__(self, base_url: str) -> None:
         self._base_url = base_url
