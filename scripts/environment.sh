@@ -10,6 +10,11 @@ stamp=$root/.venv/installed-$1
 version=$root/.venv/made-by
 made_by="$root $("$python" -c 'import sys; print(sys.version)')"
 made_from=$(cat "$root/setup.cfg" "$root/pyproject.toml")
+# Of two scripts that are started in a new clone at the same time one makes it, and the other waits until it is there.
+if command -v flock >/dev/null; then
+  exec 9<"$root"
+  flock 9
+fi
 if [ ! -x "$root/.venv/bin/python" ] || [ "$(cat "$version" 2>/dev/null)" != "$made_by" ]; then
   echo "Setting up the virtual environment in .venv (once) ..." >&2
   if ! "$python" -m venv --clear "$root/.venv"; then
@@ -23,6 +28,8 @@ if [ "$(cat "$stamp" 2>/dev/null)" != "$made_from" ]; then
   "$root/.venv/bin/python" -m pip install -qq --disable-pip-version-check --editable "$root[$1]" >&2
   printf '%s' "$made_from" >"$stamp"
 fi
+# What the script starts must not keep the lock for as long as it runs.
+exec 9<&-
 export PATH="$root/.venv/bin:$PATH" VIRTUAL_ENV="$root/.venv"
 # Images of containers set this to stay small. Here each of thousands of processes would compile the package again.
 unset PYTHONDONTWRITEBYTECODE
