@@ -172,7 +172,8 @@ def klausel_routes(service: Service, metrics: Metrics) -> Blueprint:
         body, tag = described.of(service.policy.compiled.policy if is_told else None)
         answer = Response(body, headers=DESCRIPTION_CACHING, mimetype="application/json")
         answer.set_etag(tag)
-        return answer.make_conditional(request)
+        answer.make_conditional(request)
+        return answer
 
     @blueprint.get("/healthz", provide_automatic_options=False)
     def health() -> Response:
