@@ -16,7 +16,7 @@ from contextlib import closing
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
-from klausel.storage.sql.database import access_of, explained_errors, make_engine
+from klausel.storage.sql.database import access_of, explained_errors, make_engine, set_busy_timeout
 from klausel.storage.sql.storage_error import StorageError
 
 MOST_BYTES_CHECKED = 64 * 2**20
@@ -102,6 +102,7 @@ def _read(engine: Engine, whole: bool) -> tuple[str, int] | None:
     try:
         with closing(engine.raw_connection()) as connection:
             ask = connection.driver_connection.execute  # type: ignore[union-attr]
+            set_busy_timeout(connection.driver_connection, 0)
             if whole:
                 found = str(ask("PRAGMA quick_check(1)").fetchone()[0])
                 if found != "ok" and not found.startswith(_OF_VALUES):
