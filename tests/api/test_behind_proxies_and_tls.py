@@ -20,6 +20,7 @@ from running_service import QUESTION, running
 from werkzeug.test import Client, EnvironBuilder
 
 from klausel.api.behind_proxy import BehindProxy
+from klausel.app import create_flask_app
 
 
 def handed_on(
@@ -154,7 +155,12 @@ def test_a_certificate_that_callers_refuse_is_warned_of(
 def test_its_end_is_a_metric(tmp_path: Path) -> None:
     certificate(tmp_path, "one", days=(-1, 10))
     with open_doors(tmp_path / "own.db", tls_certificate=str(tmp_path / "one.pem")) as doors:
-        told = doors.flask.get("/metrics").body.decode()
+        told = (
+            create_flask_app(doors.service)
+            .test_client()
+            .get("/metrics", headers={"Host": "localhost"})
+            .get_data(as_text=True)
+        )
     (line,) = (
         line for line in told.splitlines() if line.startswith("klausel_tls_certificate_expiration_timestamp_seconds{")
     )
