@@ -87,7 +87,7 @@ class Failures:
         return dict(self._counts)
 
     def of_database(self, error: StorageError | None, again: bool = False) -> Decision:
-        """The deny of a decision for which the database failed, `again` where it was not asked anew in the same request."""
+        """The deny of a decision for which the database failed, `again` where it was not asked again in the same request."""
         reason, failed = ("crowded", _CROWDED) if isinstance(error, Crowded) else ("database", _NO_DATABASE)
         with self._lock:
             self._counts[reason] += 1
