@@ -186,7 +186,7 @@ FAULTY_MODELS = {
     "a part is missing": (model(matcher="g(r.sub, p.sub) && r.obj == p.obj"), [(14, "does not ask for r.act==p.act")]),
     "roles that are not asked for": (
         model(matcher="r.sub == p.sub && r.obj == p.obj && r.act == p.act"),
-        [(14, "r.sub==p.sub")],
+        [(14, "r.sub == p.sub")],
     ),
     "priority": (model(effect="priority(p.eft) || deny"), [(11, "this effect has no counterpart")]),
     "allowed unless denied": (model(effect="!some(where (p.eft == deny))"), [(11, "this effect has no counterpart")]),
