@@ -97,7 +97,7 @@ class EffectiveRolesCache:
         self._listening = _Listening(store, self)
 
     def under(self, roles: RoleModel) -> EffectiveRolesCache:
-        """A cache for this role model that keeps what this one keeps: each subject is resolved anew when it is asked about.
+        """A cache for this role model that keeps what this one keeps: each subject is resolved again when it is asked about.
 
         Nothing of it is older than it would be here, for until it hears of all changes itself, this one tells it.
         """
