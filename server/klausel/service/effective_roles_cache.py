@@ -128,7 +128,8 @@ class EffectiveRolesCache:
         entry = self._entries.get(subject_key)
         if entry is not None and entry.always and (feed is None or feed.clock() < until):
             entry.used = True
-            return entry.effective_roles.roles_in(domain)
+            # What always counts is resolved.
+            return entry.effective_roles.roles_in(domain)  # type: ignore[union-attr]
         return self.effective_roles_of(subject_key, now).roles_in(domain)
 
     def effective_roles_of(self, subject_key: str, now: float | None = None) -> EffectiveRoles:
@@ -140,7 +141,7 @@ class EffectiveRolesCache:
         if entry is not None and (feed is None or feed.clock() < until):
             if entry.always:
                 entry.used = True
-                return entry.effective_roles
+                return entry.effective_roles  # type: ignore[return-value]
             if now is None:
                 now = self._store.clock()
             if entry.since <= now < entry.until:
