@@ -10,6 +10,9 @@ stamp=$root/.venv/installed-$1
 version=$root/.venv/made-by
 made_by="$root $("$python" -c 'import sys; print(sys.version)')"
 made_from=$(cat "$root/setup.cfg" "$root/pyproject.toml")
+# Scripts that are started at the same time set up one after the other, where the system has flock.
+exec 9<"$root/setup.cfg"
+if command -v flock >/dev/null; then flock 9; fi
 if [ ! -x "$root/.venv/bin/python" ] || [ "$(cat "$version" 2>/dev/null)" != "$made_by" ]; then
   echo "Setting up the virtual environment in .venv (once) ..." >&2
   if ! "$python" -m venv --clear "$root/.venv"; then
@@ -19,8 +22,12 @@ if [ ! -x "$root/.venv/bin/python" ] || [ "$(cat "$version" 2>/dev/null)" != "$m
   printf '%s' "$made_by" >"$version"
 fi
 if [ "$(cat "$stamp" 2>/dev/null)" != "$made_from" ]; then
-  echo "Installing what scripts/$1 needs into .venv (again only when requirements change) ..." >&2
-  "$root/.venv/bin/python" -m pip install -qq --disable-pip-version-check --editable "$root[$1]" >&2
+  echo "Installing what scripts/$(basename "$0") needs into .venv (again only when requirements change) ..." >&2
+  if ! "$root/.venv/bin/python" -m pip install -qq --disable-pip-version-check --editable "$root[$1]" >&2; then
+    echo "That failed; the lines above say why. Where they speak of files in .venv, remove that folder and try again." >&2
+    exit 1
+  fi
   printf '%s' "$made_from" >"$stamp"
 fi
+exec 9<&-
 export PATH="$root/.venv/bin:$PATH" VIRTUAL_ENV="$root/.venv"

@@ -1,6 +1,6 @@
 """Two replicas under load meet faults: a database that is stopped and started, workers killed, a replica paused.
 
-    PYTHONPATH=server:scripts python -m faults.under_load --seconds 5 --pause 30
+    scripts/python -m faults.under_load --seconds 5 --pause 30
 
 As root, PostgreSQL's programs run as the user postgres. Each client grants and revokes a role of two people of its own in one
 write, and asks either replica what holds, with the token of its write. After a write that was acknowledged every answer is
