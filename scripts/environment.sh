@@ -31,3 +31,5 @@ if [ "$(cat "$stamp" 2>/dev/null)" != "$made_from" ]; then
 fi
 exec 9<&-
 export PATH="$root/.venv/bin:$PATH" VIRTUAL_ENV="$root/.venv"
+# Images of containers set this to stay small. Here each of thousands of processes would compile the package again.
+unset PYTHONDONTWRITEBYTECODE
