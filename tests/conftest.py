@@ -25,6 +25,11 @@ REQUIRED = {
 """By a word of the reason for which tests are skipped without it."""
 
 
+def pytest_collection_finish() -> None:
+    """What is here once all tests are known is here until the end, so whoever collects later need not look through it."""
+    gc.freeze()
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Turns a test that was skipped for want of what is required into a failure."""

@@ -167,10 +167,13 @@ class Load:
 
     With tokens every question asks for the state after the write before it. Without them, writes go to the first replica, and
     answers of all are known once `max_staleness` has passed: nothing but that bound keeps what is old from being told.
+    Each client rests for `pause` seconds between its rounds of a write and four questions.
     """
 
-    def __init__(self, urls: list[str], max_staleness: float = MAX_STALENESS, with_tokens: bool = True) -> None:
-        self._urls, self._max_staleness, self._with_tokens = urls, max_staleness, with_tokens
+    def __init__(
+        self, urls: list[str], max_staleness: float = MAX_STALENESS, with_tokens: bool = True, pause: float = 0.0
+    ) -> None:
+        self._urls, self._max_staleness, self._with_tokens, self._pause = urls, max_staleness, with_tokens, pause
         self.is_over = False
         self.counts: Counter[str] = Counter()
         self.last_success = 0.0
@@ -212,6 +215,7 @@ class Load:
                     self._write(not pair.known, writing[0], pair)
                 for _ in range(4):
                     self._ask(chance, chance.choice(asking), pair)
+                time.sleep(self._pause)
 
     def _ask(self, chance: random.Random, client: Klausel, pair: _Pair) -> None:
         client.at_least = pair.token if self._with_tokens else None

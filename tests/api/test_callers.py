@@ -23,6 +23,7 @@ from doors import (
     asking,
     demo_people,
     grant,
+    policies_alone,
 )
 
 from klausel.api import access
@@ -54,7 +55,8 @@ class Calling(Door):
 
 @pytest.fixture
 def guarded(opened: Callable[..., Doors], tmp_path: Path) -> Doors:
-    doors = opened(authentication="keys", decision_log=str(tmp_path / "decisions.jsonl"), decision_log_strict=True)
+    log = {"decision_log": str(tmp_path / "decisions.jsonl"), "decision_log_strict": True}
+    doors = opened(policies=policies_alone(), authentication="keys", **log)
     grant(doors.service, demo_people())
     return doors
 

@@ -26,6 +26,7 @@ from doors import (
     asking,
     demo_people,
     grant,
+    policies_alone,
 )
 
 from klausel.api.service_log import JsonLines
@@ -38,7 +39,7 @@ LEAKS = (b"SELECT", b"casbin_rule", b"klausel_state", b"sqlite", b"SQLite", b"no
 @pytest.fixture
 def doors(opened: Callable[..., Doors], caplog: pytest.LogCaptureFixture) -> Doors:
     caplog.set_level(logging.CRITICAL, "klausel")
-    doors = opened()
+    doors = opened(policies=policies_alone())
     grant(doors.service, demo_people())
     return doors
 

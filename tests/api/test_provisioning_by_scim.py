@@ -15,8 +15,6 @@ import pytest
 from doors import ROOT
 from identity_provider import BOSSES, ENTERPRISE, GROUP, LETTERS, MAPPING, PATCH, ROLES, USER, Provider, fitting
 from prometheus_client.parser import text_string_to_metric_families
-from scim2_client.engines.wsgi import WSGISCIMClient
-from scim2_tester import Status, check_server
 from werkzeug.test import Client
 
 from klausel.app import create_flask_app, create_service
@@ -65,6 +63,10 @@ def provider(opened: Open) -> Provider:
 
 def test_a_compliance_client_finds_no_fault(opened: Open) -> None:
     one = opened(mapping="subject_from: userName\n")
+    # Beside thousands of modules these take seconds to import, which only who runs this test should wait for.
+    from scim2_client.engines.wsgi import WSGISCIMClient
+    from scim2_tester import Status, check_server
+
     client = WSGISCIMClient(one.client.application, base_url="http://localhost/scim/v2")
     found = check_server(client)
     assert [(result.title, result.reason) for result in found if result.status is Status.ERROR] == []

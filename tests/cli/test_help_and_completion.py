@@ -2,12 +2,14 @@
 
 import os
 import subprocess
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from command_line import INSTALLED, Klausel
 
-from klausel.cli.main import COMMANDS, SECTIONS
+from klausel.cli.main import COMMANDS, SECTIONS, main
 
 
 def test_help_lists_every_command_once_under_a_heading_with_a_whole_sentence(klausel: Klausel) -> None:
@@ -33,22 +35,32 @@ def test_a_slip_in_the_name_of_a_command_is_told_with_the_nearest_one(
     assert meant is None or f'did you mean "{meant}"?' in result.stderr
 
 
-def completed(words: str, shell: str = "bash") -> list[str]:
+def asked(environment: Mapping[str, str]) -> str:
+    """What the command tells a shell that asks it in this way, in this process."""
+    return CliRunner().invoke(main, [], prog_name="klausel", env=environment).stdout
+
+
+def asked_installed(environment: Mapping[str, str]) -> str:
+    """The same of the command that pip installed."""
+    done = subprocess.run([INSTALLED], env={**os.environ, **environment}, capture_output=True, encoding="utf-8", timeout=60)
+    return done.stdout
+
+
+def completed(words: str, shell: str = "bash", ask: Callable[[Mapping[str, str]], str] = asked) -> list[str]:
     """What the shell is told to complete behind these words, the last of which is not finished."""
-    environment = {**os.environ, "_KLAUSEL_COMPLETE": f"{shell}_complete"}
+    environment = {"_KLAUSEL_COMPLETE": f"{shell}_complete"}
     if shell == "fish":
         environment |= {"COMP_WORDS": words, "COMP_CWORD": words.split(" ")[-1]}
     else:
         environment |= {"COMP_WORDS": words, "COMP_CWORD": str(len(words.split(" ")) - 1)}
-    done = subprocess.run([INSTALLED], env=environment, capture_output=True, encoding="utf-8", timeout=60)
-    lines = [line for line in done.stdout.splitlines() if line]
+    lines = [line for line in ask(environment).splitlines() if line]
     return lines[1::3] if shell == "zsh" else [line.partition(",")[2].partition("\t")[0] for line in lines]
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_commands_and_names_of_the_policies_are_completed_in_each_shell(shell: str) -> None:
-    assert completed("klausel che", shell) == ["check"]
-    assert completed("klausel who-can edit qui", shell) == ["quiz"]
+    assert completed("klausel che", shell, asked_installed) == ["check"]
+    assert completed("klausel who-can edit qui", shell, asked_installed) == ["quiz"]
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 
 from klausel.casbin import CompiledEnforcer
 
-DECISIONS = int(os.environ.get("KLAUSEL_TEST_DIFFERENTIAL_DECISIONS", "20000"))
+DECISIONS = int(os.environ.get("KLAUSEL_TEST_DIFFERENTIAL_DECISIONS", "10000"))
 SEED = int(os.environ.get("KLAUSEL_TEST_DIFFERENTIAL_SEED", "0"))
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import atexit
 import dataclasses
 import http.client
 import json
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from csv import DictReader
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from itertools import count
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 from werkzeug.datastructures import Headers
@@ -210,6 +214,17 @@ class Doors:
     def named(self, name: str) -> Door:
         door: Door = getattr(self, name)
         return door
+
+
+@cache
+def policies_alone() -> str:
+    """A folder with the shipped policies without their tests, made once: for files of tests that open many services.
+
+    Each start of a service reads the tests beside its policies and runs them all, which is half of the time that it takes.
+    """
+    folder = mkdtemp(prefix="klausel-tests-")
+    atexit.register(shutil.rmtree, folder)
+    return str(shutil.copytree(ROOT / "policies", Path(folder, "policies"), ignore=shutil.ignore_patterns("tests")))
 
 
 @contextmanager

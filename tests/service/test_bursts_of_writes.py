@@ -24,6 +24,11 @@ WRITE_SECONDS = 30.0
 LONG = ("--database-write-seconds", str(WRITE_SECONDS), "--database-lock-seconds", str(WRITE_SECONDS))
 
 
+def client_of(port: int) -> httpx.Client:
+    # Each of a hundred would read the certificates of all authorities, which takes longer than all that it asks here.
+    return httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=LONGEST_SECONDS, verify=False)
+
+
 @contextmanager
 def asked_all_the_time(port: int) -> Iterator[tuple[Counter[str], list[float]]]:
     """Counts what readiness, health and a question tell while the block runs, each asked by itself, and how long health took."""
@@ -32,7 +37,7 @@ def asked_all_the_time(port: int) -> Iterator[tuple[Counter[str], list[float]]]:
     is_over = threading.Event()
 
     def on_and_on(ask: Callable[[httpx.Client], str]) -> None:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=LONGEST_SECONDS) as client:
+        with client_of(port) as client:
             while not is_over.is_set():
                 told[ask(client)] += 1
                 time.sleep(0.01)
@@ -66,10 +71,10 @@ def write_at_once(port: int, number: int, round_: int = 0) -> list[tuple[int, fl
 
     def write(at: int) -> tuple[int, float]:
         row = {"subject": f"user:new-{round_}-{at}", "role": "admin", "domain": f"account-{at}"}
-        with httpx.Client(timeout=LONGEST_SECONDS) as client:
+        with client_of(port) as client:
             together.wait()
             began = time.monotonic()
-            answer = client.post(f"http://127.0.0.1:{port}/v1/assignments", json={"grant": [row]})
+            answer = client.post("/v1/assignments", json={"grant": [row]})
             return answer.status_code, time.monotonic() - began
 
     with ThreadPoolExecutor(number) as pool:

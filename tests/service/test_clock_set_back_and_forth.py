@@ -33,6 +33,7 @@ from klausel.storage.schema import open_database
 
 ISSUER, AUDIENCE = "https://issuer.example", "klausel"
 MAX_STALENESS = 0.3
+PAUSE = 0.05
 ENDS_AFTER = 1000
 """Seconds until all of it ends: a role, a key, a token, a sign-in, a role that lets its holder give roles."""
 ALL = {"role", "giving", "key", "token", "sign-in"}
@@ -141,7 +142,7 @@ def test_replicas_whose_clocks_go_back_and_forth_tell_nothing_old(postgresql_sch
         for clock in clocks:
             environment = clock.environment
             ports.append(stack.enter_context(running(tmp_path, "--demo", *options, environment=environment))[1])
-        load = Load([f"http://127.0.0.1:{port}" for port in ports], MAX_STALENESS, with_tokens=False)
+        load = Load([f"http://127.0.0.1:{port}" for port in ports], MAX_STALENESS, with_tokens=False, pause=PAUSE)
         wait_until(lambda: load.counts["writes acknowledged"] >= CLIENTS, "the clients do not begin")
         for first, second in ((3600, -3600), (-30, 30), (0, -86400), (0, 0)):
             clocks[0].move(first)

@@ -27,6 +27,8 @@ from klausel.storage.schema import names_of_missing_indexes, open_database
 from klausel.storage.sql.access import Limits, StorageError
 
 MAX_STALENESS = 0.3
+PAUSE = 0.05
+"""Of each client between its rounds: without it, each test has both cores for itself for as long as it takes."""
 FOR_A_WHILE = 4 * MAX_STALENESS
 ONE_WORKER = ["--workers", "1"]
 LIMITS = ["--max-staleness", str(MAX_STALENESS)]
@@ -136,7 +138,7 @@ def test_without_tokens_nothing_is_told_that_is_older_than_it_may_be(world: Worl
 
 
 def assert_harmless(world: World, happen: Callable[[World], None], with_tokens: bool) -> None:
-    load = Load([replica.url for replica in world.replicas], MAX_STALENESS, with_tokens)
+    load = Load([replica.url for replica in world.replicas], MAX_STALENESS, with_tokens, PAUSE)
     wait_until(lambda: load.counts["writes acknowledged"] >= CLIENTS, "the clients do not begin")
     happen(world)
     assert_nothing_was_wrong(load, world.database.url, time.monotonic())
@@ -152,7 +154,7 @@ def test_a_service_goes_on_at_the_standby_that_was_promoted() -> None:
             ):
                 wait_for_standby(primary)
                 assert_only_commands_read(standby)
-                load = Load([service.url], MAX_STALENESS)
+                load = Load([service.url], MAX_STALENESS, pause=PAUSE)
                 wait_until(lambda: load.counts["writes acknowledged"] >= CLIENTS, "the clients do not begin")
                 primary.stop("immediate")
                 standby.promote()
@@ -179,7 +181,7 @@ def test_a_service_works_behind_a_pooler_in_transaction_mode(world: World) -> No
         options = [*LIMITS, *ONE_WORKER, "--listen-url", world.database.url]
         url = f"{pooler.url}?prepare_threshold=none"
         with closing_all([Replica(url, world.folder, ROOT / "policies", *options)]) as (behind,):
-            load = Load([behind.url, world.replicas[0].url], MAX_STALENESS)
+            load = Load([behind.url, world.replicas[0].url], MAX_STALENESS, pause=PAUSE)
             wait_until(lambda: load.counts["writes acknowledged"] >= CLIENTS, "the clients do not begin")
             assert_nothing_was_wrong(load, world.database.url, time.monotonic())
             # A busy machine makes some wait too long; without what the manual asks for, most fail.

@@ -97,6 +97,7 @@ OF_FEW_THINGS = {
     "casbin_policies.engine.within_function": "by the scopes of the rows of one policy set",
     "casbin_policies.stock_export._Written": "for one export",
     "casbin_policies.stock_request.Layout": "for one export",
+    "client.clients._trusted": "one of each process",
     "guarding.Guarded": "what the program declares of its classes",
     "in_process.InProcess": "the one service of this process",
     "in_process._INSTANCES": "what is open now",

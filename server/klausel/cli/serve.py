@@ -49,6 +49,7 @@ from klausel.storage.policy_files.folder import folders_of, model_beside
 from klausel.storage.policy_files.git_source import git_address
 from klausel.storage.sql.access import READS_AT_ONCE, WRITES_AT_ONCE, StorageError
 
+APPLICATION = "klausel.app:create_app_from_environment"
 THREADS_PER_WORKER = READS_AT_ONCE + WRITES_AT_ONCE + WAITING_AT_ONCE + 3
 """So that some are left when as many as may do so wait for the database, in line and for slow bodies."""
 MORE_CONNECTIONS = 256
@@ -108,6 +109,8 @@ def serve(policies: Path, model: Path | None, **options: object) -> None:
         say(f"klausel: {note}; give --public-url an https address", err=True)
     counts = f"{len(loaded.compiled.policy.grants)} grants"
     message = f"Klausel answers at {settings.base_url} ({counts} from {policies}); stop it with Ctrl-C"
+    # Workers that are forked off have it at once, also those that are started again.
+    import_module(APPLICATION.partition(":")[0])
     server = _server(settings)
     server.on_startup(_pass_reloads_on)
     server.tell_when_it_answers(lambda: say(message, err=settings.decision_log == STDOUT))
@@ -118,7 +121,7 @@ def serve(policies: Path, model: Path | None, **options: object) -> None:
 
 def _server(settings: Settings) -> WorkerServer:
     return WorkerServer(
-        "klausel.app:create_app_from_environment",
+        APPLICATION,
         factory=True,
         address=settings.host,
         port=settings.port,

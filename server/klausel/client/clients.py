@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import aclosing, closing
-from functools import wraps
+from functools import cache, wraps
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 from urllib.parse import urlsplit
 
@@ -21,6 +22,12 @@ Arguments = ParamSpec("Arguments")
 Finished = TypeVar("Finished")
 
 AT_LEAST = "X-Klausel-At-Least"
+
+
+@cache
+def _trusted() -> ssl.SSLContext:
+    """The authorities that HTTPS is believed by; read once for all clients, as reading them takes tens of milliseconds."""
+    return httpx.create_ssl_context()
 
 
 class _Memory:
@@ -220,7 +227,9 @@ class Klausel(_Base):
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         super().__init__(url, seconds=seconds, retries=retries, denies=denies, remembers=remembers)
-        self._client = httpx.Client(headers=_headers(key), timeout=seconds, transport=transport, follow_redirects=False)
+        self._client = httpx.Client(
+            headers=_headers(key), timeout=seconds, verify=_trusted(), transport=transport, follow_redirects=False
+        )
 
     @classmethod
     def discover(cls, url: str, **options: Any) -> Self:
@@ -352,7 +361,9 @@ class AsyncKlausel(_Base):
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         super().__init__(url, seconds=seconds, retries=retries, denies=denies, remembers=remembers)
-        self._client = httpx.AsyncClient(headers=_headers(key), timeout=seconds, transport=transport, follow_redirects=False)
+        self._client = httpx.AsyncClient(
+            headers=_headers(key), timeout=seconds, verify=_trusted(), transport=transport, follow_redirects=False
+        )
 
     @classmethod
     async def discover(cls, url: str, **options: Any) -> Self:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 
 from klausel.core.analysis.page_style import FILTER, PAGE_STYLE, html_words
 from klausel.core.difference.report import (
@@ -86,18 +87,19 @@ def as_markdown(report: DifferenceReport) -> str:
     page.put(f"Compared: {_md(report.before)} → {_md(report.after)}{everybody}")
     if note_on_people(report):
         page.put("", _md(note_on_people(report)))
-    page.put_while_there_is_room([f"\n> {_md(note)}" for note in notes(report)], _FOR_NOTES, "\n> {} more notes")
+    all_notes = notes(report)
+    page.put_while_there_is_room((f"\n> {_md(note)}" for note in all_notes), len(all_notes), _FOR_NOTES, "\n> {} more notes")
     if not listed:
         return page.text()
     people = " people |" if report.people is not None else ""
     page.put("", f"| | may | who | before | after |{people}", "|---|---|---|---|---|" + ("---|" if people else ""))
-    page.put_while_there_is_room(
-        [_md_row(entry) for entry in listed], _FOR_ROWS, "\n… and {} more; `klausel diff` shows all."
-    )
+    more = "\n… and {} more; `klausel diff` shows all."
+    page.put_while_there_is_room(map(_md_row, listed), len(listed), _FOR_ROWS, more)
     page.put("", "<details><summary>Lines that cause it</summary>", "")
-    causes = [_md_causes(report, entry) for entry in listed]
-    causes += [f"{'' if number else chr(10)}- {_md(commit)}" for number, commit in enumerate(commits(report))]
-    page.put_while_there_is_room(causes, MOST_BYTES, "- … and {} more")
+    causes = (_md_causes(report, entry) for entry in listed)
+    blamed = commits(report)
+    told = (f"{'' if number else chr(10)}- {_md(commit)}" for number, commit in enumerate(blamed))
+    page.put_while_there_is_room(chain(causes, told), len(listed) + len(blamed), MOST_BYTES, "- … and {} more")
     page.put("", "</details>")
     return page.text()
 
@@ -113,11 +115,14 @@ class _Comment:
         self._lines += lines
         self._used += sum(len(line.encode()) + 1 for line in lines)
 
-    def put_while_there_is_room(self, lines: list[str], most: int, more: str) -> None:
-        """Puts lines until the comment has so many bytes, then how many are left out."""
-        for number, line in enumerate(lines):
+    def put_while_there_is_room(self, lines: Iterable[str], number: int, most: int, more: str) -> None:
+        """Puts lines, of which there are `number`, until the comment has so many bytes, then how many are left out.
+
+        What is left out is not made: a row may name very many people.
+        """
+        for place, line in enumerate(lines):
             if self._used + len(line.encode()) > most - 100:
-                self.put(more.format(f"{len(lines) - number:,}"))
+                self.put(more.format(f"{number - place:,}"))
                 return
             self.put(line)
 
