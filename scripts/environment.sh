@@ -24,8 +24,11 @@ if [ ! -x "$root/.venv/bin/python" ] || [ "$(cat "$version" 2>/dev/null)" != "$m
   printf '%s' "$made_by" >"$version"
 fi
 if [ "$(cat "$stamp" 2>/dev/null)" != "$made_from" ]; then
-  echo "Installing what scripts/$1 needs into .venv (again only when requirements change) ..." >&2
-  "$root/.venv/bin/python" -m pip install -qq --disable-pip-version-check --editable "$root[$1]" >&2
+  echo "Installing what scripts/$(basename "$0") needs into .venv (again only when requirements change) ..." >&2
+  if ! "$root/.venv/bin/python" -m pip install -qq --disable-pip-version-check --editable "$root[$1]" >&2; then
+    echo "That failed; the lines above say why. Where they speak of files in .venv, remove that folder and try again." >&2
+    exit 1
+  fi
   printf '%s' "$made_from" >"$stamp"
 fi
 # What the script starts must not keep the lock for as long as it runs.

@@ -316,3 +316,9 @@ def test_no_password_is_shown_wherever_it_stands(klausel: Klausel, options: tupl
         said = unquote(result.stdout + result.stderr)
         assert "geheim" not in said
         assert "***" in said or "hidden" in said
+
+
+def test_the_text_says_in_words_what_holds_without_a_value(klausel: Klausel) -> None:
+    told = {line.split()[0]: line.split(maxsplit=1)[1] for line in klausel("config", "show").stdout.splitlines()}
+    assert told["oauth_algorithm"] == "RS256, ES256  (default)"
+    assert told["oauth_issuer"] == "-  (default)"

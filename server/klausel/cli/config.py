@@ -24,6 +24,9 @@ from klausel.storage.policy_files.folder import model_beside
 from klausel.storage.policy_files.git_source import git_address
 
 HIDDEN = "(hidden)"
+NOT_SET = "-"
+WITHOUT = {one.key: one.about.shown_default.replace("`", "") for one in SETTINGS.values() if one.about.shown_default}
+"""What holds while nobody sets them, in words."""
 _PASSWORD_IN_QUERY = re.compile(r"([?&][^=&]*pass(?:word|wd)?=)[^&]*", re.IGNORECASE)
 
 
@@ -40,15 +43,16 @@ def config() -> None:
 def _write_text(shown: Mapping[str, tuple[object, str]]) -> None:
     width = max(map(len, shown))
     for key, (value, source) in shown.items():
-        say(f"{key:{width}}  {_as_text(value)}  ({source})")
+        told = _as_text(value)
+        say(f"{key:{width}}  {WITHOUT.get(key, told) if told == NOT_SET else told}  ({source})")
 
 
 def _as_text(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, (list, tuple)):
-        return ", ".join(map(str, value)) or "-"
-    return "-" if value is None or value == "" else str(value)
+        return ", ".join(map(str, value)) or NOT_SET
+    return NOT_SET if value is None or value == "" else str(value)
 
 
 def _write_json(shown: Mapping[str, tuple[object, str]]) -> None:

@@ -141,7 +141,7 @@ class SigningKeys:
                     self._keys = keys_in(content)
                     self._content = content
                     self.version += 1
-                    _log.info("%d keys that sign tokens were read", len(self._keys))
+                    _log.info("keys that sign tokens were read: %d", len(self._keys))
                 self._read_at = began
                 self._failed = ""
             except KeySetUnreadable as error:
