@@ -246,7 +246,9 @@ def _product(order: Sequence[Condition], parts: Sequence[_Part], has_free: bool,
 def _units(groups: Sequence[Sequence[Atom]], conditions: Iterable[Condition]) -> list[dict[Condition, None]]:
     """For each group the largest parts of conditions that lie in it, and what it says of the subject itself."""
     group_of = {atom: number for number, members in enumerate(groups) for atom in members}
-    units: list[dict[Condition, None]] = [dict.fromkeys(filter(is_about_the_subject_itself, one)) for one in groups]
+    units: list[dict[Condition, None]] = [
+        dict.fromkeys(atom for atom in one if is_about_the_subject_itself(atom)) for one in groups
+    ]
 
     def add(condition: Condition) -> None:
         within = {group_of[positive(atom)[0]] for atom in atoms(condition)}

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from klausel.core.analysis.decision_table import Key, View
 from klausel.core.analysis.question_space import Held, domains_from_top, made_up_id
-from klausel.core.conditions.outcomes import Truths
+from klausel.core.conditions.group import Truths
 from klausel.core.conditions.tree import AllOf, AnyOf, Atom, evaluate_atom, is_about_the_subject_itself
 from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.difference.compare import Change, PolicyDifference

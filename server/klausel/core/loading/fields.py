@@ -286,8 +286,9 @@ def _without_bracket(before: Sequence[tuple[Text, Node]]) -> str:
     if not before:
         return ""
     key, value = before[-1]
-    is_value = isinstance(value, Text) and not is_empty(value)
-    return f"if that is a further value of {key.value}, write a list: {key.value}: [{value.value}, …]. " if is_value else ""
+    if not isinstance(value, Text) or is_empty(value):
+        return ""
+    return f"if that is a further value of {key.value}, write a list: {key.value}: [{value.value}, …]. "
 
 
 def _several(name: str, known: Collection[str]) -> list[str]:
