@@ -35,7 +35,7 @@ OVER = {
 def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Opened]:
     monkeypatch.setattr(file_check, "TIMES_BETWEEN_CHECKS", 0)
     made = Opened(tmp_path / "klausel.db")
-    made.store.add_listener(made.cache.forget)
+    made.store.add_listener(lambda change: made.cache.forget_subjects(change.subjects))
     with closing(made.store):
         made.store.write(ROLES, PEOPLE, [])
         # As after an hour without writes: everything stands in the file itself.
