@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import random
 import threading
@@ -22,7 +23,7 @@ from klausel.storage.assignments.store import AssignmentStore
 from klausel.storage.schema import open_database
 from klausel.storage.sql.database import StorageError
 from klausel.storage.sql.history import KnownState
-from klausel.storage.sql.revisions import REVISIONS_IN_LOG
+from klausel.storage.sql.revisions import REVISIONS_IN_LOG, StoreChange
 
 ADMIN = row("ann", "admin", "acme")
 USER = row("bo", "user", "acme")
@@ -344,3 +345,75 @@ def test_an_unreadable_database_is_an_error_and_not_an_answer(sqlite_url: str) -
     with pytest.raises(StorageError):
         cache.roles_in("user:ann", "acme")
     store.close()
+
+
+# --- Other policies -----------------------------------------------------------------------------------------------------
+
+LEADS = dataclasses.replace(ROLES, roles={**ROLES.roles, "lead": dataclasses.replace(ROLES.roles["lead"], contains=())})
+"""The same roles, where a lead is nothing else."""
+
+
+def test_nobody_is_read_again_under_other_policies(store: AssignmentStore, roles: RoleModel) -> None:
+    store.write(roles, [ADMIN, USER, LEAD], [])
+    first = EffectiveRolesCache(store, roles, single_process=True)
+    assert "reviewer" in first.roles_in("user:bo", "acme/support")
+    assert first.roles_in("user:nobody", "acme") == ROLES_OF_NOBODY
+    queries = Queries(first)
+    second = first.under(LEADS)
+    for _ in range(2):
+        assert "lead" in second.roles_in("user:bo", "acme/support")
+        assert "reviewer" not in second.roles_in("user:bo", "acme/support")
+        assert second.roles_in("user:nobody", "acme") == ROLES_OF_NOBODY
+        # Who asked before the policies changed is answered by those before.
+        assert "reviewer" in first.roles_in("user:bo", "acme/support")
+        second.refresh()
+    assert not queries.asked
+    assert (len(second), second.approximate_bytes) == (len(first), first.approximate_bytes)
+
+
+def test_what_changes_is_dropped_under_other_policies(any_store: AssignmentStore, roles: RoleModel) -> None:
+    member = Assignment("user:bo", "group:leads", "")
+    any_store.write(roles, [ADMIN, USER, member, LEAD._replace(subject="group:leads")], [])
+    first = EffectiveRolesCache(any_store, roles, single_process=True)
+    assert is_lead(first)
+    second = first.under(LEADS)
+    # Not asked since: what was taken over is dropped as what was read.
+    any_store.write(roles, [], [LEAD._replace(subject="group:leads")])
+    assert not is_lead(second)
+    any_store.write(roles, [LEAD], [])
+    assert is_lead(second)
+    second.forget_subjects(None)
+    assert (len(second), second.approximate_bytes) == (0, 0)
+
+
+def test_what_another_process_changed_before_is_seen_under_other_policies(
+    store: AssignmentStore, other_store: AssignmentStore, roles: RoleModel
+) -> None:
+    store.write(roles, [ADMIN, USER, LEAD], [])
+    first = EffectiveRolesCache(store, roles)
+    first.refresh()
+    assert is_lead(first)
+    other_store.write(roles, [], [LEAD])
+    second = first.under(LEADS)
+    second.refresh()
+    assert not is_lead(second)
+
+
+def test_a_change_that_is_told_from_an_older_list_of_listeners_is_heard_under_other_policies(
+    any_store: AssignmentStore, roles: RoleModel
+) -> None:
+    any_store.write(roles, [ADMIN, USER, LEAD], [])
+    first = EffectiveRolesCache(any_store, roles, single_process=True)
+    assert is_lead(first)
+    listeners = any_store._listeners
+    second = first.under(LEADS)
+    for listener in any_store._listeners:
+        any_store.remove_listener(listener)
+    any_store.write(roles, [], [LEAD])
+    # The older cache may be gone by then, too.
+    del first
+    gc.collect()
+    assert is_lead(second)
+    for listener in listeners:
+        listener(StoreChange(frozenset({"user:bo"})))
+    assert not is_lead(second)

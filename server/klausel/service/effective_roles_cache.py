@@ -23,7 +23,7 @@ DEFAULT_BYTES = 32 * 1024 * 1024
 MOST_UNKNOWN = 10_000
 """How many subjects without role assignments are kept, so that made-up ones push nobody else out."""
 SECONDS_PER_REVISION = 1.0
-_BYTES_PER_ENTRY = 500
+_BYTES_PER_ENTRY = 650
 _BYTES_PER_ROW = 700
 
 
@@ -36,6 +36,8 @@ class EffectiveRolesCache:
     processes are noticed by `refresh`. On PostgreSQL the feed of the store tells of them, and what is kept is told only while
     the feed is trusted. On other databases that several processes can write nothing is kept, unless `single_process` promises
     that only this process writes.
+
+    Who holds what does not depend on the policies: `under` other ones a cache begins with all that this one keeps.
     """
 
     depends_on = (
@@ -82,6 +84,8 @@ class EffectiveRolesCache:
         self._bytes_per_assignment = 150 + sys.getsizeof(frozenset(roles.inheritance))
         # Counts the times that something was dropped. What was read before a drop may be old, and is not kept.
         self._drops = 0
+        self._single_process = single_process
+        self._successor: EffectiveRolesCache | None = None
         self._reads: Tally[None] = Tally()
         self._history = self._reader.history
         self._known = self._history.state() if self._watches_other_processes and self._history is not None else None
@@ -90,7 +94,32 @@ class EffectiveRolesCache:
         self._states = 0
         self._lock = threading.Lock()
         self._local = threading.local()
-        _listen(store, self)
+        self._listening = _Listening(store, self)
+
+    def under(self, roles: RoleModel) -> EffectiveRolesCache:
+        """A cache for this role model that keeps what this one keeps: each subject is resolved again when it is asked about.
+
+        Nothing of it is older than it would be here, for until it hears of all changes itself, this one tells it.
+        """
+        other = EffectiveRolesCache(
+            self._store,
+            roles,
+            max_entries=self._max_entries,
+            max_bytes=self._max_bytes,
+            single_process=self._single_process,
+        )
+        with self._lock, other._lock:
+            # From now on it is told of all that is dropped here; what was dropped before is not among what is copied.
+            self._successor = other
+            self._listening.tell(other)
+            other.stored, other._reads = self.stored, self._reads
+            other._known, other._states = self._known, self._states
+            for key, entry in self._entries.items():
+                other._entries[key] = entry.unresolved()
+            other._behind = {group: set(members) for group, members in self._behind.items()}
+            other._unknown = dict(self._unknown)
+            other._bytes = self._bytes
+        return other
 
     def roles_in(self, subject_key: str, domain: str | None, now: float | None = None) -> frozenset[str]:
         """All names that a subject (`user:ann`) holds in a domain, `anyone` included. Raises StorageError."""
@@ -99,7 +128,8 @@ class EffectiveRolesCache:
         entry = self._entries.get(subject_key)
         if entry is not None and entry.always and (feed is None or feed.clock() < until):
             entry.used = True
-            return entry.effective_roles.roles_in(domain)
+            # What always counts is resolved.
+            return entry.effective_roles.roles_in(domain)  # type: ignore[union-attr]
         return self.effective_roles_of(subject_key, now).roles_in(domain)
 
     def effective_roles_of(self, subject_key: str, now: float | None = None) -> EffectiveRoles:
@@ -111,12 +141,12 @@ class EffectiveRolesCache:
         if entry is not None and (feed is None or feed.clock() < until):
             if entry.always:
                 entry.used = True
-                return entry.effective_roles
+                return entry.effective_roles  # type: ignore[return-value]
             if now is None:
                 now = self._store.clock()
             if entry.since <= now < entry.until:
                 entry.used = True
-                return entry.effective_roles
+                return entry.resolved(self._roles)
         return self._read(subject_key, self._store.clock() if now is None else now)
 
     def refresh(self) -> None:
@@ -172,11 +202,6 @@ class EffectiveRolesCache:
         now, _, reached = self._store.revision().rpartition("-")
         return now == lineage and int(reached) >= counter
 
-    def forget(self, change: StoreChange) -> None:
-        """Drops the subjects of a committed write of this process."""
-        # What is known of the history stays as it is: the next `refresh`, or step of the feed, reads it whole.
-        self.forget_subjects(change.subjects)
-
     def forget_subjects(self, subjects: frozenset[str] | None) -> None:
         """Drops these subjects, all where None is given."""
         with self._lock:
@@ -187,7 +212,7 @@ class EffectiveRolesCache:
 
     @property
     def reads(self) -> int:
-        """How many times the roles of a subject were read from the database, since these policies are in force."""
+        """How many times the roles of a subject were read from the database."""
         return int(self._reads.totals().get(None, 0))
 
     @property
@@ -243,6 +268,8 @@ class EffectiveRolesCache:
         self._forget_entry(next(iter(self._entries)))
 
     def _drop(self, subjects: frozenset[str] | None) -> None:
+        if self._successor is not None:
+            self._successor.forget_subjects(subjects)
         if subjects is None or subjects:
             self.stored.drop(subjects)
         if subjects is None:
@@ -271,37 +298,60 @@ class EffectiveRolesCache:
 
 
 class _Entry:
-    """`always` says that no time has a say, which spares most questions a look at the clock."""
+    """`always` says that no time has a say, which spares most questions a look at the clock, and that it is resolved."""
 
-    __slots__ = ("always", "bytes", "effective_roles", "groups", "since", "until", "used")
+    __slots__ = ("_held", "always", "bytes", "effective_roles", "groups", "since", "until", "used")
 
-    def __init__(self, effective_roles: EffectiveRoles, held: Held, size: int) -> None:
+    def __init__(self, effective_roles: EffectiveRoles | None, held: Held, size: int) -> None:
         self.effective_roles = effective_roles
         self.since, self.until = held.since, held.until
-        self.always = held.since == -inf and held.until == inf
+        self.always = effective_roles is not None and held.since == -inf and held.until == inf
         self.groups = held.groups
         self.bytes = size
         self.used = False
+        self._held = held
+
+    def unresolved(self) -> _Entry:
+        """The same for another role model: what is held, and nothing that follows from it."""
+        return _Entry(NOBODY if self.effective_roles is NOBODY else None, self._held, self.bytes)
+
+    def resolved(self, roles: RoleModel) -> EffectiveRoles:
+        """The effective roles, under the role model of the cache that has this."""
+        found = self.effective_roles
+        if found is None:
+            found = self.effective_roles = EffectiveRoles.of_held(roles, self._held)
+            # Set last: who finds it set takes what stands beside it.
+            self.always = self.since == -inf and self.until == inf
+        return found
 
 
-def _listen(store: RoleAssignments, cache: EffectiveRolesCache) -> None:
-    """Tells the cache of each write, and of what the feed tells, for as long as somebody else holds the cache."""
-    reference, feed = weakref.ref(cache), store.feed
+class _Listening:
+    """Tells a cache of each write, and of what the feed tells, for as long as somebody else holds the cache.
 
-    def on_change(change: StoreChange) -> None:
-        living = reference()
-        if living is None:
-            store.remove_listener(on_change)
-        else:
-            living.forget(change)
+    Whoever tells listeners may do so from a list that was made before another cache was there; so it is told from here, too.
+    """
 
-    def on_step(subjects: frozenset[str] | None) -> None:
-        living = reference()
-        if living is not None:
-            living.forget_subjects(subjects)
-        elif feed is not None:
-            feed.remove_listener(on_step)
+    def __init__(self, store: RoleAssignments, cache: EffectiveRolesCache) -> None:
+        self._store, self._feed = store, store.feed
+        self._caches = [weakref.ref(cache)]
+        store.add_listener(self._on_change)
+        if self._feed is not None:
+            self._feed.add_listener(self._on_step)
 
-    store.add_listener(on_change)
-    if feed is not None:
-        feed.add_listener(on_step)
+    def tell(self, other: EffectiveRolesCache) -> None:
+        """Tells this cache, too."""
+        self._caches = [*self._caches, weakref.ref(other)]
+
+    def _on_change(self, change: StoreChange) -> None:
+        # What is known of the history stays as it is: the next `refresh`, or step of the feed, reads it whole.
+        self._on_step(change.subjects)
+
+    def _on_step(self, subjects: frozenset[str] | None) -> None:
+        first, *others = [reference() for reference in self._caches]
+        if first is None:
+            self._store.remove_listener(self._on_change)
+            if self._feed is not None:
+                self._feed.remove_listener(self._on_step)
+        for cache in (first, *others):
+            if cache is not None:
+                cache.forget_subjects(subjects)

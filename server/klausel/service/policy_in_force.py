@@ -92,7 +92,6 @@ class LivePolicy:
         settle_seconds: float = 0.0,
     ) -> None:
         self._source = source
-        self._make_resolved_roles = make_resolved_roles
         self.max_age_seconds = max_age_seconds
         self._clock = clock
         self._orphaned_in = orphaned_in
@@ -311,7 +310,7 @@ class LivePolicy:
     def _take(self, found: PolicyFiles, loaded: LoadedPolicy, began: float) -> Outcome:
         before, roles = self.in_force, loaded.compiled.policy.roles
         same_roles = roles == before.policy.compiled.policy.roles
-        self.in_force = InForce(loaded, before.resolved_roles if same_roles else self._make_resolved_roles(roles))
+        self.in_force = InForce(loaded, before.resolved_roles if same_roles else before.resolved_roles.under(roles))
         self._taken = found
         self.refusal = self._refused = None
         self._confirm(began)

@@ -247,7 +247,7 @@ def _units(groups: Sequence[Sequence[Atom]], conditions: Iterable[Condition]) ->
     """For each group the largest parts of conditions that lie in it, and what it says of the subject itself."""
     group_of = {atom: number for number, members in enumerate(groups) for atom in members}
     units: list[dict[Condition, None]] = [
-        {atom: None for atom in members if is_about_the_subject_itself(atom)} for members in groups
+        dict.fromkeys(atom for atom in one if is_about_the_subject_itself(atom)) for one in groups
     ]
 
     def add(condition: Condition) -> None:
