@@ -1,6 +1,6 @@
 """Tells what is known against the packages of requirements.lock, from a folder of advisories in OSV format, without a network.
 
-    python scripts/lock_audit.py ADVISORIES
+    scripts/python scripts/lock_audit.py ADVISORIES
 
 The folder is what the file all.zip of osv.dev for the ecosystem PyPI unpacks to, from whichever day you fetched it.
 Prints each advisory that speaks of a locked version, and the licences of those that are installed here. Exit code 1 when there is

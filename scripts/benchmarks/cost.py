@@ -1,6 +1,6 @@
 """What a service costs a month, by people and by decisions a second: a day is played through minute by minute.
 
-    PYTHONPATH=scripts python -m benchmarks.cost --people 1000000 --decisions 1000 --core 25 --gigabyte 4 --disk 0.12
+    PYTHONPATH=scripts python3 -m benchmarks.cost --people 1000000 --decisions 1000 --core 25 --gigabyte 4 --disk 0.12
 
 Prices are yours: of a core, a gigabyte of memory and a gigabyte of disk, each a month. The rest are assumptions, which stand in
 the answer and can be given; what was measured comes from docs/scale.md and docs/operations.md. Networks, people and support cost

@@ -61,7 +61,7 @@ Each makes its own data, and prints what it found. Where nothing else is said, t
 other work kept busy: of
 comparisons within one run only the ratios mean something.
 
-| command, with `PYTHONPATH=scripts python -m` | what | found |
+| command, with `scripts/python -m` | what | found |
 |---|---|---|
 | `benchmarks.sections.words` | a warm decision with each word of conditions, × one that compares two texts (target \
 1.3 ×) | `now` 1.14, numbers 1.09, lists 1.05, `starts_with` 1.18, `has` 1.14; a duration (`context.now - … < \

@@ -1,6 +1,6 @@
 """Role assignments by the million on PostgreSQL: how long loading, first decisions and searches take, and a storm of writes.
 
-    PYTHONPATH=server:scripts python -m faults.at_scale --assignments 10000000
+    scripts/python -m faults.at_scale --assignments 10000000
 
 Makes a PostgreSQL of its own with usual settings, and takes it away at the end; it needs about a kilobyte of disk an assignment.
 As root, PostgreSQL's programs run as the user postgres. Last, what a decision asks is asked of copies of the table, plain and

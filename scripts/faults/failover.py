@@ -1,6 +1,6 @@
 """A PostgreSQL is failed over to its hot standby under load, and a service that names both goes on without a restart.
 
-    PYTHONPATH=server:scripts python -m faults.failover
+    scripts/python -m faults.failover
 
 As root, PostgreSQL's programs run as the user postgres. Writes wait for the standby (`synchronous_standby_names`), so what was
 acknowledged is there. Before, the commands of auditors are run against the standby, which only reads. Clients check each answer

@@ -1,6 +1,6 @@
 """Made-up requests to every route, with keys of several scopes: none may end in a 500, or in a decision that failed inside.
 
-    PYTHONPATH=server:scripts python -m faults.fuzz --requests 200000
+    scripts/python -m faults.fuzz --requests 200000
 
 Bodies are good ones in which something was changed, then sometimes their bytes; so are parameters, headers and paths. The
 service runs in this process, over an SQLite file unless a database is named, which must be empty. What is found is printed with

@@ -1,6 +1,6 @@
 """Atheris on what reads texts from outside: conditions, YAML and CSV of policies, and JSON bodies. Coverage guides the bytes.
 
-    PYTHONPATH=server:scripts python -m faults.fuzz_parsers conditions policies/features -max_total_time=60
+    scripts/python -m faults.fuzz_parsers conditions policies/features -max_total_time=60
 
 Needs the package atheris. The first argument names what is tried: conditions, roles, features, rows or bodies; the others are
 libFuzzer's, folders with good files among them. A text may be refused as its reader says, and in no other way: what is raised

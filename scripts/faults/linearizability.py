@@ -1,7 +1,7 @@
 """Replicas on one database, asked at once for grants, revokes and decisions with tokens: is the history linearizable?
 
-    PYTHONPATH=server:scripts python -m faults.linearizability postgresql://user@host/empty_database --operations 100000
-    PYTHONPATH=server:scripts python -m faults.linearizability sqlite:////tmp/empty.db --operations 100000
+    scripts/python -m faults.linearizability postgresql://user@host/empty_database --operations 100000
+    scripts/python -m faults.linearizability sqlite:////tmp/empty.db --operations 100000
 
 Each replica is a process with a store and a cache of its own, on PostgreSQL with a feed; on an SQLite file half of the writes are
 plain SQL of a connection that knows nothing of Klausel, and no question has a token. A token is the newest revision that anybody

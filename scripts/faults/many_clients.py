@@ -1,6 +1,6 @@
 """A thousand callers at once, each with a connection that it keeps: all are answered, probes too, and the slowest in what time.
 
-    PYTHONPATH=server:scripts python -m faults.many_clients --clients 1000 --seconds 10
+    scripts/python -m faults.many_clients --clients 1000 --seconds 10
 
 Fewer `--max-connections` than callers are tried too: the service closes those that idle. Prints figures; exit code 1 when
 an answer is wrong or missing, or a probe fails.

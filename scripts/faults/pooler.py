@@ -1,6 +1,6 @@
 """Two replicas reach their PostgreSQL through PgBouncer in transaction mode, and hear of changes at the server itself.
 
-    PYTHONPATH=server:scripts python -m faults.pooler --seconds 10
+    scripts/python -m faults.pooler --seconds 10
 
 Clients check each answer as `faults.under_load` says, once with `--listen-url` and once without. As root, the programs run as the
 user postgres. Skipped, with exit code 77, where PgBouncer is not installed. Prints figures; exit code 1 when one is wrong.

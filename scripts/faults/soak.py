@@ -1,6 +1,6 @@
 """A service under steady load for as long as you like: its memory, its descriptors and its 99th percentile stay as they are.
 
-    PYTHONPATH=server:scripts python -m faults.soak --minutes 60
+    scripts/python -m faults.soak --minutes 60
 
 Clients ask, grant and revoke, and open new connections; every few seconds the policies change and are taken. Half of the people
 hold a role from the start, as they do in the end whatever chance grants and revokes, and all were asked about: what is remembered

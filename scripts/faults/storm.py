@@ -1,6 +1,6 @@
 """A storm of writes by plain SQL, each with its notification, at three replicas: how long until each of them sees a change.
 
-    PYTHONPATH=server:scripts python -m faults.storm --writes-per-second 1000 --seconds 20
+    scripts/python -m faults.storm --writes-per-second 1000 --seconds 20
 
 Makes a PostgreSQL of its own; `--no-fsync` lets it not wait for the disk, so that the figure is one of the replicas and not of
 the disk. As root, PostgreSQL's programs run as the user postgres. Exit code 1 when a replica does not see a change at all.

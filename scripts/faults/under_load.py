@@ -1,6 +1,6 @@
 """Two replicas under load meet faults: a database that is stopped and started, workers killed, a replica paused.
 
-    PYTHONPATH=server:scripts python -m faults.under_load --seconds 5 --pause 30
+    scripts/python -m faults.under_load --seconds 5 --pause 30
 
 As root, PostgreSQL's programs run as the user postgres. Each client grants and revokes a role of two people of its own in one
 write, and asks either replica what holds, with the token of its write. After a write that was acknowledged every answer is
@@ -15,6 +15,7 @@ import contextlib
 import itertools
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -53,7 +54,9 @@ def free_port() -> int:
 
 def call_postgresql(folder: Path, name: str, *arguments: str) -> None:
     """Runs a program of PostgreSQL; as root, as the user postgres."""
-    program = next(map(str, Path("/usr/lib/postgresql").glob(f"*/bin/{name}")), name)
+    program = next(map(str, Path("/usr/lib/postgresql").glob(f"*/bin/{name}")), shutil.which(name))
+    if program is None:
+        sys.exit(f"{name} is not there: install the PostgreSQL server (on Debian and Ubuntu: apt-get install postgresql)")
     user = "postgres" if os.getuid() == 0 else None
     subprocess.run([program, *arguments], user=user, cwd=folder, check=True, stdout=subprocess.DEVNULL)
 

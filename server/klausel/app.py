@@ -40,10 +40,10 @@ from klausel.service.policy_in_force import LivePolicy
 from klausel.service.provisioning import Provisioner
 from klausel.service.role_assignments import marks_of_writes
 from klausel.service.sign_in import SignIns
-from klausel.service.signing_keys import USUAL_ALGORITHMS, SigningKeys
+from klausel.service.signing_keys import SigningKeys
 from klausel.service.steady_clock import SteadyClock
 from klausel.settings import ENVIRONMENT_VARIABLE, WAITING_AT_ONCE, WORKERS_FOLDER_VARIABLE, Settings
-from klausel.storage.assignments.store import AssignmentStore
+from klausel.storage.assignments.store import AssignmentStore, StoreChange
 from klausel.storage.assignments.stored_roles import orphaned_in
 from klausel.storage.callers.key_sets import read_key_set
 from klausel.storage.callers.keys import KeyStore
@@ -59,6 +59,7 @@ from klausel.storage.schema import open_database
 from klausel.storage.sql.access import IN_LINE, Crowded, Limits
 from klausel.storage.sql.change_feed import ChangeFeed
 from klausel.storage.sql.database import StorageError, access_of, is_in_memory, make_engine, read_url
+from klausel.storage.sql.file_check import DamagedFile, FileCheck
 
 SECONDS_TO_READ_ALL = 60.0
 SECONDS_TO_END = 5
@@ -156,11 +157,16 @@ def _service_over(settings: Settings, store: AssignmentStore, clock: SteadyClock
     if decision_log is not None:
         live.add_listener(lambda _: decision_log.forget_grants())
 
+    file_check = FileCheck(engine, partial(forget_all, store))
+
     def fault() -> str | None:
         try:
+            file_check.look()
             store.revision()
         except Crowded:
             pass  # a burst of questions: readiness is lost where the database does not answer them in time
+        except DamagedFile:
+            return "the database of role assignments cannot be read any more; the service's log says why"
         except StorageError:
             return "the database of role assignments does not answer"
         if store.feed is not None and store.feed.is_long_unheard:
@@ -183,6 +189,13 @@ def _service_over(settings: Settings, store: AssignmentStore, clock: SteadyClock
         sign_ins=open_sign_ins(settings, engine, authentication, clock),
         openid=open_provider(settings, clock),
     )
+
+
+def forget_all(store: AssignmentStore) -> None:
+    """Lets all that is told from now on be read again, over new connections."""
+    store.reader.close()
+    store.engine.dispose()
+    store.tell(StoreChange(None))
 
 
 def _patient(engine: Engine, limits: Limits) -> Engine:
@@ -231,7 +244,7 @@ def open_tokens(settings: Settings, clock: SteadyClock) -> OauthTokens:
     rules = TokenRules(
         settings.oauth_issuer,
         settings.oauth_audience,
-        settings.oauth_algorithms or USUAL_ALGORITHMS,
+        settings.oauth_algorithms,
         scopes_of(settings.oauth_scopes),
         settings.oauth_accounts_claim,
         settings.oauth_leeway_seconds,

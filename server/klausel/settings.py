@@ -208,7 +208,7 @@ class Settings:
         None, "Where the issuer's public keys are: a file, or an https address (jwks_uri).", metavar="PLACE"
     )
     oauth_algorithms: tuple[str, ...] = _setting(
-        (),
+        ("RS256", "ES256"),
         "Take tokens signed so: RS256, PS256, ES256, Ed25519 or a stronger kind of these; repeatable.",
         option="--oauth-algorithm",
         metavar="NAME",

@@ -5,18 +5,22 @@ from __future__ import annotations
 import http.client
 import json
 import ssl
+import time
 import urllib.error
 import urllib.request
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from certificates import certificate
 from command_line import LONGEST_SECONDS, Klausel, run
+from doors import open_doors
 from running_service import QUESTION, running
 from werkzeug.test import Client, EnvironBuilder
 
 from klausel.api.behind_proxy import BehindProxy
+from klausel.app import create_flask_app
 
 
 def handed_on(
@@ -120,6 +124,47 @@ def test_what_is_no_certificate_is_told_by_its_own_name(
 def klausel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Klausel:
     monkeypatch.chdir(tmp_path)
     return run
+
+
+NOW = datetime.now(UTC)
+
+
+@pytest.mark.parametrize(
+    ("days", "host", "said"),
+    [
+        ((-30, -2), "pdp.example.com", f"ended on {NOW - timedelta(days=2):%Y-%m-%d}, so callers refuse it; put a new one"),
+        ((2, 30), "pdp.example.com", f"is good from {NOW + timedelta(days=2):%Y-%m-%d} on, so callers refuse it now"),
+        ((-1, 30), "other.example.com", "is for other.example.com, and --public-url names pdp.example.com"),
+        ((-1, 30), None, "is for 127.0.0.1, and --public-url names pdp.example.com"),
+        ((-1, 30), "*.com", "is for *.com, and"),
+        ((-1, 30), "pdp.example.com", ""),
+        ((-1, 30), "*.Example.com", ""),
+    ],
+)
+def test_a_certificate_that_callers_refuse_is_warned_of(
+    klausel: Klausel, tmp_path: Path, days: tuple[int, int], host: str | None, said: str
+) -> None:
+    certificate(tmp_path, "one", days=days, host=host)
+    tls = ("--tls-certificate", "one.pem", "--tls-key", "one.key")
+    result = klausel("config", "show", *tls, "--public-url", "https://PDP.example.com:8443/x")
+    assert result.exit_code == 0, result.stderr
+    assert said in result.stderr
+    assert result.stderr.count("warning: the certificate one.pem") == bool(said)
+
+
+def test_its_end_is_a_metric(tmp_path: Path) -> None:
+    certificate(tmp_path, "one", days=(-1, 10))
+    with open_doors(tmp_path / "own.db", tls_certificate=str(tmp_path / "one.pem")) as doors:
+        told = (
+            create_flask_app(doors.service)
+            .test_client()
+            .get("/metrics", headers={"Host": "localhost"})
+            .get_data(as_text=True)
+        )
+    (line,) = (
+        line for line in told.splitlines() if line.startswith("klausel_tls_certificate_expiration_timestamp_seconds{")
+    )
+    assert abs(float(line.split()[1]) - (time.time() + 10 * 86400)) < 3600
 
 
 def test_tls_answers_callers_with_a_certificate_under_a_prefix_and_the_log_names_who_sent_it(tmp_path: Path) -> None:

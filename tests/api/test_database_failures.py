@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from io import StringIO
 from pathlib import Path
 
@@ -30,9 +34,16 @@ from doors import (
 )
 
 from klausel.api.service_log import JsonLines
+from klausel.storage.sql import file_check
+from klausel.storage.sql.access import READS_AT_ONCE
+from klausel.storage.sql.database import access_of
 
 WHY = "the database of role assignments did not answer, so nothing is known of roles; the service's log says why"
 REASON = {"error": {"status": 503, "message": WHY}, "reason": WHY}
+WHY_CROWDED = (
+    "too many questions waited for the database of role assignments at once, so nothing is known of roles; ask again"
+)
+CROWDED = {"error": {"status": 503, "message": WHY_CROWDED}, "reason": WHY_CROWDED}
 LEAKS = (b"SELECT", b"casbin_rule", b"klausel_state", b"sqlite", b"SQLite", b"no such table", b"Traceback", b".db", b"Error")
 
 
@@ -73,6 +84,48 @@ def test_a_failing_database_denies_with_a_reason_even_whom_the_service_knew(
 def test_a_table_that_is_gone_denies_whom_the_service_did_not_know(doors: Doors, door_name: str, tmp_path: Path) -> None:
     drop(tmp_path, "casbin_rule")
     assert doors.named(door_name).evaluate(ALLOWED) == {"decision": False, "context": REASON}
+
+
+def test_a_question_for_which_there_was_no_place_says_so_and_counts_apart(doors: Doors) -> None:
+    """The database answers all the while; more than may wait for it ask at once."""
+    access = access_of(doors.service.store.engine)
+    access.may_be_in_line = lambda: 0
+    told: list[list[Json]] = []
+    # A thread of its own has no connection yet, and so needs a place.
+    both = {**ALLOWED, "evaluations": [{}, {}]}
+    thread = threading.Thread(target=lambda: told.append(doors.lane.evaluate_all(both)))
+    with ExitStack() as places:
+        for _ in range(READS_AT_ONCE):
+            places.enter_context(access.reading())
+        thread.start()
+        thread.join()
+    assert told == [[{"decision": False, "context": CROWDED}] * 2]
+    assert doors.service.failures.counts() == {"database": 0, "crowded": 2, "internal": 0}
+    assert doors.lane.allows(ALLOWED)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="open files are not written over there")
+def test_a_file_that_is_written_over_is_neither_ready_nor_told_from_until_it_is_good_again(
+    doors: Doors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_check, "TIMES_BETWEEN_CHECKS", 0)
+
+    def shell(command: str) -> None:
+        # Closing the file here would take the locks away that SQLite has on it.
+        subprocess.run(["sh", "-c", command], cwd=tmp_path, check=True)
+
+    assert doors.lane.allows(ALLOWED)
+    assert doors.flask.get("/readyz").status == 200
+    shell("sync; cp own.db good.db; cp own.db-wal good.db-wal; head -c 200000 /dev/urandom > own.db; : > own.db-wal")
+    unready = doors.flask.get("/readyz")
+    assert (unready.status, unready.message) == (
+        503,
+        "the database of role assignments cannot be read any more; the service's log says why",
+    )
+    assert doors.lane.evaluate(ALLOWED) == {"decision": False, "context": REASON}
+    shell("cat good.db > own.db; cat good.db-wal > own.db-wal")
+    assert doors.flask.get("/readyz").status == 200
+    assert doors.lane.allows(ALLOWED)
 
 
 LISTS = [

@@ -44,7 +44,8 @@ def doors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doors]:
     for name, text in files.items():
         (policies / name).parent.mkdir(parents=True, exist_ok=True)
         (policies / name).write_text(text)
-    with open_doors(folder / "own.db", policies=str(policies), authentication="keys") as opened:
+    log = {"decision_log": "database", "decision_log_strict": True}
+    with open_doors(folder / "own.db", policies=str(policies), authentication="keys", **log) as opened:
         grant(
             opened.service,
             [("user:max", "member", "acme"), ("user:max", "owner", "globex"), ("user:gina", "owner", "globex")],
@@ -52,6 +53,7 @@ def doors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doors]:
         stored = [
             {"kind": "resource", "type": "note", "id": "theirs", "domain": "globex", "properties": {"status": "public"}},
             {"kind": "resource", "type": "note", "id": "ours", "domain": "acme", "properties": {"status": "draft"}},
+            {"kind": "subject", "type": "user", "id": "gina", "properties": {"email": "gina@globex.example"}},
         ]
         answer = Asking(opened, "assign").send("POST", ENTITIES, {"put": stored})
         assert answer.status == 200, answer.body
@@ -133,6 +135,19 @@ def test_what_lies_in_the_own_account_is_looked_up(acme: Asking, doors: Doors) -
     everywhere = Asking(doors)
     assert everywhere.send("POST", EVALUATION, about("theirs")).json["decision"] is True
     assert everywhere.send("GET", f"{ENTITIES}?kind=resource&type=note&id=theirs").json["entities"]
+
+
+def test_records_of_decisions_tell_nothing_that_is_stored_of_people(acme: Asking, doors: Doors) -> None:
+    entity, log = f"{ENTITIES}?kind=subject&type=user&id=gina", "/console/decisions?format=json&person=user:gina"
+    assert acme.send("GET", entity).status == 403
+    question = {**about("new", company="acme"), "subject": {"type": "user", "id": "gina"}}
+    assert acme.send("POST", EVALUATION, question).json["decision"] is False
+    everything = Asking(doors).send("GET", log)
+    assert b"gina@globex" in everything.body
+    at = everything.json["records"][0]["at"]
+    for path in (log, f"/console/decision?at={at}&format=json"):
+        told = acme.send("GET", path)
+        assert (told.status, b"gina" in told.body, b"gina@globex" in told.body) == (200, True, False)
 
 
 def test_nothing_of_another_account_is_deleted(acme: Asking, doors: Doors) -> None:

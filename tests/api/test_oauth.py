@@ -174,6 +174,7 @@ REFUSED: dict[str, Callable[[], str]] = {
     "an audience that is there twice": lambda: signed(
         b'{"aud": "other", ' + json.dumps(claims(accounts="acme")).encode()[1:]
     ),
+    "claims in UTF-16": lambda: signed(json.dumps(claims(accounts="acme")).encode("utf-16")),
     "a token in a token": lambda: signed(token(accounts="acme").encode(), cty="JWT"),
     "somebody who is an object": lambda: token(accounts="acme", sub={"id": 1}),
     "a client that is a list": lambda: token(accounts="acme", client_id=["shop"]),

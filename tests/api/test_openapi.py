@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from doors import ROOT, Door, Doors, Json
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
+from versions import write_set
+from werkzeug.test import TestResponse
 
 from klausel.api.openapi import openapi_document, reference_page
 from klausel.api.operations import OPERATIONS, Operation
@@ -32,6 +35,30 @@ def test_the_description_is_valid_openapi(demo: Doors, service: Door) -> None:
     for told in (document, DOCUMENT):
         assert list(OpenAPIV31SpecValidator(told).iter_errors()) == []
         assert BY_POLICY not in json.dumps(told)
+
+
+def test_the_description_is_kept_until_other_policies_are_in_force(opened: Callable[..., Doors], tmp_path: Path) -> None:
+    folder = write_set(tmp_path)
+    doors = opened(policies=str(folder), settle_seconds=0.0)
+    client = create_flask_app(doors.service).test_client()
+
+    def asked(**headers: str) -> TestResponse:
+        return client.get("/openapi.json", headers={"Host": "localhost", **headers})
+
+    first = asked()
+    assert asked().data == first.data
+    tag = first.headers["ETag"]
+    for known in (tag, f'"other", {tag}', "*"):
+        again = asked(**{"If-None-Match": known})
+        assert (again.status_code, again.data, again.headers["ETag"]) == (304, b"", tag)
+    assert asked(**{"If-None-Match": '"other"'}).data == first.data
+    roles = folder / "roles.yaml"
+    roles.write_text(roles.read_text() + "  newcomer: {level: account}\n")
+    assert doors.service.reload_policy() == "taken"
+    other = asked(**{"If-None-Match": tag})
+    assert other.status_code == 200
+    assert b"newcomer" in other.data
+    assert b"newcomer" not in first.data
 
 
 def test_each_route_is_described_and_nothing_else(demo: Doors) -> None:

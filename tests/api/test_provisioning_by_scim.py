@@ -17,9 +17,11 @@ from identity_provider import BOSSES, ENTERPRISE, GROUP, LETTERS, MAPPING, PATCH
 from prometheus_client.parser import text_string_to_metric_families
 from werkzeug.test import Client
 
+from klausel.api import scim_models
 from klausel.app import create_flask_app, create_service
 from klausel.core.policy.assignment import Assignment
 from klausel.core.terms.caller import Caller
+from klausel.service import provisioning
 from klausel.service.decision_service import Service
 from klausel.settings import Settings
 from klausel.storage.assignments import store as store_module
@@ -433,6 +435,32 @@ def test_one_member_more_costs_the_same_in_a_large_group(provider: Provider, mon
         assert len(provider.ask("GET", f"/Groups/{group}")["members"]) == size
         provider.ask("DELETE", f"/Groups/{group}", expected=204)
     assert counts[0] == counts[1] > 0
+
+
+def test_what_would_take_minutes_is_refused_at_once(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = opened()
+    ann = one.person("ann")
+    by_type = [{"op": "add", "path": f'emails[type eq "t{n}"].value', "value": f"{n}@a.example"} for n in range(200)]
+    assert "too many operations" in one.patch(f"/Users/{ann}", *by_type, expected=400)["detail"]
+    one.patch(f"/Users/{ann}", *by_type[:20])
+    emails = [{"value": f"{n}@example.com"} for n in range(400)]
+    assert "more than 8192 bytes" in one.person("bob", 400, emails=emails)
+    one.group("Strangers", ann)
+    monkeypatch.setattr(scim_models, "MOST_FILTERED", 100)
+    for filter_, path in (('userName co "x"', "/Users"), ('members.value co "x"', "/Groups")):
+        assert one.ask("GET", f"{path}?filter={quote(filter_)}")["totalResults"] == 0
+        longer = " or ".join([filter_] * 6)
+        assert "too long" in one.ask("GET", f"{path}?filter={quote(longer)}", expected=400)["detail"]
+    # What an index answers is never too long.
+    assert one.ask("GET", f"/Users?{fitting('userName', 'x' * 200)}")["totalResults"] == 0
+
+
+def test_who_is_too_long_from_an_earlier_version_can_leave(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = opened()
+    ann = one.person("ann", displayName="x" * 300)
+    monkeypatch.setattr(provisioning, "MOST_BYTES", 100)
+    one.patch(f"/Users/{ann}", {"op": "replace", "path": "active", "value": False})
+    assert one.ask("GET", f"/Users/{ann}")["active"] is False
 
 
 def test_requests_of_a_provider_are_counted_by_what_became_of_them(opened: Open) -> None:

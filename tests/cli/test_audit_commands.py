@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import os
 import sqlite3
 from pathlib import Path
 
@@ -233,6 +234,19 @@ def test_a_key_is_never_overwritten(klausel: Klausel) -> None:
     again = klausel("audit", "key", "audit.key")
     assert again.exit_code == 1
     assert "exists already" in again.stderr
+
+
+@pytest.mark.skipif(os.name != "posix", reason="files have no mode there")
+@pytest.mark.parametrize(("mode", "warns"), [(0o600, False), (0o400, False), (0o644, True), (0o620, True)])
+def test_a_key_that_others_may_use_is_warned_of(
+    changed: Path, klausel: Klausel, tmp_path: Path, mode: int, warns: bool
+) -> None:
+    lines(klausel, "audit", "key", "audit.key")
+    (tmp_path / "audit.key").chmod(mode)
+    done = klausel("audit", "checkpoint", "checkpoints.jsonl", "--key", "audit.key")
+    assert done.exit_code == 0
+    assert ("chmod 600 audit.key" in done.stderr) is warns
+    assert (f"has the mode {mode:o}" in done.stderr) is warns
 
 
 def test_other_commands_do_not_wait_for_cryptography(changed: Path) -> None:

@@ -169,16 +169,24 @@ def test_it_writes_the_files_and_says_which(klausel: Klausel, tmp_path: Path) ->
 FAULTY_MODELS = {
     "a function": (
         model(matcher="g(r.sub, p.sub) && keyMatch(r.obj, p.obj) && r.act == p.act"),
-        [(14, "keyMatch(r.obj,p.obj) has no counterpart")],
+        [(14, "keyMatch(r.obj, p.obj) has no counterpart")],
     ),
     "a superuser": (
         model(matcher='g(r.sub, p.sub) && r.obj == p.obj && r.act == p.act || r.sub == "root"'),
-        [(14, 'r.act==p.act||r.sub=="root" has no counterpart')],
+        [(14, 'r.act == p.act || r.sub == "root" has no counterpart')],
+    ),
+    "a list": (
+        model(matcher="g(r.sub, p.sub) && r.obj == p.obj && r.act   in p_act"),
+        [(14, "r.act in p.act has no counterpart")],
+    ),
+    "a part turned round that is not asked for": (
+        model(matcher="p.sub == r.sub && r.obj == p.obj && r.act == p.act"),
+        [(14, "r.sub==p.sub has no counterpart")],
     ),
     "a part is missing": (model(matcher="g(r.sub, p.sub) && r.obj == p.obj"), [(14, "does not ask for r.act==p.act")]),
     "roles that are not asked for": (
         model(matcher="r.sub == p.sub && r.obj == p.obj && r.act == p.act"),
-        [(14, "r.sub==p.sub")],
+        [(14, "r.sub == p.sub")],
     ),
     "priority": (model(effect="priority(p.eft) || deny"), [(11, "this effect has no counterpart")]),
     "allowed unless denied": (model(effect="!some(where (p.eft == deny))"), [(11, "this effect has no counterpart")]),

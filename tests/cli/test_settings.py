@@ -60,6 +60,18 @@ def test_a_setting_is_the_same_from_the_file_the_environment_and_the_command_lin
         assert sources == (setting.option, f"k.yaml:{line}:1", setting.variable)
 
 
+def test_what_follows_from_other_settings_is_shown_as_it_is_in_force(klausel: Klausel) -> None:
+    found = shown(klausel, "--port", "8123")
+    assert found["oauth_algorithm"] == {"value": ["RS256", "ES256"], "from": "default"}
+    assert found["oauth_scope"]["value"][0] == "check=check"  # type: ignore[index]
+    assert found["public_url"] == {"value": "http://127.0.0.1:8123", "from": "default"}
+    assert found["listen_url"]["value"] is None
+    found = shown(klausel, "--database", "postgresql://ann:geheim@db.example.com/klausel")
+    assert found["listen_url"] == {"value": "postgresql://ann:***@db.example.com/klausel", "from": "default"}
+    told = klausel("config", "show").stdout
+    assert "RS256, ES256  (default)" in told
+
+
 def test_the_command_line_beats_the_environment_which_beats_the_file(
     klausel: Klausel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -111,6 +123,27 @@ def test_other_commands_find_the_database_where_the_service_does(
         ("k.yaml", "port: [1]\n", "k.yaml:1:1: port has one value; write it without a list"),
         ("k.yaml", "port: {a: 1}\n", "k.yaml:1:1: a setting is a text, a number, true or false, or a list of texts"),
         ("k.toml", "[port]\na = 1\n", "k.toml: port: a setting is a text, a number"),
+        ("k.toml", "[a]\nport = 1\n", 'k.toml: "a" is a heading, and settings stand under none; take it away'),
+        (
+            "k.toml",
+            "[oauth]\nissuer = 'x'\naudience = 'y'\n",
+            "stand under none; write oauth_issuer and oauth_audience instead",
+        ),
+        ("k.toml", "oauth.issuer = 'x'\n", "stand under none; write oauth_issuer instead"),
+        (
+            "k.yaml",
+            "klausel:\n  port: 1\n",
+            'k.yaml:1:1: "klausel" is a heading, and settings stand under none; take it away',
+        ),
+        ("k.toml", "host = localhost\n", "with texts in quotes"),
+        ("k.toml", "port: 8080\n", "a file with a colon there is YAML, so call it .yaml"),
+        ("k.toml", "port = 1\nport = 2\n", "this key stands there twice, so keep one of them"),
+        (
+            "k.toml",
+            "host = 2026-01-01\n",
+            "k.toml: host: a setting is a text, a number, true or false, or a list of texts; put a",
+        ),
+        ("k.yaml", "KLAUSEL_PORT: 8080\n", 'here it is called "port"'),
         ("k.yaml", "demo: maybe\n", "k.yaml:1:1: demo is true or false"),
         (
             "k.yaml",
@@ -283,3 +316,9 @@ def test_no_password_is_shown_wherever_it_stands(klausel: Klausel, options: tupl
         said = unquote(result.stdout + result.stderr)
         assert "geheim" not in said
         assert "***" in said or "hidden" in said
+
+
+def test_the_text_says_in_words_what_holds_without_a_value(klausel: Klausel) -> None:
+    told = {line.split()[0]: line.split(maxsplit=1)[1] for line in klausel("config", "show").stdout.splitlines()}
+    assert told["oauth_algorithm"] == "RS256, ES256  (default)"
+    assert told["oauth_issuer"] == "-  (default)"

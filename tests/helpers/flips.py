@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from klausel.core.analysis.decision_table import covering_grants
-from klausel.core.conditions.tree import evaluate_atom
+from klausel.core.conditions.tree import evaluate
 from klausel.core.decisions.domain import BadDomain, domain_of
 from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.difference.compare import PolicyDifference
@@ -22,7 +22,7 @@ def flip(difference: PolicyDifference, held: Iterable[tuple[str, str]], request:
     for view in difference.views.get(question, ()):
         if (view.before.grants, view.after.grants) != (sides[0][0], sides[1][0]) or key not in view.keys:
             continue
-        truths = tuple(evaluate_atom(atom, request) for atom in view.space.atoms)
+        truths = tuple(evaluate(atom, request) for atom in view.space.atoms)
         for position, outcome in enumerate(view.space.outcomes):
             if outcome.truths == truths:
                 before, after = (allowed >> position & 1 for allowed in view.allowed(key))

@@ -45,11 +45,12 @@ def is_command(arguments: list[str]) -> None:
 
 
 def test_the_manifests_ask_for_what_is_there() -> None:
-    maps = {
-        one["metadata"]["name"]: one.get("data") or one["stringData"]
-        for kind in ("ConfigMap", "Secret")
-        for one in objects(kind)
-    }
+    maps = {one["metadata"]["name"]: one["data"] for one in objects("ConfigMap")}
+    (settings,) = (file.read_text() for file in KUBERNETES if file.name == "settings.yaml")
+    # No secret stands in a file: applied after the command that makes it, it would replace it.
+    assert objects("Secret") == []
+    secrets = dict(re.findall(r"kubectl create secret generic (\S+) --from-literal=(\w+)=", settings))
+    assert set(secrets.values()) == {Path(place).name for place in re.findall(r"@(/run/secrets/\S+)\"", settings)}
     assert {kind: len(objects(kind)) for kind in ("Service", "PodDisruptionBudget", "HorizontalPodAutoscaler")} == {
         "Service": 1,
         "PodDisruptionBudget": 1,
@@ -60,10 +61,11 @@ def test_the_manifests_ask_for_what_is_there() -> None:
         for container in [*pod["containers"], *pod.get("initContainers", ())]:
             assert {one["name"] for one in container["volumeMounts"]} <= set(volumes)
         for volume in volumes.values():
-            name = volume.get("configMap", {}).get("name") or volume.get("secret", {}).get("secretName")
+            name = volume.get("configMap", {}).get("name")
             for item in volume.get("configMap", {}).get("items", ()):
                 assert item["key"] in maps[name]
             assert name is None or name in maps
+            assert volume.get("secret", {}).get("secretName") in (None, *secrets)
     (service,) = objects("Service")
     for deployment in objects("Deployment"):
         assert service["spec"]["selector"] == deployment["spec"]["template"]["metadata"]["labels"]

@@ -1,6 +1,6 @@
 """What a decision log of everything costs over HTTP: two services, one with a log in files and one without, asked in turns.
 
-`PYTHONPATH=scripts python -m benchmarks.sections.decision_log [ROUNDS]`. One worker each. The two rounds that are compared follow
+`scripts/python -m benchmarks.sections.decision_log [ROUNDS]`. One worker each. The two rounds that are compared follow
 each other, in an order drawn by lot, so the ratios hold on a busy machine, too.
 """
 

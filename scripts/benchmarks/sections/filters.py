@@ -1,6 +1,6 @@
 """A list filter for somebody with roles in 10,000 workspaces: how long it takes to get it, and to have a database run it.
 
-`PYTHONPATH=server:scripts python -m benchmarks.sections.filters` for SQLite; with an address, in that empty database.
+`scripts/python -m benchmarks.sections.filters` for SQLite; with an address, in that empty database.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """How long `klausel findings` takes over a million role assignments and five million records of decisions, in which memory.
 
-Fills a folder first, which needs 4 GB: `PYTHONPATH=scripts python -m benchmarks.sections.findings FOLDER [RECORDS]`.
+Fills a folder first, which needs 4 GB: `scripts/python -m benchmarks.sections.findings FOLDER [RECORDS]`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """How long `klausel log` takes over a long history of the shipped policies, at first and when it is asked again.
 
-`PYTHONPATH=scripts python -m benchmarks.sections.history [COMMITS]`
+`scripts/python -m benchmarks.sections.history [COMMITS]`
 """
 
 from __future__ import annotations

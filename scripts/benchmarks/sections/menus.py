@@ -1,6 +1,6 @@
 """A menu of 50 resources with eight actions beside a batch of 50 evaluations, in processor time, through the whole application.
 
-Needs no database that is filled: `PYTHONPATH=server:scripts python -m benchmarks.sections.menus`.
+Needs no database that is filled: `scripts/python -m benchmarks.sections.menus`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """How long the first page of `klausel who-can` takes among a million role assignments, in broad domains and small ones.
 
-Fills an empty database first: `python -m scripts.benchmarks.sections.search_pages postgresql://postgres@127.0.0.1/search_pages`.
+Fills an empty database first: `scripts/python -m benchmarks.sections.search_pages postgresql://postgres@127.0.0.1/search_pages`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """How long AuthZEN's searches and menus take among a million role assignments, asked through the whole application.
 
-Fills an empty database first: `PYTHONPATH=scripts python -m benchmarks.sections.searches postgresql://…`.
+Fills an empty database first: `scripts/python -m benchmarks.sections.searches postgresql://…`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """How long searches take among a million role assignments and a million stored entities, asked through the whole application.
 
-Fills an empty database first: `PYTHONPATH=scripts python -m benchmarks.sections.stored_searches postgresql://… [REPETITIONS]`.
+Fills an empty database first: `scripts/python -m benchmarks.sections.stored_searches postgresql://… [REPETITIONS]`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What times and groups cost: a million role assignments, a tenth of them with an end, and 100,000 groups with members.
 
-`PYTHONPATH=scripts python -m benchmarks.sections.times_and_groups`; an argument is the number of people. The same is imported
+`scripts/python -m benchmarks.sections.times_and_groups`; an argument is the number of people. The same is imported
 without times and groups beside it, into SQLite and PostgreSQL; each kind of subject is asked about in the same process, in
 turns, so the ratios hold on a busy machine, too.
 """

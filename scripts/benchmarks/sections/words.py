@@ -1,6 +1,6 @@
 """What the words of conditions cost: one warm decision with each beside one that compares two texts, all in one run.
 
-`PYTHONPATH=scripts python -m benchmarks.sections.words`. Processor time, the best of the rounds; rounds take turns, so the
+`scripts/python -m benchmarks.sections.words`. Processor time, the best of the rounds; rounds take turns, so the
 ratios hold on a busy machine, too.
 """
 

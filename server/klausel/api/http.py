@@ -147,6 +147,9 @@ def share(
         fault = fault_in_host(request.environ, settings)
         if fault:
             raise ApiError(403, fault)
+        if request.environ["PATH_INFO"].startswith("//"):
+            # Flask reads it as one slash, while a proxy in front that protects by path may have read it as another path.
+            raise ApiError(404, f"there is nothing at /{request.path}")
         rule, scopes = request.url_rule, scopes_of_request(request)
         if authentication is not None and scopes:
             # A sign-in counts for the pages alone: no other route reads a cookie, which browsers send for any page's forms.

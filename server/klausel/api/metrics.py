@@ -19,6 +19,7 @@ from klausel.api.shared_metrics import SharedMetrics
 from klausel.service.decision_service import Service
 from klausel.service.policy_in_force import LivePolicy
 from klausel.storage.assignments.store import AssignmentStore
+from klausel.storage.callers.tls_certificate import read_tls_certificate
 from klausel.storage.decision_log.queue import DecisionLog
 from klausel.storage.sql.access import StorageError
 from klausel.storage.sql.change_feed import ChangeFeed
@@ -46,6 +47,8 @@ class Metrics(Collector):
         self._requests = requests
         self._watch = watch
         self._shared = None if folder is None else SharedMetrics(folder, self._own)
+        # Read once, as the server does: a new file counts from the next start on.
+        self._certificate_ends = _end_of_certificate(service.settings.tls_certificate)
 
     def start(self) -> None:
         """Begins to tell the other workers."""
@@ -71,12 +74,21 @@ class Metrics(Collector):
         yield from _of_decisions(self._service)
         yield from _of_policies(self._service.live)
         yield from _of_database(self._service)
+        if self._certificate_ends is not None:
+            what = "When the certificate that is shown to callers ends, or the first of those between it and the root"
+            yield gauge("klausel_tls_certificate_expiration_timestamp_seconds", what, self._certificate_ends)
         if self._service.store.feed is not None:
             yield from _of_staleness(self._service.store.feed)
         if self._watch is not None:
             yield from _of_connections(self._watch)
         if self._service.decision_log is not None:
             yield from _of_decision_log(self._service.decision_log)
+
+
+def _end_of_certificate(file: str | None) -> float | None:
+    with suppress(OSError, ValueError):
+        return None if file is None else read_tls_certificate(file).ends.timestamp()
+    return None
 
 
 def _of_decisions(service: Service) -> Iterator[Metric]:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterator
 from functools import cache
+from hashlib import sha256
 
 from klausel import __version__
 from klausel.api import answer_shapes
 from klausel.api.access import scopes_of_route
 from klausel.api.described_policy import EXAMPLES, STORED, described
 from klausel.api.errors import SCIM_TYPE
+from klausel.api.http import to_json
 from klausel.api.operations import OPERATIONS, Operation
 from klausel.api.request_shapes import FORMAT_OF_LISTS
 from klausel.api.shapes import Json, Text
 from klausel.core.policy.policy_set import PolicySet
 from klausel.service.recording import RECORD_ID
 
+_CHARACTERS_OF_TAG = 32
 _ANY_PLACE = Text()
 _PLACE = re.compile(r"<(?:path:)?(\w+)>")
 _ERRORS = {
@@ -55,6 +59,27 @@ def openapi_document(base_url: str, policy: PolicySet | None = None) -> Json:
         _give_examples(told, policy)
         told["components"]["schemas"].update(STORED)
     return {"openapi": "3.1.0", "info": _INFO, "servers": [{"url": base_url}], **told}
+
+
+class Description:
+    """The description as it is sent, with a tag of its bytes; made once for each policy set, by one thread for all."""
+
+    def __init__(self, base_url: str) -> None:
+        self._base_url = base_url
+        self._lock = threading.Lock()
+        self._kept: dict[bool, tuple[PolicySet | None, bytes, str]] = {}
+
+    def of(self, policy: PolicySet | None) -> tuple[bytes, str]:
+        """That with the names of a policy set, the one in force; without names, where None is given."""
+        has_names = policy is not None
+        kept = self._kept.get(has_names)
+        if kept is None or kept[0] is not policy:
+            with self._lock:
+                kept = self._kept.get(has_names)
+                if kept is None or kept[0] is not policy:
+                    body = to_json(openapi_document(self._base_url, policy))
+                    kept = self._kept[has_names] = policy, body, sha256(body).hexdigest()[:_CHARACTERS_OF_TAG]
+        return kept[1:]
 
 
 _INFO = {

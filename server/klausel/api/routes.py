@@ -20,7 +20,7 @@ from klausel.api.errors import ApiError, hand_over
 from klausel.api.evaluations import answer_evaluation, answer_evaluations
 from klausel.api.http import body_limits, json_answer, query_parameters, read_body
 from klausel.api.metrics import Metrics
-from klausel.api.openapi import openapi_document
+from klausel.api.openapi import Description
 from klausel.api.permissions import answer_filter, answer_permissions
 from klausel.api.policy_state import answer_reload, describe_policy, describe_readiness, describe_types
 from klausel.api.questions import Open
@@ -36,6 +36,8 @@ EVALUATIONS_PATH = "/access/v1/evaluations"
 DESCRIPTION_PATH = "/openapi.json"
 PERMISSIONS_PATH = "/v1/permissions"
 DISCOVERY_PATH = "/.well-known/authzen-configuration"
+DESCRIPTION_CACHING = {"Cache-Control": "private, no-cache"}
+"""It is another one under other policies, and for who is told no names: each use is asked for, with the tag of what is kept."""
 DISCOVERY_CACHING = {"Cache-Control": "public, max-age=3600"}
 
 Who = TypeVar("Who")
@@ -162,11 +164,16 @@ def klausel_routes(service: Service, metrics: Metrics) -> Blueprint:
     of_query(get, "/v1/assignment-log", list_changes, request_shapes.LOG_FILTERS, _caller)
     of_query(get, "/v1/entity-log", list_entity_changes, request_shapes.ENTITY_LOG_FILTERS, _caller)
 
+    described = Description(service.settings.base_url)
+
     @blueprint.get(DESCRIPTION_PATH, provide_automatic_options=False)
     def description() -> Response:
         is_told = may_know_names(service.authentication, request.environ)
-        policy = service.policy.compiled.policy if is_told else None
-        return json_answer(openapi_document(service.settings.base_url, policy))
+        body, tag = described.of(service.policy.compiled.policy if is_told else None)
+        answer = Response(body, headers=DESCRIPTION_CACHING, mimetype="application/json")
+        answer.set_etag(tag)
+        answer.make_conditional(request)
+        return answer
 
     @blueprint.get("/healthz", provide_automatic_options=False)
     def health() -> Response:

@@ -62,8 +62,14 @@ from klausel.storage.provisioned.rows import Found, Kind, Provisioned
 LARGEST_PAGE = 200
 MOST_COMPARED = 10_000
 """How many people or groups are gone through for a filter that no index answers."""
+MOST_FILTERED = 2_000_000
+"""How many characters of such a filter times people or groups, with the members of these, are gone through: some seconds."""
 MOST_MEMBERS = 50_000
 """How many members the groups of a page may have together."""
+MOST_PATCHED = 1_000_000
+"""How many values of a list times operations a PATCH may go through, while all other writes wait: some seconds."""
+STEPS_OF_A_FILTER = 40
+"""How much longer an operation takes that looks for values by a filter."""
 _ONE_MEMBER = re.compile(r'members\[value eq "([^"\\]*)"\]', re.IGNORECASE)
 _COLUMNS: dict[str, Found] = {"username": "name", "displayname": "name", "externalid": "external_id", "id": "id"}
 
@@ -236,6 +242,9 @@ class RequestStorage(ScimStorage):
             )
             raise TooManyException(detail=detail)
         with_members = kind == "Group"
+        members = rows.count_members(self._connection, [one.id for one in found]) if with_members else 0
+        if len(str(search_request.filter)) * (total + members) > MOST_FILTERED:
+            raise TooManyException(detail="this filter is too long for so many of them; send a shorter one, or several")
         fitting = [one for one in shown(found) if search_request.filter.match(one)]
         return SearchPage(len(fitting), fitting[offset : offset + limit])
 
@@ -254,6 +263,17 @@ class RequestStorage(ScimStorage):
         found = self._found(resource_type, resource_id, expected_version)
         with told_as_scim():
             self._writing.remove(found)
+
+    def check_effort(self, resource_type: ResourceType, resource_id: str, patch_op: PatchOp[Any]) -> None:
+        """Raises TooManyException where a PATCH would take long: each operation goes through all values of a list."""
+        found = self._found(resource_type, resource_id)
+        operations = patch_op.operations or []
+        sent = sum(len(one.value) if isinstance(one.value, list) else 1 for one in operations)
+        emails = json.loads(found.attributes).get("emails") or ()
+        held = rows.count_members(self._connection, [found.id]) + len(emails)
+        steps = sum(STEPS_OF_A_FILTER if "[" in str(one.path or "") else 1 for one in operations)
+        if steps * (held + sent) > MOST_PATCHED:
+            raise TooManyException(detail="these are too many operations for so many values; send fewer of them at once")
 
     def change_members(self, group_id: str, changes: Mapping[str, bool], conditions: Conditions) -> Resource[Any]:
         """Makes people members of a group (True) or not; the group comes back without its members."""
@@ -302,6 +322,7 @@ class Handler(ScimHandler):
         """Applies a PATCH to what is stored."""
         changes = _changes_of_members(patch_op) if resource_type.name == "Group" else None
         if changes is None:
+            self._storage.check_effort(resource_type, resource_id, patch_op)
             return super().patch_resource(resource_type, resource_id, patch_op, conditions)
         return self._storage.change_members(resource_id, changes, conditions)
 

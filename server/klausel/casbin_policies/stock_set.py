@@ -180,15 +180,18 @@ def _shape(
 
 def _check_matcher(matcher: str, asked: tuple[str, ...], domain_name: str | None, has_roles: bool, fault: Any) -> None:
     """Every part must be one of those that a role-based model has, and none may be missing."""
-    tidy = re.sub(r"\s", "", re.sub(r"\b([rp])_(\w+)", r"\1.\2", matcher))
-    parts = tidy.split("&&")
+    # As it is written, for people, under the form without blanks that is compared.
+    written = {
+        re.sub(r"\s", "", part): " ".join(part.split()) for part in re.sub(r"\b([rp])_(\w+)", r"\1.\2", matcher).split("&&")
+    }
     by_role = "g(r.sub,p.sub)" if domain_name is None else f"g(r.sub,p.sub,r.{domain_name})"
     wanted = {by_role if has_roles else "r.sub==p.sub"}
     wanted |= {f"r.{name}==p.{name}" for name in asked if name != "sub"}
     turned = {f"p.{name}==r.{name}": f"r.{name}==p.{name}" for name in asked}
-    found = {turned.get(part, part) for part in parts}
+    found = {turned.get(part, part) for part in written}
     for part in sorted(found - wanted):
-        fault("m", f"{part} has no counterpart; parts of the matcher may be {', '.join(sorted(wanted))}, joined by &&")
+        known = ", ".join(sorted(wanted))
+        fault("m", f"{written.get(part, part)} has no counterpart; parts of the matcher may be {known}, joined by &&")
     if not found - wanted:
         for part in sorted(wanted - found):
             fault("m", f"the matcher does not ask for {part}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,6 +26,8 @@ from klausel.storage.change_log.checkpoints import (
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+OF_OTHERS = 0o077
+"""The parts of a mode that let others than the owner read or change a file."""
 Command = TypeVar("Command", bound=Callable[..., object])
 
 _EXISTING = click.Path(path_type=Path, dir_okay=False, exists=True)
@@ -52,10 +55,23 @@ def checkpoints_given(checkpoints: Path | None, public_key: Path | None) -> tupl
         return read_checkpoints(checkpoints, read_public_key(public_key))
 
 
+def signing_key(file: Path) -> Ed25519PrivateKey:
+    """The key that signs; warns where others than its owner may use the file. Raises CheckpointError."""
+    private = read_private_key(file)
+    mode = file.stat().st_mode & 0o777
+    if os.name == "posix" and mode & OF_OTHERS:
+        say(
+            f"warning: {file} has the mode {mode:o}, so others on this machine may sign with it; give it to its owner alone "
+            f"(chmod 600 {file}), and make a new key where somebody may have read it",
+            err=True,
+        )
+    return private
+
+
 def key_and_earlier(file: Path, key_file: Path) -> tuple[Ed25519PrivateKey, list[Checkpoint]]:
     """The key that signs, and the checkpoints that a file has already; exits with 1 where one of them is broken."""
     with explains_checkpoint_errors():
-        private = read_private_key(key_file)
+        private = signing_key(key_file)
         earlier, broken = read_checkpoints(file, private.public_key()) if file.exists() else ([], [])
     if broken:
         fail(f"{broken[0]}; nothing was signed")

@@ -18,11 +18,15 @@ from klausel.cli.output import say, say_json
 from klausel.cli.service_options import service_options, settings_given
 from klausel.cli.setting_options import source_of
 from klausel.cli.settings_checks import checked
-from klausel.settings import SETTINGS, Setting, without_credentials
+from klausel.service.oauth import scopes_of
+from klausel.settings import SETTINGS, Setting, Settings, without_credentials
 from klausel.storage.policy_files.folder import model_beside
 from klausel.storage.policy_files.git_source import git_address
 
 HIDDEN = "(hidden)"
+NOT_SET = "-"
+WITHOUT = {one.key: one.about.shown_default.replace("`", "") for one in SETTINGS.values() if one.about.shown_default}
+"""What holds while nobody sets them, in words."""
 _PASSWORD_IN_QUERY = re.compile(r"([?&][^=&]*pass(?:word|wd)?=)[^&]*", re.IGNORECASE)
 
 
@@ -39,15 +43,16 @@ def config() -> None:
 def _write_text(shown: Mapping[str, tuple[object, str]]) -> None:
     width = max(map(len, shown))
     for key, (value, source) in shown.items():
-        say(f"{key:{width}}  {_as_text(value)}  ({source})")
+        told = _as_text(value)
+        say(f"{key:{width}}  {WITHOUT.get(key, told) if told == NOT_SET else told}  ({source})")
 
 
 def _as_text(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, (list, tuple)):
-        return ", ".join(map(str, value)) or "-"
-    return "-" if value is None or value == "" else str(value)
+        return ", ".join(map(str, value)) or NOT_SET
+    return NOT_SET if value is None or value == "" else str(value)
 
 
 def _write_json(shown: Mapping[str, tuple[object, str]]) -> None:
@@ -74,9 +79,23 @@ def show(ctx: click.Context, /, policies: Path, model: Path | None, write: Any, 
     checked(settings)
 
 
-def _shown(ctx: click.Context, settings: object) -> Iterator[tuple[str, tuple[object, str]]]:
+def _shown(ctx: click.Context, settings: Settings) -> Iterator[tuple[str, tuple[object, str]]]:
     for setting in SETTINGS.values():
-        yield setting.key, (_told(setting, getattr(settings, setting.field)), source_of(ctx, setting))
+        yield setting.key, (_told(setting, _in_force(settings, setting)), source_of(ctx, setting))
+
+
+def _in_force(settings: Settings, setting: Setting) -> object:
+    """The value that the service goes by, also where that follows from other settings."""
+    value: object = getattr(settings, setting.field)
+    if value:
+        return value
+    if setting.field == "public_url":
+        return settings.base_url
+    if setting.field == "listen_url" and settings.database.startswith("postgres"):
+        return settings.database
+    if setting.field == "oauth_scopes":
+        return tuple(f"{theirs}={ours}" for theirs, ours in scopes_of(()).items())
+    return value
 
 
 def _told(setting: Setting, value: object) -> object:

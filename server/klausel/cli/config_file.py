@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,9 +11,16 @@ import click
 from klausel.core.terms.problem import did_you_mean
 from klausel.core.text.decoding import decode
 from klausel.core.text.yaml_nodes import Fields, Items, Node, Text, read_yaml
-from klausel.settings import SETTINGS
+from klausel.settings import SETTINGS, VARIABLES_START
 
 _KEYS = {setting.key: setting for setting in SETTINGS.values()}
+
+_KIND_OF_VALUES = "a setting is a text, a number, true or false, or a list of texts; put a text in quotes"
+_CURE_OF_TOML = (
+    'write each setting as host = "localhost", with texts in quotes; a file with a colon there is YAML, so call it .yaml'
+)
+_CURES_OF_TOML = {"Cannot overwrite a value": "this key stands there twice, so keep one of them"}
+"""By what the reader of TOML says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +55,17 @@ def _of_yaml(text: str, path: Path) -> dict[str, Given]:
     fields, problems = read_yaml(text, str(path))
     if fields is None or problems:
         raise click.UsageError("\n".join(map(str, problems)))
-    return {key.value: _given(node, f"{key.place}") for key, node in fields.entries}
+    return {key.value: _given(key.value, node, f"{key.place}") for key, node in fields.entries}
 
 
-def _given(node: Node, place: str) -> Given:
+def _given(name: str, node: Node, place: str) -> Given:
     if isinstance(node, Text):
         return Given((node.value,), False, place)
+    if isinstance(node, Fields) and name not in _KEYS:
+        raise click.UsageError(f"{place}: {_no_heading(name, [key.value for key, _ in node.entries])}")
     values = node.values if isinstance(node, Items) else ()
     if isinstance(node, Fields) or not all(isinstance(one, Text) for one in values):
-        raise click.UsageError(f"{place}: a setting is a text, a number, true or false, or a list of texts")
+        raise click.UsageError(f"{place}: {_KIND_OF_VALUES}")
     return Given(tuple(one.value for one in values if isinstance(one, Text)), True, place)
 
 
@@ -67,22 +76,34 @@ def _of_toml(text: str, path: Path) -> dict[str, Given]:
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise click.UsageError(f"{path}: this is not TOML: {error}") from None
+        cure = _CURES_OF_TOML.get(str(error).partition(" (")[0], _CURE_OF_TOML)
+        raise click.UsageError(f"{path}: this is not TOML: {error}; {cure}") from None
     found = {}
     for key, value in table.items():
+        if isinstance(value, dict) and key not in _KEYS:
+            raise click.UsageError(f"{path}: {_no_heading(key, value)}")
         values = value if isinstance(value, list) else [value]
         if not all(isinstance(one, (str, int, float)) for one in values):
-            raise click.UsageError(f"{path}: {key}: a setting is a text, a number, true or false, or a list of texts")
+            raise click.UsageError(f"{path}: {key}: {_KIND_OF_VALUES}")
         texts = tuple(str(one).lower() if isinstance(one, bool) else str(one) for one in values)
         found[key] = Given(texts, isinstance(value, list), f"{path}: {key}")
     return found
+
+
+def _no_heading(name: str, inside: Iterable[str]) -> str:
+    """Why settings do not stand under others, with the cure."""
+    whole = [f"{name}_{one}" for one in inside if f"{name}_{one}" in _KEYS]
+    cure = f"write {' and '.join(whole)} instead" if whole else "take it away, and let what stands under it begin the line"
+    return f'"{name}" is a heading, and settings stand under none; {cure}'
 
 
 def _faults(found: dict[str, Given]) -> Iterator[str]:
     for key, given in found.items():
         setting = _KEYS.get(key)
         if setting is None:
-            yield f'{given.place}: there is no setting "{key}"; {did_you_mean(key, _KEYS)}`klausel config show` names them all'
+            own = key.lower().removeprefix(VARIABLES_START.lower())
+            meant = f'here it is called "{own}"; ' if own in _KEYS else did_you_mean(key, _KEYS)
+            yield f'{given.place}: there is no setting "{key}"; {meant}`klausel config show` names them all'
         elif given.is_list and not setting.is_repeatable:
             yield f"{given.place}: {key} has one value; write it without a list"
         elif setting.kind == "bool" and given.texts[0] not in ("true", "false"):

@@ -14,7 +14,7 @@ import click
 from sqlalchemy import Connection, Engine
 
 from klausel.cli.change_options import MOST_SHOWN, origin_here
-from klausel.cli.checkpoint_options import explains_checkpoint_errors
+from klausel.cli.checkpoint_options import explains_checkpoint_errors, signing_key
 from klausel.cli.database_options import assignments_at, database_option
 from klausel.cli.log_reading import Faults, blocks_to_read, sort_records
 from klausel.cli.options import EXIT_PROBLEMS, fail, load_or_exit, model_option
@@ -60,7 +60,6 @@ from klausel.storage.change_log.checkpoints import (
     CheckpointError,
     append_checkpoint,
     checkpoint_in,
-    read_private_key,
     read_public_key,
 )
 from klausel.storage.sql.database import reading
@@ -288,7 +287,7 @@ def apply(
     if place.exists() and not dry_run:
         fail(f"{place} exists already; evidence is never overwritten, so name another file with --evidence")
     with explains_checkpoint_errors():
-        key = None if key_file is None else read_private_key(key_file)
+        key = None if key_file is None else signing_key(key_file)
     loaded = load_or_exit(policies, model)
     content = file.read_bytes()
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import socket
 import ssl
+from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,6 +14,7 @@ import click
 
 from klausel.cli.database_options import check_listen_url
 from klausel.cli.options import fail
+from klausel.cli.output import say
 from klausel.core.terms.claim_rules import read_claim_rule
 from klausel.core.terms.identifiers import fault_in_subject
 from klausel.core.terms.masking import fault_in_mask
@@ -29,6 +31,7 @@ from klausel.settings import (
     without_credentials,
 )
 from klausel.storage.callers.key_sets import KeySetUnreadable, fault_in_place, is_address, read_key_set
+from klausel.storage.callers.tls_certificate import read_tls_certificate
 from klausel.storage.decision_log.sinks import DATABASE, STDOUT
 from klausel.storage.policy_files.git_source import git_address
 from klausel.storage.sql.database import is_in_memory, read_url
@@ -149,6 +152,10 @@ def _check_oauth(settings: Settings) -> None:
         raise click.UsageError(f"--authentication {settings.authentication} needs {missing}")
     if find_spec("joserfc") is None:
         raise click.UsageError("tokens are read by joserfc, which is not installed; install Klausel with its extra oauth")
+    if not settings.oauth_algorithms:
+        raise click.UsageError(
+            f"--oauth-algorithm is an empty list, so no token could be taken; name some of {', '.join(KINDS)}"
+        )
     for name in settings.oauth_algorithms:
         if name not in KINDS:
             _refuse(name, f"is none that is taken; there are {', '.join(KINDS)}", "--oauth-algorithm")
@@ -226,6 +233,10 @@ def _check_tls(settings: Settings) -> None:
         if error.reason == "KEY_VALUES_MISMATCH":
             fail(f"{key} is not the private key of {certificate}; name PEM files that belong together")
         fail(f"TLS cannot be served with {place}: {error.reason or error}; name whole PEM files that belong together")
+    # What OpenSSL takes and cannot be read here is served all the same.
+    with suppress(ValueError):
+        for fault in read_tls_certificate(certificate).faults(settings.public_host):
+            say(f"klausel: warning: the certificate {certificate} {fault}", err=True)
 
 
 def _content_for_tls(name: str) -> bytes:

@@ -41,6 +41,7 @@ from klausel.settings import Settings
 from klausel.storage.assignments.store import AssignmentStore
 from klausel.storage.decision_log.queue import DecisionLog
 from klausel.storage.entities.store import EntityStore
+from klausel.storage.sql.access import Crowded
 from klausel.storage.sql.database import StorageError
 
 if TYPE_CHECKING:
@@ -54,6 +55,12 @@ _NO_DATABASE = Decision(
     None,
     "the database of role assignments did not answer, so nothing is known of roles; the service's log says why",
 )
+_CROWDED = Decision(
+    False,
+    None,
+    None,
+    "too many questions waited for the database of role assignments at once, so nothing is known of roles; ask again",
+)
 _NOT_OF_CALLER = "this caller may not ask about this account"
 SECONDS_PER_LINE = 1.0
 """How often the log tells that decisions fail for want of the database."""
@@ -61,7 +68,7 @@ SECONDS_PER_LINE = 1.0
 
 def status_of_failure(decision: Decision) -> int | None:
     """The HTTP status of a decision that is a deny only because the service failed; None for any other."""
-    if decision.failure is _NO_DATABASE.failure:
+    if decision.failure is _NO_DATABASE.failure or decision.failure is _CROWDED.failure:
         return 503
     return 500 if decision.failure is _FAILED.failure else None
 
@@ -71,7 +78,7 @@ class Failures:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._counts = {"database": 0, "internal": 0}
+        self._counts = {"database": 0, "crowded": 0, "internal": 0}
         self._told_at = float("-inf")
         self._untold = 0
 
@@ -79,19 +86,20 @@ class Failures:
         """How many decisions failed since the start of this process."""
         return dict(self._counts)
 
-    def of_database(self, error: StorageError | None) -> Decision:
-        """The deny of a decision for which the database failed; None where it was not asked again in the same request."""
+    def of_database(self, error: StorageError | None, again: bool = False) -> Decision:
+        """The deny of a decision for which the database failed, `again` where it was not asked again in the same request."""
+        reason, failed = ("crowded", _CROWDED) if isinstance(error, Crowded) else ("database", _NO_DATABASE)
         with self._lock:
-            self._counts["database"] += 1
+            self._counts[reason] += 1
             now = time.monotonic()
             self._untold += 1
-            if error is None or now - self._told_at < SECONDS_PER_LINE:
-                return _NO_DATABASE
+            if again or now - self._told_at < SECONDS_PER_LINE:
+                return failed
             more = f" (and {self._untold - 1} before it)" if self._untold > 1 else ""
             self._told_at, self._untold = now, 0
         # In one line: it says all, and comes again and again until the database answers.
         _log.error("a decision failed and was answered with deny%s: %s", more, error)
-        return _NO_DATABASE
+        return failed
 
     def internal(self) -> Decision:
         """The deny of a decision in which something else failed; to be called where it is caught."""
@@ -122,7 +130,11 @@ class PoliciesTooOld(Exception):
 
 
 class _FailedBefore(Exception):
-    """The database failed at an earlier question of the same request."""
+    """The database failed at an earlier question of the same request; `error` says how."""
+
+    def __init__(self, error: StorageError | None) -> None:
+        super().__init__()
+        self.error = error
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,15 +207,16 @@ class Service:
         if recording is not None and now is not None:
             recording.name_now(now)
         answers: bool | None = None  # whether the database does; None before it was asked
+        failed: StorageError | None = None  # how it does not
         latest: tuple[str, EffectiveRoles] | None = None  # who was asked about last, where decisions are recorded
 
         def roles_held(subject_key: str, domain: str | None) -> frozenset[str]:
-            nonlocal answers, latest
+            nonlocal answers, failed, latest
             if answers and latest is not None and latest[0] == subject_key and recording is not None:
                 recording.effective_roles = latest[1]
                 return latest[1].roles_in(domain)
             if answers is False:
-                raise _FailedBefore
+                raise _FailedBefore(failed)
             try:
                 if answers is None:
                     resolved_roles.refresh()
@@ -215,17 +228,17 @@ class Service:
                 effective_roles = recording.effective_roles = resolved_roles.effective_roles_of(subject_key, seconds)
                 latest = (subject_key, effective_roles)
                 return effective_roles.roles_in(domain)
-            except StorageError:
-                answers = False
+            except StorageError as error:
+                answers, failed = False, error
                 raise
 
         def decide_joined(request: Request) -> Decision:
-            nonlocal answers
+            nonlocal answers, failed
             try:
                 subject, resource = subject_key_of(policy, request), resource_key_of(policy, request)
                 if subject is not None or resource is not None:
                     if answers is False:
-                        raise _FailedBefore
+                        raise _FailedBefore(failed)
                     if answers is None:
                         answers = False
                         resolved_roles.refresh()
@@ -235,10 +248,10 @@ class Service:
                     request = join_one(policy, resolved_roles.stored, request, subject, resource, reach)
                     if recording is not None:
                         recording.asked = request
-            except _FailedBefore:
-                return failures.of_database(None)
+            except _FailedBefore as before:
+                return failures.of_database(before.error, again=True)
             except StorageError as error:
-                answers = False
+                answers, failed = False, error
                 return failures.of_database(error)
             except Exception:
                 return failures.internal()
@@ -247,8 +260,8 @@ class Service:
         def decide_one(request: Request) -> Decision:
             try:
                 return decide(policy, plan, roles_held, request if now is None else asked_at(request, now))
-            except _FailedBefore:
-                return failures.of_database(None)
+            except _FailedBefore as before:
+                return failures.of_database(before.error, again=True)
             except StorageError as error:
                 return failures.of_database(error)
             except Exception:

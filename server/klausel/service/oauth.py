@@ -169,7 +169,8 @@ def scopes_of(given: Collection[str]) -> dict[str, str]:
 
 
 def _object(payload: bytes | None) -> Mapping[str, Any]:
-    found = json.loads(payload or b"", object_pairs_hook=_distinct)
+    # As a text: of bytes, other encodings would be guessed.
+    found = json.loads((payload or b"").decode(), object_pairs_hook=_distinct)
     if not isinstance(found, dict):
         raise TypeError("no object")
     return found

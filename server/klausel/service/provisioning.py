@@ -30,6 +30,8 @@ from klausel.storage.provisioned import rows
 from klausel.storage.provisioned.rows import Kind, Provisioned
 from klausel.storage.sql.database import StorageError, reading
 
+MOST_BYTES = 8192
+"""How long what is kept of a person may be, as JSON in ASCII: lists and filters read very many."""
 SECONDS_BETWEEN_TRIES = 5.0
 _log = logging.getLogger(__name__)
 _BY_MAPPING = Origin(reason="provisioning.yaml says so", channel="scim")
@@ -190,6 +192,9 @@ class Writing:
         attributes = json.dumps(person.attributes, sort_keys=True)
         name, rule = comparable(person.user_name), _rule(self._mapping)
         _check_texts(userName=name, externalId=person.external_id)
+        # Whom an earlier version took may still be set inactive.
+        if len(attributes) > MOST_BYTES and (before is None or len(before.attributes) <= MOST_BYTES):
+            raise NotTaken("invalid", f"what is kept of {person.user_name} has more than {MOST_BYTES} bytes; send less")
         after = _stored(
             before, self._account, "User", name, person.external_id, subject, attributes, rule, is_active=person.is_active
         )

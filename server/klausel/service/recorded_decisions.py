@@ -113,6 +113,17 @@ def may_know(caller: Caller | None, record: Record) -> bool:
     return type(domain) is str and caller.reaches(domain)
 
 
+def as_told(caller: Caller | None, record: Record) -> Record:
+    """What a caller is told of a record that it may read: who is limited to accounts, nothing of the subject's properties.
+
+    A record does not say which of them were sent and which are stored, and those that are stored belong to no account.
+    """
+    subject = record.get("subject")
+    if caller is None or caller.accounts is None or not isinstance(subject, dict) or "properties" not in subject:
+        return record
+    return {**record, "subject": {name: value for name, value in subject.items() if name != "properties"}}
+
+
 def _met(place: LinePlace, line: bytes, wanted: WantedRecords, caller: Caller | None) -> list[tuple[RecordPlace, Record]]:
     records = good_values_of(line)
     met = [

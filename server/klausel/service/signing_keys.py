@@ -24,7 +24,6 @@ KINDS: dict[str, tuple[str, str | None]] = {
     "Ed25519": ("OKP", "Ed25519"),
 }
 """The algorithms that may be taken, with the one kind of key that each goes with: none that works with a shared secret."""
-USUAL_ALGORITHMS = ("RS256", "ES256")
 LEAST_BITS_OF_RSA = 2048
 SECONDS_BETWEEN_DEMANDS = 10.0
 """How long after a reading no token can cause another: tokens that name unknown keys cost the issuer nothing."""
@@ -142,7 +141,7 @@ class SigningKeys:
                     self._keys = keys_in(content)
                     self._content = content
                     self.version += 1
-                    _log.info("%d keys that sign tokens were read", len(self._keys))
+                    _log.info("keys that sign tokens were read: %d", len(self._keys))
                 self._read_at = began
                 self._failed = ""
             except KeySetUnreadable as error:

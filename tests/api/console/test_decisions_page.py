@@ -128,7 +128,7 @@ def test_only_those_who_may_read_the_log_open_a_link(opened: Callable[..., Doors
     doors = opened(authentication="keys", decision_log="database", decision_log_strict=True)
     grant(doors.service, demo_people())
     sent = {"Authorization": f"Bearer {new_key(doors, 'check')}"}
-    id_ = ask(doors, DENIED, **sent)
+    id_ = ask(doors, {**DENIED, "subject": {**DENIED["subject"], "properties": {"email": "leo@example.com"}}}, **sent)
     assert Browser(doors.service).get(DECISION, id=id_ or "").status == 303
     assert signed_in(doors, "policy", "explain").get(DECISION, id=id_ or "").status == 403
     nowhere = {**DENIED, "resource": {"type": "quiz", "id": "q1"}}
@@ -142,6 +142,9 @@ def test_only_those_who_may_read_the_log_open_a_link(opened: Callable[..., Doors
     assert signed_in(doors, "audit", accounts=frozenset({"other"})).twin(DECISIONS)["records"] == []
     page = signed_in(doors, "audit", accounts=frozenset({"acme"})).page(DECISION, id=id_ or "")
     assert "sent by caller:shop" in page.text
+    # Who is limited to accounts is told no properties of people: what is stored of them belongs to no account.
+    assert "leo@example.com" not in page.text
+    assert "leo@example.com" in signed_in(doors, "audit").page(DECISION, id=id_ or "").text
 
 
 def test_where_nothing_can_be_read_it_says_so(opened: Callable[..., Doors]) -> None:

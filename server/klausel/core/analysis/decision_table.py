@@ -109,10 +109,10 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a table must tell apart beside what the grants name: names, a condition, places, and the scopes that alone matter."""
+    """What a table must tell apart beside what the grants name: names, conditions, places, and the scopes that alone matter."""
 
     names: frozenset[str] = frozenset()
-    condition: Condition | None = None
+    conditions: tuple[Condition, ...] = ()
     scopes: tuple[Scope, ...] = (EVERYWHERE,)
     places: tuple[str, ...] = ()
 
@@ -161,16 +161,17 @@ class Remembered:
         self.shapes = Shapes(policy)
         self._roles = policy.roles, policy.roles
 
-    def space(self, all_atoms: Collection[Atom], known: Known) -> TruthSpace:
-        """The outcomes of atoms, given without negation and each once; raises `TooManyCases`."""
+    def space(self, all_atoms: Collection[Atom], known: Known, conditions: Collection[Condition]) -> TruthSpace:
+        """The outcomes of atoms, given without negation and each once, for these conditions; raises `TooManyCases`."""
         read = {attribute for atom in all_atoms for attribute in attributes_of(atom)}
         key = (tuple(all_atoms), tuple((name, values) for name, values in known.items() if name in read))
-        if key not in self._spaces:
-            space = truth_space(all_atoms, known)
-            self.budget.take(len(space.outcomes))
-            self._make_room(len(space.outcomes))
-            self._spaces[key] = space
-        return self._spaces[key]
+        found = self._spaces.get(key) or self._spaces.get((key, conditions))
+        if found is None:
+            found = truth_space(all_atoms, known, conditions=conditions)
+            self.budget.take(len(found.outcomes))
+            self._make_room(len(found.outcomes))
+            self._spaces[(key, conditions) if found.is_merged else key] = found
+        return found
 
     def role_combinations(
         self, before: PolicySet, after: PolicySet, placement: PlacementOfBoth, wanted: tuple[Names, Names]
@@ -219,9 +220,11 @@ def views(
     remembered = remembered or Remembered(before, after)
     both = (before.grants_about(*question), () if before is after else after.grants_about(*question))
     domains, all_atoms = domains_and_atoms(both[0] + both[1])
-    all_atoms += tuple(atoms(wanted.condition)) if wanted.condition else ()
+    all_atoms += tuple(atom for condition in wanted.conditions for atom in atoms(condition))
     domains += (*wanted.places, *(scope.domain for scope in wanted.scopes if scope.domain is not None))
     different = tuple(dict.fromkeys(positive(atom)[0] for atom in all_atoms))
+    of_grants = (grant.condition for grant in both[0] + both[1] if grant.condition is not None)
+    conditions = tuple(dict.fromkeys((*of_grants, *wanted.conditions)))
     first = wanted.names.union(grant.grantee for grant in both[0])
     second = first if before is after else wanted.names.union(grant.grantee for grant in both[1])
     for placement in placements_of_both(before, after, question, domains, all_atoms):
@@ -229,7 +232,7 @@ def views(
         if not any(_is_wanted(domain, roles, wanted.scopes) for domain, roles in asked):
             continue
         try:
-            space = remembered.space(different, placement.known)
+            space = remembered.space(different, placement.known, conditions)
             role_combinations = remembered.role_combinations(before, after, placement, (first, second))
             remembered.budget.take(_steps(role_combinations, space))
         except TooManyCases as error:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from klausel.core.analysis.decision_table import Remembered, Wanted, views
 from klausel.core.conditions.outcomes import TooManyCases, TruthSpace
-from klausel.core.conditions.tree import AnyOf, with_one_spelling
+from klausel.core.conditions.tree import with_one_spelling
 from klausel.core.policy.invariant import OUTSIDER, Invariant, Thing
 from klausel.core.policy.policy_set import PolicySet
 from klausel.core.policy.roles import ANY_PREFIX, ANYONE, RoleModel
@@ -103,8 +103,7 @@ def _compared(before: Invariant, after: Invariant, policy: PolicySet, by_role: b
     more = less = False
     for thing in dict.fromkeys((*before.things, *after.things)):
         conditions = tuple(found for one in both if (found := one.condition_on(thing.resource_type)) is not None)
-        condition = AnyOf(conditions) if len(conditions) > 1 else next(iter(conditions), None)
-        wanted = Wanted(names, condition, (before.scope, after.scope))
+        wanted = Wanted(names, conditions, (before.scope, after.scope))
         for view in views(policy, policy, (thing.resource_type, thing.action), wanted, remembered):
             domains = view.placement.domains
             old, new = (_outcomes(one, thing, domains[0] if domains else None, view.space, policy.roles) for one in both)

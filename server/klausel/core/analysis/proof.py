@@ -327,7 +327,7 @@ class Proof:
     def _asked_of(self, thing: Thing) -> Iterator[_Asked]:
         question = (thing.resource_type, thing.action)
         condition = self._invariant.condition_on(thing.resource_type)
-        wanted = Wanted(self.names, condition, (self._invariant.scope,), self._places)
+        wanted = Wanted(self.names, () if condition is None else (condition,), (self._invariant.scope,), self._places)
         for view in views(self._policy, self._policy, question, wanted, self._remembered):
             self._free_matches |= view.space.has_free_matches
             self._asked += 1

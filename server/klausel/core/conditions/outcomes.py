@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
 
-from klausel.core.conditions.free_functions import Asked, is_free, kinds_fit, ways_together
+from klausel.core.conditions.apart import Chosen, TooManySteps
+from klausel.core.conditions.free_functions import is_free
 from klausel.core.conditions.functions import FUNCTIONS
+from klausel.core.conditions.group import Group, Truths, overlap
 from klausel.core.conditions.samples import few_values, own_values, samples, sent
 from klausel.core.conditions.symmetry import Parts, choices_of_all, number_of_lists, parts_of_lists, values_alike
 from klausel.core.conditions.tree import (
@@ -33,24 +35,23 @@ from klausel.core.conditions.tree import (
     Computed,
     Condition,
     ListOf,
-    Literal,
     Operand,
     Term,
     Truth,
+    atoms,
     attributes_in,
     attributes_of,
     holds_a_list,
+    is_about_the_subject_itself,
     kind_of_operand,
     kinds_taken,
     literals_of,
     negate,
     operands_of,
     terms_of,
-    truth_of,
 )
 from klausel.core.conditions.values import Kind, kind_of
 
-Truths = tuple[bool | None, ...]
 Values = Mapping[Term, object]
 
 
@@ -74,12 +75,14 @@ class Outcome:
 class TruthSpace:
     """The outcomes of some atoms; `has_free_matches` when some were taken as free, such as pattern matches.
 
-    A set of outcomes is a number with one bit for each, by position.
+    A set of outcomes is a number with one bit for each, by position. Where `is_merged`, outcomes of atoms in which some
+    conditions turn out alike are one, and parts of these conditions stand in for their atoms.
     """
 
-    atoms: tuple[Atom, ...]
+    atoms: tuple[Condition, ...]
     outcomes: tuple[Outcome, ...]
     has_free_matches: bool
+    is_merged: bool = False
 
     @cached_property
     def everything(self) -> int:
@@ -90,6 +93,8 @@ class TruthSpace:
         """The outcomes in which a condition over these atoms is true, and those in which it is false; none is always true."""
         if condition is None:
             return self.everything, 0
+        if self.is_merged and condition in self._columns:
+            return self._columns[condition]
         if not isinstance(condition, AllOf | AnyOf):
             atom, kept = positive(condition)
             true, false = self._columns[atom]
@@ -101,6 +106,10 @@ class TruthSpace:
 
     def together(self, conditions: Iterable[Condition]) -> tuple[Truths, ...]:
         """The ways in which conditions over these atoms turn out together, each once."""
+        return tuple(self.ways(conditions))
+
+    def ways(self, conditions: Iterable[Condition]) -> Mapping[Truths, int]:
+        """The ways in which conditions over these atoms turn out together, each with the outcomes in which they do."""
         found: dict[Truths, int] = {(): self.everything}
         for condition in conditions:
             true, false = self.true_and_false(condition)
@@ -111,7 +120,7 @@ class TruthSpace:
                 for value, those in parted
                 if (common := outcomes & those)
             }
-        return tuple(found)
+        return found
 
     def smallest(self, outcomes: int) -> int:
         """The position of the first outcome with the fewest values among some; there is at least one."""
@@ -125,7 +134,7 @@ class TruthSpace:
         return found
 
     @cached_property
-    def _columns(self) -> Mapping[Atom, tuple[int, int]]:
+    def _columns(self) -> Mapping[Condition, tuple[int, int]]:
         columns = list(zip(*(outcome.truths for outcome in self.outcomes), strict=True)) or [() for _ in self.atoms]
         return {
             atom: (_as_bits(truth is True for truth in column), _as_bits(truth is False for truth in column))
@@ -166,6 +175,8 @@ def positive(atom: Atom) -> tuple[Atom, bool]:
 
 MOST_CASES = 200_000
 """Choices of values for one group of attributes, or outcomes, beyond which nothing is gone through."""
+MOST_AT_ONCE = MOST_CASES
+"""Choices of values for one group of attributes that are gone through as they are; more are taken apart first."""
 _MOST_PARTS = 64
 """Parts of conditions beyond which nobody looks whether each can turn out in more than one way."""
 TOO_MANY_CASES_HINT = "compare fewer values with each other, or make fewer different comparisons about one action"
@@ -183,28 +194,82 @@ Known = Mapping[Attribute, tuple[object, ...]]
 """Attributes of which more is known: the values that they may have (None: missing)."""
 
 
-def truth_space(all_atoms: Iterable[Atom], known: Known = MappingProxyType({}), most: int = MOST_CASES) -> TruthSpace:
+def truth_space(
+    all_atoms: Iterable[Atom],
+    known: Known = MappingProxyType({}),
+    most: int = MOST_CASES,
+    conditions: Collection[Condition] = (),
+) -> TruthSpace:
     """The exact space of these atoms. Its size is the product over groups of attributes that share nothing.
 
-    Raises `TooManyCases` where that is more than `most`, or a group is more than can be gone through.
+    Where that is more than `most` and all `conditions` are given that will be asked about, their outcomes are merged.
+    Raises `TooManyCases` where that is still too many, or a group is more than can be gone through.
     """
-    atoms = tuple(dict.fromkeys(positive(atom)[0] for atom in all_atoms))
-    if _parts(atoms, known) > _MOST_PARTS:
-        raise _too_many_together(len(atoms))
-    groups: list[tuple[tuple[Atom, ...], tuple[Outcome, ...]]] = []
-    ways = 1
-    for group in _groups(atoms):
-        groups.append(_group_outcomes(group, known))
-        ways *= len(groups[-1][1])
-        if ways > most:
-            raise _too_many_together(len(atoms))
-    together = {atom: position for position, atom in enumerate(atom for group, _ in groups for atom in group)}
-    order = [together[atom] for atom in atoms]
+    different = tuple(dict.fromkeys(positive(atom)[0] for atom in all_atoms))
+    too_many = _too_many_together(len(different))
+    if _parts(different, known) > _MOST_PARTS:
+        raise too_many
+    groups = _groups(different)
+    units = _units(groups, conditions)
+    parts: list[_Part] = []
+    is_merged = False
+    for group in groups:
+        parts.append(_group_outcomes(group, known))
+        if conditions and _ways(parts) > most:
+            parts = [_merged(part, of_part) for part, of_part in zip(parts, units, strict=False)]
+            is_merged = True
+        if _ways(parts) > most:
+            raise too_many
+    order = [one for part, _ in parts for one in part] if is_merged else different
+    return _product(order, parts, _has_free(different), is_merged)
+
+
+_Part = tuple[tuple[Condition, ...], tuple[Outcome, ...]]
+"""Atoms, or parts of conditions, and the ways in which they turn out together."""
+
+
+def _ways(parts: Iterable[_Part]) -> int:
+    return math.prod(len(outcomes) for _, outcomes in parts)
+
+
+def _product(order: Sequence[Condition], parts: Sequence[_Part], has_free: bool, is_merged: bool) -> TruthSpace:
+    """The outcomes of all parts together, with truths in this order."""
+    together = {one: position for position, one in enumerate(one for part, _ in parts for one in part)}
+    positions = [together[one] for one in order]
     outcomes = []
-    for parts in itertools.product(*(outcomes for _, outcomes in groups)):
-        truths = [truth for part in parts for truth in part.truths]
-        outcomes.append(Outcome(tuple([truths[at] for at in order]), tuple([part.parts[0] for part in parts])))
-    return TruthSpace(atoms, tuple(outcomes), _has_free(atoms))
+    for chosen in itertools.product(*(outcomes for _, outcomes in parts)):
+        truths = [truth for part in chosen for truth in part.truths]
+        outcomes.append(Outcome(tuple([truths[at] for at in positions]), tuple([part.parts[0] for part in chosen])))
+    return TruthSpace(tuple(order), tuple(outcomes), has_free, is_merged)
+
+
+def _units(groups: Sequence[Sequence[Atom]], conditions: Iterable[Condition]) -> list[dict[Condition, None]]:
+    """For each group the largest parts of conditions that lie in it, and what it says of the subject itself."""
+    group_of = {atom: number for number, members in enumerate(groups) for atom in members}
+    units: list[dict[Condition, None]] = [
+        dict.fromkeys(atom for atom in one if is_about_the_subject_itself(atom)) for one in groups
+    ]
+
+    def add(condition: Condition) -> None:
+        within = {group_of[positive(atom)[0]] for atom in atoms(condition)}
+        if not isinstance(condition, AllOf | AnyOf):
+            units[within.pop()].setdefault(positive(condition)[0])
+        elif len(within) == 1:
+            units[within.pop()].setdefault(condition)
+        else:
+            for part in condition.parts:
+                add(part)
+
+    for condition in conditions:
+        add(condition)
+    return units
+
+
+def _merged(part: _Part, units: Collection[Condition]) -> _Part:
+    """One outcome for each way in which these turn out, with the fewest values."""
+    space = TruthSpace(*part, has_free_matches=False, is_merged=True)
+    ways = space.ways(units)
+    return tuple(units), tuple(Outcome(truths, part[1][space.smallest(those)].parts) for truths, those in ways.items())
 
 
 def _too_many_together(atoms: int) -> TooManyCases:
@@ -275,7 +340,7 @@ def _groups(atoms: Sequence[Atom]) -> list[tuple[Atom, ...]]:
         attributes, members = set(attributes_of(atom)), [atom]
         apart = []
         for others, their_members in groups:
-            if any(_overlap(one, other) for one in attributes for other in others):
+            if any(overlap(one, other) for one in attributes for other in others):
                 attributes |= others
                 members = [*their_members, *members]
             else:
@@ -284,33 +349,37 @@ def _groups(atoms: Sequence[Atom]) -> list[tuple[Atom, ...]]:
     return [tuple(members) for _, members in groups]
 
 
-def _overlap(one: Attribute, other: Attribute) -> bool:
-    length = min(len(one.path), len(other.path))
-    return one.root == other.root and one.path[:length] == other.path[:length]
-
-
-def _group_outcomes(atoms: tuple[Atom, ...], known: Known) -> tuple[tuple[Atom, ...], tuple[Outcome, ...]]:
+def _group_outcomes(atoms: tuple[Atom, ...], known: Known) -> _Part:
     terms = sorted({term for atom in atoms for term in terms_of(atom)}, key=str)
     values_known = [value for term in terms for value in _known(term, known)]
     given = [item for value in values_known for item in (value if isinstance(value, list) else [value])]
     scalars = _scalar_values(atoms, given, len(terms))
     choices = [_known(term, known) or _values_of(term, atoms, scalars, given) for term in terms]
-    group = _Group(atoms, terms)
+    group = Group(atoms, terms)
     outcomes: dict[Truths, Outcome] = {}
-    chosen_in_turn = choices_of_all(choices, values_alike(atoms, given, scalars))
-    for number, chosen in enumerate(chosen_in_turn):
+    alike = values_alike(atoms, given, scalars)
+    too_many = TooManyCases(f"its conditions compare too many values with each other: {', '.join(map(str, terms))}")
+    if not alike and group.can_be_apart and math.prod(map(len, choices)) > MOST_AT_ONCE:
+        try:
+            ways = group.ways_apart(choices, MOST_CASES)
+        except TooManySteps:
+            raise too_many from None
+        return atoms, tuple(Outcome(truths, (_shown(terms, chosen),)) for truths, chosen in ways.items())
+    for number, chosen in enumerate(choices_of_all(choices, alike)):
         if number >= MOST_CASES:
-            names = ", ".join(map(str, terms))
-            raise TooManyCases(f"its conditions compare too many values with each other: {names}")
+            raise too_many
         if not group.fit_together(chosen):
             continue
         for truths in group.truths(chosen):
             if truths not in outcomes:
-                shown = {name: value for name, value in zip(terms, chosen, strict=True) if value is not None}
-                outcomes[truths] = Outcome(truths, (shown,))
+                outcomes[truths] = Outcome(truths, (_shown(terms, dict(enumerate(chosen))),))
                 if len(outcomes) > MOST_CASES:
                     raise _too_many_together(len(atoms))
     return atoms, tuple(outcomes.values())
+
+
+def _shown(terms: Sequence[Term], chosen: Chosen) -> Values:
+    return {term: chosen[at] for at, term in enumerate(terms) if chosen.get(at) is not None}
 
 
 def _scalar_values(atoms: Sequence[Atom], given: Sequence[object], count: int) -> list[object]:
@@ -390,103 +459,3 @@ def _lists(parts: Sequence[Parts]) -> list[object]:
     plain: list[list[object]] = [[value for part in chosen for value in part] for chosen in itertools.product(*parts)]
     plain.sort(key=len)
     return [*plain, *([*chosen, {}] for chosen in plain)]
-
-
-_Operands = Sequence[tuple[int | None, object]]
-"""Where the value of each operand stands among those chosen for the terms; None where it is written, with the value."""
-
-
-class _Group:
-    """Atoms that are looked at together; what does not depend on the values of their terms is found once.
-
-    `chosen` is always a value for each term, in their order.
-    """
-
-    def __init__(self, atoms: Sequence[Atom], terms: Sequence[Term]) -> None:
-        positions = {term: position for position, term in enumerate(terms)}
-        self._written = {literal.value for atom in atoms if not isinstance(atom, Call) for literal in literals_of(atom)}
-        self._atoms = [(atom, _places(operands_of(atom), positions)) for atom in atoms]
-        self._free = frozenset(position for position, atom in enumerate(atoms) if is_free(atom))
-        asked_for = {term for atom in atoms if isinstance(atom, Call) and atom.function == "has" for term in terms_of(atom)}
-        self._inside: list[tuple[int, int, bool]] = []
-        for one, other in itertools.combinations(terms, 2):
-            if isinstance(one, Attribute) and isinstance(other, Attribute) and _overlap(one, other):
-                outer, inner = (one, other) if len(one.path) < len(other.path) else (other, one)
-                self._inside.append((positions[outer], positions[inner], outer in asked_for))
-        self._computed = [
-            (positions[term], term.function, _places(term.arguments, positions))
-            for term in terms
-            if isinstance(term, Computed) and all(_is_simple(argument, positions) for argument in term.arguments)
-        ]
-
-    def fit_together(self, chosen: Sequence[object]) -> bool:
-        """Whether some request has all these values, as far as it is told here.
-
-        An attribute that is looked into (`a.b` beside `a`) is an object while a part of it has a value; what is computed from
-        nothing is nothing.
-        """
-        for outer, inner, is_asked_for in self._inside:
-            is_object = chosen[outer] == {} or (chosen[outer] is None and not is_asked_for)
-            if chosen[inner] is not None and not is_object:
-                return False
-        return all(
-            chosen[position] is None or self._can_be_computed(function, operands, chosen)
-            for position, function, operands in self._computed
-        )
-
-    def _can_be_computed(self, function: str, operands: _Operands, chosen: Sequence[object]) -> bool:
-        values = _values_at(operands, chosen)
-        stands_for_others = any(
-            at is not None and isinstance(value, str) and value not in self._written
-            for (at, _), value in zip(operands, values, strict=True)
-        )
-        return stands_for_others or FUNCTIONS[function](*values) is not None
-
-    def truths(self, chosen: Sequence[object]) -> Iterator[Truths]:
-        """The ways in which the atoms can turn out: one, but for free ones, which are the same for the same values."""
-        if not self._free:
-            yield tuple([truth_of(atom, _values_at(operands, chosen)) for atom, operands in self._atoms])
-            return
-        ways: dict[object, tuple[bool | None, ...]] = {}
-        asked: dict[object, Asked] = {}
-        keys: list[object] = []
-        for position, (atom, operands) in enumerate(self._atoms):
-            values = _values_at(operands, chosen)
-            key: object = position
-            if position not in self._free or not isinstance(atom, Call) or self._is_told(operands, values):
-                ways[key] = (truth_of(atom, values),)
-            elif not kinds_fit(atom, values):
-                ways[key] = (None,)
-            else:
-                key = (atom.function, repr(values))
-                ways[key] = FUNCTIONS[atom.function].may_be
-                if self._is_told(operands[1:], values[1:]):
-                    asked[key] = (atom.function, values)
-            keys.append(key)
-        yield from ways_together(keys, ways, asked)
-
-    def _is_told(self, operands: _Operands, values: Sequence[object]) -> bool:
-        """Whether a free function is asked about texts that are meant themselves, and stand for no others."""
-        told = zip(operands, values, strict=True)
-        return all(at is None or (isinstance(value, str) and value in self._written) for (at, _), value in told)
-
-
-def _is_simple(operand: Operand, positions: Mapping[Term, int]) -> bool:
-    return isinstance(operand, Literal | ListOf) or (isinstance(operand, Attribute) and operand in positions)
-
-
-def _places(operands: Iterable[Operand], positions: Mapping[Term, int]) -> _Operands:
-    found: list[tuple[int | None, object]] = []
-    for operand in operands:
-        match operand:
-            case Literal(value):
-                found.append((None, value))
-            case ListOf(items):
-                found.append((None, [item.value for item in items]))
-            case _:
-                found.append((positions[operand], None))
-    return found
-
-
-def _values_at(operands: _Operands, chosen: Sequence[object]) -> list[object]:
-    return [written if at is None else chosen[at] for at, written in operands]

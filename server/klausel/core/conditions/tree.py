@@ -285,6 +285,12 @@ def attributes_of(atom: Atom) -> list[Attribute]:
     return [name for operand in operands_of(atom) for name in attributes_in(operand)]
 
 
+def is_about_the_subject_itself(atom: Atom) -> bool:
+    """Whether an atom reads nothing but the subject's own id and type."""
+    own: set[Attribute] = {Attribute("subject", (name,)) for name in OWN_ATTRIBUTES["subject"]}
+    return own.issuperset(attributes_of(atom))
+
+
 def literals_of(atom: Atom) -> list[Literal]:
     """The values that an atom compares with, those of lists too; not those that other values are computed from."""
     found: list[Literal] = []

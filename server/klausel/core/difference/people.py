@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from klausel.core.analysis.decision_table import Key, View
 from klausel.core.analysis.question_space import Held, domains_from_top, made_up_id
-from klausel.core.conditions.outcomes import Truths
-from klausel.core.conditions.tree import OWN_ATTRIBUTES, Atom, Attribute, attributes_of, evaluate_atom
+from klausel.core.conditions.group import Truths
+from klausel.core.conditions.tree import AllOf, AnyOf, Atom, evaluate_atom, is_about_the_subject_itself
 from klausel.core.decisions.effective_roles import EffectiveRoles
 from klausel.core.difference.compare import Change, PolicyDifference
 from klausel.core.policy.roles import depth_of, top_domain
@@ -147,7 +147,8 @@ class _ViewOfPeople:
             shape[: length + 1] for shape in shapes for length in range(len(shape)) if shape[length] is not None
         }
         self.places = {"/".join(part or EVERY for part in shape) for shape in shapes if shape}
-        self.own = [atom for atom in view.space.atoms if _is_about_the_subject_itself(atom)]
+        plain = (one for one in view.space.atoms if not isinstance(one, AllOf | AnyOf))
+        self.own = [atom for atom in plain if is_about_the_subject_itself(atom)]
         self._positions = [view.space.atoms.index(atom) for atom in self.own]
         self._possible: dict[Truths, int] = {}
         wanted = [frozenset(grant.grantee for grant in side.grants) for side in (view.before, view.after)]
@@ -196,8 +197,3 @@ class _ViewOfPeople:
         if shape[position] is not None:
             return shape[position] == part
         return (*shape[:position], part) not in self._prefixes
-
-
-def _is_about_the_subject_itself(atom: Atom) -> bool:
-    own: set[Attribute] = {Attribute("subject", (name,)) for name in OWN_ATTRIBUTES["subject"]}
-    return own.issuperset(attributes_of(atom))

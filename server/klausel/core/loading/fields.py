@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from klausel.core.policy.role_hints import hint_on_role
 from klausel.core.terms.problem import Place, Problem, Suggestions
@@ -106,18 +106,23 @@ class ProblemList:
                 hint += f"; its `{odd}` is U+{ord(odd):04X}, {unicodedata.name(odd, 'without a name').lower()}"
         self.found.append(Problem(place, id_, message, hint[:1].lower() + hint[1:]))
 
-    def did_you_mean(self, name: str, known: Collection[str]) -> str:
-        """The start of a hint that names the known name which is most like another; empty where none is near."""
-        if len(several := name.split()) > 1 and set(several) <= {*known}:
+    def did_you_mean(self, name: str, known: Collection[str], is_one: bool = False) -> str:
+        """The start of a hint that names the known name which is most like another; empty where none is near.
+
+        `is_one` where only one name can stand.
+        """
+        if not is_one and (several := _several(name, known)):
             return f"write several names as a list: [{', '.join(several)}]. "
         near = self.suggestions.nearest(name, known)
         return f'did you mean "{near}"? ' if near else ""
 
-    def unknown(self, text: Text, id_: str, known: Collection[str], cure: str, where: str = "") -> None:
+    def unknown(
+        self, text: Text, id_: str, known: Collection[str], cure: str, where: str = "", is_one: bool = False
+    ) -> None:
         """Adds the problem of a name that nobody declares, such as `unknown-level`; names the one that is most like it."""
         message = f'{id_.replace("-", " ")} "{text.value}"{where}'
         name = text.value if id_ == "unknown-action" else ""
-        self.add(text.place, id_, message, f"{self.did_you_mean(text.value, known)}{cure}", name=name)
+        self.add(text.place, id_, message, f"{self.did_you_mean(text.value, known, is_one)}{cure}", name=name)
 
     def warn(self, place: Place, id_: str, message: str, hint: str = "") -> None:
         """Adds a warning."""
@@ -134,7 +139,7 @@ class ProblemList:
         """Adds a problem for each key that has no meaning there; returns the known keys that they seem to stand for."""
         self.claim(fields, known)
         meant = set()
-        for key, _ in fields.entries:
+        for number, (key, value) in enumerate(fields.entries):
             if key.value not in known:
                 near = self.suggestions.nearest(key.value.lower(), known)
                 if near is None:
@@ -144,6 +149,8 @@ class ProblemList:
                     start = _INSTEAD_OF_KEYS.get(key.value, start)
                 elif not near and key.value in _HOMES:
                     start = f'"{key.value}" stands in {_HOMES[key.value]}. '
+                if not near and is_empty(value):
+                    start = _without_bracket(fields.entries[:number]) or start
                 hint = f"{start}The keys of {what} are {', '.join(known)}"
                 self.add(key.place, "unknown-key", f'unknown key "{key.value}"', hint)
                 meant |= {near} if near else set()
@@ -272,6 +279,25 @@ class ProblemList:
             self.add(text.place, "bad-name", f'"{text.value}" cannot name {what}', hint, name=several)
             return False
         return True
+
+
+def _without_bracket(before: Sequence[tuple[Text, Node]]) -> str:
+    """The start of a hint about a key that says nothing, where it may be a further value of the one before: `to: edit, read`."""
+    if not before:
+        return ""
+    key, value = before[-1]
+    if not isinstance(value, Text) or is_empty(value):
+        return ""
+    return f"if that is a further value of {key.value}, write a list: {key.value}: [{value.value}, …]. "
+
+
+def _several(name: str, known: Collection[str]) -> list[str]:
+    """The names meant by one: between commas or semicolons at least one that is known, between blanks only such."""
+    for mark in (",", ";", None):
+        parts = [part.strip() for part in name.split(mark)]
+        if len(parts) > 1 and all(parts) and ({*parts} <= {*known} or (mark and not {*parts}.isdisjoint(known))):
+            return parts
+    return []
 
 
 def is_empty(node: Node) -> bool:

@@ -70,9 +70,8 @@ def is_known_level(level: Text, roles: RoleModel, problems: ProblemList) -> bool
     """Whether a level is declared; a problem where it is not. Where no level could be read, every one may be."""
     if not roles.levels or roles.level_named(level.value):
         return True
-    problems.unknown(
-        level, "unknown-level", [known.name for known in roles.levels], "Levels are declared in policies/roles.yaml"
-    )
+    known = [one.name for one in roles.levels]
+    problems.unknown(level, "unknown-level", known, "Levels are declared in policies/roles.yaml", is_one=True)
     return False
 
 

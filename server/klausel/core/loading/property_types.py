@@ -62,6 +62,9 @@ def read_property_types(
             message = f'"{name.value}" is an attribute of its own, and no property can stand for it'
             problems.add(name.place, "bad-name", message, "remove it")
             continue
+        if "," in name.value:
+            message = f'"{name.value}" is one property with a comma in its name'
+            problems.warn(name.place, "bad-name", message, "declare each by itself, if several are meant")
         type_ = read_type(name, value, problems)
         if type_ is not None:
             found[name.value] = type_
@@ -99,11 +102,11 @@ def read_stored_types(
             message, hint = f'"{text.value}" is none of subject_types', problems.did_you_mean(text.value, subject_types)
             problems.add(text.place, "unknown-value", message, f"{hint}Declare it there, or remove it here")
         else:
-            _check_subject_type(text, problems)
+            _subject_types(text, problems)
     for text in resources:
         if known_types is not None and text.value not in known_types:
-            message, hint = f'unknown resource type "{text.value}"', did_you_mean(text.value, known_types)
-            problems.add(text.place, "unknown-resource-type", message, hint or "declare it in a feature file")
+            message, hint = f'unknown resource type "{text.value}"', problems.did_you_mean(text.value, known_types)
+            problems.add(text.place, "unknown-resource-type", message, f"{hint}Declare it in a feature file")
     return frozenset(text.value for text in subjects), frozenset(text.value for text in resources)
 
 
@@ -112,15 +115,20 @@ def read_subject_types(root: Fields, problems: ProblemList) -> tuple[str, ...] |
     if root.get("subject_types") is None:
         return None
     texts = problems.texts(root.get("subject_types"), "subject_types")
-    for text in texts:
-        _check_subject_type(text, problems)
-    return tuple(text.value for text in texts) or None
+    found = [name for text in texts for name in _subject_types(text, problems)]
+    return tuple(dict.fromkeys(found)) or None
 
 
-def _check_subject_type(text: Text, problems: ProblemList) -> None:
+def _subject_types(text: Text, problems: ProblemList) -> list[str]:
+    """The type that a text names; with a problem, each of several in one text, so that whatever names them is right."""
+    several = [part for one in re.split("[,;]", text.value) if (part := one.strip())]
     fault = fault_in_subject(text.value, "x")
-    if fault:
+    if several != [text.value]:
+        hint = f"write several names as a list: [{', '.join(several)}]"
+        problems.add(text.place, "bad-name", f'"{text.value}" is several names in one, and no type of subjects', hint)
+    elif fault:
         problems.add(text.place, "bad-name", f'"{text.value}" is no type of subjects: it {fault}', "write it as user")
+    return several
 
 
 def types_of_ids(node: Node | None) -> Iterator[tuple[Text, str]]:

@@ -198,7 +198,7 @@ def _level_of(node: Node | None, levels: set[str], declared: set[str], problems:
     if level.value not in levels:
         if level.value in declared or not declared:
             return None
-        problems.unknown(level, "unknown-level", levels, "Levels are declared in policies/roles.yaml")
+        problems.unknown(level, "unknown-level", levels, "Levels are declared in policies/roles.yaml", is_one=True)
         return None
     return level.value
 

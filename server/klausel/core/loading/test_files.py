@@ -236,10 +236,10 @@ class _Reader:
             self._check_person(text)
         return [text.value for text in texts if text.value in self._cast.people]
 
-    def _check_person(self, text: Text) -> None:
+    def _check_person(self, text: Text, is_key: bool = False) -> None:
         if text.value not in self._cast.named_people:
             cure = "Describe them under people, in this file"
-            self._problems.unknown(text, "unknown-person", self._cast.named_people, cure)
+            self._problems.unknown(text, "unknown-person", self._cast.named_people, cure, is_one=is_key)
 
     def _known_actions(self, texts: list[Text], asked: _Asked) -> list[Text]:
         """Those that some asked resource has; a problem for each other."""
@@ -255,10 +255,10 @@ class _Reader:
         node = fields.get("answer")
         return [] if isinstance(node, Items) and not node.values else self._problems.texts(node, "answer")
 
-    def _among_people(self, texts: list[Text], asked: _Asked) -> list[Text]:
+    def _among_people(self, texts: list[Text], asked: _Asked, are_keys: bool = False) -> list[Text]:
         """Those whom the test asks about; a problem for each other."""
         for text in texts:
-            self._check_person(text)
+            self._check_person(text, are_keys)
             if text.value in self._cast.people and text.value not in asked.people:
                 message = f'"{text.value}" is not among the people of this test'
                 self._problems.add(text.place, "never-asked", message, "add them to people, or remove them here")
@@ -278,13 +278,13 @@ class _Reader:
             texts = self._problems.texts(actions, f"what {person.value} may do")
             for text in self._among_actions(texts, asked):
                 expected[person.value, text.value] = text
-            self._among_people([person], asked)
+            self._among_people([person], asked, are_keys=True)
         return expected
 
     def _decided_by(self, node: Node | None, asked: _Asked) -> _Pairs:
         deciding: _Pairs = {}
         for person, by_action in self._problems.entries(node, "decided_by"):
-            self._among_people([person], asked)
+            self._among_people([person], asked, are_keys=True)
             for action, grant in self._problems.entries(by_action, f"the grants that decide for {person.value}"):
                 text = self._problems.text(grant, "the grant")
                 if text is not None and self._among_actions([action], asked):

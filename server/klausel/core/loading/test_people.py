@@ -119,7 +119,7 @@ def _is_known_type(type_: Text, vocabulary: Vocabulary, problems: ProblemList) -
         return True
     if type_.value not in vocabulary.declared_types and vocabulary.is_complete:
         cure = "Declare it under resource_types"
-        problems.unknown(type_, "unknown-resource-type", vocabulary.resource_types, cure)
+        problems.unknown(type_, "unknown-resource-type", vocabulary.resource_types, cure, is_one=True)
     return False
 
 

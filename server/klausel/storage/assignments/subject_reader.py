@@ -150,8 +150,9 @@ class SubjectReader:
         if not self._has_tried_header:
             self._find_header()
         # One that was made anew, after all connections were closed, may have the bytes of the one before: both begin alike.
-        if self._header is not None:
-            keeps, header = self._header
+        found = self._header
+        if found is not None:
+            keeps, header = found
             return keeps.number, header[:HEADER_BYTES]
         version: int = self._ask("PRAGMA data_version")[0][0]
         held: _Held | None = getattr(self._local, "held", None)

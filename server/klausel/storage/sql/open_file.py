@@ -35,6 +35,20 @@ class OpenFile:
         self._known: dict[str, _Identity] = {}
         self._looks_at = 0.0
         self._lock = threading.Lock()
+        self.damage: str | None = None
+
+    def mark(self, damage: str | None) -> None:
+        """From now on each look raises StorageError with this sentence; None: as before."""
+        self.damage = damage
+        self._looks_at = 0.0
+
+    def written(self) -> tuple[int, int] | None:
+        """Another value after whatever was written into it, by SQLite or past it; None where it is not there."""
+        try:
+            found = os.stat(self.path)
+        except OSError:
+            return None
+        return found.st_size, found.st_ctime_ns
 
     def opened(self, connect: Callable[[], _Opened]) -> _Opened:
         """What `connect` opens; raises StorageError where that is another file than the one that is open already."""
@@ -67,7 +81,9 @@ class OpenFile:
             self._looks_at = 0.0
 
     def look(self) -> None:
-        """Raises StorageError where something else is in its place."""
+        """Raises StorageError where something else is in its place, or it was marked as damaged."""
+        if self.damage is not None:
+            raise StorageError(self.damage)
         for path, known in tuple(self._known.items()):
             if _identity(path) != known:
                 raise self._error()

@@ -1,15 +1,17 @@
-"""nothing-called-so: a type, an action or a role that is named and that nothing else knows.
+"""nothing-called-so: a type, an action, a role or a grant that is named and that nothing else knows.
 
 A condition asks whether somebody is of a type, whether a thing is of a type, or what the action is called; a condition about
 giving roles (`grant` and `revoke` of `role_assignment`) asks for a role or a level; a property is declared as the id of a
 type; a person of a policy test is of a type. Where nothing else speaks of such a type, action, role or level, the
-name is most often misspelt: what asks for it is never true, and what asks for all others is always true.
+name is most often misspelt: what asks for it is never true, and what asks for all others is always true. A policy test may
+quote the grant that decides; where no grant reads so, it fails.
 
     when: subject.type == "usr"                       # user
     when: resource.role != "admn"                     # admin; as it stands, every role may be given
     deny: anyone
     when: resource.type != "quizz"                    # always true
     properties: {owner: usr id}                       # user id
+    decided_by: {ann: {edit: allow user to edt quiz}}  # a test quotes a grant as it stands: allow user to edit quiz
 
 Types of those who ask are known when they are declared under `subject_types` in properties.yaml, when a policy test has
 somebody of them, or when properties of them are stored; `user` and `group` always are.
@@ -36,6 +38,7 @@ from klausel.core.conditions.tree import (
 from klausel.core.decisions.role_giving import GRANT, REVOKE, ROLE_ASSIGNMENT
 from klausel.core.lint.similarity import is_similar
 from klausel.core.lint.survey import Survey, warning
+from klausel.core.policy.policy_test import grant_text
 from klausel.core.terms.problem import Place, Problem, did_you_mean
 
 ID = "nothing-called-so"
@@ -69,6 +72,7 @@ def find(survey: Survey) -> Iterator[Problem]:
     why = 'there is no action "{}", so action.name is never that'
     yield from _conditions(survey, ACTION_NAME, actions, why, "name an action of a resource type")
     yield from _roles_given(survey)
+    yield from _grants_quoted(survey)
 
 
 def _people(in_tests: dict[str, Place], known: Collection[str]) -> Iterator[Problem]:
@@ -78,6 +82,22 @@ def _people(in_tests: dict[str, Place], known: Collection[str]) -> Iterator[Prob
         if type_ not in known and similar is not None:
             message = f'this test asks as somebody of a type "{type_}", which looks like "{similar}"'
             yield warning(place, ID, message, _DECLARE)
+
+
+def _grants_quoted(survey: Survey) -> Iterator[Problem]:
+    """The grants that policy tests quote and that there are not, each told once."""
+    texts: dict[tuple[str, str], list[str]] = {}
+    told: set[Place] = set()
+    for test in survey.tests:
+        for one in test.expectations:
+            if one.decided_by is None or one.place in told:
+                continue
+            if one.question not in texts:
+                texts[one.question] = [grant_text(str(grant)) for grant in survey.policy.grants_about(*one.question)]
+            if one.decided_by not in texts[one.question]:
+                told.add(one.place)
+                hint = _near(one.decided_by, texts[one.question], "quote a grant as it stands in its feature file")
+                yield warning(one.place, ID, f'no grant reads "{one.decided_by}", so none such decides here', hint)
 
 
 def _similar(type_: str, known: Collection[str]) -> str | None:

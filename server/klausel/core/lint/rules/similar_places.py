@@ -78,7 +78,7 @@ def find(survey: Survey) -> Iterator[Problem]:
 def _in_tests(survey: Survey) -> Iterator[Problem]:
     """A finding for each domain that tests ask in and where none of their people holds a role, and the other way round."""
     held, asked = survey.domains_held_in_tests, survey.domains_asked_in_tests
-    elsewhere = [one for one in held if not any(_is_inside(one, other) or _is_inside(other, one) for other in asked)]
+    elsewhere = [one for one in held if not any(_is_inside(other, one) for other in asked)]
     for domains, others, who in (
         (asked, held, "nobody of the tests holds a role"),
         ({one: held[one] for one in elsewhere}, asked, "the tests ask about nothing"),
