@@ -17,6 +17,8 @@ from klausel.storage.sql.access import (
     Access,
     Crowded,
     Limits,
+    OutOfReach,
+    Question,
     StorageError,
 )
 
@@ -241,3 +243,136 @@ def test_questions_in_line_leave_room_there_for_writes() -> None:
         assert access.in_line == IN_LINE
     for thread in line:
         thread.join()
+
+
+# --- Questions that go along ----------------------------------------------------------------------------------------
+
+
+class Asking:
+    """Threads that ask a number each, and answer with it; which numbers were asked together, and what each was told."""
+
+    def __init__(self, access: Access, failure: Exception | None = None) -> None:
+        self.together: list[list[object]] = []
+        self.told: dict[int, object] = {}
+        self._access, self._failure = access, failure
+        self._threads: list[threading.Thread] = []
+
+    def begin(self, number: int) -> None:
+        """Starts one more, which finds no place, and waits in line."""
+        before = len(self._access._reads.line)
+        self._threads.append(threading.Thread(target=self._ask, args=(number,)))
+        self._threads[-1].start()
+        give_up_at = time.monotonic() + 10
+        while len(self._access._reads.line) == before:
+            assert time.monotonic() < give_up_at
+            time.sleep(0.001)
+
+    def join(self) -> None:
+        for thread in self._threads:
+            thread.join()
+
+    def _ask(self, number: int) -> None:
+        question = Question("", (number,))
+        try:
+            with self._access.reading(question) as questions:
+                if questions:
+                    self.together.append([one.parameters[0] for one in questions])
+                    if self._failure is not None:
+                        raise self._failure
+                for one in questions:
+                    one.answer([one.parameters])
+            self.told[number] = question.rows
+        except StorageError as error:
+            self.told[number] = str(error)
+
+
+def test_whoever_gets_a_place_asks_for_those_in_line_too() -> None:
+    access = Access("the database", LIMITS)
+    asking = Asking(access)
+    with ExitStack() as places:
+        for _ in range(READS_AT_ONCE - 1):
+            places.enter_context(access.reading())
+        with access.reading():
+            for number in range(5):
+                asking.begin(number)
+        # One place is free now. The others wait for that one, and for no place.
+        asking.join()
+    assert asking.together == [[0, 1, 2, 3, 4]]
+    assert asking.told == {number: [(number,)] for number in range(5)}
+    assert access.in_line == 0
+
+
+def test_a_failure_is_told_to_all_for_whom_was_asked() -> None:
+    access = Access("the database", LIMITS)
+    asking = Asking(access, OutOfReach("it broke"))
+    with ExitStack() as places:
+        for _ in range(READS_AT_ONCE - 1):
+            places.enter_context(access.reading())
+        with access.reading():
+            for number in range(5):
+                asking.begin(number)
+        asking.join()
+    assert len(asking.together) == 1
+    assert asking.told == dict.fromkeys(range(5), "it broke")
+    assert access.in_line == 0
+
+
+def test_no_more_go_along_than_may_wait_in_line() -> None:
+    access = Access("the database", Limits(read_seconds=60.0))
+    # Answers come, so nobody is refused for want of room.
+    access.answered_at = float("inf")
+    asking = Asking(access)
+    with ExitStack() as places:
+        for _ in range(READS_AT_ONCE - 1):
+            places.enter_context(access.reading())
+        with access.reading():
+            for number in range(READS_IN_LINE + 3):
+                asking.begin(number)
+        asking.join()
+    assert asking.together[0] == list(range(READS_IN_LINE + 1))
+    assert asking.told == {number: [(number,)] for number in range(READS_IN_LINE + 3)}
+
+
+def test_who_goes_along_waits_no_longer_than_it_may() -> None:
+    access = Access("the database", Limits(read_seconds=0.5))
+    gave_up, late = threading.Event(), Question("", ())
+
+    def ask() -> None:
+        with pytest.raises(StorageError, match="did not answer in time"), access.reading(late):
+            pass
+        gave_up.set()
+
+    thread = threading.Thread(target=ask)
+    with ExitStack() as places:
+        for _ in range(READS_AT_ONCE):
+            places.enter_context(access.reading())
+        thread.start()
+        wait_for_line(access, 1)
+        assert access._reads.take_along() == [late]
+        assert gave_up.wait(10)
+        # The answer that comes after that wakes nobody, and harms nobody.
+        access._reads.let_go([late], None)
+    thread.join()
+    assert access.in_line == 0
+
+
+def test_as_long_as_answers_come_nobody_is_refused_for_want_of_room() -> None:
+    access, answered = Access("the database", Limits(read_seconds=60.0)), []
+
+    def ask(number: int) -> None:
+        with access.reading():
+            answered.append(number)
+
+    line = [threading.Thread(target=ask, args=(number,)) for number in range(READS_IN_LINE + 5)]
+    with ExitStack() as places:
+        for _ in range(READS_AT_ONCE):
+            places.enter_context(access.reading())
+        access.answered_at = time.monotonic() + 60
+        for number, thread in enumerate(line):
+            thread.start()
+            wait_for_line(access, min(number + 1, READS_IN_LINE))
+        time.sleep(2 * SECONDS_FOR_A_PLACE)
+        assert not access._reads.is_crowded
+    for thread in line:
+        thread.join()
+    assert sorted(answered) == list(range(len(line)))

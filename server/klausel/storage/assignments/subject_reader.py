@@ -21,7 +21,16 @@ from klausel.core.policy.entity import Entity, EntityKey
 from klausel.core.policy.holding import Rows, rows_of_subject
 from klausel.core.terms.identifiers import is_printable
 from klausel.storage.assignments.closures import rows_with_groups
-from klausel.storage.sql.database import access_of, explained_errors, is_in_memory, make_engine, reading, set_busy_timeout
+from klausel.storage.sql.access import Question
+from klausel.storage.sql.database import (
+    access_of,
+    driver_connection,
+    explained_errors,
+    is_in_memory,
+    make_engine,
+    reading,
+    set_busy_timeout,
+)
 from klausel.storage.sql.history import History
 from klausel.storage.sql.steps import in_steps
 from klausel.storage.sql.storage_error import StorageError
@@ -209,26 +218,33 @@ class SubjectReader:
                 raise
 
     def _ask_server(self, query: str, parameters: tuple[object, ...]) -> list[Any]:
-        with self._access.reading():
-            try:
-                held = self._idle.pop()
-            except IndexError:
-                return self._ask_anew(query, parameters)
-            try:
-                found = held.ask(query, parameters)
-            except self._driver_error:
-                # The server may have closed a connection that stood idle; a new one tells whether it still answers.
-                # One that came too late leaves no time for that.
-                return self._ask_anew(query, parameters)
-            self._idle.append(held)
-            return found
+        """While all places are taken, those in line are asked together with the next, in one round trip."""
+        question = Question(query, parameters)
+        with self._access.reading(question) as questions:
+            if questions:
+                self._ask_all(questions)
+        return question.rows
 
-    def _ask_anew(self, query: str, parameters: tuple[object, ...]) -> list[Any]:
+    def _ask_all(self, questions: list[Question]) -> None:
+        try:
+            held = self._idle.pop()
+        except IndexError:
+            self._ask_anew(questions)
+            return
+        try:
+            held.ask_all(questions)
+        except self._driver_error:
+            # The server may have closed a connection that stood idle; a new one tells whether it still answers.
+            # One that came too late leaves no time for that.
+            self._ask_anew(questions)
+        else:
+            self._idle.append(held)
+
+    def _ask_anew(self, questions: list[Question]) -> None:
         with explained_errors(self._engine):
             held = self._new_connection()
-            found = held.ask(query, parameters)
+            held.ask_all(questions)
         self._idle.append(held)
-        return found
 
     def _new_connection(self) -> _Held:
         assert self._held_engine is not None
@@ -260,9 +276,7 @@ class _Held:
         self.close_left()
         # Versions that SQLite tells one connection mean nothing to another.
         self.number = self.next_number()
-        proxy = engine.raw_connection()
-        connection: Any = proxy.driver_connection
-        proxy.detach()
+        connection: Any = driver_connection(engine)
         self._connection = connection
         if isinstance(connection, sqlite3.Connection):
             set_busy_timeout(connection, 0)
@@ -273,6 +287,16 @@ class _Held:
 
     def ask(self, query: str, parameters: tuple[object, ...]) -> list[Any]:
         return self._cursor.execute(query, parameters).fetchall()  # type: ignore[no-any-return]
+
+    def ask_all(self, questions: Sequence[Question]) -> None:
+        """Asks several questions in one round trip; of PostgreSQL only."""
+        if len(questions) == 1:
+            questions[0].answer(self.ask(questions[0].query, questions[0].parameters))
+            return
+        with self._connection.in_one_round_trip():
+            cursors = [self._connection.execute(question.query, question.parameters) for question in questions]
+        for question, cursor in zip(questions, cursors, strict=True):
+            question.answer(cursor.fetchall())
 
     def wal_header(self) -> mmap.mmap | None:
         """As `wal_header` gives it, for as long as this is kept; of SQLite only."""

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from klausel.storage.sql.open_file import OpenFile
 from klausel.storage.sql.storage_error import StorageError
@@ -20,6 +20,8 @@ IN_LINE = 27
 """How many more wait for their turn, each within its limit, as long as the database is not silent: a burst is served in turn."""
 READS_IN_LINE = 24
 """How many of these may be readings, so that writes find some room in line."""
+SECONDS_BETWEEN_ANSWERS = 0.5
+"""As long as answers come at least so often, no reading is refused for want of room in line, until one waited in vain."""
 SECONDS_FOR_A_PLACE = 0.25
 """How long all others wait for one of these places. Where one waits in vain, the next do not wait at all until nobody waits."""
 SHARE_IN_LINE = 0.5
@@ -64,6 +66,39 @@ def deadline() -> float | None:
     return at
 
 
+class Question:
+    """What one reading asks. Whoever has a place may ask it along with its own, in one round trip to a server."""
+
+    __slots__ = ("_failure", "_rows", "is_along", "is_done", "lock", "parameters", "query")
+
+    def __init__(self, query: str, parameters: tuple[object, ...]) -> None:
+        self.query = query
+        self.parameters = parameters
+        self.is_along = self.is_done = False
+        self.lock = threading.Lock()
+        self.lock.acquire()
+        self._rows: list[Any] = []
+        self._failure: BaseException | None = None
+
+    @property
+    def rows(self) -> list[Any]:
+        """The answer. Raises the StorageError of whoever asked."""
+        if self._failure is not None:
+            kind = type(self._failure) if isinstance(self._failure, StorageError) else StorageError
+            raise kind(str(self._failure)) from self._failure
+        return self._rows
+
+    def answer(self, rows: list[Any]) -> None:
+        """Takes the rows that were found."""
+        self._rows = rows
+
+    def end(self, failure: BaseException | None) -> None:
+        """Wakes who waits for it, when it was asked along."""
+        self._failure = failure
+        self.is_done = True
+        self.lock.release()
+
+
 class Access:
     """The way of all threads to one database, `place` in words; a `file` is the one that all its connections have open.
 
@@ -79,6 +114,8 @@ class Access:
         self._reads = _Places(self, "questions", limits.reads_at_once, READS_IN_LINE)
         self._writes = _Places(self, "writes", WRITES_AT_ONCE, IN_LINE)
         self.may_be_in_line: Callable[[], int] = lambda: IN_LINE
+        self.answered_at = float("-inf")
+        """When a reading was answered last, as `monotonic` counts."""
         self._trial = threading.Lock()
 
     @property
@@ -96,9 +133,12 @@ class Access:
         """How many threads wait for their turn to read or write, longer than just `SECONDS_FOR_A_PLACE`."""
         return min(self._reads.in_line + self._writes.in_line, IN_LINE)
 
-    def reading(self) -> _Turn:
-        """Within it a thread may ask the database, for `read_seconds` at most; entering raises StorageError."""
-        return _Turn(self, self.limits.read_seconds, self._reads)
+    def reading(self, question: Question | None = None) -> _Turn:
+        """Within it a thread may ask the database, for `read_seconds` at most; entering raises StorageError.
+
+        Who brings a question gets those to ask: its own with those of others that wait in line, or none, where it is answered.
+        """
+        return _Turn(self, self.limits.read_seconds, self._reads, question)
 
     def writing(self) -> _Turn:
         """As `reading`, for `write_seconds`."""
@@ -110,14 +150,18 @@ class _Places:
 
     Who finds none free waits in line, first come first served: the first as long as they may while the database is not
     silent, all others for `SECONDS_FOR_A_PLACE`. It `is_crowded` once one of those waited in vain, until nobody is in line.
+
+    Who reads may take along the questions of those in line. They wait on, without a place, so no more of them than may wait
+    in line anyway: else all threads might wait for a database that falls silent just then.
     """
 
-    __slots__ = ("_access", "_free", "_lock", "_most_in_line", "is_crowded", "line", "what")
+    __slots__ = ("_access", "_along", "_free", "_lock", "_most_in_line", "is_crowded", "line", "what")
 
     def __init__(self, access: Access, what: str, number: int, most_in_line: int) -> None:
         self.what = what
         self.is_crowded = False
-        self.line: deque[threading.Lock] = deque()
+        self.line: deque[_InLine] = deque()
+        self._along = 0
         self._access = access
         self._lock = threading.Lock()
         self._free = number
@@ -126,23 +170,22 @@ class _Places:
     @property
     def in_line(self) -> int:
         """How many wait longer than `SECONDS_FOR_A_PLACE`."""
-        return min(len(self.line), self._most_in_line)
+        return min(len(self.line) + self._along, self._most_in_line)
 
-    def take(self, until: float) -> bool:
-        """Waits for a place, up to a moment; whether there is one, which must be left."""
+    def take(self, until: float, question: Question | None = None) -> bool:
+        """Waits for a place, up to a moment; whether there is one, which must be left, or the question goes along."""
         with self._lock:
             if self._free:
                 self._free -= 1
                 return True
             if self.is_crowded and not self._waits_on(len(self.line)):
                 return False
-            mine = threading.Lock()
-            mine.acquire()
+            mine = _InLine(question)
             self.line.append(mine)
-        while not mine.acquire(timeout=max(min(SECONDS_FOR_A_PLACE, until - monotonic()), 0.0)):
+        while not mine.lock.acquire(timeout=max(min(SECONDS_FOR_A_PLACE, until - monotonic()), 0.0)):
             with self._lock:
                 if mine not in self.line:
-                    return True  # it was given just now
+                    return True  # it was given, or taken along, just now
                 if monotonic() < until and self._waits_on(self.line.index(mine)):
                     continue
                 self.line.remove(mine)
@@ -154,55 +197,111 @@ class _Places:
         """Gives a place to the first in line."""
         with self._lock:
             if self.line:
-                self.line.popleft().release()
+                self.line.popleft().lock.release()
             else:
                 self._free += 1
             if not self.line:
                 self.is_crowded = False
 
+    def take_along(self) -> list[Question]:
+        """The questions of those in line that may go along with one that has a place; `let_go` must follow."""
+        if not self.line:
+            return []
+        with self._lock:
+            room = max(self._most_in_line - self._along, 0)
+            found = [one for one in self.line if one.question is not None][:room]
+            for one in found:
+                self.line.remove(one)
+            questions = [one.question for one in found if one.question is not None]
+            for question in questions:
+                question.is_along = True
+            self._along += len(questions)
+            if not self.line:
+                self.is_crowded = False
+        return questions
+
+    def let_go(self, questions: list[Question], failure: BaseException | None) -> None:
+        """Wakes those whose questions were taken along."""
+        for question in questions:
+            question.end(failure)
+        with self._lock:
+            self._along -= len(questions)
+
     def _waits_on(self, before: int) -> bool:
         """Whether who has so many before it in line may wait on."""
         access = self._access
+        if access.is_silent:
+            return False
         others = access._writes if self is access._reads else access._reads
         most = min(self._most_in_line, access.may_be_in_line() - others.in_line)
-        return not access.is_silent and before < most
+        if before + self._along < most:
+            return True
+        is_reading = self is access._reads
+        return is_reading and not self.is_crowded and monotonic() - access.answered_at < SECONDS_BETWEEN_ANSWERS
+
+
+class _InLine:
+    """One that waits: its lock is released when it has a place, or when its question was asked along."""
+
+    __slots__ = ("lock", "question")
+
+    def __init__(self, question: Question | None) -> None:
+        self.question = question
+        if question is not None:
+            self.lock = question.lock
+        else:
+            self.lock = threading.Lock()
+            self.lock.acquire()
 
 
 class _Turn:
     """The time in which a thread may ask; no generator, for every reading of a decision goes through it."""
 
-    __slots__ = ("_access", "_before", "_began", "_is_trial", "_places", "_seconds")
+    __slots__ = ("_access", "_along", "_before", "_began", "_is_trial", "_places", "_question", "_seconds")
 
-    def __init__(self, access: Access, seconds: float | None, places: _Places) -> None:
+    def __init__(self, access: Access, seconds: float | None, places: _Places, question: Question | None = None) -> None:
         self._access = access
         self._seconds = seconds
         self._places = places
+        self._question = question
 
-    def __enter__(self) -> None:
-        access, seconds = self._access, self._seconds
+    def __enter__(self) -> list[Question]:
+        access, seconds, question = self._access, self._seconds, self._question
+        mine = [] if question is None else [question]
         if seconds is None:
-            return
+            return mine
         self._is_trial = False
         self._began = monotonic()
         if access._silent_since is not None:
             self._seconds = seconds = self._begin_trial(access._silent_since, seconds)
         at = self._began + seconds
         share = SHARE_IN_LINE if self._places is access._reads else 1.0
-        if not self._places.take(self._began + share * seconds):
+        # Whoever finds out whether the database answers does so itself.
+        if not self._places.take(self._began + share * seconds, None if self._is_trial else question):
             self._refuse()
+        if question is not None and question.is_along:
+            self._seconds = None
+            self._wait_for(question, at)
+            return []
         self._before = deadline()
         # What was spent in line says nothing of whether the database answers.
         self._began = monotonic()
         self._seconds = at - self._began
         _own.at = at if self._before is None else min(self._before, at)
+        self._along = self._places.take_along() if mine and not self._is_trial else []
+        return mine + self._along
 
-    def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         seconds, access = self._seconds, self._access
         if seconds is None:
             return
         _own.at = self._before
+        if self._along:
+            self._places.let_go(self._along, error)
         self._places.leave()
         if kind is None:
+            if self._places is access._reads:
+                access.answered_at = monotonic()
             if access._silent_since is not None:
                 access._silent_since = None
             if access.is_out_of_reach:
@@ -229,6 +328,13 @@ class _Turn:
         self._is_trial = True
         # All others are refused meanwhile.
         return min(seconds, access.limits.read_seconds or seconds)
+
+    def _wait_for(self, question: Question, at: float) -> None:
+        """Waits until a question was asked along. Raises StorageError where that takes longer than until a moment."""
+        if question.is_done or question.lock.acquire(timeout=max(at - monotonic(), 0.0)):
+            return
+        if not question.is_done:
+            raise StorageError(f"{self._access.place} did not answer in time; see what holds it up")
 
     def _refuse(self) -> NoReturn:
         access, places = self._access, self._places

@@ -9,6 +9,7 @@ import inspect
 import math
 import threading
 from collections.abc import Generator
+from contextlib import AbstractContextManager, nullcontext
 from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Any
@@ -43,6 +44,10 @@ class BoundedConnection(psycopg.Connection[Any]):
             # What comes now would be the answer to another question.
             self.close()
             raise psycopg.OperationalError("it did not answer in time") from None
+
+    def in_one_round_trip(self) -> AbstractContextManager[Any]:
+        """Within it several questions are sent at once; with an older library of PostgreSQL one after the other."""
+        return self.pipeline() if psycopg.Pipeline.is_supported() else nullcontext()
 
 
 def _until(at: float, steps: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:

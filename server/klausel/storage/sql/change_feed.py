@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 from sqlalchemy.engine import URL
 
 from klausel.storage.sql.access import Limits, StorageError
-from klausel.storage.sql.database import access_of, explained_errors, make_engine
+from klausel.storage.sql.database import access_of, driver_connection, explained_errors, make_engine
 from klausel.storage.sql.history import History, KnownState
 from klausel.storage.sql.tables import CHANNEL
 
@@ -181,10 +181,8 @@ class _Listening:
         self.is_notified = False
         self._lineage = ""
         with self._access.reading(), explained_errors(engine):
-            proxy = engine.raw_connection()
-            driver: Any = proxy.driver_connection
+            driver: Any = driver_connection(engine)
             self._driver = driver
-            proxy.detach()
             try:
                 driver.autocommit = True
                 driver.add_notify_handler(self._note)

@@ -78,6 +78,9 @@ def make_engine(
         options["connect_args"] = {"isolation_level": None, "check_same_thread": False, "timeout": seconds}
     else:
         options = {"pool_pre_ping": True, "isolation_level": "READ COMMITTED"}
+        if url.drivername == "postgresql+psycopg":
+            # Looking for a type that nothing here uses takes round trips.
+            options["use_native_hstore"] = False
         if url.drivername == "postgresql+psycopg" and not hold_connections:
             # A statement that was prepared is planned without its values after ten times: what is common and what is rare
             # are then one, and a page of a large company's things that took milliseconds reads and sorts all of them.
@@ -86,7 +89,8 @@ def make_engine(
         # As many as there are places: nobody who has one waits for a connection.
         options |= {"max_overflow": limits.reads_at_once + WRITES_AT_ONCE - 5, "pool_timeout": limits.read_seconds}
     if hold_connections:
-        options = {"connect_args": options.get("connect_args", {}), "poolclass": NullPool}
+        kept: dict[str, object] = {name: options[name] for name in ("connect_args", "use_native_hstore") if name in options}
+        options = {**kept, "poolclass": NullPool}
         if url.get_backend_name() != "sqlite":
             options["isolation_level"] = "READ COMMITTED"
     try:
@@ -123,6 +127,20 @@ def _connect_psycopg(limits: Limits, _dialect: object, _record: object, argument
     from klausel.storage.sql.bounded_psycopg import connect
 
     return connect(tuple(arguments), dict(parameters), limits)
+
+
+def driver_connection(engine: Engine) -> Any:
+    """A connection of the driver alone, that no pool knows: whoever asked for it closes it. Raises errors of the database."""
+    if engine.dialect.driver == "psycopg":
+        from klausel.storage.sql.bounded_psycopg import connect
+
+        # The engine's own first connection asks a dozen things, each of which is a round trip.
+        arguments, parameters = engine.dialect.create_connect_args(engine.url)
+        return connect(tuple(arguments), dict(parameters), access_of(engine).limits)
+    proxy = engine.raw_connection()
+    connection = proxy.driver_connection
+    proxy.detach()
+    return connection
 
 
 def is_in_memory(url: URL) -> bool:
