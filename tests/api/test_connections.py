@@ -107,6 +107,24 @@ def test_an_answer_that_took_longer_than_a_body_may_is_not_cut_before_it_is_sent
         wait_until(is_cut, "what is half there stays for ever")
 
 
+def test_a_process_that_stood_still_cuts_nobody_for_it() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, ExitStack() as stack:
+        caller = stack.enter_context(socket.create_connection(listener.getsockname()))
+        stack.enter_context(listener.accept()[0])
+        watch = ConnectionWatch(listener.getsockname()[1], 10, 1.0, RequestsInProgress())
+        caller.sendall(b"a request that came while nothing ran")
+        # Nothing looks meanwhile, as in a process that is paused.
+        time.sleep(2)
+        watch.look()
+        assert watch.closed["unfinished"] == 0
+
+        def is_cut() -> bool:
+            watch.look()
+            return watch.closed["unfinished"] == 1
+
+        wait_until(is_cut, "what is half there stays for ever")
+
+
 def test_half_bodies_hold_no_decision_up_and_are_cut(served: HttpDoor) -> None:
     with ExitStack() as stack:
         half = [stack.enter_context(socket.create_connection(("127.0.0.1", served.port))) for _ in range(16)]

@@ -143,6 +143,7 @@ class ConnectionWatch:
         self._requests = requests
         self._seen: dict[tuple[int, Any], _Seen] = {}
         self._told_at = float("-inf")
+        self._looked_at = monotonic()
 
     def start(self) -> None:
         """Begins to look, on Linux; a daemon thread, which ends with the process."""
@@ -161,6 +162,9 @@ class ConnectionWatch:
         """Looks at every connection once."""
         now, seen = monotonic(), {}
         idle: list[_Idle] = []
+        # While the whole process stood still, no caller was slow.
+        stood = max(0.0, now - self._looked_at - SECONDS_BETWEEN_LOOKS)
+        self._looked_at = now
         # Whoever works for a caller has its request; from outside it looks like one that is half there.
         patience = self._body_seconds
         if self._requests.is_crowded():
@@ -179,7 +183,7 @@ class ConnectionWatch:
                 sent, received = (_number(info, place) / 1000 for place in (_LAST_SENT, _LAST_RECEIVED))
                 # The clock is too coarse to tell a first request from the connection that brings it.
                 is_first = bool(_number(info, _PIECES_RECEIVED)) and not _number(info, _PIECES_SENT)
-                known = seen[key] = self._state(key, now, sent, received, received < sent or is_first)
+                known = seen[key] = self._state(key, now, stood, sent, received, received < sent or is_first)
                 if known.pending_since is None:
                     idle.append((min(sent, received), descriptor, key))
                     if min(sent, received) > SECONDS_WITHOUT_A_BYTE:
@@ -190,13 +194,15 @@ class ConnectionWatch:
         if self.open > self.most:
             self._make_room(idle)
 
-    def _state(self, key: tuple[int, Any], now: float, sent: float, received: float, is_pending: bool) -> _Seen:
+    def _state(
+        self, key: tuple[int, Any], now: float, stood: float, sent: float, received: float, is_pending: bool
+    ) -> _Seen:
         known = self._seen.get(key)
         if not is_pending:
             return _Seen(now - sent, None)
         if known is None or known.pending_since is None or now - sent > known.sent_at + SECONDS_BETWEEN_LOOKS / 10:
-            return _Seen(now - sent, now - received)
-        return known
+            return _Seen(now - sent, min(now, now - received + stood))
+        return _Seen(known.sent_at, min(now, known.pending_since + stood))
 
     def _make_room(self, idle: list[_Idle]) -> None:
         surplus = self.open - self.most
