@@ -173,6 +173,8 @@ def klausel_routes(service: Service, metrics: Metrics) -> Blueprint:
         answer = Response(body, headers=DESCRIPTION_CACHING, mimetype="application/json")
         answer.set_etag(tag)
         answer.make_conditional(request)
+        # The server dates all answers.
+        answer.headers.pop("Date", None)
         return answer
 
     @blueprint.get("/healthz", provide_automatic_options=False)

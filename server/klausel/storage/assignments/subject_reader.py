@@ -236,6 +236,7 @@ class SubjectReader:
         except self._driver_error:
             # The server may have closed a connection that stood idle; a new one tells whether it still answers.
             # One that came too late leaves no time for that.
+            held.close()
             self._ask_anew(questions)
         else:
             self._idle.append(held)
@@ -243,7 +244,11 @@ class SubjectReader:
     def _ask_anew(self, questions: list[Question]) -> None:
         with explained_errors(self._engine):
             held = self._new_connection()
-            held.ask_all(questions)
+            try:
+                held.ask_all(questions)
+            except BaseException:
+                held.close()
+                raise
         self._idle.append(held)
 
     def _new_connection(self) -> _Held:
@@ -297,6 +302,10 @@ class _Held:
             cursors = [self._connection.execute(question.query, question.parameters) for question in questions]
         for question, cursor in zip(questions, cursors, strict=True):
             question.answer(cursor.fetchall())
+
+    def close(self) -> None:
+        """Closes it at once; of a server only, see `__del__`."""
+        self._connection.close()
 
     def wal_header(self) -> mmap.mmap | None:
         """As `wal_header` gives it, for as long as this is kept; of SQLite only."""
