@@ -74,7 +74,7 @@ class FoundRecords:
 def search(
     log: NewestFirst, wanted: WantedRecords, limit: int, before: LinePlace | None = None, caller: Caller | None = None
 ) -> FoundRecords:
-    """The newest records that are wanted and that a caller may know, `limit` at most where lines hold one each.
+    """The newest records that are wanted, as a caller is told them; `limit` at most where lines hold one each.
 
     Ends after `SECONDS_OF_A_SEARCH`, and says how far it came. Raises `UnreadableLog` and `StorageError`.
     """
@@ -127,7 +127,7 @@ def as_told(caller: Caller | None, record: Record) -> Record:
 def _met(place: LinePlace, line: bytes, wanted: WantedRecords, caller: Caller | None) -> list[tuple[RecordPlace, Record]]:
     records = good_values_of(line)
     met = [
-        (RecordPlace(place, number), one)
+        (RecordPlace(place, number), as_told(caller, one))
         for number, one in enumerate(records, 1)
         if wanted.is_met_by(one) and may_know(caller, one)
     ]

@@ -66,7 +66,7 @@ class DecisionPages:
             raise ApiError(503, str(error)) from None
         rest = None if found.rest is None else str(found.rest)
         twin: Json = {
-            "records": [{"at": str(place), **_told(record, caller)} for place, record in found.records],
+            "records": [{"at": str(place), **_told(record)} for place, record in found.records],
             "whole": found.is_whole,
             "back_to": found.back_to,
             "next": rest,
@@ -96,7 +96,7 @@ class DecisionPages:
             raise ApiError(404, f"the record {error}") from None
         explanation = None if told.explanation is None else explanation_as_json(told.explanation)
         record = as_told(caller, record)
-        twin: Json = {"record": _told(record, caller), "explanation": explanation, "remarks": list(told.remarks)}
+        twin: Json = {"record": _told(record), "explanation": explanation, "remarks": list(told.remarks)}
         question = {name: member_of(record, name) for name in ("subject", "action", "resource")}
         shown = {
             "record": record,
@@ -164,5 +164,5 @@ def _place(text: str) -> LinePlace | None:
     return place
 
 
-def _told(record: Record, caller: Caller | None) -> Json:
-    return {name: value for name, value in as_told(caller, record).items() if name not in ("sealed", "number")}
+def _told(record: Record) -> Json:
+    return {name: value for name, value in record.items() if name not in ("sealed", "number")}
