@@ -49,7 +49,7 @@ _KINDS = {
 _WHOLE = ("whole", "large")
 _LOOKUPS = {"<": "lt", "<=": "lte", ">": "gt", ">=": "gte"}
 _UUID_CHARACTERS = 36
-_DOMAIN_ID = r"[^\x00-\x1f\x7f-\x9f\u2028\u2029/]+"
+_DOMAIN_ID = r"\**[^\x00-\x1f\x7f-\x9f\u2028\u2029/*][^\x00-\x1f\x7f-\x9f\u2028\u2029/]*"
 _NO_Q = "has no exact meaning as a Q; ask about each row instead, or use klausel.sqlalchemy"
 
 
@@ -212,7 +212,7 @@ class _Translation:
             if field is None or field.kind not in ("text", "key", "uuid"):
                 return _always(False)
             if field.kind == "text":
-                found &= field.is_(regex=rf"\A{_DOMAIN_ID}\Z") & ~field.is_(exact="*")
+                found &= field.is_(regex=rf"\A{_DOMAIN_ID}\Z")
             else:
                 found &= field.is_there()
             length = length + (Value(_UUID_CHARACTERS) if field.kind == "uuid" else Length(F(field.lookup)))

@@ -166,8 +166,8 @@ NotAmong = _OfList.spelled("not_among", Boolean(), "({0} NOT IN (SELECT value FR
 IsDomainId = _OfDomainId.spelled(
     "is_domain_id",
     Boolean(),
-    "({0} <> '' AND {0} <> '*' AND NOT ({0} GLOB '*' || {1} || '*' OR instr({0}, char(0)) > 0))",
-    "({0} <> '' AND {0} <> '*' AND {0} !~ {1})",
+    "(trim({0}, '*') <> '' AND NOT ({0} GLOB '*' || {1} || '*' OR instr({0}, char(0)) > 0))",
+    "(btrim({0}, '*') <> '' AND {0} !~ {1})",
 )
 """That a text is a good id of a domain, apart from its length."""
 
