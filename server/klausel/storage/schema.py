@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from sqlalchemy import Connection, Engine, insert, inspect, select, text, update
 
-from klausel.storage.change_log.writer import begin_log
+from klausel.core.records.change_record import Origin
+from klausel.storage.change_log.writer import begin_log, log_rows
 from klausel.storage.sql.access import COMMAND_LIMITS, Limits, Locked
 from klausel.storage.sql.database import (
     StorageError,
@@ -19,9 +20,11 @@ from klausel.storage.sql.database import (
     reading,
     use_write_ahead_log,
     write_transaction,
+    writing,
 )
 from klausel.storage.sql.indexes import add_missing_indexes, missing_indexes
 from klausel.storage.sql.property_index import TRIGGERS
+from klausel.storage.sql.revisions import log_change, notify
 from klausel.storage.sql.tables import (
     ENTITY_WATCHES,
     NOTED_SETTING,
@@ -150,6 +153,20 @@ def _triggers(dialect: str, found: int | None) -> Iterator[str]:
     if found is None or found <= _VERSION_WITHOUT_ENTITIES:
         yield from ENTITY_WATCHES.get(dialect, ())
     yield from TRIGGERS.get(dialect, ())
+
+
+def begin_new_history(engine: Engine, origin: Origin) -> None:
+    """Lets every revision that was told before count as never seen, with a record in the change log. Raises StorageError.
+
+    After an older backup was restored, revisions of lost writes would else look as if they were seen, once the database has had
+    as many writes again. Running services forget whom they know.
+    """
+    with writing(engine, None) as connection:
+        # Those who listen know the name from before.
+        notify(connection)
+        connection.execute(update(State).values(lineage=secrets.token_hex(4)))
+        log_change(connection, None)
+        log_rows(connection, origin, [], [])
 
 
 def names_of_missing_indexes(engine: Engine) -> list[str]:
