@@ -40,6 +40,7 @@ SAYS_NOTHING_OF_PEOPLE = {
     **dict.fromkeys(("keys new", "keys list", "keys revoke"), "tell what the operator said, and numbers"),
     "db check": "tells a number",
     "db grants": "tells names that it was given, of letters",
+    "db restored": "tells the place that it was given",
     "db upgrade": "tells a number",
     "audit checkpoint": "counts records; its findings are those of verify",
     **dict.fromkeys(
