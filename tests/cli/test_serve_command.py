@@ -30,6 +30,9 @@ class Server:
     def on_startup(self, hook: Callable[[], object]) -> None:
         Server.given["on_startup"] = hook
 
+    def on_shutdown(self, hook: Callable[[], object]) -> None:
+        Server.given["on_shutdown"] = hook
+
     def tell_when_it_answers(self, tell: Callable[[], None]) -> None:
         Server.given["tell"] = tell
 

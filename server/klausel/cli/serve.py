@@ -12,6 +12,7 @@ import socket
 import sys
 from importlib import import_module
 from pathlib import Path
+from shutil import rmtree
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -26,7 +27,7 @@ from klausel.cli.options import fail, load_or_exit
 from klausel.cli.output import say, say_lines
 from klausel.cli.service_options import service_options, settings_given
 from klausel.cli.settings_checks import checked
-from klausel.cli.worker_server import WorkerServer
+from klausel.cli.worker_server import WorkerServer, ended_by_signals
 from klausel.core.analysis.other_model import note_on
 from klausel.core.loading.load import ROLES_FILE
 from klausel.core.policy.orphans import orphan_problems
@@ -81,6 +82,7 @@ _LOG_OF_THE_SERVER = {
 @click.command()
 @service_options
 @explains_storage_errors
+@ended_by_signals()
 def serve(policies: Path, model: Path | None, **options: object) -> None:
     """Answer decisions over HTTP.
 
@@ -116,6 +118,7 @@ def serve(policies: Path, model: Path | None, **options: object) -> None:
     server.tell_when_it_answers(lambda: say(message, err=settings.decision_log == STDOUT))
     with TemporaryDirectory(prefix="klausel-") as folder:
         os.environ[WORKERS_FOLDER_VARIABLE] = folder
+        server.on_shutdown(lambda: rmtree(folder, ignore_errors=True))
         server.serve(target_loader=_load_application)
 
 
