@@ -27,7 +27,7 @@ from klausel.cli.options import fail, load_or_exit
 from klausel.cli.output import say, say_lines
 from klausel.cli.service_options import service_options, settings_given
 from klausel.cli.settings_checks import checked
-from klausel.cli.worker_server import WorkerServer, ended_by_signals
+from klausel.cli.worker_server import WorkerServer, ended_by_signals, hear_the_first_stop
 from klausel.core.analysis.other_model import note_on
 from klausel.core.loading.load import ROLES_FILE
 from klausel.core.policy.orphans import orphan_problems
@@ -243,6 +243,7 @@ def _pass_reloads_on() -> None:
 def _load_application(target: str) -> Any:
     """The application of a worker process; Granian's own way of finding it depends on the folder that it is started in."""
     module, _, name = target.partition(":")
+    hear_the_first_stop()
     try:
         return getattr(import_module(module), name)()
     except StorageError as error:

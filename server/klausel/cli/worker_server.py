@@ -11,8 +11,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 from typing import Any, NoReturn
 
+from granian import _signals
 from granian.server.mp import MPServer
 
 FIRST_WAIT_SECONDS = 0.1
@@ -78,6 +80,20 @@ def _end(*_: object) -> None:
 
 def _pass_by(*_: object) -> None:
     """Does nothing; unlike `SIG_IGN` it is not handed on to programs that this one starts."""
+
+
+def hear_the_first_stop() -> None:
+    """Lets the server in this worker be told once that it ends, however many signals say so.
+
+    While it answers what it has begun, Granian takes two more; the next one would wait for its end, and all threads for that one.
+    """
+    set_signals = _signals.set_main_signals
+
+    def set_signals_once(handler: Callable[..., None], reload_handler: Callable[..., None] | None = None) -> None:
+        times = count()
+        set_signals(lambda *told: None if next(times) else handler(*told), reload_handler)  # type: ignore[no-untyped-call]
+
+    _signals.set_main_signals = set_signals_once
 
 
 class WorkerServer(MPServer):
