@@ -301,6 +301,11 @@ def test_every_option_reaches_the_service(serve: Klausel, server: type[Server]) 
     assert Path("other.db").exists()
 
 
+def test_workers_may_end_what_they_have_begun_before_they_are_killed(serve: Klausel, server: type[Server]) -> None:
+    assert serve("--body-seconds", 7, "--database-write-seconds", 20).exit_code == 0
+    assert server.given["workers_kill_timeout"] > 27
+
+
 @pytest.fixture
 def listening() -> Iterator[Callable[..., tuple[subprocess.Popen[str], str]]]:
     """Starts the installed command and gives the process and its address once it answers."""

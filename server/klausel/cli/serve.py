@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import logging
+import math
 import multiprocessing
 import os
 import signal
@@ -58,7 +59,8 @@ MORE_CONNECTIONS = 256
 BACKLOG = 4096
 OTHER_DESCRIPTORS = 256
 """Files, pipes and connections to the database."""
-SECONDS_TO_END = 10
+SECONDS_TO_END = 3
+"""How long a worker may take to end after the longest request that it had begun could be answered."""
 
 
 class _IntendedThreads(logging.Filter):
@@ -143,7 +145,7 @@ def _server(settings: Settings) -> WorkerServer:
         ssl_key=_path(settings.tls_key),
         ssl_ca=_path(settings.tls_client_ca),
         ssl_client_verify=settings.tls_client_ca is not None,
-        workers_kill_timeout=SECONDS_TO_END,
+        workers_kill_timeout=math.ceil(settings.body_seconds + settings.database_write_seconds + SECONDS_TO_END),
     )
 
 
