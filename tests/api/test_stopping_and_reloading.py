@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import shutil
 import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
+import pytest
 from command_line import LONGEST_SECONDS, ROOT
 from running_service import QUESTION, running
 
@@ -101,3 +103,22 @@ def test_a_reload_under_load_loses_no_request_and_cuts_no_connection(tmp_path: P
                 process.send_signal(signal.SIGHUP)
             load.wait_for_more()
     assert (load.wrong, load.turned) == ([], 0)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="child processes are looked up in /proc")
+def test_a_worker_that_is_told_to_stop_again_and_again_answers_what_it_has_begun(tmp_path: Path) -> None:
+    body = json.dumps(QUESTION).encode()
+    with running(tmp_path, "--demo", "--body-seconds", "60") as (process, port):
+        (worker,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LONGEST_SECONDS)
+        with closing(connection):
+            connection.putrequest("POST", "/access/v1/evaluation")
+            connection.putheader("Content-Type", "application/json")
+            connection.putheader("Content-Length", str(len(body)))
+            connection.endheaders(body[:1])
+            # As Ctrl-C, which the terminal sends to all processes, and the first of them as SIGTERM: more than once in a hurry.
+            for _ in range(5):
+                time.sleep(0.2)
+                os.kill(int(worker), signal.SIGTERM)
+            connection.send(body[1:])
+            assert connection.getresponse().read() == b'{"decision":true}'

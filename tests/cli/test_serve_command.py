@@ -30,6 +30,9 @@ class Server:
     def on_startup(self, hook: Callable[[], object]) -> None:
         Server.given["on_startup"] = hook
 
+    def on_shutdown(self, hook: Callable[[], object]) -> None:
+        Server.given["on_shutdown"] = hook
+
     def tell_when_it_answers(self, tell: Callable[[], None]) -> None:
         Server.given["tell"] = tell
 
@@ -296,6 +299,11 @@ def test_every_option_reaches_the_service(serve: Klausel, server: type[Server]) 
     assert (settings.database, settings.model, settings.workers) == ("sqlite:///other.db", "model.conf", 2)
     assert server.given["workers"] == 2
     assert Path("other.db").exists()
+
+
+def test_workers_may_end_what_they_have_begun_before_they_are_killed(serve: Klausel, server: type[Server]) -> None:
+    assert serve("--body-seconds", 7, "--database-write-seconds", 20).exit_code == 0
+    assert server.given["workers_kill_timeout"] > 27
 
 
 @pytest.fixture

@@ -16,7 +16,8 @@ import yaml
 from command_line import INSTALLED, LONGEST_SECONDS, ROOT, run
 from running_service import running
 
-from klausel.settings import fault_in_environment
+from klausel.cli.serve import SECONDS_TO_END
+from klausel.settings import Settings, fault_in_environment
 
 DEPLOY = ROOT / "deploy"
 KUBERNETES = sorted((DEPLOY / "kubernetes").glob("*.yaml"))
@@ -164,11 +165,27 @@ def test_the_image_is_locked_runs_as_nobody_and_checks_that_it_is_ready() -> Non
     is_command(json.loads(CONTAINERFILE.partition("\nCMD ")[2].partition("\n")[0]))
 
 
+def test_whoever_stops_the_service_waits_longer_than_its_workers_may_take() -> None:
+    settings = Settings()
+    longest = settings.body_seconds + settings.database_write_seconds + SECONDS_TO_END
+    waits = [float(seconds) for seconds in re.findall(r"^TimeoutStopSec=(\d+)$", UNIT, re.MULTILINE)]
+    waits += [float(COMPOSE["x-replica"]["stop_grace_period"].rstrip("s"))]
+    waits += [pod["terminationGracePeriodSeconds"] for pod in pods() if "terminationGracePeriodSeconds" in pod]
+    assert len(waits) == 4
+    assert min(waits) > longest
+
+
 def test_the_unit_of_systemd_is_good_and_its_command_one_of_ours(tmp_path: Path) -> None:
     (line,) = re.findall(r"^ExecStart=/opt/klausel/bin/klausel (.*)$", UNIT, re.MULTILINE)
     is_command([one for one in line.split() if not one.startswith("/etc/")][:1])
     assert "--config" in line
-    for promise in ("DynamicUser=yes", "ProtectSystem=strict", "NoNewPrivileges=yes", "CapabilityBoundingSet=\n"):
+    for promise in (
+        "DynamicUser=yes",
+        "ProtectSystem=strict",
+        "NoNewPrivileges=yes",
+        "CapabilityBoundingSet=\n",
+        "StartLimitIntervalSec=0",
+    ):
         assert promise in UNIT
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd-analyze is not here")

@@ -13,8 +13,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
 import pytest
 from faults.failover import Standby, url_of_both, wait_for_standby
+from faults.linearizability import role_model
 from faults.many_clients import run
 from faults.pooler import PgBouncer, pgbouncer
 from faults.storm import Storm
@@ -22,6 +24,8 @@ from faults.under_load import CLIENTS, ROOT, Database, Load, Replica, running_da
 from ports import wait_until
 from silent_servers import Proxy, program_or_skip
 
+from klausel.core.policy.assignment import Assignment
+from klausel.storage.assignments.store import AssignmentStore
 from klausel.storage.change_log.verification import verify_log
 from klausel.storage.schema import names_of_missing_indexes, open_database
 from klausel.storage.sql.access import Limits, StorageError
@@ -172,22 +176,45 @@ def assert_only_commands_read(standby: Standby) -> None:
     engine.dispose()
 
 
-def test_a_service_works_behind_a_pooler_in_transaction_mode(world: World) -> None:
+@contextlib.contextmanager
+def behind_a_pooler(world: World) -> Iterator[str]:
+    """The URL of the database through a pooler, as the manual asks for it."""
     program = pgbouncer()
     if program is None:
         pytest.skip("PgBouncer is not installed, so nothing tells how a service does behind it (apt-get install pgbouncer)")
     pooler = PgBouncer(program, world.database, world.folder)
     try:
+        yield f"{pooler.url}?prepare_threshold=none"
+    finally:
+        pooler.close()
+
+
+def test_a_service_works_behind_a_pooler_in_transaction_mode(world: World) -> None:
+    with behind_a_pooler(world) as url:
         options = [*LIMITS, *ONE_WORKER, "--listen-url", world.database.url]
-        url = f"{pooler.url}?prepare_threshold=none"
         with closing_all([Replica(url, world.folder, ROOT / "policies", *options)]) as (behind,):
             with Load([behind.url, world.replicas[0].url], MAX_STALENESS, pause=PAUSE) as load:
                 wait_until(lambda: load.counts["writes acknowledged"] >= CLIENTS, "the clients do not begin")
                 assert_nothing_was_wrong(load, world.database.url, time.monotonic())
             # A busy machine makes some wait too long; without what the manual asks for, most fail.
             assert load.counts["answers failed"] < load.counts["answers"] / 5, load.told()
-    finally:
-        pooler.close()
+
+
+def test_an_import_leaves_nothing_at_a_connection_of_a_pooler_that_others_get_in_the_middle_of_theirs(world: World) -> None:
+    with behind_a_pooler(world) as url:
+        wait_until(lambda: can_connect(url), "the pooler does not start")
+        with contextlib.closing(AssignmentStore(open_database(url))) as store:
+            rows = [Assignment("user:through-a-pooler", "user", "acme")]
+            assert store.import_rows(role_model(), rows).added == 1
+        with psycopg.connect(url.partition("?")[0], prepare_threshold=None) as others:
+            left = others.execute("SELECT to_regclass('pg_temp.klausel_stage'), current_setting('work_mem')").fetchone()
+    assert left == (None, "4MB")
+
+
+def can_connect(url: str) -> bool:
+    with contextlib.suppress(psycopg.OperationalError), psycopg.connect(url.partition("?")[0]):
+        return True
+    return False
 
 
 def test_more_callers_than_have_room_are_all_answered(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import logging
+import math
 import multiprocessing
 import os
 import signal
@@ -12,6 +13,7 @@ import socket
 import sys
 from importlib import import_module
 from pathlib import Path
+from shutil import rmtree
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -26,7 +28,7 @@ from klausel.cli.options import fail, load_or_exit
 from klausel.cli.output import say, say_lines
 from klausel.cli.service_options import service_options, settings_given
 from klausel.cli.settings_checks import checked
-from klausel.cli.worker_server import WorkerServer
+from klausel.cli.worker_server import WorkerServer, ended_by_signals, hear_the_first_stop
 from klausel.core.analysis.other_model import note_on
 from klausel.core.loading.load import ROLES_FILE
 from klausel.core.policy.orphans import orphan_problems
@@ -57,7 +59,8 @@ MORE_CONNECTIONS = 256
 BACKLOG = 4096
 OTHER_DESCRIPTORS = 256
 """Files, pipes and connections to the database."""
-SECONDS_TO_END = 10
+SECONDS_TO_END = 3
+"""How long a worker may take to end after the longest request that it had begun could be answered."""
 
 
 class _IntendedThreads(logging.Filter):
@@ -81,6 +84,7 @@ _LOG_OF_THE_SERVER = {
 @click.command()
 @service_options
 @explains_storage_errors
+@ended_by_signals()
 def serve(policies: Path, model: Path | None, **options: object) -> None:
     """Answer decisions over HTTP.
 
@@ -116,6 +120,7 @@ def serve(policies: Path, model: Path | None, **options: object) -> None:
     server.tell_when_it_answers(lambda: say(message, err=settings.decision_log == STDOUT))
     with TemporaryDirectory(prefix="klausel-") as folder:
         os.environ[WORKERS_FOLDER_VARIABLE] = folder
+        server.on_shutdown(lambda: rmtree(folder, ignore_errors=True))
         server.serve(target_loader=_load_application)
 
 
@@ -140,7 +145,7 @@ def _server(settings: Settings) -> WorkerServer:
         ssl_key=_path(settings.tls_key),
         ssl_ca=_path(settings.tls_client_ca),
         ssl_client_verify=settings.tls_client_ca is not None,
-        workers_kill_timeout=SECONDS_TO_END,
+        workers_kill_timeout=math.ceil(settings.body_seconds + settings.database_write_seconds + SECONDS_TO_END),
     )
 
 
@@ -240,6 +245,7 @@ def _pass_reloads_on() -> None:
 def _load_application(target: str) -> Any:
     """The application of a worker process; Granian's own way of finding it depends on the folder that it is started in."""
     module, _, name = target.partition(":")
+    hear_the_first_stop()
     try:
         return getattr(import_module(module), name)()
     except StorageError as error:

@@ -44,7 +44,7 @@ from klausel.storage.assignments.store_answers import (
     RowFault,
 )
 from klausel.storage.change_log.writer import head_of, log_stored_rows
-from klausel.storage.sql.database import explained_errors, is_in_memory, make_engine, write_transaction
+from klausel.storage.sql.database import explained_errors, is_in_memory, make_engine, take_locks, write_transaction
 from klausel.storage.sql.indexes import index_names
 from klausel.storage.sql.revisions import SUBJECTS_IN_LOG_ENTRY, StoreChange, log_change, own_write, revision_now
 from klausel.storage.sql.steps import in_steps
@@ -125,11 +125,18 @@ def load_rows(
     """
     # A database in memory lives in its one connection; any other gets one that takes its settings and stages with it.
     own = engine if is_in_memory(engine.url) else make_engine(engine.url, hold_connections=True)
+    check = RowCheck(roles)
     with explained_errors(engine), own.connect() as connection:
+        if connection.dialect.name == "postgresql":
+            # One transaction: before the next a pooler may give another connection, with what somebody else staged or nothing.
+            with connection.begin():
+                _make_stages(connection)
+                read = _stage(connection, check, rows, on_progress)
+                take_locks(connection, None)
+                return _Import(connection, roles, check, read, origin, now).run()
         try:
             with connection.begin():
                 _make_stages(connection)
-                check = RowCheck(roles)
                 read = _stage(connection, check, rows, on_progress)
             with write_transaction(connection, None):
                 return _Import(connection, roles, check, read, origin, now).run()
@@ -441,12 +448,12 @@ def _make_stages(connection: Connection) -> None:
             connection.exec_driver_sql(f"PRAGMA {setting}")
     if not is_sqlite:
         for setting in ("work_mem = '256MB'", "maintenance_work_mem = '256MB'"):
-            connection.exec_driver_sql(f"SET {setting}")
+            connection.exec_driver_sql(f"SET LOCAL {setting}")
     _drop_stages(connection)
     column_type = "TEXT" if is_sqlite else 'VARCHAR(255) COLLATE "C"'
     for name, columns in _STAGES.items():
         described = ", ".join(f"{column} {column_type}{'' if column in _MAY_BE_NULL else ' NOT NULL'}" for column in columns)
-        connection.exec_driver_sql(f"CREATE TEMPORARY TABLE {name} ({described})")
+        connection.exec_driver_sql(f"CREATE TEMPORARY TABLE {name} ({described}){'' if is_sqlite else ' ON COMMIT DROP'}")
 
 
 def _drop_stages(connection: Connection) -> None:

@@ -191,7 +191,7 @@ def write_transaction(connection: Connection, accounts: Collection[str] | None) 
     connection.execution_options(**{_WRITES: True})
     try:
         with connection.begin():
-            _take_locks(connection, accounts)
+            take_locks(connection, accounts)
             yield
     finally:
         connection.execution_options(**{_WRITES: False})
@@ -279,7 +279,8 @@ def use_write_ahead_log(engine: Engine) -> None:
         connection.close()
 
 
-def _take_locks(connection: Connection, accounts: Collection[str] | None) -> None:
+def take_locks(connection: Connection, accounts: Collection[str] | None) -> None:
+    """Takes the locks of `write_transaction` within a transaction on PostgreSQL that has begun; they hold until its end."""
     if connection.dialect.name == "sqlite" or accounts == ():
         return
     limits = access_of(connection.engine).limits
