@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import json
 import secrets
 import threading
 import time
@@ -16,7 +15,7 @@ from urllib.parse import parse_qs, urlencode
 from klausel.core.terms.caller import PERSON_PREFIX
 from klausel.core.terms.claim_rules import ClaimRule, caller_by, claim_in
 from klausel.core.terms.identifiers import fault_in_subject_key, subject_key
-from klausel.service.signing_keys import KINDS, is_moment, keys_in
+from klausel.service.signing_keys import KINDS, header_of, is_moment, keys_in, object_in
 from klausel.storage.callers.bounded_http import NotAnswered, ask
 from klausel.storage.callers.key_sets import KeySetUnreadable, fault_in_place, read_key_set
 from klausel.storage.callers.sessions import SignIn
@@ -81,7 +80,10 @@ class OpenIdProvider:
 
     def finish(self, pending: Pending, query: str) -> SignIn:
         """Who came back with an answer of the provider, and what they may do; raises `OpenIdFault`."""
-        given = {name: values[0] for name, values in parse_qs(query, keep_blank_values=True).items()}
+        found = parse_qs(query, keep_blank_values=True)
+        if any(len(values) > 1 for values in found.values()):
+            raise OpenIdFault("the answer says something twice, so nobody knows which counts; sign in again")
+        given = {name: values[0] for name, values in found.items()}
         if not hmac.compare_digest(given.get("state", "").encode(), pending.state.encode()):
             raise OpenIdFault("this answer belongs to no sign-in of this browser; sign in again")
         with self._place():
@@ -225,11 +227,10 @@ class _Wire:
 
 def _signed_claims(token: str, key_set: bytes) -> Mapping[str, Any]:
     from joserfc.errors import JoseError
-    from joserfc.jws import JWSRegistry, deserialize_compact, extract_compact
+    from joserfc.jws import JWSRegistry, deserialize_compact
 
-    lenient = JWSRegistry(strict_check_header=False)
     try:
-        header = extract_compact(token.encode(), registry=lenient).headers()
+        header = header_of(token)
         algorithm, id_ = header.get("alg"), header.get("kid")
         if algorithm not in KINDS or "crit" in header:
             raise OpenIdFault("the id token is signed in a way that is not taken here")
@@ -237,7 +238,7 @@ def _signed_claims(token: str, key_set: bytes) -> Mapping[str, Any]:
             if key.fits(algorithm) and id_ in (None, key.id):
                 try:
                     registry = JWSRegistry(algorithms=[algorithm], strict_check_header=False)
-                    return _object(deserialize_compact(token.encode(), key.key, registry=registry).payload)
+                    return object_in(deserialize_compact(token.encode(), key.key, registry=registry).payload or b"")
                 except JoseError:
                     continue
     except (JoseError, KeySetUnreadable, ValueError, TypeError, RecursionError):
@@ -254,9 +255,6 @@ def _fetched(place: str) -> bytes:
 
 def _object(content: bytes | None) -> dict[str, Any]:
     try:
-        found = json.loads(content or b"")
+        return object_in(content or b"")
     except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict):
-        raise OpenIdFault("the provider sent no JSON object")
-    return found
+        raise OpenIdFault("the provider sent no JSON object") from None

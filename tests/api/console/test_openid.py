@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import httpx
 import pytest
 from console_pages import Browser, Html
-from doors import Answer, Doors, demo_people, grant
+from doors import Answer, Doors, demo_people, grant, policies_alone
 from joserfc.jwk import OctKey, RSAKey
 from openid_provider import Provider, openid_provider
 
-from klausel.app import open_provider
+from klausel.app import open_provider, open_sign_ins
+from klausel.core.terms.caller import Caller
 from klausel.service import openid
+from klausel.service.authentication import Unauthenticated
 from klausel.service.steady_clock import SteadyClock
+from klausel.storage.callers.sessions import SignIn
 
 START, BACK = "/console/sign-in/openid", "/console/sign-in/callback"
 WIRE = httpx.Client(verify=False)
@@ -166,6 +171,39 @@ def test_an_id_token_that_is_not_for_this_sign_in_is_refused(
     provider.spoil = dict
     provider.key = RSAKey.generate_key(2048, {"kid": "one"})
     assert "not signed by a key" in fault_of(come_back(browser, answer_of(browser)))
+
+
+def test_what_is_there_twice_is_refused(provider: Provider, signing_in: Callable[..., Browser]) -> None:
+    browser = signing_in()
+    for more in ("code=x", "state=x", "iss=x"):
+        query = answer_of(browser)
+        query += f"&iss={quote(provider.issuer)}" if more == "iss=x" else ""
+        assert "says something twice" in fault_of(browser.get(f"{BACK}?{query}&{more}")), more
+        assert browser.get("/console").status == 303
+    provider.write = lambda claims: b'{"sub": "root", ' + json.dumps(claims).encode()[1:]
+    assert "cannot be read" in fault_of(come_back(browser, answer_of(browser)))
+
+
+def test_who_signed_in_by_other_settings_signs_in_again(opened: Callable[..., Doors]) -> None:
+    known = {"oidc_issuer": "https://login.example", "oidc_client_id": "klausel", "oidc_allow": ALLOW}
+    service = opened(authentication="keys", policies=policies_alone(), **known).service
+    assert service.sign_ins is not None
+    kept = service.sign_ins.with_proof(SignIn(Caller("oidc:ann", frozenset({"policy"})), "user:ann"))
+    for changed, counts in (
+        ({}, True),
+        ({"oidc_allow": ALLOW[:1]}, False),
+        ({"oidc_issuer": None, "oidc_client_id": None, "oidc_allow": ()}, False),
+        ({"oidc_person_type": "person"}, False),
+        ({"session_hours": 1.0}, True),
+    ):
+        settings = replace(service.settings, **changed)
+        others = open_sign_ins(settings, service.store.engine, service.authentication, SteadyClock())
+        assert others is not None
+        if counts:
+            assert others.who(kept).person == "user:ann"
+        else:
+            with pytest.raises(Unauthenticated):
+                others.who(kept)
 
 
 def test_an_id_token_signed_with_a_shared_secret_is_refused(provider: Provider, signing_in: Callable[..., Browser]) -> None:

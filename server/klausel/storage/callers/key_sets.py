@@ -6,6 +6,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from klausel.core.terms.escaping import without_credentials
 from klausel.storage.callers.bounded_http import MOST_BYTES, NotAnswered, ask
 
 
@@ -63,5 +64,5 @@ def _fetch(url: str) -> bytes:
     except NotAnswered as error:
         raise KeySetUnreadable(str(error)) from None
     if answer.status_code != 200:
-        raise KeySetUnreadable(f"{url} answered with {answer.status_code}")
+        raise KeySetUnreadable(f"{without_credentials(url)} answered with {answer.status_code}")
     return answer.content
