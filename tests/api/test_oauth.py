@@ -22,7 +22,7 @@ from joserfc.jwk import ECKey, Key, OctKey, OKPKey, RSAKey
 
 from klausel.core.terms.caller import Caller
 from klausel.service import signing_keys
-from klausel.service.authentication import CannotTell, RateLimit, Unauthenticated
+from klausel.service.authentication import CannotTell, RateLimit, TooManyRequests, Unauthenticated
 from klausel.service.oauth import MOST_CHARACTERS, OauthTokens, TokenRules, scopes_of
 from klausel.service.signing_keys import SigningKeys, keys_in
 from klausel.storage.callers.key_sets import MOST_BYTES, KeySetUnreadable, fault_in_place, read_key_set
@@ -448,6 +448,10 @@ def test_scopes_of_the_issuer_are_mapped_onto_ours() -> None:
 def test_the_rates_of_callers_who_come_no_more_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("klausel.service.authentication.MOST_KEPT", 100)
     rates = RateLimit(0.001)
+    rates.take("oauth:goes on")
     for number in range(500):
         rates.take(f"oauth:{number}")
+        # Who asks too fast is not forgotten for that.
+        with pytest.raises(TooManyRequests):
+            rates.take("oauth:goes on")
     assert len(rates._left) == 100
