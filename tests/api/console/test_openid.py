@@ -21,7 +21,9 @@ from klausel.app import open_provider, open_sign_ins
 from klausel.core.terms.caller import Caller
 from klausel.service import openid
 from klausel.service.authentication import Unauthenticated
+from klausel.service.openid import OpenIdFault
 from klausel.service.steady_clock import SteadyClock
+from klausel.settings import Settings
 from klausel.storage.callers.sessions import SignIn
 
 START, BACK = "/console/sign-in/openid", "/console/sign-in/callback"
@@ -150,6 +152,7 @@ def test_an_id_token_that_is_not_for_this_sign_in_is_refused(
     spoils: list[tuple[dict[str, Any], str]] = [
         ({"nonce": "another"}, "belongs to another sign-in"),
         ({"nonce": None}, "belongs to another sign-in"),
+        ({"nonce": "\ud800"}, "belongs to another sign-in"),
         ({"iss": "https://evil.example"}, "of another provider"),
         ({"aud": ["other"]}, "for another service"),
         ({"aud": ["klausel", "other"]}, "given to another service"),
@@ -160,6 +163,7 @@ def test_an_id_token_that_is_not_for_this_sign_in_is_refused(
         ({"header": {"kid": "two"}}, "not signed by a key"),
         ({"sub": None}, "no claim sub"),
         ({"sub": "a\nb"}, "cannot name a subject"),
+        ({"sub": "an\u200bn"}, "characters that do not show"),
         ({"groups": ["nobody"]}, "none of the rules"),
     ]
     for spoilt, told in spoils:
@@ -221,6 +225,35 @@ def test_what_only_the_user_info_tells_is_asked_for(provider: Provider, signing_
     assert "Signed in as oidc:ann@acme.example" in browser.page("/console").text
     provider.users["ann"] |= {"email_verified": False}
     assert "not verified the mail address" in fault_of(come_back(browser, answer_of(browser)))
+    # The address of one is not the one that the other has verified.
+    provider.users["ann"] |= {"email_verified": True}
+    provider.spoil = lambda claims: {**claims, "email": "boss@acme.example"}
+    assert "not verified the mail address" in fault_of(come_back(browser, answer_of(browser)))
+
+
+def test_what_is_no_token_signs_nobody_in(
+    provider: Provider, signing_in: Callable[..., Browser], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser = signing_in()
+    for body in (b"5", b"[]", b'{"expires_in": []}', b'{"error": 5}', b"[" * 9000, b"<html>"):
+        query = answer_of(browser)
+        with monkeypatch.context() as patched:
+            told = httpx.Response(200, content=body, request=httpx.Request("POST", provider.issuer))
+            patched.setattr(openid, "ask", lambda *_, told=told: told)
+            assert "token" in fault_of(come_back(browser, query)), body
+    state = dict(parse_qsl(answer_of(browser)))["state"]
+    assert "sent no code" in fault_of(come_back(browser, f"state={state}"))
+
+
+@pytest.mark.parametrize("place", ["http://127.0.0.1:5432/", "http://localhost/", "https://login.example:x/", "file:///etc"])
+def test_a_provider_elsewhere_leads_to_nothing_on_this_machine(monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    issuer = "https://login.example"
+    about = {"issuer": issuer, "authorization_endpoint": f"{issuer}/a", "token_endpoint": place, "jwks_uri": f"{issuer}/k"}
+    monkeypatch.setattr(openid, "read_key_set", lambda _: json.dumps(about).encode())
+    provider = open_provider(Settings(oidc_issuer=issuer, oidc_client_id="klausel"), SteadyClock())
+    assert provider is not None
+    with pytest.raises(OpenIdFault, match="no https address as its token_endpoint"):
+        provider.begin()
 
 
 def test_roles_are_changed_on_behalf_of_the_person(provider: Provider, signing_in: Callable[..., Browser]) -> None:

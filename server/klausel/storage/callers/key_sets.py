@@ -23,9 +23,11 @@ def fault_in_place(place: str) -> str | None:
     """What is wrong with where a key set is said to be, as the end of a sentence; None when it is good."""
     if not is_address(place):
         return None if Path(place).is_file() else "is no file; name one, or an https address"
+    if not place.isascii() or not place.isprintable() or " " in place:
+        return "is not a URL"
     try:
         parts = urlsplit(place)
-        host = parts.hostname
+        host, _ = parts.hostname, parts.port
     except ValueError:
         return "is not a URL"
     if parts.scheme == "https" and host:
