@@ -154,6 +154,15 @@ def test_a_form_that_was_not_made_here_is_refused(guarded: Doors) -> None:
     assert len({next(one["value"] for one in page if one.get("name") == "token") for page in pages}) == 2
 
 
+def test_a_page_of_another_site_changes_nothing_by_the_key_of_a_proxy(guarded: Doors) -> None:
+    browser = Browser(guarded.service, new_key(guarded, "assign", "policy"))
+    change = {"change": "grant", "subject": "user:new", "role": "user", "domain": "acme"}
+    for path, fields, status in (("/console/person", change, 303), ("/console/playground", {"changes": "{}"}, 200)):
+        for site in ("cross-site", "same-site"):
+            assert browser.send(path, fields, headers={"Sec-Fetch-Site": site}).status == 403, path
+        assert browser.send(path, fields).status == status, path
+
+
 def test_signing_in_leads_to_no_other_address(guarded: Doors) -> None:
     key = new_key(guarded, "explain")
     foreign = ["https://evil.example/console", "//evil.example/console", "/\\evil.example", "console\\..\\x"]
