@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import dataclasses
 import gc
+import json
 import multiprocessing
 import os
 import signal
@@ -258,7 +259,14 @@ def open_sign_ins(
     """What people sign in to the console by; None where nobody could. Raises `StorageError`."""
     if authentication is None or not (settings.takes_keys or settings.oidc_issuer):
         return None
-    sessions = SessionStore(engine)
+    trusted = (
+        settings.oidc_issuer,
+        settings.oidc_client_id,
+        settings.oidc_person_claim,
+        settings.oidc_person_type,
+        *settings.oidc_allow,
+    )
+    sessions = SessionStore(engine, settings.takes_keys, json.dumps(trusted))
     sessions.prepare()
     return SignIns(sessions, KeyStore(engine), settings.session_hours * 3600, authentication.rate_limit, clock.seconds)
 

@@ -294,6 +294,19 @@ def test_a_file_of_a_secret_that_is_none_is_told(
     assert "geheim" not in message
 
 
+@pytest.mark.parametrize("secret", [SECRET, "geheim", "ge/heim"])
+def test_a_secret_in_the_place_of_the_name_of_its_file_is_not_told(
+    klausel: Klausel, monkeypatch: pytest.MonkeyPatch, secret: str
+) -> None:
+    monkeypatch.setenv("KLAUSEL_DATABASE_FILE", secret)
+    message = said(klausel)
+    assert (
+        "the file cannot be read: no such file or directory; name a file that the service may read, by its whole path"
+        in message
+    )
+    assert "heim" not in message
+
+
 @pytest.mark.parametrize("content", [f"{SECRET}\r\n", f"\ufeff{SECRET}", f"  {SECRET}\n\n"])
 def test_what_editors_put_around_a_secret_is_no_part_of_it(klausel: Klausel, tmp_path: Path, content: str) -> None:
     (tmp_path / "secret").write_bytes(content.encode())

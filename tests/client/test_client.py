@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import httpx
 import pytest
 from at_least_checks import check_at_least
 from doors import demo_people, grant, open_doors
@@ -493,3 +494,27 @@ def test_a_text_that_is_no_subject_is_told(klausel: Klausel, written: str) -> No
 def test_an_address_that_is_none_is_told(url: str) -> None:
     with pytest.raises(ValueError, match="is no address of a service"):
         Klausel(url)
+
+
+def test_no_proxy_of_the_environment_is_told_a_key_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+
+    async def ask(url: str) -> bool:
+        async with AsyncKlausel(url, key="k") as client:
+            return await client.allows("user:leo", "edit", QUIZ)
+
+    with odd_service(saying(200, {"decision": True}, [])) as url:
+        for one in (url, url.replace("127.0.0.1", "localhost")):
+            with Klausel(one, key="k") as client:
+                assert client.allows("user:leo", "edit", QUIZ)
+            assert asyncio.run(ask(one))
+
+
+def test_metadata_lead_no_key_away_from_https() -> None:
+    told = {"access_evaluation_endpoint": "http://pdp.example/evaluation"}
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, json=told))
+    with pytest.raises(CallFailed, match="is not https"):
+        Klausel.discover("https://pdp.example", key="k", transport=transport)
+    with pytest.raises(CallFailed, match="is not https"):
+        asyncio.run(AsyncKlausel.discover("https://pdp.example", key="k", transport=transport))
+    Klausel.discover("http://pdp.example", transport=transport).close()
