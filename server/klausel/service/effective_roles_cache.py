@@ -223,6 +223,8 @@ class EffectiveRolesCache:
     def _read(self, subject_key: str, now: float) -> EffectiveRoles:
         drops = self._drops
         self._reads.add(None)
+        if self._feed is not None:
+            self._feed.refuse_other_schema()
         rows = self._reader.held_by(subject_key)
         held = held_at(subject_key, rows, now)
         is_known = bool(rows.pairs or rows.others)
