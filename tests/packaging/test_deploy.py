@@ -177,7 +177,13 @@ def test_the_unit_of_systemd_is_good_and_its_command_one_of_ours(tmp_path: Path)
     (line,) = re.findall(r"^ExecStart=/opt/klausel/bin/klausel (.*)$", UNIT, re.MULTILINE)
     is_command([one for one in line.split() if not one.startswith("/etc/")][:1])
     assert "--config" in line
-    for promise in ("DynamicUser=yes", "ProtectSystem=strict", "NoNewPrivileges=yes", "CapabilityBoundingSet=\n"):
+    for promise in (
+        "DynamicUser=yes",
+        "ProtectSystem=strict",
+        "NoNewPrivileges=yes",
+        "CapabilityBoundingSet=\n",
+        "StartLimitIntervalSec=0\n",
+    ):
         assert promise in UNIT
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd-analyze is not here")
