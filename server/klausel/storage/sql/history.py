@@ -29,7 +29,7 @@ def refuse_other_schema(found: int) -> None:
     if found != SCHEMA_VERSION:
         raise OtherSchema(
             f"the database has schema version {found} now, and this process needs {SCHEMA_VERSION}: it was restored or upgraded "
-            "meanwhile, so nothing is told from it; stop this process, and start the version of Klausel that fits, after "
+            "meanwhile, so nothing is decided by it; stop this process, and start the version of Klausel that fits, after "
             "`klausel db check`"
         )
 
