@@ -53,6 +53,15 @@ STORIES = {
     "KlauselDecisionLogDrops": Story(
         {'klausel_decision_log_records_total{instance="a", result="dropped"}': COUNTS_UP}, 10, 12, 56
     ),
+    "KlauselDecisionLogWaits": Story(
+        {
+            'klausel_decision_log_waiting{instance="a", process="1"}': "1x9 500x39 1x60",
+            'klausel_decisions_total{instance="a", decision="allow"}': "0+60x110",
+        },
+        14,
+        15,
+        50,
+    ),
     "KlauselServerErrors": Story(
         {
             'klausel_requests_total{instance="a", route="/v1/policy", status="200"}': "0+600x110",
