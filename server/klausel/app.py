@@ -61,6 +61,7 @@ from klausel.storage.sql.access import IN_LINE, Crowded, Limits
 from klausel.storage.sql.change_feed import ChangeFeed
 from klausel.storage.sql.database import StorageError, access_of, is_in_memory, make_engine, read_url
 from klausel.storage.sql.file_check import DamagedFile, FileCheck
+from klausel.storage.sql.history import OtherSchema
 
 SECONDS_TO_READ_ALL = 60.0
 SECONDS_TO_END = 5
@@ -168,6 +169,8 @@ def _service_over(settings: Settings, store: AssignmentStore, clock: SteadyClock
             pass  # a burst of questions: readiness is lost where the database does not answer them in time
         except DamagedFile:
             return "the database of role assignments cannot be read any more; the service's log says why"
+        except OtherSchema as error:
+            return str(error)
         except StorageError:
             return "the database of role assignments does not answer"
         if store.feed is not None and store.feed.is_long_unheard:

@@ -21,6 +21,7 @@ from klausel.core.records.change_record import Origin
 from klausel.service.effective_roles_cache import EffectiveRolesCache
 from klausel.storage.assignments.store import AssignmentStore
 from klausel.storage.schema import open_database
+from klausel.storage.sql.history import OtherSchema
 
 BEFORE = Assignment("user:ann", "admin", "acme")
 AFTERWARDS = Assignment("user:bob", "admin", "acme")
@@ -65,6 +66,24 @@ def test_an_sqlite_backup_is_made_while_the_service_writes_and_its_caches_notice
     assert subjects(url) == {BEFORE.subject}
     write(url, AFTERWARDS)
     is_whole(url)
+
+
+def test_a_backup_of_another_version_restored_into_a_running_service_tells_and_takes_nothing(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/klausel.db"
+    write(url, BEFORE)
+    with (
+        closing(sqlite3.connect(tmp_path / "klausel.db", isolation_level=None)) as other,
+        closing(AssignmentStore(open_database(url))) as store,
+    ):
+        cache = EffectiveRolesCache(store, ROLES)
+        assert "admin" in cache.roles_in("user:ann", "acme", 0.0)
+        other.execute("UPDATE klausel_state SET schema_version = schema_version - 1")
+        for asks in (cache.refresh, cache.refresh, store.revision, lambda: store.write(ROLES, [AFTERWARDS], [])):
+            with pytest.raises(OtherSchema, match="it was restored or upgraded meanwhile"):
+                asks()
+        other.execute("UPDATE klausel_state SET schema_version = schema_version + 1")
+        cache.refresh()
+        assert "admin" in cache.roles_in("user:ann", "acme", 0.0)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from klausel.storage.change_log.writer import begin_log, log_rows
 from klausel.storage.sql.access import COMMAND_LIMITS, Limits, Locked
 from klausel.storage.sql.database import (
     StorageError,
+    access_of,
     explained_errors,
     lock_key,
     make_engine,
@@ -62,6 +63,8 @@ def open_database(url: str, limits: Limits = COMMAND_LIMITS, creates: bool = Tru
     engine = make_engine(read_url(url), limits=limits)
     try:
         with explained_errors(engine):
+            if creates:
+                _make_file(engine)
             with engine.connect() as connection:
                 found = _schema_version(connection)
             if found != SCHEMA_VERSION and not (found is None and creates):
@@ -92,6 +95,7 @@ def upgrade_database(url: str, limits: Limits = COMMAND_LIMITS) -> int | None:
     try:
         with explained_errors(engine):
             if engine.dialect.name == "sqlite":
+                _make_file(engine)
                 use_write_ahead_log(engine)
             found = _prepare_schema(engine)
             if engine.dialect.name == "postgresql":
@@ -106,6 +110,12 @@ def upgrade_database(url: str, limits: Limits = COMMAND_LIMITS) -> int | None:
         ) from None
     finally:
         engine.dispose()
+
+
+def _make_file(engine: Engine) -> None:
+    file = access_of(engine).file
+    if file is not None:
+        file.make_for_owner_of_folder()
 
 
 def why_not(found: int | None) -> str:
