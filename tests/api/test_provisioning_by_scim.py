@@ -391,22 +391,6 @@ def test_a_page_of_another_site_cannot_send_people(opened: Open) -> None:
     assert answer.status_code == 415
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        b'{"schemas": ["%b"], "userName": "ann", "active": true, "active": false}' % USER.encode(),
-        b'{"schemas": ["%b"], "userName": "ann", "USERNAME": "bo"}' % USER.encode(),
-        b'{"schemas": ["%b"], "userName": "ann", "name": {"givenName": "Ann", "givenname": "Bo"}}' % USER.encode(),
-    ],
-)
-def test_what_is_said_twice_is_refused(opened: Open, body: bytes) -> None:
-    one = opened()
-    sent = {"content_type": "application/scim+json", "base_url": "http://localhost"}
-    answer = one.client.post("/scim/v2/Users", data=body, **sent)
-    assert (answer.status_code, "twice, in whatever case" in answer.get_json()["detail"]) == (400, True)
-    assert one.ask("GET", "/Users")["totalResults"] == 0
-
-
 def test_people_come_in_pages_and_by_filters(opened: Open) -> None:
     one = opened()
     for name in ("Cora", "abe", "Ben", "dan"):

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import httpx
 import pytest
 from at_least_checks import check_at_least
 from doors import demo_people, grant, open_doors
+from odd_services import odd_service, saying
 from opentelemetry import context, trace
 from served_apps import served
 
@@ -211,45 +210,6 @@ def test_a_key_is_sent(tmp_path: Path) -> None:
 
 
 # --- Where no answer comes ------------------------------------------------------------------------------------------
-
-Handler = Callable[[BaseHTTPRequestHandler], None]
-
-
-@contextmanager
-def odd_service(answer: Handler) -> Iterator[str]:
-    """A service that answers each POST and GET by a function."""
-
-    class Answering(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            answer(self)
-
-        do_GET = do_POST
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Answering)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-def saying(status: int, body: object, seen: list[str]) -> Handler:
-    def answer(handler: BaseHTTPRequestHandler) -> None:
-        seen.append(handler.path)
-        text = body if isinstance(body, bytes) else json.dumps(body).encode()
-        handler.send_response(status)
-        handler.send_header("Content-Length", str(len(text)))
-        handler.end_headers()
-        handler.wfile.write(text)
-
-    return answer
 
 
 @pytest.mark.parametrize(
@@ -494,27 +454,3 @@ def test_a_text_that_is_no_subject_is_told(klausel: Klausel, written: str) -> No
 def test_an_address_that_is_none_is_told(url: str) -> None:
     with pytest.raises(ValueError, match="is no address of a service"):
         Klausel(url)
-
-
-def test_no_proxy_of_the_environment_is_told_a_key_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
-
-    async def ask(url: str) -> bool:
-        async with AsyncKlausel(url, key="k") as client:
-            return await client.allows("user:leo", "edit", QUIZ)
-
-    with odd_service(saying(200, {"decision": True}, [])) as url:
-        for one in (url, url.replace("127.0.0.1", "localhost")):
-            with Klausel(one, key="k") as client:
-                assert client.allows("user:leo", "edit", QUIZ)
-            assert asyncio.run(ask(one))
-
-
-def test_metadata_lead_no_key_away_from_https() -> None:
-    told = {"access_evaluation_endpoint": "http://pdp.example/evaluation"}
-    transport = httpx.MockTransport(lambda _: httpx.Response(200, json=told))
-    with pytest.raises(CallFailed, match="is not https"):
-        Klausel.discover("https://pdp.example", key="k", transport=transport)
-    with pytest.raises(CallFailed, match="is not https"):
-        asyncio.run(AsyncKlausel.discover("https://pdp.example", key="k", transport=transport))
-    Klausel.discover("http://pdp.example", transport=transport).close()
