@@ -26,6 +26,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import TracebackType
 
 import psycopg
 
@@ -177,7 +178,7 @@ class Load:
 
     With tokens every question asks for the state after the write before it. Without them, writes go to the first replica, and
     answers of all are known once `max_staleness` has passed: nothing but that bound keeps what is old from being told.
-    Each client rests for `pause` seconds between its rounds of a write and four questions.
+    Each client rests for `pause` seconds between its rounds of a write and four questions. All end with the block.
     """
 
     def __init__(
@@ -208,6 +209,17 @@ class Load:
         with psycopg.connect(database) as connection:
             for _ in connection.execute(_HALVES):
                 self.counts["WRITES HALF DONE"] += 1
+
+    def __enter__(self) -> Load:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Left on their own, clients would go on writing about the people of the next load."""
+        self.is_over = True
+        for thread in self._threads:
+            thread.join()
 
     def _run(self, number: int) -> None:
         # A replica that is paused must not keep those without tokens from asking another one.

@@ -142,7 +142,8 @@ def test_replicas_whose_clocks_go_back_and_forth_tell_nothing_old(postgresql_sch
         for clock in clocks:
             environment = clock.environment
             ports.append(stack.enter_context(running(tmp_path, "--demo", *options, environment=environment))[1])
-        load = Load([f"http://127.0.0.1:{port}" for port in ports], MAX_STALENESS, with_tokens=False, pause=PAUSE)
+        urls = [f"http://127.0.0.1:{port}" for port in ports]
+        load = stack.enter_context(Load(urls, MAX_STALENESS, with_tokens=False, pause=PAUSE))
         wait_until(lambda: load.counts["writes acknowledged"] >= CLIENTS, "the clients do not begin")
         for first, second in ((3600, -3600), (-30, 30), (0, -86400), (0, 0)):
             clocks[0].move(first)

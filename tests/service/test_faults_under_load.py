@@ -128,7 +128,7 @@ def replica_paused(world: World) -> None:
 def storm_of_notifications(world: World) -> None:
     with Storm(world.database.url, 1000) as storm:
         time.sleep(FOR_A_WHILE)
-    assert storm.written > 100
+        wait_until(lambda: storm.written > 100, "the storm does not begin")
 
 
 @pytest.mark.parametrize("happen", [crashed, workers_killed, storm_of_notifications])
@@ -142,10 +142,10 @@ def test_without_tokens_nothing_is_told_that_is_older_than_it_may_be(world: Worl
 
 
 def assert_harmless(world: World, happen: Callable[[World], None], with_tokens: bool) -> None:
-    load = Load([replica.url for replica in world.replicas], MAX_STALENESS, with_tokens, PAUSE)
-    wait_until(lambda: load.counts["writes acknowledged"] >= CLIENTS, "the clients do not begin")
-    happen(world)
-    assert_nothing_was_wrong(load, world.database.url, time.monotonic())
+    with Load([replica.url for replica in world.replicas], MAX_STALENESS, with_tokens, PAUSE) as load:
+        wait_until(lambda: load.counts["writes acknowledged"] >= CLIENTS, "the clients do not begin")
+        happen(world)
+        assert_nothing_was_wrong(load, world.database.url, time.monotonic())
 
 
 def test_a_service_goes_on_at_the_standby_that_was_promoted() -> None:
@@ -158,11 +158,11 @@ def test_a_service_goes_on_at_the_standby_that_was_promoted() -> None:
             ):
                 wait_for_standby(primary)
                 assert_only_commands_read(standby)
-                load = Load([service.url], MAX_STALENESS, pause=PAUSE)
-                wait_until(lambda: load.counts["writes acknowledged"] >= CLIENTS, "the clients do not begin")
-                primary.stop("immediate")
-                standby.promote()
-                assert_nothing_was_wrong(load, standby.url, time.monotonic())
+                with Load([service.url], MAX_STALENESS, pause=PAUSE) as load:
+                    wait_until(lambda: load.counts["writes acknowledged"] >= CLIENTS, "the clients do not begin")
+                    primary.stop("immediate")
+                    standby.promote()
+                    assert_nothing_was_wrong(load, standby.url, time.monotonic())
         finally:
             standby.stop()
 
@@ -193,9 +193,9 @@ def test_a_service_works_behind_a_pooler_in_transaction_mode(world: World) -> No
     with behind_a_pooler(world) as url:
         options = [*LIMITS, *ONE_WORKER, "--listen-url", world.database.url]
         with closing_all([Replica(url, world.folder, ROOT / "policies", *options)]) as (behind,):
-            load = Load([behind.url, world.replicas[0].url], MAX_STALENESS, pause=PAUSE)
-            wait_until(lambda: load.counts["writes acknowledged"] >= CLIENTS, "the clients do not begin")
-            assert_nothing_was_wrong(load, world.database.url, time.monotonic())
+            with Load([behind.url, world.replicas[0].url], MAX_STALENESS, pause=PAUSE) as load:
+                wait_until(lambda: load.counts["writes acknowledged"] >= CLIENTS, "the clients do not begin")
+                assert_nothing_was_wrong(load, world.database.url, time.monotonic())
             # A busy machine makes some wait too long; without what the manual asks for, most fail.
             assert load.counts["answers failed"] < load.counts["answers"] / 5, load.told()
 

@@ -34,7 +34,8 @@ def ways(*asked: tuple[str, str]) -> frozenset[tuple[bool, ...]]:
 
 
 def together(*asked: tuple[str, str]) -> frozenset[tuple[bool, ...]] | None:
-    return patterns_together([FUNCTIONS[name].reads(pattern) for name, pattern in asked])
+    found = patterns_together([FUNCTIONS[name].reads(pattern) for name, pattern in asked])
+    return None if found is None else frozenset(found)
 
 
 @pytest.mark.parametrize("seed", range(40))

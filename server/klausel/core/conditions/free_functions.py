@@ -12,6 +12,9 @@ from klausel.core.conditions.functions import FUNCTIONS
 from klausel.core.conditions.tree import Atom, Call, kinds_taken, terms_of
 from klausel.core.conditions.values import kind_of
 
+_SOMETHING = "x1"
+"""A text like any other."""
+
 
 def is_free(atom: Atom) -> bool:
     """Whether a value that stands for others does not tell what comes out."""
@@ -56,7 +59,27 @@ def ways_together(
 
 
 def _together(keys: Sequence[object], asked: Mapping[object, Asked]) -> Ways | None:
-    together = FUNCTIONS[asked[keys[0]][0]].together if keys[0] in asked and len(keys) > 1 else None
-    if together is None:
-        return None
-    return together([FUNCTIONS[function].reads(values[1]) for function, values in map(asked.__getitem__, keys)])
+    return _ways_of([asked[key] for key in keys]) if keys[0] in asked else None
+
+
+def _ways_of(asked: Sequence[Asked]) -> Mapping[tuple[bool | None, ...], Sequence[str]] | None:
+    """The ways of questions about one value, of functions that have `together` in common."""
+    together = FUNCTIONS[asked[0][0]].together
+    return together([FUNCTIONS[function].reads(values[1]) for function, values in asked]) if together is not None else None
+
+
+def likely_texts(asked: Sequence[Asked], wanted: Sequence[bool | None]) -> Iterator[str]:
+    """Texts for which questions about one value may turn out as wanted: such as people would write first, then shorter ones."""
+    yield _SOMETHING
+    for _, (_, second) in asked:
+        if isinstance(second, str):
+            likely = second.replace("**", _SOMETHING).replace("*", _SOMETHING).replace("?", _SOMETHING[0])
+            longer = (likely + _SOMETHING, _SOMETHING + likely)
+            yield from (*longer, likely) if likely == second else (likely, *longer)
+    by_function: dict[object, list[int]] = {}
+    for position, (function, _) in enumerate(asked):
+        by_function.setdefault(FUNCTIONS[function].together, []).append(position)
+    for positions in by_function.values():
+        ways = _ways_of([asked[position] for position in positions])
+        for text in (ways or {}).get(tuple([wanted[position] for position in positions]), ()):
+            yield from (text, text + _SOMETHING, _SOMETHING + text)

@@ -6,7 +6,7 @@ the documentation read it, so that one entry here is a new function everywhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
@@ -69,7 +69,8 @@ class Function:
     equal or in which order they are, or it is *free*: then `may_be` are its ways where the kinds fit, whatever the values are.
     What looks at anything else of its values, such as how long they are, must be free: by *values*, proofs would claim too much.
     `together` narrows that: how functions that have it in common can turn out for one first value and several second ones, which
-    are written out; of these it is given what `reads` makes of them. It gives None where that is too much to find.
+    are written out; of these it is given what `reads` makes of them. It gives each way with first values that turn out so, where
+    it knows some, and None where that is too much to find.
     `about` and `example` are what people read.
     `opposite` says it negated, `mirrored` with the sides changed; `turned` says the same with the sides changed, and stands for
     it in the tree. `near` is what it is confused with; mutants put that in.
@@ -86,7 +87,7 @@ class Function:
     about: str
     example: str
     may_be: tuple[bool | None, ...] = ()
-    together: Callable[..., Collection[tuple[bool | None, ...]] | None] | None = None
+    together: Callable[..., Mapping[tuple[bool | None, ...], Sequence[str]] | None] | None = None
     reads: Callable[..., object] = lambda second: second
     opposite: str | None = None
     mirrored: str | None = None

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
 from klausel.core.conditions.apart import Chosen, Question, ways_apart
-from klausel.core.conditions.free_functions import Asked, is_free, kinds_fit, ways_together
+from klausel.core.conditions.free_functions import Asked, is_free, kinds_fit, likely_texts, ways_together
 from klausel.core.conditions.functions import FUNCTIONS
 from klausel.core.conditions.tree import (
     Atom,
@@ -36,12 +36,13 @@ _Values = Sequence[object] | Chosen
 class Group:
     """Atoms that are looked at together; what does not depend on the values of their terms is found once.
 
-    `chosen` is always a value for each term, in their order.
+    `chosen` is always a value for each term, in their order; texts that are `given` mean themselves, as those that are written.
     """
 
-    def __init__(self, atoms: Sequence[Atom], terms: Sequence[Term]) -> None:
+    def __init__(self, atoms: Sequence[Atom], terms: Sequence[Term], given: Iterable[object] = ()) -> None:
         positions = {term: position for position, term in enumerate(terms)}
         self._written = {literal.value for atom in atoms if not isinstance(atom, Call) for literal in literals_of(atom)}
+        self._written.update(value for value in given if isinstance(value, str))
         self._atoms = [(atom, _places(operands_of(atom), positions)) for atom in atoms]
         self._free = frozenset(position for position, atom in enumerate(atoms) if is_free(atom))
         asked_for = {term for atom in atoms if isinstance(atom, Call) and atom.function == "has" for term in terms_of(atom)}
@@ -104,10 +105,36 @@ class Group:
             keys.append(key)
         yield from ways_together(keys, ways, asked)
 
+    def example(self, chosen: Sequence[object], truths: Truths) -> Sequence[object]:
+        """The same choice, with texts that turn out so in place of those that stand for others, as far as some are found."""
+        asked: dict[str, list[tuple[Asked, bool | None]]] = {}
+        for position in sorted(self._free):
+            atom, operands = self._atoms[position]
+            values = _values_at(operands, chosen)
+            first = values[0]
+            if isinstance(atom, Call) and isinstance(first, str) and first not in self._written and kinds_fit(atom, values):
+                asked.setdefault(first, []).append(((atom.function, values), truths[position]))
+        waiting = set(asked)
+        for text, questions in asked.items():
+            waiting.remove(text)
+            likely = likely_texts([one for one, _ in questions], [truth for _, truth in questions])
+            others = ([_with(value, text, one) for value in chosen] for one in likely)
+            chosen = next((other for other in others if self._turn_out(other, truths, waiting)), chosen)
+        return chosen
+
+    def _turn_out(self, chosen: Sequence[object], truths: Truths, waiting: Collection[str]) -> bool:
+        """Whether the atoms turn out so, those free ones aside that are about a text which another is still sought for."""
+        for position, (atom, operands) in enumerate(self._atoms):
+            values = _values_at(operands, chosen)
+            is_open = position in self._free and isinstance(values[0], str) and values[0] in waiting
+            if not is_open and truth_of(atom, values) is not truths[position]:
+                return False
+        return self.fit_together(chosen)
+
     @property
-    def can_be_apart(self) -> bool:
-        """Whether each comparison turns out in one way for given values, whatever the others do."""
-        return not self._free
+    def has_free(self) -> bool:
+        """Whether some comparisons may turn out in several ways for given values, as others let them."""
+        return bool(self._free)
 
     def ways_apart(self, choices: Sequence[Sequence[object]], most_steps: int) -> Mapping[Truths, Chosen]:
         """All the ways in which the atoms turn out over all choices that fit together; raises `TooManySteps`."""
@@ -123,6 +150,13 @@ class Group:
         """Whether a free function is asked about texts that are meant themselves, and stand for no others."""
         told = zip(operands, values, strict=True)
         return all(at is None or (isinstance(value, str) and value in self._written) for (at, _), value in told)
+
+
+def _with(value: object, old: str, new: str) -> object:
+    """The value, with one text in place of another, also as an item of a list."""
+    if isinstance(value, list):
+        return [_with(item, old, new) for item in value]
+    return new if isinstance(value, str) and value == old else value
 
 
 def _is_simple(operand: Operand, positions: Mapping[Term, int]) -> bool:

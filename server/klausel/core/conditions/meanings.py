@@ -6,7 +6,7 @@ that of the text.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, time
 from functools import lru_cache
@@ -42,20 +42,23 @@ def in_network(address: str, networks: str | list[str]) -> bool | None:
     return inside
 
 
-def networks_together(questions: Sequence[str | list[str]]) -> frozenset[tuple[bool | None, ...]]:
-    """Every way in which these networks can turn out for one text: for an address, or for a text that is none.
+def networks_together(questions: Sequence[str | list[str]]) -> Mapping[tuple[bool | None, ...], Sequence[str]]:
+    """Every way in which these networks can turn out for one text, with such addresses, or none for a text that is no address.
 
-    The first address of each network, the one behind its last, and the first ones of all stand for every address.
+    The first addresses of each network, the one behind its last, and the first ones of all stand for every address.
     """
     networks = [_network(one) for asked in questions for one in ([asked] if isinstance(asked, str) else asked)]
     addresses = {"0.0.0.0", "::", _BEHIND_MAPPED}
     for network in networks:
         if network is not None:
             addresses.add(str(network.network_address))
-            with suppress(ValueError):
-                addresses.add(str(network.broadcast_address + 1))
-    nothing = (None,) * len(questions)
-    return frozenset({nothing, *(tuple(in_network(one, asked) for asked in questions) for one in addresses)})
+            for address in (network.network_address, network.broadcast_address):
+                with suppress(ValueError):
+                    addresses.add(str(address + 1))
+    ways: dict[tuple[bool | None, ...], list[str]] = {(None,) * len(questions): []}
+    for one in sorted(addresses):
+        ways.setdefault(tuple(in_network(one, asked) for asked in questions), []).append(one)
+    return ways
 
 
 def fault_in_networks(networks: object) -> str | None:

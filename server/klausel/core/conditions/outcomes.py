@@ -56,6 +56,26 @@ Values = Mapping[Term, object]
 
 
 @dataclass(frozen=True, slots=True)
+class Example:
+    """Values of the terms of one group; where some of its atoms are free, those that are shown are sought when they are."""
+
+    terms: Sequence[Term]
+    chosen: Chosen
+    group: Group
+    truths: Truths
+
+    def __len__(self) -> int:
+        return sum(value is not None for value in self.chosen.values())
+
+    def shown(self) -> Values:
+        """The values that there are, by term."""
+        chosen = self.chosen
+        if self.group.has_free:
+            chosen = dict(enumerate(self.group.example([chosen[at] for at in range(len(self.terms))], self.truths)))
+        return {term: chosen[at] for at, term in enumerate(self.terms) if chosen.get(at) is not None}
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """One way in which all atoms can turn out: their truths in the order of the space, and values that make them so.
 
@@ -63,12 +83,12 @@ class Outcome:
     """
 
     truths: Truths
-    parts: tuple[Values, ...]
+    parts: tuple[Example, ...]
 
     @property
     def values(self) -> Values:
-        """The values of all parts."""
-        return {name: value for part in self.parts for name, value in part.items()}
+        """The values of all parts, to be shown."""
+        return {name: value for part in self.parts for name, value in part.shown().items()}
 
 
 @dataclass(frozen=True)
@@ -355,16 +375,16 @@ def _group_outcomes(atoms: tuple[Atom, ...], known: Known) -> _Part:
     given = [item for value in values_known for item in (value if isinstance(value, list) else [value])]
     scalars = _scalar_values(atoms, given, len(terms))
     choices = [_known(term, known) or _values_of(term, atoms, scalars, given) for term in terms]
-    group = Group(atoms, terms)
+    group = Group(atoms, terms, given)
     outcomes: dict[Truths, Outcome] = {}
     alike = values_alike(atoms, given, scalars)
     too_many = TooManyCases(f"its conditions compare too many values with each other: {', '.join(map(str, terms))}")
-    if not alike and group.can_be_apart and math.prod(map(len, choices)) > MOST_AT_ONCE:
+    if not alike and not group.has_free and math.prod(map(len, choices)) > MOST_AT_ONCE:
         try:
             ways = group.ways_apart(choices, MOST_CASES)
         except TooManySteps:
             raise too_many from None
-        return atoms, tuple(Outcome(truths, (_shown(terms, chosen),)) for truths, chosen in ways.items())
+        return atoms, tuple(Outcome(truths, (Example(terms, chosen, group, truths),)) for truths, chosen in ways.items())
     for number, chosen in enumerate(choices_of_all(choices, alike)):
         if number >= MOST_CASES:
             raise too_many
@@ -372,14 +392,10 @@ def _group_outcomes(atoms: tuple[Atom, ...], known: Known) -> _Part:
             continue
         for truths in group.truths(chosen):
             if truths not in outcomes:
-                outcomes[truths] = Outcome(truths, (_shown(terms, dict(enumerate(chosen))),))
+                outcomes[truths] = Outcome(truths, (Example(terms, dict(enumerate(chosen)), group, truths),))
                 if len(outcomes) > MOST_CASES:
                     raise _too_many_together(len(atoms))
     return atoms, tuple(outcomes.values())
-
-
-def _shown(terms: Sequence[Term], chosen: Chosen) -> Values:
-    return {term: chosen[at] for at, term in enumerate(terms) if chosen.get(at) is not None}
 
 
 def _scalar_values(atoms: Sequence[Atom], given: Sequence[object], count: int) -> list[object]:

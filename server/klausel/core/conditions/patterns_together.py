@@ -6,7 +6,8 @@ places in it, and the places to which a character brings one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -86,28 +87,35 @@ def path(pattern: str) -> Pattern:
     return _signs(signs, reads_parts=True)
 
 
-def patterns_together(patterns: Sequence[Pattern]) -> frozenset[tuple[bool, ...]] | None:
-    """Every way in which one text can be like each of these, or not; None where to find them takes too long."""
+def patterns_together(patterns: Sequence[Pattern]) -> Mapping[tuple[bool | None, ...], Sequence[str]] | None:
+    """Every way in which one text can be like each of these, or not, with a short such text; None where that takes too long."""
     return _ways(tuple(patterns))
 
 
 @lru_cache(maxsize=256)
-def _ways(patterns: tuple[Pattern, ...]) -> frozenset[tuple[bool, ...]] | None:
+def _ways(patterns: tuple[Pattern, ...]) -> Mapping[tuple[bool | None, ...], Sequence[str]] | None:
     characters = {sign for pattern in patterns for steps in pattern.steps for sign, _ in steps if len(sign) == 1} | {_SLASH}
     other = next(chr(code) for code in range(ord("a"), 0x110000) if chr(code) not in characters)
     start = tuple(pattern.skipped([0]) for pattern in patterns)
     after = [lru_cache(maxsize=None)(pattern.after) for pattern in patterns]
-    found, waiting = {start}, [start]
+    found, waiting = {start: ""}, deque([start])
     while waiting:
-        places = waiting.pop()
+        places = waiting.popleft()
         for character in (*sorted(characters), other):
             then = tuple([then_at(one, character) for then_at, one in zip(after, places, strict=True)])
             if then not in found:
                 if len(found) >= MOST_STATES:
                     return None
-                found.add(then)
+                found[then] = found[places] + character
                 waiting.append(then)
-    return frozenset(tuple(pattern.fits(one) for pattern, one in zip(patterns, places, strict=True)) for places in found)
+    ways: dict[tuple[bool | None, ...], list[str]] = {}
+    for places, text in found.items():
+        way = tuple(pattern.fits(one) for pattern, one in zip(patterns, places, strict=True))
+        texts = ways.setdefault(way, [])
+        # The empty text is the shortest, but one of some length says more.
+        if texts in ([], [""]):
+            ways[way] = [text]
+    return ways
 
 
 def _signs(signs: Iterable[str], reads_parts: bool = False) -> Pattern:

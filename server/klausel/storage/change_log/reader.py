@@ -274,4 +274,6 @@ def query_of_changes(
     if is_of_one:
         # An expression keeps databases from reading all rows in order until enough are of this one.
         return query.order_by((table.number + 0).desc(), (table.position + 0).desc())
-    return query.order_by(table.number.desc(), table.position.desc())
+    # SQLite does not see that both numbers are one, so it would sort all that somebody ever did for the newest of it.
+    number_column = table.number if filters.by is None else LogRecord.number
+    return query.order_by(number_column.desc(), table.position.desc())

@@ -185,7 +185,10 @@ class LogRecord(Base):
     revision: Mapped[str] = mapped_column(_exact_text())
     previous: Mapped[str] = mapped_column(_exact_text())
     hash: Mapped[str] = mapped_column(_exact_text())
-    __table_args__ = (Index("klausel_assignment_log_by_time", "microseconds"),)
+    __table_args__ = (
+        Index("klausel_assignment_log_by_time", "microseconds"),
+        Index("klausel_assignment_log_by_actor", "actor", "number"),
+    )
 
 
 class LogRow(Base):
