@@ -25,7 +25,7 @@ if [ ! -x "$root/.venv/bin/python" ] || [ "$(cat "$version" 2>/dev/null)" != "$m
 fi
 if [ "$(cat "$stamp" 2>/dev/null)" != "$made_from" ]; then
   echo "Installing what scripts/$(basename "$0") needs into .venv (again only when requirements change) ..." >&2
-  if ! "$root/.venv/bin/python" -m pip install -qq --disable-pip-version-check --editable "$root[$1]" >&2; then
+  if ! "$root/.venv/bin/python" -m pip install -qq --no-compile --disable-pip-version-check --editable "$root[$1]" >&2; then
     echo "That failed; the lines above say why. Where they speak of files in .venv, remove that folder and try again." >&2
     exit 1
   fi

@@ -71,7 +71,7 @@ def _git(clone: Path, *arguments: str) -> bytes:
 def main(clone: Path, target: Path) -> None:
     """Builds the last commit into a folder that holds nothing yet, and names the files."""
     if target.exists() and any(target.iterdir()):
-        raise SystemExit(f"{target} holds files already; name a folder that is empty or not there")
+        raise SystemExit(f"{target} holds files already; remove them, or name a folder that is empty or not there")
     if _git(clone, "status", "--porcelain", "--untracked-files=no"):
         print("What is not committed yet is not in the files of the release.", file=sys.stderr)
     for file in release_commit(clone, target):

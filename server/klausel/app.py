@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import dataclasses
 import gc
+import json
 import multiprocessing
 import os
 import signal
@@ -60,6 +61,7 @@ from klausel.storage.sql.access import IN_LINE, Crowded, Limits
 from klausel.storage.sql.change_feed import ChangeFeed
 from klausel.storage.sql.database import StorageError, access_of, is_in_memory, make_engine, read_url
 from klausel.storage.sql.file_check import DamagedFile, FileCheck
+from klausel.storage.sql.history import OtherSchema
 
 SECONDS_TO_READ_ALL = 60.0
 SECONDS_TO_END = 5
@@ -168,6 +170,8 @@ def _service_over(settings: Settings, store: AssignmentStore, clock: SteadyClock
             pass  # a burst of questions: readiness is lost where the database does not answer them in time
         except DamagedFile:
             return "the database of role assignments cannot be read any more; the service's log says why"
+        except OtherSchema as error:
+            return str(error)
         except StorageError:
             return "the database of role assignments does not answer"
         if store.feed is not None and store.feed.is_long_unheard:
@@ -259,7 +263,14 @@ def open_sign_ins(
     """What people sign in to the console by; None where nobody could. Raises `StorageError`."""
     if authentication is None or not (settings.takes_keys or settings.oidc_issuer):
         return None
-    sessions = SessionStore(engine)
+    trusted = (
+        settings.oidc_issuer,
+        settings.oidc_client_id,
+        settings.oidc_person_claim,
+        settings.oidc_person_type,
+        *settings.oidc_allow,
+    )
+    sessions = SessionStore(engine, settings.takes_keys, json.dumps(trusted))
     sessions.prepare()
     return SignIns(sessions, KeyStore(engine), settings.session_hours * 3600, authentication.rate_limit, clock.seconds)
 

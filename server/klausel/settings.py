@@ -32,7 +32,6 @@ READING_AT_ONCE = 39
 """How many may read bodies, slow or not, so that a burst of half ones leaves threads for all else."""
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 _ABOUT = "about"
-_CREDENTIALS = re.compile(r"//[^/\s@]*@")
 _OF_KUBERNETES = re.compile(r"KLAUSEL_(SERVICE_.*|PORT(_\d+_.*)?)")
 
 
@@ -389,11 +388,6 @@ def fault_in_prefix(path: str) -> str | None:
     if path and (parts[0] != "" or any(part in ("", ".", "..") for part in parts[1:])):
         return "is no path; write it as /authorization, with a slash in front and no empty part, `.` or `..` in it"
     return None
-
-
-def without_credentials(text: str) -> str:
-    """A text that may be an address, without the user and password that it may hold."""
-    return _CREDENTIALS.sub("//***@", text)
 
 
 def fault_in_host(name: str) -> str | None:

@@ -60,6 +60,9 @@ def test_only_a_path_under_the_prefix_loses_it(path: str, seen: str) -> None:
         ("10.0.0.1", "", "10.0.0.1"),
         ("10.0.0.1", None, "10.0.0.1"),
         ("10.0.0.1", "2001:db8::9", "2001:db8::9"),
+        ("::ffff:10.0.0.1", "203.0.113.9", "203.0.113.9"),
+        ("::ffff:192.0.2.1", "203.0.113.9", "::ffff:192.0.2.1"),
+        ("10.0.0.1", "203.0.113.9, ::ffff:10.0.0.2", "203.0.113.9"),
     ],
 )
 def test_who_sent_a_request_is_believed_only_as_far_as_trusted_proxies_wrote_it(

@@ -25,6 +25,7 @@ from doors import (
     grant,
     policies_alone,
 )
+from sqlalchemy import text
 
 from klausel.api import access
 from klausel.api.access import SCOPES_OF_ROUTES, RouteWithoutScope, check_routes
@@ -113,6 +114,9 @@ def test_the_secret_of_another_key_opens_nothing(calling: Callable[..., Calling]
     mixed = good[:21] + other[21:]
     assert Calling(guarded.lane, good).allows(ALLOWED)
     assert Calling(guarded.lane, mixed).post(EVALUATION, ALLOWED).status == 401
+    with guarded.service.store.engine.begin() as connection:
+        connection.execute(text("UPDATE klausel_api_key SET hash = 'é'"))
+    assert Calling(guarded.lane, other).post(EVALUATION, ALLOWED).status == 401
 
 
 @pytest.mark.parametrize("scope", SCOPES)

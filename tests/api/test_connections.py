@@ -16,7 +16,7 @@ import pytest
 from doors import ALLOWED, EVALUATION, ROOT, HttpDoor
 from ports import can_connect, free_port, wait_until
 
-from klausel.api.connections import ConnectionWatch, RequestsInProgress
+from klausel.api.connections import ConnectionWatch, RequestsInProgress, _first_to_close
 from klausel.settings import SLOW_BODIES_AT_ONCE
 
 SECONDS = 30
@@ -123,6 +123,15 @@ def test_a_process_that_stood_still_cuts_nobody_for_it() -> None:
             return watch.closed["unfinished"] == 1
 
         wait_until(is_cut, "what is half there stays for ever")
+
+
+def test_of_addresses_of_one_network_of_version_6_idle_ones_make_room_first() -> None:
+    one = [(60.0, number, (number, ("2001:db8:1::7", 1, 0, 0))) for number in range(3)]
+    many = [(1.0, number, (number, (f"2001:db8:2::{number}", 1, 0, 0))) for number in range(10, 15)]
+    mapped = [(1.0, number, (number, (f"::ffff:192.0.2.{number}", 1, 0, 0))) for number in range(20, 25)]
+    first = [descriptor for descriptor, _ in _first_to_close([*mapped, *one, *many])]
+    assert set(first[:2]) < set(range(10, 15))
+    assert set(first[-7:]) >= set(range(20, 25))
 
 
 def test_half_bodies_hold_no_decision_up_and_are_cut(served: HttpDoor) -> None:

@@ -14,14 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding
 from doors import ALLOWED, ASSIGNMENTS, EVALUATION, POLICY, Answer, Doors, demo_people, grant, open_doors
 from joserfc import jws
 from joserfc.jwk import ECKey, Key, OctKey, OKPKey, RSAKey
 
 from klausel.core.terms.caller import Caller
 from klausel.service import signing_keys
-from klausel.service.authentication import CannotTell, RateLimit, Unauthenticated
+from klausel.service.authentication import CannotTell, RateLimit, TooManyRequests, Unauthenticated
 from klausel.service.oauth import MOST_CHARACTERS, OauthTokens, TokenRules, scopes_of
 from klausel.service.signing_keys import SigningKeys, keys_in
 from klausel.storage.callers.key_sets import MOST_BYTES, KeySetUnreadable, fault_in_place, read_key_set
@@ -100,6 +101,17 @@ def by_hand(header: object, payload: object, signature: bytes = b"") -> str:
     return ".".join(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in parts)
 
 
+def twice(first: bytes) -> str:
+    """A token that is good by the last of two members of its header, and another by the first."""
+    header = b"{" + first + b', "alg": "RS256", "kid": "rsa-1"}'
+    unsigned = b".".join(
+        base64.urlsafe_b64encode(one).rstrip(b"=") for one in (header, json.dumps(claims(accounts="acme")).encode())
+    )
+    key = RSA.get_op_key("sign")
+    signature = key.sign(unsigned, padding.PKCS1v15(), hashes.SHA256())
+    return (unsigned + b"." + base64.urlsafe_b64encode(signature).rstrip(b"=")).decode()
+
+
 def hmac_with_public_key() -> str:
     """The token of somebody who takes the public key for a secret."""
     pem = RSA.public_key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
@@ -174,6 +186,8 @@ REFUSED: dict[str, Callable[[], str]] = {
     "an audience that is there twice": lambda: signed(
         b'{"aud": "other", ' + json.dumps(claims(accounts="acme")).encode()[1:]
     ),
+    "an algorithm that is there twice": lambda: twice(b'"alg": "none"'),
+    "a key that is there twice": lambda: twice(b'"kid": "rsa-9"'),
     "claims in UTF-16": lambda: signed(json.dumps(claims(accounts="acme")).encode("utf-16")),
     "a token in a token": lambda: signed(token(accounts="acme").encode(), cty="JWT"),
     "somebody who is an object": lambda: token(accounts="acme", sub={"id": 1}),
@@ -390,6 +404,15 @@ def test_only_public_keys_that_sign_are_taken() -> None:
     assert (bound.fits("PS256"), bound.fits("RS256"), bound.fits("ES256")) == (True, False, False)
 
 
+def test_no_caller_has_the_name_of_another_one() -> None:
+    keys = SigningKeys(lambda: key_set(RSA), 300, 3600)
+    keys.refresh()
+    tokens = OauthTokens(TokenRules(ISSUER, AUDIENCE, ("RS256",), scopes_of(())), keys)
+    whose = (("a/b", "c"), ("a", "b/c"), ("a%2Fb", "c"), (None, "a/b/c"), ("a/b/c", "a/b/c"))
+    names = [tokens.caller_of(token(client_id=client, sub=subject)).name for client, subject in whose]
+    assert names == ["oauth:a%2Fb/c", "oauth:a/b%2Fc", "oauth:a%252Fb/c", "oauth:a%2Fb%2Fc", "oauth:a%2Fb%2Fc"]
+
+
 def test_keys_are_read_from_a_file_too(tmp_path: Path) -> None:
     file = tmp_path / "jwks.json"
     assert fault_in_place(str(file)) == "is no file; name one, or an https address"
@@ -399,6 +422,13 @@ def test_keys_are_read_from_a_file_too(tmp_path: Path) -> None:
     file.write_bytes(b" " * (MOST_BYTES + 1))
     with pytest.raises(KeySetUnreadable):
         read_key_set(str(file))
+
+
+@pytest.mark.parametrize("password", ["s3cret", "s3:cr@et"])
+def test_no_password_of_an_address_is_told(password: str) -> None:
+    with pytest.raises(KeySetUnreadable) as told:
+        read_key_set(f"http://me:{password}@127.0.0.1:9/keys")
+    assert "http://***@127.0.0.1:9/keys cannot be read" in str(told.value)
 
 
 @pytest.mark.parametrize("place", ["http://issuer.example/jwks", "ftp://127.0.0.1/x", "https://", "file:///etc/x"])
@@ -418,6 +448,10 @@ def test_scopes_of_the_issuer_are_mapped_onto_ours() -> None:
 def test_the_rates_of_callers_who_come_no_more_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("klausel.service.authentication.MOST_KEPT", 100)
     rates = RateLimit(0.001)
+    rates.take("oauth:goes on")
     for number in range(500):
         rates.take(f"oauth:{number}")
+        # Who asks too fast is not forgotten for that.
+        with pytest.raises(TooManyRequests):
+            rates.take("oauth:goes on")
     assert len(rates._left) == 100

@@ -230,3 +230,19 @@ def test_pages_begin_where_providers_say(provider: Provider) -> None:
         told = provider.ask("GET", f"/Users?startIndex={start}&count={count}")
         assert [one["userName"] for one in told.get("Resources", [])] == names
         assert (told["totalResults"], told["startIndex"], told["itemsPerPage"]) == (6, max(start, 1), len(names))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"schemas": ["%b"], "userName": "ann", "active": true, "active": false}' % USER.encode(),
+        b'{"schemas": ["%b"], "userName": "ann", "USERNAME": "bo"}' % USER.encode(),
+        b'{"schemas": ["%b"], "userName": "ann", "name": {"givenName": "Ann", "givenname": "Bo"}}' % USER.encode(),
+    ],
+)
+def test_what_is_said_twice_is_refused(provider: Provider, body: bytes) -> None:
+    sent = {"content_type": "application/scim+json", "base_url": "http://localhost"}
+    answer = provider.client.post("/scim/v2/Users", data=body, **sent)
+    assert (answer.status_code, "twice, in whatever case" in answer.get_json()["detail"]) == (400, True)
+    assert provider.rows() == BOSSES
+    assert provider.ask("GET", "/Users")["totalResults"] == 1

@@ -470,6 +470,13 @@ def test_no_answer_sets_a_cookie_or_invites_another_site(client: Door) -> None:
         assert not any(name.lower().startswith("access-control") for name, _ in answer.headers.items())
 
 
+@pytest.mark.parametrize("path", [ASSIGNMENTS, POLICY, "/healthz", "/v1/nothing", "/v1/casbin-js", DISCOVERY])
+def test_what_is_read_is_kept_by_nobody_and_no_other_page_has_it(service: Door, path: str) -> None:
+    headers = service.get(path).headers
+    assert (headers["X-Content-Type-Options"], headers["Cross-Origin-Resource-Policy"]) == ("nosniff", "same-origin")
+    assert headers["Cache-Control"] == ("public, max-age=3600" if path == DISCOVERY else "no-store")
+
+
 @pytest.mark.parametrize("fast_lane", [True, False])
 def test_the_application_answers_with_and_without_its_fast_lane(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast_lane: bool

@@ -18,7 +18,7 @@ from doors import ALLOWED, open_doors, with_subject
 from stored_entities import todo_policy, user
 
 import klausel.cli
-from klausel.api.service_log import JsonLines, TextLines, current
+from klausel.api.service_log import JsonLines, TextLines, current, show_log
 from klausel.cli.main import main
 from klausel.core.policy.assignment import Assignment
 from klausel.core.records.change_record import Origin
@@ -40,6 +40,7 @@ SAYS_NOTHING_OF_PEOPLE = {
     **dict.fromkeys(("keys new", "keys list", "keys revoke"), "tell what the operator said, and numbers"),
     "db check": "tells a number",
     "db grants": "tells names that it was given, of letters",
+    "db restored": "tells the place that it was given",
     "db upgrade": "tells a number",
     "audit checkpoint": "counts records; its findings are those of verify",
     **dict.fromkeys(
@@ -238,3 +239,14 @@ def test_commands_print_by_the_one_module_alone() -> None:
     folder = Path(klausel.cli.__file__).parent
     printing = {file.name for file in folder.glob("*.py") if "click.echo(" in file.read_text(encoding="utf-8")}
     assert printing <= {"output.py", "fmt.py", "problem_lines.py"}, "print by klausel.cli.output"
+
+
+def test_the_driver_of_postgresql_adds_no_lines_of_another_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("klausel", "opentelemetry", "psycopg"):
+        log = logging.getLogger(name)
+        for attribute, value in (("handlers", []), ("level", log.level), ("propagate", log.propagate)):
+            monkeypatch.setattr(log, attribute, value)
+    show_log("json")
+    driver = logging.getLogger("psycopg")
+    assert not driver.isEnabledFor(logging.WARNING)
+    assert isinstance(driver.handlers[0].formatter, JsonLines)

@@ -166,6 +166,8 @@ def test_other_commands_find_the_database_where_the_service_does(
         ("k.yaml", "log_format: xml\n", "Invalid value for --log-format (from k.yaml:1:1)"),
         ("k.yaml", "port: 1\nport: 2\n", "k.yaml:2:1: error: "),
         ("k.yaml", 'database: "@nowhere"\n', "the file nowhere cannot be read: no such file or directory"),
+        ("k.ini", "[klausel]\nport = 8080\n", "k.ini: a file of settings is read as YAML, such as `port: 8080`, and"),
+        ("k.yaml", "port: &p 8080\n", "k.yaml:1:7: error: anchors such as `&p` are not used here"),
     ],
 )
 def test_a_fault_in_the_file_is_told_with_its_place(
@@ -290,6 +292,19 @@ def test_a_file_of_a_secret_that_is_none_is_told(
     assert "--database (from KLAUSEL_DATABASE_FILE): the file" in message
     assert expected in message
     assert "geheim" not in message
+
+
+@pytest.mark.parametrize("secret", [SECRET, "geheim", "ge/heim"])
+def test_a_secret_in_the_place_of_the_name_of_its_file_is_not_told(
+    klausel: Klausel, monkeypatch: pytest.MonkeyPatch, secret: str
+) -> None:
+    monkeypatch.setenv("KLAUSEL_DATABASE_FILE", secret)
+    message = said(klausel)
+    assert (
+        "the file cannot be read: no such file or directory; name a file that the service may read, by its whole path"
+        in message
+    )
+    assert "heim" not in message
 
 
 @pytest.mark.parametrize("content", [f"{SECRET}\r\n", f"\ufeff{SECRET}", f"  {SECRET}\n\n"])

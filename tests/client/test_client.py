@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,6 +15,7 @@ from pathlib import Path
 import pytest
 from at_least_checks import check_at_least
 from doors import demo_people, grant, open_doors
+from odd_services import odd_service, saying
 from opentelemetry import context, trace
 from served_apps import served
 
@@ -210,45 +210,6 @@ def test_a_key_is_sent(tmp_path: Path) -> None:
 
 
 # --- Where no answer comes ------------------------------------------------------------------------------------------
-
-Handler = Callable[[BaseHTTPRequestHandler], None]
-
-
-@contextmanager
-def odd_service(answer: Handler) -> Iterator[str]:
-    """A service that answers each POST and GET by a function."""
-
-    class Answering(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            answer(self)
-
-        do_GET = do_POST
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Answering)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-def saying(status: int, body: object, seen: list[str]) -> Handler:
-    def answer(handler: BaseHTTPRequestHandler) -> None:
-        seen.append(handler.path)
-        text = body if isinstance(body, bytes) else json.dumps(body).encode()
-        handler.send_response(status)
-        handler.send_header("Content-Length", str(len(text)))
-        handler.end_headers()
-        handler.wfile.write(text)
-
-    return answer
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -86,7 +87,7 @@ class Code:
 
 
 class Provider:
-    """The provider; tests change `users`, what its id tokens say (`spoil`), and the key that it signs with."""
+    """The provider; tests change `users`, what its id tokens say (`spoil`) and how (`write`), and the key that it signs with."""
 
     def __init__(self) -> None:
         self.client = Client()
@@ -94,6 +95,7 @@ class Provider:
         self.only_in_user_info: set[str] = set()
         self.key = self.published = RSAKey.generate_key(2048, {"kid": "one", "alg": "RS256", "use": "sig"})
         self.spoil: Callable[[Claims], Claims] = dict
+        self.write: Callable[[Claims], bytes] = lambda claims: json.dumps(claims).encode()
         self.about: Claims = {}
         self.codes: dict[str, Code] = {}
         self.tokens: dict[str, Claims] = {}
@@ -151,7 +153,7 @@ class Provider:
                 return {"iss": provider.issuer, "aud": [provider.client.client_id], "iat": now, "exp": now + 300}
 
             def encode_id_token(self, token: Claims, request: Any) -> str:
-                from joserfc import jwt
+                from joserfc import jws
 
                 claims = {
                     **self.get_compatible_claims(request),
@@ -160,8 +162,7 @@ class Provider:
                 claims |= self.generate_user_info(request.user, token["scope"])
                 spoilt = provider.spoil(claims)
                 header = {"alg": "RS256", "kid": "one", **spoilt.pop("header", {})}
-                signed: str = jwt.encode(header, spoilt, provider.key, algorithms=[header["alg"]])
-                return signed
+                return jws.serialize_compact(header, provider.write(spoilt), provider.key, algorithms=[header["alg"]])
 
             def generate_user_info(self, user: Claims, scope: str) -> UserInfo:
                 return UserInfo({name: value for name, value in user.items() if name not in provider.only_in_user_info})

@@ -82,6 +82,15 @@ def test_no_pod_has_rights_or_a_root_that_can_be_written() -> None:
             assert rights["capabilities"] == {"drop": ["ALL"]}
 
 
+def test_the_autoscaler_can_count_each_container() -> None:
+    (scaler,) = objects("HorizontalPodAutoscaler")
+    counted = {one["resource"]["name"] for one in scaler["spec"]["metrics"]}
+    for deployment in objects("Deployment"):
+        for container in deployment["spec"]["template"]["spec"]["containers"]:
+            # Where one says nothing, the whole pod counts for nothing.
+            assert counted <= set(container["resources"]["requests"]), container["name"]
+
+
 def test_what_containers_run_are_commands_and_their_variables_settings() -> None:
     services = COMPOSE["services"]
     variables = set(re.findall(r"\bKLAUSEL_[A-Z_]+(?==)", CONTAINERFILE))
@@ -184,7 +193,7 @@ def test_the_unit_of_systemd_is_good_and_its_command_one_of_ours(tmp_path: Path)
         "ProtectSystem=strict",
         "NoNewPrivileges=yes",
         "CapabilityBoundingSet=\n",
-        "StartLimitIntervalSec=0",
+        "StartLimitIntervalSec=0\n",
     ):
         assert promise in UNIT
     if shutil.which("systemd-analyze") is None:

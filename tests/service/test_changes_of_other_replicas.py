@@ -42,6 +42,7 @@ from klausel.storage.sql import change_feed
 from klausel.storage.sql.access import Limits
 from klausel.storage.sql.change_feed import ChangeFeed
 from klausel.storage.sql.database import read_url
+from klausel.storage.sql.history import OtherSchema
 from klausel.storage.sql.tables import CHANNEL, SCHEMA_VERSION
 
 WIDE_SECONDS = 20.0
@@ -112,6 +113,32 @@ def test_what_is_kept_costs_no_query_and_a_write_of_another_replica_is_seen(repl
         there.store.write(ROLES, grant, revoke)
         wait_for(lambda grant=grant: here.is_lead() is (LEAD in grant), "a write of another replica is not seen")
         wait_for(lambda: here.reads() == 0, "nothing is kept")
+
+
+def test_a_replica_tells_nothing_from_tables_that_another_version_upgraded(
+    replica_of: Callable[..., Replica], postgresql_schema_url: str
+) -> None:
+    here = replica_of()
+    here.store.write(ROLES, [ADMIN, USER, LEAD], [])
+    assert here.is_lead()
+
+    def is_refused() -> bool:
+        try:
+            here.is_lead()
+        except OtherSchema:
+            return True
+        return False
+
+    lineage = here.store.revision().partition("-")[0]
+    with closing(psycopg.connect(plain(postgresql_schema_url), autocommit=True)) as other:
+        for version, refused in ((SCHEMA_VERSION + 1, True), (SCHEMA_VERSION, False)):
+            other.execute("UPDATE klausel_state SET schema_version = %s", (version,))
+            other.execute("SELECT pg_notify(%s, %s)", (CHANNEL, f"{lineage}-"))
+            wait_for(lambda refused=refused: is_refused() is refused, "another schema is not noticed")
+            if refused:
+                with pytest.raises(OtherSchema, match=f"schema version {version} now"):
+                    here.store.write(ROLES, [], [LEAD])
+    assert here.is_lead()
 
 
 def test_a_key_that_is_revoked_elsewhere_ends_by_a_notification(

@@ -95,10 +95,10 @@ def fill(database: str, ends: int) -> tuple[str, dict[str, str]]:
     keys, sessions = KeyStore(engine), SessionStore(engine)
     keys.prepare()
     sessions.prepare()
-    lasting = keys.new(Caller("stays", frozenset(SCOPES), None), None)[1]
+    id_, lasting = keys.new(Caller("stays", frozenset(SCOPES), None), None)
     ending = {
         "key": keys.new(Caller("ends", frozenset(SCOPES), None), ends)[1],
-        "sign-in": sessions.begin(SignIn(Caller("signed in", frozenset(SCOPES), None)), ends),
+        "sign-in": sessions.begin(SignIn(Caller("stays", frozenset(SCOPES), None)), ends, id_),
     }
     store.close()
     return lasting, ending

@@ -121,6 +121,8 @@ def test_only_one_reload_over_http_waits_at_a_time_and_others_are_told_to_ask_ag
         (413, {"data": b"x" * 2_000_000, "content_type": "application/json"}),
         (403, {"headers": {"Sec-Fetch-Site": "cross-site"}}),
         (403, {"headers": {"Sec-Fetch-Site": "same-site"}}),
+        (403, {"headers": {"Origin": "https://evil.example"}}),
+        (200, {"headers": {"Origin": "http://localhost:8080", "Sec-Fetch-Site": "same-origin"}}),
         (403, {"headers": {"Host": "example.com"}}),
     ],
 )

@@ -21,12 +21,13 @@ from klausel.core.records.change_record import Origin
 from klausel.service.effective_roles_cache import EffectiveRolesCache
 from klausel.storage.assignments.store import AssignmentStore
 from klausel.storage.schema import open_database
+from klausel.storage.sql.history import OtherSchema
 
 BEFORE = Assignment("user:ann", "admin", "acme")
 AFTERWARDS = Assignment("user:bob", "admin", "acme")
 
 
-def write(url: str, *grants: Assignment) -> int:
+def write(url: str, *grants: Assignment) -> str:
     with closing(AssignmentStore(open_database(url))) as store:
         store.write(ROLES, grants, [], Origin(by="ops", channel="cli"))
         return store.revision()
@@ -65,6 +66,24 @@ def test_an_sqlite_backup_is_made_while_the_service_writes_and_its_caches_notice
     assert subjects(url) == {BEFORE.subject}
     write(url, AFTERWARDS)
     is_whole(url)
+
+
+def test_a_backup_of_another_version_restored_into_a_running_service_tells_and_takes_nothing(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/klausel.db"
+    write(url, BEFORE)
+    with (
+        closing(sqlite3.connect(tmp_path / "klausel.db", isolation_level=None)) as other,
+        closing(AssignmentStore(open_database(url))) as store,
+    ):
+        cache = EffectiveRolesCache(store, ROLES)
+        assert "admin" in cache.roles_in("user:ann", "acme", 0.0)
+        other.execute("UPDATE klausel_state SET schema_version = schema_version - 1")
+        for asks in (cache.refresh, cache.refresh, store.revision, lambda: store.write(ROLES, [AFTERWARDS], [])):
+            with pytest.raises(OtherSchema, match="it was restored or upgraded meanwhile"):
+                asks()
+        other.execute("UPDATE klausel_state SET schema_version = schema_version + 1")
+        cache.refresh()
+        assert "admin" in cache.roles_in("user:ann", "acme", 0.0)
 
 
 @pytest.fixture
@@ -129,3 +148,28 @@ def test_a_dump_of_postgresql_gives_a_database_that_goes_on_where_it_was(
     assert subjects(restored) == {BEFORE.subject}
     assert write(restored, AFTERWARDS) > revision
     is_whole(restored)
+
+
+def test_after_db_restored_no_revision_of_a_lost_write_is_ever_seen(database_url: str) -> None:
+    lost = write(database_url, BEFORE)
+    lineage, _, counter = lost.rpartition("-")
+    with closing(AssignmentStore(open_database(database_url))) as store:
+        cache = EffectiveRolesCache(store, ROLES)
+        assert "admin" in cache.roles_in("user:ann", "acme", 0.0)
+        done = run("db", "restored", "--by", "kim", "--reason", "backup of Monday", "--database", database_url)
+        assert (done.exit_code, "begins a new history" in done.stdout) == (0, True)
+        is_whole(database_url)
+        record = run("audit", "show", "--database", database_url).stdout
+        assert "user:ann" in record
+        for number in range(3):
+            store.write(ROLES, [Assignment(f"user:{number}", "user", "acme")], [])
+            assert not cache.has_seen(lineage, int(counter))
+        now, _, reached = store.revision().rpartition("-")
+        assert (now != lineage, cache.has_seen(now, int(reached))) == (True, True)
+        assert "admin" in cache.roles_in("user:ann", "acme", 0.0)
+    is_whole(database_url)
+
+
+def test_db_restored_makes_no_database(tmp_path: Path) -> None:
+    done = run("db", "restored", "--database", f"sqlite:///{tmp_path}/none.db")
+    assert (done.exit_code, [*tmp_path.iterdir()]) == (1, [])

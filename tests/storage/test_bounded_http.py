@@ -94,6 +94,14 @@ def wire(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
     wire.close()
 
 
+def test_what_is_on_this_machine_is_asked_past_the_proxies_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    wire = Wire()
+    assert ask(f"{wire.url}/keys").content == GOOD
+    assert wire.asked == ["/keys"]
+    wire.close()
+
+
 @pytest.mark.parametrize("say", [slow_head, slow_body, no_byte])
 def test_what_comes_slowly_is_given_up_in_time(
     wire: Wire, say: Callable[[str], Iterator[bytes]], monkeypatch: pytest.MonkeyPatch

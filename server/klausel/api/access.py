@@ -149,7 +149,7 @@ def admit(
         header = 'Bearer realm="klausel"' + (', error="invalid_token"' if "HTTP_AUTHORIZATION" in environ else "")
         raise ApiError(401, str(error), {"WWW-Authenticate": header}) from None
     except TooManyRequests as error:
-        raise ApiError(429, str(error), {"Retry-After": str(math.ceil(error.seconds))}) from None
+        raise too_many(error) from None
     except CannotTell as error:
         raise ApiError(503, str(error), {"Retry-After": "10"}) from None
     except StorageError:
@@ -160,6 +160,11 @@ def admit(
         challenge = f'Bearer realm="klausel", error="insufficient_scope", scope="{" ".join(scopes)}"'
         raise ApiError(403, f"this needs the scope {needed}, which this caller lacks", {"WWW-Authenticate": challenge})
     return caller
+
+
+def too_many(error: TooManyRequests) -> ApiError:
+    """The answer to a caller that asks faster than it may."""
+    return ApiError(429, str(error), {"Retry-After": str(math.ceil(error.seconds))})
 
 
 def may_know_names(authentication: Authentication | None, environ: WSGIEnvironment) -> bool:

@@ -50,6 +50,8 @@ class BehindProxy:
 
 def _address(text: str) -> IPv4Address | IPv6Address | None:
     try:
-        return ip_address(text.strip())
+        found = ip_address(text.strip())
     except ValueError:
         return None
+    # Who listens at "::" sees addresses of version 4 in the form of version 6.
+    return (isinstance(found, IPv6Address) and found.ipv4_mapped) or found

@@ -18,6 +18,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from ipaddress import IPv4Address, ip_address
 from time import monotonic
 from typing import Any
 
@@ -38,6 +39,7 @@ _ESTABLISHED = 1
 _LAST_SENT, _LAST_RECEIVED, _PIECES_RECEIVED, _PIECES_SENT = 44, 52, 152, 156
 """Where the struct `tcp_info` of Linux holds how many milliseconds ago data were sent and received, and in how many pieces."""
 _INFO_BYTES = 160
+_HALF_OF_AN_ADDRESS = len("2001:0db8:0000:0000")
 _Idle = tuple[float, int, tuple[int, Any]]
 """For how many seconds a connection idles, its descriptor, and that with the address of its peer."""
 _log = logging.getLogger(__name__)
@@ -229,10 +231,18 @@ def _first_to_close(idle: list[_Idle]) -> list[tuple[int, tuple[int, Any]]]:
     of_address: dict[str, int] = {}
     ranked = []
     for seconds, descriptor, key in sorted(idle):
-        address = key[1][0]
+        address = _host_of(key[1][0])
         of_address[address] = rank = of_address.get(address, 0) + 1
         ranked.append((rank, seconds, descriptor, key))
     return [(descriptor, key) for *_, descriptor, key in sorted(ranked, reverse=True)]
+
+
+def _host_of(address: str) -> str:
+    """What addresses of one host share: of version 6 the first half, for a host may have all that begin with it."""
+    found = ip_address(address)
+    if isinstance(found, IPv4Address) or found.ipv4_mapped:
+        return address
+    return found.exploded[:_HALF_OF_AN_ADDRESS]
 
 
 @contextmanager

@@ -31,6 +31,12 @@ if TYPE_CHECKING:
 
 _BEGAN = "klausel.began"
 _log = logging.getLogger(__name__)
+_OF_READINGS = {
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+"""What an answer to a GET has, where it has no other: nobody keeps it, no browser guesses what it is, no other page has it."""
 _NOT_IN_A_HOST = re.compile(r"[@/\\?#\s]")
 
 
@@ -164,6 +170,9 @@ def share(
             response.headers["X-Request-ID"] = request_id
         if GIVEN_RECORD_ID in request.environ and response.status_code == 200:
             response.headers[RECORD_ID] = request.environ[GIVEN_RECORD_ID]
+        if request.method in ("GET", "HEAD"):
+            for name, value in _OF_READINGS.items():
+                response.headers.setdefault(name, value)
         rule, began = request.url_rule, request.environ.get(_BEGAN)
         if began is not None:
             metrics.count("other" if rule is None else rule.rule, response.status_code, perf_counter() - began)

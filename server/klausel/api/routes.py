@@ -40,6 +40,8 @@ DESCRIPTION_CACHING = {"Cache-Control": "private, no-cache"}
 """It is another one under other policies, and for who is told no names: each use is asked for, with the tag of what is kept."""
 DISCOVERY_CACHING = {"Cache-Control": "public, max-age=3600"}
 
+_OTHER_SITES = ("cross-site", "same-site")
+
 Who = TypeVar("Who")
 
 
@@ -128,8 +130,8 @@ def klausel_routes(service: Service, metrics: Metrics) -> Blueprint:
 
     @blueprint.post("/v1/policy:reload", provide_automatic_options=False)
     def reload_policy() -> Response:
-        # Without a body, browsers would let a page of any site send it.
-        if request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site"):
+        # Without a body, browsers would let a page of any site send it. Old ones tell the site of the page alone.
+        if request.headers.get("Sec-Fetch-Site", "cross-site" if "Origin" in request.headers else "none") in _OTHER_SITES:
             raise ApiError(403, "a page of another site may not reload the policies")
         if request.content_length and read_body(limits):
             raise ApiError(400, "a reload takes no members; send no body, or {}")

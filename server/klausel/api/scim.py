@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import Counter
 from contextlib import suppress
 from importlib import import_module
 
@@ -15,6 +16,8 @@ from klausel.api.errors import ApiError
 from klausel.core.records.change_record import Origin
 from klausel.core.terms.caller import Caller
 from klausel.service.decision_service import Service
+
+MOST_OF_A_NAME = 64
 
 _log = logging.getLogger(__name__)
 
@@ -63,6 +66,8 @@ def _answer(service: Service, resources: str, id_: str) -> Response:
     if body and not request.headers.get("Content-Type"):
         # Without one, browsers would let a page of any site send it.
         raise ApiError(415, "the body has no Content-Type; send application/scim+json")
+    with suppress(ValueError, RecursionError):  # what is no JSON is told below
+        json.loads(body or b"{}", object_pairs_hook=_of_distinct_names)
     provisioner = service.provisioner
     provisioner.prepare()
     asked = ScimRequest(
@@ -88,6 +93,14 @@ def _answer(service: Service, resources: str, id_: str) -> Response:
         answer = handler.service.error_response(in_words(error))
     content = None if answer.body is None else json.dumps(answer.body)
     return Response(content, int(answer.status), dict(answer.headers))
+
+
+def _of_distinct_names(members: list[tuple[str, object]]) -> None:
+    """Raises `ApiError` where a name is there twice, for SCIM in whatever case: nobody could tell which of them counts."""
+    names = Counter(name.lower() for name, _ in members)
+    if len(names) < len(members):
+        [(name, _)] = names.most_common(1)
+        raise ApiError(400, f'the body has "{name[:MOST_OF_A_NAME]}" twice, in whatever case; keep one of them')
 
 
 def account_of(caller: Caller | None) -> str:

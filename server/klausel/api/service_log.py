@@ -64,7 +64,9 @@ def show_log(format_: str) -> None:
     """Writes what the service says to standard error, in one of `FORMATS`; once a process."""
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines() if format_ == JSON else TextLines())
-    for name, level in (("klausel", logging.INFO), ("opentelemetry", logging.WARNING)):
+    # What the driver of PostgreSQL warns of follows from an error that is told already, with its cause.
+    levels = {"klausel": logging.INFO, "opentelemetry": logging.WARNING, "psycopg": logging.ERROR}
+    for name, level in levels.items():
         log = logging.getLogger(name)
         if not log.handlers:
             log.addHandler(handler)

@@ -18,8 +18,9 @@ from klausel.cli.output import say, say_json
 from klausel.cli.service_options import service_options, settings_given
 from klausel.cli.setting_options import source_of
 from klausel.cli.settings_checks import checked
+from klausel.core.terms.escaping import without_credentials
 from klausel.service.oauth import scopes_of
-from klausel.settings import SETTINGS, Setting, Settings, without_credentials
+from klausel.settings import SETTINGS, Setting, Settings
 from klausel.storage.policy_files.folder import model_beside
 from klausel.storage.policy_files.git_source import git_address
 

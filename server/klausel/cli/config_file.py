@@ -15,6 +15,7 @@ from klausel.settings import SETTINGS, VARIABLES_START
 
 _KEYS = {setting.key: setting for setting in SETTINGS.values()}
 
+_YAML_SUFFIXES = (".yaml", ".yml")
 _KIND_OF_VALUES = "a setting is a text, a number, true or false, or a list of texts; put a text in quotes"
 _CURE_OF_TOML = (
     'write each setting as host = "localhost", with texts in quotes; a file with a colon there is YAML, so call it .yaml'
@@ -54,7 +55,12 @@ def read_config(path: Path) -> dict[str, Given]:
 def _of_yaml(text: str, path: Path) -> dict[str, Given]:
     fields, problems = read_yaml(text, str(path))
     if fields is None or problems:
-        raise click.UsageError("\n".join(map(str, problems)))
+        faults = [*map(str, problems)]
+        if path.suffix not in _YAML_SUFFIXES:
+            faults.append(
+                f"{path}: a file of settings is read as YAML, such as `port: 8080`, and as TOML where its name ends with .toml"
+            )
+        raise click.UsageError("\n".join(faults))
     return {key.value: _given(key.value, node, f"{key.place}") for key, node in fields.entries}
 
 

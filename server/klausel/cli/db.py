@@ -1,4 +1,4 @@
-"""The commands `db check`, `db upgrade` and `db grants`: the tables of the database, their version, and who may use them."""
+"""The commands of `db`: the tables of the database, their version, who may use them, and what is done after a restore."""
 
 from __future__ import annotations
 
@@ -6,20 +6,22 @@ import re
 
 import click
 
+from klausel.cli.change_options import takes_origin
 from klausel.cli.command_group import CommandGroup
 from klausel.cli.database_options import database_at, database_option, exit_without_file
 from klausel.cli.options import fail
 from klausel.cli.output import say, say_lines
+from klausel.core.records.change_record import Origin
 from klausel.storage.database_roles import DatabaseRoles, apply_grants, grants
 from klausel.storage.provisioned.rows import add_indexes_of_provisioned
-from klausel.storage.schema import names_of_missing_indexes, schema_version, upgrade_database, why_not
+from klausel.storage.schema import begin_new_history, names_of_missing_indexes, schema_version, upgrade_database, why_not
 from klausel.storage.sql.database import place_of, read_url
 from klausel.storage.sql.tables import SCHEMA_VERSION
 
 
 @click.group(cls=CommandGroup)
 def db() -> None:
-    """Look at the tables of the database, bring them up to date, and give roles their rights.
+    """Look at the tables of the database, bring them up to date, give roles their rights, and tell it of a restore.
 
     \b
     Examples:
@@ -71,6 +73,26 @@ def upgrade(database: str) -> None:
         say(f"{place} has the tables of schema version {SCHEMA_VERSION} now")
     else:
         say(f"{place} had schema version {before}, and has {SCHEMA_VERSION} now")
+
+
+@db.command()
+@takes_origin
+@database_option
+def restored(database: str, origin: Origin) -> None:
+    """Tell the database that an older backup was restored into it: revisions from before are refused from now on.
+
+    A caller may hold the revision of a write that is lost. Without this it would look as if it was seen, once the database has
+    had as many writes again. Services may run meanwhile, and forget whom they know; the change log gets a record without rows.
+    Do the same after a standby took over without the last writes.
+
+    \b
+    Example:
+      klausel db restored --by kim --reason "backup of Monday" --database postgresql://localhost/klausel
+    """
+    exit_without_file(database)
+    with database_at(database) as engine:
+        begin_new_history(engine, origin)
+        say(f"{place_of(engine.url)} begins a new history: revisions from before are refused")
 
 
 _ROLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,62}", re.ASCII)

@@ -44,7 +44,9 @@ class _Secret(TextType):
             text = Path(file).read_text(encoding="utf-8-sig").strip()
         except OSError as error:
             why = (error.strerror or str(error)).lower()
-            self.fail(f"the file {file} cannot be read: {why}; name a file that the service may read", param, ctx)
+            # What is no whole path may be the secret itself, in the place of the name of its file.
+            named, how = (f" {file}", "") if Path(file).is_absolute() else ("", ", by its whole path")
+            self.fail(f"the file{named} cannot be read: {why}; name a file that the service may read{how}", param, ctx)
         except ValueError:
             self.fail(f"the file {file} cannot be read: it is no text in UTF-8; write it again as that", param, ctx)
         if not text:

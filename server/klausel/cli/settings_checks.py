@@ -16,6 +16,7 @@ from klausel.cli.database_options import check_listen_url
 from klausel.cli.options import fail
 from klausel.cli.output import say
 from klausel.core.terms.claim_rules import read_claim_rule
+from klausel.core.terms.escaping import without_credentials
 from klausel.core.terms.identifiers import fault_in_subject
 from klausel.core.terms.masking import fault_in_mask
 from klausel.core.terms.problem import nearest_name
@@ -28,7 +29,6 @@ from klausel.settings import (
     fault_in_network,
     fault_in_prefix,
     fault_in_public_url,
-    without_credentials,
 )
 from klausel.storage.callers.key_sets import KeySetUnreadable, fault_in_place, is_address, read_key_set
 from klausel.storage.callers.tls_certificate import read_tls_certificate
@@ -114,7 +114,7 @@ def _check_address(settings: Settings) -> None:
     _check_oidc(settings)
     _check_proxies(settings)
     if settings.public_url is not None:
-        _refuse(without_credentials(settings.public_url), fault_in_public_url(settings.public_url), "--public-url")
+        _refuse(settings.public_url, fault_in_public_url(settings.public_url), "--public-url")
 
 
 def _check_proxies(settings: Settings) -> None:
@@ -128,7 +128,7 @@ def _check_proxies(settings: Settings) -> None:
 def _refuse(value: str, fault: str | None, option: str) -> None:
     """Raises `click.BadParameter` for a value with a fault."""
     if fault:
-        raise click.BadParameter(f'"{value}" {fault}', param_hint=option)
+        raise click.BadParameter(f'"{without_credentials(value)}" {fault}', param_hint=option)
 
 
 def _given_of(settings: Settings, prefix: str) -> list[str]:

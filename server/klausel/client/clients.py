@@ -30,6 +30,10 @@ def _trusted() -> ssl.SSLContext:
     return httpx.create_ssl_context()
 
 
+_ON_THIS_MACHINE = dict.fromkeys(("all://localhost", "all://127.0.0.1", "all://[::1]"))
+"""What is asked past the proxies that the environment names: they would read the key, and could answer as they like."""
+
+
 class _Memory:
     """Decisions that were asked for within the last seconds, and since the client last changed role assignments."""
 
@@ -89,6 +93,14 @@ class _Base:
 
     def _url(self, call: Call[Any]) -> str:
         return self._endpoints.get(call.path) or self._base + call.path
+
+    def _found(self, endpoints: dict[str, str]) -> dict[str, str]:
+        """The endpoints that metadata name; raises `CallFailed` where a key would leave https for one of them."""
+        if self._base.startswith("https:"):
+            for name, place in endpoints.items():
+                if not place.startswith("https:"):
+                    raise CallFailed(f"the metadata name {place} as {name}, which is not https; correct the metadata")
+        return endpoints
 
     def _well_known(self) -> str:
         """The address of the metadata: the path of the service goes behind the well-known part."""
@@ -228,14 +240,19 @@ class Klausel(_Base):
     ) -> None:
         super().__init__(url, seconds=seconds, retries=retries, denies=denies, remembers=remembers)
         self._client = httpx.Client(
-            headers=_headers(key), timeout=seconds, verify=_trusted(), transport=transport, follow_redirects=False
+            headers=_headers(key),
+            timeout=seconds,
+            verify=_trusted(),
+            transport=transport,
+            mounts=_ON_THIS_MACHINE,
+            follow_redirects=False,
         )
 
     @classmethod
     def discover(cls, url: str, **options: Any) -> Self:
         """A client of any AuthZEN decision point, with the endpoints that its metadata name; raises `CallFailed`."""
         client = cls(url, **options)
-        client._endpoints = client._endpoints | client._send(calls.endpoints(), client._well_known())
+        client._endpoints = client._endpoints | client._found(client._send(calls.endpoints(), client._well_known()))
         return client
 
     def __enter__(self) -> Self:
@@ -362,14 +379,19 @@ class AsyncKlausel(_Base):
     ) -> None:
         super().__init__(url, seconds=seconds, retries=retries, denies=denies, remembers=remembers)
         self._client = httpx.AsyncClient(
-            headers=_headers(key), timeout=seconds, verify=_trusted(), transport=transport, follow_redirects=False
+            headers=_headers(key),
+            timeout=seconds,
+            verify=_trusted(),
+            transport=transport,
+            mounts=_ON_THIS_MACHINE,
+            follow_redirects=False,
         )
 
     @classmethod
     async def discover(cls, url: str, **options: Any) -> Self:
         """As `Klausel.discover`."""
         client = cls(url, **options)
-        client._endpoints = client._endpoints | await client._send(calls.endpoints(), client._well_known())
+        client._endpoints = client._endpoints | client._found(await client._send(calls.endpoints(), client._well_known()))
         return client
 
     async def __aenter__(self) -> Self:

@@ -171,19 +171,14 @@ class RateLimit:
         now = time.monotonic()
         most = max(1.0, self._per_second)
         with self._lock:
-            left, at = self._left.get(name, (most, now))
+            # Taken out and put in again, so that who asked longest ago comes first.
+            left, at = self._left.pop(name, (most, now))
             left = min(most, left + (now - at) * self._per_second)
-            if left < 1:
-                raise TooManyRequests((1 - left) / self._per_second)
-            if name not in self._left and len(self._left) >= MOST_KEPT:
-                self._forget_rested(now, most)
-            self._left[name] = (left - 1, now)
-
-    def _forget_rested(self, now: float, most: float) -> None:
-        """Forgets who may send all again, or where there are none, who rests longest."""
-        rested = [one for one, (left, at) in self._left.items() if left + (now - at) * self._per_second >= most]
-        for one in rested or [min(self._left, key=lambda one: self._left[one][1])]:
-            del self._left[one]
+            if len(self._left) >= MOST_KEPT:
+                del self._left[next(iter(self._left))]
+            self._left[name] = (left if left < 1 else left - 1, now)
+        if left < 1:
+            raise TooManyRequests((1 - left) / self._per_second)
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,7 +150,12 @@ class EffectiveRolesCache:
         return self._read(subject_key, self._store.clock() if now is None else now)
 
     def refresh(self) -> None:
-        """Drops what other processes have changed in an SQLite file; to be called once a request. Raises StorageError."""
+        """Drops what other processes have changed in an SQLite file; to be called once a request. Raises StorageError.
+
+        It raises that, too, where the tables are of another version by now, so that nothing is answered from them.
+        """
+        if self._feed is not None:
+            self._feed.refuse_other_schema()
         if not self._watches_other_processes:
             return
         version = self._reader.data_version()

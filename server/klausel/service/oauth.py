@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import re
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -13,14 +11,12 @@ from typing import Any
 
 from klausel.core.terms.caller import SCOPES, TOKEN_PREFIX, Caller, fault_in_account
 from klausel.service.authentication import CannotTell, Unauthenticated
-from klausel.service.signing_keys import SigningKeys, is_moment
+from klausel.service.signing_keys import SigningKeys, header_of, is_moment, object_in
 
 MOST_CHARACTERS = 16_384
 MOST_KEPT = 10_000
 NAME_CHARACTERS = 200
 _TYPES = ("jwt", "at+jwt", "application/at+jwt")
-_COMPACT = re.compile(r"[\w-]+(\.[\w-]*){2}", re.ASCII)
-"""What a signed JWT is made of; some versions of joserfc take more, such as padding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +71,11 @@ class OauthTokens:
     def _verified(self, token: str) -> Mapping[str, Any]:
         """The claims of a token whose signature is right; where its header says to find a key is never looked at."""
         from joserfc.errors import JoseError
-        from joserfc.jws import JWSRegistry, deserialize_compact, extract_compact
+        from joserfc.jws import JWSRegistry, deserialize_compact
 
-        if not _COMPACT.fullmatch(token):
-            raise Unauthenticated("the token is no signed JWT")
-        lenient = JWSRegistry(strict_check_header=False)
         try:
-            header = extract_compact(token.encode(), registry=lenient).headers()
-        except (JoseError, ValueError, TypeError, RecursionError):
+            header = header_of(token)
+        except (ValueError, RecursionError):
             raise Unauthenticated("the token is no signed JWT") from None
         algorithm, id_, type_ = header.get("alg"), header.get("kid"), header.get("typ", "JWT")
         if not isinstance(algorithm, str) or algorithm not in self._rules.algorithms:
@@ -96,7 +89,7 @@ class OauthTokens:
                 checked = deserialize_compact(
                     token.encode(), key.key, registry=JWSRegistry(algorithms=[algorithm], strict_check_header=False)
                 )
-                claims = _object(checked.payload)
+                claims = object_in(checked.payload or b"")
             except (JoseError, ValueError, TypeError, RecursionError):
                 continue
             return claims
@@ -128,7 +121,8 @@ class OauthTokens:
         names = [name for name in (client, subject) if name is not None]
         if not names or not all(isinstance(name, str) and name for name in names):
             raise Unauthenticated("the token does not say whose it is (sub, client_id)")
-        name = TOKEN_PREFIX + "/".join(dict.fromkeys(names))
+        # A slash in a name is no slash between two of them, so no caller can have the name of another one.
+        name = TOKEN_PREFIX + "/".join(dict.fromkeys(one.replace("%", "%25").replace("/", "%2F") for one in names))
         if len(name) > NAME_CHARACTERS or not name.isprintable():
             raise Unauthenticated("the token has a sub or client_id that is too long or not printable")
         given = claims.get("scope", claims.get("scp", ""))
@@ -165,22 +159,6 @@ def scopes_of(given: Collection[str]) -> dict[str, str]:
         if theirs in found:
             raise ValueError(f'"{theirs}" is there twice; give the issuer a scope for each')
         found[theirs] = ours
-    return found
-
-
-def _object(payload: bytes | None) -> Mapping[str, Any]:
-    # As a text: of bytes, other encodings would be guessed.
-    found = json.loads((payload or b"").decode(), object_pairs_hook=_distinct)
-    if not isinstance(found, dict):
-        raise TypeError("no object")
-    return found
-
-
-def _distinct(members: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The members of an object; who reads the first of two that have one name, and who the last, know different tokens."""
-    found = dict(members)
-    if len(found) < len(members):
-        raise ValueError("a name is there twice")
     return found
 
 

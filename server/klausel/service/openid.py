@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import json
 import secrets
 import threading
 import time
@@ -15,10 +14,10 @@ from urllib.parse import parse_qs, urlencode
 
 from klausel.core.terms.caller import PERSON_PREFIX
 from klausel.core.terms.claim_rules import ClaimRule, caller_by, claim_in
-from klausel.core.terms.identifiers import fault_in_subject_key, subject_key
-from klausel.service.signing_keys import KINDS, is_moment, keys_in
+from klausel.core.terms.identifiers import SUBJECT_CHARACTERS, fault_in_subject_key, subject_key
+from klausel.service.signing_keys import KINDS, header_of, is_moment, keys_in, object_in
 from klausel.storage.callers.bounded_http import NotAnswered, ask
-from klausel.storage.callers.key_sets import KeySetUnreadable, fault_in_place, read_key_set
+from klausel.storage.callers.key_sets import KeySetUnreadable, fault_in_place, is_address, read_key_set
 from klausel.storage.callers.sessions import SignIn
 
 if TYPE_CHECKING:
@@ -81,7 +80,10 @@ class OpenIdProvider:
 
     def finish(self, pending: Pending, query: str) -> SignIn:
         """Who came back with an answer of the provider, and what they may do; raises `OpenIdFault`."""
-        given = {name: values[0] for name, values in parse_qs(query, keep_blank_values=True).items()}
+        found = parse_qs(query, keep_blank_values=True)
+        if any(len(values) > 1 for values in found.values()):
+            raise OpenIdFault("the answer says something twice, so nobody knows which counts; sign in again")
+        given = {name: values[0] for name, values in found.items()}
         if not hmac.compare_digest(given.get("state", "").encode(), pending.state.encode()):
             raise OpenIdFault("this answer belongs to no sign-in of this browser; sign in again")
         with self._place():
@@ -105,6 +107,8 @@ class OpenIdProvider:
             raise OpenIdFault("the answer does not say which provider it is of")
         if "error" in given:
             raise OpenIdFault(f"the provider refused: {given['error']}")
+        if "code" not in given:
+            raise OpenIdFault("the provider sent no code")
         token = self._token(about, pending, query)
         claims = self._verified(about, token.get("id_token"), pending.nonce)
         return self._who(self._with_user_info(about, claims, token.get("access_token")))
@@ -118,10 +122,15 @@ class OpenIdProvider:
             raise OpenIdFault("the provider calls itself by another name than the one in --oidc-issuer")
         for name in _ENDPOINTS:
             place = found.get(name)
-            if not isinstance(place, str) or "://" not in place or fault_in_place(place):
+            if not isinstance(place, str) or not self._may_be_asked(place):
                 raise OpenIdFault(f"the provider names no https address as its {name}")
         self._known = (time.monotonic(), found)
         return found
+
+    def _may_be_asked(self, place: str) -> bool:
+        """Whether something is asked where the provider says: by https, and on this machine alone where it is there itself."""
+        is_plain_too = self._rules.issuer.startswith("http://")
+        return is_address(place) and not fault_in_place(place) and (is_plain_too or place.startswith("https://"))
 
     def _client(self, about: Mapping[str, Any]) -> OAuth2Client:
         from authlib.oauth2.client import OAuth2Client
@@ -153,7 +162,8 @@ class OpenIdProvider:
             )
         except AuthlibBaseError as error:
             raise OpenIdFault(f"the provider gave no token: {error.error or type(error).__name__}") from None
-        except (NotAnswered, httpx.HTTPError, ValueError):
+        except (NotAnswered, httpx.HTTPError, ValueError, TypeError, AttributeError, RecursionError):
+            # Authlib takes what it is sent to be an object of the right texts and numbers.
             raise OpenIdFault("the provider gave no token; try again, and look into its log") from None
         return dict(token)
 
@@ -175,7 +185,7 @@ class OpenIdProvider:
         if not made - LEEWAY_SECONDS <= now < ends + LEEWAY_SECONDS:
             raise OpenIdFault("the id token has ended, or begins later; compare the clocks of service and provider")
         given = claims.get("nonce")
-        if not isinstance(given, str) or not hmac.compare_digest(given.encode(), nonce.encode()):
+        if not isinstance(given, str) or not hmac.compare_digest(given.encode("utf-8", "surrogatepass"), nonce.encode()):
             raise OpenIdFault("the id token belongs to another sign-in")
         return claims
 
@@ -186,16 +196,20 @@ class OpenIdProvider:
         place = about.get("userinfo_endpoint")
         if all(claim_in(claims, name) is not None for name in needed) or not isinstance(place, str):
             return claims
-        if not isinstance(access, str) or not access.isascii() or fault_in_place(place):
+        if not isinstance(access, str) or not access.isascii() or not self._may_be_asked(place):
             return claims
         try:
             answer = ask(place, headers={"Authorization": f"Bearer {access}"})
             found = _object(answer.content) if answer.status_code == 200 else {}
         except NotAnswered:
             raise OpenIdFault("the provider does not tell who this is; try again, and look into its log") from None
-        if found.get("sub") != claims.get("sub"):
+        if claims.get("sub") is None or found.get("sub") != claims["sub"]:
             return claims
-        return {**found, **claims}
+        told = {**found, **claims}
+        # An address is verified where it is told: the other one may have had another.
+        of_address = [one for one in (claims, found) if one.get("email") == told.get("email")]
+        told["email_verified"] = next((one["email_verified"] for one in of_address if "email_verified" in one), None)
+        return told
 
     def _who(self, claims: Mapping[str, Any]) -> SignIn:
         rules = self._rules
@@ -206,13 +220,20 @@ class OpenIdProvider:
         if rules.person_claim == "email" and claims.get("email_verified") is not True:
             raise OpenIdFault("the provider has not verified the mail address, so it proves nobody")
         person = subject_key(rules.person_type, name)
-        fault = fault_in_subject_key(person)
+        fault = fault_in_subject_key(person) or _fault_in_name(name)
         if fault:
             raise OpenIdFault(f"the claim {rules.person_claim} cannot name a subject: it {fault}")
         caller = caller_by(rules.allow, PERSON_PREFIX + name, claims)
         if caller is None:
             raise OpenIdFault("you are known to the provider, but none of the rules of this service lets you in")
         return SignIn(caller, person)
+
+
+def _fault_in_name(name: str) -> str | None:
+    """Why logs cannot name a person so, as the end of a sentence; None when they can."""
+    if not name.isprintable():
+        return "holds characters that do not show, by which it looks like another"
+    return "is too long" if len(PERSON_PREFIX + name) > SUBJECT_CHARACTERS else None
 
 
 class _Wire:
@@ -225,11 +246,10 @@ class _Wire:
 
 def _signed_claims(token: str, key_set: bytes) -> Mapping[str, Any]:
     from joserfc.errors import JoseError
-    from joserfc.jws import JWSRegistry, deserialize_compact, extract_compact
+    from joserfc.jws import JWSRegistry, deserialize_compact
 
-    lenient = JWSRegistry(strict_check_header=False)
     try:
-        header = extract_compact(token.encode(), registry=lenient).headers()
+        header = header_of(token)
         algorithm, id_ = header.get("alg"), header.get("kid")
         if algorithm not in KINDS or "crit" in header:
             raise OpenIdFault("the id token is signed in a way that is not taken here")
@@ -237,7 +257,7 @@ def _signed_claims(token: str, key_set: bytes) -> Mapping[str, Any]:
             if key.fits(algorithm) and id_ in (None, key.id):
                 try:
                     registry = JWSRegistry(algorithms=[algorithm], strict_check_header=False)
-                    return _object(deserialize_compact(token.encode(), key.key, registry=registry).payload)
+                    return object_in(deserialize_compact(token.encode(), key.key, registry=registry).payload or b"")
                 except JoseError:
                     continue
     except (JoseError, KeySetUnreadable, ValueError, TypeError, RecursionError):
@@ -254,9 +274,6 @@ def _fetched(place: str) -> bytes:
 
 def _object(content: bytes | None) -> dict[str, Any]:
     try:
-        found = json.loads(content or b"")
+        return object_in(content or b"")
     except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict):
-        raise OpenIdFault("the provider sent no JSON object")
-    return found
+        raise OpenIdFault("the provider sent no JSON object") from None

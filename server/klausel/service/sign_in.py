@@ -29,7 +29,8 @@ class SignIns:
         self._rate_limit, self._clock = rate_limit, clock
 
     def with_key(self, key: str) -> tuple[str, SignIn]:
-        """Signs in whoever was given an API key; raises `Unauthenticated` for one that does not count.
+        """Signs in whoever was given an API key; raises `Unauthenticated` for one that does not count, and
+        `TooManyRequests`.
 
         Gives what the browser has to keep, and what they may do. The sign-in ends with the key at the latest.
         """
@@ -39,6 +40,8 @@ class SignIns:
             raise Unauthenticated("there is no such API key")
         if found.state(now) != "good":
             raise Unauthenticated(f"this API key is {found.state(now)}")
+        # Each sign-in is written down, so it counts as any other request of this caller.
+        self._count(found.caller)
         self._keys.note_use([found.id], int(now))
         who = SignIn(found.caller)
         return self._sessions.begin(who, self._ends(now), found.id), who

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -30,6 +31,8 @@ SECONDS_BETWEEN_DEMANDS = 10.0
 SECONDS_OF_DEMAND = 3.0
 SECONDS_AFTER_FAILURE = 10.0
 _FAR = 10**12
+_COMPACT = re.compile(r"[\w-]+(\.[\w-]*){2}", re.ASCII)
+"""What a signed JWT is made of; some versions of joserfc take more, such as padding."""
 
 _log = logging.getLogger(__name__)
 
@@ -47,6 +50,31 @@ class SigningKey:
     def fits(self, algorithm: str) -> bool:
         """Whether a token may be signed by this key with an algorithm."""
         return (self.kind, self.curve) == KINDS[algorithm] and self.algorithm in (None, algorithm)
+
+
+def header_of(token: str) -> dict[str, Any]:
+    """The header of a signed JWT, of which nothing is proved; raises ValueError and RecursionError for what is none."""
+    if not _COMPACT.fullmatch(token):
+        raise ValueError("no signed JWT")
+    first = token.partition(".")[0]
+    return object_in(base64.b64decode(first + "=" * (-len(first) % 4), altchars=b"-_", validate=True))
+
+
+def object_in(content: bytes) -> dict[str, Any]:
+    """A JSON object in UTF-8, with no name twice; raises ValueError and RecursionError for anything else."""
+    # As a text: of bytes, other encodings would be guessed.
+    found = json.loads(content.decode(), object_pairs_hook=_distinct)
+    if not isinstance(found, dict):
+        raise ValueError("no object")
+    return found
+
+
+def _distinct(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The members of an object; who reads the first of two that have one name, and who the last, know different tokens."""
+    found = dict(members)
+    if len(found) < len(members):
+        raise ValueError("a name is there twice")
+    return found
 
 
 def is_moment(claim: object) -> TypeGuard[float]:

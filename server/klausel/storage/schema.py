@@ -7,10 +7,12 @@ from collections.abc import Iterator
 
 from sqlalchemy import Connection, Engine, insert, inspect, select, text, update
 
-from klausel.storage.change_log.writer import begin_log
+from klausel.core.records.change_record import Origin
+from klausel.storage.change_log.writer import begin_log, log_rows
 from klausel.storage.sql.access import COMMAND_LIMITS, Limits, Locked
 from klausel.storage.sql.database import (
     StorageError,
+    access_of,
     explained_errors,
     lock_key,
     make_engine,
@@ -19,9 +21,11 @@ from klausel.storage.sql.database import (
     reading,
     use_write_ahead_log,
     write_transaction,
+    writing,
 )
 from klausel.storage.sql.indexes import add_missing_indexes, missing_indexes
 from klausel.storage.sql.property_index import TRIGGERS
+from klausel.storage.sql.revisions import log_change, notify
 from klausel.storage.sql.tables import (
     ENTITY_WATCHES,
     NOTED_SETTING,
@@ -59,6 +63,8 @@ def open_database(url: str, limits: Limits = COMMAND_LIMITS, creates: bool = Tru
     engine = make_engine(read_url(url), limits=limits)
     try:
         with explained_errors(engine):
+            if creates:
+                _make_file(engine)
             with engine.connect() as connection:
                 found = _schema_version(connection)
             if found != SCHEMA_VERSION and not (found is None and creates):
@@ -89,6 +95,7 @@ def upgrade_database(url: str, limits: Limits = COMMAND_LIMITS) -> int | None:
     try:
         with explained_errors(engine):
             if engine.dialect.name == "sqlite":
+                _make_file(engine)
                 use_write_ahead_log(engine)
             found = _prepare_schema(engine)
             if engine.dialect.name == "postgresql":
@@ -103,6 +110,12 @@ def upgrade_database(url: str, limits: Limits = COMMAND_LIMITS) -> int | None:
         ) from None
     finally:
         engine.dispose()
+
+
+def _make_file(engine: Engine) -> None:
+    file = access_of(engine).file
+    if file is not None:
+        file.make_for_owner_of_folder()
 
 
 def why_not(found: int | None) -> str:
@@ -150,6 +163,20 @@ def _triggers(dialect: str, found: int | None) -> Iterator[str]:
     if found is None or found <= _VERSION_WITHOUT_ENTITIES:
         yield from ENTITY_WATCHES.get(dialect, ())
     yield from TRIGGERS.get(dialect, ())
+
+
+def begin_new_history(engine: Engine, origin: Origin) -> None:
+    """Lets every revision that was told before count as never seen, with a record in the change log. Raises StorageError.
+
+    After an older backup was restored, revisions of lost writes would else look as if they were seen, once the database has had
+    as many writes again. Running services forget whom they know.
+    """
+    with writing(engine, None) as connection:
+        # Those who listen know the name from before.
+        notify(connection)
+        connection.execute(update(State).values(lineage=secrets.token_hex(4)))
+        log_change(connection, None)
+        log_rows(connection, origin, [], [])
 
 
 def names_of_missing_indexes(engine: Engine) -> list[str]:

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import httpx
 import pytest
 from console_pages import Browser, Html
-from doors import Answer, Doors, demo_people, grant
+from doors import Answer, Doors, demo_people, grant, policies_alone
 from joserfc.jwk import OctKey, RSAKey
 from openid_provider import Provider, openid_provider
 
-from klausel.app import open_provider
+from klausel.app import open_provider, open_sign_ins
+from klausel.core.terms.caller import Caller
 from klausel.service import openid
+from klausel.service.authentication import Unauthenticated
+from klausel.service.openid import OpenIdFault
 from klausel.service.steady_clock import SteadyClock
+from klausel.settings import Settings
+from klausel.storage.callers.sessions import SignIn
 
 START, BACK = "/console/sign-in/openid", "/console/sign-in/callback"
 WIRE = httpx.Client(verify=False)
@@ -145,6 +152,7 @@ def test_an_id_token_that_is_not_for_this_sign_in_is_refused(
     spoils: list[tuple[dict[str, Any], str]] = [
         ({"nonce": "another"}, "belongs to another sign-in"),
         ({"nonce": None}, "belongs to another sign-in"),
+        ({"nonce": "\ud800"}, "belongs to another sign-in"),
         ({"iss": "https://evil.example"}, "of another provider"),
         ({"aud": ["other"]}, "for another service"),
         ({"aud": ["klausel", "other"]}, "given to another service"),
@@ -155,6 +163,7 @@ def test_an_id_token_that_is_not_for_this_sign_in_is_refused(
         ({"header": {"kid": "two"}}, "not signed by a key"),
         ({"sub": None}, "no claim sub"),
         ({"sub": "a\nb"}, "cannot name a subject"),
+        ({"sub": "an\u200bn"}, "characters that do not show"),
         ({"groups": ["nobody"]}, "none of the rules"),
     ]
     for spoilt, told in spoils:
@@ -166,6 +175,39 @@ def test_an_id_token_that_is_not_for_this_sign_in_is_refused(
     provider.spoil = dict
     provider.key = RSAKey.generate_key(2048, {"kid": "one"})
     assert "not signed by a key" in fault_of(come_back(browser, answer_of(browser)))
+
+
+def test_what_is_there_twice_is_refused(provider: Provider, signing_in: Callable[..., Browser]) -> None:
+    browser = signing_in()
+    for more in ("code=x", "state=x", "iss=x"):
+        query = answer_of(browser)
+        query += f"&iss={quote(provider.issuer)}" if more == "iss=x" else ""
+        assert "says something twice" in fault_of(browser.get(f"{BACK}?{query}&{more}")), more
+        assert browser.get("/console").status == 303
+    provider.write = lambda claims: b'{"sub": "root", ' + json.dumps(claims).encode()[1:]
+    assert "cannot be read" in fault_of(come_back(browser, answer_of(browser)))
+
+
+def test_who_signed_in_by_other_settings_signs_in_again(opened: Callable[..., Doors]) -> None:
+    known = {"oidc_issuer": "https://login.example", "oidc_client_id": "klausel", "oidc_allow": ALLOW}
+    service = opened(authentication="keys", policies=policies_alone(), **known).service
+    assert service.sign_ins is not None
+    kept = service.sign_ins.with_proof(SignIn(Caller("oidc:ann", frozenset({"policy"})), "user:ann"))
+    for changed, counts in (
+        ({}, True),
+        ({"oidc_allow": ALLOW[:1]}, False),
+        ({"oidc_issuer": None, "oidc_client_id": None, "oidc_allow": ()}, False),
+        ({"oidc_person_type": "person"}, False),
+        ({"session_hours": 1.0}, True),
+    ):
+        settings = replace(service.settings, **changed)
+        others = open_sign_ins(settings, service.store.engine, service.authentication, SteadyClock())
+        assert others is not None
+        if counts:
+            assert others.who(kept).person == "user:ann"
+        else:
+            with pytest.raises(Unauthenticated):
+                others.who(kept)
 
 
 def test_an_id_token_signed_with_a_shared_secret_is_refused(provider: Provider, signing_in: Callable[..., Browser]) -> None:
@@ -183,6 +225,35 @@ def test_what_only_the_user_info_tells_is_asked_for(provider: Provider, signing_
     assert "Signed in as oidc:ann@acme.example" in browser.page("/console").text
     provider.users["ann"] |= {"email_verified": False}
     assert "not verified the mail address" in fault_of(come_back(browser, answer_of(browser)))
+    # The address of one is not the one that the other has verified.
+    provider.users["ann"] |= {"email_verified": True}
+    provider.spoil = lambda claims: {**claims, "email": "boss@acme.example"}
+    assert "not verified the mail address" in fault_of(come_back(browser, answer_of(browser)))
+
+
+def test_what_is_no_token_signs_nobody_in(
+    provider: Provider, signing_in: Callable[..., Browser], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser = signing_in()
+    for body in (b"5", b"[]", b'{"expires_in": []}', b'{"error": 5}', b"[" * 9000, b"<html>"):
+        query = answer_of(browser)
+        with monkeypatch.context() as patched:
+            told = httpx.Response(200, content=body, request=httpx.Request("POST", provider.issuer))
+            patched.setattr(openid, "ask", lambda *_, told=told: told)
+            assert "token" in fault_of(come_back(browser, query)), body
+    state = dict(parse_qsl(answer_of(browser)))["state"]
+    assert "sent no code" in fault_of(come_back(browser, f"state={state}"))
+
+
+@pytest.mark.parametrize("place", ["http://127.0.0.1:5432/", "http://localhost/", "https://login.example:x/", "file:///etc"])
+def test_a_provider_elsewhere_leads_to_nothing_on_this_machine(monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    issuer = "https://login.example"
+    about = {"issuer": issuer, "authorization_endpoint": f"{issuer}/a", "token_endpoint": place, "jwks_uri": f"{issuer}/k"}
+    monkeypatch.setattr(openid, "read_key_set", lambda _: json.dumps(about).encode())
+    provider = open_provider(Settings(oidc_issuer=issuer, oidc_client_id="klausel"), SteadyClock())
+    assert provider is not None
+    with pytest.raises(OpenIdFault, match="no https address as its token_endpoint"):
+        provider.begin()
 
 
 def test_roles_are_changed_on_behalf_of_the_person(provider: Provider, signing_in: Callable[..., Browser]) -> None:

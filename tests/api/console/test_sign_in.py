@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from urllib.parse import parse_qs, urlsplit
 
+import pytest
 from console_pages import Browser, Html, new_key, signed_in
-from doors import EVALUATION, Doors
+from doors import EVALUATION, Doors, policies_alone
 from sqlalchemy import text
 from werkzeug.test import Client
 
 from klausel.app import create_flask_app
+from klausel.service.authentication import RateLimit
+from klausel.service.sign_in import SignIns
+from klausel.storage.callers import sessions
 from klausel.storage.callers.keys import KeyStore
+from klausel.storage.callers.sessions import SessionStore
 
 COOKIE = "__Host-klausel"
 SIGN_IN = "/console/sign-in"
@@ -109,6 +115,27 @@ def test_a_key_that_does_not_count_signs_nobody_in(guarded: Doors) -> None:
         assert (browser.cookie(COOKIE), browser.get("/console").status) == (None, 303)
 
 
+def test_nobody_fills_the_table_of_sign_ins(opened: Callable[..., Doors], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "MOST_OF_ONE", 2)
+    doors = opened(authentication="keys", policies=policies_alone())
+    key = new_key(doors, "policy")
+    browsers = [Browser(doors.service) for _ in "123"]
+    for browser in [Browser(doors.service), *browsers]:
+        assert browser.sign_in(key if browser in browsers else new_key(doors, "policy")).status == 303
+    assert sorted(one.get("/console").status for one in browsers) == [200, 200, 303]
+    with doors.service.store.engine.begin() as connection:
+        assert connection.execute(text("SELECT count(*) FROM klausel_session")).scalar_one() == 3
+    # A rate counts signing in, and where keys are taken no more, nobody is signed in by one.
+    store = doors.service.store.engine
+    limited = SignIns(SessionStore(store), KeyStore(store), 60, RateLimit(1.0))
+    browser = Browser(replace(doors.service, sign_ins=limited))
+    told = [browser.sign_in(key) for _ in "12"]
+    assert [(one.status, one.headers.get("Retry-After")) for one in told] == [(303, None), (429, "1")]
+    kept = browser.cookie("klausel-8080") or ""
+    assert SessionStore(store).find(kept, time.time()) is not None
+    assert SessionStore(store, takes_keys=False).find(kept, time.time()) is None
+
+
 def test_a_form_that_was_not_made_here_is_refused(guarded: Doors) -> None:
     key = new_key(guarded, "policy")
     browser, other = Browser(guarded.service), Browser(guarded.service)
@@ -125,6 +152,15 @@ def test_a_form_that_was_not_made_here_is_refused(guarded: Doors) -> None:
     # The same proof looks otherwise on every page, so that a compressed one tells nothing of it.
     pages = [browser.page("/console").all("input") for _ in "12"]
     assert len({next(one["value"] for one in page if one.get("name") == "token") for page in pages}) == 2
+
+
+def test_a_page_of_another_site_changes_nothing_by_the_key_of_a_proxy(guarded: Doors) -> None:
+    browser = Browser(guarded.service, new_key(guarded, "assign", "policy"))
+    change = {"change": "grant", "subject": "user:new", "role": "user", "domain": "acme"}
+    for path, fields, status in (("/console/person", change, 303), ("/console/playground", {"changes": "{}"}, 200)):
+        for site in ("cross-site", "same-site"):
+            assert browser.send(path, fields, headers={"Sec-Fetch-Site": site}).status == 403, path
+        assert browser.send(path, fields).status == status, path
 
 
 def test_signing_in_leads_to_no_other_address(guarded: Doors) -> None:

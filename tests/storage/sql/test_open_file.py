@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import IO
 
 import pytest
+from sqlalchemy import Engine
 
+from klausel.storage.schema import open_database, upgrade_database
 from klausel.storage.sql import open_file
 from klausel.storage.sql.open_file import OpenFile
 from klausel.storage.sql.storage_error import StorageError
 
+SOMEBODY = 64_000
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="open files are not replaced there")
 
 
@@ -72,3 +75,18 @@ def test_it_is_looked_at_once_a_second_and_each_time_while_it_is_another_one(
     for _ in range(2):
         with pytest.raises(StorageError):
             file.look_at_times()
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can give a file away")
+@pytest.mark.parametrize("makes", [open_database, upgrade_database])
+def test_what_root_makes_in_the_folder_of_a_service_is_that_services(makes: Callable[[str], object], tmp_path: Path) -> None:
+    os.chown(tmp_path, SOMEBODY, SOMEBODY)
+    outside = tmp_path / "outside"
+    outside.touch()
+    made = makes(f"sqlite:///{tmp_path}/klausel.db")
+    if isinstance(made, Engine):
+        made.dispose()
+    assert {(one.stat().st_uid, one.stat().st_gid) for one in tmp_path.glob("klausel.db*")} == {(SOMEBODY, SOMEBODY)}
+    (tmp_path / "link.db").symlink_to(outside)
+    OpenFile(f"{tmp_path}/link.db").make_for_owner_of_folder()
+    assert outside.stat().st_uid == 0

@@ -32,8 +32,7 @@ def change_person(service: Service, cookies: Cookies) -> Response:
     """
     is_twin = format_asked("html", "json") == "json"
     fields = read_form(*FIELDS)
-    if "HTTP_AUTHORIZATION" not in request.environ:
-        cookies.check_form(fields["token"])
+    cookies.check_change(fields["token"])
     caller = caller_in(request.environ)
     if caller is None:
         raise ApiError(403, "nobody has signed in, so nothing is changed here; start the service with --authentication keys")

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import orjson
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 
 from klausel.api.console.cookies import Cookies
 from klausel.api.console.forms import read_form
@@ -109,8 +109,7 @@ class PlaygroundPage:
         """
         is_twin = format_asked("html", "json") == "json"
         fields = read_form(*FIELDS, most_bytes=MOST_BYTES)
-        if "HTTP_AUTHORIZATION" not in request.environ:
-            self._cookies.check_form(fields["token"])
+        self._cookies.check_change(fields["token"])
         if fields["do"] not in DEEDS:
             raise ApiError(400, f"the field do is none of {', '.join(filter(None, DEEDS))}")
         position = _position(fields)

@@ -7,7 +7,7 @@ from urllib.parse import urlencode, urlsplit
 
 from flask import Response, request
 
-from klausel.api.access import SCOPES_OF_ROUTES
+from klausel.api.access import SCOPES_OF_ROUTES, too_many
 from klausel.api.console.cookies import Cookies
 from klausel.api.console.forms import read_form
 from klausel.api.console.pages import HEADERS, PAGES, Page, html_answer, way_up
@@ -66,6 +66,8 @@ class SignInPages:
             token, who = self._sign_ins.with_key(fields["key"].strip())
         except Unauthenticated as error:
             return self.show(fields, _sentence(error), 403)
+        except TooManyRequests as error:
+            raise too_many(error) from None
         return self.go_on(token, who.caller, fields["next"])
 
     def begin_openid(self, given: dict[str, str]) -> Response:

@@ -7,6 +7,7 @@ import re
 _ALL_PRINTABLE_ASCII = re.compile(r"[\x20-\x7e]*")
 _ESCAPE = re.compile(r"\\u\{([0-9a-f]{1,6})\}")
 _LARGEST = 0x10FFFF
+_CREDENTIALS = re.compile(r"//[^/?#\s]*@")
 
 
 def shown(text: str) -> str:
@@ -35,6 +36,11 @@ def cell_of(text: str) -> str:
 def read_cell(cell: str) -> str:
     """The text that `cell_of` was given; of a cell that somebody else wrote, all behind an apostrophe at its beginning."""
     return read_written(cell.removeprefix("'"))
+
+
+def without_credentials(text: str) -> str:
+    """A text that may be an address, without the user and password that it may hold."""
+    return _CREDENTIALS.sub("//***@", text)
 
 
 def shown_in_json(text: str) -> str:

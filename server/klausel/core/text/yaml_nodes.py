@@ -250,9 +250,7 @@ class _Reader:
         if depth > DEEPEST_NESTING:
             self._refuse(event, f"this is nested deeper than {DEEPEST_NESTING} levels", "flatten it")
         if isinstance(event, AliasEvent):
-            self._refuse(
-                event, "aliases (`*name`) are not used in policies", 'write the value out; a star stands in quotes: "*"'
-            )
+            self._refuse(event, "aliases (`*name`) are not used here", 'write the value out; a star stands in quotes: "*"')
         if event.anchor or event.tag:
             self._check_properties(event)
         if isinstance(event, ScalarEvent):
@@ -269,11 +267,11 @@ class _Reader:
         """Reports an anchor and a tag, and reads on as if they were not there."""
         if event.anchor:
             hint = "remove it, or put the whole text in quotes"
-            self._report(event, f"anchors such as `&{event.anchor}` are not used in policies", hint)
+            self._report(event, f"anchors such as `&{event.anchor}` are not used here", hint)
         if event.tag:
             hint = "remove the tag, or put the whole text in quotes; in conditions, write `not` for `!`"
             say = self._report if getattr(event, "value", "something") else self._refuse
-            say(event, f"tags such as `{event.tag}` are not used in policies", hint)
+            say(event, f"tags such as `{event.tag}` are not used here", hint)
 
     def _warn_where_cut(self, start: Place, end: int, value: str, key_column: int | None) -> None:
         if is_cut(self._text, end, value, key_column):
@@ -321,7 +319,7 @@ class _Reader:
                 self._check_colon(inner, of_value)
             if key.value == _MERGE and not key.is_quoted:
                 say = self._refuse if isinstance(of_value, AliasEvent) else self._report
-                say(inner, "merge keys (`<<`) are not used in policies", _INSTEAD_OF_MERGING)
+                say(inner, "merge keys (`<<`) are not used here", _INSTEAD_OF_MERGING)
             value = self._node(of_value, depth + 1, key_column=key.place.column)
             if key.value == _MERGE and isinstance(value, Fields):
                 entries = {**{one.value: (one, inner) for one, inner in value.entries}, **entries}

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from klausel.core.terms.escaping import without_credentials
+
 if TYPE_CHECKING:
     import httpx
 
@@ -27,27 +29,29 @@ def ask(
     """The whole answer of a server, whatever its status; raises `NotAnswered`."""
     import httpx
 
+    shown = without_credentials(url)
     # A small packed body may be a large one.
     sent = {"Accept": "application/json", **(headers or {}), "Accept-Encoding": "identity"}
     found = b""
     try:
         with (
             _Deadline() as deadline,
-            httpx.Client(timeout=SECONDS_PER_STEP, follow_redirects=False) as client,
+            # Without TLS it is on this machine: a proxy that the environment names would read it, and answer in its place.
+            httpx.Client(timeout=SECONDS_PER_STEP, follow_redirects=False, trust_env=url.startswith("https:")) as client,
             client.stream(method, url, headers=sent, content=content, extensions={"trace": deadline.see}) as answer,
         ):
             if answer.headers.get("Content-Encoding", "identity") != "identity":
-                raise NotAnswered(f"{url} answered with a packed body, which was not asked for")
+                raise NotAnswered(f"{shown} answered with a packed body, which was not asked for")
             for part in answer.iter_raw():
                 found += part
                 if len(found) > MOST_BYTES:
-                    raise NotAnswered(f"{url} sent more than {MOST_BYTES} bytes")
+                    raise NotAnswered(f"{shown} sent more than {MOST_BYTES} bytes")
             deadline.check()
             return httpx.Response(answer.status_code, headers=answer.headers, content=found, request=answer.request)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise NotAnswered(f"{url} cannot be read: {str(error) or type(error).__name__}") from None
+        raise NotAnswered(f"{shown} cannot be read: {str(error) or type(error).__name__}") from None
     except TimeoutError:
-        raise NotAnswered(f"{url} took more than {MOST_SECONDS:g} s") from None
+        raise NotAnswered(f"{shown} took more than {MOST_SECONDS:g} s") from None
 
 
 class _Deadline:

@@ -6,6 +6,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from klausel.core.terms.escaping import without_credentials
 from klausel.storage.callers.bounded_http import MOST_BYTES, NotAnswered, ask
 
 
@@ -22,9 +23,11 @@ def fault_in_place(place: str) -> str | None:
     """What is wrong with where a key set is said to be, as the end of a sentence; None when it is good."""
     if not is_address(place):
         return None if Path(place).is_file() else "is no file; name one, or an https address"
+    if not place.isascii() or not place.isprintable() or " " in place:
+        return "is not a URL"
     try:
         parts = urlsplit(place)
-        host = parts.hostname
+        host, _ = parts.hostname, parts.port
     except ValueError:
         return "is not a URL"
     if parts.scheme == "https" and host:
@@ -63,5 +66,5 @@ def _fetch(url: str) -> bytes:
     except NotAnswered as error:
         raise KeySetUnreadable(str(error)) from None
     if answer.status_code != 200:
-        raise KeySetUnreadable(f"{url} answered with {answer.status_code}")
+        raise KeySetUnreadable(f"{without_credentials(url)} answered with {answer.status_code}")
     return answer.content

@@ -94,7 +94,7 @@ class KeyStore:
         with reading(self._engine) as connection:
             row = connection.execute(select(KEYS).where(KEYS.c.id == parts["id"])).one_or_none()
         # A secret of 256 random bits needs no slow hash; comparing takes as long for a wrong one.
-        if row is None or not hmac.compare_digest(row.hash, _hash(parts["secret"])):
+        if row is None or not hmac.compare_digest(row.hash.encode(), _hash(parts["secret"]).encode()):
             return None
         return key_of_row(row)
 

@@ -16,7 +16,7 @@ from sqlalchemy.engine import URL
 
 from klausel.storage.sql.access import Limits, StorageError
 from klausel.storage.sql.database import access_of, driver_connection, explained_errors, make_engine
-from klausel.storage.sql.history import History, KnownState
+from klausel.storage.sql.history import History, KnownState, OtherSchema
 from klausel.storage.sql.tables import CHANNEL
 
 HEARTBEATS_PER_STALENESS = 4
@@ -55,6 +55,7 @@ class ChangeFeed:
         self.max_staleness = max_staleness
         self.known: KnownState | None = None
         self.reconnects = 0
+        self._other_schema: str | None = None
         self._is_cut = False
         self.process: int | None = None
         """The number that the server gave the connection."""
@@ -87,6 +88,11 @@ class ChangeFeed:
     def is_long_unheard(self) -> bool:
         """Whether nothing was heard for longer than a connection takes that was cut, or never yet."""
         return self.clock() - self._heard_at > self.max_staleness + SECONDS_TO_COME_BACK
+
+    def refuse_other_schema(self) -> None:
+        """Raises `OtherSchema` where the tables were of another version when the feed read them last."""
+        if self._other_schema is not None:
+            raise OtherSchema(self._other_schema)
 
     def add_listener(self, listener: Listener) -> None:
         """Tells `listener` of every step from now on."""
@@ -146,6 +152,9 @@ class ChangeFeed:
             except Exception as error:
                 self.trusted_until = float("-inf")
                 self.reconnects += 1
+                # What only cannot be reached is of the version that it was.
+                if isinstance(error, OtherSchema):
+                    self._other_schema = str(error)
                 if not self._is_cut and not self._closed.is_set():
                     _log.warning("changes of role assignments cannot be followed, so each decision reads them: %s", error)
                     self._is_cut = True
@@ -160,6 +169,7 @@ class ChangeFeed:
             began = self.clock()
             if self._step(connection.history, confirms=True) is None:
                 continue
+            self._other_schema = None
             if self._is_cut:
                 _log.warning("changes of role assignments are followed again, and what is remembered is told again")
                 self._is_cut = False

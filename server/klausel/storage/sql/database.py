@@ -340,7 +340,8 @@ _POSTGRESQL_CURES = {
     "55P03": "was locked by another writer for over {seconds:g} s; wait until its write ends and try again",
     "57014": "took too long for what was asked; see what holds it up, and try again",
     "42501": (
-        "refuses the rights that are needed; name a user that has them, such as the owner of `klausel db grants`, or let "
+        "refuses the rights that are needed; name a user that has them, such as the owner of `klausel db grants`, run that "
+        "again where it was not since the last `klausel db upgrade`, or let "
         "this one create tables in its schema, and read and write them"
     ),
     "3F000": (

@@ -6,15 +6,32 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from klausel.storage.sql.storage_error import StorageError
+from klausel.storage.sql.tables import SCHEMA_VERSION
+
 Ask = Callable[[str, tuple[object, ...]], list[Any]]
 """Asks one query with its parameters; raises StorageError."""
 
 _HISTORY = (
     "SELECT s.lineage, s.revision, s.log_starts_after, c.revision, c.subject, n.number, n.hash, "
-    "(SELECT hash FROM klausel_assignment_log WHERE number = {0}) FROM klausel_state AS s "
+    "(SELECT hash FROM klausel_assignment_log WHERE number = {0}), s.schema_version FROM klausel_state AS s "
     "LEFT JOIN (SELECT number, hash FROM klausel_assignment_log ORDER BY number DESC LIMIT 1) AS n ON TRUE "
     "LEFT JOIN klausel_change AS c ON c.revision >= {0}"
 )
+
+
+class OtherSchema(StorageError):
+    """The tables are of another version since this process opened the database."""
+
+
+def refuse_other_schema(found: int) -> None:
+    """Raises `OtherSchema` where tables are not of this version: what was restored or upgraded meanwhile is not understood."""
+    if found != SCHEMA_VERSION:
+        raise OtherSchema(
+            f"the database has schema version {found} now, and this process needs {SCHEMA_VERSION}: it was restored or upgraded "
+            "meanwhile, so nothing is decided by it; stop this process, and start the version of Klausel that fits, after "
+            "`klausel db check`"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +59,10 @@ class KnownState:
 
 
 class History:
-    """Reads the history, each time as of one moment. `mark` is how the driver writes a parameter."""
+    """Reads the history, each time as of one moment. `mark` is how the driver writes a parameter.
+
+    Raises `OtherSchema` where the tables are not of this version any more.
+    """
 
     def __init__(self, ask: Ask, mark: str) -> None:
         self._ask = ask
@@ -69,7 +89,8 @@ class History:
     def _read(self, counter: int, record: int = 0) -> tuple[KnownState, int, str | None, dict[int, frozenset[str]]]:
         """The state now, where its list of changes starts, the hash of a record, and who changed with and after a revision."""
         rows = self._ask(self._query, (record, max(counter, 0)))
-        lineage, now, log_starts_after, _, _, newest, newest_hash, record_hash = rows[0]
+        lineage, now, log_starts_after, _, _, newest, newest_hash, record_hash, version = rows[0]
+        refuse_other_schema(version)
         changed: dict[int, set[str]] = {}
         for _, _, _, revision, subject, *_ in rows:
             if revision is not None:

@@ -100,6 +100,21 @@ class OpenFile:
             self._known = {}
             self._looks_at = 0.0
 
+    def make_for_owner_of_folder(self) -> None:
+        """Where root makes the file, it is the folder's owner's: a service that may do less than root can write it then."""
+        try:
+            folder = os.stat(os.path.dirname(self.path) or ".")
+            if os.geteuid() != 0 or folder.st_uid == 0:
+                return
+            # Nothing that is there already, or that a link leads to, is given away.
+            made = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+        except (AttributeError, OSError):
+            return
+        try:
+            os.fchown(made, folder.st_uid, folder.st_gid)
+        finally:
+            os.close(made)
+
     def look(self) -> None:
         """Raises StorageError where something else is in its place, or it was marked as damaged."""
         if self.damage is not None:

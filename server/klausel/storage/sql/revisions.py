@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
+from klausel.storage.sql.history import refuse_other_schema
 from klausel.storage.sql.tables import CHANNEL, OWN_WRITE, OWN_WRITE_SETTING, Change, State
 
 REVISIONS_IN_LOG = 500
@@ -22,8 +23,9 @@ class StoreChange:
 
 
 def revision_now(connection: Connection) -> str:
-    """The name of the state that this transaction sees: opaque, and different in every database."""
-    lineage, counter = connection.execute(select(State.lineage, State.revision)).one()
+    """The name of the state that this transaction sees: opaque, and different in every database. Raises `OtherSchema`."""
+    lineage, counter, version = connection.execute(select(State.lineage, State.revision, State.schema_version)).one()
+    refuse_other_schema(version)
     return f"{lineage}-{counter}"
 
 
@@ -55,15 +57,17 @@ def log_change(connection: Connection, subjects: frozenset[str] | None) -> Store
     """Counts the revision up, logs whom it changed, in the caller's transaction, and tells who listens; None: perhaps everybody.
 
     The log is bounded: it forgets old revisions, and one that changes very many subjects counts as changing everybody.
+    Raises `OtherSchema`.
     """
     if subjects is not None and len(subjects) > SUBJECTS_IN_LOG_ENTRY:
         subjects = None
     connection.execute(update(State).values(revision=State.revision + 1))
-    state = select(State.revision, State.log_starts_after)
+    state = select(State.revision, State.log_starts_after, State.schema_version)
     if connection.dialect.name == "postgresql":
         # In the same query: a write waits for each.
         state = state.add_columns(func.pg_notify(CHANNEL, func.concat(State.lineage, "-", State.revision)))
-    counter, log_starts_after = connection.execute(state).one()[:2]
+    counter, log_starts_after, version = connection.execute(state).one()[:3]
+    refuse_other_schema(version)
     forgotten = counter if subjects is None else counter - REVISIONS_IN_LOG
     if forgotten > log_starts_after:
         connection.execute(update(State).values(log_starts_after=forgotten))
