@@ -19,7 +19,7 @@ import urllib.request
 from collections import Counter
 from pathlib import Path
 
-from faults.under_load import ROOT, Replica
+from faults.under_load import ROOT, Replica, ended_by_sigterm
 
 QUESTION = {
     "subject": {"type": "user", "id": "max"},
@@ -118,7 +118,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--max-connections", type=int, default=4096, help="of the service, for each of its two workers")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
+    with ended_by_sigterm(), tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         most = ["--max-connections", str(given.max_connections)]
         service = Replica(f"sqlite:///{folder}/people.db", folder, ROOT / "policies", *most)

@@ -23,7 +23,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from faults.under_load import RESOURCE, ROOT, Replica
+from faults.under_load import RESOURCE, ROOT, Replica, ended_by_sigterm
 from klausel.client import CallFailed, Klausel, Question
 
 CLIENTS = 4
@@ -159,7 +159,7 @@ def main() -> None:
     parser.add_argument("--per-second", type=float, default=200.0, help="requests a second, of all clients together")
     parser.add_argument("--database", help="URL of an empty database; without it, an SQLite file")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
+    with ended_by_sigterm(), tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         policies = folder / "policies"
         shutil.copytree(ROOT / "policies", policies)

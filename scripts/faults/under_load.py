@@ -105,9 +105,19 @@ def family_of(process: int) -> list[int]:
 
 
 @contextlib.contextmanager
+def ended_by_sigterm() -> Iterator[None]:
+    """Lets SIGTERM end a block as Ctrl-C does, so that what was started in it is stopped."""
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextlib.contextmanager
 def running_database(under: str | None = None, options: str = "") -> Iterator[tuple[Path, Database]]:
     """A folder for a while, and a database that was started in it; whoever stops the database does so inside."""
-    with tempfile.TemporaryDirectory(dir=under) as name:
+    with ended_by_sigterm(), tempfile.TemporaryDirectory(dir=under) as name:
         folder = Path(name)
         folder.chmod(0o755)
         (folder / "database").mkdir()

@@ -160,6 +160,7 @@ def _service_over(settings: Settings, store: AssignmentStore, clock: SteadyClock
         live.add_listener(lambda _: decision_log.forget_grants())
 
     file_check = FileCheck(engine, partial(forget_all, store))
+    store.close_first.append(file_check.close)
 
     def fault() -> str | None:
         try:

@@ -217,6 +217,12 @@ def can_connect(url: str) -> bool:
     return False
 
 
+def test_a_sigterm_ends_what_was_started_with_a_database(world: World) -> None:
+    assert world.database.port
+    with pytest.raises(SystemExit):
+        signal.raise_signal(signal.SIGTERM)
+
+
 def test_more_callers_than_have_room_are_all_answered(tmp_path: Path) -> None:
     options = ["--max-connections", "100", *ONE_WORKER]
     database = f"sqlite:///{tmp_path}/people.db"

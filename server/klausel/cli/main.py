@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import inspect
 import os
+import signal
+import sys
 from importlib import import_module
+from typing import Any
 
 import click
 
@@ -66,6 +69,12 @@ COMMANDS = {name: written for commands in SECTIONS.values() for name, written in
 
 class LazyGroup(CommandGroup):
     """Imports a command's module only when it is used, so that `klausel check` does not wait for the database and the server."""
+
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        """As click has it; as the first process of a container, to which SIGTERM means nothing by itself, it ends by that."""
+        if os.getpid() == 1:
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+        return super().main(*arguments, **options)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names, in the order in which help shows them."""

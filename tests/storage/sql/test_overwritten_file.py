@@ -11,6 +11,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from ports import wait_until
 from storage_people import row
 from test_replaced_file import PEOPLE, REVOKE, ROLES, Opened, backup, elsewhere
 
@@ -84,6 +85,21 @@ def test_what_was_written_over_is_not_told_from_until_a_good_copy_is_there(
     check.look()
     assert not opened.is_lead()
     assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]
+
+
+def test_who_meets_damage_takes_no_write_until_a_good_copy_is_there_though_nobody_probes(
+    opened: Opened, check: FileCheck
+) -> None:
+    backup(opened.file, opened.file.with_name("good.db"))
+    run(opened, OVER["other bytes"])
+    with pytest.raises(StorageError):
+        opened.in_a_new_thread()
+        opened.store.revision()
+    with pytest.raises(StorageError, match="cannot be read any more"):
+        opened.store.write(ROLES, [row("cy", "user", "acme")], [])
+    run(opened, "cat good.db > klausel.db")
+    wait_until(lambda: check._file is not None and check._file.damage is None, "the good copy is not found")
+    opened.store.write(ROLES, [row("cy", "user", "acme")], [])
 
 
 def test_an_older_copy_that_is_written_over_it_is_read_anew(opened: Opened, check: FileCheck) -> None:

@@ -203,7 +203,16 @@ def explained_errors(engine: Engine) -> Iterator[None]:
     try:
         yield
     except (SQLAlchemyError, engine.dialect.loaded_dbapi.Error) as error:
-        raise _told(engine.url, error, access_of(engine).limits) from error
+        access = access_of(engine)
+        if access.file is not None and (said := _damage(error)):
+            access.file.meet_damage(said)
+        raise _told(engine.url, error, access.limits) from error
+
+
+def _damage(error: Exception) -> str | None:
+    """What SQLite says of a file that it cannot read; None of all else, such as JSON that is malformed."""
+    told = str(error.orig if isinstance(error, DBAPIError) else error)
+    return told if told in _DAMAGED else None
 
 
 def read_url(url: str) -> URL:
@@ -326,6 +335,7 @@ _SQLITE_CURES = (
     ("full", "has no room left on its disk; make room and try again"),
     ("malformed", "is damaged; stop what uses it, keep it aside, and restore the last backup"),
 )
+_DAMAGED = frozenset({"database disk image is malformed", "file is not a database", "disk I/O error"})
 _POSTGRESQL_CURES = {
     "55P03": "was locked by another writer for over {seconds:g} s; wait until its write ends and try again",
     "57014": "took too long for what was asked; see what holds it up, and try again",

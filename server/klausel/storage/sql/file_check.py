@@ -11,12 +11,13 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from klausel.storage.sql.database import access_of, explained_errors, make_engine, set_busy_timeout
+from klausel.storage.sql.open_file import SECONDS_BETWEEN_LOOKS
 from klausel.storage.sql.storage_error import StorageError
 
 MOST_BYTES_CHECKED = 64 * 2**20
@@ -50,6 +51,24 @@ class FileCheck:
         self._checked: tuple[int, int] | None = None
         self._state: tuple[str, int] | None = None
         self._not_before = 0.0
+        self._is_closed = threading.Event()
+        if self._file is not None:
+            self._file.watch_damage = self._watch
+
+    def close(self) -> None:
+        """Looks no more by itself."""
+        self._is_closed.set()
+
+    def _watch(self) -> None:
+        assert self._file is not None
+        _log.error("%s", self._file.damage)
+        threading.Thread(target=self._look_until_good, name="damaged-file", daemon=True).start()
+
+    def _look_until_good(self) -> None:
+        assert self._file is not None
+        while self._file.damage is not None and not self._is_closed.wait(SECONDS_BETWEEN_LOOKS):
+            with suppress(StorageError):
+                self.look()
 
     def look(self) -> None:
         """Raises `DamagedFile` where it cannot be read any more, and StorageError where it cannot be opened."""
@@ -76,10 +95,7 @@ class FileCheck:
                 state = _read(self._engine, whole=size <= MOST_BYTES_CHECKED)
         except _Unreadable as error:
             if self._file.damage is None:
-                damage = (
-                    f"the SQLite file {self._file.path} cannot be read any more, so nothing is told from it ({error}): something "
-                    "wrote over it, or its disk is damaged; put a good copy in its place, or stop Klausel and restore a backup"
-                )
+                damage = self._file.damage_told(str(error))
                 _log.error("%s", damage)
                 self._file.mark(damage)
             return

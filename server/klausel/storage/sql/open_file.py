@@ -36,6 +36,26 @@ class OpenFile:
         self._looks_at = 0.0
         self._lock = threading.Lock()
         self.damage: str | None = None
+        self.watch_damage: Callable[[], None] | None = None
+        """Finds out when it is good again; set by who can."""
+
+    def meet_damage(self, said: str) -> None:
+        """Marks it after SQLite said that it is damaged, where somebody finds out when it is good again.
+
+        Else writes would go on that need none of its damaged pages, and be lost with them.
+        """
+        with self._lock:
+            if self.watch_damage is None or self.damage is not None:
+                return
+            self.mark(self.damage_told(said))
+        self.watch_damage()
+
+    def damage_told(self, said: str) -> str:
+        """That it cannot be read any more, and what to do, with the words of SQLite."""
+        return (
+            f"the SQLite file {self.path} cannot be read any more, so nothing is told from it ({said}): something wrote over it, "
+            "or its disk is damaged; put a good copy in its place, or stop Klausel and restore a backup"
+        )
 
     def mark(self, damage: str | None) -> None:
         """From now on each look raises StorageError with this sentence; None: as before."""
