@@ -165,7 +165,7 @@ def test_other_commands_find_the_database_where_the_service_does(
         ("k.yaml", 'database: "@"\n', "no file is named behind @"),
         ("k.yaml", "log_format: xml\n", "Invalid value for --log-format (from k.yaml:1:1)"),
         ("k.yaml", "port: 1\nport: 2\n", "k.yaml:2:1: error: "),
-        ("k.yaml", 'database: "@nowhere"\n', "the file nowhere cannot be read: no such file or directory"),
+        ("k.yaml", 'database: "@nowhere"\n', "the file cannot be read: no such file or directory; name a file that"),
         ("k.ini", "[klausel]\nport = 8080\n", "k.ini: a file of settings is read as YAML, such as `port: 8080`, and"),
         ("k.yaml", "port: &p 8080\n", "k.yaml:1:7: error: anchors such as `&p` are not used here"),
     ],

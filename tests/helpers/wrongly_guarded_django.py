@@ -41,6 +41,8 @@ settings.configure(
     MIDDLEWARE=WATCHED,
     KLAUSEL={},
     LOGIN_URL="/login",
+    # Version 4.2 warns of its own way to show a form, and later ones have no other.
+    **({"FORM_RENDERER": "django.forms.renderers.DjangoDivFormRenderer"} if django.VERSION < (5,) else {}),
     REST_FRAMEWORK={
         "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
         "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],

@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
 
@@ -61,7 +61,7 @@ class Example:
 
     terms: Sequence[Term]
     chosen: Chosen
-    group: Group
+    group: Group = field(compare=False)
     truths: Truths
 
     def __len__(self) -> int:
