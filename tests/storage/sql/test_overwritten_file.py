@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -16,7 +17,7 @@ from storage_people import row
 from test_replaced_file import PEOPLE, REVOKE, ROLES, Opened, backup, elsewhere
 
 from klausel.app import forget_all
-from klausel.storage.sql import file_check
+from klausel.storage.sql import database, file_check
 from klausel.storage.sql.database import StorageError
 from klausel.storage.sql.file_check import DamagedFile, FileCheck
 
@@ -148,3 +149,13 @@ def test_a_large_file_is_read_at_its_beginning(opened: Opened, check: FileCheck,
     run(opened, OVER["other bytes"])
     with pytest.raises(DamagedFile):
         check.look()
+
+
+def test_a_connection_that_meets_no_database_at_once_is_closed(tmp_path: Path) -> None:
+    file = tmp_path / "other.db"
+    file.write_bytes(b"no database " * 1000)
+    connection = sqlite3.connect(file)
+    with pytest.raises(sqlite3.DatabaseError):
+        database.set_up_sqlite_connection(connection, None)
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        connection.execute("SELECT 1")

@@ -106,7 +106,7 @@ def make_engine(
         if access.file is not None:
             _of_files.add(engine)
             event.listen(engine, "do_connect", partial(_connect_sqlite, access.file))
-        event.listen(engine, "connect", _set_up_sqlite_connection)
+        event.listen(engine, "connect", set_up_sqlite_connection)
         event.listen(engine, "begin", _begin_sqlite)
     elif engine.dialect.driver == "psycopg":
         event.listen(engine, "do_connect", partial(_connect_psycopg, limits))
@@ -247,10 +247,16 @@ def _with_whole_path(url: URL) -> URL:
     return url.set(database=str(path))
 
 
-def _set_up_sqlite_connection(connection: sqlite3.Connection, record: object) -> None:
-    connection.execute("PRAGMA foreign_keys = ON")
-    # A revocation that was answered must survive a power cut, so the log is flushed at every commit.
-    connection.execute("PRAGMA synchronous = FULL")
+def set_up_sqlite_connection(connection: sqlite3.Connection, record: object) -> None:
+    """What each new connection to a file gets; closes it where the file has no database in it, and raises `sqlite3.Error`."""
+    try:
+        connection.execute("PRAGMA foreign_keys = ON")
+        # A revocation that was answered must survive a power cut, so the log is flushed at every commit.
+        connection.execute("PRAGMA synchronous = FULL")
+    except sqlite3.Error:
+        # SQLAlchemy 2.0 would leave it open, with its locks, until somebody collects what nobody uses.
+        connection.close()
+        raise
 
 
 def _begin_sqlite(connection: Connection) -> None:
