@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -393,27 +393,12 @@ def test_a_policy_of_one_call_says_what_a_failure_means() -> None:
 def test_connections_are_used_again(address: str) -> None:
     ports: list[object] = []
 
-    class Counting(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        ports.append(handler.client_address[1])
+        saying(200, {"decision": True}, [])(handler)
 
-        def do_POST(self) -> None:
-            ports.append(self.client_address[1])
-            self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            saying(200, {"decision": True}, [])(self)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Counting)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        with Klausel(f"http://127.0.0.1:{server.server_address[1]}") as client:
-            assert all(client.allows("user:leo", "edit", "quiz:q1") for _ in range(5))
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with odd_service(answer, keeps_connections=True) as url, Klausel(url) as client:
+        assert all(client.allows("user:leo", "edit", "quiz:q1") for _ in range(5))
     assert len(ports) == 5
     assert len(set(ports)) == 1
 

@@ -12,10 +12,12 @@ Handler = Callable[[BaseHTTPRequestHandler], None]
 
 
 @contextmanager
-def odd_service(answer: Handler) -> Iterator[str]:
+def odd_service(answer: Handler, keeps_connections: bool = False) -> Iterator[str]:
     """A service that answers each POST and GET by a function."""
 
     class Answering(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1" if keeps_connections else "HTTP/1.0"
+
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
             answer(self)

@@ -156,8 +156,15 @@ def _add_trace(headers: dict[str, str]) -> None:
     inject(headers)
 
 
-def _headers(key: str | None) -> dict[str, str]:
-    return {"Authorization": f"Bearer {key}"} if key else {}
+def _options(key: str | None, seconds: float) -> dict[str, Any]:
+    """What both kinds of clients of httpx are made with."""
+    return {
+        "headers": {"Authorization": f"Bearer {key}"} if key else {},
+        "timeout": seconds,
+        "verify": _trusted(),
+        "mounts": _ON_THIS_MACHINE,
+        "follow_redirects": False,
+    }
 
 
 def _check_in_time(ends: float) -> None:
@@ -239,14 +246,7 @@ class Klausel(_Base):
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         super().__init__(url, seconds=seconds, retries=retries, denies=denies, remembers=remembers)
-        self._client = httpx.Client(
-            headers=_headers(key),
-            timeout=seconds,
-            verify=_trusted(),
-            transport=transport,
-            mounts=_ON_THIS_MACHINE,
-            follow_redirects=False,
-        )
+        self._client = httpx.Client(transport=transport, **_options(key, seconds))
 
     @classmethod
     def discover(cls, url: str, **options: Any) -> Self:
@@ -378,14 +378,7 @@ class AsyncKlausel(_Base):
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         super().__init__(url, seconds=seconds, retries=retries, denies=denies, remembers=remembers)
-        self._client = httpx.AsyncClient(
-            headers=_headers(key),
-            timeout=seconds,
-            verify=_trusted(),
-            transport=transport,
-            mounts=_ON_THIS_MACHINE,
-            follow_redirects=False,
-        )
+        self._client = httpx.AsyncClient(transport=transport, **_options(key, seconds))
 
     @classmethod
     async def discover(cls, url: str, **options: Any) -> Self:

@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlencode
 from klausel.core.terms.caller import PERSON_PREFIX
 from klausel.core.terms.claim_rules import ClaimRule, caller_by, claim_in
 from klausel.core.terms.identifiers import SUBJECT_CHARACTERS, fault_in_subject_key, subject_key
-from klausel.service.signing_keys import KINDS, header_of, is_moment, keys_in, object_in
+from klausel.service.signing_keys import KINDS, claims_signed_by, header_of, is_moment, keys_in, object_in
 from klausel.storage.callers.bounded_http import NotAnswered, ask
 from klausel.storage.callers.key_sets import KeySetUnreadable, fault_in_place, is_address, read_key_set
 from klausel.storage.callers.sessions import SignIn
@@ -246,7 +246,6 @@ class _Wire:
 
 def _signed_claims(token: str, key_set: bytes) -> Mapping[str, Any]:
     from joserfc.errors import JoseError
-    from joserfc.jws import JWSRegistry, deserialize_compact
 
     try:
         header = header_of(token)
@@ -256,8 +255,7 @@ def _signed_claims(token: str, key_set: bytes) -> Mapping[str, Any]:
         for key in keys_in(key_set):
             if key.fits(algorithm) and id_ in (None, key.id):
                 try:
-                    registry = JWSRegistry(algorithms=[algorithm], strict_check_header=False)
-                    return object_in(deserialize_compact(token.encode(), key.key, registry=registry).payload or b"")
+                    return claims_signed_by(key, algorithm, token)
                 except JoseError:
                     continue
     except (JoseError, KeySetUnreadable, ValueError, TypeError, RecursionError):

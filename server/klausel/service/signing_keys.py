@@ -60,6 +60,17 @@ def header_of(token: str) -> dict[str, Any]:
     return object_in(base64.b64decode(first + "=" * (-len(first) % 4), altchars=b"-_", validate=True))
 
 
+def claims_signed_by(key: SigningKey, algorithm: str, token: str) -> dict[str, Any]:
+    """The claims of a JWT that this key signed by this algorithm, whatever else its header says.
+
+    Raises JoseError where it did not, and ValueError and RecursionError for claims that are no object.
+    """
+    from joserfc.jws import JWSRegistry, deserialize_compact
+
+    rules = JWSRegistry(algorithms=[algorithm], strict_check_header=False)
+    return object_in(deserialize_compact(token.encode(), key.key, None, rules).payload or b"")
+
+
 def object_in(content: bytes) -> dict[str, Any]:
     """A JSON object in UTF-8, with no name twice; raises ValueError and RecursionError for anything else."""
     # As a text: of bytes, other encodings would be guessed.

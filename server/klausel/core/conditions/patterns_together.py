@@ -111,9 +111,8 @@ def _ways(patterns: tuple[Pattern, ...]) -> Mapping[tuple[bool | None, ...], Seq
     ways: dict[tuple[bool | None, ...], list[str]] = {}
     for places, text in found.items():
         way = tuple(pattern.fits(one) for pattern, one in zip(patterns, places, strict=True))
-        texts = ways.setdefault(way, [])
         # The empty text is the shortest, but one of some length says more.
-        if texts in ([], [""]):
+        if ways.get(way, [""]) == [""]:
             ways[way] = [text]
     return ways
 
